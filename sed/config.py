@@ -1,0 +1,218 @@
+"""Options and YAML: every entry point's parser, strict configs, and the resolved config of an experiment.
+
+configargparse quirks that this module hides: YAML keys are matched to option strings letter by letter (so both
+spellings are registered), unknown keys surface without file or line (so the YAML is checked first), and a second
+`--config` silently drops the first (so there is one, and no abbreviations).
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import configargparse
+import yaml
+
+from sed.files import write_text
+from sed.log import UserError
+
+
+def read_yaml(path: str | Path) -> dict[str, tuple[Any, int]]:
+    """Read a flat YAML mapping as {key: (value, line)}; UserError for anything nested, null, duplicate or broken."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such config (check the path; the recipes' configs are in conf/)") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file (a config is flat YAML, `key: value` a line)") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not YAML: {getattr(error, 'problem', error)} (write `key: value` lines)") from None
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML, `key: value` a line")
+    values: dict[str, tuple[Any, int]] = {}
+    constructor = yaml.SafeLoader(text)
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = str(constructor.construct_object(key_node, deep=True))
+        if key in values:
+            raise UserError(f"{path}:{line}: duplicate key '{key}', first on line {values[key][1]} (keep one)")
+        if isinstance(value_node, yaml.MappingNode):
+            raise UserError(f"{path}:{line}: '{key}' is nested (configs are flat: `key: value`)")
+        value = constructor.construct_object(value_node, deep=True)
+        if value is None:
+            raise UserError(f"{path}:{line}: '{key}' has no value (give one, or leave the line out)")
+        values[key] = (value, line)
+    return values
+
+
+class _Yaml(configargparse.ConfigFileParser):
+    """Flat YAML for configargparse; `Parser` has checked the file by the time this reads it."""
+
+    def get_syntax_description(self) -> str:
+        return "Configs are flat YAML: `key: value` a line."
+
+    def parse(self, stream: Any) -> dict[str, Any]:
+        return {key: _text(value) for key, (value, _) in read_yaml(stream.name).items()}
+
+
+def _text(value: Any) -> str:
+    """A YAML value as it would be typed on a command line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+class Parser(configargparse.ArgumentParser):
+    """An entry point's parser: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
+
+    Components register what they need through `option`, which infers the type from the default.
+    """
+
+    def __init__(self, description: str, *, config: bool = False, **kwargs: Any) -> None:
+        super().__init__(
+            description=description,
+            allow_abbrev=False,
+            add_env_var_help=False,
+            add_config_file_help=False,
+            config_file_parser_class=_Yaml,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            **kwargs,
+        )
+        self._section: Any = self
+        if config:
+            self.add_argument("--config", "--conf", is_config_file=True, metavar="FILE", help="flat YAML of options")
+
+    def section(self, title: str) -> None:
+        """Put the options that follow under `title` in --help."""
+        self._section = self.add_argument_group(title)
+
+    def option(
+        self,
+        name: str,
+        default: Any,
+        help: str,
+        *,
+        type: Callable[[str], Any] | None = None,
+        choices: Sequence[Any] | None = None,
+        least: float | None = None,
+        most: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Register `--name` and `--na_me` (and their YAML keys); a bool default makes `--name` / `--no-name`.
+
+        `least` and `most` bound numbers, ends included. `type` overrides the type of the default; a value that
+        does not pass is refused with exit 2.
+        """
+        flags = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name.replace('-', '_')}"]))
+        kwargs.update(default=default, help=help, dest=name.replace("-", "_"))
+        if isinstance(default, bool) and type is None:
+            kwargs["action"] = argparse.BooleanOptionalAction
+        else:
+            convert = type or (str if default is None else default.__class__)
+            kwargs["type"] = _bounded(convert, least, most)
+            kwargs["choices"] = choices
+            kwargs.setdefault("metavar", None if choices else name.replace("-", "_").upper())
+        self._section.add_argument(*flags, **kwargs)
+
+    def parse_args(self, args: Sequence[str] | None = None, **kwargs: Any) -> argparse.Namespace:  # type: ignore[override]
+        path = self._config_path(args)
+        if path is not None:
+            self._check_config(path)
+        return super().parse_args(args, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see --help)")
+
+    def _config_path(self, args: Sequence[str] | None) -> str | None:
+        flags = [flag for a in self._actions if getattr(a, "is_config_file_arg", False) for flag in a.option_strings]
+        if not flags:
+            return None
+        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        finder.error = self.error  # type: ignore[method-assign, assignment]
+        finder.add_argument(*flags, action="append", dest="paths", default=[])
+        paths = finder.parse_known_args(args)[0].paths
+        if len(paths) > 1:
+            self.error(f"two configs given: {' and '.join(paths)}: give one, and the rest as options")
+        return paths[0] if paths else None
+
+    def _check_config(self, path: str) -> None:
+        actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
+        seen: dict[str, str] = {}
+        for key, (value, line) in read_yaml(path).items():
+            action = actions.get(key)
+            if action is None or getattr(action, "is_config_file_arg", False):
+                near = difflib.get_close_matches(key, actions, n=1)
+                raise UserError(
+                    f"{path}:{line}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else "")
+                )
+            if action.dest in seen:
+                raise UserError(f"{path}:{line}: '{key}' and '{seen[action.dest]}' are one option (keep one)")
+            seen[action.dest] = key
+            self._check_type(f"{path}:{line}: {key}", action, value)
+
+    def _check_type(self, where: str, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            if not isinstance(value, bool):
+                raise UserError(f"{where}: '{value}' is not true or false")
+            return
+        if isinstance(value, bool) and action.type is not str:
+            raise UserError(f"{where}: a value is expected, not true or false")
+        try:
+            self._check_value(action, self._get_value(action, _text(value)))
+        except argparse.ArgumentError as error:
+            raise UserError(f"{where}: {error.message}") from None
+
+
+def _bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
+    if convert not in (int, float):
+        return convert
+
+    def number(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            kind = "a whole number" if convert is int else "a number"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
+        if value != value or (least is not None and value < least) or (most is not None and value > most):
+            bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
+            raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a number'})")
+        return value
+
+    return number
+
+
+def words(text: str) -> list[str]:
+    """An option's type: comma-separated words, none empty."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list")
+    return parts
+
+
+def numbers(text: str) -> list[int]:
+    """An option's type: comma-separated whole numbers, none negative."""
+    parts = words(text)
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of whole numbers")
+    return [int(part) for part in parts]
+
+
+def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
+    """Write the resolved options as flat YAML, sorted, without the keys in `skip` and those that are None."""
+    values = args if isinstance(args, dict) else vars(args)
+    kept = {key: value for key, value in sorted(values.items()) if key not in skip and value is not None}
+    write_text(path, yaml.safe_dump(kept, sort_keys=True, default_flow_style=None, allow_unicode=True))
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """Read a resolved config that `save_config` wrote, as {key: value}."""
+    return {key: value for key, (value, _) in read_yaml(path).items()}

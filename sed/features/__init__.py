@@ -1,0 +1,1 @@
+"""The one log-mel front end that training, scoring and prediction share."""

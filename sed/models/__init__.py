@@ -1,0 +1,1 @@
+"""Models in pure torch: no files, no argument parsing, no logging."""

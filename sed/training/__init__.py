@@ -1,0 +1,1 @@
+"""Losses, mean teacher, augmentation, schedule, checkpoints and the trainer."""

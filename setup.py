@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = next(
+    line.split('"')[1] for line in (HERE / "sed" / "__init__.py").read_text().splitlines() if "__version__" in line
+)
+
+setup(
+    name="ast-sed",
+    version=VERSION,
+    description="Sound event detection with a pretrained Audio Spectrogram Transformer: the AST-SED recipe",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    packages=find_packages(include=["sed", "sed.*"]),
+    python_requires=">=3.10,<3.13",
+    install_requires=[
+        "torch>=2.11,<2.15",
+        "torchaudio>=2.11,<2.15",
+        "numpy>=1.26,<2.4",
+        "scipy>=1.11",
+        "h5py>=3.10",
+        "pandas>=2.1,<3",  # psds_eval 0.5.3 breaks beyond, and only when scoring
+        "setuptools>=77.0.3,<81",  # dcase_util imports pkg_resources
+        "psds_eval==0.5.3",
+        "sed_eval==0.2.1",
+        "dcase_util==0.2.20",
+        "sed_scores_eval>=0.0.4",
+        "soundfile>=0.12.1",  # torchaudio.load needs torchcodec now
+        "soxr>=0.5",
+        "configargparse>=1.7",
+        "pyyaml>=6",
+        "safetensors>=0.4.3",
+        "tqdm>=4.66",
+        "tensorboard>=2.15",
+        "matplotlib>=3.8",
+    ],
+    extras_require={
+        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "transformers>=4.48,<6"],
+        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
+        "fetch": ["yt-dlp>=2025.1"],
+    },
+)
