@@ -1,0 +1,106 @@
+"""Reading audio: any file and rate that libsndfile reads, as mono float32 at the rate asked for."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from sed.log import UserError
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".m4a")
+_STREAMED = (0, 0xFFFFFFFF)  # a WAV written to a pipe has one of these as its length, and is whole all the same
+_TIMES = re.compile(r"_(\d+)\.(\d{3})_(\d+)\.(\d{3})$")
+
+
+def read_audio(path: str | Path, rate: int) -> np.ndarray:
+    """Read a file as mono (the mean of its channels) float32 (samples,), band-limited to and sampled at `rate` Hz.
+
+    UserError when it is missing, empty, truncated, not audio, or holds values that are not finite.
+    """
+    import soundfile
+
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            _check_length(path, file)
+            file.seek(0)
+            with soundfile.SoundFile(file) as sound:
+                expected, source = sound.frames, sound.samplerate
+                samples = sound.read(dtype="float32", always_2d=True)
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path}: no such audio file (is its path in wav.scp right?)") from None
+    except (IsADirectoryError, soundfile.LibsndfileError, RuntimeError) as error:
+        raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
+    if not len(samples):
+        raise UserError(f"{path}: no samples (replace the file)")
+    if len(samples) < expected and path.suffix.lower() != ".mp3":  # an MP3's length is an estimate
+        raise UserError(f"{path}: truncated: {len(samples)} of {expected} samples (replace the file)")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise UserError(f"{path}: holds values that are not finite (replace the file)")
+    return resample(mono, source, rate)
+
+
+def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
+    """Resample (samples,) float32 from `source` to `target` Hz with a band-limited filter."""
+    if source == target:
+        return np.ascontiguousarray(samples)
+    import soxr
+
+    return soxr.resample(samples, source, target, quality="HQ").astype(np.float32, copy=False)
+
+
+@functools.cache
+def named_seconds(clip: str) -> float | None:
+    """The length that an AudioSet clip id names (`Y..._350.000_360.000` -> 10.0), None where it names none."""
+    found = _TIMES.search(clip)
+    if not found:
+        return None
+    start, start_ms, end, end_ms = map(int, found.groups())
+    return end - start + (end_ms - start_ms) / 1000
+
+
+def _check_length(path: Path, file: BinaryIO) -> None:
+    """Refuse an empty file, a RIFF file that ends before the data that its header announces, an Ogg file without end.
+
+    libsndfile reads the latter two without a word, as shorter recordings.
+    """
+    size = file.seek(0, 2)
+    if size == 0:
+        raise UserError(f"{path}: empty file (replace it)")
+    file.seek(0)
+    head = file.read(12)
+    if head[:4] == b"OggS" and not _ogg_ends(file, size):
+        raise UserError(f"{path}: truncated: no last Ogg page (replace the file)")
+    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        return
+    at = 12
+    while at + 8 <= size:
+        file.seek(at)
+        chunk = file.read(8)
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"data":
+            if length not in _STREAMED and at + 8 + length > size:
+                raise UserError(f"{path}: truncated: {size - at - 8} of {length} bytes of samples (replace the file)")
+            return
+        at += 8 + length + length % 2
+    raise UserError(f"{path}: truncated: a WAV header without samples (replace the file)")
+
+
+def _ogg_ends(file: BinaryIO, size: int) -> bool:
+    """Whether the last page is whole and flagged as the stream's end."""
+    file.seek(max(0, size - 70000))  # a page is 65307 bytes at most
+    tail = file.read()
+    page = tail[tail.rfind(b"OggS") :]
+    if len(page) < 27 or len(page) < 27 + page[26]:
+        return False
+    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip().rstrip(".")
+    return text.rsplit(": ", 1)[-1] if text else type(error).__name__

@@ -1,0 +1,248 @@
+"""Features on disk: HDF5 shards that survive a kill at any instant, and random reads over all shards of a set.
+
+A shard holds `logmel` (clips, frames, bins) float16 in chunks of one clip without compression, `frames` (valid frames
+of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's parameters as attributes.
+
+All of its space is allotted when it is begun, so from then on HDF5's own structures do not change: clips are
+written at known places in the file, and a journal beside it (8 bytes a clip: checksum, valid frames) says
+which are whole. A killed writer goes on where the journal and the checksums agree, and gives the same bytes as one
+never killed. The shard takes its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sed.data.directory import read_scp
+from sed.files import sync_folder
+from sed.log import UserError
+
+_RECORD = struct.Struct("<II")
+Scalar = str | int | float | bool
+
+
+class FeatureWriter:
+    """Writes one shard clip after clip, in the order of `clips`; `done` clips are there already when it opens.
+
+    `write` appends, `close` completes the shard; leaving the context by an error keeps what was written for the next.
+    """
+
+    def __init__(
+        self, path: str | Path, *, clips: Sequence[str], frames: int, bins: int, front_end: Mapping[str, Scalar]
+    ) -> None:
+        self.path = Path(path)
+        self.clips = list(clips)
+        self.shape = (frames, bins)
+        self._part = self.path.with_name(f".{self.path.name}.part")
+        self._journal_path = self.path.with_name(f".{self.path.name}.journal")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.done = self._resumable(front_end)
+        if not self.done:
+            self._begin(front_end)
+        with h5py.File(self._part, "r") as file:
+            logmel = file["logmel"]
+            self._places = [logmel.id.get_chunk_info(row).byte_offset for row in range(len(self.clips))]
+            self._frames_at, self._crc_at = (file[name].id.get_offset() for name in ("frames", "crc32"))
+        self._file = os.open(self._part, os.O_RDWR)
+        self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.ftruncate(self._journal, self.done * _RECORD.size)
+        os.lseek(self._journal, 0, os.SEEK_END)
+
+    def write(self, features: np.ndarray) -> None:
+        """Append the next clip: (valid frames <= frames, bins), zero-padded to the shard's frames."""
+        valid = len(features)
+        if valid > self.shape[0] or features.shape[1] != self.shape[1]:
+            raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
+        chunk = np.zeros(self.shape, np.float16)
+        chunk[:valid] = features
+        _write_at(self._file, chunk.tobytes(), self._places[self.done])
+        os.write(self._journal, _RECORD.pack(zlib.crc32(chunk), valid))
+        self.done += 1
+
+    def close(self) -> None:
+        """Complete the shard: valid frames and checksums, sync, rename, drop the journal."""
+        if self.done != len(self.clips):
+            raise ValueError(f"{self.path}: {self.done} of {len(self.clips)} clips written")
+        records = np.frombuffer(os.pread(self._journal, self.done * _RECORD.size, 0), "<u4").reshape(-1, 2)
+        _write_at(self._file, records[:, 0].tobytes(), self._crc_at)
+        _write_at(self._file, records[:, 1].tobytes(), self._frames_at)
+        os.fsync(self._file)
+        self._part.replace(self.path)
+        sync_folder(self.path.parent)
+        self._journal_path.unlink()
+
+    def __enter__(self) -> FeatureWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            os.close(self._file)
+            os.close(self._journal)
+
+    def _begin(self, front_end: Mapping[str, Scalar]) -> None:
+        self._journal_path.unlink(missing_ok=True)
+        self._part.unlink(missing_ok=True)
+        count, (frames, bins) = len(self.clips), self.shape
+        early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        chunked = early.copy()
+        chunked.set_chunk((1, frames, bins))
+        with h5py.File(self._part, "w", libver="v110") as file:
+            for name, kind, shape, plist in (
+                ("logmel", h5py.h5t.IEEE_F16LE, (count, frames, bins), chunked),
+                ("frames", h5py.h5t.STD_U32LE, (count,), early),
+                ("crc32", h5py.h5t.STD_U32LE, (count,), early),
+            ):
+                h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist)
+            ids = [clip.encode() for clip in self.clips]
+            file["clip_id"] = np.array(ids, dtype=f"S{max(map(len, ids))}")
+            for key, value in sorted(front_end.items()):
+                file.attrs[key] = value
+
+    def _resumable(self, front_end: Mapping[str, Scalar]) -> int:
+        """How many clips of an earlier, killed writer of the very same shard are whole."""
+        try:
+            records = self._journal_path.read_bytes()
+            with h5py.File(self._part, "r") as file:
+                if _attributes(file) != dict(front_end) or _ids(file) != self.clips:
+                    return 0
+                logmel = file["logmel"]
+                if logmel.shape[1:] != self.shape:
+                    return 0
+                places = [logmel.id.get_chunk_info(row).byte_offset for row in range(len(self.clips))]
+        except (OSError, KeyError, ValueError, RuntimeError):
+            return 0
+        size = int(np.prod(self.shape)) * 2
+        with self._part.open("rb") as part:
+            for row in range(min(len(records) // _RECORD.size, len(self.clips))):
+                part.seek(places[row])
+                if zlib.crc32(part.read(size)) != _RECORD.unpack_from(records, row * _RECORD.size)[0]:
+                    return row
+        return min(len(records) // _RECORD.size, len(self.clips))
+
+
+def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[str, Scalar]) -> str | None:
+    """What is wrong with a finished shard: damaged, other clips, another front end; None when it is good.
+
+    Reads the whole shard to compare every clip's checksum.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if _attributes(file) != dict(front_end):
+                return "made by another front end"
+            if _ids(file) != list(clips):
+                return "holds other clips"
+            logmel = file["logmel"]
+            for row, crc in enumerate(file["crc32"][()]):
+                if zlib.crc32(logmel.id.read_direct_chunk((row, 0, 0))[1]) != crc:
+                    return f"damaged: clip {clips[row]} does not match its checksum"
+    except FileNotFoundError:
+        return "missing"
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        return f"damaged: {str(error).split('(')[-1].rstrip(')')}"
+    return None
+
+
+class FeatureStore:
+    """All features of a dump directory, read by row in the order of its feats.scp.
+
+    Picklable and safe to fork: files are opened on first use in each process.
+    """
+
+    def __init__(self, dump_dir: str | Path) -> None:
+        self.path = Path(dump_dir)
+        scp = self.path / "feats.scp"
+        table = read_scp(scp)
+        self.clips: list[str] = list(table)
+        """clip ids in order"""
+        names: dict[str, int] = {}
+        self._shard = np.empty(len(table), np.int32)
+        self._row = np.empty(len(table), np.int64)
+        for i, (clip, place) in enumerate(table.items()):
+            name, _, row = place.rpartition(":")
+            if not name or not row.isdecimal():
+                raise UserError(f"{scp}:{i + 1}: '{place}' of clip '{clip}' is not file:row (redo stage 2)")
+            self._shard[i] = names.setdefault(name, len(names))
+            self._row[i] = int(row)
+        self._paths = [self.path / name for name in names]
+        self._open: dict[int, h5py.Dataset] = {}
+        self._pid = os.getpid()
+        self._load_heads(scp)
+
+    def _load_heads(self, scp: Path) -> None:
+        self.valid = np.empty(len(self.clips), np.int64)
+        """valid frames of each clip; the rest are zero"""
+        shape: tuple[int, int] | None = None
+        self.front_end: dict[str, Any] = {}
+        """the parameters of the front end that made the features"""
+        for shard, path in enumerate(self._paths):
+            try:
+                with h5py.File(path, "r") as file:
+                    front_end, ids, valid = _attributes(file), _ids(file), file["frames"][()]
+                    shape_here = tuple(map(int, file["logmel"].shape))
+            except FileNotFoundError:
+                raise UserError(f"{path}: no such shard, named by {scp} (redo stage 2)") from None
+            except (OSError, KeyError, ValueError, RuntimeError) as error:
+                raise UserError(f"{path}: damaged feature file: {error} (delete it and redo stage 2)") from None
+            if shape is None:
+                shape, self.front_end = shape_here[1:], front_end
+            elif shape_here[1:] != shape or front_end != self.front_end:
+                raise UserError(f"{path}: made by another front end than {self._paths[0]} (redo stage 2 with --force)")
+            mine = np.flatnonzero(self._shard == shard)
+            rows = self._row[mine]
+            if rows.max() >= len(ids) or [ids[r] for r in rows] != [self.clips[i] for i in mine]:
+                raise UserError(f"{path}: its clips are not those that {scp} names (redo stage 2)")
+            self.valid[mine] = valid[rows]
+        assert shape is not None  # read_scp refuses an empty file
+        self.frames, self.bins = shape
+        """the dataset's frames and mel bins"""
+
+    def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Raw log-mel of the clips at `rows`: (n, frames, bins) float16, zero beyond the valid frames."""
+        if os.getpid() != self._pid:
+            self._open, self._pid = {}, os.getpid()
+        out = np.empty((len(rows), self.frames, self.bins), np.float16)
+        for target, i in zip(out, rows, strict=True):
+            shard = int(self._shard[i])
+            dataset = self._open.get(shard)
+            try:
+                if dataset is None:
+                    dataset = self._open[shard] = h5py.File(self._paths[shard], "r")["logmel"]
+                dataset.id.read_direct_chunk((int(self._row[i]), 0, 0), out=target.reshape(-1).view(np.uint8))
+            except (OSError, KeyError, ValueError, RuntimeError) as error:
+                where = f"{self._paths[shard]}: clip {self.clips[i]}"
+                raise UserError(f"{where}: damaged feature file: {error} (delete it and redo stage 2)") from None
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": {}}
+
+
+def _attributes(file: h5py.File) -> dict[str, Any]:
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()}
+
+
+def _ids(file: h5py.File) -> list[str]:
+    return [clip.decode() for clip in file["clip_id"][()]]
+
+
+def _write_at(descriptor: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:  # pwrite may write less, on a filling disk
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written

@@ -1,0 +1,131 @@
+import pickle
+import random
+
+import h5py
+import numpy as np
+import pytest
+
+from sed.data.store import FeatureStore, FeatureWriter, shard_fault
+from sed.log import UserError
+
+FRONT_END = {"front_end": "kaldi", "mel_bins": 8, "f_min": 20.0, "dither": False}
+
+
+def features(count, seed=0):
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(int(rng.integers(1, 21)), 8)).astype(np.float16) for _ in range(count)]
+
+
+def write(path, items, clips, stop=None, front_end=FRONT_END):
+    """Write a shard; with `stop`, die after that many clips are there, as a killed process does."""
+    writer = FeatureWriter(path, clips=clips, frames=20, bins=8, front_end=front_end)
+    started = writer.done
+    for item in items[writer.done : stop]:
+        writer.write(item)
+    if stop is None:
+        writer.__exit__(None, None, None)
+    return started
+
+
+def test_written_features_are_read_back(tmp_path):
+    first, second = features(7), features(5, seed=1)
+    write(tmp_path / "feats.1.h5", first, list("abcdefg"))
+    write(tmp_path / "feats.2.h5", second, list("vwxyz"))
+    names = [f"{c} feats.1.h5:{i}\n" for i, c in enumerate("abcdefg")] + [
+        f"{c} feats.2.h5:{i}\n" for i, c in enumerate("vwxyz")
+    ]
+    (tmp_path / "feats.scp").write_text("".join(names))
+    store = FeatureStore(tmp_path)
+    assert store.clips == list("abcdefgvwxyz") and (store.frames, store.bins) == (20, 8)
+    assert store.front_end == FRONT_END and type(store.front_end["mel_bins"]) is int
+    for reader in (store, pickle.loads(pickle.dumps(store))):
+        batch = reader.read([9, 0, 6, 9])
+        assert batch.dtype == np.float16 and batch.shape == (4, 20, 8)
+        for row, item in zip(batch, (second[2], first[0], first[6], second[2]), strict=True):
+            np.testing.assert_array_equal(row[: len(item)], item)
+            assert not row[len(item) :].any()
+    assert store.valid.tolist() == [len(item) for item in first + second]
+    with h5py.File(tmp_path / "feats.1.h5") as file:
+        assert file["logmel"].chunks == (1, 20, 8) and file["logmel"].compression is None
+        np.testing.assert_array_equal(file["logmel"][3, : len(first[3])], first[3])
+
+
+def test_a_killed_writer_goes_on_and_gives_the_same_bytes(tmp_path):
+    items, clips = features(40), [f"c{i:02d}" for i in range(40)]
+    write(tmp_path / "whole.h5", items, clips)
+    rng = random.Random(0)
+    path = tmp_path / "killed.h5"
+    done = 0
+    for _ in range(12):
+        stop = min(done + rng.randint(0, 5), 40)
+        assert write(path, items, clips, stop=stop) == done
+        done = stop
+        assert not path.exists()
+    write(path, items, clips)
+    assert path.read_bytes() == (tmp_path / "whole.h5").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.h5", "whole.h5"]
+
+
+def test_a_resumed_writer_trusts_only_what_matches_its_checksum(tmp_path):
+    items, clips = features(10), list("abcdefghij")
+    write(tmp_path / "x.h5", items, clips, stop=8)
+    part = tmp_path / ".x.h5.part"
+    with h5py.File(part) as file:
+        place = file["logmel"].id.get_chunk_info(5).byte_offset
+    data = bytearray(part.read_bytes())
+    data[place] ^= 1
+    part.write_bytes(data)
+    assert write(tmp_path / "x.h5", items, clips) == 5
+    assert shard_fault(tmp_path / "x.h5", clips=clips, front_end=FRONT_END) is None
+
+
+def test_a_resumed_writer_starts_afresh_for_another_front_end_or_list(tmp_path):
+    items, clips = features(10), list("abcdefghij")
+    write(tmp_path / "x.h5", items, clips, stop=8)
+    assert write(tmp_path / "x.h5", items, clips, stop=6, front_end={**FRONT_END, "f_min": 0.0}) == 0
+    assert write(tmp_path / "x.h5", items, list("abcdefghik"), stop=6, front_end={**FRONT_END, "f_min": 0.0}) == 0
+    (tmp_path / ".x.h5.part").write_bytes(b"rubbish")
+    assert write(tmp_path / "x.h5", items, clips) == 0
+
+
+def test_faults_of_finished_shards_are_found(tmp_path):
+    items, clips = features(10), list("abcdefghij")
+    path = tmp_path / "x.h5"
+    assert shard_fault(path, clips=clips, front_end=FRONT_END) == "missing"
+    write(path, items, clips)
+    assert shard_fault(path, clips=clips, front_end=FRONT_END) is None
+    assert "front end" in shard_fault(path, clips=clips, front_end={**FRONT_END, "mel_bins": 9})
+    assert "other clips" in shard_fault(path, clips=clips[1:], front_end=FRONT_END)
+    data = path.read_bytes()
+    with h5py.File(path) as file:
+        place = file["logmel"].id.get_chunk_info(7).byte_offset
+    path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+    assert "clip h" in shard_fault(path, clips=clips, front_end=FRONT_END)
+    path.write_bytes(data[: len(data) // 2])
+    assert "damaged" in shard_fault(path, clips=clips, front_end=FRONT_END)
+
+
+def test_store_refuses_what_is_damaged_or_mixed(tmp_path):
+    write(tmp_path / "feats.1.h5", features(2), ["a", "b"])
+    write(tmp_path / "feats.2.h5", features(2), ["c", "d"], front_end={**FRONT_END, "f_min": 0.0})
+    scp = tmp_path / "feats.scp"
+    for text, says in (
+        ("a feats.1.h5:0\nc feats.2.h5:0\n", "another front end"),
+        ("a feats.1.h5:1\n", "not those"),
+        ("a feats.1.h5:7\n", "not those"),
+        ("a feats.9.h5:0\n", "no such shard"),
+        ("a feats.1.h5\n", r"feats\.scp:1: "),
+    ):
+        scp.write_text(text)
+        with pytest.raises(UserError, match=says):
+            FeatureStore(tmp_path)
+    scp.write_text("a feats.1.h5:0\n")
+    (tmp_path / "feats.1.h5").write_bytes((tmp_path / "feats.1.h5").read_bytes()[:900])
+    with pytest.raises(UserError, match=r"feats\.1\.h5: damaged"):
+        FeatureStore(tmp_path)
+
+
+def test_features_that_do_not_fit_are_refused(tmp_path):
+    writer = FeatureWriter(tmp_path / "x.h5", clips=["a"], frames=20, bins=8, front_end=FRONT_END)
+    with pytest.raises(ValueError):
+        writer.write(np.zeros((21, 8)))
