@@ -9,6 +9,7 @@ Features are stored raw; `normalise` is applied where the model runs, then paddi
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sed.features.mel import htk_mel_bank, kaldi_mel_bank
+from sed.log import UserError
 
 if TYPE_CHECKING:
     from sed.config import Parser
@@ -45,7 +47,7 @@ def add_arguments(parser: Parser) -> None:
 class FrontEnd(nn.Module):
     """Waveforms to log-mel frames, and log-mel frames to a model's input. No trainable parts.
 
-    Raises ValueError for settings that make no filter bank; entry points report it as the user's.
+    Raises ValueError for settings that make no filter bank.
     """
 
     KEYS = (
@@ -112,8 +114,11 @@ class FrontEnd(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FrontEnd:
-        """Build from a flat config, whose other keys are left alone."""
-        return cls(**{key: config[key] for key in cls.KEYS if key in config})
+        """Build from a flat config, whose other keys are left alone; UserError for settings that make none."""
+        try:
+            return cls(**{key: config[key] for key in cls.KEYS if key in config})
+        except ValueError as error:
+            raise UserError(f"{error} (change the config)") from None
 
     from_params = from_config
 
@@ -217,18 +222,14 @@ def _power(spectrum: Tensor) -> Tensor:
     return torch.addcmul(real * real, imag, imag)
 
 
-def _blocks_of(bank: Tensor, parts: int = 3) -> list[tuple[int, int, int, int]]:
-    """Cut a mel bank (fft bins, mel bins) into dense blocks (bin from, to, mel from, to) that hold all its weights.
+def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:
+    """Cut a mel bank (fft bins, mel bins) into three dense blocks (bin from, to, mel from, to) with all its weights.
 
-    Three halve the multiplications; each mel filter touches few FFT bins.
+    They halve the multiplications, since a mel filter touches few FFT bins.
     """
     used = bank > 0
     index = torch.arange(bank.shape[0]).unsqueeze(1)
-    first = torch.where(used, index, bank.shape[0]).amin(0)
-    last = torch.where(used, index + 1, 0).amax(0)
-    edges = [round(bank.shape[1] * share) for share in (0, 0.4, 0.7, 1)] if parts == 3 else [0, bank.shape[1]]
-    blocks = []
-    for a, b in zip(edges, edges[1:], strict=False):
-        lo, hi = int(first[a:b].min()), int(last[a:b].max())
-        blocks.append((min(lo, max(hi - 1, 0)), max(hi, 1), a, b))
-    return blocks
+    first = torch.where(used, index, bank.shape[0] - 1).amin(0)
+    last = torch.where(used, index + 1, 1).amax(0)
+    cuts = [0, round(0.4 * bank.shape[1]), round(0.7 * bank.shape[1]), bank.shape[1]]
+    return [(int(first[a:b].min()), int(last[a:b].max()), a, b) for a, b in itertools.pairwise(cuts)]

@@ -1,0 +1,182 @@
+"""Audio Spectrogram Transformer (Gong, Chung, Glass 2021) in the published layout: the patch-wise encoder (P, L).
+
+Parameter names are the published checkpoint's (`v.` removed), so that its state dict loads as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+LEADING = 2  # class and distillation token
+NORM_EPS = 1e-6  # timm's vision transformer, which the AST is made of
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register the AST's options."""
+    parser.option("ast_dim", 768, "width of the AST", least=1)
+    parser.option("ast_depth", 12, "blocks of the AST that the checkpoint has", least=1)
+    parser.option("ast_heads", 12, "attention heads of an AST block", least=1)
+    parser.option("ast_mlp_ratio", 4.0, "hidden width of an AST block's MLP, in widths", least=0)
+    parser.option("ast_blocks", 10, "first blocks of the AST that are kept", least=1)
+    parser.option("patch_freq", 16, "mel bins of a patch", least=1)
+    parser.option("patch_time", 16, "frames of a patch", least=1)
+    parser.option("stride_freq", 10, "mel bins between patches", least=1)
+    parser.option("stride_time", 10, "frames between patches", least=1)
+    parser.option("checkpoint_activations", False, "recompute the encoder's blocks in backward: less memory, slower")
+
+
+def init_weights(module: nn.Module) -> None:
+    """Fresh transformer parts: truncated normal 0.02 for linear maps, zero biases (DeiT's, L)."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection and the fused kernel."""
+
+    def __init__(self, *, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} is not a multiple of {heads} heads")
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, dim) -> the same."""
+        batch, tokens, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        x = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(batch, tokens, dim))
+
+    def first(self, x: Tensor) -> Tensor:
+        """The first token's output alone, (batch, tokens, dim) -> (batch, 1, dim): one query, every key and value."""
+        batch, tokens, dim = x.shape
+        weight, bias = self.qkv.weight, self.qkv.bias
+        head = dim // self.heads
+        q = F.linear(x[:, :1], weight[:dim], bias[:dim]).view(batch, 1, self.heads, head).transpose(1, 2)
+        kv = F.linear(x, weight[dim:], bias[dim:]).view(batch, tokens, 2, self.heads, head).permute(2, 0, 3, 1, 4)
+        x = F.scaled_dot_product_attention(q, kv[0], kv[1])
+        return self.proj(x.transpose(1, 2).reshape(batch, 1, dim))
+
+
+class Mlp(nn.Module):
+    """Two linear maps around a GELU."""
+
+    def __init__(self, *, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, *, dim: int, heads: int, mlp_ratio: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.attn = Attention(dim=dim, heads=heads)
+        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, dim) -> the same."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+    def first(self, x: Tensor) -> Tensor:
+        """As `forward`, for the first token alone: (batch, 1, dim)."""
+        x = x[:, :1] + self.attn.first(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class PatchEmbed(nn.Module):
+    """Overlapping patches of the spectrogram, as one convolution."""
+
+    def __init__(self, *, dim: int, patch: tuple[int, int], stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, dim, kernel_size=patch, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 1, mel bins, frames) -> (batch, bands * patches, dim), band by band."""
+        return self.proj(x).flatten(2).transpose(1, 2)
+
+
+def grid_size(*, mel_bins: int, input_frames: int, patch: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
+    """Bands and patches in time; ValueError when no patch fits. Patch and stride as (frequency, time)."""
+    if mel_bins < patch[0] or input_frames < patch[1]:
+        raise ValueError(
+            f"the patch grid has no frames: patches of {patch[0]} bins x {patch[1]} frames do not fit in"
+            f" {mel_bins} mel bins x {input_frames} frames"
+        )
+    return (mel_bins - patch[0]) // stride[0] + 1, (input_frames - patch[1]) // stride[1] + 1
+
+
+class AST(nn.Module):
+    """The first `blocks` of an AST, without its final norm.
+
+    (batch, frames, mel bins) -> (batch, bands, patches, dim).
+    """
+
+    fresh_norm = True  # the detector puts its own LayerNorm behind (P, L)
+
+    def __init__(
+        self,
+        *,
+        mel_bins: int = 128,
+        input_frames: int = 1024,
+        dim: int = 768,
+        heads: int = 12,
+        mlp_ratio: float = 4.0,
+        blocks: int = 10,
+        patch: tuple[int, int] = (16, 16),
+        stride: tuple[int, int] = (10, 10),
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=patch, stride=stride)
+        self.time_stride = stride[1]
+        self.checkpoint_activations = checkpoint_activations
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pos_embed = nn.Parameter(torch.zeros(1, LEADING + self.grid[0] * self.grid[1], dim))
+        self.patch_embed = PatchEmbed(dim=dim, patch=patch, stride=stride)
+        self.blocks = nn.ModuleList(Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio) for _ in range(blocks))
+        self.apply(init_weights)
+        for token in (self.cls_token, self.dist_token, self.pos_embed):
+            nn.init.trunc_normal_(token, std=0.02)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(batch, frames, mel bins) -> (batch, 2 + bands * patches, dim): what the first block sees."""
+        x = self.patch_embed(x.unsqueeze(1).transpose(2, 3))
+        batch = x.shape[0]
+        leading = (self.cls_token.expand(batch, -1, -1), self.dist_token.expand(batch, -1, -1))
+        return torch.cat([token.to(x.dtype) for token in leading] + [x], dim=1) + self.pos_embed
+
+    def tokens(self, x: Tensor) -> Tensor:
+        """(batch, frames, mel bins) -> (batch, 2 + bands * patches, dim): what the last block kept gives."""
+        x = self.embed(x)
+        for block in self.blocks:
+            if self.checkpoint_activations and self.training and torch.is_grad_enabled():
+                x = checkpoint(block, x, use_reentrant=False)
+            else:
+                x = block(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, frames, mel bins) -> (batch, bands, patches, dim), the two leading tokens dropped."""
+        return self.tokens(x)[:, LEADING:].unflatten(1, self.grid)

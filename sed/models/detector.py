@@ -1,0 +1,169 @@
+"""The sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
+
+AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
+`encoder: crnn`. Every row of the paper's ablation is another value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sed.log import UserError
+from sed.models import ast, clip_pooling, crnn, decoder, pooling
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+
+class DetectorOutput(NamedTuple):
+    """Float32 also under autocast: `logits` (batch, frames, classes), `clip` posteriors (batch, classes)."""
+
+    logits: Tensor
+    clip: Tensor
+
+
+def add_arguments(parser: Parser, *, shared: bool = True) -> None:
+    """Register every option of the model; `build_detector` reads them.
+
+    `shared=False` leaves out the three that the front end registers too (mel_bins, clip_seconds, frame_shift), for
+    an entry point that has both.
+    """
+    if shared:
+        parser.option("mel_bins", 128, "mel bins of the features", least=4)
+        parser.option("clip_seconds", 10.0, "seconds that a clip's frames cover", least=0.1)
+        parser.option("frame_shift", 0.01, "seconds between frames of the features", least=0.001)
+    parser.option("input_frames", 1024, "frames of the features after padding", least=1)
+    parser.option("encoder", "ast", "from features to a grid of frames and bands", choices=["ast", "crnn"])
+    parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name (none: from scratch)")
+    for part in (ast, crnn, pooling, decoder, clip_pooling):
+        part.add_arguments(parser)
+
+
+class Detector(nn.Module):
+    """(batch, input_frames, mel_bins) normalised features -> `DetectorOutput`.
+
+    `frame_seconds` and `num_frames` describe the output; `frame_seconds * num_frames` covers `clip_seconds` unless
+    the encoder sees fewer frames.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        pooling: nn.Module,
+        decoder: nn.Module,
+        clip_pooling: nn.Module,
+        classes: int,
+        mel_bins: int,
+        input_frames: int,
+        frame_seconds: float,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        # The encoder's own last norm belongs to blocks that are not kept: a fresh one (P, L).
+        self.norm = nn.LayerNorm(encoder.dim, eps=ast.NORM_EPS) if encoder.fresh_norm else nn.Identity()
+        self.pooling = pooling
+        self.decoder = decoder
+        self.classifier = nn.Linear(decoder.dim, classes)
+        self.clip_pooling = clip_pooling
+        self.mel_bins = mel_bins
+        self.input_frames = input_frames
+        self.frame_seconds = frame_seconds
+        self.num_frames = decoder.frames * decoder.upsample
+
+    def head_parameters(self) -> Iterator[nn.Parameter]:
+        """All that is not the pretrained encoder's: the larger learning rate."""
+        for name, parameter in self.named_parameters():
+            if not name.startswith("encoder."):
+                yield parameter
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(batch, input_frames, mel_bins) -> frames (batch, patches, dim), before the time decoder."""
+        return self.pooling(self.norm(self.encoder(x)))
+
+    def decode(self, frames: Tensor) -> DetectorOutput:
+        """(batch, patches, dim) -> `DetectorOutput`."""
+        hidden = self.decoder(frames)
+        with torch.autocast(hidden.device.type, enabled=False):
+            hidden = hidden.float()
+            logits = self.classifier(hidden)
+            return DetectorOutput(logits, self.clip_pooling(logits.sigmoid(), hidden))
+
+    def forward(self, x: Tensor) -> DetectorOutput:
+        return self.decode(self.encode(x))
+
+
+def build_encoder(config: Mapping[str, Any]) -> nn.Module:
+    """The encoder that a flat config names."""
+    kind = config["encoder"]
+    if kind == "ast":
+        if config["ast_blocks"] > config["ast_depth"]:
+            raise ValueError(f"ast_blocks {config['ast_blocks']} is more than ast_depth {config['ast_depth']}")
+        return ast.AST(
+            mel_bins=config["mel_bins"],
+            input_frames=config["input_frames"],
+            dim=config["ast_dim"],
+            heads=config["ast_heads"],
+            mlp_ratio=config["ast_mlp_ratio"],
+            blocks=config["ast_blocks"],
+            patch=(config["patch_freq"], config["patch_time"]),
+            stride=(config["stride_freq"], config["stride_time"]),
+            checkpoint_activations=config["checkpoint_activations"],
+        )
+    if kind == "crnn":
+        return crnn.CRNN(
+            mel_bins=config["mel_bins"],
+            input_frames=config["input_frames"],
+            width=config["crnn_width"],
+            dropout=config["crnn_dropout"],
+        )
+    raise ValueError(f"encoder '{kind}' is not known (ast, crnn)")
+
+
+def build_detector(config: Mapping[str, Any], num_classes: int) -> Detector:
+    """Compose the detector of a flat config, with fresh weights; UserError where the values make none."""
+    try:
+        return _compose(config, num_classes)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None
+
+
+def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
+    if num_classes < 1:
+        raise ValueError("no classes: data/labels.txt is empty")
+    encoder = build_encoder(config)
+    bands, patches = encoder.grid
+    patch_seconds = encoder.time_stride * config["frame_shift"]
+    # 101 patches of 0.1 s are cropped to the 100 that line up with 10 s (L).
+    frames = min(patches, math.ceil(config["clip_seconds"] / patch_seconds - 1e-6))
+    time_decoder = decoder.GruDecoder(
+        dim=encoder.dim,
+        frames=frames,
+        upsample=config["upsample"],
+        units=config["gru_units"],
+        layers=config["gru_layers"],
+        gru_dropout=config["gru_dropout"],
+        dropout=config["head_dropout"],
+    )
+    return Detector(
+        encoder=encoder,
+        pooling=pooling.build_pooling(
+            config["pooling"],
+            bands=bands,
+            dim=encoder.dim,
+            band=config["band"],
+            fte_blocks=config["fte_blocks"],
+            fte_heads=config["fte_heads"],
+        ),
+        decoder=time_decoder,
+        clip_pooling=clip_pooling.ClipPooling(kind=config["clip_pooling"], dim=time_decoder.dim, classes=num_classes),
+        classes=num_classes,
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        frame_seconds=round(patch_seconds / config["upsample"], 9),
+    )
