@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 LEADING = 2  # class and distillation token
-NORM_EPS = 1e-6  # timm's vision transformer, which the AST is made of
+NORM_EPS = 1e-6  # timm's vision transformer, which the authors' AST is made of; Hugging Face's configs say 1e-12
 
 
 def add_arguments(parser: Parser) -> None:
@@ -30,6 +30,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("patch_time", 16, "frames of a patch", least=1)
     parser.option("stride_freq", 10, "mel bins between patches", least=1)
     parser.option("stride_time", 10, "frames between patches", least=1)
+    parser.option("ast_norm_eps", NORM_EPS, "epsilon of the AST's LayerNorms", least=0)
     parser.option("checkpoint_activations", False, "recompute the encoder's blocks in backward: less memory, slower")
 
 
@@ -85,11 +86,11 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
-    def __init__(self, *, dim: int, heads: int, mlp_ratio: float) -> None:
+    def __init__(self, *, dim: int, heads: int, mlp_ratio: float, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
         self.attn = Attention(dim=dim, heads=heads)
-        self.norm2 = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,10 +145,12 @@ class AST(nn.Module):
         blocks: int = 10,
         patch: tuple[int, int] = (16, 16),
         stride: tuple[int, int] = (10, 10),
+        norm_eps: float = NORM_EPS,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
         self.dim = dim
+        self.norm_eps = norm_eps
         self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=patch, stride=stride)
         self.time_stride = stride[1]
         self.checkpoint_activations = checkpoint_activations
@@ -155,7 +158,9 @@ class AST(nn.Module):
         self.dist_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, LEADING + self.grid[0] * self.grid[1], dim))
         self.patch_embed = PatchEmbed(dim=dim, patch=patch, stride=stride)
-        self.blocks = nn.ModuleList(Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps) for _ in range(blocks)
+        )
         self.apply(init_weights)
         for token in (self.cls_token, self.dist_token, self.pos_embed):
             nn.init.trunc_normal_(token, std=0.02)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from sed.log import UserError
 from sed.models import ast, clip_pooling, crnn, decoder, pooling
+from sed.models.tagger import Tagger
 
 if TYPE_CHECKING:
     from sed.config import Parser
@@ -98,23 +99,37 @@ class Detector(nn.Module):
         return self.decode(self.encode(x))
 
 
+def build_ast(config: Mapping[str, Any], blocks: int) -> ast.AST:
+    """The first `blocks` of a flat config's AST."""
+    return ast.AST(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        dim=config["ast_dim"],
+        heads=config["ast_heads"],
+        mlp_ratio=config["ast_mlp_ratio"],
+        blocks=blocks,
+        patch=(config["patch_freq"], config["patch_time"]),
+        stride=(config["stride_freq"], config["stride_time"]),
+        norm_eps=config["ast_norm_eps"],
+        checkpoint_activations=config["checkpoint_activations"],
+    )
+
+
+def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
+    """The whole AST of a flat config, all `ast_depth` blocks, with a tagging head; UserError where it makes none."""
+    try:
+        return Tagger(encoder=build_ast(config, config["ast_depth"]), classes=classes)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None
+
+
 def build_encoder(config: Mapping[str, Any]) -> nn.Module:
     """The encoder that a flat config names."""
     kind = config["encoder"]
     if kind == "ast":
         if config["ast_blocks"] > config["ast_depth"]:
             raise ValueError(f"ast_blocks {config['ast_blocks']} is more than ast_depth {config['ast_depth']}")
-        return ast.AST(
-            mel_bins=config["mel_bins"],
-            input_frames=config["input_frames"],
-            dim=config["ast_dim"],
-            heads=config["ast_heads"],
-            mlp_ratio=config["ast_mlp_ratio"],
-            blocks=config["ast_blocks"],
-            patch=(config["patch_freq"], config["patch_time"]),
-            stride=(config["stride_freq"], config["stride_time"]),
-            checkpoint_activations=config["checkpoint_activations"],
-        )
+        return build_ast(config, config["ast_blocks"])
     if kind == "crnn":
         return crnn.CRNN(
             mel_bins=config["mel_bins"],

@@ -1,0 +1,177 @@
+"""Checkpoints of a published AST, from state dict to state dict: the authors' layout and Hugging Face's.
+
+The authors' file holds `module.v.*` (a timm vision transformer) and `module.mlp_head.*`; Hugging Face's holds
+`audio_spectrogram_transformer.*` and `classifier.*`, with queries, keys and values apart. Both are the same function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sed.models.ast import AST, LEADING
+from sed.models.tagger import Tagger, TaggingHead
+
+PUBLISHED_GRID = (12, 101)  # 128 bins and 1024 frames, patches of 16 x 16, strides of 10 x 10
+_IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, left over in the authors' file
+_SHOWN = 10
+
+
+class Mismatch(ValueError):
+    """The checkpoint is not the AST that was asked for; the message names the keys."""
+
+
+def _authors(key: str) -> tuple[str, ...]:
+    key = key.replace("encoder.", "v.", 1).replace("head.norm.", "v.norm.", 1)
+    return (key.replace("head.mlp_head.", "mlp_head.", 1),)
+
+
+_HF = {
+    "encoder.cls_token": "embeddings.cls_token",
+    "encoder.dist_token": "embeddings.distillation_token",
+    "encoder.pos_embed": "embeddings.position_embeddings",
+    "encoder.patch_embed.proj": "embeddings.patch_embeddings.projection",
+    "head.norm": "layernorm",
+}
+_HF_BLOCK = {
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+    "attn.proj": "attention.output.dense",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+}
+_HF_QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
+# transformers 5 renames in memory what its files still call by the names above.
+_HF5_BLOCK = {**_HF_BLOCK, "attn.proj": "attention.o_proj", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
+_HF5_QKV = tuple(f"attention.{name}_proj" for name in "qkv")
+
+
+def _hugging_face(key: str, five: bool) -> tuple[str, ...]:
+    if key.startswith("head.mlp_head."):
+        number, kind = key.removeprefix("head.mlp_head.").split(".")
+        return (f"classifier.{('layernorm', 'dense')[int(number)]}.{kind}",)
+    trunk = "audio_spectrogram_transformer."
+    if not key.startswith("encoder.blocks."):
+        for ours, theirs in _HF.items():
+            if key == ours or key.startswith(ours + "."):
+                return (trunk + theirs + key.removeprefix(ours),)
+    number, rest = key.removeprefix("encoder.blocks.").split(".", 1)
+    part, kind = rest.rsplit(".", 1)
+    block = f"{trunk}layers.{number}" if five else f"{trunk}encoder.layer.{number}"
+    if part == "attn.qkv":
+        return tuple(f"{block}.{name}.{kind}" for name in (_HF5_QKV if five else _HF_QKV))
+    return (f"{block}.{(_HF5_BLOCK if five else _HF_BLOCK)[part]}.{kind}",)
+
+
+def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tensor], bool]:
+    """A published state dict as one of `like` (a Tagger, on any device), and whether it has the tagging head.
+
+    Positions are fitted to `like`'s grid. The number of tagging classes is the file's. Raises Mismatch naming
+    what is missing, unexpected or misshapen, in the file's own names.
+    """
+    names, rename = _layout(state)
+    shapes = {key: tuple(value.shape) for key, value in like.state_dict().items()}
+    expected = {name: key for key in shapes for name in rename(key)}
+    has_head = any("mlp_head" in expected.get(name, "") for name in names)
+    if not has_head:
+        expected = {name: key for name, key in expected.items() if "mlp_head" not in key}
+    missing = [name for name in expected if name not in names]
+    unexpected = [names[name] for name in names if name not in expected]
+    misshapen = []
+    for name, key in expected.items():
+        if name in names:
+            want, have = list(shapes[key]), list(state[names[name]].shape)
+            if len(rename(key)) > 1:
+                want[0] //= 3
+            if "mlp_head.1" in key:
+                want[0] = have[0] if have else 0
+            if key == "encoder.pos_embed" and len(have) == 3 and have[2] == want[2]:
+                want[1] = have[1] if _source_grid(have[1] - LEADING, like.encoder.grid) else want[1]
+            if have != want:
+                misshapen.append(f"{names[name]} {have} for {want}")
+    problems = [
+        f"{what}: {', '.join(keys[:_SHOWN])}" + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    ]
+    if problems:
+        raise Mismatch("not the AST that the config describes; " + "; ".join(problems))
+    result = {}
+    for key in shapes:
+        if has_head or "mlp_head" not in key:
+            parts = [state[names[name]] for name in rename(key)]
+            value = (torch.cat(parts) if len(parts) > 1 else parts[0]).float()
+            if not value.isfinite().all():
+                raise Mismatch(f"{names[rename(key)[0]]} has values that are not finite")
+            result[key] = value
+    result["encoder.pos_embed"] = fit_positions(result["encoder.pos_embed"], like.encoder.grid)
+    return result, has_head
+
+
+def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str], tuple[str, ...]]]:
+    """{name without prefixes: name in the file}, and the function from our key to such names."""
+    names = {name.removeprefix("module."): name for name in state}
+    if any(name.startswith("v.") for name in names):
+        return {name: full for name, full in names.items() if not name.startswith(_IGNORED)}, _authors
+    trunk = "audio_spectrogram_transformer."
+    if any(name.startswith("embeddings.") for name in names):  # the model without its classifier
+        names = {trunk + name: full for name, full in names.items()}
+    if any(name.startswith(trunk) for name in names):
+        five = any(name.startswith(trunk + "layers.") for name in names)
+        return names, lambda key: _hugging_face(key, five)
+    shown = ", ".join(list(state)[:_SHOWN]) or "none"
+    raise Mismatch(
+        "not an AST: the keys are neither the authors' (module.v.*) nor Hugging Face's"
+        f" (audio_spectrogram_transformer.*) but: {shown}"
+    )
+
+
+def _source_grid(patches: int, target: tuple[int, int]) -> tuple[int, int] | None:
+    """The grid that a table of positions is for: the published one, else one with as many bands as ours."""
+    if patches == PUBLISHED_GRID[0] * PUBLISHED_GRID[1]:
+        return PUBLISHED_GRID
+    return (target[0], patches // target[0]) if patches > 0 and patches % target[0] == 0 else None
+
+
+def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
+    """Positions (1, 2 + patches, dim) for another grid (bands, patches in time), as the AST release does.
+
+    Time first, then frequency: fewer are cut from the middle, more are interpolated bilinearly.
+    """
+    source = _source_grid(positions.shape[1] - LEADING, target)
+    if source is None:
+        raise Mismatch(f"positions for {positions.shape[1] - LEADING} patches do not fit a grid of {target}")
+    if source == tuple(target):
+        return positions
+    dim = positions.shape[2]
+    grid = positions[:, LEADING:].transpose(1, 2).reshape(1, dim, *source)
+    for axis, want in ((3, target[1]), (2, target[0])):
+        have = grid.shape[axis]
+        if want <= have:
+            grid = grid.narrow(axis, have // 2 - want // 2, want)
+        else:
+            size = (grid.shape[2], want) if axis == 3 else (want, grid.shape[3])
+            grid = F.interpolate(grid, size=size, mode="bilinear")
+    return torch.cat([positions[:, :LEADING], grid.reshape(1, dim, -1).transpose(1, 2)], dim=1)
+
+
+def load_encoder(encoder: AST, state: Mapping[str, Tensor], like: Tagger) -> None:
+    """Load the first blocks of a published state dict into a detector's encoder.
+
+    `like` is the whole tagger that the state dict has to be (`build_tagger` on the meta device takes no memory).
+    """
+    ours, _ = to_tagger(state, like)
+    encoder.load_state_dict({key: ours["encoder." + key] for key in encoder.state_dict()})
+
+
+def export_published(encoder: AST, head: TaggingHead) -> dict[str, Tensor]:
+    """State dict of a tagger in the authors' layout (`module.v.*`, `module.mlp_head.*`), on the CPU."""
+    parts: tuple[tuple[str, nn.Module], ...] = (("encoder.", encoder), ("head.", head))
+    return {
+        "module." + _authors(prefix + key)[0]: value.detach().cpu().clone()
+        for prefix, module in parts
+        for key, value in module.state_dict().items()
+    }

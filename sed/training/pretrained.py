@@ -1,0 +1,150 @@
+"""Checkpoint files of a published AST: read safely, checked, loaded into a detector or a tagger.
+
+A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face stores it, or a name there
+(`MIT/ast-finetuned-audioset-10-10-0.4593`), which is downloaded once and checked against the hub's SHA-256.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pickle
+import re
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sed.log import UserError
+from sed.models.detector import Detector, build_tagger
+from sed.models.pretrained import Mismatch, load_encoder, to_tagger
+from sed.models.tagger import Tagger
+
+MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def locate(pretrained: str) -> Path:
+    """The weights file of a path, a folder or a name on Hugging Face; UserError when there is none."""
+    path = Path(pretrained)
+    if path.is_dir():
+        for name in _WEIGHTS:
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"{path}: a folder without {' or '.join(_WEIGHTS)} (give the checkpoint's file or folder)")
+    if path.exists():
+        return path
+    if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
+        return _from_hub(pretrained)
+    raise UserError(f"{path}: no such checkpoint (local/download.sh fetches the AST, or give another --pretrained)")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of a checkpoint file, none of its code run; UserError when it is damaged or holds more."""
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        why = "is not a checkpoint" if "invalid" in str(error) else "holds more than tensors, and is not run"
+        raise UserError(f"{path}: {why} (give the published checkpoint)") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeError):
+        raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")
+    return dict(state)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, struct.error, ValueError, KeyError) as error:
+        raise UserError(f"{path}: damaged safetensors: {error} (download it again)") from None
+
+
+def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
+    """Load `config["pretrained"]` into the detector's AST; UserError naming the keys that do not fit."""
+    if config["encoder"] != "ast":
+        raise UserError(f"pretrained: for the AST only, not for encoder '{config['encoder']}' (leave it out)")
+    path = locate(config["pretrained"])
+    state = read_state(path)
+    with torch.device("meta"):
+        like = build_tagger(config, 1)
+    try:
+        load_encoder(detector.encoder, state, like)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+
+
+def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:
+    """The whole tagger of `config["pretrained"]` and the names of its classes.
+
+    Names come from `labels` (AudioSet's class_labels_indices.csv, or one name a line), else from the file of either
+    kind beside the checkpoint; without any they are `class 0`, `class 1` and so on.
+    """
+    path = locate(config["pretrained"])
+    state = read_state(path)
+    with torch.device("meta"):
+        like = build_tagger(config, 1)
+    try:
+        ours, has_head = to_tagger(state, like)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+    if not has_head:
+        raise UserError(f"{path}: an encoder without a tagging head (give the checkpoint of the whole tagger)")
+    classes = ours["head.mlp_head.1.weight"].shape[0]
+    tagger = build_tagger(config, classes)
+    tagger.load_state_dict(ours)
+    return tagger.eval(), class_names(path, classes, labels)
+
+
+def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
+    """The tagging classes' names; see `load_tagger`."""
+    beside = [
+        checkpoint.parent / "config.json",
+        checkpoint.with_suffix(".json"),
+        checkpoint.parent / "class_labels_indices.csv",
+        checkpoint.with_suffix(".labels.txt"),
+    ]
+    path = Path(labels) if labels else next((p for p in beside if p.is_file()), None)
+    if path is None:
+        return [f"class {i}" for i in range(classes)]
+    try:
+        names = _read_names(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: no class names in it (give class_labels_indices.csv or a config.json)") from None
+    if len(names) != classes:
+        raise UserError(f"{path}: {len(names)} class names for a checkpoint of {classes} (give the checkpoint's own)")
+    return names
+
+
+def _read_names(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        table = json.loads(text)["id2label"]
+        return [table[str(i)] for i in range(len(table))]
+    if path.suffix == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        return [row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))]
+    return [line for line in text.splitlines() if line]
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model of Hugging Face's hub, once, into the user's cache."""
+    from sed.data.fetch import Fetcher
+    from sed.data.records import Hosts, Row
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+    weights = cache / _WEIGHTS[0]
+    if not weights.exists():
+        hosts = Hosts(Fetcher())
+        hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
+    return weights
