@@ -1,0 +1,184 @@
+"""Training sets, and which of their clips step s sees: a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from sed.data.directory import DataDir
+from sed.data.labels import frame_targets, tag_targets
+from sed.data.store import FeatureStore
+from sed.log import UserError
+
+Supervision = Literal["strong", "weak", "unlabelled"]
+SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """One dumped set with the targets that its files give."""
+
+    name: str
+    store: FeatureStore
+    supervision: Supervision
+    targets: np.ndarray | None
+    """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""
+    batch_size: int = 0
+
+    def __len__(self) -> int:
+        return len(self.store.clips)
+
+
+def load_set(
+    folder: Path, labels: Sequence[str], *, frames: int, frame_seconds: float, batch_size: int = 0
+) -> TrainingSet:
+    """Read a dump directory; events.tsv makes it strong, tags.tsv weak, neither unlabelled.
+
+    `frames` and `frame_seconds` are the model's output frames, at which strong targets are made.
+    """
+    data = DataDir.load(folder, labels)
+    store = FeatureStore(folder)
+    clips = list(store.clips)
+    if not clips:
+        raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
+    strange = sorted(set(clips) ^ set(data.clips))
+    if strange:
+        raise UserError(
+            f"{folder}: wav.scp has {len(data.clips)} clips and feats.scp {len(clips)}, e.g. '{strange[0]}' is in one "
+            "alone (dump the features again: stage 2 with --force true)"
+        )
+    if data.events is not None:
+        events, parts = data.events, []
+        for first in range(0, len(clips), 512):  # by parts: float32 targets of a whole set are gigabytes
+            part = [events[clip] for clip in clips[first : first + 512]]
+            parts.append(frame_targets(part, labels, frames=frames, frame_seconds=frame_seconds).astype(np.uint8))
+        return TrainingSet(
+            name=folder.name, store=store, supervision="strong", targets=np.concatenate(parts), batch_size=batch_size
+        )
+    if data.tags is not None:
+        tags = tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)
+        return TrainingSet(name=folder.name, store=store, supervision="weak", targets=tags, batch_size=batch_size)
+    return TrainingSet(name=folder.name, store=store, supervision="unlabelled", targets=None, batch_size=batch_size)
+
+
+def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
+    """Check sets against each other and their batch sizes; order them strong, weak, unlabelled."""
+    if not any(s.supervision != "unlabelled" for s in sets):
+        raise UserError("no training set with labels (one with events.tsv or tags.tsv is needed)")
+    first = sets[0].store
+    for s in sets:
+        if s.batch_size > len(s):
+            raise UserError(
+                f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower --batch-sizes)"
+            )
+        if s.store.front_end != first.front_end:
+            raise UserError(f"{s.name}: features of another front end than {sets[0].name} (dump both with one config)")
+        if (s.store.frames, s.store.bins) != (first.frames, first.bins):
+            raise UserError(
+                f"{s.name}: features of {s.store.frames} x {s.store.bins} where {sets[0].name} has "
+                f"{first.frames} x {first.bins} (dump both with one config)"
+            )
+    return [s for supervision in SUPERVISIONS for s in sets if s.supervision == supervision]
+
+
+def steps_per_epoch(sets: Sequence[TrainingSet]) -> int:
+    """An epoch is the smallest set seen once (paper note, I): 394 steps for 1578 weak clips, 4 a step."""
+    return min(len(s) // s.batch_size for s in sets)
+
+
+class BatchSampler:
+    """The rows of the global batch of step s, in the order of `sets`: each set is shuffled anew each pass.
+
+    Rows number the clips of all sets together, set after set. Nothing depends on earlier calls, on the number of
+    processes, or on which other sets there are.
+    """
+
+    def __init__(self, sets: Sequence[TrainingSet], *, seed: int) -> None:
+        self.seed = seed
+        self._sets = [(zlib.crc32(s.name.encode()), len(s), s.batch_size) for s in sets]
+        self._orders: dict[tuple[int, int], np.ndarray] = {}
+
+    def rows(self, step: int) -> np.ndarray:
+        """Rows (batch,) int64 of step `step` >= 0."""
+        parts, first = [], 0
+        for key, clips, size in self._sets:
+            at = np.arange(step * size, (step + 1) * size)
+            passes, places = at // clips, at % clips
+            chosen = [self._order(key, int(p), clips)[i] for p, i in zip(passes, places, strict=True)]
+            parts.append(first + np.array(chosen, np.int64))
+            first += clips
+        return np.concatenate(parts)
+
+    def _order(self, key: int, number: int, clips: int) -> np.ndarray:
+        if (key, number) not in self._orders:
+            for old in [k for k in self._orders if k[0] == key and k[1] < number - 1]:
+                del self._orders[old]
+            self._orders[key, number] = np.random.default_rng((self.seed, key, number)).permutation(clips)
+        return self._orders[key, number]
+
+
+class FeaturePool:
+    """Features of all sets as one table of rows, held where `cache` says: device, ram, or none (read from HDF5)."""
+
+    def __init__(self, sets: Sequence[TrainingSet], *, cache: str, device: torch.device) -> None:
+        self.device = device
+        self.cache = cache
+        self._stores = [s.store for s in sets]
+        self._starts = np.cumsum([0] + [len(s) for s in sets])
+        self.frames, self.bins = sets[0].store.frames, sets[0].store.bins
+        self.valid = np.concatenate([np.asarray(s.store.valid, np.int64) for s in sets])
+        self._table: torch.Tensor | None = None
+        if cache != "none":
+            place = device if cache == "device" else torch.device("cpu")
+            self._table = torch.empty((len(self.valid), self.frames, self.bins), dtype=torch.float16, device=place)
+            for store, start in zip(self._stores, self._starts[:-1], strict=True):
+                for first in range(0, len(store.clips), 256):
+                    rows = range(first, min(first + 256, len(store.clips)))
+                    self._table[start + first : start + first + len(rows)].copy_(torch.from_numpy(store.read(rows)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all features in float16."""
+        return len(self.valid) * self.frames * self.bins * 2
+
+    def gather(self, rows: torch.Tensor) -> torch.Tensor:
+        """Features (rows, frames, bins) float16 of a pool on the device, rows already there."""
+        assert self._table is not None
+        return self._table.index_select(0, rows)
+
+    def read(self, rows: np.ndarray) -> torch.Tensor:
+        """Features (rows, frames, bins) float16 of a pool in RAM or on disk, in host memory, pinned for a GPU."""
+        shape = (len(rows), self.frames, self.bins)
+        out = torch.empty(shape, dtype=torch.float16, pin_memory=self.device.type == "cuda")
+        if self._table is not None:
+            return torch.index_select(self._table, 0, torch.from_numpy(rows), out=out)
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        for k in np.unique(which):
+            at = np.flatnonzero(which == k)
+            order = at[np.argsort(rows[at], kind="stable")]  # ascending rows: the disk is read forwards
+            out[torch.from_numpy(order)] = torch.from_numpy(self._stores[k].read(rows[order] - self._starts[k]))
+        return out
+
+
+def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
+    """Resolve `auto`: the device when features take under 40 % of its free memory, RAM under 60 %, else none."""
+    if cache == "device" and device.type == "cpu":
+        return "ram"
+    if cache != "auto":
+        return cache
+    if device.type == "cuda" and nbytes < 0.4 * torch.cuda.mem_get_info(device)[0]:
+        return "device"
+    return "ram" if nbytes < 0.6 * _available_memory() else "none"
+
+
+def _available_memory() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 8 << 30
