@@ -1,0 +1,72 @@
+"""The objective: supervised cross-entropies and the mean teacher's consistency (paper note, section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+PARTS = ("strong", "weak", "frame_consistency", "clip_consistency")
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.section("objective")
+    parser.option("strong_weight", 1.0, "weight of the frame cross-entropy of strong clips", least=0)
+    parser.option("weak_weight", 0.5, "weight of the clip cross-entropy of weak clips", least=0)
+    parser.option("consistency_weight", 2.0, "final weight of both student-teacher errors", least=0)
+    parser.option("frame_consistency_weight", 1.0, "share of the frame posteriors' squared error in it", least=0)
+    parser.option("clip_consistency_weight", 1.0, "share of the clip posteriors' squared error in it", least=0)
+    parser.option("ramp_epochs", 5.0, "epochs over which the consistency weight ramps up", least=0)
+
+
+def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean binary cross-entropy of frame logits against targets in [0, 1], both (clips, frames, classes)."""
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Mean binary cross-entropy of clip posteriors against targets in [0, 1], both (clips, classes).
+
+    Written out: `binary_cross_entropy` refuses to run under autocast. The clamp is the paper note's 1e-7, as float32
+    can hold it near 1.
+    """
+    p = posteriors.clamp(1e-7, 1 - 1e-7)
+    return -(targets * p.log() + (1 - targets) * torch.log1p(-p)).mean()
+
+
+def consistency(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """Mean squared error of the student's posteriors against the teacher's, which take no gradient."""
+    return F.mse_loss(student, teacher.detach())
+
+
+def objective(
+    *,
+    student_logits: torch.Tensor,
+    student_clip: torch.Tensor,
+    teacher_logits: torch.Tensor,
+    teacher_clip: torch.Tensor,
+    strong_targets: torch.Tensor,
+    weak_targets: torch.Tensor,
+    weights: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Total loss () and its unweighted parts (4,) in the order of `PARTS`, in float32.
+
+    Logits are (clips, frames, classes) and clip posteriors (clips, classes), clips ordered strong, weak, unlabelled;
+    the targets' lengths say how many there are of the first two. `weights` (4,) weighs the parts.
+    """
+    strong, weak = len(strong_targets), len(weak_targets)
+    zero = student_clip.new_zeros(())
+    parts = torch.stack(
+        [
+            frame_loss(student_logits[:strong].float(), strong_targets) if strong else zero,
+            clip_loss(student_clip[strong : strong + weak].float(), weak_targets) if weak else zero,
+            consistency(torch.sigmoid(student_logits.float()), torch.sigmoid(teacher_logits.float())),
+            consistency(student_clip.float(), teacher_clip.float()),
+        ]
+    )
+    # A part of weight 0 is left out even when it is not finite: 0 * nan would poison the rest.
+    return torch.where(weights > 0, parts * weights, 0.0).sum(), parts.detach()

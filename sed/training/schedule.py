@@ -1,0 +1,62 @@
+"""Everything that changes over the steps: learning rates, the consistency ramp, the teacher's decay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.section("schedule")
+    parser.option("epochs", 10, "epochs to train (P)", least=1)
+    parser.option("steps_per_epoch", 0, "steps an epoch; 0: the smallest set seen once", least=0)
+    parser.option("lr", 1e-4, "learning rate of all but the encoder (P)", least=0)
+    parser.option("encoder_lr", 5e-6, "learning rate of the pretrained encoder (P)", least=0)
+    parser.option("warmup_steps", 0, "steps over which both rates first rise linearly", least=0)
+    parser.option("constant_epochs", 5.0, "epochs at full rate before the exponential decay (P)", least=0)
+    parser.option("final_lr_factor", 0.01, "factor of both rates at the end of the decay (I)", least=1e-9, most=1)
+    parser.option("ema_decay", 0.999, "the teacher's largest decay (F)", least=0, most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Values at a step; steps are counted from 0."""
+
+    epochs: int
+    steps_per_epoch: int
+    warmup_steps: int = 0
+    constant_epochs: float = 5.0
+    final_lr_factor: float = 0.01
+    ramp_epochs: float = 5.0
+    ema_decay: float = 0.999
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epochs * self.steps_per_epoch
+
+    def lr_factor(self, step: int) -> float:
+        """Factor of the learning rates: linear warm-up, constant, then exponential decay to the final factor.
+
+        The decay runs from `constant_epochs` to the last step, so that a longer training decays more slowly.
+        """
+        start = self.constant_epochs * self.steps_per_epoch
+        last = self.steps - 1
+        factor = 1.0
+        if step > start:
+            factor = self.final_lr_factor ** ((step - start) / max(last - start, 1))
+        return factor * min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+    def ramp(self, step: int) -> float:
+        """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (F); its factor is an option of the loss."""
+        length = self.ramp_epochs * self.steps_per_epoch
+        t = min(step / length, 1.0) if length > 0 else 1.0
+        return math.exp(-5 * (1 - t) ** 2)
+
+    def decay(self, step: int) -> float:
+        """The teacher's decay after step `step`: min(1 - 1 / n, ema_decay) where n = step + 1 counts from 1 (F, L)."""
+        return min(1 - 1 / (step + 1), self.ema_decay)
