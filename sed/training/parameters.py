@@ -1,0 +1,130 @@
+"""Parameters laid out flat: a few long tensors that the optimiser, clipping, all-reduce and teacher work on.
+
+A model of two hundred tensors costs two hundred small kernels (or as much Python on a CPU) for each of these; laid
+out flat it costs one for each group of equal learning rate and weight decay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.section("optimiser")
+    parser.option("weight_decay", 1e-4, "AdamW's weight decay, not on norms, biases, tokens, positions (L)", least=0)
+    parser.option("beta1", 0.9, "AdamW's decay of the gradient's mean", least=0, most=0.9999)
+    parser.option("beta2", 0.999, "AdamW's decay of the gradient's square", least=0, most=0.999999)
+    parser.option("clip_norm", 5.0, "clip the gradient's norm to this, after backward; 0: never", least=0)
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay applies: to matrices and kernels, not to norms, biases, tokens and position tables."""
+    return parameter.ndim >= 2 and not any(word in name for word in ("token", "pos_embed", "position"))
+
+
+def parameter_groups(model: nn.Module, encoder: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+    """The trained parameters by group (`encoder`, `encoder_plain`, `head`, `head_plain`), then by name.
+
+    The plain groups take no weight decay. Empty groups are left out.
+    """
+    inside = {id(p) for p in encoder.parameters()}
+    groups: dict[str, dict[str, nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            group = ("encoder" if id(parameter) in inside else "head") + ("" if decays(name, parameter) else "_plain")
+            groups.setdefault(group, {})[name] = parameter
+    return dict(sorted(groups.items()))
+
+
+class FlatParameters:
+    """Re-homes the parameters of each group in one flat tensor (and their gradients in another)."""
+
+    def __init__(self, groups: dict[str, dict[str, nn.Parameter]], *, gradients: bool) -> None:
+        self.names = {group: list(named) for group, named in groups.items()}
+        self.flat: dict[str, torch.Tensor] = {}
+        for group, named in groups.items():
+            parameters = list(named.values())
+            flat = torch.cat([p.detach().reshape(-1) for p in parameters])
+            grad = torch.zeros_like(flat) if gradients else None
+            at = 0
+            for p in parameters:
+                p.data = flat[at : at + p.numel()].view_as(p)
+                if grad is not None:
+                    p.grad = grad[at : at + p.numel()].view_as(p)
+                at += p.numel()
+            if gradients:
+                flat = nn.Parameter(flat)
+                flat.grad = grad
+            self.flat[group] = flat
+
+    @property
+    def gradients(self) -> list[torch.Tensor]:
+        """The flat gradients."""
+        return [flat.grad for flat in self.flat.values() if flat.grad is not None]
+
+    def zero_gradients(self) -> None:
+        """Set all gradients to zero, keeping their memory."""
+        for grad in self.gradients:
+            grad.zero_()
+
+    def clip_gradients(self, limit: float) -> torch.Tensor:
+        """Scale the gradients to a norm of at most `limit` (0: leave them); returns the norm before, on the device."""
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in self.gradients]))
+        if limit > 0:
+            factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+            for grad in self.gradients:
+                grad.mul_(factor)
+        return norm
+
+
+def build_optimiser(
+    flat: FlatParameters, *, weight_decay: float, betas: tuple[float, float], device: torch.device, fused: bool = True
+) -> torch.optim.AdamW:
+    """AdamW over the flat groups; on a GPU its learning rates are tensors there, so that a graph can hold the step."""
+    on_gpu = device.type == "cuda"
+    groups = [
+        {
+            "params": [tensor],
+            "weight_decay": 0.0 if name.endswith("_plain") else weight_decay,
+            "lr": torch.zeros((), device=device) if on_gpu else 0.0,
+            "name": name,
+        }
+        for name, tensor in flat.flat.items()
+    ]
+    if fused:
+        return torch.optim.AdamW(groups, betas=betas, fused=True)
+    return torch.optim.AdamW(groups, betas=betas, foreach=False, capturable=on_gpu)
+
+
+def optimiser_state(optimiser: torch.optim.AdamW) -> dict[str, Any]:
+    """What resuming needs of the optimiser, by group: steps taken and both moments."""
+    state: dict[str, Any] = {}
+    for group in optimiser.param_groups:
+        of_group = optimiser.state.get(group["params"][0], {})
+        state[group["name"]] = {key: value.detach() for key, value in of_group.items()}
+    return state
+
+
+def load_optimiser_state(optimiser: torch.optim.AdamW, state: dict[str, Any]) -> None:
+    """Restore `optimiser_state` on whatever device the parameters are; ValueError when the groups differ."""
+    names = [group["name"] for group in optimiser.param_groups]
+    if sorted(names) != sorted(state):
+        raise ValueError(f"parameter groups {sorted(state)} in place of {sorted(names)}")
+    for group in optimiser.param_groups:
+        flat = group["params"][0]
+        saved = state[group["name"]]
+        if not saved:
+            continue
+        if saved["exp_avg"].shape != flat.shape:
+            raise ValueError(f"{saved['exp_avg'].numel()} parameters in group {group['name']}, not {flat.numel()}")
+        step_device = flat.device if group["fused"] or group["capturable"] else torch.device("cpu")
+        optimiser.state[flat] = {
+            key: value.to(step_device if key == "step" else flat.device, torch.float32).clone()
+            for key, value in saved.items()
+        }
