@@ -1,0 +1,195 @@
+"""Augmentation as FDY-CRNN's (F), in seconds and decibels: time shift, mixup, time mask, FilterAugment.
+
+The draws of a step are made on the host for the whole global batch from (seed, step), so they are the same on every
+device and for any number of processes; applying them is a handful of batched operations on the device.
+Features are raw log-mel; a decibel is a constant step there, and mixing adds amplitudes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+# One decibel, and silence, in the units of raw features (`sed/features/logmel.py`): the natural logarithm of power,
+# or 20 log10 of magnitude.
+DECIBEL = {"kaldi": math.log(10) / 10, "stft": 1.0}
+SILENCE = {"kaldi": math.log(torch.finfo(torch.float32).eps), "stft": -50.0}
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.section("augmentation")
+    parser.option("shift_seconds", 1.44, "standard deviation of the time shift (F: 90 frames of 16 ms)", least=0)
+    parser.option("mixup_probability", 0.5, "share of strong and of weak clips that are mixed", least=0, most=1)
+    parser.option("mixup_alpha", 0.2, "mixing weights are drawn from Beta(alpha, alpha) (P)", least=1e-3)
+    parser.option("mixup_labels", "soft", "labels add weighted, or a clip has both in full", choices=["soft", "hard"])
+    parser.option("mask_min_seconds", 0.5, "shortest time mask of strong clips (F: a 20th of the clip)", least=0)
+    parser.option("mask_max_seconds", 2.0, "longest time mask; 0: none (F: a 5th of the clip)", least=0)
+    parser.option("filter_augment", "step", "random band gains: step, linear between edges", choices=FILTERS)
+    parser.option("filter_min_db", -4.5, "lowest band gain, dB (F)")
+    parser.option("filter_max_db", 6.0, "highest band gain, dB (F)")
+    parser.option("filter_min_bands", 2, "fewest bands (F)", least=1)
+    parser.option("filter_max_bands", 4, "most bands (F)", least=1)
+    parser.option("filter_min_width", 4, "narrowest band, mel bins (F)", least=1)
+
+
+FILTERS = ["none", "step", "linear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentOptions:
+    """The options above, and the frame lengths that turn seconds into frames."""
+
+    shift_seconds: float = 1.44
+    mixup_probability: float = 0.5
+    mixup_alpha: float = 0.2
+    mixup_labels: str = "soft"
+    mask_min_seconds: float = 0.5
+    mask_max_seconds: float = 2.0
+    filter_augment: str = "step"
+    filter_min_db: float = -4.5
+    filter_max_db: float = 6.0
+    filter_min_bands: int = 2
+    filter_max_bands: int = 4
+    filter_min_width: int = 4
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> AugmentOptions:
+        return cls(**{key: config[key] for key in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """The random numbers of one global batch, clips ordered strong, weak, unlabelled; numpy, host."""
+
+    shift: np.ndarray
+    """label frames to roll by (batch,) int64"""
+    partner: np.ndarray
+    """place in the batch of the clip to mix with (batch,) int64"""
+    mix: np.ndarray
+    """weight of the clip itself, 1 where it is not mixed (batch,) float32"""
+    mask_start: np.ndarray
+    """first masked label frame (batch,) int64"""
+    mask_width: np.ndarray
+    """masked label frames, 0 where nothing is masked (batch,) int64"""
+    student_gain: np.ndarray
+    """decibels to add for the student (batch, bins) float32"""
+    teacher_gain: np.ndarray
+    """decibels to add for the teacher (batch, bins) float32"""
+
+
+def draw(
+    rng: np.random.Generator,
+    options: AugmentOptions,
+    *,
+    strong: int,
+    weak: int,
+    unlabelled: int,
+    frames: int,
+    frame_seconds: float,
+    bins: int,
+) -> Draws:
+    """Draw a global batch's augmentation; `frames` of `frame_seconds` are the labels' (the model's output)."""
+    batch = strong + weak + unlabelled
+    shift = np.rint(rng.normal(0, 1, batch) * options.shift_seconds / frame_seconds).astype(np.int64)
+    mix = np.ones(batch, np.float32)
+    mixed = rng.random(batch) < options.mixup_probability
+    mixed[strong + weak :] = False
+    weights = rng.beta(options.mixup_alpha, options.mixup_alpha, batch)
+    mix[mixed] = weights[mixed]
+    partner = np.concatenate(
+        [rng.permutation(strong), strong + rng.permutation(weak), np.arange(strong + weak, batch)]
+    ).astype(np.int64)
+    low, high = (round(s / frame_seconds) for s in (options.mask_min_seconds, options.mask_max_seconds))
+    width = rng.integers(low, max(high, low + 1), batch).clip(0, frames) if high > 0 else np.zeros(batch, np.int64)
+    start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
+    width[strong:] = 0
+    return Draws(
+        shift=shift,
+        partner=partner,
+        mix=mix,
+        mask_start=start,
+        mask_width=width.astype(np.int64),
+        student_gain=filter_gains(rng, options, clips=batch, bins=bins),
+        teacher_gain=filter_gains(rng, options, clips=batch, bins=bins),
+    )
+
+
+def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: int, bins: int) -> np.ndarray:
+    """FilterAugment's gains in decibels (clips, bins) float32: a gain a band (step), or lines between gains at the
+    bands' edges (linear). Bands are at least `filter_min_width` wide, or as wide as fits."""
+    if options.filter_augment == "none":
+        return np.zeros((clips, bins), np.float32)
+    most = min(options.filter_max_bands, bins)
+    bands = rng.integers(min(options.filter_min_bands, most), most + 1, clips)
+    width = np.minimum(options.filter_min_width, bins // bands)
+    # Inner edges: sorted draws of the room that the least widths leave, then spread by those widths.
+    room = bins - bands * width
+    inner = np.floor(rng.random((clips, most - 1)) * (room[:, None] + 1)).astype(np.int64)
+    nth = np.arange(1, most)
+    inner = np.where(nth < bands[:, None], inner, room[:, None])
+    inner = np.sort(inner, axis=1) + nth * width[:, None]
+    edges = np.concatenate([np.zeros((clips, 1), np.int64), inner, np.full((clips, 1), bins)], axis=1)
+    edges = np.where(np.arange(most + 1) < bands[:, None], edges, bins)
+    gains = rng.uniform(options.filter_min_db, options.filter_max_db, (clips, most + 1))
+    bin_ = np.arange(bins)
+    band = (bin_[None, :, None] >= edges[:, None, 1:-1]).sum(-1) if most > 1 else np.zeros((clips, bins), np.int64)
+    left = np.take_along_axis(gains, band, axis=1)
+    if options.filter_augment == "step":
+        return left.astype(np.float32)
+    from_, to = np.take_along_axis(edges, band, axis=1), np.take_along_axis(edges, band + 1, axis=1)
+    right = np.take_along_axis(gains, band + 1, axis=1)
+    return (left + (right - left) * (bin_ - from_) / np.maximum(to - from_, 1)).astype(np.float32)
+
+
+def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
+    """Roll each clip of x (clips, time, ...) by its own shift (clips,) within its first `period` (clips,) frames."""
+    clips, time = x.shape[:2]
+    t = torch.arange(time, device=x.device)
+    source = torch.where(t < period[:, None], (t - shift[:, None]) % period.clamp(min=1)[:, None], t)
+    at = source + time * torch.arange(clips, device=x.device)[:, None]
+    return x.reshape(clips * time, *x.shape[2:]).index_select(0, at.reshape(-1)).view_as(x)
+
+
+def mix_features(
+    x: torch.Tensor, valid: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, decibel: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Add amplitudes: weight * clip + (1 - weight) * partner, as raw features (n, time, bins) of the first n clips.
+
+    x (clips, time, bins) float32, valid frames (clips,), partner and weight (n,); frames beyond a clip's
+    valid ones add nothing, and the mixture's valid frames (n,) are the longer clip's where both are heard.
+    """
+    n = len(weight)
+    log_amplitude = math.log(10) / 20 / decibel
+    time = torch.arange(x.shape[1], device=x.device)
+    other, other_valid = x.index_select(0, partner), valid.index_select(0, partner)
+    own = torch.where((time < valid[:n, None])[..., None], x[:n] * log_amplitude, -math.inf)
+    other = torch.where((time < other_valid[:, None])[..., None], other * log_amplitude, -math.inf)
+    w = weight.view(n, 1, 1)
+    total = torch.logaddexp(own + w.log(), other + (1 - w).log()) / log_amplitude
+    longer = torch.where(weight < 1, torch.maximum(valid[:n], other_valid), valid[:n])
+    return torch.where((time < longer[:, None])[..., None], total, 0.0), longer
+
+
+def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
+    """Labels (n, ...) of the mixtures: the weighted sum (soft), or every label of both in full (hard)."""
+    n = len(weight)
+    w = weight.view(n, *[1] * (y.ndim - 1))
+    other = y.index_select(0, partner)
+    if kind == "hard":
+        return torch.where(w < 1, torch.maximum(y[:n], other), y[:n])
+    return w * y[:n] + (1 - w) * other
+
+
+def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: float) -> torch.Tensor:
+    """Set `width` (clips,) frames from `start` (clips,) on of x (clips, time, ...) to a value."""
+    t = torch.arange(x.shape[1], device=x.device)
+    inside = (t >= start[:, None]) & (t < (start + width)[:, None])
+    return x.masked_fill(inside.view(*inside.shape, *[1] * (x.ndim - 2)), value)

@@ -1,0 +1,200 @@
+"""A step's inputs: which clips, their targets, and how they are augmented, as tensors of fixed shapes.
+
+Made on the host for any share of the global batch (a rank, or a part of an accumulated batch), so that the shares
+together are the batch that one process would see.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+
+from sed.data.batches import BatchSampler, FeaturePool, TrainingSet
+from sed.log import UserError
+from sed.training import augment
+from sed.training.augment import AugmentOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepInputs:
+    """One share of a batch. Strong (weak) clips come first (next), each followed by partners from other shares."""
+
+    features: torch.Tensor
+    """raw log-mel (slots, frames, bins) float16"""
+    valid: torch.Tensor
+    """valid frames (slots,) int64"""
+    shift: torch.Tensor
+    """label frames (slots,) int64"""
+    strong_targets: torch.Tensor
+    """(strong slots, label frames, classes) uint8"""
+    weak_targets: torch.Tensor
+    """(weak slots, classes) uint8"""
+    strong_partner: torch.Tensor
+    """place among the strong slots (strong,) int64"""
+    strong_mix: torch.Tensor
+    """(strong,) float32"""
+    weak_partner: torch.Tensor
+    """place among the weak slots (weak,) int64"""
+    weak_mix: torch.Tensor
+    """(weak,) float32"""
+    mask_start: torch.Tensor
+    """label frames (strong,) int64"""
+    mask_width: torch.Tensor
+    """label frames (strong,) int64"""
+    student_gain: torch.Tensor
+    """decibels (clips, bins) float32"""
+    teacher_gain: torch.Tensor
+    """decibels (clips, bins) float32"""
+
+    def to(self, device: torch.device) -> StepInputs:
+        """Copy to a device, without waiting for it."""
+        if device.type == "cpu":
+            return self
+        return StepInputs(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+class InputMaker:
+    """Makes the inputs of any step and share; a pure function of (seed, step) and the data."""
+
+    def __init__(
+        self,
+        sets: Sequence[TrainingSet],
+        pool: FeaturePool,
+        *,
+        seed: int,
+        options: AugmentOptions,
+        frames: int,
+        frame_seconds: float,
+        classes: int,
+        shares: int = 1,
+    ) -> None:
+        self.seed, self.options, self.shares = seed, options, shares
+        self.pool, self.frames, self.frame_seconds = pool, frames, frame_seconds
+        self._sampler = BatchSampler(sets, seed=seed)
+        self.sizes = {
+            kind: sum(s.batch_size for s in sets if s.supervision == kind) for kind in ("strong", "weak", "unlabelled")
+        }
+        for kind, size in self.sizes.items():
+            if size % shares:
+                raise UserError(
+                    f"{size} {kind} clips a batch do not divide into {shares} equal shares (ranks x accumulation): "
+                    "change --batch-sizes"
+                )
+        self._strong = _targets(sets, "strong", (frames, classes))
+        self._weak = _targets(sets, "weak", (classes,))
+        self._pin = pool.device.type == "cuda"
+
+    @property
+    def clips(self) -> int:
+        """Clips of the global batch."""
+        return sum(self.sizes.values())
+
+    def make(self, step: int, share: int = 0) -> StepInputs:
+        """Inputs of one share of step `step`; features stay unread when the pool is on the device."""
+        rows = self._sampler.rows(step)
+        strong, weak = self.sizes["strong"], self.sizes["weak"]
+        draws = augment.draw(
+            np.random.default_rng((self.seed, step, 0xA06)),
+            self.options,
+            **self.sizes,
+            frames=self.frames,
+            frame_seconds=self.frame_seconds,
+            bins=self.pool.bins,
+        )
+        starts = np.cumsum([0, strong, weak, self.sizes["unlabelled"]])
+        own = [self._share(starts[k], starts[k + 1], share) for k in range(3)]
+        strong_slots, strong_partner = self._with_partners(own[0], draws.partner)
+        weak_slots, weak_partner = self._with_partners(own[1], draws.partner)
+        slots = np.concatenate([strong_slots, weak_slots, own[2]])
+        clips = np.concatenate(own)
+        arrays = {
+            "valid": self.pool.valid[rows[slots]],
+            "shift": draws.shift[slots],
+            "strong_targets": self._strong[rows[strong_slots]],
+            # The weak sets' rows follow the strong sets'.
+            "weak_targets": self._weak[rows[weak_slots] - len(self._strong)],
+            "strong_partner": strong_partner,
+            "strong_mix": draws.mix[own[0]],
+            "weak_partner": weak_partner,
+            "weak_mix": draws.mix[own[1]],
+            "mask_start": draws.mask_start[own[0]],
+            "mask_width": draws.mask_width[own[0]],
+            "student_gain": draws.student_gain[clips],
+            "teacher_gain": draws.teacher_gain[clips],
+        }
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        if self._pin:
+            tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
+        if self.pool.cache == "device":
+            features = torch.from_numpy(rows[slots])  # gathered in the device's own order of work, by `fetched`
+            features = features.pin_memory() if self._pin else features
+        else:
+            features = self.pool.read(rows[slots])
+        return StepInputs(features=features, **tensors)
+
+    def fetched(self, inputs: StepInputs) -> StepInputs:
+        """The inputs on the device, features included."""
+        inputs = inputs.to(self.pool.device)
+        if self.pool.cache == "device":
+            inputs = replace(inputs, features=self.pool.gather(inputs.features))
+        return inputs
+
+    def _share(self, start: int, end: int, share: int) -> np.ndarray:
+        size = (end - start) // self.shares
+        return np.arange(start + share * size, start + (share + 1) * size)
+
+    def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Slots to read, and where among them each clip's partner is; one share holds all partners already."""
+        if self.shares == 1:
+            return own, partner[own] - (own[0] if len(own) else 0)
+        return np.concatenate([own, partner[own]]), len(own) + np.arange(len(own))
+
+
+def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ...]) -> np.ndarray:
+    found = [s.targets for s in sets if s.supervision == supervision and s.targets is not None]
+    return np.concatenate(found) if found else np.zeros((0, *shape), np.uint8)
+
+
+def inputs_from(
+    maker: InputMaker, steps: range, shares: Sequence[int], *, ahead: int
+) -> Iterator[tuple[int, list[StepInputs]]]:
+    """Yield (step, inputs of each share), made by a thread up to `ahead` steps early (0: made when asked)."""
+    if ahead <= 0:
+        for step in steps:
+            yield step, [maker.make(step, share) for share in shares]
+        return
+    ready: queue.Queue[tuple[int, list[StepInputs]] | BaseException] = queue.Queue(ahead)
+    stop = threading.Event()
+
+    def put(item: tuple[int, list[StepInputs]] | BaseException) -> None:
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for step in steps:
+                if stop.is_set():
+                    return
+                put((step, [maker.make(step, share) for share in shares]))
+        except BaseException as error:  # handed to the training, which reports it
+            put(error)
+
+    thread = threading.Thread(target=work, name="inputs", daemon=True)
+    thread.start()
+    try:
+        for _ in steps:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
