@@ -1,0 +1,123 @@
+"""Train a detector by the mean-teacher recipe.
+
+usage: python3 -m sed.bin.train --config conf/ast_sed.yaml [options] dump exp/ast_sed
+
+Writes exp/ast_sed/{config.yaml,train.log,checkpoints/,tensorboard/,final.pt,info.json,.done}. The same command goes on
+where a killed run stopped, and does nothing when it is done. With N GPUs: torchrun --nproc-per-node N -m sed.bin.train.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from argparse import Namespace
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from sed.config import Parser, load_config, save_config
+from sed.files import lock
+from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
+
+NOT_CONFIG = ("config", "dump", "exp", "force")
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.split("\n\n")[0], config=True)
+    parser.add_argument("dump", type=Path, help="folder of dumped sets, with labels.txt")
+    parser.add_argument("exp", type=Path, help="experiment folder to write")
+    from sed.features import logmel
+    from sed.models import detector
+    from sed.training import build
+
+    parser.section("front end")
+    logmel.add_arguments(parser)
+    parser.section("model")
+    detector.add_arguments(parser, shared=False)
+    build.add_arguments(parser)
+    parser.option("force", False, "start anew over an experiment that is there")
+    args = parser.parse_args()
+
+    rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    config = {key: value for key, value in vars(args).items() if key not in NOT_CONFIG}
+    with lock(args.exp) if rank == 0 else nullcontext():
+        if rank == 0:
+            if args.force:
+                _clear(args.exp)
+            _check_config(args.exp, config, build.RUNTIME)
+        if (args.exp / ".done").exists() and not args.force:
+            setup_logging()
+            logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
+            return
+        _train(args, config, local_rank)
+
+
+def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
+    import torch
+
+    from sed.training import build
+    from sed.training.parallel import joined
+
+    if config["threads"]:
+        torch.set_num_threads(config["threads"])
+    device = build.choose_device(config["device"], local_rank)
+    with joined(device) as world:
+        if world.first:
+            setup_logging(args.exp / "train.log")
+        try:
+            trainer = build.build_trainer(config, args.dump, args.exp, device=device, world=world)
+            if world.first:  # only now: a config that cannot train marks no folder as its own
+                save_config(args.exp / "config.yaml", config)
+            trainer.run()
+        except torch.OutOfMemoryError:
+            raise RunError(
+                f"GPU out of memory with {sum(config['batch_sizes'])} clips a step: "
+                "lower --batch-sizes, or raise --accumulate (the same step in parts)"
+            ) from None
+        name = (
+            torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+        )
+        trainer.mark_done(
+            {
+                "command": command_line(),
+                "git": git_hash(),
+                "environment": environment(),
+                "parameters": sum(p.numel() for p in trainer.training_step.student.parameters()),
+                "seconds": round(trainer.seconds, 1),
+                "clips_per_second": round(trainer.clips_per_second, 1),
+                "device": name,
+                "processes": world.size,
+                "step": trainer.schedule.steps,
+                "seed": config["seed"],
+                "pretrained": config["pretrained"],
+                "best_step": trainer.progress.best_step,
+                "best_score": trainer.progress.best_score,
+            }
+        )
+
+
+def _check_config(exp: Path, config: dict[str, object], runtime: tuple[str, ...]) -> None:
+    path = exp / "config.yaml"
+    if not path.exists():
+        return
+    stored = load_config(path)
+    for key in sorted(({*stored} | {*config}) - {*runtime}):
+        if stored.get(key) != config.get(key):
+            raise UserError(
+                f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "
+                "(use another --tag, or --force true)"
+            )
+
+
+def _clear(exp: Path) -> None:
+    (exp / ".done").unlink(missing_ok=True)  # first: without it nothing else counts as finished
+    for name in ("config.yaml", "final.pt", "best.pt", "info.json", "progress.json", "train.log"):
+        (exp / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(exp / name, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""From a flat config and a dump to a trainer: data, models, optimiser, step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sed.config import numbers, words
+from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
+from sed.data.directory import read_labels
+from sed.features.logmel import FrontEnd
+from sed.log import UserError
+from sed.models.detector import Detector, build_detector
+from sed.training import augment, losses, parameters, schedule
+from sed.training.augment import AugmentOptions
+from sed.training.inputs import InputMaker
+from sed.training.mean_teacher import MovingAverage, make_teacher
+from sed.training.parallel import World
+from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.schedule import Schedule
+from sed.training.step import Preparation, TrainingStep
+from sed.training.trainer import RunOptions, Trainer
+from sed.training.validation import Validator
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+log = logging.getLogger("sed.train")
+
+# How a run goes about it, not what it learns: free to change between start and resume, and in no checkpoint.
+RUNTIME = ("threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
+TEST_SETS = ("validation", "public_eval")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register all options of training but the model's and the front end's."""
+    parser.section("data")
+    sets = ["strong_real", "strong_synth", "weak", "unlabelled"]
+    parser.option("train_sets", sets, "sets of the dump; those that are missing are left out", type=words)
+    parser.option("batch_sizes", [2, 2, 4, 4], "clips of each set in a batch (P: 1:1:2:2)", type=numbers)
+    parser.option("accumulate", 1, "parts that a batch is computed in: less memory, the same step", least=1)
+    parser.option("valid_set", "", "strong set of the dump to look at after each epoch (synth_valid); never a test set")
+    parser.option(
+        "select", "last", "final.pt: the last step, or the best epoch on --valid-set", choices=["last", "best"]
+    )
+    for part in (losses, augment, schedule, parameters):
+        part.add_arguments(parser)
+    parser.section("run")
+    parser.option("seed", 1, "of weights, batches and augmentation", least=0)
+    parser.option("precision", "auto", "auto: bf16 on a GPU, else fp32", choices=["auto", "bf16", "tf32", "fp32"])
+    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
+    parser.option("accelerate", "auto", "compile, and CUDA graphs; auto: graph on a GPU", choices=ACCELERATION)
+    parser.option("cache", "auto", "where features are held", choices=["auto", "device", "ram", "none"])
+    parser.option("ahead", 2, "batches made ahead by a thread on a GPU, or without a cache", least=0)
+    parser.option("threads", 0, "CPU threads; 0: as many as there are cores", least=0)
+    parser.option("checkpoint_seconds", 120.0, "seconds between checkpoints", least=0)
+
+
+ACCELERATION = ["auto", "eager", "compile", "graph"]
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that an option names, this process's own where there are several."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        if not torch.cuda.is_available():
+            raise UserError("no GPU here that torch can use (give --device cpu)")
+        if local_rank >= torch.cuda.device_count():
+            raise UserError(f"{torch.cuda.device_count()} GPUs here, fewer than processes (lower --ngpu)")
+        return torch.device("cuda", local_rank)
+    return torch.device("cpu")
+
+
+def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector) -> list[TrainingSet]:
+    """The sets that the config names and the dump has, checked and in order."""
+    names, sizes = config["train_sets"], config["batch_sizes"]
+    if len(names) != len(sizes):
+        raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (one size a set)")
+    if len(set(names)) != len(names):
+        raise UserError("--train-sets names a set twice (keep one)")
+    sets = []
+    for name, size in zip(names, sizes, strict=True):
+        if size == 0:
+            continue
+        if not (dump / name).is_dir():
+            log.warning("%s: no such set; training without it", dump / name)
+            continue
+        sets.append(
+            load_set(dump / name, labels, frames=model.num_frames, frame_seconds=model.frame_seconds, batch_size=size)
+        )
+    if not sets:
+        raise UserError(f"{dump}: none of the sets {', '.join(names)} (run stage 2, or name others by --train-sets)")
+    return arrange(sets)
+
+
+def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
+    """Refuse features that another front end made than the config describes."""
+    ours, theirs = front_end.params(), dict(sets[0].store.front_end)
+    differing = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
+    if differing:
+        key = differing[0]
+        raise UserError(
+            f"{sets[0].store.path}: features of another front end: {key} is {theirs.get(key)} there and "
+            f"{ours.get(key)} in the config (dump with this config, or correct it)"
+        )
+
+
+def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
+    per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets)
+    keys = ("epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ramp_epochs", "ema_decay")
+    return Schedule(steps_per_epoch=per_epoch, **{key: config[key] for key in keys})
+
+
+def make_step(
+    config: Mapping[str, Any],
+    student: Detector,
+    front_end: FrontEnd,
+    *,
+    device: torch.device,
+    world: World,
+) -> TrainingStep:
+    """The student's teacher, flat parameters, optimiser and step; the student is on the device already."""
+    teacher = make_teacher(student)
+    student.train()
+    teacher.train()
+    flat = FlatParameters(parameter_groups(student, student.encoder), gradients=True)
+    average = MovingAverage(student, flat, teacher)
+    world.copy_from_first(*(t.detach() for t in flat.flat.values()), *average.flat)
+    optimiser = build_optimiser(
+        flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
+    )
+    precision = config["precision"]
+    if precision == "auto":
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return TrainingStep(
+        student=student,
+        teacher=teacher,
+        flat=flat,
+        optimiser=optimiser,
+        average=average,
+        preparation=Preparation(
+            front_end=front_end,
+            input_frames=student.input_frames,
+            frame_seconds=student.frame_seconds,
+            mixup_labels=config["mixup_labels"],
+            apart=config["filter_augment"] != "none",
+        ),
+        clip_norm=config["clip_norm"],
+        precision=precision,
+        device=device,
+        world=world,
+    )
+
+
+def build_trainer(
+    config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
+) -> Trainer:
+    """Everything that `Trainer.run` needs, from a config of `add_arguments`, the model's and the front end's."""
+    labels = read_labels(dump / "labels.txt")
+    torch.manual_seed(config["seed"])
+    try:
+        front_end = FrontEnd.from_config(config)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None
+    student = build_detector(config, len(labels))
+    if config["valid_set"] in TEST_SETS:
+        raise UserError(f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result")
+    if config["select"] == "best" and not config["valid_set"]:
+        raise UserError("--select best needs --valid-set (synth_valid)")
+    sets = load_training_sets(config, dump, labels, student)
+    check_front_end(sets, front_end)
+    if config["pretrained"]:
+        from sed.training.pretrained import load_pretrained
+
+        load_pretrained(student, config["pretrained"])
+    validator = None
+    if config["valid_set"]:
+        valid = load_set(
+            dump / config["valid_set"], labels, frames=student.num_frames, frame_seconds=student.frame_seconds
+        )
+        if valid.supervision != "strong":
+            raise UserError(f"{dump / config['valid_set']}: no events.tsv (--valid-set is a strong set)")
+        check_front_end([valid], front_end)
+        size = max(1, sum(config["batch_sizes"]))
+        validator = Validator(valid, front_end=front_end, batch_size=size, device=device)
+
+    student, front_end = student.to(device), front_end.to(device)
+    step = make_step(config, student, front_end, device=device, world=world)
+    nbytes = sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
+    cache = choose_cache(config["cache"], nbytes, device)
+    accumulate = config["accumulate"]
+    maker = InputMaker(
+        sets,
+        FeaturePool(sets, cache=cache, device=device),
+        seed=config["seed"],
+        options=AugmentOptions.from_config(config),
+        frames=student.num_frames,
+        frame_seconds=student.frame_seconds,
+        classes=len(labels),
+        shares=world.size * accumulate,
+    )
+    plan = make_schedule(config, sets)
+    if world.first:
+        log.info(
+            "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
+            ", ".join(f"{s.name} {len(s)} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
+            plan.epochs,
+            plan.steps_per_epoch,
+            maker.clips,
+            nbytes / 1e9,
+            {"device": "the GPU's memory", "ram": "RAM", "none": "files"}[cache],
+        )
+    consistency = config["consistency_weight"]
+    threaded = device.type == "cuda" or cache == "none"
+    return Trainer(
+        folder,
+        step=step,
+        maker=maker,
+        schedule=plan,
+        encoder_lr=config["encoder_lr"],
+        head_lr=config["lr"],
+        loss_weights=(
+            config["strong_weight"],
+            config["weak_weight"],
+            consistency * config["frame_consistency_weight"],
+            consistency * config["clip_consistency_weight"],
+        ),
+        identity={
+            "config": {key: value for key, value in sorted(config.items()) if key not in RUNTIME},
+            "labels": labels,
+            "front_end": front_end.params(),
+        },
+        options=RunOptions(
+            checkpoint_seconds=config["checkpoint_seconds"],
+            check_every=50 if device.type == "cuda" else 1,
+            ahead=config["ahead"] if threaded else 0,
+        ),
+        shares=[world.rank * accumulate + part for part in range(accumulate)],
+        validate=(lambda: validator(step.teacher, precision=step.precision)) if validator else None,
+        select=config["select"],
+    )

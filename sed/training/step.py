@@ -1,0 +1,176 @@
+"""One training step on a device: prepare, student and teacher, loss, backward, clip, update, teacher's average."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from sed.features.logmel import FrontEnd
+from sed.models.detector import Detector
+from sed.training import augment, losses
+from sed.training.inputs import StepInputs
+from sed.training.mean_teacher import MovingAverage
+from sed.training.parallel import World
+from sed.training.parameters import FlatParameters
+
+LOGGED = ("loss", *losses.PARTS, "gradient_norm")
+
+
+class Prepared(NamedTuple):
+    """What the two models see, and the targets after mixing, shifting and masking."""
+
+    student: torch.Tensor
+    """(clips, input frames, bins) float32"""
+    teacher: torch.Tensor
+    """(clips, input frames, bins) float32"""
+    strong_targets: torch.Tensor
+    """(strong, label frames, classes) float32"""
+    weak_targets: torch.Tensor
+    """(weak, classes) float32"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preparation:
+    """Applies a step's augmentation on the device, then the front end's normalisation and padding."""
+
+    front_end: FrontEnd
+    input_frames: int
+    frame_seconds: float
+    """of the labels"""
+    mixup_labels: str = "soft"
+    apart: bool = True
+    """whether student and teacher have gains of their own"""
+
+    def __call__(self, inputs: StepInputs) -> Prepared:
+        kind, hop = self.front_end.front_end, self.front_end.frame_shift
+        decibel = augment.DECIBEL[kind]
+        ratio = self.frame_seconds / hop
+        x = inputs.features.float()
+        valid = inputs.valid
+        # Shifts are whole label frames, so labels and features move together; the clip's own length is the period.
+        x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
+        slots = len(inputs.strong_targets)
+        label_period = torch.round(valid[:slots] / ratio).long().clamp(max=inputs.strong_targets.shape[1])
+        strong_y = augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period).float()
+        weak_y = inputs.weak_targets.float()
+
+        strong, weak = len(inputs.strong_mix), len(inputs.weak_mix)
+        end = slots + len(inputs.weak_targets)
+        x_strong, valid_strong = x[:strong], valid[:strong]
+        if strong:
+            x_strong, valid_strong = augment.mix_features(
+                x[:slots], valid[:slots], inputs.strong_partner, inputs.strong_mix, decibel
+            )
+            strong_y = augment.mix_labels(strong_y, inputs.strong_partner, inputs.strong_mix, self.mixup_labels)
+            start, stop = inputs.mask_start * ratio, (inputs.mask_start + inputs.mask_width) * ratio
+            start, stop = torch.round(start).long(), torch.round(stop).long()
+            x_strong = augment.time_mask(x_strong, start, stop - start, augment.SILENCE[kind])
+            strong_y = augment.time_mask(strong_y, inputs.mask_start, inputs.mask_width, 0.0)
+        x_weak, valid_weak = x[slots : slots + weak], valid[slots : slots + weak]
+        if weak:
+            x_weak, valid_weak = augment.mix_features(
+                x[slots:end], valid[slots:end], inputs.weak_partner, inputs.weak_mix, decibel
+            )
+            weak_y = augment.mix_labels(weak_y, inputs.weak_partner, inputs.weak_mix, self.mixup_labels)
+        x = torch.cat([x_strong, x_weak, x[end:]])
+        valid = torch.cat([valid_strong, valid_weak, valid[end:]])
+        student = self._finish(x, inputs.student_gain, valid, decibel)
+        teacher = self._finish(x, inputs.teacher_gain, valid, decibel) if self.apart else student
+        return Prepared(student, teacher, strong_y, weak_y)
+
+    def _finish(self, x: torch.Tensor, gain: torch.Tensor, valid: torch.Tensor, decibel: float) -> torch.Tensor:
+        return self.front_end.normalise(x + gain[:, None, :] * decibel, valid, self.input_frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepValues:
+    """The scheduled values of a step."""
+
+    encoder_lr: float
+    head_lr: float
+    ema_weight: float
+    """1 - decay"""
+    loss_weights: tuple[float, float, float, float]
+
+    def as_list(self) -> list[float]:
+        return [self.encoder_lr, self.head_lr, self.ema_weight, *self.loss_weights]
+
+
+class TrainingStep:
+    """Runs steps; nothing in it waits for the device.
+
+    The call returns `LOGGED` as a tensor on the device. Gradients of several inputs (accumulation) and of several
+    processes are averaged, so the step is that of the whole global batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        student: Detector,
+        teacher: Detector,
+        flat: FlatParameters,
+        optimiser: torch.optim.AdamW,
+        average: MovingAverage,
+        preparation: Preparation,
+        clip_norm: float,
+        precision: str,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self.student, self.teacher = student, teacher
+        self.flat, self.optimiser, self.average = flat, optimiser, average
+        self.preparation, self.clip_norm = preparation, clip_norm
+        self.precision, self.device, self.world = precision, device, world
+        self._values = torch.zeros(7, device=device)
+
+    def __call__(self, inputs: list[StepInputs], values: StepValues) -> torch.Tensor:
+        self.set_values(values)
+        self.flat.zero_gradients()
+        logged = torch.stack([self.backward(part, 1 / len(inputs)) for part in inputs]).sum(0)
+        self.world.average(*self.flat.gradients)
+        return torch.cat([logged, self.update()[None]])
+
+    def set_values(self, values: StepValues) -> None:
+        """Bring the scheduled values to the device (and the optimiser)."""
+        host = torch.tensor(values.as_list())
+        self._values.copy_(host.pin_memory() if self.device.type == "cuda" else host, non_blocking=True)
+        for group in self.optimiser.param_groups:
+            which = 0 if group["name"].startswith("encoder") else 1
+            if isinstance(group["lr"], torch.Tensor):
+                group["lr"].copy_(self._values[which])
+            else:
+                group["lr"] = values.as_list()[which]
+
+    def backward(self, inputs: StepInputs, share: float) -> torch.Tensor:
+        """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (5,)."""
+        with torch.no_grad():
+            prepared = self.preparation(inputs)
+        with self.autocast():
+            student = self.student(prepared.student)
+            with torch.no_grad():
+                teacher = self.teacher(prepared.teacher)
+        loss, parts = losses.objective(
+            student_logits=student.logits,
+            student_clip=student.clip,
+            teacher_logits=teacher.logits,
+            teacher_clip=teacher.clip,
+            strong_targets=prepared.strong_targets,
+            weak_targets=prepared.weak_targets,
+            weights=self._values[3:],
+        )
+        (loss * share).backward()
+        return torch.cat([loss.detach()[None], parts]) * share
+
+    def update(self) -> torch.Tensor:
+        """Clip, step, and move the teacher; returns the gradients' norm ()."""
+        norm = self.flat.clip_gradients(self.clip_norm)
+        self.optimiser.step()
+        self.average.update(self._values[2])
+        return norm
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bf16 where asked for; the losses are outside of it, in float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)
