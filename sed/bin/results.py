@@ -1,0 +1,35 @@
+"""RESULTS.md of an exp folder, and its main numbers on the terminal.
+
+usage: python3 -m sed.bin.results exp RESULTS.md
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser, load_config
+from sed.evaluation.results import find_results, group, markdown, terminal_table
+from sed.files import write_text
+from sed.log import ROOT, UserError, entry
+
+
+@entry
+def main() -> None:
+    """Collect, write, show."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("exp", help="folder of experiments: <experiment>/<set>/result.json")
+    p.add_argument("output", nargs="?", help="RESULTS.md to write (default: only show)")
+    p.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others are compared with")
+    args = p.parse_args()
+    found = find_results(args.exp)
+    if not found:
+        raise UserError(f"{args.exp}: no result.json below it (run stage 5)")
+    rows = group(found)
+    reference = load_config(args.reference) if Path(args.reference).is_file() else {}
+    if args.output:
+        write_text(args.output, markdown(rows, reference))
+    print(terminal_table(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Score anyone's output: F1s, both PSDS in every definition, coverage; result.json and the decisions beside it.
+
+usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out result.json
+
+INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), one detections TSV, or a folder of detection TSVs
+at many operating points. Our scores.h5 is post-processed as in the paper by default, anyone else's not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from sed.config import Parser
+from sed.evaluation.pipeline import add_arguments, resolve
+from sed.log import UserError, command_line, entry, environment, git_hash, setup_logging
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("input", help="scores.h5, folder of score TSVs, detections TSV, or folder of detection TSVs")
+    p.option("ground-truth", None, "events.tsv: filename onset offset event_label", required=True)
+    p.option("durations", None, "durations.tsv: filename duration; the clips that are expected", required=True)
+    p.option("out", None, "result.json to write", required=True)
+    p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
+    p.option("set", None, "name of the set (default: the folder that holds --out)")
+    p.option("only-scored", False, "score only the clips that INPUT has")
+    p.option("allow-missing", False, "count clips without output as silent instead of refusing")
+    p.option("event-f1-from", None, "of a folder of operating points: the file that F1 is taken of")
+    p.option("operating-points", 50, "thresholds of psds_eval's PSDS", least=2, most=1000)
+    p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
+    p.section("a PSDS of one's own, `psds` in the result; any of these asks for it")
+    for name, text in (
+        ("dtc", "detection tolerance criterion"),
+        ("gtc", "ground truth intersection criterion"),
+        ("cttc", "cross-trigger tolerance criterion"),
+        ("alpha-ct", "weight of cross-triggers"),
+        ("alpha-st", "weight of the instability over classes"),
+    ):
+        p.option(name, None, text, type=float)
+    p.option("e-max", None, "largest effective false positive rate, an hour", type=float)
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> None:
+    """Read, score, write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+    from sed.data.directory import read_labels
+    from sed.evaluation.evaluate import evaluate, summary
+    from sed.evaluation.events import write_events
+    from sed.evaluation.inputs import read_submission
+    from sed.evaluation.parallel import default_jobs
+    from sed.evaluation.psds import own_parameters
+    from sed.evaluation.scoring import align, decide_scores, decide_tables, read_reference
+    from sed.files import write_json
+
+    started = time.monotonic()
+    if args.only_scored and args.allow_missing:
+        raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
+    own = own_parameters(args.dtc, args.gtc, args.cttc, args.alpha_ct, args.alpha_st, args.e_max)
+    out = Path(args.out)
+    labels = read_labels(args.labels) if args.labels else None
+    submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
+    reference = read_reference(args.ground_truth, args.durations)
+    problem, coverage = align(
+        submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
+    )
+    post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
+    if submission.scores is not None:
+        decisions = decide_scores(problem, submission.scores, post, args.operating_points)
+    elif post.steps:
+        raise UserError(f"{args.input}: post-processing needs scores, these are decisions (--post-processing none)")
+    else:
+        decisions = decide_tables(problem, submission, args.event_f1_from)
+    evaluation = evaluate(
+        problem,
+        detections=decisions.detections,
+        points=decisions.points,
+        scores=decisions.scores,
+        own=own,
+        jobs=args.jobs or default_jobs(),
+    )
+    info = model_info(args.input, submission.attrs.get("model"))
+    result = {
+        "set": args.set or submission.attrs.get("set") or out.resolve().parent.name,
+        "clips": coverage.scored,
+        "clips_expected": coverage.expected,
+        "clips_with_output": coverage.with_output,
+        **summary(problem, evaluation),
+        "psds_parameters": own.as_dict() if own else None,
+        "operating_points": decisions.points.points if decisions.points else 0,
+        "post_processing": post.as_dict(),
+        "tuned_on": None,
+        "threshold": decisions.thresholds,
+        "input": {"kind": submission.kind, "path": str(submission.path), "attrs": submission.attrs},
+        "ground_truth": str(reference.path),
+        "git": git_hash(),
+        "command": command_line(),
+        "environment": environment(),
+        "model": info,
+    }
+    if decisions.detections is not None:
+        write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
+    result["seconds"] = round(time.monotonic() - started, 2)
+    write_json(out, result)
+    for label in problem.absent_labels:
+        logger.warning("%s has no ground truth in these clips: no score, and in no average", label)
+    if coverage.scored < coverage.expected or coverage.with_output < coverage.scored:
+        logger.warning(
+            "%d of %d clips scored, %d of them with output", coverage.scored, coverage.expected, coverage.with_output
+        )
+    shown = ("event_f1_macro", "segment_f1_macro", "intersection_f1_macro", "psds1", "psds2", "psds1_exact", "psds")
+    numbers = " ".join(f"{name} {result[name]:.4f}" for name in shown if result.get(name) is not None)
+    logger.info("%s: %d of %d clips: %s", out, coverage.scored, coverage.expected, numbers)
+
+
+def model_info(source: str, model: str | None) -> dict | None:
+    """The experiment's info.json and config: of the model named in the scores, or of the folder above INPUT."""
+    from sed.config import load_config
+
+    for folder in (Path(source).resolve().parent.parent, *([Path(model)] if model else [])):
+        if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
+            try:
+                info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+            except ValueError:
+                raise UserError(f"{folder / 'info.json'}: not JSON (train again, or remove it)") from None
+            return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
+    return None
+
+
+if __name__ == "__main__":
+    main()

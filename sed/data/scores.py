@@ -1,0 +1,174 @@
+"""Scores of a set: what a model (or anyone's system) says of every frame, before any decision.
+
+`Scores` is a model's output on clips of one length, kept as `scores.h5`. `FrameScores` is the same for any origin:
+the clips' frames one after the other, each with its own onset and offset; post-processing, decoding and metrics
+work on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sed.files import replacing
+from sed.log import UserError
+
+FORMAT = 1
+TIME_DECIMALS = 6  # frame borders are rounded to microseconds, so that 35 x 0.01 is 0.35 everywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """Posteriors of one model on one set.
+
+    frame: (clips, frames, classes) float32 in [0, 1]; clip: (clips, classes) float32 in [0, 1]; frame_seconds: the
+    length of a frame; attrs: where it came from (model, command, git ...), scalars and strings.
+    """
+
+    clips: list[str]
+    labels: list[str]
+    frame: np.ndarray
+    clip: np.ndarray
+    frame_seconds: float
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def flat(self) -> FrameScores:
+        """The same as `FrameScores`, without copying the posteriors."""
+        clips, frames, classes = self.frame.shape
+        borders = np.round(np.arange(frames + 1) * self.frame_seconds, TIME_DECIMALS)
+        return FrameScores(
+            clips=self.clips,
+            labels=self.labels,
+            start=np.arange(clips + 1, dtype=np.int64) * frames,
+            onset=np.tile(borders[:-1], clips),
+            offset=np.tile(borders[1:], clips),
+            values=self.frame.reshape(clips * frames, classes),
+            clip_values=self.clip,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameScores:
+    """Scores of clips of any length and frame rate.
+
+    start: (clips + 1,) rows of each clip's first frame; onset, offset: (rows,) seconds, adjoining within a clip;
+    values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None when the system gave none.
+    """
+
+    clips: list[str]
+    labels: list[str]
+    start: np.ndarray
+    onset: np.ndarray
+    offset: np.ndarray
+    values: np.ndarray
+    clip_values: np.ndarray | None = None
+
+    def frame_seconds(self) -> float:
+        """The usual length of a frame (the median)."""
+        return float(np.median(self.offset - self.onset).round(TIME_DECIMALS)) if len(self.onset) else 0.01
+
+    def with_values(self, values: np.ndarray) -> FrameScores:
+        """The same frames with other scores."""
+        return FrameScores(**{**self.__dict__, "values": values})
+
+    def select(self, clips: Sequence[str]) -> FrameScores:
+        """Only the clips named, in that order."""
+        row = {clip: index for index, clip in enumerate(self.clips)}
+        chosen = np.array([row[clip] for clip in clips], dtype=np.int64)
+        lengths = np.diff(self.start)[chosen]
+        start = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        rows = np.repeat(self.start[:-1][chosen] - start[:-1], lengths) + np.arange(start[-1])
+        return FrameScores(
+            clips=list(clips),
+            labels=self.labels,
+            start=start,
+            onset=self.onset[rows],
+            offset=self.offset[rows],
+            values=self.values[rows],
+            clip_values=None if self.clip_values is None else self.clip_values[chosen],
+        )
+
+    def items(self) -> Iterator[tuple[str, slice]]:
+        """(clip id, its rows) for every clip."""
+        for index, clip in enumerate(self.clips):
+            yield clip, slice(int(self.start[index]), int(self.start[index + 1]))
+
+
+def write_scores(path: str | Path, scores: Scores) -> None:
+    """Write `scores.h5` at once or not at all. Raises ValueError when the shapes disagree."""
+    clips, _, classes = scores.frame.shape
+    if scores.clip.shape != (clips, classes) or len(scores.clips) != clips or len(scores.labels) != classes:
+        raise ValueError("shapes of clips, labels, frame and clip scores disagree")
+    with replacing(path) as part, h5py.File(part, "w") as file:
+        file.create_dataset("frame", data=np.asarray(scores.frame, np.float32))
+        file.create_dataset("clip", data=np.asarray(scores.clip, np.float32))
+        file.create_dataset("clip_id", data=np.array(scores.clips, dtype=object), dtype=h5py.string_dtype())
+        file.attrs["format"] = FORMAT
+        file.attrs["frame_seconds"] = float(scores.frame_seconds)
+        file.attrs["labels"] = json.dumps(scores.labels, ensure_ascii=False)
+        file.attrs["attrs"] = json.dumps(scores.attrs, ensure_ascii=False)
+
+
+def read_scores(path: str | Path) -> Scores:
+    """Read `scores.h5`; UserError when it is missing, damaged, or holds what no posterior can be."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file (run inference first: python3 -m sed.bin.infer --help)")
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise UserError(f"{path}: not a scores.h5 of this project (write it with python3 -m sed.bin.infer)")
+            scores = Scores(
+                clips=[name.decode() if isinstance(name, bytes) else str(name) for name in file["clip_id"][()]],
+                labels=json.loads(file.attrs["labels"]),
+                frame=file["frame"][()],
+                clip=file["clip"][()],
+                frame_seconds=float(file.attrs["frame_seconds"]),
+                attrs=json.loads(file.attrs["attrs"]),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: damaged HDF5 ({error}): write it again (python3 -m sed.bin.infer)") from None
+    if len(set(scores.clips)) != len(scores.clips):
+        raise UserError(f"{path}: a clip stands in it twice (write it again)")
+    flat = scores.flat()
+    check_range(flat, {clip: f"{path}: clip {clip}" for clip in flat.clips})
+    if not _is_posterior(scores.clip).all():
+        raise UserError(f"{path}: clip posteriors that are NaN or outside [0, 1] (look at the model)")
+    return scores
+
+
+def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
+    """UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
+    good = _is_posterior(scores.values)
+    if good.all():
+        return
+    row, column = np.argwhere(~good)[0]
+    clip = int(np.searchsorted(scores.start, row, side="right")) - 1
+    value = scores.values[row, column]
+    raise UserError(
+        f"{where[scores.clips[clip]]}: frame {row - scores.start[clip] + 1}: score {value} of "
+        f"{scores.labels[column]} is not in [0, 1] (scores are posteriors; look at the system)"
+    )
+
+
+def _is_posterior(values: np.ndarray) -> np.ndarray:
+    return (values >= 0) & (values <= 1)
+
+
+def export_tsv(folder: str | Path, scores: FrameScores) -> None:
+    """Write the folder of score TSVs that sed_scores_eval reads: `<clip>.tsv`, columns onset, offset, labels."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    header = "\t".join(["onset", "offset", *scores.labels])
+    for clip, rows in scores.items():
+        lines = [header]
+        for onset, offset, values in zip(scores.onset[rows], scores.offset[rows], scores.values[rows], strict=True):
+            lines.append("\t".join(map(repr, [float(onset), float(offset), *map(float, values)])))
+        with replacing(folder / f"{clip}.tsv") as part:
+            part.write_text("\n".join(lines) + "\n", encoding="utf-8")

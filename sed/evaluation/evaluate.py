@@ -1,0 +1,106 @@
+"""Every number of one system on one set: what `sed.bin.score` writes into result.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sed.data.scores import FrameScores
+from sed.evaluation import f1
+from sed.evaluation.decode import Decoded
+from sed.evaluation.events import EventTable
+from sed.evaluation.parallel import run_tasks
+from sed.evaluation.problem import Problem
+from sed.evaluation.psds import PSDS1, PSDS2, Parameters, PSDSValue, count_points, exact, value_of
+
+F1_KINDS = ("event", "segment", "intersection")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """counts: F1 counts by kind; psds: values by the name that result.json gives them."""
+
+    counts: dict[str, f1.Counts] = field(default_factory=dict)
+    psds: dict[str, PSDSValue] = field(default_factory=dict)
+
+
+def evaluate(
+    problem: Problem,
+    *,
+    detections: EventTable | None,
+    points: Decoded | None,
+    scores: FrameScores | None,
+    own: Parameters | None = None,
+    jobs: int = 1,
+) -> Evaluation:
+    """Score what there is: detections (F1), operating points (PSDS by psds_eval), frame scores (exact PSDS).
+
+    own: one more PSDS of these parameters, named `psds` (and `psds_exact` from frame scores).
+    """
+    sets: dict[str, Parameters] = {"psds1": PSDS1, "psds2": PSDS2} | ({"psds": own} if own else {})
+    tasks: dict[str, Any] = {}
+    if scores is not None:
+        for name in sorted(sets, reverse=True):  # PSDS2 with its cross-triggers takes longest, so first
+            tasks[f"{name}_exact"] = lambda p=sets[name]: exact(problem, p, scores)
+    if detections is not None:
+        functions = {"event": f1.event_counts, "segment": f1.segment_counts, "intersection": f1.intersection_counts}
+        for kind, function in functions.items():
+            tasks[f"counts {kind}"] = lambda function=function: function(problem, detections)
+    if points is not None:
+        for name, parameters in sets.items():
+            for part, chunk in enumerate(np.array_split(np.arange(points.points), min(4, points.points))):
+                tasks[f"points {name} {part}"] = lambda p=parameters, c=chunk: count_points(problem, p, points, c)
+    done = run_tasks(tasks, jobs)
+    psds: dict[str, PSDSValue] = {}
+    if points is not None:
+        for name, parameters in sets.items():
+            keys = sorted(key for key in done if key.startswith(f"points {name} "))
+            table = pd.concat([done[key] for key in keys], ignore_index=True)
+            psds[name] = value_of(problem, parameters, table)
+            if name == "psds2":
+                psds["psds2_psds_eval_04"] = value_of(problem, parameters, table, counted_by_04=True)
+    psds.update({key: value for key, value in done.items() if key.endswith("_exact")})
+    counts = {key.split()[1]: value for key, value in done.items() if key.startswith("counts ")}
+    return Evaluation(counts=counts, psds=psds)
+
+
+def number(value: float) -> float | None:
+    """A JSON number; None for what is not defined."""
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
+    """The flat numbers of result.json, with `per_class` and `classes_without_ground_truth`."""
+    result: dict[str, Any] = {}
+    for kind in F1_KINDS:
+        counts = evaluation.counts.get(kind)
+        for average in ("macro", "micro"):
+            result[f"{kind}_f1_{average}"] = None if counts is None else number(getattr(counts, average)())
+    for name in ("psds1", "psds2", "psds1_exact", "psds2_exact", "psds2_psds_eval_04"):
+        result[name] = number(evaluation.psds[name].value) if name in evaluation.psds else None
+    for name in ("psds", "psds_exact"):
+        if name in evaluation.psds:
+            result[name] = number(evaluation.psds[name].value)
+    result["classes_without_ground_truth"] = problem.absent_labels
+    result["per_class"] = per_class(problem, evaluation)
+    return result
+
+
+def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """{label: its numbers}; None where a class has no ground truth, so that no such number looks like a score."""
+    tables: dict[str, dict[str, Any]] = {}
+    ratios = {kind: counts.ratios() for kind, counts in evaluation.counts.items()}
+    for index, label in enumerate(problem.labels):
+        row: dict[str, Any] = {"events": int(problem.counts[index]), "ground_truth": bool(problem.counts[index])}
+        if "event" in evaluation.counts:
+            row["detections"] = int(evaluation.counts["event"].system[index])
+        for kind, values in ratios.items():
+            for name, column in values.items():
+                row[f"{kind}_{name}"] = number(column[index])
+        for name, value in evaluation.psds.items():
+            row[name] = number(value.per_class[label]) if label in value.per_class else None
+        tables[label] = row
+    return tables

@@ -1,0 +1,68 @@
+"""A detector over a dumped set: frame and clip posteriors of every clip, in the order of feats.scp."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+logger = logging.getLogger("sed.infer")
+
+
+class Store(Protocol):
+    """What inference needs of a feature store (sed.data.store.FeatureStore)."""
+
+    clips: list[str]
+    valid: np.ndarray
+
+    def read(self, rows: Any) -> np.ndarray: ...
+
+
+@torch.inference_mode()
+def infer(
+    detector: Any, front_end: Any, store: Store, *, batch_size: int, device: torch.device | str, amp: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frame posteriors (clips, frames, classes) and clip posteriors (clips, classes), float32, of every clip.
+
+    detector: in evaluation mode on `device`, called with (batch, input_frames, mel_bins); front_end normalises raw
+    log-mel. What lies beyond a clip's end is 0: padding is not sound. amp: bfloat16 autocast, for GPUs.
+    """
+    device = torch.device(device)
+    frame: np.ndarray | None = None
+    clip: np.ndarray | None = None
+    clips = len(store.clips)
+    started = said = time.monotonic()
+    progress = tqdm(total=clips, unit="clip", disable=not sys.stderr.isatty())
+    for first in range(0, clips, batch_size):
+        rows = np.arange(first, min(first + batch_size, clips))
+        logmel = torch.from_numpy(store.read(rows)).to(device)
+        valid = torch.from_numpy(np.asarray(store.valid)[rows]).to(device)
+        x = front_end.normalise(logmel, valid, detector.input_frames)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
+            output = detector(x)
+        posteriors = torch.sigmoid(output.logits.float()).cpu().numpy()
+        if frame is None or clip is None:
+            frame = np.zeros((clips, *posteriors.shape[1:]), np.float32)
+            clip = np.zeros((clips, posteriors.shape[2]), np.float32)
+        frame[rows] = posteriors
+        clip[rows] = output.clip.float().cpu().numpy()
+        progress.update(len(rows))
+        if progress.disable and time.monotonic() - said > 10:
+            said = time.monotonic()
+            rate = (first + len(rows)) / (said - started)
+            left = (clips - first - len(rows)) / rate
+            logger.info("%d of %d clips, %.1f clips/s, %.0f s left", first + len(rows), clips, rate, left)
+    progress.close()
+    assert frame is not None and clip is not None, "a feature store has at least one clip"
+    return frame, clip
+
+
+def silence_padding(frame: np.ndarray, valid_seconds: np.ndarray, frame_seconds: float) -> None:
+    """Set in place to 0 what starts at or after a clip's end: frame (clips, frames, classes)."""
+    starts = np.arange(frame.shape[1]) * frame_seconds
+    frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0

@@ -1,0 +1,24 @@
+"""The metric packages, imported when they are needed and without the deprecation notes of what they import."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from types import ModuleType
+
+
+def _quietly(*names: str) -> ModuleType:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # dcase_util imports pkg_resources, and says so on every run
+        modules = [importlib.import_module(name) for name in names]
+    return modules[0]
+
+
+def sed_eval() -> ModuleType:
+    """sed_eval: event- and segment-based counts."""
+    return _quietly("sed_eval")
+
+
+def sed_scores_eval() -> ModuleType:
+    """sed_scores_eval: threshold-free PSDS."""
+    return _quietly("sed_scores_eval", "sed_scores_eval.intersection_based", "sed_scores_eval.base_modules.scores")

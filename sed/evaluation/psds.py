@@ -1,0 +1,159 @@
+"""PSDS (Bilen et al., arXiv 1910.08440): by psds_eval at operating points, and exact by sed_scores_eval.
+
+Three numbers that go by one name are kept apart: `psds_eval` at 50 thresholds (the paper's era), the threshold-free
+value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it: its mean cross-trigger rate runs over all K
+classes, later ones over the other K - 1 (paper.md section 5).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sed.data.scores import FrameScores
+from sed.evaluation.decode import Decoded
+from sed.evaluation.packages import sed_scores_eval
+from sed.evaluation.problem import Problem
+from sed.log import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """One PSDS: tolerance criteria, weights of cross-triggers and of instability, largest eFPR an hour."""
+
+    dtc: float
+    gtc: float
+    cttc: float
+    alpha_ct: float
+    alpha_st: float
+    e_max: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For result.json."""
+        return asdict(self)
+
+
+PSDS1 = Parameters(dtc=0.7, gtc=0.7, cttc=0.3, alpha_ct=0.0, alpha_st=1.0, e_max=100.0)
+PSDS2 = Parameters(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0, e_max=100.0)
+
+
+def own_parameters(
+    dtc: float | None,
+    gtc: float | None,
+    cttc: float | None,
+    alpha_ct: float | None,
+    alpha_st: float | None,
+    e_max: float | None,
+) -> Parameters | None:
+    """A PSDS of one's own, PSDS1's value for what is not given; None when nothing is. UserError out of range."""
+    given = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "e_max": e_max}
+    if all(value is None for value in given.values()):
+        return None
+    values = PSDS1.as_dict() | {name: float(value) for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        most = 1.0 if name in ("dtc", "gtc", "cttc", "alpha_ct") else float("inf")
+        if not 0.0 <= value <= most or (name == "e_max" and value == 0.0):
+            raise UserError(f"--{name.replace('_', '-')} {value:g} is out of range (0 to {most:g})")
+    return Parameters(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSDSValue:
+    """A PSDS, its area for each class with ground truth, and the PSD-ROC: eFPR (points,) and eTPR (points,)."""
+
+    value: float
+    per_class: dict[str, float]
+    efpr: np.ndarray
+    etpr: np.ndarray
+
+
+def evaluator(problem: Problem, parameters: Parameters) -> Any:
+    """psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""
+    from psds_eval import PSDSEval
+
+    labels = [problem.labels[index] for index in problem.present]
+    metadata = pd.DataFrame({"filename": problem.clips, "duration": problem.durations})
+    return PSDSEval(
+        dtc_threshold=parameters.dtc,
+        gtc_threshold=parameters.gtc,
+        cttc_threshold=parameters.cttc,
+        ground_truth=problem.frame(problem.truth),
+        metadata=metadata,
+        class_names=labels,
+    )
+
+
+def count_points(
+    problem: Problem, parameters: Parameters, decoded: Decoded, points: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """psds_eval's table of operating points (rates and counts of each), which `value_of` reduces to a PSDS."""
+    counter = evaluator(problem, parameters)
+    known = np.isin(np.arange(len(problem.labels)), problem.present)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal operating points are skipped, which changes nothing
+        for point in range(decoded.points) if points is None else points:
+            table = decoded.at(point)
+            counter.add_operating_point(problem.frame(table.where(known[table.label])))
+    return counter.operating_points
+
+
+def value_of(
+    problem: Problem, parameters: Parameters, points: pd.DataFrame, *, counted_by_04: bool = False
+) -> PSDSValue:
+    """The PSDS of a table of operating points; `counted_by_04` as psds_eval up to 0.4 weighed cross-triggers."""
+    counter = evaluator(problem, parameters)
+    classes = len(problem.present)
+    if classes == 1:  # no other class to trigger: the package would take the mean of nothing
+        points = points.assign(ctr=[np.zeros((1, 1)) for _ in range(len(points))])
+    counter.operating_points = points
+    alpha_ct = parameters.alpha_ct * ((classes - 1) / classes if counted_by_04 else 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
+        curve = counter.psd_roc_curves(alpha_ct)[2]
+        areas = [counter._auc(curve.xp, row, parameters.e_max) / parameters.e_max for row in curve.yp]
+    inside = psds.plt.xp <= parameters.e_max
+    return PSDSValue(
+        value=float(psds.value),
+        # psds_eval sorts its classes by name
+        per_class=dict(zip(sorted(problem.labels[i] for i in problem.present), map(float, areas), strict=True)),
+        efpr=psds.plt.xp[inside],
+        etpr=psds.plt.yp[inside],
+    )
+
+
+def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> PSDSValue:
+    """Threshold-free PSDS by sed_scores_eval."""
+    package = sed_scores_eval()
+    labels = [problem.labels[index] for index in problem.present]
+    frames = {}
+    for clip, rows in scores.items():
+        borders = np.append(scores.onset[rows], scores.offset[rows][-1:])
+        values = scores.values[rows][:, problem.present].astype(float)
+        frames[clip] = package.base_modules.scores.create_score_dataframe(values, borders, labels)
+    truth: dict[str, list[tuple[float, float, str]]] = {clip: [] for clip in problem.clips}
+    table = problem.truth
+    for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
+        truth[problem.clips[clip]].append((float(onset), float(offset), problem.labels[label]))
+    value, per_class, (etpr, efpr), _ = package.intersection_based.psds(
+        frames,
+        truth,
+        dict(zip(problem.clips, map(float, problem.durations), strict=True)),
+        dtc_threshold=parameters.dtc,
+        gtc_threshold=parameters.gtc,
+        cttc_threshold=parameters.cttc if parameters.alpha_ct and len(labels) > 1 else None,
+        alpha_ct=parameters.alpha_ct if len(labels) > 1 else 0.0,
+        alpha_st=parameters.alpha_st,
+        max_efpr=parameters.e_max,
+    )
+    return PSDSValue(
+        value=float(value),
+        per_class={label: float(per_class[label]) for label in labels},
+        efpr=np.asarray(efpr, float),
+        etpr=np.asarray(etpr, float),
+    )

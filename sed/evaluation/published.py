@@ -1,0 +1,32 @@
+"""Numbers that others published, each with its source; shown beside ours and never mixed with them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A published system: EB-F1 as a fraction, PSDS1, both on DESED's validation set of 1168 clips."""
+
+    system: str
+    event_f1_macro: float
+    psds1: float
+    source: str
+
+
+PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
+PUBLISHED = (
+    Published("AST-SED", 0.5960, 0.5140, PAPER),
+    Published("AST-GRU", 0.5520, 0.4537, PAPER),
+    Published("CRNN mean teacher", 0.505, 0.4006, f"{PAPER}, baseline"),
+    Published("DCASE 2022 task 4 winner (FB-CRNN + Bi-CRNN)", 0.5730, 0.5050, f"{PAPER}, as cited there"),
+)
+"""Table rows that survive of the paper; none of these was measured by this project."""
+
+
+def of_experiment(name: str) -> Published | None:
+    """The published system that an experiment of this name reproduces, if any."""
+    for prefix, row in (("ast_sed", PUBLISHED[0]), ("ast_gru", PUBLISHED[1]), ("crnn", PUBLISHED[2])):
+        if name == prefix or name.startswith((prefix + "_", prefix + "-", prefix + ".")):
+            return row
+    return None
