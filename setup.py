@@ -33,6 +33,8 @@ setup(
         "configargparse>=1.7",
         "pyyaml>=6",
         "safetensors>=0.4.3",
+        "requests>=2.31",  # downloads: redirects, proxies, connections kept; dcase_util brings it anyway
+        "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
         "tqdm>=4.66",
         "tensorboard>=2.15",
         "matplotlib>=3.8",
