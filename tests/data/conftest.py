@@ -1,0 +1,3 @@
+"""Fixtures of several tests of sed.data."""
+
+from faulty_server import serve  # noqa: F401

@@ -1,0 +1,250 @@
+"""A loopback HTTP server that serves records as Zenodo and Hugging Face do, and fails as often as it is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import re
+import socket
+import tarfile
+import threading
+import time
+import zipfile
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+
+@dataclass
+class Faults:
+    """Chances a request: 500, 429 with Retry-After, a drop half-way, a stall, one wrong byte."""
+
+    error: float = 0.0
+    busy: float = 0.0
+    drop: float = 0.0
+    stall: float = 0.0
+    wrong: float = 0.0
+    seed: int = 0
+    most: int = 1000  # faults altogether, so that a test ends
+    retry_after: str = "0"
+    stalled: float = 1.5  # seconds
+    kinds: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def draw(self) -> str:
+        at = self.random.random()
+        for kind in ("error", "busy", "drop", "stall", "wrong"):
+            at -= getattr(self, kind)
+            if at < 0 and sum(self.kinds.values()) < self.most:
+                self.kinds[kind] = self.kinds.get(kind, 0) + 1
+                return kind
+        return ""
+
+
+class FaultyServer(ThreadingHTTPServer):
+    """zenodo: {record: {file: bytes}}; huggingface: {model: {file: bytes}}; other: {path: bytes}.
+
+    ranges: whether Range is honoured. rate: bytes/s a connection (0: all at once).
+    """
+
+    daemon_threads = True
+
+    def __init__(self, zenodo=None, huggingface=None, other=None, faults=None, ranges=True, rate=0):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.zenodo, self.huggingface, self.other = zenodo or {}, huggingface or {}, other or {}
+        self.faults = faults or Faults()
+        self.ranges, self.rate = ranges, rate
+        self.sent = 0  # bytes of bodies
+        self.requests: list[tuple[str, str]] = []  # path, Range
+        self.etags = True
+        self.type = "application/octet-stream"
+        self.status: dict[str, int] = {}  # path -> a status to answer for good
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def size(self) -> int:
+        """Of all files."""
+        return sum(len(b) for files in (*self.zenodo.values(), *self.huggingface.values()) for b in files.values())
+
+    def body(self, path: str) -> bytes | None:
+        if match := re.fullmatch(r"/api/records/(\d+)", path):
+            if (files := self.zenodo.get(match[1])) is None:
+                return None
+            listing = [
+                {"key": k, "size": len(b), "checksum": "md5:" + hashlib.md5(b).hexdigest()} for k, b in files.items()
+            ]
+            return json.dumps({"id": int(match[1]), "files": listing}).encode()
+        if match := re.fullmatch(r"/records/(\d+)/files/(.+)", path):
+            return self.zenodo.get(match[1], {}).get(unquote(match[2]))
+        if match := re.fullmatch(r"/api/models/(.+)/tree/main", path):
+            if (files := self.huggingface.get(match[1])) is None:
+                return None
+            listing = [
+                {"type": "file", "path": k, "size": len(b), "lfs": {"oid": hashlib.sha256(b).hexdigest()}}
+                for k, b in files.items()
+            ]
+            return json.dumps([{"type": "file", "path": "config.json", "size": 3, "oid": "0" * 40}, *listing]).encode()
+        if match := re.fullmatch(r"/(.+)/resolve/main/(.+)", path):
+            return self.huggingface.get(match[1], {}).get(match[2])
+        return self.other.get(path)
+
+    def handle_error(self, request, client_address):
+        pass  # a client that was killed
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: FaultyServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server, path = self.server, urlsplit(self.path).path
+        asked = self.headers.get("Range", "")
+        server.requests.append((path, asked))
+        fault = server.faults.draw()
+        body = server.body(path)
+        if path in server.status or fault in ("error", "busy") or body is None:
+            status = server.status.get(path) or {"error": 500, "busy": 429}.get(fault, 404)
+            self.send_response(status)
+            if status == 429:
+                self.send_header("Retry-After", server.faults.retry_after)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        start, etag = 0, '"' + hashlib.md5(body).hexdigest() + '"'
+        condition = self.headers.get("If-Range", etag)
+        if server.ranges and asked and condition == etag:
+            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                self.send_response(416)
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        else:
+            self.send_response(200)
+        rest = bytearray(body[start:])
+        if fault == "wrong" and rest:
+            rest[server.faults.random.randrange(len(rest))] ^= 0x55
+        self.send_header("Content-Length", str(len(rest)))
+        self.send_header("Content-Type", server.type)
+        if server.etags:
+            self.send_header("ETag", etag)
+        self.end_headers()
+        self._send(rest, fault)
+
+    def _send(self, rest: bytearray, fault: str) -> None:
+        server = self.server
+        # Small buffers, so that what a killed client never read is not counted as sent.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        stop = server.faults.random.randrange(len(rest)) if fault in ("drop", "stall") and rest else len(rest)
+        step = max(1024, min(server.rate // 100, 1 << 16)) if server.rate else 1 << 16
+        for at in range(0, stop, step):
+            block = rest[at : min(at + step, stop)]
+            self.wfile.write(block)
+            server.sent += len(block)
+            if server.rate:
+                time.sleep(len(block) / server.rate)
+        if stop < len(rest):
+            if fault == "stall":
+                time.sleep(server.faults.stalled)
+            self.close_connection = True
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Start a FaultyServer; it stops when the test ends."""
+    servers = []
+
+    def start(*args, **kwargs) -> FaultyServer:
+        server = FaultyServer(*args, **kwargs)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return server
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    """A .zip of {path: content}."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as container:
+        for name, content in files.items():
+            container.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(files: dict[str, bytes]) -> bytes:
+    """A .tar.gz of {path: content}."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as container:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            container.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def made_up_desed(scale: int = 20_000, seed: int = 0) -> dict:
+    """FaultyServer's keywords: the records of local/desed_records.tsv, `scale` made-up bytes a recording."""
+    noise = random.Random(seed)
+
+    def tsv(*rows: str) -> bytes:
+        return "".join(row + "\n" for row in rows).encode()
+
+    def sounds(folder: str, names: list[str]) -> dict[str, bytes]:
+        return {f"{folder}/{name}": noise.randbytes(scale) for name in names}
+
+    synthetic = {}
+    for part in ("train", "validation"):
+        names = [f"{i}.wav" for i in range(30 if part == "train" else 10)]
+        synthetic |= sounds(f"dcase_synth/audio/{part}/synthetic21_{part}/soundscapes", names)
+        rows = [f"{name}\t0.5\t2.0\tSpeech" for name in names]
+        synthetic[f"dcase_synth/metadata/{part}/synthetic21_{part}/soundscapes.tsv"] = tsv(
+            "filename\tonset\toffset\tevent_label", *rows
+        )
+    real = [f"Y{i:011d}_30.000_40.000.wav" for i in range(20)]
+    metadata = {
+        "metadata/train/weak.tsv": tsv("filename\tevent_labels", *(f"{n}\tSpeech,Dog" for n in real[:5])),
+        "metadata/train/unlabel_in_domain.tsv": tsv("filename", *real[5:12]),
+        "metadata/validation/validation.tsv": tsv(
+            "filename\tonset\toffset\tevent_label", *(f"{n}\t0\t1.5\tCat" for n in real[12:16])
+        ),
+    }
+    strong = tsv("filename\tonset\toffset\tevent_label", *(f"{n}\t1\t2.5\tCat" for n in real[14:]))
+    names = [f"P{i:010d}_120_130.wav" for i in range(5)]
+    public = sounds("dataset/audio/eval/public", names)
+    public["dataset/metadata/eval/public.tsv"] = tsv(
+        "filename\tonset\toffset\tevent_label", *(f"{n}\t0\t1\tDog" for n in names)
+    )
+    public["license_public_eval.tsv"] = b"filename\tlicense\n"
+    return {
+        "zenodo": {
+            "6026841": {"dcase_synth.zip": zipped(synthetic)},
+            "4639776": {"audioset_metadata.tar.gz": tarred(metadata)},
+            "6444477": {"audioset_strong.tsv": strong},
+            "4560759": {"DESED_public_eval.tar.gz": tarred(public)},
+            "4307908": {
+                "DESED_synth_soundbank.tar.gz": tarred(sounds("audio/train/soundbank/foreground/Cat", ["1.wav"])),
+                "soundbank_validation.tsv": b"filepath\n",
+            },
+        },
+        "huggingface": {"MIT/ast-finetuned-audioset-10-10-0.4593": {"model.safetensors": noise.randbytes(5 * scale)}},
+    }
