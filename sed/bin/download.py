@@ -1,0 +1,78 @@
+"""Stage 0: download a corpus into its own layout; what is there already and whole is left alone.
+
+python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] records.tsv downloads
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser, words
+from sed.data.fetch import Fetcher
+from sed.data.meter import Meter
+from sed.data.parts import Parts
+from sed.data.records import Hosts, read_records
+from sed.files import lock
+from sed.log import UserError, entry, setup_logging
+
+OPTIONAL = {"soundbank"}
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("records", type=Path, help="table of the corpus's records")
+    parser.add_argument("downloads", type=Path, help="folder of the corpus, made when missing")
+    parser.option("parts", [], "comma-separated parts of the table; all but the soundbank when empty", type=_parts)
+    parser.option("mirror", "", "server that stands for all hosts, with their paths below its own")
+    parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
+    parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
+    parser.option("keep_archives", True, "keep archives once they are unpacked")
+    parser.option("nj", 3, "parts at once", least=1, most=16)
+    parser.option("timeout", 60.0, "seconds without data that count as a stall", least=0.1)
+    parser.option("retries", 8, "failures in a row that a download survives", least=0)
+    parser.option("backoff", 1.0, "first wait after a failure, in seconds; doubles up to a minute", least=0.0)
+    args = parser.parse_args()
+    log = setup_logging()
+
+    table = read_records(args.records)
+    if unknown := [part for part in args.parts if part not in table]:
+        raise UserError(f"--parts: no part '{unknown[0]}' (there are {', '.join(table)})")
+    for folder in args.archives:
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder (--archives names a folder of downloaded files)")
+    parts = {part: table[part] for part in args.parts or [p for p in table if p not in OPTIONAL]}
+    with lock(args.downloads):
+        if args.ast:
+            link_ast(Path(args.ast), args.downloads)
+        if args.ast or any(name.is_symlink() and name.exists() for name in args.downloads.glob("ast.*")):
+            parts.pop("ast", None)
+        fetcher = Fetcher(meter=Meter(), timeout=args.timeout, retries=args.retries, backoff=args.backoff)
+        hosts = Hosts(fetcher, args.mirror)
+        stage = Parts(
+            args.downloads, fetcher=fetcher, hosts=hosts, archives=args.archives, keep_archives=args.keep_archives
+        )
+        missing = stage.missing(parts)
+        if there := [part for part in parts if part not in missing]:
+            log.info("%s: there already: %s", args.downloads, ", ".join(there))
+        stage.get(missing, jobs=args.nj)
+
+
+def _parts(text: str) -> list[str]:
+    return words(text) if text.strip() else []
+
+
+def link_ast(source: Path, downloads: Path) -> None:
+    """Make `downloads/ast.<suffix>` a link to a checkpoint of the user's."""
+    if not source.is_file():
+        raise UserError(f"{source}: no such file (--ast names a checkpoint: .pth, .pt or .safetensors)")
+    suffix = {".pt": ".pth", ".pth": ".pth", ".safetensors": ".safetensors"}.get(source.suffix)
+    if suffix is None:
+        raise UserError(f"{source}: not a checkpoint's name (.pth, .pt or .safetensors)")
+    for name in ("ast.pth", "ast.safetensors"):
+        (downloads / name).unlink(missing_ok=True)
+    (downloads / f"ast{suffix}").symlink_to(source.resolve())
+
+
+if __name__ == "__main__":
+    main()
