@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import struct
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         why = "is not a checkpoint" if "invalid" in str(error) else "holds more than tensors, and is not run"
         raise UserError(f"{path}: {why} (give the published checkpoint)") from None
@@ -138,13 +141,18 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _from_hub(name: str) -> Path:
-    """Download a model of Hugging Face's hub, once, into the user's cache."""
+    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
     from sed.data.fetch import Fetcher
-    from sed.data.records import Hosts, Row
+    from sed.data.records import HUGGING_FACE, Hosts, Row
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
     weights = cache / _WEIGHTS[0]
     if not weights.exists():
         hosts = Hosts(Fetcher())
-        hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
+        rows = [
+            Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", "config.json", "config.json"),
+            Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0]),
+        ]
+        for row in rows:
+            hosts.fetcher.fetch(hosts.ask(row), cache / row.into)
     return weights

@@ -1,0 +1,78 @@
+"""Tag recordings with a published AST: the AudioSet classes that are heard in them.
+
+usage: python3 -m sed.bin.tag [--pretrained FILE|FOLDER|NAME] [--labels class_labels_indices.csv] [--top 5] clip.wav ...
+
+Prints `filename label posterior`, tab-separated, most probable first. Without --pretrained: what stage 0 stored in
+egs/desed/downloads, else Hugging Face's MIT/ast-finetuned-audioset-10-10-0.4593. The names of the classes are read
+beside the checkpoint (config.json or class_labels_indices.csv) or from --labels. Recordings longer than the
+checkpoint's input are cut into equal windows, and their posteriors averaged.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sed.config import Parser
+from sed.log import ROOT, UserError, entry
+
+if TYPE_CHECKING:
+    import torch
+
+
+@entry
+def main() -> None:
+    args = parse()
+    import torch
+
+    from sed.data.audio import read_audio
+    from sed.features.logmel import FrontEnd
+    from sed.training.pretrained import load_tagger
+
+    config = vars(args)
+    config["pretrained"] = config["pretrained"] or default_checkpoint()
+    front_end = FrontEnd.from_config(config)
+    tagger, names = load_tagger(config, labels=args.labels)
+    for path in args.audio:
+        waveform = torch.from_numpy(read_audio(path, front_end.sample_rate))
+        if len(waveform) < front_end.min_samples:
+            raise UserError(f"{path}: {len(waveform)} samples, shorter than a window of {front_end.window_samples}")
+        with torch.inference_mode():
+            windows = list(cut(front_end(waveform.unsqueeze(0)), args.input_frames))
+            inputs = [front_end.normalise(window, None, args.input_frames) for window in windows]
+            posteriors = torch.stack([tagger(x)[0].sigmoid() for x in inputs]).mean(0)
+        for index in posteriors.argsort(descending=True)[: args.top].tolist():
+            print(f"{path}\t{names[index]}\t{posteriors[index]:.4f}")
+
+
+def parse() -> Any:
+    from sed.features import logmel
+    from sed.models import ast
+
+    parser = Parser("Tag recordings with a published AST.", config=True)
+    parser.add_argument("audio", nargs="+", help="recordings, any format and rate that libsndfile reads")
+    parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name on Hugging Face")
+    parser.option("labels", "", "names of its classes: class_labels_indices.csv, config.json or one a line")
+    parser.option("top", 5, "classes to print for a recording", least=1)
+    parser.section("a checkpoint of other sizes")
+    parser.option("input_frames", 1024, "frames of its input", least=1)
+    ast.add_arguments(parser)
+    logmel.add_arguments(parser)
+    return parser.parse_args()
+
+
+def default_checkpoint() -> str:
+    """What stage 0 stored, else the model's name on the hub."""
+    stored = (ROOT / "egs" / "desed" / "downloads" / name for name in ("ast.safetensors", "ast.pth"))
+    return next((str(path) for path in stored if path.is_file()), "MIT/ast-finetuned-audioset-10-10-0.4593")
+
+
+def cut(logmel: torch.Tensor, frames: int) -> Iterator[torch.Tensor]:
+    """Equal windows of at most `frames` frames, (1, n, bins) each."""
+    count = math.ceil(logmel.shape[1] / frames)
+    yield from logmel.tensor_split(count, dim=1)
+
+
+if __name__ == "__main__":
+    main()
