@@ -1,0 +1,129 @@
+import pytest
+import torch
+from torch import nn
+
+from sed.log import UserError
+from sed.models.decoder import GruDecoder
+from sed.models.detector import build_detector
+
+SYSTEMS = {"ast_gru": {"pooling": "mean", "upsample": 1}, "ast_sed": {"pooling": "fte", "upsample": 10}}
+
+
+@pytest.mark.parametrize("system, millions", [("ast_gru", 89.7), ("ast_sed", 103.9)])
+def test_number_of_parameters_at_the_papers_sizes(config, system, millions):
+    with torch.device("meta"):
+        detector = build_detector(config(**SYSTEMS[system]), 10)
+    assert sum(p.numel() for p in detector.parameters()) / 1e6 == pytest.approx(millions, abs=0.3)
+
+
+@pytest.mark.parametrize("upsample", [1, 2, 5, 10])
+def test_ten_seconds_line_up(small, upsample):
+    detector = build_detector(small(upsample=upsample), 7).eval()
+    output = detector(torch.zeros(1, 1024, 64))
+    assert output.logits.shape == (1, 100 * upsample, 7)
+    assert detector.num_frames == 100 * upsample
+    assert detector.frame_seconds == pytest.approx(0.1 / upsample)
+
+
+class TimeCode(nn.Module):
+    """In place of the Bi-GRU: gives its input back twice (both directions)."""
+
+    def forward(self, x):
+        return torch.cat([x, x], -1), None
+
+
+@pytest.mark.parametrize("upsample", [1, 2, 5, 10])
+def test_an_event_at_t_comes_out_at_t(config, upsample):
+    """A planted time code: patches average the features' times, everything behind leaves values as they are.
+
+    The patches of the published AST are 16 frames wide, one every 10: what a patch of [t, t + 0.1) says lies within
+    that patch's own 0.16 s, and no frame comes early or late by more.
+    """
+    detector = build_detector(
+        config(mel_bins=16, ast_dim=1, ast_heads=1, ast_blocks=1, upsample=upsample, pooling="mean", gru_units=1), 1
+    )
+    nn.init.constant_(detector.encoder.patch_embed.proj.weight, 1 / 256)
+    nn.init.zeros_(detector.encoder.patch_embed.proj.bias)
+    for parameter in (detector.encoder.pos_embed, *detector.encoder.blocks[0].parameters()):
+        nn.init.zeros_(parameter)
+    detector.norm, detector.decoder.gru = nn.Identity(), TimeCode()
+    nn.init.constant_(detector.classifier.weight, 0.5)
+    nn.init.zeros_(detector.classifier.bias)
+    times = torch.arange(1024) * 0.01
+    said = detector(times.view(1, 1024, 1).expand(1, 1024, 16)).logits[0, :, 0]
+    middle = (torch.arange(detector.num_frames) + 0.5) * detector.frame_seconds
+    patch_middle = 0.075  # of the 16 frames from a patch's first
+    patch_start = (middle / 0.1).floor() * 0.1
+    torch.testing.assert_close(said, patch_start + patch_middle, rtol=0, atol=1e-4)
+    assert (said - middle).abs().max() < 0.08
+    # and the decoder alone shifts by nothing
+    decoder = GruDecoder(dim=1, frames=100, upsample=upsample, units=1, layers=1, gru_dropout=0, dropout=0)
+    code = torch.arange(101.0).view(1, 101, 1)
+    frames = decoder.align(code)[0, :, 0]
+    assert torch.equal(frames, torch.arange(100 * upsample).div(upsample, rounding_mode="floor").float())
+
+
+@pytest.mark.parametrize("values", [*SYSTEMS.values(), {"encoder": "crnn", "upsample": 1, "clip_pooling": "attention"}])
+def test_a_clip_does_not_depend_on_its_batch(small, values):
+    torch.manual_seed(0)
+    detector = build_detector(small(**values), 10).eval()
+    batch = torch.randn(3, 1024, 64)
+    batch[1, 300:] = 0  # a short clip, padded
+    with torch.inference_mode():
+        together = detector(batch)
+        for row in range(3):
+            alone = detector(batch[row : row + 1])
+            torch.testing.assert_close(together.logits[row], alone.logits[0], rtol=0, atol=1e-5)
+            torch.testing.assert_close(together.clip[row], alone.clip[0], rtol=0, atol=1e-5)
+
+
+def test_encoder_and_head_parameters_are_all_and_apart(small):
+    detector = build_detector(small(), 10)
+    head, encoder = list(detector.head_parameters()), list(detector.encoder.parameters())
+    assert len(head) + len(encoder) == len(list(detector.parameters()))
+    assert not {id(p) for p in head} & {id(p) for p in encoder}
+    assert any(p is detector.norm.weight for p in head)  # fresh, not the checkpoint's
+
+
+def test_every_parameter_gets_a_gradient(small):
+    detector = build_detector(small(clip_pooling="attention"), 10)
+    output = detector(torch.randn(2, 1024, 64))
+    (output.logits.square().mean() + output.clip.mean()).backward()
+    without = [name for name, p in detector.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+def test_float32_out_under_autocast(small):
+    with torch.autocast("cpu", torch.bfloat16):
+        output = build_detector(small(), 3)(torch.randn(1, 1024, 64))
+    assert output.logits.dtype == output.clip.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"input_frames": 10}, "patch grid has no frames"),
+        ({"mel_bins": 12}, "patch grid has no frames"),
+        ({"ast_blocks": 4}, "more than ast_depth"),
+        ({"ast_heads": 5}, "not a multiple"),
+        ({"pooling": "band", "band": 4}, "4 bands"),
+        ({"encoder": "crnn", "input_frames": 3}, "no frames"),
+    ],
+)
+def test_configs_that_make_no_model(small, values, message):
+    with pytest.raises(UserError, match=message):
+        build_detector(small(**values), 10)
+
+
+def test_short_clips_by_config(small):
+    detector = build_detector(small(input_frames=512, clip_seconds=5), 10)
+    assert detector(torch.zeros(1, 512, 64)).logits.shape == (1, 500, 10)
+    assert detector.frame_seconds == pytest.approx(0.01)
+
+
+@pytest.mark.slow
+def test_compiles_as_one_graph(small):
+    detector = build_detector(small(), 10).eval()
+    x = torch.randn(1, 1024, 64)
+    compiled = torch.compile(detector.encode, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), detector.encode(x))

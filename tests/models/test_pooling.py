@@ -1,0 +1,54 @@
+import pytest
+import torch
+
+from sed.models.pooling import BandPooling, FrequencyTransformer, MeanPooling
+
+
+def naive(fte: FrequencyTransformer, grid: torch.Tensor) -> torch.Tensor:
+    """FTE as the paper writes it, one time step of one clip at a time, all tokens through every block."""
+    clips = []
+    for clip in grid:
+        frames = []
+        for t in range(clip.shape[1]):
+            x = torch.cat([fte.token[0], clip[:, t]]).unsqueeze(0)
+            for block in fte.blocks:
+                x = block(x)
+            frames.append(fte.norm(x)[0, 0])
+        clips.append(torch.stack(frames))
+    return torch.stack(clips)
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_fte_equals_the_full_computation(blocks):
+    torch.manual_seed(0)
+    fte = FrequencyTransformer(dim=16, blocks=blocks, heads=4)
+    torch.nn.init.normal_(fte.token)  # at its small start, the first norm divides by next to nothing
+    grid = torch.randn(2, 12, 5, 16, requires_grad=True)
+    short, full = fte(grid), naive(fte, grid)
+    torch.testing.assert_close(short, full, rtol=0, atol=1e-5)
+    weights = [grid, *fte.parameters()]
+    target = torch.randn_like(full) / full.numel() ** 0.5
+    for a, b in zip(
+        torch.autograd.grad((short * target).sum(), weights),
+        torch.autograd.grad((full * target).sum(), weights),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def test_fte_sees_its_own_time_step_only():
+    torch.manual_seed(0)
+    fte = FrequencyTransformer(dim=16)
+    grid = torch.randn(1, 12, 6, 16)
+    changed = grid.clone()
+    changed[:, :, 3] = torch.randn(12, 16)
+    moved = (fte(changed) - fte(grid)).abs().amax((0, 2)) > 1e-6
+    assert moved.tolist() == [False, False, False, True, False, False]
+
+
+def test_mean_and_band():
+    grid = torch.randn(2, 12, 5, 8)
+    torch.testing.assert_close(MeanPooling()(grid), torch.stack(grid.unbind(1)).mean(0))
+    assert torch.equal(BandPooling(bands=12, band=11)(grid), grid[:, -1])
+    with pytest.raises(ValueError, match="12 bands"):
+        BandPooling(bands=12, band=12)
