@@ -178,7 +178,7 @@ def build_trainer(
     if config["pretrained"]:
         from sed.training.pretrained import load_pretrained
 
-        load_pretrained(student, config["pretrained"])
+        load_pretrained(student, config)
     validator = None
     if config["valid_set"]:
         valid = load_set(

@@ -1,0 +1,70 @@
+"""Pre-train an AST as a tagger, and write it in the published checkpoint's layout.
+
+usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] dump/isolated out.pt
+
+The folder is a dumped set with tags.tsv or events.tsv; labels.txt is in it or beside it. The same command goes on
+where a killed run stopped, and does nothing when out.pt is there.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sed.config import Parser, load_config, save_config
+from sed.files import lock
+from sed.log import UserError, entry, setup_logging
+
+NOT_CONFIG = ("config", "dump", "out", "force")
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.split("\n\n")[0], config=True)
+    parser.add_argument("dump", type=Path, help="dumped set of sounds with tags or events")
+    parser.add_argument("out", type=Path, help="checkpoint to write (.pt, .pth)")
+    from sed.features import logmel
+    from sed.models import detector
+    from sed.training import pretraining
+
+    parser.section("front end")
+    logmel.add_arguments(parser)
+    parser.section("model")
+    detector.add_arguments(parser, shared=False)
+    pretraining.add_arguments(parser)
+    parser.option("force", False, "train anew over a checkpoint that is there")
+    args = parser.parse_args()
+    config = {key: value for key, value in vars(args).items() if key not in NOT_CONFIG}
+
+    import torch
+
+    from sed.data.directory import read_labels
+    from sed.training.build import choose_device
+
+    with lock(args.out.parent):
+        setup_logging()
+        stored = args.out.with_suffix(".yaml")
+        if args.force:
+            args.out.unlink(missing_ok=True)
+            args.out.with_name(f".{args.out.name}.state").unlink(missing_ok=True)
+        if args.out.exists():
+            changed = [
+                key
+                for key, value in (load_config(stored) if stored.exists() else {}).items()
+                if key not in pretraining.RUNTIME and config.get(key) != value
+            ]
+            if changed:
+                raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains anew)")
+            logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains anew)", args.out)
+            return
+        if config["threads"]:
+            torch.set_num_threads(config["threads"])
+        beside = args.dump / "labels.txt"
+        labels = read_labels(beside if beside.exists() else args.dump.parent / "labels.txt")
+        run = pretraining.Pretraining(config, args.dump, args.out, labels, device=choose_device(config["device"]))
+        save_config(stored, config)
+        run.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Pre-training of an AST as a tagger, on clip tags and, where the data has events, on frame labels too.
+
+For people without the AudioSet checkpoint: the result is a file in the published layout, which training then loads
+as it would load the real one. Batches and augmentation are training's own; resume is exact.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set
+from sed.features.logmel import FrontEnd
+from sed.files import open_replacing, write_text
+from sed.log import RunError, UserError
+from sed.models.ast import LEADING
+from sed.models.detector import build_tagger
+from sed.models.pretrained import export_published
+from sed.models.tagger import Tagger
+from sed.training import augment, losses, parameters, schedule
+from sed.training.augment import AugmentOptions
+from sed.training.build import check_front_end
+from sed.training.checkpoint import FORMAT, load_checkpoint, save_checkpoint
+from sed.training.inputs import InputMaker, StepInputs, inputs_from
+from sed.training.parameters import (
+    FlatParameters,
+    build_optimiser,
+    load_optimiser_state,
+    optimiser_state,
+    parameter_groups,
+)
+from sed.training.schedule import Schedule
+from sed.training.step import Preparation
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+log = logging.getLogger("sed.pretrain")
+
+RUNTIME = ("threads", "device", "cache", "ahead", "checkpoint_seconds")
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register the options of pre-training but the model's and the front end's."""
+    parser.section("objective")
+    parser.option("batch_size", 32, "clips a step", least=1)
+    parser.option("tag_weight", 1.0, "weight of the cross-entropy of clip tags", least=0)
+    parser.option("frame_weight", 1.0, "weight of the cross-entropy of frame labels, where there are events", least=0)
+    for part in (augment, schedule, parameters):
+        part.add_arguments(parser)
+    parser.section("run")
+    parser.option("seed", 1, "of weights, batches and augmentation", least=0)
+    parser.option("precision", "auto", "auto: bf16 on a GPU, else fp32", choices=["auto", "bf16", "fp32"])
+    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
+    parser.option("cache", "auto", "where features are held", choices=["auto", "device", "ram", "none"])
+    parser.option("ahead", 2, "batches made ahead by a thread on a GPU, or without a cache", least=0)
+    parser.option("threads", 0, "CPU threads; 0: as many as there are cores", least=0)
+    parser.option("checkpoint_seconds", 30.0, "seconds between checkpoints", least=0)
+
+
+class Pretrainer(nn.Module):
+    """A tagger with a second head that labels each time step from the mean of its bands; that one is thrown away."""
+
+    def __init__(self, tagger: Tagger, classes: int) -> None:
+        super().__init__()
+        self.tagger = tagger
+        self.frame_norm = nn.LayerNorm(tagger.encoder.dim)
+        self.frame_head = nn.Linear(tagger.encoder.dim, classes)
+
+    def forward(self, x: Tensor, frames: int) -> tuple[Tensor, Tensor]:
+        """(batch, input frames, bins) -> tag logits (batch, classes), frame logits (batch, frames, classes)."""
+        tokens = self.tagger.encoder.tokens(x)
+        grid = tokens[:, LEADING:].unflatten(1, self.tagger.encoder.grid)
+        steps = self.frame_norm(grid.mean(1)[:, :frames])
+        return self.tagger.head(tokens).float(), self.frame_head(steps).float()
+
+
+class Pretraining:
+    """One run: reads `dump`, writes `out` (published layout) and its class names beside it; resumes a killed one."""
+
+    def __init__(
+        self, config: Mapping[str, Any], dump: Path, out: Path, labels: list[str], *, device: torch.device
+    ) -> None:
+        self.config, self.out, self.labels, self.device = config, out, labels, device
+        torch.manual_seed(config["seed"])
+        try:
+            front_end = FrontEnd.from_config(config)
+        except ValueError as error:
+            raise UserError(f"{error} (change the config)") from None
+        tagger = build_tagger(config, len(labels))
+        encoder = tagger.encoder
+        frame_seconds = encoder.time_stride * config["frame_shift"]
+        self.frames = min(encoder.grid[1], math.ceil(config["clip_seconds"] / frame_seconds - 1e-6))
+        data = load_set(dump, labels, frames=self.frames, frame_seconds=frame_seconds, batch_size=config["batch_size"])
+        if data.supervision == "unlabelled":
+            raise UserError(f"{dump}: neither events.tsv nor tags.tsv (pre-training needs labels)")
+        arrange([data])
+        check_front_end([data], front_end)
+        per_epoch = config["steps_per_epoch"] or max(1, len(data) // config["batch_size"])
+        keys = ("epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ema_decay")
+        self.schedule = Schedule(steps_per_epoch=per_epoch, **{key: config[key] for key in keys})
+
+        self.model = Pretrainer(tagger, len(labels)).to(device)
+        self.model.train()
+        self.flat = FlatParameters(parameter_groups(self.model, nn.Module()), gradients=True)
+        self.optimiser = build_optimiser(
+            self.flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
+        )
+        self.preparation = Preparation(
+            front_end=front_end.to(device),
+            input_frames=config["input_frames"],
+            frame_seconds=frame_seconds,
+            mixup_labels=config["mixup_labels"],
+            apart=False,
+        )
+        self.maker = self._inputs(data, frame_seconds)
+        bf16 = config["precision"] == "bf16" or (config["precision"] == "auto" and device.type == "cuda")
+        self._autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=bf16)
+        self._state_path = out.with_name(f".{out.name}.state")
+
+    def _inputs(self, data: TrainingSet, frame_seconds: float) -> InputMaker:
+        nbytes = len(data) * data.store.frames * data.store.bins * 2
+        pool = FeaturePool([data], cache=choose_cache(self.config["cache"], nbytes, self.device), device=self.device)
+        log.info(
+            "%s: %d clips (%s), %d steps of %d; features of %.2f GB, cache %s",
+            data.store.path,
+            len(data),
+            data.supervision,
+            self.schedule.steps,
+            data.batch_size,
+            nbytes / 1e9,
+            pool.cache,
+        )
+        return InputMaker(
+            [data],
+            pool,
+            seed=self.config["seed"],
+            options=AugmentOptions.from_config(self.config),
+            frames=self.frames,
+            frame_seconds=frame_seconds,
+            classes=len(self.labels),
+        )
+
+    def run(self) -> None:
+        """Train, then write the class names and, last, the checkpoint."""
+        first = self._resume()
+        started = saved_at = logged_at = time.monotonic()
+        total, seen, sums = self.schedule.steps, 0, torch.zeros(2, device=self.device)
+        threaded = self.device.type == "cuda" or self.maker.pool.cache == "none"
+        ahead = self.config["ahead"] if threaded else 0
+        for step, (inputs,) in inputs_from(self.maker, range(first, total), [0], ahead=ahead):
+            sums += self._step(self.maker.fetched(inputs), self.config["lr"] * self.schedule.lr_factor(step))
+            seen += 1
+            now = time.monotonic()
+            if now - logged_at > 10 or step + 1 == total or seen >= 500:
+                tags, frames = (sums / seen).tolist()
+                if not math.isfinite(tags + frames):
+                    raise RunError(f"{self.out}: loss not finite by step {step + 1} (lower --lr)")
+                rate = (step + 1 - first) / max(now - started, 1e-9)
+                log.info(
+                    "step %d/%d: tags %.4f, frames %.4f; %.1f clips/s, %d s left",
+                    *(step + 1, total, tags, frames, rate * self.maker.clips, (total - step - 1) / rate),
+                )
+                logged_at, seen = now, 0
+                sums.zero_()
+                if now - saved_at > self.config["checkpoint_seconds"] and step + 1 < total:
+                    self._save(step + 1)
+                    saved_at = now
+        write_text(self.out.with_suffix(".labels.txt"), "".join(f"{label}\n" for label in self.labels))
+        tagger = self.model.tagger
+        with open_replacing(self.out, "wb") as file:
+            torch.save(export_published(tagger.encoder, tagger.head), file)
+        self._state_path.unlink(missing_ok=True)
+
+    def _step(self, inputs: StepInputs, lr: float) -> Tensor:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
+        self.flat.zero_gradients()
+        with torch.no_grad():
+            prepared = self.preparation(inputs)
+        with self._autocast():
+            tag_logits, frame_logits = self.model(prepared.student, self.frames)
+        zero = tag_logits.new_zeros(())
+        if len(prepared.strong_targets):
+            tags = losses.frame_loss(tag_logits, prepared.strong_targets.amax(1))
+            frames = losses.frame_loss(frame_logits, prepared.strong_targets)
+        else:
+            tags, frames = losses.frame_loss(tag_logits, prepared.weak_targets), zero
+        (self.config["tag_weight"] * tags + self.config["frame_weight"] * frames).backward()
+        self.flat.clip_gradients(self.config["clip_norm"])
+        self.optimiser.step()
+        return torch.stack([tags.detach(), frames.detach()])
+
+    def _save(self, step: int) -> None:
+        save_checkpoint(
+            self._state_path,
+            {
+                "format": FORMAT,
+                "student": {name: value.detach().cpu().clone() for name, value in self.model.state_dict().items()},
+                "teacher": {},
+                "optimizer": optimiser_state(self.optimiser),
+                "step": step,
+                "config": {key: value for key, value in self.config.items() if key not in RUNTIME},
+                "labels": self.labels,
+                "front_end": self.preparation.front_end.params(),
+                "info": {},
+            },
+        )
+
+    def _resume(self) -> int:
+        if not self._state_path.exists():
+            return 0
+        saved = load_checkpoint(self._state_path)
+        mine = {key: value for key, value in self.config.items() if key not in RUNTIME}
+        if saved["config"] != mine or saved["labels"] != self.labels:
+            log.info("%s: a killed run had another config: starting anew", self._state_path)
+            return 0
+        self.model.load_state_dict(saved["student"])
+        load_optimiser_state(self.optimiser, saved["optimizer"])
+        log.info("resumed after step %d", saved["step"])
+        return int(saved["step"])
