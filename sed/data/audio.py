@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from sed.log import UserError
 
+if TYPE_CHECKING:
+    import soundfile
+
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".m4a")
+BLOCK = 1 << 16  # samples of every channel read at a time
 _STREAMED = (0, 0xFFFFFFFF)  # a WAV written to a pipe has one of these as its length, and is whole all the same
 _TIMES = re.compile(r"_(\d+)\.(\d{3})_(\d+)\.(\d{3})$")
 
@@ -21,28 +26,55 @@ def read_audio(path: str | Path, rate: int) -> np.ndarray:
 
     UserError when it is missing, empty, truncated, not audio, or holds values that are not finite.
     """
+    return np.concatenate(list(read_blocks(path, rate)))
+
+
+def read_blocks(path: str | Path, rate: int, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
+    """Yield the samples of `read_audio` block by block, the same to the bit, in constant memory.
+
+    `file` (seekable) is read in place of `path`, which then only names it.
+    """
     import soundfile
 
-    path = Path(path)
     try:
-        with path.open("rb") as file:
-            _check_length(path, file)
-            file.seek(0)
-            with soundfile.SoundFile(file) as sound:
-                expected, source = sound.frames, sound.samplerate
-                samples = sound.read(dtype="float32", always_2d=True)
+        with file or Path(path).open("rb") as source:
+            _check_length(path, source)
+            source.seek(0)
+            with soundfile.SoundFile(source) as sound:
+                yield from _resampled(_mono(path, sound), sound.samplerate, rate)
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such audio file (is its path in wav.scp right?)") from None
+        raise UserError(f"{path}: no such audio file (is its path right?)") from None
+    except PermissionError:
+        raise UserError(f"{path}: permission denied (check its owner and mode)") from None
     except (IsADirectoryError, soundfile.LibsndfileError, RuntimeError) as error:
         raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
-    if not len(samples):
+
+
+def _mono(path: str | Path, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """The mean of the channels, block by block; UserError for what is empty, truncated or not finite."""
+    count, expected = 0, sound.frames
+    while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
+        count += len(block)
+        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        if not np.isfinite(mono).all():
+            raise UserError(f"{path}: holds values that are not finite (replace the file)")
+        yield mono
+    if not count:
         raise UserError(f"{path}: no samples (replace the file)")
-    if len(samples) < expected and path.suffix.lower() != ".mp3":  # an MP3's length is an estimate
-        raise UserError(f"{path}: truncated: {len(samples)} of {expected} samples (replace the file)")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise UserError(f"{path}: holds values that are not finite (replace the file)")
-    return resample(mono, source, rate)
+    if count < expected and sound.format != "MP3":  # an MP3's length is an estimate
+        raise UserError(f"{path}: truncated: {count} of {expected} samples (replace the file)")
+
+
+def _resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:
+    if source == target:
+        yield from map(np.ascontiguousarray, blocks)
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(source, target, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        yield stream.resample_chunk(block)
+    yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
 def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
@@ -64,7 +96,7 @@ def named_seconds(clip: str) -> float | None:
     return end - start + (end_ms - start_ms) / 1000
 
 
-def _check_length(path: Path, file: BinaryIO) -> None:
+def _check_length(path: str | Path, file: BinaryIO) -> None:
     """Refuse an empty file, a RIFF file that ends before the data that its header announces, an Ogg file without end.
 
     libsndfile reads the latter two without a word, as shorter recordings.
