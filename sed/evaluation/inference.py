@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger("sed.infer")
 
@@ -23,7 +25,24 @@ class Store(Protocol):
     def read(self, rows: Any) -> np.ndarray: ...
 
 
-@torch.inference_mode()
+def posteriors(
+    detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frame posteriors (batch, frames, classes) and clip posteriors (batch, classes) of raw log-mel on the device.
+
+    Scoring and prediction both come through here. logmel: (batch, frames, bins); valid: (batch,) frames that count;
+    the rest as in `infer`.
+    """
+    import torch
+
+    with torch.inference_mode():
+        x = front_end.normalise(logmel, valid, detector.input_frames)
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
+            output = detector(x)
+        frame = torch.sigmoid(output.logits.float())
+        return frame.cpu().numpy(), output.clip.float().clamp(0, 1).cpu().numpy()
+
+
 def infer(
     detector: Any, front_end: Any, store: Store, *, batch_size: int, device: torch.device | str, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +51,8 @@ def infer(
     detector: in evaluation mode on `device`, called with (batch, input_frames, mel_bins); front_end normalises raw
     log-mel. What lies beyond a clip's end is 0: padding is not sound. amp: bfloat16 autocast, for GPUs.
     """
+    import torch
+
     device = torch.device(device)
     frame: np.ndarray | None = None
     clip: np.ndarray | None = None
@@ -42,15 +63,12 @@ def infer(
         rows = np.arange(first, min(first + batch_size, clips))
         logmel = torch.from_numpy(store.read(rows)).to(device)
         valid = torch.from_numpy(np.asarray(store.valid)[rows]).to(device)
-        x = front_end.normalise(logmel, valid, detector.input_frames)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=amp):
-            output = detector(x)
-        posteriors = torch.sigmoid(output.logits.float()).cpu().numpy()
+        frames, clips_here = posteriors(detector, front_end, logmel, valid, amp=amp)
         if frame is None or clip is None:
-            frame = np.zeros((clips, *posteriors.shape[1:]), np.float32)
-            clip = np.zeros((clips, posteriors.shape[2]), np.float32)
-        frame[rows] = posteriors
-        clip[rows] = output.clip.float().cpu().numpy()
+            frame = np.zeros((clips, *frames.shape[1:]), np.float32)
+            clip = np.zeros((clips, frames.shape[2]), np.float32)
+        frame[rows] = frames
+        clip[rows] = clips_here
         progress.update(len(rows))
         if progress.disable and time.monotonic() - said > 10:
             said = time.monotonic()
