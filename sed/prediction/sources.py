@@ -1,0 +1,64 @@
+"""Recordings to predict on: files, folders, globs and standard input, read block by block in constant memory."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sed.data.audio import read_blocks
+
+AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus", ".wave"}
+"""Suffixes that a folder is searched for; files named one by one are tried whatever their suffix."""
+
+
+def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Expand files, folders (searched at any depth) and globs, in the order given; `-` is standard input.
+
+    Returns the recordings, each once, and a line for each path that gave none.
+    """
+    found: dict[str, None] = {}
+    problems: list[str] = []
+    for text in paths:
+        if text == "-":
+            found["-"] = None
+            continue
+        path = Path(text)
+        try:
+            if path.is_dir():
+                names = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+                next(path.iterdir(), None)  # an unreadable folder raises here; rglob passes over it in silence
+                wrong = f"{text}: no recordings in this folder (looked for wav, flac, ogg, mp3 and the like)"
+            elif path.exists():
+                names, wrong = [text], ""
+            else:
+                parent = Path(path.anchor or ".")
+                pattern = str(path.relative_to(parent)) if path.anchor else text
+                names = sorted(str(p) for p in parent.glob(pattern) if p.is_file()) if _is_glob(text) else []
+                wrong = f"{text}: no such file (check the path)"
+        except PermissionError:
+            names, wrong = [], f"{text}: permission denied (check its owner and mode)"
+        except OSError as error:
+            names, wrong = [], f"{text}: {error.strerror or error}"
+        found.update(dict.fromkeys(names))
+        if not names:
+            problems.append(wrong)
+    return list(found), problems
+
+
+def _is_glob(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def read_recording(path: str, rate: int) -> Iterator[np.ndarray]:
+    """Yield a recording's mono float32 samples at `rate`, block by block; `-` reads a file from standard input."""
+    if path != "-":
+        return read_blocks(path, rate)
+    spool = tempfile.TemporaryFile()  # libsndfile seeks, a pipe does not  # noqa: SIM115
+    shutil.copyfileobj(sys.stdin.buffer, spool)
+    return read_blocks("standard input", rate, spool)

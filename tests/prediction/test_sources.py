@@ -1,0 +1,87 @@
+import io
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from sed.data import audio
+from sed.log import UserError
+from sed.prediction.sources import find_recordings, read_recording
+
+RNG = np.random.default_rng(1)
+
+
+def whole(path, rate=16000):
+    return np.concatenate(list(read_recording(str(path), rate)))
+
+
+@pytest.mark.parametrize("block", [1000, 1 << 16])
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 44100, 48000, 96000, 192000])
+def test_blocks_equal_the_whole_file_resampled_at_once(tmp_path, rate, block, monkeypatch):
+    monkeypatch.setattr(audio, "BLOCK", block)
+    samples = RNG.uniform(-1, 1, (rate // 2 + 17, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "x.wav", samples, rate, subtype="FLOAT")
+    expected = samples.mean(1)
+    if rate != 16000:
+        expected = soxr.resample(expected, rate, 16000)
+    np.testing.assert_array_equal(whole(tmp_path / "x.wav"), expected)
+
+
+@pytest.mark.parametrize(
+    "name,subtype,error",
+    [
+        ("x.wav", "PCM_U8", 2e-2),
+        ("x.wav", "PCM_16", 1e-4),
+        ("x.wav", "PCM_24", 1e-6),
+        ("x.wav", "PCM_32", 1e-6),
+        ("x.wav", "FLOAT", 1e-7),
+        ("x.flac", "PCM_16", 1e-4),
+        ("x.ogg", "VORBIS", 0.3),
+        ("x.mp3", "MPEG_LAYER_III", 0.3),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_formats(tmp_path, name, subtype, error, channels):
+    if name.endswith("mp3") and channels > 2:
+        pytest.skip("MP3 has at most two channels")
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype(np.float32)
+    soundfile.write(tmp_path / name, np.repeat(tone[:, None], channels, 1), 16000, subtype=subtype)
+    read = whole(tmp_path / name)
+    assert abs(len(read) - 16000) <= (2500 if name.endswith("mp3") else 0)
+    if not name.endswith("mp3"):  # its decoder's delay shifts samples
+        assert np.abs(read - tone).max() <= error
+
+
+def test_what_is_no_recording_is_one_line(tmp_path):
+    (tmp_path / "text.wav").write_text("not audio\n" * 100)
+    (tmp_path / "empty.wav").touch()
+    soundfile.write(tmp_path / "none.wav", np.zeros(0), 16000)
+    soundfile.write(tmp_path / "nan.wav", np.array([0, np.nan]), 16000, subtype="FLOAT")
+    for name in ("text.wav", "empty.wav", "none.wav", "nan.wav", "missing.wav"):
+        with pytest.raises(UserError) as error:
+            whole(tmp_path / name)
+        assert str(error.value).startswith(f"{tmp_path / name}: ") and "\n" not in str(error.value)
+
+
+def test_standard_input(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.flac", RNG.uniform(-1, 1, 5000), 16000)
+
+    class Pipe(io.BytesIO):
+        def seekable(self):
+            return False
+
+    monkeypatch.setattr(sys, "stdin", type("stdin", (), {"buffer": Pipe((tmp_path / "x.flac").read_bytes())}))
+    np.testing.assert_array_equal(whole("-"), whole(tmp_path / "x.flac"))
+
+
+def test_folders_globs_and_files(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("a/1.wav", "a/b/2.FLAC", "a/notes.txt", "a/3.bin"):
+        (tmp_path / name).touch()
+    inputs = [f"{tmp_path}/a/3.bin", f"{tmp_path}/a", f"{tmp_path}/a/*.wav", f"{tmp_path}/empty", f"{tmp_path}/no", "-"]
+    found, problems = find_recordings(inputs)
+    assert found == [f"{tmp_path}/a/3.bin", f"{tmp_path}/a/1.wav", f"{tmp_path}/a/b/2.FLAC", "-"]
+    assert [p.split(":")[0] for p in problems] == [f"{tmp_path}/empty", f"{tmp_path}/no"]
