@@ -1,0 +1,122 @@
+"""From posteriors that arrive piece by piece to events, as the whole recording's posteriors would give them.
+
+Post-processing looks at most `reach` frames to either side, so a frame is decided as soon as that many are known after
+it; `reach` frames before it are kept. The functions are those of stage 5, applied to pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from sed.data.directory import Event
+from sed.data.scores import TIME_DECIMALS, FrameScores
+from sed.evaluation.decode import decode_one
+
+PIECE = 4096
+"""frames decided at a time; more cost memory, fewer time"""
+
+
+class Detection(NamedTuple):
+    """An event and the mean posterior of its label over it."""
+
+    event: Event
+    score: float
+
+
+class Decisions:
+    """The events of one recording.
+
+    mask: what needs the clip posterior of each frame (weak masking), frame by frame; steps: the filters after it;
+    thresholds: (classes,); piece: frames to wait for before deciding some (1: as soon as possible).
+    """
+
+    def __init__(
+        self,
+        *,
+        labels: Sequence[str],
+        frame_seconds: float,
+        mask: Callable[[FrameScores], FrameScores] | None,
+        steps: Callable[[FrameScores], FrameScores],
+        reach: int,
+        thresholds: np.ndarray,
+        piece: int = PIECE,
+    ) -> None:
+        self._labels, self._seconds = list(labels), frame_seconds
+        self._mask, self._steps, self._reach, self._piece = mask, steps, reach, piece
+        self._thresholds = thresholds
+        self._raw = np.zeros((0, len(labels)), np.float32)
+        self._masked = self._raw
+        self._first = 0  # frame of the first row that is kept
+        self._decided = 0
+        self._open: dict[int, tuple[int, int, float]] = {}  # label -> onset, offset so far (frames), sum of posteriors
+
+    def push(self, frame: np.ndarray, clip: np.ndarray) -> list[Detection]:
+        """Append frame posteriors (n, classes) and, for each, its clip's; returns the events that ended."""
+        self._append(frame, clip)
+        known = self._first + len(self._raw)
+        if known - self._reach - self._decided < self._piece:
+            return []
+        return self._decide(known - self._reach)
+
+    def finish(self) -> list[Detection]:
+        """The events that are left when the recording has ended."""
+        found = self._decide(self._first + len(self._raw)) if len(self._raw) else []
+        found += [self._detection(label, run) for label, run in self._open.items()]
+        self._open = {}
+        return sorted(found)
+
+    def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
+        masked = frame
+        if self._mask is not None and len(frame):  # every frame its own clip: its clip posterior goes with it
+            start = np.arange(len(frame) + 1)
+            masked = self._mask(self._scores(frame, 0, start=start, clip=clip)).values
+        self._raw = np.concatenate([self._raw, frame])
+        self._masked = np.concatenate([self._masked, masked])
+
+    def _scores(
+        self, values: np.ndarray, first: int, *, start: np.ndarray | None = None, clip: np.ndarray | None = None
+    ) -> FrameScores:
+        borders = np.round(np.arange(first, first + len(values) + 1) * self._seconds, TIME_DECIMALS)
+        start = np.array([0, len(values)]) if start is None else start
+        return FrameScores(
+            clips=[str(i) for i in range(len(start) - 1)],
+            labels=self._labels,
+            start=start,
+            onset=borders[:-1],
+            offset=borders[1:],
+            values=values,
+            clip_values=clip,
+        )
+
+    def _decide(self, until: int) -> list[Detection]:
+        """Decide the frames before `until`; those within reach of it stay for the next time."""
+        processed = self._steps(self._scores(self._masked, self._first))
+        low, high = self._decided - self._first, until - self._first
+        table = decode_one(self._scores(processed.values[low:high], self._decided), self._thresholds)
+        ended = []
+        still: dict[int, tuple[int, int, float]] = {}
+        for label, onset, offset in zip(table.label.tolist(), table.onset, table.offset, strict=True):
+            begin, end = round(onset / self._seconds), round(offset / self._seconds)
+            total = float(self._raw[begin - self._first : end - self._first, label].sum(dtype=np.float64))
+            if begin == self._decided and label in self._open:
+                before = self._open.pop(label)
+                begin, total = before[0], before[2] + total
+            if end == until:
+                still[label] = (begin, end, total)
+            else:
+                ended.append(self._detection(label, (begin, end, total)))
+        ended += [self._detection(label, run) for label, run in self._open.items()]
+        self._open = still
+        self._decided = until
+        drop = max(0, until - self._reach - self._first)
+        self._raw, self._masked = self._raw[drop:], self._masked[drop:]
+        self._first += drop
+        return sorted(ended)
+
+    def _detection(self, label: int, run: tuple[int, int, float]) -> Detection:
+        begin, end, total = run
+        onset, offset = (float(round(frame * self._seconds, TIME_DECIMALS)) for frame in (begin, end))
+        return Detection(Event(onset, offset, self._labels[label]), total / (end - begin))

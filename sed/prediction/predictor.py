@@ -1,0 +1,85 @@
+"""A model as prediction needs it: waveforms of at most a window in, posteriors and log-mel out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+    from sed.features.logmel import FrontEnd
+    from sed.models.detector import Detector
+
+
+class Output(NamedTuple):
+    """What the model says of a batch of windows."""
+
+    frame: np.ndarray
+    """frame posteriors (windows, frames, classes) float32"""
+    clip: np.ndarray
+    """clip posteriors (windows, classes) float32"""
+    logmel: list[np.ndarray]
+    """raw log-mel of each (its frames, bins)"""
+
+
+class Predictor(Protocol):
+    """A model that is ready to run; see `TorchPredictor` and `sed.prediction.onnx.OnnxPredictor`."""
+
+    labels: list[str]
+    rate: int
+    """of the waveforms, Hz"""
+    samples: int
+    """the longest waveform: the clip length that it was trained on"""
+    min_samples: int
+    """the shortest"""
+    frames: int
+    """of the output"""
+    frame_seconds: float
+    """of the output"""
+    feature_seconds: float
+    """of a frame of the log-mel"""
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
+
+
+class TorchPredictor:
+    """A detector and its front end in torch, by the steps of stages 2 and 5: log-mel to float16, normalise, detect."""
+
+    def __init__(
+        self,
+        *,
+        detector: Detector,
+        front_end: FrontEnd,
+        labels: Sequence[str],
+        device: torch.device | str = "cpu",
+        amp: bool = False,
+    ) -> None:
+        import torch
+
+        self._detector, self._front_end, self._device, self._amp = detector, front_end, torch.device(device), amp
+        self.labels = list(labels)
+        self.rate = front_end.sample_rate
+        self.samples, self.min_samples = front_end.clip_samples, front_end.min_samples
+        self.frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
+        self.feature_seconds = front_end.frame_shift
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        import torch
+
+        from sed.evaluation.inference import posteriors
+
+        with torch.inference_mode():
+            logmel: list[torch.Tensor | None] = [None] * len(waveforms)
+            lengths = [len(waveform) for waveform in waveforms]
+            for length in set(lengths):  # the front end takes waveforms of one length; most windows are full
+                rows = [row for row, other in enumerate(lengths) if other == length]
+                batch = torch.from_numpy(np.stack([waveforms[row] for row in rows])).to(self._device)
+                for row, frames in zip(rows, self._front_end(batch).half(), strict=True):  # as stage 2 stores them
+                    logmel[row] = frames
+            valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
+            padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
+            frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)
+        return Output(frame, clip, [frames.float().cpu().numpy() for frames in logmel])

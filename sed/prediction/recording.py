@@ -1,0 +1,156 @@
+"""Recordings through the model: windows of many in a batch, each one's posteriors joined, decided, handed to sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from sed.evaluation.inference import silence_padding
+from sed.log import UserError
+from sed.prediction.decisions import Decisions, Detection
+from sed.prediction.predictor import Predictor
+from sed.prediction.windows import CrossFade, Window, WindowPlan
+
+
+@dataclass
+class Result:
+    """What was found in one recording."""
+
+    name: str
+    seconds: float
+    detections: list[Detection] = field(default_factory=list)
+    """in order of their onsets"""
+    tags: np.ndarray | None = None
+    """(classes,) the highest clip posterior of its windows"""
+
+
+class Sink(Protocol):
+    """Takes one recording's results as they arrive; either `finish` or `abandon` comes last."""
+
+    def audio(self, samples: np.ndarray) -> None: ...
+    def logmel(self, frames: np.ndarray) -> None: ...
+    def posteriors(self, frames: np.ndarray) -> None: ...
+    def detections(self, detections: Sequence[Detection]) -> None: ...
+    def finish(self, result: Result) -> None: ...
+    def abandon(self) -> None: ...
+
+
+class BaseSink:
+    """A sink that ignores everything; writers override what they need."""
+
+    def audio(self, samples: np.ndarray) -> None:
+        """Mono float32 samples at the model's rate."""
+
+    def logmel(self, frames: np.ndarray) -> None:
+        """Raw log-mel (n, bins)."""
+
+    def posteriors(self, frames: np.ndarray) -> None:
+        """Frame posteriors (n, classes), before post-processing."""
+
+    def detections(self, detections: Sequence[Detection]) -> None:
+        """Events that are decided, some time after they ended."""
+
+    def finish(self, result: Result) -> None:
+        """The recording has ended."""
+
+    def abandon(self) -> None:
+        """The recording broke off: leave nothing half-written."""
+
+
+class Track:
+    """One recording on its way: windows in, posteriors and events out."""
+
+    def __init__(self, name: str, *, plan: WindowPlan, predictor: Predictor, decisions: Decisions, sink: Sink) -> None:
+        self.result = Result(name, 0.0)
+        self.failed = False
+        self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink
+        self._classes = len(predictor.labels)
+        self._fade = CrossFade(plan, 2 * self._classes)
+        self._samples = 0
+
+    def heard(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Pass the recording's blocks on, counting and handing them to the sink."""
+        for block in blocks:
+            self._samples += len(block)
+            self._sink.audio(block)
+            yield block
+
+    def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> None:
+        """Add a window's posteriors (frames, classes), (classes,) and log-mel (n, bins)."""
+        seconds = len(window.samples) / self._predictor.rate
+        silence_padding(frame[None], np.array([seconds]), self._predictor.frame_seconds)
+        tags = self.result.tags
+        self.result.tags = clip if tags is None else np.maximum(tags, clip)
+        rows = self._fade.add(window, np.concatenate([frame, np.broadcast_to(clip, frame.shape)], axis=1))
+        if window.next_ramp is not None:  # what the next window covers too is its to give
+            logmel = logmel[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
+        self._sink.logmel(logmel)
+        self._decide(rows)
+        if window.next_ramp is None:
+            self._finish()
+
+    def _decide(self, rows: np.ndarray) -> None:
+        frame, clip = rows[:, : self._classes], rows[:, self._classes :]
+        self._sink.posteriors(frame)
+        self._report(self._decisions.push(frame, clip))
+
+    def _report(self, found: list[Detection]) -> None:
+        if found:
+            self.result.detections += found
+            self._sink.detections(found)
+
+    def _finish(self) -> None:
+        self._report(self._decisions.finish())
+        self.result.seconds = self._samples / self._predictor.rate
+        self.result.detections.sort()
+        self._sink.finish(self.result)
+
+    def fail(self) -> None:
+        """The recording cannot be read on: what is under way of it counts for nothing."""
+        self.failed = True
+        self._sink.abandon()
+
+
+def run(
+    tracks: Iterable[tuple[Track, Callable[[Track], Iterator[Window]]]],
+    predictor: Predictor,
+    *,
+    batch_size: int,
+    report: Callable[[Track, str | None], None] = lambda _track, _problem: None,
+    advance: Callable[[float], None] = lambda _seconds: None,
+) -> None:
+    """Predict on recordings, in batches of windows that may span several of them.
+
+    tracks: each with a function that cuts it into windows. report: called once for each with None or what was wrong;
+    advance: called with the seconds of audio that are done.
+    """
+    batch: list[tuple[Track, Window]] = []
+
+    def flush() -> None:
+        kept = [(track, window) for track, window in batch if not track.failed]
+        batch.clear()
+        if not kept:
+            return
+        output = predictor([window.samples for _, window in kept])
+        for (track, window), frame, clip, logmel in zip(kept, *output, strict=True):
+            track.take(window, frame, clip, logmel)
+            advance(len(window.samples) / predictor.rate)
+            if window.next_ramp is None:
+                report(track, None)
+
+    for track, windows in tracks:
+        try:
+            for window in windows(track):
+                if len(window.samples) < predictor.min_samples:
+                    seconds = predictor.min_samples / predictor.rate
+                    raise UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window")
+                batch.append((track, window))
+                if len(batch) == batch_size:
+                    flush()
+        except UserError as error:
+            track.fail()
+            report(track, str(error))
+    flush()

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sed.data.scores import Scores
+from sed.evaluation import postprocess
+from sed.evaluation.decode import decode_one
+from sed.prediction.decisions import Decisions
+
+LABELS = ["a", "b", "c"]
+SECONDS = {"a": 0.05, "b": 0.31, "c": 1.13}
+
+
+def steps(scores):
+    return postprocess.maximum(postprocess.median(scores, SECONDS), {"a": 0.03, "b": 0.01, "c": 0.11})
+
+
+REACH = (113 + 11) // 2
+
+
+def posteriors(rng, count):
+    """Posteriors that rise and fall, so that there are events of all lengths."""
+    walk = np.cumsum(rng.normal(0, 0.12, (count, 3)), axis=0)
+    return (0.5 + 0.5 * np.sin(walk + rng.uniform(0, 6, 3))).astype(np.float32)
+
+
+def whole(frame, clip, mask, thresholds):
+    """Stage 5: everything at once."""
+    scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
+    scores = steps(postprocess.weak_mask(scores) if mask else scores)
+    table = decode_one(scores, thresholds)
+    return sorted((on, off, LABELS[k]) for on, off, k in zip(table.onset, table.offset, table.label, strict=True))
+
+
+def streamed(frame, clip, mask, thresholds, sizes, piece):
+    decisions = Decisions(
+        labels=LABELS,
+        frame_seconds=0.01,
+        mask=postprocess.weak_mask if mask else None,
+        steps=steps,
+        reach=REACH,
+        thresholds=thresholds,
+        piece=piece,
+    )
+    found, at, held = [], 0, 0
+    while at < len(frame):
+        size = next(sizes)
+        part = frame[at : at + size]
+        found += decisions.push(part, np.broadcast_to(clip, part.shape))
+        held = max(held, len(decisions._raw))
+        at += size
+    return found + decisions.finish(), held
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 1500), st.integers(1, 400), st.integers(1, 300), st.booleans())
+def test_pieces_give_the_events_of_the_whole(seed, count, size, piece, mask):
+    rng = np.random.default_rng(seed)
+    frame, clip = posteriors(rng, count), np.array([0.9, 0.4, 0.7], np.float32)
+    thresholds = np.array([0.5, 0.3, 0.6])
+    found, _ = streamed(frame, clip, mask, thresholds, iter(lambda: size, None), piece)
+    assert sorted(tuple(d.event) for d in found) == whole(frame, clip, mask, thresholds)
+
+
+def test_score_is_the_mean_posterior_of_the_event():
+    frame = posteriors(np.random.default_rng(3), 3000)
+    found, _ = streamed(frame, np.ones(3, np.float32), False, np.full(3, 0.5), iter(lambda: 170, None), 256)
+    assert len(found) > 20
+    for event, score in found:
+        rows = frame[round(event.onset * 100) : round(event.offset * 100), LABELS.index(event.label)]
+        assert score == pytest.approx(rows.mean(), abs=1e-6)
+
+
+def test_memory_does_not_grow():
+    frame = posteriors(np.random.default_rng(4), 60_000)
+    _, held = streamed(frame, np.ones(3, np.float32), True, np.full(3, 0.5), iter(lambda: 800, None), 1000)
+    assert held <= 1000 + 800 + 2 * REACH
+
+
+def test_events_come_as_soon_as_they_are_decided():
+    frame = np.zeros((1000, 3), np.float32)
+    frame[200:300, 0] = 1
+    decisions = Decisions(
+        labels=LABELS, frame_seconds=0.01, mask=None, steps=steps, reach=REACH, thresholds=np.full(3, 0.5), piece=1
+    )
+    for end in range(10, 1000, 10):
+        if decisions.push(frame[end - 10 : end], frame[:10]):
+            break
+    assert 300 + REACH <= end <= 300 + REACH + 10
