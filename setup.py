@@ -15,6 +15,7 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["sed", "sed.*"]),
+    package_data={"sed.prediction": ["page.html"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "torch>=2.11,<2.15",

@@ -1,0 +1,241 @@
+"""One self-contained page to look at and listen to: log-mel, posteriors and events on a common time axis.
+
+Memory is bounded for recordings of any length: pictures and posteriors beyond a number of columns are halved in time,
+audio goes through a temporary file. Nothing on the page comes from elsewhere, and names and labels are shown as text.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+import tempfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import soundfile
+
+from sed.prediction.recording import BaseSink, Result
+
+COLUMNS = 1 << 16
+"""time columns that a recording's picture keeps; longer ones are halved"""
+LEVELS = 1 << 22
+"""posteriors that a recording keeps, all classes together; the same"""
+TILE = 4096
+"""columns of one image of the page"""
+WAV_SECONDS = 60
+"""longer recordings are embedded as MP3"""
+
+
+class Shrinking:
+    """A sequence of columns that halves itself in time (by `pool`) when it outgrows `limit`."""
+
+    def __init__(self, limit: int, seconds: float, pool: Any) -> None:
+        self.seconds, self._pool, self._limit = seconds, pool, limit
+        self._factor = 1
+        self._parts: list[np.ndarray] = []
+        self._rest: np.ndarray | None = None
+        self._count = 0
+
+    def add(self, columns: np.ndarray) -> None:
+        """Append (n, rows) float columns at the original rate."""
+        if self._rest is not None:
+            columns = np.concatenate([self._rest, columns])
+        whole = len(columns) // self._factor * self._factor
+        self._rest = columns[whole:].copy()
+        self._keep(columns[:whole].reshape(-1, self._factor, columns.shape[1]))
+
+    def _keep(self, groups: np.ndarray) -> None:
+        if len(groups):
+            self._parts.append(self._pool(groups, axis=1).astype(np.float16))
+            self._count += len(groups)
+        while self._count > self._limit:
+            joined = np.concatenate(self._parts)
+            even = len(joined) // 2 * 2
+            pooled = self._pool(joined[:even].reshape(-1, 2, joined.shape[1]), axis=1).astype(np.float16)
+            if even < len(joined):  # an odd column goes back, as the frames that it stands for
+                back = np.repeat(joined[even:].astype(np.float32), self._factor, axis=0)
+                self._rest = back if self._rest is None else np.concatenate([back, self._rest])
+            self._parts, self._count = [pooled], len(pooled)
+            self._factor *= 2
+            self.seconds *= 2
+
+    def array(self) -> np.ndarray:
+        """All columns so far, (n, rows)."""
+        rest = self._rest
+        parts = list(self._parts)
+        if rest is not None and len(rest):
+            parts.append(self._pool(rest[None], axis=1).astype(np.float16))
+        return np.concatenate(parts) if parts else np.zeros((0, 1), np.float16)
+
+
+class Page:
+    """Writes the page, recording after recording, to an open text file."""
+
+    def __init__(self, file: IO[str], about: str) -> None:
+        head, self._tail = Path(__file__).with_name("page.html").read_text(encoding="utf-8").split("<!-- data -->")
+        self._file, self._count = file, 0
+        file.write(head)
+        self._json("about-data", {"about": about})
+
+    def add(self, info: dict[str, Any], tiles: Sequence[bytes], levels: bytes, audio: IO[bytes] | None) -> None:
+        """Add a recording: what page.html reads as its `info`, pictures, posteriors and encoded audio."""
+        number = self._count
+        self._count += 1
+        for i, tile in enumerate(tiles):
+            self._block(f"tile-{i}-{number}", _base64_of([tile]))
+        self._block(f"posteriors-{number}", _base64_of([levels]))
+        if audio is not None:
+            self._block(f"audio-{number}", _base64_of(iter(lambda: audio.read(3 << 16), b"")))
+        self._json(f"info-{number}", info)
+
+    def close(self) -> None:
+        """Write the page's end."""
+        self._file.write(self._tail)
+
+    def _json(self, name: str, value: Any) -> None:
+        text = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c").replace("&", "\\u0026")
+        self._block(name, [text], "application/json")
+
+    def _block(self, name: str, parts: Any, kind: str = "text/plain") -> None:
+        self._file.write(f'<script type="{kind}" id="{name}">')
+        for text in parts:
+            self._file.write(text)
+        self._file.write("</script>\n")
+
+
+class PageSink(BaseSink):
+    """Gathers what the page shows of one recording, and adds it to the page when the recording has ended."""
+
+    def __init__(
+        self,
+        page: Page,
+        *,
+        rate: int,
+        feature_seconds: float,
+        frame_seconds: float,
+        labels: Sequence[str],
+        thresholds: Sequence[float],
+        audio: bool = True,
+    ) -> None:
+        self._page, self._rate, self._labels, self._thresholds = page, rate, list(labels), list(thresholds)
+        self._with_audio = audio
+        self._logmel = Shrinking(COLUMNS, feature_seconds, np.mean)
+        self._posteriors = Shrinking(LEVELS // max(1, len(self._labels)), frame_seconds, np.max)
+        self._audio = tempfile.TemporaryFile()  # noqa: SIM115
+        self._samples = 0
+
+    def audio(self, samples: np.ndarray) -> None:
+        """Append mono float32 samples."""
+        self._samples += len(samples)
+        self._audio.write((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+
+    def logmel(self, frames: np.ndarray) -> None:
+        """Append raw log-mel (n, bins)."""
+        self._logmel.add(np.asarray(frames, np.float32))
+
+    def posteriors(self, frames: np.ndarray) -> None:
+        """Append frame posteriors (n, classes)."""
+        self._posteriors.add(np.asarray(frames, np.float32))
+
+    def finish(self, result: Result) -> None:
+        column, tiles, columns = self._picture()
+        seconds, levels = self._levels()
+        index = {label: k for k, label in enumerate(self._labels)}
+        tags = result.tags if result.tags is not None else []
+        info = {
+            "name": result.name,
+            "duration": self._samples / self._rate,
+            "labels": self._labels,
+            "thresholds": [float(t) for t in self._thresholds],
+            "column_seconds": seconds,
+            "tags": [label for label, p, t in zip(self._labels, tags, self._thresholds, strict=False) if p > t],
+            "tiles": [
+                {"index": i, "from": i * TILE * column, "to": min((i + 1) * TILE, columns) * column}
+                for i in range(len(tiles))
+            ],
+            "events": [[e.onset, e.offset, index[e.label], round(score, 4)] for e, score in result.detections],
+        }
+        if self._with_audio:
+            info["audio"], encoded = self._encoded_audio()
+            with encoded:
+                self._page.add(info, tiles, levels, encoded)
+        else:
+            self._page.add(info, tiles, levels, None)
+        self._audio.close()
+
+    def abandon(self) -> None:
+        self._audio.close()
+
+    def _encoded_audio(self) -> tuple[str, IO[bytes]]:
+        """The audio as (MIME type, open temporary file)."""
+        self._audio.seek(0)
+        out = tempfile.TemporaryFile()  # noqa: SIM115
+        short = self._samples <= WAV_SECONDS * self._rate
+        # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
+        options = {"format": "WAV", "subtype": "PCM_16"}
+        if not short and self._rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
+            options = {
+                "format": "MP3",
+                "subtype": "MPEG_LAYER_III",
+                "bitrate_mode": "CONSTANT",
+                "compression_level": 0.7,
+            }
+        with soundfile.SoundFile(out, "w", samplerate=self._rate, channels=1, **options) as sound:
+            while block := self._audio.read(1 << 18):
+                sound.write(np.frombuffer(block, "<i2"))
+        out.seek(0)
+        return ("audio/wav" if options["format"] == "WAV" else "audio/mpeg"), out
+
+    def _picture(self) -> tuple[float, list[bytes], int]:
+        """Seconds a column, the log-mel as PNG tiles, low frequencies at the bottom, and their columns."""
+        logmel = self._logmel.array().astype(np.float32)
+        if not logmel.size:
+            return self._logmel.seconds, [], 0
+        low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
+        level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8).T[::-1]
+        tiles = [png(level[:, i : i + TILE]) for i in range(0, level.shape[1], TILE)]
+        return self._logmel.seconds, tiles, level.shape[1]
+
+    def _levels(self) -> tuple[float, bytes]:
+        """Seconds a column, and the posteriors as bytes (columns x classes, 255 = 1)."""
+        array = np.clip(self._posteriors.array().astype(np.float32), 0, 1)
+        return self._posteriors.seconds, np.round(array * 255).astype(np.uint8).tobytes()
+
+
+def _base64_of(parts: Any) -> Iterator[str]:
+    """Base64 of a stream of bytes; every part but the last a multiple of three bytes long."""
+    for block in parts:
+        yield base64.b64encode(block).decode()
+
+
+def png(level: np.ndarray) -> bytes:
+    """A PNG of (height, width) uint8 levels under a perceptually even palette (matplotlib's magma)."""
+    height, width = level.shape
+    lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter, 0: none
+    lines[:, 1:] = level
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"PLTE", palette())
+        + chunk(b"IDAT", zlib.compress(lines.tobytes(), 6))
+        + chunk(b"IEND", b"")
+    )
+
+
+def palette() -> bytes:
+    """256 RGB colours from dark to light, magma's at nine places and lines between."""
+    marks = [0x000004, 0x1D1147, 0x51127C, 0x832681, 0xB73779, 0xE75263, 0xFC8961, 0xFEC488, 0xFCFDBF]
+    rgb = np.array([[m >> 16, m >> 8 & 255, m & 255] for m in marks], float)
+    at = np.linspace(0, len(marks) - 1, 256)
+    return (
+        np.stack([np.interp(at, range(len(marks)), rgb[:, c]) for c in range(3)], 1).round().astype(np.uint8).tobytes()
+    )

@@ -1,0 +1,84 @@
+import base64
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.directory import Event
+from sed.prediction.decisions import Detection
+from sed.prediction.page import TILE, Page, PageSink, Shrinking, palette, png
+from sed.prediction.recording import Result
+
+LABELS = ["Dog", "<script>alert(1)</script>", "a&b"]
+
+
+def page_of(seconds, name="x.wav", rate=16000):
+    file = io.StringIO()
+    page = Page(file, "a model")
+    sink = PageSink(page, rate=rate, feature_seconds=0.01, frame_seconds=0.01, labels=LABELS, thresholds=[0.5] * 3)
+    frames = round(seconds * 100)
+    rng = np.random.default_rng(0)
+    audio = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate).astype(np.float32)
+    for part in np.array_split(audio, 7):
+        sink.audio(part)
+    for part in np.array_split(rng.normal(size=(frames, 16)), 5):
+        sink.logmel(part)
+    levels = rng.random((frames, 3)).astype(np.float32)
+    for part in np.array_split(levels, 3):
+        sink.posteriors(part)
+    sink.finish(Result(name, seconds, [Detection(Event(0.1, 0.4, LABELS[1]), 0.75)], np.array([0.9, 0.1, 0.6])))
+    page.close()
+    return file.getvalue(), audio, levels
+
+
+def block(text, name):
+    return re.search(rf'<script type="[^"]*" id="{name}">(.*?)</script>', text, re.S).group(1)
+
+
+def test_everything_is_in_the_page_and_nothing_is_outside():
+    text, audio, levels = page_of(2.0, name="<b>x</b>.wav")
+    info = json.loads(block(text, "info-0"))
+    assert info["name"] == "<b>x</b>.wav" and info["labels"] == LABELS and info["duration"] == 2.0
+    assert info["events"] == [[0.1, 0.4, 1, 0.75]] and info["tags"] == ["Dog", "a&b"]
+    assert "<b>x" not in text and "<script>alert" not in text
+    assert not re.search(r"""(src|href)=["']?(https?:)?//|url\(|@import|fetch\(|XMLHttp""", text)
+    assert "default-src 'none'" in text
+    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(block(text, "audio-0"))))
+    assert rate == 16000 and np.abs(sound - audio).max() < 1e-4
+    shown = np.frombuffer(base64.b64decode(block(text, "posteriors-0")), np.uint8).reshape(-1, 3)
+    np.testing.assert_array_less(np.abs(shown / 255 - levels), 1 / 255)
+
+
+def test_a_long_recording_is_mp3_and_its_pictures_are_tiles():
+    text, audio, _ = page_of(75.0)
+    info = json.loads(block(text, "info-0"))
+    assert info["audio"] == "audio/mpeg"
+    sound, _ = soundfile.read(io.BytesIO(base64.b64decode(block(text, "audio-0"))))
+    assert abs(len(sound) - len(audio)) < 4000 and len(block(text, "audio-0")) < len(audio)
+    assert [(t["from"], t["to"]) for t in info["tiles"]] == [(0, TILE / 100), (TILE / 100, 75)]
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 5000, 12345])
+@pytest.mark.parametrize("step", [1, 37, 400])
+def test_shrinking_keeps_the_extent_and_the_peaks(count, step):
+    values = np.random.default_rng(count).random((count, 2)).astype(np.float16).astype(np.float32)
+    kept = Shrinking(100, 0.01, np.max)
+    for at in range(0, count, step):
+        kept.add(values[at : at + step])
+    array = kept.array()
+    factor = round(kept.seconds / 0.01)
+    assert len(array) <= 101 and len(array) == -(-count // factor)
+    padded = np.full((len(array) * factor, 2), -1, np.float32)
+    padded[:count] = values
+    np.testing.assert_array_equal(array, padded.reshape(-1, factor, 2).max(1))
+
+
+def test_png_is_read_back():
+    image = pytest.importorskip("PIL.Image")
+    level = np.random.default_rng(0).integers(0, 256, (5, 9), np.uint8)
+    read = image.open(io.BytesIO(png(level)))
+    colours = np.frombuffer(palette(), np.uint8).reshape(256, 3)
+    np.testing.assert_array_equal(np.asarray(read.convert("RGB")), colours[level])
