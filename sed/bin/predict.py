@@ -1,0 +1,87 @@
+"""Sound events in any recordings: files, folders, globs, standard input, or a live stream.
+
+usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
+       python3 -m sed.bin.predict --model model/ --format jsonl,audacity --out-dir out/ --html out/page.html recordings/
+       arecord -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
+       python3 -m sed.bin.predict --onnx model.onnx recording.flac
+
+Any format and rate that libsndfile reads, of any length, in constant memory. The model is an experiment's folder, a
+checkpoint or a packed model; its own post-processing is used, changed by the options below. A recording that cannot
+be read is named at the end, the others are done, and the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+from sed.config import Parser, words
+from sed.evaluation.pipeline import add_arguments
+from sed.log import UserError, entry, setup_logging
+from sed.prediction.live import KINDS
+from sed.prediction.writers import SUFFIXES
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("recordings", nargs="*", help="files, folders, globs; - reads a file from standard input")
+    p.option("model", None, "experiment folder, checkpoint (.pt) or packed model")
+    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
+    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
+    p.section("output")
+    p.option("format", ["tsv"], f"{', '.join(SUFFIXES)}: one, or several with --out-dir", type=words)
+    p.option("out", "-", "file for all recordings together; -: standard output")
+    p.option("out-dir", None, "folder for a file a recording and format, in place of --out")
+    p.option("html", None, "page to look at and listen to")
+    p.option("html-audio", True, "put the audio into the page")
+    p.section("computation")
+    p.option("overlap", 2.0, "seconds that windows overlap in recordings longer than the model's clips", least=0)
+    p.option("batch-size", 8, "windows a batch", least=1)
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("precision", "float32", "of the model's arithmetic", choices=["float32", "bfloat16", "int8"])
+    p.option("threads", 0, "processor threads (0: as many as there are processors)", least=0)
+    p.section("live")
+    p.option("live", False, "read raw PCM from standard input, print events as they are decided")
+    p.option("live-rate", 16000, "samples a second of the stream", least=1000)
+    p.option("live-channels", 1, "channels of the stream", least=1)
+    p.option("live-kind", "s16", "samples of the stream, little-endian", choices=list(KINDS))
+    p.option("live-hop", 1.0, "seconds between two runs of the model", least=0.01)
+    p.option("live-lookahead", 0.5, "seconds that the model hears beyond what it decides", least=0)
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> int:
+    """Predict and write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+    if (args.model is None) == (args.onnx is None):
+        raise UserError("give either --model or --onnx")
+    if args.live and (args.recordings or args.html or args.out_dir):
+        raise UserError("--live reads standard input and writes to --out: no recordings, --html or --out-dir")
+    if not args.live and not args.recordings:
+        raise UserError("no recordings given (files, folders, globs, or - for standard input)")
+    threads = args.threads or len(os.sched_getaffinity(0))
+
+    from sed.prediction import session
+
+    predictor, post, source = session.open_predictor(
+        model=args.model,
+        onnx=args.onnx,
+        which=args.which,
+        device=args.device,
+        precision=args.precision,
+        threads=threads,
+        options=args,
+    )
+    logger.info("%s: %d labels, post-processing of %s", args.model or args.onnx, len(predictor.labels), source)
+    with ExitStack() as stack:
+        if args.live:
+            return session.live(args, predictor, post, stack)
+        return session.recordings(args, predictor, post, stack)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""A growing stream of raw PCM on standard input, as blocks of samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+import numpy as np
+
+from sed.log import UserError
+
+KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4", 1.0), "u8": ("u1", 1 / 128)}
+"""names of sample types -> numpy's and the factor to [-1, 1]"""
+
+
+class BrokenStream(UserError):
+    """The stream ended inside a sample; what came before it was used."""
+
+
+def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: int) -> Iterator[np.ndarray]:
+    """Yield mono float32 blocks of at most `seconds` as they arrive; BrokenStream when the end is inside a sample."""
+    dtype, scale = KINDS[kind]
+    size = np.dtype(dtype).itemsize * channels
+    rest = b""
+    # unbuffered: a block is what the pipe has now, not what fills a buffer
+    while data := os.read(stream.fileno(), max(1, int(seconds * rate)) * size):
+        data = rest + data
+        whole = len(data) // size * size
+        data, rest = data[:whole], data[whole:]
+        if data:
+            yield _mono(np.frombuffer(data, dtype), channels, scale, offset=128 if kind == "u8" else 0)
+    if rest:
+        raise BrokenStream(f"standard input: ended inside a sample ({len(rest)} of {size} bytes); the rest was used")
+
+
+def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.ndarray:
+    mono = ((samples.astype(np.float32) - offset) * scale).reshape(-1, channels).mean(1)
+    if not np.isfinite(mono).all():
+        raise UserError("standard input: holds values that are not finite (is --live-kind right?)")
+    return mono
+
+
+def resampled(blocks: Iterable[np.ndarray], rate_in: int, rate_out: int) -> Iterator[np.ndarray]:
+    """The blocks at another rate; what is left comes with the end, also when the stream breaks off."""
+    if rate_in == rate_out:
+        yield from blocks
+        return
+    import soxr
+
+    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        if len(out := stream.resample_chunk(block)):
+            yield out
+    if len(out := stream.resample_chunk(np.empty(0, np.float32), last=True)):
+        yield out
+
+
+def until_broken(blocks: Iterable[np.ndarray], problems: list[str]) -> Iterator[np.ndarray]:
+    """The blocks; a stream that ends inside a sample ends here as if whole, and is noted in `problems`."""
+    try:
+        yield from blocks
+    except BrokenStream as error:
+        problems.append(str(error))

@@ -1,0 +1,283 @@
+"""What the command line of prediction does: open a model, go through recordings or a stream, write, report."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from sed.evaluation.pipeline import PostProcessing
+from sed.files import open_replacing
+from sed.log import UserError
+from sed.prediction.live import read_pcm, resampled, until_broken
+from sed.prediction.page import Page, PageSink
+from sed.prediction.predictor import Predictor, TorchPredictor
+from sed.prediction.recording import BaseSink, Result, Sink, Track, run
+from sed.prediction.settings import chosen, decisions, reach
+from sed.prediction.sources import find_recordings, read_recording
+from sed.prediction.windows import Window, WindowPlan
+from sed.prediction.writers import SUFFIXES, FormatSink, check_together, file_stems, header
+
+logger = logging.getLogger("sed.predict")
+
+
+def open_predictor(
+    *,
+    model: str | None,
+    onnx: str | None,
+    which: str,
+    device: str,
+    precision: str,
+    threads: int,
+    options: argparse.Namespace,
+) -> tuple[Predictor, PostProcessing, str]:
+    """The model, its post-processing as `options` change it, and where that came from."""
+    if onnx is not None:
+        from sed.prediction.onnx import OnnxPredictor
+
+        predictor = OnnxPredictor(onnx, threads=threads)
+        return predictor, chosen(options, predictor.labels, predictor.post_processing), onnx
+    import torch
+
+    from sed.prediction.packed import open_model
+    from sed.prediction.precision import lower
+
+    torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    opened = open_model(model, which=which, device=device)
+    detector = lower(opened.model.detector, precision, device)
+    torch_predictor = TorchPredictor(
+        detector=detector,
+        front_end=opened.model.front_end,
+        labels=opened.model.labels,
+        device=device,
+        amp=precision == "bfloat16" and device != "cpu",
+    )
+    post = chosen(options, torch_predictor.labels, opened.post_processing)
+    return torch_predictor, post, opened.source
+
+
+class Sinks(BaseSink):
+    """Hands everything to several sinks, and keeps files that appear only when they are whole."""
+
+    def __init__(self, sinks: Sequence[Sink], files: ExitStack) -> None:
+        self._sinks, self._files = list(sinks), files
+
+    def audio(self, samples: np.ndarray) -> None:
+        for sink in self._sinks:
+            sink.audio(samples)
+
+    def logmel(self, frames: np.ndarray) -> None:
+        for sink in self._sinks:
+            sink.logmel(frames)
+
+    def posteriors(self, frames: np.ndarray) -> None:
+        for sink in self._sinks:
+            sink.posteriors(frames)
+
+    def finish(self, result: Result) -> None:
+        for sink in self._sinks:
+            sink.finish(result)
+        self._files.close()
+
+    def abandon(self) -> None:
+        for sink in self._sinks:
+            sink.abandon()
+        error = UserError("abandoned")
+        self._files.__exit__(type(error), error, None)
+
+
+class Progress:
+    """A bar on a terminal, else a line every ten seconds: recordings, audio, times real time, time left."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._count, self._done, self._heard = len(names), 0, 0.0
+        self._total = sum(map(_seconds, names)) if len(names) <= 2000 else 0.0
+        self._started = self._said = time.monotonic()
+        shown = sys.stderr.isatty()
+        self._bar = tqdm(total=round(self._total) or None, unit="s", unit_scale=True, disable=not shown)
+
+    def advance(self, seconds: float) -> None:
+        """So much audio went through the model (windows overlap: a little more than there is)."""
+        self._heard += seconds
+        self._bar.update(seconds)
+        now = time.monotonic()
+        if self._bar.disable and now - self._said > 10:
+            self._said = now
+            rate = self._heard / (now - self._started)
+            left = f", {max(0.0, self._total - self._heard) / rate:.0f} s left" if self._total else ""
+            logger.info(
+                "%d of %d recordings, %.0f s heard, %.1f x real time%s",
+                self._done,
+                self._count,
+                self._heard,
+                rate,
+                left,
+            )
+
+    def ended(self, good: int, seconds: float) -> None:
+        """Say what was done."""
+        self._bar.close()
+        taken = max(time.monotonic() - self._started, 1e-9)
+        logger.info(
+            "%d of %d recordings, %.1f s of audio in %.1f s: %.2f recordings/s, %.1f x real time",
+            good, self._count, seconds, taken, good / taken, seconds / taken,
+        )  # fmt: skip
+
+
+def _seconds(name: str) -> float:
+    try:
+        return 0.0 if name == "-" else float(soundfile.info(name).duration)
+    except (soundfile.SoundFileError, OSError, RuntimeError):
+        return 0.0
+
+
+def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
+    """Predict on files; the exit status."""
+    names, problems = find_recordings(args.recordings)
+    if not names:
+        raise UserError("; ".join(problems))
+    open_sinks = _outputs(args, predictor, post, names, stack)
+    plan = WindowPlan.overlapping(
+        samples=predictor.samples,
+        frame_seconds=predictor.frame_seconds,
+        rate=predictor.rate,
+        frames=predictor.frames,
+        overlap=args.overlap,
+    )
+    heard = 0.0
+    progress = Progress(names)
+
+    def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
+        for name in names:
+            track = Track(
+                name,
+                plan=plan,
+                predictor=predictor,
+                decisions=decisions(post, predictor.labels, predictor.frame_seconds),
+                sink=open_sinks(name),
+            )
+            yield track, lambda track, name=name: plan.cut(track.heard(read_recording(name, predictor.rate)))
+
+    def report(track: Track, problem: str | None) -> None:
+        nonlocal heard
+        if problem is None:
+            heard += track.result.seconds
+            progress._done += 1
+        else:
+            problems.append(problem)
+
+    run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=progress.advance)
+    progress.ended(progress._done, heard)
+    if problems:
+        logger.info("%d could not be read:", len(problems))
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _outputs(
+    args: argparse.Namespace, predictor: Predictor, post: PostProcessing, names: Sequence[str], stack: ExitStack
+) -> Callable[[str], Sinks]:
+    """Open what all recordings share; returns what opens a recording's sinks."""
+    formats = check_formats(args.format, together=args.out_dir is None, recordings=len(names))
+    seconds, labels = predictor.frame_seconds, predictor.labels
+    shared: IO[str] | None = None
+    if args.out_dir is None:
+        shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
+        shared.write(header(formats[0], labels))
+    stems = file_stems(names)
+    page: Page | None = None
+    if args.html:
+        file = stack.enter_context(open_replacing(args.html))
+        page = Page(file, f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}")
+        stack.push(lambda kind, *_: page.close() if kind is None else None)
+
+    def open_sinks(name: str) -> Sinks:
+        files, sinks = ExitStack(), []
+        for format in formats:
+            file = shared
+            if file is None:
+                file = files.enter_context(open_replacing(Path(args.out_dir) / (stems[name] + SUFFIXES[format])))
+                file.write(header(format, labels))
+            sinks.append(FormatSink(file, format, name, frame_seconds=seconds))
+        if page is not None:
+            sinks.append(
+                PageSink(
+                    page,
+                    rate=predictor.rate,
+                    feature_seconds=predictor.feature_seconds,
+                    frame_seconds=seconds,
+                    labels=labels,
+                    thresholds=post.thresholds(labels),
+                    audio=args.html_audio,
+                )
+            )
+        return Sinks(sinks, files)
+
+    return open_sinks
+
+
+def check_formats(formats: Sequence[str], *, together: bool, recordings: int) -> list[str]:
+    """The formats, each once; UserError for an unknown one, or what cannot go into one file."""
+    for format in formats:
+        if format not in SUFFIXES:
+            raise UserError(f"--format {format}: unknown (one of {', '.join(SUFFIXES)})")
+    if together:
+        if len(formats) > 1:
+            raise UserError("several formats need --out-dir: one file each")
+        check_together(formats[0], recordings)
+    return list(dict.fromkeys(formats))
+
+
+def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
+    """Predict on a stream; the exit status."""
+    formats = check_formats(args.format, together=True, recordings=1)
+    plan = WindowPlan.live(
+        samples=predictor.samples,
+        frame_seconds=predictor.frame_seconds,
+        rate=predictor.rate,
+        frames=predictor.frames,
+        hop=args.live_hop,
+        lookahead=args.live_lookahead,
+    )
+    file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
+    file.write(header(formats[0], predictor.labels))
+    file.flush()
+    filters = reach(post, predictor.frame_seconds) * predictor.frame_seconds
+    logger.info(
+        "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f) "
+        "and the time of a run of the model",
+        args.live_hop + args.live_lookahead + filters, args.live_hop, args.live_lookahead, filters,
+    )  # fmt: skip
+    problems: list[str] = []
+    pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, min(0.1, args.live_hop), args.live_rate)
+    blocks = resampled(until_broken(pcm, problems), args.live_rate, predictor.rate)
+    track = Track(
+        "-",
+        plan=plan,
+        predictor=predictor,
+        decisions=decisions(post, predictor.labels, predictor.frame_seconds, piece=1),
+        sink=FormatSink(file, formats[0], "-", frame_seconds=predictor.frame_seconds, live=True),
+    )
+
+    def report(_track: Track, problem: str | None) -> None:
+        if problem is not None:
+            problems.append(problem.replace("-:", "standard input:", 1))
+
+    run([(track, lambda track: plan.grow(track.heard(blocks)))], predictor, batch_size=1, report=report)
+    if not track.result.seconds and not problems:
+        problems.append("standard input: no samples")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
