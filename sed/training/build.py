@@ -15,7 +15,7 @@ from sed.data.directory import read_labels
 from sed.features.logmel import FrontEnd
 from sed.log import UserError
 from sed.models.detector import Detector, build_detector
-from sed.training import augment, losses, parameters, schedule
+from sed.training import accelerate, augment, losses, parameters, schedule
 from sed.training.augment import AugmentOptions
 from sed.training.inputs import InputMaker
 from sed.training.mean_teacher import MovingAverage, make_teacher
@@ -138,7 +138,7 @@ def make_step(
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" else "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    return TrainingStep(
+    return accelerate.choose(config["accelerate"], device)(
         student=student,
         teacher=teacher,
         flat=flat,
@@ -194,7 +194,7 @@ def build_trainer(
     step = make_step(config, student, front_end, device=device, world=world)
     nbytes = sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
     cache = choose_cache(config["cache"], nbytes, device)
-    accumulate = config["accumulate"]
+    parts = config["accumulate"]
     maker = InputMaker(
         sets,
         FeaturePool(sets, cache=cache, device=device),
@@ -203,7 +203,7 @@ def build_trainer(
         frames=student.num_frames,
         frame_seconds=student.frame_seconds,
         classes=len(labels),
-        shares=world.size * accumulate,
+        shares=world.size * parts,
     )
     plan = make_schedule(config, sets)
     if world.first:
@@ -241,7 +241,7 @@ def build_trainer(
             check_every=50 if device.type == "cuda" else 1,
             ahead=config["ahead"] if threaded else 0,
         ),
-        shares=[world.rank * accumulate + part for part in range(accumulate)],
+        shares=[world.rank * parts + part for part in range(parts)],
         validate=(lambda: validator(step.teacher, precision=step.precision)) if validator else None,
         select=config["select"],
     )

@@ -98,8 +98,16 @@ def build_optimiser(
         for name, tensor in flat.flat.items()
     ]
     if fused:
-        return torch.optim.AdamW(groups, betas=betas, fused=True)
-    return torch.optim.AdamW(groups, betas=betas, foreach=False, capturable=on_gpu)
+        optimiser = torch.optim.AdamW(groups, betas=betas, fused=True, capturable=on_gpu)
+    else:
+        optimiser = torch.optim.AdamW(groups, betas=betas, foreach=False, capturable=on_gpu)
+    for tensor in flat.flat.values():  # made now: a graph cannot be captured over the first step's making them
+        optimiser.state[tensor] = {
+            "step": torch.zeros((), device=device if fused or on_gpu else "cpu"),
+            "exp_avg": torch.zeros_like(tensor),
+            "exp_avg_sq": torch.zeros_like(tensor),
+        }
+    return optimiser
 
 
 def optimiser_state(optimiser: torch.optim.AdamW) -> dict[str, Any]:

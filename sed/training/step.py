@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from sed.features.logmel import FrontEnd
-from sed.models.detector import Detector
+from sed.models.detector import Detector, DetectorOutput
 from sed.training import augment, losses
 from sed.training.inputs import StepInputs
 from sed.training.mean_teacher import MovingAverage
@@ -148,10 +148,7 @@ class TrainingStep:
         """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (5,)."""
         with torch.no_grad():
             prepared = self.preparation(inputs)
-        with self.autocast():
-            student = self.student(prepared.student)
-            with torch.no_grad():
-                teacher = self.teacher(prepared.teacher)
+        student, teacher = self.models(prepared)
         loss, parts = losses.objective(
             student_logits=student.logits,
             student_clip=student.clip,
@@ -163,6 +160,14 @@ class TrainingStep:
         )
         (loss * share).backward()
         return torch.cat([loss.detach()[None], parts]) * share
+
+    def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
+        """The student's and the teacher's outputs; only the student's carry gradients."""
+        with self.autocast():
+            student = self.student(prepared.student)
+            with torch.no_grad():
+                teacher = self.teacher(prepared.teacher)
+        return student, teacher
 
     def update(self) -> torch.Tensor:
         """Clip, step, and move the teacher; returns the gradients' norm ()."""

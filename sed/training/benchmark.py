@@ -1,0 +1,328 @@
+"""How fast a config trains on this machine, part by part; what `sed.bin.benchmark` prints."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sed.data.batches import FeaturePool, TrainingSet, arrange
+from sed.data.store import FeatureStore, FeatureWriter
+from sed.features.logmel import FrontEnd
+from sed.models.ast import AST
+from sed.models.detector import Detector, build_detector
+from sed.training import accelerate
+from sed.training.augment import AugmentOptions
+from sed.training.build import make_step
+from sed.training.inputs import InputMaker, inputs_from
+from sed.training.mean_teacher import MovingAverage, make_teacher
+from sed.training.parallel import World
+from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.step import StepValues, TrainingStep
+
+CLASSES = 10
+VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measured part."""
+
+    name: str
+    clips_per_second: float
+    milliseconds: float
+    """median, of one batch"""
+    gigabytes: float
+    """most memory taken on the GPU; 0 on a CPU"""
+    matmul_share: float | None = None
+    """of the measured matrix-product rate, where the operations can be counted"""
+
+
+class RandomStore:
+    """Stands in for a `FeatureStore`: random features of the config's front end, made once."""
+
+    def __init__(self, front_end: FrontEnd, clips: int) -> None:
+        self.clips = [f"random_{i}" for i in range(clips)]
+        self.frames, self.bins = front_end.clip_frames, front_end.mel_bins
+        self.front_end = front_end.params()
+        self.valid = np.full(clips, self.frames)
+        rng = np.random.default_rng(0)
+        self._data = rng.normal(-6, 3, (clips, self.frames, self.bins)).astype(np.float16)
+
+    def read(self, rows: Any) -> np.ndarray:
+        return self._data[np.asarray(rows)]
+
+
+def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_up: int = 3) -> tuple[float, float]:
+    """Median milliseconds of a call, and the most GPU memory (GB) over the calls after the warm-up."""
+    for _ in range(warm_up):
+        call()
+    if device.type != "cuda":
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            call()
+            times.append(1e3 * (time.perf_counter() - started))
+        return statistics.median(times), 0.0
+    torch.cuda.synchronize(device)
+    events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
+    events[0].record()
+    for event in events[1:]:
+        call()
+        event.record()
+    torch.cuda.synchronize(device)
+    times = [a.elapsed_time(b) for a, b in itertools.pairwise(events)]
+    return statistics.median(times), torch.cuda.max_memory_allocated(device) / 1e9
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a large square matrix product of random numbers."""
+    size = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    milliseconds, _ = timed(lambda: a @ b, device=device, repeats=10)
+    return 2 * size**3 / (milliseconds / 1e3)
+
+
+def encoder_operations(encoder: AST) -> float:
+    """Multiply-adds, times two, of one clip's forward pass through an AST's blocks and patch embedding."""
+    tokens = 2 + encoder.grid[0] * encoder.grid[1]
+    dim = encoder.dim
+    hidden = encoder.blocks[0].mlp.fc1.out_features
+    block = 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
+    kernel = encoder.patch_embed.proj.kernel_size
+    return len(encoder.blocks) * block + 2 * (tokens - 2) * dim * kernel[0] * kernel[1]
+
+
+class Benchmark:
+    """Times the parts of a config; batches are random clips of the config's batch sizes."""
+
+    def __init__(self, config: Mapping[str, Any], *, device: torch.device, repeats: int = 20) -> None:
+        self.config = dict(config)
+        self.device, self.repeats = device, repeats
+        self.front_end = FrontEnd.from_config(config).to(device)
+        self.clips = sum(config["batch_sizes"])
+        self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
+        self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
+
+    def sets(self, detector: Detector, store: Any = None) -> list[TrainingSet]:
+        """Random sets in place of the four of the config."""
+        kinds = ("strong", "strong", "weak", "unlabelled")
+        shapes = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
+        rng = np.random.default_rng(1)
+        sets = []
+        for i, size in enumerate(self.config["batch_sizes"]):
+            if not size:
+                continue
+            kind = kinds[min(i, 3)]
+            data = store or RandomStore(self.front_end, max(2 * size, 16))
+            shape = shapes.get(kind)
+            targets = None
+            if shape:
+                targets = (rng.random((len(data.clips), *shape)) < 0.1).astype(np.uint8)
+            sets.append(TrainingSet(name=f"{kind}_{i}", store=data, supervision=kind, targets=targets, batch_size=size))
+        return arrange(sets)
+
+    def maker(self, detector: Detector, sets: list[TrainingSet], cache: str) -> InputMaker:
+        return InputMaker(
+            sets,
+            FeaturePool(sets, cache=cache, device=self.device),
+            seed=0,
+            options=AugmentOptions.from_config(self.config),
+            frames=detector.num_frames,
+            frame_seconds=detector.frame_seconds,
+            classes=CLASSES,
+        )
+
+    def row(self, name: str, call: Callable[[], Any], *, operations: float = 0.0, warm_up: int = 3) -> Row:
+        """Time a call that handles one batch; `operations` of it, where they can be counted."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        milliseconds, gigabytes = timed(call, device=self.device, repeats=self.repeats, warm_up=warm_up)
+        return Row(
+            name=name,
+            clips_per_second=1e3 * self.clips / milliseconds,
+            milliseconds=milliseconds,
+            gigabytes=gigabytes,
+            matmul_share=operations / (milliseconds / 1e3) / self.rate if operations else None,
+        )
+
+    def _detector(self) -> Detector:
+        release()  # what the part before left
+        torch.manual_seed(0)
+        return build_detector(self.config, CLASSES).to(self.device)
+
+    def step(self, name: str, *, accelerate_as: str, precision: str, cache: str = "auto") -> Row:
+        """The whole training step, inputs made ahead and features from the cache, as training runs it."""
+        detector = self._detector()
+        config = {**self.config, "accelerate": accelerate_as, "precision": precision}
+        step = make_step(config, detector, self.front_end, device=self.device, world=World())
+        cache = ("device" if self.device.type == "cuda" else "ram") if cache == "auto" else cache
+        maker = self.maker(detector, self.sets(detector), cache)
+        ahead = self.config["ahead"] if self.device.type == "cuda" else 0
+        source = inputs_from(maker, range(1 << 30), [0], ahead=ahead)
+
+        def call() -> None:
+            _, (inputs,) = next(source)
+            step([maker.fetched(inputs)], VALUES)
+
+        return self.row(name, call)
+
+    def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
+        """A mean-teacher step of the encoder alone: student forward and backward, teacher forward, AdamW, average."""
+        student = self._detector().encoder
+        teacher = make_teacher(student)
+        flat = FlatParameters(parameter_groups(student, student), gradients=True)
+        average = MovingAverage(student, flat, teacher)
+        optimiser = build_optimiser(flat, weight_decay=1e-4, betas=(0.9, 0.999), device=self.device)
+        x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
+        weight = torch.full((), 1e-3, device=self.device)
+        run = [torch.compile(m, dynamic=False) if compiled else m for m in (student, teacher)]
+
+        def call() -> None:
+            flat.zero_gradients()
+            with self._autocast():
+                out = run[0](x)
+                with torch.no_grad():
+                    target = run[1](x)
+            (out.float() - target.float()).square().mean().backward()
+            optimiser.step()
+            average.update(weight)
+
+        operations = 4 * encoder_operations(student) * self.clips if isinstance(student, AST) else 0.0
+        return self.row(name, call, operations=operations)
+
+    def heads(self, name: str = "heads", *, graph: bool) -> Row:
+        """Everything after the encoder: student forward and backward, teacher forward."""
+        detector = self._detector()
+        teacher = make_teacher(detector)
+        with torch.no_grad(), self._autocast():
+            grid = detector.encoder(
+                torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device)
+            )
+        grid = grid[:1].expand(self.clips, -1, -1, -1).contiguous().requires_grad_()
+        parts = [(m, nn.Sequential(m.norm, m.pooling)) for m in (detector, teacher)]
+        pools = [torch.compile(p, dynamic=False) if graph else p for _, p in parts]
+
+        def call() -> None:
+            with self._autocast():
+                with torch.no_grad():
+                    teacher.decode(pools[1](grid))
+                detector.decode(pools[0](grid)).logits.square().mean().backward()
+
+        run = accelerate.graphed(call, self.device) if graph and self.device.type == "cuda" else call
+        return self.row(name, run)
+
+    def inference(self, name: str = "inference") -> Row:
+        """Forward pass of the whole detector, compiled encoder, without gradients."""
+        detector = self._detector().eval()
+        encode = torch.compile(detector.encode, dynamic=False) if self.device.type == "cuda" else detector.encode
+        x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
+
+        def call() -> None:
+            with torch.no_grad(), self._autocast():
+                detector.decode(encode(x))
+
+        return self.row(name, call)
+
+    def data(self, name: str = "data from HDF5", *, clips: int = 512) -> Row:
+        """Inputs of a step read from HDF5 (in the page cache), with all draws and targets; no device work."""
+        with tempfile.TemporaryDirectory() as folder:
+            store = write_random_dump(Path(folder), self.front_end, clips)
+            detector = build_detector(self.config, CLASSES)
+            maker = self.maker(detector, self.sets(detector, store), "none")
+            steps = iter(range(1 << 30))
+            started = time.perf_counter()
+            for _ in range(5):
+                maker.make(next(steps))
+            repeats = max(5, min(200, int(5 * 3 / (time.perf_counter() - started))))
+            started = time.perf_counter()
+            for _ in range(repeats):
+                maker.make(next(steps))
+            seconds = (time.perf_counter() - started) / repeats
+        return Row(name=name, clips_per_second=self.clips / seconds, milliseconds=1e3 * seconds, gigabytes=0.0)
+
+    def peer(self, name: str = "Hugging Face AST of as many blocks, eager") -> Row | None:
+        """Hugging Face's AST of the config's size under bf16 with its fused attention; None without transformers."""
+        try:
+            from transformers import ASTConfig, ASTModel
+        except ImportError:
+            return None
+        c = self.config
+        release()
+        model = ASTModel(
+            ASTConfig(
+                hidden_size=c["ast_dim"],
+                num_hidden_layers=c["ast_blocks"],
+                num_attention_heads=c["ast_heads"],
+                intermediate_size=int(c["ast_dim"] * c["ast_mlp_ratio"]),
+                patch_size=c["patch_freq"],
+                frequency_stride=c["stride_freq"],
+                time_stride=c["stride_time"],
+                max_length=c["input_frames"],
+                num_mel_bins=c["mel_bins"],
+                attn_implementation="sdpa",
+            )
+        ).to(self.device)
+        teacher = copy.deepcopy(model).requires_grad_(False)
+        x = torch.randn(self.clips, c["input_frames"], c["mel_bins"], device=self.device)
+        optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+
+        def call() -> None:
+            optimiser.zero_grad()
+            with self._autocast():
+                out = model(x).last_hidden_state
+                with torch.no_grad():
+                    target = teacher(x).last_hidden_state
+            (out.float() - target.float()).square().mean().backward()
+            optimiser.step()
+            torch._foreach_lerp_(list(teacher.parameters()), [p.detach() for p in model.parameters()], 1e-3)
+
+        return self.row(name, call)
+
+    def trajectory(self, *, accelerate_as: str, precision: str, steps: int) -> list[float]:
+        """Losses of the first steps on a few random clips whose labels can be learned by heart."""
+        detector = self._detector()
+        config = {**self.config, "accelerate": accelerate_as, "precision": precision}
+        step: TrainingStep = make_step(config, detector, self.front_end, device=self.device, world=World())
+        maker = self.maker(detector, self.sets(detector), "device" if self.device.type == "cuda" else "ram")
+        losses: list[Tensor] = []
+        for number in range(steps):
+            losses.append(step([maker.fetched(maker.make(number))], VALUES)[0].clone())
+        values = torch.stack(losses).tolist()
+        return values
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
+
+
+def write_random_dump(folder: Path, front_end: FrontEnd, clips: int) -> FeatureStore:
+    """A dump of random features, for timing reads."""
+    rng = np.random.default_rng(0)
+    names = [f"random_{i:06d}" for i in range(clips)]
+    shape = (front_end.clip_frames, front_end.mel_bins)
+    with FeatureWriter(
+        folder / "feats.1.h5", clips=names, frames=shape[0], bins=shape[1], front_end=front_end.params()
+    ) as writer:
+        for _ in names:
+            writer.write(rng.normal(-6, 3, shape).astype(np.float16))
+    (folder / "feats.scp").write_text("".join(f"{name} feats.1.h5:{i}\n" for i, name in enumerate(names)))
+    return FeatureStore(folder)
+
+
+def release() -> None:
+    """Give back the GPU memory of what was just deleted, and forget compiled code."""
+    gc.collect()
+    torch.compiler.reset()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
