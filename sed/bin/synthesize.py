@@ -1,0 +1,144 @@
+"""Make a small sound event detection corpus in DESED's layout: audio/ and metadata/, and pretrain/ of isolated sounds.
+
+usage: python3 -m sed.bin.synthesize [options] <out dir>
+
+The same options give the same files, whatever the number of jobs; a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from sed.config import Parser, load_config, save_config
+from sed.data.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
+from sed.files import lock, write_text
+from sed.log import RunError, UserError, entry, setup_logging
+
+SIZES = {
+    "strong_real": 240,
+    "synthetic": 240,
+    "weak": 120,
+    "unlabelled": 120,
+    "synthetic_validation": 0,
+    "validation": 120,
+    "public": 0,
+    "pretrain": 200,
+}
+MARKER = ".done"
+
+log = logging.getLogger("sed.synthesize")
+_bank = None
+
+
+@entry
+def main() -> None:
+    args = _parser().parse_args()
+    setup_logging()
+    out = Path(args.out)
+    sizes = {name: getattr(args, name) for name in PLANS}
+    config = {key: value for key, value in vars(args).items() if key not in ("out", "nj", "force")}
+    config["soundbank"] = str(Path(args.soundbank).resolve()) if args.soundbank else ""
+    labels = _open_bank(args.soundbank, args.seed).labels
+    with lock(out):
+        stamp = out / "synthesis.yaml"
+        if args.force:
+            _clear(out)
+        if stamp.exists() and load_config(stamp) != config:
+            raise UserError(f"{out}: holds a corpus made with other options, see {stamp} (--force, or another folder)")
+        if (out / MARKER).exists():
+            log.info("%s: complete, nothing to do", out)
+            return
+        if not stamp.exists():
+            save_config(stamp, config)
+        suffix = f".{args.format}"
+        _make(blocks(sizes), out, args, suffix)
+        make_tables(out, sizes, labels, seconds=args.clip_seconds, suffix=suffix)
+        shutil.rmtree(out / ".blocks", ignore_errors=True)
+        write_text(out / MARKER, "")
+    log.info("%s: %s", out, ", ".join(f"{size} {name}" for name, size in sizes.items() if size))
+
+
+def _parser() -> Parser:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("out", help="folder to write")
+    parser.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
+    parser.option("seed", 0, "random seed", least=0)
+    parser.option("nj", 2, "processes", least=1)
+    parser.option("format", "wav", "16-bit file format", choices=["wav", "flac"])
+    parser.option("clip-seconds", 10.0, "length of a clip", least=1.0, most=60.0)
+    parser.option("force", False, "make it anew")
+    for name, size in SIZES.items():
+        parser.option(name.replace("_", "-"), size, f"clips of {PLANS[name].folder}", least=0)
+    return parser
+
+
+def _clear(out: Path) -> None:
+    (out / MARKER).unlink(missing_ok=True)
+    (out / "synthesis.yaml").unlink(missing_ok=True)
+    shutil.rmtree(out / ".blocks", ignore_errors=True)
+    for plan in PLANS.values():
+        shutil.rmtree(out / plan.folder, ignore_errors=True)
+        (out / plan.table).unlink(missing_ok=True)
+
+
+def _make(todo: list[Block], out: Path, args: object, suffix: str) -> None:
+    """Make the missing blocks in `nj` processes, with a line of progress every ten seconds."""
+    from tqdm import tqdm
+
+    left = list(missing(todo, out))
+    total, done = sum(b.stop - b.start for b in todo), sum(b.stop - b.start for b in todo) - _clips(left)
+    if done:
+        log.info("%d of %d clips were made before", done, total)
+    begun, told, made = time.monotonic(), time.monotonic(), 0
+    with (
+        ProcessPoolExecutor(args.nj, initializer=_start, initargs=(args.soundbank, args.seed)) as pool,
+        tqdm(total=total, initial=done, unit="clip", disable=not sys.stderr.isatty()) as bar,
+    ):
+        work = {pool.submit(_work, b, out, args.seed, args.clip_seconds, suffix): b for b in left}
+        try:
+            for future in as_completed(work):
+                future.result()
+                count = work[future].stop - work[future].start
+                made += count
+                bar.update(count)
+                if bar.disable and time.monotonic() - told > 10:
+                    told = time.monotonic()
+                    rate = made / (told - begun)
+                    wait = (total - done - made) / rate
+                    log.info("%d of %d clips, %.0f a second, %.0f s left", done + made, total, rate, wait)
+        except BrokenProcessPool:
+            raise RunError("a worker process died: out of memory? (the same command goes on where it was)") from None
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _clips(some: list[Block]) -> int:
+    return sum(block.stop - block.start for block in some)
+
+
+def _open_bank(soundbank: str, seed: int) -> object:
+    from sed.data.procedural import ProceduralBank
+    from sed.data.soundbank import SoundBank
+
+    return SoundBank(soundbank) if soundbank else ProceduralBank(seed=seed)
+
+
+def _start(soundbank: str, seed: int) -> None:
+    global _bank
+    end_with_parent()
+    _bank = _open_bank(soundbank, seed)
+
+
+def _work(block: Block, out: Path, seed: int, seconds: float, suffix: str) -> None:
+    make_block(block, out, _bank, seed=seed, seconds=seconds, suffix=suffix)
+
+
+if __name__ == "__main__":
+    main()

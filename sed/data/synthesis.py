@@ -1,0 +1,164 @@
+"""Building blocks of procedural sounds: pulse trains, wandering curves, moving filters, grains, rooms. 16 kHz mono."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.fft import irfft, rfft
+from scipy.signal import lfilter, oaconvolve
+
+RATE = 16000
+"""samples a second of everything that is synthesised"""
+WINDOW, HOP = 512, 256
+HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
+BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
+"""centre frequencies (Hz) of the bins that `shape` weights"""
+
+Voice = Callable[[np.random.Generator, float], np.ndarray]
+"""One sound source: (random generator, seconds wanted) -> waveform (samples,) of about that length"""
+
+
+def samples(seconds: float) -> int:
+    """Whole samples in `seconds`, at least one."""
+    return max(1, round(seconds * RATE))
+
+
+def lerp(length: int, points: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Curve (length,) through `points`, evenly spaced, straight between."""
+    return np.interp(np.linspace(0, len(points) - 1, length), np.arange(len(points)), points)
+
+
+def wander(rng: np.random.Generator, length: int, *, spread: float, per_second: float) -> np.ndarray:
+    """A smooth random factor (length,) around 1: its logarithm is normal with deviation `spread`."""
+    count = max(2, int(length / RATE * per_second) + 2)
+    return np.exp(lerp(length, rng.normal(0, spread, count)))
+
+
+def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.ndarray:
+    """A band-limited pulse train of pitch (samples,) Hz: flat harmonics up to `top`, low-passed by `tilt` (0 to 1)."""
+    phase = np.cumsum(2 * np.pi / RATE * pitch)
+    count = max(1, int(top / pitch.max()))
+    half = np.sin(phase / 2)
+    safe = np.where(np.abs(half) < 1e-4, 1.0, half)
+    train = np.where(np.abs(half) < 1e-4, 2.0 * count, np.sin((count + 0.5) * phase) / safe - 1) / (2 * count) ** 0.5
+    return lfilter([1 - tilt], [1, -tilt], train) if tilt else train
+
+
+def partials(pitch: np.ndarray, ratios: Sequence[float], gains: Sequence[float], phase: float = 0.0) -> np.ndarray:
+    """A sum of sinusoids at `ratios` of pitch (samples,) Hz; those beyond the band are left out."""
+    angle = np.cumsum(2 * np.pi / RATE * pitch)
+    high = float(pitch.max())
+    out = np.zeros(len(pitch))
+    for ratio, gain in zip(ratios, gains, strict=True):
+        if ratio * high < RATE / 2 - 200:
+            out += gain * np.sin(ratio * angle + phase * ratio)
+    return out
+
+
+def noise(rng: np.random.Generator, length: int) -> np.ndarray:
+    """White noise (length,) of deviation 1."""
+    return rng.standard_normal(length, dtype=np.float32)
+
+
+def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Filter a sound with gains (steps, bins) that move evenly from its start to its end; (1, bins) stands still."""
+    length = len(sound)
+    frames = length // HOP + 2
+    padded = np.zeros((frames + 1) * HOP, np.float32)
+    padded[HOP : HOP + length] = sound
+    spectra = rfft(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP] * HANN)
+    if len(gains) == 1:
+        spectra *= gains.astype(np.float32)
+    else:
+        at = np.linspace(0, len(gains) - 1, frames)
+        low = np.minimum(at.astype(int), len(gains) - 2)
+        part = (at - low).astype(np.float32)[:, None]
+        gains = gains.astype(np.float32)
+        spectra *= gains[low] * (1 - part) + gains[low + 1] * part
+    blocks = irfft(spectra, WINDOW) * HANN
+    out = np.zeros((frames + 1, HOP), np.float32)
+    out[:-1] += blocks[:, :HOP]
+    out[1:] += blocks[:, HOP:]
+    return out.reshape(-1)[HOP : HOP + length].astype(np.float64)
+
+
+def formants(centres: np.ndarray, widths: Sequence[float], gains: Sequence[float]) -> np.ndarray:
+    """Resonance curves (steps, bins) of formant centres (steps, formants) Hz."""
+    centres = np.atleast_2d(centres)
+    out = np.full((len(centres), len(BINS)), 0.01)
+    for k, (width, gain) in enumerate(zip(widths, gains, strict=True)):
+        out += gain / (1 + ((BINS - centres[:, k : k + 1]) / width) ** 2)
+    return out
+
+
+def band(low: float, high: float, *, slope: float = 12.0) -> np.ndarray:
+    """Gains (1, bins) of a band from `low` to `high` Hz, falling off by about `slope` dB an octave on either side."""
+    octaves = np.maximum(np.log2(low / np.maximum(BINS, 1)), 0) + np.maximum(np.log2(np.maximum(BINS, 1) / high), 0)
+    return 10 ** (-slope * octaves[None] / 20)
+
+
+def edges(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
+    """The sound with smooth edges of `attack` and `release` seconds, at most half of it each."""
+    sound = sound.copy()
+    for seconds, view in ((attack, sound), (release, sound[::-1])):
+        count = min(samples(seconds), len(sound) // 2)
+        view[:count] *= np.sin(np.linspace(0, np.pi / 2, count)) ** 2
+    return sound
+
+
+def scatter(out: np.ndarray, pieces: Sequence[np.ndarray], starts: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Add each piece into `out` at its start; what does not fit is cut."""
+    for piece, start in zip(pieces, starts, strict=True):
+        end = min(len(out), start + len(piece))
+        out[start:end] += piece[: end - start]
+    return out
+
+
+def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
+    """The sound repeated to `length` samples, cross-faded over `fade` seconds (a quarter of it at most)."""
+    if len(sound) >= length:
+        return sound[:length]
+    overlap = max(1, min(samples(fade), len(sound) // 4))
+    step = len(sound) - overlap
+    ramp = np.sin(np.linspace(0, np.pi / 2, overlap))
+    piece = sound.astype(np.float64)
+    out = np.zeros(length + len(sound))
+    for start in range(0, length, step):
+        part = piece.copy()
+        part[:overlap] *= ramp if start else 1
+        part[-overlap:] *= ramp[::-1]
+        out[start : start + len(part)] += part
+    return out[:length]
+
+
+def level(sound: np.ndarray) -> np.ndarray:
+    """The sound at root mean square 1 over its loudest tenth of a second (silence stays)."""
+    width, step = samples(0.1), samples(0.01)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(sound, dtype=np.float64))])
+    if len(sound) > width:
+        peak = float(np.max(energy[width::step] - energy[:-width:step])) / width
+    else:
+        peak = float(energy[-1]) / max(1, len(sound))
+    return sound / peak**0.5 if peak > 1e-18 else sound
+
+
+def room(rng: np.random.Generator, reverberation: float, *, wet: float) -> np.ndarray:
+    """An impulse response: the direct sound, early reflections, and a decaying diffuse tail.
+
+    `reverberation` is the time (s) for 60 dB; `wet` the energy of all reflections relative to the direct sound.
+    """
+    length = samples(min(reverberation, 1.2))
+    tail = noise(rng, length) * 10 ** (-3 * np.arange(length) / samples(reverberation))
+    tail[: samples(0.012)] *= 0.1
+    for delay in rng.uniform(0.002, 0.04, 6):
+        tail[min(samples(delay), length - 1)] += rng.normal(0, 3) * np.exp(-delay / 0.03)
+    tail = lfilter([0.45], [1, -0.55], tail)  # walls and air take the high frequencies first
+    tail *= np.sqrt(wet / max(float(np.sum(tail**2)), 1e-9))
+    tail[0] = 1.0
+    return tail
+
+
+def reverberate(sound: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """The sound in a room, as long as the dry one."""
+    return oaconvolve(sound.astype(np.float32), response.astype(np.float32))[: len(sound)]
