@@ -184,7 +184,8 @@ def make_tables(out: Path, sizes: Mapping[str, int], labels: list[str], *, secon
             folder = out / plan.folder
             write_scp(table.with_name("wav.scp"), {clip: str((folder / (clip + suffix)).resolve()) for clip in events})
             write_durations_tsv(table.with_name("durations.tsv"), durations, suffix)
-    write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
+    for folder in ("metadata", "pretrain"):
+        write_text(out / folder / "labels.txt", "".join(f"{label}\n" for label in labels))
 
 
 def end_with_parent() -> None:

@@ -49,8 +49,7 @@ class FeatureWriter:
         if not self.done:
             self._begin(front_end)
         with h5py.File(self._part, "r") as file:
-            logmel = file["logmel"]
-            self._places = [logmel.id.get_chunk_info(row).byte_offset for row in range(len(self.clips))]
+            self._places = _places(file)
             self._frames_at, self._crc_at = (file[name].id.get_offset() for name in ("frames", "crc32"))
         self._file = os.open(self._part, os.O_RDWR)
         self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -100,6 +99,7 @@ class FeatureWriter:
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        early.set_obj_track_times(False)  # the same clips give the same bytes
         chunked = early.copy()
         chunked.set_chunk((1, frames, bins))
         with h5py.File(self._part, "w", libver="v110") as file:
@@ -121,10 +121,9 @@ class FeatureWriter:
             with h5py.File(self._part, "r") as file:
                 if _attributes(file) != dict(front_end) or _ids(file) != self.clips:
                     return 0
-                logmel = file["logmel"]
-                if logmel.shape[1:] != self.shape:
+                if file["logmel"].shape[1:] != self.shape:
                     return 0
-                places = [logmel.id.get_chunk_info(row).byte_offset for row in range(len(self.clips))]
+                places = _places(file)
         except (OSError, KeyError, ValueError, RuntimeError):
             return 0
         size = int(np.prod(self.shape)) * 2
@@ -156,6 +155,41 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         return f"damaged: {str(error).split('(')[-1].rstrip(')')}"
     return None
+
+
+def check_dump(dump: str | Path, wanted: Mapping[str, Scalar]) -> list[str]:
+    """What is wrong with a finished dump directory; what is damaged is removed, so that it is made again.
+
+    UserError when it is whole, but its front end is not the `wanted` one.
+    """
+    dump = Path(dump)
+    scp = dump / "feats.scp"
+    table = read_scp(scp)
+    shards: dict[str, list[str]] = {}
+    for clip, place in table.items():
+        shards.setdefault(place.rpartition(":")[0], []).append(clip)
+    faults = [] if list(table) == list(read_scp(dump / "wav.scp")) else [f"{scp}: does not cover wav.scp"]
+    for name, clips in shards.items():
+        front_end: dict[str, Any] = {}
+        try:
+            with h5py.File(dump / name, "r") as file:
+                front_end = _attributes(file)
+        except (OSError, RuntimeError):
+            pass  # shard_fault says what
+        fault = shard_fault(dump / name, clips=clips, front_end=front_end)
+        if fault:
+            faults.append(f"{dump / name}: {fault}")
+            for path in (dump / name, (dump / name).with_suffix(".scp")):
+                path.unlink(missing_ok=True)
+            continue
+        for key, value in wanted.items():
+            if key in front_end and front_end[key] != value:
+                raise UserError(
+                    f"{dump / name}: {key} is {front_end[key]}, not {value} as asked (redo it with --force)"
+                )
+    if faults:
+        scp.unlink()
+    return faults
 
 
 class FeatureStore:
@@ -235,6 +269,13 @@ class FeatureStore:
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
     return {key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()}
+
+
+def _places(file: h5py.File) -> list[int]:
+    """Where in the file each clip's chunk begins."""
+    found: dict[int, int] = {}
+    file["logmel"].id.chunk_iter(lambda chunk: found.__setitem__(chunk.chunk_offset[0], chunk.byte_offset))
+    return [found[row] for row in range(len(found))]
 
 
 def _ids(file: h5py.File) -> list[str]:

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Stage 0 of mini_desed: synthesise a small corpus in DESED's layout, and train on isolated sounds the tiny AST tagger
+# that stands in for the AudioSet checkpoint.
+#
+# usage: local/mini_desed.sh [options] <downloads>
+#
+#   --soundbank DIR       recordings, {train,validation}/{foreground,background,distractor}/<label>/ (procedural sounds)
+#   --seed N              random seed (0)
+#   --nj N                processes (2)
+#   --strong-real N       clips of the real-strong set (240)
+#   --synthetic N         clips of the synthetic-strong set (240)
+#   --weak N              clips of the weak set (120)
+#   --unlabelled N        clips of the unlabelled set (120)
+#   --validation N        clips of the validation set (120)
+#   --pretrain N          clips of isolated sounds (200)
+#   --format F            wav or flac, 16 bits (wav)
+#   --feature-conf FILE   front end of the tagger (conf/mini/logmel.yaml)
+#   --pretrain-conf FILE  the tagger (conf/mini/pretrain.yaml)
+#   --force BOOL          make everything anew (false)
+#
+# Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. What is finished is left alone.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+soundbank='' seed=0 nj=2 strong_real=240 synthetic=240 weak=120 unlabelled=120 validation=120 pretrain=200 format=wav
+feature_conf=${root}/conf/mini/logmel.yaml pretrain_conf=${root}/conf/mini/pretrain.yaml force=false
+# shellcheck source=utils/parse_options.sh
+source "${root}/utils/parse_options.sh"
+(($# == 1)) || usage
+downloads=$1
+export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+
+again=()
+[[ ${force} == false ]] || again=(--force)
+
+python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "${nj}" --format "${format}" \
+    --strong-real "${strong_real}" --synthetic "${synthetic}" --weak "${weak}" --unlabelled "${unlabelled}" \
+    --validation "${validation}" --pretrain "${pretrain}" ${again[@]+"${again[@]}"} "${downloads}"
+
+isolated=${downloads}/pretrain
+if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
+    rm -f "${isolated}/feats.scp"
+    python3 -m sed.bin.dump_features --config "${feature_conf}" --threads "${nj}" \
+        "${isolated}/wav.scp" "${isolated}/feats.1.h5"
+    cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
+    mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
+fi
+if [[ ${force} == true || ! -e ${downloads}/ast.pth ]]; then
+    python3 -m sed.bin.pretrain --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
+fi

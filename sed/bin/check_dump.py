@@ -1,0 +1,38 @@
+"""Check finished dump directories: every shard's clips, front end and checksums. Removes what is damaged.
+
+usage: python3 -m sed.bin.check_dump [--config conf/logmel.yaml] dump/<set>...
+
+Exit 0: all whole. Exit 1: some shard was not, and went with its list and the set's feats.scp: stage 2 redoes it.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sed.config import Parser, read_yaml
+from sed.log import RunError, entry, setup_logging
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("dumps", nargs="+", type=Path, help="dump directories")
+    parser.option("config", "", "front end that they should have; its keys are compared")
+    args = parser.parse_args()
+    setup_logging()
+
+    from sed.data.store import check_dump
+
+    wanted = {key: value for key, (value, _) in read_yaml(args.config).items()} if args.config else {}
+    bad = 0
+    for dump in args.dumps:
+        for fault in check_dump(dump, wanted):
+            logging.getLogger("sed.dump").info("%s", fault)
+            bad += 1
+    if bad:
+        raise RunError(f"{bad} damaged or missing shards (run stage 2 again: it redoes them)")
+
+
+if __name__ == "__main__":
+    main()

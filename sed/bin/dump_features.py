@@ -1,0 +1,40 @@
+"""Dump the log-mel features of one job's clips to an HDF5 shard.
+
+usage: python3 -m sed.bin.dump_features [--config conf/logmel.yaml] wav.JOB.scp feats.JOB.h5
+
+Writes feats.JOB.h5 and, last, feats.JOB.scp. What is whole is left alone; a killed job goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import entry, setup_logging
+
+
+@entry
+def main() -> None:
+    from sed.features import logmel
+
+    parser = Parser(__doc__.splitlines()[0], config=True)
+    parser.add_argument("scp", type=Path, help="list of this job's clips, `clip-id path` a line")
+    parser.add_argument("shard", type=Path, help="feats.JOB.h5 to write")
+    parser.option("threads", 1, "threads of the front end", least=1)
+    parser.section("front end")
+    logmel.add_arguments(parser)
+    args = parser.parse_args()
+    setup_logging()
+
+    import torch
+
+    from sed.data.dump import dump_shard
+
+    torch.set_num_threads(args.threads)
+    if not dump_shard(args.scp, args.shard, logmel.FrontEnd.from_config(vars(args))):
+        logging.getLogger("sed.dump").info("%s: complete, nothing to do", args.shard)
+
+
+if __name__ == "__main__":
+    main()

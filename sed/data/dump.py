@@ -1,0 +1,97 @@
+"""One shard of features: audio read, resampled, turned into log-mel in batches, written clip after clip."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sed.data.audio import read_audio
+from sed.data.directory import read_scp
+from sed.data.store import FeatureWriter, shard_fault
+from sed.files import write_text
+from sed.log import UserError
+
+if TYPE_CHECKING:
+    from sed.features.logmel import FrontEnd
+
+log = logging.getLogger("sed.dump")
+BATCH = 16
+"""clips a batch of the front end; a resumed shard starts at a multiple of it, so that batches are the same"""
+
+
+def scp_of(shard: str | Path) -> Path:
+    """The list beside a shard, written last: `feats.3.h5` -> `feats.3.scp`."""
+    return Path(shard).with_suffix(".scp")
+
+
+def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
+    """Write the features of the clips of `scp` to `shard`, then its list; False when both are there and good.
+
+    Memory does not grow with the number of clips. A killed dump goes on where it was. UserError for audio
+    that cannot be read or is too short for a frame.
+    """
+    wavs, shard = read_scp(scp), Path(shard)
+    clips, done = list(wavs), scp_of(shard)
+    if done.exists() or shard.exists():
+        fault = shard_fault(shard, clips=clips, front_end=front_end.params())
+        if fault is None and done.exists():
+            return False
+        if fault is not None:
+            log.info("%s: %s: redone", shard, fault)
+            done.unlink(missing_ok=True)
+            shard.unlink(missing_ok=True)
+    if not shard.exists():
+        _write(clips, wavs, shard, front_end)
+    write_text(done, "".join(f"{clip} {shard.name}:{row}\n" for row, clip in enumerate(clips)))
+    return True
+
+
+def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: FrontEnd) -> None:
+    from tqdm import tqdm
+
+    cut = 0
+    with (
+        FeatureWriter(
+            shard, clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins, front_end=front_end.params()
+        ) as writer,
+        tqdm(total=len(clips), initial=writer.done, unit="clip", disable=not sys.stderr.isatty()) as bar,
+    ):
+        if writer.done:
+            log.info("%s: %d of %d clips were there", shard, writer.done, len(clips))
+        begun, told, first = time.monotonic(), time.monotonic(), writer.done
+        for start in range(writer.done - writer.done % BATCH, len(clips), BATCH):
+            batch = clips[start : start + BATCH]
+            sounds = [read_audio(wavs[clip], front_end.sample_rate) for clip in batch]
+            for clip, sound in zip(batch, sounds, strict=True):
+                cut += len(sound) > front_end.clip_samples
+                if len(sound) < front_end.min_samples:
+                    raise UserError(f"{wavs[clip]}: {len(sound)} samples are too few for a frame (leave the clip out)")
+            for row, features in enumerate(_features(sounds, front_end), start):
+                if row == writer.done:
+                    writer.write(features)
+            bar.update(writer.done - bar.n)
+            if bar.disable and time.monotonic() - told > 10:
+                told = time.monotonic()
+                rate = (writer.done - first) / (told - begun)
+                left = (len(clips) - writer.done) / rate
+                log.info("%d of %d clips, %.0f a second, %.0f s left", writer.done, len(clips), rate, left)
+    spent = time.monotonic() - begun
+    log.info("%s: %d clips, %.0f a second", shard, len(clips), (len(clips) - first) / max(spent, 1e-9))
+    if cut:
+        log.info("%s: %d clips were longer than %g s and are cut", shard, cut, front_end.clip_seconds)
+
+
+def _features(sounds: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
+    """Features (frames, bins) of each sound, cut to the clip's length; neighbours of one length go together."""
+    import torch
+
+    for _, group in groupby((sound[: front_end.clip_samples] for sound in sounds), key=len):
+        with torch.inference_mode():
+            yield from front_end(torch.from_numpy(np.stack(list(group)))).half().numpy()
