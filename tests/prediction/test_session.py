@@ -1,0 +1,220 @@
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import LABELS, save_tiny, sounds, write_sounds
+
+from sed.bin import predict
+from sed.data.audio import read_audio
+from sed.data.directory import Event, read_events_tsv, write_durations_tsv, write_scp
+from sed.data.scores import read_scores
+from sed.data.store import FeatureWriter
+from sed.training.checkpoint import load_detector
+
+
+def call(monkeypatch, *args, stdin=None):
+    """The entry point in this process: its exit status."""
+    if stdin is not None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin.open("rb")))
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, args), "--threads", "1"])
+    with pytest.raises(SystemExit) as done:
+        predict.main()
+    return done.value.code
+
+
+def stage5(monkeypatch, experiment, wavs, folder):
+    """Features, inference and scoring of the clips by the entry points of stages 2 (its parts) and 5."""
+    from sed.bin import infer, score
+
+    model = load_detector(experiment)
+    dump = folder / "dump" / "validation"
+    dump.mkdir(parents=True)
+    clips = sorted(wav.stem for wav in wavs)
+    paths = {wav.stem: wav for wav in wavs}
+    front_end = model.front_end
+    with FeatureWriter(
+        dump / "feats.1.h5", clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins,
+        front_end=front_end.params(),
+    ) as writer:  # fmt: skip
+        for clip in clips:
+            writer.write(front_end(torch.from_numpy(read_audio(paths[clip], front_end.sample_rate))[None])[0].numpy())
+    write_scp(dump / "feats.scp", {clip: f"feats.1.h5:{row}" for row, clip in enumerate(clips)})
+    write_durations_tsv(dump / "durations.tsv", {clip: soundfile.info(paths[clip]).duration for clip in clips})
+    (dump / "events.tsv").write_text(f"filename\tonset\toffset\tevent_label\n{clips[0]}.wav\t0.1\t0.4\tDog\n")
+    scores = folder / "scores.h5"
+    for module, args in (
+        (infer, ["--model", experiment, "--device", "cpu", dump, scores]),
+        (score, [scores, "--ground-truth", dump / "events.tsv", "--durations", dump / "durations.tsv",
+                 "--out", folder / "result.json", "--jobs", "1"]),
+    ):  # fmt: skip
+        monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, args)])
+        with pytest.raises(SystemExit) as done:
+            module.main()
+        assert done.value.code == 0
+    return read_scores(scores), read_events_tsv(folder / "events.tsv")
+
+
+@pytest.mark.parametrize("kind", ["experiment", "crnn_experiment"])
+def test_clips_come_out_as_stage_5_has_them(tmp_path, monkeypatch, request, kind):
+    experiment = request.getfixturevalue(kind)
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    wavs = [
+        write_sounds(folder / f"clip{i}_{seconds}.wav", seconds, rate, seed=i)
+        for i, (seconds, rate) in enumerate([(10, 16000), (10, 44100), (9.993, 16000), (3.337, 22050), (0.3, 8000)])
+    ]
+    scores, events = stage5(monkeypatch, experiment, wavs, tmp_path / "stage5")
+    out = tmp_path / "out"
+    args = ["--model", experiment, "--device", "cpu", "--format", "tsv,csv", "--out-dir", out, "--batch-size", "3"]
+    assert call(monkeypatch, *args, folder) == 0
+    found = {}
+    for row, clip in enumerate(scores.clips):
+        posteriors = np.loadtxt(out / f"{clip}.csv", delimiter=",", skiprows=1, usecols=range(3, 7))
+        np.testing.assert_allclose(posteriors, scores.frame[row], atol=1e-5)
+        found.update(read_events_tsv(out / f"{clip}.tsv"))
+    assert {clip: sorted(rows) for clip, rows in found.items()} == {
+        clip: sorted(rows) for clip, rows in events.items() if rows
+    }
+    assert sum(map(len, found.values())) > 5
+
+
+def test_the_newest_result_decides_how_an_experiment_predicts(tmp_path, monkeypatch, capsys):
+    experiment = save_tiny(tmp_path / "model")
+    write_sounds(tmp_path / "x.wav", 6)
+    results = experiment / "validation"
+    results.mkdir()
+    post = {"steps": ["median"], "median_seconds": dict.fromkeys(LABELS, 1.5)}
+    thresholds = dict(zip(LABELS, [0.3, 0.4, 0.6, 0.99], strict=True))
+    (results / "result.json").write_text(json.dumps({"post_processing": post, "threshold": thresholds}))
+    asked = []
+    for options in (
+        [],
+        ["--post-processing", "median", "--median", "1.5", "--threshold", "Dog=.3,Speech=.4,<script>=.6,a&b=.99"],
+        ["--threshold", "0.05"],
+    ):
+        assert call(monkeypatch, "--model", experiment, *options, tmp_path / "x.wav") == 0
+        asked.append(capsys.readouterr().out)
+    assert asked[0] == asked[1] != asked[2]
+
+
+def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, experiment, monkeypatch, capsys):
+    write_sounds(tmp_path / "a.wav", 2)
+    (tmp_path / "b.wav").write_text("text")
+    write_sounds(tmp_path / "c.flac", 12)
+    soundfile.write(tmp_path / "d.wav", np.zeros(100), 16000)
+    soundfile.write(tmp_path / "e.wav", np.zeros(0), 16000)
+    whole = write_sounds(tmp_path / "f.wav", 12).read_bytes()
+    (tmp_path / "f.wav").write_bytes(whole[: len(whole) // 2])
+    args = ("--model", experiment, "--format", "jsonl", tmp_path, tmp_path / "missing.wav")
+    assert call(monkeypatch, *args) == 1
+    out, err = capsys.readouterr()
+    assert {json.loads(line)["filename"].rsplit("/", 1)[1] for line in out.splitlines()} == {"a.wav", "c.flac"}
+    problems = [line for line in err.splitlines() if line.startswith(str(tmp_path))]
+    assert sorted(line.split(":")[0].rsplit("/", 1)[1] for line in problems) == [
+        "b.wav", "d.wav", "e.wav", "f.wav", "missing.wav",
+    ]  # fmt: skip
+    assert "2 of" in err and "5 could not be read" in err and "Traceback" not in err
+
+
+def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experiment, monkeypatch):
+    audio = sounds(40)
+    audio[-100] = np.nan
+    soundfile.write(tmp_path / "x.wav", audio, 16000, subtype="FLOAT")
+    out = tmp_path / "out"
+    args = ("--model", experiment, "--batch-size", 1, "--format", "tsv,csv", "--out-dir", out, tmp_path / "x.wav")
+    assert call(monkeypatch, *args) == 1
+    assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name,kind,channels,rate",
+    [
+        ("x.wav", "PCM_U8", 1, 8000),
+        ("x.wav", "PCM_24", 6, 48000),
+        ("x.wav", "FLOAT", 2, 192000),
+        ("x.flac", "PCM_16", 2, 44100),
+        ("x.ogg", "VORBIS", 1, 32000),
+        ("x.mp3", "MPEG_LAYER_III", 2, 44100),
+    ],
+)
+def test_formats_give_the_events_of_the_plain_file(
+    tmp_path, experiment, monkeypatch, capsys, name, kind, channels, rate
+):
+    write_sounds(tmp_path / "plain.wav", 4, rate, subtype="FLOAT")
+    write_sounds(tmp_path / name, 4, rate, channels=channels, subtype=kind)
+    found = []
+    for path in (tmp_path / "plain.wav", tmp_path / name):
+        assert call(monkeypatch, "--model", experiment, "--format", "csv", path) == 0
+        rows = capsys.readouterr().out.splitlines()[1:]
+        found.append(np.array([line.split(",")[3:] for line in rows], float)[:390])
+    assert np.abs(found[0] - found[1]).mean() < (0.1 if kind in ("PCM_U8", "VORBIS", "MPEG_LAYER_III") else 1e-3)
+
+
+@pytest.mark.parametrize(
+    "audio", [np.zeros(48000), np.full(48000, 0.5), np.sign(np.sin(np.arange(48000) / 9)), np.zeros(800)]
+)
+def test_silence_direct_current_and_clipping_are_heard(tmp_path, experiment, monkeypatch, capsys, audio):
+    soundfile.write(tmp_path / "x.wav", audio, 16000)
+    assert call(monkeypatch, "--model", experiment, "--format", "csv", tmp_path / "x.wav") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 1001 and "nan" not in "".join(rows)
+
+
+def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, capsys):
+    audio = sounds(13)
+    live = ("--model", experiment, "--live", "--format", "jsonl")
+
+    def events(data, *options):
+        (tmp_path / "pcm").write_bytes(data)
+        code = call(monkeypatch, *live, *options, stdin=tmp_path / "pcm")
+        out, err = capsys.readouterr()
+        return code, [json.loads(line) for line in out.splitlines()], err
+
+    pcm = (audio * 32767).astype("<i2").tobytes()
+    code, rows, err = events(pcm)
+    assert code == 0 and "latency: an event is printed at most" in err
+    assert len(rows) > 3 and all(0 <= row["onset"] < row["offset"] <= 13.01 for row in rows)
+    assert [row["offset"] for row in rows] == pytest.approx(sorted(row["offset"] for row in rows), abs=1.5)
+    code, again, err = events(pcm + b"\x00")
+    assert code == 1 and "ended inside a sample" in err and again == rows
+    stereo = np.repeat(audio[:, None], 2, 1).astype("<f4").tobytes()
+    code, again, _ = events(stereo, "--live-kind", "f32", "--live-channels", 2)
+    assert code == 0 and abs(len(again) - len(rows)) <= 2
+    code, again, err = events(b"")
+    assert code == 1 and not again and "no samples" in err
+
+
+@pytest.mark.parametrize(
+    "options,message",
+    [
+        ([], "either --model or --onnx"),
+        (["--model", "nowhere", "x.wav"], "no such model"),
+        (["--model", "MODEL"], "no recordings given"),
+        (["--model", "MODEL", "--format", "xml", "WAV"], "unknown"),
+        (["--model", "MODEL", "--format", "tsv,vtt", "WAV"], "--out-dir"),
+        (["--model", "MODEL", "--format", "vtt", "WAV", "WAV2"], "--out-dir"),
+        (["--model", "MODEL", "--overlap", "6", "WAV"], "overlap by 0 to half"),
+        (["--model", "MODEL", "--threshold", "Cow=.5", "WAV"], "unknown label"),
+        (["--model", "MODEL", "--live", "WAV"], "--live reads"),
+        (["--model", "MODEL", "nowhere.wav"], "no such file"),
+    ],
+)
+def test_bad_usage_is_one_line(tmp_path, experiment, monkeypatch, capsys, options, message):
+    names = {"MODEL": experiment, "WAV": tmp_path / "x.wav", "WAV2": tmp_path / "y.wav"}
+    write_sounds(tmp_path / "x.wav", 1)
+    write_sounds(tmp_path / "y.wav", 1)
+    assert call(monkeypatch, *(names.get(option, option) for option in options)) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("predict: ") and message in last
+
+
+def test_events_of_a_model_are_events(tmp_path, experiment, monkeypatch, capsys):
+    write_sounds(tmp_path / "x.wav", 31)
+    assert call(monkeypatch, "--model", experiment, tmp_path / "x.wav") == 0
+    (tmp_path / "x.tsv").write_text(capsys.readouterr().out)
+    events = read_events_tsv(tmp_path / "x.tsv")["x"]
+    assert len(events) > 5 and all(isinstance(event, Event) and event.label in LABELS for event in events)
