@@ -112,30 +112,35 @@ class Fetcher:
         part = partial(path)
         if path.is_file() and not part.exists():
             path.replace(part)
-        remote, why = ask(False), ""
-        for _ in range(DOWNLOADS):
-            try:
-                self._retry(remote.url, lambda r=remote: self._stream(r, part), lambda: _size(part), remote.size)
-                checksum = verify(part, remote)
-                break
-            except Differs as error:
-                why = str(error)
-                log.info("%s: %s: asking its record again", path.name, why)
-                fresh = ask(True)
-                if fresh == remote:
-                    part.unlink(missing_ok=True)
-                remote = fresh
-        else:
-            raise UserError(
-                f"{path}: {why}, {DOWNLOADS} times over (try later or another --mirror, or pass a good copy's folder "
-                f"with --archives)"
-            )
+        checksum, url = self._whole(ask, path.name, part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
         _tag_file(part).unlink(missing_ok=True)
         sync_folder(path.parent)
-        remember(path, checksum, remote.url)
+        remember(path, checksum, url)
+
+    def _whole(self, ask: Callable[[bool], Remote], name: str, part: Path) -> tuple[str, str]:
+        """Complete `part` until it is what its record says; its checksum and address."""
+        remote, thrown_away, records = ask(False), 0, 1
+        while True:
+            try:
+                self._retry(remote.url, lambda r=remote: self._stream(r, part), lambda: _size(part), remote.size)
+                return verify(part, remote), remote.url
+            except Differs as error:
+                log.info("%s: %s: asking its record again", name, error)
+                fresh = ask(True)
+                if fresh == remote:
+                    part.unlink(missing_ok=True)
+                    thrown_away += 1
+                else:  # a record that came damaged: the file may be right
+                    records += 1
+                remote = fresh
+                if thrown_away == DOWNLOADS or records == 5 * DOWNLOADS:
+                    raise UserError(
+                        f"{name}: {error}, {DOWNLOADS} times over (try later or another --mirror, or pass the folder "
+                        f"of a good copy with --archives)"
+                    ) from None
 
     def _retry(
         self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None
