@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".m4a")
 BLOCK = 1 << 16  # samples of every channel read at a time
 _STREAMED = (0, 0xFFFFFFFF)  # a WAV written to a pipe has one of these as its length, and is whole all the same
-_TIMES = re.compile(r"_(\d+)\.(\d{3})_(\d+)\.(\d{3})$")
+_TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")
 
 
 def read_audio(path: str | Path, rate: int) -> np.ndarray:
@@ -29,10 +28,25 @@ def read_audio(path: str | Path, rate: int) -> np.ndarray:
     return np.concatenate(list(read_blocks(path, rate)))
 
 
-def read_blocks(path: str | Path, rate: int, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
+def inspect(path: str | Path) -> tuple[float, str]:
+    """Read a file whole: (seconds, what is wrong with it: '' for nothing); 0 s where it cannot be read."""
+    import soundfile
+
+    count, peak = 0, 0.0
+    try:
+        for block in read_blocks(path, None):
+            count += len(block)
+            peak = max(peak, float(block.max()), -float(block.min()))
+        rate = soundfile.info(str(path)).samplerate
+    except UserError as error:
+        return 0.0, str(error).removeprefix(f"{path}: ").rsplit(" (", 1)[0]
+    return count / rate, "silent" if peak < 0.5 / 32768 else ""
+
+
+def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
     """Yield the samples of `read_audio` block by block, the same to the bit, in constant memory.
 
-    `file` (seekable) is read in place of `path`, which then only names it.
+    Without a `rate` they keep the file's own. `file` (seekable) is read in place of `path`, which then only names it.
     """
     import soundfile
 
@@ -41,7 +55,7 @@ def read_blocks(path: str | Path, rate: int, file: BinaryIO | None = None) -> It
             _check_length(path, source)
             source.seek(0)
             with soundfile.SoundFile(source) as sound:
-                yield from _resampled(_mono(path, sound), sound.samplerate, rate)
+                yield from _resampled(_mono(path, sound), sound.samplerate, rate or sound.samplerate)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such audio file (is its path right?)") from None
     except PermissionError:
@@ -86,14 +100,11 @@ def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
     return soxr.resample(samples, source, target, quality="HQ").astype(np.float32, copy=False)
 
 
-@functools.cache
 def named_seconds(clip: str) -> float | None:
     """The length that an AudioSet clip id names (`Y..._350.000_360.000` -> 10.0), None where it names none."""
     found = _TIMES.search(clip)
-    if not found:
-        return None
-    start, start_ms, end, end_ms = map(int, found.groups())
-    return end - start + (end_ms - start_ms) / 1000
+    seconds = float(found[2]) - float(found[1]) if found else 0.0
+    return round(seconds, 3) if 0 < seconds <= 60 else None
 
 
 def _check_length(path: str | Path, file: BinaryIO) -> None:

@@ -17,7 +17,6 @@ from sed.data.directory import (
     EVENT_COLUMNS,
     Event,
     write_durations_tsv,
-    write_events_tsv,
     write_scp,
     write_tags_tsv,
     write_tsv,
@@ -167,25 +166,24 @@ def make_tables(out: Path, sizes: Mapping[str, int], labels: list[str], *, secon
         elif plan.kind == "weak":
             tags = {clip: tuple(dict.fromkeys(event.label for event in found)) for clip, found in events.items()}
             write_tags_tsv(table, tags, suffix)
-        elif name == "validation":  # as DESED's, with a row without event for clips without events
-            rows = [
-                row
-                for clip in sorted(events)
-                for row in (
-                    [(clip + suffix, f"{e.onset:.3f}", f"{e.offset:.3f}", e.label) for e in events[clip]]
-                    or [(clip + suffix, "", "", "")]
-                )
-            ]
-            write_tsv(table, EVENT_COLUMNS, rows)
-            write_durations_tsv(table.with_name("validation_durations.tsv"), durations, suffix)
         else:
-            write_events_tsv(table, events, suffix)
+            write_tsv(
+                table, EVENT_COLUMNS, (row for clip in sorted(events) for row in _rows(clip + suffix, events[clip]))
+            )
+            if name == "validation":
+                write_durations_tsv(table.with_name("validation_durations.tsv"), durations, suffix)
         if name == "pretrain":
             folder = out / plan.folder
             write_scp(table.with_name("wav.scp"), {clip: str((folder / (clip + suffix)).resolve()) for clip in events})
             write_durations_tsv(table.with_name("durations.tsv"), durations, suffix)
     for folder in ("metadata", "pretrain"):
         write_text(out / folder / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _rows(filename: str, events: list[Event]) -> list[tuple[str, str, str, str]]:
+    """A clip's rows; one that only names it where it has no event, as DESED's validation.tsv has."""
+    rows = [(filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label) for event in events]
+    return rows or [(filename, "", "", "")]
 
 
 def end_with_parent() -> None:

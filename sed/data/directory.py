@@ -131,17 +131,17 @@ def write_events_tsv(path: str | Path, events: Mapping[str, Sequence[Event]], su
 
 
 def tag_rows(path: str | Path) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Yield (line, clip id, tags) of a weak TSV; a clip may have no tags; a repeated tag counts once."""
+    """Yield (line, clip id, tags) of a weak TSV; a clip may have none, and (DESED's has) one tag twice."""
     for line, (filename, text) in tsv_rows(path, TAG_COLUMNS):
         tags = [tag.strip() for tag in text.split(",")] if text else []
         if not all(tags):
             raise UserError(f"{path}:{line}: empty tag in '{text}' (commas between labels)")
-        yield line, clip_id(filename), tuple(dict.fromkeys(tags))
+        yield line, clip_id(filename), tuple(tags)
 
 
 def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Read a weak TSV as {clip id: its tags}."""
-    return {clip: tags for _, clip, tags in tag_rows(path)}
+    """Read a weak TSV as {clip id: its tags, each once}."""
+    return {clip: tuple(dict.fromkeys(tags)) for _, clip, tags in tag_rows(path)}
 
 
 def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: str = ".wav") -> None:
@@ -261,7 +261,7 @@ def _load_tags(file: Path, wavs: dict[str, str], known: set[str] | None) -> dict
             raise UserError(f"{file}:{line}: clip '{clip}' comes twice (one row a clip)")
         for label in found:
             _known_label(file, line, label, known)
-        tags[clip] = found
+        tags[clip] = tuple(dict.fromkeys(found))
     for clip in wavs:
         if clip not in tags:
             raise UserError(f"{file}: no row of clip '{clip}' of wav.scp (add its row)")

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Stage 1: DESED's seven sets as data directories; those that are there.
+#
+# usage: local/prepare.sh [options] <downloads> <data>
+#
+#   --nj N              threads of the audio check (2)
+#   --max-bad P         refuse a set with more than P % bad audio files (5)
+#   --min-coverage P    refuse a test set with less than P % of its clips (0)
+#
+# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it is there, gives the labels of
+# another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv.
+
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+nj=2 max_bad=5 min_coverage=0
+# shellcheck source=utils/parse_options.sh
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+downloads=$1 data=$2
+export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+[[ -d ${downloads}/metadata ]] || die "${downloads}/metadata: no such folder (run stage 0 first)"
+
+# set | annotation | metadata/ | audio/ | the set is scored on
+sets='
+strong_real  | strong     | train/audioset_strong.tsv                       | train/strong_label_real                       | -
+strong_synth | strong     | train/synthetic21_train/soundscapes.tsv         | train/synthetic21_train/soundscapes           | -
+weak         | weak       | train/weak.tsv                                  | train/weak                                    | -
+unlabelled   | unlabelled | train/unlabel_in_domain.tsv                     | train/unlabel_in_domain                       | -
+synth_valid  | strong     | validation/synthetic21_validation/soundscapes.tsv | validation/synthetic21_validation/soundscapes | -
+validation   | strong     | validation/validation.tsv                       | validation/validation                         | test
+public_eval  | strong     | eval/public.tsv                                 | eval/public                                   | test
+'
+
+labels() { # DESED's ten, or the corpus's own
+    if [[ -e ${downloads}/metadata/labels.txt ]]; then
+        cat "${downloads}/metadata/labels.txt"
+    else
+        printf '%s\n' Alarm_bell_ringing Blender Cat Dishes Dog Electric_shaver_toothbrush Frying Running_water \
+            Speech Vacuum_cleaner
+    fi
+}
+
+name_validation() { # name_validation <validation.tsv>: which of the two that circulate is it?
+    local rows
+    rows=$(($(grep -c . "$1") - 1))
+    if [[ $(sha256sum <"$1") == aa137f17507407ff08fd245ba63c2af4383c0a8fff9e5a89938df7de0c363871* ]]; then
+        echo "$1: the current one, 4239 rows (by its checksum)"
+    elif ((rows == 4239)); then
+        echo "$1: 4239 rows as the current one has, but not its checksum"
+    elif ((rows == 4251)); then
+        echo "$1: the old one, by its 4251 rows (its checksum is not known): its overlapping events get merged"
+    elif [[ ! -e ${downloads}/metadata/labels.txt ]]; then
+        echo "$1: neither of the two that circulate (4239 and 4251 rows): ${rows} rows, used as it is"
+    fi
+}
+
+mkdir -p "${data}"
+labels >"${data}/.labels.txt.part"
+mv "${data}/.labels.txt.part" "${data}/labels.txt"
+
+made=()
+while IFS='|' read -r set kind tsv audio test; do
+    read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
+    [[ -n ${set} ]] || continue
+    options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}")
+    [[ ${test} == - ]] || options+=(--min-coverage "${min_coverage}")
+    if [[ ! -e ${downloads}/metadata/${tsv} || ! -d ${downloads}/audio/${audio} ]]; then
+        echo "${set}: left out, there is no $(
+            [[ -e ${downloads}/metadata/${tsv} ]] && echo "audio/${audio}" || echo "metadata/${tsv}"
+        ) in ${downloads}"
+        rm -rf "${data:?}/${set}"
+        continue
+    fi
+    if [[ ${set} == validation ]]; then
+        name_validation "${downloads}/metadata/${tsv}"
+        durations=${downloads}/metadata/validation/validation_durations.tsv
+        [[ ! -e ${durations} ]] || options+=(--durations "${durations}")
+    fi
+    python3 -m sed.bin.make_data_dir "${options[@]}" \
+        "${downloads}/metadata/${tsv}" "${downloads}/audio/${audio}" "${data}/${set}"
+    made+=("${set}")
+done <<<"${sets}"
+((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/ of stage 0 are expected)"
+
+{
+    head -n 1 "${data}/${made[0]}/coverage.tsv"
+    for set in "${made[@]}"; do tail -n +2 "${data}/${set}/coverage.tsv"; done
+} >"${data}/.coverage.tsv.part"
+mv "${data}/.coverage.tsv.part" "${data}/coverage.tsv"

@@ -1,0 +1,56 @@
+"""Make a data directory from a metadata TSV in DESED's columns and a folder of audio.
+
+usage: python3 -m sed.bin.make_data_dir --labels labels.txt --kind strong|weak|unlabelled [options] <tsv> <audio> <out>
+
+strong: filename onset offset event_label; weak: filename event_labels (commas between); unlabelled: filename.
+Audio is found by file name less its last suffix, at any depth. Bad files are left out and listed in
+<out>/bad_audio.tsv.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser
+from sed.data.directory import read_labels
+from sed.data.prepare import KINDS, make_data_dir
+from sed.files import lock
+from sed.log import UserError, entry, setup_logging
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("tsv", type=Path, help="metadata")
+    parser.add_argument("audio", type=Path, help="folder of audio files")
+    parser.add_argument("out", type=Path, help="data directory to write")
+    parser.option("labels", "data/labels.txt", "the labels, one a line")
+    parser.option("kind", "strong", "what the TSV says of a clip", choices=KINDS)
+    parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
+    parser.option("nj", 2, "threads of the audio check", least=1)
+    parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
+    parser.option("min-coverage", 0.0, "refuse when less than this percentage of the clips is there", least=0, most=100)
+    parser.option("min-seconds", 0.1, "shorter files are bad", least=0)
+    parser.option("max-seconds", 60.0, "longer files are bad", least=0)
+    args = parser.parse_args()
+    setup_logging()
+    if not args.audio.is_dir():
+        raise UserError(f"{args.audio}: no such folder of audio (check the path)")
+    with lock(args.out):
+        make_data_dir(
+            args.tsv,
+            args.audio,
+            args.out,
+            kind=args.kind,
+            labels=read_labels(args.labels),
+            durations=Path(args.durations) if args.durations else None,
+            jobs=args.nj,
+            max_bad=args.max_bad,
+            min_coverage=args.min_coverage,
+            shortest=args.min_seconds,
+            longest=args.max_seconds,
+        )
+
+
+if __name__ == "__main__":
+    main()
