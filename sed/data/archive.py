@@ -13,6 +13,7 @@ import os
 import posixpath
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ from sed.data.meter import human
 from sed.log import UserError
 
 BLOCK = 1 << 20
+_DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
 
 
 @dataclass(frozen=True)
@@ -237,6 +239,35 @@ class _Counted(io.RawIOBase):
         if self.left < 0:
             raise self.refuse("it unpacks to far more than its own size")
         return block
+
+
+def damaged_ranges(path: Path) -> list[tuple[int, int]]:
+    """The bytes (first, behind the last) of a zip file that its own checksums find damaged, its directory included.
+
+    None for what is no zip file, or damaged where no checksum reaches.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return []
+    try:
+        with zipfile.ZipFile(path) as container:
+            entries = sorted(container.infolist(), key=lambda entry: entry.header_offset)
+            ends = [entry.header_offset for entry in entries[1:]] + [container.start_dir]
+            bad = [(e.header_offset, end) for e, end in zip(entries, ends, strict=True) if not _reads(container, e)]
+            return [*bad, (container.start_dir, size)] if bad else []
+    except (zipfile.BadZipFile, UnicodeDecodeError, struct.error):
+        return [(max(0, size - _DIRECTORY), size)]
+
+
+def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    try:
+        with container.open(entry) as file:
+            while file.read(BLOCK):
+                pass
+    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, OSError):
+        return False
+    return True
 
 
 def root_of(folder: Path, holds: Sequence[str]) -> Path:

@@ -6,7 +6,6 @@ it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -23,8 +22,10 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
+from sed.data.archive import damaged_ranges
+from sed.data.checked import checksum, is_checked, remember
 from sed.data.meter import Meter, human
-from sed.files import sync_folder, write_json, write_text
+from sed.files import sync_folder, write_text
 from sed.log import RunError, UserError
 
 log = logging.getLogger("sed.fetch")
@@ -131,7 +132,8 @@ class Fetcher:
                 log.info("%s: %s: asking its record again", name, error)
                 fresh = ask(True)
                 if fresh == remote:
-                    part.unlink(missing_ok=True)
+                    if not self._repair(remote, part):
+                        part.unlink(missing_ok=True)
                     thrown_away += 1
                 else:  # a record that came damaged: the file may be right
                     records += 1
@@ -217,6 +219,32 @@ class Fetcher:
                 write_text(tag, _validator(response))
             self._save(response, part, start, total if remote.size is None else remote.size)
 
+    def _repair(self, remote: Remote, part: Path) -> bool:
+        """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
+        if _size(part) != remote.size:
+            return False
+        ranges = damaged_ranges(part)
+        if not ranges or sum(end - start for start, end in ranges) > remote.size / 2:
+            return False
+        try:
+            for start, end in ranges:
+                log.info("%s: bytes %d to %d are damaged: fetched again", part.name, start, end)
+                self._retry(remote.url, lambda s=start, e=end: self._patch(remote, part, s, e))
+        except Differs:
+            return False
+        return True
+
+    def _patch(self, remote: Remote, part: Path, start: int, end: int) -> None:
+        with self._get(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
+            if response.status_code != 206 or _placed(response, -1) != (start, remote.size):
+                raise Differs("its server gives no ranges any more")
+            data = b"".join(iter(lambda: _read(response), b""))
+        if len(data) != end - start:
+            raise Again(f"{len(data)} of {end - start} bytes came")
+        with part.open("r+b") as file:
+            file.seek(start)
+            file.write(data)
+
     def _save(self, response: requests.Response, part: Path, start: int, total: int | None) -> None:
         since, arrived = time.monotonic(), 0
         with part.open("r+b" if part.exists() else "wb") as file:
@@ -254,37 +282,6 @@ def verify(path: Path, remote: Remote) -> str:
     if remote.checksum is not None and found != remote.checksum:
         raise Differs(f"checksum {found}, {remote.checksum} in its record")
     return found
-
-
-def checksum(path: Path, kind: str) -> str:
-    """`kind:hex` of a file's content; kind is md5 or sha256."""
-    digest = hashlib.new(kind, usedforsecurity=False)
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return f"{kind}:{digest.hexdigest()}"
-
-
-def _note(path: Path) -> Path:
-    return path.with_name(f".{path.name}.checked")
-
-
-def remember(path: Path, checksum: str, url: str) -> None:
-    """Note beside a file that it was checked."""
-    status = path.stat()
-    note = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "checksum": checksum, "url": url}
-    write_json(_note(path), note)
-
-
-def is_checked(path: Path) -> str:
-    """The checksum that a file had when it was checked, if nothing has touched it since; else an empty string."""
-    try:
-        note = json.loads(_note(path).read_text())
-        status = path.stat()
-        same = (note["size"], note["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
-        return str(note["checksum"]) if same else ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def _size(path: Path) -> int:

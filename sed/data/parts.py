@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sed.data import archive
-from sed.data.fetch import Differs, Fetcher, checksum, is_checked, partial, remember, verify
+from sed.data.checked import checksum, forget, is_checked, remember
+from sed.data.fetch import Differs, Fetcher, partial, verify
 from sed.data.meter import Meter, human
 from sed.data.records import Hosts, Row
 from sed.files import replacing, write_json
@@ -151,7 +152,7 @@ class Parts:
         for row in rows:
             if not row.holds or not self.keep_archives:
                 self._archive(row).unlink(missing_ok=True)
-                self._archive(row).with_name(f".{row.file}.checked").unlink(missing_ok=True)
+                forget(self._archive(row))
         log.info("%s: done, %d files", part, len(placed))
 
     def _obtain(self, row: Row) -> tuple[Row, Path, str]:

@@ -32,15 +32,18 @@ class Faults:
     most: int = 1000  # faults altogether, so that a test ends
     retry_after: str = "0"
     stalled: float = 1.5  # seconds
+    wrong_in: str = ""  # only in paths that hold this
     kinds: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
-    def draw(self) -> str:
+    def draw(self, path: str) -> str:
         at = self.random.random()
         for kind in ("error", "busy", "drop", "stall", "wrong"):
             at -= getattr(self, kind)
+            if at < 0 and kind == "wrong" and self.wrong_in not in path:
+                return ""
             if at < 0 and sum(self.kinds.values()) < self.most:
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
                 return kind
@@ -109,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         server, path = self.server, urlsplit(self.path).path
         asked = self.headers.get("Range", "")
         server.requests.append((path, asked))
-        fault = server.faults.draw()
+        fault = server.faults.draw(path)
         body = server.body(path)
         if path in server.status or fault in ("error", "busy") or body is None:
             status = server.status.get(path) or {"error": 500, "busy": 429}.get(fault, 404)
@@ -119,10 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        start, etag = 0, '"' + hashlib.md5(body).hexdigest() + '"'
+        size, start, etag = len(body), 0, '"' + hashlib.md5(body).hexdigest() + '"'
         condition = self.headers.get("If-Range", etag)
         if server.ranges and asked and condition == etag:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            start = int(first)
+            body = body[: int(last) + 1] if last else body
             if start >= len(body):
                 self.send_response(416)
                 self.send_header("Content-Range", f"bytes */{len(body)}")
@@ -130,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{size}")
         else:
             self.send_response(200)
         rest = bytearray(body[start:])

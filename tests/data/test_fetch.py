@@ -5,9 +5,10 @@ import json
 import random
 
 import pytest
-from faulty_server import Faults
+from faulty_server import Faults, zipped
 
-from sed.data.fetch import Fetcher, Remote, is_checked, partial
+from sed.data.checked import is_checked
+from sed.data.fetch import Fetcher, Remote, partial
 from sed.log import RunError, UserError
 
 BODY = random.Random(1).randbytes(700_000)
@@ -44,6 +45,18 @@ def test_wrong_bytes_never_pass(server, tmp_path):
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
     assert running.sent == 3 * len(BODY)
+
+
+def test_one_wrong_byte_in_a_zip_costs_one_member(serve, tmp_path):
+    noise = random.Random(4)
+    body = zipped({f"{i}.wav": noise.randbytes(20_000) for i in range(40)})
+    checksum = "md5:" + hashlib.md5(body).hexdigest()
+    for seed in range(4):
+        running = serve(zenodo={"1": {"a.bin": body}}, faults=Faults(wrong=1.0, most=1, seed=seed))
+        path = tmp_path / str(seed) / "a.bin"
+        fetcher().fetch(lambda _fresh, r=running: Remote(r.url + PATH, len(body), checksum), path)
+        assert path.read_bytes() == body
+        assert running.sent < 1.05 * len(body)
 
 
 def test_a_checksum_that_never_matches_is_one_error(server, tmp_path):

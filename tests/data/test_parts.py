@@ -205,8 +205,10 @@ def command(server, folder: Path) -> list[str]:
 def test_killed_twenty_times_it_downloads_a_tenth_more_at_most(serve, tmp_path):
     chance = random.Random(7)
     big = made_up_desed(scale=60_000)
-    # One wrong byte costs a download of that file again, so the chance of one is left to the small files' test above.
-    faults = Faults(error=0.1, busy=0.05, drop=0.15, stall=0.05, seed=1, stalled=1.2, most=60)
+    # A wrong byte costs a damaged member of a zip file, but all of a file of another kind.
+    faults = Faults(
+        error=0.1, busy=0.05, drop=0.15, stall=0.05, wrong=0.1, wrong_in=".zip", seed=1, stalled=1.2, most=60
+    )
     server = serve(**big, faults=faults, rate=250_000)
     expected = tmp_path / "expected"
     stage(expected, serve(**big).url).get(ROWS)

@@ -1,0 +1,45 @@
+"""Files whose content was checked, remembered beside them (`.NAME.checked`) so that they are read once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from sed.files import write_json
+
+
+def checksum(path: Path, kind: str) -> str:
+    """`kind:hex` of a file's content; kind is md5 or sha256."""
+    digest = hashlib.new(kind, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f".{path.name}.checked")
+
+
+def remember(path: Path, checksum: str, url: str) -> None:
+    """Note beside a file that it was checked."""
+    status = path.stat()
+    note = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "checksum": checksum, "url": url}
+    write_json(_note(path), note)
+
+
+def forget(path: Path) -> None:
+    """Drop the note, once the file is gone."""
+    _note(path).unlink(missing_ok=True)
+
+
+def is_checked(path: Path) -> str:
+    """The checksum that a file had when it was checked, if nothing has touched it since; else an empty string."""
+    try:
+        note = json.loads(_note(path).read_text())
+        status = path.stat()
+        same = (note["size"], note["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
+        return str(note["checksum"]) if same else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
