@@ -40,7 +40,7 @@ def main() -> None:
             log.info("%s", one.line())
         list_of = args.downloads / "missing_recordings.tsv"
         if missing := write_missing(list_of, sets, failures.reason):
-            log.info("%d recordings are missing, listed in %s: every later stage says so and goes on", missing, list_of)
+            log.info("%d recordings are missing, listed in %s; --audio and --fetch bring some", missing, list_of)
 
 
 if __name__ == "__main__":

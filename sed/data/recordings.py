@@ -143,11 +143,11 @@ class Set:
 
 def read_sets(table: Path, downloads: Path) -> list[Set]:
     """The sets of a table (local/desed_recordings.tsv) whose metadata are there; UserError naming file and line."""
-    sets = []
+    sets, absent = [], []
     for metadata, folder in _rows(table, ["metadata", "audio"]):
         path = downloads / metadata
         if not path.exists():
-            log.info("%s: not there (no part with it was downloaded): its recordings are not looked for", path)
+            absent.append(metadata)
             continue
         names: dict[str, Key] = {}
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -161,6 +161,8 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
                 except ValueError as error:
                     raise UserError(f"{path}:{number}: {error}") from None
         sets.append(Set(path, downloads / folder, names))
+    if absent:
+        log.info("%s: without %s: their recordings are not looked for", downloads, ", ".join(absent))
     return sets
 
 
