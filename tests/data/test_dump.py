@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.audio import read_audio
+from sed.data.directory import write_scp
+from sed.data.dump import BATCH, dump_shard
+from sed.data.store import FeatureStore, check_dump
+from sed.features.logmel import FrontEnd
+from sed.log import UserError
+
+
+@pytest.fixture
+def scp(tmp_path):
+    """Clips of several lengths and rates, one beyond the clip's length, neighbours of one length."""
+    rng = np.random.default_rng(0)
+    wavs = {}
+    for i in range(BATCH + 5):
+        rate = [16000, 16000, 44100, 8000][i % 4]
+        seconds = [1.0, 1.0, 0.7, 2.3][i // 5 % 4]
+        path = tmp_path / f"c{i:02d}.wav"
+        soundfile.write(path, rng.normal(0, 0.1, (int(seconds * rate), 1 + i % 2)), rate)
+        wavs[path.stem] = str(path)
+    write_scp(tmp_path / "wav.scp", wavs)
+    return tmp_path / "wav.scp"
+
+
+FRONT_END = FrontEnd(mel_bins=16, clip_seconds=1.5)
+
+
+def test_features_are_the_front_ends(tmp_path, scp):
+    shard = tmp_path / "feats.1.h5"
+    assert dump_shard(scp, shard, FRONT_END)
+    shard.with_suffix(".scp").rename(tmp_path / "feats.scp")
+    store = FeatureStore(tmp_path)
+    assert store.front_end == FRONT_END.params() and store.frames == FRONT_END.clip_frames
+    import torch
+
+    for row, clip in enumerate(store.clips):
+        sound = read_audio(tmp_path / f"{clip}.wav", 16000)[: FRONT_END.clip_samples]
+        expected = FRONT_END(torch.from_numpy(sound)[None])[0].half().numpy()
+        got = store.read([row])[0]
+        assert store.valid[row] == len(expected)
+        np.testing.assert_allclose(got[: len(expected)].astype(float), expected.astype(float), atol=2e-2)
+        assert not got[len(expected) :].any()
+
+
+def test_a_whole_shard_is_left_alone_and_a_damaged_one_redone(tmp_path, scp):
+    shard = tmp_path / "feats.1.h5"
+    dump_shard(scp, shard, FRONT_END)
+    good = shard.read_bytes()
+    assert not dump_shard(scp, shard, FRONT_END)
+    shard.with_suffix(".scp").unlink()  # killed between the shard and its list
+    assert dump_shard(scp, shard, FRONT_END) and shard.with_suffix(".scp").exists()
+    shard.write_bytes(good[:5000] + b"\xff" + good[5001:])
+    assert dump_shard(scp, shard, FRONT_END) and shard.read_bytes() == good
+    other = FrontEnd(mel_bins=8, clip_seconds=1.5)
+    assert dump_shard(scp, shard, other) and shard.read_bytes() != good
+
+
+def test_a_bad_file_is_named_and_what_was_done_is_kept(tmp_path, scp):
+    shard = tmp_path / "feats.1.h5"
+    bad = tmp_path / "c20.wav"
+    data = bad.read_bytes()
+    bad.write_bytes(b"")
+    with pytest.raises(UserError, match=r"c20\.wav: empty"):
+        dump_shard(scp, shard, FRONT_END)
+    assert not shard.exists() and (tmp_path / ".feats.1.h5.part").exists()
+    soundfile.write(bad, np.zeros(100), 16000)
+    with pytest.raises(UserError, match="too few for a frame"):
+        dump_shard(scp, shard, FRONT_END)
+    bad.write_bytes(data)
+    dump_shard(scp, shard, FRONT_END)
+    resumed = shard.read_bytes()
+    shard.unlink()
+    dump_shard(scp, shard, FRONT_END)
+    assert shard.read_bytes() == resumed
+
+
+def test_check_dump_removes_what_is_damaged(tmp_path, scp):
+    shard = tmp_path / "feats.1.h5"
+    dump_shard(scp, shard, FRONT_END)
+    listed = shard.with_suffix(".scp").read_text()
+    (tmp_path / "feats.scp").write_text(listed)
+    assert check_dump(tmp_path, {"mel_bins": 16, "f_min": 20}) == []
+    with pytest.raises(UserError, match="mel_bins is 16, not 64"):
+        check_dump(tmp_path, {"mel_bins": 64})
+    shard.write_bytes(shard.read_bytes()[:-50000])
+    assert "damaged" in check_dump(tmp_path, {})[0]
+    assert not shard.exists() and not (tmp_path / "feats.scp").exists()
