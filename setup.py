@@ -29,6 +29,7 @@ setup(
         "sed_eval==0.2.1",
         "dcase_util==0.2.20",
         "sed_scores_eval>=0.0.4",
+        "numba>=0.60",  # decoding and bootstrap; dcase_util brings it already, by way of librosa
         "soundfile>=0.12.1",  # torchaudio.load needs torchcodec now
         "soxr>=0.5",
         "configargparse>=1.7",

@@ -30,6 +30,8 @@ def parser() -> Parser:
     p.option("allow-missing", False, "count clips without output as silent instead of refusing")
     p.option("event-f1-from", None, "of a folder of operating points: the file that F1 is taken of")
     p.option("operating-points", 50, "thresholds of psds_eval's PSDS", least=2, most=1000)
+    p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
+    p.option("bootstrap-seed", 0, "of the samples; two results are compared only with the same", least=0)
     p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
     p.section("a PSDS of one's own, `psds` in the result; any of these asks for it")
     for name, text in (
@@ -51,6 +53,7 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
     from sed.data.directory import read_labels
+    from sed.evaluation.bootstrap import Samples, add_intervals, digest, disagreements, resample, save
     from sed.evaluation.evaluate import evaluate, summary
     from sed.evaluation.events import write_events
     from sed.evaluation.inputs import read_submission
@@ -93,6 +96,7 @@ def main() -> None:
         "clips_with_output": coverage.with_output,
         **summary(problem, evaluation),
         "psds_parameters": own.as_dict() if own else None,
+        "bootstrap": {"samples": args.bootstrap, "seed": args.bootstrap_seed, "level": 0.95},
         "operating_points": decisions.points.points if decisions.points else 0,
         "post_processing": post.as_dict(),
         "tuned_on": None,
@@ -106,6 +110,15 @@ def main() -> None:
     }
     if decisions.detections is not None:
         write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
+    if args.bootstrap:
+        names, values = resample(
+            problem, evaluation, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=args.jobs or default_jobs()
+        )
+        for told in disagreements(result, names, values):
+            logger.warning("bootstrap and metric package disagree on %s: report this", told)
+        add_intervals(result, names, values)
+        samples = Samples(names=names, values=values, clips=digest(problem), seed=args.bootstrap_seed)
+        save(out.with_name("bootstrap.npz"), samples)
     result["seconds"] = round(time.monotonic() - started, 2)
     write_json(out, result)
     for label in problem.absent_labels:

@@ -1,8 +1,8 @@
 """From frame scores to events, at every operating point at once.
 
-A score is quantised once to the number of thresholds that it exceeds; an event of threshold k starts where that
-number rises past k and ends where it falls back. So the cost is one pass over the frames plus the events found, not
-one pass for each threshold. A plain reference loop in the tests gives the same.
+A score is compared once with the ascending thresholds; an event of threshold k starts where the number of thresholds
+that the score exceeds rises past k and ends where it falls back. So the cost is one pass over the frames plus the
+events found, not one pass for each threshold. A plain reference loop in the tests gives the same.
 """
 
 from __future__ import annotations
@@ -14,102 +14,142 @@ import numpy as np
 
 from sed.data.scores import FrameScores
 from sed.evaluation.events import EventTable
+from sed.evaluation.jit import compiled
 
 
 def operating_points(number: int = 50) -> np.ndarray:
     """The thresholds of the paper's era: `number` of them, 0.01, 0.03 .. 0.99 for 50 (P, psds_eval's example)."""
-    return (np.arange(number) + 0.5) / number
+    return np.round((np.arange(number) + 0.5) / number, 9)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """Events at many operating points: `table` and `point` (n,), the index of each row's operating point."""
+    """Events at many operating points, sorted by point, clip, label, onset.
 
-    table: EventTable
-    point: np.ndarray
-    points: int
+    first: (points, clips * classes + 1) where the events of each clip and class begin, counted over all points;
+    begin, end: (events,) rows of `onset` and `offset`, the borders of the frames (or of the events themselves).
+    """
+
+    clips: int
+    classes: int
+    first: np.ndarray
+    begin: np.ndarray
+    end: np.ndarray
+    onset: np.ndarray
+    offset: np.ndarray
+
+    @property
+    def points(self) -> int:
+        """How many operating points there are."""
+        return len(self.first)
+
+    def __len__(self) -> int:
+        return len(self.begin)
+
+    def times(self, point: int) -> tuple[np.ndarray, np.ndarray]:
+        """Onsets and offsets of one operating point's events."""
+        rows = slice(int(self.first[point, 0]), int(self.first[point, -1]))
+        return self.onset[self.begin[rows]], self.offset[self.end[rows]]
 
     def at(self, point: int) -> EventTable:
         """The events of one operating point."""
-        low, high = np.searchsorted(self.point, [point, point + 1])
-        return self.table.where(slice(low, high))
+        onset, offset = self.times(point)
+        cell = np.repeat(np.arange(self.clips * self.classes), np.diff(self.first[point]))
+        return EventTable(clip=cell // self.classes, label=cell % self.classes, onset=onset, offset=offset)
 
 
-def decode(scores: FrameScores, thresholds: np.ndarray, chunk_rows: int = 2_000_000) -> Decoded:
+def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
     """Events of every clip, class and threshold.
 
     thresholds: (points,) for all classes or (points, classes); a frame is active where its score is above
-    (not at) the threshold. Rows come sorted by point, clip, label, onset.
+    (not at) the threshold.
     """
+    classes = len(scores.labels)
     thresholds = np.asarray(thresholds, float)
     if thresholds.ndim == 1:
-        thresholds = np.repeat(thresholds[:, None], len(scores.labels), axis=1)
-    parts: list[tuple[np.ndarray, ...]] = []
-    first = 0
-    while first < len(scores.clips):  # in chunks of whole clips, so that memory stays small
-        last = int(np.searchsorted(scores.start, scores.start[first] + chunk_rows, side="right")) - 1
-        last = min(max(last, first + 1), len(scores.clips))
-        for label in range(len(scores.labels)):
-            parts.append(_decode_class(scores, label, first, last, thresholds[:, label]))
-        first = last
-    if not parts:
-        return Decoded(table=EventTable.of([], [], [], []), point=np.zeros(0, np.int64), points=len(thresholds))
-    point, clip, label, begin, end = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((begin, label, clip, point))
-    begin, end = begin[order], end[order]
-    table = EventTable(
-        clip=clip[order].astype(np.int64),
-        label=label[order].astype(np.int64),
-        onset=scores.onset[begin],
-        offset=scores.offset[end],
-    )
-    return Decoded(table=table, point=point[order].astype(np.int64), points=len(thresholds))
-
-
-def _decode_class(
-    scores: FrameScores, label: int, first: int, last: int, thresholds: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """(point, clip, label, first row, last row) of one class's events in the clips first .. last - 1."""
-    low, high = int(scores.start[first]), int(scores.start[last])
-    order = np.argsort(thresholds, kind="stable")
-    values = np.ascontiguousarray(scores.values[low:high, label])
-    level = np.searchsorted(thresholds[order], values, side="left").astype(np.int32)  # thresholds below the score
-    starts = scores.start[first : last + 1] - low
-    inner = np.zeros(high - low, bool)  # the first frame of a clip has no frame before it
-    inner[starts[:-1][starts[:-1] < high - low]] = True
-    before = np.concatenate([[0], level[:-1]]).astype(np.int32) if len(level) else level
-    before = np.where(inner, 0, before)
-    ends = np.zeros(high - low, bool)
-    ends[starts[1:][starts[1:] > 0] - 1] = True
-    after = np.concatenate([level[1:], [0]]).astype(np.int32) if len(level) else level
-    after = np.where(ends, 0, after)
-    begin_row, begin_point = _expand(before, level)
-    end_row, end_point = _expand(after, level)
-    # The n-th start of a point belongs to its n-th end, both being in order of time.
-    by_start = np.argsort(begin_point, kind="stable")
-    by_end = np.argsort(end_point, kind="stable")
-    begin, end, point = begin_row[by_start], end_row[by_end], begin_point[by_start]
-    clip = np.searchsorted(scores.start, begin + low, side="right") - 1
-    return (
-        order[point].astype(np.int16),
-        clip.astype(np.int32),
-        np.full(len(point), label, np.int16),
-        (begin + low).astype(np.int64),
-        (end + low).astype(np.int64),
+        thresholds = np.repeat(thresholds[:, None], classes, axis=1)
+    order = np.argsort(thresholds, axis=0, kind="stable")
+    ascending = np.take_along_axis(thresholds, order, axis=0)
+    values, start = np.ascontiguousarray(scores.values), scores.start.astype(np.int64)
+    counts = np.zeros((len(thresholds), len(scores.clips), classes), np.int64)
+    _count(values, start, ascending, order, counts)
+    first = np.concatenate([[0], np.cumsum(counts.ravel())])
+    place = first[:-1].reshape(counts.shape).copy()
+    begin, end = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    _fill(values, start, ascending, order, place, begin, end)
+    cells = len(scores.clips) * classes
+    rows = np.arange(len(thresholds))[:, None] * cells + np.arange(cells + 1)[None, :]
+    return Decoded(
+        clips=len(scores.clips),
+        classes=classes,
+        first=first[rows],
+        begin=begin,
+        end=end,
+        onset=scores.onset,
+        offset=scores.offset,
     )
 
 
-def _expand(lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row where `upper` is above `lower`: the row and every level between them, as (row, level) pairs."""
-    rows = np.flatnonzero(upper > lower)
-    counts = (upper[rows] - lower[rows]).astype(np.int64)
-    row = np.repeat(rows, counts)
-    offset = np.cumsum(counts) - counts
-    level = np.arange(len(row)) - np.repeat(offset - lower[rows], counts)
-    return row, level
+@compiled
+def _count(values, start, ascending, order, counts):  # type: ignore[no-untyped-def]
+    points = ascending.shape[0]
+    for clip in range(len(start) - 1):
+        for label in range(values.shape[1]):
+            before = 0
+            for row in range(start[clip], start[clip + 1]):
+                level = before
+                while level < points and values[row, label] > ascending[level, label]:
+                    counts[order[level, label], clip, label] += 1
+                    level += 1
+                while level > 0 and not values[row, label] > ascending[level - 1, label]:
+                    level -= 1
+                before = level
+
+
+@compiled
+def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[no-untyped-def]
+    points = ascending.shape[0]
+    for clip in range(len(start) - 1):
+        for label in range(values.shape[1]):
+            before = 0
+            for row in range(start[clip], start[clip + 1]):
+                level = before
+                while level < points and values[row, label] > ascending[level, label]:
+                    begin[place[order[level, label], clip, label]] = row
+                    level += 1
+                while level > 0 and not values[row, label] > ascending[level - 1, label]:
+                    level -= 1
+                    point = order[level, label]
+                    end[place[point, clip, label]] = row - 1
+                    place[point, clip, label] += 1
+                before = level
+            for level in range(before):
+                point = order[level, label]
+                end[place[point, clip, label]] = start[clip + 1] - 1
+                place[point, clip, label] += 1
+
+
+def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
+    """Tables of events, one an operating point, as `Decoded`."""
+    cells = clips * classes
+    firsts, base = [], 0
+    for table in tables:
+        counts = np.bincount(table.clip * classes + table.label, minlength=cells)
+        firsts.append(base + np.concatenate([[0], np.cumsum(counts)]))
+        base += len(table)
+    rows = np.arange(base)
+    return Decoded(
+        clips=clips,
+        classes=classes,
+        first=np.array(firsts).reshape(len(tables), cells + 1),
+        begin=rows,
+        end=rows,
+        onset=np.concatenate([table.onset for table in tables]),
+        offset=np.concatenate([table.offset for table in tables]),
+    )
 
 
 def decode_one(scores: FrameScores, thresholds: Sequence[float] | float) -> EventTable:
     """Events at one operating point: one threshold, or one for each class."""
     row = np.broadcast_to(np.asarray(thresholds, float), (len(scores.labels),))
-    return decode(scores, row[None, :]).table
+    return decode(scores, row[None, :]).at(0)

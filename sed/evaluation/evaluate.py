@@ -14,17 +14,24 @@ from sed.evaluation.decode import Decoded
 from sed.evaluation.events import EventTable
 from sed.evaluation.parallel import run_tasks
 from sed.evaluation.problem import Problem
-from sed.evaluation.psds import PSDS1, PSDS2, Parameters, PSDSValue, count_points, exact, value_of
+from sed.evaluation.psds import PSDS1, PSDS2, Deltas, Parameters, PSDSValue, count_points, exact, value_of
 
 F1_KINDS = ("event", "segment", "intersection")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """counts: F1 counts by kind; psds: values by the name that result.json gives them."""
+    """Numbers and what each clip adds to them.
+
+    counts: F1 counts (clips, classes) by kind; psds: values by the name that result.json gives them; deltas: changes
+    of the counts by the name of the exact PSDS; parameters: of each PSDS, by name; points: the operating points.
+    """
 
     counts: dict[str, f1.Counts] = field(default_factory=dict)
     psds: dict[str, PSDSValue] = field(default_factory=dict)
+    deltas: dict[str, list[Deltas]] = field(default_factory=dict)
+    parameters: dict[str, Parameters] = field(default_factory=dict)
+    points: Decoded | None = None
 
 
 def evaluate(
@@ -62,9 +69,11 @@ def evaluate(
             psds[name] = value_of(problem, parameters, table)
             if name == "psds2":
                 psds["psds2_psds_eval_04"] = value_of(problem, parameters, table, counted_by_04=True)
-    psds.update({key: value for key, value in done.items() if key.endswith("_exact")})
+    deltas = {}
+    for name in sets if scores is not None else ():
+        psds[f"{name}_exact"], deltas[f"{name}_exact"] = done[f"{name}_exact"]
     counts = {key.split()[1]: value for key, value in done.items() if key.startswith("counts ")}
-    return Evaluation(counts=counts, psds=psds)
+    return Evaluation(counts=counts, psds=psds, deltas=deltas, parameters=sets, points=points)
 
 
 def number(value: float) -> float | None:
@@ -78,7 +87,7 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
     for kind in F1_KINDS:
         counts = evaluation.counts.get(kind)
         for average in ("macro", "micro"):
-            result[f"{kind}_f1_{average}"] = None if counts is None else number(getattr(counts, average)())
+            result[f"{kind}_f1_{average}"] = None if counts is None else number(getattr(counts.total(), average)())
     for name in ("psds1", "psds2", "psds1_exact", "psds2_exact", "psds2_psds_eval_04"):
         result[name] = number(evaluation.psds[name].value) if name in evaluation.psds else None
     for name in ("psds", "psds_exact"):
@@ -92,11 +101,11 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
 def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """{label: its numbers}; None where a class has no ground truth, so that no such number looks like a score."""
     tables: dict[str, dict[str, Any]] = {}
-    ratios = {kind: counts.ratios() for kind, counts in evaluation.counts.items()}
+    ratios = {kind: counts.total().ratios() for kind, counts in evaluation.counts.items()}
     for index, label in enumerate(problem.labels):
         row: dict[str, Any] = {"events": int(problem.counts[index]), "ground_truth": bool(problem.counts[index])}
         if "event" in evaluation.counts:
-            row["detections"] = int(evaluation.counts["event"].system[index])
+            row["detections"] = int(evaluation.counts["event"].system[:, index].sum())
         for kind, values in ratios.items():
             for name, column in values.items():
                 row[f"{kind}_{name}"] = number(column[index])

@@ -1,4 +1,4 @@
-"""F1 of decisions: event-based and segment-based by sed_eval, intersection-based by psds_eval.
+"""F1 of decisions: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
 
 The packages count; the ratios are taken here, since each package drops a class from the macro average in its own
 way when nothing was detected: here a class with ground truth always counts, one without never does.
@@ -6,16 +6,18 @@ way when nothing was detected: here a class with ground truth always counts, one
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sed.evaluation.decode import Decoded
+from sed.evaluation.decode import stack
 from sed.evaluation.events import EventTable
+from sed.evaluation.intersections import point_counts
 from sed.evaluation.packages import sed_eval
 from sed.evaluation.problem import Problem
-from sed.evaluation.psds import Parameters, count_points
+from sed.evaluation.psds import Parameters
 
 ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
 OFFSET_SHARE = 0.2  # of the event's length, when that is more than the collar (P: 20 %)
@@ -30,6 +32,14 @@ class Counts:
     tp: np.ndarray
     system: np.ndarray
     truth: np.ndarray
+
+    def resampled(self, weights: np.ndarray) -> Counts:
+        """Of counts (clips, classes): those of samples (samples, classes); weights (samples, clips)."""
+        return Counts(tp=weights @ self.tp, system=weights @ self.system, truth=weights @ self.truth)
+
+    def total(self) -> Counts:
+        """Of counts (clips, classes): the sums (classes,)."""
+        return Counts(tp=self.tp.sum(0), system=self.system.sum(0), truth=self.truth.sum(0))
 
     def ratios(self) -> dict[str, np.ndarray]:
         """Precision, recall and f1 of each class; NaN for a class without ground truth."""
@@ -54,44 +64,48 @@ class Counts:
             return np.where(self.truth.sum(-1) > 0, 2 * self.tp.sum(-1) / total, np.nan)
 
 
-def _from_sed_eval(metric: object, problem: Problem) -> Counts:
-    table: Mapping[str, Mapping[str, float]] = metric.class_wise  # type: ignore[attr-defined]
-    columns = ([float(table[label][key]) for label in problem.labels] for key in ("Ntp", "Nsys", "Nref"))
-    return Counts(**dict(zip(("tp", "system", "truth"), map(np.array, columns), strict=True)))
+def _by_clip(metric: Any, problem: Problem, detections: EventTable, evaluate: Callable[..., Any]) -> Counts:
+    """Counts (clips, classes): what each clip adds to the totals that sed_eval keeps."""
+    rows = np.zeros((3, len(problem.clips), len(problem.labels)))
+    pairs = zip(problem.lists(problem.truth), problem.lists(detections), strict=True)
+    for clip, (truth, found) in enumerate(pairs):
+        if truth or found:
+            metric.reset()
+            evaluate(metric, clip, truth, found)
+            for place, key in enumerate(("Ntp", "Nsys", "Nref")):
+                rows[place, clip] = [metric.class_wise[label][key] for label in problem.labels]
+    return Counts(tp=rows[0], system=rows[1], truth=rows[2])
 
 
 def event_counts(problem: Problem, detections: EventTable) -> Counts:
-    """Event-based counts by sed_eval: onset within the collar, offset within the larger of collar and share."""
+    """Event-based counts (clips, classes) by sed_eval: onset within the collar, offset within collar or share."""
     metric = sed_eval().sound_event.EventBasedMetrics(
         event_label_list=problem.labels, t_collar=ONSET_COLLAR, percentage_of_length=OFFSET_SHARE
     )
-    for truth, found in zip(problem.lists(problem.truth), problem.lists(detections), strict=True):
-        if truth or found:
-            metric.evaluate(truth, found)
-    return _from_sed_eval(metric, problem)
+    return _by_clip(metric, problem, detections, lambda metric, _, truth, found: metric.evaluate(truth, found))
 
 
 def segment_counts(problem: Problem, detections: EventTable) -> Counts:
-    """Segment-based counts by sed_eval, segments of one second."""
+    """Segment-based counts (clips, classes) by sed_eval, segments of one second."""
     metric = sed_eval().sound_event.SegmentBasedMetrics(event_label_list=problem.labels, time_resolution=SEGMENT)
-    rows = zip(problem.lists(problem.truth), problem.lists(detections), problem.durations, strict=True)
-    for truth, found, seconds in rows:
-        if truth or found:
-            metric.evaluate(truth, found, evaluated_length_seconds=float(seconds))
-    return _from_sed_eval(metric, problem)
+
+    def evaluate(metric: Any, clip: int, truth: list[dict], found: list[dict]) -> None:
+        metric.evaluate(truth, found, evaluated_length_seconds=float(problem.durations[clip]))
+
+    return _by_clip(metric, problem, detections, evaluate)
 
 
 def intersection_counts(problem: Problem, detections: EventTable, parameters: Parameters = INTERSECTION) -> Counts:
-    """Intersection-based counts by psds_eval: true positives are true events, false positives detections.
+    """Intersection-based counts (clips, classes): true positives are true events, false positives detections.
 
-    `system` is true positives + false positives, so that F1 is psds_eval's.
+    `system` is true positives + false positives, so that F1 is psds_eval's. Counted as psds_eval does, clip by clip;
+    the tests hold the totals equal to the package's, which drops a class with no true positive from its average.
     """
-    one = Decoded(table=detections, point=np.zeros(len(detections), np.int64), points=1)
-    tp, system = np.zeros(len(problem.labels)), np.zeros(len(problem.labels))
-    counts = count_points(problem, parameters, one).counts.iloc[0]
-    found = np.bincount(detections.label, minlength=len(problem.labels)).astype(float)
-    system[problem.counts == 0] = found[problem.counts == 0]  # psds_eval cannot count classes without ground truth
-    order = sorted(problem.present, key=lambda index: problem.labels[index])
-    tp[order] = np.diag(counts)[:-1]
-    system[order] = tp[order] + counts[:-1, -1]
-    return Counts(tp=tp, system=system, truth=problem.counts.astype(float))
+    one = stack([detections], len(problem.clips), len(problem.labels))
+    found = point_counts(problem, parameters, one)
+    tp, system, truth = np.zeros((3, len(problem.clips), len(problem.labels)))
+    np.add.at(truth, (problem.truth.clip, problem.truth.label), 1.0)
+    np.add.at(system, (detections.clip, detections.label), 1.0)  # without ground truth all are false
+    tp[:, problem.present] = found.tp[:, 0]
+    system[:, problem.present] = found.tp[:, 0] + found.fp[:, 0]
+    return Counts(tp=tp, system=system, truth=truth)

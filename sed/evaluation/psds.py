@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from sed.data.scores import FrameScores
+from sed.evaluation.curves import sweep
 from sed.evaluation.decode import Decoded
 from sed.evaluation.packages import sed_scores_eval
 from sed.evaluation.problem import Problem
@@ -115,8 +116,11 @@ def value_of(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
-        curve = counter.psd_roc_curves(alpha_ct)[2]
-        areas = [counter._auc(curve.xp, row, parameters.e_max) / parameters.e_max for row in curve.yp]
+        efpr = np.stack(points.fpr.tolist()) + alpha_ct * np.nanmean(np.stack(points.ctr.tolist()), axis=2)
+    inside = efpr <= parameters.e_max
+    label = np.broadcast_to(np.arange(classes), efpr.shape)[inside]
+    areas = np.empty(classes)  # the package's own way to these takes as long as all the rest
+    sweep(efpr[inside], np.stack(points.tpr.tolist())[inside], label, classes, 0.0, parameters.e_max, areas)
     inside = psds.plt.xp <= parameters.e_max
     return PSDSValue(
         value=float(psds.value),
@@ -127,8 +131,25 @@ def value_of(
     )
 
 
-def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> PSDSValue:
-    """Threshold-free PSDS by sed_scores_eval."""
+@dataclass(frozen=True, kw_only=True)
+class Deltas:
+    """How one class's counts change as the threshold falls below each score (rows,), highest first.
+
+    clip: index; tp, fp: changes; cross-triggers of row r on class ct_label[i] change by ct_change[i] for
+    ct_first[r] <= i < ct_first[r + 1]; classes are those with ground truth.
+    """
+
+    score: np.ndarray
+    clip: np.ndarray
+    tp: np.ndarray
+    fp: np.ndarray
+    ct_first: np.ndarray
+    ct_label: np.ndarray
+    ct_change: np.ndarray
+
+
+def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
+    """Threshold-free PSDS by sed_scores_eval, and the changes of the counts that it is made of, for each class."""
     package = sed_scores_eval()
     labels = [problem.labels[index] for index in problem.present]
     frames = {}
@@ -140,20 +161,51 @@ def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> PSDS
     table = problem.truth
     for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
         truth[problem.clips[clip]].append((float(onset), float(offset), problem.labels[label]))
+    crossing = parameters.alpha_ct > 0 and len(labels) > 1  # a single class triggers no other
+    criteria = {
+        "dtc_threshold": parameters.dtc,
+        "gtc_threshold": parameters.gtc,
+        "cttc_threshold": parameters.cttc if crossing else None,
+    }
+    deltas = package.intersection_based.intermediate_statistics.intermediate_statistics_deltas(
+        frames, truth, **criteria
+    )
     value, per_class, (etpr, efpr), _ = package.intersection_based.psds(
-        frames,
+        None,
         truth,
         dict(zip(problem.clips, map(float, problem.durations), strict=True)),
-        dtc_threshold=parameters.dtc,
-        gtc_threshold=parameters.gtc,
-        cttc_threshold=parameters.cttc if parameters.alpha_ct and len(labels) > 1 else None,
-        alpha_ct=parameters.alpha_ct if len(labels) > 1 else 0.0,
+        deltas=deltas,
+        **criteria,
+        alpha_ct=parameters.alpha_ct if crossing else 0.0,
         alpha_st=parameters.alpha_st,
         max_efpr=parameters.e_max,
     )
-    return PSDSValue(
+    result = PSDSValue(
         value=float(value),
         per_class={label: float(per_class[label]) for label in labels},
         efpr=np.asarray(efpr, float),
         etpr=np.asarray(etpr, float),
+    )
+    return result, [_deltas_of(deltas, problem.clips, label, labels) for label in labels]
+
+
+def _deltas_of(deltas: Any, clips: Sequence[str], label: str, labels: Sequence[str]) -> Deltas:
+    parts = [deltas[clip][label] for clip in clips]
+    score = np.concatenate([part[0] for part in parts])
+    clip = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
+    order = np.argsort(-score, kind="stable")
+    tp, fp = (np.concatenate([part[1][key] for part in parts]).astype(np.int32)[order] for key in ("tps", "fps"))
+    ct = np.zeros((len(score), len(labels)), np.int16)
+    for column, other in enumerate(labels):
+        if other != label and f"cts\\{other}" in parts[0][1]:
+            ct[:, column] = np.concatenate([part[1][f"cts\\{other}"] for part in parts])[order]
+    row, other = np.nonzero(ct)
+    return Deltas(
+        score=score[order],
+        clip=clip[order],
+        tp=tp,
+        fp=fp,
+        ct_first=np.searchsorted(row, np.arange(len(score) + 1)),
+        ct_label=other.astype(np.int16),
+        ct_change=ct[row, other],
     )

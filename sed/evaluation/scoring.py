@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sed.data.scores import FrameScores
-from sed.evaluation.decode import Decoded, decode, decode_one, operating_points
+from sed.evaluation.decode import Decoded, decode, decode_one, operating_points, stack
 from sed.evaluation.events import EventTable, merge_overlaps, read_durations, read_events, table_of
 from sed.evaluation.inputs import RawEvents, Submission
 from sed.evaluation.pipeline import PostProcessing
@@ -185,12 +185,5 @@ def decide_tables(problem: Problem, submission: Submission, f1_from: str | None)
         if name not in names:
             raise UserError(f"--event-f1-from {f1_from}: no such file in {submission.path} (it has {', '.join(names)})")
         chosen = tables[names.index(name)]
-    joined = EventTable(
-        **{
-            key: np.concatenate([getattr(table, key) for table in tables])
-            for key in ("clip", "label", "onset", "offset")
-        }
-    )
-    point = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    decoded = Decoded(table=joined, point=point, points=len(tables))
+    decoded = stack(tables, len(problem.clips), len(problem.labels))
     return Decisions(detections=chosen, points=decoded, scores=None, thresholds=None, point_names=names)
