@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import pickle
 import re
@@ -75,8 +76,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
     """Load `config["pretrained"]` into the detector's AST; UserError naming the keys that do not fit."""
-    if config["encoder"] != "ast":
+    packed = (Path(config["pretrained"]) / "model.json").is_file()
+    if config["encoder"] != "ast" and not packed:
         raise UserError(f"pretrained: for the AST only, not for encoder '{config['encoder']}' (leave it out)")
+    if packed:
+        load_packed(detector, Path(config["pretrained"]))
+        return
     path = locate(config["pretrained"])
     state = read_state(path)
     with torch.device("meta"):
@@ -85,6 +90,25 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
         load_encoder(detector.encoder, state, like)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+
+
+def load_packed(detector: Detector, folder: Path) -> None:
+    """Start from a packed model (`sed.bin.pack`): all of its weights but those of other classes, which stay fresh.
+
+    The encoder has to be the same; heads that differ in kind or size are left fresh, and named in the log.
+    """
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise UserError(f"{folder}: a packed model without {path.name} (copy the whole folder)")
+    state = read_state(path)
+    ours = detector.state_dict()
+    fits = {key: value for key, value in state.items() if key in ours and ours[key].shape == value.shape}
+    lacking = [key for key in ours if key.startswith("encoder.") and key not in fits]
+    if lacking:
+        raise UserError(f"{path}: another encoder than the config's: {lacking[0]} does not fit (use its model.json's)")
+    fresh = sorted({key.split(".")[0] for key in ours if key not in fits})
+    detector.load_state_dict(ours | fits)
+    logging.getLogger("sed").info("%s: %d of %d tensors; fresh: %s", folder, len(fits), len(ours), fresh or "none")
 
 
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:

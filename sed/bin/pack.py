@@ -1,0 +1,64 @@
+"""A trained model as one folder to give away: weights, config, labels, front end, post-processing, results, card.
+
+usage: python3 -m sed.bin.pack exp/ast_sed model/
+       python3 -m sed.bin.pack --data "kitchen sounds of 12 homes" --licence CC-BY-4.0 exp/kitchen kitchen-model/
+
+`sed.bin.predict --model model/` runs it, `sed.bin.export_onnx model/ model.onnx` exports it, and a training with
+`--pretrained model/` starts from it. Post-processing is that of the experiment's newest result, or by option.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser
+from sed.evaluation.pipeline import add_arguments
+from sed.log import entry, setup_logging
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
+    p.add_argument("folder", help="folder to write; a packed model there is replaced")
+    p.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
+    p.section("model card")
+    p.option("name", None, "the model's name (default: the folder's)")
+    p.option("data", "", "what it was trained on")
+    p.option("licence", "", "of the weights")
+    p.option("intended-use", "", "what it is for, and what it is not for")
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> None:
+    """Load, check, write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+
+    from sed.prediction.card import card
+    from sed.prediction.packed import gather_results, open_model, pack
+    from sed.prediction.settings import chosen
+
+    folder, source = Path(args.folder), Path(args.model)
+    opened = open_model(source, which=args.which)
+    post = chosen(args, opened.model.labels, opened.post_processing)
+    results = gather_results(source) if source.is_dir() else {}
+    text = card(
+        args.name or folder.resolve().name,
+        opened.model,
+        post,
+        results,
+        which=args.which,
+        data=args.data,
+        licence=args.licence,
+        intended_use=args.intended_use,
+    )
+    pack(folder, opened, post, results=results, card=text, source=f"{source} ({args.which})")
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, len(opened.model.labels), size, opened.source)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""The card of a packed model: what it is, what it was trained on, how well it does, how to run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sed.evaluation.pipeline import PostProcessing
+    from sed.training.checkpoint import LoadedModel
+
+METRICS = {
+    "event_f1_macro": "EB-F1 (macro, 200 ms collar)",
+    "segment_f1_macro": "segment F1 (macro, 1 s)",
+    "intersection_f1_macro": "intersection F1 (macro)",
+    "psds1": "PSDS1 (psds_eval, 50 thresholds)",
+    "psds2": "PSDS2 (psds_eval, 50 thresholds)",
+    "psds1_exact": "PSDS1 (exact)",
+    "psds2_exact": "PSDS2 (exact)",
+}
+UNSAID = "Not stated by who packed it."
+CAUTION = (
+    "It hears its labels in recordings like those that it was trained on; it is not made for decisions about people "
+    "or for safety."
+)
+
+
+def card(
+    name: str,
+    model: LoadedModel,
+    post: PostProcessing,
+    results: Mapping[str, Any],
+    *,
+    which: str,
+    data: str,
+    licence: str,
+    intended_use: str,
+) -> str:
+    """Markdown. What nobody said is said to be unsaid."""
+    config, info = model.config, model.info
+    parameters = sum(p.numel() for p in model.detector.parameters())
+    detector, front_end = model.detector, model.front_end
+    thresholds = zip(model.labels, post.thresholds(model.labels), strict=True)
+    facts = [
+        f"Labels: {', '.join(map(_text, model.labels))}",
+        f"A posterior every {detector.frame_seconds * 1000:g} ms; clips of {front_end.clip_seconds:g} s at "
+        f"{front_end.sample_rate} Hz, longer recordings by windows",
+        f"Encoder {config.get('encoder')}, pooling {config.get('pooling')}, upsampling {config.get('upsample')}, "
+        f"{parameters / 1e6:.1f} M parameters, the {which} of a mean-teacher training",
+        f"Post-processing: {', '.join(post.steps) or 'none'}",
+        f"Thresholds: {', '.join(f'{_text(label)} {value:g}' for label, value in thresholds)}",
+    ]
+    trained = ("command", "git", "seed", "step", "device", "seconds")
+    sections = {
+        "": "\n".join(f"- {fact}" for fact in facts),
+        "Use": "```\npython3 -m sed.bin.predict --model <this folder> recording.wav\n```",
+        "Training data": data or UNSAID,
+        "Results": _results(results),
+        "Intended use": intended_use or f"{UNSAID} {CAUTION}",
+        "Licence": licence or UNSAID,
+        "Training": "\n".join(f"- {key}: {_text(str(info[key]))}" for key in trained if info.get(key) is not None),
+    }
+    parts = [f"# {name}: sound event detection", sections.pop("")]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    return "\n\n".join(parts) + "\n"
+
+
+def _results(results: Mapping[str, Any]) -> str:
+    if not results:
+        return "None with this model: it was packed before scoring."
+    lines = ["| set | clips | " + " | ".join(METRICS.values()) + " |", "|---|---|" + "---|" * len(METRICS)]
+    for name, result in results.items():
+        numbers = [result.get(key) for key in METRICS]
+        shown = ["-" if number is None else f"{number:.4f}" for number in numbers]
+        clips = f"{result.get('clips')} of {result.get('clips_expected')}"
+        lines.append(f"| {name} | {clips} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    """Text that Markdown and HTML show as it is."""
+    return "".join(f"&#{ord(c)};" if c in "<>&|*_`[]" else c for c in text)
