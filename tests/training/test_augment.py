@@ -1,0 +1,110 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sed.training import augment
+from sed.training.augment import AugmentOptions
+
+SIZES = {"strong": 6, "weak": 4, "unlabelled": 3}
+
+
+def draws(seed=0, options=None, frames=100, bins=32, **changes):
+    return augment.draw(
+        np.random.default_rng(seed),
+        options or AugmentOptions(**changes),
+        **SIZES,
+        frames=frames,
+        frame_seconds=0.1,
+        bins=bins,
+    )
+
+
+def many(**changes):
+    return [draws(seed, **changes) for seed in range(300)]
+
+
+def test_draws_are_in_the_paper_s_ranges():
+    found = many()
+    shift = np.concatenate([d.shift for d in found]) * 0.1
+    assert abs(shift.std() - 1.44) < 0.1 and abs(shift.mean()) < 0.1
+    width = np.concatenate([d.mask_width[:6] for d in found]) * 0.1
+    assert width.min() >= 0.5 and width.max() < 2.0 and abs(width.mean() - 1.2) < 0.05
+    assert all((d.mask_width[6:] == 0).all() for d in found)  # strong clips alone
+    assert all((d.mask_start + d.mask_width <= 100).all() for d in found)
+    mix = np.concatenate([d.mix[:10] for d in found])
+    assert abs((mix < 1).mean() - 0.5) < 0.05
+    assert abs(mix[mix < 1].mean() - 0.5) < 0.05  # Beta is symmetric
+    assert all((d.mix[10:] == 1).all() for d in found)
+    for d in found:  # strong with strong, weak with weak
+        assert sorted(d.partner[:6]) == list(range(6)) and sorted(d.partner[6:10]) == list(range(6, 10))
+    gains = np.stack([d.student_gain for d in found])
+    assert gains.min() >= -4.5 and gains.max() <= 6
+    assert not np.allclose(found[0].student_gain, found[0].teacher_gain)
+
+
+@pytest.mark.parametrize("bins", [8, 32, 128])
+def test_step_filters_have_two_to_four_bands_of_at_least_four_bins(bins):
+    counts = set()
+    for seed in range(200):
+        gains = augment.filter_gains(np.random.default_rng(seed), AugmentOptions(), clips=4, bins=bins)
+        for row in gains:
+            edges = [0, *(np.flatnonzero(np.diff(row)) + 1), bins]
+            counts.add(len(edges) - 1)
+            assert min(np.diff(edges)) >= min(4, bins // (len(edges) - 1))
+    assert counts == ({2, 3, 4} if bins > 8 else counts & {2, 3, 4})
+
+
+def test_linear_filters_run_between_the_gains_at_the_edges():
+    options = AugmentOptions(filter_augment="linear", filter_min_bands=2, filter_max_bands=2)
+    for seed in range(50):
+        row = augment.filter_gains(np.random.default_rng(seed), options, clips=1, bins=32)[0].astype(np.float64)
+        bends = np.flatnonzero(np.abs(np.diff(row, 2)) > 1e-4)
+        assert len(bends) <= 1  # two straight lines
+    flat = AugmentOptions(filter_augment="none")
+    assert not augment.filter_gains(np.random.default_rng(0), flat, clips=2, bins=8).any()
+
+
+def test_roll_equals_numpy_s_within_the_clip():
+    x = torch.randn(3, 10, 4)
+    rolled = augment.roll(x, torch.tensor([3, -4, 25]), torch.tensor([10, 7, 10]))
+    for i, (shift, period) in enumerate([(3, 10), (-4, 7), (25, 10)]):
+        expected = x[i].clone().numpy()
+        expected[:period] = np.roll(expected[:period], shift, axis=0)
+        assert np.array_equal(rolled[i].numpy(), expected)
+
+
+@pytest.mark.parametrize("kind", ["kaldi", "stft"])
+def test_mixing_adds_amplitudes(kind):
+    decibel = augment.DECIBEL[kind]
+    rng = np.random.default_rng(0)
+    amplitude = rng.uniform(0.01, 1, (2, 5, 3))
+    x = torch.tensor(20 * np.log10(amplitude) * decibel).float()
+    valid, weight = torch.tensor([5, 3]), torch.tensor([0.3, 1.0])
+    mixed, longer = augment.mix_features(x, valid, torch.tensor([1, 0]), weight, decibel)
+    heard = amplitude.copy()
+    heard[1, 3:] = 0
+    expected = 20 * np.log10(0.3 * heard[0] + 0.7 * heard[1]) * decibel
+    assert np.allclose(mixed[0], expected, atol=1e-4)
+    assert torch.allclose(mixed[1, :3], x[1, :3], atol=1e-5) and not mixed[1, 3:].any()  # weight 1: as it was
+    assert longer.tolist() == [5, 3]
+
+
+def test_mixed_labels_soft_and_hard():
+    y = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    partner, weight = torch.tensor([1, 0]), torch.tensor([0.3, 1.0])
+    assert torch.allclose(augment.mix_labels(y, partner, weight, "soft"), torch.tensor([[0.3, 0.7], [0.0, 1.0]]))
+    assert torch.equal(augment.mix_labels(y, partner, weight, "hard"), torch.tensor([[1.0, 1.0], [0.0, 1.0]]))
+
+
+def test_time_mask_sets_just_its_frames():
+    x = torch.ones(2, 8, 3)
+    masked = augment.time_mask(x, torch.tensor([2, 0]), torch.tensor([3, 0]), -9.0)
+    assert masked[0, :, 0].tolist() == [1, 1, -9, -9, -9, 1, 1, 1] and masked[1].eq(1).all()
+
+
+def test_a_decibel_is_a_decibel():
+    # Twice the power is 3.01 dB in either front end's units.
+    assert math.isclose(math.log(2) / augment.DECIBEL["kaldi"], 10 * math.log10(2))
+    assert augment.DECIBEL["stft"] == 1

@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sed.data.batches import BatchSampler, FeaturePool, arrange, load_set, steps_per_epoch
+from sed.data.directory import DataDir
+from sed.data.store import FeatureStore
+from sed.features.logmel import FrontEnd
+from sed.log import UserError
+from sed.models.detector import build_detector
+from sed.training.augment import AugmentOptions
+from sed.training.inputs import InputMaker, inputs_from
+from sed.training.step import Preparation
+
+LABELS = ["Cat", "Dog", "Speech"]
+SIZES = {"unlabelled": 4, "strong_real": 2, "weak": 4, "strong_synth": 2}
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def sets(dump):
+    return arrange(
+        [load_set(dump / name, LABELS, frames=50, frame_seconds=0.02, batch_size=b) for name, b in SIZES.items()]
+    )
+
+
+def maker_of(sets, *, shares=1, seed=3, cache="ram", **options):
+    return InputMaker(
+        sets,
+        FeaturePool(sets, cache=cache, device=CPU),
+        seed=seed,
+        options=AugmentOptions(shift_seconds=0.1, mask_min_seconds=0.05, mask_max_seconds=0.2, **options),
+        frames=50,
+        frame_seconds=0.02,
+        classes=3,
+        shares=shares,
+    )
+
+
+def test_sets_are_ordered_by_supervision_and_the_smallest_is_an_epoch(sets):
+    assert [s.name for s in sets] == ["strong_real", "strong_synth", "weak", "unlabelled"]
+    assert steps_per_epoch(sets) == 9 // 2  # of strong_real
+
+
+def test_each_pass_sees_each_clip_once_in_a_new_order(sets):
+    sampler = BatchSampler(sets, seed=1)
+    seen = np.concatenate([sampler.rows(step)[:2] for step in range(9)])  # strong_real: 9 clips, twice
+    assert sorted(seen[:9]) == sorted(seen[9:]) == list(range(9))
+    assert list(seen[:9]) != list(seen[9:])
+    weak = np.concatenate([sampler.rows(step)[4:8] for step in range(25)])
+    assert sorted(weak) == sorted([*range(9 + 14, 9 + 14 + 25)] * 4)
+
+
+def test_rows_depend_on_seed_and_step_alone(sets):
+    in_order = [BatchSampler(sets, seed=1).rows(step) for step in range(30)]
+    sampler = BatchSampler(sets, seed=1)
+    for step in np.random.default_rng(0).permutation(30):
+        assert np.array_equal(sampler.rows(int(step)), in_order[step])
+    assert not np.array_equal(BatchSampler(sets, seed=2).rows(0), in_order[0])
+    without_weak = [s for s in sets if s.name != "weak"]
+    assert np.array_equal(BatchSampler(without_weak, seed=1).rows(5)[:4], in_order[5][:4])
+
+
+def test_features_and_targets_belong_to_the_same_clips(dump, sets):
+    maker = maker_of(sets)
+    inputs, rows = maker.make(7), BatchSampler(sets, seed=3).rows(7)
+    for slot, row in enumerate(rows[:2]):
+        store, data = FeatureStore(dump / "strong_real"), DataDir.load(dump / "strong_real", LABELS)
+        assert np.array_equal(inputs.features[slot].numpy(), store.read([row])[0])
+        active = {LABELS[k] for k in range(3) if inputs.strong_targets[slot, :, k].any()}
+        assert active == {event.label for event in data.events[store.clips[row]]}
+    data, store = DataDir.load(dump / "weak", LABELS), FeatureStore(dump / "weak")
+    for slot, row in enumerate(rows[4:8]):
+        tags = {LABELS[k] for k in range(3) if inputs.weak_targets[slot, k]}
+        assert tags == set(data.tags[store.clips[row - 9 - 14]])
+
+
+@pytest.mark.parametrize("cache", ["ram", "none"])
+def test_every_cache_gives_the_same_inputs(sets, cache):
+    a, b = maker_of(sets).make(4), maker_of(sets, cache=cache).make(4)
+    assert all(torch.equal(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
+
+
+def prepare(inputs, tiny_config):
+    config = tiny_config()
+    front_end = FrontEnd.from_config(config)
+    return Preparation(front_end=front_end, input_frames=112, frame_seconds=0.02)(inputs)
+
+
+def test_the_shares_together_are_the_whole_batch(sets, tiny_config):
+    whole = prepare(maker_of(sets, mixup_probability=0.9).make(5), tiny_config)
+    parts = [prepare(maker_of(sets, shares=2, mixup_probability=0.9).make(5, share), tiny_config) for share in (0, 1)]
+    order = [0, 1, 4, 5, 8, 9, 2, 3, 6, 7, 10, 11]  # strong, weak, unlabelled of share 0, then of share 1
+    for name in ("student", "teacher"):
+        assert torch.equal(getattr(whole, name)[order], torch.cat([getattr(p, name) for p in parts]))
+    assert torch.equal(whole.strong_targets, torch.cat([p.strong_targets for p in parts]))
+    assert torch.equal(whole.weak_targets, torch.cat([p.weak_targets for p in parts]))
+
+
+def test_without_augmentation_the_models_see_the_front_end_s_output(sets, tiny_config):
+    options = {"mixup_probability": 0.0, "filter_augment": "none"}
+    maker = maker_of(sets, **options)
+    maker.options = AugmentOptions(shift_seconds=0.0, mask_max_seconds=0.0, **options)
+    inputs = maker.make(2)
+    prepared = prepare(inputs, tiny_config)
+    front_end = FrontEnd.from_config(tiny_config())
+    assert torch.equal(prepared.student, front_end.normalise(inputs.features, inputs.valid, 112))
+    assert torch.equal(prepared.strong_targets, inputs.strong_targets.float())
+
+
+def test_labels_move_with_the_features(sets, tiny_config):
+    maker = maker_of(sets, mixup_probability=0.0, filter_augment="none")
+    maker.options = AugmentOptions(
+        shift_seconds=0.3, mixup_probability=0.0, mask_max_seconds=0.0, filter_augment="none"
+    )
+    matched = total = 0
+    for step in range(8):
+        prepared = prepare(maker.make(step), tiny_config)
+        # conftest's labels raise five bins each by 6: the bands say where the events are.
+        for k in range(3):
+            loud = prepared.student[:4, :96, 5 * k : 5 * k + 5].mean(2) > -0.05
+            there = prepared.strong_targets[:, :48, k].repeat_interleave(2, 1) > 0.5
+            matched += int((loud == there).sum())
+            total += there.numel()
+    assert matched / total > 0.97
+
+
+def test_inputs_made_ahead_are_the_same_and_errors_surface(sets):
+    maker = maker_of(sets)
+    direct = list(inputs_from(maker, range(3, 9), [0], ahead=0))
+    ahead = list(inputs_from(maker, range(3, 9), [0], ahead=2))
+    assert [s for s, _ in ahead] == list(range(3, 9))
+    for (_, (a,)), (_, (b,)) in zip(direct, ahead, strict=True):
+        assert torch.equal(a.features, b.features) and torch.equal(a.student_gain, b.student_gain)
+
+    class Broken(InputMaker):
+        def __init__(self):
+            pass
+
+        def make(self, *_):
+            raise UserError("dump: damaged")
+
+    with pytest.raises(UserError, match="damaged"):
+        list(inputs_from(Broken(), range(2), [0], ahead=2))
+    source = inputs_from(maker, range(1000), [0], ahead=2)
+    next(source)
+    source.close()  # the thread ends with it
+
+
+def test_bad_sets_are_refused(dump, sets, tmp_path: Path):
+    with pytest.raises(UserError, match="batch size 10 of strong_real is larger than the set, 9 clips"):
+        arrange([load_set(dump / "strong_real", LABELS, frames=50, frame_seconds=0.02, batch_size=10)])
+    with pytest.raises(UserError, match="no training set with labels"):
+        arrange([s for s in sets if s.name == "unlabelled"])
+    with pytest.raises(UserError, match="do not divide into 3"):
+        maker_of(sets, shares=3)
+    with pytest.raises(UserError, match="unknown label"):
+        load_set(dump / "weak", ["Cat"], frames=50, frame_seconds=0.02)
+    with pytest.raises(UserError):
+        load_set(tmp_path, LABELS, frames=50, frame_seconds=0.02)
+
+
+def test_the_model_s_frames_are_the_labels(tiny_config):
+    detector = build_detector(tiny_config(), 3)
+    assert (detector.num_frames, detector.frame_seconds) == (50, 0.02)

@@ -1,0 +1,68 @@
+import math
+
+import torch
+
+from sed.training import losses
+
+
+def test_objective_equals_a_hand_computation():
+    # Two clips (one strong, one weak), one frame, one class; logits 0 are posteriors 1/2.
+    total, parts = losses.objective(
+        student_logits=torch.tensor([[[0.0]], [[math.log(3)]]]),  # posteriors 1/2, 3/4
+        student_clip=torch.tensor([[0.5], [0.8]]),
+        teacher_logits=torch.tensor([[[math.log(3)]], [[0.0]]]),  # 3/4, 1/2
+        teacher_clip=torch.tensor([[0.5], [0.6]]),
+        strong_targets=torch.tensor([[[1.0]]]),
+        weak_targets=torch.tensor([[1.0]]),
+        weights=torch.tensor([1.0, 0.5, 2.0, 3.0]),
+    )
+    expected = [math.log(2), -math.log(0.8), 1 / 16, 0.02]
+    assert torch.allclose(parts, torch.tensor(expected))
+    assert math.isclose(total.item(), expected[0] + 0.5 * expected[1] + 2 / 16 + 3 * 0.02, rel_tol=1e-6)
+
+
+def test_only_the_student_gets_gradients_and_unlabelled_clips_count_in_consistency_alone():
+    torch.manual_seed(0)
+    student, teacher = (torch.randn(4, 6, 3, requires_grad=True) for _ in range(2))
+    clips = [torch.rand(4, 3, requires_grad=True) for _ in range(2)]
+    total, _ = losses.objective(
+        student_logits=student,
+        student_clip=clips[0],
+        teacher_logits=teacher,
+        teacher_clip=clips[1],
+        strong_targets=torch.rand(1, 6, 3),
+        weak_targets=torch.rand(2, 3),
+        weights=torch.tensor([1.0, 1.0, 0.0, 0.0]),
+    )
+    total.backward()
+    assert teacher.grad is None and clips[1].grad is None
+    assert student.grad[0].abs().sum() > 0 and student.grad[1:].abs().sum() == 0
+    assert clips[0].grad[1:3].abs().sum() > 0
+    assert clips[0].grad[[0, 3]].abs().sum() == 0
+
+
+def test_losses_equal_torch_s_and_stay_finite_at_the_ends():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(3, 5, 2), torch.rand(3, 5, 2)
+    reference = torch.nn.functional.binary_cross_entropy(torch.sigmoid(logits.double()), targets.double())
+    assert torch.allclose(losses.frame_loss(logits, targets).double(), reference, atol=1e-6)
+    posteriors = torch.rand(4, 3)
+    reference = torch.nn.functional.binary_cross_entropy(posteriors, targets[0, :4, :1].expand(4, 3))
+    assert torch.allclose(losses.clip_loss(posteriors, targets[0, :4, :1].expand(4, 3)), reference, atol=1e-6)
+    ends = torch.tensor([[0.0, 1.0]], requires_grad=True)
+    loss = losses.clip_loss(ends, torch.tensor([[1.0, 0.0]]))
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(ends.grad).all()
+
+
+def test_missing_supervision_is_zero_and_not_nan():
+    total, parts = losses.objective(
+        student_logits=torch.zeros(2, 3, 1),
+        student_clip=torch.full((2, 1), 0.5),
+        teacher_logits=torch.zeros(2, 3, 1),
+        teacher_clip=torch.full((2, 1), 0.5),
+        strong_targets=torch.zeros(0, 3, 1),
+        weak_targets=torch.zeros(0, 1),
+        weights=torch.ones(4),
+    )
+    assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0]

@@ -1,0 +1,122 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from sed.training.mean_teacher import MovingAverage, make_teacher
+from sed.training.parameters import (
+    FlatParameters,
+    build_optimiser,
+    load_optimiser_state,
+    optimiser_state,
+    parameter_groups,
+)
+
+CPU = torch.device("cpu")
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5))
+        self.cls_token = nn.Parameter(torch.randn(1, 1, 5))
+        self.norm = nn.BatchNorm1d(5)
+        self.head = nn.GRU(5, 3, batch_first=True)
+
+    def forward(self, x):
+        x = self.norm((self.encoder(x) + self.cls_token).transpose(1, 2)).transpose(1, 2)
+        return self.head(x)[0]
+
+
+def flat_of(net):
+    return FlatParameters(parameter_groups(net, net.encoder), gradients=True)
+
+
+def test_groups_by_rate_and_decay():
+    groups = parameter_groups(Net(), (net := Net()).encoder)
+    assert set(groups) == {"head", "head_plain"}  # another model's encoder
+    groups = parameter_groups(net, net.encoder)
+    assert set(groups["encoder"]) == {"0.weight"} or set(groups["encoder"]) == {"encoder.0.weight"}
+    assert set(groups["encoder_plain"]) == {"encoder.0.bias", "encoder.1.weight", "encoder.1.bias"}
+    assert set(groups["head"]) == {"head.weight_ih_l0", "head.weight_hh_l0"}
+    assert "cls_token" in groups["head_plain"] and "norm.weight" in groups["head_plain"]
+
+
+def test_flat_training_equals_adamw_on_the_separate_tensors():
+    torch.manual_seed(0)
+    net = Net()
+    net.norm = nn.Identity()  # it would cancel the token's gradient, and Adam would blow up the rounding that is left
+    plain = copy.deepcopy(net)
+    flat = flat_of(net)
+    ours = build_optimiser(flat, weight_decay=0.1, betas=(0.9, 0.99), device=CPU)
+    groups = parameter_groups(plain, plain.encoder)
+    rates = {"encoder": 1e-3, "head": 1e-2}
+    theirs = torch.optim.AdamW(
+        [
+            {
+                "params": list(named.values()),
+                "lr": rates[g.split("_")[0]],
+                "weight_decay": 0.0 if "plain" in g else 0.1,
+            }
+            for g, named in groups.items()
+        ],
+        betas=(0.9, 0.99),
+        foreach=False,
+    )
+    for group in ours.param_groups:
+        group["lr"] = rates[group["name"].split("_")[0]]
+    for seed in range(5):
+        x = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(seed))
+        flat.zero_gradients()
+        net(x).square().mean().backward()
+        norm = flat.clip_gradients(0.05)
+        ours.step()
+        theirs.zero_grad()
+        plain(x).square().mean().backward()
+        reference = nn.utils.clip_grad_norm_(plain.parameters(), 0.05)
+        theirs.step()
+        assert torch.allclose(norm, reference, rtol=1e-5)
+    for (name, a), b in zip(net.named_parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6), name
+
+
+def test_teacher_is_the_average_of_parameters_and_buffers():
+    torch.manual_seed(0)
+    net = Net()
+    flat = flat_of(net)
+    teacher = make_teacher(net)
+    average = MovingAverage(net, flat, teacher)
+    expected = {name: value.clone() for name, value in teacher.state_dict().items()}
+    for step in range(1, 4):
+        decay = min(1 - 1 / step, 0.6)
+        with torch.no_grad():
+            for value in flat.flat.values():
+                value += torch.randn_like(value)
+        net(torch.randn(3, 6, 4))  # moves the student's batch statistics
+        teacher(torch.randn(3, 6, 4))  # must not move the teacher's
+        average.update(torch.tensor(1 - decay))
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                expected[name] = decay * expected[name] + (1 - decay) * value
+            else:
+                expected[name] = value
+    for name, value in teacher.state_dict().items():
+        assert torch.allclose(value, expected[name], atol=1e-6), name
+    assert not any(p.requires_grad for p in teacher.parameters())
+    assert any(p.requires_grad for p in net.parameters())
+
+
+def test_optimiser_state_round_trip_and_refusal():
+    torch.manual_seed(0)
+    net, flat = (n := Net()), flat_of(n)
+    optimiser = build_optimiser(flat, weight_decay=0.0, betas=(0.9, 0.99), device=CPU)
+    net(torch.randn(2, 6, 4)).sum().backward()
+    optimiser.step()
+    saved = {g: {k: v.clone() for k, v in s.items()} for g, s in optimiser_state(optimiser).items()}
+    other = build_optimiser(flat_of(Net()), weight_decay=0.0, betas=(0.9, 0.99), device=CPU)
+    load_optimiser_state(other, saved)
+    again = optimiser_state(other)
+    assert all(torch.equal(again[g][k], v) for g, s in saved.items() for k, v in s.items())
+    with pytest.raises(ValueError, match="group"):
+        load_optimiser_state(other, {"head": saved["head"]})

@@ -1,0 +1,37 @@
+import math
+
+import pytest
+
+from sed.training.schedule import Schedule
+
+
+def paper(**changes):
+    return Schedule(**{"epochs": 10, "steps_per_epoch": 394, **changes})
+
+
+def test_five_constant_epochs_then_exponential_to_the_final_factor():
+    plan = paper()
+    assert [plan.lr_factor(s) for s in (0, 394, 5 * 394)] == [1, 1, 1]
+    assert plan.lr_factor(plan.steps - 1) == pytest.approx(0.01)
+    decay = [plan.lr_factor(s + 1) / plan.lr_factor(s) for s in range(5 * 394 + 1, plan.steps - 1)]
+    assert max(decay) - min(decay) < 1e-9 and max(decay) < 1  # the same factor each step: exponential
+
+
+def test_warm_up_rises_linearly():
+    plan = paper(warmup_steps=4)
+    assert [plan.lr_factor(s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
+
+
+def test_ramp_is_the_paper_note_s():
+    plan = paper(ramp_epochs=5)
+    assert plan.ramp(0) == pytest.approx(math.exp(-5))
+    assert plan.ramp(985) == pytest.approx(math.exp(-5 * 0.25))
+    assert plan.ramp(1970) == plan.ramp(3000) == 1
+    assert paper(ramp_epochs=0).ramp(0) == 1
+
+
+def test_teacher_copies_first_then_averages_up_to_the_largest_decay():
+    plan = paper()
+    assert plan.decay(0) == 0  # after the first step the teacher is the student
+    assert plan.decay(3) == 0.75
+    assert plan.decay(5000) == 0.999

@@ -1,0 +1,238 @@
+"""The whole run: exact resume, signals, refusals, accumulation, ranks."""
+
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from sed.log import RunError, UserError
+from sed.training import build
+from sed.training.checkpoint import checkpoints, load_checkpoint
+from sed.training.parallel import World
+from sed.training.step import LOGGED
+from sed.training.trainer import Stopped
+
+CPU = torch.device("cpu")
+
+
+def trainer_of(config, dump, folder):
+    return build.build_trainer(config, dump, folder, device=CPU, world=World())
+
+
+def losses_of(config, dump, folder):
+    """The total loss of every step of a run."""
+    trainer = trainer_of(config, dump, folder)
+    found = []
+    whole = trainer._account
+
+    def account(history, done):
+        found.extend(row[0].item() for row in history)
+        whole(history, done)
+
+    trainer._account = account
+    trainer.run()
+    return found
+
+
+def command(config_file, dump, exp, *options):
+    return [sys.executable, "-m", "sed.bin.train", "--config", str(config_file), *options, str(dump), str(exp)]
+
+
+def run(*args, **kwargs):
+    return subprocess.run(*args, capture_output=True, text=True, check=False, **kwargs)
+
+
+def test_resume_is_bit_identical_from_any_checkpoint(dump, tiny_config, tmp_path):
+    config = tiny_config(valid_set="synth_valid", select="best", encoder_lr=1e-3, lr=1e-2, head_dropout=0.1)
+    trainer_of(config, dump, tmp_path / "whole").run()
+    final = (tmp_path / "whole" / "final.pt").read_bytes()
+    for stop in (1, 5, 6, 11):
+        folder = tmp_path / f"stopped_{stop}"
+        trainer = trainer_of(config, dump, folder)
+        inner, taken = trainer.training_step.__class__.__call__, []
+
+        class Counting(trainer.training_step.__class__):
+            def __call__(self, *args):
+                taken.append(1)  # noqa: B023
+                if len(taken) == stop:  # noqa: B023
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return inner(self, *args)  # noqa: B023
+
+        trainer.training_step.__class__ = Counting
+        with pytest.raises(Stopped, match=f"after step {stop} of 12"):
+            trainer.run()
+        assert [p.name for p in checkpoints(folder / "checkpoints")] == [f"step-{stop:08d}.pt"]
+        trainer_of(config, dump, folder).run()
+        assert (folder / "final.pt").read_bytes() == final, stop
+
+
+def test_accumulated_steps_are_the_same_steps(dump, tiny_config, tmp_path):
+    whole = losses_of(tiny_config(lr=1e-2), dump, tmp_path / "a")
+    parts = losses_of(tiny_config(lr=1e-2, accumulate=2), dump, tmp_path / "b")
+    assert len(whole) == 12 and parts == pytest.approx(whole, abs=1e-5)
+
+
+def test_it_learns(dump, tiny_config, tmp_path):
+    config = tiny_config(lr=1e-2, encoder_lr=3e-3, epochs=15, constant_epochs=15, mixup_probability=0.0)
+    found = losses_of({**config, "consistency_weight": 0.1}, dump, tmp_path / "a")
+    assert sum(found[-6:]) < 0.7 * sum(found[:6])
+
+
+def test_any_set_may_be_missing(dump, tiny_config, tmp_path):
+    for names in (["strong_real"], ["weak", "nowhere"], ["strong_synth", "unlabelled"]):
+        config = tiny_config(train_sets=names, batch_sizes=[2] * len(names), epochs=1)
+        trainer = trainer_of(config, dump, tmp_path / "-".join(names))
+        trainer.run()
+        assert (tmp_path / "-".join(names) / "final.pt").exists()
+    with pytest.raises(UserError, match="none of the sets"):
+        trainer_of(tiny_config(train_sets=["nowhere"], batch_sizes=[2]), dump, tmp_path / "x")
+
+
+def test_a_non_finite_loss_stops_with_the_step_and_the_parts(dump, tiny_config, tmp_path):
+    trainer = trainer_of(tiny_config(checkpoint_seconds=0.0), dump, tmp_path)
+    whole = trainer.training_step.__class__.__call__
+    steps = []
+
+    class Breaking(trainer.training_step.__class__):
+        def __call__(self, *args):
+            steps.append(1)
+            logged = whole(self, *args)
+            return logged * torch.nan if len(steps) == 5 else logged
+
+    trainer.training_step.__class__ = Breaking
+    with pytest.raises(RunError, match=r"not finite at step 5: loss nan, strong nan.*step-00000004\.pt"):
+        trainer.run()
+    assert load_checkpoint(checkpoints(tmp_path / "checkpoints")[-1])["step"] == 4
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(dump, tiny_config, tmp_path):
+    config = tiny_config(checkpoint_seconds=0.0)
+    trainer_of(config, dump, tmp_path / "a").run()
+    final = (tmp_path / "a" / "final.pt").read_bytes()
+    found = checkpoints(tmp_path / "a" / "checkpoints")
+    assert [p.name for p in found] == ["step-00000010.pt", "step-00000011.pt"]  # the last two
+    found[1].write_bytes(found[1].read_bytes()[:5000])
+    (tmp_path / "a" / "final.pt").unlink()
+    trainer_of(config, dump, tmp_path / "a").run()
+    assert (tmp_path / "a" / "final.pt").read_bytes() == final
+
+
+def test_refusals(dump, tiny_config, tmp_path):
+    def refused(match, **changes):
+        with pytest.raises(UserError, match=match):
+            trainer_of(tiny_config(**changes), dump, tmp_path / "x")
+
+    refused("test set", valid_set="validation")
+    refused("needs --valid-set", select="best")
+    refused("one size a set", batch_sizes=[1, 2])
+    refused("larger than the set, 25 clips", batch_sizes=[2, 2, 26, 2])
+    refused("mel_bins is 16 there and 32", mel_bins=32)
+    refused("do not divide into 3", accumulate=3)
+    refused("no events.tsv", valid_set="weak")
+    assert not (tmp_path / "x" / "checkpoints").exists()
+
+
+def test_the_command_trains_once_and_refuses_another_config(dump, config_file, tmp_path):
+    exp = tmp_path / "exp"
+    assert run(command(config_file, dump, exp)).returncode == 0
+    info = json.loads((exp / "info.json").read_text())
+    assert info["step"] == 12 and info["parameters"] > 0 and "command" in info
+    assert "epoch 2/2" in (exp / "train.log").read_text()
+    stamp = (exp / "final.pt").stat().st_mtime_ns
+    again = run(command(config_file, dump, exp))
+    assert again.returncode == 0 and "trained already" in again.stderr
+    other = run(command(config_file, dump, exp, "--seed", "9"))
+    assert other.returncode == 2 and "has seed: 1, not 9" in other.stderr and len(other.stderr.splitlines()) == 1
+    assert (exp / "final.pt").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.slow
+def test_killed_at_random_instants_it_ends_bit_identical(dump, config_file, tmp_path):
+    """kill -9 at 20 random instants, the same command each time."""
+    options = ["--epochs", "40", "--checkpoint-seconds", "0.2", "--valid-set", "synth_valid", "--select", "best"]
+    options += ["--lr", "1e-2"]
+    assert run(command(config_file, dump, tmp_path / "whole", *options)).returncode == 0
+    final = (tmp_path / "whole" / "final.pt").read_bytes()
+    log = (tmp_path / "whole" / "train.log").read_text()
+    assert "epoch 40/40" in log
+    rng = random.Random(0)
+    kills = 0
+    exp = tmp_path / "killed"
+    while kills < 20:
+        process = subprocess.Popen(
+            command(config_file, dump, exp, *options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        train_log = exp / "train.log"
+        size = train_log.stat().st_size if train_log.exists() else 0
+        deadline = time.monotonic() + 120  # wait until it trains, then some: an early kill tests nothing
+        while time.monotonic() < deadline and process.poll() is None:
+            if train_log.exists() and train_log.stat().st_size > size:
+                break
+            time.sleep(0.02)
+        time.sleep(rng.uniform(0, 1.2))
+        process.kill()
+        if process.wait() == -signal.SIGKILL:
+            kills += 1
+        if (exp / ".done").exists():  # finished before the kill: start over, counting on
+            assert (exp / "final.pt").read_bytes() == final
+            subprocess.run(["rm", "-r", str(exp)], check=True)
+    assert run(command(config_file, dump, exp, *options)).returncode == 0
+    assert (exp / "final.pt").read_bytes() == final
+
+
+RANKS = """
+import sys, json, torch
+from pathlib import Path
+sys.path.insert(0, sys.argv[4])
+from conftest import make_config
+from sed.training import build
+from sed.training.parallel import joined
+torch.set_num_threads(1)
+device = torch.device("cpu")
+with joined(device) as world:
+    config = make_config(epochs=1, steps_per_epoch=20, lr=1e-3, encoder_lr=1e-3)
+    trainer = build.build_trainer(config, Path(sys.argv[1]), Path(sys.argv[2]), device=device, world=world)
+    found, whole = [], trainer._account
+    def account(history, done):
+        rows = torch.stack(history)
+        world.average(rows)
+        found.extend(rows.tolist())
+        whole(history, done)
+    trainer._account = account
+    trainer.run()
+    if world.first:
+        Path(sys.argv[3]).write_text(json.dumps(found))
+"""
+
+
+def test_two_ranks_have_the_losses_of_one(dump, tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    found = {}
+    for size in (1, 2):
+        out = tmp_path / f"{size}.json"
+        processes = []
+        for rank in range(size):
+            env = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+            env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+            args = [sys.executable, str(script), str(dump), str(tmp_path / f"exp{size}"), str(out)]
+            processes.append(subprocess.Popen([*args, str(Path(__file__).parent)], env=env, stderr=subprocess.PIPE))
+        for process in processes:
+            _, errors = process.communicate(timeout=120)
+            assert process.returncode == 0, errors.decode()[-2000:]
+        found[size] = json.loads(out.read_text())
+    one, two = (torch.tensor(found[size]) for size in (1, 2))
+    assert one.shape == (20, len(LOGGED))
+    assert (one - two)[:, :5].abs().max() < 1e-5
+    assert torch.allclose(one, two, rtol=1e-3, atol=1e-5)
