@@ -1,0 +1,133 @@
+"""Measure stage 2: clips a second and memory of dump jobs, beside bare reading, resampling and front end.
+
+usage: python3 -m sed.bin.benchmark_dump [options] <empty scratch dir>
+
+The clips are `files` different recordings of noise, each listed many times. Bare and dump run with as many processes;
+then random clips are read back on one core.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import UserError, entry, setup_logging
+
+_BARE = """
+import sys, time, resource
+import numpy as np, soundfile, soxr, torch
+from sed.features.logmel import FrontEnd
+torch.set_num_threads(1)
+front_end = FrontEnd()
+paths = [line.split(" ", 1)[1] for line in open(sys.argv[1]).read().splitlines()][: int(sys.argv[2])]
+begun = time.perf_counter()
+for path in paths:
+    sound, rate = soundfile.read(path, dtype="float32")
+    with torch.inference_mode():
+        front_end(torch.from_numpy(soxr.resample(sound, rate, 16000, quality="HQ"))[None])
+print(len(paths) / (time.perf_counter() - begun))
+"""
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("scratch", type=Path, help="folder to write to; its files stay there")
+    parser.option("clips", 2000, "clips in all", least=100)
+    parser.option("files", 100, "different recordings", least=1)
+    parser.option("seconds", 10.0, "length of a clip", least=0.1)
+    parser.option("rate", 44100, "of the recordings (Hz)", least=8000)
+    parser.option("nj", 2, "processes", least=1)
+    args = parser.parse_args()
+    log = setup_logging()
+    if args.scratch.exists() and any(args.scratch.iterdir()):
+        raise UserError(f"{args.scratch}: not empty (name a new folder)")
+    lists = _lists(args)
+
+    bare = [
+        float(text)
+        for text in _together([[sys.executable, "-c", _BARE, scp, str(max(50, args.clips // 20))] for scp in lists])
+    ]
+    log.info("bare read, resample, front end: %.1f clips/s a core", sum(bare) / len(bare))
+
+    shards = [args.scratch / f"feats.{job}.h5" for job in range(1, args.nj + 1)]
+    dump = ["-m", "sed.bin.dump_features"]
+    begun = time.monotonic()
+    peaks = _memory([[sys.executable, *dump, scp, str(shard)] for scp, shard in zip(lists, shards, strict=True)])
+    spent = time.monotonic() - begun
+    a_core = args.clips / spent / args.nj
+    log.info("dump: %.1f clips/s a core, %.2f of bare, start of the program in", a_core, a_core * len(bare) / sum(bare))
+    for job, (early, late) in enumerate(peaks, 1):
+        log.info("job %d: %.0f MB resident after a quarter of the time, %.0f MB at most after", job, early, late)
+
+    scp = "".join(shard.with_suffix(".scp").read_text() for shard in shards)
+    (args.scratch / "feats.scp").write_text(scp)
+    log.info("read back at random: %.0f clips/s on a core", _read_back(args.scratch))
+
+
+def _lists(args: object) -> list[str]:
+    """Write the recordings, and each job's wav.scp."""
+    import numpy as np
+    import soundfile
+
+    rng = np.random.default_rng(0)
+    files = []
+    args.scratch.mkdir(parents=True, exist_ok=True)
+    for i in range(args.files):
+        files.append(args.scratch.resolve() / f"{i}.wav")
+        noise = 0.1 * rng.standard_normal(int(args.seconds * args.rate), dtype=np.float32)
+        soundfile.write(files[-1], noise, args.rate, subtype="PCM_16")
+    lists = []
+    for job in range(args.nj):
+        chosen = range(job * args.clips // args.nj, (job + 1) * args.clips // args.nj)
+        path = args.scratch / f"wav.{job + 1}.scp"
+        path.write_text("".join(f"clip{i:07d} {files[i % args.files]}\n" for i in chosen))
+        lists.append(str(path))
+    return lists
+
+
+def _together(commands: list[list[str]]) -> list[str]:
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    texts = [process.communicate()[0] for process in running]
+    if any(process.returncode for process in running):
+        raise UserError("a process of the benchmark failed (see above)")
+    return texts
+
+
+def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
+    """Run the commands side by side: resident MB of each after a quarter of the time, and at most after that."""
+    running = [subprocess.Popen(command) for command in commands]
+    seen: list[list[float]] = [[] for _ in running]
+    while any(process.poll() is None for process in running):
+        for process, resident in zip(running, seen, strict=True):
+            try:
+                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+                resident.append(pages * 4096 / 1e6)
+            except (OSError, IndexError):
+                continue
+        time.sleep(0.2)
+    if any(process.returncode for process in running):
+        raise UserError("a dump job failed (see above)")
+    return [(r[len(r) // 4], max(r[len(r) // 4 :])) for r in seen]
+
+
+def _read_back(dump: Path) -> float:
+    import numpy as np
+
+    from sed.data.store import FeatureStore
+
+    store = FeatureStore(dump)
+    rows = np.random.default_rng(0).integers(0, len(store.clips), 3000)
+    for _ in range(2):  # the second time, warm
+        begun = time.perf_counter()
+        for start in range(0, len(rows), 24):
+            store.read(rows[start : start + 24])
+        rate = len(rows) / (time.perf_counter() - begun)
+    return rate
+
+
+if __name__ == "__main__":
+    main()
