@@ -12,7 +12,8 @@
 #   --weak N              clips of the weak set (120)
 #   --unlabelled N        clips of the unlabelled set (120)
 #   --validation N        clips of the validation set (120)
-#   --pretrain N          clips of isolated sounds (200)
+#   --pretrain N          clips of isolated sounds (1000)
+#   --pretrain-seconds S  their length (2.5)
 #   --format F            wav or flac, 16 bits (wav)
 #   --feature-conf FILE   front end of the tagger (conf/mini/logmel.yaml)
 #   --pretrain-conf FILE  the tagger (conf/mini/pretrain.yaml)
@@ -23,8 +24,9 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-soundbank='' seed=0 nj=2 strong_real=240 synthetic=240 weak=120 unlabelled=120 validation=120 pretrain=200 format=wav
-feature_conf=${root}/conf/mini/logmel.yaml pretrain_conf=${root}/conf/mini/pretrain.yaml force=false
+soundbank='' seed=0 nj=2 strong_real=240 synthetic=240 weak=120 unlabelled=120 validation=120
+pretrain=1000 pretrain_seconds=2.5 format=wav force=false
+feature_conf=${root}/conf/mini/logmel.yaml pretrain_conf=${root}/conf/mini/pretrain.yaml
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
@@ -36,13 +38,14 @@ again=()
 
 python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "${nj}" --format "${format}" \
     --strong-real "${strong_real}" --synthetic "${synthetic}" --weak "${weak}" --unlabelled "${unlabelled}" \
-    --validation "${validation}" --pretrain "${pretrain}" ${again[@]+"${again[@]}"} "${downloads}"
+    --validation "${validation}" --pretrain "${pretrain}" --pretrain-seconds "${pretrain_seconds}" \
+    ${again[@]+"${again[@]}"} "${downloads}"
 
 isolated=${downloads}/pretrain
 if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
     rm -f "${isolated}/feats.scp"
-    python3 -m sed.bin.dump_features --config "${feature_conf}" --threads "${nj}" \
-        "${isolated}/wav.scp" "${isolated}/feats.1.h5"
+    python3 -m sed.bin.dump_features --config "${feature_conf}" --clip-seconds "${pretrain_seconds}" \
+        --threads "${nj}" "${isolated}/wav.scp" "${isolated}/feats.1.h5"
     cp "${isolated}/feats.1.scp" "${isolated}/.feats.scp.part"
     mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 fi

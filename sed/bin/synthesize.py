@@ -11,6 +11,7 @@ import logging
 import shutil
 import sys
 import time
+from argparse import Namespace
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -28,7 +29,7 @@ SIZES = {
     "synthetic_validation": 0,
     "validation": 120,
     "public": 0,
-    "pretrain": 200,
+    "pretrain": 1000,
 }
 MARKER = ".done"
 
@@ -57,8 +58,9 @@ def main() -> None:
         if not stamp.exists():
             save_config(stamp, config)
         suffix = f".{args.format}"
-        _make(blocks(sizes), out, args, suffix)
-        make_tables(out, sizes, labels, seconds=args.clip_seconds, suffix=suffix)
+        seconds = {name: args.pretrain_seconds if name == "pretrain" else args.clip_seconds for name in sizes}
+        _make(blocks(sizes), out, args, seconds, suffix)
+        make_tables(out, sizes, labels, seconds=seconds, suffix=suffix)
         shutil.rmtree(out / ".blocks", ignore_errors=True)
         write_text(out / MARKER, "")
     log.info("%s: %s", out, ", ".join(f"{size} {name}" for name, size in sizes.items() if size))
@@ -72,6 +74,7 @@ def _parser() -> Parser:
     parser.option("nj", 2, "processes", least=1)
     parser.option("format", "wav", "16-bit file format", choices=["wav", "flac"])
     parser.option("clip-seconds", 10.0, "length of a clip", least=1.0, most=60.0)
+    parser.option("pretrain-seconds", 2.5, "length of a clip of isolated sounds", least=0.5, most=60.0)
     parser.option("force", False, "make it anew")
     for name, size in SIZES.items():
         parser.option(name.replace("_", "-"), size, f"clips of {PLANS[name].folder}", least=0)
@@ -87,12 +90,13 @@ def _clear(out: Path) -> None:
         (out / plan.table).unlink(missing_ok=True)
 
 
-def _make(todo: list[Block], out: Path, args: object, suffix: str) -> None:
+def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, float], suffix: str) -> None:
     """Make the missing blocks in `nj` processes, with a line of progress every ten seconds."""
     from tqdm import tqdm
 
     left = list(missing(todo, out))
-    total, done = sum(b.stop - b.start for b in todo), sum(b.stop - b.start for b in todo) - _clips(left)
+    total = _clips(todo)
+    done = total - _clips(left)
     if done:
         log.info("%d of %d clips were made before", done, total)
     begun, told, made = time.monotonic(), time.monotonic(), 0
@@ -100,7 +104,7 @@ def _make(todo: list[Block], out: Path, args: object, suffix: str) -> None:
         ProcessPoolExecutor(args.nj, initializer=_start, initargs=(args.soundbank, args.seed)) as pool,
         tqdm(total=total, initial=done, unit="clip", disable=not sys.stderr.isatty()) as bar,
     ):
-        work = {pool.submit(_work, b, out, args.seed, args.clip_seconds, suffix): b for b in left}
+        work = {pool.submit(_work, b, out, args.seed, seconds[b.name], suffix): b for b in left}
         try:
             for future in as_completed(work):
                 future.result()

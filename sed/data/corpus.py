@@ -149,8 +149,10 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
     write_text(block.notes(out), json.dumps(found))
 
 
-def make_tables(out: Path, sizes: Mapping[str, int], labels: list[str], *, seconds: float, suffix: str) -> None:
-    """Write the metadata of all sets from the blocks' notes, then drop the notes."""
+def make_tables(
+    out: Path, sizes: Mapping[str, int], labels: list[str], *, seconds: Mapping[str, float], suffix: str
+) -> None:
+    """Write the metadata of all sets from the blocks' notes; `seconds` is the length of a set's clips."""
     for name, size in sizes.items():
         if not size:
             continue
@@ -159,7 +161,7 @@ def make_tables(out: Path, sizes: Mapping[str, int], labels: list[str], *, secon
         for block in blocks({name: size}):
             for clip, rows in json.loads(block.notes(out).read_text()).items():
                 events[clip] = [Event(*row) for row in rows]
-        durations = dict.fromkeys(events, seconds)
+        durations = dict.fromkeys(events, seconds[name])
         table = out / plan.table
         if plan.kind == "unlabelled":
             write_tsv(table, ["filename"], ([clip + suffix] for clip in sorted(events)))

@@ -40,7 +40,7 @@ def test_layout_is_desed_and_a_killed_run_goes_on(tmp_path, bank):
     assert len(left) == len(blocks(SIZES)) - 3
     make(killed, bank, left)
     for out in (whole, killed):
-        make_tables(out, SIZES, bank.labels, seconds=2.0, suffix=".wav")
+        make_tables(out, SIZES, bank.labels, seconds=dict.fromkeys(SIZES, 2.0), suffix=".wav")
     assert digest(whole) == digest(killed)
 
     strong = read_events_tsv(whole / "metadata/validation/validation.tsv")
