@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# AST-GRU and AST-SED on DESED, from nothing to scores.
+#
+# usage: egs/desed/run.sh [options]
+#
+# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED, 5 scores both into RESULTS.md.
+# What is finished is skipped, what was killed goes on. SED_BACKEND=slurm runs on a cluster. Files are looked for from
+# where you are, then from the top of the repository.
+#
+#   --stage N             first stage (0)
+#   --stop-stage N        last stage (5)
+#   --work DIR            where downloads, data, dump, exp and RESULTS.md go (the recipe's folder)
+#   --conf FILE           what stage 4 trains (conf/ast_sed.yaml)
+#   --tag NAME            name of stage 4's experiment (the config's)
+#   --gru-conf FILE       what stage 3 trains (conf/ast_gru.yaml)
+#   --feature-conf FILE   front end of stage 2 (conf/logmel.yaml)
+#   --pretrained FILE     the AST that training starts from (stage 0's; 'none': random weights)
+#   --train-args ARGS     more options of sed.bin.train, one string: "--lr 1e-4 --seed 2"
+#   --infer-args ARGS     the same of sed.bin.infer
+#   --score-args ARGS     the same of sed.bin.score
+#   --test-sets SETS      what stage 5 scores on, one string ("validation")
+#   --nj N                parallel jobs of stages 1 and 2 (4)
+#   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
+#   --force BOOL          redo of stages 2-5 what is finished (false)
+#   --download CMD        stage 0's command, one string ("local/download.sh")
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
+stage=0 stop_stage=5 work="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml feature_conf=conf/logmel.yaml
+pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 ngpu=1 force=false
+download=local/download.sh
+source "${here}/utils/parse_options.sh"
+(($# == 0)) || usage
+
+from() { # from <file>: as seen from the recipe's folder, where the rest runs
+    if [[ $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
+}
+stage() { # stage <n> <what>: shall stage n run?
+    ((stage <= $1 && $1 <= stop_stage)) || return 1
+    printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
+}
+
+[[ -z ${work} ]] || { mkdir -p "${work}" && work=$(cd "${work}" && pwd)/; } || die "--work ${work}: cannot be made"
+cd "${here}"
+for file in conf gru_conf feature_conf pretrained; do printf -v "${file}" '%s' "$(from "${!file}")"; done
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
+source ./path.sh
+source ./cmd.sh
+downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp
+gru=$(basename "${gru_conf}" .yaml) sed=${tag:-$(basename "${conf}" .yaml)}
+
+if stage 0 "downloads"; then
+    split_words "${download}"
+    "${words[@]}" "${downloads}"
+fi
+if stage 1 "data directories"; then
+    local/prepare.sh "${downloads}" "${data}"
+fi
+if stage 2 "features"; then
+    for scp in "${data}"/*/wav.scp; do
+        set=$(basename "$(dirname "${scp}")")
+        steps/dump_features.sh --cmd "${train_cmd}" --nj "${nj}" --conf "${feature_conf}" --force "${force}" \
+            "${data}/${set}" "${dump}/${set}"
+    done
+fi
+for file in "${downloads}"/ast.{safetensors,pth}; do
+    [[ -n ${pretrained} || ! -e ${file} ]] || pretrained=${file}
+done
+[[ -z ${pretrained} || ${pretrained} == none ]] || train_args="--pretrained $(printf '%q' "${pretrained}") ${train_args}"
+train() { # train <config> <experiment>
+    steps/train.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --train-args "${train_args}" --force "${force}" \
+        "$1" "${dump}" "${exp}/$2"
+}
+if stage 3 "train AST-GRU"; then
+    train "${gru_conf}" "${gru}"
+fi
+if stage 4 "train AST-SED"; then
+    train "${conf}" "${sed}"
+fi
+if stage 5 "scores"; then
+    for model in "${gru}" "${sed}"; do
+        [[ -e ${exp}/${model}/final.pt ]] || continue
+        for set in ${test_sets}; do
+            steps/infer.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-args "${infer_args}" --force "${force}" \
+                "${dump}/${set}" "${exp}/${model}" "${exp}/${model}/${set}"
+            steps/score.sh --cmd "${train_cmd}" --score-args "${score_args}" --force "${force}" \
+                "${dump}/${set}" "${exp}/${model}/${set}"
+        done
+    done
+    steps/results.sh "${exp}" "${work}RESULTS.md"
+fi

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Log-mel features of a data directory, as HDF5 shards made by parallel jobs.
+#
+# usage: steps/dump_features.sh [options] <data/set> <dump/set>
+#
+#   --cmd CMD      where the jobs run (utils/run.sh)
+#   --nj N         parallel jobs (4)
+#   --conf FILE    front end (conf/logmel.yaml)
+#   --force BOOL   redo what is finished (false)
+#
+# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and, last, feats.scp; labels.txt beside the set.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh nj=4 conf=${root}/conf/logmel.yaml force=false
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+((nj > 0)) || die "--nj is at least 1"
+data=${1%/} dump=${2%/}
+source "${root}/utils/step.sh"
+
+[[ -f ${conf} ]] || die "${conf}: no such config (check --conf)"
+"${root}/utils/validate_data_dir.sh" "${data}"
+use_folder "${dump}"
+if [[ ${force} == true ]]; then
+    rm -f "${dump}"/feats.* "${dump}"/split/*
+fi
+for file in wav.scp events.tsv tags.tsv durations.tsv; do # labels may change though the sounds do not
+    if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
+done
+copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
+if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/feats.scp"); then
+    same "${dump}/.front_end" "$(settings "${conf}")" ||
+        die "${dump}: features of another front end than ${conf} (--force true redoes them, --work DIR keeps both)"
+    finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
+fi
+
+rm -f "${dump}/feats.scp"
+clips=$(wc -l <"${data}/wav.scp")
+nj=$((nj < clips ? nj : clips))
+mkdir -p "${dump}/split" "${dump}/log"
+lists=()
+for ((job = 1; job <= nj; job++)); do lists+=("${dump}/split/wav.${job}.scp"); done
+"${root}/utils/split_scp.sh" "${data}/wav.scp" "${lists[@]}"
+"${cmd[@]}" JOB=1:"${nj}" "${dump}/log/dump.JOB.log" \
+    python3 -m sed.bin.dump_features --config "${conf}" "${dump}/split/wav.JOB.scp" "${dump}/feats.JOB.h5"
+for ((job = 1; job <= nj; job++)); do cat "${dump}/feats.${job}.scp"; done >"${dump}/.feats.scp.part"
+cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/.feats.scp.part") ||
+    die "${dump}: the jobs' clips are not those of ${data}/wav.scp (see ${dump}/log; --force true redoes them)"
+for shard in "${dump}"/feats.*.{h5,scp}; do # of an earlier run with more jobs
+    job=${shard#"${dump}"/feats.}
+    [[ ! -e ${shard} || ${job%%.*} -le nj ]] || rm -f "${shard}"
+done
+remember "${dump}/.front_end" "$(settings "${conf}")"
+sync "${dump}/.feats.scp.part"
+mv "${dump}/.feats.scp.part" "${dump}/feats.scp"
+say "${dump}: ${clips} clips in ${nj} shards"

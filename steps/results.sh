@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# The table of all results below a folder, with environment, commit and command beside each.
+#
+# usage: steps/results.sh <exp> <RESULTS.md>
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=""
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+source "${root}/utils/step.sh"
+
+python3 -m sed.bin.results "$1" "$2" >/dev/null
+"${root}/utils/show_results.sh" "$2"

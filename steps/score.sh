@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Decide on events from posteriors and score them.
+#
+# usage: steps/score.sh [options] <dump/set> <exp/x/set>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --score-args ARGS   more options of sed.bin.score, one string
+#   --force BOOL        redo what is finished (false)
+#
+# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone when the scores, the ground truth or
+# ARGS have changed since.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh score_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+dump=${1%/} out=${2%/}
+source "${root}/utils/step.sh"
+
+scores=${out}/scores.h5 result=${out}/result.json truth=${dump}/events.tsv
+[[ -f ${scores} ]] || die "${scores}: no such file (run steps/infer.sh first)"
+[[ -f ${truth} ]] || die "${truth}: no such file (only a set with strong labels can be scored)"
+use_folder "${out}"
+split_words "${score_args}"
+asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
+if [[ ${force} == false && -f ${result} && ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]] &&
+    same "${out}/.score" "${asked}"; then
+    finished "${result}: already done"
+fi
+rm -f "${result}" "${out}/.score"
+"${cmd[@]}" "${out}/log/score.log" \
+    python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${dump}/durations.tsv" \
+    --out "${result}" ${words[@]+"${words[@]}"}
+remember "${out}/.score" "${asked}"

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Train a detector by the mean-teacher recipe; a killed training goes on from its last checkpoint.
+#
+# usage: steps/train.sh [options] <conf/x.yaml> <dump> <exp/x>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --nodes N           machines, each with that many GPUs (1)
+#   --train-args ARGS   more options of sed.bin.train, one string
+#   --force BOOL        train anew (false)
+#
+# Writes <exp/x>/{config.yaml,train.log,checkpoints/,final.pt,info.json} and, last, .done.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+conf=$1 dump=${2%/} exp=${3%/}
+source "${root}/utils/step.sh"
+
+[[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
+[[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first)"
+use_folder "${exp}"
+split_words "${train_args}"
+asked=$(settings "${conf}" && printf '%s\n' ${words[@]+"${words[@]}"})
+if [[ ${force} == true ]]; then
+    rm -f "${exp}"/{.done,.asked}
+    words+=(--force)
+elif [[ -e ${exp}/.done ]] && same "${exp}/.asked" "${asked}"; then
+    finished "${exp}: already done"
+fi
+launch=(python3 -m)
+if ((ngpu > 1 || nodes > 1)); then
+    launch=(python3 -m torch.distributed.run --nproc-per-node "${ngpu}")
+    ((nodes > 1)) || launch+=(--standalone)
+    launch+=(-m)
+fi
+"${cmd[@]}" --gpu "${ngpu}" --nodes "${nodes}" "${exp}/log/train.log" \
+    "${launch[@]}" sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"
+[[ -e ${exp}/.done ]] || die "${exp}: training ended without its mark .done (see ${exp}/log/train.log)"
+remember "${exp}/.asked" "${asked}"

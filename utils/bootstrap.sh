@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# Find or make a Python environment with what setup.py asks for; print the folder of its python3.
+#
+# usage: utils/bootstrap.sh [options]
+#
+#   --extras LIST   extras of setup.py to have too, comma-separated: test,lint
+#
+# Taken, in this order: the python3 on PATH when it has everything; .venv of the repository; a .venv that this makes
+# from setup.py and constraints.txt. Nothing is installed outside .venv. Safe against two at once and against being
+# killed: .venv counts once its marker, written last, names the requirements as they are now.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+extras=""
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || {
+    printf 'bootstrap.sh: bash %s is too old: 4.3 or newer (apt-get install bash; brew install bash)\n' "${BASH_VERSION}" >&2
+    exit 2
+}
+source "${root}/utils/parse_options.sh"
+(($# == 0)) || usage
+
+venv=${root}/.venv
+marker=${venv}/.ready # the requirements' checksum, then the extras that are in
+gigabytes=9           # wheels, unpacked, with the CUDA libraries that PyTorch brings
+
+say() {
+    printf 'bootstrap.sh: %s\n' "$*" >&2
+}
+
+# python3 -c "${requirements}" <setup.py> <extras>: a requirement a line.
+requirements='
+import ast, sys
+path, extras = sys.argv[1], [e for e in sys.argv[2].split(",") if e]
+call = next(n for n in ast.walk(ast.parse(open(path, encoding="utf-8").read()))
+            if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "setup")
+values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")}
+unknown = [e for e in extras if e not in values["extras_require"]]
+if unknown:
+    sys.exit("bootstrap.sh: setup.py has no extra " + unknown[0] + ", it has " + ", ".join(values["extras_require"]))
+print("\n".join(values["install_requires"] + [r for e in extras for r in values["extras_require"][e]]))
+'
+
+# python3 -c "${check}" <requirement...>: exit 0 where all are there, in versions that fit; else print the first gap.
+# Looks at metadata only, since importing torch takes seconds.
+check='
+import importlib.metadata, sys
+if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+    sys.exit("Python %d.%d" % sys.version_info[:2])
+try:
+    from packaging.requirements import Requirement
+except ImportError:
+    sys.exit("packaging is missing")
+found = {}
+for text in sys.argv[1:]:
+    wanted = Requirement(text)
+    try:
+        found[wanted.name] = version = importlib.metadata.version(wanted.name)
+    except importlib.metadata.PackageNotFoundError:
+        sys.exit(f"{wanted.name} is missing")
+    if not wanted.specifier.contains(version, prereleases=True):
+        sys.exit(f"{wanted.name} {version} is not {wanted.specifier}")
+if found["torch"].split(".")[:2] != found["torchaudio"].split(".")[:2]:
+    sys.exit("torch and torchaudio differ")
+'
+
+# The packages whose compiled parts can fail to load, and why each is here.
+trial='
+import torch, torchaudio, h5py, scipy, soundfile, soxr, psds_eval, sed_eval, sed_scores_eval, dcase_util
+'
+
+find_python() { # print a Python 3.10-3.12: python3 if it is one, else a numbered one on PATH
+    local name found=""
+    for name in python3 python3.12 python3.11 python3.10; do
+        command -v "${name}" >/dev/null || continue
+        found+="${found:+, }$("${name}" --version 2>&1 | head -n 1)"
+        if "${name}" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+            "${name}" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    die "needs Python 3.10, 3.11 or 3.12, found: ${found:-none} (apt-get install python3 python3-venv python3-dev, or put one on PATH)"
+}
+
+check_system() { # check_system <python>: what pip cannot install, each with its cure
+    local version free
+    version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    "$1" -c 'import venv, ensurepip' 2>/dev/null ||
+        die "$1 has no venv module (apt-get install python${version}-venv)"
+    "$1" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' ||
+        die "$1 has no headers, and sed_scores_eval is compiled (apt-get install python${version}-dev)"
+    command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null ||
+        die "no C compiler, and sed_scores_eval is compiled (apt-get install gcc libc6-dev)"
+    [[ -w ${root} ]] || die "${root} is not writable, and .venv belongs there (or activate an environment that has setup.py's packages)"
+    free=$(df -Pk "${root}" | awk 'NR == 2 { print int($4 / 1048576) }')
+    ((free >= gigabytes)) || [[ -d ${venv} ]] ||
+        die "${root}: .venv takes ${gigabytes} GB, ${free} are free (free some, or activate an environment that has the packages)"
+}
+
+ready() { # is .venv whole, of the requirements as they are now, with the extras asked for?
+    local sum there extra
+    [[ -f ${marker} ]] && "${venv}/bin/python3" -c '' 2>/dev/null || return 1
+    read -r sum there <"${marker}" || return 1
+    [[ ${sum} == "$(checksum)" ]] || return 1
+    for extra in ${extras//,/ }; do [[ ,${there-}, == *,${extra},* ]] || return 1; done
+}
+
+checksum() {
+    cat "${root}/setup.py" "${root}/constraints.txt" | cksum | tr ' ' -
+}
+
+install() { # make .venv, or bring it up to date, under the lock
+    local python="${venv}/bin/python3" base there="" text listed
+    if [[ -f ${marker} ]] && "${python}" -c '' 2>/dev/null; then
+        read -r _ there <"${marker}" || true
+        say "bringing ${venv} up to date"
+    else
+        base=$(find_python)
+        check_system "${base}"
+        say "making ${venv} with $("${base}" --version), once: some minutes, ${gigabytes} GB"
+        rm -rf "${venv}" # half-made: what a killed pip leaves cannot be trusted
+        "${base}" -m venv "${venv}" >&2 || die "${base} -m venv failed (see above)"
+        mkdir -p "${venv}/bin"
+    fi
+    rm -f "${marker}"
+    extras=$(tr , '\n' <<<"${there:-},${extras}" | sed '/^$/d' | sort -u | paste -sd , -)
+    text=$("${python}" -I -c "${requirements}" "${root}/setup.py" "${extras}")
+    mapfile -t listed <<<"${text}"
+    "${python}" -I -m pip install --no-user --disable-pip-version-check -c "${root}/constraints.txt" "${listed[@]}" >&2 ||
+        die "pip failed (see above; the same command goes on from what it has downloaded)"
+    "${python}" -I -W ignore -c "${trial}" >&2 || die "a package does not load (see above; rm -r ${venv} starts anew)"
+    printf '%s %s\n' "$(checksum)" "${extras}" >"${marker}.part"
+    mv "${marker}.part" "${marker}"
+    say "${venv} is ready"
+}
+
+if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then # an active environment?
+    text=$(python3 -I -c "${requirements}" "${root}/setup.py" "${extras}") || exit 2
+    mapfile -t listed <<<"${text}"
+    if [[ $(command -v python3) != "${venv}"/* ]] && python3 -c "${check}" "${listed[@]}" 2>/dev/null; then
+        python3 -c 'import os, sys; print(os.path.dirname(sys.executable))'
+        exit 0
+    fi
+fi
+if ! ready; then
+    command -v flock >/dev/null || die "no flock (apt-get install util-linux)"
+    exec {lock}<"${root}" # the lock of the folder itself leaves no file; pip inherits it
+    if ! flock -n "${lock}"; then
+        say "waiting for another command that sets up ${venv}"
+        flock "${lock}"
+    fi
+    ready || install
+fi
+printf '%s\n' "${venv}/bin"

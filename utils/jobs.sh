@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# What the backends (run.sh, slurm.sh) share: the jobs' numbers, names, logs, progress and report. They source it.
+
+# shellcheck disable=SC2154  # `pick` is an option of the backend
+
+jobs=()     # the numbers of the jobs to run
+template=() # log and command, JOB not yet filled in
+filled=()   # the same of one job: see fill_in
+numbered=false
+
+parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `template`; makes the logs' folders
+    local first=1 last=1 job
+    if [[ ${1-} == JOB=* ]]; then
+        [[ $1 =~ ^JOB=([0-9]{1,6})(:([0-9]{1,6}))?$ ]] || die "$1: jobs are JOB=1:N"
+        first=$((10#${BASH_REMATCH[1]})) last=$((10#${BASH_REMATCH[3]:-${first}})) numbered=true
+        ((1 <= first && first <= last)) || die "$1: jobs are JOB=1:N, N at least 1"
+        shift
+    fi
+    (($# >= 2)) || usage
+    template=("$@")
+    [[ ${pick} == all || ${pick} == incomplete ]] || die "--pick is all or incomplete, not '${pick}'"
+    for ((job = first; job <= last; job++)); do
+        fill_in "${job}"
+        [[ ${numbered} == false || ${filled[0]} != "$1" ]] || die "$1: the log's name lacks a JOB of its own"
+        [[ ${pick} == all ]] || ! ended_well "${filled[0]}" || continue
+        mkdir -p "$(dirname "${filled[0]}")" || die "${filled[0]}: its folder cannot be made (see above)"
+        : >"${filled[0]}" || die "${filled[0]}: cannot be written (see above)"
+        jobs+=("${job}")
+    done
+    ((${#jobs[@]} > 0)) || exit 0
+}
+
+fill_in() { # fill_in <number>: set `filled` to log and command of that job
+    local word tail
+    filled=()
+    for word in "${template[@]}"; do
+        tail=""
+        while ${numbered} && [[ ${word} =~ ^(|.*[^A-Za-z0-9_])JOB(|[^A-Za-z0-9_].*)$ ]]; do
+            word=${BASH_REMATCH[1]} tail=$1${BASH_REMATCH[2]}${tail}
+        done
+        filled+=("${word}${tail}")
+    done
+}
+
+begin_log() { # begin_log <surroundings> <command...>
+    local word line="" quoted
+    for word in "${@:2}"; do
+        quoted=${word}
+        [[ ${word} =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || quoted="'${word//\'/\'\\\'\'}'"
+        line+="${line:+ }${quoted}"
+    done
+    printf '%s\n# Running on %s in %s with %s\n# Started at %s\n' "${line}" "${HOSTNAME}" "${PWD}" "$1" "$(date +%FT%T%z)"
+}
+
+end_log() { # end_log <exit status> <seconds>: the last line says whether the job is done
+    printf '# Elapsed %d s, until %s\n# Ended (code %d)\n' "$2" "$(date +%FT%T%z)" "$1"
+}
+
+ended_well() { # ended_well <log>
+    [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
+}
+
+log_body() { # log_body <log>: what the command itself said
+    awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
+}
+
+alive() { # alive <process id>: does it run, and not only wait to be buried?
+    local stat=""
+    kill -0 "$1" 2>/dev/null || return 1
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || true
+    [[ ${stat##*)} != ' Z'* ]]
+}
+
+pause() { # pause <seconds>: without a process that could outlive us
+    read -r -t "$1" -u "${tick}" || true
+}
+exec {tick}<> <(:) # a pipe on which nothing ever comes
+
+progress() { # progress <running> <seconds>: over the last such line on a terminal, else a line of its own
+    local job last text
+    text="$((${#jobs[@]} - $1)) of ${#jobs[@]} jobs done, $2 s"
+    for job in "${jobs[@]}"; do # and what the first that runs said last
+        fill_in "${job}"
+        last=$(log_body "${filled[0]}" 2>/dev/null | tail -n 1)
+        [[ -z ${last} || $(tail -n 1 "${filled[0]}") == '# Ended (code '* ]] || {
+            text+="; job ${job}: ${last}"
+            break
+        }
+    done
+    if [[ -t 2 ]]; then
+        printf '\r\033[K%s' "${text:0:${COLUMNS:-100}}" >&2
+        (($1 > 0)) || printf '\n' >&2
+    else
+        printf '%s\n' "${text}" >&2
+    fi
+}
+
+report() { # report: name the jobs that failed, show how the first ended; exit with the worst status. Reads `codes`
+    local index log worst=0 failed=0 lines=20
+    for index in "${!jobs[@]}"; do
+        ((codes[index] > 0)) || continue
+        fill_in "${jobs[index]}"
+        log=${filled[0]}
+        failed=$((failed + 1)) worst=$((codes[index] > worst ? codes[index] : worst))
+        if ((failed == 1 && (${#jobs[@]} > 1 || ${streamed:-0} == 0))); then
+            ((codes[index] != 2)) || lines=1 # bad input is told in a line
+            log_body "${log}" | tail -n "${lines}" >&2
+        fi
+        if ((codes[index] != 2)); then
+            printf '%s: failed (code %d): the log is %s\n' "$(basename "$0")" "${codes[index]}" "${log}" >&2
+        fi
+    done
+    exit "${worst}"
+}

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# Command lines of our scripts. Source it once the options have their defaults:
+#
+#   # usage: steps/verb.sh [options] <in> <out>
+#   #
+#   #   --nj N        parallel jobs (4)
+#   #   --force BOOL  redo what is finished (false)
+#   nj=4 force=false
+#   source utils/parse_options.sh
+#   (($# == 2)) || usage
+#
+# The script's header comment is its --help, and the options that it lists are the options that there are: `--a-b`,
+# `--a_b`, `--a-b=x` set the variable a_b. A value must be of its default's type: a whole number, true or false
+# (the option alone means true), else text, not empty unless the default is. What is no option is left in "$@"; with
+# options_first set, so is all that follows it. Gives three functions too: die, usage and split_words.
+
+# shellcheck disable=SC2034  # what is set here is used by the script that sources this
+
+die() { # die <message>: what is wrong, which file and line, what to do; bad usage or input is exit 2
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 2
+}
+
+usage() { # usage: the arguments are wrong, say what they are
+    die "wrong arguments: $(_options_header | grep -m 1 '^usage:' || echo 'no usage') (more: --help)"
+}
+
+split_words() { # split_words <text>: set the array `words` as a shell would split and unquote, running nothing
+    local text
+    words=()
+    [[ -n $1 ]] || return 0
+    text=$(printf '%s' "$1" | xargs -r printf '%s\n' 2>/dev/null) || die "an unmatched quote in: $1"
+    [[ -z ${text} ]] || mapfile -t words <<<"${text}"
+}
+
+_options_header() { # the header comment of the script that sources this
+    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "${_options_script}"
+}
+
+_parse_options() { # sets the variables of the options, and `_options_rest`; its own names must not hide theirs
+    local _known _arg _name _var _value _default
+    _known=" $(_options_header | awk '/^ +--[a-z]/ { sub(/^ +--/, ""); sub(/[^a-z0-9-].*/, ""); printf "%s ", $0 }')"
+    _options_rest=()
+    while (($#)); do
+        _arg=$1
+        shift
+        case ${_arg} in
+            --)
+                _options_rest+=("$@")
+                return
+                ;;
+            -h | --help)
+                _options_header
+                exit 0
+                ;;
+            --*) ;;
+            -?*) die "unknown option '${_arg}' (see --help)" ;;
+            *)
+                _options_rest+=("${_arg}")
+                [[ -z ${options_first-} ]] || {
+                    _options_rest+=("$@")
+                    return
+                }
+                continue
+                ;;
+        esac
+        _name=${_arg%%=*} _name=${_name#--} _name=${_name//_/-}
+        _var=${_name//-/_}
+        [[ ${_name} =~ ^[a-z][a-z0-9-]*$ && ${_known} == *" ${_name} "* ]] ||
+            die "unknown option '${_arg%%=*}' (see --help)"
+        _default=${!_var?"$0 has no default for --${_name}"}
+        if [[ ${_arg} == *=* ]]; then
+            _value=${_arg#*=}
+        elif [[ ${_default} == true || ${_default} == false ]]; then
+            _value=true
+            if [[ ${1-} == true || ${1-} == false ]]; then
+                _value=$1
+                shift
+            fi
+        else
+            if (($# == 0)) || _is_option "$1"; then
+                die "--${_name} needs a value (see --help)"
+            fi
+            _value=$1
+            shift
+        fi
+        _check_option
+        printf -v "${_var}" '%s' "${_value}"
+    done
+}
+
+_is_option() { # is this word another option of the script, not a value that happens to start with dashes?
+    local _word=${1%%=*}
+    _word=${_word//_/-}
+    [[ ${_word} == --?* && ${_known} == *" ${_word#--} "* ]]
+}
+
+_check_option() { # is _value of the type of _default?
+    if [[ ${_default} == true || ${_default} == false ]]; then
+        [[ ${_value} == true || ${_value} == false ]] || die "--${_name} is true or false, not '${_value}'"
+    elif [[ ${_default} =~ ^[0-9]+$ ]]; then
+        [[ ${_value} =~ ^[0-9]{1,9}$ ]] || die "--${_name} is a whole number, not '${_value}'"
+        _value=$((10#${_value}))
+    elif [[ -n ${_default} ]]; then
+        [[ -n ${_value} ]] || die "--${_name} needs a value (see --help)"
+    fi
+}
+
+_options_script=${BASH_SOURCE[1]}
+_parse_options "$@"
+set -- ${_options_rest[@]+"${_options_rest[@]}"}

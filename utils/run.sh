@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Run a command, or one command as numbered jobs at once, on this machine; each has a log.
+#
+# usage: utils/run.sh [options] [JOB=1:N] <log> <command...>
+#
+#   --gpu N      GPUs a job (0: none is seen)
+#   --nodes N    machines a job: this backend has one (1)
+#   --mem SIZE   memory a job, for backends that reserve it
+#   --time T     time limit a job, for backends that have one
+#   --pick WHAT  all jobs, or those whose log does not end well: all | incomplete (all)
+#
+# `JOB` as a word of its own in the log's name and the command becomes the job's number: feats.JOB.h5. The log starts
+# with the command, ready to paste, and ends with '# Ended (code 0)'. One job's log is shown as it grows; of several,
+# how many are done. A failure shows the end of its log; the exit status is the worst job's. Ctrl-C and SIGTERM pass
+# SIGTERM on to the jobs and wait for them; again, or ${RUN_GRACE:-60} seconds later, they are killed. Where RUN_OWNER
+# is set, the jobs end with the process of that id. OMP_NUM_THREADS, unless set, shares the cores among the jobs.
+set -euo pipefail
+utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck disable=SC2034  # mem and time are for other backends
+gpu=0 nodes=1 mem="" time="" pick=all options_first=true
+source "${utils}/parse_options.sh"
+source "${utils}/jobs.sh"
+parse_jobs "$@"
+((nodes == 1)) || die "--nodes ${nodes}: this machine is one (SED_BACKEND=slurm runs on several)"
+
+gpus=() # what CUDA_VISIBLE_DEVICES names, or all
+if ((gpu > 0)); then
+    if [[ -n ${CUDA_VISIBLE_DEVICES-} ]]; then
+        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
+    elif command -v nvidia-smi >/dev/null; then
+        mapfile -t gpus < <(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null)
+    fi
+    ((gpu <= ${#gpus[@]})) || die "a job wants ${gpu} GPU(s), this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"
+fi
+if [[ -z ${OMP_NUM_THREADS-} ]]; then
+    cores=$(nproc)
+    OMP_NUM_THREADS=$((cores > ${#jobs[@]} ? cores / ${#jobs[@]} : 1))
+    export OMP_NUM_THREADS
+fi
+
+# Runs in a subshell of its own. SIGTERM goes on to the command, a second one kills it.
+run_job() { # run_job <number>
+    local log code=0 pid="" stops=0 again=true devices="" at began=${SECONDS}
+    trap '' INT # Ctrl-C reaches all of us: it is for the main script to pass on
+    fill_in "$1"
+    log=${filled[0]}
+    if ((gpu > 0)); then
+        at=$((($1 - 1) * gpu % (${#gpus[@]} / gpu * gpu)))
+        devices=$(IFS=, && printf '%s' "${gpus[*]:at:gpu}")
+    fi
+    export CUDA_VISIBLE_DEVICES=${devices}
+    trap 'again=true stops=$((stops + 1)); stop_command' TERM
+    stop_command() {
+        local signal=TERM
+        ((stops < 2)) || signal=KILL
+        [[ -z ${pid} ]] || kill -s "${signal}" "${pid}" 2>/dev/null || true
+    }
+    begin_log "CUDA_VISIBLE_DEVICES=${devices} OMP_NUM_THREADS=${OMP_NUM_THREADS}" "${filled[@]:1}" >"${log}"
+    if ((stops == 0)); then
+        "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
+        pid=$!
+        ((stops == 0)) || stop_command # asked to stop between the two lines above
+    fi
+    while [[ -n ${pid} ]] && ${again}; do # `wait` returns early at a signal
+        again=false code=0
+        wait "${pid}" 2>/dev/null || code=$?
+    done
+    ((stops == 0 || code > 0)) || code=143 # stopped is not done
+    end_log "${code}" $((SECONDS - began)) >>"${log}"
+    exit "${code}"
+}
+
+# shellcheck disable=SC2317  # the traps call it
+stop_jobs() { # stop_jobs <signal>
+    stopping=$((stopping + 1)) signal=$1
+    ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
+    ((stopping == 1)) || return 0
+    printf '%s: stopping (again: at once)\n' "$(basename "$0")" >&2
+    (trap '' INT && pause "${RUN_GRACE:-60}" && kill "${pids[@]}") >/dev/null 2>&1 &
+    helpers+=($!)
+}
+
+watch_owner() { # stop the jobs when the owner is gone, or this script by a signal that it cannot catch
+    trap '' INT
+    while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
+    if alive $$; then kill $$; else kill "${pids[@]}"; fi
+}
+
+show_progress() {
+    trap '' INT
+    local pid running next=10 began=${SECONDS}
+    if ((${#jobs[@]} == 1)); then
+        fill_in "${jobs[0]}"
+        tail -n +1 -s 0.2 -f --pid="${pids[0]}" "${filled[0]}" |
+            awk 'NR == 1 || /^# (Running|Started|Elapsed|Ended) / { next } { print; fflush() }' >&2
+        return
+    fi
+    while :; do
+        running=0
+        for pid in "${pids[@]}"; do ! alive "${pid}" || running=$((running + 1)); done
+        if [[ -t 2 ]] || ((SECONDS - began >= next || running == 0)); then
+            progress "${running}" $((SECONDS - began))
+            next=$((SECONDS - began + 10))
+        fi
+        ((running > 0)) || return 0
+        pause 1
+    done
+}
+
+pids=() helpers=() codes=() stopping=0 signal=TERM streamed=1
+trap 'stop_jobs INT' INT
+trap 'stop_jobs TERM' TERM HUP
+trap '((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true' EXIT
+for job in "${jobs[@]}"; do
+    ((stopping == 0)) || break
+    run_job "${job}" &
+    pids+=($!)
+done
+((${#pids[@]} > 0)) || exit 143
+watch_owner >/dev/null 2>&1 &
+helpers+=($!)
+show_progress &
+shown=$!
+
+for pid in "${pids[@]}"; do
+    code=0
+    wait "${pid}" || code=$?
+    while ((stopping > 0)) && alive "${pid}"; do # a signal ended the wait, not the job
+        wait "${pid}" || true
+    done
+    codes+=("${code}")
+done
+while ! wait "${shown}" && alive "${shown}"; do :; done
+if ((stopping > 0)); then # die of the signal, so that the scripts above do too
+    trap - "${signal}"
+    kill -s "${signal}" $$
+fi
+report

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Split a list into parts of nearly the same length, in order.
+#
+# usage: utils/split_scp.sh <in.scp> <out.1.scp> <out.2.scp> ...
+#
+# Every part gets a line at least; a part that would not change is left as it is.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
+(($# >= 2)) || usage
+input=$1
+shift
+[[ -f ${input} ]] || die "${input}: no such file"
+lines=$(wc -l <"${input}")
+((lines >= $#)) || die "${input}: ${lines} lines cannot be split into $# parts (fewer jobs: --nj ${lines})"
+part=0 from=1
+for output; do
+    part=$((part + 1))
+    to=$((lines * part / $#))
+    awk -v from="${from}" -v to="${to}" 'NR > to { exit } NR >= from' "${input}" >"${output}.part"
+    if cmp -s "${output}.part" "${output}"; then rm "${output}.part"; else mv "${output}.part" "${output}"; fi
+    from=$((to + 1))
+done

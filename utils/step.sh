@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# What the steps share: the environment, one run a folder, skipping what is finished. They source it after
+# parse_options.sh; `root` is the top of the repository, and `cmd` becomes an array.
+
+# shellcheck disable=SC2034,SC2154
+
+say() {
+    printf '%s %s\n' "$(date +%FT%T)" "$*"
+}
+
+finished() { # finished <message>: nothing to do
+    say "$*"
+    exit 0
+}
+
+use_folder() { # use_folder <dir>: make it and keep other runs out until this one and its jobs are gone
+    mkdir -p "$1" || die "$1: cannot be made (see above)"
+    exec {folder_lock}>>"$1/.step.lock" || die "$1: cannot be written (see above)"
+    flock -n "${folder_lock}" || {
+        say "$1: another run is using it, waiting half a minute for its end"
+        flock -w 30 "${folder_lock}" || die "$1: another run is using it (wait for it, or choose another folder)"
+    }
+}
+
+copy() { # copy <from> <to>: at once or not at all, and only when they differ
+    cmp -s "$1" "$2" && return
+    cp "$1" "$2.part" || die "$2: cannot be written (see above)"
+    mv "$2.part" "$2"
+}
+
+settings() { # settings <config>: what it says, without comments, blank lines and their order
+    sed -e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' "$1" | sort
+}
+
+same() { # same <file> <text>: is what `remember` stored there this text?
+    [[ -f $1 && $(<"$1") == "$2" ]]
+}
+
+remember() { # remember <file> <text>
+    printf '%s\n' "$2" >"$1.part"
+    mv "$1.part" "$1"
+}
+
+if [[ -f path.sh && :${PYTHONPATH-}: != *:"${root}":* ]]; then # a step called by hand in a recipe's folder
+    # shellcheck source=egs/desed/path.sh
+    source ./path.sh
+fi
+[[ :${PYTHONPATH-}: == *:"${root}":* ]] || export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+split_words "${cmd}"
+cmd=("${words[@]}")
