@@ -10,7 +10,7 @@
 #
 # Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and, last, feats.scp; labels.txt beside the set.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=4 conf=${root}/conf/logmel.yaml force=false
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage

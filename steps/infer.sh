@@ -10,7 +10,7 @@
 #
 # Writes <exp/x/set>/scores.h5. Redone when the model, the features or ARGS have changed since.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 infer_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage

@@ -3,7 +3,7 @@
 #
 # usage: steps/results.sh <exp> <RESULTS.md>
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=""
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage

@@ -10,7 +10,7 @@
 # Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone when the scores, the ground truth or
 # ARGS have changed since.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh score_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage

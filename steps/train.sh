@@ -11,7 +11,7 @@
 #
 # Writes <exp/x>/{config.yaml,train.log,checkpoints/,final.pt,info.json} and, last, .done.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage

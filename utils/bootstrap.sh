@@ -9,7 +9,7 @@
 # from setup.py and constraints.txt. Nothing is installed outside .venv. Safe against two at once and against being
 # killed: .venv counts once its marker, written last, names the requirements as they are now.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extras=""
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || {
     printf 'bootstrap.sh: bash %s is too old: 4.3 or newer (apt-get install bash; brew install bash)\n' "${BASH_VERSION}" >&2
