@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from sed.config import Parser
@@ -52,6 +53,7 @@ def main() -> None:
     """Read, score, write."""
     args = parser().parse_args()
     logger = setup_logging()
+    from sed.data.coverage import ALL, read_coverage
     from sed.data.directory import read_labels
     from sed.evaluation.bootstrap import Samples, add_intervals, digest, disagreements, resample, save
     from sed.evaluation.evaluate import evaluate, summary
@@ -73,6 +75,10 @@ def main() -> None:
     problem, coverage = align(
         submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
     )
+    listed = Path(args.durations).with_name("coverage.tsv")
+    shares = read_coverage(listed) if listed.exists() else {}
+    if shares:  # of a set whose audio is not all there, durations.tsv has only what is
+        coverage = replace(coverage, expected=max(coverage.expected, shares[ALL].clips_expected))
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     if submission.scores is not None:
         decisions = decide_scores(problem, submission.scores, post, args.operating_points)
@@ -94,6 +100,7 @@ def main() -> None:
         "clips": coverage.scored,
         "clips_expected": coverage.expected,
         "clips_with_output": coverage.with_output,
+        "coverage": {label: [share.clips, share.clips_expected] for label, share in shares.items()},
         **summary(problem, evaluation),
         "psds_parameters": own.as_dict() if own else None,
         "bootstrap": {"samples": args.bootstrap, "seed": args.bootstrap_seed, "level": 0.95},

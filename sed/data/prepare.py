@@ -9,13 +9,13 @@ import logging
 import os
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sed.data.audio import SUFFIXES, inspect, named_seconds
+from sed.data.coverage import write_coverage
 from sed.data.directory import (
     Event,
     clip_id,
@@ -34,7 +34,6 @@ from sed.log import UserError
 
 log = logging.getLogger("sed.prepare")
 KINDS = ("strong", "weak", "unlabelled")
-COVERAGE_COLUMNS = ("set", "class", "clips", "clips_expected", "events", "events_expected")
 _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
 
@@ -179,22 +178,6 @@ def fit_events(
     return fitted, cut, gone
 
 
-def coverage_rows(name: str, annotation: Annotation, there: set[str]) -> Iterator[tuple[str, str, int, int, int, int]]:
-    """Rows of coverage.tsv: of the whole set (class `all`), then of each class that its metadata names.
-
-    Events are the metadata's rows, or tags, before any merging.
-    """
-    clips: dict[str, Counter[str]] = {"there": Counter(), "expected": Counter()}
-    events: dict[str, Counter[str]] = {"there": Counter(), "expected": Counter()}
-    for clip, found in annotation.clips.items():
-        for which in ("expected", "there") if clip in there else ("expected",):
-            clips[which].update({"all": 1, **dict.fromkeys(found, 1)})
-            events[which].update({"all": len(found), **Counter(found)})
-    for label in ("all", *sorted(set(clips["expected"]) - {"all"})):
-        row = (clips["there"][label], clips["expected"][label], events["there"][label], events["expected"][label])
-        yield (name, label, *row)
-
-
 def make_data_dir(
     tsv: Path,
     audio: Path,
@@ -247,6 +230,6 @@ def make_data_dir(
         (out / stale).unlink(missing_ok=True)
     said += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
     write_durations_tsv(out / "durations.tsv", seconds)
-    write_tsv(out / "coverage.tsv", COVERAGE_COLUMNS, coverage_rows(name, annotation, set(wavs)))
+    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs))
     write_scp(out / "wav.scp", wavs)
     log.info("%s: %s", out, ", ".join(said))
