@@ -47,6 +47,7 @@ class Parts:
         self.archives = archives
         self.keep_archives = keep_archives
         self.limits = limits or archive.Limits()
+        self._offline = False  # seen when a record could not be asked; then the others are not
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
         """Those parts that are not there whole."""
@@ -181,9 +182,12 @@ class Parts:
         if known := is_checked(path):
             return known
         try:
+            if self._offline:
+                raise RunError("no network")
             remote = self.hosts.ask(row)(False)
             found = verify(path, remote)
         except RunError:
+            self._offline = True
             log.warning("%s: taken as it is: its record cannot be asked for size and checksum", path)
             return checksum(path, "md5")
         except Differs as error:

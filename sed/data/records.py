@@ -88,13 +88,15 @@ class Hosts:
             kind, _, name = row.source.partition(":")
             if kind == "or":
                 return Remote(self._at(name))
-            if fresh or row.file not in self._listings.get(row.source, {}):
-                listing = {"zenodo": self._zenodo, "huggingface": self._hugging_face}[kind](name)
-                self._listings[row.source] = listing
-            listing = self._listings[row.source]
-            if row.file not in listing:
-                raise UserError(f"{row.page}: has no file {row.file}, only {', '.join(sorted(listing)) or 'none'}")
-            return listing[row.file]
+            known = self._listings.setdefault(row.source, {})
+            for _ in range(2):  # a name may have come damaged
+                if fresh or row.file not in known:
+                    listing = {"zenodo": self._zenodo, "huggingface": self._hugging_face}[kind](name)
+                    known.update(listing)
+                    fresh = row.file not in listing
+            if row.file not in known:
+                raise UserError(f"{row.page}: has no file {row.file}, only {', '.join(sorted(known)) or 'none'}")
+            return known[row.file]
 
         return remote
 

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Stage 0: download a corpus into its own layout, and link the recordings that no archive has.
+#
+# usage: local/download.sh [options] <downloads>
+#
+#   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
+#   --parts LIST         of the table's, comma-separated: synthetic,metadata,strong,public,ast (all but soundbank)
+#   --archives DIR       files that you downloaded by hand, looked for before the network is asked; may be repeated
+#   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
+#   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
+#   --audio DIR          copies of the AudioSet recordings, any names, formats and depth; may be repeated
+#   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
+#   --fetch-pause N      seconds to sleep between two fetches (5)
+#   --keep-archives BOOL keep archives once they are unpacked (true)
+#   --timeout N          seconds without data that count as a stall (60)
+#   --retries N          failures in a row that a download survives (8)
+#   --nj N               parts at once (3)
+#
+# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors> and the list missing_recordings.tsv. Killed at
+# any time, the same command goes on; what is there and whole is left alone, without asking the network.
+
+set -euo pipefail
+
+repeated=() audio_args=() previous=''
+for word; do # options that may be repeated: parse_options.sh checks them all, and keeps the last
+    case ${previous} in
+        --archives) repeated+=(--archives "${word}") ;;
+        --audio) audio_args+=(--audio "${word}") ;;
+    esac
+    case ${word} in
+        --archives=*) repeated+=("${word}") ;;
+        --audio=*) audio_args+=("${word}") ;;
+    esac
+    previous=${word}
+done
+
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+corpus=desed parts='' archives='' mirror='' ast='' audio='' fetch=false fetch_pause=5 keep_archives=true
+timeout=60 retries=8 nj=3
+# shellcheck source=utils/parse_options.sh
+source "${root}/utils/parse_options.sh"
+(($# == 1)) || usage
+[[ -z ${archives} || -d ${archives} ]] || die "--archives: no such folder: ${archives}"
+downloads=$1
+export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+
+keep=--keep-archives
+[[ ${keep_archives} == true ]] || keep=--no-keep-archives
+python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast}" --nj "${nj}" "${keep}" \
+    --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
+    "${root}/local/${corpus}_records.tsv" "${downloads}"
+
+recordings=${root}/local/${corpus}_recordings.tsv
+if [[ -e ${recordings} ]]; then
+    [[ ${fetch} == false ]] || audio_args+=(--fetch --fetch-pause "${fetch_pause}")
+    python3 -m sed.bin.index_audio ${audio_args[@]+"${audio_args[@]}"} "${recordings}" "${downloads}"
+elif [[ -n ${audio} ]]; then
+    die "--audio: all recordings of ${corpus} are in its archives"
+fi

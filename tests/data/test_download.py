@@ -1,0 +1,119 @@
+"""local/download.sh, as a recipe calls it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from faulty_server import made_up_desed
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def download(*arguments, cwd=ROOT) -> subprocess.CompletedProcess[str]:
+    script = str(ROOT / "local" / "download.sh")
+    return subprocess.run([script, *map(str, arguments)], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture
+def server(serve):
+    return serve(**made_up_desed(scale=2000))
+
+
+def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_path):
+    for folder, start in (("one", 12), ("two", 13)):
+        copy = tmp_path / folder / f"{start:011d}_30000_40000.wav"
+        copy.parent.mkdir()
+        copy.write_bytes(b"RIFF")
+    options = ["--mirror", server.url, "--audio", tmp_path / "one", f"--audio={tmp_path / 'two'}"]
+    run = download(*options, "downloads", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    real = tmp_path / "downloads" / "audio" / "validation" / "validation"
+    assert sorted(p.name for p in real.iterdir()) == [f"Y{i:011d}_30.000_40.000.wav" for i in (12, 13)]
+    assert "audio/validation/validation: 2 of 4 recordings there, 2 of them linked now" in run.stderr
+    missing = (tmp_path / "downloads" / "missing_recordings.tsv").read_text().splitlines()
+    assert len(missing) == 1 + 2 + 5 + 7 + 6
+    asked = len(server.requests)
+    again = download(*options, "downloads", cwd=tmp_path)
+    assert (again.returncode, len(server.requests)) == (0, asked)
+    assert "there already: synthetic, metadata, strong, public, ast" in again.stderr
+
+
+def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
+    desed = made_up_desed(scale=500)
+    for number, files in enumerate(desed["zenodo"].values()):
+        folder = tmp_path / f"usb{number % 2}"
+        folder.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    (tmp_path / "my.pth").write_bytes(b"x")
+    options = ["--mirror", "http://127.0.0.1:9", "--retries", "0", "--ast", tmp_path / "my.pth"]
+    run = download(*options, "--archives", tmp_path / "usb0", "--archives", tmp_path / "usb1", tmp_path / "d")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "d" / "ast.pth").resolve() == tmp_path / "my.pth"
+    assert (tmp_path / "d" / "metadata" / "eval" / "public.tsv").exists()
+    assert not (tmp_path / "d" / "archives").exists()
+    again = download("--mirror", "http://127.0.0.1:9", "--retries", "0", tmp_path / "d")  # the link is remembered
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "usage: local/download.sh [options] <downloads>"),
+        (["--parts", "synthetic,weak", "d"], 2, "--parts: no part 'weak' (there are synthetic, metadata, strong"),
+        (["--mirror", "http://127.0.0.1:9", "--retries", "0", "d"], 1, "Still to get: synthetic, metadata"),
+        (["--mirror", "nowhere", "d"], 2, "nowhere/api/records/6026841: not an address"),
+        (["--ast", "none.pth", "d"], 2, "none.pth: no such file"),
+        (["--archives", "none", "d"], 2, "--archives: no such folder: none"),
+        (["--nj", "many", "d"], 2, "--nj is a whole number"),
+        (["--corpus", "none", "d"], 2, "none_records.tsv: no such table"),
+    ],
+)
+def test_bad_usage_and_no_network_are_one_line(tmp_path, arguments, code, words):
+    run = download(*arguments, cwd=tmp_path)
+    assert (run.returncode, words in run.stderr.splitlines()[-1]) == (code, True), run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_two_files_for_one_recording_are_one_line(server, tmp_path):
+    for name, content in (("a/00000000012_30_40.wav", b"1"), ("b/Y00000000012_30.000_40.000.flac", b"2")):
+        (tmp_path / "copies" / name).parent.mkdir(parents=True)
+        (tmp_path / "copies" / name).write_bytes(content)
+    run = download("--mirror", server.url, "--parts", "metadata", "--audio", "copies", "d", cwd=tmp_path)
+    assert run.returncode == 2
+    assert "two different files for 00000000012 at 30 s" in run.stderr.splitlines()[-1]
+    assert (tmp_path / "d" / "metadata" / "train" / "weak.tsv").exists()
+
+
+def test_realdesed_comes_by_the_same_script(serve, tmp_path):
+    from faulty_server import zipped
+
+    splits = {
+        f"{s}.zip": zipped({f"{s}/audio/{s}.wav": b"1", f"{s}/metadata.csv": b"filename\n"}) for s in ("train", "test")
+    }
+    splits["validation.zip"] = zipped({"audio/v.wav": b"1", "metadata.csv": b"filename\n"})  # not wrapped: as good
+    (tmp_path / "my.pth").write_bytes(b"x")
+    server = serve(zenodo={"20056072": splits})
+    run = download("--corpus", "realdesed", "--mirror", server.url, "--ast", "my.pth", "d", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    for name in ("train/audio/train.wav", "validation/metadata.csv", "test/metadata.csv"):
+        assert (tmp_path / "d" / name).exists()
+    assert set(json.loads((tmp_path / "d" / ".train.done").read_text())["files"]) == {"train.zip"}
+
+
+def test_an_interrupt_ends_it_at_once(serve, tmp_path):
+    import signal
+    import time
+
+    server = serve(**made_up_desed(scale=20_000), rate=20_000)
+    command = ["python3", "-m", "sed.bin.download", "--mirror", server.url, ROOT / "local" / "desed_records.tsv", "d"]
+    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 20
+    while not server.sent and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    _, stderr = run.communicate(timeout=5)
+    assert run.returncode == 130, stderr
+    assert b"Traceback" not in stderr
