@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# AST-GRU and AST-SED on RealDESED: 15 classes, 5710 openly licensed recordings, which download whole.
+#
+# usage: egs/realdesed/run.sh [options]
+#
+# Every option of egs/desed/run.sh; different are, unless given:
+#
+#   --work DIR         this folder
+#   --download CMD     "local/realdesed.sh", which has options of its own (--help): --archives, --mirror, --ast
+#   --train-args ARGS  "--train-sets strong_real --batch-sizes 12": all of its annotations are strong
+#   --test-sets SETS   "validation public_eval": its validation and its test split, in clips of 10 s
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export SED_COMMAND="egs/realdesed/run.sh${*:+ $(printf '%q ' "$@")}"
+export SED_COMMAND=${SED_COMMAND% }
+case " $* " in *" --help "* | *" -h "*) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0" ;; esac
+exec "${here}/../desed/run.sh" --work "${here}" --download local/realdesed.sh \
+    --train-args "--train-sets strong_real --batch-sizes 12" --test-sets "validation public_eval" "$@"
