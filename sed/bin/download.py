@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tqdm.contrib.logging import logging_redirect_tqdm
+
 from sed.config import Parser, words
 from sed.data.fetch import Fetcher
 from sed.data.meter import Meter
@@ -55,7 +57,8 @@ def main() -> None:
         missing = stage.missing(parts)
         if there := [part for part in parts if part not in missing]:
             log.info("%s: there already: %s", args.downloads, ", ".join(there))
-        stage.get(missing, jobs=args.nj)
+        with logging_redirect_tqdm([log]):
+            stage.get(missing, jobs=args.nj)
 
 
 def _parts(text: str) -> list[str]:

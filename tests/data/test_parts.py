@@ -103,6 +103,7 @@ def test_the_authors_link_stands_in_for_hugging_face(serve, made_up, tmp_path):
     server = serve(zenodo=made_up["zenodo"], other=other)
     stage(tmp_path / "d", server.url).get({"ast": ROWS["ast"]})
     assert (tmp_path / "d" / "ast.pth").read_bytes() == checkpoint
+    assert stage(tmp_path / "d", server.url).missing({"ast": ROWS["ast"]}) == {}
     server.other = dict.fromkeys(other, checkpoint[:-30])
     with pytest.raises(UserError, match="not a whole checkpoint"):
         stage(tmp_path / "e", server.url).get({"ast": ROWS["ast"]})
