@@ -24,14 +24,17 @@ use_folder "${dump}"
 if [[ ${force} == true ]]; then
     rm -f "${dump}"/feats.* "${dump}"/split/*
 fi
-for file in wav.scp events.tsv tags.tsv durations.tsv; do # labels may change though the sounds do not
+for file in wav.scp events.tsv tags.tsv durations.tsv coverage.tsv; do # labels may change though the sounds do not
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
 if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/feats.scp"); then
     same "${dump}/.front_end" "$(settings "${conf}")" ||
         die "${dump}: features of another front end than ${conf} (--force true redoes them, --work DIR keeps both)"
-    finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
+    whole=0
+    python3 -m sed.bin.check_dump "${dump}" || whole=$?
+    ((whole != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
+    ((whole == 1)) || exit "${whole}" # 1: what was damaged is gone, and gets made again
 fi
 
 rm -f "${dump}/feats.scp"
