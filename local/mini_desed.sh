@@ -23,7 +23,7 @@
 
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 soundbank='' seed=0 nj=2 strong_real=240 synthetic=240 weak=120 unlabelled=120 validation=120
 pretrain=1000 pretrain_seconds=2.5 format=wav force=false
 feature_conf=${root}/conf/mini/logmel.yaml pretrain_conf=${root}/conf/mini/pretrain.yaml

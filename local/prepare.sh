@@ -12,7 +12,7 @@
 
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 nj=2 max_bad=5 min_coverage=0
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
