@@ -49,4 +49,8 @@ class GruDecoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, patches, dim) -> (batch, frames * upsample, 2 * units)."""
-        return self.dropout(self.gru(self.align(x))[0])
+        return self.dropout(self.recur(x))
+
+    def recur(self, x: Tensor) -> Tensor:
+        """Align, then the Bi-GRU; training on a GPU puts a faster equal here."""
+        return self.gru(self.align(x))[0]
