@@ -7,6 +7,7 @@ the teacher's average. Between them lie accumulation and the all-reduce.
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -27,6 +28,7 @@ class CompiledStep(TrainingStep):
         self._encode_student = compiled(self.student)
         self._encode_teacher = compiled(self.teacher)
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._persistent = self.precision == "bf16" and all(map(speed_up_decoder, (self.student, self.teacher)))
 
     def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
         with self.autocast():
@@ -39,10 +41,34 @@ class CompiledStep(TrainingStep):
                     self._side.wait_stream(here)
                     with torch.cuda.stream(self._side):
                         teacher = self.teacher.decode(frames)
-            student = self.student.decode(self._encode_student(prepared.student))
+            student_frames = self._encode_student(prepared.student)
+            if self._side is not None and self._persistent:
+                # Two persistent kernels at once could each hold multiprocessors that the other waits for.
+                here.wait_stream(self._side)
+            student = self.student.decode(student_frames)
         if self._side is not None:
             here.wait_stream(self._side)  # joined before `frames` goes, so neither stream's memory is reused early
         return student, teacher
+
+
+def speed_up_decoder(detector: Detector) -> bool:
+    """Give the decoder the persistent Bi-GRU, in bf16, for the batches that it can run; whether that could be."""
+    decoder = detector.decoder
+    device = next(decoder.parameters()).device
+    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+        return False
+    from sed.training import gru
+
+    if not gru.fits(decoder.gru, 1, device):
+        return False
+
+    def recur(x: Tensor) -> Tensor:
+        if not gru.fits(decoder.gru, len(x), device):
+            return decoder.gru(decoder.align(x))[0]
+        return gru.bi_gru(decoder.gru, x[:, : decoder.frames], repeat=decoder.upsample, dtype=torch.bfloat16)
+
+    decoder.recur = recur
+    return True
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:

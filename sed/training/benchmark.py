@@ -58,10 +58,10 @@ class RandomStore:
         self.front_end = front_end.params()
         self.valid = np.full(clips, self.frames)
         rng = np.random.default_rng(0)
-        self._data = rng.normal(-6, 3, (clips, self.frames, self.bins)).astype(np.float16)
+        self._data = rng.normal(-6, 3, (min(clips, 256), self.frames, self.bins)).astype(np.float16)  # then again
 
     def read(self, rows: Any) -> np.ndarray:
-        return self._data[np.asarray(rows)]
+        return self._data[np.asarray(rows) % len(self._data)]
 
 
 def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_up: int = 3) -> tuple[float, float]:

@@ -1,0 +1,255 @@
+"""The Bi-GRU as one persistent kernel a layer: both directions and all time steps in a single launch.
+
+A step of a recurrent layer is a small matrix product, and cuDNN launches kernels for every one. Here each program
+keeps its slice of the recurrent weights on its multiprocessor for the whole sequence and owns that slice of the
+state; after each step the programs of a direction publish their slices and meet at a counter. That needs all programs
+to be on the GPU at once: `fits` says whether they are. The frames that upsampling repeats enter the input's product
+once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor, nn
+
+UNITS = 16  # state units a program owns
+MOST_CLIPS = 64
+
+
+@triton.jit
+def _meet(counter, target):
+    # All threads have stored before one of them says so; none goes on before every program has.
+    tl.debug_barrier()
+    tl.atomic_add(counter, 1, sem="release", scope="gpu")
+    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
+        pass
+    tl.debug_barrier()
+
+
+@triton.jit
+def _sigmoid(x):
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@triton.jit
+def _forward(
+    gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
+    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
+):  # fmt: skip
+    part = tl.program_id(0)
+    direction = tl.program_id(1)
+    parts = tl.num_programs(0)
+    counter = counters + direction * 32
+    row = tl.arange(0, BB)[:, None]
+    col = part * BJ + tl.arange(0, BJ)[None, :]
+    live = row < clips
+    k0 = tl.arange(0, K0)
+    # Recurrent weights (direction, gate, unit, k), as (k, unit) tiles that stay for the whole sequence.
+    wp = w + direction * 3 * H * H + col * H
+    wr0 = tl.load(wp + k0[:, None])
+    wz0 = tl.load(wp + H * H + k0[:, None])
+    wn0 = tl.load(wp + 2 * H * H + k0[:, None])
+    if K1 > 0:
+        k1 = K0 + tl.arange(0, K1)
+        wr1 = tl.load(wp + k1[:, None])
+        wz1 = tl.load(wp + H * H + k1[:, None])
+        wn1 = tl.load(wp + 2 * H * H + k1[:, None])
+    bp = bias + direction * 3 * H + col
+    br, bz, bn = tl.load(bp).to(tl.float32), tl.load(bp + H).to(tl.float32), tl.load(bp + 2 * H).to(tl.float32)
+    h = tl.zeros((BB, BJ), tl.float32)
+    for s in range(frames):
+        t = s if direction == 0 else frames - 1 - s
+        gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
+        ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
+        iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
+        in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
+        hr = tl.zeros((BB, BJ), tl.float32) + br
+        hz = tl.zeros((BB, BJ), tl.float32) + bz
+        hn = tl.zeros((BB, BJ), tl.float32) + bn
+        if s > 0:
+            before = t - 1 if direction == 0 else t + 1
+            hp = out + (before * clips + row).to(tl.int64) * (2 * H) + direction * H
+            a0 = tl.load(hp + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
+            hr = tl.dot(a0, wr0, hr, input_precision="ieee")
+            hz = tl.dot(a0, wz0, hz, input_precision="ieee")
+            hn = tl.dot(a0, wn0, hn, input_precision="ieee")
+            if K1 > 0:
+                a1 = tl.load(hp + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
+                hr = tl.dot(a1, wr1, hr, input_precision="ieee")
+                hz = tl.dot(a1, wz1, hz, input_precision="ieee")
+                hn = tl.dot(a1, wn1, hn, input_precision="ieee")
+        r = _sigmoid(ir + hr)
+        z = _sigmoid(iz + hz)
+        n = 2.0 * _sigmoid(2.0 * (in_ + r * hn)) - 1.0
+        h = (1.0 - z) * n + z * h
+        at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+        tl.store(out + at, h.to(out.dtype.element_ty), mask=live)
+        if SAVE:
+            size = (frames * clips).to(tl.int64) * (2 * H)
+            tl.store(saved + at, r.to(saved.dtype.element_ty), mask=live)
+            tl.store(saved + size + at, z.to(saved.dtype.element_ty), mask=live)
+            tl.store(saved + 2 * size + at, n.to(saved.dtype.element_ty), mask=live)
+            tl.store(saved + 3 * size + at, hn.to(saved.dtype.element_ty), mask=live)
+        _meet(counter, parts * (s + 1))
+
+
+@triton.jit
+def _backward(
+    grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, K0: tl.constexpr, K1: tl.constexpr,
+    BB: tl.constexpr, BJ: tl.constexpr,
+):  # fmt: skip
+    part = tl.program_id(0)
+    direction = tl.program_id(1)
+    parts = tl.num_programs(0)
+    counter = counters + direction * 32
+    row = tl.arange(0, BB)[:, None]
+    col = part * BJ + tl.arange(0, BJ)[None, :]
+    live = row < clips
+    k0 = tl.arange(0, K0)
+    wp = w + direction * 3 * H * H + col
+    wr0 = tl.load(wp + k0[:, None] * H)
+    wz0 = tl.load(wp + (H + k0[:, None]) * H)
+    wn0 = tl.load(wp + (2 * H + k0[:, None]) * H)
+    if K1 > 0:
+        k1 = K0 + tl.arange(0, K1)
+        wr1 = tl.load(wp + k1[:, None] * H)
+        wz1 = tl.load(wp + (H + k1[:, None]) * H)
+        wn1 = tl.load(wp + (2 * H + k1[:, None]) * H)
+    carry = tl.zeros((BB, BJ), tl.float32)
+    size = (frames * clips).to(tl.int64) * (2 * H)
+    for s in range(frames):
+        t = frames - 1 - s if direction == 0 else s
+        before = t - 1 if direction == 0 else t + 1
+        first = s == frames - 1
+        at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+        dh = tl.load(grad + at, mask=live, other=0.0).to(tl.float32) + carry
+        r = tl.load(saved + at, mask=live, other=0.0).to(tl.float32)
+        z = tl.load(saved + size + at, mask=live, other=0.0).to(tl.float32)
+        n = tl.load(saved + 2 * size + at, mask=live, other=0.0).to(tl.float32)
+        hn = tl.load(saved + 3 * size + at, mask=live, other=0.0).to(tl.float32)
+        hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+        h = tl.load(out + hp, mask=live & (not first), other=0.0).to(tl.float32)
+        dz = dh * (h - n) * z * (1.0 - z)
+        dn = dh * (1.0 - z) * (1.0 - n * n)
+        dr = dn * hn * r * (1.0 - r)
+        gp = (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
+        kind = dgh.dtype.element_ty
+        tl.store(dgh + gp, dr.to(kind), mask=live)
+        tl.store(dgh + gp + H, dz.to(kind), mask=live)
+        tl.store(dgh + gp + 2 * H, (dn * r).to(kind), mask=live)
+        tl.store(dgi + gp, dr.to(kind), mask=live)
+        tl.store(dgi + gp + H, dz.to(kind), mask=live)
+        tl.store(dgi + gp + 2 * H, dn.to(kind), mask=live)
+        _meet(counter, parts * (s + 1))
+        carry = dh * z
+        ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H
+        a = tl.load(ap + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
+        carry = tl.dot(a, wr0, carry, input_precision="ieee")
+        a = tl.load(ap + H + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
+        carry = tl.dot(a, wz0, carry, input_precision="ieee")
+        a = tl.load(ap + 2 * H + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
+        carry = tl.dot(a, wn0, carry, input_precision="ieee")
+        if K1 > 0:
+            a = tl.load(ap + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
+            carry = tl.dot(a, wr1, carry, input_precision="ieee")
+            a = tl.load(ap + H + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
+            carry = tl.dot(a, wz1, carry, input_precision="ieee")
+            a = tl.load(ap + 2 * H + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
+            carry = tl.dot(a, wn1, carry, input_precision="ieee")
+
+
+def _tiles(units: int) -> tuple[int, int] | None:
+    """The state's size as one or two powers of two of at least 16, the larger first; None when it is not."""
+    large = 1 << (units.bit_length() - 1)
+    small = units - large
+    if large < 16 or (small and (small < 16 or small & (small - 1))):
+        return None
+    return large, small
+
+
+def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
+    """Whether the persistent kernel can run this layer stack on this GPU: all programs there at once."""
+    if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first and gru.hidden_size % UNITS == 0):
+        return False
+    if _tiles(gru.hidden_size) is None or clips > MOST_CLIPS or device.type != "cuda":
+        return False
+    about = torch.cuda.get_device_properties(device)
+    return about.major >= 9 and 2 * gru.hidden_size // UNITS <= about.multi_processor_count
+
+
+class _Layer(torch.autograd.Function):
+    """One bidirectional layer, time first; `repeat` output frames for each input frame."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, repeat: int) -> Tensor:
+        """x (inputs, clips, dim), w_ih (6 units, dim), w_hh (2, 3 units, units), b_ih (6 units,), b_hh (2, 3 units)
+        -> (inputs * repeat, clips, 2 units)."""
+        inputs, clips, dim = x.shape
+        units = w_hh.shape[2]
+        frames = inputs * repeat
+        gi = torch.addmm(b_ih, x.reshape(-1, dim), w_ih.t())
+        out = x.new_empty(frames, clips, 2 * units)
+        save = any(ctx.needs_input_grad)
+        saved = x.new_empty((4, frames, clips, 2 * units) if save else (1,))
+        large, small = _tiles(units)  # type: ignore[misc]
+        _forward[units // UNITS, 2](
+            gi, w_hh, b_hh, out, saved, _counters(x.device), frames, clips,
+            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, num_warps=4,
+        )  # fmt: skip
+        ctx.save_for_backward(x, w_ih, w_hh, out, saved)
+        ctx.repeat = repeat
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, w_ih, w_hh, out, saved = ctx.saved_tensors
+        frames, clips, width = out.shape
+        units = width // 2
+        dgi, dgh = (torch.empty(frames, clips, 6 * units, dtype=out.dtype, device=out.device) for _ in range(2))
+        large, small = _tiles(units)  # type: ignore[misc]
+        _backward[units // UNITS, 2](
+            grad.contiguous(), w_hh, out, saved, dgi, dgh, _counters(x.device), frames, clips,
+            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, num_warps=4,
+        )  # fmt: skip
+        states = dgh.view(frames, clips, 2, 3 * units)
+        b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
+        # Each step's state before: the frame before for one direction, the frame after for the other, none at the end.
+        pairs = (
+            (states[1:, :, 0], out[:-1, :, :units]),
+            (states[:-1, :, 1], out[1:, :, units:]),
+        )
+        d_hh = torch.stack([g.flatten(0, 1).t() @ h.flatten(0, 1) for g, h in pairs])
+        if ctx.repeat > 1:
+            dgi = dgi.view(-1, ctx.repeat, clips, 6 * units).sum(1)
+        flat = dgi.view(-1, 6 * units)
+        b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
+        dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
+        return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None
+
+
+def _rows(clips: int) -> int:
+    return MOST_CLIPS if clips > 16 else 16
+
+
+def _counters(device: torch.device) -> Tensor:
+    # Two, in cache lines of their own.
+    return torch.zeros(64, dtype=torch.int32, device=device)
+
+
+def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, dtype: torch.dtype) -> Tensor:
+    """`gru` over x (clips, inputs, dim) with every input repeated: (clips, inputs * repeat, 2 units) of `dtype`."""
+    x = x.transpose(0, 1).to(dtype)
+    for layer in range(gru.num_layers):
+        names = (f"l{layer}", f"l{layer}_reverse")
+        w_ih, b_ih = (
+            torch.cat([getattr(gru, f"{kind}_ih_{n}") for n in names]).to(dtype) for kind in ("weight", "bias")
+        )
+        w_hh, b_hh = (
+            torch.stack([getattr(gru, f"{kind}_hh_{n}") for n in names]).to(dtype) for kind in ("weight", "bias")
+        )
+        x = _Layer.apply(x, w_ih, w_hh, b_ih, b_hh, repeat if layer == 0 else 1)
+    return x.transpose(0, 1)
