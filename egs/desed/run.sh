@@ -33,7 +33,7 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 
 from() { # from <file>: as seen from the recipe's folder, where the rest runs
-    if [[ $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
+    if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
 stage() { # stage <n> <what>: shall stage n run?
     ((stage <= $1 && $1 <= stop_stage)) || return 1
