@@ -1,0 +1,41 @@
+"""Paired difference of two or more experiments, with 95 % intervals; compare.html when asked for.
+
+usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
+       python3 -m sed.bin.compare exp/a,exp/a-2,exp/a-3 exp/b,exp/b-2,exp/b-3    # several seeds of each
+       python3 -m sed.bin.compare exp/a exp/b exp/c --html compare.html
+
+Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system.
+The first is what the others are compared with. All must be scored on the same clips.
+"""
+
+from __future__ import annotations
+
+from sed.config import Parser
+from sed.log import UserError, entry
+
+
+@entry
+def main() -> None:
+    """Load, check, subtract, show."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("experiments", nargs="+", help="experiments; seeds of one system with commas between")
+    p.option("set", None, "which set, when the experiments were scored on several")
+    p.option("out", None, "JSON file for the differences")
+    args = p.parse_args()
+    if len(args.experiments) < 2:
+        raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
+    from dataclasses import asdict
+
+    from sed.evaluation.compare import check_comparable, differences, load_system, terminal
+    from sed.files import write_json
+
+    systems = [load_system(text, args.set) for text in args.experiments]
+    check_comparable(systems)
+    print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
+    if args.out:
+        table = {other.name: [asdict(d) for d in differences(systems[0], other)] for other in systems[1:]}
+        write_json(args.out, {"compared_with": systems[0].name, "differences": table})
+
+
+if __name__ == "__main__":
+    main()
