@@ -24,13 +24,15 @@ def main() -> None:
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from sed.evaluation.compare import check_comparable, differences, load_system, terminal
     from sed.files import write_json
 
     systems = [load_system(text, args.set) for text in args.experiments]
     check_comparable(systems)
+    if len({system.name for system in systems}) < len(systems):  # two sets' folders of one experiment, say
+        systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]
     print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
     if args.out:
         table = {other.name: [asdict(d) for d in differences(systems[0], other)] for other in systems[1:]}

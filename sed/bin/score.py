@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sed.config import Parser
-from sed.evaluation.pipeline import add_arguments, resolve
+from sed.evaluation.pipeline import add_arguments, refuse_own_clips, resolve
 from sed.log import UserError, command_line, entry, environment, git_hash, setup_logging
 
 
@@ -80,6 +80,8 @@ def main() -> None:
     if shares:  # of a set whose audio is not all there, durations.tsv has only what is
         coverage = replace(coverage, expected=max(coverage.expected, shares[ALL].clips_expected))
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
+    if args.tuned:
+        refuse_own_clips(args.tuned, problem.clips)
     if submission.scores is not None:
         decisions = decide_scores(problem, submission.scores, post, args.operating_points)
     elif post.steps:
@@ -106,7 +108,7 @@ def main() -> None:
         "bootstrap": {"samples": args.bootstrap, "seed": args.bootstrap_seed, "level": 0.95},
         "operating_points": decisions.points.points if decisions.points else 0,
         "post_processing": post.as_dict(),
-        "tuned_on": None,
+        "tuned_on": post.tuned_on,
         "threshold": decisions.thresholds,
         "input": {"kind": submission.kind, "path": str(submission.path), "attrs": submission.attrs},
         "ground_truth": str(reference.path),

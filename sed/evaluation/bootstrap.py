@@ -41,7 +41,7 @@ def resample(
     A class's number is named `label\\tnumber`. NaN where a sample holds no true event of a class.
     """
     weights = draw(len(problem.clips), samples, seed)
-    truth = Truth.of(problem)
+    truth, joined = Truth.of(problem), Truth.of(problem.joined)
     tasks: dict[str, Callable[[], Values]] = {}
     chunks = np.array_split(np.arange(len(weights)), max(1, min(2 * jobs, len(weights) // 50)))
     for part, rows in enumerate(chunks):
@@ -49,7 +49,7 @@ def resample(
         for name, deltas in evaluation.deltas.items():
             parameters = evaluation.parameters[name.removesuffix("_exact")]
             tasks[f"{part} {name}"] = lambda n=name, p=parameters, d=deltas, w=chosen: _named(
-                problem, n, *from_deltas(truth, p, d, w)
+                problem, n, *from_deltas(joined, p, d, w)
             )
         tasks[f"{part} points"] = lambda w=chosen: _of_points(problem, truth, evaluation, w)
     for kind, counts in evaluation.counts.items():

@@ -28,9 +28,9 @@ from sed.evaluation.jit import compiled
 class BoxParameters(NamedTuple):
     """Of one class: length of the step filter in seconds, and the two limits of merging."""
 
-    filter_seconds: float = 0.48
-    absolute: float = 0.2
-    relative: float = 2.0
+    filter_seconds: float = 0.64
+    absolute: float = 0.3
+    relative: float = 3.0
 
 
 def bounding_boxes(scores: FrameScores, parameters: Mapping[str, BoxParameters]) -> FrameScores:

@@ -127,8 +127,8 @@ def table_of(
     return EventTable.of(*zip(*kept, strict=True)) if kept else EventTable.of([], [], [], [])
 
 
-def merge_overlaps(table: EventTable) -> tuple[EventTable, int]:
-    """Join events of one clip and class that overlap; also how many rows that took away. Touching ones stay two."""
+def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventTable, int]:
+    """Join events of one clip and class that overlap (or only touch); also how many rows that took away."""
     if not len(table):
         return table, 0
     group = np.concatenate([[True], (np.diff(table.clip) != 0) | (np.diff(table.label) != 0)])
@@ -136,7 +136,8 @@ def merge_overlaps(table: EventTable) -> tuple[EventTable, int]:
     offset = table.offset.copy()
     last = 0
     for row in range(1, len(table)):
-        if not group[row] and table.onset[row] < offset[last]:
+        joins = table.onset[row] < offset[last] or (touching and table.onset[row] == offset[last])
+        if joins and not group[row]:
             offset[last] = max(offset[last], offset[row])
             keep[row] = False
         else:

@@ -20,5 +20,6 @@ def sed_eval() -> ModuleType:
 
 
 def sed_scores_eval() -> ModuleType:
-    """sed_scores_eval: threshold-free PSDS."""
-    return _quietly("sed_scores_eval", "sed_scores_eval.intersection_based", "sed_scores_eval.base_modules.scores")
+    """sed_scores_eval: threshold-free PSDS, best F1."""
+    parts = ("intersection_based", "collar_based", "base_modules.scores")
+    return _quietly("sed_scores_eval", *(f"sed_scores_eval.{part}" for part in parts))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from sed.evaluation.events import EventTable
+from sed.evaluation.events import EventTable, merge_overlaps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,12 @@ class Problem:
     def present(self) -> np.ndarray:
         """Indices of the classes with ground truth: the others have no recall, hence no F1 and no PSDS."""
         return np.flatnonzero(self.counts)
+
+    @cached_property
+    def joined(self) -> Problem:
+        """The same with events that touch joined to one: sed_scores_eval refuses such ground truth."""
+        truth, merged = merge_overlaps(self.truth, touching=True)
+        return replace(self, truth=truth) if merged else self
 
     @property
     def absent_labels(self) -> list[str]:

@@ -148,19 +148,31 @@ class Deltas:
     ct_change: np.ndarray
 
 
-def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
-    """Threshold-free PSDS by sed_scores_eval, and the changes of the counts that it is made of, for each class."""
-    package = sed_scores_eval()
+def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFrame]:
+    """Scores of the classes with ground truth as sed_scores_eval wants them: {clip: table}."""
+    create = sed_scores_eval().base_modules.scores.create_score_dataframe
     labels = [problem.labels[index] for index in problem.present]
     frames = {}
     for clip, rows in scores.items():
         borders = np.append(scores.onset[rows], scores.offset[rows][-1:])
-        values = scores.values[rows][:, problem.present].astype(float)
-        frames[clip] = package.base_modules.scores.create_score_dataframe(values, borders, labels)
+        frames[clip] = create(scores.values[rows][:, problem.present].astype(float), borders, labels)
+    return frames
+
+
+def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
+    """Ground truth as sed_scores_eval wants it: {clip: [(onset, offset, label)]}, touching events as one."""
     truth: dict[str, list[tuple[float, float, str]]] = {clip: [] for clip in problem.clips}
-    table = problem.truth
+    table = problem.joined.truth
     for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
         truth[problem.clips[clip]].append((float(onset), float(offset), problem.labels[label]))
+    return truth
+
+
+def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
+    """Threshold-free PSDS by sed_scores_eval, and the changes of the counts that it is made of, for each class."""
+    package = sed_scores_eval()
+    labels = [problem.labels[index] for index in problem.present]
+    frames, truth = score_frames(problem, scores), truth_lists(problem)
     crossing = parameters.alpha_ct > 0 and len(labels) > 1  # a single class triggers no other
     criteria = {
         "dtc_threshold": parameters.dtc,

@@ -105,6 +105,13 @@ def align(
         logger.warning(
             "%s: %d events overlap another of their class in the same clip: merged with it", reference.path, merged
         )
+    connected = merge_overlaps(truth, touching=True)[1]
+    if connected:
+        logger.warning(
+            "%s: %d events begin where another of their class ends: one event to the exact PSDS (sed_scores_eval)",
+            reference.path,
+            connected,
+        )
     if not len(truth):
         raise UserError(f"{reference.path}: no events in the {len(clips)} clips that are scored")
     problem = Problem(

@@ -1,0 +1,69 @@
+"""Tune post-processing on one set, for use on others: per-class filters, bounding boxes, thresholds.
+
+usage: python3 -m sed.bin.tune exp/x/synth_valid/scores.h5 --ground-truth dump/synth_valid/events.tsv \\
+           --durations dump/synth_valid/durations.tsv --post-processing csebbs --what csebbs,threshold --out tuned.json
+       python3 -m sed.bin.score exp/x/validation/scores.h5 ... --tuned tuned.json
+
+The file names the set and its clips; scoring refuses to use it on any of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from sed.config import Parser, words
+from sed.evaluation.pipeline import add_arguments, resolve, write_tuned
+from sed.log import UserError, command_line, entry, git_hash, setup_logging
+
+WHAT = ("median", "csebbs", "threshold")
+
+
+def choices(text: str) -> list[str]:
+    """An option's type: some of WHAT."""
+    names = words(text)
+    for name in names:
+        if name not in WHAT:
+            raise argparse.ArgumentTypeError(f"'{name}' cannot be tuned (some of {', '.join(WHAT)})")
+    return names
+
+
+@entry
+def main() -> None:
+    """Read, tune, write."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("input", help="scores.h5, or a folder of score TSVs")
+    p.option("ground-truth", None, "events.tsv of that set", required=True)
+    p.option("durations", None, "durations.tsv of that set", required=True)
+    p.option("out", None, "JSON file to write", required=True)
+    p.option("set", None, "the set's name (default: the folder of --ground-truth)")
+    p.option("what", "threshold", "median, csebbs, threshold; commas between", type=choices)
+    p.option("only-scored", False, "tune on just the clips that INPUT has")
+    add_arguments(p)
+    args = p.parse_args()
+    setup_logging()
+    if args.tuned:
+        raise UserError("--tuned is for scoring (tune from plain options)")
+    from pathlib import Path
+
+    from sed.evaluation.inputs import read_submission
+    from sed.evaluation.scoring import align, read_reference, scores_for
+    from sed.evaluation.tuning import tune
+
+    submission = read_submission(args.input)
+    if submission.scores is None:
+        raise UserError(f"{args.input}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
+    reference = read_reference(args.ground_truth, args.durations)
+    problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
+    post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
+    for name in args.what:
+        if name != "threshold" and name not in post.steps:
+            raise UserError(f"--what {name}: that step is not in --post-processing ({', '.join(post.steps) or 'none'})")
+    tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
+    name = args.set or Path(args.ground_truth).resolve().parent.name
+    facts = {"tuned": args.what, "input": args.input, "command": command_line(), "git": git_hash()}
+    tuned = type(tuned)(**{**tuned.__dict__, "tuned_on": name})
+    write_tuned(args.out, tuned, clips=problem.clips, facts=facts)
+
+
+if __name__ == "__main__":
+    main()
