@@ -306,6 +306,26 @@ class Benchmark:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)
 
 
+def table(rows: list[Row]) -> str:
+    """The rows as text, aligned."""
+    head = f"{'part':42} {'clips/s':>9} {'ms/batch':>9} {'of matmul':>9} {'GB':>6}"
+    lines = [
+        f"{row.name:42} {row.clips_per_second:9.1f} {row.milliseconds:9.2f} "
+        f"{f'{row.matmul_share:.2f}' if row.matmul_share else '-':>9} {row.gigabytes or 0:6.1f}"
+        for row in rows
+    ]
+    return "\n".join([head, *lines])
+
+
+def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list[int]) -> tuple[int, float]:
+    """Steps and seconds of the config's schedule on sets of these sizes, at so many milliseconds a step."""
+    per_epoch = config["steps_per_epoch"] or min(
+        n // size for n, size in zip(clips, config["batch_sizes"], strict=False) if size
+    )
+    steps = config["epochs"] * per_epoch
+    return steps, steps * milliseconds / 1e3
+
+
 def write_random_dump(folder: Path, front_end: FrontEnd, clips: int) -> FeatureStore:
     """A dump of random features, for timing reads."""
     rng = np.random.default_rng(0)

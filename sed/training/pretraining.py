@@ -124,6 +124,7 @@ class Pretraining:
         bf16 = config["precision"] == "bf16" or (config["precision"] == "auto" and device.type == "cuda")
         self._autocast = lambda: torch.autocast(device.type, torch.bfloat16, enabled=bf16)
         self._state_path = out.with_name(f".{out.name}.state")
+        self._log_seconds = 10.0
 
     def _inputs(self, data: TrainingSet, frame_seconds: float) -> InputMaker:
         nbytes = len(data) * data.store.frames * data.store.bins * 2
@@ -159,7 +160,7 @@ class Pretraining:
             sums += self._step(self.maker.fetched(inputs), self.config["lr"] * self.schedule.lr_factor(step))
             seen += 1
             now = time.monotonic()
-            if now - logged_at > 10 or step + 1 == total or seen >= 500:
+            if now - logged_at > self._log_seconds or step + 1 == total or seen >= 500:
                 tags, frames = (sums / seen).tolist()
                 if not math.isfinite(tags + frames):
                     raise RunError(f"{self.out}: loss not finite by step {step + 1} (lower --lr)")

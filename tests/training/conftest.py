@@ -113,7 +113,7 @@ def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dump(tmp_path_factory.mktemp("dump"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config() -> Any:
     """`make_config`, for tests that change some of it."""
     return make_config

@@ -1,0 +1,107 @@
+"""Measure how fast a config trains on this machine, part by part, and how long its training will take.
+
+usage: python3 -m sed.bin.benchmark --conf conf/ast_sed.yaml [--batch-sizes 8,8,16,16] [--parts step,data] [--out FILE]
+
+Random clips; nothing is read but the config. On a GPU allow some minutes: every part compiles anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+from sed.config import Parser, numbers, words
+from sed.files import write_json
+from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
+
+PARTS = ["step", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
+DESED = [3470, 10000, 1578, 14412]
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.split("\n\n")[0], config=True)
+    from sed.features import logmel
+    from sed.models import detector
+    from sed.training import build
+
+    parser.section("benchmark")
+    parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
+    parser.option("repeats", 10, "batches a part is timed over", least=1)
+    parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
+    parser.option("out", "", "also write the numbers here, as JSON")
+    parser.section("front end")
+    logmel.add_arguments(parser)
+    parser.section("model")
+    detector.add_arguments(parser, shared=False)
+    build.add_arguments(parser)
+    args = parser.parse_args()
+    unknown = [part for part in args.parts if part not in PARTS]
+    if unknown:
+        raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)}")
+    config = vars(args)
+
+    import torch
+
+    from sed.training.benchmark import Benchmark, table, training_seconds
+
+    setup_logging()
+    log = logging.getLogger("sed.benchmark")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = build.choose_device(args.device)
+    benchmark = Benchmark(config, device=device, repeats=args.repeats)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    on_gpu = device.type == "cuda"
+    precision = "bf16" if benchmark.bf16 else "fp32"
+    calls = {
+        "step": lambda: benchmark.step("training step", accelerate_as=args.accelerate, precision=precision),
+        "eager": lambda: benchmark.step(f"the same, eager {precision}", accelerate_as="eager", precision=precision),
+        "fp32": lambda: benchmark.step("the same, eager fp32", accelerate_as="eager", precision="fp32"),
+        "encoder": lambda: benchmark.bare_encoder("bare encoder's step", compiled=on_gpu),
+        "heads": lambda: benchmark.heads("heads' step", graph=on_gpu),
+        "data": lambda: benchmark.data("data from HDF5, one thread"),
+        "inference": benchmark.inference,
+        "peer": benchmark.peer,
+    }
+    if not on_gpu:
+        calls.pop("fp32")  # which the step is already
+        calls.pop("eager")
+    rows = []
+    for part in args.parts:
+        if part not in calls:
+            continue
+        log.info("timing: %s", part)
+        try:
+            row = calls[part]()
+        except torch.OutOfMemoryError:
+            log.info("%s: out of GPU memory at %d clips (lower --batch-sizes)", part, benchmark.clips)
+            continue
+        if row is not None:
+            rows.append(row)
+    if not rows:
+        raise RunError("nothing could be timed")
+    print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips a step of {args.clip_seconds:g} s")
+    print(f"matrix product {benchmark.rate / 1e12:.4g} TFLOP/s ({precision})")
+    print(table(rows))
+    if "step" in args.parts:
+        steps, seconds = training_seconds(config, rows[0].milliseconds, args.clips)
+        print(f"{args.epochs} epochs, {steps} steps: {seconds / 60:.1f} minutes")
+    if args.out:
+        write_json(
+            Path(args.out),
+            {
+                "command": command_line(),
+                "git": git_hash(),
+                "environment": environment(),
+                "device": name,
+                "clips": benchmark.clips,
+                "matmul_tflops": benchmark.rate / 1e12,
+                "rows": [asdict(row) for row in rows],
+            },
+        )
+
+
+if __name__ == "__main__":
+    main()

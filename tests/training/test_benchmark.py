@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from sed.training.benchmark import Benchmark, encoder_operations, table, training_seconds
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def benchmark(tiny_config):
+    return Benchmark(tiny_config(), device=CPU, repeats=2)
+
+
+def test_every_part_is_timed(benchmark):
+    rows = [
+        benchmark.step("step", accelerate_as="eager", precision="fp32"),
+        benchmark.bare_encoder("encoder", compiled=False),
+        benchmark.heads("heads", graph=False),
+        benchmark.inference(),
+        benchmark.data(clips=24),
+    ]
+    assert all(row.clips_per_second > 0 and row.milliseconds > 0 for row in rows)
+    assert len(table(rows).splitlines()) == 6
+
+
+def test_operations_are_torch_s_count(benchmark):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    encoder = benchmark._detector().encoder
+    with FlopCounterMode(display=False) as counter:
+        encoder(torch.randn(1, 112, 16))
+    # torch counts no fused attention on the CPU at some versions: compare with and without it.
+    assert counter.get_total_flops() <= encoder_operations(encoder) <= 1.5 * counter.get_total_flops()
+
+
+def test_the_paper_s_schedule(tiny_config):
+    config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4])
+    assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412]) == (3940, 394.0)
+    config["batch_sizes"] = [8, 8, 16, 16]
+    assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412])[0] == 980
