@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# local/prepare.sh on a made-up DESED.
+
+setup() {
+    root=$(cd -P "${BATS_TEST_DIRNAME}/../.." && pwd)
+    downloads=${BATS_TEST_TMPDIR}/downloads data=${BATS_TEST_TMPDIR}/data
+    mkdir -p "${downloads}"/metadata/{train/synthetic21_train,validation/synthetic21_validation,eval}
+    for folder in train/{weak,unlabel_in_domain,strong_label_real,synthetic21_train/soundscapes} \
+        validation/{validation,synthetic21_validation/soundscapes} eval/public; do
+        mkdir -p "${downloads}/audio/${folder}"
+        for clip in Yaaa_350.000_352.000 Ybbb_0.000_2.000; do
+            wav "${downloads}/audio/${folder}/${clip}.wav"
+        done
+    done
+    strong=$'filename\tonset\toffset\tevent_label\nYaaa_350.000_352.000.wav\t0.5\t1.5\tDog\nYbbb_0.000_2.000.wav\t\t\t\n'
+    for table in train/audioset_strong train/synthetic21_train/soundscapes validation/validation eval/public \
+        validation/synthetic21_validation/soundscapes; do
+        printf '%s' "${strong}" >"${downloads}/metadata/${table}.tsv"
+    done
+    printf 'filename\tevent_labels\nYaaa_350.000_352.000.wav\tDog,Speech\n' >"${downloads}/metadata/train/weak.tsv"
+    printf 'filename\nYaaa_350.000_352.000.wav\n' >"${downloads}/metadata/train/unlabel_in_domain.tsv"
+}
+
+wav() { # two seconds of a square wave, 8 bits at 1 kHz
+    {
+        printf 'RIFF\364\007\0\0WAVEfmt \020\0\0\0\001\0\001\0\350\003\0\0\350\003\0\0\001\0\010\0data\320\007\0\0'
+        printf '\100\300%.0s' {1..1000}
+    } >"$1"
+}
+
+prepare() {
+    run "${root}/local/prepare.sh" "$@" "${downloads}" "${data}"
+}
+
+@test "the seven sets, each valid, and their coverage" {
+    prepare
+    [ "${status}" -eq 0 ]
+    for set in strong_real strong_synth weak unlabelled synth_valid validation public_eval; do
+        "${root}/utils/validate_data_dir.sh" "${data}/${set}"
+    done
+    [ "$(wc -l <"${data}/validation/wav.scp")" -eq 2 ] # the clip without events stays
+    [ "$(wc -l <"${data}/labels.txt")" -eq 10 ]
+    grep -qx "$(printf 'validation\tall\t2\t2\t1\t1')" "${data}/coverage.tsv"
+    [ "$(cut -f1 "${data}/coverage.tsv" | sort -u | wc -l)" -eq 8 ]
+}
+
+@test "sets that are not there are left out, and what was made of them before goes" {
+    prepare
+    rm -r "${downloads}/audio/train/weak" "${downloads}/metadata/eval/public.tsv"
+    prepare
+    [ "${status}" -eq 0 ]
+    [[ ${output} == *"weak: left out, there is no audio/train/weak"* ]]
+    [[ ${output} == *"public_eval: left out, there is no metadata/eval/public.tsv"* ]]
+    [ ! -e "${data}/weak" ]
+    [ "$(grep -c weak "${data}/coverage.tsv")" -eq 0 ]
+}
+
+@test "both validation.tsv are named" {
+    prepare
+    [[ ${output} == *"neither of the two"*"2 rows"* ]]
+    for rows in 4239 4251; do
+        {
+            printf '%s' "${strong}"
+            for ((i = 2; i < rows; i++)); do printf 'Yc_0.000_2.000.wav\t0.5\t1.5\tDog\n'; done
+        } >"${downloads}/metadata/validation/validation.tsv"
+        prepare
+        [ "${status}" -eq 0 ]
+        if ((rows == 4251)); then
+            [[ ${output} == *"the old one, by its 4251 rows"* ]]
+        else
+            [[ ${output} == *"4239 rows as the current one has, but not its checksum"* ]]
+        fi
+    done
+}
+
+@test "bad audio is refused beyond what is allowed" {
+    : >"${downloads}/audio/validation/validation/Yaaa_350.000_352.000.wav"
+    prepare
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"bad_audio.tsv: 1 of 2 files are bad"* ]]
+    prepare --max-bad 50
+    [ "${status}" -eq 0 ]
+    grep -q "empty file" "${data}/validation/bad_audio.tsv"
+    prepare --max-bad 50 --min-coverage 60
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"1 of 2 clips"* ]]
+}
+
+@test "an unknown label is named by file and line" {
+    sed -i 's/Dog/Bird/' "${downloads}/metadata/train/audioset_strong.tsv"
+    prepare
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"audioset_strong.tsv:2: unknown label 'Bird'"* ]]
+}
+
+@test "another corpus brings its labels" {
+    printf 'Dog\nSpeech\n' >"${downloads}/metadata/labels.txt"
+    prepare
+    [ "${status}" -eq 0 ]
+    [ "$(cat "${data}/labels.txt")" = "$(printf 'Dog\nSpeech')" ]
+}
+
+@test "nothing there" {
+    rm -r "${downloads}/audio"
+    prepare
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"none of DESED's sets is there"* ]]
+}
