@@ -7,6 +7,7 @@ refused.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -26,6 +27,9 @@ from sed.data.meter import human
 from sed.log import UserError
 
 BLOCK = 1 << 20
+# What the packages raise over damaged archives, and the system over the offsets and names that these give.
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error)
+_ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
 _DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
 
 
@@ -69,9 +73,9 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
         return _Unpacking(archive, folder, limits, progress).run()
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)):
+        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno in _ODD):
             raise UserError(f"{archive}: damaged archive: {error} (delete it, and download it again)") from None
-        if isinstance(error, NotImplementedError):
+        if isinstance(error, (NotImplementedError, RuntimeError)):  # a method or an encryption that zipfile lacks
             raise UserError(f"{archive}: {error} (repack it as .zip or .tar.gz)") from None
         raise
 
@@ -117,7 +121,8 @@ class _Unpacking:
     def _name(self, name: str) -> str:
         """The relative path of an entry; Refused for anything that is not plainly inside."""
         shown = ascii(name[:80])
-        if "\0" in name or "\\" in name or any(ord(c) < 32 for c in name) or len(name) > self.limits.name:
+        odd = any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in name)  # control characters, or not UTF-8
+        if odd or "\\" in name or len(name) > self.limits.name:
             raise self._refuse(f"a name that is no plain path: {shown}")
         if name.startswith("/") or name[1:3] == ":/":
             raise self._refuse(f"an absolute path: {shown}")
@@ -256,7 +261,7 @@ def damaged_ranges(path: Path) -> list[tuple[int, int]]:
             ends = [entry.header_offset for entry in entries[1:]] + [container.start_dir]
             bad = [(e.header_offset, end) for e, end in zip(entries, ends, strict=True) if not _reads(container, e)]
             return [*bad, (container.start_dir, size)] if bad else []
-    except (zipfile.BadZipFile, UnicodeDecodeError, struct.error):
+    except (*_DAMAGE, OSError):
         return [(max(0, size - _DIRECTORY), size)]
 
 
@@ -265,7 +270,7 @@ def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
         with container.open(entry) as file:
             while file.read(BLOCK):
                 pass
-    except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError, OSError):
+    except (*_DAMAGE, NotImplementedError, RuntimeError, OSError):
         return False
     return True
 

@@ -72,7 +72,7 @@ class Parts:
             files = ", ".join(f"{row.file} ({row.page})" for row in rows)
             raise RunError(
                 f"{next(iter(errors.values()))}. Still to get: {', '.join(errors)}. Run again when the network is "
-                f"back, or place {files} in a folder and pass it with --archives"
+                f"back, or place {files} in a folder and give stage 0's script in local/ the option --archives FOLDER"
             )
 
     def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> list[str]:

@@ -1,8 +1,10 @@
 """Archives: what is good comes out whole, what is malicious leaves nothing anywhere."""
 
+import contextlib
 import gzip
 import io
 import os
+import random
 import stat
 import struct
 import tarfile
@@ -123,6 +125,7 @@ EVIL = {
     "twice.tar.gz": tar_of((member("a"), b"1"), (member("a"), b"2")),
     "file_and_folder.tar.gz": tar_of((member("a"), b"1"), (member("a/b"), b"2")),
     "newline.tar.gz": tar_of((member("a\nb"), b"1")),
+    "not_utf8.tar.gz": tar_of((member("a\udcff"), b"1")),
     "parent.zip": zipped({"../evil": b"evil"}),
     "deep_parent.zip": zipped({"a/b/../../../evil": b"evil"}),
     "absolute.zip": zipped({"/tmp/ast-sed-evil": b"evil"}),
@@ -158,8 +161,8 @@ def test_too_many_entries(make, tmp_path):
 
 def test_an_extended_header_cannot_fill_the_memory(make, tmp_path):
     info = member("x", tarfile.XHDTYPE)
-    info.size = 300 << 20
-    path = make("a.tar.gz", gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + bytes(300 << 20), 1))
+    info.size = 50 << 20
+    path = make("a.tar.gz", gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + bytes(50 << 20), 1))
     with pytest.raises(UserError, match="far more than its own size"):
         unpack(path, tmp_path / "out", limits=Limits(floor=1 << 20, ratio=1))
 
@@ -172,6 +175,21 @@ def test_truncated_archives(make, tmp_path, name, pack, cut):
     with pytest.raises(UserError, match="damaged archive"):
         unpack(path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred), ("a.tar", tarred)])
+def test_any_damage_is_an_error_or_harmless(make, tmp_path, name, pack):
+    whole = pack(FILES) if name != "a.tar" else gzip.decompress(pack(FILES))
+    noise = random.Random(name)
+    for _ in range(100):
+        content = bytearray(whole)
+        for _ in range(noise.choice((1, 1, 4, 30))):
+            content[noise.randrange(len(content))] = noise.randrange(256)
+        with contextlib.suppress(UserError):
+            unpack(make(name, bytes(content)), tmp_path / "place" / "out")
+        assert sorted(p.name for p in tmp_path.iterdir()) in (["in"], ["in", "place"])
+        assert [p.name for p in (tmp_path / "in").iterdir()] == [name]
+    assert not os.path.lexists("/tmp/ast-sed-evil")
 
 
 def test_links_inside_become_second_names(make, tmp_path):

@@ -27,7 +27,7 @@ ZIP = ROWS["synthetic"][0]
 
 def stage(folder: Path, mirror: str, **kwargs) -> Parts:
     folder.mkdir(exist_ok=True)
-    fetcher = Fetcher(timeout=0.5, backoff=0.01, retries=kwargs.pop("retries", 8))
+    fetcher = Fetcher(timeout=0.2, backoff=0.01, retries=kwargs.pop("retries", 8))
     return Parts(folder, fetcher=fetcher, hosts=Hosts(fetcher, mirror), **kwargs)
 
 
@@ -67,7 +67,7 @@ def test_the_layout_is_deseds(whole):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
-    faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.7, most=40)
+    faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.3, most=40)
     stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30).get(ROWS)
     assert corpus(tmp_path / "d") == whole
     assert faults.kinds
@@ -173,6 +173,14 @@ def test_an_unexpected_archive(serve, made_up, tmp_path):
     with pytest.raises(UserError, match=r"no folder with audio or metadata"):
         stage(tmp_path / "d", serve(zenodo=records).url).get({"synthetic": [ZIP]})
     assert corpus(tmp_path / "d") == {}
+
+
+def test_a_malicious_record_is_refused_and_the_others_stay(serve, made_up, tmp_path):
+    evil = {"6026841": {ZIP.file: zipped({"audio/a.wav": b"1", "../../evil": b"1"})}}
+    with pytest.raises(UserError, match=r"dcase_synth.zip: refused: a path with '..': '../../evil'"):
+        stage(tmp_path / "d", serve(**made_up | {"zenodo": made_up["zenodo"] | evil}).url).get(ROWS)
+    assert "audio/eval/public/P0000000000_120_130.wav" in corpus(tmp_path / "d")
+    assert not [p for p in tmp_path.rglob("*") if "evil" in p.name or "a.wav" in p.name]
 
 
 def test_a_record_without_the_file(serve, tmp_path):

@@ -155,6 +155,7 @@ def stage0(server, work: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""})
 
 
+@pytest.mark.slow
 def test_realdesed_becomes_deseds_layout(realdesed, tmp_path):
     run = stage0(realdesed, tmp_path / "d")
     assert run.returncode == 0, run.stderr

@@ -9,7 +9,7 @@ from sed.data.recordings import Key
 from sed.data.youtube import Failures, fetch
 from sed.log import UserError
 
-STAND_IN = """#!{python}
+STAND_IN = """#!{python} -SE
 import sys, time, urllib.error, urllib.request
 video = sys.argv[-1].rpartition("=")[2]
 assert sys.argv[-1].startswith("https://www.youtube.com/watch?v=") and "--download-sections" in sys.argv
