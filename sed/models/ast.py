@@ -184,4 +184,4 @@ class AST(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, mel bins) -> (batch, bands, patches, dim), the two leading tokens dropped."""
-        return self.tokens(x)[:, LEADING:].unflatten(1, self.grid)
+        return self.tokens(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)
