@@ -1,0 +1,62 @@
+"""A trained model as one ONNX file: waveform in, frame and clip posteriors out, front end included.
+
+usage: python3 -m sed.bin.export_onnx exp/ast_sed model.onnx
+       python3 -m sed.bin.predict --onnx model.onnx recording.wav
+
+Batch and length are dynamic: input `waveforms` (batch, samples) float32 at the model's rate, outputs `frame`
+(batch, frames, classes), `clip` (batch, classes) and `logmel`. Recordings longer than the model's clips are cut into
+overlapping windows inside the graph. Labels, frame length and post-processing are in the file's metadata. The file is
+compared with torch in ONNX Runtime before it gets its name.
+"""
+
+from __future__ import annotations
+
+from sed.config import Parser
+from sed.evaluation.pipeline import add_arguments
+from sed.log import RunError, entry, setup_logging
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
+    p.add_argument("output", help=".onnx file to write")
+    p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
+    p.option("overlap", 2.0, "seconds that windows overlap in recordings longer than the model's clips", least=0)
+    p.option("tolerance", 1e-3, "largest difference to torch's posteriors on noise", least=0)
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> None:
+    """Load, export, compare."""
+    args = parser().parse_args()
+    logger = setup_logging()
+
+    from sed.files import replacing
+    from sed.prediction.onnx import difference, export
+    from sed.prediction.packed import open_model
+    from sed.prediction.settings import chosen
+    from sed.prediction.windows import WindowPlan
+
+    opened = open_model(args.model, which=args.which)
+    model = opened.model
+    plan = WindowPlan.overlapping(
+        samples=model.front_end.clip_samples,
+        frame_seconds=model.detector.frame_seconds,
+        rate=model.front_end.sample_rate,
+        frames=model.detector.num_frames,
+        overlap=args.overlap,
+    )
+    with replacing(args.output) as part:
+        export(part, model, chosen(args, model.labels, opened.post_processing), plan)
+        worst = difference(part, model, plan)
+        if not worst <= args.tolerance:
+            raise RunError(f"{args.output}: ONNX Runtime differs from torch by {worst:.2g} (above --tolerance)")
+        size = part.stat().st_size / 1e6
+    logger.info("%s: %.1f MB, differs from torch by at most %.2g", args.output, size, worst)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The whole of prediction as one graph for export: waveforms of any length to frame and clip posteriors.
+
+Front end, windows, detector and cross-fade, in operations that ONNX has: frames are gathered, and the Fourier
+transform is a matrix product. The same windows and shares as `sed.prediction.windows`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from sed.features.logmel import PREEMPHASIS
+from sed.log import UserError
+from sed.prediction.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from sed.features.logmel import FrontEnd
+    from sed.models.detector import Detector
+
+_EPS = torch.finfo(torch.float32).eps
+
+
+class KaldiGraph(nn.Module):
+    """The Kaldi front end on windows of one length, of which the first `valid` samples are sound."""
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        super().__init__()
+        if front_end.front_end != "kaldi":
+            raise UserError("export: only models on the kaldi front end (the CRNN's stft one reflects at a clip's end)")
+        if front_end.normaliser != "fixed":
+            raise UserError("export: only models with the fixed normaliser")
+        length, shift, size = front_end.window_samples, front_end.shift_samples, front_end.fft_size
+        self.window_samples, self.shift_samples = length, shift
+        self.frames = front_end.clip_frames
+        # Cosine and sine of every frequency, the window in them: (samples, 2 frequencies). In float64, since a rounding
+        # error beside a loud tone moves quiet bins across the steps of float16, in which stage 2 stores them.
+        angle = 2 * math.pi / size * torch.outer(torch.arange(length).double(), torch.arange(size // 2 + 1).double())
+        window = front_end.window.double().unsqueeze(1)
+        self.register_buffer("fourier", torch.cat([window * angle.cos(), -window * angle.sin()], 1))
+        self.register_buffer("bank", front_end.bank.clone())
+        index = torch.arange(self.frames).unsqueeze(1) * shift + torch.arange(length)
+        self.register_buffer("index", index.flatten())
+
+    def forward(self, windows: Tensor, valid: Tensor) -> Tensor:
+        """(n, samples) and samples that count (n,) to raw log-mel (n, frames, bins)."""
+        mean = windows.sum(1, keepdim=True) / valid.unsqueeze(1).float()
+        windows = windows - mean
+        frames = windows.index_select(1, self.index).reshape(-1, self.frames, self.window_samples)
+        frames = frames - frames.mean(-1, keepdim=True)
+        before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        spectrum = ((frames - PREEMPHASIS * before).double() @ self.fourier).float()
+        real, imag = spectrum.chunk(2, -1)
+        return ((real * real + imag * imag) @ self.bank).clamp_min(_EPS).log()
+
+
+class PredictionGraph(nn.Module):
+    """(batch, samples) float32 at the model's rate to frame (batch, frames, classes) and clip posteriors.
+
+    A recording longer than the model's clips is cut into overlapping windows; its clip posterior is the highest of
+    theirs. Frames beyond the recording's end are 0.
+    """
+
+    def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
+        super().__init__()
+        self.features = KaldiGraph(front_end)
+        self.detector = detector
+        self.samples, self.hop = plan.samples, plan.hop * plan.frame_samples
+        self.frames, self.hop_frames = plan.frames, plan.hop
+        self.frame_samples = plan.frame_samples
+        self.mean, self.scale = front_end.norm_mean, 2 * front_end.norm_std
+        self.input_frames = detector.input_frames
+        shared = plan.frames - plan.hop
+        position = torch.arange(shared) - plan.ramp_start
+        rise = ((position + 0.5) / plan.ramp).clamp(0, 1) if plan.ramp else (position >= 0).float()
+        self.register_buffer("rise", rise.reshape(1, 1, shared, 1))
+
+    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Also the log-mel (batch, windows, frames, bins) that the posteriors are of."""
+        batch, samples = waveforms.shape[0], waveforms.shape[1]
+        # ceil((samples - window) / hop) further windows, none when that is negative; as tensors, which export traces
+        count = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)
+        padded = torch.cat([waveforms, torch.zeros_like(waveforms[:, :1])], 1)
+        start = torch.arange(count) * self.hop
+        index = (start.unsqueeze(1) + torch.arange(self.samples)).clamp_max(samples)  # beyond the end: a zero
+        windows = padded[:, index.flatten()].reshape(-1, self.samples)
+        valid = (samples - start).clamp_max(self.samples).repeat(batch)
+        logmel = self.features(windows, valid)
+        stored = logmel.half().float()  # as stage 2 stores it
+        whole = (valid - self.features.window_samples) // self.features.shift_samples + 1
+        inside = torch.arange(self.features.frames) < whole.unsqueeze(1)
+        x = (stored - self.mean) / self.scale * inside.unsqueeze(2)
+        x = nn.functional.pad(x, (0, 0, 0, self.input_frames - self.features.frames))
+        output = self.detector(x)
+        sound = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
+        frame = torch.sigmoid(output.logits) * sound.unsqueeze(2)
+        classes = frame.shape[2]
+        frame = frame.reshape(batch, -1, self.frames, classes)
+        clip = output.clip.clamp(0, 1).reshape(batch, -1, classes).amax(1)
+        shown = logmel.reshape(batch, -1, self.features.frames, logmel.shape[2])
+        return self._fade(frame), clip, shown
+
+    def _fade(self, frame: Tensor) -> Tensor:
+        """(batch, windows, frames, classes) to (batch, all frames, classes): shares rise and fall in the overlaps."""
+        batch, classes = frame.shape[0], frame.shape[3]
+        head, rest = frame[:, :, : self.frames - self.hop_frames], frame[:, :, self.frames - self.hop_frames :]
+        tail = frame[:, :, self.hop_frames :]
+        mixed = (1 - self.rise) * tail[:, :-1] + self.rise * head[:, 1:]
+        head = torch.cat([head[:, :1], mixed], 1)
+        body = torch.cat([head, rest], 2)[:, :, : self.hop_frames].reshape(batch, -1, classes)
+        return torch.cat([body, tail[:, -1]], 1)

@@ -1,0 +1,148 @@
+"""A model as one ONNX file: written with what prediction needs in its metadata, and run by ONNX Runtime."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sed.files import replacing
+from sed.log import UserError
+from sed.prediction.predictor import Output
+from sed.prediction.settings import from_stored, stored_dict
+
+if TYPE_CHECKING:
+    from sed.evaluation.pipeline import PostProcessing
+    from sed.prediction.windows import WindowPlan
+    from sed.training.checkpoint import LoadedModel
+
+FORMAT = 1
+KEY = "ast_sed"
+"""of the metadata entry, JSON"""
+OPSET = 18
+
+
+def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan) -> None:
+    """Write waveform -> frame and clip posteriors (and log-mel) with dynamic batch and length."""
+    import torch
+
+    from sed.prediction.graph import PredictionGraph
+
+    try:
+        import onnx
+    except ImportError:
+        raise UserError("ONNX export needs the package onnx (pip install 'ast-sed[onnx]')") from None
+    graph = PredictionGraph(detector=model.detector, front_end=model.front_end, plan=plan).eval()
+    example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two windows of two recordings
+    axes = {
+        "waveforms": {0: "batch", 1: "samples"},
+        "frame": {0: "batch", 1: "frames"},
+        "clip": {0: "batch"},
+        "logmel": {0: "batch", 1: "windows"},
+    }
+    facts = {
+        "format": FORMAT,
+        "labels": model.labels,
+        "front_end": model.front_end.params(),
+        "samples": plan.samples,
+        "min_samples": model.front_end.min_samples,
+        "frames": plan.frames,
+        "frame_seconds": model.detector.frame_seconds,
+        "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
+        "post_processing": stored_dict(post, model.labels),
+    }
+    with replacing(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.inference_mode():
+            # The tracing exporter: the newer one takes minutes over a recurrent layer of a thousand steps.
+            torch.onnx.export(
+                graph, (example,), str(part), dynamo=False, opset_version=OPSET, dynamic_axes=axes,
+                input_names=["waveforms"], output_names=["frame", "clip", "logmel"],
+            )  # fmt: skip
+        proto = onnx.load(str(part))
+        onnx.helper.set_model_props(proto, {KEY: json.dumps(facts, ensure_ascii=False)})
+        onnx.save(proto, str(part))
+
+
+class OnnxPredictor:
+    """An exported model in ONNX Runtime; torch is not used. See `sed.prediction.predictor.Predictor`."""
+
+    def __init__(self, path: str | Path, *, threads: int) -> None:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise UserError("--onnx needs the package onnxruntime (pip install 'ast-sed[onnx]')") from None
+        if not Path(path).is_file():
+            raise UserError(f"{path}: no such file (python3 -m sed.bin.export_onnx writes it)")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's own kinds, which it does not name in one place
+            raise UserError(
+                f"{path}: not a model that ONNX Runtime reads: {str(error).splitlines()[0][:160]}"
+            ) from None
+        facts = self._facts(path)
+        self.labels: list[str] = facts["labels"]
+        self.rate = int(facts["front_end"]["sample_rate"])
+        self.samples, self.min_samples = int(facts["samples"]), int(facts["min_samples"])
+        self.frames, self.frame_seconds = int(facts["frames"]), float(facts["frame_seconds"])
+        self.feature_seconds = float(facts["front_end"]["frame_shift"])
+        self._window = round(facts["front_end"]["frame_length"] * self.rate)
+        self._shift = round(self.feature_seconds * self.rate)
+        self.post_processing = from_stored(facts["post_processing"], self.labels, str(path))
+
+    def _facts(self, path: str | Path) -> dict[str, Any]:
+        try:
+            facts = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
+        except (KeyError, ValueError):
+            raise UserError(
+                f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
+            ) from None
+        if facts.get("format") != FORMAT:
+            raise UserError(f"{path}: exported as format {facts.get('format')}, not {FORMAT} (export it again)")
+        return facts
+
+    def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
+        """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel."""
+        return self._session.run(None, {"waveforms": waveforms})
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        frame = np.empty((len(waveforms), self.frames, len(self.labels)), np.float32)
+        clip = np.empty((len(waveforms), len(self.labels)), np.float32)
+        logmel: list[Any] = [None] * len(waveforms)
+        lengths = [len(waveform) for waveform in waveforms]
+        for length in set(lengths):
+            rows = [row for row, other in enumerate(lengths) if other == length]
+            batch = np.stack([waveforms[row] for row in rows]).astype(np.float32, copy=False)
+            frames, clips, mel = self.whole(batch)
+            frame[rows], clip[rows] = frames, clips
+            valid = 1 + (length - self._window) // self._shift
+            for row, one in zip(rows, mel, strict=True):
+                logmel[row] = one[0, :valid]
+        return Output(frame, clip, logmel)
+
+
+def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
+    """The largest difference of the file's posteriors to torch's, on noise bursts under, at and over a window long."""
+    from sed.prediction.predictor import TorchPredictor
+    from sed.prediction.windows import CrossFade
+
+    ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
+    theirs = OnnxPredictor(path, threads=1)
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for count in (plan.samples // 7, plan.samples, plan.samples + plan.hop * plan.frame_samples // 3):
+        gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]
+        audio = (0.003 + 0.2 * gate).astype(np.float32) * rng.standard_normal(count).astype(np.float32)
+        fade = CrossFade(plan, len(model.labels))
+        torch_frame = np.concatenate([fade.add(w, ours([w.samples]).frame[0]) for w in plan.cut([audio])])
+        sound = -(-count // plan.frame_samples)
+        frame = theirs.whole(audio[None])[0][0]
+        worst = max(worst, float(np.abs(frame[:sound] - torch_frame[:sound]).max()))
+    return worst

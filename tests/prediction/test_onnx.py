@@ -1,0 +1,93 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import LABELS, sounds, write_sounds
+
+from sed.bin import export_onnx, predict
+from sed.log import UserError
+from sed.prediction.packed import open_model
+from sed.prediction.predictor import TorchPredictor
+from sed.prediction.windows import CrossFade, WindowPlan
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+
+def call(monkeypatch, module, *args):
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, args)])
+    with pytest.raises(SystemExit) as done:
+        module.main()
+    return done.value.code
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, experiment):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        assert call(patch, export_onnx, "--threshold", "0.4", experiment, path) == 0
+    return path
+
+
+def test_any_batch_and_length_equal_torch(exported, experiment):
+    from sed.prediction.onnx import OnnxPredictor
+
+    model = open_model(experiment).model
+    ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
+    theirs = OnnxPredictor(exported, threads=1)
+    plan = WindowPlan.overlapping(samples=160000, frame_seconds=0.01, rate=16000, frames=1000, overlap=2.0)
+    for seconds in (0.05, 1, 10, 10.01, 37):
+        batch = np.stack([sounds(seconds, seed=seed) for seed in range(2)])
+        frame, clip, _ = theirs.whole(batch)
+        for row, audio in enumerate(batch):
+            fade, clips, parts = CrossFade(plan, len(LABELS)), [], []
+            for window in plan.cut([audio]):
+                output = ours([window.samples])
+                parts.append(fade.add(window, output.frame[0]))
+                clips.append(output.clip[0])
+            count = round(seconds * 100)
+            assert len(frame[row]) == len(np.concatenate(parts)) and (frame[row, count:] == 0).all()
+            # pure tones beside near silence, and a random detector whose logits are stretched a hundredfold
+            np.testing.assert_allclose(frame[row, :count], np.concatenate(parts)[:count], atol=5e-4)
+            np.testing.assert_allclose(clip[row], np.max(clips, axis=0), atol=5e-4)
+            # window by window, as `predict --onnx` runs it
+            window = next(plan.cut([audio])).samples
+            one, other = theirs([window]), ours([window])
+            np.testing.assert_allclose(one.logmel[0], other.logmel[0], atol=0.02)
+
+
+def test_predict_without_torch_gives_the_same_events(exported, experiment, tmp_path, monkeypatch, capsys):
+    write_sounds(tmp_path / "x.wav", 23, 44100, channels=2)
+    assert call(monkeypatch, predict, "--model", experiment, "--threshold", "0.4", tmp_path / "x.wav") == 0
+    events = capsys.readouterr().out
+    code = f"""
+import sys
+sys.argv = ["predict", "--onnx", {str(exported)!r}, "--html", {str(tmp_path / "x.html")!r}, {str(tmp_path / "x.wav")!r}]
+from sed.bin import predict
+try:
+    predict.main()
+except SystemExit as done:
+    assert done.code == 0
+assert "torch" not in sys.modules
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == events and events.count("\n") > 5
+    assert (tmp_path / "x.html").stat().st_size > 100_000
+
+
+def test_other_files_are_one_line(exported, crnn_experiment, tmp_path, monkeypatch, capsys):
+    from sed.prediction.onnx import OnnxPredictor
+
+    (tmp_path / "text.onnx").write_text("text")
+    (tmp_path / "half.onnx").write_bytes(exported.read_bytes()[:5000])
+    for name in ("text.onnx", "half.onnx", "missing.onnx"):
+        with pytest.raises(UserError, match=name) as error:
+            OnnxPredictor(tmp_path / name, threads=1)
+        assert "\n" not in str(error.value)
+    assert call(monkeypatch, export_onnx, crnn_experiment, tmp_path / "crnn.onnx") == 2
+    assert "kaldi front end" in capsys.readouterr().err and not (tmp_path / "crnn.onnx").exists()
