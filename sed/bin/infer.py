@@ -26,6 +26,7 @@ def parser() -> Parser:
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("amp", True, "bfloat16 autocast on a GPU; the CPU always computes in float32")
+    p.option("band", None, "one frequency band, lowest 0, in place of the model's mean (figure 3)", type=int)
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p
 
@@ -53,6 +54,8 @@ def main() -> None:
         names = [key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)]
         told = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in names)
         raise UserError(f"{dump}: features of another front end than {args.model} learnt on: {told} (redo stage 2)")
+    if args.band is not None:
+        model.detector.use_band(args.band)
     started = time.monotonic()
     amp = args.amp and device.startswith("cuda")
     frame, clip = infer(model.detector, model.front_end, store, batch_size=args.batch_size, device=device, amp=amp)
@@ -69,6 +72,7 @@ def main() -> None:
         attrs={
             "model": str(args.model),
             "which": args.which,
+            **({} if args.band is None else {"band": args.band}),
             "set": dump.name,
             "command": command_line(),
             "git": git_hash(),

@@ -24,6 +24,12 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
     return torch.cat([weights, weights.new_zeros(1, bins)])
 
 
+def kaldi_edges(bins: int, f_min: float, f_max: float) -> list[float]:
+    """The bins + 2 corners of Kaldi's triangles in Hz: triangle k reaches from edge k to edge k + 2."""
+    low, high = 1127.0 * math.log(1.0 + f_min / 700.0), 1127.0 * math.log(1.0 + f_max / 700.0)
+    return [700.0 * (math.exp((low + i * (high - low) / (bins + 1)) / 1127.0) - 1.0) for i in range(bins + 2)]
+
+
 def htk_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
     """HTK's mel scale, triangles linear in Hz, no area normalisation: (fft_size / 2 + 1, bins) float32."""
     limits = torch.tensor([f_min, f_max], dtype=torch.float64)

@@ -83,6 +83,15 @@ class Detector(nn.Module):
             if not name.startswith("encoder."):
                 yield parameter
 
+    def use_band(self, band: int) -> None:
+        """Put one band in place of the mean (figure 3, the trained model's reading); UserError where that is none."""
+        if not isinstance(self.pooling, pooling.MeanPooling | pooling.BandPooling):
+            raise UserError("a band takes the place of mean pooling only: this model has another (train AST-GRU)")
+        try:
+            self.pooling = pooling.BandPooling(bands=self.encoder.grid[0], band=band)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+
     def encode(self, x: Tensor) -> Tensor:
         """(batch, input_frames, mel_bins) -> frames (batch, patches, dim), before the time decoder."""
         return self.pooling(self.norm(self.encoder(x)))

@@ -7,6 +7,7 @@ A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face sto
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import logging
 import os
@@ -54,10 +55,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        why = "is not a checkpoint" if "invalid" in str(error) else "holds more than tensors, and is not run"
-        raise UserError(f"{path}: {why} (give the published checkpoint)") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, UnicodeError):
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: not tensors alone, so nothing of it was run (give the published checkpoint)"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what torch says of a cut archive
+            raise
         raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")

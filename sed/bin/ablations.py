@@ -1,0 +1,38 @@
+"""The table of an ablation, the paper's numbers beside ours.
+
+usage: python3 -m sed.bin.ablations --out exp/ABLATIONS.md conf/x.yaml=exp/x/validation/result.json ...
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser, load_config
+from sed.log import ROOT, UserError, entry
+
+
+@entry
+def main() -> None:
+    from sed.evaluation.ablations import Ablation, aligned, markdown, rows
+    from sed.evaluation.results import read_result
+    from sed.files import write_text
+
+    parser = Parser("The table of an ablation, the paper's numbers beside ours.")
+    parser.add_argument("pairs", nargs="+", metavar="CONFIG=RESULT", help="a config and its experiment's result.json")
+    parser.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others differ from")
+    parser.option("out", "", "ABLATIONS.md to write (none: only show)")
+    args = parser.parse_args()
+    ablations = []
+    for pair in args.pairs:
+        config, equals, result = pair.rpartition("=")
+        if not equals:
+            raise UserError(f"'{pair}' is not config=result.json")
+        ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
+    table = rows(ablations, load_config(args.reference))
+    if args.out:
+        write_text(args.out, markdown(table, ablations[0].result["set"]))
+    print(aligned(table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Figure 3 of the paper from the scores of each band: PNG and TSV.
+
+usage: python3 -m sed.bin.figure3 --model exp/ast_gru [--classes Speech,Dog,...] exp/figure3
+       python3 -m sed.bin.figure3 --model exp/ast_gru --list
+
+Reads exp/figure3/{swapped,retrained}/band_KK/.../result.json, which steps/figure3.sh makes; writes figure3.tsv,
+figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. --list prints each band's number and
+its frequencies in Hz instead.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser, load_config, words
+from sed.log import UserError, entry
+
+
+@entry
+def main() -> None:
+    from sed.evaluation import figure3
+    from sed.files import replacing, write_text
+
+    parser = Parser("Figure 3 of the paper from the scores of each band.")
+    parser.add_argument("folder", nargs="?", type=Path, help="where steps/figure3.sh put the scores")
+    parser.option("model", None, "experiment of AST-GRU", required=True)
+    parser.option("classes", list(figure3.FOUR), "classes of the small figure", type=words)
+    parser.option("list", False, "print the bands and leave")
+    args = parser.parse_args()
+    edges = figure3.band_edges(load_config(Path(args.model) / "config.yaml"))
+    if args.list:
+        for band, (low, high) in enumerate(edges):
+            print(f"{band} {low:.0f} {high:.0f}")
+        return
+    if args.folder is None:
+        raise UserError("which folder? (steps/figure3.sh makes it; --list needs none)")
+    readings = {name: figure3.read_bands(args.folder / name, len(edges)) for name in figure3.READINGS}
+    made = {name: classes for name, classes in readings.items() if classes}
+    if not made:
+        raise UserError(f"{args.folder}: no scores of any band (run steps/figure3.sh)")
+    for name, classes in made.items():
+        present = [label for label in args.classes if label in classes]
+        chosen = (present + [label for label in classes if label not in present])[:4]
+        for suffix, labels in (("", chosen), ("_all", list(classes))):
+            with replacing(args.folder / f"figure3_{name}{suffix}.png") as part:
+                figure3.draw(classes, labels, edges, figure3.READINGS[name]).savefig(part, format="png", dpi=150)
+    write_text(args.folder / "figure3.tsv", figure3.table(made, edges))
+    print(f"{args.folder}/figure3.tsv: {len(edges)} bands, {', '.join(made)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Train, infer and score a list of configs, and show one table with the paper's numbers beside ours.
+#
+# usage: steps/ablate.sh [options] <conf/x.yaml...> <dump> <exp>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --reference FILE    config that the table compares with (conf/ast_sed.yaml)
+#   --test-set SET      set of the dump to score on (validation)
+#   --train-args ARGS   more options of sed.bin.train, one string
+#   --infer-args ARGS   the same of sed.bin.infer
+#   --score-args ARGS   the same of sed.bin.score
+#   --force BOOL        redo what is finished (false)
+#
+# e.g. steps/ablate.sh conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
+#
+# Each config becomes <exp>/<its name>; configs that say the same are trained once. Writes <exp>/ABLATIONS.md.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 reference=${root}/conf/ast_sed.yaml test_set=validation
+train_args="" infer_args="" score_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# >= 3)) || usage
+exp=${*: -1} dump=${*: -2:1} configs=("${@:1:$#-2}")
+exp=${exp%/} dump=${dump%/} asked_cmd=${cmd}
+source "${root}/utils/step.sh"
+
+for conf in "${configs[@]}"; do
+    [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
+done
+declare -A trained=() # by what a config says
+pairs=()
+number=0
+for conf in "${configs[@]}"; do
+    name=$(basename "${conf}" .yaml) number=$((number + 1))
+    said=$(settings "${conf}")
+    if [[ -n ${trained[${said}]-} ]]; then
+        say "${name} (${number} of ${#configs[@]}): the same as ${trained[${said}]}"
+    else
+        say "${name} (${number} of ${#configs[@]})"
+        trained[${said}]=${name}
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --train-args "${train_args}" --force "${force}" \
+            "${conf}" "${dump}" "${exp}/${name}"
+        "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${infer_args}" --force "${force}" \
+            "${dump}/${test_set}" "${exp}/${name}" "${exp}/${name}/${test_set}"
+        "${root}/steps/score.sh" --cmd "${asked_cmd}" --score-args "${score_args}" --force "${force}" \
+            "${dump}/${test_set}" "${exp}/${name}/${test_set}"
+    fi
+    pairs+=("${conf}=${exp}/${trained[${said}]}/${test_set}/result.json")
+done
+python3 -m sed.bin.ablations --reference "${reference}" --out "${exp}/ABLATIONS.md" "${pairs[@]}"

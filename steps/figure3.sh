@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Figure 3 of the paper: each class's event-based F1 when one frequency band takes the place of AST-GRU's mean.
+#
+# usage: steps/figure3.sh [options] <dump/set> <exp/ast_gru> <exp/figure3>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --retrain BOOL      the second reading too: train AST-GRU anew on each band (false)
+#   --conf FILE         what --retrain trains (conf/ast_gru.yaml)
+#   --train-args ARGS   more options of sed.bin.train, one string
+#   --infer-args ARGS   the same of sed.bin.infer
+#   --score-args ARGS   the same of sed.bin.score
+#   --force BOOL        redo what is finished (false)
+#
+# Writes <exp/figure3>/{swapped,retrained}/band_KK/, and of them figure3.tsv, figure3_<reading>.png (four classes) and
+# figure3_<reading>_all.png.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 retrain=false conf=${root}/conf/ast_gru.yaml train_args="" infer_args="" score_args=""
+force=false
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+dump=${1%/} model=${2%/} out=${3%/}
+asked_cmd=${cmd}
+source "${root}/utils/step.sh"
+
+[[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train AST-GRU first: stage 3)"
+set=$(basename "${dump}")
+bands=$(python3 -m sed.bin.figure3 --model "${model}" --list | wc -l)
+((bands > 0)) || die "${model}: no bands (see above)"
+score() { # score <model> <folder> [option of sed.bin.infer...]: posteriors and result of a model
+    "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${*:3} ${infer_args}" \
+        --force "${force}" "${dump}" "$1" "$2"
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --score-args "${score_args}" --force "${force}" "${dump}" "$2"
+}
+for ((band = 0; band < bands; band++)); do
+    name=$(printf 'band_%02d' "${band}")
+    say "band $((band + 1)) of ${bands}"
+    score "${model}" "${out}/swapped/${name}" --band "${band}"
+    if [[ ${retrain} == true ]]; then
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" \
+            --train-args "${train_args} --pooling band --band ${band}" \
+            "${conf}" "$(dirname "${dump}")" "${out}/retrained/${name}"
+        score "${out}/retrained/${name}" "${out}/retrained/${name}/${set}"
+    fi
+done
+python3 -m sed.bin.figure3 --model "${model}" "${out}"
