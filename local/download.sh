@@ -4,7 +4,7 @@
 # usage: local/download.sh [options] <downloads>
 #
 #   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
-#   --parts LIST         of the table's, comma-separated: synthetic,metadata,strong,public,ast (all but soundbank)
+#   --parts LIST         comma-separated (synthetic,metadata,strong,public,ast; soundbank is optional)
 #   --archives DIR       files that you downloaded by hand, looked for before the network is asked; may be repeated
 #   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
@@ -35,8 +35,8 @@ for word; do # options that may be repeated: parse_options.sh checks them all, a
 done
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-corpus=desed parts='' archives='' mirror='' ast='' audio='' fetch=false fetch_pause=5 keep_archives=true
-timeout=60 retries=8 nj=3
+corpus=desed parts=synthetic,metadata,strong,public,ast archives='' mirror='' ast='' audio='' fetch=false
+fetch_pause=5 keep_archives=true timeout=60 retries=8 nj=3
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage

@@ -23,7 +23,7 @@ source "${root}/utils/parse_options.sh"
 downloads=$1
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
-options=(--corpus realdesed --nj "${nj}")
+options=(--corpus realdesed --parts "train,validation,test,ast" --nj "${nj}")
 [[ -z ${archives} ]] || options+=(--archives "${archives}")
 [[ -z ${mirror} ]] || options+=(--mirror "${mirror}")
 [[ -z ${ast} ]] || options+=(--ast "${ast}")

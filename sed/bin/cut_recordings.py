@@ -60,6 +60,8 @@ def main() -> None:
         status=args.status_column if several else "",
     )
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(inputs[1], [args.filename_column])))
+    if len({Path(name).stem for name in names}) < len(names):
+        raise UserError(f"{inputs[1]}: two recordings whose names differ in the suffix only (rename one)")
     events = read_events(table, columns)
     if unknown := sorted(set(events) - set(names)):
         raise UserError(f"{table}: {len(unknown)} recordings that {args.clips} does not name, as '{unknown[0]}'")

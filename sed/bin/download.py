@@ -17,15 +17,13 @@ from sed.data.records import Hosts, read_records
 from sed.files import lock
 from sed.log import UserError, entry, setup_logging
 
-OPTIONAL = {"soundbank"}
-
 
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="table of the corpus's records")
     parser.add_argument("downloads", type=Path, help="folder of the corpus, made when missing")
-    parser.option("parts", [], "comma-separated parts of the table; all but the soundbank when empty", type=_parts)
+    parser.option("parts", [], "comma-separated parts of the table; all when empty", type=_parts)
     parser.option("mirror", "", "server that stands for all hosts, with their paths below its own")
     parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
     parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
@@ -43,7 +41,7 @@ def main() -> None:
     for folder in args.archives:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (--archives names a folder of downloaded files)")
-    parts = {part: table[part] for part in args.parts or [p for p in table if p not in OPTIONAL]}
+    parts = {part: table[part] for part in args.parts or table}
     with lock(args.downloads):
         if args.ast:
             link_ast(Path(args.ast), args.downloads)

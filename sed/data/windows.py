@@ -6,6 +6,7 @@ Annotations are CSV tables of one event a row, by one annotator or by several wh
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from sed.data.directory import Event
 from sed.log import UserError
 
+log = logging.getLogger("sed.cut")
 SHORTEST = 1.0  # seconds; less than this at a recording's end is no clip of its own
 BRIEFEST = 0.01  # seconds; less than this of an event in a window is none
 
@@ -59,6 +61,7 @@ def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
     """
     votes: dict[str, dict[str, list[Event]]] = {}
     reviewed: dict[str, list[Event]] = {}
+    empty = 0
     optional = [column for column in (columns.annotator, columns.status) if column]
     names = [columns.filename, columns.onset, columns.offset, columns.label, *optional]
     for line, (filename, onset, offset, label, *more) in csv_rows(path, names):
@@ -66,23 +69,34 @@ def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
         status = more[-1].lower() if columns.status else ""
         if status not in STATUSES:
             raise UserError(f"{path}:{line}: unknown review '{status}' (known: {', '.join(filter(None, STATUSES))})")
-        try:
-            event = Event(float(onset), float(offset), label)
-        except ValueError:
-            raise UserError(
-                f"{path}:{line}: '{onset}' to '{offset}' are not times in seconds (correct the row)"
-            ) from None
-        if not label or not 0 <= event.onset < float("inf") or not event.onset <= event.offset < float("inf"):
-            raise UserError(f"{path}:{line}: broken event {onset} {offset} '{label}' (correct the row)")
+        if not STATUSES[status]:
+            continue
         heard = votes.setdefault(filename, {}).setdefault(annotator, [])
-        if STATUSES[status] and event.onset < event.offset:
-            heard.append(event)
-            if status == "accepted":
-                reviewed.setdefault(filename, []).append(event)
+        if not (onset or offset or label):  # a recording in which this annotator heard nothing
+            continue
+        event = _event(path, line, onset, offset, label)
+        if event.offset <= event.onset:
+            empty += 1
+            continue
+        heard.append(event)
+        if status == "accepted":
+            reviewed.setdefault(filename, []).append(event)
+    if empty:
+        log.info("%s: %d rows whose offset is not after their onset left out", path, empty)
     return {
         filename: sorted(reviewed[filename]) if filename in reviewed else majority(list(by.values()))
         for filename, by in votes.items()
     }
+
+
+def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
+    try:
+        event = Event(float(onset), float(offset), label)
+    except ValueError:
+        raise UserError(f"{path}:{line}: '{onset}' to '{offset}' are not times in seconds (correct the row)") from None
+    if not label or not 0 <= event.onset < float("inf") or not abs(event.offset) < float("inf"):
+        raise UserError(f"{path}:{line}: broken event {onset} {offset} '{label}' (correct the row)")
+    return event
 
 
 def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:

@@ -96,7 +96,18 @@ def test_realdesed_comes_by_the_same_script(serve, tmp_path):
     splits["validation.zip"] = zipped({"audio/v.wav": b"1", "metadata.csv": b"filename\n"})  # not wrapped: as good
     (tmp_path / "my.pth").write_bytes(b"x")
     server = serve(zenodo={"20056072": splits})
-    run = download("--corpus", "realdesed", "--mirror", server.url, "--ast", "my.pth", "d", cwd=tmp_path)
+    run = download(
+        "--corpus",
+        "realdesed",
+        "--parts",
+        "train,validation,test,ast",
+        "--mirror",
+        server.url,
+        "--ast",
+        "my.pth",
+        "d",
+        cwd=tmp_path,
+    )
     assert run.returncode == 0, run.stderr
     for name in ("train/audio/train.wav", "validation/metadata.csv", "test/metadata.csv"):
         assert (tmp_path / "d" / name).exists()

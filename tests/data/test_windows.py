@@ -83,6 +83,10 @@ def test_reviewed_rows_stand(tmp_path):
         "s.wav,0,2,x,b,unreviewed",
         "s.wav,1,2,y,c,unreviewed",
         "t.wav,2,2,x,a,unreviewed",
+        "t.wav,2,1,x,a,unreviewed",
+        "t.wav,,,,a,unreviewed",
+        "u.wav,0,1,x,a,rejected",
+        "u.wav,0,1,x,b,rejected",
     )
     events = read_events(path, RAW)
     assert events == {"r.wav": [Event(4, 5, "y")], "s.wav": [Event(0, 1, "x")], "t.wav": []}
@@ -93,7 +97,7 @@ def test_reviewed_rows_stand(tmp_path):
     [
         ("r.wav,0,1,x,a,perhaps", "a.csv:2: unknown review 'perhaps'"),
         ("r.wav,zero,1,x,a,", "a.csv:2: 'zero' to '1' are not times"),
-        ("r.wav,2,1,x,a,", "a.csv:2: broken event"),
+        ("r.wav,-2,1,x,a,", "a.csv:2: broken event"),
         ("r.wav,0,nan,x,a,", "a.csv:2: broken event"),
         ("r.wav,0,1,,a,", "a.csv:2: broken event"),
         (",0,1,x,a,", "a.csv:2: no filename"),
