@@ -11,6 +11,7 @@ checkpoint's input are cut into equal windows, and their posteriors averaged.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,12 @@ def main() -> None:
     config["pretrained"] = config["pretrained"] or default_checkpoint()
     front_end = FrontEnd.from_config(config)
     tagger, names = load_tagger(config, labels=args.labels)
+    if names[0] == "class 0":
+        print(
+            "tag: the checkpoint comes without its classes' names: numbers instead (give --labels"
+            " class_labels_indices.csv of AudioSet, or put the model's config.json beside it)",
+            file=sys.stderr,
+        )
     for path in args.audio:
         waveform = torch.from_numpy(read_audio(path, front_end.sample_rate))
         if len(waveform) < front_end.min_samples:

@@ -169,14 +169,18 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _from_hub(name: str) -> Path:
-    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
+    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256.
+
+    HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
+    """
     from sed.data.fetch import Fetcher
     from sed.data.records import HUGGING_FACE, Hosts, Row
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
     weights = cache / _WEIGHTS[0]
     if not weights.exists():
-        hosts = Hosts(Fetcher())
+        cache.mkdir(parents=True, exist_ok=True)
+        hosts = Hosts(Fetcher(), os.environ.get("HF_ENDPOINT", ""))
         rows = [
             Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", "config.json", "config.json"),
             Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0]),

@@ -1,0 +1,64 @@
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from sed.bin import tag
+from sed.features.logmel import FrontEnd
+from sed.models.detector import build_tagger
+from sed.models.pretrained import export_published
+from sed.training.pretrained import load_tagger
+
+SIZES = ["--ast-dim", "24", "--ast-heads", "2", "--ast-depth", "2", "--input-frames", "112"]
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Function: tag with a tiny checkpoint; exit code, output and error."""
+    monkeypatch.setattr(sys, "argv", ["tag", *SIZES, "x.wav"])
+    config = {**vars(tag.parse()), "pretrained": str(tmp_path / "ast.pth")}
+    torch.manual_seed(0)
+    tagger = build_tagger(config, 3)
+    torch.save(export_published(tagger.encoder, tagger.head), tmp_path / "ast.pth")
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tag", *SIZES, "--pretrained", config["pretrained"], *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            tag.main()
+        return stopped.value.code, *capsys.readouterr()
+
+    call.config = config
+    return call
+
+
+def test_prints_the_most_probable_classes(run, tmp_path):
+    (tmp_path / "class_labels_indices.csv").write_text("index,mid,display_name\n0,/m/0,A\n1,/m/1,B\n2,/m/2,C\n")
+    noise = 0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    soundfile.write(tmp_path / "one.wav", noise, 16000, subtype="FLOAT")
+    code, out, err = run("--top", 2, tmp_path / "one.wav")
+    assert code == 0 and err == ""
+    lines = [line.split("\t") for line in out.splitlines()]
+    front_end = FrontEnd()
+    x = front_end.normalise(front_end(torch.from_numpy(noise).unsqueeze(0)), None, 112)
+    with torch.inference_mode():
+        posteriors = load_tagger(run.config)[0](x)[0].sigmoid()
+    best = posteriors.argsort(descending=True)[:2].tolist()
+    assert [line[1] for line in lines] == ["ABC"[index] for index in best]
+    assert float(lines[0][2]) == pytest.approx(posteriors[best[0]].item(), abs=1e-4)
+
+
+def test_long_recordings_are_cut_into_windows(run, tmp_path):
+    soundfile.write(tmp_path / "long.wav", np.zeros(5 * 16000), 16000)
+    code, out, err = run(tmp_path / "long.wav")
+    assert code == 0 and len(out.splitlines()) == 3 and "class names" not in out
+    assert "numbers instead" in err  # no names beside this checkpoint
+
+
+def test_too_short_and_not_audio(run, tmp_path):
+    soundfile.write(tmp_path / "short.wav", np.zeros(399), 16000)
+    (tmp_path / "text.wav").write_text("no audio")
+    for file in ("short.wav", "text.wav", "missing.wav"):
+        code, out, err = run(tmp_path / file)
+        assert code == 2 and out == "" and err.splitlines()[-1].startswith("tag: ") and file in err

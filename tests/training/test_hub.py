@@ -1,0 +1,73 @@
+"""A checkpoint by name, from a server on loopback with the hub's paths."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+
+import pytest
+from safetensors.torch import save_file
+
+from sed.config import Parser
+from sed.models import detector
+from sed.models.detector import build_tagger
+from sed.models.pretrained import export_published
+from sed.training.pretrained import load_tagger
+
+NAME = "someone/small-ast"
+
+
+class Hub(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        if self.path.startswith("/api/models/"):
+            weights = self.server.root / NAME / "resolve/main/model.safetensors"
+            data = weights.read_bytes()
+            oid = self.server.oid or hashlib.sha256(data).hexdigest()
+            listing = [{"path": weights.name, "size": len(data), "lfs": {"oid": oid, "size": len(data)}}]
+            body = json.dumps(listing).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    handler = functools.partial(Hub, directory=str(tmp_path / "hub"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.root, server.oid = tmp_path / "hub", None
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def config():
+    def make(**values):
+        parser = Parser("test")
+        detector.add_arguments(parser)
+        return {**vars(parser.parse_args([])), **values}
+
+    return make
+
+
+def test_by_name_once_with_its_class_names(hub, config, monkeypatch):
+    options = config(ast_dim=24, ast_heads=2, ast_depth=1, mel_bins=32, input_frames=64, pretrained=NAME)
+    tagger = build_tagger(options, 2)
+    folder = hub.root / NAME / "resolve/main"
+    folder.mkdir(parents=True)
+    save_file(export_published(tagger.encoder, tagger.head), folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"id2label": {"0": "Speech", "1": "Dog"}}))
+    loaded, names = load_tagger(options)
+    assert names == ["Speech", "Dog"]
+    assert (loaded.encoder.pos_embed == tagger.encoder.pos_embed).all()
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody there: it has to be in the cache
+    assert load_tagger(options)[1] == names
