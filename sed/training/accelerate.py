@@ -7,7 +7,6 @@ the teacher's average. Between them lie accumulation and the all-reduce.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from sed.models.detector import Detector, DetectorOutput
 from sed.training.inputs import StepInputs
+from sed.training.recurrent import use_persistent
 from sed.training.step import Prepared, StepValues, TrainingStep
 
 
@@ -28,7 +28,7 @@ class CompiledStep(TrainingStep):
         self._encode_student = compiled(self.student)
         self._encode_teacher = compiled(self.teacher)
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
-        self._persistent = self.precision == "bf16" and all(map(speed_up_decoder, (self.student, self.teacher)))
+        self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
 
     def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
         with self.autocast():
@@ -49,26 +49,6 @@ class CompiledStep(TrainingStep):
         if self._side is not None:
             here.wait_stream(self._side)  # joined before `frames` goes, so neither stream's memory is reused early
         return student, teacher
-
-
-def speed_up_decoder(detector: Detector) -> bool:
-    """Give the decoder the persistent Bi-GRU, in bf16, for the batches that it can run; whether that could be."""
-    decoder = detector.decoder
-    device = next(decoder.parameters()).device
-    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
-        return False
-    from sed.training import gru
-
-    if not gru.fits(decoder.gru, 1, device):
-        return False
-
-    def recur(x: Tensor) -> Tensor:
-        if not gru.fits(decoder.gru, len(x), device):
-            return decoder.gru(decoder.align(x))[0]
-        return gru.bi_gru(decoder.gru, x[:, : decoder.frames], repeat=decoder.upsample, dtype=torch.bfloat16)
-
-    decoder.recur = recur
-    return True
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:

@@ -29,6 +29,7 @@ from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parallel import World
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.recurrent import use_bf16, use_persistent
 from sed.training.step import StepValues, TrainingStep
 
 CLASSES = 10
@@ -206,6 +207,10 @@ class Benchmark:
         """Everything after the encoder: student forward and backward, teacher forward."""
         detector = self._detector()
         teacher = make_teacher(detector)
+        if self.bf16:
+            for model in (detector, teacher):
+                if not (graph and use_persistent(model)):
+                    use_bf16(model)
         with torch.no_grad(), self._autocast():
             grid = detector.encoder(
                 torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device)

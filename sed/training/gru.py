@@ -9,6 +9,7 @@ once.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -18,15 +19,26 @@ from torch import Tensor, nn
 
 UNITS = 16  # state units a program owns
 MOST_CLIPS = 64
+WARPS = 4
+POLL = os.environ.get("TRITON_INTERPRET") != "1"  # by acquiring loads; the interpreter knows no assembly
 
 
 @triton.jit
-def _meet(counter, target):
+def _meet(counter, target, POLL: tl.constexpr):
     # All threads have stored before one of them says so; none goes on before every program has.
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
-    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
-        pass
+    if POLL:
+        seen = tl.inline_asm_elementwise(
+            "ld.global.acquire.gpu.b32 $0, [$1];", "=r,l", [counter], dtype=tl.int32, is_pure=False, pack=1
+        )
+        while seen < target:
+            seen = tl.inline_asm_elementwise(
+                "ld.global.acquire.gpu.b32 $0, [$1];", "=r,l", [counter], dtype=tl.int32, is_pure=False, pack=1
+            )
+    else:
+        while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
+            pass
     tl.debug_barrier()
 
 
@@ -38,7 +50,7 @@ def _sigmoid(x):
 @triton.jit
 def _forward(
     gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
-    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
+    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr, POLL: tl.constexpr,
 ):  # fmt: skip
     part = tl.program_id(0)
     direction = tl.program_id(1)
@@ -61,12 +73,13 @@ def _forward(
     bp = bias + direction * 3 * H + col
     br, bz, bn = tl.load(bp).to(tl.float32), tl.load(bp + H).to(tl.float32), tl.load(bp + 2 * H).to(tl.float32)
     h = tl.zeros((BB, BJ), tl.float32)
+    t = 0 if direction == 0 else frames - 1
+    gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
+    ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
+    iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
+    in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
     for s in range(frames):
         t = s if direction == 0 else frames - 1 - s
-        gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-        ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
-        iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
-        in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
         hr = tl.zeros((BB, BJ), tl.float32) + br
         hz = tl.zeros((BB, BJ), tl.float32) + bz
         hn = tl.zeros((BB, BJ), tl.float32) + bn
@@ -94,13 +107,19 @@ def _forward(
             tl.store(saved + size + at, z.to(saved.dtype.element_ty), mask=live)
             tl.store(saved + 2 * size + at, n.to(saved.dtype.element_ty), mask=live)
             tl.store(saved + 3 * size + at, hn.to(saved.dtype.element_ty), mask=live)
-        _meet(counter, parts * (s + 1))
+        # The next step's inputs are on their way while the programs wait for each other.
+        t = min(s + 1, frames - 1) if direction == 0 else max(frames - 2 - s, 0)
+        gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
+        ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
+        iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
+        in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
+        _meet(counter, parts * (s + 1), POLL)
 
 
 @triton.jit
 def _backward(
     grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, K0: tl.constexpr, K1: tl.constexpr,
-    BB: tl.constexpr, BJ: tl.constexpr,
+    BB: tl.constexpr, BJ: tl.constexpr, POLL: tl.constexpr,
 ):  # fmt: skip
     part = tl.program_id(0)
     direction = tl.program_id(1)
@@ -121,18 +140,21 @@ def _backward(
         wn1 = tl.load(wp + (2 * H + k1[:, None]) * H)
     carry = tl.zeros((BB, BJ), tl.float32)
     size = (frames * clips).to(tl.int64) * (2 * H)
+    t = frames - 1 if direction == 0 else 0
+    before = t - 1 if direction == 0 else t + 1
+    at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+    g = tl.load(grad + at, mask=live, other=0.0)
+    r_ = tl.load(saved + at, mask=live, other=0.0)
+    z_ = tl.load(saved + size + at, mask=live, other=0.0)
+    n_ = tl.load(saved + 2 * size + at, mask=live, other=0.0)
+    hn_ = tl.load(saved + 3 * size + at, mask=live, other=0.0)
+    hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+    h_ = tl.load(out + hp, mask=live & (frames > 1), other=0.0)
     for s in range(frames):
         t = frames - 1 - s if direction == 0 else s
-        before = t - 1 if direction == 0 else t + 1
-        first = s == frames - 1
-        at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-        dh = tl.load(grad + at, mask=live, other=0.0).to(tl.float32) + carry
-        r = tl.load(saved + at, mask=live, other=0.0).to(tl.float32)
-        z = tl.load(saved + size + at, mask=live, other=0.0).to(tl.float32)
-        n = tl.load(saved + 2 * size + at, mask=live, other=0.0).to(tl.float32)
-        hn = tl.load(saved + 3 * size + at, mask=live, other=0.0).to(tl.float32)
-        hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
-        h = tl.load(out + hp, mask=live & (not first), other=0.0).to(tl.float32)
+        dh = g.to(tl.float32) + carry
+        r, z, n = r_.to(tl.float32), z_.to(tl.float32), n_.to(tl.float32)
+        hn, h = hn_.to(tl.float32), h_.to(tl.float32)
         dz = dh * (h - n) * z * (1.0 - z)
         dn = dh * (1.0 - z) * (1.0 - n * n)
         dr = dn * hn * r * (1.0 - r)
@@ -144,7 +166,19 @@ def _backward(
         tl.store(dgi + gp, dr.to(kind), mask=live)
         tl.store(dgi + gp + H, dz.to(kind), mask=live)
         tl.store(dgi + gp + 2 * H, dn.to(kind), mask=live)
-        _meet(counter, parts * (s + 1))
+        # The next step's numbers are on their way while the programs wait for each other.
+        more = live & (s + 1 < frames)
+        next_ = t - 1 if direction == 0 else t + 1
+        before = t - 2 if direction == 0 else t + 2
+        at = (next_ * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+        g = tl.load(grad + at, mask=more, other=0.0)
+        r_ = tl.load(saved + at, mask=more, other=0.0)
+        z_ = tl.load(saved + size + at, mask=more, other=0.0)
+        n_ = tl.load(saved + 2 * size + at, mask=more, other=0.0)
+        hn_ = tl.load(saved + 3 * size + at, mask=more, other=0.0)
+        hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
+        h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
+        _meet(counter, parts * (s + 1), POLL)
         carry = dh * z
         ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H
         a = tl.load(ap + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
@@ -198,7 +232,8 @@ class _Layer(torch.autograd.Function):
         large, small = _tiles(units)  # type: ignore[misc]
         _forward[units // UNITS, 2](
             gi, w_hh, b_hh, out, saved, _counters(x.device), frames, clips,
-            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, num_warps=4,
+            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, POLL=POLL,
+            num_warps=WARPS,
         )  # fmt: skip
         ctx.save_for_backward(x, w_ih, w_hh, out, saved)
         ctx.repeat = repeat
@@ -213,7 +248,7 @@ class _Layer(torch.autograd.Function):
         large, small = _tiles(units)  # type: ignore[misc]
         _backward[units // UNITS, 2](
             grad.contiguous(), w_hh, out, saved, dgi, dgh, _counters(x.device), frames, clips,
-            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, num_warps=4,
+            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, POLL=POLL, num_warps=WARPS,
         )  # fmt: skip
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
@@ -240,7 +275,7 @@ def _counters(device: torch.device) -> Tensor:
     return torch.zeros(64, dtype=torch.int32, device=device)
 
 
-def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, dtype: torch.dtype) -> Tensor:
+def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """`gru` over x (clips, inputs, dim) with every input repeated: (clips, inputs * repeat, 2 units) of `dtype`."""
     x = x.transpose(0, 1).to(dtype)
     for layer in range(gru.num_layers):

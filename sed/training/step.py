@@ -15,6 +15,7 @@ from sed.training.inputs import StepInputs
 from sed.training.mean_teacher import MovingAverage
 from sed.training.parallel import World
 from sed.training.parameters import FlatParameters
+from sed.training.recurrent import use_bf16
 
 LOGGED = ("loss", *losses.PARTS, "gradient_norm")
 
@@ -125,6 +126,9 @@ class TrainingStep:
         self.preparation, self.clip_norm = preparation, clip_norm
         self.precision, self.device, self.world = precision, device, world
         self._values = torch.zeros(7, device=device)
+        if precision == "bf16" and device.type == "cuda":
+            for model in (student, teacher):
+                use_bf16(model)
 
     def __call__(self, inputs: list[StepInputs], values: StepValues) -> torch.Tensor:
         self.set_values(values)
