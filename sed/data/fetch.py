@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -318,9 +319,14 @@ def _validator(response: requests.Response) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds that a busy server asks to wait, at most ten minutes; a date or nothing leaves it to the back-off."""
+    """Seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: it does not say."""
     text = response.headers.get("Retry-After", "").strip()
-    return min(float(text), 600.0) if text.isdecimal() else 0.0
+    if text.isdecimal():
+        return min(float(text), 600.0)
+    try:
+        return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), 600.0)
+    except (ValueError, TypeError):
+        return 0.0
 
 
 def _reason(error: BaseException) -> str:

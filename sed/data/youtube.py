@@ -26,7 +26,9 @@ GONE = re.compile(
     r"account .*(closed|terminated)|does not exist|members-only|confirm your age|age-restricted|inappropriate|blocked",
     re.IGNORECASE,
 )
-BUSY = re.compile(r"not a bot|HTTP Error 429|too many requests|rate.?limit|try again later", re.IGNORECASE)
+BUSY = re.compile(
+    r"requested format|not a bot|HTTP Error 429|too many requests|rate.?limit|try again later", re.IGNORECASE
+)
 LENGTH = 10_000  # ms, where the name has no end
 PATIENCE = 5  # failures in a row, other than of what is gone, that end a run
 COLUMNS = ("filename", "kind", "reason")

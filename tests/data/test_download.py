@@ -40,6 +40,27 @@ def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_pa
     assert "there already: synthetic, metadata, strong, public, ast" in again.stderr
 
 
+def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "yt-dlp"
+    program.parent.mkdir()
+    program.write_text(
+        "#!/bin/sh\nfor url; do :; done\ncase $url in *15) echo 'ERROR: Private video' >&2; exit 1;; esac\n"
+        "head -c 100 /dev/zero > recording.wav\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    (tmp_path / "d" / "metadata" / "validation").mkdir(parents=True)
+    names = [f"Y{i:011d}_30.000_40.000.wav" for i in (12, 15)]
+    (tmp_path / "d/metadata/validation/validation.tsv").write_text("\n".join(["filename", *names]) + "\n")
+    (tmp_path / "d" / "ast.pth").symlink_to(program)
+    options = ["--mirror", server.url, "--parts", "ast", "--fetch", "--fetch-pause", 0]
+    run = download(*options, tmp_path / "d")
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "d/audio/validation/validation" / names[0]).stat().st_size == 100
+    missing = (tmp_path / "d" / "missing_recordings.tsv").read_text().splitlines()
+    assert missing == ["set\tfilename\treason", f"validation\t{names[1]}\tPrivate video"]
+
+
 def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
     desed = made_up_desed(scale=500)
     for number, files in enumerate(desed["zenodo"].values()):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import random
+import time
+from email.utils import formatdate
 
 import pytest
 from faulty_server import Faults, zipped
@@ -125,6 +127,13 @@ def test_retry_after_is_waited_for(server, tmp_path):
     running = server(faults=Faults(busy=1.0, most=2, retry_after="7"))
     fetcher(pause=waited.append).fetch(remote(running), tmp_path / "a.bin")
     assert waited == [7.0, 7.0]
+    waited.clear()
+    running = server(faults=Faults(busy=1.0, most=1, retry_after=formatdate(time.time() + 100, usegmt=True)))
+    fetcher(pause=waited.append).fetch(remote(running), tmp_path / "b.bin")
+    assert 90 < waited[0] <= 100
+    running = server(faults=Faults(busy=1.0, most=1, retry_after="soon"))
+    fetcher(pause=waited.append).fetch(remote(running), tmp_path / "c.bin")
+    assert waited[1] < 1
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
