@@ -93,9 +93,13 @@ class Decisions:
 
     def _decide(self, until: int) -> list[Detection]:
         """Decide the frames before `until`; those within reach of it stay for the next time."""
-        processed = self._steps(self._scores(self._masked, self._first))
+        before = self._scores(self._masked, self._first)
+        processed = self._steps(before)
+        values = processed.values
+        if len(values) != len(self._masked):  # bounding boxes have frames of their own, whole numbers of ours
+            values = values[np.searchsorted(processed.offset, (before.onset + before.offset) / 2)]
         low, high = self._decided - self._first, until - self._first
-        table = decode_one(self._scores(processed.values[low:high], self._decided), self._thresholds)
+        table = decode_one(self._scores(values[low:high], self._decided), self._thresholds)
         ended = []
         still: dict[int, tuple[int, int, float]] = {}
         for label, onset, offset in zip(table.label.tolist(), table.onset, table.offset, strict=True):

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from sed.evaluation.pipeline import PostProcessing, resolve
+from sed.evaluation.csebbs import BoxParameters
+from sed.evaluation.pipeline import BOXES, PostProcessing, resolve
 from sed.evaluation.postprocess import weak_mask, window_frames
 from sed.log import UserError
 from sed.prediction.decisions import PIECE, Decisions
 
-FILTERS = ("median", "maximum")
+BOX_SECONDS = 60.0
+"""how far bounding boxes look to either side in long recordings"""
 
 
 def stored_dict(post: PostProcessing, labels: Sequence[str]) -> dict[str, Any]:
@@ -36,6 +38,7 @@ def from_stored(stored: Mapping[str, Any], labels: Sequence[str], where: str) ->
             steps=list(stored["steps"]),
             median=tables.get("median_seconds", dict.fromkeys(labels, 0.0)),
             maximum=tables.get("maximum_seconds", dict.fromkeys(labels, 0.0)),
+            csebbs={label: BoxParameters(**stored["csebbs"][label]) for label in labels} if "csebbs" in stored else {},
             threshold=tables.get("threshold", dict.fromkeys(labels, 0.5)),
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -59,7 +62,7 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
 def chosen(args: argparse.Namespace, labels: Sequence[str], stored: PostProcessing | None) -> PostProcessing:
     """The options' post-processing; what they leave at its default is the stored one's, if there is one."""
     asked = resolve(args, labels, ours=True)
-    if stored is None:
+    if stored is None or args.tuned:
         return asked
     kept: dict[str, Any] = {}
     if args.post_processing == ["auto"]:
@@ -67,25 +70,35 @@ def chosen(args: argparse.Namespace, labels: Sequence[str], stored: PostProcessi
     for name, default in (("median", "paper"), ("maximum", "0"), ("threshold", "0.5")):
         if getattr(args, name) == default and getattr(stored, name):
             kept[name] = getattr(stored, name)
+    given = (args.csebbs_filter, args.csebbs_absolute, args.csebbs_relative)
+    if stored.csebbs and given == (str(BOXES.filter_seconds), str(BOXES.absolute), str(BOXES.relative)):
+        kept["csebbs"] = stored.csebbs
     return replace(asked, **kept)
 
 
 def reach(post: PostProcessing, frame_seconds: float) -> int:
-    """How many frames to either side the steps look at."""
+    """How many frames to either side the steps look at.
+
+    Bounding boxes are merged over any distance; here over `BOX_SECONDS`: equal to the whole recording's
+    as long as what is merged fits into that.
+    """
     windows = {"median": post.median, "maximum": post.maximum}
-    return sum(
+    filters = sum(
         max((window_frames(seconds, frame_seconds) - 1) // 2 for seconds in windows[step].values())
         for step in post.steps
         if step in windows
     )
+    return filters + ("csebbs" in post.steps) * round(BOX_SECONDS / frame_seconds)
 
 
 def decisions(post: PostProcessing, labels: Sequence[str], frame_seconds: float, piece: int = PIECE) -> Decisions:
     """A fresh decoder of one recording.
 
     Weak masking comes first wherever it stands: with one clip posterior it commutes with the filters, which are rank
-    filters.
+    filters. It does not with bounding boxes.
     """
+    if {"weak_mask", "csebbs"} <= set(post.steps) and post.steps.index("weak_mask") > post.steps.index("csebbs"):
+        raise UserError("prediction masks before it draws boxes (--post-processing weak_mask,...,csebbs)")
     filters = replace(post, steps=[step for step in post.steps if step != "weak_mask"])
     return Decisions(
         labels=labels,

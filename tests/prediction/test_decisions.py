@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from sed.data.scores import Scores
 from sed.evaluation import postprocess
+from sed.evaluation.csebbs import BoxParameters, bounding_boxes
 from sed.evaluation.decode import decode_one
 from sed.prediction.decisions import Decisions
 
@@ -61,6 +62,29 @@ def test_pieces_give_the_events_of_the_whole(seed, count, size, piece, mask):
     thresholds = np.array([0.5, 0.3, 0.6])
     found, _ = streamed(frame, clip, mask, thresholds, iter(lambda: size, None), piece)
     assert sorted(tuple(d.event) for d in found) == whole(frame, clip, mask, thresholds)
+
+
+def test_bounding_boxes_in_pieces():
+    labels = dict.fromkeys(LABELS, BoxParameters())
+
+    def boxes(scores):
+        return bounding_boxes(scores, labels)
+
+    rng = np.random.default_rng(5)
+    frame = np.full((30_000, 3), 0.02, np.float32)
+    for begin in range(300, 29_000, 700):
+        frame[begin : begin + rng.integers(40, 500), rng.integers(3)] = rng.uniform(0.3, 1)
+    frame += rng.uniform(0, 0.02, frame.shape).astype(np.float32)
+    thresholds = np.full(3, 0.5)
+    scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=np.ones((1, 3)), frame_seconds=0.01).flat()
+    table = decode_one(boxes(scores), thresholds)
+    expected = sorted((on, off, LABELS[k]) for on, off, k in zip(table.onset, table.offset, table.label, strict=True))
+    decisions = Decisions(
+        labels=LABELS, frame_seconds=0.01, mask=None, steps=boxes, reach=6000, thresholds=thresholds, piece=2000
+    )
+    found = [d for at in range(0, 30_000, 800) for d in decisions.push(frame[at : at + 800], frame[at : at + 800])]
+    found += decisions.finish()
+    assert sorted(tuple(d.event) for d in found) == expected and len(expected) > 20
 
 
 def test_score_is_the_mean_posterior_of_the_event():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LABELS, sounds, write_sounds
+from tiny_model import LABELS, sounds, write_sounds
 
 from sed.bin import export_onnx, predict
 from sed.log import UserError

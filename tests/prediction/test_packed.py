@@ -4,7 +4,7 @@ import sys
 
 import pytest
 import torch
-from conftest import LABELS, save_tiny, write_sounds
+from tiny_model import LABELS, save_tiny, write_sounds
 
 from sed.bin import pack, predict
 from sed.log import UserError

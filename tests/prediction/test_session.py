@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import LABELS, save_tiny, sounds, write_sounds
+from tiny_model import LABELS, save_tiny, sounds, write_sounds
 
 from sed.bin import predict
 from sed.data.audio import read_audio
