@@ -21,19 +21,23 @@ def main() -> None:
     p.add_argument("experiments", nargs="+", help="experiments; seeds of one system with commas between")
     p.option("set", None, "which set, when the experiments were scored on several")
     p.option("out", None, "JSON file for the differences")
+    p.option("html", None, "compare.html to write: numbers, differences, classes, curves")
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
     from dataclasses import asdict, replace
 
     from sed.evaluation.compare import check_comparable, differences, load_system, terminal
-    from sed.files import write_json
+    from sed.evaluation.compare_report import compare_report
+    from sed.files import write_json, write_text
 
     systems = [load_system(text, args.set) for text in args.experiments]
     check_comparable(systems)
     if len({system.name for system in systems}) < len(systems):  # two sets' folders of one experiment, say
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]
     print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
+    if args.html:
+        write_text(args.html, compare_report(systems))
     if args.out:
         table = {other.name: [asdict(d) for d in differences(systems[0], other)] for other in systems[1:]}
         write_json(args.out, {"compared_with": systems[0].name, "differences": table})

@@ -44,6 +44,10 @@ def parser() -> Parser:
     ):
         p.option(name, None, text, type=float)
     p.option("e-max", None, "largest effective false positive rate, an hour", type=float)
+    p.section("report.html")
+    p.option("report", True, "write report.html beside the result")
+    p.option("audio", None, "folder of sounds, or wav.scp: players for the clips that are shown")
+    p.option("features", None, "dump/<set>: log-mel of the clips that are shown (default: beside --ground-truth)")
     add_arguments(p)
     return p
 
@@ -61,8 +65,11 @@ def main() -> None:
     from sed.evaluation.inputs import read_submission
     from sed.evaluation.parallel import default_jobs
     from sed.evaluation.psds import own_parameters
+    from sed.evaluation.report import report
+    from sed.evaluation.results import experiment_name
     from sed.evaluation.scoring import align, decide_scores, decide_tables, read_reference
-    from sed.files import write_json
+    from sed.evaluation.timeline import Sources
+    from sed.files import write_json, write_text
 
     started = time.monotonic()
     if args.only_scored and args.allow_missing:
@@ -128,6 +135,14 @@ def main() -> None:
         add_intervals(result, names, values)
         samples = Samples(names=names, values=values, clips=digest(problem), seed=args.bootstrap_seed)
         save(out.with_name("bootstrap.npz"), samples)
+    if args.report:
+        features = Path(args.features) if args.features else Path(args.ground_truth).parent
+        has = (features / "feats.scp").is_file()
+        if args.features and not has:
+            raise UserError(f"{features}: no feats.scp (--features takes dump/<set>)")
+        sources = Sources(features if has else None, Path(args.audio) if args.audio else None)
+        name = (info or {}).get("name") or experiment_name(out)
+        write_text(out.with_name("report.html"), report(name, result, problem, evaluation, decisions, sources))
     result["seconds"] = round(time.monotonic() - started, 2)
     write_json(out, result)
     for label in problem.absent_labels:

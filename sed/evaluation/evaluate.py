@@ -93,9 +93,18 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
     for name in ("psds", "psds_exact"):
         if name in evaluation.psds:
             result[name] = number(evaluation.psds[name].value)
+    result["psd_roc"] = {name: thin(value.efpr, value.etpr) for name, value in evaluation.psds.items()}
     result["classes_without_ground_truth"] = problem.absent_labels
     result["per_class"] = per_class(problem, evaluation)
     return result
+
+
+def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], list[float]]:
+    """At most about `number` points of a staircase, always those of its ends."""
+    if len(x) > number:
+        keep = np.unique(np.linspace(0, len(x) - 1, number).round().astype(int))
+        x, y = x[keep], y[keep]
+    return [round(float(v), 4) for v in x], [round(float(v), 5) for v in y]
 
 
 def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, Any]]:

@@ -22,7 +22,10 @@ COLUMNS = (  # key of result.json, heading, factor
     ("psds2_exact", "PSDS2 exact", 1),
     ("psds2_psds_eval_04", "PSDS2 (psds_eval <= 0.4)", 1),
 )
-PLACES = ("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force")  # say nothing of a system
+PLACES = (  # say nothing of a system
+    *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
+    *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

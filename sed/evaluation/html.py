@@ -1,0 +1,104 @@
+"""Pages that need nothing but themselves: skeleton, tables, and the escaping of all that comes from outside."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
+
+STYLE = """
+:root { color-scheme: light dark; --bg: #fcfcfb; --fg: #1d1f21; --dim: #5c6166; --line: #d9dbdd; --card: #f2f3f4;
+  --a: #1f6fb4; --b: #c2571a; --c: #2b8a57; --d: #8a4fb0; --e: #a38400; --f: #b3365b; --bad: #b3261e; --good: #207544; }
+@media (prefers-color-scheme: dark) { :root { --bg: #15171a; --fg: #e6e7e8; --dim: #a3a8ad; --line: #383c41;
+  --card: #1f2226; --a: #6cb4f2; --b: #f2955a; --c: #65cf98; --d: #c697ea; --e: #dcc04a; --f: #f08aa8;
+  --bad: #ff8a80; --good: #7fd8a5; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem clamp(.8rem, 3vw, 2rem) 4rem; max-width: 72rem; background: var(--bg);
+  color: var(--fg); font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.2; margin: .6rem 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem;
+  border-top: 1px solid var(--line); padding-top: 1.2rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+p { margin: .4rem 0; } .dim, figcaption, caption { color: var(--dim); font-size: .88rem; }
+caption { text-align: left; padding-bottom: .3rem; }
+a { color: var(--a); } code { font-size: .85em; background: var(--card); padding: .1em .3em; border-radius: 4px; }
+nav a { display: inline-block; margin: .2rem .9rem .2rem 0; padding: .25rem 0; }
+.skip { position: absolute; left: -99rem; }
+.skip:focus { left: 1rem; top: .5rem; background: var(--bg); padding: .5rem; }
+:focus-visible { outline: 3px solid var(--a); outline-offset: 2px; border-radius: 3px; }
+.scroll { overflow-x: auto; margin: .6rem 0; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; } thead th { color: var(--dim); font-weight: 600; font-size: .85rem;
+  vertical-align: bottom; } th, td { overflow-wrap: normal; } tbody th { font-weight: 500; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem; }
+figure { margin: .6rem 0; min-width: 0; max-width: 46rem; } details figure { max-width: none; }
+svg { width: 100%; height: auto; display: block; overflow: visible; }
+svg text { fill: var(--fg); font: 12px system-ui, sans-serif; } svg .axis { stroke: var(--line); stroke-width: 1; }
+svg .tick { fill: var(--dim); font-size: 11px; }
+.warn { border-left: 4px solid var(--b); background: var(--card); padding: .4rem .8rem; margin: .6rem 0; }
+details { margin: .5rem 0; background: var(--card); border-radius: 6px; padding: .5rem .8rem; }
+summary { cursor: pointer; padding: .2rem 0; } audio { width: 100%; max-width: 34rem; margin-top: .4rem; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; margin: .8rem 0; }
+.card { background: var(--card); border-radius: 6px; padding: .6rem .8rem; }
+.card b { font-size: 1.35rem; display: block;
+  font-variant-numeric: tabular-nums; } .key span { margin-right: 1rem; white-space: nowrap; }
+.key i { display: inline-block; width: .9rem; height: .5rem; border-radius: 2px; margin-right: .35rem; }
+.turned thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
+  padding: .5rem .3rem; } .turned td { text-align: center; min-width: 2.2rem; }
+@media (max-width: 34rem) { th, td { padding: .28rem .45rem; font-size: .88rem; } svg text { font-size: 13.5px; }
+  svg .tick { font-size: 13px; } }
+"""
+
+
+def escape(value: object) -> str:
+    """Text as text, whatever it looks like: in elements and in double-quoted attributes."""
+    return html.escape(str(value), quote=True)
+
+
+def page(title: str, body: str) -> str:
+    """A whole document; nothing in it may be loaded from elsewhere (Content-Security-Policy)."""
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><link rel="icon" href="data:,">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
+        f'<a class="skip" href="#main">Skip to the results</a>{body}</body></html>\n'
+    )
+
+
+def section(anchor: str, title: str, *parts: str) -> str:
+    """A headed section; empty when it has no content."""
+    content = "".join(parts)
+    return f'<section id="{anchor}"><h2>{escape(title)}</h2>{content}</section>' if content else ""
+
+
+def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
+    """Links to the sections that `body` holds."""
+    links = [f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title in entries if f'id="{anchor}"' in body]
+    return f'<nav aria-label="Sections">{"".join(links)}</nav>'
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
+) -> str:
+    """A table that scrolls by itself on narrow screens, by keyboard too; cells are escaped unless `raw`.
+
+    turned: column names stand upright.
+    """
+    cell = str if raw else escape
+    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    lines = []
+    for first, *rest in rows:
+        cells = "".join(f"<td>{cell(value)}</td>" for value in rest)
+        lines.append(f'<tr><th scope="row">{cell(first)}</th>{cells}</tr>')
+    name = escape(caption)
+    return (
+        f'<div class="scroll{" turned" if turned else ""}" tabindex="0" role="region" aria-label="{name}"><table>'
+        f"<caption>{name}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def figure(svg: str, caption: str, key: Sequence[tuple[str, str]] = ()) -> str:
+    """A picture with its caption, and a key of (CSS colour, meaning)."""
+    marks = "".join(f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for colour, text in key)
+    legend = f'<div class="key dim">{marks}</div>' if marks else ""
+    return f"<figure>{svg}{legend}<figcaption>{escape(caption)}</figcaption></figure>"
