@@ -27,7 +27,8 @@ from sed.models.detector import Detector, build_tagger
 from sed.models.pretrained import Mismatch, load_encoder, to_tagger
 from sed.models.tagger import Tagger
 
-MODEL = "MIT/ast-finetuned-audioset-10-10-0.4593"
+log = logging.getLogger("sed.train")
+
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
