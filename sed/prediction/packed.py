@@ -113,6 +113,7 @@ def pack(
     import safetensors.torch
 
     from sed import __version__
+    from sed.config import save_config
     from sed.prediction.settings import stored_dict
 
     if folder.exists() and not (folder.is_dir() and (is_packed(folder) or not any(folder.iterdir()))):
@@ -128,6 +129,8 @@ def pack(
         if results:
             write_json(part / RESULTS, results)
         write_text(part / CARD, card)
+        save_config(part / "config.yaml", model.config, skip=["pretrained"])
+        save_config(part / "logmel.yaml", model.front_end.params())
         facts = {
             "format": FORMAT,
             "version": __version__,

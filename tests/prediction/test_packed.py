@@ -47,7 +47,7 @@ def test_a_packed_model_predicts_as_its_experiment(packed, tmp_path, monkeypatch
 
 def test_the_card_and_the_parts(packed):
     assert {path.name for path in (packed / "model").iterdir()} == {
-        "model.safetensors", "model.json", "results.json", "README.md",
+        "model.safetensors", "model.json", "results.json", "README.md", "config.yaml", "logmel.yaml",
     }  # fmt: skip
     text = (packed / "model" / "README.md").read_text()
     for part in ("CC0", "bursts", "0.1234", "9 of 10", "&#60;script&#62;"):

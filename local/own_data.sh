@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Stage 0 of own_data: a folder of recordings and a table of events or tags, laid out as DESED is.
+#
+# usage: local/own_data.sh --recordings DIR [options] <downloads>
+#
+#   --recordings DIR   audio of any depth, format, rate and length; longer than a clip is cut into clips
+#   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events)
+#   --tags FILE        TSV: filename, event_labels (commas between), of recordings without a row in --events
+#   --validation P     share of the recordings with events that is kept to score on (0.2)
+#   --group REGEX      recordings in whose names it finds the same go to the same side: a speaker, a place, a day
+#   --seconds S        length of a clip (10)
+#   --seed N           seed of the split (0)
+#   --nj N             recordings at once (2)
+#
+# Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables.
+
+set -euo pipefail
+
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+recordings='' events='' tags='' validation=0.2 group='' seconds=10 seed=0 nj=2
+# shellcheck source=utils/parse_options.sh
+source "${root}/utils/parse_options.sh"
+(($# == 1)) || usage
+[[ -n ${recordings} ]] || die "no --recordings given: the folder of your audio (see --help)"
+export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+
+exec python3 -m sed.bin.own_data --events "${events}" --tags "${tags}" --validation "${validation}" \
+    --group "${group}" --seconds "${seconds}" --seed "${seed}" --nj "${nj}" "${recordings}" "$1"

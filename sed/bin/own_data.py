@@ -1,0 +1,60 @@
+"""A folder of recordings and a table of events or tags, laid out as DESED is, split by recording.
+
+usage: python3 -m sed.bin.own_data --events events.tsv recordings/ downloads/
+
+events.tsv has the columns filename, onset, offset, event_label (seconds; a row with a file name alone: nothing to
+hear); tags.tsv filename, event_labels (commas between). Writes downloads/{audio,metadata} for local/prepare.sh.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import UserError, entry, setup_logging
+
+
+@entry
+def main() -> None:
+    """Check, split, cut."""
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("recordings", type=Path, help="folder of audio, any depth, format and rate")
+    parser.add_argument("downloads", type=Path, help="folder to write")
+    parser.option("events", "", "TSV of events")
+    parser.option("tags", "", "TSV of tags, of recordings without events")
+    parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
+    parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
+    parser.option("group", "", "regular expression: recordings in whose names it finds the same stay together")
+    parser.option("seed", 0, "of the split")
+    parser.option("nj", 2, "recordings at once", least=1)
+    args = parser.parse_args()
+    setup_logging()
+    if not (args.events or args.tags):
+        raise UserError("no annotation: give --events or --tags (TSVs)")
+    if not args.recordings.is_dir():
+        raise UserError(f"{args.recordings}: no such folder of recordings (check the path)")
+    try:
+        re.compile(args.group)
+    except re.error as error:
+        raise UserError(f"--group {args.group}: not a regular expression: {error}") from None
+
+    from sed.data.own import lay_out
+    from sed.files import lock
+
+    with lock(args.downloads):
+        lay_out(
+            args.recordings,
+            args.downloads,
+            events=Path(args.events) if args.events else None,
+            tags=Path(args.tags) if args.tags else None,
+            seconds=args.seconds,
+            share=args.validation,
+            group=args.group,
+            seed=args.seed,
+            jobs=args.nj,
+        )
+
+
+if __name__ == "__main__":
+    main()
