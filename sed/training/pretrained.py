@@ -80,12 +80,16 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
-    """Load `config["pretrained"]` into the detector's AST; UserError naming the keys that do not fit."""
-    packed = (Path(config["pretrained"]) / "model.json").is_file()
-    if config["encoder"] != "ast" and not packed:
-        raise UserError(f"pretrained: for the AST only, not for encoder '{config['encoder']}' (leave it out)")
-    if packed:
+    """Load `config["pretrained"]` into the detector: a published AST, or a packed model of `sed.bin.pack`.
+
+    An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
+    UserError naming the keys that do not fit.
+    """
+    if (Path(config["pretrained"]) / "model.json").is_file():
         load_packed(detector, Path(config["pretrained"]))
+        return
+    if config["encoder"] != "ast":
+        log.info("%s: for the AST, so not for encoder '%s'", config["pretrained"], config["encoder"])
         return
     path = locate(config["pretrained"])
     state = read_state(path)
