@@ -94,7 +94,7 @@ PLANS = {
     "public": SetPlan(
         "audio/eval/public", "metadata/eval/public.tsv", "strong", "validation", REAL, "Ypublic", "_0.000_{end:.3f}"
     ),
-    "pretrain": SetPlan("pretrain/audio", "pretrain/tags.tsv", "weak", "train", ISOLATED, "sound"),
+    "pretrain": SetPlan("pretrain/audio", "pretrain/events.tsv", "strong", "train", ISOLATED, "sound"),
 }
 
 

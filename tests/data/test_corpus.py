@@ -50,7 +50,8 @@ def test_layout_is_desed_and_a_killed_run_goes_on(tmp_path, bank):
     assert (info.samplerate, info.channels, info.subtype, info.duration) == (16000, 1, "PCM_16", 2.0)
     assert len(read_tags_tsv(whole / "metadata/train/weak.tsv")) == 2
     assert len(list(tsv_rows(whole / "metadata/train/unlabel_in_domain.tsv", ["filename"]))) == 2
-    assert [len(tags) for tags in read_tags_tsv(whole / "pretrain/tags.tsv").values()] == [1] * 4
+    isolated = read_events_tsv(whole / "pretrain/events.tsv")
+    assert [len({event.label for event in events}) for events in isolated.values()] == [1] * 4
     assert (whole / "metadata/labels.txt").read_text().split() == bank.labels
 
 
