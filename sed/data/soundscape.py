@@ -80,13 +80,19 @@ class Mixing:
 
 
 REAL = Mixing(
-    snr=(3, 24), vary=3.0, distractors=0.7, reverberation=(0.15, 0.7), wet=(0.05, 0.8), top=(4500, 8000), peak=(-24, -1)
+    snr=(10, 30),
+    vary=2.0,
+    distractors=0.4,
+    reverberation=(0.15, 0.5),
+    wet=(0.02, 0.3),
+    top=(5000, 8000),
+    peak=(-14, -1),
 )
 SYNTHETIC = Mixing(
-    snr=(6, 30), vary=1.5, distractors=0.2, reverberation=(0.1, 0.3), wet=(0.02, 0.2), top=(7900, 8000), peak=(-12, -1)
+    snr=(12, 34), vary=1.5, distractors=0.1, reverberation=(0.1, 0.3), wet=(0.01, 0.1), top=(7900, 8000), peak=(-8, -1)
 )
 ISOLATED = Mixing(
-    snr=(12, 36), vary=2.0, distractors=0.0, reverberation=(0.1, 0.5), wet=(0.02, 0.5), top=(5000, 8000), peak=(-20, -1)
+    snr=(14, 36), vary=2.0, distractors=0.0, reverberation=(0.1, 0.4), wet=(0.01, 0.2), top=(5000, 8000), peak=(-14, -1)
 )
 
 
