@@ -76,10 +76,13 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Experiments that differ in nothing but their seed become one row, named by the shortest of their names."""
     groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
     for path, result in found:
-        name = experiment_name(path)
+        student = ((result.get("input") or {}).get("attrs") or {}).get("which") == "student"
+        name = experiment_name(path) + (" (student)" if student else "")
         config = settings(result)
         seed = ((result.get("model") or {}).get("config") or {}).get("seed")
-        key = json.dumps([result["set"], config or name, result.get("post_processing")], sort_keys=True, default=str)
+        key = json.dumps(
+            [result["set"], config or name, student, result.get("post_processing")], sort_keys=True, default=str
+        )
         known = groups.get(key)
         taken = {((r.get("model") or {}).get("config") or {}).get("seed") for r in known[1]} if known else set()
         if known is None or seed is None or seed in taken:  # the same seed twice is another experiment
