@@ -14,11 +14,16 @@ import shutil
 from argparse import Namespace
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sed.config import Parser, load_config, save_config
 from sed.files import lock
 from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
+
+if TYPE_CHECKING:
+    import torch
+
+    from sed.training.trainer import Trainer
 
 NOT_CONFIG = ("config", "dump", "exp", "force")
 
@@ -66,36 +71,52 @@ def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
     with joined(device) as world:
         if world.first:
             setup_logging(args.exp / "train.log")
+        trainer = None
         try:
             trainer = build.build_trainer(config, args.dump, args.exp, device=device, world=world)
             if world.first:  # only now: a config that cannot train marks no folder as its own
                 save_config(args.exp / "config.yaml", config)
             trainer.run()
         except torch.OutOfMemoryError:
-            raise RunError(
-                f"GPU out of memory with {sum(config['batch_sizes'])} clips a step: "
-                "lower --batch-sizes, or raise --accumulate (the same step in parts)"
-            ) from None
-        name = (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-        )
-        trainer.mark_done(
-            {
-                "command": command_line(),
-                "git": git_hash(),
-                "environment": environment(),
-                "parameters": sum(p.numel() for p in trainer.training_step.student.parameters()),
-                "seconds": round(trainer.seconds, 1),
-                "clips_per_second": round(trainer.clips_per_second, 1),
-                "device": name,
-                "processes": world.size,
-                "step": trainer.schedule.steps,
-                "seed": config["seed"],
-                "pretrained": config["pretrained"],
-                "best_step": trainer.progress.best_step,
-                "best_score": trainer.progress.best_score,
-            }
-        )
+            pass  # told below, where no traceback holds the step's memory any more
+        else:
+            _mark_done(trainer, config, device)
+            return
+        raise RunError(_out_of_memory(trainer, config))
+
+
+def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
+    message = f"GPU out of memory with --batch-sizes {','.join(map(str, config['batch_sizes']))}"
+    if trainer is None:
+        return f"{message} before the first step (--cache ram keeps the features off the GPU)"
+    parts = trainer.parts_that_fit()
+    if parts is None:
+        return f"{message}, and a small part of it does not fit either (a smaller model, or --checkpoint-activations)"
+    least = ",".join(str(size // parts) for size in config["batch_sizes"])
+    return f"{message}: {least} fits; --accumulate {parts * config['accumulate']} takes the same step in parts that fit"
+
+
+def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -> None:
+    import torch
+
+    gpu = device.type == "cuda"
+    trainer.mark_done(
+        {
+            "command": command_line(),
+            "git": git_hash(),
+            "environment": environment(),
+            "parameters": sum(p.numel() for p in trainer.training_step.student.parameters()),
+            "seconds": round(trainer.seconds, 1),
+            "clips_per_second": round(trainer.clips_per_second, 1),
+            "device": torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads",
+            "processes": trainer.world.size,
+            "step": trainer.schedule.steps,
+            "seed": config["seed"],
+            "pretrained": config["pretrained"],
+            "best_step": trainer.progress.best_step,
+            "best_score": trainer.progress.best_score,
+        }
+    )
 
 
 def _check_config(exp: Path, config: dict[str, object], runtime: tuple[str, ...]) -> None:

@@ -9,7 +9,6 @@ once.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -20,25 +19,15 @@ from torch import Tensor, nn
 UNITS = 16  # state units a program owns
 MOST_CLIPS = 64
 WARPS = 4
-POLL = os.environ.get("TRITON_INTERPRET") != "1"  # by acquiring loads; the interpreter knows no assembly
 
 
 @triton.jit
-def _meet(counter, target, POLL: tl.constexpr):
+def _meet(counter, target):
     # All threads have stored before one of them says so; none goes on before every program has.
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
-    if POLL:
-        seen = tl.inline_asm_elementwise(
-            "ld.global.acquire.gpu.b32 $0, [$1];", "=r,l", [counter], dtype=tl.int32, is_pure=False, pack=1
-        )
-        while seen < target:
-            seen = tl.inline_asm_elementwise(
-                "ld.global.acquire.gpu.b32 $0, [$1];", "=r,l", [counter], dtype=tl.int32, is_pure=False, pack=1
-            )
-    else:
-        while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
-            pass
+    while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
+        pass
     tl.debug_barrier()
 
 
@@ -50,7 +39,7 @@ def _sigmoid(x):
 @triton.jit
 def _forward(
     gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
-    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr, POLL: tl.constexpr,
+    K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
     part = tl.program_id(0)
     direction = tl.program_id(1)
@@ -113,13 +102,13 @@ def _forward(
         ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
         iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
         in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
-        _meet(counter, parts * (s + 1), POLL)
+        _meet(counter, parts * (s + 1))
 
 
 @triton.jit
 def _backward(
     grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, K0: tl.constexpr, K1: tl.constexpr,
-    BB: tl.constexpr, BJ: tl.constexpr, POLL: tl.constexpr,
+    BB: tl.constexpr, BJ: tl.constexpr,
 ):  # fmt: skip
     part = tl.program_id(0)
     direction = tl.program_id(1)
@@ -178,7 +167,7 @@ def _backward(
         hn_ = tl.load(saved + 3 * size + at, mask=more, other=0.0)
         hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
-        _meet(counter, parts * (s + 1), POLL)
+        _meet(counter, parts * (s + 1))
         carry = dh * z
         ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H
         a = tl.load(ap + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
@@ -232,8 +221,7 @@ class _Layer(torch.autograd.Function):
         large, small = _tiles(units)  # type: ignore[misc]
         _forward[units // UNITS, 2](
             gi, w_hh, b_hh, out, saved, _counters(x.device), frames, clips,
-            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, POLL=POLL,
-            num_warps=WARPS,
+            REPEAT=repeat, H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, SAVE=save, num_warps=WARPS,
         )  # fmt: skip
         ctx.save_for_backward(x, w_ih, w_hh, out, saved)
         ctx.repeat = repeat
@@ -248,7 +236,7 @@ class _Layer(torch.autograd.Function):
         large, small = _tiles(units)  # type: ignore[misc]
         _backward[units // UNITS, 2](
             grad.contiguous(), w_hh, out, saved, dgi, dgh, _counters(x.device), frames, clips,
-            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, POLL=POLL, num_warps=WARPS,
+            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, num_warps=WARPS,
         )  # fmt: skip
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import gc
 import json
 import logging
 import math
@@ -312,6 +314,27 @@ class Trainer:
             else:
                 save_checkpoint(self.folder / "final.pt", self._checkpoint(step, with_optimiser=False))
         self.world.barrier()
+
+    def parts_that_fit(self) -> int | None:
+        """After the GPU ran out of memory: into how many parts a batch must be cut to fit (`--accumulate`), by trying.
+
+        None when not even the smallest part fits. Leaves gradients behind: only for a run that is over.
+        """
+        for parts in (2, 4, 8, 16, 32):
+            shares = self.world.size * parts
+            if any(size % shares for size in self.maker.sizes.values()):
+                return None
+            gc.collect()
+            if self.training_step.device.type == "cuda":
+                torch.cuda.empty_cache()
+            maker = copy.copy(self.maker)
+            maker.shares = shares
+            try:
+                self.training_step.backward(maker.fetched(maker.make(0)), 1.0)
+                return parts
+            except torch.OutOfMemoryError:
+                continue
+        return None
 
     def mark_done(self, info: dict[str, Any]) -> None:
         """Write info.json, then the marker."""

@@ -125,6 +125,26 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(dump, tiny_config, tm
     assert (tmp_path / "a" / "final.pt").read_bytes() == final
 
 
+def test_out_of_memory_says_which_batch_fits(dump, config_file, tmp_path, monkeypatch, capsys):
+    from sed.bin import train
+    from sed.training.step import TrainingStep
+
+    whole = TrainingStep.backward
+
+    def small_gpu(self, inputs, share):
+        if len(inputs.student_gain) > 6:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(self, inputs, share)
+
+    monkeypatch.setattr(TrainingStep, "backward", small_gpu)
+    monkeypatch.setattr(sys, "argv", ["train", "--config", str(config_file), str(dump), str(tmp_path / "exp")])
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    assert ended.value.code == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "1,1,2,2 fits; --accumulate 2 takes the same step" in error
+
+
 def test_refusals(dump, tiny_config, tmp_path):
     def refused(match, **changes):
         with pytest.raises(UserError, match=match):
