@@ -80,6 +80,10 @@ while IFS='|' read -r set kind tsv audio test; do
     python3 -m sed.bin.make_data_dir "${options[@]}" \
         "${downloads}/metadata/${tsv}" "${downloads}/audio/${audio}" "${data}/${set}"
     made+=("${set}")
+    read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"
+    if [[ ${test} == test ]] && ((clips < expected)); then
+        echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Scores on it do not compare with others'. ***"
+    fi
 done <<<"${sets}"
 ((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/ of stage 0 are expected)"
 

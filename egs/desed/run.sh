@@ -23,12 +23,13 @@
 #   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
 #   --force BOOL          redo of stages 2-5 what is finished (false)
 #   --download CMD        stage 0's command, one string ("local/download.sh")
+#   --prepare CMD         stage 1's command, one string ("local/prepare.sh")
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
 stage=0 stop_stage=5 work="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml feature_conf=conf/logmel.yaml
 pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 ngpu=1 force=false
-download=local/download.sh
+download=local/download.sh prepare=local/prepare.sh
 source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 
@@ -54,7 +55,8 @@ if stage 0 "downloads"; then
     "${words[@]}" "${downloads}"
 fi
 if stage 1 "data directories"; then
-    local/prepare.sh "${downloads}" "${data}"
+    split_words "${prepare}"
+    "${words[@]}" "${downloads}" "${data}"
 fi
 if stage 2 "features"; then
     for scp in "${data}"/*/wav.scp; do

@@ -80,6 +80,7 @@ prepare() {
     [[ ${output} == *"bad_audio.tsv: 1 of 2 files are bad"* ]]
     prepare --max-bad 50
     [ "${status}" -eq 0 ]
+    [[ ${output} == *"validation is incomplete: 1 of 2 clips"* ]]
     grep -q "empty file" "${data}/validation/bad_audio.tsv"
     prepare --max-bad 50 --min-coverage 60
     [ "${status}" -eq 2 ]
