@@ -65,10 +65,14 @@ while IFS='|' read -r set kind tsv audio test; do
     [[ -n ${set} ]] || continue
     options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}")
     [[ ${test} == - ]] || options+=(--min-coverage "${min_coverage}")
-    if [[ ! -e ${downloads}/metadata/${tsv} || ! -d ${downloads}/audio/${audio} ]]; then
-        echo "${set}: left out, there is no $(
-            [[ -e ${downloads}/metadata/${tsv} ]] && echo "audio/${audio}" || echo "metadata/${tsv}"
-        ) in ${downloads}"
+    lacks=
+    if [[ ! -e ${downloads}/metadata/${tsv} ]]; then
+        lacks="no metadata/${tsv}"
+    elif [[ ! -d ${downloads}/audio/${audio} || -z $(find -L "${downloads}/audio/${audio}" -type f -print -quit) ]]; then
+        lacks="no audio in audio/${audio}"
+    fi
+    if [[ -n ${lacks} ]]; then
+        echo "${set}: left out, there is ${lacks} in ${downloads}"
         rm -rf "${data:?}/${set}"
         continue
     fi

@@ -47,9 +47,11 @@ prepare() {
 @test "sets that are not there are left out, and what was made of them before goes" {
     prepare
     rm -r "${downloads}/audio/train/weak" "${downloads}/metadata/eval/public.tsv"
+    rm "${downloads}"/audio/validation/synthetic21_validation/soundscapes/*
     prepare
     [ "${status}" -eq 0 ]
-    [[ ${output} == *"weak: left out, there is no audio/train/weak"* ]]
+    [[ ${output} == *"weak: left out, there is no audio in audio/train/weak"* ]]
+    [[ ${output} == *"synth_valid: left out, there is no audio in"* ]]
     [[ ${output} == *"public_eval: left out, there is no metadata/eval/public.tsv"* ]]
     [ ! -e "${data}/weak" ]
     [ "$(grep -c weak "${data}/coverage.tsv")" -eq 0 ]
