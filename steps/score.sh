@@ -18,7 +18,7 @@ dump=${1%/} out=${2%/}
 source "${root}/utils/step.sh"
 
 scores=${out}/scores.h5 result=${out}/result.json truth=${dump}/events.tsv
-[[ -f ${scores} ]] || die "${scores}: no such file (run steps/infer.sh first)"
+[[ -f ${scores} ]] || die "${scores}: no such file (infer.sh makes it)"
 [[ -f ${truth} ]] || die "${truth}: no such file (only a set with strong labels can be scored)"
 use_folder "${out}"
 split_words "${score_args}"

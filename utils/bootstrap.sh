@@ -73,7 +73,7 @@ find_python() { # print a Python 3.10-3.12: python3 if it is one, else a numbere
         command -v "${name}" >/dev/null || continue
         found+="${found:+, }$("${name}" --version 2>&1 | head -n 1)"
         if "${name}" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
-            "${name}" -c 'import sys; print(sys.executable)'
+            command -v "${name}"
             return
         fi
     done

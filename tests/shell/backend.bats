@@ -1,0 +1,161 @@
+#!/usr/bin/env bats
+# The calling convention of the backends: utils/run.sh, and with BACKEND=slurm the same cases by utils/slurm.sh.
+# bats file_tags=backend
+
+utils=${BATS_TEST_DIRNAME}/../../utils
+
+setup_file() {
+    [[ ${BACKEND:-run} != slurm ]] || bash "${BATS_TEST_DIRNAME}/slurm_node.sh" check ||
+        skip "no Slurm answers (tests/shell/slurm_node.sh start)"
+}
+
+setup() {
+    cmd=${utils}/${BACKEND:-run}.sh
+    cd "${BATS_TEST_TMPDIR}" || return 1
+}
+
+has() { # has <file> <pattern>: is that a line of the file?
+    grep -qx -- "$2" "$1" || {
+        cat "$1"
+        return 1
+    }
+}
+
+@test "a log begins with the command, ready to paste, and ends with its status" {
+    run "${cmd}" log/x.log bash -c 'echo "$1"' _ "it's a  test"
+    [[ ${status} == 0 ]]
+    [[ $(sed -n 1p log/x.log) == "bash -c 'echo \"\$1\"' _ 'it'\''s a  test'" ]]
+    [[ $(sed -n 3p log/x.log) == '# Started at 2'* ]]
+    [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' ]]
+    [[ $(bash -c "$(sed -n 1p log/x.log)") == "it's a  test" ]]
+}
+
+@test "what one job says is shown as well as logged" {
+    run "${cmd}" log/x.log echo "epoch 1"
+    [[ ${status} == 0 && ${output} == *'epoch 1'* ]]
+    has log/x.log 'epoch 1'
+}
+
+@test "numbered jobs: JOB in the log and the command, as a word of its own only" {
+    run "${cmd}" JOB=1:3 log/x.JOB.log echo feats.JOB.h5 JOBS /scratch/JOB_7/JOB JOB
+    [[ ${status} == 0 ]]
+    for job in 1 2 3; do has "log/x.${job}.log" "feats.${job}.h5 JOBS /scratch/JOB_7/${job} ${job}"; done
+    [[ ${output} == *'3 of 3 jobs done'* ]]
+}
+
+@test "without a range JOB is just a word" {
+    run "${cmd}" log/JOB.log echo JOB
+    has log/JOB.log JOB
+}
+
+@test "the working folder and the environment reach the job" {
+    mkdir sub
+    cd sub
+    GREETING=hello run "${cmd}" ../log/x.log bash -c 'echo "${GREETING} from ${PWD}"'
+    has ../log/x.log "hello from ${BATS_TEST_TMPDIR}/sub"
+}
+
+@test "a failure: the worst status, the log's name and its end" {
+    run "${cmd}" JOB=1:3 log/x.JOB.log bash -c 'echo start of JOB; [ JOB = 1 ] || { echo trouble in JOB; exit $((JOB + 3)); }'
+    [[ ${status} == 6 ]]
+    [[ ${output} == *'trouble in 2'* && ${output} == *'log/x.2.log'* && ${output} == *'log/x.3.log'* ]]
+    [[ ${output} != *'log/x.1.log'* ]]
+    [[ $(tail -n 1 log/x.3.log) == '# Ended (code 6)' ]]
+}
+
+@test "bad input is told in its own line, exit 2" {
+    run "${cmd}" JOB=1:2 log/x.JOB.log bash -c 'echo reading; echo "job: a.wav: not audio (remove it)" >&2; exit 2'
+    [[ ${status} == 2 && ${output} == *'job: a.wav: not audio (remove it)'* && ${output} != *'reading'*'reading'* ]]
+}
+
+@test "a command that does not exist fails" {
+    status=0
+    "${cmd}" log/x.log no_such_command_here || status=$?
+    [[ ${status} == 127 ]]
+    [[ $(tail -n 1 log/x.log) == '# Ended (code 127)' ]]
+}
+
+@test "--pick incomplete redoes only what did not end well" {
+    run "${cmd}" JOB=1:3 log/x.JOB.log bash -c 'echo JOB >>ran; [ JOB != 2 ]'
+    [[ ${status} == 1 ]]
+    run "${cmd}" --pick incomplete JOB=1:3 log/x.JOB.log bash -c 'echo JOB >>ran'
+    [[ ${status} == 0 ]]
+    [[ $(sort ran | paste -sd ' ') == '1 2 2 3' ]]
+    run "${cmd}" --pick incomplete JOB=1:3 log/x.JOB.log bash -c 'echo JOB >>ran'
+    [[ ${status} == 0 && $(wc -l <ran) == 4 ]]
+}
+
+@test "jobs have no standard input" {
+    echo text | timeout 60 "${cmd}" log/x.log bash -c 'cat; echo end'
+    has log/x.log end
+    ! grep -q '^text$' log/x.log
+}
+
+@test "--gpu 0 hides the GPUs" {
+    CUDA_VISIBLE_DEVICES=0,1 run "${cmd}" --gpu 0 log/x.log bash -c 'echo "gpus=<${CUDA_VISIBLE_DEVICES-none}>"'
+    [[ ${status} == 0 ]]
+    grep -qE '^gpus=<(none|)>$' log/x.log
+}
+
+@test "bad usage: exit 2 and a line" {
+    for args in "" "log/x.log" "JOB=1:0 log/x.JOB.log true" "JOB=2:1 log/x.JOB.log true" "JOB=a log/x.JOB.log true" \
+        "JOB=1:2 log/x.log true" "--pick some log/x.log true" "--gpu x log/x.log true" "--bogus 1 log/x.log true"; do
+        # shellcheck disable=SC2086
+        run "${cmd}" ${args}
+        [[ ${status} == 2 && ${#lines[@]} == 1 ]] || {
+            echo "${args}: ${status} ${output}"
+            return 1
+        }
+    done
+    [[ ! -e log ]]
+}
+
+wait_for() { # wait_for <file>: up to 30 s
+    for ((i = 0; i < 300; i++)); do
+        [[ ! -s $1 ]] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+job_that_saves='trap "sleep 0.5; echo saved >>saved; exit 9" TERM; echo up >started; while :; do sleep 0.1; done'
+
+@test "SIGTERM is passed on, and waited for" {
+    "${cmd}" log/x.log bash -c "${job_that_saves}" 3>&- &
+    wait_for started
+    kill $!
+    status=0
+    wait $! || status=$?
+    [[ ${status} == 143 ]]
+    wait_for saved
+    wait_for log/x.log
+    [[ $(tail -n 1 log/x.log) != '# Ended (code 0)' ]]
+}
+
+@test "Ctrl-C stops every job and the scripts above" {
+    printf '%s\n' 'set -e' "'${cmd}' JOB=1:2 log/x.JOB.log bash -c 'echo up >started; exec sleep 100'" 'echo went on' >caller.sh
+    python3 - <<'END'
+import os, signal, subprocess, time
+caller = subprocess.Popen(["bash", "caller.sh"], start_new_session=True, stdout=open("said", "w"), stderr=subprocess.STDOUT,
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+for _ in range(300):
+    if os.path.exists("started"):
+        break
+    time.sleep(0.1)
+os.killpg(caller.pid, signal.SIGINT)
+assert caller.wait(60) != 0
+time.sleep(0.2)
+assert "went on" not in open("said").read(), open("said").read()
+END
+    for job in 1 2; do [[ $(tail -n 1 "log/x.${job}.log") != '# Ended (code 0)' ]]; done
+}
+
+@test "jobs end with the owner that RUN_OWNER names" {
+    sleep 100 3>&- &
+    owner=$!
+    RUN_OWNER=${owner} "${cmd}" log/x.log bash -c "${job_that_saves}" 3>&- &
+    wait_for started
+    kill -9 "${owner}"
+    ! wait $!
+    wait_for saved
+}

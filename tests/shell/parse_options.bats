@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# utils/parse_options.sh: spellings, types, help, and what it refuses.
+
+setup() {
+    cat >"${BATS_TEST_TMPDIR}/verb.sh" <<END
+#!/usr/bin/env bash
+# Does a thing.
+#
+# usage: verb.sh [options] <in> <out>
+#
+#   --nj N              jobs (4)
+#   --train-args ARGS   passed on
+#   --conf FILE         a config
+#   --force BOOL        again (false)
+
+set -euo pipefail
+nj=4 train_args="" conf=a.yaml force=false undocumented=1
+source "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+(( \$# == 2 )) || usage
+printf '<%s>' "\${nj}" "\${train_args}" "\${conf}" "\${force}" "\$@"
+END
+    chmod +x "${BATS_TEST_TMPDIR}/verb.sh"
+}
+
+verb() {
+    run "${BATS_TEST_TMPDIR}/verb.sh" "$@"
+}
+
+says() { # says <status> <output>: all that it said
+    [[ ${status} == "$1" && ${output} == "$2" ]] || {
+        printf 'exit %s: %s\n' "${status}" "${output}"
+        return 1
+    }
+}
+
+@test "defaults, and positional arguments with spaces" {
+    verb "a b" c
+    says 0 '<4><><a.yaml><false><a b><c>'
+}
+
+@test "both spellings, = and a blank, before and behind the arguments" {
+    verb --nj 2 in --train-args "--lr 1e-4" out --force=true
+    says 0 '<2><--lr 1e-4><a.yaml><true><in><out>'
+    verb --train_args="--lr=1" --nj=08 in out
+    says 0 '<8><--lr=1><a.yaml><false><in><out>'
+}
+
+@test "a boolean alone means true, and does not eat an argument" {
+    verb --force in out
+    says 0 '<4><><a.yaml><true><in><out>'
+    verb --force false in out
+    says 0 '<4><><a.yaml><false><in><out>'
+}
+
+@test "what follows -- is no option" {
+    verb -- --nj out
+    says 0 '<4><><a.yaml><false><--nj><out>'
+}
+
+@test "values are text: nothing in them is run or expanded" {
+    # shellcheck disable=SC2016
+    verb '--train-args=$(touch pwned) `id` $HOME *' in out
+    # shellcheck disable=SC2016
+    says 0 '<4><$(touch pwned) `id` $HOME *><a.yaml><false><in><out>'
+}
+
+@test "the header is the help" {
+    verb --help
+    [[ ${status} == 0 && ${lines[0]} == 'Does a thing.' && ${output} == *'--train-args ARGS   passed on'* ]]
+    [[ ${output} != *'set -euo'* ]]
+}
+
+@test "unknown, valueless and mistyped options: one line, exit 2" {
+    verb --bogus
+    says 2 "verb.sh: unknown option '--bogus' (see --help)"
+    verb --bogus=3 in out
+    says 2 "verb.sh: unknown option '--bogus' (see --help)"
+    verb -x
+    says 2 "verb.sh: unknown option '-x' (see --help)"
+    verb in out --nj
+    says 2 'verb.sh: --nj needs a value (see --help)'
+    verb --train-args --force in out
+    says 2 'verb.sh: --train-args needs a value (see --help)'
+    verb --conf= in out
+    says 2 'verb.sh: --conf needs a value (see --help)'
+    for value in x 1.5 -1 ''; do
+        verb --nj="${value}" in out
+        says 2 "verb.sh: --nj is a whole number, not '${value}'"
+    done
+    verb --force=maybe in out
+    says 2 "verb.sh: --force is true or false, not 'maybe'"
+}
+
+@test "variables of the script that the help does not name are no options" {
+    verb --undocumented 2 in out
+    says 2 "verb.sh: unknown option '--undocumented' (see --help)"
+    verb --PATH /tmp in out
+    says 2 "verb.sh: unknown option '--PATH' (see --help)"
+}
+
+@test "wrong arguments show the usage" {
+    verb in
+    says 2 'verb.sh: wrong arguments: usage: verb.sh [options] <in> <out> (more: --help)'
+}
+
+@test "split_words splits as a shell does and runs nothing" {
+    # shellcheck disable=SC2016
+    TEXT="--lr 1e-4 --name 'a b' c\\ d \$(id) *" run bash -c 'source "$0" && split_words "${TEXT}" && printf "<%s>" "${words[@]}"' \
+        "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+    # shellcheck disable=SC2016
+    says 0 '<--lr><1e-4><--name><a b><c d><$(id)><*>'
+}

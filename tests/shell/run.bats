@@ -1,0 +1,56 @@
+#!/usr/bin/env bats
+# What only utils/run.sh does: this machine's GPUs and cores, and how it dies.
+
+run_sh=${BATS_TEST_DIRNAME}/../../utils/run.sh
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+}
+
+@test "jobs share the GPUs that are visible" {
+    CUDA_VISIBLE_DEVICES=4,5 run "${run_sh}" --gpu 1 JOB=1:3 log/x.JOB.log bash -c 'echo "gpu ${CUDA_VISIBLE_DEVICES}"'
+    [[ ${status} == 0 ]]
+    [[ $(cat log/x.{1,2,3}.log | grep '^gpu' | paste -sd ' ') == 'gpu 4 gpu 5 gpu 4' ]]
+}
+
+@test "more GPUs than there are, or more machines than one, are refused" {
+    CUDA_VISIBLE_DEVICES=4,5 run "${run_sh}" --gpu 3 log/x.log true
+    [[ ${status} == 2 && ${output} == *'wants 3 GPU(s), this machine has 2'* ]]
+    run "${run_sh}" --nodes 2 log/x.log true
+    [[ ${status} == 2 && ${output} == *'this machine is one'* ]]
+}
+
+@test "the jobs share the cores, unless OMP_NUM_THREADS is set" {
+    unset OMP_NUM_THREADS
+    "${run_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo "threads ${OMP_NUM_THREADS}"'
+    cores=$(nproc)
+    grep -qx "threads $((cores > 2 ? cores / 2 : 1))" log/x.1.log
+    OMP_NUM_THREADS=7 "${run_sh}" log/x.log bash -c 'echo "threads ${OMP_NUM_THREADS}"'
+    grep -qx 'threads 7' log/x.log
+}
+
+@test "asked twice, or past the grace, a job is killed" {
+    RUN_GRACE=1 "${run_sh}" log/x.log bash -c 'trap "" TERM; echo up >started; while :; do sleep 0.1; done' 3>&- &
+    while [[ ! -e started ]]; do sleep 0.1; done
+    kill $!
+    ! wait $!
+    [[ $(tail -n 1 log/x.log) == '# Ended (code 137)' ]]
+}
+
+@test "a script killed outright takes its jobs along" {
+    "${run_sh}" log/x.log bash -c 'echo $$ >started; exec sleep 100' 3>&- &
+    while [[ ! -s started ]]; do sleep 0.1; done
+    kill -9 $!
+    ! wait $!
+    for ((i = 0; i < 50; i++)); do
+        kill -0 "$(<started)" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+@test "a folder that cannot be written is told" {
+    touch file
+    run "${run_sh}" file/log/x.log true
+    [[ ${status} == 2 && ${output} == *'cannot be made'* ]]
+}

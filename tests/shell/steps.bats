@@ -1,0 +1,224 @@
+#!/usr/bin/env bats
+# The steps and the recipe, with a stand-in for python3 that writes what each entry point would: what is called with
+# what, what is skipped, what is redone, what is refused.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export CALLS=${BATS_TEST_TMPDIR}/calls SED_BACKEND=local PYTHONPATH=${root}
+    unset CUDA_VISIBLE_DEVICES
+    mkdir -p bin data/strong
+    cat >bin/python3 <<'END'
+#!/usr/bin/env bash
+[[ $1 == -m ]] || exit 1
+echo "${*:2}" >>"${CALLS}"
+[[ ${FAIL-} != "$2" ]] || { echo "${2##*.}: bad: ${FAIL}" >&2; exit 2; }
+last=${*: -1} before=${*: -2:1}
+case $2 in
+    sed.bin.dump_features)
+        awk -v h="$(basename "${last}")" '{ print $1, h ":" NR - 1 }' "${before}" >"${last%.h5}.scp"
+        touch "${last}"
+        ;;
+    sed.bin.check_dump) exit "${DAMAGED:-0}" ;;
+    sed.bin.train | torch.distributed.run)
+        echo "epoch 1" && sleep "${TRAIN_SECONDS:-0}"
+        touch "${last}/final.pt" "${last}/.done"
+        ;;
+    sed.bin.infer) touch "${last}" ;;
+    sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
+    sed.bin.results) printf '## validation\n\n| system | clips |\n|---|---|\n| x | 1 of 1 |\n' >"${last}" ;;
+esac
+END
+    chmod +x bin/python3
+    PATH=${BATS_TEST_TMPDIR}/bin:${PATH}
+    printf '%s\n' Cat Dog >data/labels.txt
+    touch a.wav
+    : >data/strong/wav.scp
+    printf 'filename\tduration\n' >data/strong/durations.tsv
+    for clip in a b c d e; do
+        echo "${clip} a.wav" >>data/strong/wav.scp
+        printf '%s.wav\t10\n' "${clip}" >>data/strong/durations.tsv
+    done
+    printf 'filename\tonset\toffset\tevent_label\na.wav\t1\t2\tCat\n' >data/strong/events.tsv
+    printf 'mel_bins: 64\n' >logmel.yaml
+    printf 'lr: 1 # fast\n' >x.yaml
+}
+
+calls() { # calls <number>: of the stand-in, so far
+    [[ $(wc -l <"${CALLS}") == "$1" ]] || {
+        cat "${CALLS}"
+        return 1
+    }
+}
+
+dump() {
+    run "${root}/steps/dump_features.sh" --conf logmel.yaml "$@" data/strong dump/strong
+}
+
+train() {
+    run "${root}/steps/train.sh" --ngpu 0 "$@" x.yaml dump exp/x
+}
+
+@test "dump: jobs, then one feats.scp that covers wav.scp, with the labels and the rest" {
+    dump --nj 2
+    [[ ${status} == 0 ]]
+    [[ $(paste -sd ' ' dump/strong/feats.scp) == \
+        'a feats.1.h5:0 b feats.1.h5:1 c feats.2.h5:0 d feats.2.h5:1 e feats.2.h5:2' ]]
+    cmp data/strong/events.tsv dump/strong/events.tsv
+    cmp data/labels.txt dump/labels.txt
+    grep -qx 'sed.bin.dump_features --config logmel.yaml dump/strong/split/wav.2.scp dump/strong/feats.2.h5' "${CALLS}"
+}
+
+@test "dump: a second time there is nothing to do, and it says so; --force redoes" {
+    dump --nj 2
+    dump --nj 2
+    [[ ${status} == 0 && ${output} == *'already done, 5 clips' ]]
+    calls 3 # the last looks whether the shards are whole
+    grep -qx 'sed.bin.check_dump dump/strong' "${CALLS}"
+    dump --nj 2 --force
+    calls 5
+}
+
+@test "dump: shards that are found damaged are made again, with whatever else is missing" {
+    dump --nj 2
+    DAMAGED=1 dump --nj 2
+    [[ ${status} == 0 ]]
+    calls 5
+}
+
+@test "dump: more clips, or more jobs, are redone; shards of another split go" {
+    dump --nj 3
+    echo 'f a.wav' >>data/strong/wav.scp
+    printf 'f.wav\t10\n' >>data/strong/durations.tsv
+    dump --nj 2
+    [[ ${status} == 0 && $(wc -l <dump/strong/feats.scp) == 6 && ! -e dump/strong/feats.3.h5 ]]
+}
+
+@test "dump: changed labels of events are taken over without redoing the features" {
+    dump
+    printf 'a.wav\t3\t4\tDog\n' >>data/strong/events.tsv
+    dump
+    [[ ${output} == *'already done'* ]]
+    cmp data/strong/events.tsv dump/strong/events.tsv
+}
+
+@test "dump: another front end is refused, a comment in the config is not" {
+    dump
+    printf '# better\nmel_bins: 64\n' >logmel.yaml
+    dump
+    [[ ${status} == 0 && ${output} == *'already done'* ]]
+    printf 'mel_bins: 128\n' >logmel.yaml
+    dump
+    [[ ${status} == 2 && ${output} == *'features of another front end than logmel.yaml'* ]]
+    dump --force true
+    [[ ${status} == 0 ]]
+}
+
+@test "dump: more jobs than clips, no jobs, no config, bad data" {
+    dump --nj 9
+    [[ ${status} == 0 && $(ls dump/strong/feats.*.h5 | wc -l) == 5 ]]
+    dump --nj 0
+    [[ ${status} == 2 ]]
+    run "${root}/steps/dump_features.sh" --conf none.yaml data/strong dump/other
+    [[ ${status} == 2 && ${output} == *'none.yaml: no such config'* && ! -e dump/other ]]
+    printf 'a.wav\t1\t2\tBird\n' >>data/strong/events.tsv
+    run "${root}/steps/dump_features.sh" --conf logmel.yaml data/strong dump/other
+    [[ ${status} == 2 && ${output} == *'events.tsv:3: unknown label "Bird"'* && ! -e dump/other ]]
+}
+
+@test "dump: a job that fails leaves no feats.scp" {
+    FAIL=sed.bin.dump_features dump --nj 2
+    [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]
+}
+
+@test "train: once, then already done; other arguments go to the trainer to judge" {
+    dump
+    train --train-args "--lr 1e-4 --name 'a b'"
+    [[ ${status} == 0 && ${output} == *'epoch 1'* ]]
+    grep -qx 'sed.bin.train --config x.yaml --lr 1e-4 --name a b dump exp/x' "${CALLS}"
+    calls 5
+    train --train-args "--lr 1e-4 --name 'a b'"
+    [[ ${status} == 0 && ${output} == *'exp/x: already done' ]]
+    calls 5
+    train --train-args "--lr 2e-4"
+    calls 6
+    train --force
+    [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
+}
+
+@test "train: several GPUs by torch.distributed" {
+    dump
+    CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/train.sh" --ngpu 2 x.yaml dump exp/x
+    [[ ${status} == 0 ]]
+    [[ $(tail -n 1 "${CALLS}") == 'torch.distributed.run --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
+}
+
+@test "train: what it needs is named" {
+    train
+    [[ ${status} == 2 && ${output} == *'dump/labels.txt: no such file (run stage 2 first)' ]]
+    dump
+    run "${root}/steps/train.sh" --ngpu 0 none.yaml dump exp/x
+    [[ ${status} == 2 && ${output} == *'none.yaml: no such config'* && ! -e exp ]]
+    run "${root}/steps/train.sh" x.yaml dump
+    [[ ${status} == 2 && ${output} == *'usage: steps/train.sh'* ]]
+}
+
+@test "two runs of one folder: the second waits, then is told" {
+    dump
+    TRAIN_SECONDS=3 "${root}/steps/train.sh" --ngpu 0 x.yaml dump exp/x >/dev/null 2>&1 3>&- &
+    while [[ $(tail -n 1 "${CALLS}") != sed.bin.train* ]]; do sleep 0.1; done
+    train
+    wait $!
+    [[ ${status} == 0 && ${output} == *'another run is using it'* && ${output} == *'already done' ]]
+    calls 5
+}
+
+@test "infer and score: skipped while nothing they read has changed" {
+    dump
+    train
+    infer() { run "${root}/steps/infer.sh" --ngpu 0 "$@" dump/strong exp/x exp/x/strong; }
+    score() { run "${root}/steps/score.sh" "$@" dump/strong exp/x/strong; }
+    score
+    [[ ${status} == 2 && ${output} == *'scores.h5: no such file'* ]]
+    infer
+    score
+    [[ ${status} == 0 ]]
+    calls 7
+    infer
+    [[ ${output} == *'already done' ]]
+    score
+    [[ ${output} == *'already done' ]]
+    calls 7
+    score --score-args '--threshold 0.4'
+    calls 8
+    touch -d '+1 minute' exp/x/final.pt
+    infer
+    score --score-args '--threshold 0.4'
+    calls 10
+    infer --infer-args '--which student'
+    score
+    calls 12
+    run "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/none exp/none/strong
+    [[ ${status} == 2 && ${output} == *'exp/none/final.pt: no such file'* ]]
+    run "${root}/steps/infer.sh" --ngpu 0 dump/none exp/x exp/x/none
+    [[ ${status} == 2 && ${output} == *'dump/none/feats.scp: no such file'* ]]
+}
+
+@test "results: the table and where it is" {
+    run "${root}/steps/results.sh" exp RESULTS.md
+    [[ ${status} == 0 && ${output} == *'x       1 of 1'*"${PWD}/RESULTS.md" ]]
+}
+
+@test "every script of ours has a --help that needs nothing" {
+    cd /
+    for script in "${root}"/egs/*/run.sh "${root}"/steps/*.sh "${root}"/utils/{run,split_scp,validate_data_dir,bootstrap,show_results}.sh; do
+        PATH=/usr/bin:/bin run "${script}" --help
+        [[ ${status} == 0 && ${output} == *'usage: '* ]] || {
+            echo "${script}: ${status} ${output}"
+            return 1
+        }
+    done
+    PATH=/usr/bin:/bin run "${root}/egs/mini_desed/run.sh" --help
+    [[ ${output} == *'--soundbank DIR'*'--train-args ARGS'* ]]
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bats
+# utils/split_scp.sh and utils/show_results.sh.
+
+utils=${BATS_TEST_DIRNAME}/../../utils
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+}
+
+@test "split: in order, whole, lengths that differ by one at most" {
+    for lines in 3 4 10 17; do
+        seq "${lines}" >in
+        "${utils}/split_scp.sh" in out.1 out.2 out.3
+        cmp in <(cat out.1 out.2 out.3)
+        (($(wc -l <out.1) >= lines / 3 && $(wc -l <out.3) <= lines / 3 + 1))
+    done
+}
+
+@test "split: a part that stays the same is not touched" {
+    seq 4 >in
+    "${utils}/split_scp.sh" in out.1 out.2
+    touch -d '2001-01-01' out.1 out.2
+    printf '%s\n' 1 2 3 x >in
+    "${utils}/split_scp.sh" in out.1 out.2
+    [[ $(date -r out.1 +%Y) == 2001 && $(date -r out.2 +%Y) != 2001 ]]
+    [[ $(echo ./*) == './in ./out.1 ./out.2' ]]
+}
+
+@test "split: fewer lines than parts, or no list, are refused" {
+    seq 2 >in
+    run "${utils}/split_scp.sh" in a b c
+    [[ ${status} == 2 && ${output} == *'2 lines cannot be split into 3 parts'* && ! -e a ]]
+    run "${utils}/split_scp.sh" nothing a b
+    [[ ${status} == 2 && ${output} == *'nothing: no such file'* ]]
+}
+
+@test "results: the columns asked for, aligned, and only tables of results" {
+    cat >RESULTS.md <<'END'
+# Results
+
+## validation
+
+| system | seeds | clips | EB-F1 % | PSDS1 |
+|---|---|---|---|---|
+| ast_gru | 1 | 8 of 8 | 54.00 ± 0.10 | 0.3000 |
+| a_longer_name | 3 | 8 of 8 | 5.00 | 0.4000 |
+
+## Published
+
+| system | EB-F1 % | PSDS1 | source |
+|---|---|---|---|
+| other | 1 | 2 | 3 |
+END
+    run "${utils}/show_results.sh" RESULTS.md
+    [[ ${status} == 0 && ${lines[0]} == validation ]]
+    [[ ${lines[1]} == 'system         clips   EB-F1 %       PSDS1' ]]
+    [[ ${lines[2]} == 'ast_gru        8 of 8  54.00 ± 0.10  0.3000' ]]
+    [[ ${lines[3]} == 'a_longer_name  8 of 8  5.00          0.4000' ]]
+    [[ ${lines[4]} == "${PWD}/RESULTS.md" && ${#lines[@]} == 5 ]]
+    run "${utils}/show_results.sh" --columns system,seeds RESULTS.md
+    [[ ${lines[3]} == 'a_longer_name  3' ]]
+    run "${utils}/show_results.sh" nothing.md
+    [[ ${status} == 2 && ${output} == *'nothing.md: no such file (run stage 5)' ]]
+}

@@ -1,0 +1,190 @@
+"""The shape of the repository: which way imports run, who may touch what, and what each layer of scripts may call."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SED = ROOT / "sed"
+COMMON = {"log", "files", "__version__"}
+
+# Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
+ALLOWED = {
+    "bin": {"prediction", "training", "evaluation", "models", "features", "data", "config"},
+    "prediction": {"prediction", "training", "evaluation", "models", "features", "data", "config"},
+    "training": {"training", "models", "features", "data", "config"},
+    "evaluation": {"evaluation", "models", "features", "data", "config"},
+    "models": {"models", "features"},
+    "data": {"data", "features"},
+    "features": {"features"},
+    "config": set(),
+    "files": set(),
+    "log": set(),
+    "__init__": set(),
+}
+TYPED = {"config"}
+# Third party's package -> who alone imports it.
+ONLY = {
+    "h5py": {"data"},
+    "configargparse": {"config"},
+    "psds_eval": {"evaluation"},
+    "sed_eval": {"evaluation"},
+    "sed_scores_eval": {"evaluation"},
+    "dcase_util": {"evaluation"},
+}
+
+
+def package(path: Path) -> str:
+    parts = path.relative_to(SED).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path: Path) -> Iterator[tuple[str, int, bool]]:
+    """(dotted name, line, only for annotations) of every import anywhere in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    typing = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in {"import_module", "__import__"}:
+            names = [arg.value for arg in node.args[:1] if isinstance(arg, ast.Constant)]
+        else:
+            continue
+        for name in names:
+            yield name, node.lineno, id(node) in typing
+
+
+MODULES = sorted(SED.rglob("*.py"))
+
+
+def test_modules_are_found() -> None:
+    assert len(MODULES) > 20
+    assert {package(path) for path in MODULES} <= set(ALLOWED), "a new package: say in ALLOWED what it may import"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SED)))
+def test_imports_run_one_way(path: Path) -> None:
+    own = package(path)
+    for name, line, typing in imports(path):
+        top, *rest = name.split(".")
+        if top == "sed":
+            allowed = ALLOWED[own] | COMMON | (TYPED if typing else set())
+            assert rest[0] in allowed, f"{path}:{line}: sed.{own} may not import sed.{rest[0]}"
+        elif top in ONLY:
+            assert own in ONLY[top], f"{path}:{line}: only sed/{' '.join(ONLY[top])} imports {top}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SED)))
+def test_only_entry_points_read_the_command_line(path: Path) -> None:
+    if package(path) in {"bin", "config", "log"}:
+        return
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {"argv", "parse_args", "parse_known_args", "ArgumentParser"}, (
+                f"{path}:{node.lineno}: only sed/bin and sed/config.py parse arguments"
+            )
+
+
+@pytest.mark.parametrize("path", sorted((SED / "models").glob("*.py")), ids=lambda path: path.name)
+def test_models_are_pure_torch(path: Path) -> None:
+    banned = {"logging", "argparse", "pathlib", "os", "io", "json", "yaml", "shutil", "tempfile", "pickle", "h5py"}
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for name, line, typing in imports(path):
+        assert typing or name.split(".")[0] not in banned, f"{path}:{line}: models know no files and no logging: {name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            called = ast.unparse(function)
+            assert called not in {"open", "print", "torch.load", "torch.save", "np.load", "np.save"}, (
+                f"{path}:{node.lineno}: models know no files: {called}"
+            )
+
+
+def test_entry_points_are_short_and_documented() -> None:
+    for path in sorted((SED / "bin").glob("[a-z]*.py")):
+        text = path.read_text(encoding="utf-8")
+        assert ast.get_docstring(ast.parse(text)), f"{path}: no docstring with its usage"
+        assert len(text.splitlines()) < 300, f"{path}: an entry point parses, calls and logs; the rest is for a module"
+
+
+def tracked() -> list[str]:
+    """Files of the checkout, or of the folder where it is none."""
+    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
+    if done.returncode == 0 and done.stdout:
+        return [name for name in done.stdout.split("\0") if name and os.path.lexists(ROOT / name)]
+    return [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+
+
+def test_four_symlinks() -> None:
+    links = {name: str((ROOT / name).readlink()) for name in tracked() if (ROOT / name).is_symlink()}
+    assert links == {f"egs/desed/{name}": f"../../{name}" for name in ("local", "steps", "utils", "conf")}
+
+
+def test_recipes_are_thin() -> None:
+    assert len((ROOT / "egs/desed/run.sh").read_text().splitlines()) < 100
+    assert "../desed/run.sh" in (ROOT / "egs/mini_desed/run.sh").read_text(), "a small recipe calls the real one"
+
+
+SCRIPTS = [Path(ROOT / name) for name in tracked() if name.endswith(".sh") and not (ROOT / name).is_symlink()]
+
+
+def test_scripts_are_found() -> None:
+    assert {"run.sh", "train.sh", "parse_options.sh", "bootstrap.sh"} <= {path.name for path in SCRIPTS}
+
+
+def code(path: Path) -> str:
+    """A script without its comments and heredoc-free enough for searching."""
+    return "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_call_only_the_layer_below(path: Path) -> None:
+    text = code(path)
+    layer = path.relative_to(ROOT).parts[0]
+    modules = set(re.findall(r"\bsed\.[a-z_]+(?:\.[a-z_]+)*", text))
+    if layer == "egs":
+        assert not modules and "python3 -m" not in text, "a recipe calls only local/ and steps/"
+        called = set(re.findall(r"\b(local|steps|utils)/([a-z_]+)\.sh", text))
+        allowed_utils = {"parse_options", "bootstrap", "run", "slurm"}  # sourced, or named as a backend
+        assert all(folder != "utils" or name in allowed_utils for folder, name in called), called
+    elif layer == "steps":
+        assert all(name.startswith("sed.bin.") for name in modules), modules
+        assert not re.search(r"\b(local|egs)/", text), "steps know no corpus and no recipe"
+        assert not re.search(r"\bsteps/", text), "steps do not call each other"
+        others = {
+            name
+            for name in re.findall(r"python3 -m ([a-z_.]+)", text)
+            if not name.startswith("sed.bin.") and name != "torch.distributed.run"
+        }
+        assert not others, others
+    elif layer == "utils":
+        assert not modules, "utils know nothing of sed/"
+        assert not re.search(r"(?<!\.)\b(local|steps|egs)/[a-z]", text), "utils call nothing of ours"
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_scripts_start_alike(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines()
+    assert lines[0] == "#!/usr/bin/env bash"
+    assert lines[1].startswith("# "), "the header comment says what it is for, and is the --help"
+    assert os.access(path, os.X_OK), "scripts are executable"
+    is_sourced = not re.search(r"^set -euo pipefail$", text, re.MULTILINE)
+    expected = {"path.sh", "cmd.sh", "parse_options.sh", "step.sh", "jobs.sh"}
+    assert is_sourced == (path.name in expected), "set -euo pipefail, unless it is only sourced"
+    assert not re.search(r"^\s*eval\b", code(path), re.MULTILINE), "no eval"
