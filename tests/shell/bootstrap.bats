@@ -94,8 +94,7 @@ bootstrap() {
 
 @test "nothing is written outside .venv" {
     bootstrap
-    [[ $(cd "${repo}" && find . -path ./.venv -prune -o -type f -print | sort | paste -sd ' ') == \
-        './constraints.txt ./setup.py ./utils/bootstrap.sh ./utils/parse_options.sh' ]]
+    [[ $(cd "${repo}" && find . -path ./.venv -prune -o -type f -print | sort | paste -sd ' ') == './constraints.txt ./setup.py ./utils/bootstrap.sh ./utils/parse_options.sh' ]]
 }
 
 @test "an active environment that has the packages is taken as it is" {

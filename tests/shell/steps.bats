@@ -63,8 +63,7 @@ train() {
 @test "dump: jobs, then one feats.scp that covers wav.scp, with the labels and the rest" {
     dump --nj 2
     [[ ${status} == 0 ]]
-    [[ $(paste -sd ' ' dump/strong/feats.scp) == \
-        'a feats.1.h5:0 b feats.1.h5:1 c feats.2.h5:0 d feats.2.h5:1 e feats.2.h5:2' ]]
+    [[ $(paste -sd ' ' dump/strong/feats.scp) == 'a feats.1.h5:0 b feats.1.h5:1 c feats.2.h5:0 d feats.2.h5:1 e feats.2.h5:2' ]]
     cmp data/strong/events.tsv dump/strong/events.tsv
     cmp data/labels.txt dump/labels.txt
     grep -qx 'sed.bin.dump_features --config logmel.yaml dump/strong/split/wav.2.scp dump/strong/feats.2.h5' "${CALLS}"
