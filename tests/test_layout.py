@@ -158,7 +158,7 @@ def test_scripts_call_only_the_layer_below(path: Path) -> None:
     layer = path.relative_to(ROOT).parts[0]
     modules = set(re.findall(r"\bsed\.[a-z_]+(?:\.[a-z_]+)*", text))
     if layer == "egs":
-        assert "python3" not in text, "a recipe calls only local/ and steps/"
+        assert "python3 -m" not in text, "a recipe calls only local/ and steps/"
         called = set(re.findall(r"\b(local|steps|utils)/([a-z_]+)\.sh", text))
         allowed_utils = {"parse_options", "bootstrap", "run", "slurm"}  # sourced, or named as a backend
         assert all(folder != "utils" or name in allowed_utils for folder, name in called), called
