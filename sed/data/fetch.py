@@ -176,6 +176,8 @@ class Fetcher:
         except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
             raise UserError(f"{url}: not an address (https://..., as in --mirror)") from None
         except requests.RequestException as error:
+            if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
+                self._answered.add(urlsplit(url).netloc)
             raise Again(_reason(error)) from None
         self._answered.add(urlsplit(url).netloc)
         if response.status_code in (200, 206, 416):

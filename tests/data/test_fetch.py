@@ -19,7 +19,7 @@ PATH = "/records/1/files/a.bin"
 
 
 def fetcher(**kwargs) -> Fetcher:
-    return Fetcher(**{"timeout": 1.0, "backoff": 0.01, **kwargs})
+    return Fetcher(**{"timeout": 10.0, "backoff": 0.01, **kwargs})
 
 
 def remote(server, checksum=MD5):

@@ -27,7 +27,7 @@ ZIP = ROWS["synthetic"][0]
 
 def stage(folder: Path, mirror: str, **kwargs) -> Parts:
     folder.mkdir(exist_ok=True)
-    fetcher = Fetcher(timeout=0.2, backoff=0.01, retries=kwargs.pop("retries", 8))
+    fetcher = Fetcher(timeout=kwargs.pop("timeout", 10.0), backoff=0.01, retries=kwargs.pop("retries", 8))
     return Parts(folder, fetcher=fetcher, hosts=Hosts(fetcher, mirror), **kwargs)
 
 
@@ -67,8 +67,8 @@ def test_the_layout_is_deseds(whole):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
-    faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.3, most=40)
-    stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30).get(ROWS)
+    faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.5, most=40)
+    stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30, timeout=0.3).get(ROWS)
     assert corpus(tmp_path / "d") == whole
     assert faults.kinds
     assert not [p for p in (tmp_path / "d").rglob("*") if p.name.endswith((".part", ".unpacking", ".tag"))]
