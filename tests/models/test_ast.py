@@ -101,3 +101,14 @@ def test_only_the_blocks_kept_take_memory(config):
             for blocks in (10, 12)
         ]
     assert counts[1] - counts[0] == 2 * 7_087_872
+
+
+def test_the_grid_is_bands_from_low_to_high_by_patches_in_time():
+    """Without blocks, a patch is moved by its own bins and frames alone."""
+    torch.manual_seed(0)
+    encoder = AST(mel_bins=64, input_frames=100, dim=8, heads=1, blocks=0, stride=(16, 10))
+    assert encoder.grid == (4, 9)
+    x = torch.zeros(1, 100, 64)
+    x[0, 35, 20] = 1  # in the second band; in the patches that start at frames 20 and 30
+    moved = (encoder(x) - encoder(torch.zeros(1, 100, 64))).abs().amax((0, 3)) > 0
+    assert moved.nonzero().tolist() == [[1, 2], [1, 3]]
