@@ -22,13 +22,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sed.log import UserError
+from sed.data.fetch import Fetcher
+from sed.data.records import HUGGING_FACE, Hosts, Row
+from sed.log import RunError, UserError
 from sed.models.detector import Detector, build_tagger
 from sed.models.pretrained import Mismatch, load_encoder, to_tagger
 from sed.models.tagger import Tagger
 
 log = logging.getLogger("sed.train")
 
+PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
+AUDIOSET_CLASSES = 527
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
@@ -124,7 +128,8 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger,
     """The whole tagger of `config["pretrained"]` and the names of its classes.
 
     Names come from `labels` (AudioSet's class_labels_indices.csv, or one name a line), else from the file of either
-    kind beside the checkpoint; without any they are `class 0`, `class 1` and so on.
+    kind beside the checkpoint, else, for AudioSet's 527 classes and when online, from Hugging Face's copy of the
+    published model; without any they are `class 0`, `class 1` and so on.
     """
     path = locate(config["pretrained"])
     state = read_state(path)
@@ -151,6 +156,8 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
         checkpoint.with_suffix(".labels.txt"),
     ]
     path = Path(labels) if labels else next((p for p in beside if p.is_file()), None)
+    if path is None and classes == AUDIOSET_CLASSES:
+        path = _published_names()
     if path is None:
         return [f"class {i}" for i in range(classes)]
     try:
@@ -173,23 +180,37 @@ def _read_names(path: Path) -> list[str]:
     return [line for line in text.splitlines() if line]
 
 
-def _from_hub(name: str) -> Path:
-    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256.
+def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
+    """The hub, and the user's folder for a model of it.
 
     HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
     """
-    from sed.data.fetch import Fetcher
-    from sed.data.records import HUGGING_FACE, Hosts, Row
-
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+    cache.mkdir(parents=True, exist_ok=True)
+    return Hosts(Fetcher(**how), os.environ.get("HF_ENDPOINT", "")), cache
+
+
+def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:
+    path = cache / "config.json"
+    row = Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", path.name, path.name)
+    hosts.fetcher.fetch(hosts.ask(row), path)
+    return path
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
+    hosts, cache = _hub(name)
     weights = cache / _WEIGHTS[0]
     if not weights.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        hosts = Hosts(Fetcher(), os.environ.get("HF_ENDPOINT", ""))
-        rows = [
-            Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", "config.json", "config.json"),
-            Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0]),
-        ]
-        for row in rows:
-            hosts.fetcher.fetch(hosts.ask(row), cache / row.into)
+        _fetch_config(hosts, name, cache)
+        hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
     return weights
+
+
+def _published_names() -> Path | None:
+    """The published model's config.json, which names AudioSet's classes in the order of both distributions."""
+    try:
+        hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
+        return _fetch_config(hosts, PUBLISHED, cache)
+    except (UserError, RunError, OSError):
+        return None

@@ -71,3 +71,17 @@ def test_by_name_once_with_its_class_names(hub, config, monkeypatch):
     assert (loaded.encoder.pos_embed == tagger.encoder.pos_embed).all()
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody there: it has to be in the cache
     assert load_tagger(options)[1] == names
+
+
+def test_names_of_audiosets_classes_for_a_checkpoint_without(hub, tmp_path, monkeypatch):
+    from sed.training.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names
+
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert class_names(tmp_path / "ast.pth", AUDIOSET_CLASSES)[:2] == ["class 0", "class 1"]  # offline
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.server_port}")
+    folder = hub.root / PUBLISHED / "resolve/main"
+    folder.mkdir(parents=True)
+    labels = {str(i): f"sound {i}" for i in range(AUDIOSET_CLASSES)}
+    (folder / "config.json").write_text(json.dumps({"id2label": labels}))
+    assert class_names(tmp_path / "ast.pth", AUDIOSET_CLASSES)[526] == "sound 526"
+    assert class_names(tmp_path / "ast.pth", 3) == ["class 0", "class 1", "class 2"]
