@@ -24,6 +24,7 @@ from sed.data.directory import (
 from sed.data.soundscape import ISOLATED, REAL, SYNTHETIC, Bank, Mixing, soundscape
 from sed.data.synthesis import RATE
 from sed.files import sync_folder, write_text
+from sed.log import UserError
 
 BLOCK = 20
 """clips a block: the unit of work and of resuming"""
@@ -139,7 +140,11 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
         audio, events = soundscape(bank, plan.split, plan.mixing, rng, seconds=seconds, labels=labels)
         clip = clip_name(plan, index, seconds)
         part = folder / f".{clip}{suffix}.part"
-        soundfile.write(part, audio, RATE, subtype="PCM_16", format=suffix[1:].upper())
+        try:
+            soundfile.write(part, audio, RATE, subtype="PCM_16", format=suffix[1:].upper())
+        except (soundfile.LibsndfileError, RuntimeError) as error:  # libsndfile does not say that a disk is full
+            part.unlink(missing_ok=True)
+            raise UserError(f"{part}: cannot be written: {error} (is the disk full, the folder writable?)") from None
         part.replace(folder / (clip + suffix))
         found[clip] = events
     for clip in found:  # all at once: the disk has had time to write most of them

@@ -63,8 +63,12 @@ class FeatureWriter:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
         chunk[:valid] = features
-        _write_at(self._file, chunk.tobytes(), self._places[self.done])
-        os.write(self._journal, _RECORD.pack(zlib.crc32(chunk), valid))
+        try:
+            _write_at(self._file, chunk.tobytes(), self._places[self.done])
+            os.write(self._journal, _RECORD.pack(zlib.crc32(chunk), valid))
+        except OSError as error:
+            error.filename = str(self.path)  # which a descriptor does not know
+            raise
         self.done += 1
 
     def close(self) -> None:
