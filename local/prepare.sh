@@ -55,7 +55,7 @@ name_validation() { # name_validation <validation.tsv>: which of the two that ci
     fi
 }
 
-mkdir -p "${data}" && labels >"${data}/.labels.txt.part" || die "${data}: cannot be written (see above)"
+{ mkdir -p "${data}" && labels >"${data}/.labels.txt.part"; } || die "${data}: cannot be written (see above)"
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
 made=()
