@@ -127,3 +127,19 @@ def test_compiles_as_one_graph(small):
     x = torch.randn(1, 1024, 64)
     compiled = torch.compile(detector.encode, fullgraph=True, backend="eager")
     torch.testing.assert_close(compiled(x), detector.encode(x))
+
+
+def test_one_band_in_place_of_the_mean(small):
+    """Swapped in, a band of the trained model is what `pooling: band` computes with the same weights."""
+    torch.manual_seed(0)
+    trained = build_detector(small(pooling="mean", upsample=1), 4).eval()
+    band = build_detector(small(pooling="band", band=2, upsample=1), 4).eval()
+    band.load_state_dict(trained.state_dict())
+    x = torch.randn(1, 1024, 64)
+    before = trained(x).logits
+    trained.use_band(2)
+    assert torch.equal(trained(x).logits, band(x).logits) and not torch.equal(trained(x).logits, before)
+    with pytest.raises(UserError, match="4 bands"):
+        trained.use_band(4)
+    with pytest.raises(UserError, match="train AST-GRU"):
+        build_detector(small(), 4).use_band(0)
