@@ -86,6 +86,7 @@ def main() -> None:
     shares = read_coverage(listed) if listed.exists() else {}
     if shares:  # of a set whose audio is not all there, durations.tsv has only what is
         coverage = replace(coverage, expected=max(coverage.expected, shares[ALL].clips_expected))
+    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     if args.tuned:
         refuse_own_clips(args.tuned, problem.clips)
@@ -145,8 +146,9 @@ def main() -> None:
         write_text(out.with_name("report.html"), report(name, result, problem, evaluation, decisions, sources))
     result["seconds"] = round(time.monotonic() - started, 2)
     write_json(out, result)
-    for label in problem.absent_labels:
-        logger.warning("%s has no ground truth in these clips: no score, and in no average", label)
+    if problem.absent_labels:
+        names = ", ".join(problem.absent_labels)
+        logger.warning("no ground truth in these clips, so no score, and in no average: %s", names)
     if coverage.scored < coverage.expected or coverage.with_output < coverage.scored:
         logger.warning(
             "%d of %d clips scored, %d of them with output", coverage.scored, coverage.expected, coverage.with_output

@@ -123,7 +123,7 @@ def _rocs(systems: Sequence[System]) -> str:
         for index, system in enumerate(systems):
             roc = system.results[0].get("psd_roc", {})
             name = f"{key}_exact" if f"{key}_exact" in roc else key
-            if name in roc:
+            if name in roc and roc[name][0]:
                 curves.append((f"{system.name}, {TITLES[name]}", *roc[name], svg.colour(index)))
         if curves:
             picture = svg.staircases(f"PSD-ROC of {key.upper()}", curves, 100.0, "effective false positives per hour")

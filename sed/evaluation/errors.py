@@ -118,12 +118,23 @@ class Confusion:
     nowhere: np.ndarray
     missed: np.ndarray
 
+    def most(self, number: int) -> Confusion:
+        """Only the `number` classes of most true events, in their order."""
+        keep = np.sort(np.argsort(-(self.right + self.missed), kind="stable")[:number])
+        return Confusion(
+            labels=[self.labels[index] for index in keep],
+            right=self.right[keep],
+            taken=self.taken[np.ix_(keep, keep)],
+            nowhere=self.nowhere[keep],
+            missed=self.missed[keep],
+        )
+
 
 def confusion(problem: Problem, detections: EventTable) -> Confusion:
     """By the intersection criteria of intersection F1 (0.5, 0.5, cross-trigger 0.3)."""
     one = stack([detections], len(problem.clips), len(problem.labels))
     counts = point_counts(problem, f1.INTERSECTION, one)
-    right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.ct[:, 0].sum(0)
+    right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
     return Confusion(
         labels=[problem.labels[index] for index in problem.present],
         right=right,

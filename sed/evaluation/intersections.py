@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from sed.evaluation.decode import Decoded
 from sed.evaluation.jit import compiled
@@ -19,15 +20,20 @@ from sed.evaluation.psds import Parameters
 
 @dataclass(frozen=True, kw_only=True)
 class PointCounts:
-    """Of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points, classes, classes).
+    """Of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points * classes * classes).
 
     tp: true events found; fp: detections that fail the detection criterion; ct: those of them that fall on another
-    class, [detected, true].
+    class, [point, detected, true], sparse, since hundreds of classes would fill the memory with zeros.
     """
 
     tp: np.ndarray
     fp: np.ndarray
-    ct: np.ndarray
+    ct: csr_array
+
+    def crossed(self) -> np.ndarray:
+        """(points, classes, classes) cross-triggers of all clips, [point, detected, true]."""
+        _, points, classes = self.tp.shape
+        return np.asarray(self.ct.sum(0)).reshape(points, classes, classes).astype(np.int64)
 
 
 def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> PointCounts:
@@ -38,24 +44,39 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> 
     truth_first = np.concatenate([[0], np.cumsum(cells)])
     tp = np.zeros((clips, decoded.points, classes), np.int32)
     fp = np.zeros_like(tp)
-    ct = np.zeros((clips, decoded.points, classes, classes), np.int32)
     present = problem.counts > 0
+    keep = problem.present
+    column = np.full(classes, -1)
+    column[keep] = np.arange(len(keep))
+    rows, columns = [], []
     for point in range(decoded.points):
         onset, offset = decoded.times(point)
         first = decoded.first[point] - decoded.first[point, 0]
-        _count_point(
-            onset, offset, first, truth.onset, truth.offset, truth_first, problem.durations, present,
-            parameters.dtc, parameters.gtc, parameters.cttc, tp[:, point], fp[:, point], ct[:, point],
-        )  # fmt: skip
-    keep = problem.present
-    return PointCounts(tp=tp[:, :, keep], fp=fp[:, :, keep], ct=ct[:, :, keep][:, :, :, keep])
+        crossed = np.empty((len(onset) + 16, 3), np.int32)
+        while True:
+            tp[:, point], fp[:, point] = 0, 0
+            count = _count_point(
+                onset, offset, first, truth.onset, truth.offset, truth_first, problem.durations, present,
+                parameters.dtc, parameters.gtc, parameters.cttc, tp[:, point], fp[:, point], crossed,
+            )  # fmt: skip
+            if count <= len(crossed):
+                break
+            crossed = np.empty((count, 3), np.int32)  # several classes were crossed at once: with more room again
+        rows.append(crossed[:count, 0])
+        label, other = column[crossed[:count, 1]], column[crossed[:count, 2]]
+        columns.append((point * len(keep) + label) * len(keep) + other)
+    shape = (clips, decoded.points * len(keep) ** 2)
+    row, place = np.concatenate(rows), np.concatenate(columns)
+    ct = csr_array((np.ones(len(row)), (row, place)), shape=shape)  # equal places are summed
+    return PointCounts(tp=tp[:, :, keep], fp=fp[:, :, keep], ct=ct)
 
 
 @compiled
 def _count_point(  # type: ignore[no-untyped-def]
-    onset, offset, first, true_onset, true_offset, true_first, durations, present, dtc, gtc, cttc, tp, fp, ct
+    onset, offset, first, true_onset, true_offset, true_first, durations, present, dtc, gtc, cttc, tp, fp, crossed
 ):
     clips, classes = tp.shape
+    count = 0
     for clip in range(clips):
         for label in range(classes):
             low, high = first[clip * classes + label], first[clip * classes + label + 1]
@@ -105,7 +126,10 @@ def _count_point(  # type: ignore[no-untyped-def]
                             low_bits = (new - total) - value
                             total = new
                     if meets and total >= cttc:
-                        ct[clip, label, other] += 1
+                        if count < len(crossed):
+                            crossed[count, 0], crossed[count, 1], crossed[count, 2] = clip, label, other
+                        count += 1
             for true in range(true_high - true_low):
                 if touched[true] and covered[true] >= gtc:
                     tp[clip, label] += 1
+    return count

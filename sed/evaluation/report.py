@@ -43,6 +43,7 @@ SECTIONS = (
     ("about", "How this was made"),
 )
 CLIPS = 5
+CONFUSED = 40  # classes in that table at most
 
 
 def shown(value: float | None) -> str:
@@ -152,7 +153,7 @@ def _rocs(evaluation: Evaluation) -> str:
     for name in ("psds1", "psds2", "psds"):
         curves = []
         for index, (key, word) in enumerate(((name, "thresholds"), (f"{name}_exact", "exact"))):
-            if key in evaluation.psds:
+            if key in evaluation.psds and len(evaluation.psds[key].efpr):
                 value = evaluation.psds[key]
                 x, y = thin(value.efpr, value.etpr)
                 count = f"{evaluation.points.points} {word}" if word == "thresholds" and evaluation.points else word
@@ -195,7 +196,7 @@ def _recall(problem: Problem, matches: errors.Matches) -> str:
 
 
 def _confusion(problem: Problem, found: EventTable) -> str:
-    made = errors.confusion(problem, found)
+    made = errors.confusion(problem, found).most(CONFUSED)
     rows = []
     most = max(1, int(made.taken.max()) if made.taken.size else 1)
     for k, label in enumerate(made.labels):

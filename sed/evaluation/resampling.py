@@ -42,20 +42,20 @@ def from_points(
     truth: Truth, parameters: Parameters, counts: PointCounts, weights: np.ndarray, *, counted_by_04: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """PSDS (samples,) and each class's area (samples, classes), NaN where absent; weights (samples, clips)."""
-    clips = len(truth.duration)
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
     tp, fp = (np.tensordot(weights, c.astype(float), axes=1) for c in (counts.tp, counts.fp))
     samples, points, classes = tp.shape
     efpr = fp * (HOUR / duration)[:, None, None]
     if parameters.alpha_ct and classes > 1:
-        flat = counts.ct.reshape(clips, -1).astype(np.float32)  # counts below 2**24: exact
-        for chunk in np.array_split(np.arange(samples), max(1, samples // 50)):
-            ct = (weights[chunk].astype(np.float32) @ flat).reshape(len(chunk), points, classes, classes)
+        at_once = max(1, 10_000_000 // (points * classes * classes))  # samples whose cross-triggers fit 80 MB
+        for first in range(0, samples, at_once):
+            chunk = slice(first, min(first + at_once, samples))
+            ct = (counts.ct.T @ weights[chunk].T).T.reshape(-1, points, classes, classes)
             has = events[chunk] > 0
             rate = np.where(has, HOUR / np.maximum(seconds[chunk], 1e-12), 0.0)
             others = (has.sum(1) - (0 if counted_by_04 else 1)).clip(1)
-            mean = np.einsum("spkj,sj->spk", ct.astype(float), rate) / others[:, None, None]
-            efpr[chunk] += parameters.alpha_ct * mean
+            mean = np.matmul(ct.reshape(len(ct), points * classes, classes), rate[:, :, None])
+            efpr[chunk] += parameters.alpha_ct * mean.reshape(efpr[chunk].shape) / others[:, None, None]
     values, areas = np.empty(samples), np.full((samples, classes), np.nan)
     for sample in range(samples):
         has = np.flatnonzero(events[sample] > 0)

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -102,3 +104,21 @@ def test_weak_mask_silences_a_class_at_every_threshold_above_its_clip_posterior(
         kept = scores.clip[plain.clip, plain.label] > threshold
         np.testing.assert_array_equal(plain.onset[kept], silenced.onset)
         np.testing.assert_array_equal(plain.clip[kept], silenced.clip)
+
+
+@pytest.mark.slow
+def test_a_whole_set_is_decoded_at_50_thresholds_within_5_seconds():
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((1168, 100, 10)).repeat(10, axis=1) + 0.2 * rng.standard_normal((1168, 1000, 10))
+    scores = Scores(
+        clips=[f"c{i}" for i in range(1168)],
+        labels=[f"l{i}" for i in range(10)],
+        frame=(1 / (1 + np.exp(1 - 2 * steps))).astype(np.float32),
+        clip=np.ones((1168, 10), np.float32),
+        frame_seconds=0.01,
+    ).flat()
+    decode(uniform(1, 10).flat(), operating_points())  # compile
+    started = time.process_time()
+    decoded = decode(scores, operating_points())
+    assert time.process_time() - started < 5
+    assert len(decoded) > 1_000_000

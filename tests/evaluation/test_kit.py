@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason=f"{KIT}: no development
 
 
 def score(out, *arguments):
-    command = [sys.executable, "-m", "sed.bin.score", *map(str, arguments), "--out", str(out)]
+    command = [sys.executable, "-m", "sed.bin.score", *map(str, arguments), "--out", str(out), "--bootstrap", "100"]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
     return json.loads(out.read_text())
 
@@ -48,3 +48,14 @@ def test_example_of_psds_eval(tmp_path):
     )  # fmt: skip
     assert result["psds"] == pytest.approx(0.408672, abs=1e-5)
     assert result["event_f1_macro"] is not None
+
+
+@pytest.mark.slow
+def test_bounding_boxes_are_at_least_the_median_filter_on_a_trained_systems_scores(tmp_path):
+    folder = KIT / "dcase2023_20clips"
+    given = [folder / "scores", "--ground-truth", folder / "ground_truth.tsv", "--durations"]
+    given += [folder / "audio_durations.tsv", "--only-scored", "--no-report", "--post-processing"]
+    filtered = score(tmp_path / "result.json", *given, "median")
+    boxes = score(tmp_path / "result.json", *given, "csebbs")
+    assert boxes["psds1"] >= filtered["psds1"]
+    assert boxes["psds1_exact"] >= filtered["psds1_exact"]

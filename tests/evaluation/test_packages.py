@@ -100,7 +100,7 @@ def test_psds_of_operating_points_is_psds_evals(seed, parameters):
         np.testing.assert_array_equal(counts.tp[:, point].sum(0)[order], np.diag(theirs)[:-1])
         np.testing.assert_array_equal(counts.fp[:, point].sum(0)[order], theirs[:-1, -1])
         crossed = theirs[:-1, :-1] - np.diag(np.diag(theirs)[:-1])
-        np.testing.assert_array_equal(counts.ct[:, point].sum(0)[order][:, order], crossed)
+        np.testing.assert_array_equal(counts.crossed()[point][order][:, order], crossed)
     values, areas = from_points(Truth.of(made), parameters, counts, np.ones((1, len(made.clips))))
     assert values[0] == pytest.approx(psds.value, abs=1e-12)
     for row, label in enumerate(sorted(ours.per_class)):
