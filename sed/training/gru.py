@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 UNITS = 16  # state units a program owns
 MOST_CLIPS = 64
-WARPS = 4
+WARPS = 4  # measured on an H200, as are the next two: 8 warps take twice as long
+STRETCH = 128  # gate units of a step of the backward product
+STAGES = 4  # of its loads in flight
 
 
 @triton.jit
@@ -107,8 +109,8 @@ def _forward(
 
 @triton.jit
 def _backward(
-    grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, K0: tl.constexpr, K1: tl.constexpr,
-    BB: tl.constexpr, BJ: tl.constexpr,
+    grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
+    BJ: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
     part = tl.program_id(0)
     direction = tl.program_id(1)
@@ -117,16 +119,6 @@ def _backward(
     row = tl.arange(0, BB)[:, None]
     col = part * BJ + tl.arange(0, BJ)[None, :]
     live = row < clips
-    k0 = tl.arange(0, K0)
-    wp = w + direction * 3 * H * H + col
-    wr0 = tl.load(wp + k0[:, None] * H)
-    wz0 = tl.load(wp + (H + k0[:, None]) * H)
-    wn0 = tl.load(wp + (2 * H + k0[:, None]) * H)
-    if K1 > 0:
-        k1 = K0 + tl.arange(0, K1)
-        wr1 = tl.load(wp + k1[:, None] * H)
-        wz1 = tl.load(wp + (H + k1[:, None]) * H)
-        wn1 = tl.load(wp + (2 * H + k1[:, None]) * H)
     carry = tl.zeros((BB, BJ), tl.float32)
     size = (frames * clips).to(tl.int64) * (2 * H)
     t = frames - 1 if direction == 0 else 0
@@ -169,20 +161,13 @@ def _backward(
         h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
         _meet(counter, parts * (s + 1))
         carry = dh * z
-        ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H
-        a = tl.load(ap + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
-        carry = tl.dot(a, wr0, carry, input_precision="ieee")
-        a = tl.load(ap + H + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
-        carry = tl.dot(a, wz0, carry, input_precision="ieee")
-        a = tl.load(ap + 2 * H + k0[None, :], mask=live, other=0.0, cache_modifier=".cg")
-        carry = tl.dot(a, wn0, carry, input_precision="ieee")
-        if K1 > 0:
-            a = tl.load(ap + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
-            carry = tl.dot(a, wr1, carry, input_precision="ieee")
-            a = tl.load(ap + H + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
-            carry = tl.dot(a, wz1, carry, input_precision="ieee")
-            a = tl.load(ap + 2 * H + k1[None, :], mask=live, other=0.0, cache_modifier=".cg")
-            carry = tl.dot(a, wn1, carry, input_precision="ieee")
+        # Everyone's gradients of this step's gates, through the recurrent weights, a stretch of gate units at a time.
+        ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + tl.arange(0, BK)[None, :]
+        wp = w + direction * 3 * H * H + tl.arange(0, BK)[:, None] * H + col
+        for k in tl.range(0, 3 * H, BK, num_stages=STAGES):
+            a = tl.load(ap + k, mask=live, other=0.0, cache_modifier=".cg")
+            b = tl.load(wp + k * H)
+            carry = tl.dot(a, b, carry, input_precision="ieee")
 
 
 def _tiles(units: int) -> tuple[int, int] | None:
@@ -233,10 +218,9 @@ class _Layer(torch.autograd.Function):
         frames, clips, width = out.shape
         units = width // 2
         dgi, dgh = (torch.empty(frames, clips, 6 * units, dtype=out.dtype, device=out.device) for _ in range(2))
-        large, small = _tiles(units)  # type: ignore[misc]
         _backward[units // UNITS, 2](
             grad.contiguous(), w_hh, out, saved, dgi, dgh, _counters(x.device), frames, clips,
-            H=units, K0=large, K1=small, BB=_rows(clips), BJ=UNITS, num_warps=WARPS,
+            H=units, BK=_stretch(units), BB=_rows(clips), BJ=UNITS, STAGES=STAGES, num_warps=WARPS,
         )  # fmt: skip
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
@@ -252,6 +236,11 @@ class _Layer(torch.autograd.Function):
         b_ih = flat.sum(0, dtype=torch.float32).to(out.dtype)
         dx = (flat @ w_ih).view_as(x) if ctx.needs_input_grad[0] else None
         return dx, flat.t() @ x.reshape(-1, x.shape[2]), d_hh, b_ih, b_hh, None
+
+
+def _stretch(units: int) -> int:
+    """The longest power of two up to STRETCH that divides three states' units."""
+    return min(STRETCH, 3 * units & -(3 * units))
 
 
 def _rows(clips: int) -> int:
