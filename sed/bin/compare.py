@@ -4,8 +4,9 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a,exp/a-2,exp/a-3 exp/b,exp/b-2,exp/b-3    # several seeds of each
        python3 -m sed.bin.compare exp/a exp/b exp/c --html compare.html
 
-Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system.
-The first is what the others are compared with. All must be scored on the same clips.
+Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
+and seeds that lie beside an experiment in other folders are found (--no-seeds: not). The first is what the others are
+compared with. All must be scored on the same clips.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("experiments", nargs="+", help="experiments; seeds of one system with commas between")
     p.option("set", None, "which set, when the experiments were scored on several")
+    p.option("seeds", True, "take in the experiments beside each one that differ from it only in their seed")
     p.option("out", None, "JSON file for the differences")
     p.option("html", None, "compare.html to write: numbers, differences, classes, curves")
     args = p.parse_args()
@@ -31,7 +33,7 @@ def main() -> None:
     from sed.evaluation.compare_report import compare_report
     from sed.files import write_json, write_text
 
-    systems = [load_system(text, args.set) for text in args.experiments]
+    systems = [load_system(text, args.set, seeds=args.seeds) for text in args.experiments]
     check_comparable(systems)
     if len({system.name for system in systems}) < len(systems):  # two sets' folders of one experiment, say
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]

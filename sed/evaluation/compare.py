@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sed.evaluation.bootstrap import Samples, interval, load
-from sed.evaluation.results import experiment_name, read_result
+from sed.evaluation.results import experiment_name, read_result, seed_of, settings
 from sed.log import UserError
 
 NUMBERS = (
@@ -77,9 +77,30 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
     return found[0]
 
 
-def load_system(text: str, set_name: str | None = None) -> System:
-    """One system from `exp/a`, or from its seeds with commas between: `exp/a,exp/a-2,exp/a-3`."""
+def other_seeds(path: Path) -> list[Path]:
+    """Results beside this one (`exp/*/<set>/result.json`) whose configuration differs in nothing but the seed."""
+    mine = read_result(path)
+    known = {seed_of(mine)}
+    if not settings(mine) or known == {None}:
+        return []
+    found = []
+    for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
+        result = read_result(other)
+        same = settings(result) == settings(mine) and result.get("post_processing") == mine.get("post_processing")
+        if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():
+            known.add(seed_of(result))
+            found.append(other)
+    return found
+
+
+def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) -> System:
+    """One system from `exp/a`, or from its seeds with commas between: `exp/a,exp/a-2,exp/a-3`.
+
+    seeds: add the experiments beside `exp/a` that differ from it only in their seed.
+    """
     paths = [find_result(part.strip(), set_name) for part in text.split(",")]
+    if seeds and len(paths) == 1:
+        paths += other_seeds(paths[0])
     return System(
         name=experiment_name(paths[0]),
         paths=paths,

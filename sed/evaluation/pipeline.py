@@ -164,7 +164,7 @@ def read_tuned(args: argparse.Namespace, labels: Sequence[str]) -> PostProcessin
         maximum=value["maximum"],
         csebbs={label: BoxParameters(*box) for label, box in value["csebbs"].items()},
         threshold=value["threshold"],
-        tuned_on=value["tuned_on"],
+        tuned_on=f"{value['tuned_on']} ({', '.join(value['tuned'])})",
     )
 
 

@@ -72,6 +72,11 @@ def settings(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key not in PLACES}
 
 
+def seed_of(result: Mapping[str, Any]) -> Any:
+    """The seed that the system was trained with, None when that is not known."""
+    return ((result.get("model") or {}).get("config") or {}).get("seed")
+
+
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     """Experiments that differ in nothing but their seed become one row, named by the shortest of their names."""
     groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
@@ -79,12 +84,12 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         student = ((result.get("input") or {}).get("attrs") or {}).get("which") == "student"
         name = experiment_name(path) + (" (student)" if student else "")
         config = settings(result)
-        seed = ((result.get("model") or {}).get("config") or {}).get("seed")
+        seed = seed_of(result)
         key = json.dumps(
             [result["set"], config or name, student, result.get("post_processing")], sort_keys=True, default=str
         )
         known = groups.get(key)
-        taken = {((r.get("model") or {}).get("config") or {}).get("seed") for r in known[1]} if known else set()
+        taken = {seed_of(r) for r in known[1]} if known else set()
         if known is None or seed is None or seed in taken:  # the same seed twice is another experiment
             if known is not None:
                 key += name
@@ -222,7 +227,7 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
             lines.append(f"- Without ground truth, hence in no average: {_safe(', '.join(absent))}")
         for index, one in enumerate(row.results):
             model = one.get("model") or {}
-            seed = model.get("config", {}).get("seed", index)
+            seed = index if seed_of(one) is None else seed_of(one)
             lines.append(f"- Seed {seed}: trained at git {model.get('git', 'unknown')}, scored at {one.get('git')}")
             if model.get("command"):
                 lines.append(f"  - `{model['command']}`")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sed.evaluation import bootstrap
-from sed.evaluation.compare import System, check_comparable, differences, paired
+from sed.evaluation.compare import System, check_comparable, differences, load_system, paired
 from sed.evaluation.compare_report import compare_report
 from sed.evaluation.errors import confusion, match, rank_clips
 from sed.evaluation.evaluate import evaluate, summary
@@ -15,6 +15,7 @@ from sed.evaluation.report import report
 from sed.evaluation.results import cell, group, markdown, terminal_table
 from sed.evaluation.scoring import decide_scores
 from sed.evaluation.timeline import Sources
+from sed.files import write_json
 from sed.log import UserError
 
 NASTY = ["<script>alert(1)</script>", 'a&b "quoted"', "plain"]
@@ -127,6 +128,17 @@ def test_other_clips_cannot_be_compared(scored):
     )  # fmt: skip
     with pytest.raises(UserError, match="other clips"):
         check_comparable([a, other])
+
+
+def test_seeds_beside_an_experiment_are_found(scored, tmp_path):
+    for name, seed, pooling in (("a", 1, "fte"), ("a-2", 2, "fte"), ("b", 1, "mean")):
+        result = {**scored[0][1], "model": {"config": {"seed": seed, "pooling": pooling}}}
+        write_json(tmp_path / name / "validation" / "result.json", result)
+        bootstrap.save(tmp_path / name / "validation" / "bootstrap.npz", scored[0][4])
+    assert len(load_system(str(tmp_path / "a"), seeds=True).results) == 2
+    assert len(load_system(str(tmp_path / "a")).results) == 1
+    assert len(load_system(f"{tmp_path / 'a'},{tmp_path / 'b'}", seeds=True).results) == 2
+    assert len(load_system(str(tmp_path / "b"), seeds=True).results) == 1
 
 
 def test_samples_survive_the_file(scored, tmp_path):
