@@ -48,14 +48,14 @@ def open_predictor(
         return predictor, chosen(options, predictor.labels, predictor.post_processing), onnx
     import torch
 
+    from sed.prediction.cpu import lower
     from sed.prediction.packed import open_model
-    from sed.prediction.precision import lower
 
     torch.set_num_threads(threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     opened = open_model(model, which=which, device=device)
-    detector = lower(opened.model.detector, precision, device)
+    detector = lower(opened.model.detector, precision, device, threads)
     torch_predictor = TorchPredictor(
         detector=detector,
         front_end=opened.model.front_end,

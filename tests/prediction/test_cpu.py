@@ -1,0 +1,40 @@
+import copy
+
+import pytest
+import torch
+from tiny_model import sounds
+
+from sed.log import UserError
+from sed.prediction.cpu import PackedGRU, lower
+from sed.prediction.packed import open_model
+from sed.prediction.predictor import TorchPredictor
+
+
+@pytest.mark.parametrize("layers,batch,threads", [(1, 1, 1), (2, 3, 1), (2, 2, 2)])
+def test_packed_gru_is_torchs(layers, batch, threads):
+    torch.manual_seed(layers)
+    gru = torch.nn.GRU(20, 12, layers, batch_first=True, bidirectional=True).eval()
+    x = torch.randn(batch, 15, 20)
+    with torch.inference_mode():
+        expected = gru(x.repeat_interleave(5, 1))[0]
+        packed = PackedGRU(gru, threads)
+        for _ in range(2):
+            torch.testing.assert_close(packed(x, 5), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision,tolerance", [("float32", 1e-5), ("bfloat16", 0.1), ("int8", 0.1)])
+@pytest.mark.parametrize("kind", ["experiment", "crnn_experiment"])
+def test_lower_precision_keeps_the_posteriors(request, kind, precision, tolerance):
+    model = open_model(request.getfixturevalue(kind)).model
+    clips = [sounds(10), sounds(4)]
+    outputs = [
+        TorchPredictor(detector=detector, front_end=model.front_end, labels=model.labels)(clips)
+        for detector in (model.detector, lower(copy.deepcopy(model.detector), precision, "cpu", 2))
+    ]
+    assert abs(outputs[0].frame - outputs[1].frame).mean() <= tolerance
+    assert (outputs[0].frame != outputs[1].frame).any()
+
+
+def test_int8_is_for_processors(experiment):
+    with pytest.raises(UserError, match="on the CPU only"):
+        lower(open_model(experiment).model.detector, "int8", "cuda", 1)
