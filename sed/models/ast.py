@@ -5,6 +5,7 @@ Parameter names are the published checkpoint's (`v.` removed), so that its state
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,12 +35,16 @@ def add_arguments(parser: Parser) -> None:
     parser.option("checkpoint_activations", False, "recompute the encoder's blocks in backward: less memory, slower")
 
 
-def init_weights(module: nn.Module) -> None:
-    """Fresh transformer parts: truncated normal 0.02 for linear maps, zero biases (DeiT's, L)."""
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+def init_weights(part: nn.Module, dim: int) -> None:
+    """Fresh transformer parts: truncated normal 0.02 for linear maps, zero biases (DeiT's, L).
+
+    0.02 is meant for a width of 768; other widths keep its gain, or narrow models hardly hear their input.
+    """
+    for module in part.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02 * math.sqrt(768 / dim))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 class Attention(nn.Module):
@@ -161,7 +166,7 @@ class AST(nn.Module):
         self.blocks = nn.ModuleList(
             Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio, norm_eps=norm_eps) for _ in range(blocks)
         )
-        self.apply(init_weights)
+        init_weights(self, dim)
         for token in (self.cls_token, self.dist_token, self.pos_embed):
             nn.init.trunc_normal_(token, std=0.02)
 

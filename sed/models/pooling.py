@@ -55,7 +55,7 @@ class FrequencyTransformer(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
         self.blocks = nn.ModuleList(Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio) for _ in range(blocks))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
-        self.apply(init_weights)
+        init_weights(self, dim)
         nn.init.trunc_normal_(self.token, std=0.02)
 
     def forward(self, grid: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ class TaggingHead(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp_head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, classes))
-        self.apply(init_weights)
+        init_weights(self, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(batch, 2 + patches, dim) -> logits (batch, classes)."""
