@@ -30,6 +30,9 @@ class CompiledStep(TrainingStep):
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
 
+    def student_alone(self, x: Tensor) -> DetectorOutput:
+        return self.student.decode(self._encode_student(x))
+
     def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
         with self.autocast():
             with torch.no_grad():

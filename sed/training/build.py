@@ -155,6 +155,7 @@ def make_step(
         precision=precision,
         device=device,
         world=world,
+        consistent=config["consistency_weight"] > 0,
     )
 
 

@@ -17,7 +17,12 @@ def add_arguments(parser: Parser) -> None:
     parser.section("objective")
     parser.option("strong_weight", 1.0, "weight of the frame cross-entropy of strong clips", least=0)
     parser.option("weak_weight", 0.5, "weight of the clip cross-entropy of weak clips", least=0)
-    parser.option("consistency_weight", 2.0, "final weight of both student-teacher errors", least=0)
+    parser.option(
+        "consistency_weight",
+        2.0,
+        "final weight of both student-teacher errors; 0: the teacher is only averaged, a faster step",
+        least=0,
+    )
     parser.option("frame_consistency_weight", 1.0, "share of the frame posteriors' squared error in it", least=0)
     parser.option("clip_consistency_weight", 1.0, "share of the clip posteriors' squared error in it", least=0)
     parser.option("ramp_epochs", 5.0, "epochs over which the consistency weight ramps up", least=0)

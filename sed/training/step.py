@@ -120,8 +120,10 @@ class TrainingStep:
         precision: str,
         device: torch.device,
         world: World,
+        consistent: bool = True,
     ) -> None:
-        self.student, self.teacher = student, teacher
+        """`consistent` False: the teacher is averaged but never asked, and both consistency parts are 0."""
+        self.student, self.teacher, self.consistent = student, teacher, consistent
         self.flat, self.optimiser, self.average = flat, optimiser, average
         self.preparation, self.clip_norm = preparation, clip_norm
         self.precision, self.device, self.world = precision, device, world
@@ -152,7 +154,11 @@ class TrainingStep:
         """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (5,)."""
         with torch.no_grad():
             prepared = self.preparation(inputs)
-        student, teacher = self.models(prepared)
+        if self.consistent:
+            student, teacher = self.models(prepared)
+        else:
+            with self.autocast():
+                student = teacher = self.student_alone(prepared.student)
         loss, parts = losses.objective(
             student_logits=student.logits,
             student_clip=student.clip,
@@ -164,6 +170,10 @@ class TrainingStep:
         )
         (loss * share).backward()
         return torch.cat([loss.detach()[None], parts]) * share
+
+    def student_alone(self, x: torch.Tensor) -> DetectorOutput:
+        """The student's outputs for its input."""
+        return self.student(x)
 
     def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
         """The student's and the teacher's outputs; only the student's carry gradients."""

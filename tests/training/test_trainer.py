@@ -91,6 +91,16 @@ def test_it_learns(dump, tiny_config, tmp_path):
     assert sum(found[-6:]) < 0.8 * sum(found[:6])
 
 
+def test_without_consistency_the_teacher_is_not_asked_and_nothing_else_changes(dump, tiny_config, tmp_path):
+    rows = rows_of(tiny_config(lr=1e-2, consistency_weight=0.0), dump, tmp_path / "a")
+    weightless = tiny_config(lr=1e-2, frame_consistency_weight=0.0, clip_consistency_weight=0.0)
+    asked = rows_of(weightless, dump, tmp_path / "b")
+    assert [row[:3] for row in rows] == [row[:3] for row in asked]
+    assert all(row[3:5] == [0, 0] for row in rows) and any(row[3] > 0 for row in asked)
+    teachers = [load_checkpoint(tmp_path / name / "final.pt")["teacher"] for name in "ab"]
+    assert all(torch.equal(value, teachers[1][name]) for name, value in teachers[0].items())
+
+
 def test_any_set_may_be_missing(dump, tiny_config, tmp_path):
     for names in (["strong_real"], ["weak", "nowhere"], ["strong_synth", "unlabelled"]):
         config = tiny_config(train_sets=names, batch_sizes=[2] * len(names), epochs=1)
