@@ -56,12 +56,45 @@ end_log() { # end_log <exit status> <seconds>: the last line says whether the jo
     printf '# Elapsed %d s, until %s\n# Ended (code %d)\n' "$2" "$(date +%FT%T%z)" "$1"
 }
 
+run_task() { # run_task <number> <surroundings>: run that job with its log, and exit as it does
+    # Ctrl-C reaches every process of a terminal: only the main script acts on it. SIGTERM goes on to the command, and
+    # a second one kills it.
+    local log code=0 pid="" stops=0 again=true began=${SECONDS}
+    trap '' INT
+    fill_in "$1"
+    log=${filled[0]}
+    # shellcheck disable=SC2317  # the trap calls it
+    stop_command() {
+        local signal=TERM
+        ((stops < 2)) || signal=KILL
+        [[ -z ${pid} ]] || kill -s "${signal}" "${pid}" 2>/dev/null || true
+    }
+    trap 'again=true stops=$((stops + 1)); stop_command' TERM
+    begin_log "$2" "${filled[@]:1}" >"${log}"
+    if ((stops == 0)); then
+        "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
+        pid=$!
+        ((stops == 0)) || stop_command # asked to stop between the two lines above
+    fi
+    while [[ -n ${pid} ]] && ${again}; do # `wait` returns early at a signal
+        again=false code=0
+        wait "${pid}" 2>/dev/null || code=$?
+    done
+    ((stops == 0 || code > 0)) || code=143 # stopped is not done
+    end_log "${code}" $((SECONDS - began)) >>"${log}"
+    exit "${code}"
+}
+
 ended_well() { # ended_well <log>
     [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
 }
 
 log_body() { # log_body <log>: what the command itself said
     awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
+}
+
+show_body() { # the same of a log that is still being written, to stderr; line by line, which mawk is not
+    sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
 }
 
 alive() { # alive <process id>: does it run, and not only wait to be buried?

@@ -38,36 +38,14 @@ if [[ -z ${OMP_NUM_THREADS-} ]]; then
     export OMP_NUM_THREADS
 fi
 
-# Runs in a subshell of its own. SIGTERM goes on to the command, a second one kills it.
-run_job() { # run_job <number>
-    local log code=0 pid="" stops=0 again=true devices="" at began=${SECONDS}
-    trap '' INT # Ctrl-C reaches all of us: it is for the main script to pass on
-    fill_in "$1"
-    log=${filled[0]}
+run_job() { # run_job <number>: in a subshell of its own
+    local devices="" at
     if ((gpu > 0)); then
         at=$((($1 - 1) * gpu % (${#gpus[@]} / gpu * gpu)))
         devices=$(IFS=, && printf '%s' "${gpus[*]:at:gpu}")
     fi
     export CUDA_VISIBLE_DEVICES=${devices}
-    trap 'again=true stops=$((stops + 1)); stop_command' TERM
-    stop_command() {
-        local signal=TERM
-        ((stops < 2)) || signal=KILL
-        [[ -z ${pid} ]] || kill -s "${signal}" "${pid}" 2>/dev/null || true
-    }
-    begin_log "CUDA_VISIBLE_DEVICES=${devices} OMP_NUM_THREADS=${OMP_NUM_THREADS}" "${filled[@]:1}" >"${log}"
-    if ((stops == 0)); then
-        "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
-        pid=$!
-        ((stops == 0)) || stop_command # asked to stop between the two lines above
-    fi
-    while [[ -n ${pid} ]] && ${again}; do # `wait` returns early at a signal
-        again=false code=0
-        wait "${pid}" 2>/dev/null || code=$?
-    done
-    ((stops == 0 || code > 0)) || code=143 # stopped is not done
-    end_log "${code}" $((SECONDS - began)) >>"${log}"
-    exit "${code}"
+    run_task "$1" "CUDA_VISIBLE_DEVICES=${devices} OMP_NUM_THREADS=${OMP_NUM_THREADS}"
 }
 
 # shellcheck disable=SC2317  # the traps call it
@@ -91,8 +69,7 @@ show_progress() {
     local pid running next=10 began=${SECONDS}
     if ((${#jobs[@]} == 1)); then
         fill_in "${jobs[0]}"
-        tail -n +1 -s 0.2 -f --pid="${pids[0]}" "${filled[0]}" |
-            awk 'NR == 1 || /^# (Running|Started|Elapsed|Ended) / { next } { print; fflush() }' >&2
+        tail -n +1 -s 0.2 -f --pid="${pids[0]}" "${filled[0]}" | show_body
         return
     fi
     while :; do

@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
-# Where the recipe's commands run: SED_BACKEND=local (this machine) or slurm (options: conf/slurm.conf).
+# Where the recipe's commands run: SED_BACKEND=local (this machine) or slurm (what is asked of it: conf/slurm.conf,
+# or the file that SED_SLURM_CONF names by its absolute path).
 
 case ${SED_BACKEND:-local} in
     local) backend=utils/run.sh ;;
-    slurm) backend=utils/slurm.sh ;;
+    slurm)
+        backend="utils/slurm.sh${SED_SLURM_CONF:+ --conf $(printf '%q' "${SED_SLURM_CONF}")}"
+        if ! command -v sbatch >/dev/null; then
+            printf 'cmd.sh: SED_BACKEND=slurm: no sbatch on PATH (is this a machine of the cluster?)\n' >&2
+            exit 2
+        fi
+        ;;
     *)
         printf 'cmd.sh: SED_BACKEND=%s is no backend (local or slurm)\n' "${SED_BACKEND}" >&2
         exit 2
         ;;
 esac
-[[ -x ${backend} ]] || {
-    printf 'cmd.sh: SED_BACKEND=%s: there is no %s yet (SED_BACKEND=local runs on this machine)\n' \
-        "${SED_BACKEND}" "${backend}" >&2
-    exit 2
-}
 export train_cmd=${backend} # jobs on CPUs
 export cuda_cmd=${backend}  # jobs that may ask for GPUs

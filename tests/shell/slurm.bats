@@ -1,0 +1,126 @@
+#!/usr/bin/env bats
+# What only utils/slurm.sh does, against a real Slurm where one answers: its options, and jobs that go wrong.
+
+slurm_sh=${BATS_TEST_DIRNAME}/../../utils/slurm.sh
+node=${BATS_TEST_DIRNAME}/slurm_node.sh
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export SLURM_POLL=1
+}
+
+need_slurm() {
+    [[ -n ${SLURM_CONF-} ]] && "${node}" check || skip "no Slurm answers (tests/shell/slurm_node.sh start)"
+}
+
+nothing_queued() {
+    for _ in {1..20}; do
+        [[ -n $(squeue -h) ]] || return 0
+        sleep 0.5
+    done
+    squeue
+    return 1
+}
+
+wait_for() {
+    for _ in {1..300}; do
+        [[ ! -s $1 ]] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# A stand-in for sbatch that only tells how it was called.
+fake_sbatch() {
+    mkdir -p bin
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\necho "$@" >asked\necho "sbatch: error: told no" >&2\nexit 1\n' >bin/sbatch
+    chmod +x bin/sbatch
+    PATH=${PWD}/bin:${PATH}
+}
+
+@test "options in sbatch's words, by the conf" {
+    fake_sbatch
+    printf '%s\n' '# mine' 'command sbatch --account me' 'option gpu=0 --partition=cpu' \
+        'option gpu=* --partition=gpu --gres=gpu:$0' 'option mem=* --mem=$0' 'default mem=8G' 'option time=* -t $0' >mine.conf
+    run "${slurm_sh}" --conf mine.conf --gpu 2 --time 1:00:00 log/x.log true
+    [[ $(<asked) == '--account me --partition=gpu --gres=gpu:2 --mem=8G -t 1:00:00 --parsable '* ]]
+    run "${slurm_sh}" --conf mine.conf --mem 1G JOB=2:3 log/x.JOB.log true
+    [[ $(<asked) == '--account me --partition=cpu --mem=1G '*'--array=2,3 '* ]]
+    [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: told no'* ]]
+    printf 'option colour=* --x\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
+}
+
+@test "no sbatch, no conf: a line, exit 2" {
+    mkdir -p empty
+    for tool in bash dirname basename awk grep env; do ln -s "$(command -v "${tool}")" empty; done
+    PATH=${PWD}/empty run "${slurm_sh}" log/x.log true
+    [[ ${status} == 2 && ${output} == *'no sbatch on PATH'* ]]
+    fake_sbatch
+    run "${slurm_sh}" --conf none.conf log/x.log true
+    [[ ${status} == 2 && ${output} == 'slurm.sh: none.conf: no such file'* ]]
+}
+
+@test "a partition that does not exist, more than the cluster has: refused, nothing queued" {
+    need_slurm
+    printf 'command sbatch --partition=nowhere\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == *'invalid partition'* ]]
+    run "${slurm_sh}" --gpu 3 log/x.log true
+    [[ ${status} == 2 && ${output} == *'sbatch refused'* ]]
+    nothing_queued
+}
+
+@test "a job that never starts is given up and cancelled" {
+    need_slurm
+    run "${slurm_sh}" --time 10:00:00 log/x.log true # longer than the partition's limit
+    [[ ${status} == 2 && ${output} == *'can never start'*'PartitionTimeLimit'* || ${output} == *'sbatch refused'* ]]
+    printf 'command sbatch --begin=now+1hour\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf --patience 2 log/x.log true
+    [[ ${status} == 2 && ${output} == *'has not started in 2 s'* ]]
+    nothing_queued
+}
+
+@test "jobs get the GPUs that Slurm gives them" {
+    need_slurm
+    "${slurm_sh}" --gpu 1 JOB=1:2 log/x.JOB.log bash -c 'echo "gpu ${CUDA_VISIBLE_DEVICES}"; sleep 2'
+    [[ $(cat log/x.{1,2}.log | grep '^gpu' | sort | paste -sd ' ') == 'gpu 0 gpu 1' ]]
+}
+
+@test "a requeued job is waited for, and its second run counts" {
+    need_slurm
+    "${slurm_sh}" log/x.log bash -c 'echo run >>runs; [ $(wc -l <runs) -gt 1 ] || exec sleep 100' 3>&- &
+    wait_for runs
+    scontrol requeue "$(squeue -h -o %A)"
+    for _ in {1..60}; do # Slurm holds a requeued job back for a while
+        scontrol update jobid="$(squeue -h -o %A)" StartTime=now 2>/dev/null || true
+        [[ $(wc -l <runs) == 1 ]] || break
+        sleep 1
+    done
+    wait $!
+    [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' && $(wc -l <runs) == 2 ]]
+}
+
+@test "a job that somebody cancels fails, and can be picked up" {
+    need_slurm
+    "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>ran; [ JOB = 1 ] || exec sleep 100' 2>said 3>&- &
+    for _ in {1..100}; do [[ $(wc -l <ran 2>/dev/null) != 2 ]] || break && sleep 0.1; done
+    scancel --state=RUNNING -u "$(id -un)"
+    status=0
+    wait $! || status=$?
+    ((status > 0))
+    grep -q 'log/x.2.log\|ended without a word' said
+    run "${slurm_sh}" --pick incomplete JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>ran'
+    [[ ${status} == 0 && $(grep -c 2 ran) == 2 && $(grep -c 1 ran) == 1 ]]
+}
+
+@test "the script killed outright: what it submitted is cancelled" {
+    need_slurm
+    "${slurm_sh}" log/x.log bash -c 'echo up >started; exec sleep 100' 3>&- &
+    wait_for started
+    kill -9 $!
+    ! wait $!
+    nothing_queued
+}

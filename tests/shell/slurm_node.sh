@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# A real Slurm of one node on loopback with two made-up GPUs, for tests; Debian's slurm-wlm and munge.
+#
+# usage: tests/shell/slurm_node.sh start|stop|check
+#
+# Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
+# its slurm.conf there. `check` tells whether it answers (exit 0).
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
+(($# == 1)) || usage
+dir=${SLURM_NODE:-/tmp/slurm-node-$(id -un)}
+export SLURM_CONF=${dir}/slurm.conf
+PATH=${PATH}:/usr/sbin:/sbin
+
+start() {
+    local tool user host ports
+    for tool in slurmctld slurmd sbatch munged; do
+        command -v "${tool}" >/dev/null || die "no ${tool} (apt-get install slurm-wlm munge)"
+    done
+    mkdir -p "${dir}"/{state,spool,munge}
+    chmod 700 "${dir}" "${dir}/munge"
+    user=$(id -un) host=$(hostname -s)
+    mapfile -t ports < <(python3 -c '
+import socket
+sockets = [socket.socket() for _ in range(2)]
+for s in sockets: s.bind(("127.0.0.1", 0))
+for s in sockets: print(s.getsockname()[1])')
+    head -c 1024 /dev/urandom >"${dir}/munge/key"
+    chmod 400 "${dir}/munge/key"
+    cat >"${SLURM_CONF}" <<END
+ClusterName=loopback
+SlurmctldHost=${host}(127.0.0.1)
+SlurmctldPort=${ports[0]}
+SlurmdPort=${ports[1]}
+SlurmUser=${user}
+SlurmdUser=${user}
+AuthType=auth/munge
+AuthInfo=socket=${dir}/munge/socket
+CredType=cred/munge
+StateSaveLocation=${dir}/state
+SlurmdSpoolDir=${dir}/spool
+SlurmctldPidFile=${dir}/slurmctld.pid
+SlurmdPidFile=${dir}/slurmd.pid
+SlurmctldLogFile=${dir}/slurmctld.log
+SlurmdLogFile=${dir}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+MpiDefault=none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+GresTypes=gpu
+SlurmdParameters=config_overrides
+ReturnToService=2
+JobRequeue=1
+KillWait=5
+MinJobAge=60
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
+MailProg=/bin/true
+NodeName=${host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
+PartitionName=main Nodes=${host} Default=YES MaxTime=60 State=UP
+END
+    printf 'Name=gpu File=/dev/%s Flags=nvidia_gpu_env\n' null zero >"${dir}/gres.conf"
+    munged --force --key-file="${dir}/munge/key" --socket="${dir}/munge/socket" --pid-file="${dir}/munge/pid" \
+        --log-file="${dir}/munge/log" --seed-file="${dir}/munge/seed"
+    slurmctld -f "${SLURM_CONF}" -c
+    slurmd -f "${SLURM_CONF}" -N "${host}" -c
+    for _ in {1..60}; do
+        ! check || return 0
+        sleep 0.5
+    done
+    tail -n 5 "${dir}"/slurm*.log >&2
+    die "the node does not come up (see ${dir})"
+}
+
+check() {
+    [[ -e ${SLURM_CONF} ]] && [[ $(timeout 10 sinfo -h -o %t 2>/dev/null) =~ ^(idle|mix|alloc)$ ]]
+}
+
+stop() {
+    local pid
+    ! check || scancel -u "$(id -un)" || true
+    for pid in "${dir}"/{slurmd,slurmctld}.pid "${dir}/munge/pid"; do
+        [[ ! -s ${pid} ]] || kill "$(<"${pid}")" 2>/dev/null || true
+    done
+    sleep 1
+    rm -rf "${dir}"
+}
+
+case $1 in
+    start) check || start ;;
+    stop) stop ;;
+    check) check ;;
+    *) usage ;;
+esac

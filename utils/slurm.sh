@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# Run a command, or one command as numbered jobs, on a Slurm cluster; called as utils/run.sh is.
+#
+# usage: utils/slurm.sh [options] [JOB=1:N] <log> <command...>
+#
+#   --gpu N        GPUs a job and node (0: none is seen)
+#   --nodes N      machines a job; with more than one, the command runs once on each (1)
+#   --mem SIZE     memory a node
+#   --time T       time limit
+#   --pick WHAT    all jobs, or those whose log does not end well: all | incomplete (all)
+#   --conf FILE    what these are in sbatch's words (conf/slurm.conf)
+#   --patience S   give up what has not started after S seconds; 0: never (0)
+#
+# One sbatch, an array for numbered jobs; waits for its end, shows how it goes, and exits with the worst job's status.
+# Jobs that Slurm requeues are waited for. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
+# submitted. On several nodes, PET_* tell torchrun where to meet. SLURM_POLL: seconds between looks at the queue (5).
+set -euo pipefail
+utils=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+gpu=0 nodes=1 mem="" time="" pick=all conf=${utils}/../conf/slurm.conf patience=0
+# shellcheck disable=SC2034  # parse_options.sh reads it
+options_first=true
+source "${utils}/parse_options.sh"
+source "${utils}/jobs.sh"
+command -v sbatch >/dev/null || die "no sbatch on PATH (is this a machine of the cluster? SED_BACKEND=local needs none)"
+[[ -f ${conf} ]] || die "${conf}: no such file (see conf/slurm.conf)"
+
+read_conf() { # set `submit` to the command and options of sbatch
+    local number=0 kind rest name value words chosen
+    local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
+    submit=(sbatch)
+    while read -r kind rest; do
+        number=$((number + 1))
+        case ${kind} in
+            '' | '#'*) continue ;;
+            command)
+                read -ra submit <<<"${rest}"
+                continue
+                ;;
+        esac
+        read -r name words <<<"${rest}"
+        value=${name#*=} name=${name%%=*}
+        [[ ${kind} =~ ^(option|default)$ && -n ${wanted[${name}]+there} && ${rest} == *=* ]] ||
+            die "${conf}:${number}: not understood (command ..., option <gpu|nodes|mem|time>=<value> ..., default ...)"
+        if [[ ${kind} == default ]]; then
+            [[ -n ${wanted[${name}]} ]] || wanted[${name}]=${value}
+        elif [[ ${value} == '*' ]]; then
+            any[${name}]=${words}
+        else
+            rest=${name}=${value}
+            exact[${rest}]=${words}
+        fi
+    done <"${conf}"
+    for name in gpu nodes mem time; do
+        value=${wanted[${name}]}
+        [[ -n ${value} ]] || continue
+        rest=${name}=${value}
+        words=${exact[${rest}]-${any[${name}]-}}
+        read -ra chosen <<<"${words//\$0/${value}}"
+        submit+=(${chosen[@]+"${chosen[@]}"})
+    done
+}
+
+write_script() { # write_script <file>: what each task of the array runs on its node
+    {
+        printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail' 'pick=all'
+        printf 'cd %q\n' "${PWD}"
+        printf 'source %q\n' "${utils}/jobs.sh"
+        printf 'numbered=%s\ntemplate=(' "${numbered}"
+        printf ' %q' "${template[0]}" # the log, then the command
+        ((nodes == 1)) || printf ' srun --kill-on-bad-exit=1'
+        printf ' %q' "${template[@]:1}"
+        printf ' )\n'
+        ((gpu > 0)) || printf 'export CUDA_VISIBLE_DEVICES=\n'
+        # shellcheck disable=SC2016
+        ((nodes == 1)) || printf '%s\n' \
+            'export PET_NNODES=${SLURM_JOB_NUM_NODES} PET_RDZV_BACKEND=c10d PET_RDZV_ID=${SLURM_JOB_ID}' \
+            'export PET_RDZV_ENDPOINT=$(scontrol show hostnames "${SLURM_JOB_NODELIST}" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))'
+        # shellcheck disable=SC2016
+        printf '%s\n' 'export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}}' \
+            'run_task "${SLURM_ARRAY_TASK_ID:-1}" "CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-} OMP_NUM_THREADS=${OMP_NUM_THREADS}, Slurm job ${SLURM_JOB_ID}"'
+    } >"$1"
+}
+
+tasks() { # how many of our tasks are queued or run; fails when Slurm does not answer
+    local said
+    if said=$(squeue -h -r -j "${id}" -o '%t' 2>&1); then
+        grep -c . <<<"${said}" || true
+    elif [[ ${said} == *'Invalid job id'* ]]; then
+        echo 0
+    else
+        return 1
+    fi
+}
+
+task_state() { # task_state <number>: Slurm's own word for how a task ended
+    local task=${id}
+    [[ ${numbered} == false ]] || task=${id}_$1
+    scontrol show job "${task}" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
+}
+
+# shellcheck disable=SC2317  # the traps call it
+stop_jobs() { # stop_jobs <signal>
+    stopping=$((stopping + 1)) signal=$1
+    [[ -z ${id} ]] || scancel "${id}" 2>/dev/null || true
+    ((stopping > 1)) || printf 'slurm.sh: cancelling job %s\n' "${id}" >&2
+}
+
+watch_owner() { # cancel when the owner is gone, or this script by a signal that it cannot catch
+    trap '' INT
+    while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
+    if alive $$; then kill $$; else scancel "${id}"; fi
+}
+
+parse_jobs "$@"
+read_conf
+fill_in "${jobs[0]}"
+folder=$(dirname "${filled[0]}")/slurm
+mkdir -p "${folder}"
+script=${folder}/$(basename "${template[0]}" .log).sh
+write_script "${script}"
+submit+=(--parsable --export=ALL --job-name="$(basename "${filled[0]}" .log)" --input=/dev/null)
+if [[ ${numbered} == true ]]; then
+    submit+=(--array="$(IFS=, && printf '%s' "${jobs[*]}")" --output="${folder}/%A_%a.out")
+else
+    submit+=(--output="${folder}/%j.out")
+fi
+id="" helpers=() codes=() stopping=0 signal=TERM
+# shellcheck disable=SC2034  # report reads it
+streamed=1
+trap 'stop_jobs INT' INT
+trap 'stop_jobs TERM' TERM HUP
+trap '((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true' EXIT
+# A session of its own, so that Ctrl-C cannot fall between submitting and knowing the job's number.
+id=$(setsid -w "${submit[@]}" "${script}" 2>"${folder}/sbatch.err") ||
+    die "sbatch refused: $(paste -sd ' ' "${folder}/sbatch.err") (options come from ${conf})"
+id=${id%%;*}
+((stopping == 0)) || scancel "${id}" || true
+watch_owner >/dev/null 2>&1 &
+helpers+=($!)
+if ((${#jobs[@]} == 1)); then
+    (
+        trap '' INT
+        exec tail -n +1 -s 0.5 -F --pid=$$ "${filled[0]}" 2>/dev/null
+    ) | show_body &
+    helpers+=($!)
+fi
+
+began=${SECONDS} told=0 unanswered=0 left=1
+while ((left > 0)); do
+    pause "${SLURM_POLL:-5}"
+    if ! left=$(tasks); then # the controller restarts, say
+        left=1 unanswered=$((unanswered + 1))
+        ((unanswered % 12 != 1)) || printf 'slurm.sh: squeue does not answer, waiting for it\n' >&2
+        continue
+    fi
+    waits=$(squeue -h -j "${id}" -t PENDING -o '%r' 2>/dev/null | sort -u | paste -sd ',' || true)
+    case ${waits} in
+        *BadConstraints* | *PartitionTimeLimit* | *PartitionNodeLimit* | *InvalidQOS* | *InvalidAccount* | *'launch failed'* | *Never*)
+            scancel "${id}"
+            die "job ${id} can never start: ${waits} (see ${conf}, squeue and sinfo)"
+            ;;
+    esac
+    running=$(squeue -h -j "${id}" -t RUNNING,COMPLETING -o '%t' 2>/dev/null | grep -c . || true)
+    if [[ -n ${waits} ]] && ((patience > 0 && running == 0 && SECONDS - began > patience && stopping == 0)); then
+        scancel "${id}"
+        die "job ${id} has not started in ${patience} s: ${waits} (cancelled)"
+    fi
+    if ((SECONDS - told >= 30 && left > 0)) && [[ -n ${waits} ]]; then
+        printf 'slurm.sh: job %s: %s\n' "${id}" "waits for: ${waits}" >&2
+        told=${SECONDS}
+    elif ((${#jobs[@]} > 1 && (left == 0 || SECONDS - told >= 10))); then
+        progress "${left}" $((SECONDS - began))
+        told=${SECONDS}
+    fi
+done
+if ((stopping > 0)); then
+    trap - "${signal}"
+    kill -s "${signal}" $$
+fi
+
+for job in "${jobs[@]}"; do
+    fill_in "${job}"
+    for ((i = 0; i < 20; i++)); do # the log comes from another machine
+        [[ $(tail -n 1 "${filled[0]}") != '# Ended (code '* ]] || break
+        state=$(task_state "${job}")
+        [[ ${state} != CANCELLED && ${state} != TIMEOUT && ${state} != NODE_FAIL && ${state} != OUT_OF_MEMORY ]] || ((i >= 3)) && break
+        pause 0.5
+    done
+    last=$(tail -n 1 "${filled[0]}")
+    if [[ ${last} =~ ^'# Ended (code '([0-9]+)')'$ ]]; then
+        codes+=("${BASH_REMATCH[1]}")
+    else
+        printf 'slurm.sh: job %s ended without a word: Slurm says %s (also see %s)\n' "${id}" "$(task_state "${job}")" "${folder}" >&2
+        codes+=(1)
+    fi
+done
+((${#jobs[@]} > 1)) || pause 1 # the last lines of the log are on their way to the terminal
+report
