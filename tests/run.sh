@@ -26,7 +26,7 @@ fi
 if [[ ${only} != python ]]; then
     command -v bats >/dev/null || die "no bats in ${bin} or on PATH, so the scripts go untested (rm -r .venv and start again, or apt-get install bats)"
     if [[ -t 1 ]]; then style=pretty; else style=tap; fi
-    if PATH=${PATH}:/usr/sbin command -v slurmctld munged sbatch >/dev/null; then # a cluster of our own
+    if (PATH=${PATH}:/usr/sbin hash slurmctld munged sbatch) 2>/dev/null; then # a cluster of our own
         SLURM_NODE=$(mktemp -d)/node
         export SLURM_NODE
         trap 'tests/shell/slurm_node.sh stop' EXIT
