@@ -24,12 +24,14 @@ NUMBERS = (
     "segment_f1_macro",
     "segment_f1_micro",
     "intersection_f1_macro",
+    "intersection_f1_micro",
     "psds1",
     "psds2",
     "psds1_exact",
     "psds2_exact",
     "psds2_psds_eval_04",
     "psds",
+    "psds_exact",
 )
 
 
