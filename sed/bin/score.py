@@ -8,14 +8,12 @@ at many operating points. Our scores.h5 is post-processed as in the paper by def
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from sed.config import Parser
 from sed.evaluation.pipeline import add_arguments, refuse_own_clips, resolve
-from sed.log import UserError, command_line, entry, environment, git_hash, setup_logging
+from sed.log import UserError, entry, setup_logging
 
 
 def parser() -> Parser:
@@ -56,120 +54,63 @@ def parser() -> Parser:
 def main() -> None:
     """Read, score, write."""
     args = parser().parse_args()
-    logger = setup_logging()
-    from sed.data.coverage import ALL, read_coverage
+    setup_logging()
     from sed.data.directory import read_labels
-    from sed.evaluation.bootstrap import Samples, add_intervals, digest, disagreements, resample, save
-    from sed.evaluation.evaluate import evaluate, summary
+    from sed.evaluation import outcome
+    from sed.evaluation.evaluate import evaluate
     from sed.evaluation.events import write_events
     from sed.evaluation.inputs import read_submission
     from sed.evaluation.parallel import default_jobs
     from sed.evaluation.psds import own_parameters
-    from sed.evaluation.report import report
-    from sed.evaluation.results import experiment_name
-    from sed.evaluation.scoring import align, decide_scores, decide_tables, read_reference
-    from sed.evaluation.timeline import Sources
-    from sed.files import write_json, write_text
+    from sed.evaluation.scoring import align, decide, read_reference
+    from sed.files import write_json
 
     started = time.monotonic()
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
     own = own_parameters(args.dtc, args.gtc, args.cttc, args.alpha_ct, args.alpha_st, args.e_max)
-    out = Path(args.out)
+    out, jobs = Path(args.out), args.jobs or default_jobs()
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations)
     problem, coverage = align(
         submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
     )
-    listed = Path(args.durations).with_name("coverage.tsv")
-    shares = read_coverage(listed) if listed.exists() else {}
-    if shares:  # of a set whose audio is not all there, durations.tsv has only what is
-        coverage = replace(coverage, expected=max(coverage.expected, shares[ALL].clips_expected))
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     if args.tuned:
         refuse_own_clips(args.tuned, problem.clips)
-    if submission.scores is not None:
-        decisions = decide_scores(problem, submission.scores, post, args.operating_points)
-    elif post.steps:
-        raise UserError(f"{args.input}: post-processing needs scores, these are decisions (--post-processing none)")
-    else:
-        decisions = decide_tables(problem, submission, args.event_f1_from)
+    sources = outcome.find_sources(args.features, args.audio, reference) if args.report else None
+    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
+    decisions = decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from)
     evaluation = evaluate(
         problem,
         detections=decisions.detections,
         points=decisions.points,
         scores=decisions.scores,
         own=own,
-        jobs=args.jobs or default_jobs(),
+        jobs=jobs,
     )
-    info = model_info(args.input, submission.attrs.get("model"))
-    result = {
-        "set": args.set or submission.attrs.get("set") or out.resolve().parent.name,
-        "clips": coverage.scored,
-        "clips_expected": coverage.expected,
-        "clips_with_output": coverage.with_output,
-        "coverage": {label: [share.clips, share.clips_expected] for label, share in shares.items()},
-        **summary(problem, evaluation),
-        "psds_parameters": own.as_dict() if own else None,
-        "bootstrap": {"samples": args.bootstrap, "seed": args.bootstrap_seed, "level": 0.95},
-        "operating_points": decisions.points.points if decisions.points else 0,
-        "post_processing": post.as_dict(),
-        "tuned_on": post.tuned_on,
-        "threshold": decisions.thresholds,
-        "input": {"kind": submission.kind, "path": str(submission.path), "attrs": submission.attrs},
-        "ground_truth": str(reference.path),
-        "git": git_hash(),
-        "command": command_line(),
-        "environment": environment(),
-        "model": info,
-    }
+    result = outcome.result_of(
+        problem,
+        evaluation,
+        submission=submission,
+        reference=reference,
+        coverage=coverage,
+        decisions=decisions,
+        post=post,
+        set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
+    )
+    samples = out.with_name("bootstrap.npz")
+    outcome.add_confidence(
+        result, problem, evaluation, samples, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=jobs
+    )
     if decisions.detections is not None:
         write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
-    if args.bootstrap:
-        names, values = resample(
-            problem, evaluation, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=args.jobs or default_jobs()
-        )
-        for told in disagreements(result, names, values):
-            logger.warning("bootstrap and metric package disagree on %s: report this", told)
-        add_intervals(result, names, values)
-        samples = Samples(names=names, values=values, clips=digest(problem), seed=args.bootstrap_seed)
-        save(out.with_name("bootstrap.npz"), samples)
-    if args.report:
-        features = Path(args.features) if args.features else Path(args.ground_truth).parent
-        has = (features / "feats.scp").is_file()
-        if args.features and not has:
-            raise UserError(f"{features}: no feats.scp (--features takes dump/<set>)")
-        sources = Sources(features if has else None, Path(args.audio) if args.audio else None)
-        name = (info or {}).get("name") or experiment_name(out)
-        write_text(out.with_name("report.html"), report(name, result, problem, evaluation, decisions, sources))
+    if sources is not None:
+        outcome.write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
     result["seconds"] = round(time.monotonic() - started, 2)
     write_json(out, result)
-    if problem.absent_labels:
-        names = ", ".join(problem.absent_labels)
-        logger.warning("no ground truth in these clips, so no score, and in no average: %s", names)
-    if coverage.scored < coverage.expected or coverage.with_output < coverage.scored:
-        logger.warning(
-            "%d of %d clips scored, %d of them with output", coverage.scored, coverage.expected, coverage.with_output
-        )
-    shown = ("event_f1_macro", "segment_f1_macro", "intersection_f1_macro", "psds1", "psds2", "psds1_exact", "psds")
-    numbers = " ".join(f"{name} {result[name]:.4f}" for name in shown if result.get(name) is not None)
-    logger.info("%s: %d of %d clips: %s", out, coverage.scored, coverage.expected, numbers)
-
-
-def model_info(source: str, model: str | None) -> dict | None:
-    """The experiment's info.json and config: of the model named in the scores, or of the folder above INPUT."""
-    from sed.config import load_config
-
-    for folder in (Path(source).resolve().parent.parent, *([Path(model)] if model else [])):
-        if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
-            try:
-                info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-            except ValueError:
-                raise UserError(f"{folder / 'info.json'}: not JSON (train again, or remove it)") from None
-            return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
-    return None
+    outcome.tell(out, result)
 
 
 if __name__ == "__main__":

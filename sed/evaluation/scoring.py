@@ -194,3 +194,14 @@ def decide_tables(problem: Problem, submission: Submission, f1_from: str | None)
         chosen = tables[names.index(name)]
     decoded = stack(tables, len(problem.clips), len(problem.labels))
     return Decisions(detections=chosen, points=decoded, scores=None, thresholds=None, point_names=names)
+
+
+def decide(
+    problem: Problem, submission: Submission, post: PostProcessing, *, points: int, f1_from: str | None = None
+) -> Decisions:
+    """Whatever kind the submission is; UserError for post-processing of what is decided already."""
+    if submission.scores is not None:
+        return decide_scores(problem, submission.scores, post, points)
+    if post.steps:
+        raise UserError(f"{submission.path}: decisions take no post-processing, only scores do (leave it out)")
+    return decide_tables(problem, submission, f1_from)
