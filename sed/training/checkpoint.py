@@ -25,8 +25,17 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
         raise ValueError(f"checkpoint without {missing}")
-    with open_replacing(path, "wb") as file:
-        torch.save(checkpoint, file)
+    try:
+        with open_replacing(path, "wb") as file:
+            torch.save(checkpoint, file)
+    except (RuntimeError, OSError) as error:
+        # torch answers a failed write (a full disk) with an error of its own about positions in the file.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from None
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

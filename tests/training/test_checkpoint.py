@@ -1,9 +1,12 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from sed.features.logmel import FrontEnd
 from sed.log import UserError
 from sed.models.detector import build_detector
+from sed.training import checkpoint as module
 from sed.training.checkpoint import checkpoints, load_checkpoint, load_detector, save_checkpoint
 
 
@@ -76,12 +79,25 @@ def test_a_full_disk_leaves_the_last_good_one(checkpoint, tmp_path, monkeypatch)
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()
 
-    def full(_value, file):
-        file.write(b"half of it")
-        raise OSError(28, "No space left on device", str(path))
+    class Full:  # as torch sees a full disk: it writes on, then raises its own error
+        def __init__(self, file):
+            self.file = file
 
-    monkeypatch.setattr(torch, "save", full)
-    with pytest.raises(OSError, match="No space"):
+        def write(self, data):
+            if self.file.tell() + len(data) > 20_000:
+                raise OSError(28, "No space left on device")
+            return self.file.write(data)
+
+    real = module.open_replacing
+
+    @contextmanager
+    def open_full(path, mode):
+        with real(path, mode) as file:
+            yield Full(file)
+
+    monkeypatch.setattr(module, "open_replacing", open_full)
+    with pytest.raises(OSError, match="No space") as error:
         save_checkpoint(path, checkpoint)
+    assert error.value.filename == str(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and checkpoints(tmp_path) == [path]
