@@ -53,8 +53,9 @@ def main() -> None:
                 _clear(args.exp)
             _check_config(args.exp, config, build.RUNTIME)
         if (args.exp / ".done").exists() and not args.force:
-            setup_logging()
-            logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
+            if rank == 0:
+                setup_logging()
+                logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
             return
         _train(args, config, local_rank)
 
