@@ -255,13 +255,14 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     file.write(header(formats[0], predictor.labels))
     file.flush()
     filters = reach(post, predictor.frame_seconds) * predictor.frame_seconds
+    block = min(0.1, args.live_hop)
     logger.info(
-        "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f) "
-        "and the time of a run of the model",
-        args.live_hop + args.live_lookahead + filters, args.live_hop, args.live_lookahead, filters,
+        "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f + "
+        "block %g) and the time of a run of the model",
+        args.live_hop + args.live_lookahead + filters + block, args.live_hop, args.live_lookahead, filters, block,
     )  # fmt: skip
     problems: list[str] = []
-    pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, min(0.1, args.live_hop), args.live_rate)
+    pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, block, args.live_rate)
     blocks = resampled(until_broken(pcm, problems), args.live_rate, predictor.rate)
     track = Track(
         "-",

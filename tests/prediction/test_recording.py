@@ -97,7 +97,9 @@ def burst(onset, length, total):
     return audio
 
 
-@pytest.mark.parametrize("length", [0.25, 1.0, 3.5])
+@pytest.mark.parametrize(
+    "length", [pytest.param(0.25, marks=pytest.mark.slow), 1.0, pytest.param(3.5, marks=pytest.mark.slow)]
+)
 def test_an_event_across_a_window_border_is_one_event_in_its_place(length):
     """At every offset of 10 ms over the borders of windows [0, 10), [8, 18), [16, 26)."""
     middle = predict([burst(4, length, 26)])[0][0].result.detections[0].event
