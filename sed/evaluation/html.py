@@ -27,11 +27,12 @@ nav a { display: inline-block; margin: .2rem .9rem .2rem 0; padding: .25rem 0; }
 :focus-visible { outline: 3px solid var(--a); outline-offset: 2px; border-radius: 3px; }
 .scroll { overflow-x: auto; margin: .6rem 0; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } thead th { color: var(--dim); font-weight: 600; font-size: .85rem;
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--bg); }
+details th:first-child { background: var(--card); } thead th { color: var(--dim); font-weight: 600; font-size: .85rem;
   vertical-align: bottom; } th, td { overflow-wrap: normal; } tbody th { font-weight: 500; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem 2rem; }
 figure { margin: .6rem 0; min-width: 0; max-width: 46rem; } details figure { max-width: none; }
-svg { width: 100%; height: auto; display: block; overflow: visible; }
+svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--fg); font: 12px system-ui, sans-serif; } svg .axis { stroke: var(--line); stroke-width: 1; }
 svg .tick { fill: var(--dim); font-size: 11px; }
 .warn { border-left: 4px solid var(--b); background: var(--card); padding: .4rem .8rem; margin: .6rem 0; }
@@ -44,8 +45,8 @@ summary { cursor: pointer; padding: .2rem 0; } audio { width: 100%; max-width: 3
 .key i { display: inline-block; width: .9rem; height: .5rem; border-radius: 2px; margin-right: .35rem; }
 .turned thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
   padding: .5rem .3rem; } .turned td { text-align: center; min-width: 2.2rem; }
-@media (max-width: 34rem) { th, td { padding: .28rem .45rem; font-size: .88rem; } svg text { font-size: 13.5px; }
-  svg .tick { font-size: 13px; } }
+@media (max-width: 34rem) { th, td { padding: .28rem .45rem; font-size: .88rem; } svg { min-width: 29rem; }
+  svg text { font-size: 12.5px; } svg .tick { font-size: 12px; } details svg { min-width: 44rem; } }
 """
 
 
@@ -101,4 +102,5 @@ def figure(svg: str, caption: str, key: Sequence[tuple[str, str]] = ()) -> str:
     """A picture with its caption, and a key of (CSS colour, meaning)."""
     marks = "".join(f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for colour, text in key)
     legend = f'<div class="key dim">{marks}</div>' if marks else ""
-    return f"<figure>{svg}{legend}<figcaption>{escape(caption)}</figcaption></figure>"
+    box = f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}">{svg}</div>'
+    return f"<figure>{box}{legend}<figcaption>{escape(caption)}</figcaption></figure>"
