@@ -176,13 +176,14 @@ class PageSink(BaseSink):
         out = tempfile.TemporaryFile()  # noqa: SIM115
         short = self._samples <= WAV_SECONDS * self._rate
         # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
+        # (at 16 kHz 56 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
         options = {"format": "WAV", "subtype": "PCM_16"}
         if not short and self._rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
             options = {
                 "format": "MP3",
                 "subtype": "MPEG_LAYER_III",
                 "bitrate_mode": "CONSTANT",
-                "compression_level": 0.7,
+                "compression_level": 0.7 if self._samples <= 600 * self._rate else 0.9,
             }
         with soundfile.SoundFile(out, "w", samplerate=self._rate, channels=1, **options) as sound:
             while block := self._audio.read(1 << 18):
