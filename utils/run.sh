@@ -48,7 +48,7 @@ run_job() { # run_job <number>: in a subshell of its own
     run_task "$1" "CUDA_VISIBLE_DEVICES=${devices} OMP_NUM_THREADS=${OMP_NUM_THREADS}"
 }
 
-# shellcheck disable=SC2317  # the traps call it
+# shellcheck disable=SC2317,SC2329  # the traps call it
 stop_jobs() { # stop_jobs <signal>
     stopping=$((stopping + 1)) signal=$1
     ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true

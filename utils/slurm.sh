@@ -98,7 +98,7 @@ task_state() { # task_state <number>: Slurm's own word for how a task ended
     scontrol show job "${task}" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
 }
 
-# shellcheck disable=SC2317  # the traps call it
+# shellcheck disable=SC2317,SC2329  # the traps call it
 stop_jobs() { # stop_jobs <signal>
     stopping=$((stopping + 1)) signal=$1
     [[ -z ${id} ]] || scancel "${id}" 2>/dev/null || true
