@@ -141,11 +141,18 @@ def test_an_interrupt_ends_it_at_once(serve, tmp_path):
 
     server = serve(**made_up_desed(scale=20_000), rate=20_000)
     command = ["python3", "-m", "sed.bin.download", "--mirror", server.url, ROOT / "local" / "desed_records.tsv", "d"]
-    run = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    run = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        # What a script started with & runs inherits an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 20
     while not server.sent and time.monotonic() < deadline:
         time.sleep(0.05)
     run.send_signal(signal.SIGINT)
-    _, stderr = run.communicate(timeout=5)
+    _, stderr = run.communicate(timeout=20)
     assert run.returncode == 130, stderr
     assert b"Traceback" not in stderr
