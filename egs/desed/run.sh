@@ -32,6 +32,7 @@ pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=
 download=local/download.sh prepare=local/prepare.sh
 source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
+((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
 from() { # from <file>: as seen from the recipe's folder, where the rest runs
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
