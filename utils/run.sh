@@ -58,6 +58,10 @@ stop_jobs() { # stop_jobs <signal>
     helpers+=($!)
 }
 
+end_helpers() { # or one that waits on keeps the locks that it inherited
+    ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true
+}
+
 watch_owner() { # stop the jobs when the owner is gone, or this script by a signal that it cannot catch
     trap '' INT
     while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
@@ -87,7 +91,7 @@ show_progress() {
 pids=() helpers=() codes=() stopping=0 signal=TERM streamed=1
 trap 'stop_jobs INT' INT
 trap 'stop_jobs TERM' TERM HUP
-trap '((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true' EXIT
+trap end_helpers EXIT
 for job in "${jobs[@]}"; do
     ((stopping == 0)) || break
     run_job "${job}" &
@@ -109,6 +113,7 @@ for pid in "${pids[@]}"; do
 done
 while ! wait "${shown}" && alive "${shown}"; do :; done
 if ((stopping > 0)); then # die of the signal, so that the scripts above do too
+    end_helpers # the EXIT trap does not run when a signal ends us
     trap - "${signal}"
     kill -s "${signal}" $$
 fi
