@@ -85,6 +85,10 @@ run_task() { # run_task <number> <surroundings>: run that job with its log, and 
     exit "${code}"
 }
 
+end_helpers() { # stop those of `helpers`: one that waits on keeps the locks that it inherited
+    ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true
+}
+
 ended_well() { # ended_well <log>
     [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
 }

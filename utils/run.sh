@@ -58,10 +58,6 @@ stop_jobs() { # stop_jobs <signal>
     helpers+=($!)
 }
 
-end_helpers() { # or one that waits on keeps the locks that it inherited
-    ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true
-}
-
 watch_owner() { # stop the jobs when the owner is gone, or this script by a signal that it cannot catch
     trap '' INT
     while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
@@ -113,7 +109,7 @@ for pid in "${pids[@]}"; do
 done
 while ! wait "${shown}" && alive "${shown}"; do :; done
 if ((stopping > 0)); then # die of the signal, so that the scripts above do too
-    end_helpers # the EXIT trap does not run when a signal ends us
+    end_helpers           # the EXIT trap does not run when a signal ends us
     trap - "${signal}"
     kill -s "${signal}" $$
 fi

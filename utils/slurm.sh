@@ -129,7 +129,7 @@ id="" helpers=() codes=() stopping=0 signal=TERM
 streamed=1
 trap 'stop_jobs INT' INT
 trap 'stop_jobs TERM' TERM HUP
-trap '((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true' EXIT
+trap end_helpers EXIT
 # A session of its own, so that Ctrl-C cannot fall between submitting and knowing the job's number.
 id=$(setsid -w "${submit[@]}" "${script}" 2>"${folder}/sbatch.err") ||
     die "sbatch refused: $(paste -sd ' ' "${folder}/sbatch.err") (options come from ${conf})"
@@ -174,6 +174,7 @@ while ((left > 0)); do
     fi
 done
 if ((stopping > 0)); then
+    end_helpers           # the EXIT trap does not run when a signal ends us
     trap - "${signal}"
     kill -s "${signal}" $$
 fi
