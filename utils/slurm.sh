@@ -174,7 +174,7 @@ while ((left > 0)); do
     fi
 done
 if ((stopping > 0)); then
-    end_helpers           # the EXIT trap does not run when a signal ends us
+    end_helpers # the EXIT trap does not run when a signal ends us
     trap - "${signal}"
     kill -s "${signal}" $$
 fi
