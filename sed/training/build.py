@@ -165,10 +165,7 @@ def build_trainer(
     """Everything that `Trainer.run` needs, from a config of `add_arguments`, the model's and the front end's."""
     labels = read_labels(dump / "labels.txt")
     torch.manual_seed(config["seed"])
-    try:
-        front_end = FrontEnd.from_config(config)
-    except ValueError as error:
-        raise UserError(f"{error} (change the config)") from None
+    front_end = FrontEnd.from_config(config)
     student = build_detector(config, len(labels))
     if config["valid_set"] in TEST_SETS:
         raise UserError(f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result")

@@ -90,10 +90,7 @@ class Pretraining:
     ) -> None:
         self.config, self.out, self.labels, self.device = config, out, labels, device
         torch.manual_seed(config["seed"])
-        try:
-            front_end = FrontEnd.from_config(config)
-        except ValueError as error:
-            raise UserError(f"{error} (change the config)") from None
+        front_end = FrontEnd.from_config(config)
         tagger = build_tagger(config, len(labels))
         encoder = tagger.encoder
         frame_seconds = encoder.time_stride * config["frame_shift"]
