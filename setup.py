@@ -30,6 +30,7 @@ setup(
         "dcase_util==0.2.20",
         "sed_scores_eval>=0.0.4",
         "numba>=0.60",  # decoding and bootstrap; dcase_util brings it already, by way of librosa
+        "scikit-learn>=1.3",  # average precision of tagging; librosa brings it already
         "soundfile>=0.12.1",  # torchaudio.load needs torchcodec now
         "soxr>=0.5",
         "configargparse>=1.7",

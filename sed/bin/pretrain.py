@@ -1,9 +1,10 @@
 """Pre-train an AST as a tagger, and write it in the published checkpoint's layout.
 
-usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] dump/isolated out.pt
+usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 
-The folder is a dumped set with tags.tsv or events.tsv; labels.txt is in it or beside it. The same command goes on
-where a killed run stopped, and does nothing when out.pt is there.
+The first is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
+({train,validation}/{foreground,...}/<label>/), of whose training sounds soundscapes are mixed on the fly. The same
+command goes on where a killed run stopped, and does nothing when out.pt is there.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from sed.config import Parser, load_config, save_config
 from sed.files import lock
 from sed.log import UserError, entry, setup_logging
 
-NOT_CONFIG = ("config", "dump", "out", "force")
+NOT_CONFIG = ("config", "source", "out", "force")
 
 
 @entry
 def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
-    parser.add_argument("dump", type=Path, help="dumped set of sounds with tags or events")
+    parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
     parser.add_argument("out", type=Path, help="checkpoint to write (.pt, .pth)")
     from sed.features import logmel
     from sed.models import detector
@@ -38,7 +39,6 @@ def main() -> None:
 
     import torch
 
-    from sed.data.directory import read_labels
     from sed.training.build import choose_device
 
     with lock(args.out.parent):
@@ -59,11 +59,21 @@ def main() -> None:
             return
         if config["threads"]:
             torch.set_num_threads(config["threads"])
-        beside = args.dump / "labels.txt"
-        labels = read_labels(beside if beside.exists() else args.dump.parent / "labels.txt")
-        run = pretraining.Pretraining(config, args.dump, args.out, labels, device=choose_device(config["device"]))
+        run = pretraining.Pretraining(
+            config, args.source, args.out, _labels(args.source), device=choose_device(config["device"])
+        )
         save_config(stored, config)
         run.run()
+
+
+def _labels(source: Path) -> list[str] | None:
+    """A dumped set's; None for a soundbank, which has its own."""
+    from sed.data.directory import read_labels
+
+    if (source / "train" / "foreground").is_dir():
+        return None
+    beside = source / "labels.txt"
+    return read_labels(beside if beside.exists() else source.parent / "labels.txt")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,14 @@ class SoundBank:
             if any(mark in label for mark in ", \t"):
                 raise UserError(f"{path}: label '{label}' holds a comma or a blank (rename its folders)")
 
+    def files(self, split: str, role: str) -> dict[str, list[Path]]:
+        """{label or kind: its recordings} of `split`; the roles are foreground, background and distractor."""
+        return self._files[split, role]
+
+    def sustained(self, label: str) -> bool:
+        """Whether recordings of `label` are textures: any stretch of one is an event."""
+        return self.typical_seconds(label) >= SUSTAINED
+
     def has(self, split: str, label: str) -> bool:
         """Whether `split` has recordings of `label`."""
         return label in self._files[split, "foreground"]
@@ -65,7 +73,7 @@ class SoundBank:
     def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)
         """Recordings of `label`: whole ones of events, stretches of textures."""
         files = self._files[split, "foreground"][label]
-        sustained = self.typical_seconds(label) >= SUSTAINED
+        sustained = self.sustained(label)
 
         def voice(rng: np.random.Generator, seconds: float) -> np.ndarray:
             sound = _load(files[int(rng.integers(len(files)))])

@@ -179,7 +179,10 @@ class AST(nn.Module):
 
     def tokens(self, x: Tensor) -> Tensor:
         """(batch, frames, mel bins) -> (batch, 2 + bands * patches, dim): what the last block kept gives."""
-        x = self.embed(x)
+        return self.transform(self.embed(x))
+
+    def transform(self, x: Tensor) -> Tensor:
+        """What the blocks make of any of the embedded tokens, (batch, tokens, dim) -> the same."""
         for block in self.blocks:
             if self.checkpoint_activations and self.training and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False)

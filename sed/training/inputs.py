@@ -90,6 +90,11 @@ class InputMaker:
         self._pin = pool.device.type == "cuda"
 
     @property
+    def in_memory(self) -> bool:
+        """Whether inputs are made without reading a disk."""
+        return self.pool.cache != "none"
+
+    @property
     def clips(self) -> int:
         """Clips of the global batch."""
         return sum(self.sizes.values())

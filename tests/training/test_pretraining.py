@@ -1,4 +1,8 @@
+import itertools
+
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from sed.config import Parser
@@ -55,10 +59,10 @@ def test_a_killed_run_goes_on_to_the_same_bytes(dump, config, tmp_path):
     run._log_seconds = 0.0
     step = run._step
 
-    def dying(inputs, lr):
+    def dying(inputs, lr, bands):
         if lr == run.config["lr"] * run.schedule.lr_factor(6):
             raise KeyboardInterrupt
-        return step(inputs, lr)
+        return step(inputs, lr, bands)
 
     run._step = dying
     with pytest.raises(KeyboardInterrupt):
@@ -73,3 +77,35 @@ def test_a_killed_run_goes_on_to_the_same_bytes(dump, config, tmp_path):
 def test_sets_without_labels_are_refused(dump, config, tmp_path):
     with pytest.raises(UserError, match="needs labels"):
         Pretraining(config, dump / "unlabelled", tmp_path / "x.pth", LABELS, device=CPU)
+
+
+def test_from_a_soundbank_a_killed_run_goes_on_to_the_same_bytes(tmp_path, config):
+    rng = np.random.default_rng(0)
+    for split, label in itertools.product(("train", "validation"), LABELS):
+        folder = tmp_path / "bank" / split / "foreground" / label
+        folder.mkdir(parents=True)
+        soundfile.write(folder / "one.wav", 0.1 * rng.normal(size=8000), 16000)
+    config.update(procedural=0, frame_detail=2, patchout=1, stride_freq=8, checkpoint_seconds=0.0, steps_per_epoch=3)
+    runs = []
+    for name in ("whole", "killed"):
+        run = Pretraining(config, tmp_path / "bank", tmp_path / f"{name}.pth", None, device=CPU)
+        run._log_seconds = 0.0
+        runs.append(run)
+    runs[0].run()
+    assert runs[0].labels == LABELS
+    saved = runs[1]._save
+
+    def dying(step):
+        saved(step)
+        raise KeyboardInterrupt
+
+    runs[1]._save = dying
+    with pytest.raises(KeyboardInterrupt):
+        runs[1].run()
+    Pretraining(config, tmp_path / "bank", tmp_path / "killed.pth", None, device=CPU).run()
+    assert (tmp_path / "killed.pth").read_bytes() == (tmp_path / "whole.pth").read_bytes()
+
+
+def test_leaving_out_all_bands_is_refused(dump, config, tmp_path):
+    with pytest.raises(UserError, match="bands"):
+        Pretraining(config | {"patchout": 99}, dump / "weak", tmp_path / "x.pth", LABELS, device=CPU)

@@ -1,0 +1,49 @@
+"""How well a pre-trained AST tags a dumped set: average precision of each of the set's labels, and their mean.
+
+usage: python3 -m sed.bin.evaluate_tagger [--out FILE.json] ast.pth dump/validation
+
+The checkpoint is one of sed.bin.pretrain, with its config and class names beside it; the set's labels are looked up
+among them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser, load_config
+from sed.log import UserError, entry
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path, help="pre-trained AST with its tagging head (.pth)")
+    parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
+    parser.option("out", "", "JSON file to write besides")
+    parser.option("batch_size", 64, "clips at once", least=1)
+    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
+    args = parser.parse_args()
+
+    from sed.files import write_json
+    from sed.training.build import choose_device
+    from sed.training.tagging import average_precisions
+
+    stored = args.checkpoint.with_suffix(".yaml")
+    if not stored.is_file():
+        raise UserError(f"{stored}: no such config (sed.bin.pretrain writes it beside the checkpoint)")
+    config = load_config(stored) | {"pretrained": str(args.checkpoint)}
+    scores, clips = average_precisions(config, args.dump, batch_size=args.batch_size, device=choose_device(args.device))
+    if not scores:
+        raise UserError(f"{args.dump}: no label of it has a clip (nothing to score)")
+    mean = sum(scores.values()) / len(scores)
+    width = max(map(len, scores))
+    for label, score in scores.items():
+        print(f"{label:{width}}  {score:.3f}")
+    print(f"{'mean':{width}}  {mean:.3f}  ({clips} clips)")
+    if args.out:
+        result = {"checkpoint": str(args.checkpoint), "set": args.dump.name, "clips": clips, "map": mean, "ap": scores}
+        write_json(args.out, result)
+
+
+if __name__ == "__main__":
+    main()
