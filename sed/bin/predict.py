@@ -39,7 +39,12 @@ def parser() -> Parser:
     p.option("overlap", 2.0, "seconds that windows overlap in recordings longer than the model's clips", least=0)
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("precision", "float32", "of the model's arithmetic", choices=["float32", "bfloat16", "int8"])
+    p.option(
+        "precision",
+        "float32",
+        "of the model's products; bfloat16 is the faster one to take",
+        choices=["float32", "bfloat16", "int8"],
+    )
     p.option("threads", 0, "processor threads (0: as many as there are processors)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")

@@ -1,12 +1,15 @@
-"""A detector made fast on a processor: packed Bi-GRU in float32, bfloat16 transformer, int8 weights.
+"""A detector made fast on a processor, where torch has oneDNN.
 
-The Bi-GRU's thousand steps are bound by reading its recurrent weights, so these are laid out once for products with few
-rows, its two directions run on two threads, and its first layer projects the frames before they are repeated.
+Weights are laid out once for oneDNN's products, which on some processors are a quarter faster than torch's linear maps
+as they come. The Bi-GRU's thousand steps are bound by reading its recurrent weights: its two directions run on two
+threads, and its first layer projects the frames before they are repeated.
+
+bfloat16 rounds what goes into the products and what comes out; everything between them stays float32. int8 does so for
+the encoder's, whose activations are quantised as they come.
 """
 
 from __future__ import annotations
 
-import copy
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,100 +19,144 @@ from torch import Tensor, nn
 
 from sed.log import UserError
 from sed.models.detector import Detector, DetectorOutput
+from sed.models.pooling import FrequencyTransformer
+
+ROWS = 4096
+"""of the products that linear maps are laid out for: some clips' tokens"""
 
 
-class PackedGRU:
-    """The function of a Bi-GRU (batch first, no dropout) for inference in float32; equal but for rounding."""
+class Product:
+    """x -> x @ weight.T + bias, laid out for about `rows` rows where oneDNN can; float32 outside."""
 
-    def __init__(self, gru: nn.GRU, threads: int) -> None:
-        self._layers = []
-        for layer in range(gru.num_layers):
-            ends = [f"l{layer}{end}" for end in ("", "_reverse")]
-            weights = [[getattr(gru, f"{name}_{end}").detach() for name in NAMES] for end in ends]
-            self._layers.append(weights)
-        self._units = gru.hidden_size
-        self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
-        self._packed: dict[tuple[int, int, int], Any] = {}
+    def __init__(self, weight: Tensor, bias: Tensor, rows: int, dtype: torch.dtype) -> None:
+        self._packed = _has_onednn(dtype)
+        self._dtype = dtype
+        self._weight, self._bias = weight.detach().to(dtype), bias.detach().to(dtype)
+        if self._packed:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), rows)
+            self._linear = torch.ops.mkldnn._linear_pointwise.default
 
-    def __call__(self, x: Tensor, repeat: int) -> Tensor:
-        """(batch, frames, dim), each frame `repeat` times, to (batch, frames * repeat, 2 * units)."""
-        for layer in range(len(self._layers)):
-            tasks = [(layer, end, x, repeat) for end in (0, 1)]
-            ends = list((self._pool.map if self._pool else map)(self._run, tasks))
-            x, repeat = torch.cat(ends, 2), 1
-        return x
+    def __call__(self, x: Tensor) -> Tensor:
+        x = x.to(self._dtype)
+        if self._packed:
+            return self._linear(x, self._weight, self._bias, "none", [], "").float()
+        return nn.functional.linear(x, self._weight, self._bias).float()
 
-    def _run(self, task: tuple[int, int, Tensor, int]) -> Tensor:
-        layer, end, x, repeat = task
-        with torch.inference_mode():
-            weight_in, weight, bias_in, bias = self._layers[layer][end]
-            units, batch = self._units, x.shape[0]
-            given = nn.functional.linear(x, weight_in, bias_in).transpose(0, 1).contiguous()
-            product = self._product(layer, end, weight, bias, batch)
-            gates, new = given.split([2 * units, units], 2)
-            frames = given.shape[0]
-            out = x.new_empty(frames * repeat, batch, units)
-            state = x.new_zeros(batch, units)
-            order = range(frames * repeat)
-            for i in reversed(order) if end else order:
-                own = product(state)
-                gate = torch.sigmoid_(own[:, : 2 * units].add_(gates[i // repeat]))
-                candidate = torch.addcmul(new[i // repeat], gate[:, :units], own[:, 2 * units :]).tanh_()
-                state = torch.lerp(candidate, state, gate[:, units:], out=out[i])
-            return out.transpose(0, 1)
 
-    def _product(self, layer: int, end: int, weight: Tensor, bias: Tensor, batch: int) -> Any:
-        """state -> state @ weight.T + bias, the weight laid out for `batch` rows where oneDNN can."""
-        if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")):
-            return lambda state: nn.functional.linear(state, weight, bias)
-        key = (layer, end, batch)
-        if key not in self._packed:
-            self._packed[key] = torch.ops.mkldnn._reorder_linear_weight(weight, batch)
-        packed = self._packed[key]
-        return lambda state: torch.ops.mkldnn._linear_pointwise(state, packed, bias, "none", [], "")
+def _has_onednn(dtype: torch.dtype) -> bool:
+    ops = torch.ops.mkldnn
+    if not (torch.backends.mkldnn.is_available() and hasattr(ops, "_reorder_linear_weight")):
+        return False
+    return dtype == torch.float32 or bool(ops._is_mkldnn_bf16_supported())
+
+
+class PackedLinear(nn.Module):
+    """A linear map for inference, its weights kept in the product's layout alone."""
+
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
+        super().__init__()
+        bias = linear.weight.new_zeros(len(linear.weight)) if linear.bias is None else linear.bias
+        self._product = Product(linear.weight, bias, ROWS, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._product(x)
 
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
+class PackedGRU:
+    """The function of a Bi-GRU (batch first, no dropout) for inference; in float32 equal but for rounding.
+
+    In bfloat16 the state stays float32.
+    """
+
+    def __init__(self, gru: nn.GRU, threads: int, dtype: torch.dtype = torch.float32) -> None:
+        self._given, self._weights = [], []
+        for layer in range(gru.num_layers):
+            ends = [[getattr(gru, f"{name}_l{layer}{end}") for name in NAMES] for end in ("", "_reverse")]
+            self._given.append([Product(weight_in, bias_in, ROWS, dtype) for weight_in, _, bias_in, _ in ends])
+            self._weights.append([(weight.detach(), bias.detach()) for _, weight, _, bias in ends])
+        self._units, self._dtype = gru.hidden_size, dtype
+        self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
+        self._products: dict[tuple[int, int, int], Product] = {}
+
+    def __call__(self, x: Tensor, repeat: int) -> Tensor:
+        """(batch, frames, dim), each frame `repeat` times, to (batch, frames * repeat, 2 * units)."""
+        for layer, products in enumerate(self._given):
+            tasks = [(layer, end, x, product, repeat) for end, product in enumerate(products)]
+            ends = list((self._pool.map if self._pool else map)(self._run, tasks))
+            x, repeat = torch.cat(ends, 2), 1
+        return x
+
+    def _run(self, task: tuple[int, int, Tensor, Product, int]) -> Tensor:
+        layer, end, x, given_by, repeat = task
+        with torch.inference_mode():
+            product = self._product(layer, end, x.shape[0])
+            # Two threads take turns at Python: all that can be done for all steps at once is.
+            gates, new = given_by(x).split((2 * self._units, self._units), 2)
+            steps = [step for step in zip(gates.unbind(1), new.unbind(1), strict=True) for _ in range(repeat)]
+            state = x.new_zeros(len(x), self._units)
+            states = []
+            for given, given_new in reversed(steps) if end else steps:
+                gate, own = product(state).split((2 * self._units, self._units), 1)
+                reset, keep = gate.add_(given).sigmoid_().chunk(2, 1)
+                state = torch.lerp(torch.addcmul(given_new, reset, own).tanh_(), state, keep)
+                states.append(state)
+            return torch.stack(states[::-1] if end else states, 1)
+
+    def _product(self, layer: int, end: int, batch: int) -> Product:
+        key = (layer, end, batch)  # few rows: the layout depends on how many
+        if key not in self._products:
+            self._products[key] = Product(*self._weights[layer][end], batch, self._dtype)
+        return self._products[key]
+
+
 class CpuDetector(nn.Module):
-    """A detector with its parts replaced by faster ones; called like a `Detector`."""
+    """A detector with its parts replaced by faster ones; called like a `Detector`, which it uses up."""
 
     def __init__(self, detector: Detector, precision: str, threads: int) -> None:
         super().__init__()
-        self._body = detector
         self.num_frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
         self.input_frames, self.mel_bins = detector.input_frames, detector.mel_bins
-        self._bfloat16 = precision == "bfloat16"
-        if precision == "float32":
-            gru = PackedGRU(detector.decoder.gru, threads)
-            decoder = detector.decoder
-            decoder.recur = lambda x: gru(x[:, : decoder.frames], decoder.upsample)
-        else:
-            self._body = body = copy.deepcopy(detector)
-            body.decoder.gru = _int8(nn.Sequential(body.decoder.gru), {nn.GRU})[0]
-            if self._bfloat16:
-                for part in (body.encoder, body.norm, body.pooling):
-                    part.bfloat16()
-            else:
-                body.encoder = _int8(body.encoder, {nn.Linear})
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        decoder = detector.decoder
+        gru = PackedGRU(decoder.gru, threads, dtype)
+        decoder.recur = lambda x: gru(x[:, : decoder.frames], decoder.upsample)
+        if precision == "int8":
+            detector.encoder = _int8(detector.encoder)
+        _pack(detector.encoder, dtype)
+        _pack(detector.pooling, dtype)
+        self._body = detector
 
     def forward(self, x: Tensor) -> DetectorOutput:
-        frames = self._body.encode(x.bfloat16() if self._bfloat16 else x)
-        return self._body.decode(frames.float())
+        # one clip's activations stay in the cache, and in memory that malloc gives out again
+        frames = torch.cat([self._body.encode(clip) for clip in x.split(1)])
+        return self._body.decode(frames)
 
 
-def _int8(module: Any, kinds: set[type]) -> Any:
-    """Weights of `kinds` as int8, activations quantised as they come."""
+def _pack(module: nn.Module, dtype: torch.dtype) -> None:
+    """Put packed linear maps in place of torch's."""
+    # the last frequency-wise block reads parts of this weight
+    kept = module.blocks[-1].attn.qkv if isinstance(module, FrequencyTransformer) else None
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Linear and child is not kept:
+                setattr(parent, name, PackedLinear(child, dtype))
+
+
+def _int8(module: nn.Module) -> nn.Module:
+    """Weights of the linear maps as int8, one scale an output; activations quantised as they come."""
     engines = torch.backends.quantized.supported_engines
     torch.backends.quantized.engine = next(e for e in ("onednn", "x86", "fbgemm", "qnnpack") if e in engines)
+    config = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated in favour of a package of its own
-        return torch.ao.quantization.quantize_dynamic(module, kinds, dtype=torch.qint8)
+        return torch.ao.quantization.quantize_dynamic(module, config, dtype=torch.qint8)
 
 
 def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
-    """The detector computing in `precision` on `device`, as fast as is known here."""
+    """The detector computing in `precision` on `device`, as fast as is known here; the one given is used up."""
     if device != "cpu":
         if precision == "int8":
             raise UserError("--precision int8: on the CPU only (bfloat16 is what a GPU has)")

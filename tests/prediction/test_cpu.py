@@ -5,7 +5,7 @@ import torch
 from tiny_model import sounds
 
 from sed.log import UserError
-from sed.prediction.cpu import PackedGRU, lower
+from sed.prediction.cpu import PackedGRU, PackedLinear, lower
 from sed.prediction.packed import open_model
 from sed.prediction.predictor import TorchPredictor
 
@@ -22,7 +22,28 @@ def test_packed_gru_is_torchs(layers, batch, threads):
             torch.testing.assert_close(packed(x, 5), expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("precision,tolerance", [("float32", 1e-5), ("bfloat16", 0.1), ("int8", 0.1)])
+@pytest.mark.parametrize("shape", [(1, 20), (3, 7, 20), (5000, 20)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_packed_linear_is_torchs_for_any_rows(shape, bias):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(20, 12, bias=bias)
+    x = torch.randn(shape)
+    with torch.inference_mode():
+        expected = linear(x)
+        torch.testing.assert_close(PackedLinear(linear, torch.float32)(x), expected, atol=1e-6, rtol=1e-5)
+        rounded = PackedLinear(linear, torch.bfloat16)(x)
+        assert rounded.dtype == torch.float32 and 1e-6 < (rounded - expected).abs().max() < 0.05
+
+
+def test_without_onednn_torchs_own_products_are_used(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    gru = torch.nn.GRU(8, 4, batch_first=True, bidirectional=True)
+    x = torch.randn(2, 5, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedGRU(gru, 1)(x, 1), gru(x)[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision,tolerance", [("float32", 1e-5), ("bfloat16", 5e-2), ("int8", 5e-2)])
 @pytest.mark.parametrize("kind", ["experiment", "crnn_experiment"])
 def test_lower_precision_keeps_the_posteriors(request, kind, precision, tolerance):
     model = open_model(request.getfixturevalue(kind)).model
