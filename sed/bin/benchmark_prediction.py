@@ -2,12 +2,14 @@
 
 usage: python3 -m sed.bin.benchmark_prediction --conf conf/ast_sed.yaml --cpu-threads 2
 
-Random weights unless --model is given; noise of the model's clip length. Every round runs each contender once, in turn,
-so that what else the machine does falls on all; the best round counts. Differences are to our float32.
+Random weights unless --model is given; noise of the model's clip length. After a round that does not count, every
+round runs each contender once, in turn, so that what else the machine does falls on all. Ratios are taken round by
+round: their median, lowest and highest are shown, of wall-clock and of processor time. Differences are to our float32.
 """
 
 from __future__ import annotations
 
+import os
 import time
 
 from sed.config import Parser, words
@@ -24,7 +26,7 @@ def parser() -> Parser:
     p.option("model", None, "experiment, checkpoint or packed model, in place of random weights of the options below")
     p.option("cpu-threads", 2, "processor threads", least=1)
     p.option("clips", 4, "clips a batch", least=1)
-    p.option("rounds", 3, "times that each contender runs", least=1)
+    p.option("rounds", 5, "times that each contender runs", least=1)
     p.option("precisions", ["float32", "bfloat16", "int8"], "of ours, to compare", type=words)
     p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of 768)")
     p.option("classes", 10, "labels of the random model", least=1)
@@ -78,27 +80,35 @@ def main() -> None:
             labels=labels,
         )
         contenders[f"ours, {precision}, whole"] = lambda predictor=predictor: predictor(clips)
-    outputs, wall, cpu = {}, {}, {}
+    outputs = {}
+    times = {name: np.zeros((args.rounds, 2)) for name in contenders}
     with torch.inference_mode():
+        for name, run in contenders.items():
+            logger.info("warming up: %s", name)
+            run()
         for number in range(args.rounds):
             for name, run in contenders.items():
                 began, used = time.perf_counter(), time.process_time()
                 outputs[name] = run()
-                wall[name] = min(wall.get(name, np.inf), time.perf_counter() - began)
-                cpu[name] = min(cpu.get(name, np.inf), time.process_time() - used)
-                logger.info("round %d: %s: %.2f s", number + 1, name, time.perf_counter() - began)
+                times[name][number] = time.perf_counter() - began, time.process_time() - used
+                logger.info("round %d: %s: %.2f s, %.2f s of processor", number + 1, name, *times[name][number])
     base, first = next(iter(contenders)), f"ours, {args.precisions[0]}, whole"
-    print(f"{args.clips} clips of {front_end.clip_seconds:g} s, {args.cpu_threads} threads, best of {args.rounds}")
-    print(
-        f"{'':34} {'s/clip':>8} {'of first':>8} {'cpu s':>8} {'of first':>8} {'x real':>7}  posteriors: max, mean diff"
-    )
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    size = f"{args.clips} clips of {front_end.clip_seconds:g} s, {args.cpu_threads} threads"
+    print(f"{size}, {args.rounds} rounds, load average {load}; to the first: median [lowest, highest]")
+    print(f"{'':33} {'wall':>7} {'to the first':>20} {'cpu':>7} {'to the first':>20} {'x real':>7}  difference")
     for name in contenders:
-        per, own = wall[name] / args.clips, cpu[name] / args.clips
-        line = f"{name:34} {per:8.3f} {wall[name] / wall[base]:8.2f} {own:8.3f} {cpu[name] / cpu[base]:8.2f}"
-        line += f" {front_end.clip_seconds / per:7.1f}"
+        line = f"{name:33}"
+        for column in (0, 1):
+            own = times[name][:, column]
+            ratio = own / times[base][:, column]
+            line += (
+                f" {np.median(own) / args.clips:6.3f}s  {np.median(ratio):5.3f} [{ratio.min():.3f}, {ratio.max():.3f}]"
+            )
+        line += f" {front_end.clip_seconds * args.clips / np.median(times[name][:, 0]):7.1f}"
         if name.startswith("ours"):
             difference = np.abs(outputs[name].frame - outputs[first].frame)
-            line += f"  {difference.max():.5f}, {difference.mean():.5f}"
+            line += f"  max {difference.max():.5f}, mean {difference.mean():.5f}"
         print(line)
 
 
