@@ -112,7 +112,7 @@ def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets)
-    keys = ("epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ramp_epochs", "ema_decay")
+    keys = ("epochs", "frozen_epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ramp_epochs", "ema_decay")
     return Schedule(steps_per_epoch=per_epoch, **{key: config[key] for key in keys})
 
 

@@ -28,6 +28,7 @@ from sed.log import RunError, UserError
 from sed.models.detector import Detector, build_tagger
 from sed.models.pretrained import Mismatch, load_encoder, to_tagger
 from sed.models.tagger import Tagger
+from sed.training.checkpoint import load_checkpoint
 
 log = logging.getLogger("sed.train")
 
@@ -84,13 +85,17 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
-    """Load `config["pretrained"]` into the detector: a published AST, or a packed model of `sed.bin.pack`.
+    """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
+    detector that was trained here (its experiment's folder).
 
     An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
     UserError naming the keys that do not fit.
     """
     if (Path(config["pretrained"]) / "model.json").is_file():
         load_packed(detector, Path(config["pretrained"]))
+        return
+    if (Path(config["pretrained"]) / "final.pt").is_file():
+        load_trained(detector, Path(config["pretrained"]))
         return
     if config["encoder"] != "ast":
         log.info("%s: for the AST, so not for encoder '%s'", config["pretrained"], config["encoder"])
@@ -103,6 +108,17 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
         load_encoder(detector.encoder, state, like)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+
+
+def load_trained(detector: Detector, folder: Path) -> None:
+    """Start from the teacher of an experiment: all of its weights; UserError when it is another model."""
+    checkpoint = load_checkpoint(folder / "final.pt")
+    try:
+        detector.load_state_dict(checkpoint["teacher"])
+    except RuntimeError as error:
+        first = " ".join(str(error).splitlines()[:2])
+        raise UserError(f"{folder}: another model than the config's: {first} (train from its own config)") from None
+    log.info("%s: starts from this experiment's teacher after step %d", folder, checkpoint["step"])
 
 
 def load_packed(detector: Detector, folder: Path) -> None:

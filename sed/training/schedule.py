@@ -16,6 +16,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("steps_per_epoch", 0, "steps an epoch; 0: the smallest set seen once", least=0)
     parser.option("lr", 1e-4, "learning rate of all but the encoder (P)", least=0)
     parser.option("encoder_lr", 5e-6, "learning rate of the pretrained encoder (P)", least=0)
+    parser.option("frozen_epochs", 0.0, "epochs in which the encoder does not learn yet", least=0)
     parser.option("warmup_steps", 0, "steps over which both rates first rise linearly", least=0)
     parser.option("constant_epochs", 5.0, "epochs at full rate before the exponential decay (P)", least=0)
     parser.option("final_lr_factor", 0.01, "factor of both rates at the end of the decay (I)", least=1e-9, most=1)
@@ -28,6 +29,7 @@ class Schedule:
 
     epochs: int
     steps_per_epoch: int
+    frozen_epochs: float = 0.0
     warmup_steps: int = 0
     constant_epochs: float = 5.0
     final_lr_factor: float = 0.01
@@ -50,6 +52,14 @@ class Schedule:
         if step > start:
             factor = self.final_lr_factor ** ((step - start) / max(last - start, 1))
         return factor * min(1.0, (step + 1) / (self.warmup_steps + 1))
+
+    def encoder_factor(self, step: int) -> float:
+        """`lr_factor` for the encoder: 0 while it is frozen, then warmed up from there."""
+        start = round(self.frozen_epochs * self.steps_per_epoch)
+        if step < start:
+            return 0.0
+        again = min(1.0, (step - start + 1) / (self.warmup_steps + 1)) if start else 1.0
+        return self.lr_factor(step) * again
 
     def ramp(self, step: int) -> float:
         """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (F); its factor is an option of the loss."""

@@ -107,7 +107,7 @@ class Trainer:
         factor, ramp = self.schedule.lr_factor(step), self.schedule.ramp(step)
         strong, weak, frame, clip = self.loss_weights
         return StepValues(
-            encoder_lr=self.encoder_lr * factor,
+            encoder_lr=self.encoder_lr * self.schedule.encoder_factor(step),
             head_lr=self.head_lr * factor,
             ema_weight=1 - self.schedule.decay(step),
             loss_weights=(strong, weak, frame * ramp, clip * ramp),

@@ -22,6 +22,14 @@ def test_warm_up_rises_linearly():
     assert [plan.lr_factor(s) for s in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
 
 
+def test_a_frozen_encoder_starts_late_and_warms_up_from_there():
+    plan = paper(warmup_steps=3, frozen_epochs=1)
+    assert {plan.encoder_factor(s) for s in range(394)} == {0.0}
+    assert [plan.encoder_factor(394 + s) for s in range(4)] == pytest.approx([0.25, 0.5, 0.75, 1])
+    never = paper(warmup_steps=3)
+    assert [never.encoder_factor(s) for s in (0, 2, 3000)] == [never.lr_factor(s) for s in (0, 2, 3000)]
+
+
 def test_ramp_is_the_paper_note_s():
     plan = paper(ramp_epochs=5)
     assert plan.ramp(0) == pytest.approx(math.exp(-5))
