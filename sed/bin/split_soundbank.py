@@ -1,0 +1,41 @@
+"""Split a soundbank's training sources into a soundbank of its own, to tune on: validation sources stay unheard.
+
+usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
+
+<out> is made of symbolic links: its train/ and its validation/ both come of <soundbank>/train. Recordings of one
+source (ATTRIBUTION.tsv) stay together, and every label that has two sources is on both sides.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import UserError, entry, setup_logging
+
+
+@entry
+def main() -> None:
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("soundbank", type=Path, help="{train,validation}/{foreground,background,distractor}/<label>/")
+    p.add_argument("out", type=Path, help="folder to write")
+    p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
+    p.option("seed", 0, "of the draw", least=0)
+    args = p.parse_args()
+    setup_logging()
+    from sed.data import split
+
+    if not args.soundbank.is_dir():
+        raise UserError(f"{args.soundbank}: no such soundbank")
+    if args.out.exists() and not (args.out / "train").is_dir():
+        raise UserError(f"{args.out}: exists and is no soundbank (choose another folder)")
+    files = split.sources(args.soundbank)
+    sides = split.split(files, args.share, args.seed)
+    split.write(args.soundbank, args.out, sides)
+    held = sum(side == "validation" for side in sides.values())
+    logging.getLogger("sed").info("%s: %d recordings, %d of them to validate on", args.out, len(sides), held)
+
+
+if __name__ == "__main__":
+    main()
