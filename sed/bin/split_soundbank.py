@@ -1,9 +1,11 @@
 """Split a soundbank's training sources into a soundbank of its own, to tune on: validation sources stay unheard.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
+       python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
 
 <out> is made of symbolic links: its train/ and its validation/ both come of <soundbank>/train. Recordings of one
-source (ATTRIBUTION.tsv) stay together, and every label that has two sources is on both sides.
+source (ATTRIBUTION.tsv) stay together, and every label that has two sources is on both sides. --count splits nothing
+and writes how many sources and recordings each label has.
 """
 
 from __future__ import annotations
@@ -19,15 +21,22 @@ from sed.log import UserError, entry, setup_logging
 def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("soundbank", type=Path, help="{train,validation}/{foreground,background,distractor}/<label>/")
-    p.add_argument("out", type=Path, help="folder to write")
+    p.add_argument("out", type=Path, nargs="?", help="folder to write")
     p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
     p.option("seed", 0, "of the draw", least=0)
+    p.option("count", None, "JSON file for {split: {label: [sources, recordings]}}; no split then")
     args = p.parse_args()
     setup_logging()
     from sed.data import split
+    from sed.files import write_json
 
     if not args.soundbank.is_dir():
         raise UserError(f"{args.soundbank}: no such soundbank")
+    if args.count:
+        write_json(args.count, split.counts(split.sources(args.soundbank)))
+        return
+    if args.out is None:
+        raise UserError("which folder to write? (<soundbank> <out>)")
     if args.out.exists() and not (args.out / "train").is_dir():
         raise UserError(f"{args.out}: exists and is no soundbank (choose another folder)")
     files = split.sources(args.soundbank)

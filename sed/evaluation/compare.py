@@ -128,16 +128,20 @@ def check_comparable(systems: Sequence[System]) -> None:
                 raise UserError(f"{path}: other bootstrap samples than {first.paths[0]} (score both with the same)")
 
 
-def paired(a: System, b: System, number: str, seed: int = 0) -> Difference | None:
-    """The difference of one number; None when either lacks it."""
+def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool = False) -> Difference | None:
+    """The difference of one number; None when either lacks it.
+
+    same_seeds: a's first seed belongs to b's first and so on, so a sample draws them together.
+    """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
     rng = np.random.default_rng(seed)
-    means, drawn = [], []
+    means, drawn, pick = [], [], None
     for system in (a, b):
         values = np.array([samples.of(number) for samples in system.samples])
         count, columns = values.shape
-        pick = rng.integers(count, size=(count, columns)) if count > 1 else np.zeros((1, columns), np.int64)
+        if pick is None or not same_seeds:
+            pick = rng.integers(count, size=(count, columns)) if count > 1 else np.zeros((1, columns), np.int64)
         means.append(float(values[:, 0].mean()))
         drawn.append(np.take_along_axis(values, pick, axis=0).mean(0)[1:])
     difference = drawn[1] - drawn[0]

@@ -1,0 +1,157 @@
+#!/usr/bin/env bash
+# CRNN, AST-GRU, AST-SED and what goes beyond, on recordings of your own, from a folder of sounds to RESULTS.md.
+#
+# usage: egs/real_sounds/run.sh --soundbank DIR [options]
+#
+# Stages: 0 corpus and pre-trained AST, 1 data directories, 2 features of both front ends, 3 the main systems, 4 the
+# ablations and the configs beyond the paper, 5 scores and RESULTS.md. What is finished is skipped, what was killed
+# goes on. An experiment is exp/<config>_seed<k>.
+#
+#   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
+#   --scale X             sizes and steps times this; 0.1 for a CPU (1.0)
+#   --seeds LIST          seeds of every config ("1 2 3")
+#   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru ast_sed")
+#   --more LIST           what stage 4 trains ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second
+#                         ast_sed_pseudo ast_sed_best")
+#   --boxes LIST          what is scored once more with change-detection bounding boxes ("ast_sed ast_sed_best")
+#   --jobs N              experiments at once (1)
+#   --ngpu N              GPUs to spread them over; 0: the CPU, and a smaller AST (1)
+#   --nj N                parallel jobs of stages 0 to 2 (4)
+#   --stage N             first stage (0)
+#   --stop-stage N        last stage (5)
+#   --work DIR            where downloads, data, dump, exp and the results go (this folder; scale_X in it for another scale)
+#   --pretrained FILE     the AST to start from (stage 0's; 'none': random weights, and no pre-training)
+#   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
+#   --train-args ARGS     more options of sed.bin.train, one string
+#   --public N            clips of a second test set (0)
+#   --force BOOL          redo of stages 2 to 5 what is finished (false)
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
+soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work=""
+more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second ast_sed_pseudo ast_sed_best"
+boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" public=0 force=false
+source "${here}/../../utils/parse_options.sh"
+(($# == 0)) || usage
+((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
+[[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
+((stage > 0)) || [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
+for config in ${systems} ${more}; do
+    [[ -f ${here}/../../conf/real_sounds/${config}.yaml ]] || die "${config}: no such config in conf/real_sounds/"
+done
+[[ -z ${soundbank} ]] || soundbank=$(cd "${soundbank}" && pwd)
+[[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
+whole=$(awk -v x="${scale}" 'BEGIN { print x == 1 }')
+[[ -n ${work} ]] || { ((whole)) && work=${here}; } || work=${here}/scale_${scale}
+mkdir -p "${work}" && work=$(cd "${work}" && pwd) || die "--work ${work}: cannot be made"
+cd "${here}/../desed"
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
+source ./path.sh
+source ./cmd.sh
+downloads=${work}/downloads data=${work}/data exp=${work}/exp
+
+stage() { # stage <n> <what>: shall stage n run?
+    ((stage <= $1 && $1 <= stop_stage)) || return 1
+    printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
+}
+steps() { # steps <n>: at this scale
+    awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
+}
+((whole)) || train_args="--steps-per-epoch $(steps 100) --warmup-steps $(steps 100) ${train_args}"
+small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
+if ((ngpu == 0)); then # a model that a CPU can train; the batches of conf/real_sounds/*_pseudo have five sets
+    pretrain_args="${small} --batch-size 16 ${pretrain_args}"
+fi
+((whole)) || pretrain_args="--steps-per-epoch $(steps 100) ${pretrain_args}"
+
+list() { # list <config...>: lines of steps/sweep.sh for each seed
+    local config seed ast options sets batches
+    ast=${pretrained:-${downloads}/ast.pth}
+    for seed in ${seeds}; do
+        for config in "$@"; do
+            options="--seed ${seed}" sets="" batches=2,2,2,2
+            case ${config} in *_pseudo | *_best)
+                sets=strong_real,strong_synth,pseudo_seed${seed},weak,unlabelled batches=2,2,2,2,2
+                ;;
+            esac
+            [[ -z ${sets} ]] || options+=" --train-sets ${sets}"
+            case ${config} in
+                crnn*) ;;
+                *_second) options+=" --pretrained ${exp}/ast_sed_seed${seed}" ;;
+                *_best) options+=" --pretrained ${exp}/ast_sed_pseudo_seed${seed}" ;;
+                *) [[ ${ast} == none ]] || options+=" --pretrained ${ast}" ;;
+            esac
+            if ((ngpu == 0)); then
+                options+=" --batch-sizes ${batches} --gru-units 64 --gru-layers 1"
+                [[ ${config} == crnn* ]] || options+=" ${small} --fte-blocks 1"
+            fi
+            printf '%s\tconf/real_sounds/%s.yaml\t%s\t%s\n' "${config}_seed${seed}" "${config}" \
+                "${work}/dump$([[ ${config} != crnn* ]] || echo _crnn)" "${options}"
+        done
+    done
+}
+sweep() { # sweep <train|score> <name of the list>: its lines are read here
+    mkdir -p "${exp}"
+    cat >"${exp}/$2.tsv"
+    [[ -s ${exp}/$2.tsv ]] || return 0
+    steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" \
+        --train-args "${train_args}" "$1" "${exp}/$2.tsv" "${exp}"
+}
+those() { # those [-v] <pattern> <config...>: the configs that match, or do not
+    local not=()
+    [[ $1 != -v ]] || { not=(-v) && shift; }
+    printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
+}
+
+trained() { # trained <config...>: those with a trained model of the first seed
+    local config
+    for config in "$@"; do [[ ! -e ${exp}/${config}_seed${seeds%% *}/final.pt ]] || printf '%s\n' "${config}"; done
+}
+tuned=${here}/tuning/csebbs.json how="--post-processing csebbs"
+[[ ! -f ${tuned} ]] || how="--tuned ${tuned}"
+
+if stage 0 "corpus and pre-trained AST"; then
+    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" \
+        --pretrain "$([[ -z ${pretrained} ]] && echo true || echo false)" --pretrain-args "${pretrain_args}" \
+        --cmd "${cuda_cmd}" --ngpu "${ngpu}" "${downloads}"
+fi
+if stage 1 "data directories"; then
+    local/prepare.sh --nj "${nj}" "${downloads}" "${data}"
+fi
+if stage 2 "features"; then
+    for scp in "${data}"/*/wav.scp; do
+        set=$(basename "$(dirname "${scp}")")
+        steps/dump_features.sh --cmd "${train_cmd}" --nj "${nj}" --conf conf/logmel.yaml --force "${force}" \
+            "${data}/${set}" "${work}/dump/${set}"
+        [[ " ${systems} ${more} " != *' crnn'* ]] || steps/dump_features.sh --cmd "${train_cmd}" --nj "${nj}" \
+            --conf conf/logmel_crnn.yaml --force "${force}" "${data}/${set}" "${work}/dump_crnn/${set}"
+    done
+fi
+if stage 3 "train the systems"; then
+    list ${systems} | sweep train stage3
+fi
+if stage 4 "train the ablations, and what goes beyond"; then
+    list $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
+    if [[ -n $(those '_(pseudo|best)$' ${more}) ]]; then
+        for seed in ${seeds}; do
+            steps/pseudo_label.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+                "${exp}/ast_sed_seed${seed}" "${work}"/dump/{weak,unlabelled} "${work}/dump/pseudo_seed${seed}"
+        done
+    fi
+    list $(those '_pseudo$' ${more}) | sweep train stage4_pseudo
+    list $(those '_best$' ${more}) | sweep train stage4_best
+fi
+if stage 5 "scores"; then
+    list $(trained ${systems} ${more}) | cut -f 1-3 | sweep score stage5
+    list $(trained ${boxes}) | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
+        sweep score stage5_boxes
+    tagging=()
+    if [[ ${pretrained} != none ]]; then
+        tagging=(--tagging "${exp}/tagging.json")
+        [[ ${exp}/tagging.json -nt ${pretrained:-${downloads}/ast.pth} ]] || ${cuda_cmd} --gpu "$((ngpu > 0))" \
+            "${exp}/log/tagging.log" python3 -m sed.bin.evaluate_tagger "${pretrained:-${downloads}/ast.pth}" \
+            "${work}/dump/validation" --out "${exp}/tagging.json"
+    fi
+    python3 -m sed.bin.real_sounds_results --exp "${exp}" --dump "${work}/dump" --sources "${downloads}/sources.json" \
+        ${tagging[@]+"${tagging[@]}"} "${work}/results" "${work}/RESULTS.md"
+fi

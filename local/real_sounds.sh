@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Stage 0 of real_sounds: a corpus in DESED's layout from a soundbank of recordings, and an AST pre-trained on the
+# soundbank's training sounds.
+#
+# usage: local/real_sounds.sh [options] <downloads>
+#
+#   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
+#   --scale X              all sizes times this; 1: 1,500 real-strong, 10,000 synthetic, 1,500 weak, 12,000 unlabelled,
+#                          1,168 validation clips (1.0)
+#   --public N             clips of a second test set, from validation sources too (0)
+#   --seed N               random seed (0)
+#   --nj N                 processes (4)
+#   --format F             wav or flac, 16 bits (wav)
+#   --pretrain BOOL        pre-train the AST (true)
+#   --pretrain-conf FILE   the tagger (conf/real_sounds/pretrain.yaml)
+#   --pretrain-args ARGS   more options of sed.bin.pretrain, one string
+#   --cmd CMD              where pre-training runs (utils/run.sh)
+#   --ngpu N               its GPUs; 0: the CPU (1)
+#
+# Writes <downloads>/{audio,metadata}, sources.json and ast.pth. What is finished is left alone. Sounds of train/ are
+# in no validation clip, those of validation/ in no other and not in the pre-training.
+
+set -euo pipefail
+
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav pretrain=true
+pretrain_conf=${root}/conf/real_sounds/pretrain.yaml pretrain_args='' cmd=${root}/utils/run.sh ngpu=1
+# shellcheck source=utils/parse_options.sh
+source "${root}/utils/parse_options.sh"
+(($# == 1)) || usage
+downloads=$1
+export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+[[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
+[[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
+
+sized() { # sized <clips>: at this scale, one at least
+    awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
+}
+python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "${nj}" --format "${format}" \
+    --strong-real "$(sized 1500)" --synthetic "$(sized 10000)" --weak "$(sized 1500)" --unlabelled "$(sized 12000)" \
+    --validation "$(sized 1168)" --public "${public}" --pretrain 0 "${downloads}"
+python3 -m sed.bin.split_soundbank --count "${downloads}/sources.json" "${soundbank}"
+if [[ ${pretrain} == true ]]; then
+    "${root}/steps/pretrain.sh" --cmd "${cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \
+        "${pretrain_conf}" "${soundbank}" "${downloads}/ast.pth"
+fi

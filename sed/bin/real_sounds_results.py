@@ -1,0 +1,87 @@
+"""RESULTS.md of egs/real_sounds: reduce every seed's result to a small JSON, their margins to another, and show them.
+
+usage: python3 -m sed.bin.real_sounds_results --exp exp --dump dump --sources sources.json results RESULTS.md
+       python3 -m sed.bin.real_sounds_results results RESULTS.md         # from the JSON files alone
+
+With --exp, results/<config>_seed<k>.json, margins.json and corpus.json are made of exp/<config>_seed<k>/<set>; those of
+experiments that are not there stay. The page is always made of the JSON files alone.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from sed.config import Parser
+from sed.log import UserError, entry, setup_logging
+
+APART = ("margins", "corpus", "tagging")
+
+
+@entry
+def main() -> None:
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("results", type=Path, help="folder of the small JSON files")
+    p.add_argument("output", type=Path, help="RESULTS.md to write")
+    p.option("exp", None, "folder of experiments to take in: <config>_seed<k>/<set>/result.json")
+    p.option("dump", None, "folder of the dumped sets, for their sizes and the ground truth")
+    p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")
+    p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
+    p.option("set", "validation", "the set that was scored")
+    args = p.parse_args()
+    logger = setup_logging()
+    from sed.evaluation.seeds_report import report
+    from sed.files import write_text
+
+    if args.exp:
+        if not args.dump:
+            raise UserError("--exp needs --dump, which holds the ground truth")
+        _take_in(args)
+    read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.results.glob("*.json"))}
+    results: dict[str, list[dict[str, Any]]] = {}
+    for name, content in read.items():
+        if name not in APART:
+            results.setdefault(content["config"], []).append(content)
+    if not results:
+        raise UserError(f"{args.results}: no results (score first, and give --exp)")
+    for runs in results.values():
+        runs.sort(key=lambda run: run["seed"])
+    page = report(results, read.get("margins", []), read.get("corpus", {}), read.get("tagging"))
+    write_text(args.output, page)
+    logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
+
+
+def _take_in(args: Any) -> None:
+    """Write the JSON files of what `--exp` holds."""
+    from sed.data.directory import read_durations_tsv, read_events_tsv
+    from sed.evaluation.seeds import find, margin, reduced
+    from sed.evaluation.seeds_report import pairs
+    from sed.files import write_json
+
+    dump = Path(args.dump)
+    truth = read_events_tsv(dump / args.set / "events.tsv")
+    found = find(Path(args.exp), args.set)
+    for config, seeds in found.items():
+        for seed, path in seeds.items():
+            write_json(args.results / f"{config}_seed{seed}.json", reduced(path, config, seed, truth))
+    margins = [margin(a, b, found) for a, b in pairs(list(found))]
+    write_json(args.results / "margins.json", [one for one in margins if one is not None])
+    lengths: dict[str, list[float]] = {}
+    for events in truth.values():
+        for event in events:
+            lengths.setdefault(event.label, []).append(event.offset - event.onset)
+    sets = sorted(path.parent for path in dump.glob("*/durations.tsv") if not path.parent.name.startswith("pseudo"))
+    corpus = {
+        "clips": {path.name: len(read_durations_tsv(path / "durations.tsv")) for path in sets},
+        "median_seconds": {label: round(statistics.median(values), 3) for label, values in sorted(lengths.items())},
+        "sources": json.loads(Path(args.sources).read_text()) if args.sources else {},
+    }
+    write_json(args.results / "corpus.json", corpus)
+    if args.tagging and Path(args.tagging).is_file():
+        write_json(args.results / "tagging.json", json.loads(Path(args.tagging).read_text()))
+
+
+if __name__ == "__main__":
+    main()

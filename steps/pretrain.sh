@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Pre-train an AST as a tagger, for people without the AudioSet checkpoint; a killed run goes on where it was.
+#
+# usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <ast.pth>
+#
+#   --cmd CMD               where it runs (utils/run.sh)
+#   --ngpu N                GPUs; 0: the CPU (1)
+#   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
+#   --force BOOL            pre-train anew (false)
+#
+# Writes <ast.pth> in the published checkpoint's layout; training takes it by --pretrained <ast.pth>.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 pretrain_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+conf=$1 data=${2%/} out=$3
+source "${root}/utils/step.sh"
+
+[[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
+[[ -d ${data} ]] || die "${data}: no such folder (a soundbank, or a dumped set, is expected)"
+if [[ ${force} == false && -e ${out} ]]; then
+    finished "${out}: already done"
+fi
+split_words "${pretrain_args}"
+[[ ${force} == false ]] || words+=(--force)
+mkdir -p "$(dirname "${out}")" || die "$(dirname "${out}"): cannot be made (see above)"
+"${cmd[@]}" --gpu "$((ngpu > 0))" "${out%.*}.log" \
+    python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
+[[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${out%.*}.log)"

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# A dumped strong set of what a trained model hears in clips without events; features by reference.
+#
+# usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --label-args ARGS   more options of sed.bin.pseudo_label, one string
+#   --force BOOL        redo what is finished (false)
+#
+# Sets with tags.tsv keep to their tags. Redone when the model or the sets have changed since.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 label_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# >= 3)) || usage
+model=${1%/} out=${*: -1} sets=("${@:2:$#-2}")
+out=${out%/}
+source "${root}/utils/step.sh"
+
+[[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train the model first)"
+for set in "${sets[@]}"; do
+    [[ -f ${set}/feats.scp ]] || die "${set}/feats.scp: no such file (run stage 2 first)"
+done
+use_folder "${out}"
+split_words "${label_args}"
+asked=$(printf '%s\n' "${model}" "${sets[@]}" ${words[@]+"${words[@]}"})
+if [[ ${force} == false && -f ${out}/feats.scp && ! ${model}/final.pt -nt ${out}/feats.scp ]] &&
+    same "${out}/.asked" "${asked}"; then
+    finished "${out}: already done"
+fi
+rm -f "${out}"/{feats.scp,.asked}
+"${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/label.log" \
+    python3 -m sed.bin.pseudo_label --model "${model}" ${words[@]+"${words[@]}"} "${sets[@]}" "${out}"
+remember "${out}/.asked" "${asked}"

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# Many experiments, some at once: train them, or score them, spread over the GPUs that there are.
+#
+# usage: steps/sweep.sh [options] <train|score> <list.tsv> <exp>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
+#   --jobs N            experiments at once (1)
+#   --test-set SET      set of the dump that is scored (validation)
+#   --train-args ARGS   more options of sed.bin.train, for all, one string
+#   --infer-args ARGS   the same of sed.bin.infer
+#   --force BOOL        redo what is finished (false)
+#
+# A line of the list: name, config, dump, options of its own; tabs between. To train, the options are sed.bin.train's
+# and <exp>/<name> is made; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with
+# other options, into <exp>/<name>/<folder>. What is finished is skipped. When one fails the others go on; exit 1.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 test_set=validation train_args="" infer_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+what=$1 list=$2 exp=${3%/}
+[[ ${what} == train || ${what} == score ]] || die "'${what}' is neither train nor score (see --help)"
+[[ -f ${list} ]] || die "${list}: no such file"
+((jobs > 0)) || die "--jobs is at least 1"
+asked_cmd=${cmd} asked_train=${train_args}
+source "${root}/utils/step.sh"
+
+mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
+gpus=()
+if ((ngpu > 0)) && [[ ${SED_BACKEND:-local} == local ]]; then
+    if [[ -n ${CUDA_VISIBLE_DEVICES-} ]]; then
+        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
+    elif command -v nvidia-smi >/dev/null; then
+        mapfile -t gpus < <(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null)
+    fi
+    ((ngpu <= ${#gpus[@]})) || die "--ngpu ${ngpu}: this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"
+fi
+if [[ -z ${OMP_NUM_THREADS-} ]]; then
+    cores=$(nproc)
+    export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
+fi
+export RUN_OWNER=${RUN_OWNER:-$$}
+total=$(grep -c . "${list}") || die "${list}: empty"
+scratch=$(mktemp -d)
+trap 'rm -rf "${scratch}"' EXIT
+
+experiment() { # experiment <name> <config> <dump> <options>
+    local model=$1 out=$1/${test_set}
+    if [[ ${what} == train ]]; then
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+            --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1"
+        return
+    fi
+    if [[ $1 == */* ]]; then
+        model=${1%%/*} out=$1
+        mkdir -p "${exp}/${out}"
+        ln -sfn "../${test_set}/scores.h5" "${exp}/${out}/scores.h5"
+    else
+        "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+            --infer-args "${infer_args}" "$3/${test_set}" "${exp}/${model}" "${exp}/${out}" || return
+    fi
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" \
+        --score-args "--no-report --jobs ${OMP_NUM_THREADS} $4" "$3/${test_set}" "${exp}/${out}"
+}
+
+worker() { # worker <slot>: the next of the list until none is left
+    local lock name conf dump options began number
+    exec {lock}>>"${scratch}/lock"
+    ((${#gpus[@]} == 0)) || export CUDA_VISIBLE_DEVICES=${gpus[$1 % ngpu]}
+    while :; do
+        flock "${lock}"
+        IFS=$'\t' read -r name conf dump options <&"${queue}" || break
+        echo "${name}" >>"${scratch}/begun"
+        number=$(wc -l <"${scratch}/begun")
+        flock -u "${lock}"
+        began=${SECONDS}
+        # what it prints is in its own log; RUN_OWNER ends its jobs with this script
+        if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {queue}<&-) >"${scratch}/out.$1"; then
+            if ! grep -qv 'already done$' "${scratch}/out.$1"; then
+                say "${what} ${name} (${number} of ${total}): already done"
+            else
+                say "${what} ${name} (${number} of ${total}): $((SECONDS - began)) s${CUDA_VISIBLE_DEVICES:+ on GPU ${CUDA_VISIBLE_DEVICES}}"
+            fi
+        else
+            say "${what} ${name} (${number} of ${total}): FAILED (see ${exp}/${name%%/*}/log)"
+            echo "${name}" >>"${scratch}/failed"
+        fi
+    done
+}
+
+exec {queue}<"${list}"
+workers=()
+for ((slot = 0; slot < jobs && slot < total; slot++)); do
+    worker "${slot}" &
+    workers+=($!)
+done
+trap 'kill "${workers[@]}" 2>/dev/null || true; exit 143' TERM INT
+wait
+[[ ! -s ${scratch}/failed ]] || {
+    printf '%s: failed: %s\n' "$(basename "$0")" "$(paste -sd ' ' "${scratch}/failed")" >&2
+    exit 1
+}
