@@ -65,7 +65,7 @@ experiment() { # experiment <name> <config> <dump> <options>
 }
 
 worker() { # worker <slot>: the next of the list until none is left
-    local lock name conf dump options began number
+    local lock name conf dump options began number told out
     exec {lock}>>"${scratch}/lock"
     ((${#gpus[@]} == 0)) || export CUDA_VISIBLE_DEVICES=${gpus[$1 % ngpu]}
     while :; do
@@ -75,15 +75,17 @@ worker() { # worker <slot>: the next of the list until none is left
         number=$(wc -l <"${scratch}/begun")
         flock -u "${lock}"
         began=${SECONDS}
-        # what it prints is in its own log; RUN_OWNER ends its jobs with this script
-        if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {queue}<&-) >"${scratch}/out.$1"; then
-            if ! grep -qv 'already done$' "${scratch}/out.$1"; then
-                say "${what} ${name} (${number} of ${total}): already done"
+        told="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1
+        # what it prints is in its own log too; RUN_OWNER ends its jobs with this script
+        if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {queue}<&-) >"${out}" 2>&1; then
+            if tail -n 1 "${out}" | grep -q 'already done$'; then
+                say "${told}: already done"
             else
-                say "${what} ${name} (${number} of ${total}): $((SECONDS - began)) s${CUDA_VISIBLE_DEVICES:+ on GPU ${CUDA_VISIBLE_DEVICES}}"
+                say "${told}: $((SECONDS - began)) s${CUDA_VISIBLE_DEVICES:+ on GPU ${CUDA_VISIBLE_DEVICES}}"
             fi
         else
-            say "${what} ${name} (${number} of ${total}): FAILED (see ${exp}/${name%%/*}/log)"
+            tail -n 20 "${out}" >&2
+            say "${told}: failed (see ${exp}/${name%%/*})"
             echo "${name}" >>"${scratch}/failed"
         fi
     done

@@ -107,8 +107,8 @@ def _systems(results: Results) -> list[str]:
     return [
         "## Systems",
         "",
-        "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_csebbs`: the same models, decided by "
-        "change-detection bounding boxes). Rates are those of head and encoder; seconds are of training, with other "
+        "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_csebbs`: the same models, "
+        "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of training, with other "
         "trainings on the same machine.",
         "",
         *_table(heads, rows),
