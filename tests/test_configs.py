@@ -21,6 +21,7 @@ LABELS = [f"label{i}" for i in range(10)]
 FRONT_ENDS = sorted(CONF.rglob("logmel*.yaml"))
 PRETRAINING = sorted(CONF.rglob("pretrain*.yaml"))
 ABLATIONS = sorted((CONF / "ablation").glob("*.yaml"))
+REAL_SOUNDS = [p for p in sorted((CONF / "real_sounds").glob("*.yaml")) if "differs from" in p.read_text()]
 SYSTEMS = [path for path in sorted(CONF.rglob("*.yaml")) if path not in [*FRONT_ENDS, *PRETRAINING]]
 
 QUICK = [CONF / "mini" / "ast_gru.yaml", CONF / "mini" / "ast_sed.yaml"]
@@ -66,7 +67,7 @@ def test_systems_build(path):
 @pytest.mark.parametrize("path", SYSTEMS, ids=name)
 def test_systems_have_the_front_end_of_their_features(path):
     """Training refuses features of another: conf/crnn.yaml goes with conf/logmel_crnn.yaml, mini/* with mini/logmel."""
-    features = "logmel_crnn.yaml" if path == CONF / "crnn.yaml" else "logmel.yaml"
+    features = "logmel_crnn.yaml" if path in (CONF / "crnn.yaml", CONF / "real_sounds" / "crnn.yaml") else "logmel.yaml"
     folder = CONF / "mini" if path.parent.name == "mini" else CONF
     assert FrontEnd.from_config(parse(path)).params() == FrontEnd.from_config(parse(folder / features)).params()
 
@@ -80,9 +81,10 @@ def test_pretraining_makes_what_its_systems_import(path):
         assert {key: config[key] for key in same} == {key: theirs[key] for key in same}, system
 
 
-@pytest.mark.parametrize("path", ABLATIONS, ids=name)
+@pytest.mark.parametrize("path", ABLATIONS + REAL_SOUNDS, ids=name)
 def test_ablations_differ_in_the_keys_that_their_first_line_names(path):
-    reference, own = load_config(CONF / "ast_sed.yaml"), load_config(path)
+    folder = CONF if path in ABLATIONS else path.parent
+    reference, own = load_config(folder / "ast_sed.yaml"), load_config(path)
     assert own.keys() == reference.keys()
     named = path.read_text().splitlines()[0].removeprefix("# differs from ast_sed.yaml in: ").split(", ")
     assert [key for key in own if own[key] != reference[key]] == [key for key in own if key in named]

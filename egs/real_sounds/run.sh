@@ -58,11 +58,12 @@ steps() { # steps <n>: at this scale
     awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
 }
 ((whole)) || train_args="--steps-per-epoch $(steps 100) --warmup-steps $(steps 100) ${train_args}"
-small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
-if ((ngpu == 0)); then # a model that a CPU can train; the batches of conf/real_sounds/*_pseudo have five sets
-    pretrain_args="${small} --batch-size 16 ${pretrain_args}"
+((whole)) || pretrain_args="--steps-per-epoch $(steps 500) --warmup-steps $(steps 300) ${pretrain_args}"
+small="" # a model that a CPU can train
+if ((ngpu == 0)); then
+    small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
+    pretrain_args="${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 fi
-((whole)) || pretrain_args="--steps-per-epoch $(steps 100) ${pretrain_args}"
 
 list() { # list <config...>: lines of steps/sweep.sh for each seed
     local config seed ast options sets batches

@@ -108,8 +108,8 @@ def _systems(results: Results) -> list[str]:
         "## Systems",
         "",
         "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_csebbs`: the same models, "
-        "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of training, with other "
-        "trainings on the same machine.",
+        "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of "
+        "training, with other trainings on the same machine.",
         "",
         *_table(heads, rows),
     ]
