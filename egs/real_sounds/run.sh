@@ -146,13 +146,6 @@ if stage 5 "scores"; then
     list $(trained ${systems} ${more}) | cut -f 1-3 | sweep score stage5
     list $(trained ${boxes}) | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
         sweep score stage5_boxes
-    tagging=()
-    if [[ ${pretrained} != none ]]; then
-        tagging=(--tagging "${exp}/tagging.json")
-        [[ ${exp}/tagging.json -nt ${pretrained:-${downloads}/ast.pth} ]] || ${cuda_cmd} --gpu "$((ngpu > 0))" \
-            "${exp}/log/tagging.log" python3 -m sed.bin.evaluate_tagger "${pretrained:-${downloads}/ast.pth}" \
-            "${work}/dump/validation" --out "${exp}/tagging.json"
-    fi
-    python3 -m sed.bin.real_sounds_results --exp "${exp}" --dump "${work}/dump" --sources "${downloads}/sources.json" \
-        ${tagging[@]+"${tagging[@]}"} "${work}/results" "${work}/RESULTS.md"
+    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --tagger "${pretrained:-${downloads}/ast.pth}" \
+        --sources "${downloads}/sources.json" "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"
 fi

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# RESULTS.md of several configs with several seeds, and the small JSON files that it is made of.
+#
+# usage: steps/seeds_results.sh [options] <exp> <dump> <results> <RESULTS.md>
+#
+#   --cmd CMD        where it runs (utils/run.sh)
+#   --ngpu N         GPUs; 0: the CPU (1)
+#   --tagger FILE    the pre-trained AST, whose tagging is measured too ('none': not)
+#   --sources FILE   sources and recordings of each label (sed.bin.split_soundbank --count)
+#   --test-set SET   set of the dump that was scored (validation)
+#
+# Takes in <exp>/<config>_seed<k>/<set>/result.json; <results> keeps what is in no <exp> any more.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 tagger="" sources="" test_set=validation
+source "${root}/utils/parse_options.sh"
+(($# == 4)) || usage
+exp=${1%/} dump=${2%/} results=${3%/} page=$4
+source "${root}/utils/step.sh"
+
+options=()
+[[ -z ${sources} || ! -f ${sources} ]] || options+=(--sources "${sources}")
+if [[ -n ${tagger} && ${tagger} != none && -f ${tagger} ]]; then
+    [[ ${exp}/tagging.json -nt ${tagger} ]] || "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tagging.log" \
+        python3 -m sed.bin.evaluate_tagger "${tagger}" "${dump}/${test_set}" --out "${exp}/tagging.json"
+    options+=(--tagging "${exp}/tagging.json")
+fi
+python3 -m sed.bin.real_sounds_results --exp "${exp}" --dump "${dump}" --set "${test_set}" \
+    ${options[@]+"${options[@]}"} "${results}" "${page}"
