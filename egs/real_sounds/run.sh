@@ -11,9 +11,12 @@
 #   --scale X             sizes and steps times this; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru ast_sed")
-#   --more LIST           what stage 4 trains ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second
+#   --more LIST           what stage 4 trains; none: nothing ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second
 #                         ast_sed_pseudo ast_sed_best")
-#   --boxes LIST          what is scored once more with change-detection bounding boxes ("ast_sed ast_sed_best")
+#   --boxes LIST          what is scored once more with change-detection bounding boxes ("ast_sed ast_sed_best"); their
+#                         parameters are tuning/csebbs.json's where tune.sh has made it
+#   --rates LIST          learning rates head:encoder that each config is trained with, as exp/<config>_lr<h>_<e>_seed<k>,
+#                         in place of the config's own: "1e-3:1e-4 3e-3:1e-4"
 #   --jobs N              experiments at once (1)
 #   --ngpu N              GPUs to spread them over; 0: the CPU, and a smaller AST (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)
@@ -30,12 +33,13 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work=""
 more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second ast_sed_pseudo ast_sed_best"
-boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" public=0 force=false
+boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0 force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
 [[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
 ((stage > 0)) || [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
+for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}" ''; done
 for config in ${systems} ${more}; do
     [[ -f ${here}/../../conf/real_sounds/${config}.yaml ]] || die "${config}: no such config in conf/real_sounds/"
 done
@@ -58,15 +62,15 @@ steps() { # steps <n>: at this scale
     awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
 }
 ((whole)) || train_args="--steps-per-epoch $(steps 100) --warmup-steps $(steps 100) ${train_args}"
-((whole)) || pretrain_args="--steps-per-epoch $(steps 500) --warmup-steps $(steps 300) ${pretrain_args}"
+((whole || ngpu == 0)) || pretrain_args="--steps-per-epoch $(steps 500) --warmup-steps $(steps 300) ${pretrain_args}"
 small="" # a model that a CPU can train
 if ((ngpu == 0)); then
     small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
-    pretrain_args="${small} --patchout 0 --batch-size 16 ${pretrain_args}"
+    pretrain_args="--steps-per-epoch $(steps 200) --warmup-steps $(steps 200) ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 fi
 
 list() { # list <config...>: lines of steps/sweep.sh for each seed
-    local config seed ast options sets batches
+    local config seed ast options sets batches rate
     ast=${pretrained:-${downloads}/ast.pth}
     for seed in ${seeds}; do
         for config in "$@"; do
@@ -86,8 +90,12 @@ list() { # list <config...>: lines of steps/sweep.sh for each seed
                 options+=" --batch-sizes ${batches} --gru-units 64 --gru-layers 1"
                 [[ ${config} == crnn* ]] || options+=" ${small} --fte-blocks 1"
             fi
-            printf '%s\tconf/real_sounds/%s.yaml\t%s\t%s\n' "${config}_seed${seed}" "${config}" \
-                "${work}/dump$([[ ${config} != crnn* ]] || echo _crnn)" "${options}"
+            for rate in ${rates:-own}; do
+                printf '%s\tconf/real_sounds/%s.yaml\t%s\t%s\n' \
+                    "${config}$([[ ${rate} == own ]] || echo "_lr${rate/:/_}")_seed${seed}" "${config}" \
+                    "${work}/dump$([[ ${config} != crnn* ]] || echo _crnn)" \
+                    "${options}$([[ ${rate} == own ]] || echo " --lr ${rate%:*} --encoder-lr ${rate#*:}")"
+            done
         done
     done
 }
@@ -104,9 +112,9 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
 
-trained() { # trained <config...>: those with a trained model of the first seed
-    local config
-    for config in "$@"; do [[ ! -e ${exp}/${config}_seed${seeds%% *}/final.pt ]] || printf '%s\n' "${config}"; done
+trained() { # those lines of `list` whose model is there
+    local name rest
+    while IFS=$'\t' read -r name rest; do [[ ! -e ${exp}/${name}/final.pt ]] || printf '%s\t%s\n' "${name}" "${rest}"; done
 }
 tuned=${here}/tuning/csebbs.json how="--post-processing csebbs"
 [[ ! -f ${tuned} ]] || how="--tuned ${tuned}"
@@ -143,8 +151,8 @@ if stage 4 "train the ablations, and what goes beyond"; then
     list $(those '_best$' ${more}) | sweep train stage4_best
 fi
 if stage 5 "scores"; then
-    list $(trained ${systems} ${more}) | cut -f 1-3 | sweep score stage5
-    list $(trained ${boxes}) | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
+    list ${systems} ${more} | trained | cut -f 1-3 | sweep score stage5
+    list ${boxes} | trained | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
         sweep score stage5_boxes
     steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --tagger "${pretrained:-${downloads}/ast.pth}" \
         --sources "${downloads}/sources.json" "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"

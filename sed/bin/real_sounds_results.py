@@ -80,7 +80,8 @@ def _take_in(args: Any) -> None:
     }
     write_json(args.results / "corpus.json", corpus)
     if args.tagging and Path(args.tagging).is_file():
-        write_json(args.results / "tagging.json", json.loads(Path(args.tagging).read_text()))
+        tagging = json.loads(Path(args.tagging).read_text())
+        write_json(args.results / "tagging.json", {key: tagging[key] for key in ("set", "clips", "map", "ap")})
 
 
 if __name__ == "__main__":

@@ -203,13 +203,12 @@ def _lengths(results: Results) -> list[str]:
 def _limits(results: Results, corpus: Mapping[str, Any], tagging: Mapping[str, Any] | None) -> list[str]:
     lines = ["## What limits the rest", ""]
     if tagging:
-        mean = tagging.get("map", tagging.get("mAP"))
-        lines += [f"Tagging mAP of the pre-trained AST on the validation clips: {mean:.3f}." if mean else "", ""]
+        lines += [f"Tagging mAP of the pre-trained AST on the validation clips: {tagging['map']:.3f}.", ""]
     best = next((name for name in ("ast_sed", "ast_gru", "crnn") if name in results), None)
     sources = corpus.get("sources", {}).get("train", {}) if corpus else {}
     if best is None or not sources:
         return lines if tagging else []
-    precision = (tagging or {}).get("per_class", {})
+    precision = (tagging or {}).get("ap", {})
     rows, points = [], []
     for label in sorted(sources, key=lambda name: sources[name][0]):
         runs = [run["per_class"][label] for run in results[best] if label in run["per_class"]]
@@ -218,7 +217,6 @@ def _limits(results: Results, corpus: Mapping[str, Any], tagging: Mapping[str, A
         f1, psds = (statistics.fmean(_values(runs, key) or [0.0]) for key in ("event_f1", "psds1"))
         points.append((sources[label][0], psds))
         known = precision.get(label)
-        known = known.get("ap") if isinstance(known, Mapping) else known
         rows.append(
             [
                 label,

@@ -1,0 +1,53 @@
+"""The learning rates that did best on a split of the training sources, for each config: a table, and a JSON file.
+
+usage: python3 -m sed.bin.choose_rates [options] results rates.json
+
+results/ is that of egs/real_sounds/run.sh with --rates. The best has the highest PSDS1, over all seeds there are.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import UserError, entry
+
+
+@entry
+def main() -> None:
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("results", type=Path, help="folder of small JSON files of <config>_lr<head>_<encoder>_seed<k>")
+    p.add_argument("output", type=Path, help="JSON file to write")
+    args = p.parse_args()
+    from sed.files import write_json
+
+    runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
+    for path in sorted(args.results.glob("*_lr*_seed*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        rates = (run["settings"]["lr"], run["settings"]["encoder_lr"])
+        runs.setdefault(run["config"].partition("_lr")[0], {}).setdefault(rates, []).append(run)
+    if not runs:
+        raise UserError(f"{args.results}: no results of several rates (run.sh --rates makes them)")
+    chosen = {}
+    print(f"{'config':<16}{'head':>10}{'encoder':>10}{'EB-F1 %':>10}{'PSDS1':>10}{'PSDS2':>10}")
+    for config, tried in runs.items():
+        rows = []
+        for (head, encoder), those in sorted(tried.items()):
+            row = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in those]}
+            for key in ("event_f1_macro", "psds1", "psds2"):
+                row[key] = round(statistics.fmean(run[key] for run in those), 5)
+            rows.append(row)
+        best = max(rows, key=lambda row: row["psds1"])
+        for row in rows:
+            mark = "  <- chosen" if row is best else ""
+            numbers = f"{100 * row['event_f1_macro']:>10.2f}{row['psds1']:>10.4f}{row['psds2']:>10.4f}{mark}"
+            print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}")
+        steps = next(run["steps"] for those in tried.values() for run in those)
+        chosen[config] = {"lr": best["lr"], "encoder_lr": best["encoder_lr"], "steps": steps, "tried": rows}
+    write_json(args.output, chosen)
+
+
+if __name__ == "__main__":
+    main()

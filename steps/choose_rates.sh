@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Choose each config's learning rates from results of several, made on a split of the training sources.
+#
+# usage: steps/choose_rates.sh <results> <rates.json>
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=""
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+source "${root}/utils/step.sh"
+
+python3 -m sed.bin.choose_rates "$1" "$2"

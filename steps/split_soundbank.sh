@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Split a soundbank's training sources into a soundbank to tune on; its validation sources stay unheard.
+#
+# usage: steps/split_soundbank.sh [options] <soundbank> <out>
+#
+#   --share P   share of each label's recordings that goes to validation (0.25)
+#   --seed N    of the draw (0)
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd="" share=0.25 seed=0
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+source "${root}/utils/step.sh"
+
+[[ ! -e $2/.done ]] || finished "$2: already done"
+python3 -m sed.bin.split_soundbank --share "${share}" --seed "${seed}" "$1" "$2"
+touch "$2/.done"

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Tune post-processing on a dumped set, for use on others (steps/score.sh --score-args "--tuned FILE").
+#
+# usage: steps/tune.sh [options] <dump/set> <exp/x> <tuned.json>
+#
+#   --cmd CMD         where it runs (utils/run.sh)
+#   --ngpu N          GPUs; 0: the CPU (1)
+#   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 tune_args="--post-processing csebbs --what csebbs,threshold"
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+dump=${1%/} model=${2%/} out=$3
+asked_cmd=${cmd}
+source "${root}/utils/step.sh"
+
+set=$(basename "${dump}")
+"${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}" "${model}" "${model}/${set}"
+split_words "${tune_args}"
+"${cmd[@]}" "${model}/${set}/log/tune.log" \
+    python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${dump}/events.tsv" \
+    --durations "${dump}/durations.tsv" --out "${out}" "${words[@]}"
