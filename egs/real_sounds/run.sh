@@ -142,10 +142,13 @@ fi
 if stage 4 "train the ablations, and what goes beyond"; then
     list $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
     if [[ -n $(those '_(pseudo|best)$' ${more}) ]]; then
+        labelling=()
         for seed in ${seeds}; do
             steps/pseudo_label.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-                "${exp}/ast_sed_seed${seed}" "${work}"/dump/{weak,unlabelled} "${work}/dump/pseudo_seed${seed}"
+                "${exp}/ast_sed_seed${seed}" "${work}"/dump/{weak,unlabelled} "${work}/dump/pseudo_seed${seed}" &
+            if ((jobs > 1)); then labelling+=($!); else wait $!; fi
         done
+        for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi
     list $(those '_pseudo$' ${more}) | sweep train stage4_pseudo
     list $(those '_best$' ${more}) | sweep train stage4_best
