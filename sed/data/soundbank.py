@@ -24,7 +24,7 @@ class SoundBank:
     """Sounds by label from recordings; the interface that `procedural.ProceduralBank` has."""
 
     def __init__(self, path: str | Path) -> None:
-        path = Path(path)
+        path = self.path = Path(path)
         if not path.is_dir():
             raise UserError(f"{path}: no such soundbank (a folder of train/foreground/<label>/ and so on)")
         self._files = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from sed.data.audio import read_audio
 from sed.data.procedural import DISTRACTORS, ProceduralBank
 from sed.data.soundbank import LONGEST, SoundBank
 from sed.data.soundscape import PROFILES, trim
+from sed.data.split import sources
 from sed.data.synthesis import RATE, level, loop, samples
 
 LOOPED = 14.0
@@ -42,6 +45,8 @@ class Sounds:
     start: np.ndarray
     length: np.ndarray
     kinds: list[Kind]
+    chance: np.ndarray
+    """of each sound among those of its kind: a source that has many is not heard as often as its files would say"""
 
     @property
     def names(self) -> list[str]:
@@ -53,33 +58,52 @@ class Sounds:
         """Decode a split of a soundbank and render `procedural` sounds by rule beside it, in `nj` processes."""
         waves: list[np.ndarray] = []
         kinds: list[Kind] = []
-        for name, role, texture, found in _groups(bank, split, procedural, seed, nj):
+        chances: list[np.ndarray] = []
+        for name, role, texture, found, chance in _groups(bank, split, procedural, seed, nj):
             kinds.append(Kind(name=name, role=role, texture=texture, first=len(waves), count=len(found)))
             waves += found
+            chances.append(chance)
         length = np.array([len(wave) for wave in waves], np.int64)
         return cls(
-            wave=np.concatenate(waves), start=np.concatenate([[0], length.cumsum()[:-1]]), length=length, kinds=kinds
+            wave=np.concatenate(waves),
+            start=np.concatenate([[0], length.cumsum()[:-1]]),
+            length=length,
+            kinds=kinds,
+            chance=np.concatenate(chances),
         )
+
+
+def chances(origins: Sequence[str]) -> np.ndarray:
+    """Chances of sounds by where each comes from: a source's is the root of how many sounds it has."""
+    counts = Counter(origins)
+    weight = np.array([counts[origin] ** -0.5 for origin in origins])
+    return weight / weight.sum()
 
 
 def _groups(
     bank: SoundBank, split: str, procedural: int, seed: int, nj: int
-) -> Iterator[tuple[str, str, bool, list[np.ndarray]]]:
-    """(name, role, texture, waveforms) of each kind, in the order of ROLES."""
+) -> Iterator[tuple[str, str, bool, list[np.ndarray], np.ndarray]]:
+    """(name, role, texture, waveforms, chances) of each kind, in the order of ROLES."""
+    origin = sources(bank.path)
+
+    def of(files: list[Path]) -> np.ndarray:
+        return chances([origin[str(file.relative_to(bank.path))] for file in files])
+
     for role in ("foreground", "distractor"):
         for label, files in bank.files(split, role).items():
             texture = role == "foreground" and bank.sustained(label)
             name = label if role == "foreground" else f"{role}/{label}"
-            yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files]
+            yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files], of(files)
     rendered = _render_all(procedural, seed, nj)
     for name, found in rendered.items():
         if not name.endswith("/background"):
-            yield name, "procedural", False, found
+            yield name, "procedural", False, found, np.full(len(found), 1 / len(found))
     for kind, files in bank.files(split, "background").items():
-        yield f"background/{kind}", "background", True, [_prepared(read_audio(file, RATE), True) for file in files]
+        found = [_prepared(read_audio(file, RATE), True) for file in files]
+        yield f"background/{kind}", "background", True, found, of(files)
     for name, found in rendered.items():
         if name.endswith("/background"):
-            yield name, "background", True, found
+            yield name, "background", True, found, np.full(len(found), 1 / len(found))
 
 
 def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:

@@ -97,11 +97,19 @@ class Block(nn.Module):
         self.attn = Attention(dim=dim, heads=heads)
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
+        self.drop_path = 0.0
+        """share of clips that a branch passes by while training (Huang et al. 2016); only pre-training sets it"""
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, tokens, dim) -> the same."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self._dropped(self.attn(self.norm1(x)))
+        return x + self._dropped(self.mlp(self.norm2(x)))
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        if not (self.training and self.drop_path):
+            return x
+        kept = torch.rand(len(x), 1, 1, device=x.device) >= self.drop_path
+        return x * kept.to(x.dtype) / (1 - self.drop_path)
 
     def first(self, x: Tensor) -> Tensor:
         """As `forward`, for the first token alone: (batch, 1, dim)."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,6 +60,7 @@ def add_arguments(parser: Parser) -> None:
     parser.option("tag_weight", 1.0, "weight of the cross-entropy of clip tags", least=0)
     parser.option("frame_weight", 1.0, "weight of the cross-entropy of frame labels, where there are events", least=0)
     parser.option("frame_detail", 1, "label frames that a time step of patches tells apart", least=1)
+    parser.option("drop_path", 0.0, "share of clips that a branch of a block passes by", least=0, most=0.9)
     parser.option("patchout", 0, "frequency bands that each step leaves out: quicker, and regularises", least=0)
     for part in (soundscapes, augment, schedule, parameters):
         part.add_arguments(parser)
@@ -138,6 +140,8 @@ class Pretraining:
         tagger = build_tagger(config, len(self.labels))
         self.model = Pretrainer(tagger, len(self.labels), detail=config["frame_detail"]).to(device)
         self.model.train()
+        for block in tagger.encoder.blocks:
+            block.drop_path = config["drop_path"]
         if config["accelerate"] == "compile" or (config["accelerate"] == "auto" and device.type == "cuda"):
             for block in tagger.encoder.blocks:  # one by one: they are alike, so one compilation serves all
                 block.compile(dynamic=False)
@@ -202,6 +206,9 @@ class Pretraining:
         ahead = self.config["ahead"] if threaded else 0
         for step, (inputs,) in inputs_from(self.maker, range(first, total), [0], ahead=ahead):
             lr = self.config["lr"] * self.schedule.lr_factor(step)
+            torch.manual_seed(
+                zlib.crc32(f"{self.config['seed']} {step}".encode())
+            )  # of drop_path: resuming draws it as it was
             sums += self._step(self.maker.fetched(inputs), lr, self._kept_bands(step))
             seen += 1
             now = time.monotonic()

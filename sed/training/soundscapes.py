@@ -118,8 +118,10 @@ class SoundscapeMaker:
         self._weights = _weights(sounds, config)
         self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
         self._texture = np.array([kind.texture for kind in sounds.kinds])
-        self._first = np.array([kind.first for kind in sounds.kinds])
-        self._count = np.array([kind.count for kind in sounds.kinds])
+        # the chances of kind k lie between k and k + 1
+        self._chances = np.concatenate(
+            [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
+        )
 
     def make(self, step: int, share: int = 0) -> SceneInputs:  # noqa: ARG002 (one process)
         """Draw step `step`: the scene, its frame targets and the augmentation of its features."""
@@ -172,7 +174,7 @@ class SoundscapeMaker:
         # one row a sound from here on
         clip, kind, track, loud = (np.repeat(x, times) for x in (clip, kind, order % 2, loud))
         count = len(clip)
-        chosen = self._first[kind] + (rng.random(count) * self._count[kind]).astype(np.int64)
+        chosen = self._choose(kind, rng)
         speed = 2.0 ** np.clip(rng.normal(0, config["speed_octaves"], count), -0.45, 0.45)
         played = self._sounds.length[chosen] / speed
         wanted = np.where(
@@ -228,13 +230,18 @@ class SoundscapeMaker:
         total = int(tensors["length"].sum())
         return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=total), targets
 
+    def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A sound of each of these kinds, by the sounds' chances."""
+        at = np.searchsorted(self._chances, kind + rng.random(len(kind)) * (1 - 1e-9), side="right")
+        return np.minimum(at, len(self._chances) - 1)
+
     def _background(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Every clip's background: its kind (-1: none but noise), sound, skipped samples and speed."""
         if not len(self._backgrounds):
             none = np.zeros(self.clips)
             return {"kind": none.astype(np.int64) - 1, "chosen": none.astype(np.int64), "skipped": none, "speed": none}
         kind = self._backgrounds[rng.integers(0, len(self._backgrounds), self.clips)]
-        chosen = self._first[kind] + (rng.random(self.clips) * self._count[kind]).astype(np.int64)
+        chosen = self._choose(kind, rng)
         speed = 2.0 ** np.clip(rng.normal(0, self._config["speed_octaves"], self.clips), -0.45, 0.45)
         spare = np.maximum(self._sounds.length[chosen] / speed - self._samples, 0)
         return {

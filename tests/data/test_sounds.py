@@ -2,7 +2,7 @@ import numpy as np
 import soundfile
 
 from sed.data.soundbank import SoundBank
-from sed.data.sounds import LOOPED, Sounds
+from sed.data.sounds import LOOPED, Sounds, chances
 from sed.data.synthesis import RATE
 
 
@@ -44,3 +44,8 @@ def test_sounds_by_rule_are_kinds_of_their_own_whatever_the_processes(tmp_path):
     many = Sounds.load(SoundBank(tmp_path), procedural=112, seed=3, nj=2)
     alone = Sounds.load(SoundBank(tmp_path), procedural=112, seed=3, nj=1)
     assert np.array_equal(many.wave, alone.wave)
+
+
+def test_a_source_of_many_sounds_is_not_heard_as_often_as_they_are():
+    chance = chances(["a", "a", "a", "a", "b"])
+    assert np.allclose(chance, [1 / 6] * 4 + [1 / 3])

@@ -85,7 +85,15 @@ def test_from_a_soundbank_a_killed_run_goes_on_to_the_same_bytes(tmp_path, confi
         folder = tmp_path / "bank" / split / "foreground" / label
         folder.mkdir(parents=True)
         soundfile.write(folder / "one.wav", 0.1 * rng.normal(size=8000), 16000)
-    config.update(procedural=0, frame_detail=2, patchout=1, stride_freq=8, checkpoint_seconds=0.0, steps_per_epoch=3)
+    config.update(
+        procedural=0,
+        drop_path=0.3,
+        frame_detail=2,
+        patchout=1,
+        stride_freq=8,
+        checkpoint_seconds=0.0,
+        steps_per_epoch=3,
+    )
     runs = []
     for name in ("whole", "killed"):
         run = Pretraining(config, tmp_path / "bank", tmp_path / f"{name}.pth", None, device=CPU)

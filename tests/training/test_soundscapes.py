@@ -22,7 +22,11 @@ def tones(*hertz, seconds=1.0):
     length = np.array([len(w) for w in waves])
     kinds = [Kind(name=f"k{i}", role="foreground", texture=False, first=i, count=1) for i in range(len(waves))]
     return Sounds(
-        wave=np.concatenate(waves), start=np.concatenate([[0], length.cumsum()[:-1]]), length=length, kinds=kinds
+        wave=np.concatenate(waves),
+        start=np.concatenate([[0], length.cumsum()[:-1]]),
+        length=length,
+        kinds=kinds,
+        chance=np.ones(len(waves)),
     )
 
 
