@@ -32,10 +32,12 @@ LAYOUT = {
 def find_audio(folder: Path) -> dict[str, Path]:
     """{recording: its file}, at any depth; UserError for two of one name, or none."""
     found: dict[str, Path] = {}
+    clips: dict[str, Path] = {}
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
         name = clip_id(path.name)
-        if name in found:
-            raise UserError(f"{path}: has the name of {found[name]} (rename one: names less their suffix are ids)")
+        other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
+        if other is not path:
+            raise UserError(f"{path}: has the name of {other} (rename one: names less their suffix are ids)")
         found[name] = path
     if not found:
         raise UserError(f"{folder}: no recordings (looked for {' '.join(SUFFIXES)})")
@@ -112,6 +114,9 @@ def lay_out(
     )
     if not labels:
         raise UserError(f"{events or tags}: names no label (nothing to learn)")
+    for label in labels:
+        if "," in label:
+            raise UserError(f"{events or tags}: label '{label}' holds a comma, which parts tags (name it otherwise)")
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )

@@ -140,8 +140,8 @@ def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
 
 
 def window_name(stem: str, start: float, end: float) -> str:
-    """A window's clip id: its recording's, and its times in milliseconds behind dots, as AudioSet's clips have them."""
-    return f"{stem}_{start:.3f}_{end:.3f}"
+    """A window's clip id: its recording's, without blanks, and its times in milliseconds behind dots, as AudioSet's."""
+    return f"{'_'.join(stem.split())}_{start:.3f}_{end:.3f}"
 
 
 def cut_recording(source: Path, folder: Path, *, window: float) -> list[tuple[float, float]]:
