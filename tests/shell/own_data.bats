@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# Anyone's recordings: options, what is refused in one line, and the whole way on a few seconds of noise.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export SED_BACKEND=local PYTHONPATH=${root} CUDA_VISIBLE_DEVICES=''
+    mkdir -p sounds/deep
+}
+
+sounds() { # sounds: six recordings of two sounds, in several formats, and their tables
+    python3 - <<'END'
+import numpy, soundfile
+rng = numpy.random.default_rng(0)
+rows = ["filename\tonset\toffset\tevent_label"]
+for i, name in enumerate(["a.wav", "deep/b.flac", "c.wav", "deep/d.ogg", "e e.wav", "f.wav", "unnamed.wav"]):
+    rate = [16000, 44100][i % 2]
+    sound = 0.01 * rng.standard_normal(3 * rate)
+    sound[rate : 2 * rate] += 0.3 * (rng.standard_normal(rate) if i % 2 else numpy.sin(numpy.arange(rate) / 5))
+    soundfile.write(f"sounds/{name}", sound, rate)
+    if name != "unnamed.wav":
+        rows.append(f"{name.split('/')[-1]}\t1.0\t2.0\t{['low hum', 'loud hiss'][i % 2]}")
+open("events.tsv", "w").write("\n".join(rows) + "\n")
+END
+}
+
+local_own() { run "${root}/local/own_data.sh" "$@"; }
+own() { run "${root}/egs/own_data/run.sh" "$@"; }
+refused() { # refused <pattern>: exit 2, and a last line that says so; nothing of python's inside
+    [[ ${status} == 2 && ${lines[-1]} == *$1* && ${output} != *Traceback* ]] || {
+        printf 'status %s\n%s\n' "${status}" "${output}"
+        return 1
+    }
+}
+
+@test "help says what the options are" {
+    own --help
+    [[ ${status} == 0 && ${output} == *--recordings*--validation*--from*--train-args* ]]
+    local_own --help
+    [[ ${status} == 0 && ${output} == *--recordings*--group*--seed* ]]
+}
+
+@test "options that are wrong are one line" {
+    own --recordings
+    refused '--recordings needs a value'
+    [[ ${#lines[@]} == 1 ]]
+    own --recordings sounds --from nowhere
+    refused 'nowhere: no packed model'
+    [[ ${#lines[@]} == 1 ]]
+    own --recordings sounds --colour red
+    refused "unknown option '--colour'"
+    local_own downloads
+    refused 'no --recordings given'
+    local_own --recordings sounds
+    refused 'wrong arguments'
+    local_own --recordings sounds --nj some downloads
+    refused '--nj'
+}
+
+@test "recordings and tables that are wrong are one line, and nothing is begun" {
+    local_own --recordings sounds downloads
+    refused 'no annotation: give --events or --tags'
+    local_own --recordings nowhere --events events.tsv downloads
+    refused 'nowhere: no such folder'
+    touch events.tsv
+    local_own --recordings sounds --events events.tsv downloads
+    refused 'sounds: no recordings'
+    sounds
+    local_own --recordings sounds --events nowhere.tsv downloads
+    refused 'nowhere.tsv: '
+    printf 'name,onset\na.wav,1\n' >bad.tsv
+    local_own --recordings sounds --events bad.tsv downloads
+    refused 'bad.tsv:1: '
+    printf 'filename\tonset\toffset\tevent_label\na.wav\t2\t1\thum\n' >bad.tsv
+    local_own --recordings sounds --events bad.tsv downloads
+    refused 'bad.tsv:2: '
+    printf 'filename\tonset\toffset\tevent_label\na.wav\t1\t2\thum, loud\n' >bad.tsv
+    local_own --recordings sounds --events bad.tsv downloads
+    refused "bad.tsv: label 'hum, loud' holds a comma"
+    printf 'filename\tonset\toffset\tevent_label\nz.wav\t1\t2\thum\n' >bad.tsv
+    local_own --recordings sounds --events bad.tsv downloads
+    refused 'none of its 1 recordings is there'
+    local_own --recordings sounds --events events.tsv --group '(' downloads
+    refused '--group (: not a regular expression'
+    cp sounds/a.wav sounds/deep/a.wav
+    local_own --recordings sounds --events events.tsv downloads
+    refused 'has the name of'
+    rm sounds/deep/a.wav && echo text >sounds/f.wav
+    local_own --recordings sounds --events events.tsv downloads
+    refused 'f.wav: '
+    [[ ! -e downloads/metadata ]]
+}
+
+@test "from a folder of recordings to a model, its score and events of its labels" {
+    sounds
+    own --recordings sounds --events events.tsv --work work --ngpu 0 --nj 1 --pretrained none \
+        --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --score-args "--bootstrap 0 --no-report" \
+        --train-args "--epochs 1 --steps-per-epoch 2 --batch-sizes 1,1,1,1 --ast-dim 16 --gru-units 8"
+    [[ ${status} == 0 ]] || {
+        echo "${output}"
+        return 1
+    }
+    [[ $(<work/data/labels.txt) == $'loud hiss\nlow hum' ]]
+    grep -q '| ast_sed ' work/RESULTS.md
+    run python3 -m sed.bin.predict --model work/exp/ast_sed --threshold 0.001 --post-processing median --format jsonl sounds/a.wav
+    [[ ${status} == 0 && ${output} == *'"label": "low hum"'* ]]
+}
