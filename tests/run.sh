@@ -21,7 +21,8 @@ failed=0
 if [[ ${only} != shell ]]; then
     marked=()
     [[ ${slow} == true ]] || marked=(-m "not slow")
-    python3 -m pytest "${marked[@]+"${marked[@]}"}" "$@" || failed=$?
+    # a process a core, each with one thread; a file's tests share their fixtures
+    OMP_NUM_THREADS=1 python3 -m pytest -n auto --dist loadfile "${marked[@]+"${marked[@]}"}" "$@" || failed=$?
 fi
 if [[ ${only} != python ]]; then
     command -v bats >/dev/null || die "no bats in ${bin} or on PATH, so the scripts go untested (rm -r .venv and start again, or apt-get install bats)"
