@@ -5,13 +5,14 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --score-args ARGS   more options of sed.bin.score, one string
+#   --nj N              processes; 0: as many as there are processors (0)
 #   --force BOOL        redo what is finished (false)
 #
 # Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone when the scores, the ground truth or
 # ARGS have changed since.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh score_args="" force=false
+cmd=${root}/utils/run.sh score_args="" nj=0 force=false
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 dump=${1%/} out=${2%/}
@@ -30,5 +31,5 @@ fi
 rm -f "${result}" "${out}/.score"
 "${cmd[@]}" "${out}/log/score.log" \
     python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${dump}/durations.tsv" \
-    --out "${result}" ${words[@]+"${words[@]}"}
+    --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}
 remember "${out}/.score" "${asked}"

@@ -60,8 +60,8 @@ experiment() { # experiment <name> <config> <dump> <options>
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --infer-args "${infer_args}" "$3/${test_set}" "${exp}/${model}" "${exp}/${out}" || return
     fi
-    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" \
-        --score-args "--no-report --jobs ${OMP_NUM_THREADS} $4" "$3/${test_set}" "${exp}/${out}"
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${OMP_NUM_THREADS}" \
+        --score-args "--no-report $4" "$3/${test_set}" "${exp}/${out}"
 }
 
 worker() { # worker <slot>: the next of the list until none is left
