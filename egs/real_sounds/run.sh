@@ -140,7 +140,6 @@ if stage 3 "train the systems"; then
     list ${systems} | sweep train stage3
 fi
 if stage 4 "train the ablations, and what goes beyond"; then
-    list $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
     if [[ -n $(those '_(pseudo|best)$' ${more}) ]]; then
         labelling=()
         for seed in ${seeds}; do
@@ -150,8 +149,8 @@ if stage 4 "train the ablations, and what goes beyond"; then
         done
         for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi
-    list $(those '_pseudo$' ${more}) | sweep train stage4_pseudo
-    list $(those '_best$' ${more}) | sweep train stage4_best
+    list $(those '_pseudo$' ${more}) $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
+    list $(those '_best$' ${more}) | sweep train stage4_best # each starts from its seed's _pseudo
 fi
 if stage 5 "scores"; then
     list ${systems} ${more} | trained | cut -f 1-3 | sweep score stage5
