@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import struct
 import tempfile
 import zlib
@@ -20,7 +21,9 @@ import soundfile
 
 from sed.prediction.recording import BaseSink, Result
 
-COLUMNS = 1 << 16
+logger = logging.getLogger("sed.predict")
+
+COLUMNS = 1 << 17
 """time columns that a recording's picture keeps; longer ones are halved"""
 LEVELS = 1 << 22
 """posteriors that a recording keeps, all classes together; the same"""
@@ -175,6 +178,8 @@ class PageSink(BaseSink):
         self._audio.seek(0)
         out = tempfile.TemporaryFile()  # noqa: SIM115
         short = self._samples <= WAV_SECONDS * self._rate
+        if self._samples > 600 * self._rate:
+            logger.info("encoding %.0f minutes of sound for the page", self._samples / self._rate / 60)
         # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
         # (at 16 kHz 56 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
         options = {"format": "WAV", "subtype": "PCM_16"}
