@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -31,8 +32,10 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         path = Path(text)
         try:
             if path.is_dir():
-                names = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
-                next(path.iterdir(), None)  # an unreadable folder raises here; rglob passes over it in silence
+                names, closed = _in_folder(path)
+                problems += closed
+                if closed and not names:
+                    continue
                 wrong = f"{text}: no recordings in this folder (looked for wav, flac, ogg, mp3 and the like)"
             elif path.exists():
                 names, wrong = [text], ""
@@ -49,6 +52,18 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         if not names:
             problems.append(wrong)
     return list(found), problems
+
+
+def _in_folder(folder: Path) -> tuple[list[str], list[str]]:
+    """The recordings below a folder, and a line for each folder there that cannot be read."""
+    problems = []
+
+    def note(error: OSError) -> None:
+        what = "permission denied (check its owner and mode)" if isinstance(error, PermissionError) else error.strerror
+        problems.append(f"{error.filename}: {what}")
+
+    paths = (Path(place, name) for place, _, names in os.walk(folder, onerror=note) for name in names)
+    return sorted(str(path) for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()), problems
 
 
 def _is_glob(text: str) -> bool:

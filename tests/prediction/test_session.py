@@ -134,7 +134,10 @@ def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experimen
     "name,kind,channels,rate",
     [
         ("x.wav", "PCM_U8", 1, 8000),
+        ("x.wav", "PCM_16", 1, 11025),
         ("x.wav", "PCM_24", 6, 48000),
+        ("x.wav", "PCM_32", 2, 96000),
+        ("x.wav", "DOUBLE", 1, 22050),
         ("x.wav", "FLOAT", 2, 192000),
         ("x.flac", "PCM_16", 2, 44100),
         ("x.ogg", "VORBIS", 1, 32000),

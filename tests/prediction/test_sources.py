@@ -1,5 +1,9 @@
 import io
+import os
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -85,3 +89,31 @@ def test_folders_globs_and_files(tmp_path):
     found, problems = find_recordings(inputs)
     assert found == [f"{tmp_path}/a/3.bin", f"{tmp_path}/a/1.wav", f"{tmp_path}/a/b/2.FLAC", "-"]
     assert [p.split(":")[0] for p in problems] == [f"{tmp_path}/empty", f"{tmp_path}/no"]
+
+
+@pytest.fixture
+def shared():
+    """A folder that anyone may enter, seen by someone whom modes bind: they do not bind root."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    user = os.geteuid()
+    yield folder
+    os.seteuid(user)
+    shutil.rmtree(folder)
+
+
+def test_what_may_not_be_read_is_one_line_each_and_the_rest_is_found(shared):
+    (shared / "in" / "closed").mkdir(parents=True)
+    (shared / "shut").mkdir()
+    for name in ("in/1.wav", "in/closed/2.wav", "in/3.wav", "shut/4.wav"):
+        soundfile.write(shared / name, np.zeros(100), 16000)
+    for name in ("in/closed", "in/3.wav", "shut"):
+        (shared / name).chmod(0)
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    found, problems = find_recordings([f"{shared}/in", f"{shared}/shut", f"{shared}/shut/4.wav"])
+    assert found == [f"{shared}/in/1.wav", f"{shared}/in/3.wav"]
+    denied = "permission denied (check its owner and mode)"
+    assert problems == [f"{shared}/{name}: {denied}" for name in ("in/closed", "shut", "shut/4.wav")]
+    with pytest.raises(UserError, match=r"3\.wav: permission denied"):
+        whole(shared / "in/3.wav")
