@@ -13,6 +13,7 @@ from sed.log import UserError
 from sed.models import detector
 from sed.models.detector import build_detector, build_tagger
 from sed.models.pretrained import export_published
+from sed.training.checkpoint import FORMAT, save_checkpoint
 from sed.training.pretrained import class_names, load_pretrained, load_tagger
 
 
@@ -124,3 +125,20 @@ def test_class_names(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(UserError, match="no class names"):
         class_names(checkpoint, 2)
+
+
+def test_a_whole_experiment_starts_another_with_its_teacher(tmp_path):
+    torch.manual_seed(1)
+    config = make()
+    model = build_detector(config, 3)
+    student = {key: torch.zeros_like(value) for key, value in model.state_dict().items()}
+    content = {"format": FORMAT, "student": student, "teacher": model.state_dict(), "optimizer": {}, "step": 7}
+    save_checkpoint(
+        tmp_path / "final.pt", {**content, "config": config, "labels": [*"abc"], "front_end": {}, "info": {}}
+    )
+    started = build_detector(config, 3)
+    load_pretrained(started, {**config, "pretrained": str(tmp_path)})
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in started.state_dict().items())
+    for other, classes in ((make(gru_units=16), 3), (config, 4)):
+        with pytest.raises(UserError, match="another model than the config's"):
+            load_pretrained(build_detector(other, classes), {**other, "pretrained": str(tmp_path)})

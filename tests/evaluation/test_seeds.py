@@ -1,0 +1,144 @@
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from sed.bin import real_sounds_results
+from sed.data.directory import Event, write_durations_tsv, write_events_tsv
+from sed.evaluation import bootstrap, seeds, seeds_report
+from sed.evaluation.compare import System, paired
+
+LABELS = ("Dog", "Frying")
+TRUTH = {"a": [Event(1.0, 1.3, "Dog"), Event(2.0, 9.0, "Frying")], "b": [Event(0.0, 0.8, "Dog")]}
+SAMPLES = 40
+
+
+def put(exp, name, seed, f1, *, folder="validation", noise=None):
+    """A scored experiment: f1 plus what its seed adds, and samples that move with `noise`."""
+    at = exp / f"{name}_seed{seed}" / folder
+    at.mkdir(parents=True)
+    numbers = dict.fromkeys(seeds.NUMBERS, f1) | {"psds2": None}
+    per_class = {
+        label: {"ground_truth": True, "events": 2, **dict.fromkeys(seeds.CLASS_NUMBERS, f1)} for label in LABELS
+    }
+    per_class["Absent"] = {"ground_truth": False, "events": 0, **dict.fromkeys(seeds.CLASS_NUMBERS)}
+    model = {"config": {"lr": 0.001, "encoder_lr": 0.0001}, "parameters": 5_000_000, "step": 2000, "seconds": 60.0,
+             "device": "a device"}  # fmt: skip
+    result = {"set": "validation", "clips": 2, "clips_expected": 2, **numbers, "per_class": per_class, "model": model,
+              "post_processing": {"steps": ["median"]}, "git": "abc"}  # fmt: skip
+    (at / "result.json").write_text(json.dumps(result))
+    write_events_tsv(at / "events.tsv", {"a": [Event(1.05, 1.3, "Dog"), Event(2.0, 5.0, "Frying")], "b": []})
+    names = ["event_f1_macro", "psds1", *(f"{label}\t{n}" for label in LABELS for n in seeds.CLASS_NUMBERS[:2])]
+    drawn = np.concatenate([[0.0], np.zeros(SAMPLES) if noise is None else noise])
+    values = np.tile(f1 + drawn, (len(names), 1))
+    bootstrap.save(at / "bootstrap.npz", bootstrap.Samples(names=names, values=values, clips="the same", seed=0))
+
+
+@pytest.fixture
+def exp(tmp_path):
+    """AST-GRU and AST-SED of two seeds each; a seed moves both alike, and so do the clips that are drawn."""
+    noise = np.random.default_rng(0).normal(0, 0.05, SAMPLES)
+    for seed, luck in ((1, 0.0), (2, 0.1)):
+        put(tmp_path / "exp", "ast_gru", seed, 0.3 + luck, noise=noise)
+        put(tmp_path / "exp", "ast_sed", seed, 0.4 + luck, noise=noise)
+    put(tmp_path / "exp", "ast_sed", 1, 0.45, folder="csebbs", noise=noise)
+    put(tmp_path / "exp", "crnn", 3, 0.1, noise=noise)  # no seed in common with anyone
+    return tmp_path / "exp"
+
+
+def test_events_are_found_within_the_collars_and_a_detection_is_used_once():
+    truth = {"a": [Event(1.0, 1.3, "Dog"), Event(1.1, 1.4, "Dog"), Event(2.0, 9.0, "Dog")]}
+    detections = {"a": [Event(1.05, 1.35, "Dog"), Event(2.19, 7.7, "Dog")], "b": [Event(0, 1, "Dog")]}
+    table = seeds.found_by_length(truth, detections)
+    assert table["Dog"]["under 0.5 s"] == [1, 2]
+    assert table["Dog"]["over 3 s"] == [1, 1]  # a collar of a fifth of seven seconds at its end
+    assert seeds.found_by_length(truth, {"a": [Event(1.05, 1.35, "Cat")]})["Dog"]["under 0.5 s"] == [0, 2]
+    assert seeds.length_of(0.5) == "0.5 to 1 s"
+
+
+def test_experiments_are_found_by_config_and_seed(exp):
+    found = seeds.find(exp, "validation")
+    assert {name: sorted(there) for name, there in found.items()} == {
+        "ast_gru": [1, 2], "ast_sed": [1, 2], "ast_sed_csebbs": [1], "crnn": [3],
+    }  # fmt: skip
+    assert seeds.find(exp, "public_eval") == {}
+
+
+def test_a_result_is_reduced_to_what_the_page_needs(exp):
+    small = seeds.reduced(exp / "ast_sed_seed2" / "validation" / "result.json", "ast_sed", 2, TRUTH)
+    assert small["event_f1_macro"] == 0.5 and small["psds2"] is None and small["steps"] == 2000
+    assert set(small["per_class"]) == set(LABELS)
+    assert small["by_length"]["Dog"]["under 0.5 s"] == [1, 1] and small["by_length"]["Frying"]["over 3 s"] == [0, 1]
+    assert len(json.dumps(small)) < 4000
+
+
+def test_margins_pair_clips_and_seeds(exp):
+    found = seeds.find(exp, "validation")
+    one = seeds.margin("ast_gru", "ast_sed", found)
+    assert one["seeds"] == [1, 2]
+    for key in ("value", "low", "high"):  # what clips and seeds do to both is no part of the difference
+        assert one["numbers"]["event_f1_macro"][key] == pytest.approx(0.1, abs=1e-5)
+    assert one["per_class"]["Dog"]["event_f1"]["value"] == pytest.approx(0.1)
+    assert one["numbers"]["psds2"] is None
+    assert seeds.margin("crnn", "ast_sed", found) is None
+
+
+def test_unpaired_seeds_widen_the_interval(exp):
+    def system(name):
+        return seeds.system(name, [exp / f"{name}_seed{seed}" / "validation" / "result.json" for seed in (1, 2)])
+
+    a, b = system("ast_gru"), system("ast_sed")
+    together = paired(a, b, "psds1", same_seeds=True)
+    apart = paired(a, b, "psds1")
+    assert together.value == pytest.approx(apart.value)
+    assert apart.high - apart.low > 0.05 > together.high - together.low
+    turned = System(name="b", paths=b.paths[::-1], results=b.results[::-1], samples=b.samples[::-1])
+    assert paired(a, turned, "psds1", same_seeds=True).low < 0.05  # the pairs are by place
+
+
+def test_pairs_are_the_papers_and_what_goes_beyond():
+    assert seeds_report.pairs(["ast_gru", "ast_sed", "ast_sed_best"]) == [
+        ("ast_gru", "ast_sed"),
+        ("ast_sed", "ast_sed_best"),
+    ]
+    assert seeds_report.pairs(["crnn", "mine"]) == []
+
+
+def results(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["real_sounds_results", *map(str, args)])
+    with pytest.raises(SystemExit) as stop:
+        real_sounds_results.main()
+    return stop.value.code
+
+
+def test_the_page_is_made_of_the_small_files_alone(exp, tmp_path, monkeypatch):
+    dump = tmp_path / "dump"
+    for name in ("weak", "validation", "pseudo_seed1"):
+        (dump / name).mkdir(parents=True)
+        write_durations_tsv(dump / name / "durations.tsv", {"a": 10.0, "b": 10.0})
+    write_events_tsv(dump / "validation" / "events.tsv", TRUTH)
+    (tmp_path / "sources.json").write_text(json.dumps({"train": {"Dog": [4, 20], "Frying": [2, 5]}}))
+    tagging = {"set": "validation", "clips": 2, "map": 0.8, "ap": {"Dog": 0.9, "Frying": 0.7}, "model": "x"}
+    (tmp_path / "tagging.json").write_text(json.dumps(tagging))
+    options = ["--exp", exp, "--dump", dump, "--sources", tmp_path / "sources.json"]
+    options += ["--tagging", tmp_path / "tagging.json"]
+    assert results(monkeypatch, *options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert results(monkeypatch, tmp_path / "results", tmp_path / "again.md") == 0
+    assert (tmp_path / "again.md").read_text() == page
+    assert "| `ast_sed` | 2 | 45.00 ± 7.07 | 0.4500 ± 0.0707 | – |" in page
+    assert "| AST-SED over AST-GRU | 2 | +10.00 [+10.00, +10.00] | +4.40 | +0.1000 [+0.1000, +0.1000] | +0.06 |" in page
+    assert (
+        "`ast_sed_csebbs` over AST-SED" in page and "mAP of the pre-trained AST on the validation clips: 0.800" in page
+    )
+    assert "pseudo" not in page.split("##")[0] and str(tmp_path) not in page
+    assert not [path for path in (tmp_path / "results").glob("*.json") if str(tmp_path) in path.read_text()]
+
+
+def test_no_results_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "results").mkdir()
+    assert results(monkeypatch, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert "no results (score first" in capsys.readouterr().err
+    assert results(monkeypatch, "--exp", tmp_path, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert not (tmp_path / "RESULTS.md").exists()
