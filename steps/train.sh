@@ -5,7 +5,7 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
-#   --nodes N           machines, each with that many GPUs (1)
+#   --nodes N           machines, each with that many GPUs (on CPUs: a process each) (1)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train anew (false)
 #
@@ -31,7 +31,7 @@ elif [[ -e ${exp}/.done ]] && same "${exp}/.asked" "${asked}"; then
 fi
 launch=(python3 -m)
 if ((ngpu > 1 || nodes > 1)); then
-    launch=(python3 -m torch.distributed.run --nproc-per-node "${ngpu}")
+    launch=(python3 -m torch.distributed.run --nproc-per-node "$((ngpu > 0 ? ngpu : 1))")
     ((nodes > 1)) || launch+=(--standalone)
     launch+=(-m)
 fi

@@ -6,6 +6,7 @@
 jobs=()     # the numbers of the jobs to run
 template=() # log and command, JOB not yet filled in
 filled=()   # the same of one job: see fill_in
+launcher=() # what goes before each command
 numbered=false
 
 parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `template`; makes the logs' folders
@@ -72,7 +73,7 @@ run_task() { # run_task <number> <surroundings>: run that job with its log, and 
     trap 'again=true stops=$((stops + 1)); stop_command' TERM
     begin_log "$2" "${filled[@]:1}" >"${log}"
     if ((stops == 0)); then
-        "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
+        ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
         pid=$!
         ((stops == 0)) || stop_command # asked to stop between the two lines above
     fi

@@ -9,11 +9,13 @@
 #   --time T       time limit
 #   --pick WHAT    all jobs, or those whose log does not end well: all | incomplete (all)
 #   --conf FILE    what these are in sbatch's words (conf/slurm.conf)
-#   --patience S   give up what has not started after S seconds; 0: never (0)
+#   --patience S   give up what has not started after S seconds; 0: what the conf says, or never (0)
 #
 # One sbatch, an array for numbered jobs; waits for its end, shows how it goes, and exits with the worst job's status.
-# Jobs that Slurm requeues are waited for. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
+# Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end their
+# command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
 # submitted. On several nodes, PET_* tell torchrun where to meet. SLURM_POLL: seconds between looks at the queue (5).
+# RUN_GRACE: seconds after its log's end that a job may still be running by Slurm's account (60).
 set -euo pipefail
 utils=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 gpu=0 nodes=1 mem="" time="" pick=all conf=${utils}/../conf/slurm.conf patience=0
@@ -36,11 +38,16 @@ read_conf() { # set `submit` to the command and options of sbatch
                 read -ra submit <<<"${rest}"
                 continue
                 ;;
+            patience)
+                [[ ${rest} =~ ^[0-9]{1,9}$ ]] || die "${conf}:${number}: patience is seconds, not '${rest}'"
+                ((patience > 0)) || patience=$((10#${rest}))
+                continue
+                ;;
         esac
         read -r name words <<<"${rest}"
         value=${name#*=} name=${name%%=*}
         [[ ${kind} =~ ^(option|default)$ && -n ${wanted[${name}]+there} && ${rest} == *=* ]] ||
-            die "${conf}:${number}: not understood (command ..., option <gpu|nodes|mem|time>=<value> ..., default ...)"
+            die "${conf}:${number}: not understood (command ..., option <gpu|nodes|mem|time>=<value> ..., default ..., patience <seconds>)"
         if [[ ${kind} == default ]]; then
             [[ -n ${wanted[${name}]} ]] || wanted[${name}]=${value}
         elif [[ ${value} == '*' ]]; then
@@ -64,20 +71,10 @@ write_script() { # write_script <file>: what each task of the array runs on its 
     {
         printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail' 'pick=all'
         printf 'cd %q\n' "${PWD}"
-        printf 'source %q\n' "${utils}/jobs.sh"
-        printf 'numbered=%s\ntemplate=(' "${numbered}"
-        printf ' %q' "${template[0]}" # the log, then the command
-        ((nodes == 1)) || printf ' srun --kill-on-bad-exit=1'
-        printf ' %q' "${template[@]:1}"
-        printf ' )\n'
-        ((gpu > 0)) || printf 'export CUDA_VISIBLE_DEVICES=\n'
-        # shellcheck disable=SC2016
-        ((nodes == 1)) || printf '%s\n' \
-            'export PET_NNODES=${SLURM_JOB_NUM_NODES} PET_RDZV_BACKEND=c10d PET_RDZV_ID=${SLURM_JOB_ID}' \
-            'export PET_RDZV_ENDPOINT=$(scontrol show hostnames "${SLURM_JOB_NODELIST}" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))'
-        # shellcheck disable=SC2016
-        printf '%s\n' 'export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}}' \
-            'run_task "${SLURM_ARRAY_TASK_ID:-1}" "CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-} OMP_NUM_THREADS=${OMP_NUM_THREADS}, Slurm job ${SLURM_JOB_ID}"'
+        printf 'source %q\n' "${utils}/slurm_task.sh"
+        printf 'numbered=%s nodes=%d gpu=%d\ntemplate=(' "${numbered}" "${nodes}" "${gpu}"
+        printf ' %q' "${template[@]}" # the log, then the command
+        printf ' )\nslurm_task\n'
     } >"$1"
 }
 
@@ -96,6 +93,14 @@ task_state() { # task_state <number>: Slurm's own word for how a task ended
     local task=${id}
     [[ ${numbered} == false ]] || task=${id}_$1
     scontrol show job "${task}" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
+}
+
+all_ended() { # do all logs end with a status?
+    local job
+    for job in "${jobs[@]}"; do
+        fill_in "${job}"
+        [[ $(tail -n 1 "${filled[0]}") == '# Ended (code '* ]] || return 1
+    done
 }
 
 # shellcheck disable=SC2317,SC2329  # the traps call it
@@ -145,7 +150,7 @@ if ((${#jobs[@]} == 1)); then
     helpers+=($!)
 fi
 
-began=${SECONDS} told=0 unanswered=0 left=1
+began=${SECONDS} told=0 unanswered=0 left=1 lively=${SECONDS}
 while ((left > 0)); do
     pause "${SLURM_POLL:-5}"
     if ! left=$(tasks); then # the controller restarts, say
@@ -155,7 +160,7 @@ while ((left > 0)); do
     fi
     waits=$(squeue -h -j "${id}" -t PENDING -o '%r' 2>/dev/null | sort -u | paste -sd ',' || true)
     case ${waits} in
-        *BadConstraints* | *PartitionTimeLimit* | *PartitionNodeLimit* | *InvalidQOS* | *InvalidAccount* | *'launch failed'* | *Never*)
+        *BadConstraints* | *PartitionTimeLimit* | *PartitionNodeLimit* | *Invalid* | *NotAllowed* | *PerJob* | *'launch failed'* | *Never*)
             scancel "${id}"
             die "job ${id} can never start: ${waits} (see ${conf}, squeue and sinfo)"
             ;;
@@ -164,6 +169,13 @@ while ((left > 0)); do
     if [[ -n ${waits} ]] && ((patience > 0 && running == 0 && SECONDS - began > patience && stopping == 0)); then
         scancel "${id}"
         die "job ${id} has not started in ${patience} s: ${waits} (cancelled)"
+    fi
+    if ((running == 0)) || ! all_ended; then
+        lively=${SECONDS}
+    elif ((SECONDS - lively > ${RUN_GRACE:-60})); then # its slurmstepd was killed, say
+        printf 'slurm.sh: job %s is over by its log but not by Slurm: cancelling it\n' "${id}" >&2
+        scancel "${id}" || true
+        lively=${SECONDS}
     fi
     if ((SECONDS - told >= 30 && left > 0)) && [[ -n ${waits} ]]; then
         printf 'slurm.sh: job %s: %s\n' "${id}" "waits for: ${waits}" >&2

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# What slurm.sh's jobs do on their nodes; the script that it submits sources this and calls slurm_task.
+
+source "$(dirname "${BASH_SOURCE[0]}")/jobs.sh"
+
+# shellcheck disable=SC2154  # `nodes` and `gpu` are set by the script that sources this
+
+slurm_task() { # run this task's command with its log, and exit as it does
+    local hosts
+    requeue=false # SIGUSR1 came: again, from where it was stopped
+    trap 'requeue=true; kill "$$"' USR1
+    trap 'run_again "$?"' EXIT
+    ((gpu > 0)) || export CUDA_VISIBLE_DEVICES=
+    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}}
+    if ((nodes > 1)); then
+        # torchrun's variables. The node's rank is Slurm's own (on_nodes), so that after a requeue the gradients are
+        # added in the same order; the first node is named by the address that Slurm knows, its name need not resolve.
+        mapfile -t hosts < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
+        PET_MASTER_ADDR=$(scontrol show node "${hosts[0]}" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
+        export PET_MASTER_ADDR PET_MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000)) PET_NNODES=${SLURM_JOB_NUM_NODES}
+        [[ -z ${SLURM_CPUS_PER_TASK-} ]] || export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK} # srun asks anew
+        # shellcheck disable=SC2034  # run_task reads it
+        launcher=(on_nodes)
+    fi
+    run_task "${SLURM_ARRAY_TASK_ID:-1}" \
+        "CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-} OMP_NUM_THREADS=${OMP_NUM_THREADS}, Slurm job ${SLURM_JOB_ID}"
+}
+
+# shellcheck disable=SC2317,SC2329  # run_task calls it
+on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of them, which srun's own would kill
+    local code=0 waiting=true
+    trap 'waiting=true; scancel --signal=TERM "${SLURM_JOB_ID}"' TERM
+    # shellcheck disable=SC2016
+    srun --kill-on-bad-exit=1 bash -c 'PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
+    while ${waiting}; do
+        waiting=false code=0
+        wait $! || code=$?
+    done
+    return "${code}"
+}
+
+# shellcheck disable=SC2317,SC2329  # the trap calls it
+run_again() { # run_again <exit status>: back into the queue, if the time or the node was taken from us
+    local job
+    (($1 > 0 && $1 != 2)) || return 0 # done, or bad input
+    job=$(scontrol show job "${SLURM_JOB_ID}")
+    if [[ ${requeue} == true || (${job} == *PreemptTime=2* && ${job} == *JobState=RUNNING*) ]]; then
+        scontrol requeue "${SLURM_JOB_ID}" && sleep 60 # Slurm ends us
+    fi
+}
