@@ -52,7 +52,16 @@ class World:
         dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         return bool(seen.item())
 
+    def told_by_first(self, number: int) -> int:
+        """The first process's number."""
+        if self.size == 1:
+            return number
+        told = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.broadcast(told, 0)
+        return int(told.item())
+
     def barrier(self) -> None:
+        """Wait for every process."""
         if self.size > 1:
             dist.barrier()
 

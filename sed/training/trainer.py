@@ -172,6 +172,7 @@ class Trainer:
                         self._save(done)
                         last_save = time.monotonic()
                     if stop and done < total:
+                        self.world.barrier()  # the end of any process ends them all: not before the first has saved
                         raise Stopped(
                             f"{self.folder}: stopped by {signal.Signals(self._signal or signal.SIGTERM).name} after "
                             f"step {done} of {total}, checkpoint saved (the same command goes on)"
@@ -276,33 +277,46 @@ class Trainer:
         self._say(f"checkpoint after step {step} ({time.monotonic() - started:.1f} s)")
 
     def _resume(self) -> None:
+        """Load the last good checkpoint, if there is one: the first process finds it, all load the same."""
         place = self.folder / "checkpoints"
-        for path in reversed(checkpoints(place)):
+        if self.world.first:
+            for path in reversed(checkpoints(place)):
+                try:
+                    saved = load_checkpoint(path)
+                except UserError as error:
+                    log.warning("%s; trying the one before", error)
+                    continue
+                self._restore(path, saved)
+                self._say(f"resumed from {path}")
+                break
+        step = self.world.told_by_first(self.progress.step)
+        if step and not self.world.first:
+            path = place / checkpoint_name(step)
             try:
                 saved = load_checkpoint(path)
             except UserError as error:
-                log.warning("%s; trying the one before", error)
-                continue
-            for key in ("labels", "front_end"):
-                if saved[key] != self.identity[key]:
-                    raise UserError(f"{path}: made with other {key} (use another --tag, or --force true)")
-            try:
-                self.training_step.student.load_state_dict(saved["student"])
-                self.training_step.teacher.load_state_dict(saved["teacher"])
-                load_optimiser_state(self.training_step.optimiser, saved["optimizer"])
-            except (RuntimeError, ValueError, KeyError) as error:
-                raise UserError(f"{path}: does not fit this config: {error} (--force true starts anew)") from None
-            info = saved["info"]
-            self.progress = Progress(
-                step=saved["step"],
-                epoch_sums=list(info["epoch_sums"]),
-                best_score=info.get("best_score"),
-                best_step=info.get("best_step"),
-            )
-            with suppress(OSError, ValueError, KeyError):
-                self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
-            self._say(f"resumed from {path}")
-            return
+                raise RunError(f"{error}: the first process read it (do all nodes see the same folder?)") from None
+            self._restore(path, saved)
+
+    def _restore(self, path: Path, saved: dict[str, Any]) -> None:
+        for key in ("labels", "front_end"):
+            if saved[key] != self.identity[key]:
+                raise UserError(f"{path}: made with other {key} (use another --tag, or --force true)")
+        try:
+            self.training_step.student.load_state_dict(saved["student"])
+            self.training_step.teacher.load_state_dict(saved["teacher"])
+            load_optimiser_state(self.training_step.optimiser, saved["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: does not fit this config: {error} (--force true starts anew)") from None
+        info = saved["info"]
+        self.progress = Progress(
+            step=saved["step"],
+            epoch_sums=list(info["epoch_sums"]),
+            best_score=info.get("best_score"),
+            best_step=info.get("best_step"),
+        )
+        with suppress(OSError, ValueError, KeyError):
+            self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
 
     def _finish(self) -> None:
         step = self.schedule.steps
