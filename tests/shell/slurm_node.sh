@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# A real Slurm of one node on loopback with two made-up GPUs, for tests; Debian's slurm-wlm and munge.
+# A real Slurm on loopback, for tests: node `one` is partition `main`, and `urgent` which preempts; it and node `two` are
+# `pair`. Each node has two made-up GPUs. Debian's slurm-wlm and munge.
 #
 # usage: tests/shell/slurm_node.sh start|stop|check
 #
 # Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
-# its slurm.conf there. `check` tells whether it answers (exit 0).
+# its slurm.conf there. `check` tells whether partition main answers (exit 0). A Slurm that was built for one slurmd a
+# machine has no `pair`.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
 (($# == 1)) || usage
@@ -13,16 +15,16 @@ export SLURM_CONF=${dir}/slurm.conf
 PATH=${PATH}:/usr/sbin:/sbin
 
 start() {
-    local tool user host ports
+    local tool user host ports node
     for tool in slurmctld slurmd sbatch munged; do
         command -v "${tool}" >/dev/null || die "no ${tool} (apt-get install slurm-wlm munge)"
     done
-    mkdir -p "${dir}"/{state,spool,munge}
+    mkdir -p "${dir}"/{state,munge,spool/{one,two}}
     chmod 700 "${dir}" "${dir}/munge"
     user=$(id -un) host=$(hostname -s)
     mapfile -t ports < <(python3 -c '
 import socket
-sockets = [socket.socket() for _ in range(2)]
+sockets = [socket.socket() for _ in range(3)]
 for s in sockets: s.bind(("127.0.0.1", 0))
 for s in sockets: print(s.getsockname()[1])')
     head -c 1024 /dev/urandom >"${dir}/munge/key"
@@ -31,18 +33,17 @@ for s in sockets: print(s.getsockname()[1])')
 ClusterName=loopback
 SlurmctldHost=${host}(127.0.0.1)
 SlurmctldPort=${ports[0]}
-SlurmdPort=${ports[1]}
 SlurmUser=${user}
 SlurmdUser=${user}
 AuthType=auth/munge
-AuthInfo=socket=${dir}/munge/socket
+AuthInfo=socket=${dir}/munge/socket,cred_expire=5
 CredType=cred/munge
 StateSaveLocation=${dir}/state
-SlurmdSpoolDir=${dir}/spool
+SlurmdSpoolDir=${dir}/spool/%n
 SlurmctldPidFile=${dir}/slurmctld.pid
-SlurmdPidFile=${dir}/slurmd.pid
+SlurmdPidFile=${dir}/slurmd.%n.pid
 SlurmctldLogFile=${dir}/slurmctld.log
-SlurmdLogFile=${dir}/slurmd.log
+SlurmdLogFile=${dir}/slurmd.%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
@@ -53,17 +54,23 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
 KillWait=5
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 MinJobAge=60
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=0
+SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=1
 MailProg=/bin/true
-NodeName=${host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
-PartitionName=main Nodes=${host} Default=YES MaxTime=60 State=UP
+NodeName=DEFAULT CPUs=8 RealMemory=4000 Gres=gpu:2 State=UNKNOWN
+NodeName=one NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[1]}
+NodeName=two NodeHostname=${host} NodeAddr=127.0.0.1 Port=${ports[2]}
+PartitionName=main Nodes=one Default=YES MaxTime=60 GraceTime=10 State=UP
+PartitionName=urgent Nodes=one PriorityTier=2 MaxTime=60 State=UP
+PartitionName=pair Nodes=one,two MaxTime=60 State=UP
 END
     printf 'Name=gpu File=/dev/%s Flags=nvidia_gpu_env\n' null zero >"${dir}/gres.conf"
     munged --force --key-file="${dir}/munge/key" --socket="${dir}/munge/socket" --pid-file="${dir}/munge/pid" \
         --log-file="${dir}/munge/log" --seed-file="${dir}/munge/seed"
     slurmctld -f "${SLURM_CONF}" -c
-    slurmd -f "${SLURM_CONF}" -N "${host}" -c
+    for node in one two; do slurmd -f "${SLURM_CONF}" -N "${node}" -c; done
     for _ in {1..60}; do
         ! check || return 0
         sleep 0.5
@@ -73,13 +80,13 @@ END
 }
 
 check() {
-    [[ -e ${SLURM_CONF} ]] && [[ $(timeout 10 sinfo -h -o %t 2>/dev/null) =~ ^(idle|mix|alloc)$ ]]
+    [[ -e ${SLURM_CONF} ]] && [[ $(timeout 10 sinfo -h -p main -o %t 2>/dev/null) =~ ^(idle|mix|alloc)$ ]]
 }
 
 stop() {
     local pid
     ! check || scancel -u "$(id -un)" || true
-    for pid in "${dir}"/{slurmd,slurmctld}.pid "${dir}/munge/pid"; do
+    for pid in "${dir}"/slurm*.pid "${dir}/munge/pid"; do
         [[ ! -s ${pid} ]] || kill "$(<"${pid}")" 2>/dev/null || true
     done
     sleep 1

@@ -1,0 +1,144 @@
+#!/usr/bin/env bats
+# A small training by utils/slurm.sh on a real Slurm: whatever befalls its job, its node or its queue, the files at the
+# end are those of an undisturbed training on this machine.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+node=${BATS_TEST_DIRNAME}/slurm_node.sh
+
+setup_file() {
+    [[ -n ${SLURM_CONF-} ]] && "${node}" check || skip "no Slurm answers (tests/shell/slurm_node.sh start)"
+    cd "${BATS_FILE_TMPDIR}" || return 1
+    export OMP_NUM_THREADS=1 PYTHONPATH=${root}:${root}/tests/training SLURM_POLL=1 RUN_GRACE=3
+    python3 - <<'EOF'
+from pathlib import Path
+import yaml
+from conftest import TINY, write_dump
+write_dump(Path("dump"))
+config = {**TINY, "steps_per_epoch": 60, "checkpoint_seconds": 0.0}
+Path("tiny.yaml").write_text(yaml.safe_dump(config))
+EOF
+    printf '%s\n' 'command sbatch --partition=pair' 'option nodes=* --nodes=$0 --ntasks-per-node=1' >pair.conf
+    printf '%s\n' 'command sbatch --exclusive' >exclusive.conf
+    "${root}/steps/train.sh" --ngpu 0 tiny.yaml dump exp/undisturbed >/dev/null 2>&1
+}
+
+setup() {
+    cd "${BATS_FILE_TMPDIR}" || return 1
+    exp=exp/${BATS_TEST_NUMBER} cmd=${root}/utils/slurm.sh nodes=1
+}
+
+teardown() {
+    [[ -z ${SLURM_CONF-} ]] || scontrol update node=one state=resume 2>/dev/null || true
+}
+
+begin() { # begin <n>: train in the background, until it has gone on n times
+    "${root}/steps/train.sh" --cmd "${cmd}" --ngpu 0 --nodes "${nodes}" tiny.yaml dump "${exp}" >>"${BATS_TEST_TMPDIR}/said" 2>&1 3>&- &
+    training=$!
+    goes_on "$1"
+    job=$(squeue -h -t RUNNING -o %A)
+}
+
+goes_on() { # goes_on <n>: wait until the training has resumed n times; 0: until it has a first checkpoint
+    for _ in {1..900}; do
+        if (($1 > 0)); then
+            [[ $(grep -c 'resumed from' "${exp}/train.log") -lt $1 ]] || return 0
+        elif compgen -G "${exp}/checkpoints/step-*.pt" >/dev/null; then
+            return 0
+        fi
+        sleep 0.1
+    done
+    cat "${BATS_TEST_TMPDIR}/said"
+    return 1
+}
+
+stopped() { # the training fails, with one line of why and nothing left in the queue
+    local code=0
+    wait "${training}" || code=$?
+    ((code > 0))
+    [[ ! -e ${exp}/.done && -z $(squeue -h -t PENDING,RUNNING) ]]
+}
+
+ended_as() { # ended_as <experiment> <times resumed>
+    wait "${training}" || {
+        cat "${BATS_TEST_TMPDIR}/said"
+        return 1
+    }
+    cmp "$1/final.pt" "${exp}/final.pt"
+    [[ $(grep -c 'resumed from' "${exp}/train.log") == "$2" ]]
+}
+
+@test "the training process killed outright, then the job cancelled: the same command goes on" {
+    begin 0
+    kill -9 "$(pgrep -f "^python3 -m sed.bin.train .* ${exp}\$")"
+    stopped
+    begin 1
+    scancel "${job}"
+    stopped
+    grep -q 'stopped by SIGTERM after step .*, checkpoint saved' "${BATS_TEST_TMPDIR}/said"
+    begin 2
+    ended_as exp/undisturbed 2
+}
+
+@test "requeued by scontrol, and by itself on SIGUSR1 near the time limit: goes on by itself" {
+    begin 0
+    scontrol requeue "${job}"
+    goes_on 1
+    scancel --batch --signal=USR1 "${job}"
+    ended_as exp/undisturbed 2
+}
+
+@test "preempted: makes room with a checkpoint, and goes on by itself" {
+    cmd+=" --conf ${PWD}/exclusive.conf"
+    begin 0
+    sbatch --partition=urgent --exclusive --output=/dev/null --wrap 'echo done >urgent'
+    for _ in {1..300}; do [[ ! -s urgent ]] || break && sleep 0.1; done
+    [[ -s urgent ]]
+    ended_as exp/undisturbed 1
+}
+
+@test "the node goes down, and is drained, and resumed: goes on by itself" {
+    begin 0
+    scontrol update node=one state=down reason=test
+    scontrol update node=one state=resume
+    goes_on 1
+    scontrol update node=one state=drain reason=test
+    scontrol requeue "${job}"
+    sleep 12
+    [[ $(squeue -h -o %t) == PD ]] # no node to run on
+    scontrol update node=one state=resume
+    ended_as exp/undisturbed 2
+}
+
+@test "slurmstepd killed outright: the training is not waited for for ever" {
+    begin 0
+    kill -9 "$(pgrep -f "^slurmstepd: .${job}.batch")"
+    ended_as exp/undisturbed 0
+    grep -q "job ${job} is over by its log but not by Slurm" "${BATS_TEST_TMPDIR}/said"
+}
+
+@test "two nodes: the losses of one, and a requeue changes nothing" {
+    [[ -n $(sinfo -h -p pair -n two -t idle) ]] || skip "this Slurm runs one slurmd a machine"
+    cmd+=" --conf ${PWD}/pair.conf" nodes=2
+    begin 0
+    wait "${training}"
+    python3 - exp/undisturbed "${exp}" <<'EOF'
+import json, sys
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+losses, states = [], []
+for exp in sys.argv[1:]:
+    events = EventAccumulator(f"{exp}/tensorboard", size_guidance={"scalars": 0})
+    events.Reload()
+    losses.append(torch.tensor([e.value for e in events.Scalars("train/loss")]))
+    states.append(torch.load(f"{exp}/final.pt", weights_only=True)["teacher"])
+assert json.load(open(f"{sys.argv[2]}/info.json"))["processes"] == 2
+assert len(losses[0]) == len(losses[1]) == 120
+print("losses differ by at most", (losses[0] - losses[1]).abs().max())
+assert (losses[0] - losses[1]).abs().max() < 1e-5
+assert all(torch.allclose(a, states[1][name], rtol=1e-3, atol=1e-3) for name, a in states[0].items())
+EOF
+    whole=${exp} exp=exp/requeued
+    begin 0
+    scancel --batch --signal=USR1 "${job}"
+    ended_as "${whole}" 1
+}
