@@ -4,16 +4,18 @@
 # usage: steps/infer.sh [options] <dump/set> <exp/x> <exp/x/set>
 #
 #   --cmd CMD           where it runs (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
+#   --nj N              parallel jobs, each on part of the clips (1)
+#   --ngpu N            GPUs, one a job; 0: the CPU (1)
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Writes <exp/x/set>/scores.h5. Redone when the model, the features or ARGS have changed since.
+# Writes <exp/x/set>/scores.h5, whole or not at all. Redone when the model, the features or ARGS have changed since.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 infer_args="" force=false
+cmd=${root}/utils/run.sh nj=1 ngpu=1 infer_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
+((nj > 0)) || die "--nj is at least 1"
 dump=${1%/} model=${2%/} out=${3%/}
 source "${root}/utils/step.sh"
 
@@ -28,6 +30,23 @@ if [[ ${force} == false && -f ${scores} && ! ${model}/final.pt -nt ${scores} && 
     finished "${scores}: already done"
 fi
 rm -f "${out}/result.json" "${out}/.infer"
-"${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" \
-    python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"} "${dump}" "${scores}"
+infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
+if ((nj == 1)); then
+    "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${scores}"
+else
+    parts=${out}/parts of=$(printf '%s\n' "${asked}" "${nj}" && cksum "${model}/final.pt" "${dump}/feats.scp")
+    if [[ ${force} == true ]] || ! same "${parts}/.of" "${of}"; then # else those that a killed run made still hold
+        rm -rf "${parts}" "${out}"/log/infer.*.log
+        mkdir -p "${parts}"
+        remember "${parts}/.of" "${of}"
+    fi
+    "${cmd[@]}" --pick incomplete --gpu "$((ngpu > 0))" JOB=1:"${nj}" "${out}/log/infer.JOB.log" \
+        "${infer[@]}" --part "JOB/${nj}" "${dump}" "${parts}/scores.JOB.h5"
+    files=()
+    for ((job = 1; job <= nj; job++)); do files+=("${parts}/scores.${job}.h5"); done
+    merged=0
+    python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${scores}" || merged=$?
+    rm -rf "${parts}" # what does not fit together is made again
+    ((merged == 0)) || exit "${merged}"
+fi
 remember "${out}/.infer" "${asked}"

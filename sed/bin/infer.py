@@ -2,6 +2,7 @@
 
 usage: python3 -m sed.bin.infer --model exp/ast_sed dump/validation exp/ast_sed/validation/scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --which student --export-tsv scores/ dump/validation scores.h5
+       python3 -m sed.bin.infer --model exp/ast_sed --part 2/8 dump/validation scores.2.h5   (then sed.bin.merge_scores)
 
 The model is an experiment's folder or one checkpoint (.pt). Writes frame and clip posteriors with the labels, the
 frame length and where they came from; --export-tsv also writes them as the score TSVs of sed_scores_eval.
@@ -16,6 +17,14 @@ from sed.config import Parser
 from sed.log import UserError, command_line, entry, git_hash, setup_logging
 
 
+def part(text: str) -> tuple[int, int]:
+    """`2/8` as numbers."""
+    number, _, parts = text.partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise ValueError(text)
+    return int(number), int(parts)
+
+
 def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0])
@@ -24,6 +33,7 @@ def parser() -> Parser:
     p.option("model", None, "experiment folder or checkpoint (.pt)", required=True)
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
+    p.option("part", "1/1", "which of so many parts of the clips", type=part)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("amp", True, "bfloat16 autocast on a GPU; the CPU always computes in float32")
     p.option("band", None, "one frequency band, lowest 0, in place of the model's mean (figure 3)", type=int)
@@ -42,7 +52,7 @@ def main() -> None:
     from sed.data.directory import read_durations_tsv
     from sed.data.scores import Scores, export_tsv, write_scores
     from sed.data.store import FeatureStore
-    from sed.evaluation.inference import infer, silence_padding
+    from sed.evaluation.inference import Part, infer, silence_padding
     from sed.training.checkpoint import load_detector
 
     device = args.device if args.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
@@ -58,13 +68,18 @@ def main() -> None:
         model.detector.use_band(args.band)
     started = time.monotonic()
     amp = args.amp and device.startswith("cuda")
-    frame, clip = infer(model.detector, model.front_end, store, batch_size=args.batch_size, device=device, amp=amp)
+    number, parts = args.part
+    todo = Part(store, number=number, parts=parts, batch_size=args.batch_size)
+    if todo.clips:
+        frame, clip = infer(model.detector, model.front_end, todo, batch_size=args.batch_size, device=device, amp=amp)
+    else:
+        frame, clip = (np.zeros(shape, np.float32) for shape in ((0, 0, len(model.labels)), (0, len(model.labels))))
     seconds = time.monotonic() - started
     durations = read_durations_tsv(dump / "durations.tsv")
-    ends = np.array([durations.get(name, np.inf) for name in store.clips])
+    ends = np.array([durations.get(name, np.inf) for name in todo.clips])
     silence_padding(frame, ends, model.detector.frame_seconds)
     scores = Scores(
-        clips=list(store.clips),
+        clips=list(todo.clips),
         labels=list(model.labels),
         frame=frame,
         clip=np.clip(clip, 0.0, 1.0),
@@ -78,7 +93,7 @@ def main() -> None:
             "git": git_hash(),
             "device": device,
             "amp": amp,
-            "clips_per_second": len(store.clips) / seconds,
+            "clips_per_second": len(todo.clips) / seconds,
         },
     )
     write_scores(args.output, scores)
@@ -86,7 +101,7 @@ def main() -> None:
         export_tsv(args.export_tsv, scores.flat())
     logger.info(
         "%s: %d clips, %d frames of %.4g s, %.1f clips/s", args.output, *frame.shape[:2], scores.frame_seconds,
-        len(store.clips) / seconds,
+        len(todo.clips) / seconds,
     )  # fmt: skip
 
 

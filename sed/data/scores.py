@@ -143,6 +143,45 @@ def read_scores(path: str | Path) -> Scores:
     return scores
 
 
+def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: str) -> Scores:
+    """The parts of a set, by the names of their files, as one; they have `clips` together, in that order.
+
+    UserError naming the file where a part is of another model, labels or frames, or clips are missing or too many.
+    """
+    full = {path: part for path, part in parts.items() if part.clips}
+    if not full:
+        raise UserError(f"{next(iter(parts))}: no clips in any part (infer again)")
+    (first_path, first), *rest = full.items()
+    same = ("model", "which", "band", "set", "amp")
+    for path, part in rest:
+        if (part.labels, part.frame_seconds, part.frame.shape[1]) != (
+            first.labels,
+            first.frame_seconds,
+            first.frame.shape[1],
+        ):
+            raise UserError(f"{path}: other labels or frames than {first_path} (infer all parts again)")
+        for key in same:
+            if part.attrs.get(key) != first.attrs.get(key):
+                raise UserError(
+                    f"{path}: {key} is {part.attrs.get(key)}, and {first.attrs.get(key)} in {first_path} "
+                    "(infer all parts again)"
+                )
+    found = [clip for part in full.values() for clip in part.clips]
+    if found != list(clips):
+        raise UserError(
+            f"{first_path} and the other parts: {len(found)} clips that are not the {len(clips)} of {where}"
+        )
+    rate = sum(part.attrs.get("clips_per_second", 0.0) for part in full.values())
+    return Scores(
+        clips=found,
+        labels=first.labels,
+        frame=np.concatenate([part.frame for part in full.values()]),
+        clip=np.concatenate([part.clip for part in full.values()]),
+        frame_seconds=first.frame_seconds,
+        attrs={**first.attrs, "clips_per_second": rate, "jobs": len(parts)},
+    )
+
+
 def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
     """UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
     good = _is_posterior(scores.values)

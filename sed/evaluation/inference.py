@@ -25,6 +25,24 @@ class Store(Protocol):
     def read(self, rows: Any) -> np.ndarray: ...
 
 
+class Part:
+    """Consecutive clips of a store: what one of several jobs infers.
+
+    Made of whole batches, so that every clip is computed in the same company as by one job, and comes out the same.
+    """
+
+    def __init__(self, store: Store, *, number: int, parts: int, batch_size: int) -> None:
+        """number: from 1 to `parts`. With fewer batches than parts, some parts have no clips."""
+        batches = -(-len(store.clips) // batch_size)
+        self._first, end = (batches * n // parts * batch_size for n in (number - 1, number))
+        self._store = store
+        self.clips = store.clips[self._first : end]
+        self.valid = store.valid[self._first : end]
+
+    def read(self, rows: Any) -> np.ndarray:
+        return self._store.read(np.asarray(rows) + self._first)
+
+
 def posteriors(
     detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:

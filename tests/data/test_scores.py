@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sed.data.scores import Scores, export_tsv, read_scores, write_scores
+from sed.data.scores import Scores, export_tsv, merge_scores, read_scores, write_scores
 from sed.log import UserError
 
 
@@ -24,6 +24,42 @@ def test_round_trip(tmp_path):
     assert again.clips == scores.clips and again.labels == scores.labels and again.attrs == scores.attrs
     np.testing.assert_array_equal(again.frame, scores.frame)
     np.testing.assert_array_equal(again.clip, scores.clip)
+
+
+def piece(scores, first, end, **attrs):
+    return Scores(
+        clips=scores.clips[first:end],
+        labels=scores.labels,
+        frame=scores.frame[first:end],
+        clip=scores.clip[first:end],
+        frame_seconds=scores.frame_seconds,
+        attrs={**scores.attrs, "clips_per_second": 2.0, **attrs},
+    )
+
+
+def test_parts_make_the_whole():
+    whole = make(clips=5)
+    parts = {"a": piece(whole, 0, 2), "b": piece(whole, 2, 2), "c": piece(whole, 2, 5)}
+    again = merge_scores(parts, clips=whole.clips, where="feats.scp")
+    assert again.clips == whole.clips
+    np.testing.assert_array_equal(again.frame, whole.frame)
+    np.testing.assert_array_equal(again.clip, whole.clip)
+    assert again.attrs == {"model": "exp/x", "clips_per_second": 4.0, "jobs": 3}
+
+
+def test_parts_that_are_not_the_whole_are_refused():
+    whole = make(clips=5)
+    first = piece(whole, 0, 2)
+    for second, message in (
+        (piece(whole, 3, 5), "a and the other parts: 4 clips that are not the 5 of feats.scp"),
+        (piece(whole, 1, 5), "6 clips"),
+        (piece(whole, 2, 5, model="exp/y"), "b: model is exp/y, and exp/x in a"),
+        (piece(make(clips=5, frames=8), 2, 5), "b: other labels or frames than a"),
+    ):
+        with pytest.raises(UserError, match=message):
+            merge_scores({"a": first, "b": second}, clips=whole.clips, where="feats.scp")
+    with pytest.raises(UserError, match="no clips"):
+        merge_scores({"a": piece(whole, 0, 0)}, clips=whole.clips, where="feats.scp")
 
 
 def test_flat_keeps_every_frame_with_rounded_times():

@@ -25,7 +25,7 @@ case $2 in
         echo "epoch 1" && sleep "${TRAIN_SECONDS:-0}"
         touch "${last}/final.pt" "${last}/.done"
         ;;
-    sed.bin.infer) touch "${last}" ;;
+    sed.bin.infer | sed.bin.merge_scores) touch "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.results) printf '## validation\n\n| system | clips |\n|---|---|\n| x | 1 of 1 |\n' >"${last}" ;;
 esac
@@ -153,6 +153,15 @@ train() {
     [[ $(tail -n 1 "${CALLS}") == 'torch.distributed.run --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
 }
 
+@test "train: several nodes, on their CPUs too" {
+    dump
+    printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes # in place of a backend that has them
+    chmod +x bin/nodes
+    run "${root}/steps/train.sh" --cmd bin/nodes --ngpu 0 --nodes 2 x.yaml dump exp/x
+    [[ ${status} == 0 ]]
+    [[ $(tail -n 1 "${CALLS}") == 'torch.distributed.run --nproc-per-node 1 -m sed.bin.train --config x.yaml dump exp/x' ]]
+}
+
 @test "train: what it needs is named" {
     train
     [[ ${status} == 2 && ${output} == *'dump/labels.txt: no such file (run stage 2 first)' ]]
@@ -202,6 +211,28 @@ train() {
     [[ ${status} == 2 && ${output} == *'exp/none/final.pt: no such file'* ]]
     run "${root}/steps/infer.sh" --ngpu 0 dump/none exp/x exp/x/none
     [[ ${status} == 2 && ${output} == *'dump/none/feats.scp: no such file'* ]]
+}
+
+@test "infer by several jobs: merged whole or not at all, and what is whole is not redone" {
+    dump
+    train
+    infer() { run "${root}/steps/infer.sh" --nj 2 --ngpu 0 "$@" dump/strong exp/x exp/x/strong; }
+    FAIL=sed.bin.infer infer
+    [[ ${status} == 2 && ! -e exp/x/strong/scores.h5 ]]
+    printf '# Ended (code 0)\n' >exp/x/strong/log/infer.1.log # as if only the second had failed
+    : >"${CALLS}"
+    infer
+    [[ ${status} == 0 && -e exp/x/strong/scores.h5 && ! -e exp/x/strong/parts ]]
+    [[ $(head -n 1 "${CALLS}") == 'sed.bin.infer --model exp/x --part 2/2 dump/strong exp/x/strong/parts/scores.2.h5' ]]
+    calls 2
+    infer
+    [[ ${output} == *'already done' ]]
+    touch -d '+1 minute' exp/x/final.pt
+    FAIL=sed.bin.merge_scores infer
+    [[ ${status} == 2 && ! -e exp/x/strong/parts ]]
+    : >"${CALLS}"
+    infer
+    calls 3
 }
 
 @test "results: the table and where it is" {

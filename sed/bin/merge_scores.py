@@ -1,0 +1,36 @@
+"""Put the scores of the parts of a set together.
+
+usage: python3 -m sed.bin.merge_scores scores.1.h5 scores.2.h5 ... dump/validation exp/ast_sed/validation/scores.h5
+
+The parts come from sed.bin.infer --part, in order; together they must have the clips of the dump, each once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.config import Parser
+from sed.log import entry, setup_logging
+
+
+@entry
+def main() -> None:
+    """Read, check, write."""
+    parser = Parser(__doc__.split("\n", 1)[0])
+    parser.add_argument("parts", nargs="+", type=Path, help="scores.h5 of the parts, in order")
+    parser.add_argument("dump", type=Path, help="dump/<set> that they were inferred on")
+    parser.add_argument("output", type=Path, help="scores.h5 to write")
+    args = parser.parse_args()
+    logger = setup_logging()
+
+    from sed.data.directory import read_scp
+    from sed.data.scores import merge_scores, read_scores, write_scores
+
+    parts = {str(path): read_scores(path) for path in args.parts}
+    scores = merge_scores(parts, clips=list(read_scp(args.dump / "feats.scp")), where=str(args.dump / "feats.scp"))
+    write_scores(args.output, scores)
+    logger.info("%s: %d clips of %d parts", args.output, len(scores.clips), len(parts))
+
+
+if __name__ == "__main__":
+    main()
