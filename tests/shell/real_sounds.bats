@@ -1,0 +1,159 @@
+#!/usr/bin/env bats
+# egs/real_sounds and steps/sweep.sh, with a stand-in for python3 that writes what each entry point would: what is
+# trained from what, what is skipped, what a failure stops, what is refused.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+recipe=${root}/egs/real_sounds/run.sh
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export CALLS=${BATS_TEST_TMPDIR}/calls SED_BACKEND=local PYTHONPATH=${root}
+    unset CUDA_VISIBLE_DEVICES OMP_NUM_THREADS
+    mkdir -p bin bank
+    cat >bin/python3 <<END
+#!/usr/bin/env bash
+[[ "\$*" != *sys.executable* ]] || { echo "${PWD}/bin" && exit; } # the environment that path.sh looks for
+[[ \$1 == -m ]] || exec "$(command -v python3)" "\$@"
+END
+    cat >>bin/python3 <<'END'
+echo "${*:2} @${CUDA_VISIBLE_DEVICES-}" >>"${CALLS}"
+last=${*: -1} sets=()
+case $2 in
+    sed.bin.train | sed.bin.infer | sed.bin.score) [[ -z ${FAIL-} || "$*" != *${FAIL}* ]] || { echo "bad: ${FAIL}" >&2; exit 1; } ;;
+esac
+case $2 in
+    sed.bin.train)
+        while [[ $1 != --pretrained && $# -gt 1 ]]; do shift; done
+        [[ $# -eq 1 || $2 == *.pth || -e $2/final.pt ]] || { echo "$2: no such model" >&2; exit 2; }
+        touch "${last}"/{final.pt,.done}
+        ;;
+    sed.bin.pretrain) touch "${last}" ;;
+    sed.bin.pseudo_label) touch "${last}/feats.scp" ;;
+    sed.bin.infer) touch "${last}" ;;
+    sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
+    sed.bin.figure3) [[ $* != *--list* ]] || echo '0 20 600' ;;
+    sed.bin.real_sounds_results) echo '# Results' >"${last}" ;;
+esac
+END
+    chmod +x bin/python3
+    PATH=${BATS_TEST_TMPDIR}/bin:${PATH}
+    for set in work/dump/{weak,unlabelled,validation} work/dump_crnn/validation; do
+        mkdir -p "${set}" && touch "${set}"/{feats.scp,events.tsv,durations.tsv}
+    done
+    touch work/dump/labels.txt work/dump_crnn/labels.txt
+    printf 'a\tx.yaml\twork/dump\t--seed 1\nb\tx.yaml\twork/dump\t--seed 2\nc\tx.yaml\twork/dump\t\n' >list.tsv
+    touch x.yaml
+}
+
+calls() { # calls <pattern>: of the stand-in, so far
+    grep -c -- "$1" "${CALLS}" || true
+}
+
+sweep() {
+    run "${root}/steps/sweep.sh" --ngpu 0 "$@" list.tsv exp
+}
+
+@test "a sweep trains what its list says, and then nothing" {
+    sweep --jobs 2 --train-args "--epochs 1" train
+    [[ ${status} == 0 && ${output} == *'(3 of 3)'* ]]
+    grep -q '^sed.bin.train --config x.yaml --epochs 1 --seed 2 work/dump exp/b @$' calls
+    [[ $(calls sed.bin.train) == 3 ]]
+    sweep --jobs 3 --train-args "--epochs 1" train
+    [[ ${status} == 0 && $(calls sed.bin.train) == 3 && ${output} == *'a (1 of 3): already done'* ]]
+}
+
+@test "an experiment that fails stops no other; again, only that one is trained" {
+    FAIL=exp/a sweep --jobs 1 train
+    [[ ${status} == 1 && ${output} == *'bad: exp/a'* && ${output} == *'failed: a' ]]
+    [[ -e exp/b/.done && -e exp/c/.done && ! -e exp/a/.done ]]
+    sweep --jobs 1 train
+    [[ ${status} == 0 && $(calls sed.bin.train) == 4 ]]
+}
+
+@test "experiments are spread over the GPUs" {
+    CUDA_VISIBLE_DEVICES=3,5 run "${root}/steps/sweep.sh" --ngpu 2 --jobs 2 train list.tsv exp
+    [[ ${status} == 0 && $(calls '@3$') -ge 1 && $(calls '@5$') -ge 1 && $(calls '@$') == 0 ]]
+    CUDA_VISIBLE_DEVICES=3 run "${root}/steps/sweep.sh" --ngpu 2 train list.tsv exp
+    [[ ${status} == 2 && ${output} == *'--ngpu 2: this machine has 1'* ]]
+}
+
+@test "scores are made once, whatever the number of processes, and decided otherwise beside" {
+    sweep train
+    printf 'a/boxes\tx.yaml\twork/dump\t--post-processing csebbs\n' >>list.tsv
+    sweep score
+    [[ ${status} == 0 && -e exp/a/validation/result.json && -e exp/a/boxes/result.json ]]
+    [[ $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 4 ]]
+    grep -q -- '--out exp/a/boxes/result.json --no-report --post-processing csebbs' calls
+    sweep --jobs 2 score
+    [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 4 ]]
+}
+
+@test "a sweep refuses what it cannot do, in a line" {
+    sweep tune
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is neither train nor score"* ]]
+    run "${root}/steps/sweep.sh" train missing.tsv exp
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'missing.tsv: no such file'* ]]
+    : >list.tsv
+    sweep train
+    [[ ${status} == 2 && ${output} == *'list.tsv: empty'* ]]
+}
+
+@test "the recipe refuses bad options in a line, and writes nothing" {
+    expect() { # expect <what it says> <option...>
+        run "${recipe}" "${@:2}"
+        [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"$1"* ]] || {
+            echo "$*: ${status}: ${output}"
+            return 1
+        }
+    }
+    expect "--soundbank '': no such folder" --work new
+    expect "--soundbank 'nowhere': no such folder" --soundbank nowhere --work new
+    expect "--scale -1" --soundbank bank --scale -1 --work new
+    expect "--scale 0.0: a number above 0" --soundbank bank --scale 0.0 --work new
+    expect "at least 1" --soundbank bank --jobs 0 --work new
+    expect "nothing_such: no such config" --soundbank bank --systems "ast_gru nothing_such" --work new
+    expect "unknown option '--seed'" --soundbank bank --seed 1 --work new
+    expect "--stage is a whole number" --soundbank bank --stage two --work new
+    expect "usage" --soundbank bank more --work new
+    [[ ! -e new ]]
+}
+
+@test "its help is its header" {
+    run "${recipe}" --help
+    [[ ${status} == 0 && ${output} == *'usage: egs/real_sounds/run.sh --soundbank DIR'* && ${output} == *'--public N'* ]]
+}
+
+@test "a config starts from what it needs, seed by seed" {
+    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best"
+    echo "${output}"
+    [[ ${status} == 0 && -s work/RESULTS.md ]]
+    [[ $(calls sed.bin.train) == 14 && $(calls sed.bin.pseudo_label) == 2 && $(calls sed.bin.infer) == 14 ]]
+    [[ $(calls sed.bin.score) == 18 ]] # two configs with bounding boxes too
+    of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
+    [[ $(of crnn_seed1) != *--pretrained* ]]
+    of crnn_seed1 | grep -q "${PWD}/work/dump_crnn "
+    of ratio_2_seed2 | grep -q -- "--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "
+    of ast_sed_second_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_seed2 "
+    of ast_sed_pseudo_seed2 | grep -q -- "--train-sets strong_real,strong_synth,pseudo_seed2,weak,unlabelled "
+    of ast_sed_best_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_pseudo_seed2 "
+    before=$(wc -l <calls)
+    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best"
+    [[ ${status} == 0 ]]
+    [[ $(tail -n +$((before + 1)) calls) != *sed.bin.@(train|pseudo_label|infer|score)* ]]
+}
+
+@test "with --rates a config is trained with each pair, under a name of its own" {
+    run "${recipe}" --work work --ngpu 0 --seeds "1 " --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
+    [[ ${status} == 0 && $(calls sed.bin.train) == 2 ]]
+    grep -q -- "--lr 3e-3 --encoder-lr 1e-4 ${PWD}/work/dump ${PWD}/work/exp/ast_gru_lr3e-3_1e-4_seed1 @" calls
+}
+
+@test "stage 0 makes the corpus at its scale and pre-trains, or takes the AST that is there" {
+    run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0
+    echo "${output}"
+    [[ ${status} == 0 && -e work/downloads/ast.pth ]]
+    grep -q -- '--strong-real 150 --synthetic 1000 --weak 150 --unlabelled 1200 --validation 117 --public 0' calls
+    grep sed.bin.pretrain calls | grep -q -- "--ast-dim .* ${PWD}/bank ${PWD}/work/downloads/ast.pth"
+    run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
+    [[ ${status} == 0 && $(calls sed.bin.pretrain) == 1 ]]
+}
