@@ -20,7 +20,9 @@
 #   --score-args ARGS     the same of sed.bin.score
 #   --test-sets SETS      what stage 5 scores on, one string ("validation")
 #   --nj N                parallel jobs of stages 1 and 2 (4)
+#   --infer-nj N          parallel jobs of stage 5's inference (1)
 #   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
+#   --nodes N             machines of stages 3 and 4, each with that many GPUs (1)
 #   --force BOOL          redo of stages 2-5 what is finished (false)
 #   --download CMD        stage 0's command, one string ("local/download.sh")
 #   --prepare CMD         stage 1's command, one string ("local/prepare.sh")
@@ -28,7 +30,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
 stage=0 stop_stage=5 work="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml feature_conf=conf/logmel.yaml
-pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 ngpu=1 force=false
+pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 infer_nj=1 ngpu=1 nodes=1 force=false
 download=local/download.sh prepare=local/prepare.sh
 source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
@@ -71,8 +73,8 @@ for file in "${downloads}"/ast.{safetensors,pth}; do
 done
 [[ -z ${pretrained} || ${pretrained} == none ]] || train_args="--pretrained $(printf '%q' "${pretrained}") ${train_args}"
 train() { # train <config> <experiment>
-    steps/train.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --train-args "${train_args}" --force "${force}" \
-        "$1" "${dump}" "${exp}/$2"
+    steps/train.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
+        --force "${force}" "$1" "${dump}" "${exp}/$2"
 }
 if stage 3 "train AST-GRU"; then
     train "${gru_conf}" "${gru}"
@@ -84,8 +86,8 @@ if stage 5 "scores"; then
     for model in "${gru}" "${sed}"; do
         [[ -e ${exp}/${model}/final.pt ]] || continue
         for set in ${test_sets}; do
-            steps/infer.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-args "${infer_args}" --force "${force}" \
-                "${dump}/${set}" "${exp}/${model}" "${exp}/${model}/${set}"
+            steps/infer.sh --cmd "${cuda_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
+                --force "${force}" "${dump}/${set}" "${exp}/${model}" "${exp}/${model}/${set}"
             steps/score.sh --cmd "${train_cmd}" --score-args "${score_args}" --force "${force}" \
                 "${dump}/${set}" "${exp}/${model}/${set}"
         done
