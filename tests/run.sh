@@ -27,6 +27,8 @@ fi
 if [[ ${only} != python ]]; then
     command -v bats >/dev/null || die "no bats in ${bin} or on PATH, so the scripts go untested (rm -r .venv and start again, or apt-get install bats)"
     if [[ -t 1 ]]; then style=pretty; else style=tap; fi
+    marked=()
+    [[ ${slow} == true ]] || marked=(--filter-tags '!slow')
     if (PATH=${PATH}:/usr/sbin hash slurmctld munged sbatch) 2>/dev/null; then # a cluster of our own
         SLURM_NODE=$(mktemp -d)/node
         export SLURM_NODE
@@ -40,7 +42,7 @@ if [[ ${only} != python ]]; then
     else
         echo "utils/slurm.sh: not tested against a Slurm, none is installed (apt-get install slurm-wlm munge)"
     fi
-    bats --formatter "${style}" tests/shell || failed=$?
+    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" tests/shell || failed=$?
 fi
 if ((failed)); then
     echo "tests/run.sh: something failed: see above" >&2

@@ -80,6 +80,16 @@ fake_sbatch() {
     printf 'command sbatch --begin=now+1hour\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf --patience 2 log/x.log true
     [[ ${status} == 2 && ${output} == *'has not started in 2 s'* ]]
+    printf 'patience 1\n' >>mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == *'has not started in 1 s'* ]]
+    printf 'patience soon\n' >mine.conf
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: patience is seconds'* ]]
+    scontrol update node=one state=drain reason=test
+    run "${slurm_sh}" --patience 2 log/x.log true
+    scontrol update node=one state=resume
+    [[ ${status} == 2 && ${output} == *'has not started in 2 s'* ]]
     nothing_queued
 }
 

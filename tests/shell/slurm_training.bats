@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # A small training by utils/slurm.sh on a real Slurm: whatever befalls its job, its node or its queue, the files at the
 # end are those of an undisturbed training on this machine.
+# bats file_tags=slow
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 node=${BATS_TEST_DIRNAME}/slurm_node.sh
