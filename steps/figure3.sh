@@ -5,6 +5,7 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
+#   --jobs N            bands at once, on one GPU (1)
 #   --retrain BOOL      the second reading too: train AST-GRU anew on each band (false)
 #   --conf FILE         what --retrain trains (conf/ast_gru.yaml)
 #   --train-args ARGS   more options of sed.bin.train, one string
@@ -16,12 +17,15 @@
 # figure3_<reading>_all.png.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 retrain=false conf=${root}/conf/ast_gru.yaml train_args="" infer_args="" score_args=""
-force=false
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 retrain=false conf=${root}/conf/ast_gru.yaml train_args="" infer_args=""
+score_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 dump=${1%/} model=${2%/} out=${3%/}
 asked_cmd=${cmd}
+((jobs > 0)) || die "--jobs is at least 1"
+cores=$(nproc)
+nj=$((cores > jobs ? cores / jobs : 1))
 source "${root}/utils/step.sh"
 
 [[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train AST-GRU first: stage 3)"
@@ -30,18 +34,28 @@ bands=$(python3 -m sed.bin.figure3 --model "${model}" --list | wc -l)
 ((bands > 0)) || die "${model}: no bands (see above)"
 score() { # score <model> <folder> [option of sed.bin.infer...]: posteriors and result of a model
     "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${*:3} ${infer_args}" \
-        --force "${force}" "${dump}" "$1" "$2"
-    "${root}/steps/score.sh" --cmd "${asked_cmd}" --score-args "${score_args}" --force "${force}" "${dump}" "$2"
+        --force "${force}" "${dump}" "$1" "$2" || return
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --nj "${nj}" --score-args "${score_args}" --force "${force}" "${dump}" "$2"
 }
-for ((band = 0; band < bands; band++)); do
-    name=$(printf 'band_%02d' "${band}")
-    say "band $((band + 1)) of ${bands}"
-    score "${model}" "${out}/swapped/${name}" --band "${band}"
+scored() { # scored <band>: by every reading
+    local name
+    name=$(printf 'band_%02d' "$1")
+    say "band $(($1 + 1)) of ${bands}"
+    score "${model}" "${out}/swapped/${name}" --band "$1" || return
     if [[ ${retrain} == true ]]; then
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" \
-            --train-args "${train_args} --pooling band --band ${band}" \
-            "${conf}" "$(dirname "${dump}")" "${out}/retrained/${name}"
+            --train-args "${train_args} --pooling band --band $1" \
+            "${conf}" "$(dirname "${dump}")" "${out}/retrained/${name}" || return
         score "${out}/retrained/${name}" "${out}/retrained/${name}/${set}"
     fi
+}
+export RUN_OWNER=${RUN_OWNER:-$$}
+for ((first = 0; first < bands; first += jobs)); do
+    running=()
+    for ((band = first; band < first + jobs && band < bands; band++)); do
+        scored "${band}" &
+        running+=($!)
+    done
+    for process in "${running[@]}"; do wait "${process}"; done
 done
 python3 -m sed.bin.figure3 --model "${model}" "${out}"

@@ -7,12 +7,13 @@
 #   --ngpu N         GPUs; 0: the CPU (1)
 #   --tagger FILE    the pre-trained AST, whose tagging is measured too ('none': not)
 #   --sources FILE   sources and recordings of each label (sed.bin.split_soundbank --count)
+#   --figure3 DIR    steps/figure3.sh's folder, whose picture is shown
 #   --test-set SET   set of the dump that was scored (validation)
 #
 # Takes in <exp>/<config>_seed<k>/<set>/result.json; <results> keeps what is in no <exp> any more.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 tagger="" sources="" test_set=validation
+cmd=${root}/utils/run.sh ngpu=1 tagger="" sources="" figure3="" test_set=validation
 source "${root}/utils/parse_options.sh"
 (($# == 4)) || usage
 exp=${1%/} dump=${2%/} results=${3%/} page=$4
@@ -24,6 +25,10 @@ if [[ -n ${tagger} && ${tagger} != none && -f ${tagger} ]]; then
     [[ ${exp}/tagging.json -nt ${tagger} ]] || "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tagging.log" \
         python3 -m sed.bin.evaluate_tagger "${tagger}" "${dump}/${test_set}" --out "${exp}/tagging.json"
     options+=(--tagging "${exp}/tagging.json")
+fi
+if [[ -n ${figure3} && -f ${figure3}/figure3_swapped.png ]]; then
+    mkdir -p "${results}" || die "${results}: cannot be made (see above)"
+    copy "${figure3}/figure3_swapped.png" "${results}/figure3.png"
 fi
 python3 -m sed.bin.real_sounds_results --exp "${exp}" --dump "${dump}" --set "${test_set}" \
     ${options[@]+"${options[@]}"} "${results}" "${page}"

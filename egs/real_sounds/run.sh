@@ -27,13 +27,16 @@
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
 #   --public N            clips of a second test set (0)
+#   --analysis BOOL       stage 5 also scores the first seed on the real-strong training clips, and draws the paper's
+#                         figure 3 (true)
 #   --force BOOL          redo of stages 2 to 5 what is finished (false)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work=""
 more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second ast_sed_pseudo ast_sed_best"
-boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0 force=false
+boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0 analysis=true
+force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
@@ -99,12 +102,12 @@ list() { # list <config...>: lines of steps/sweep.sh for each seed
         done
     done
 }
-sweep() { # sweep <train|score> <name of the list>: its lines are read here
+sweep() { # sweep <train|score> <name of the list> [option of steps/sweep.sh...]: its lines are read here
     mkdir -p "${exp}"
     cat >"${exp}/$2.tsv"
     [[ -s ${exp}/$2.tsv ]] || return 0
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" \
-        --train-args "${train_args}" "$1" "${exp}/$2.tsv" "${exp}"
+        --train-args "${train_args}" "${@:3}" "$1" "${exp}/$2.tsv" "${exp}"
 }
 those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     local not=()
@@ -156,6 +159,13 @@ if stage 5 "scores"; then
     list ${systems} ${more} | trained | cut -f 1-3 | sweep score stage5
     list ${boxes} | trained | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
         sweep score stage5_boxes
-    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --tagger "${pretrained:-${downloads}/ast.pth}" \
+    if [[ ${analysis} == true && -z ${rates} ]]; then # of the first seed
+        seeds=${seeds%% *} list ${systems} | trained | cut -f 1-3 | awk '{ print $0 "\t--bootstrap 0" }' |
+            sweep score stage5_training --test-set strong_real
+        gru=${exp}/ast_gru_seed${seeds%% *}
+        [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \
+            --score-args "--no-report --bootstrap 0" --force "${force}" "${work}/dump/validation" "${gru}" "${exp}/figure3"
+    fi
+    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" --tagger "${pretrained:-${downloads}/ast.pth}" \
         --sources "${downloads}/sources.json" "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"
 fi

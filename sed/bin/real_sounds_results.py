@@ -3,21 +3,25 @@
 usage: python3 -m sed.bin.real_sounds_results --exp exp --dump dump --sources sources.json results RESULTS.md
        python3 -m sed.bin.real_sounds_results results RESULTS.md         # from the JSON files alone
 
-With --exp, results/<config>_seed<k>.json, margins.json and corpus.json are made of exp/<config>_seed<k>/<set>; those of
-experiments that are not there stay. The page is always made of the JSON files alone.
+With --exp, results/<config>_seed<k>.json, margins.json, corpus.json and training.json are made of
+exp/<config>_seed<k>/<set>; those of experiments that are not there stay. The page is always made of these files alone;
+gains.png is drawn of them, and figure3.png shown where it is.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sed.config import Parser
 from sed.log import UserError, entry, setup_logging
 
-APART = ("margins", "corpus", "tagging")
+APART = ("margins", "corpus", "tagging", "training")
+PICTURES = ("figure3", "gains")
 
 
 @entry
@@ -30,6 +34,7 @@ def main() -> None:
     p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")
     p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
     p.option("set", "validation", "the set that was scored")
+    p.option("training-set", "strong_real", "a training set that the main systems were scored on too, where they were")
     args = p.parse_args()
     logger = setup_logging()
     from sed.evaluation.seeds_report import report
@@ -48,15 +53,32 @@ def main() -> None:
         raise UserError(f"{args.results}: no results (score first, and give --exp)")
     for runs in results.values():
         runs.sort(key=lambda run: run["seed"])
-    page = report(results, read.get("margins", []), read.get("corpus", {}), read.get("tagging"))
+    margins, corpus = read.get("margins", []), read.get("corpus", {})
+    _draw(args.results / "gains.png", margins, corpus)
+    beside = os.path.relpath(args.results, args.output.parent)
+    pictures = {name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()}
+    page = report(results, margins, corpus, read.get("tagging"), read.get("training"), pictures)
     write_text(args.output, page)
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
+
+
+def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:
+    """The class-wise gains of AST-SED over AST-GRU, where both are there."""
+    from sed.evaluation.seeds_figure import gains
+    from sed.files import replacing
+
+    one = next((one for one in margins if (one["a"], one["b"]) == ("ast_gru", "ast_sed")), None)
+    figure = gains(one, corpus.get("median_seconds", {})) if one else None
+    if figure is not None:
+        with replacing(path) as part:
+            figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
 def _take_in(args: Any) -> None:
     """Write the JSON files of what `--exp` holds."""
     from sed.data.directory import read_durations_tsv, read_events_tsv
-    from sed.evaluation.seeds import find, margin, reduced
+    from sed.evaluation.results import read_result
+    from sed.evaluation.seeds import NUMBERS, find, margin, reduced
     from sed.evaluation.seeds_report import pairs
     from sed.files import write_json
 
@@ -68,6 +90,14 @@ def _take_in(args: Any) -> None:
             write_json(args.results / f"{config}_seed{seed}.json", reduced(path, config, seed, truth))
     margins = [margin(a, b, found) for a, b in pairs(list(found))]
     write_json(args.results / "margins.json", [one for one in margins if one is not None])
+    training = {}
+    for config, seeds in find(Path(args.exp), args.training_set).items():
+        seed, path = min(seeds.items())
+        result = read_result(path)
+        training[config] = {"seed": seed, "set": result["set"], "clips": result["clips"]}
+        training[config] |= {key: round(result[key], 5) for key in NUMBERS if result.get(key) is not None}
+    if training:
+        write_json(args.results / "training.json", training)
     lengths: dict[str, list[float]] = {}
     for events in truth.values():
         for event in events:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sed.evaluation.results import cell
 from sed.evaluation.seeds import LENGTHS
+from sed.evaluation.seeds_limits import Results, found_share, limits, table, values_of
 
 # b - a, what the paper reports of it (EB-F1 in points, PSDS1), and what it is about.
 MARGINS = (
@@ -22,7 +23,6 @@ MARGINS = (
 )
 KNOWN = ("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5")
 MAIN = KNOWN[:3]
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 def pairs(configs: Sequence[str]) -> list[tuple[str, str]]:
@@ -34,9 +34,19 @@ def pairs(configs: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def report(
-    results: Results, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any], tagging: Mapping[str, Any] | None
+    results: Results,
+    margins: Sequence[Mapping[str, Any]],
+    corpus: Mapping[str, Any],
+    tagging: Mapping[str, Any] | None = None,
+    training: Mapping[str, Mapping[str, Any]] | None = None,
+    pictures: Mapping[str, str] | None = None,
 ) -> str:
-    """The whole page. results: {config: its seeds}; corpus: `clips` and `sources`; tagging: evaluate_tagger's JSON."""
+    """The whole page.
+
+    results: {config: its seeds}; corpus: `clips` and `sources`; tagging: evaluate_tagger's JSON; training: {config: its
+    numbers on clips that it was trained on}; pictures: {figure3, gains: where they are, from the page}.
+    """
+    pictures = pictures or {}
     lines = [
         "# Results on real sounds",
         "",
@@ -45,16 +55,13 @@ def report(
         *_corpus(corpus),
         *_systems(results),
         *_margins(margins),
-        *_classes(margins, corpus),
+        *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
-        *_limits(results, corpus, tagging),
+        *_bands(pictures.get("figure3")),
+        *limits(results, margins, corpus, tagging or {}, training or {}),
         *_seeds(results),
     ]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def _corpus(corpus: Mapping[str, Any]) -> list[str]:
@@ -70,10 +77,6 @@ def _corpus(corpus: Mapping[str, Any]) -> list[str]:
         "```",
         "",
     ]
-
-
-def _values(runs: Sequence[Mapping[str, Any]], key: str) -> list[float]:
-    return [run[key] for run in runs if run.get(key) is not None]
 
 
 def _order(results: Results) -> list[str]:
@@ -96,11 +99,11 @@ def _systems(results: Results) -> list[str]:
             [
                 f"`{name}`",
                 str(len(runs)),
-                *(cell(_values(runs, key), factor) for key, _, factor in columns),
+                *(cell(values_of(runs, key), factor) for key, _, factor in columns),
                 f"{parameters / 1e6:.2f} M" if parameters else "–",
                 str(runs[0].get("steps") or "–"),
                 f"{settings.get('lr', '–')} / {settings.get('encoder_lr', '–')}",
-                f"{statistics.fmean(_values(runs, 'seconds')):.0f}" if _values(runs, "seconds") else "–",
+                f"{statistics.fmean(values_of(runs, 'seconds')):.0f}" if values_of(runs, "seconds") else "–",
             ]
         )
     heads = ["config", "seeds", *(head for _, head, _ in columns), "parameters", "steps", "rates", "seconds"]
@@ -111,7 +114,7 @@ def _systems(results: Results) -> list[str]:
         "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of "
         "training, with other trainings on the same machine.",
         "",
-        *_table(heads, rows),
+        *table(heads, rows),
     ]
 
 
@@ -141,7 +144,7 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[str]:
         "Difference of the means, and its 95 % interval over validation clips and over seeds, both paired (a sample "
         "draws the same clips and the same seeds for both systems). The paper's are on DESED with the AudioSet AST.",
         "",
-        *_table(heads, rows),
+        *table(heads, rows),
     ]
 
 
@@ -153,7 +156,7 @@ def _difference(value: Mapping[str, float] | None, factor: int) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def _classes(margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> list[str]:
+def _classes(margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any], picture: str | None) -> list[str]:
     chosen = {(one["a"], one["b"]): one for one in margins}
     one = chosen.get(("ast_gru", "ast_sed"))
     if one is None:
@@ -173,7 +176,8 @@ def _classes(margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) ->
         "",
         "Shortest events first. The paper: Speech +9.62, Dog +9.61; Running_water and Vacuum_cleaner gain little.",
         "",
-        *_table(heads, rows),
+        *([f"![EB-F1 that AST-SED gains over AST-GRU, class by class]({picture})", ""] if picture else []),
+        *table(heads, rows),
     ]
 
 
@@ -183,11 +187,8 @@ def _lengths(results: Results) -> list[str]:
     for name in names:
         row = [f"`{name}`"]
         for length in LENGTHS:
-            found = total = 0
-            for run in results[name]:
-                for table in run["by_length"].values():
-                    found, total = found + table[length][0], total + table[length][1]
-            row.append(f"{100 * found / total:.1f}" if total else "–")
+            share = found_share(results[name], length)
+            row.append("–" if share is None else f"{100 * share:.1f}")
         rows.append(row)
     if not rows:
         return []
@@ -196,45 +197,22 @@ def _lengths(results: Results) -> list[str]:
         "",
         "Per cent of all events that are found within the collars of EB-F1, over seeds and classes.",
         "",
-        *_table(["config", *LENGTHS], rows),
+        *table(["config", *LENGTHS], rows),
     ]
 
 
-def _limits(results: Results, corpus: Mapping[str, Any], tagging: Mapping[str, Any] | None) -> list[str]:
-    lines = ["## What limits the rest", ""]
-    if tagging:
-        lines += [f"Tagging mAP of the pre-trained AST on the validation clips: {tagging['map']:.3f}.", ""]
-    best = next((name for name in ("ast_sed", "ast_gru", "crnn") if name in results), None)
-    sources = corpus.get("sources", {}).get("train", {}) if corpus else {}
-    if best is None or not sources:
-        return lines if tagging else []
-    precision = (tagging or {}).get("ap", {})
-    rows, points = [], []
-    for label in sorted(sources, key=lambda name: sources[name][0]):
-        runs = [run["per_class"][label] for run in results[best] if label in run["per_class"]]
-        if not runs:
-            continue
-        f1, psds = (statistics.fmean(_values(runs, key) or [0.0]) for key in ("event_f1", "psds1"))
-        points.append((sources[label][0], psds))
-        known = precision.get(label)
-        rows.append(
-            [
-                label,
-                str(sources[label][0]),
-                str(sources[label][1]),
-                f"{known:.3f}" if known is not None else "–",
-                f"{100 * f1:.1f}",
-                f"{psds:.3f}",
-            ]
-        )
-    heads = ["class", "training sources", "recordings", "tagging AP", f"EB-F1 % of `{best}`", "PSDS1"]
-    lines += _table(heads, rows)
-    if len(points) > 2 and len({x for x, _ in points}) > 1 and len({y for _, y in points}) > 1:
-        from scipy.stats import spearmanr
-
-        rho = float(spearmanr(*map(list, zip(*points, strict=True))).statistic)
-        lines += [f"Rank correlation of a class's PSDS1 with the number of its training sources: {rho:+.2f}.", ""]
-    return lines
+def _bands(picture: str | None) -> list[str]:
+    if picture is None:
+        return []
+    return [
+        "## Figure 3",
+        "",
+        "EB-F1 of the trained AST-GRU (first seed) when one frequency band takes the place of its mean over all, over "
+        "the best band's.",
+        "",
+        f"![Bands in which classes are heard]({picture})",
+        "",
+    ]
 
 
 def _seeds(results: Results) -> list[str]:
@@ -254,4 +232,4 @@ def _seeds(results: Results) -> list[str]:
         for run in results[name]
     ]
     heads = ["config", "seed", "EB-F1 %", "PSDS1", "PSDS2", "post-processing", "tuned on", "trained on"]
-    return ["## Every seed", "", *_table(heads, rows)]
+    return ["## Every seed", "", *table(heads, rows)]

@@ -6,7 +6,7 @@ import pytest
 
 from sed.bin import real_sounds_results
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv
-from sed.evaluation import bootstrap, seeds, seeds_report
+from sed.evaluation import bootstrap, seeds, seeds_figure, seeds_limits, seeds_report
 from sed.evaluation.compare import System, paired
 
 LABELS = ("Dog", "Frying")
@@ -25,7 +25,8 @@ def put(exp, name, seed, f1, *, folder="validation", noise=None):
     per_class["Absent"] = {"ground_truth": False, "events": 0, **dict.fromkeys(seeds.CLASS_NUMBERS)}
     model = {"config": {"lr": 0.001, "encoder_lr": 0.0001}, "parameters": 5_000_000, "step": 2000, "seconds": 60.0,
              "device": "a device"}  # fmt: skip
-    result = {"set": "validation", "clips": 2, "clips_expected": 2, **numbers, "per_class": per_class, "model": model,
+    set_name = "strong_real" if folder == "strong_real" else "validation"
+    result = {"set": set_name, "clips": 2, "clips_expected": 2, **numbers, "per_class": per_class, "model": model,
               "post_processing": {"steps": ["median"]}, "git": "abc"}  # fmt: skip
     (at / "result.json").write_text(json.dumps(result))
     write_events_tsv(at / "events.tsv", {"a": [Event(1.05, 1.3, "Dog"), Event(2.0, 5.0, "Frying")], "b": []})
@@ -43,6 +44,7 @@ def exp(tmp_path):
         put(tmp_path / "exp", "ast_gru", seed, 0.3 + luck, noise=noise)
         put(tmp_path / "exp", "ast_sed", seed, 0.4 + luck, noise=noise)
     put(tmp_path / "exp", "ast_sed", 1, 0.45, folder="csebbs", noise=noise)
+    put(tmp_path / "exp", "ast_sed", 1, 0.9, folder="strong_real")
     put(tmp_path / "exp", "crnn", 3, 0.1, noise=noise)  # no seed in common with anyone
     return tmp_path / "exp"
 
@@ -132,6 +134,9 @@ def test_the_page_is_made_of_the_small_files_alone(exp, tmp_path, monkeypatch):
     assert (
         "`ast_sed_csebbs` over AST-SED" in page and "mAP of the pre-trained AST on the validation clips: 0.800" in page
     )
+    assert "`ast_sed` (seed 1) has an EB-F1 of 90.0 % on the strong_real clips" in page
+    assert "](results/gains.png)" in page and (tmp_path / "results" / "gains.png").stat().st_size > 1000
+    assert "figure3.png" not in page
     assert "pseudo" not in page.split("##")[0] and str(tmp_path) not in page
     assert not [path for path in (tmp_path / "results").glob("*.json") if str(tmp_path) in path.read_text()]
 
@@ -142,3 +147,45 @@ def test_no_results_is_told(tmp_path, monkeypatch, capsys):
     assert "no results (score first" in capsys.readouterr().err
     assert results(monkeypatch, "--exp", tmp_path, tmp_path / "results", tmp_path / "RESULTS.md") == 2
     assert not (tmp_path / "RESULTS.md").exists()
+
+
+def run_of(seed, f1, psds1, found):
+    per_class = {label: {"event_f1": f1, "psds1": psds1 * (1 + k)} for k, label in enumerate(("Dog", "Cat", "Rain"))}
+    by_length = {"Dog": {name: [found, 10] for name in seeds.LENGTHS} | {"over 3 s": [9, 10], "1 to 3 s": [0, 0]}}
+    return {"seed": seed, "event_f1_macro": f1, "psds1": psds1, "per_class": per_class, "by_length": by_length}
+
+
+def test_the_limits_are_worded_from_the_numbers():
+    results = {"ast_sed": [run_of(1, 0.3, 0.20, 1), run_of(2, 0.5, 0.22, 3)], "ast_gru": [run_of(1, 0.2, 0.1, 0)]}
+    results |= {name: [run_of(1, 0.3, psds1, 0)] for name, psds1 in (("fte_only", 0.15), ("ratio_2", 0.25))}
+    sources = {"sources": {"train": {"Rain": [9, 9], "Cat": [5, 7], "Dog": [2, 3], "Elsewhere": [1, 1]}}}
+    tagging = {"map": 0.8, "ap": {"Dog": 0.9, "Cat": 0.8, "Rain": 0.7}}
+    training = {"ast_sed": {"seed": 1, "set": "strong_real", "event_f1_macro": 0.75}}
+    margins = [
+        {"a": a, "b": b, "numbers": {"psds1": {"value": value}}}
+        for a, b, value in (("crnn", "ast_gru", 0.05), ("ast_gru", "ast_sed", 0.11))
+    ]
+    text = "\n".join(seeds_limits.limits(results, margins, sources, tagging, training))
+    assert "75.0 % on the strong_real clips" in text and "30.0 % on validation: of the 70.0 points" in text
+    assert "25.0 are missing on its training clips too and 45.0 only" in text
+    assert "number of its training sources: +1.00 (3 classes" in text and "tagging AP: -1.00" in text
+    assert "least of the events of under 0.5 s (20.0 %) and most of those of over 3 s (90.0 %)" in text
+    assert "moves by +0.0500 from the CRNN" in text and "by +0.1100 from" in text
+    assert "from 0.1500 (`fte_only`) to 0.2500 (`ratio_2`); seeds of `ast_sed` spread by 0.0141" in text
+    assert text.index("| Dog | 2 | 3 | 0.900 | 40.0 |") < text.index("| Rain | 9")
+    assert "Elsewhere" not in text
+
+
+def test_what_was_not_measured_is_not_said():
+    assert seeds_limits.limits({"mine": []}, [], {}, {}, {}) == []
+    text = "\n".join(seeds_limits.limits({"crnn": [{**run_of(3, 0.2, 0.1, 1), "by_length": {}}]}, [], {}, {}, {}))
+    assert text == ""
+
+
+def test_gains_are_drawn_shortest_events_first(exp):
+    one = seeds.margin("ast_gru", "ast_sed", seeds.find(exp, "validation"))
+    axes = seeds_figure.gains(one, {"Dog": 3.0, "Frying": 0.5}).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["Frying\n0.5 s", "Dog\n3.0 s"]
+    assert [bar.get_height() for bar in axes.patches] == pytest.approx([10, 10])
+    nothing = {**one, "per_class": {"Dog": {"event_f1": None}}}
+    assert seeds_figure.gains(nothing, {}) is None
