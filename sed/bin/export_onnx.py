@@ -22,7 +22,9 @@ def parser() -> Parser:
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("output", help=".onnx file to write")
     p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
-    p.option("overlap", 2.0, "seconds that windows overlap in recordings longer than the model's clips", least=0)
+    p.option(
+        "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0
+    )
     p.option("tolerance", 1e-3, "largest difference to torch's posteriors on noise", least=0)
     add_arguments(p)
     return p

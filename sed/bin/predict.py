@@ -36,7 +36,9 @@ def parser() -> Parser:
     p.option("html", None, "page to look at and listen to")
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
-    p.option("overlap", 2.0, "seconds that windows overlap in recordings longer than the model's clips", least=0)
+    p.option(
+        "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0
+    )
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option(

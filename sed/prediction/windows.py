@@ -30,6 +30,11 @@ class Window(NamedTuple):
     """float32, at most the window's length"""
 
 
+OVERLAP = 0.4
+"""of a window. Near a clip's ends detectors hear a little otherwise: of events across a border, a small trained one
+found 1.5 % not once with 0.2, and none with 0.4."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class WindowPlan:
     """Where windows lie and how they fade into each other; lengths in output frames where nothing else is said."""
@@ -46,9 +51,12 @@ class WindowPlan:
     """frames over which the share grows from 0 to 1"""
 
     @classmethod
-    def overlapping(cls, *, samples: int, frame_seconds: float, rate: int, frames: int, overlap: float) -> WindowPlan:
-        """For recordings: windows overlap by `overlap` seconds, and fade in the middle half of that."""
+    def overlapping(
+        cls, *, samples: int, frame_seconds: float, rate: int, frames: int, overlap: float | None = None
+    ) -> WindowPlan:
+        """For recordings: windows overlap by `overlap` seconds, or OVERLAP, and fade in the middle half of that."""
         frame_samples = samples_of(frame_seconds, rate)
+        overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
         shared = round(overlap / frame_seconds)
         if not 0 <= shared <= frames // 2:
             raise UserError(

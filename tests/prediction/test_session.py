@@ -74,7 +74,8 @@ def test_clips_come_out_as_stage_5_has_them(tmp_path, monkeypatch, request, kind
     found = {}
     for row, clip in enumerate(scores.clips):
         posteriors = np.loadtxt(out / f"{clip}.csv", delimiter=",", skiprows=1, usecols=range(3, 7))
-        np.testing.assert_allclose(posteriors, scores.frame[row], atol=1e-5)
+        # mostly 1e-6; a rounding error that moves a log-mel value by a step of float16 shows in these stretched logits
+        np.testing.assert_allclose(posteriors, scores.frame[row], atol=1e-4)
         found.update(read_events_tsv(out / f"{clip}.tsv"))
     assert {clip: sorted(rows) for clip, rows in found.items()} == {
         clip: sorted(rows) for clip, rows in events.items() if rows
