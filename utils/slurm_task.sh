@@ -3,10 +3,12 @@
 
 source "$(dirname "${BASH_SOURCE[0]}")/jobs.sh"
 
-# shellcheck disable=SC2154  # `nodes` and `gpu` are set by the script that sources this
+# shellcheck disable=SC2154  # `numbered`, `nodes` and `gpu` are set by the script that sources this
 
 slurm_task() { # run this task's command with its log, and exit as it does
     local hosts
+    job=${SLURM_JOB_ID} # the last task of an array has the array's own number, which would mean all of them
+    [[ ${numbered} == false ]] || job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
     requeue=false # SIGUSR1 came: again, from where it was stopped
     trap 'requeue=true; kill "$$"' USR1
     trap 'run_again "$?"' EXIT
@@ -29,7 +31,7 @@ slurm_task() { # run this task's command with its log, and exit as it does
 # shellcheck disable=SC2317,SC2329  # run_task calls it
 on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of them, which srun's own would kill
     local code=0 waiting=true
-    trap 'waiting=true; scancel --signal=TERM "${SLURM_JOB_ID}"' TERM
+    trap 'waiting=true; scancel --signal=TERM "${job}"' TERM
     # shellcheck disable=SC2016
     srun --kill-on-bad-exit=1 bash -c 'PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
     while ${waiting}; do
@@ -41,10 +43,10 @@ on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of 
 
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 run_again() { # run_again <exit status>: back into the queue, if the time or the node was taken from us
-    local job
+    local said
     (($1 > 0 && $1 != 2)) || return 0 # done, or bad input
-    job=$(scontrol show job "${SLURM_JOB_ID}")
-    if [[ ${requeue} == true || (${job} == *PreemptTime=2* && ${job} == *JobState=RUNNING*) ]]; then
-        scontrol requeue "${SLURM_JOB_ID}" && sleep 60 # Slurm ends us
+    said=$(scontrol show job "${job}" || true)
+    if [[ ${requeue} == true || (${said} == *PreemptTime=2* && ${said} == *JobState=RUNNING*) ]]; then
+        scontrol requeue "${job}" && sleep 60 # Slurm ends us
     fi
 }

@@ -108,6 +108,15 @@ fake_sbatch() {
     [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' && $(wc -l <runs) == 2 ]]
 }
 
+@test "one job of several requeues itself on SIGUSR1, and it alone" {
+    need_slurm
+    "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>runs; until [ $(grep -c 2 runs) -gt 1 ]; do sleep 0.2; done' 3>&- &
+    for _ in {1..100}; do [[ $(wc -l <runs 2>/dev/null) != 2 ]] || break && sleep 0.1; done
+    scancel --batch --signal=USR1 "$(squeue -h -o %F | head -n 1)_2" # its job's number is the array's
+    wait $!
+    [[ $(sort runs | paste -sd ' ') == '1 2 2' && $(tail -n 1 log/x.2.log) == '# Ended (code 0)' ]]
+}
+
 @test "a job that somebody cancels fails, and can be picked up" {
     need_slurm
     "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>ran; [ JOB = 1 ] || exec sleep 100' 2>said 3>&- &
