@@ -35,7 +35,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
     try:
         import onnx
     except ImportError:
-        raise UserError("ONNX export needs the package onnx (pip install 'ast-sed[onnx]')") from None
+        raise UserError("ONNX export needs the package onnx (pip install onnx onnxruntime onnxscript)") from None
     graph = PredictionGraph(detector=model.detector, front_end=model.front_end, plan=plan).eval()
     example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two windows of two recordings
     axes = {
@@ -75,7 +75,7 @@ class OnnxPredictor:
         try:
             import onnxruntime
         except ImportError:
-            raise UserError("--onnx needs the package onnxruntime (pip install 'ast-sed[onnx]')") from None
+            raise UserError("--onnx needs the package onnxruntime (pip install onnxruntime)") from None
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file (python3 -m sed.bin.export_onnx writes it)")
         options = onnxruntime.SessionOptions()

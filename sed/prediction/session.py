@@ -97,6 +97,25 @@ class Sinks(BaseSink):
         self._files.__exit__(type(error), error, None)
 
 
+class Peaks(BaseSink):
+    """Counts the events of all recordings, and keeps the highest posterior of each label."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels, self._highest = labels, np.zeros(len(labels), np.float32)
+        self.events = 0
+
+    def posteriors(self, frames: np.ndarray) -> None:
+        if len(frames):
+            self._highest = np.maximum(self._highest, frames.max(0))
+
+    def finish(self, result: Result) -> None:
+        self.events += len(result.detections)
+
+    def __str__(self) -> str:
+        order = np.argsort(-self._highest)[:5]
+        return ", ".join(f"{self._labels[k]} {self._highest[k]:.2f}" for k in order)
+
+
 class Progress:
     """A bar on a terminal, else a line every ten seconds: recordings, audio, times real time, time left."""
 
@@ -147,7 +166,8 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     names, problems = find_recordings(args.recordings)
     if not names:
         raise UserError("; ".join(problems))
-    open_sinks = _outputs(args, predictor, post, names, stack)
+    peaks = Peaks(predictor.labels)
+    open_sinks = _outputs(args, predictor, post, names, peaks, stack)
     plan = WindowPlan.overlapping(
         samples=predictor.samples,
         frame_seconds=predictor.frame_seconds,
@@ -179,6 +199,8 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 
     run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=progress.advance)
     progress.ended(progress._done, heard)
+    if progress._done and not peaks.events:
+        logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
     if problems:
         logger.info("%d could not be read:", len(problems))
         for problem in problems:
@@ -187,7 +209,12 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 
 
 def _outputs(
-    args: argparse.Namespace, predictor: Predictor, post: PostProcessing, names: Sequence[str], stack: ExitStack
+    args: argparse.Namespace,
+    predictor: Predictor,
+    post: PostProcessing,
+    names: Sequence[str],
+    peaks: Peaks,
+    stack: ExitStack,
 ) -> Callable[[str], Sinks]:
     """Open what all recordings share; returns what opens a recording's sinks."""
     formats = check_formats(args.format, together=args.out_dir is None, recordings=len(names))
@@ -204,7 +231,7 @@ def _outputs(
         stack.push(lambda kind, *_: page.close() if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:
-        files, sinks = ExitStack(), []
+        files, sinks = ExitStack(), [peaks]
         for format in formats:
             file = shared
             if file is None:

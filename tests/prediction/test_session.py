@@ -102,6 +102,15 @@ def test_the_newest_result_decides_how_an_experiment_predicts(tmp_path, monkeypa
     assert asked[0] == asked[1] != asked[2]
 
 
+def test_nothing_found_says_how_near_it_was(tmp_path, experiment, monkeypatch, capsys):
+    write_sounds(tmp_path / "x.wav", 3)
+    assert call(monkeypatch, "--model", experiment, "--threshold", "1", tmp_path / "x.wav") == 0
+    out, err = capsys.readouterr()
+    assert out.count("\n") == 1 and "no events; the highest posteriors were " in err and "Dog " in err
+    assert call(monkeypatch, "--model", experiment, "--threshold", "0.1", tmp_path / "x.wav") == 0
+    assert "no events" not in capsys.readouterr().err
+
+
 def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "a.wav", 2)
     (tmp_path / "b.wav").write_text("text")
