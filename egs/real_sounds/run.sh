@@ -91,7 +91,7 @@ list() { # list <config...>: lines of steps/sweep.sh for each seed
             esac
             if ((ngpu == 0)); then
                 options+=" --batch-sizes ${batches} --gru-units 64 --gru-layers 1"
-                [[ ${config} == crnn* ]] || options+=" ${small} --fte-blocks 1"
+                if [[ ${config} == crnn* ]]; then options+=" --crnn-width 0.5"; else options+=" ${small} --fte-blocks 1"; fi
             fi
             for rate in ${rates:-own}; do
                 printf '%s\tconf/real_sounds/%s.yaml\t%s\t%s\n' \

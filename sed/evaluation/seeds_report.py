@@ -22,15 +22,20 @@ MARGINS = (
     ("ast_sed", "ratio_5", "about 0", "about 0", "ratio 5 instead of 10"),
 )
 KNOWN = ("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5")
-MAIN = KNOWN[:3]
+LONG = "ast_sed_long"  # as many steps as AST-SED and a second stage together
+SECOND_STAGES = ("_second", "_best")
 
 
 def pairs(configs: Sequence[str]) -> list[tuple[str, str]]:
-    """(a, b) of every margin that these configs allow: the paper's, and each other config over AST-SED."""
+    """(a, b) of every margin that these configs allow.
+
+    The paper's, each other config over AST-SED, and second stages over an AST-SED of as many steps.
+    """
     there = set(configs)
     named = [(a, b) for a, b, *_ in MARGINS if {a, b} <= there]
     beyond = [("ast_sed", config) for config in sorted(there - {*KNOWN}) if "ast_sed" in there]
-    return named + beyond
+    control = [(LONG, config) for config in sorted(there) if LONG in there and config.endswith(SECOND_STAGES)]
+    return named + beyond + control
 
 
 def report(
@@ -115,6 +120,26 @@ def _systems(results: Results) -> list[str]:
         "training, with other trainings on the same machine.",
         "",
         *table(heads, rows),
+        *_steps(results),
+    ]
+
+
+def _steps(results: Results) -> list[str]:
+    """That a second stage trains longer than what it is compared with, and by how much."""
+    steps = {name: runs[0]["steps"] for name, runs in results.items() if runs and runs[0].get("steps")}
+    second = [name for name in _order(results) if name in steps and name.endswith(SECOND_STAGES)]
+    if not second or "ast_sed" not in steps:
+        return []
+    told = ", ".join(f"`{name}` {steps[name]} steps more" for name in second)
+    control = (
+        f"`{LONG}` is AST-SED with {steps[LONG]} steps, the control for them."
+        if LONG in steps
+        else f"`{LONG}`, AST-SED with as many steps in one, is the control for them; it is not among these results."
+    )
+    return [
+        f"Second stages train longer than `ast_sed`: on top of the {steps['ast_sed']} steps of the model that each "
+        f"starts from, {told}. {control}",
+        "",
     ]
 
 
@@ -124,7 +149,7 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[str]:
     told = {(a, b): (f1, psds, text) for a, b, f1, psds, text in MARGINS}
     rows = []
     for one in margins:
-        f1, psds, text = told.get((one["a"], one["b"]), ("–", "–", f"`{one['b']}` over AST-SED"))
+        f1, psds, text = told.get((one["a"], one["b"]), ("–", "–", f"`{one['b']}` over `{one['a']}`"))
         numbers = one["numbers"]
         rows.append(
             [

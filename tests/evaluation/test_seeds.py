@@ -104,7 +104,19 @@ def test_pairs_are_the_papers_and_what_goes_beyond():
         ("ast_gru", "ast_sed"),
         ("ast_sed", "ast_sed_best"),
     ]
+    assert seeds_report.pairs(["ast_sed", "ast_sed_long", "ast_sed_best"])[-1] == ("ast_sed_long", "ast_sed_best")
     assert seeds_report.pairs(["crnn", "mine"]) == []
+
+
+def test_the_page_says_that_second_stages_train_longer(exp):
+    first = seeds.reduced(exp / "ast_sed_seed1" / "validation" / "result.json", "ast_sed", 1, TRUTH)
+    results = {"ast_sed": [first], "ast_sed_best": [{**first, "config": "ast_sed_best", "steps": 1000}]}
+    page = seeds_report.report(results, [], {})
+    assert "on top of the 2000 steps of the model that each starts from, `ast_sed_best` 1000 steps more" in page
+    assert "it is not among these results" in page
+    page = seeds_report.report(results | {"ast_sed_long": [{**first, "steps": 3000}]}, [], {})
+    assert "`ast_sed_long` is AST-SED with 3000 steps" in page
+    assert "Second stages" not in seeds_report.report({"ast_sed": [first]}, [], {})
 
 
 def results(monkeypatch, *args):
@@ -132,7 +144,8 @@ def test_the_page_is_made_of_the_small_files_alone(exp, tmp_path, monkeypatch):
     assert "| `ast_sed` | 2 | 45.00 ± 7.07 | 0.4500 ± 0.0707 | – |" in page
     assert "| AST-SED over AST-GRU | 2 | +10.00 [+10.00, +10.00] | +4.40 | +0.1000 [+0.1000, +0.1000] | +0.06 |" in page
     assert (
-        "`ast_sed_csebbs` over AST-SED" in page and "mAP of the pre-trained AST on the validation clips: 0.800" in page
+        "`ast_sed_csebbs` over `ast_sed`" in page
+        and "mAP of the pre-trained AST on the validation clips: 0.800" in page
     )
     assert "`ast_sed` (seed 1) has an EB-F1 of 90.0 % on the strong_real clips" in page
     assert "](results/gains.png)" in page and (tmp_path / "results" / "gains.png").stat().st_size > 1000
