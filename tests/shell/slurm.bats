@@ -108,6 +108,14 @@ fake_sbatch() {
     [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' && $(wc -l <runs) == 2 ]]
 }
 
+# bats test_tags=slow
+@test "near its time limit a job requeues itself" {
+    need_slurm
+    printf '%s\n' 'command sbatch --requeue --signal=B:USR1@45' 'option time=* --time=$0' >mine.conf
+    "${slurm_sh}" --conf mine.conf --time 1 log/x.log bash -c 'echo run >>runs; [ $(wc -l <runs) -gt 1 ] || exec sleep 100'
+    [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' && $(wc -l <runs) == 2 ]]
+}
+
 @test "one job of several requeues itself on SIGUSR1, and it alone" {
     need_slurm
     "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>runs; until [ $(grep -c 2 runs) -gt 1 ]; do sleep 0.2; done' 3>&- &
