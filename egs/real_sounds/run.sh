@@ -65,7 +65,7 @@ steps() { # steps <n>: at this scale
     awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
 }
 ((whole)) || train_args="--steps-per-epoch $(steps 100) --warmup-steps $(steps 100) ${train_args}"
-((whole || ngpu == 0)) || pretrain_args="--steps-per-epoch $(steps 500) --warmup-steps $(steps 300) ${pretrain_args}"
+((whole || ngpu == 0)) || pretrain_args="--steps-per-epoch $(steps 460) --warmup-steps $(steps 300) ${pretrain_args}"
 small="" # a model that a CPU can train
 if ((ngpu == 0)); then
     small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
