@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sed.log import UserError
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.pooling import FrequencyTransformer
+from sed.prediction.recurrence import compiled
 
 ROWS = 4096
 """of the products that linear maps are laid out for: some clips' tokens"""
@@ -29,18 +30,16 @@ class Product:
     """x -> x @ weight.T + bias, laid out for about `rows` rows where oneDNN can; float32 outside."""
 
     def __init__(self, weight: Tensor, bias: Tensor, rows: int, dtype: torch.dtype) -> None:
-        self._packed = _has_onednn(dtype)
-        self._dtype = dtype
-        self._weight, self._bias = weight.detach().to(dtype), bias.detach().to(dtype)
-        if self._packed:
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), rows)
-            self._linear = torch.ops.mkldnn._linear_pointwise.default
+        self.packed = _has_onednn(dtype)
+        self.weight, self.bias = weight.detach().to(dtype), bias.detach().to(dtype)
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(self.weight.contiguous(), rows)
 
     def __call__(self, x: Tensor) -> Tensor:
-        x = x.to(self._dtype)
-        if self._packed:
-            return self._linear(x, self._weight, self._bias, "none", [], "").float()
-        return nn.functional.linear(x, self._weight, self._bias).float()
+        x = x.to(self.bias.dtype)
+        if self.packed:
+            return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "").float()
+        return nn.functional.linear(x, self.weight, self.bias).float()
 
 
 def _has_onednn(dtype: torch.dtype) -> bool:
@@ -93,17 +92,8 @@ class PackedGRU:
         layer, end, x, given_by, repeat = task
         with torch.inference_mode():
             product = self._product(layer, end, x.shape[0])
-            # Two threads take turns at Python: all that can be done for all steps at once is.
             gates, new = given_by(x).split((2 * self._units, self._units), 2)
-            steps = [step for step in zip(gates.unbind(1), new.unbind(1), strict=True) for _ in range(repeat)]
-            state = x.new_zeros(len(x), self._units)
-            states = []
-            for given, given_new in reversed(steps) if end else steps:
-                gate, own = product(state).split((2 * self._units, self._units), 1)
-                reset, keep = gate.add_(given).sigmoid_().chunk(2, 1)
-                state = torch.lerp(torch.addcmul(given_new, reset, own).tanh_(), state, keep)
-                states.append(state)
-            return torch.stack(states[::-1] if end else states, 1)
+            return compiled()(gates, new, product.weight, product.bias, repeat, bool(end), product.packed, [])
 
     def _product(self, layer: int, end: int, batch: int) -> Product:
         key = (layer, end, batch)  # few rows: the layout depends on how many

@@ -1,0 +1,48 @@
+"""The steps of a GRU on a processor, compiled so that two directions do not wait for each other's Python."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def steps(
+    gates: Tensor, new: Tensor, weight: Tensor, bias: Tensor, repeat: int, backward: bool, packed: bool,
+    none: list[int | float | complex | None],
+) -> Tensor:  # fmt: skip
+    """States (batch, frames * repeat, units) of a GRU whose input's products are `gates` and `new`.
+
+    gates: (batch, frames, 2 * units), reset and update; new: (batch, frames, units); weight: recurrent, as torch.nn.GRU
+    has it, or `packed` by oneDNN, and its bias; none: an empty list, whose type TorchScript could not tell.
+    """
+    units = new.shape[2]
+    given, given_new = gates.unbind(1), new.unbind(1)
+    count = len(given) * repeat
+    state = torch.zeros([new.shape[0], units], dtype=new.dtype)
+    states = [state] * count
+    for step in range(count):
+        frame = count - 1 - step if backward else step
+        if packed:
+            own = torch.ops.mkldnn._linear_pointwise(state.to(bias.dtype), weight, bias, "none", none, "").to(new.dtype)
+        else:
+            own = torch.nn.functional.linear(state.to(bias.dtype), weight, bias).to(new.dtype)
+        gate = own[:, : 2 * units].add_(given[frame // repeat]).sigmoid_()
+        candidate = torch.addcmul(given_new[frame // repeat], gate[:, :units], own[:, 2 * units :]).tanh_()
+        state = torch.lerp(candidate, state, gate[:, units:])
+        states[frame] = state
+    return torch.stack(states, 1)
+
+
+@functools.cache
+def compiled() -> Callable[..., Tensor]:
+    """`steps` in TorchScript, which runs without Python's lock; as it is where torch has that no more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated in favour of torch.compile, which wants a C++ compiler
+        try:
+            return torch.jit.script(steps)
+        except (AttributeError, RuntimeError, OSError):
+            return steps
