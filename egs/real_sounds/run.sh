@@ -72,35 +72,9 @@ if ((ngpu == 0)); then
     pretrain_args="--steps-per-epoch $(steps 200) --warmup-steps $(steps 200) ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 fi
 
-list() { # list <config...>: lines of steps/sweep.sh for each seed
-    local config seed ast options sets batches rate
-    ast=${pretrained:-${downloads}/ast.pth}
-    for seed in ${seeds}; do
-        for config in "$@"; do
-            options="--seed ${seed}" sets="" batches=2,2,2,2
-            case ${config} in *_pseudo | *_best)
-                sets=strong_real,strong_synth,pseudo_seed${seed},weak,unlabelled batches=2,2,2,2,2
-                ;;
-            esac
-            [[ -z ${sets} ]] || options+=" --train-sets ${sets}"
-            case ${config} in
-                crnn*) ;;
-                *_second) options+=" --pretrained ${exp}/ast_sed_seed${seed}" ;;
-                *_best) options+=" --pretrained ${exp}/ast_sed_pseudo_seed${seed}" ;;
-                *) [[ ${ast} == none ]] || options+=" --pretrained ${ast}" ;;
-            esac
-            if ((ngpu == 0)); then
-                options+=" --batch-sizes ${batches} --gru-units 64 --gru-layers 1"
-                if [[ ${config} == crnn* ]]; then options+=" --crnn-width 0.5"; else options+=" ${small} --fte-blocks 1"; fi
-            fi
-            for rate in ${rates:-own}; do
-                printf '%s\tconf/real_sounds/%s.yaml\t%s\t%s\n' \
-                    "${config}$([[ ${rate} == own ]] || echo "_lr${rate/:/_}")_seed${seed}" "${config}" \
-                    "${work}/dump$([[ ${config} != crnn* ]] || echo _crnn)" \
-                    "${options}$([[ ${rate} == own ]] || echo " --lr ${rate%:*} --encoder-lr ${rate#*:}")"
-            done
-        done
-    done
+list() { # list <train|score|boxes> <config...>: lines of steps/sweep.sh for each seed
+    local/real_sounds_experiments.sh --seeds "${seeds}" --rates "${rates}" --small "${small}" \
+        --pretrained "${pretrained}" --tuned "${here}/tuning/csebbs.json" "$1" "${work}" "${@:2}"
 }
 sweep() { # sweep <train|score> <name of the list> [option of steps/sweep.sh...]: its lines are read here
     mkdir -p "${exp}"
@@ -114,13 +88,6 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     [[ $1 != -v ]] || { not=(-v) && shift; }
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
-
-trained() { # those lines of `list` whose model is there
-    local name rest
-    while IFS=$'\t' read -r name rest; do [[ ! -e ${exp}/${name}/final.pt ]] || printf '%s\t%s\n' "${name}" "${rest}"; done
-}
-tuned=${here}/tuning/csebbs.json how="--post-processing csebbs"
-[[ ! -f ${tuned} ]] || how="--tuned ${tuned}"
 
 if stage 0 "corpus and pre-trained AST"; then
     local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" \
@@ -140,7 +107,7 @@ if stage 2 "features"; then
     done
 fi
 if stage 3 "train the systems"; then
-    list ${systems} | sweep train stage3
+    list train ${systems} | sweep train stage3
 fi
 if stage 4 "train the ablations, and what goes beyond"; then
     if [[ -n $(those '_(pseudo|best)$' ${more}) ]]; then
@@ -152,20 +119,20 @@ if stage 4 "train the ablations, and what goes beyond"; then
         done
         for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi
-    list $(those '_pseudo$' ${more}) $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
-    list $(those '_best$' ${more}) | sweep train stage4_best # each starts from its seed's _pseudo
+    list train $(those '_pseudo$' ${more}) $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
+    list train $(those '_best$' ${more}) | sweep train stage4_best # each starts from its seed's _pseudo
 fi
 if stage 5 "scores"; then
-    list ${systems} ${more} | trained | cut -f 1-3 | sweep score stage5
-    list ${boxes} | trained | cut -f 1-3 | awk -F '\t' -v OFS='\t' -v how="${how}" '{ print $1 "/csebbs", $2, $3, how }' |
-        sweep score stage5_boxes
+    list score ${systems} ${more} | sweep score stage5
+    list boxes ${boxes} | sweep score stage5_boxes
     if [[ ${analysis} == true && -z ${rates} ]]; then # of the first seed
-        seeds=${seeds%% *} list ${systems} | trained | cut -f 1-3 | awk '{ print $0 "\t--bootstrap 0" }' |
+        seeds=${seeds%% *} list score ${systems} | awk '{ print $0 "\t--bootstrap 0" }' |
             sweep score stage5_training --test-set strong_real
         gru=${exp}/ast_gru_seed${seeds%% *}
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \
             --score-args "--no-report --bootstrap 0" --force "${force}" "${work}/dump/validation" "${gru}" "${exp}/figure3"
     fi
-    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" --tagger "${pretrained:-${downloads}/ast.pth}" \
-        --sources "${downloads}/sources.json" "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"
+    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" \
+        --tagger "${pretrained:-${downloads}/ast.pth}" --sources "${downloads}/sources.json" \
+        "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"
 fi

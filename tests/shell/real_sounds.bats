@@ -159,3 +159,22 @@ sweep() {
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 1 ]]
 }
+
+@test "the list of experiments: what is trained is scored, boxes as tuned where they are" {
+    list() { run "${root}/local/real_sounds_experiments.sh" --seeds "1 2" "$@"; }
+    list train work crnn ast_sed_best
+    [[ ${status} == 0 && ${#lines[@]} == 4 ]]
+    [[ ${lines[0]} == $'crnn_seed1\tconf/real_sounds/crnn.yaml\twork/dump_crnn\t--seed 1' ]]
+    [[ ${lines[3]} == *' --pretrained work/exp/ast_sed_pseudo_seed2' ]]
+    list score work crnn ast_sed
+    [[ ${status} == 0 && -z ${output} ]]
+    mkdir -p work/exp/ast_sed_seed2 && touch work/exp/ast_sed_seed2/final.pt tuned.json
+    list score work crnn ast_sed
+    [[ ${output} == $'ast_sed_seed2\tconf/real_sounds/ast_sed.yaml\twork/dump' ]]
+    list --tuned missing.json boxes work ast_sed
+    [[ ${output} == 'ast_sed_seed2/csebbs'*'--post-processing csebbs' ]]
+    list --tuned tuned.json boxes work ast_sed
+    [[ ${output} == 'ast_sed_seed2/csebbs'*'--tuned tuned.json' ]]
+    list dance work crnn
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'dance' is none of train, score, boxes"* ]]
+}
