@@ -31,7 +31,7 @@ elif [[ -e ${exp}/.done ]] && same "${exp}/.asked" "${asked}"; then
 fi
 launch=(python3 -m)
 if ((ngpu > 1 || nodes > 1)); then
-    launch=(python3 -m torch.distributed.run --nproc-per-node "$((ngpu > 0 ? ngpu : 1))")
+    launch=(python3 -m sed.bin.launch --nproc-per-node "$((ngpu > 0 ? ngpu : 1))")
     ((nodes > 1)) || launch+=(--standalone)
     launch+=(-m)
 fi

@@ -21,7 +21,7 @@ case $2 in
         touch "${last}"
         ;;
     sed.bin.check_dump) exit "${DAMAGED:-0}" ;;
-    sed.bin.train | torch.distributed.run)
+    sed.bin.train | sed.bin.launch)
         echo "epoch 1" && sleep "${TRAIN_SECONDS:-0}"
         touch "${last}/final.pt" "${last}/.done"
         ;;
@@ -146,11 +146,11 @@ train() {
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
 }
 
-@test "train: several GPUs by torch.distributed" {
+@test "train: several GPUs by torchrun" {
     dump
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/train.sh" --ngpu 2 x.yaml dump exp/x
     [[ ${status} == 0 ]]
-    [[ $(tail -n 1 "${CALLS}") == 'torch.distributed.run --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
+    [[ $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
 }
 
 @test "train: several nodes, on their CPUs too" {
@@ -159,7 +159,7 @@ train() {
     chmod +x bin/nodes
     run "${root}/steps/train.sh" --cmd bin/nodes --ngpu 0 --nodes 2 x.yaml dump exp/x
     [[ ${status} == 0 ]]
-    [[ $(tail -n 1 "${CALLS}") == 'torch.distributed.run --nproc-per-node 1 -m sed.bin.train --config x.yaml dump exp/x' ]]
+    [[ $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 1 -m sed.bin.train --config x.yaml dump exp/x' ]]
 }
 
 @test "train: what it needs is named" {

@@ -1,0 +1,36 @@
+"""Start a module once a GPU, by torchrun, and end as it ended: an error in its own line, without torchrun's tracebacks.
+
+usage: python3 -m sed.bin.launch --standalone --nproc-per-node 2 -m sed.bin.train ...
+
+The options are torchrun's. Exit status: that of the first process that failed; 128 and its number after a signal.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from sed.log import entry
+
+
+@entry
+def main() -> int:
+    """Run it."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    options = parse_args(sys.argv[1:])
+    logging.disable(logging.CRITICAL)  # of torchrun's own; the processes that it starts say what is wrong
+    try:
+        run(options)
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
+    except SignalException as error:
+        return 128 + int(error.sigval)
+    return 0
+
+
+if __name__ == "__main__":
+    main()
