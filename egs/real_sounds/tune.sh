@@ -52,7 +52,8 @@ best=$(sed -n '/"ast_sed": {/,/"encoder_lr"/p' "${out}/rates.json" | sed -n 's/.
 for rate in ${rates}; do # as it was written, 1e-3 and not 0.001
     if awk -v a="${rate%:*} ${rate#*:}" -v b="${best}" 'BEGIN { split(a, x, " "); split(b, y, " "); exit !(x[1] + 0 == y[1] + 0 && x[2] + 0 == y[2] + 0) }'; then
         first=${seeds%% *}
-        steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${work}/dump/public_eval" \
-            "${work}/exp/ast_sed_lr${rate/:/_}_seed${first}" "${out}/csebbs.json"
+        near=$(realpath --relative-to=. "${work}") # the file says how it was made, in any place
+        steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${near}/dump/public_eval" \
+            "${near}/exp/ast_sed_lr${rate/:/_}_seed${first}" "$(realpath --relative-to=. "${out}")/csebbs.json"
     fi
 done

@@ -116,6 +116,8 @@ sweep() {
     expect "--stage is a whole number" --soundbank bank --stage two --work new
     expect "usage" --soundbank bank more --work new
     [[ ! -e new ]]
+    run "${root}/egs/real_sounds/tune.sh" --soundbank nowhere --work new --out new
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"--soundbank 'nowhere': no such folder"* && ! -e new ]]
 }
 
 @test "its help is its header" {
