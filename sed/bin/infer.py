@@ -35,7 +35,7 @@ def parser() -> Parser:
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("part", "1/1", "which of so many parts of the clips", type=part)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("amp", True, "bfloat16 autocast on a GPU; the CPU always computes in float32")
+    p.option("amp", False, "bfloat16 autocast on a GPU: quicker, and not what sed.bin.predict computes")
     p.option("band", None, "one frequency band, lowest 0, in place of the model's mean (figure 3)", type=int)
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p

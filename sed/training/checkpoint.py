@@ -82,6 +82,10 @@ class LoadedModel:
     config: dict[str, Any]
     info: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        # float32 means float32: cuDNN's GRU would take TF32, 5e-3 in the posteriors of the paper's size (measured)
+        torch.backends.cudnn.allow_tf32 = False
+
 
 def load_detector(model: str | Path, which: str = "teacher", device: torch.device | str = "cpu") -> LoadedModel:
     """Load the student or teacher of an experiment folder (its final.pt) or of a checkpoint file, in eval mode."""
