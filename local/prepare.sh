@@ -58,7 +58,14 @@ name_validation() { # name_validation <validation.tsv>: which of the two that ci
 { mkdir -p "${data}" && labels >"${data}/.labels.txt.part"; } || die "${data}: cannot be written (see above)"
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
-made=()
+absent() { # absent <set> <kind> <tsv>: 0 of its clips are there
+    python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" "$3" . "${scratch}/$1.tsv"
+    covered+=("${scratch}/$1.tsv")
+}
+
+scratch=$(mktemp -d)
+trap 'rm -rf "${scratch}"' EXIT
+made=() covered=()
 while IFS='|' read -r set kind tsv audio test; do
     read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
     [[ -n ${set} ]] || continue
@@ -71,8 +78,11 @@ while IFS='|' read -r set kind tsv audio test; do
         lacks="no audio in audio/${audio}"
     fi
     if [[ -n ${lacks} ]]; then
+        [[ ${test} == - || ${min_coverage} =~ ^0*(\.0*)?$ || ${lacks} == "no metadata"* ]] ||
+            die "${set}: there is ${lacks} in ${downloads} (bring it, or lower --min-coverage)"
         echo "${set}: left out, there is ${lacks} in ${downloads}"
         rm -rf "${data:?}/${set}"
+        [[ ${lacks} == "no metadata"* ]] || absent "${set}" "${kind}" "${downloads}/metadata/${tsv}"
         continue
     fi
     if [[ ${set} == validation ]]; then
@@ -83,6 +93,7 @@ while IFS='|' read -r set kind tsv audio test; do
     python3 -m sed.bin.make_data_dir "${options[@]}" \
         "${downloads}/metadata/${tsv}" "${downloads}/audio/${audio}" "${data}/${set}"
     made+=("${set}")
+    covered+=("${data}/${set}/coverage.tsv")
     read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"
     if [[ ${test} == test ]] && ((clips < expected)); then
         echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Scores on it do not compare with others'. ***"
@@ -91,7 +102,7 @@ done <<<"${sets}"
 ((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/ of stage 0 are expected)"
 
 {
-    head -n 1 "${data}/${made[0]}/coverage.tsv"
-    for set in "${made[@]}"; do tail -n +2 "${data}/${set}/coverage.tsv"; done
+    head -n 1 "${covered[0]}"
+    for file in "${covered[@]}"; do tail -n +2 "${file}"; done
 } >"${data}/.coverage.tsv.part"
 mv "${data}/.coverage.tsv.part" "${data}/coverage.tsv"

@@ -4,7 +4,7 @@ usage: python3 -m sed.bin.make_data_dir --labels labels.txt --kind strong|weak|u
 
 strong: filename onset offset event_label; weak: filename event_labels (commas between); unlabelled: filename.
 Audio is found by file name less its last suffix, at any depth. Bad files are left out and listed in
-<out>/bad_audio.tsv.
+<out>/bad_audio.tsv. With --absent there is no audio: <out> is then a coverage.tsv that says 0 of N.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed.config import Parser
+from sed.data.coverage import write_coverage
 from sed.data.directory import read_labels
-from sed.data.prepare import KINDS, make_data_dir
+from sed.data.prepare import KINDS, make_data_dir, read_annotation
 from sed.files import lock
 from sed.log import UserError, entry, setup_logging
 
@@ -32,8 +33,13 @@ def main() -> None:
     parser.option("min-coverage", 0.0, "refuse when less than this percentage of the clips is there", least=0, most=100)
     parser.option("min-seconds", 0.1, "shorter files are bad", least=0)
     parser.option("max-seconds", 60.0, "longer files are bad", least=0)
+    parser.option("absent", False, "write only how much is missing, all of it; the set is called as <out> is")
     args = parser.parse_args()
     setup_logging()
+    if args.absent:
+        annotation = read_annotation(args.tsv, args.kind, read_labels(args.labels))
+        write_coverage(args.out, args.out.stem, annotation.clips, set())
+        return
     if not args.audio.is_dir():
         raise UserError(f"{args.audio}: no such folder of audio (check the path)")
     with lock(args.out):

@@ -54,7 +54,17 @@ prepare() {
     [[ ${output} == *"synth_valid: left out, there is no audio in"* ]]
     [[ ${output} == *"public_eval: left out, there is no metadata/eval/public.tsv"* ]]
     [ ! -e "${data}/weak" ]
-    [ "$(grep -c weak "${data}/coverage.tsv")" -eq 0 ]
+    grep -qx "$(printf 'weak\tall\t0\t1\t0\t2')" "${data}/coverage.tsv" # none of the one clip, of its two tags
+    [ "$(grep -c public "${data}/coverage.tsv")" -eq 0 ]
+}
+
+@test "a test set that is not there is less than --min-coverage asks for" {
+    rm "${downloads}"/audio/validation/validation/*
+    prepare
+    [ "${status}" -eq 0 ]
+    prepare --min-coverage 50
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"validation: there is no audio in audio/validation/validation"*"--min-coverage"* ]]
 }
 
 @test "both validation.tsv are named" {
