@@ -50,11 +50,15 @@ done
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
 whole=$(awk -v x="${scale}" 'BEGIN { print x == 1 }')
 [[ -n ${work} ]] || { ((whole)) && work=${here}; } || work=${here}/scale_${scale}
-mkdir -p "${work}" && work=$(cd "${work}" && pwd) || die "--work ${work}: cannot be made"
+{ mkdir -p "${work}" && work=$(cd "${work}" && pwd); } || die "--work ${work}: cannot be made"
 cd "${here}/../desed"
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
+# shellcheck source=egs/desed/path.sh
 source ./path.sh
+# shellcheck source=egs/desed/cmd.sh
 source ./cmd.sh
+read -ra main <<<"${systems}"
+read -ra further <<<"${more}"
 downloads=${work}/downloads data=${work}/data exp=${work}/exp
 
 stage() { # stage <n> <what>: shall stage n run?
@@ -86,6 +90,7 @@ sweep() { # sweep <train|score> <name of the list> [option of steps/sweep.sh...]
 those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     local not=()
     [[ $1 != -v ]] || { not=(-v) && shift; }
+    (($# > 1)) || return 0
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
 
@@ -107,10 +112,13 @@ if stage 2 "features"; then
     done
 fi
 if stage 3 "train the systems"; then
-    list train ${systems} | sweep train stage3
+    list train ${main[@]+"${main[@]}"} | sweep train stage3
 fi
 if stage 4 "train the ablations, and what goes beyond"; then
-    if [[ -n $(those '_(pseudo|best)$' ${more}) ]]; then
+    mapfile -t labelled < <(those '_pseudo$' ${further[@]+"${further[@]}"})
+    mapfile -t best < <(those '_best$' ${further[@]+"${further[@]}"})
+    mapfile -t others < <(those -v '_(pseudo|best)$' ${further[@]+"${further[@]}"})
+    if ((${#labelled[@]} + ${#best[@]})); then
         labelling=()
         for seed in ${seeds}; do
             steps/pseudo_label.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
@@ -119,14 +127,15 @@ if stage 4 "train the ablations, and what goes beyond"; then
         done
         for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi
-    list train $(those '_pseudo$' ${more}) $(those -v '_(pseudo|best)$' ${more}) | sweep train stage4
-    list train $(those '_best$' ${more}) | sweep train stage4_best # each starts from its seed's _pseudo
+    list train ${labelled[@]+"${labelled[@]}"} ${others[@]+"${others[@]}"} | sweep train stage4
+    list train ${best[@]+"${best[@]}"} | sweep train stage4_best # each starts from its seed's _pseudo
 fi
 if stage 5 "scores"; then
-    list score ${systems} ${more} | sweep score stage5
-    list boxes ${boxes} | sweep score stage5_boxes
+    read -ra boxed <<<"${boxes}"
+    list score ${main[@]+"${main[@]}"} ${further[@]+"${further[@]}"} | sweep score stage5
+    list boxes ${boxed[@]+"${boxed[@]}"} | sweep score stage5_boxes
     if [[ ${analysis} == true && -z ${rates} ]]; then # of the first seed
-        seeds=${seeds%% *} list score ${systems} | awk '{ print $0 "\t--bootstrap 0" }' |
+        seeds=${seeds%% *} list score ${main[@]+"${main[@]}"} | awk '{ print $0 "\t--bootstrap 0" }' |
             sweep score stage5_training --test-set strong_real
         gru=${exp}/ast_gru_seed${seeds%% *}
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \

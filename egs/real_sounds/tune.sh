@@ -31,9 +31,12 @@ source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
 soundbank=$(cd "${soundbank}" && pwd)
-mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd) || die "${work}: cannot be made"
+{ mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
+    die "${work}: cannot be made"
 cd "${here}/../desed"
+# shellcheck source=egs/desed/path.sh
 source ./path.sh
+# shellcheck source=egs/desed/cmd.sh
 source ./cmd.sh
 
 steps/split_soundbank.sh --share "${share}" "${soundbank}" "${work}/soundbank"
