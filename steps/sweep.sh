@@ -65,9 +65,12 @@ experiment() { # experiment <name> <config> <dump> <options>
 }
 
 worker() { # worker <slot>: the next of the list until none is left
-    local lock name conf dump options began number told out
+    local lock name conf dump options began number told out gpu
     exec {lock}>>"${scratch}/lock"
-    ((${#gpus[@]} == 0)) || export CUDA_VISIBLE_DEVICES=${gpus[$1 % ngpu]}
+    if ((${#gpus[@]})); then
+        gpu=$(($1 % ngpu))
+        export CUDA_VISIBLE_DEVICES=${gpus[gpu]}
+    fi
     while :; do
         flock "${lock}"
         IFS=$'\t' read -r name conf dump options <&"${queue}" || break
