@@ -304,5 +304,13 @@ def merge(source: Path, place: Path) -> Iterable[Path]:
         else:
             if target.is_dir() and not target.is_symlink():
                 raise UserError(f"{target}: is a folder, and a file of the archive (move it away)")
-            entry.replace(target)
-            yield from sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
+            # listed before the move: in its new place, other parts may be at work in the folder too
+            files = sorted(p.relative_to(entry) for p in entry.rglob("*") if p.is_file()) if entry.is_dir() else None
+            try:
+                entry.replace(target)
+            except OSError:
+                if files is None or not target.is_dir():
+                    raise
+                yield from merge(entry, target)  # another part has made the folder meanwhile
+                continue
+            yield from [target] if files is None else [target / file for file in files]

@@ -9,6 +9,7 @@ import stat
 import struct
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 from faulty_server import tarred, zipped
@@ -220,3 +221,24 @@ def test_merging_twice_is_merging_once(tmp_path):
         placed = list(merge(tmp_path / "new", tmp_path / "old"))
         assert sorted(str(p.relative_to(tmp_path / "old")) for p in placed) == ["a/2", "a/b/1"]
     assert sorted(tree(tmp_path / "old")) == ["a/2", "a/b/1", "a/b/kept"]
+
+
+def test_merging_lists_its_own_files_alone_while_others_write_and_make_folders(tmp_path, monkeypatch):
+    source, place = tmp_path / "source", tmp_path / "place"
+    for name in ("train", "eval"):
+        (source / name).mkdir(parents=True)
+        (source / name / "mine.tsv").write_text("mine")
+    replace = Path.replace
+
+    def meddled(self, target):
+        if self.name == "eval":  # another part makes the folder between the look and the move
+            (place / "eval").mkdir(parents=True)
+            (place / "eval" / ".theirs.tsv.part").write_text("")
+        result = replace(self, target)
+        if self.name == "train":  # and writes into it just after
+            (place / "train" / ".theirs.tsv.part").write_text("")
+        return result
+
+    monkeypatch.setattr(Path, "replace", meddled)
+    assert list(merge(source, place)) == [place / "eval" / "mine.tsv", place / "train" / "mine.tsv"]
+    assert (place / "eval" / "mine.tsv").read_text() == "mine"
