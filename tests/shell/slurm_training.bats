@@ -91,6 +91,8 @@ ended_as() { # ended_as <experiment> <times resumed>
 @test "preempted: makes room with a checkpoint, and goes on by itself" {
     cmd+=" --conf ${PWD}/exclusive.conf"
     begin 0
+    # held, or a quick machine is done before the scheduler looks; to be ended it is woken (SIGCONT, then SIGTERM)
+    kill -STOP "$(pgrep -f "^python3 -m sed.bin.train .* ${exp}\$")"
     sbatch --partition=urgent --exclusive --output=/dev/null --wrap 'echo done >urgent'
     for _ in {1..300}; do [[ ! -s urgent ]] || break && sleep 0.1; done
     [[ -s urgent ]]
