@@ -8,7 +8,7 @@ what the corpus (`sed/data/soundscape.py`) does: pre-training has to serve recor
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,8 +78,8 @@ class Scene:
     total: int
 
     def to(self, device: torch.device) -> Scene:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Scene(**{k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,13 +158,12 @@ class SoundscapeMaker:
         """The inputs on the device, their sound mixed and analysed there."""
         step = inputs.step.to(self.device)
         features = self._front_end(self._mixer(inputs.scene.to(self.device)))
-        return StepInputs(**{f.name: getattr(step, f.name) for f in fields(StepInputs)} | {"features": features})
+        return replace(step, features=features)
 
     def _draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
         """A batch's events, and its targets (clips, frames, classes) uint8."""
         config, clips, whole = self._config, self.clips, self._samples
-        mean = config["kinds"]
-        number = np.minimum(rng.poisson(mean, clips), 5)
+        number = np.minimum(rng.poisson(config["kinds"], clips), 5)
         clip = np.repeat(np.arange(clips), number)
         kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
         order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)
@@ -202,10 +201,8 @@ class SoundscapeMaker:
         ends = np.maximum(ends, starts + 1)
         for row, start, end, column in zip(clip, starts, ends, kind, strict=True):
             targets[row, start:end, column] = 1
-        for row, column in zip(range(clips), back["kind"], strict=True):
-            if column >= 0:
-                targets[row, :, column] = 1
         there = back["kind"] >= 0
+        targets[np.flatnonzero(there), :, back["kind"][there]] = 1
         chosen = np.concatenate([chosen, back["chosen"][there]])
         skipped = np.concatenate([skipped, back["skipped"][there]])
         speed = np.concatenate([speed, back["speed"][there]])
