@@ -39,6 +39,7 @@ def main() -> None:
 
     import torch
 
+    from sed.data.directory import read_set_labels
     from sed.training.build import choose_device
 
     with lock(args.out.parent):
@@ -59,21 +60,11 @@ def main() -> None:
             return
         if config["threads"]:
             torch.set_num_threads(config["threads"])
-        run = pretraining.Pretraining(
-            config, args.source, args.out, _labels(args.source), device=choose_device(config["device"])
-        )
+        bank = (args.source / "train" / "foreground").is_dir()
+        labels = None if bank else read_set_labels(args.source)  # a soundbank has its own
+        run = pretraining.Pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
         save_config(stored, config)
         run.run()
-
-
-def _labels(source: Path) -> list[str] | None:
-    """A dumped set's; None for a soundbank, which has its own."""
-    from sed.data.directory import read_labels
-
-    if (source / "train" / "foreground").is_dir():
-        return None
-    beside = source / "labels.txt"
-    return read_labels(beside if beside.exists() else source.parent / "labels.txt")
 
 
 if __name__ == "__main__":

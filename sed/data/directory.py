@@ -65,6 +65,12 @@ def read_labels(path: str | Path) -> list[str]:
     return labels
 
 
+def read_set_labels(folder: Path) -> list[str]:
+    """The labels of one set: labels.txt in its folder, else beside it."""
+    inside = folder / "labels.txt"
+    return read_labels(inside if inside.exists() else folder.parent / "labels.txt")
+
+
 def tsv_rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, the values of `columns`) of a TSV whose header names at least these columns.
 

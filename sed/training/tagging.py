@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.metrics import average_precision_score
 
-from sed.data.directory import DataDir, read_labels
+from sed.data.directory import DataDir, read_set_labels
 from sed.data.labels import tag_targets
 from sed.data.store import FeatureStore
 from sed.features.logmel import FrontEnd
@@ -26,8 +26,7 @@ def average_precisions(
     Labels without a clip in the set are left out. UserError when the set has no labels, or another front end, or the
     tagger lacks one of its labels.
     """
-    inside = dump / "labels.txt"
-    labels = read_labels(inside if inside.exists() else dump.parent / "labels.txt")
+    labels = read_set_labels(dump)
     data, store = DataDir.load(dump, labels), FeatureStore(dump)
     front_end = FrontEnd.from_config(config)
     if store.front_end != front_end.params():
