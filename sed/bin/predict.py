@@ -39,6 +39,11 @@ def parser() -> Parser:
     p.option(
         "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0
     )
+    p.option(
+        "centre-events",
+        True,
+        "hear events that two windows share once more, in the middle of a window of their own (not with --live)",
+    )
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option(

@@ -68,6 +68,11 @@ class Decisions:
         self._open = {}
         return sorted(found)
 
+    def open_from(self, longest: int) -> int:
+        """The first frame that an event not yet returned may cover, of those of at most `longest` frames."""
+        begins = (begin for begin, _, _ in self._open.values())
+        return min([self._decided, *(begin for begin in begins if self._decided - begin <= longest)])
+
     def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
         masked = frame
         if self._mask is not None and len(frame):  # every frame its own clip: its clip posterior goes with it

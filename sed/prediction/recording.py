@@ -10,6 +10,7 @@ import numpy as np
 
 from sed.evaluation.inference import silence_padding
 from sed.log import UserError
+from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions, Detection
 from sed.prediction.predictor import Predictor
 from sed.prediction.windows import CrossFade, Window, WindowPlan
@@ -63,10 +64,20 @@ class BaseSink:
 class Track:
     """One recording on its way: windows in, posteriors and events out."""
 
-    def __init__(self, name: str, *, plan: WindowPlan, predictor: Predictor, decisions: Decisions, sink: Sink) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        plan: WindowPlan,
+        predictor: Predictor,
+        decisions: Decisions,
+        sink: Sink,
+        centring: Centring | None = None,
+    ) -> None:
         self.result = Result(name, 0.0)
         self.failed = False
         self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink
+        self._centring = centring
         self._classes = len(predictor.labels)
         self._fade = CrossFade(plan, 2 * self._classes)
         self._samples = 0
@@ -85,6 +96,8 @@ class Track:
         tags = self.result.tags
         self.result.tags = clip if tags is None else np.maximum(tags, clip)
         rows = self._fade.add(window, np.concatenate([frame, np.broadcast_to(clip, frame.shape)], axis=1))
+        if self._centring is not None:
+            rows = self._centring.add(window, rows)
         if window.next_ramp is not None:  # what the next window covers too is its to give
             logmel = logmel[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
         self._sink.logmel(logmel)

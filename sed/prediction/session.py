@@ -18,6 +18,8 @@ from tqdm import tqdm
 from sed.evaluation.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.log import UserError
+from sed.prediction.centring import Centring
+from sed.prediction.decisions import Decisions
 from sed.prediction.live import read_pcm, resampled, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor
@@ -178,14 +180,18 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     heard = 0.0
     progress = Progress(names)
 
+    def decider() -> Decisions:
+        return decisions(post, predictor.labels, predictor.frame_seconds)
+
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
             track = Track(
                 name,
                 plan=plan,
                 predictor=predictor,
-                decisions=decisions(post, predictor.labels, predictor.frame_seconds),
+                decisions=decider(),
                 sink=open_sinks(name),
+                centring=Centring(plan=plan, predictor=predictor, scout=decider()) if args.centre_events else None,
             )
             yield track, lambda track, name=name: plan.cut(track.heard(read_recording(name, predictor.rate)))
 

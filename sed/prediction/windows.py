@@ -96,6 +96,11 @@ class WindowPlan:
         """Frames from the newest frame of a window back to the newest that later windows leave alone."""
         return self.frames - self.hop - self.ramp_start
 
+    def shared(self, begin: int, end: int) -> bool:
+        """Whether of the frames [begin, end) of a recording some are in two windows, or a window's end cuts them."""
+        window = max(1, (begin - self.frames) // self.hop + 2)  # the first that shares, with the one before, later ones
+        return window * self.hop < end
+
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
         """Cut a stream of samples into windows, holding one window and one block; none for an empty stream."""
         hop = self.hop * self.frame_samples

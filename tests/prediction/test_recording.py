@@ -6,6 +6,7 @@ from scipy.ndimage import uniform_filter1d
 
 from sed.evaluation.pipeline import PostProcessing
 from sed.log import UserError
+from sed.prediction.centring import Centring
 from sed.prediction.predictor import Output
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.settings import decisions
@@ -63,8 +64,8 @@ class Recorder(BaseSink):
         self.abandoned = True
 
 
-def predict(recordings, overlap=None, batch_size=4, block=999):
-    model = Loudness()
+def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False):
+    model = model or Loudness()
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)
     sinks = [Recorder() for _ in recordings]
     problems = []
@@ -78,7 +79,14 @@ def predict(recordings, overlap=None, batch_size=4, block=999):
     def tracks():
         for i, (audio, sink) in enumerate(zip(recordings, sinks, strict=True)):
             track = Track(
-                str(i), plan=plan, predictor=model, decisions=decisions(POST, model.labels, 0.01, piece=300), sink=sink
+                str(i),
+                plan=plan,
+                predictor=model,
+                decisions=decisions(POST, model.labels, 0.01, piece=300),
+                sink=sink,
+                centring=Centring(plan=plan, predictor=model, scout=decisions(POST, model.labels, 0.01, piece=300))
+                if centred
+                else None,
             )
             yield track, lambda track, audio=audio: plan.cut(track.heard(blocks(audio)))
 

@@ -1,0 +1,132 @@
+"""Events at the borders of windows are heard once more, each in the middle of a window of its own.
+
+Where in a window an event lies moves the event's borders: detectors with absolute positions hear it a little otherwise
+near a window's ends. An event that two windows share is near the end of one and the start of the other. So its label's
+posteriors are taken from a window centred on it, and decided like all others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sed.evaluation.inference import silence_padding
+from sed.prediction.decisions import Decisions, Detection
+from sed.prediction.predictor import Predictor
+from sed.prediction.windows import Window, WindowPlan
+
+STEP = 0.1
+"""seconds that a window's start is a multiple of. The patches of the AST begin every 0.1 s: where they cut an event
+moves its borders too, as much as .05 s, and windows whose starts share a grid cut it alike."""
+AROUND = 0.5
+"""seconds on either side of an event that come from its own window, fading in the outer half"""
+BATCH = 8
+"""windows the model runs at a time: a number of its own, for what is found must not depend on --batch-size"""
+
+
+class Span(NamedTuple):
+    """An event in frames."""
+
+    begin: int
+    end: int
+    label: int
+
+
+class Centring:
+    """Stands between the cross-fade and the decisions of one recording, holding rows back until they are final.
+
+    scout: decides as the recording's own decisions do, from the posteriors as they were cross-faded. What is held is
+    bounded: `scout`'s delay and some windows, of sound and of posteriors. Events that leave less than AROUND beside
+    them in a window stay as they are.
+    """
+
+    def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:
+        self._plan, self._predictor, self._scout = plan, predictor, scout
+        self._classes = len(predictor.labels)
+        self._step, self._around = (max(1, round(s / predictor.frame_seconds)) for s in (STEP, AROUND))
+        self._longest = plan.frames - 2 * self._around - self._step
+        self._rows = np.zeros((0, 2 * self._classes), np.float32)
+        self._first = 0  # frame of the first row that is held
+        self._sound, self._heard = np.zeros(0, np.float32), 0  # the newest samples, and how many there were in all
+        self._waiting: list[Span] = []
+
+    def add(self, window: Window, rows: np.ndarray) -> np.ndarray:
+        """Take the rows (n, frame and clip posteriors) that a window made final; returns those that now are."""
+        last = window.next_ramp is None
+        if last and window.ramp is None:  # one window: nothing is faded
+            return rows
+        new = window.samples[self._heard - window.start * self._plan.frame_samples :]
+        self._sound, self._heard = np.concatenate([self._sound, new]), self._heard + len(new)
+        self._rows = np.concatenate([self._rows, rows])
+        found = self._scout.push(rows[:, : self._classes], rows[:, self._classes :])
+        if last:
+            found += self._scout.finish()
+        spans = map(self._span, found)
+        self._waiting += [s for s in spans if self._plan.shared(s.begin, s.end) and s.end - s.begin <= self._longest]
+        ready = [span for span in self._waiting if last or self._is_covered(span)]
+        self._listen(ready)
+        self._waiting = [span for span in self._waiting if span not in ready]
+        return self._release(self._first + len(self._rows) if last else self._final())
+
+    def _is_covered(self, span: Span) -> bool:
+        """Whether the sound of its window is there, and the rows that it may change."""
+        heard = self._heard // self._plan.frame_samples
+        return self._start(span) + self._plan.frames <= heard and (
+            span.end + self._around <= self._first + len(self._rows)
+        )
+
+    def _span(self, found: Detection) -> Span:
+        onset, offset, label = found.event
+        begin, end = (round(seconds / self._predictor.frame_seconds) for seconds in (onset, offset))
+        return Span(begin, end, self._predictor.labels.index(label))
+
+    def _start(self, span: Span) -> int:
+        """The first frame of the span's window, which has the span in its middle."""
+        middle = (span.begin + span.end - self._plan.frames) / 2
+        return max(0, round(middle / self._step) * self._step)
+
+    def _listen(self, spans: list[Span]) -> None:
+        """Put what the spans' own windows say of them in place."""
+        known = -(-self._heard // self._plan.frame_samples)
+        newest = max(0, -(-(known - self._plan.frames) // self._step) * self._step)  # at the recording's end
+        wanted: dict[int, list[Span]] = {}
+        for span in sorted(spans):
+            wanted.setdefault(min(self._start(span), newest), []).append(span)
+        starts = list(wanted)
+        for at in range(0, len(starts), BATCH):
+            batch = starts[at : at + BATCH]
+            sounds = [self._cut(start) for start in batch]
+            frame, clip, _ = self._predictor(sounds)
+            seconds = np.array([len(sound) / self._predictor.rate for sound in sounds])
+            silence_padding(frame, seconds, self._predictor.frame_seconds)
+            for start, frames, whole in zip(batch, frame, clip, strict=True):
+                for span in wanted[start]:
+                    self._replace(span, start, frames[:, span.label], whole[span.label])
+
+    def _cut(self, start: int) -> np.ndarray:
+        begin = start * self._plan.frame_samples - (self._heard - len(self._sound))
+        return self._sound[begin : begin + self._plan.samples]
+
+    def _replace(self, span: Span, start: int, frame: np.ndarray, clip: float) -> None:
+        low = max(span.begin - self._around, start, self._first)
+        high = min(span.end + self._around, start + len(frame), self._first + len(self._rows))
+        at = np.arange(low, high)
+        outside = np.maximum(np.maximum(span.begin - at, at - span.end + 1), 0)
+        share = np.clip(2 - 2 * outside / self._around, 0, 1).astype(np.float32)
+        rows = self._rows[low - self._first : high - self._first]
+        for column, values in ((span.label, frame[low - start : high - start]), (self._classes + span.label, clip)):
+            rows[:, column] += share * (values - rows[:, column])
+
+    def _final(self) -> int:
+        """The frame before which nothing is changed any more."""
+        open_from = self._scout.open_from(self._longest)
+        return min([open_from, *(span.begin for span in self._waiting)]) - self._around
+
+    def _release(self, until: int) -> np.ndarray:
+        count = max(0, until - self._first)
+        out, self._rows = self._rows[:count], self._rows[count:]
+        self._first += count
+        needed = max(0, self._first - self._plan.frames) * self._plan.frame_samples  # windows of what is still open
+        self._sound = self._sound[max(0, needed - (self._heard - len(self._sound))) :]
+        return out

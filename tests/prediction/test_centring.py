@@ -1,0 +1,118 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_recording import POST, RATE, Loudness, burst, predict
+
+from sed.prediction.centring import Centring
+from sed.prediction.predictor import Output
+from sed.prediction.settings import decisions
+from sed.prediction.windows import WindowPlan
+
+
+class Wandering(Loudness):
+    """Hears things the later, the later in its window they lie: true in the middle, 0.1 s off at the ends."""
+
+    def __call__(self, waveforms):
+        frame, clip, logmel = super().__call__(waveforms)
+        heard = np.clip(np.round(500 + (np.arange(1000) - 500) / 1.02).astype(int), 0, 999)
+        return Output(frame[:, heard], clip, logmel)
+
+
+def farthest(sinks, onsets, length):
+    """How far borders are, at most, from where they are mid-window; every recording has one event."""
+    (middle,) = predict([burst(5 - length / 2, length, 10)], model=Wandering())[0][0].result.detections
+    off = []
+    for onset, sink in zip(onsets, sinks, strict=True):
+        (found,) = sink.result.detections
+        off += [a - onset - (b - 5 + length / 2) for a, b in zip(found.event[:2], middle.event[:2], strict=True)]
+    return np.abs(off).max()
+
+
+@pytest.mark.parametrize("length", [pytest.param(0.3, marks=pytest.mark.slow), 1.5])
+def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length):
+    """Windows [0, 10), [6, 16), [12, 22): from before the second to past the first one's end."""
+    onsets = np.arange(round((6 - length) * 100) + 1, 1000) / 100
+    recordings = [burst(onset, length, 26) for onset in onsets]
+    assert farthest(predict(recordings, model=Wandering())[0], onsets, length) > 0.05
+    assert farthest(predict(recordings, model=Wandering(), centred=True)[0], onsets, length) <= 0.02 + 1e-9
+
+
+def noisy(seconds, seed=0):
+    """Bursts of 0.2 to 3 s at random."""
+    rng = np.random.default_rng(seed)
+    audio = rng.uniform(0, 0.1, round(seconds * RATE)).astype(np.float32)
+    for onset in np.arange(0, seconds, 2.3):
+        at = round((onset + rng.uniform(0, 2)) * RATE)
+        audio[at : at + round(rng.uniform(0.2, 3) * RATE)] += 0.8
+    return audio
+
+
+@pytest.mark.parametrize("batch_size,block", [(1, 100), (16, 100_000)])
+def test_batches_and_blocks_change_nothing(batch_size, block):
+    recordings = [noisy(seconds, seed) for seed, seconds in enumerate([61.234, 10, 17.5])]
+    kwargs = {"model": Wandering(), "centred": True}
+    expected = predict(recordings, **kwargs)[0]
+    for sink, other in zip(predict(recordings, batch_size=batch_size, block=block, **kwargs)[0], expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(sink.posterior_frames), np.concatenate(other.posterior_frames))
+        assert sink.result.detections == other.result.detections
+
+
+@pytest.mark.parametrize("seconds", [10.01, 14, 61.234])
+def test_posteriors_cover_the_recording_once_and_are_zero_beyond_it(seconds):
+    (plain,), (centred,) = (predict([noisy(seconds)], centred=on)[0] for on in (False, True))
+    plain, centred = (np.concatenate(sink.posterior_frames) for sink in (plain, centred))
+    assert plain.shape == centred.shape
+    assert (centred[int(seconds * 100) + 1 :] == 0).all() and (centred[: int(seconds * 100)] > 0).all()
+    # this model hears the same everywhere but at a window's ends
+    np.testing.assert_allclose(centred, plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("onset,length,total", [(2, 3, 10), (1, 4, 30), (3, 9.5, 30), (3, 40, 60)])
+def test_what_one_window_has_and_what_is_as_long_as_one_stays(onset, length, total):
+    sinks, models = [], []
+    for centred in (False, True):
+        (sink,), _, model = predict([burst(onset, length, total)], model=Wandering(), centred=centred)
+        sinks.append(sink)
+        models.append(model)
+    np.testing.assert_array_equal(*(np.concatenate(sink.posterior_frames) for sink in sinks))
+    assert models[0].batches == models[1].batches
+
+
+class Two(Wandering):
+    labels = ("loud", "steady")
+
+    def __call__(self, waveforms):
+        frame, clip, logmel = super().__call__(waveforms)
+        steady = np.random.default_rng(len(self.batches)).uniform(0, 0.4, frame.shape).astype(np.float32)
+        return Output(np.concatenate([frame, steady], 2), np.concatenate([clip, clip], 1), logmel)
+
+
+def posteriors(model, audio):
+    """As cross-faded, as centred, and the most rows and samples held on the way."""
+    plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
+    post = replace(POST, median=dict.fromkeys(model.labels, 0.05), threshold=dict.fromkeys(model.labels, 0.5))
+    centring = Centring(plan=plan, predictor=model, scout=decisions(post, model.labels, 0.01, piece=300))
+    plain, out, rows, sound = [], [], 0, 0
+    start = 0
+    for window in plan.cut([audio]):
+        end = None if window.next_ramp is None else window.next_ramp - window.start
+        frame, clip, _ = model([window.samples])
+        values = np.concatenate([frame[0], np.broadcast_to(clip[0], frame[0].shape)], 1)[start - window.start : end]
+        start += len(values)
+        plain.append(values)
+        out.append(centring.add(window, values))
+        rows, sound = max(rows, len(centring._rows)), max(sound, len(centring._sound))
+    return np.concatenate(plain), np.concatenate(out), rows, sound
+
+
+def test_only_the_events_label_is_taken_from_its_window():
+    plain, centred, _, _ = posteriors(Two(), burst(7.5, 1.5, 26))
+    np.testing.assert_array_equal(centred[:, [1, 3]], plain[:, [1, 3]])
+    assert not np.array_equal(centred[:, 0], plain[:, 0])
+
+
+@pytest.mark.parametrize("audio", [noisy(600), burst(1, 600, 600)], ids=["bursts", "loud all along"])
+def test_what_is_held_is_bounded(audio):
+    _, _, rows, sound = posteriors(Loudness(), audio)
+    assert rows < 3000 and sound < 40 * RATE
