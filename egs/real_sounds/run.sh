@@ -68,8 +68,13 @@ stage() { # stage <n> <what>: shall stage n run?
 steps() { # steps <n>: at this scale
     awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
 }
-((whole)) || train_args="--steps-per-epoch $(steps 100) --warmup-steps $(steps 100) ${train_args}"
-((whole || ngpu == 0)) || pretrain_args="--steps-per-epoch $(steps 460) --warmup-steps $(steps 300) ${pretrain_args}"
+fewer() { # fewer <config>: options for a config's steps at this scale
+    local conf=${here}/../../conf/real_sounds/$1.yaml
+    echo "--steps-per-epoch $(steps "$(sed -n 's/^steps_per_epoch: //p' "${conf}")")" \
+        "--warmup-steps $(steps "$(sed -n 's/^warmup_steps: //p' "${conf}")")"
+}
+((whole)) || train_args="$(fewer ast_sed) ${train_args}"
+((whole || ngpu == 0)) || pretrain_args="$(fewer pretrain) ${pretrain_args}"
 small="" # a model that a CPU can train
 if ((ngpu == 0)); then
     small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16"
