@@ -49,7 +49,7 @@ class Detector(nn.Module):
     """(batch, input_frames, mel_bins) normalised features -> `DetectorOutput`.
 
     `frame_seconds` and `num_frames` describe the output; `frame_seconds * num_frames` covers `clip_seconds` unless
-    the encoder sees fewer frames.
+    the encoder sees fewer frames. `encoder_seconds`: a frame of the encoder, before the decoder repeats it.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Detector(nn.Module):
         self.mel_bins = mel_bins
         self.input_frames = input_frames
         self.frame_seconds = frame_seconds
+        self.encoder_seconds = frame_seconds * decoder.upsample
         self.num_frames = decoder.frames * decoder.upsample
 
     def head_parameters(self) -> Iterator[nn.Parameter]:

@@ -16,9 +16,6 @@ from sed.prediction.decisions import Decisions, Detection
 from sed.prediction.predictor import Predictor
 from sed.prediction.windows import Window, WindowPlan
 
-STEP = 0.1
-"""seconds that a window's start is a multiple of. The patches of the AST begin every 0.1 s: where they cut an event
-moves its borders too, as much as .05 s, and windows whose starts share a grid cut it alike."""
 AROUND = 0.5
 """seconds on either side of an event that come from its own window, fading in the outer half"""
 BATCH = 8
@@ -44,7 +41,9 @@ class Centring:
     def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:
         self._plan, self._predictor, self._scout = plan, predictor, scout
         self._classes = len(predictor.labels)
-        self._step, self._around = (max(1, round(s / predictor.frame_seconds)) for s in (STEP, AROUND))
+        # Windows start on one grid, the encoder's: where its patches cut an event moves borders too, as much as .05 s.
+        seconds = (predictor.encoder_seconds, AROUND)
+        self._step, self._around = (max(1, round(s / predictor.frame_seconds)) for s in seconds)
         self._longest = plan.frames - 2 * self._around - self._step
         self._rows = np.zeros((0, 2 * self._classes), np.float32)
         self._first = 0  # frame of the first row that is held

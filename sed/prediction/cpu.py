@@ -108,6 +108,7 @@ class CpuDetector(nn.Module):
     def __init__(self, detector: Detector, precision: str, threads: int) -> None:
         super().__init__()
         self.num_frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
+        self.encoder_seconds = detector.encoder_seconds
         self.input_frames, self.mel_bins = detector.input_frames, detector.mel_bins
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         decoder = detector.decoder

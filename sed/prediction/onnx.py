@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sed.prediction.windows import WindowPlan
     from sed.training.checkpoint import LoadedModel
 
-FORMAT = 1
+FORMAT = 2
 KEY = "ast_sed"
 """of the metadata entry, JSON"""
 OPSET = 18
@@ -52,6 +52,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
         "min_samples": model.front_end.min_samples,
         "frames": plan.frames,
         "frame_seconds": model.detector.frame_seconds,
+        "encoder_seconds": model.detector.encoder_seconds,
         "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
         "post_processing": stored_dict(post, model.labels),
     }
@@ -92,6 +93,7 @@ class OnnxPredictor:
         self.rate = int(facts["front_end"]["sample_rate"])
         self.samples, self.min_samples = int(facts["samples"]), int(facts["min_samples"])
         self.frames, self.frame_seconds = int(facts["frames"]), float(facts["frame_seconds"])
+        self.encoder_seconds = float(facts["encoder_seconds"])
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
         self._window = round(facts["front_end"]["frame_length"] * self.rate)
         self._shift = round(self.feature_seconds * self.rate)

@@ -39,6 +39,8 @@ class Predictor(Protocol):
     """of the output"""
     frame_seconds: float
     """of the output"""
+    encoder_seconds: float
+    """of the encoder's output, which the decoder may repeat"""
     feature_seconds: float
     """of a frame of the log-mel"""
 
@@ -64,6 +66,7 @@ class TorchPredictor:
         self.rate = front_end.sample_rate
         self.samples, self.min_samples = front_end.clip_samples, front_end.min_samples
         self.frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
+        self.encoder_seconds = detector.encoder_seconds
         self.feature_seconds = front_end.frame_shift
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:

@@ -38,6 +38,27 @@ def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(le
     assert farthest(predict(recordings, model=Wandering(), centred=True)[0], onsets, length) <= 0.02 + 1e-9
 
 
+@pytest.mark.parametrize("step", [0.08, 0.1, 0.4])
+def test_windows_start_on_the_encoders_grid(step):
+    class Noting(Loudness):
+        encoder_seconds = step
+
+        def __init__(self):
+            super().__init__()
+            self.starts = []
+
+        def __call__(self, waveforms):
+            self.starts += [100 * (waveform[0] - sound[0]) for waveform in waveforms]
+            return super().__call__(waveforms)
+
+    model = Noting()
+    sound = burst(8.13, 0.6, 26) + np.arange(26 * RATE, dtype=np.float32) / RATE / 100  # its samples tell the time
+    predict([sound], model=model, centred=True)
+    assert len(model.starts) == 5  # windows 0, 6, 12 and 18 s, and the event's
+    np.testing.assert_allclose(np.asarray(model.starts) / step, np.rint(np.asarray(model.starts) / step), atol=1e-3)
+    assert min(abs(np.asarray(model.starts) - 3.43)) <= step / 2 + 1e-3
+
+
 def noisy(seconds, seed=0):
     """Bursts of 0.2 to 3 s at random."""
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ class Loudness:
 
     labels = ("loud",)
     rate, samples, min_samples = RATE, 10 * RATE, FRAME
-    frames, frame_seconds, feature_seconds = 1000, 0.01, 0.01
+    frames, frame_seconds, encoder_seconds, feature_seconds = 1000, 0.01, 0.1, 0.01
 
     def __init__(self):
         self.batches = []
