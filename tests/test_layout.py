@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SED = ROOT / "sed"
-COMMON = {"log", "files", "__version__"}
+COMMON = {"log", "files", "device", "__version__"}
 
 # Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
 ALLOWED = {
@@ -27,6 +27,7 @@ ALLOWED = {
     "config": set(),
     "files": set(),
     "log": set(),
+    "device": set(),
     "__init__": set(),
 }
 TYPED = {"config"}

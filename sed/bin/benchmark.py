@@ -44,13 +44,14 @@ def main() -> None:
 
     import torch
 
+    from sed.device import choose_device
     from sed.training.benchmark import Benchmark, table, training_seconds
 
     setup_logging()
     log = logging.getLogger("sed.benchmark")
     if args.threads:
         torch.set_num_threads(args.threads)
-    device = build.choose_device(args.device)
+    device = choose_device(args.device)
     benchmark = Benchmark(config, device=device, repeats=args.repeats)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     on_gpu = device.type == "cuda"

@@ -24,8 +24,8 @@ def main() -> None:
     parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
 
+    from sed.device import choose_device
     from sed.files import write_json
-    from sed.training.build import choose_device
     from sed.training.tagging import average_precisions
 
     stored = args.checkpoint.with_suffix(".yaml")

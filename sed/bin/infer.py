@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from sed.config import Parser
-from sed.log import UserError, command_line, entry, git_hash, setup_logging
+from sed.log import command_line, entry, git_hash, setup_logging
 
 
 def part(text: str) -> tuple[int, int]:
@@ -46,63 +46,53 @@ def main() -> None:
     """Infer and write."""
     args = parser().parse_args()
     logger = setup_logging()
-    import numpy as np
-    import torch
-
-    from sed.data.directory import read_durations_tsv
-    from sed.data.scores import Scores, export_tsv, write_scores
-    from sed.data.store import FeatureStore
-    from sed.evaluation.inference import Part, infer, silence_padding
+    from sed.data.scores import export_tsv, write_scores
+    from sed.device import choose_device
+    from sed.evaluation.inference import infer_set
     from sed.training.checkpoint import load_detector
 
-    device = args.device if args.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
-    dump = Path(args.dump)
-    store = FeatureStore(dump)
+    device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
-    wanted, found = model.front_end.params(), dict(store.front_end)
-    if wanted != found:
-        names = [key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)]
-        told = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in names)
-        raise UserError(f"{dump}: features of another front end than {args.model} learnt on: {told} (redo stage 2)")
     if args.band is not None:
         model.detector.use_band(args.band)
     started = time.monotonic()
-    amp = args.amp and device.startswith("cuda")
+    amp = args.amp and device.type == "cuda"
     number, parts = args.part
-    todo = Part(store, number=number, parts=parts, batch_size=args.batch_size)
-    if todo.clips:
-        frame, clip = infer(model.detector, model.front_end, todo, batch_size=args.batch_size, device=device, amp=amp)
-    else:
-        frame, clip = (np.zeros(shape, np.float32) for shape in ((0, 0, len(model.labels)), (0, len(model.labels))))
-    seconds = time.monotonic() - started
-    durations = read_durations_tsv(dump / "durations.tsv")
-    ends = np.array([durations.get(name, np.inf) for name in todo.clips])
-    silence_padding(frame, ends, model.detector.frame_seconds)
-    scores = Scores(
-        clips=list(todo.clips),
-        labels=list(model.labels),
-        frame=frame,
-        clip=np.clip(clip, 0.0, 1.0),
-        frame_seconds=float(model.detector.frame_seconds),
-        attrs={
+    scores = infer_set(
+        model.detector,
+        model.front_end,
+        model.labels,
+        Path(args.dump),
+        batch_size=args.batch_size,
+        device=device,
+        amp=amp,
+        number=number,
+        parts=parts,
+    )
+    rate = len(scores.clips) / (time.monotonic() - started)
+    scores.attrs.update(
+        {
             "model": str(args.model),
             "which": args.which,
             **({} if args.band is None else {"band": args.band}),
-            "set": dump.name,
+            "set": Path(args.dump).name,
             "command": command_line(),
             "git": git_hash(),
-            "device": device,
+            "device": device.type,
             "amp": amp,
-            "clips_per_second": len(todo.clips) / seconds,
-        },
+            "clips_per_second": rate,
+        }
     )
     write_scores(args.output, scores)
     if args.export_tsv:
         export_tsv(args.export_tsv, scores.flat())
     logger.info(
-        "%s: %d clips, %d frames of %.4g s, %.1f clips/s", args.output, *frame.shape[:2], scores.frame_seconds,
-        len(todo.clips) / seconds,
-    )  # fmt: skip
+        "%s: %d clips, %d frames of %.4g s, %.1f clips/s",
+        args.output,
+        *scores.frame.shape[:2],
+        scores.frame_seconds,
+        rate,
+    )
 
 
 if __name__ == "__main__":

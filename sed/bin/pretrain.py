@@ -40,7 +40,7 @@ def main() -> None:
     import torch
 
     from sed.data.directory import read_set_labels
-    from sed.training.build import choose_device
+    from sed.device import choose_device
 
     with lock(args.out.parent):
         setup_logging()

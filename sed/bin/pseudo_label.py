@@ -30,38 +30,27 @@ def main() -> None:
     *sources, out = args.folders
     if not sources:
         raise UserError("one folder given: the sets to label, and then the one to write")
-    import numpy as np
-    import torch
-
     from sed.data.directory import read_durations_tsv, read_tags_tsv
-    from sed.data.scores import Scores
-    from sed.data.store import FeatureStore
-    from sed.evaluation.inference import infer, silence_padding
+    from sed.device import choose_device
+    from sed.evaluation.inference import infer_set
     from sed.evaluation.pseudo import mask_by_tags, pseudo_events, summary, write_pseudo_set
     from sed.training.checkpoint import load_detector
 
-    device = args.device if args.device != "auto" else ("cuda" if torch.cuda.is_available() else "cpu")
+    device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
     post = resolve(args, model.labels, ours=True)
     events, durations = {}, {}
     for source in sources:
-        store = FeatureStore(source)
-        if model.front_end.params() != dict(store.front_end):
-            raise UserError(f"{source}: features of another front end than {args.model} learnt on (redo stage 2)")
-        frame, clip = infer(
+        scores = infer_set(
             model.detector,
             model.front_end,
-            store,
+            model.labels,
+            source,
             batch_size=args.batch_size,
             device=device,
-            amp=device.startswith("cuda"),
+            amp=device.type == "cuda",
         )
         durations |= read_durations_tsv(source / "durations.tsv")
-        frame_seconds = float(model.detector.frame_seconds)
-        silence_padding(frame, np.array([durations[name] for name in store.clips]), frame_seconds)
-        scores = Scores(
-            clips=list(store.clips), labels=model.labels, frame=frame, clip=clip, frame_seconds=frame_seconds
-        )
         if (source / "tags.tsv").exists():
             mask_by_tags(scores, read_tags_tsv(source / "tags.tsv"))
         found = pseudo_events(scores, durations, post)

@@ -63,12 +63,13 @@ def main() -> None:
 def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
     import torch
 
+    from sed.device import choose_device
     from sed.training import build
     from sed.training.parallel import joined
 
     if config["threads"]:
         torch.set_num_threads(config["threads"])
-    device = build.choose_device(config["device"], local_rank)
+    device = choose_device(config["device"], local_rank)
     with joined(device) as world:
         if world.first:
             setup_logging(args.exp / "train.log")

@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
+from sed.log import UserError
+
 if TYPE_CHECKING:
     import torch
+
+    from sed.data.scores import Scores
 
 logger = logging.getLogger("sed.infer")
 
@@ -96,6 +102,43 @@ def infer(
     progress.close()
     assert frame is not None and clip is not None, "a feature store has at least one clip"
     return frame, clip
+
+
+def infer_set(
+    detector: Any,
+    front_end: Any,
+    labels: Sequence[str],
+    dump: Path,
+    *,
+    batch_size: int,
+    device: torch.device,
+    amp: bool = False,
+    number: int = 1,
+    parts: int = 1,
+) -> Scores:
+    """Posteriors of a dumped set, or of part `number` of `parts`, 0 from each clip's end on.
+
+    UserError for features of another front end than the model's.
+    """
+    from sed.data.directory import read_durations_tsv
+    from sed.data.scores import Scores
+    from sed.data.store import FeatureStore
+
+    store = FeatureStore(dump)
+    wanted, found = front_end.params(), dict(store.front_end)
+    if wanted != found:
+        names = [key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)]
+        told = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in names)
+        raise UserError(f"{dump}: features of another front end than the model learnt on: {told} (redo stage 2)")
+    todo = Part(store, number=number, parts=parts, batch_size=batch_size)
+    if todo.clips:
+        frame, clip = infer(detector, front_end, todo, batch_size=batch_size, device=device, amp=amp)
+    else:
+        frame, clip = (np.zeros(shape, np.float32) for shape in ((0, 0, len(labels)), (0, len(labels))))
+    durations = read_durations_tsv(dump / "durations.tsv")
+    seconds = float(detector.frame_seconds)
+    silence_padding(frame, np.array([durations.get(name, np.inf) for name in todo.clips]), seconds)
+    return Scores(clips=list(todo.clips), labels=list(labels), frame=frame, clip=clip, frame_seconds=seconds)
 
 
 def silence_padding(frame: np.ndarray, valid_seconds: np.ndarray, frame_seconds: float) -> None:

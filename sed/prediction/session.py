@@ -50,12 +50,12 @@ def open_predictor(
         return predictor, chosen(options, predictor.labels, predictor.post_processing), onnx
     import torch
 
+    from sed.device import choose_device
     from sed.prediction.cpu import lower
     from sed.prediction.packed import open_model
 
     torch.set_num_threads(threads)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = str(choose_device(device))
     opened = open_model(model, which=which, device=device)
     detector = lower(opened.model.detector, precision, device, threads)
     torch_predictor = TorchPredictor(

@@ -63,19 +63,6 @@ def add_arguments(parser: Parser) -> None:
 ACCELERATION = ["auto", "eager", "compile", "graph"]
 
 
-def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device that an option names, this process's own where there are several."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        if not torch.cuda.is_available():
-            raise UserError("no GPU here that torch can use (give --device cpu)")
-        if local_rank >= torch.cuda.device_count():
-            raise UserError(f"{torch.cuda.device_count()} GPUs here, fewer than processes (lower --ngpu)")
-        return torch.device("cuda", local_rank)
-    return torch.device("cpu")
-
-
 def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector) -> list[TrainingSet]:
     """The sets that the config names and the dump has, checked and in order."""
     names, sizes = config["train_sets"], config["batch_sizes"]

@@ -1,0 +1,31 @@
+"""The device that an option names."""
+
+from __future__ import annotations
+
+import torch
+
+from sed.log import UserError
+
+
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """`cpu`, `cuda`, `cuda:1`, or `auto`: the GPU where there is one. `cuda` is `local_rank`'s own of several.
+
+    UserError for what is no device, or not here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected")
+    if device.type == "cpu":
+        return device
+    if not torch.cuda.is_available():
+        raise UserError("no GPU here that torch can use (give --device cpu)")
+    number = local_rank if device.index is None else device.index
+    if number >= torch.cuda.device_count():
+        told = "lower --ngpu" if device.index is None else "give another --device"
+        raise UserError(f"{torch.cuda.device_count()} GPUs here, no number {number} ({told})")
+    return torch.device("cuda", number)

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from sed.device import choose_device
+from sed.log import UserError
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda", 0)
+    assert choose_device("cuda", local_rank=1) == choose_device("cuda:1") == torch.device("cuda", 1)
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    "name,there,told", [("cuda", 0, "no GPU"), ("cuda:2", 2, "no number 2"), ("gpu", 2, "'gpu'"), ("mps", 2, "'mps'")]
+)
+def test_what_is_not_there_is_said(monkeypatch, name, there, told):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    with pytest.raises(UserError, match=told):
+        choose_device(name)
+
+
+def test_more_processes_than_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="lower --ngpu"):
+        choose_device("cuda", local_rank=2)
