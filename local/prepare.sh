@@ -65,7 +65,7 @@ absent() { # absent <set> <kind> <tsv>: 0 of its clips are there
 
 scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
-made=() covered=()
+made=() covered=() left_out=()
 while IFS='|' read -r set kind tsv audio test; do
     read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
     [[ -n ${set} ]] || continue
@@ -80,7 +80,7 @@ while IFS='|' read -r set kind tsv audio test; do
     if [[ -n ${lacks} ]]; then
         [[ ${test} == - || ${min_coverage} =~ ^0*(\.0*)?$ || ${lacks} == "no metadata"* ]] ||
             die "${set}: there is ${lacks} in ${downloads} (bring it, or lower --min-coverage)"
-        echo "${set}: left out, there is ${lacks} in ${downloads}"
+        left_out+=("${set} (${lacks})")
         rm -rf "${data:?}/${set}"
         [[ ${lacks} == "no metadata"* ]] || absent "${set}" "${kind}" "${downloads}/metadata/${tsv}"
         continue
@@ -99,6 +99,7 @@ while IFS='|' read -r set kind tsv audio test; do
         echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Scores on it do not compare with others'. ***"
     fi
 done <<<"${sets}"
+((${#left_out[@]} == 0)) || echo "left out, for they are not in ${downloads}: $(printf '%s\n' "${left_out[@]}" | paste -sd ' ')"
 ((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/ of stage 0 are expected)"
 
 {

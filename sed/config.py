@@ -207,10 +207,15 @@ def numbers(text: str) -> list[int]:
 
 
 def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
-    """Write the resolved options as flat YAML, sorted, without the keys in `skip` and those that are None."""
+    """Write the resolved options as flat YAML, sorted, a line each, without keys in `skip` and those that are None."""
     values = args if isinstance(args, dict) else vars(args)
     kept = {key: value for key, value in sorted(values.items()) if key not in skip and value is not None}
-    write_text(path, yaml.safe_dump(kept, sort_keys=True, default_flow_style=None, allow_unicode=True))
+    lines = [  # a list stays on its line
+        yaml.safe_dump({key: value}, default_flow_style=None if isinstance(value, list | tuple) else False,
+                       allow_unicode=True, width=float("inf"))
+        for key, value in kept.items()
+    ]  # fmt: skip
+    write_text(path, "".join(lines))
 
 
 def load_config(path: str | Path) -> dict[str, Any]:

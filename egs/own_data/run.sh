@@ -30,7 +30,7 @@ while (($#)); do
             [[ -f ${model}/model.json ]] || { printf 'run.sh: %s: no packed model (sed.bin.pack makes one)\n' "${model}" >&2 && exit 2; }
             rest+=(--conf "${model}/config.yaml" --feature-conf "${model}/logmel.yaml" --pretrained "${model}" --tag finetuned)
             ;;
-        -h | --help) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0" && rest+=("$1") ;;
+        -h | --help) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0" && whole=false && rest+=("$1") ;;
         --stage | --stage=* | --stop[-_]stage | --stop[-_]stage=*) whole=false && rest+=("$1") ;;
         *) rest+=("$1") ;;
     esac

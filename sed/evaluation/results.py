@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sed.evaluation.postprocess import PAPER_MEDIAN
 from sed.evaluation.published import PUBLISHED, of_experiment
 from sed.log import UserError
 
@@ -132,8 +133,13 @@ def parameters(row: Row) -> str:
 
 def published(row: Row) -> str:
     """What the paper reports of the system that this experiment is named after, on its own set."""
-    paper = of_experiment(row.name)
+    paper = of_experiment(row.name) if of_desed(row) else None
     return f"{100 * paper.event_f1_macro:.2f} / {paper.psds1:.4f} (DESED validation)" if paper else "–"
+
+
+def of_desed(row: Row) -> bool:
+    """Whether the labels are DESED's: other numbers say nothing of those published."""
+    return set(row.results[0]["per_class"]) <= {*PAPER_MEDIAN}
 
 
 def difference(row: Row, reference: Mapping[str, Any]) -> str:
@@ -142,11 +148,16 @@ def difference(row: Row, reference: Mapping[str, Any]) -> str:
     if not config:
         return "no configuration"
     told = [
-        f"{key} {config[key]} ({reference[key]})"
+        f"{key} {_spelled(config[key])} ({_spelled(reference[key])})"
         for key in sorted(reference)
-        if key in config and key not in PLACES and config[key] != reference[key]
+        if key in config and key not in PLACES and _spelled(config[key]) != _spelled(reference[key])
     ]
     return ", ".join(told) or "none"
+
+
+def _spelled(value: Any) -> str:
+    """A list as a config may also write it: 2,2,4,4."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def terminal_table(rows: Sequence[Row]) -> str:
@@ -171,15 +182,18 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
         "PSDS1 and PSDS2 are psds_eval's at the number of thresholds given; exact is the threshold-free value of",
         "sed_scores_eval; psds_eval up to 0.4 took the mean cross-trigger rate over K classes, since 0.5 it is K - 1.",
         "Several seeds: mean ± standard deviation. One seed: 95 % bootstrap interval over clips where it was computed.",
-        "",
-        "## Published",
-        "",
-        "On DESED's validation set (1168 clips), by their authors; not measured here.",
-        "",
-        "| system | EB-F1 % | PSDS1 | source |",
-        "|---|---|---|---|",
-        *(f"| {p.system} | {100 * p.event_f1_macro:.2f} | {p.psds1:.4f} | {p.source} |" for p in PUBLISHED),
     ]
+    if any(of_desed(row) for row in rows):
+        lines += [
+            "",
+            "## Published",
+            "",
+            "On DESED's validation set (1168 clips), by their authors; not measured here.",
+            "",
+            "| system | EB-F1 % | PSDS1 | source |",
+            "|---|---|---|---|",
+            *(f"| {p.system} | {100 * p.event_f1_macro:.2f} | {p.psds1:.4f} | {p.source} |" for p in PUBLISHED),
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -70,18 +70,20 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (one size a set)")
     if len(set(names)) != len(names):
         raise UserError("--train-sets names a set twice (keep one)")
-    sets = []
+    sets, missing = [], []
     for name, size in zip(names, sizes, strict=True):
         if size == 0:
             continue
         if not (dump / name).is_dir():
-            log.warning("%s: no such set; training without it", dump / name)
+            missing.append(name)
             continue
         sets.append(
             load_set(dump / name, labels, frames=model.num_frames, frame_seconds=model.frame_seconds, batch_size=size)
         )
     if not sets:
         raise UserError(f"{dump}: none of the sets {', '.join(names)} (run stage 2, or name others by --train-sets)")
+    if missing:
+        log.warning("%s has no %s: training without", dump, ", ".join(missing))
     return arrange(sets)
 
 
