@@ -30,6 +30,7 @@ from sed.training.checkpoint import (
     save_checkpoint,
 )
 from sed.training.inputs import InputMaker, inputs_from
+from sed.training.pace import Pace
 from sed.training.parameters import load_optimiser_state, optimiser_state
 from sed.training.schedule import Schedule
 from sed.training.step import LOGGED, StepValues, TrainingStep
@@ -136,7 +137,7 @@ class Trainer:
         total, per_epoch = self.schedule.steps, self.schedule.steps_per_epoch
         first = self.progress.step
         started = last_save = last_log = time.monotonic()
-        before = self.seconds
+        before, pace = self.seconds, Pace(first)
         epoch_started, epoch_first = started, first
         history: list[torch.Tensor] = []
         bar = tqdm(total=total, initial=first, unit="step", disable=not (self.world.first and sys.stderr.isatty()))
@@ -153,17 +154,17 @@ class Trainer:
                     self._account(history, done)
                     now = time.monotonic()
                     self.seconds = before + now - started
+                    rate = pace.at(done)
                     stop = self.world.any(self._signal is not None)
                     due = self.world.any(now - last_save > self.options.checkpoint_seconds)
                     if epoch_ends:
                         self.clips_per_second = (done - epoch_first) * self.maker.clips / max(now - epoch_started, 1e-9)
-                        self._log_epoch(done, now - epoch_started, (total - done) / max(done - epoch_first, 1))
+                        self._log_epoch(done, (total - done) / rate)
                         self._validate(done)
                         self.progress.epoch_sums = [0.0] * len(LOGGED)
                         epoch_started, epoch_first, last_log = time.monotonic(), done, time.monotonic()
                     elif bar.disable and now - last_log > self.options.log_seconds:
                         last_log = now
-                        rate = (done - first) / (now - started)
                         self._say(
                             f"step {done}/{total}: loss {history_mean(self.progress, done, per_epoch)[0]:.4f}, "
                             f"{rate * self.maker.clips:.1f} clips/s, {_duration((total - done) / rate)} left"
@@ -212,7 +213,7 @@ class Trainer:
                     self._writer.add_scalar(f"train/{name}", value, first + at + 1)
         self.progress.step = done
 
-    def _log_epoch(self, done: int, seconds: float, epochs_left: float) -> None:
+    def _log_epoch(self, done: int, seconds_left: float) -> None:
         per_epoch = self.schedule.steps_per_epoch
         means = history_mean(self.progress, done, per_epoch)
         values = self.values(done - 1)
@@ -220,7 +221,7 @@ class Trainer:
         self._say(
             f"epoch {math.ceil(done / per_epoch)}/{self.schedule.epochs} step {done}/{self.schedule.steps}: {parts}; "
             f"lr {values.encoder_lr:.2e} {values.head_lr:.2e}; {self.clips_per_second:.1f} clips/s, "
-            f"{_duration(seconds * epochs_left)} left, {_memory(self.training_step.device)}"
+            f"{_duration(seconds_left)} left, {_memory(self.training_step.device)}"
         )
         if self._writer is not None:
             self._writer.add_scalar("lr/encoder", values.encoder_lr, done)
