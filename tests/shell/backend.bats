@@ -2,11 +2,11 @@
 # The calling convention of the backends: utils/run.sh, and with BACKEND=slurm the same cases by utils/slurm.sh.
 # bats file_tags=backend
 
+load need_slurm
 utils=${BATS_TEST_DIRNAME}/../../utils
 
 setup_file() {
-    [[ ${BACKEND:-run} != slurm ]] || bash "${BATS_TEST_DIRNAME}/slurm_node.sh" check ||
-        skip "no Slurm answers (tests/shell/slurm_node.sh start)"
+    [[ ${BACKEND:-run} != slurm ]] || need_slurm
 }
 
 setup() {

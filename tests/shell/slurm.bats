@@ -2,15 +2,11 @@
 # What only utils/slurm.sh does, against a real Slurm where one answers: its options, and jobs that go wrong.
 
 slurm_sh=${BATS_TEST_DIRNAME}/../../utils/slurm.sh
-node=${BATS_TEST_DIRNAME}/slurm_node.sh
+load need_slurm
 
 setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
     export SLURM_POLL=1
-}
-
-need_slurm() {
-    [[ -n ${SLURM_CONF-} ]] && "${node}" check || skip "no Slurm answers (tests/shell/slurm_node.sh start)"
 }
 
 nothing_queued() {

@@ -2,11 +2,11 @@
 # A real Slurm on loopback, for tests: node `one` is partition `main`, and `urgent` which preempts; it and node `two` are
 # `pair`. Each node has two made-up GPUs. Debian's slurm-wlm and munge.
 #
-# usage: tests/shell/slurm_node.sh start|stop|check
+# usage: tests/shell/slurm_node.sh start|stop|check|wait
 #
 # Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
-# its slurm.conf there. `check` tells whether partition main answers (exit 0). A Slurm that was built for one slurmd a
-# machine has no `pair`.
+# its slurm.conf there. `check` tells whether partition main answers (exit 0), `wait` waits for it. A Slurm that was
+# built for one slurmd a machine has no `pair`.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
 (($# == 1)) || usage
@@ -71,6 +71,10 @@ END
         --log-file="${dir}/munge/log" --seed-file="${dir}/munge/seed"
     slurmctld -f "${SLURM_CONF}" -c
     for node in one two; do slurmd -f "${SLURM_CONF}" -N "${node}" -c; done
+    answers
+}
+
+answers() { # within half a minute
     for _ in {1..60}; do
         ! check || return 0
         sleep 0.5
@@ -97,5 +101,6 @@ case $1 in
     start) check || start ;;
     stop) stop ;;
     check) check ;;
+    wait) answers ;;
     *) usage ;;
 esac

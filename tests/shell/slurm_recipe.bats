@@ -3,15 +3,11 @@
 # and how it says that it cannot run on a cluster.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
-node=${BATS_TEST_DIRNAME}/slurm_node.sh
+load need_slurm
 
 setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
     export OMP_NUM_THREADS=1 SLURM_POLL=1
-}
-
-need_slurm() {
-    [[ -n ${SLURM_CONF-} ]] && "${node}" check || skip "no Slurm answers (tests/shell/slurm_node.sh start)"
 }
 
 recipe() { # recipe <backend> [option...]

@@ -4,10 +4,10 @@
 # bats file_tags=slow
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
-node=${BATS_TEST_DIRNAME}/slurm_node.sh
+load need_slurm
 
 setup_file() {
-    [[ -n ${SLURM_CONF-} ]] && "${node}" check || skip "no Slurm answers (tests/shell/slurm_node.sh start)"
+    need_slurm
     cd "${BATS_FILE_TMPDIR}" || return 1
     export OMP_NUM_THREADS=1 PYTHONPATH=${root}:${root}/tests/training SLURM_POLL=1 RUN_GRACE=3
     python3 - <<'EOF'
