@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sed.evaluation.inference import silence_padding
 from sed.prediction.decisions import Decisions, Detection
-from sed.prediction.predictor import Predictor
+from sed.prediction.predictor import Predictor, hear
 from sed.prediction.windows import Window, WindowPlan
 
 AROUND = 0.5
@@ -95,10 +94,7 @@ class Centring:
         starts = list(wanted)
         for at in range(0, len(starts), BATCH):
             batch = starts[at : at + BATCH]
-            sounds = [self._cut(start) for start in batch]
-            frame, clip, _ = self._predictor(sounds)
-            seconds = np.array([len(sound) / self._predictor.rate for sound in sounds])
-            silence_padding(frame, seconds, self._predictor.frame_seconds)
+            frame, clip, _ = hear(self._predictor, [self._cut(start) for start in batch])
             for start, frames, whole in zip(batch, frame, clip, strict=True):
                 for span in wanted[start]:
                     self._replace(span, start, frames[:, span.label], whole[span.label])

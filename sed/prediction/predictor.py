@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
+from sed.evaluation.inference import silence_padding
+
 if TYPE_CHECKING:
     import torch
 
@@ -45,6 +47,14 @@ class Predictor(Protocol):
     """of a frame of the log-mel"""
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
+
+
+def hear(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
+    """What the model says of windows, with silence from the end of each on: padding is not sound."""
+    output = predictor(waveforms)
+    seconds = np.array([len(waveform) / predictor.rate for waveform in waveforms])
+    silence_padding(output.frame, seconds, predictor.frame_seconds)
+    return output
 
 
 class TorchPredictor:

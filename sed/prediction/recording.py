@@ -8,11 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from sed.evaluation.inference import silence_padding
 from sed.log import UserError
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions, Detection
-from sed.prediction.predictor import Predictor
+from sed.prediction.predictor import Predictor, hear
 from sed.prediction.windows import CrossFade, Window, WindowPlan
 
 
@@ -91,8 +90,6 @@ class Track:
 
     def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> None:
         """Add a window's posteriors (frames, classes), (classes,) and log-mel (n, bins)."""
-        seconds = len(window.samples) / self._predictor.rate
-        silence_padding(frame[None], np.array([seconds]), self._predictor.frame_seconds)
         tags = self.result.tags
         self.result.tags = clip if tags is None else np.maximum(tags, clip)
         rows = self._fade.add(window, np.concatenate([frame, np.broadcast_to(clip, frame.shape)], axis=1))
@@ -147,7 +144,7 @@ def run(
         batch.clear()
         if not kept:
             return
-        output = predictor([window.samples for _, window in kept])
+        output = hear(predictor, [window.samples for _, window in kept])
         for (track, window), frame, clip, logmel in zip(kept, *output, strict=True):
             track.take(window, frame, clip, logmel)
             advance(len(window.samples) / predictor.rate)
