@@ -30,7 +30,7 @@ copy() { # copy <from> <to>: at once or not at all, and only when they differ
 
 settings() { # settings <config>: what it says, without comments, blank lines and their order; 10 and 10.0 are one number
     sed -e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' "$1" | sort |
-        awk 'BEGIN { OFMT = CONVFMT = "%.12g" }
+        awk 'BEGIN { CONVFMT = "%.12g" }
             NF == 2 && $2 ~ /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/ { $0 = $1 " " ($2 + 0) }
             { print }'
 }
