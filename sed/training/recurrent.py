@@ -6,6 +6,9 @@ Autocast would hand cuDNN float16, in which the gradients of a mean over half a 
 from __future__ import annotations
 
 import importlib.util
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,19 @@ def use_bf16(detector: Detector) -> None:
     """Have the decoder's GRU compute in bf16 by cuDNN."""
     decoder = detector.decoder
     decoder.recur = lambda x: bf16_gru(decoder.gru, decoder.align(x))
+
+
+@contextmanager
+def by_cudnn(detector: Detector) -> Iterator[None]:
+    """`use_bf16` for a while, without cuDNN's word that weights in a row would be faster."""
+    recur = detector.decoder.recur
+    use_bf16(detector)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        detector.decoder.recur = recur
 
 
 def bf16_gru(gru: nn.GRU, x: Tensor) -> Tensor:

@@ -1,0 +1,76 @@
+"""Recorded steps are held against the plain models before they train anything."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from test_trainer import rows_of
+
+from sed.training import accelerate
+
+
+class Recorded(accelerate.GraphedStep):
+    """Graphs whose replay is a call, so that a CPU can run them; the teacher answers for other clips while `wrong`."""
+
+    wrong = ()  # of the captures, these
+    captures = 0
+    last = None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Recorded.last = self
+        self._encode_student, self._encode_teacher = self.student.encode, self.teacher.encode
+
+    def _capture(self, share):
+        self.captures += 1
+        self._backward = SimpleNamespace(replay=lambda: setattr(self, "_logged", self.backward(self._static, share)))
+        self._update = SimpleNamespace(replay=lambda: setattr(self, "_norm", self.update()))
+        self._backward.replay()
+
+    def models(self, prepared):
+        if not self._plain and self.captures in self.wrong:
+            prepared = prepared._replace(teacher=prepared.teacher.roll(1, 0))
+        return super().models(prepared)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """`Recorded` in place of the steps that the CPU would take."""
+    monkeypatch.setattr(accelerate, "choose", lambda *_: Recorded)
+    return Recorded
+
+
+@pytest.mark.parametrize(
+    ("wrong", "captures", "plain", "said"),
+    [((), 1, False, []), ((1,), 2, False, ["one stream"]), ((1, 2), 2, True, ["one stream", "without them"])],
+)
+def test_graphs_that_differ_from_the_models_train_nothing(
+    wrong, captures, plain, said, dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
+):
+    monkeypatch.setattr(recorded, "wrong", wrong)
+    with caplog.at_level(logging.WARNING):
+        found = rows_of(tiny_config(), dump, tmp_path / "recorded")
+    monkeypatch.undo()
+    assert found == rows_of(tiny_config(), dump, tmp_path / "plain")
+    assert (recorded.last.captures, recorded.last._plain) == (captures, plain)
+    warned = [r.getMessage() for r in caplog.records if "CUDA graphs" in r.getMessage()]
+    assert len(warned) == len(said) and all(part in line for part, line in zip(said, warned, strict=True))
+
+
+def test_models_with_dropout_cannot_be_compared(dump, tiny_config, tmp_path, recorded, monkeypatch):
+    monkeypatch.setattr(recorded, "wrong", (1,))
+    rows_of(tiny_config(head_dropout=0.5), dump, tmp_path / "exp")
+    assert recorded.last.captures == 1 and not recorded.last._plain
+
+
+def test_disagreement():
+    torch.manual_seed(0)
+    logits = torch.randn(6, 50, 3)
+    assert accelerate.disagreement(logits, logits) == 0
+    assert accelerate.disagreement(logits + 0.01 * torch.randn_like(logits), logits) < 0.02
+    one = logits.clone()
+    one[4] = logits[3]
+    assert accelerate.disagreement(one, logits) > 1
+    one[4, 0, 0] = torch.nan
+    assert accelerate.disagreement(one, logits) > 1e9
