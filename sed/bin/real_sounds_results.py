@@ -4,8 +4,9 @@ usage: python3 -m sed.bin.real_sounds_results --exp exp --dump dump --sources so
        python3 -m sed.bin.real_sounds_results results RESULTS.md         # from the JSON files alone
 
 With --exp, results/<config>_seed<k>.json, margins.json, corpus.json and training.json are made of
-exp/<config>_seed<k>/<set>; those of experiments that are not there stay. The page is always made of these files alone;
-gains.png is drawn of them, and figure3.png shown where it is.
+exp/<config>_seed<k>/<set>; those of experiments that are not there stay. With --ways, ways.json is made of all that
+folder's experiments. remarks.json is written by hand: a list of {"names": [<config>_seed<k>, ...], "text": ...}. The
+page is always made of these files alone; gains.png is drawn of them, and figure3.png shown where it is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 from sed.config import Parser
 from sed.log import UserError, entry, setup_logging
 
-APART = ("margins", "corpus", "tagging", "training")
+APART = ("margins", "corpus", "tagging", "training", "ways", "remarks")
 PICTURES = ("figure3", "gains")
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     p.option("exp", None, "folder of experiments to take in: <config>_seed<k>/<set>/result.json")
     p.option("dump", None, "folder of the dumped sets, for their sizes and the ground truth")
     p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")
+    p.option("ways", None, "folder of trainings of other ways: <name>/<set>/result.json")
     p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
     p.option("set", "validation", "the set that was scored")
     p.option("training-set", "strong_real", "a training set that the main systems were scored on too, where they were")
@@ -44,6 +46,11 @@ def main() -> None:
         if not args.dump:
             raise UserError("--exp needs --dump, which holds the ground truth")
         _take_in(args)
+    if args.ways:
+        from sed.evaluation.seeds_ways import rows
+        from sed.files import write_json
+
+        write_json(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
     read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.results.glob("*.json"))}
     results: dict[str, list[dict[str, Any]]] = {}
     for name, content in read.items():
@@ -57,7 +64,8 @@ def main() -> None:
     _draw(args.results / "gains.png", margins, corpus)
     beside = os.path.relpath(args.results, args.output.parent)
     pictures = {name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()}
-    page = report(results, margins, corpus, read.get("tagging"), read.get("training"), pictures)
+    apart = (read.get(name) for name in ("tagging", "training"))
+    page = report(results, margins, corpus, *apart, pictures, read.get("ways", []), read.get("remarks", []))
     write_text(args.output, page)
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
 

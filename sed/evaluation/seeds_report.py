@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sed.evaluation import seeds_ways
 from sed.evaluation.results import cell
 from sed.evaluation.seeds import LENGTHS
 from sed.evaluation.seeds_limits import Results, found_share, limits, table, values_of
@@ -45,26 +46,32 @@ def report(
     tagging: Mapping[str, Any] | None = None,
     training: Mapping[str, Mapping[str, Any]] | None = None,
     pictures: Mapping[str, str] | None = None,
+    ways: Sequence[Mapping[str, Any]] = (),
+    remarks: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The whole page.
 
     results: {config: its seeds}; corpus: `clips` and `sources`; tagging: evaluate_tagger's JSON; training: {config: its
-    numbers on clips that it was trained on}; pictures: {figure3, gains: where they are, from the page}.
+    numbers on clips that it was trained on}; pictures: {figure3, gains: where they are, from the page}; ways and
+    remarks: as `sed.evaluation.seeds_ways` has them.
     """
     pictures = pictures or {}
+    marks = seeds_ways.numbered(remarks)
     lines = [
         "# Results on real sounds",
         "",
         "Generated from `results/*.json` by `python3 -m sed.bin.real_sounds_results`; do not edit.",
         "",
         *_corpus(corpus),
-        *_systems(results),
-        *_margins(margins),
+        *_systems(results, marks),
+        *_remarks(remarks),
+        *_margins(margins, marks),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),
         *limits(results, margins, corpus, tagging or {}, training or {}),
-        *_seeds(results),
+        *seeds_ways.section(ways, marks),
+        *_seeds(results, marks),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -88,7 +95,17 @@ def _order(results: Results) -> list[str]:
     return [*(name for name in KNOWN if name in results), *sorted(set(results) - {*KNOWN})]
 
 
-def _systems(results: Results) -> list[str]:
+def _marked(config: str, seeds: Sequence[int], marks: Mapping[str, str]) -> str:
+    """The marks of any of a config's seeds."""
+    return "".join(dict.fromkeys(marks.get(f"{config}_seed{seed}", "") for seed in seeds))
+
+
+def _remarks(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [f"({n}) {one['text']}" for n, one in enumerate(remarks, 1)]
+    return [line for text in lines for line in (text, "")]
+
+
+def _systems(results: Results, marks: Mapping[str, str]) -> list[str]:
     columns = (
         ("event_f1_macro", "EB-F1 %", 100),
         ("psds1", "PSDS1", 1),
@@ -102,7 +119,7 @@ def _systems(results: Results) -> list[str]:
         settings = runs[0].get("settings", {})
         rows.append(
             [
-                f"`{name}`",
+                f"`{name}`{_marked(name, [run['seed'] for run in runs], marks)}",
                 str(len(runs)),
                 *(cell(values_of(runs, key), factor) for key, _, factor in columns),
                 f"{parameters / 1e6:.2f} M" if parameters else "–",
@@ -143,7 +160,7 @@ def _steps(results: Results) -> list[str]:
     ]
 
 
-def _margins(margins: Sequence[Mapping[str, Any]]) -> list[str]:
+def _margins(margins: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> list[str]:
     if not margins:
         return []
     told = {(a, b): (f1, psds, text) for a, b, f1, psds, text in MARGINS}
@@ -153,7 +170,7 @@ def _margins(margins: Sequence[Mapping[str, Any]]) -> list[str]:
         numbers = one["numbers"]
         rows.append(
             [
-                text,
+                text + "".join(dict.fromkeys(_marked(one[side], one["seeds"], marks) for side in "ab")),
                 str(len(one["seeds"])),
                 _difference(numbers["event_f1_macro"], 100),
                 f1,
@@ -240,10 +257,10 @@ def _bands(picture: str | None) -> list[str]:
     ]
 
 
-def _seeds(results: Results) -> list[str]:
+def _seeds(results: Results, marks: Mapping[str, str]) -> list[str]:
     rows = [
         [
-            f"`{name}`",
+            f"`{name}`{_marked(name, [run['seed']], marks)}",
             str(run["seed"]),
             *(
                 f"{factor * run[key]:.{2 if factor == 100 else 4}f}" if run.get(key) is not None else "–"

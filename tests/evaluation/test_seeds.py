@@ -154,6 +154,31 @@ def test_the_page_is_made_of_the_small_files_alone(exp, tmp_path, monkeypatch):
     assert not [path for path in (tmp_path / "results").glob("*.json") if str(tmp_path) in path.read_text()]
 
 
+def test_ways_and_remarks_have_their_place_on_the_page(exp, tmp_path, monkeypatch):
+    small = seeds.reduced(exp / "ast_sed_seed2" / "validation" / "result.json", "ast_sed", 2, TRUTH)
+    at = tmp_path / "results"
+    at.mkdir()
+    (at / "ast_sed_seed2.json").write_text(json.dumps(small))
+    (at / "remarks.json").write_text(json.dumps([{"names": ["ast_sed_seed2", "b"], "text": "Something was wrong."}]))
+    for name, lr, upsample, psds1 in (("a", 1e-3, 10, 0.2), ("b", 1e-4, 10, 0.3), ("c", 1e-4, 1, 0.1)):
+        config = {"encoder": "ast", "pooling": "fte", "upsample": upsample, "lr": lr, "seed": psds1, "epochs": 7}
+        folder = tmp_path / "ways" / name / "validation"
+        folder.mkdir(parents=True)
+        result = dict.fromkeys(seeds.NUMBERS, 0.25) | {"psds1": psds1, "per_class": {}}
+        result |= {"set": "validation", "clips": 6, "clips_expected": 6, "model": {"config": config, "step": 700}}
+        (folder / "result.json").write_text(json.dumps(result))
+    assert results(monkeypatch, "--ways", tmp_path / "ways", at, tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "| `ast_sed` (1) | 1 | 50.00" in page and "| `ast_sed` (1) | 2 | 50.00" in page  # of the config, of the seed
+    assert "\n(1) Something was wrong.\n" in page and "One training of 700 steps each, scored on 6 clips" in page
+    rows = [
+        "| `ast_sed` (1) | lr 0.0001 | 25.0 | 0.300 |",
+        "| `ast_sed` | lr 0.001 | 25.0 | 0.200 |",
+        "| `fte_only` |  |",
+    ]
+    assert 0 < page.index(rows[0]) < page.index(rows[1]) < page.index(rows[2])
+
+
 def test_no_results_is_told(tmp_path, monkeypatch, capsys):
     (tmp_path / "results").mkdir()
     assert results(monkeypatch, tmp_path / "results", tmp_path / "RESULTS.md") == 2
