@@ -99,10 +99,19 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
 
-if stage 0 "corpus and pre-trained AST"; then
+corpus() { # corpus <whether to pre-train>: what is finished is left alone
     local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" \
-        --pretrain "$([[ -z ${pretrained} ]] && echo true || echo false)" --pretrain-args "${pretrain_args}" \
-        --cmd "${cuda_cmd}" --ngpu "${ngpu}" "${downloads}"
+        --pretrain "$1" --pretrain-args "${pretrain_args}" --cmd "${cuda_cmd}" --ngpu "${ngpu}" "${downloads}"
+}
+pretraining="" # on a GPU it goes on beside stages 1 and 2, which want none
+if stage 0 "corpus and pre-trained AST"; then
+    corpus false
+    if [[ -z ${pretrained} ]] && ((ngpu > 0)); then
+        corpus true &
+        pretraining=$!
+    elif [[ -z ${pretrained} ]]; then
+        corpus true
+    fi
 fi
 if stage 1 "data directories"; then
     local/prepare.sh --nj "${nj}" "${downloads}" "${data}"
@@ -116,6 +125,7 @@ if stage 2 "features"; then
             --conf conf/logmel_crnn.yaml --force "${force}" "${data}/${set}" "${work}/dump_crnn/${set}"
     done
 fi
+[[ -z ${pretraining} ]] || wait "${pretraining}"
 if stage 3 "train the systems"; then
     list train ${main[@]+"${main[@]}"} | sweep train stage3
 fi

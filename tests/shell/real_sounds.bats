@@ -19,7 +19,7 @@ END
 echo "${*:2} @${CUDA_VISIBLE_DEVICES-}" >>"${CALLS}"
 last=${*: -1} sets=()
 case $2 in
-    sed.bin.train | sed.bin.infer | sed.bin.score) [[ -z ${FAIL-} || "$*" != *${FAIL}* ]] || { echo "bad: ${FAIL}" >&2; exit 1; } ;;
+    sed.bin.pretrain | sed.bin.train | sed.bin.infer | sed.bin.score) [[ -z ${FAIL-} || "$*" != *${FAIL}* ]] || { echo "bad: ${FAIL}" >&2; exit 1; } ;;
 esac
 case $2 in
     sed.bin.train)
@@ -27,7 +27,10 @@ case $2 in
         [[ $# -eq 1 || $2 == *.pth || -e $2/final.pt ]] || { echo "$2: no such model" >&2; exit 2; }
         touch "${last}"/{final.pt,.done}
         ;;
-    sed.bin.pretrain) touch "${last}" ;;
+    sed.bin.pretrain)
+        while [[ -n ${CUDA_VISIBLE_DEVICES-} && ! -e ${CALLS}.enough ]]; do sleep 0.1; done # a GPU takes its time
+        touch "${last}"
+        ;;
     sed.bin.pseudo_label) touch "${last}/feats.scp" ;;
     sed.bin.infer) touch "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
@@ -160,6 +163,21 @@ sweep() {
     grep sed.bin.pretrain calls | grep -q -- "--ast-dim .* ${PWD}/bank ${PWD}/work/downloads/ast.pth"
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 1 ]]
+}
+
+@test "a GPU pre-trains beside the next stages, ends with the recipe, and is waited for before training" {
+    mkdir -p work/downloads/metadata
+    export CUDA_VISIBLE_DEVICES=0
+    run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 3 --systems ast_gru --seeds 1
+    echo "${output}"
+    [[ ${status} == 2 && ${output} == *"none of DESED's sets is there"* ]] # stage 1, while stage 0 pre-trained
+    [[ ! -e work/downloads/ast.pth ]]                                      # which does not end by itself
+    (sleep 2 && touch "${CALLS}.enough") &
+    run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 0
+    [[ ${status} == 0 && -e work/downloads/ast.pth ]]
+    rm work/downloads/ast.pth
+    FAIL=sed.bin.pretrain run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 0
+    [[ ${status} == 1 && ${output} == *'bad: sed.bin.pretrain'* ]]
 }
 
 @test "the list of experiments: what is trained is scored, boxes as tuned where they are" {
