@@ -70,6 +70,8 @@ def main() -> None:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
     own = own_parameters(args.dtc, args.gtc, args.cttc, args.alpha_ct, args.alpha_st, args.e_max)
     out, jobs = Path(args.out), args.jobs or default_jobs()
+    if out.is_dir():
+        raise UserError(f"--out {out}: a folder (the JSON file to write is expected: {out / 'result.json'})")
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations)

@@ -178,10 +178,15 @@ def test_options_of_post_processing():
         steps("median,smooth")
 
 
-def test_the_command_says_one_line_and_writes_nothing(made):
+@pytest.mark.parametrize(
+    ("durations", "out", "said"),
+    [("truth.tsv", "out/result.json", "no column 'duration'"), ("durations.tsv", ".", "a folder (the JSON file")],
+)
+def test_the_command_says_one_line_and_writes_nothing(made, durations, out, said):
+    before = sorted(made.rglob("*"))
     command = [sys.executable, "-m", "sed.bin.score", made / "scores.h5", "--ground-truth", made / "truth.tsv"]
-    command += ["--durations", made / "truth.tsv", "--out", made / "out" / "result.json"]
+    command += ["--durations", made / durations, "--out", made / out]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2
-    assert done.stderr.count("\n") == 1 and "no column 'duration'" in done.stderr
-    assert not (made / "out").exists()
+    assert done.stderr.count("\n") == 1 and said in done.stderr
+    assert sorted(made.rglob("*")) == before
