@@ -3,7 +3,7 @@
 Run eagerly, the recurrent decoder is a thousand launches a layer and direction, and costs as much as ten transformer
 blocks whatever the batch. Two graphs hold the step instead: one from augmentation to gradients, one from clipping to
 the teacher's average. Between them lie accumulation and the all-reduce. What they compute is compared with the plain
-models before the first step.
+models before the first step, and once more later.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class GraphedStep(CompiledStep):
     """
 
     _WARM_UP = 3
+    _AGAIN = 100  # the step before which they are compared once more
     _MOST = 0.2
     """`disagreement` above which graphs are wrong: bf16 makes 0.02 to 0.04, the logits of another clip more than 1"""
 
@@ -82,12 +83,16 @@ class GraphedStep(CompiledStep):
         super().__init__(**kwargs)
         self._static: StepInputs | None = None
         self._plain = False
+        self._calls = 0
         self._seen: list[Tensor] = []
 
     def __call__(self, inputs: list[StepInputs], values: StepValues) -> Tensor:
         self.set_values(values)
+        self._calls += 1
         if self._static is None:
             self._prepare(inputs[0], 1 / len(inputs))
+        elif self._calls == self._AGAIN and not self._plain:
+            self._settle(1 / len(inputs))
         if self._plain:
             return super().__call__(inputs, values)
         assert self._static is not None
@@ -113,44 +118,47 @@ class GraphedStep(CompiledStep):
         return both
 
     def _prepare(self, inputs: StepInputs, share: float) -> None:
-        """Capture graphs that compute what the models do, or decide on the plain step."""
+        """Capture both graphs, settle on them or not, and put back what that changed."""
         self._static = StepInputs(**{f.name: getattr(inputs, f.name).clone() for f in fields(StepInputs)})
         buffers = [b for model in (self.student, self.teacher) for b in model.buffers()]
         saved = [b.clone() for b in buffers]
-        error = self._captured(share)
-        if not error <= self._MOST:
+        self._capture(share)
+        self._settle(share)
+        for buffer, value in zip(buffers, saved, strict=True):
+            buffer.copy_(value)
+
+    def _settle(self, share: float) -> None:
+        """Go on with graphs that compute what the models do, or with the plain step."""
+        if not (error := self._error()) <= self._MOST:
             log.warning("CUDA graphs differ from the models by %.2f: captured again, on one stream", error)
             self._side = None
-            error = self._captured(share)
+            self._capture(share)
+            error = self._error()
         if not error <= self._MOST:
             log.warning("CUDA graphs differ from the models by %.2f: the step runs without them, slower", error)
             self._plain = True
             if self.precision == "bf16":
                 for model in (self.student, self.teacher):
                     use_bf16(model)
-        for buffer, value in zip(buffers, saved, strict=True):
-            buffer.copy_(value)
 
-    def _captured(self, share: float) -> float:
-        """Capture both graphs; how far the first one's logits are from the models' (0 where that cannot be told)."""
-        self._capture(share)
+    def _error(self) -> float:
+        """How far the graphs' logits are from the models', on the inputs that are there; 0 where chance or the whole
+        batch has a say in them."""
+        assert self._static is not None
         by_chance = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.student.modules())
         of_batch = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.student.modules())
         if by_chance or of_batch:
             return 0.0
-        self._backward.replay()
-        return self._error()
-
-    @torch.no_grad()
-    def _error(self) -> float:
-        assert self._static is not None
-        prepared = self.preparation(self._static)
-        pairs = zip((self.student, self.teacher), (prepared.student, prepared.teacher), self._seen, strict=False)
+        self._backward.replay()  # its gradients are set to zero before they count
         worst = 0.0
-        for model, x, seen in pairs:
-            few = slice(None, None, max(1, len(x) // 8))  # a share of the clips, for memory's sake
-            with by_cudnn(model) if self.precision == "bf16" else nullcontext(), self.autocast():
-                worst = max(worst, disagreement(seen[few], model(x[few]).logits))
+        with torch.no_grad():
+            prepared = self.preparation(self._static)
+            pairs = zip((self.student, self.teacher), (prepared.student, prepared.teacher), self._seen, strict=False)
+            for model, x, seen in pairs:
+                few = slice(None, None, max(1, len(x) // 8))  # a share of the clips, for memory's sake
+                with by_cudnn(model) if self.precision == "bf16" else nullcontext(), self.autocast():
+                    worst = max(worst, disagreement(seen[few], model(x[few]).logits))
+        log.debug("CUDA graphs differ from the models by %.3f", worst)
         return worst
 
     def _capture(self, share: float) -> None:

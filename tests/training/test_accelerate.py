@@ -14,6 +14,7 @@ class Recorded(accelerate.GraphedStep):
     """Graphs whose replay is a call, so that a CPU can run them; the teacher answers for other clips while `wrong`."""
 
     wrong = ()  # of the captures, these
+    begins = 0  # with this step
     captures = 0
     last = None
 
@@ -29,7 +30,7 @@ class Recorded(accelerate.GraphedStep):
         self._backward.replay()
 
     def models(self, prepared):
-        if not self._plain and self.captures in self.wrong:
+        if not self._plain and self.captures in self.wrong and self._calls >= self.begins:
             prepared = prepared._replace(teacher=prepared.teacher.roll(1, 0))
         return super().models(prepared)
 
@@ -56,6 +57,17 @@ def test_graphs_that_differ_from_the_models_train_nothing(
     assert (recorded.last.captures, recorded.last._plain) == (captures, plain)
     warned = [r.getMessage() for r in caplog.records if "CUDA graphs" in r.getMessage()]
     assert len(warned) == len(said) and all(part in line for part, line in zip(said, warned, strict=True))
+
+
+def test_graphs_that_turn_wrong_are_found_later(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
+    for name, value in (("wrong", (1,)), ("begins", 4), ("_AGAIN", 6)):
+        monkeypatch.setattr(recorded, name, value)
+    with caplog.at_level(logging.WARNING):
+        rows = rows_of(tiny_config(), dump, tmp_path / "recorded")
+    assert recorded.last.captures == 2 and not recorded.last._plain and "one stream" in caplog.text
+    monkeypatch.undo()
+    expected = rows_of(tiny_config(), dump, tmp_path / "plain")
+    assert rows[:3] == expected[:3] and rows[3] != expected[3]
 
 
 def test_models_with_dropout_cannot_be_compared(dump, tiny_config, tmp_path, recorded, monkeypatch):
