@@ -190,6 +190,9 @@ class TrainingStep:
         self.average.update(self._values[2])
         return norm
 
+    def release(self) -> None:
+        """Give back the memory that a recorded step holds: for a run that is over, or goes on without."""
+
     def autocast(self) -> AbstractContextManager[None]:
         """bf16 where asked for; the losses are outside of it, in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)

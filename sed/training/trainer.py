@@ -335,6 +335,7 @@ class Trainer:
 
         None when not even the smallest part fits. Leaves gradients behind: only for a run that is over.
         """
+        self.training_step.release()
         for parts in (2, 4, 8, 16, 32):
             shares = self.world.size * parts
             if any(size % shares for size in self.maker.sizes.values()):
