@@ -7,7 +7,8 @@ import pytest
 import torch
 from test_trainer import rows_of
 
-from sed.training import accelerate
+from sed.training import accelerate, build
+from sed.training.parallel import World
 from sed.training.step import TrainingStep
 
 
@@ -105,6 +106,18 @@ def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_p
     monkeypatch.setattr(recorded, "wrong", (1,))
     rows_of(tiny_config(**option), dump, tmp_path / "exp")
     assert recorded.last.captures == 1 and not recorded.last._plain
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("upsample", [1, 5])
+def test_on_a_gpu_graphs_are_the_models(upsample, dump, tiny_config, tmp_path, caplog):
+    config = tiny_config(device="cuda", gru_units=16, upsample=upsample)
+    with caplog.at_level(logging.INFO):
+        trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())
+        trainer.run()
+    assert isinstance(trainer.training_step, accelerate.GraphedStep) and not trainer.training_step._plain
+    assert "differ from the models by 0.0" in caplog.text and "captured again" not in caplog.text
 
 
 def test_disagreement():
