@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Stage 0 of real_sounds: a corpus in DESED's layout from a soundbank of recordings, and an AST pre-trained on the
-# soundbank's training sounds.
+# Stage 0 of real_sounds: a corpus in DESED's layout from a soundbank of recordings.
 #
 # usage: local/real_sounds.sh [options] <downloads>
 #
@@ -11,20 +10,14 @@
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
 #   --format F             wav or flac, 16 bits (wav)
-#   --pretrain BOOL        pre-train the AST (true)
-#   --pretrain-conf FILE   the tagger (conf/real_sounds/pretrain.yaml)
-#   --pretrain-args ARGS   more options of sed.bin.pretrain, one string
-#   --cmd CMD              where pre-training runs (utils/run.sh)
-#   --ngpu N               its GPUs; 0: the CPU (1)
 #
-# Writes <downloads>/{audio,metadata}, sources.json and ast.pth. What is finished is left alone. Sounds of train/ are
-# in no validation clip, those of validation/ in no other and not in the pre-training.
+# Writes <downloads>/{audio,metadata} and sources.json. What is finished is left alone. Sounds of train/ are in no
+# validation clip, those of validation/ in no other.
 
 set -euo pipefail
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav pretrain=true
-pretrain_conf=${root}/conf/real_sounds/pretrain.yaml pretrain_args='' cmd=${root}/utils/run.sh ngpu=1
+soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
@@ -40,7 +33,3 @@ python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "
     --strong-real "$(sized 1500)" --synthetic "$(sized 10000)" --weak "$(sized 1500)" --unlabelled "$(sized 12000)" \
     --validation "$(sized 1168)" --public "${public}" --pretrain 0 "${downloads}"
 python3 -m sed.bin.split_soundbank --count "${downloads}/sources.json" "${soundbank}"
-if [[ ${pretrain} == true ]]; then
-    "${root}/steps/pretrain.sh" --cmd "${cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \
-        "${pretrain_conf}" "${soundbank}" "${downloads}/ast.pth"
-fi

@@ -99,18 +99,14 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
 
-corpus() { # corpus <whether to pre-train>: what is finished is left alone
-    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" \
-        --pretrain "$1" --pretrain-args "${pretrain_args}" --cmd "${cuda_cmd}" --ngpu "${ngpu}" "${downloads}"
-}
-pretraining="" # on a GPU it goes on beside stages 1 and 2, which want none
+pretraining=""
 if stage 0 "corpus and pre-trained AST"; then
-    corpus false
-    if [[ -z ${pretrained} ]] && ((ngpu > 0)); then
-        corpus true &
-        pretraining=$!
-    elif [[ -z ${pretrained} ]]; then
-        corpus true
+    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" "${downloads}"
+    if [[ -z ${pretrained} ]]; then
+        steps/pretrain.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \
+            conf/real_sounds/pretrain.yaml "${soundbank}" "${downloads}/ast.pth" &
+        pretraining=$! # on a GPU it goes on beside stages 1 and 2, which want none
+        ((ngpu > 0)) || wait "${pretraining}"
     fi
 fi
 if stage 1 "data directories"; then

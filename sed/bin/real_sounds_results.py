@@ -64,8 +64,8 @@ def main() -> None:
     _draw(args.results / "gains.png", margins, corpus)
     beside = os.path.relpath(args.results, args.output.parent)
     pictures = {name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()}
-    apart = (read.get(name) for name in ("tagging", "training"))
-    page = report(results, margins, corpus, *apart, pictures, read.get("ways", []), read.get("remarks", []))
+    there = {name: read[name] for name in ("tagging", "training", "ways", "remarks") if name in read}
+    page = report(results, margins, corpus, pictures=pictures, **there)
     write_text(args.output, page)
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
 

@@ -6,10 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sed.evaluation import seeds_ways
 from sed.evaluation.results import cell
 from sed.evaluation.seeds import LENGTHS
 from sed.evaluation.seeds_limits import Results, found_share, limits, table, values_of
+from sed.evaluation.seeds_ways import footnotes, marks
+from sed.evaluation.seeds_ways import section as ways_section
 
 # b - a, what the paper reports of it (EB-F1 in points, PSDS1), and what it is about.
 MARGINS = (
@@ -56,22 +57,21 @@ def report(
     remarks: as `sed.evaluation.seeds_ways` has them.
     """
     pictures = pictures or {}
-    marks = seeds_ways.numbered(remarks)
     lines = [
         "# Results on real sounds",
         "",
         "Generated from `results/*.json` by `python3 -m sed.bin.real_sounds_results`; do not edit.",
         "",
         *_corpus(corpus),
-        *_systems(results, marks),
-        *_remarks(remarks),
-        *_margins(margins, marks),
+        *_systems(results, remarks),
+        *footnotes(remarks),
+        *_margins(margins, remarks),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),
         *limits(results, margins, corpus, tagging or {}, training or {}),
-        *seeds_ways.section(ways, marks),
-        *_seeds(results, marks),
+        *ways_section(ways, remarks),
+        *_seeds(results, remarks),
     ]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -95,17 +95,12 @@ def _order(results: Results) -> list[str]:
     return [*(name for name in KNOWN if name in results), *sorted(set(results) - {*KNOWN})]
 
 
-def _marked(config: str, seeds: Sequence[int], marks: Mapping[str, str]) -> str:
-    """The marks of any of a config's seeds."""
-    return "".join(dict.fromkeys(marks.get(f"{config}_seed{seed}", "") for seed in seeds))
+def _names(config: str, seeds: Sequence[int]) -> list[str]:
+    """As remarks name a config's seeds."""
+    return [f"{config}_seed{seed}" for seed in seeds]
 
 
-def _remarks(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    lines = [f"({n}) {one['text']}" for n, one in enumerate(remarks, 1)]
-    return [line for text in lines for line in (text, "")]
-
-
-def _systems(results: Results, marks: Mapping[str, str]) -> list[str]:
+def _systems(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     columns = (
         ("event_f1_macro", "EB-F1 %", 100),
         ("psds1", "PSDS1", 1),
@@ -119,7 +114,7 @@ def _systems(results: Results, marks: Mapping[str, str]) -> list[str]:
         settings = runs[0].get("settings", {})
         rows.append(
             [
-                f"`{name}`{_marked(name, [run['seed'] for run in runs], marks)}",
+                f"`{name}`{marks(remarks, *_names(name, [run['seed'] for run in runs]))}",
                 str(len(runs)),
                 *(cell(values_of(runs, key), factor) for key, _, factor in columns),
                 f"{parameters / 1e6:.2f} M" if parameters else "–",
@@ -160,7 +155,7 @@ def _steps(results: Results) -> list[str]:
     ]
 
 
-def _margins(margins: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> list[str]:
+def _margins(margins: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     if not margins:
         return []
     told = {(a, b): (f1, psds, text) for a, b, f1, psds, text in MARGINS}
@@ -170,7 +165,7 @@ def _margins(margins: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> 
         numbers = one["numbers"]
         rows.append(
             [
-                text + "".join(dict.fromkeys(_marked(one[side], one["seeds"], marks) for side in "ab")),
+                text + marks(remarks, *_names(one["a"], one["seeds"]), *_names(one["b"], one["seeds"])),
                 str(len(one["seeds"])),
                 _difference(numbers["event_f1_macro"], 100),
                 f1,
@@ -257,10 +252,10 @@ def _bands(picture: str | None) -> list[str]:
     ]
 
 
-def _seeds(results: Results, marks: Mapping[str, str]) -> list[str]:
+def _seeds(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     rows = [
         [
-            f"`{name}`{_marked(name, [run['seed']], marks)}",
+            f"`{name}`{marks(remarks, *_names(name, [run['seed']]))}",
             str(run["seed"]),
             *(
                 f"{factor * run[key]:.{2 if factor == 100 else 4}f}" if run.get(key) is not None else "–"

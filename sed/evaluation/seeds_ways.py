@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sed.evaluation.results import read_result
+from sed.evaluation.results import read_result, settings
+from sed.evaluation.seeds import NUMBERS
 from sed.evaluation.seeds_limits import table
 
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
-NUMBERS = ("event_f1_macro", "psds1", "psds2")
-LEFT_OUT = ("pretrained", "seed", "threads")  # where a training ran, and its luck
 
 
 def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
@@ -19,14 +18,14 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
     by_system: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(paths):
         result = read_result(path)
-        config = result["model"]["config"]
+        config = settings(result)
         row = {"name": path.parent.parent.name, "steps": result["model"].get("step"), "clips": result["clips"]}
-        row |= {key: round(result[key], 5) for key in NUMBERS} | {"config": config}
+        row |= {key: round(result[key], 5) for key in NUMBERS[:3]} | {"config": config}
         by_system.setdefault(_system(config), []).append(row)
     found = []
     for system, those in sorted(by_system.items()):
         configs = [row.pop("config") for row in those]
-        keys = sorted({key for config in configs for key in config} - {*LEFT_OUT})
+        keys = sorted({key for config in configs for key in config} - {"pretrained"})
         varying = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
         for row, config in zip(those, configs, strict=True):
             row |= {"system": system, "options": {key: config.get(key) for key in varying}}
@@ -44,13 +43,13 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def section(ways: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> list[str]:
-    """The section of `rows`; marks: what follows a name, of `numbered`."""
+def section(ways: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The section of `rows`."""
     if not ways:
         return []
     lines = [
         [
-            f"`{row['system']}`{marks.get(row['name'], '')}",
+            f"`{row['system']}`{marks(remarks, row['name'])}",
             ", ".join(f"{key} {_short(value)}" for key, value in row["options"].items()),
             f"{100 * row['event_f1_macro']:.1f}",
             f"{row['psds1']:.3f}",
@@ -69,10 +68,11 @@ def section(ways: Sequence[Mapping[str, Any]], marks: Mapping[str, str]) -> list
     ]
 
 
-def numbered(remarks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """{name: the marks of its remarks}; remarks: `names` of experiments or ways, and `text`, of each."""
-    marks: dict[str, str] = {}
-    for n, one in enumerate(remarks, 1):
-        for name in one["names"]:
-            marks[name] = f"{marks.get(name, '')} ({n})"
-    return marks
+def marks(remarks: Sequence[Mapping[str, Any]], *names: str) -> str:
+    """What follows the names of experiments or ways in a table: the numbers of the remarks on any of them."""
+    return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one["names"]))
+
+
+def footnotes(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The remarks; each has `names` and `text`."""
+    return [line for n, one in enumerate(remarks, 1) for line in (f"({n}) {one['text']}", "")]

@@ -120,12 +120,10 @@ class GraphedStep(CompiledStep):
         return both
 
     def release(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        torch.cuda.synchronize(self.device)
         self._backward = self._update = self._logged = self._norm = None
         self._seen = []
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        torch.cuda.empty_cache()
 
     def _prepare(self, inputs: StepInputs, share: float) -> None:
         """Capture both graphs, settle on them or not, and put back what that changed."""

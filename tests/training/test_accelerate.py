@@ -26,6 +26,9 @@ class Recorded(accelerate.GraphedStep):
         Recorded.last = self
         self._encode_student, self._encode_teacher = self.student.encode, self.teacher.encode
 
+    def release(self):
+        self._backward = self._update = None
+
     def _capture(self, share):
         self.captures += 1
         self._backward = SimpleNamespace(replay=lambda: self._replay(share))
