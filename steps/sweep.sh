@@ -6,6 +6,8 @@
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
 #   --jobs N            experiments at once (1)
+#   --mps BOOL          experiments that share a GPU compute at the same time, by NVIDIA's MPS where it is there, and not
+#                       by turns: 1.6 times the clips a second on an H200 (true)
 #   --test-set SET      set of the dump that is scored (validation)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
 #   --infer-args ARGS   the same of sed.bin.infer
@@ -16,7 +18,7 @@
 # other options, into <exp>/<name>/<folder>. What is finished is skipped. When one fails the others go on; exit 1.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 jobs=1 test_set=validation train_args="" infer_args="" force=false
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/}
@@ -25,6 +27,7 @@ what=$1 list=$2 exp=${3%/}
 ((jobs > 0)) || die "--jobs is at least 1"
 asked_cmd=${cmd} asked_train=${train_args}
 source "${root}/utils/step.sh"
+source "${root}/utils/mps.sh"
 
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
 gpus=()
@@ -43,7 +46,7 @@ fi
 export RUN_OWNER=${RUN_OWNER:-$$}
 total=$(grep -c . "${list}") || die "${list}: empty"
 scratch=$(mktemp -d)
-trap 'rm -rf "${scratch}"' EXIT
+trap 'mps_stop; rm -rf "${scratch}"' EXIT
 
 experiment() { # experiment <name> <config> <dump> <options>
     local model=$1 out=$1/${test_set}
@@ -94,6 +97,10 @@ worker() { # worker <slot>: the next of the list until none is left
     done
 }
 
+at_once=$((jobs < total ? jobs : total))
+if [[ ${mps} == true ]] && ((${#gpus[@]} && at_once > ngpu)); then
+    mps_start "${scratch}/mps" "$(((at_once + ngpu - 1) / ngpu))"
+fi
 exec {queue}<"${list}"
 workers=()
 for ((slot = 0; slot < jobs && slot < total; slot++)); do

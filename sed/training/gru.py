@@ -9,6 +9,7 @@ once.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 UNITS = 16  # state units a program owns
 MOST_CLIPS = 64
+TWICE = 256  # units of which two programs find registers and shared memory on one multiprocessor
 WARPS = 4  # measured on an H200, as are the next two: 8 warps take twice as long
 STRETCH = 128  # gate units of a step of the backward product
 STAGES = 4  # of its loads in flight
@@ -180,13 +182,19 @@ def _tiles(units: int) -> tuple[int, int] | None:
 
 
 def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
-    """Whether the persistent kernel can run this layer stack on this GPU: all programs there at once."""
+    """Whether the persistent kernel can run this layer stack on this GPU: all programs there at once.
+
+    Of several processes whose kernels run at the same time (SED_GPU_SHARERS, set by utils/mps.sh) all programs must
+    find room together, or each could wait for those that the others keep out.
+    """
     if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first and gru.hidden_size % UNITS == 0):
         return False
     if _tiles(gru.hidden_size) is None or clips > MOST_CLIPS or device.type != "cuda":
         return False
     about = torch.cuda.get_device_properties(device)
-    return about.major >= 9 and 2 * gru.hidden_size // UNITS <= about.multi_processor_count
+    programs, sharers = 2 * gru.hidden_size // UNITS, int(os.environ.get("SED_GPU_SHARERS") or 1)
+    room = about.multi_processor_count * (2 if gru.hidden_size <= TWICE else 1)
+    return about.major >= 9 and programs <= about.multi_processor_count and programs * sharers <= room
 
 
 class _Layer(torch.autograd.Function):

@@ -13,10 +13,12 @@ setup() {
     cat >bin/python3 <<END
 #!/usr/bin/env bash
 [[ "\$*" != *sys.executable* ]] || { echo "${PWD}/bin" && exit; } # the environment that path.sh looks for
+[[ "\$*" != *cuInit* || -z \${MPS_WORKS-} ]] || exit 0
 [[ \$1 == -m ]] || exec "$(command -v python3)" "\$@"
 END
     cat >>bin/python3 <<'END'
 echo "${*:2} @${CUDA_VISIBLE_DEVICES-}" >>"${CALLS}"
+echo "${CUDA_MPS_PIPE_DIRECTORY:+mps }${SED_GPU_SHARERS-}" >>"${CALLS}.shared"
 last=${*: -1} sets=()
 case $2 in
     sed.bin.pretrain | sed.bin.train | sed.bin.infer | sed.bin.score) [[ -z ${FAIL-} || "$*" != *${FAIL}* ]] || { echo "bad: ${FAIL}" >&2; exit 1; } ;;
@@ -78,6 +80,29 @@ sweep() {
     [[ ${status} == 0 && $(calls '@3$') -ge 1 && $(calls '@5$') -ge 1 && $(calls '@$') == 0 ]]
     CUDA_VISIBLE_DEVICES=3 run "${root}/steps/sweep.sh" --ngpu 2 train list.tsv exp
     [[ ${status} == 2 && ${output} == *'--ngpu 2: this machine has 1'* ]]
+}
+
+@test "experiments that share a GPU do so by MPS where it works, and by turns where not" {
+    cat >bin/nvidia-cuda-mps-control <<'END'
+#!/usr/bin/env bash
+if [[ $1 == -d ]]; then echo "start ${CUDA_VISIBLE_DEVICES-all}" >>"${CALLS}.mps"; else cat >>"${CALLS}.mps"; fi
+END
+    chmod +x bin/nvidia-cuda-mps-control
+    export CUDA_VISIBLE_DEVICES=3,5
+    shared() { # shared <name> <what its three trainings see> <what the daemon was told> <option...>
+        run "${root}/steps/sweep.sh" --ngpu 2 "${@:4}" train list.tsv "$1"
+        [[ ${status} == 0 && $(sort -u calls.shared) == "$2" && $(cat calls.mps 2>/dev/null || true) == "$3" ]] || {
+            echo "$1: ${status}: ${output}; $(cat calls.shared calls.mps)"
+            return 1
+        }
+        rm -f calls.shared calls.mps
+    }
+    MPS_WORKS=yes shared together 'mps 2' $'start all\nquit -t 10' --jobs 3
+    shared broken '' $'start all\nquit -t 10' --jobs 3
+    [[ ${output} == *'MPS does not work here'* ]]
+    MPS_WORKS=yes shared alone '' '' --jobs 2
+    MPS_WORKS=yes shared unwanted '' '' --jobs 3 --mps false
+    CUDA_MPS_PIPE_DIRECTORY=theirs shared theirs 'mps 2' '' --jobs 3
 }
 
 @test "scores are made once, whatever the number of processes, and decided otherwise beside" {
