@@ -72,7 +72,7 @@ worker() { # worker <slot>: the next of the list until none is left
     exec {lock}>>"${scratch}/lock"
     if ((${#gpus[@]})); then
         gpu=$(($1 % ngpu))
-        export CUDA_VISIBLE_DEVICES=${gpus[gpu]}
+        export CUDA_VISIBLE_DEVICES=${mps_gpus[gpu]}
     fi
     while :; do
         flock "${lock}"
@@ -87,7 +87,7 @@ worker() { # worker <slot>: the next of the list until none is left
             if tail -n 1 "${out}" | grep -q 'already done$'; then
                 say "${told}: already done"
             else
-                say "${told}: $((SECONDS - began)) s${CUDA_VISIBLE_DEVICES:+ on GPU ${CUDA_VISIBLE_DEVICES}}"
+                say "${told}: $((SECONDS - began)) s${gpu:+ on GPU ${gpus[gpu]}}"
             fi
         else
             tail -n 20 "${out}" >&2
@@ -99,7 +99,9 @@ worker() { # worker <slot>: the next of the list until none is left
 
 at_once=$((jobs < total ? jobs : total))
 if [[ ${mps} == true ]] && ((${#gpus[@]} && at_once > ngpu)); then
-    mps_start "${scratch}/mps" "$(((at_once + ngpu - 1) / ngpu))"
+    mps_start "${scratch}/mps" "$(((at_once + ngpu - 1) / ngpu))" "${gpus[@]:0:ngpu}"
+else
+    mps_gpus=(${gpus[@]+"${gpus[@]}"})
 fi
 exec {queue}<"${list}"
 workers=()

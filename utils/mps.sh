@@ -1,31 +1,38 @@
 #!/usr/bin/env bash
 # Several processes on one GPU at the same time and not by turns: NVIDIA's MPS, for as long as a script runs. Source it.
 #
-# `mps_start <folder> <sharers>` starts a daemon in that folder and sets what has processes use it; where MPS is not
-# installed or does not work they share by turns, as without. A daemon that CUDA_MPS_PIPE_DIRECTORY names already is used
-# as it is. `mps_stop` ends what was started.
+# `mps_start <folder> <sharers> <GPU>...` starts a daemon for these GPUs in that folder, sets what has processes use it,
+# and the array `mps_gpus`, which is what they call the GPUs then. Where MPS is not installed or does not work they share
+# by turns, as without. A daemon that CUDA_MPS_PIPE_DIRECTORY names already is used as it is. `mps_stop` ends what was
+# started.
 
-mps_started=""
+mps_started="" mps_gpus=()
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 raise SystemExit(any(steps) and f"CUDA error {max(steps)}")'
 
-mps_start() { # mps_start <folder> <processes a GPU>
+mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
+    local uuids
+    mps_gpus=("${@:3}")
     if [[ -z ${CUDA_MPS_PIPE_DIRECTORY-} ]]; then
         command -v nvidia-cuda-mps-control >/dev/null || return 0
         mkdir -p "$1"
         export CUDA_MPS_PIPE_DIRECTORY=$1 CUDA_MPS_LOG_DIRECTORY=$1
-        # The daemon sees all GPUs: a process counts its CUDA_VISIBLE_DEVICES among those that the daemon sees.
-        ! env -u CUDA_VISIBLE_DEVICES nvidia-cuda-mps-control -d >"$1/start.log" 2>&1 || mps_started=yes
+        # By UUID: a number would count among the GPUs that the daemon sees.
+        uuids=$(for gpu in "${mps_gpus[@]}"; do
+            nvidia-smi --query-gpu=uuid --format=csv,noheader --id="${gpu}"
+        done | paste -sd ,) || true
+        CUDA_VISIBLE_DEVICES=${uuids} nvidia-cuda-mps-control -d >"$1/start.log" 2>&1 && mps_started=yes
         if [[ -z ${mps_started} ]] ||
-            ! timeout 60 python3 -c "${mps_probe}" >>"$1/start.log" 2>&1; then
+            ! CUDA_VISIBLE_DEVICES=${uuids} timeout 60 python3 -c "${mps_probe}" >>"$1/start.log" 2>&1; then
             printf '%s: MPS does not work here, experiments take turns on their GPU: %s\n' "$(basename "$0")" \
                 "$(tail -n 1 "$1/start.log")" >&2
             mps_stop
             unset CUDA_MPS_PIPE_DIRECTORY CUDA_MPS_LOG_DIRECTORY
             return 0
         fi
+        IFS=, read -ra mps_gpus <<<"${uuids}"
     fi
     export SED_GPU_SHARERS=$2 # sed/training/gru.py finds room for all
 }

@@ -11,8 +11,8 @@
 #   --scale X             sizes and steps times this; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru ast_sed")
-#   --more LIST           what stage 4 trains; none: nothing ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second
-#                         ast_sed_pseudo ast_sed_best")
+#   --more LIST           what stage 4 trains; none: nothing; there are ast_sed_second, ast_sed_pseudo and ast_sed_best too
+#                         ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen")
 #   --boxes LIST          what is scored once more with change-detection bounding boxes ("ast_sed ast_sed_best"); their
 #                         parameters are tuning/csebbs.json's where tune.sh has made it
 #   --rates LIST          learning rates head:encoder that each config is trained with, as exp/<config>_lr<h>_<e>_seed<k>,
@@ -34,7 +34,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work=""
-more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen ast_sed_second ast_sed_pseudo ast_sed_best"
+more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen"
 boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0 analysis=true
 force=false
 source "${here}/../../utils/parse_options.sh"
@@ -87,7 +87,8 @@ list() { # list <train|score|boxes> <config...>: lines of steps/sweep.sh for eac
 }
 sweep() { # sweep <train|score> <name of the list> [option of steps/sweep.sh...]: its lines are read here
     mkdir -p "${exp}"
-    cat >"${exp}/$2.tsv"
+    cat >"${exp}/$2.tsv.$$"
+    mv "${exp}/$2.tsv.$$" "${exp}/$2.tsv" # another run.sh may still be reading its own
     [[ -s ${exp}/$2.tsv ]] || return 0
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" \
         --train-args "${train_args}" "${@:3}" "$1" "${exp}/$2.tsv" "${exp}"

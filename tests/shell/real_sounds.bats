@@ -87,7 +87,8 @@ sweep() {
 #!/usr/bin/env bash
 if [[ $1 == -d ]]; then echo "start ${CUDA_VISIBLE_DEVICES-all}" >>"${CALLS}.mps"; else cat >>"${CALLS}.mps"; fi
 END
-    chmod +x bin/nvidia-cuda-mps-control
+    printf '#!/usr/bin/env bash\necho "GPU-${*: -1}"\n' >bin/nvidia-smi
+    chmod +x bin/nvidia-cuda-mps-control bin/nvidia-smi
     export CUDA_VISIBLE_DEVICES=3,5
     shared() { # shared <name> <what its three trainings see> <what the daemon was told> <option...>
         run "${root}/steps/sweep.sh" --ngpu 2 "${@:4}" train list.tsv "$1"
@@ -97,8 +98,8 @@ END
         }
         rm -f calls.shared calls.mps
     }
-    MPS_WORKS=yes shared together 'mps 2' $'start all\nquit -t 10' --jobs 3
-    shared broken '' $'start all\nquit -t 10' --jobs 3
+    MPS_WORKS=yes shared together 'mps 2' $'start GPU---id=3,GPU---id=5\nquit -t 10' --jobs 3
+    shared broken '' $'start GPU---id=3,GPU---id=5\nquit -t 10' --jobs 3
     [[ ${output} == *'MPS does not work here'* ]]
     MPS_WORKS=yes shared alone '' '' --jobs 2
     MPS_WORKS=yes shared unwanted '' '' --jobs 3 --mps false
