@@ -200,4 +200,8 @@ class AST(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, mel bins) -> (batch, bands, patches, dim), the two leading tokens dropped."""
-        return self.tokens(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)
+        return self.from_embedded(self.embed(x))
+
+    def from_embedded(self, x: Tensor) -> Tensor:
+        """The rest of `forward`: (batch, 2 + bands * patches, dim) -> (batch, bands, patches, dim)."""
+        return self.transform(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)

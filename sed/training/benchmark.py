@@ -231,7 +231,7 @@ class Benchmark:
     def inference(self, name: str = "inference") -> Row:
         """Forward pass of the whole detector, compiled encoder, without gradients."""
         detector = self._detector().eval()
-        encode = torch.compile(detector.encode, dynamic=False) if self.device.type == "cuda" else detector.encode
+        encode = accelerate.compiled(detector) if self.device.type == "cuda" else detector.encode
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
 
         def call() -> None:

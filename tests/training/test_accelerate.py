@@ -7,6 +7,7 @@ import pytest
 import torch
 from test_trainer import rows_of
 
+from sed.models.detector import build_detector
 from sed.training import accelerate, build
 from sed.training.parallel import World
 from sed.training.step import TrainingStep
@@ -121,6 +122,17 @@ def test_on_a_gpu_graphs_are_the_models(upsample, dump, tiny_config, tmp_path, c
         trainer.run()
     assert isinstance(trainer.training_step, accelerate.GraphedStep) and not trainer.training_step._plain
     assert "differ from the models by 0.0" in caplog.text and "captured again" not in caplog.text
+
+
+def test_patches_are_embedded_outside_of_compiled_code(tiny_config, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: lambda x: (shapes.append(x.shape[1:]), call(x))[1])
+    config = tiny_config()
+    detector = build_detector(config, 3)
+    x = torch.randn(2, config["input_frames"], config["mel_bins"])
+    assert torch.equal(accelerate.compiled(detector)(x), detector.encode(x))
+    bands, patches = detector.encoder.grid
+    assert shapes == [(2 + bands * patches, detector.encoder.dim)]
 
 
 def test_disagreement():
