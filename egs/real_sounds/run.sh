@@ -102,13 +102,13 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
 
 pretraining=""
 if stage 0 "corpus and pre-trained AST"; then
-    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" "${downloads}"
     if [[ -z ${pretrained} ]]; then
         steps/pretrain.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \
             conf/real_sounds/pretrain.yaml "${soundbank}" "${downloads}/ast.pth" &
-        pretraining=$! # on a GPU it goes on beside stages 1 and 2, which want none
+        pretraining=$! # on a GPU it goes on beside the corpus and stages 1 and 2, which want none
         ((ngpu > 0)) || wait "${pretraining}"
     fi
+    local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" "${downloads}"
 fi
 if stage 1 "data directories"; then
     local/prepare.sh --nj "${nj}" "${downloads}" "${data}"
