@@ -5,8 +5,9 @@ usage: python3 -m sed.bin.real_sounds_results --exp exp --dump dump --sources so
 
 With --exp, results/<config>_seed<k>.json, margins.json, corpus.json and training.json are made of
 exp/<config>_seed<k>/<set>; those of experiments that are not there stay. With --ways, ways.json is made of all that
-folder's experiments. remarks.json is written by hand: a list of {"names": [<config>_seed<k>, ...], "text": ...}. The
-page is always made of these files alone; gains.png is drawn of them, and figure3.png shown where it is.
+folder's experiments. remarks.json is written by hand: a list of {"names": [<config>_seed<k>, ...], "text": ...}. A
+folder in results/ is an earlier run, and what its remarks.json names is left out. The page is always made of these
+files alone; gains.png is drawn of them, and figure3.png shown where it is.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
     args = p.parse_args()
     logger = setup_logging()
     from sed.evaluation.seeds_report import report
+    from sed.evaluation.seeds_runs import without
     from sed.files import write_text
 
     if args.exp:
@@ -51,23 +53,33 @@ def main() -> None:
         from sed.files import write_json
 
         write_json(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
-    read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(args.results.glob("*.json"))}
-    results: dict[str, list[dict[str, Any]]] = {}
-    for name, content in read.items():
-        if name not in APART:
-            results.setdefault(content["config"], []).append(content)
+    read, results = _read(args.results)
     if not results:
         raise UserError(f"{args.results}: no results (score first, and give --exp)")
-    for runs in results.values():
-        runs.sort(key=lambda run: run["seed"])
+    earlier = {}
+    for folder in sorted(path for path in args.results.iterdir() if path.is_dir()):
+        its, those = _read(folder)
+        earlier[folder.name] = without(those, [name for remark in its.get("remarks", []) for name in remark["names"]])
     margins, corpus = read.get("margins", []), read.get("corpus", {})
     _draw(args.results / "gains.png", margins, corpus)
     beside = os.path.relpath(args.results, args.output.parent)
     pictures = {name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()}
     there = {name: read[name] for name in ("tagging", "training", "ways", "remarks") if name in read}
-    page = report(results, margins, corpus, pictures=pictures, **there)
+    page = report(results, margins, corpus, pictures=pictures, earlier=earlier, **there)
     write_text(args.output, page)
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]]:
+    """The files of a folder by their names, and of these the results: {config: its seeds in order}."""
+    read = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+    results: dict[str, list[dict[str, Any]]] = {}
+    for name, content in read.items():
+        if name not in APART:
+            results.setdefault(content["config"], []).append(content)
+    for runs in results.values():
+        runs.sort(key=lambda run: run["seed"])
+    return read, results
 
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:

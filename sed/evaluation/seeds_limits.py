@@ -147,3 +147,12 @@ def _decoder(results: Results) -> list[str]:
         f"Over the ratios of the decoder PSDS1 goes from {means[low]:.4f} (`{low}`) to {means[high]:.4f} "
         f"(`{high}`){spread}."
     ]
+
+
+def difference(value: Mapping[str, float] | None, factor: int) -> str:
+    """`+1.51 [+0.26, +2.87]` of value, low and high; a dash where there is none."""
+    if value is None:
+        return "–"
+    digits = 2 if factor == 100 else 4
+    middle, low, high = (f"{factor * value[key]:+.{digits}f}" for key in ("value", "low", "high"))
+    return f"{middle} [{low}, {high}]"

@@ -8,7 +8,8 @@ from typing import Any
 
 from sed.evaluation.results import cell
 from sed.evaluation.seeds import LENGTHS
-from sed.evaluation.seeds_limits import Results, found_share, limits, table, values_of
+from sed.evaluation.seeds_limits import Results, difference, found_share, limits, table, values_of
+from sed.evaluation.seeds_runs import section as runs_section
 from sed.evaluation.seeds_ways import footnotes, marks
 from sed.evaluation.seeds_ways import section as ways_section
 
@@ -49,12 +50,13 @@ def report(
     pictures: Mapping[str, str] | None = None,
     ways: Sequence[Mapping[str, Any]] = (),
     remarks: Sequence[Mapping[str, Any]] = (),
+    earlier: Mapping[str, Results] | None = None,
 ) -> str:
     """The whole page.
 
     results: {config: its seeds}; corpus: `clips` and `sources`; tagging: evaluate_tagger's JSON; training: {config: its
     numbers on clips that it was trained on}; pictures: {figure3, gains: where they are, from the page}; ways and
-    remarks: as `sed.evaluation.seeds_ways` has them.
+    remarks: as `sed.evaluation.seeds_ways` has them; earlier: {run: its sound results}.
     """
     pictures = pictures or {}
     lines = [
@@ -66,6 +68,7 @@ def report(
         *_systems(results, remarks),
         *footnotes(remarks),
         *_margins(margins, remarks),
+        *runs_section({name: results[name] for name in _order(results)}, earlier or {}, _named(earlier or {})),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),
@@ -155,23 +158,34 @@ def _steps(results: Results) -> list[str]:
     ]
 
 
+def _named(earlier: Mapping[str, Results]) -> dict[tuple[str, str], str]:
+    """What the margins of all configs of earlier runs are called."""
+    told = {(a, b): text for a, b, *_, text in MARGINS}
+    configs = {config for those in earlier.values() for config in those}
+    return {(a, b): told.get((a, b), _over(a, b)) for a, b in pairs(sorted(configs))}
+
+
+def _over(a: str, b: str) -> str:
+    return f"`{b}` over `{a}`"
+
+
 def _margins(margins: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     if not margins:
         return []
     told = {(a, b): (f1, psds, text) for a, b, f1, psds, text in MARGINS}
     rows = []
     for one in margins:
-        f1, psds, text = told.get((one["a"], one["b"]), ("–", "–", f"`{one['b']}` over `{one['a']}`"))
+        f1, psds, text = told.get((one["a"], one["b"]), ("–", "–", _over(one["a"], one["b"])))
         numbers = one["numbers"]
         rows.append(
             [
                 text + marks(remarks, *_names(one["a"], one["seeds"]), *_names(one["b"], one["seeds"])),
                 str(len(one["seeds"])),
-                _difference(numbers["event_f1_macro"], 100),
+                difference(numbers["event_f1_macro"], 100),
                 f1,
-                _difference(numbers["psds1"], 1),
+                difference(numbers["psds1"], 1),
                 psds,
-                _difference(numbers["psds2"], 1),
+                difference(numbers["psds2"], 1),
             ]
         )
     heads = ["margin", "seeds", "EB-F1, points", "paper", "PSDS1", "paper", "PSDS2"]
@@ -185,14 +199,6 @@ def _margins(margins: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str
     ]
 
 
-def _difference(value: Mapping[str, float] | None, factor: int) -> str:
-    if value is None:
-        return "–"
-    digits = 2 if factor == 100 else 4
-    middle, low, high = (f"{factor * value[key]:+.{digits}f}" for key in ("value", "low", "high"))
-    return f"{middle} [{low}, {high}]"
-
-
 def _classes(margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any], picture: str | None) -> list[str]:
     chosen = {(one["a"], one["b"]): one for one in margins}
     one = chosen.get(("ast_gru", "ast_sed"))
@@ -204,8 +210,8 @@ def _classes(margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any], pi
     for label in sorted(one["per_class"], key=lambda name: lengths.get(name, 0.0)):
         gains = one["per_class"][label]
         row = [label, f"{lengths[label]:.2f}" if label in lengths else "–"]
-        row += [_difference(gains["event_f1"], 100), _difference(gains["psds1"], 1)]
-        row.append(_difference(before["per_class"][label]["event_f1"], 100) if before else "–")
+        row += [difference(gains["event_f1"], 100), difference(gains["psds1"], 1)]
+        row.append(difference(before["per_class"][label]["event_f1"], 100) if before else "–")
         rows.append(row)
     heads = ["class", "median event, s", "AST-SED − AST-GRU: EB-F1", "PSDS1", "AST-GRU − CRNN: EB-F1"]
     return [

@@ -6,7 +6,7 @@ import pytest
 
 from sed.bin import real_sounds_results
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv
-from sed.evaluation import bootstrap, seeds, seeds_figure, seeds_limits, seeds_report
+from sed.evaluation import bootstrap, seeds, seeds_figure, seeds_limits, seeds_report, seeds_runs
 from sed.evaluation.compare import System, paired
 
 LABELS = ("Dog", "Frying")
@@ -117,6 +117,23 @@ def test_the_page_says_that_second_stages_train_longer(exp):
     page = seeds_report.report(results | {"ast_sed_long": [{**first, "steps": 3000}]}, [], {})
     assert "`ast_sed_long` is AST-SED with 3000 steps" in page
     assert "Second stages" not in seeds_report.report({"ast_sed": [first]}, [], {})
+
+
+def test_all_runs_are_told_together_but_for_what_was_faulty():
+    def system(*values):
+        return [{"seed": n, "event_f1_macro": 2 * value, "psds1": value} for n, value in enumerate(values, 1)]
+
+    now = {"ast_gru": system(0.18, 0.20, 0.22), "ast_sed": system(0.26, 0.28, 0.30)}
+    before = {"ast_gru": system(0.17, 0.21, 0.99), "ast_sed_second": system(0.3, 0.9), "crnn": system(0.5)}
+    before = seeds_runs.without(before, ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"])
+    assert seeds_runs.section(now, {}, {}) == []
+    pairs = {("ast_gru", "ast_sed"): "SED over GRU", ("ast_sed", "ast_sed_second"): "second", ("crnn", "ast_gru"): "x"}
+    page = "\n".join(seeds_runs.section(now, {"first": before}, pairs))
+    assert "| `ast_gru` | 40.00 ± 4.00 (3) | 38.00 ± 5.66 (2) | 0.2000 ± 0.0200 (3) | 0.1900 ± 0.0283 (2) |" in page
+    assert "| `ast_sed_second` | – (0) | 60.00 (1) | – (0) | 0.3000 (1) |" in page
+    # By hand: variances 0.00043 and 0.0004 of 5 and 3 trainings, 4.48 degrees of freedom, t = 2.663.
+    assert "| SED over GRU | 3, 5 | +16.80 [+8.91, +24.69] | +0.0840 [+0.0446, +0.1234] |" in page
+    assert "second |" not in page.split("Differences")[1] and "crnn" not in page
 
 
 def results(monkeypatch, *args):
