@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -60,3 +61,18 @@ def test_many_programs_agree_with_cudnn_and_with_themselves(units, clips, repeat
     found = [persistent.bi_gru(gru, x, repeat=repeat) for _ in range(3)]
     assert all(torch.equal(found[0], other) for other in found)  # a moving result would be a race
     assert (found[0].float() - reference).norm() < 0.02 * reference.norm()
+
+
+@pytest.mark.parametrize(
+    ("units", "sharers", "fits"),
+    [(256, "", True), (256, "8", True), (256, "9", False), (768, "1", True), (768, "2", False)],
+)
+def test_all_who_share_a_gpu_find_room_or_none_uses_the_kernel(units, sharers, fits, monkeypatch):
+    pytest.importorskip("triton")
+    from sed.training import gru as persistent
+
+    h200 = SimpleNamespace(major=9, multi_processor_count=132)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: h200)
+    monkeypatch.setenv("SED_GPU_SHARERS", sharers)
+    gru = nn.GRU(8, units, batch_first=True, bidirectional=True, device="meta")
+    assert persistent.fits(gru, 48, torch.device("cuda")) is fits
