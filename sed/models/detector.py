@@ -95,7 +95,11 @@ class Detector(nn.Module):
 
     def encode(self, x: Tensor) -> Tensor:
         """(batch, input_frames, mel_bins) -> frames (batch, patches, dim), before the time decoder."""
-        return self.pooling(self.norm(self.encoder(x)))
+        return self.pool(self.encoder(x))
+
+    def pool(self, grid: Tensor) -> Tensor:
+        """The encoder's grid (batch, bands, patches, dim) -> frames (batch, patches, dim)."""
+        return self.pooling(self.norm(grid))
 
     def decode(self, frames: Tensor) -> DetectorOutput:
         """(batch, patches, dim) -> `DetectorOutput`."""

@@ -72,7 +72,7 @@ def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
     encoder = detector.encoder
     if not isinstance(encoder, AST):
         return torch.compile(detector.encode, dynamic=False)
-    rest = torch.compile(lambda x: detector.pooling(detector.norm(encoder.from_embedded(x))), dynamic=False)
+    rest = torch.compile(lambda x: detector.pool(encoder.from_embedded(x)), dynamic=False)
     return lambda x: rest(encoder.embed(x))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sed.data.batches import FeaturePool, TrainingSet, arrange
 from sed.data.store import FeatureStore, FeatureWriter
@@ -216,8 +216,7 @@ class Benchmark:
                 torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device)
             )
         grid = grid[:1].expand(self.clips, -1, -1, -1).contiguous().requires_grad_()
-        parts = [(m, nn.Sequential(m.norm, m.pooling)) for m in (detector, teacher)]
-        pools = [torch.compile(p, dynamic=False) if graph else p for _, p in parts]
+        pools = [torch.compile(m.pool, dynamic=False) if graph else m.pool for m in (detector, teacher)]
 
         def call() -> None:
             with self._autocast():
