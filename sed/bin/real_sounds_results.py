@@ -41,7 +41,7 @@ def main() -> None:
     args = p.parse_args()
     logger = setup_logging()
     from sed.evaluation.seeds_report import report
-    from sed.evaluation.seeds_runs import without
+    from sed.evaluation.seeds_ways import without
     from sed.files import write_text
 
     if args.exp:
@@ -59,7 +59,7 @@ def main() -> None:
     earlier = {}
     for folder in sorted(path for path in args.results.iterdir() if path.is_dir()):
         its, those = _read(folder)
-        earlier[folder.name] = without(those, [name for remark in its.get("remarks", []) for name in remark["names"]])
+        earlier[folder.name] = without(those, its.get("remarks", []))
     margins, corpus = read.get("margins", []), read.get("corpus", {})
     _draw(args.results / "gains.png", margins, corpus)
     beside = os.path.relpath(args.results, args.output.parent)

@@ -6,12 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sed.evaluation import seeds_runs, seeds_ways
 from sed.evaluation.results import cell
 from sed.evaluation.seeds import LENGTHS
 from sed.evaluation.seeds_limits import Results, difference, found_share, limits, table, values_of
-from sed.evaluation.seeds_runs import section as runs_section
 from sed.evaluation.seeds_ways import footnotes, marks
-from sed.evaluation.seeds_ways import section as ways_section
 
 # b - a, what the paper reports of it (EB-F1 in points, PSDS1), and what it is about.
 MARGINS = (
@@ -68,12 +67,12 @@ def report(
         *_systems(results, remarks),
         *footnotes(remarks),
         *_margins(margins, remarks),
-        *runs_section({name: results[name] for name in _order(results)}, earlier or {}, _named(earlier or {})),
+        *seeds_runs.section({name: results[name] for name in _order(results)}, earlier or {}, _named(earlier or {})),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),
         *limits(results, margins, corpus, tagging or {}, training or {}),
-        *ways_section(ways, remarks),
+        *seeds_ways.section(ways, remarks),
         *_seeds(results, remarks),
     ]
     return "\n".join(lines).rstrip() + "\n"
@@ -100,7 +99,7 @@ def _order(results: Results) -> list[str]:
 
 def _names(config: str, seeds: Sequence[int]) -> list[str]:
     """As remarks name a config's seeds."""
-    return [f"{config}_seed{seed}" for seed in seeds]
+    return [seeds_ways.training(config, seed) for seed in seeds]
 
 
 def _systems(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -160,22 +159,23 @@ def _steps(results: Results) -> list[str]:
 
 def _named(earlier: Mapping[str, Results]) -> dict[tuple[str, str], str]:
     """What the margins of all configs of earlier runs are called."""
-    told = {(a, b): text for a, b, *_, text in MARGINS}
     configs = {config for those in earlier.values() for config in those}
-    return {(a, b): told.get((a, b), _over(a, b)) for a, b in pairs(sorted(configs))}
+    return {(a, b): _told(a, b)[-1] for a, b in pairs(sorted(configs))}
 
 
-def _over(a: str, b: str) -> str:
-    return f"`{b}` over `{a}`"
+def _told(a: str, b: str) -> tuple[str, str, str]:
+    """The paper's EB-F1 and PSDS1 of a margin, and what it is called."""
+    told = {(one, other): rest for one, other, *rest in MARGINS}
+    f1, psds, text = told.get((a, b), ("–", "–", f"`{b}` over `{a}`"))
+    return f1, psds, text
 
 
 def _margins(margins: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     if not margins:
         return []
-    told = {(a, b): (f1, psds, text) for a, b, f1, psds, text in MARGINS}
     rows = []
     for one in margins:
-        f1, psds, text = told.get((one["a"], one["b"]), ("–", "–", _over(one["a"], one["b"])))
+        f1, psds, text = _told(one["a"], one["b"])
         numbers = one["numbers"]
         rows.append(
             [

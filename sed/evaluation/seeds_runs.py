@@ -13,23 +13,15 @@ from sed.evaluation.seeds_limits import Results, difference, table, values_of
 NUMBERS = (("event_f1_macro", "EB-F1 %", 100), ("psds1", "PSDS1", 1))
 
 
-def without(results: Results, names: Sequence[str]) -> Results:
-    """`results` but for some trainings, named <config>_seed<k>."""
-    kept = {
-        config: [run for run in runs if f"{config}_seed{run['seed']}" not in names] for config, runs in results.items()
-    }
-    return {config: runs for config, runs in kept.items() if runs}
-
-
 def section(results: Results, earlier: Mapping[str, Results], pairs: Mapping[tuple[str, str], str]) -> list[str]:
     """Means of each run, and what a difference of two configs is over all trainings.
 
     earlier: {run: its sound results}; pairs: {(a, b): what b over a is called}. Welch's 95 % interval, trainings as the
     sample: the same seed is another training in another run, for a GPU's sums are not reproducible to the last bit.
     """
-    runs = {"this run": results, **{f"`{name}`": those for name, those in earlier.items()}}
     if not earlier:
         return []
+    runs = {"this run": results, **{f"`{name}`": those for name, those in earlier.items()}}
     configs = list(dict.fromkeys(config for those in runs.values() for config in those))
     rows = [
         [f"`{config}`"]

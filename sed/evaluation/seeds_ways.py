@@ -8,7 +8,7 @@ from typing import Any
 
 from sed.evaluation.results import read_result, settings
 from sed.evaluation.seeds import NUMBERS
-from sed.evaluation.seeds_limits import table
+from sed.evaluation.seeds_limits import Results, table
 
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
 
@@ -71,6 +71,20 @@ def section(ways: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, An
 def marks(remarks: Sequence[Mapping[str, Any]], *names: str) -> str:
     """What follows the names of experiments or ways in a table: the numbers of the remarks on any of them."""
     return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one["names"]))
+
+
+def training(config: str, seed: int) -> str:
+    """What remarks call a training."""
+    return f"{config}_seed{seed}"
+
+
+def without(results: Results, remarks: Sequence[Mapping[str, Any]]) -> Results:
+    """`results` but for the trainings that there is a remark on."""
+    kept = {
+        config: [run for run in runs if not marks(remarks, training(config, run["seed"]))]
+        for config, runs in results.items()
+    }
+    return {config: runs for config, runs in kept.items() if runs}
 
 
 def footnotes(remarks: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from sed.bin import real_sounds_results
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv
-from sed.evaluation import bootstrap, seeds, seeds_figure, seeds_limits, seeds_report, seeds_runs
+from sed.evaluation import bootstrap, seeds, seeds_figure, seeds_limits, seeds_report, seeds_runs, seeds_ways
 from sed.evaluation.compare import System, paired
 
 LABELS = ("Dog", "Frying")
@@ -125,7 +125,8 @@ def test_all_runs_are_told_together_but_for_what_was_faulty():
 
     now = {"ast_gru": system(0.18, 0.20, 0.22), "ast_sed": system(0.26, 0.28, 0.30)}
     before = {"ast_gru": system(0.17, 0.21, 0.99), "ast_sed_second": system(0.3, 0.9), "crnn": system(0.5)}
-    before = seeds_runs.without(before, ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"])
+    faulty = {"names": ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"], "text": "faulty"}
+    before = seeds_ways.without(before, [faulty])
     assert seeds_runs.section(now, {}, {}) == []
     pairs = {("ast_gru", "ast_sed"): "SED over GRU", ("ast_sed", "ast_sed_second"): "second", ("crnn", "ast_gru"): "x"}
     page = "\n".join(seeds_runs.section(now, {"first": before}, pairs))
