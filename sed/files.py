@@ -62,13 +62,18 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextmanager
-def lock(folder: str | Path) -> Iterator[None]:
-    """Hold `folder` (made when missing) for this process; UserError when another run has it."""
+def lock(folder: str | Path, name: str = "") -> Iterator[None]:
+    """Hold `folder` (made when missing), or what is called `name` in it, for this process.
+
+    Raises:
+        UserError: another run has it.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    with (folder / (f".{name}.lock" if name else ".lock")).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: another run is using it (wait for it, or choose another folder)") from error
+            held = f"{folder / name}: another run is using it"
+            raise UserError(f"{held} (wait for it, or choose another {'name' if name else 'folder'})") from error
         yield

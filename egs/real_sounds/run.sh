@@ -59,10 +59,12 @@ source ./path.sh
 source ./cmd.sh
 read -ra main <<<"${systems}"
 read -ra further <<<"${more}"
+pretraining="" # its process, beside stages 1 and 2
 downloads=${work}/downloads data=${work}/data exp=${work}/exp
 
 stage() { # stage <n> <what>: shall stage n run?
     ((stage <= $1 && $1 <= stop_stage)) || return 1
+    [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it failed
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
 }
 steps() { # steps <n>: at this scale
@@ -100,7 +102,6 @@ those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     printf '%s\n' "${@:2}" | grep -E ${not[@]+"${not[@]}"} "$1" || true
 }
 
-pretraining=""
 if stage 0 "corpus and pre-trained AST"; then
     if [[ -z ${pretrained} ]]; then
         steps/pretrain.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \

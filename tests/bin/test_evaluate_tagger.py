@@ -7,9 +7,12 @@ import soundfile
 
 from sed.bin import dump_features, evaluate_tagger, pretrain
 from sed.data.directory import write_durations_tsv, write_scp, write_tags_tsv
+from sed.files import lock
 
 LABELS = ["High", "Low"]
 FRONT_END = ["--mel-bins", "32", "--clip-seconds", "2"]
+SIZES = "--input-frames 208 --ast-dim 16 --ast-depth 1 --ast-heads 2 --ast-blocks 1 --stride-freq 16 --stride-time 16"
+SHORT = f"{SIZES} --batch-size 8 --epochs 1 --constant-epochs 1 --lr 1e-2 --procedural 0 --filter-augment none"
 
 
 @pytest.fixture
@@ -54,12 +57,8 @@ def run(monkeypatch, module, *args):
 
 
 def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, monkeypatch, capsys, dump_tones):
-    sizes = (
-        "--input-frames 208 --ast-dim 16 --ast-depth 1 --ast-heads 2 --ast-blocks 1 --stride-freq 16 --stride-time 16"
-    )
-    options = f"{sizes} --batch-size 8 --epochs 1 --steps-per-epoch 60 --constant-epochs 1 --lr 1e-2 --procedural 0"
     out = tmp_path / "ast.pth"
-    assert run(monkeypatch, pretrain, *options.split(), *FRONT_END, "--filter-augment", "none", bank, out) == 0
+    assert run(monkeypatch, pretrain, *SHORT.split(), *FRONT_END, "--steps-per-epoch", "60", bank, out) == 0
     assert run(monkeypatch, evaluate_tagger, "--out", tmp_path / "map.json", out, dump_tones) == 0
     result = json.loads((tmp_path / "map.json").read_text())
     assert result["map"] > 0.9 and result["clips"] == 8 and set(result["ap"]) == set(LABELS)
@@ -67,3 +66,13 @@ def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, mo
     out.with_suffix(".yaml").unlink()
     assert run(monkeypatch, evaluate_tagger, out, dump_tones) == 2
     assert "no such config" in capsys.readouterr().err
+
+
+def test_pretraining_holds_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):
+    args = [*SHORT.split(), *FRONT_END, "--steps-per-epoch", "1", bank, tmp_path / "ast.pth"]
+    with lock(tmp_path, "ast.pth"):
+        assert run(monkeypatch, pretrain, *args) == 2
+    assert "ast.pth: another run is using it" in capsys.readouterr().err
+    with lock(tmp_path):  # a corpus is made in it (egs/real_sounds/run.sh on a GPU)
+        assert run(monkeypatch, pretrain, *args) == 0
+    assert (tmp_path / "ast.pth").exists()
