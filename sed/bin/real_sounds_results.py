@@ -5,9 +5,10 @@ usage: python3 -m sed.bin.real_sounds_results --exp exp --dump dump --sources so
 
 With --exp, results/<config>_seed<k>.json, margins.json, corpus.json and training.json are made of
 exp/<config>_seed<k>/<set>; those of experiments that are not there stay. With --ways, ways.json is made of all that
-folder's experiments. remarks.json is written by hand: a list of {"names": [<config>_seed<k>, ...], "text": ...}. A
-folder in results/ is an earlier run, and what its remarks.json names is left out. The page is always made of these
-files alone; gains.png is drawn of them, and figure3.png shown where it is.
+folder's experiments. remarks.json is written by hand: a list of {"names": [<config>_seed<k>, ...], "text": ...}, on the
+run where none is named; "faulty": true where these are no results of their configs. A folder in results/ is another
+run, whose faulty trainings are left out. The page is always made of these files alone; gains.png is drawn of them, and
+figure3.png shown where it is.
 """
 
 from __future__ import annotations
@@ -56,16 +57,16 @@ def main() -> None:
     read, results = _read(args.results)
     if not results:
         raise UserError(f"{args.results}: no results (score first, and give --exp)")
-    earlier = {}
+    others = {}
     for folder in sorted(path for path in args.results.iterdir() if path.is_dir()):
         its, those = _read(folder)
-        earlier[folder.name] = without(those, its.get("remarks", []))
+        others[folder.name] = without(those, its.get("remarks", []))
     margins, corpus = read.get("margins", []), read.get("corpus", {})
     _draw(args.results / "gains.png", margins, corpus)
     beside = os.path.relpath(args.results, args.output.parent)
     pictures = {name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()}
     there = {name: read[name] for name in ("tagging", "training", "ways", "remarks") if name in read}
-    page = report(results, margins, corpus, pictures=pictures, earlier=earlier, **there)
+    page = report(results, margins, corpus, pictures=pictures, others=others, **there)
     write_text(args.output, page)
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
 

@@ -49,13 +49,13 @@ def report(
     pictures: Mapping[str, str] | None = None,
     ways: Sequence[Mapping[str, Any]] = (),
     remarks: Sequence[Mapping[str, Any]] = (),
-    earlier: Mapping[str, Results] | None = None,
+    others: Mapping[str, Results] | None = None,
 ) -> str:
     """The whole page.
 
     results: {config: its seeds}; corpus: `clips` and `sources`; tagging: evaluate_tagger's JSON; training: {config: its
     numbers on clips that it was trained on}; pictures: {figure3, gains: where they are, from the page}; ways and
-    remarks: as `sed.evaluation.seeds_ways` has them; earlier: {run: its sound results}.
+    remarks: as `sed.evaluation.seeds_ways` has them; others: {run: its sound results}.
     """
     pictures = pictures or {}
     lines = [
@@ -67,7 +67,7 @@ def report(
         *_systems(results, remarks),
         *footnotes(remarks),
         *_margins(margins, remarks),
-        *seeds_runs.section({name: results[name] for name in _order(results)}, earlier or {}, _named(earlier or {})),
+        *_runs(results, others or {}),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),
@@ -157,10 +157,10 @@ def _steps(results: Results) -> list[str]:
     ]
 
 
-def _named(earlier: Mapping[str, Results]) -> dict[tuple[str, str], str]:
-    """What the margins of all configs of earlier runs are called."""
-    configs = {config for those in earlier.values() for config in those}
-    return {(a, b): _told(a, b)[-1] for a, b in pairs(sorted(configs))}
+def _runs(results: Results, others: Mapping[str, Results]) -> list[str]:
+    configs = {config for those in (results, *others.values()) for config in those}
+    named = {(a, b): _told(a, b)[-1] for a, b in pairs(sorted(configs))}
+    return seeds_runs.section({name: results[name] for name in _order(results)}, others, named)
 
 
 def _told(a: str, b: str) -> tuple[str, str, str]:

@@ -1,63 +1,95 @@
-"""The same configs in earlier runs of egs/real_sounds, and margins over the trainings of all runs, for RESULTS.md."""
+"""The same configs in other runs of egs/real_sounds, and margins over the seeds of all runs, for RESULTS.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_1samp
 
 from sed.evaluation.results import cell
 from sed.evaluation.seeds_limits import Results, difference, table, values_of
 
-NUMBERS = (("event_f1_macro", "EB-F1 %", 100), ("psds1", "PSDS1", 1))
+NUMBERS = (("event_f1_macro", "EB-F1 %", 100), ("psds1", "PSDS1", 1), ("psds2", "PSDS2", 1))
+Trainings = dict[tuple[int, str], dict[str, float]]  # by seed and run
 
 
-def section(results: Results, earlier: Mapping[str, Results], pairs: Mapping[tuple[str, str], str]) -> list[str]:
-    """Means of each run, and what a difference of two configs is over all trainings.
+def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tuple[str, str], str]) -> list[str]:
+    """Means of each run, and what a difference of two configs is over all seeds.
 
-    earlier: {run: its sound results}; pairs: {(a, b): what b over a is called}. Welch's 95 % interval, trainings as the
-    sample: the same seed is another training in another run, for a GPU's sums are not reproducible to the last bit.
+    others: {run: its sound results}; pairs: {(a, b): what b over a is called}. The 95 % interval is Student's, seeds as
+    the sample: a seed's trainings in several runs start from the same heads and see the same clips in the same order,
+    and so resemble each other. Compared are trainings of the same seed in the same run.
     """
-    if not earlier:
+    if not others:
         return []
-    runs = {"this run": results, **{f"`{name}`": those for name, those in earlier.items()}}
-    configs = list(dict.fromkeys(config for those in runs.values() for config in those))
+    runs = {"this run": results, **{f"`{name}`": those for name, those in others.items()}}
+    trainings: dict[str, Trainings] = {}
+    for name, those in runs.items():
+        for config, seeds in those.items():
+            trainings.setdefault(config, {}).update({(one["seed"], name): _numbers(one) for one in seeds})
     rows = [
-        [f"`{config}`"]
-        + [
-            f"{cell(values_of(those.get(config, []), key), factor)} ({len(those.get(config, []))})"
-            for key, _, factor in NUMBERS
-            for those in runs.values()
+        [
+            f"`{config}`",
+            *(_of_run(those.get(config, [])) for those in runs.values()),
+            *(cell(values_of(_by_seed(found), key), factor) for key, _, factor in NUMBERS),
         ]
-        for config in configs
+        for config, found in trainings.items()
     ]
-    heads = ["config", *(f"{name}, {run}" for _, name, _ in NUMBERS for run in runs)]
-    pooled = {config: [run for those in runs.values() for run in those.get(config, [])] for config in configs}
     margins = [
-        [text, f"{len(pooled[b])}, {len(pooled[a])}"]
-        + [
-            difference(_welch(values_of(pooled[a], key), values_of(pooled[b], key)), factor)
-            for key, _, factor in NUMBERS
-        ]
+        [text, *told]
         for (a, b), text in pairs.items()
-        if a in pooled and b in pooled and min(len(pooled[a]), len(pooled[b])) > 1
+        if (told := _margin(trainings.get(a, {}), trainings.get(b, {}))) is not None
     ]
     return [
         "## All runs",
         "",
-        "The same configs in earlier runs, whose results are in folders of `results/`; trainings that a run's remarks "
-        "call faulty are left out. In brackets: how many trainings.",
+        "EB-F1 in per cent and PSDS1 of the same configs in other runs too, whose results are in folders of "
+        "`results/`; in brackets of how many seeds. Trainings that a run's remarks call faulty are left out. A seed's "
+        "trainings in several runs resemble each other: over all runs, mean ± standard deviation, a seed counts once.",
         "",
-        *table(heads, rows),
-        "Differences over the trainings of all runs, with Welch's 95 % interval: trainings are the sample, on the same "
-        "clips.",
+        *table(["config", *runs, *(f"{name}, all" for _, name, _ in NUMBERS)], rows),
+        "Differences of trainings of the same seed in the same run, over the seeds of all runs; with Student's 95 % "
+        "interval, seeds as the sample, on the same clips.",
         "",
-        *table(["margin", "trainings", "EB-F1, points", "PSDS1"], margins),
+        *table(["margin", "seeds", "trainings", "EB-F1, points", "PSDS1", "PSDS2"], margins),
     ]
 
 
-def _welch(a: Sequence[float], b: Sequence[float]) -> dict[str, float]:
-    """The mean of b less that of a, with its 95 % interval."""
-    interval = ttest_ind(b, a, equal_var=False).confidence_interval(0.95)
-    return {"value": fmean(b) - fmean(a), "low": interval.low, "high": interval.high}
+def _numbers(run: Mapping[str, float]) -> dict[str, float]:
+    return {key: run[key] for key, *_ in NUMBERS}
+
+
+def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
+    """The numbers of each seed, over its trainings."""
+    seeds = dict.fromkeys(seed for seed, _ in trainings)
+    return [_mean(numbers for (one, _), numbers in trainings.items() if one == seed) for seed in seeds]
+
+
+def _mean(all_numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    listed = list(all_numbers)
+    return {key: fmean(numbers[key] for numbers in listed) for key, *_ in NUMBERS}
+
+
+def _of_run(runs: Sequence[Mapping[str, float]]) -> str:
+    """`36.81, 0.2615 (3)`: the means of the first two numbers and how many seeds they are of; a dash where none."""
+    if not runs:
+        return "–"
+    means = (cell([fmean(values_of(runs, key))], factor) for key, _, factor in NUMBERS[:2])
+    return f"{', '.join(means)} ({len(runs)})"
+
+
+def _margin(a: Trainings, b: Trainings) -> list[str] | None:
+    """Seeds, trainings and differences of what both have; None of fewer than two seeds."""
+    both = [one for one in a if one in b]
+    differences = _by_seed({one: {key: b[one][key] - a[one][key] for key, *_ in NUMBERS} for one in both})
+    if len(differences) < 2:
+        return None
+    told = [difference(_student(values_of(differences, key)), factor) for key, _, factor in NUMBERS]
+    return [str(len(differences)), str(len(both)), *told]
+
+
+def _student(values: Sequence[float]) -> dict[str, float]:
+    """The mean, with its 95 % interval."""
+    interval = ttest_1samp(values, 0).confidence_interval(0.95)
+    return {"value": fmean(values), "low": interval.low, "high": interval.high}

@@ -79,14 +79,19 @@ def training(config: str, seed: int) -> str:
 
 
 def without(results: Results, remarks: Sequence[Mapping[str, Any]]) -> Results:
-    """`results` but for the trainings that there is a remark on."""
+    """`results` but for the trainings that a remark calls faulty."""
+    faulty = [one for one in remarks if one.get("faulty")]
     kept = {
-        config: [run for run in runs if not marks(remarks, training(config, run["seed"]))]
+        config: [run for run in runs if not marks(faulty, training(config, run["seed"]))]
         for config, runs in results.items()
     }
     return {config: runs for config, runs in kept.items() if runs}
 
 
 def footnotes(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The remarks; each has `names` and `text`."""
-    return [line for n, one in enumerate(remarks, 1) for line in (f"({n}) {one['text']}", "")]
+    """The remarks; each has `names`, without which it is on the run, and `text`."""
+    return [
+        line
+        for n, one in enumerate(remarks, 1)
+        for line in (f"({n}) {one['text']}" if one["names"] else one["text"], "")
+    ]

@@ -121,19 +121,24 @@ def test_the_page_says_that_second_stages_train_longer(exp):
 
 def test_all_runs_are_told_together_but_for_what_was_faulty():
     def system(*values):
-        return [{"seed": n, "event_f1_macro": 2 * value, "psds1": value} for n, value in enumerate(values, 1)]
+        return [
+            {"seed": n, "event_f1_macro": 2 * value, "psds1": value, "psds2": value / 2}
+            for n, value in enumerate(values, 1)
+        ]
 
     now = {"ast_gru": system(0.18, 0.20, 0.22), "ast_sed": system(0.26, 0.28, 0.30)}
-    before = {"ast_gru": system(0.17, 0.21, 0.99), "ast_sed_second": system(0.3, 0.9), "crnn": system(0.5)}
-    faulty = {"names": ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"], "text": "faulty"}
-    before = seeds_ways.without(before, [faulty])
+    before = {"ast_gru": system(0.17, 0.21, 0.99), "ast_sed": system(0.23), "ast_sed_second": system(0.3, 0.9)}
+    before["crnn"] = system(0.5)
+    faulty = {"names": ["ast_gru_seed3", "ast_sed_second_seed2", "crnn_seed1"], "text": "no", "faulty": True}
+    before = seeds_ways.without(before, [faulty, {"names": ["ast_gru_seed1"], "text": "slow"}])
     assert seeds_runs.section(now, {}, {}) == []
     pairs = {("ast_gru", "ast_sed"): "SED over GRU", ("ast_sed", "ast_sed_second"): "second", ("crnn", "ast_gru"): "x"}
     page = "\n".join(seeds_runs.section(now, {"first": before}, pairs))
-    assert "| `ast_gru` | 40.00 ± 4.00 (3) | 38.00 ± 5.66 (2) | 0.2000 ± 0.0200 (3) | 0.1900 ± 0.0283 (2) |" in page
-    assert "| `ast_sed_second` | – (0) | 60.00 (1) | – (0) | 0.3000 (1) |" in page
-    # By hand: variances 0.00043 and 0.0004 of 5 and 3 trainings, 4.48 degrees of freedom, t = 2.663.
-    assert "| SED over GRU | 3, 5 | +16.80 [+8.91, +24.69] | +0.0840 [+0.0446, +0.1234] |" in page
+    told = "| `ast_gru` | 40.00, 0.2000 (3) | 38.00, 0.1900 (2) |"
+    assert f"{told} 40.00 ± 4.58 | 0.2000 ± 0.0229 | 0.1000 ± 0.0115 |" in page
+    assert "| `ast_sed_second` | – | 60.00, 0.3000 (1) | 60.00 | 0.3000 | 0.1500 |" in page
+    # By hand: differences of 0.07 (of 0.08 and 0.06), 0.08 and 0.08, whose standard error is 1 / 300; t = 4.303.
+    assert "| SED over GRU | 3 | 4 | +15.33 [+12.46, +18.20] | +0.0767 [+0.0623, +0.0910] |" in page
     assert "second |" not in page.split("Differences")[1] and "crnn" not in page
 
 
@@ -177,7 +182,11 @@ def test_ways_and_remarks_have_their_place_on_the_page(exp, tmp_path, monkeypatc
     at = tmp_path / "results"
     at.mkdir()
     (at / "ast_sed_seed2.json").write_text(json.dumps(small))
-    (at / "remarks.json").write_text(json.dumps([{"names": ["ast_sed_seed2", "b"], "text": "Something was wrong."}]))
+    remarks = [
+        {"names": ["ast_sed_seed2", "b"], "text": "Something was wrong."},
+        {"names": [], "text": "All else not."},
+    ]
+    (at / "remarks.json").write_text(json.dumps(remarks))
     for name, lr, upsample, psds1 in (("a", 1e-3, 10, 0.2), ("b", 1e-4, 10, 0.3), ("c", 1e-4, 1, 0.1)):
         config = {"encoder": "ast", "pooling": "fte", "upsample": upsample, "lr": lr, "seed": psds1, "epochs": 7}
         folder = tmp_path / "ways" / name / "validation"
@@ -188,7 +197,10 @@ def test_ways_and_remarks_have_their_place_on_the_page(exp, tmp_path, monkeypatc
     assert results(monkeypatch, "--ways", tmp_path / "ways", at, tmp_path / "RESULTS.md") == 0
     page = (tmp_path / "RESULTS.md").read_text()
     assert "| `ast_sed` (1) | 1 | 50.00" in page and "| `ast_sed` (1) | 2 | 50.00" in page  # of the config, of the seed
-    assert "\n(1) Something was wrong.\n" in page and "One training of 700 steps each, scored on 6 clips" in page
+    assert (
+        "\n(1) Something was wrong.\n\nAll else not.\n" in page
+        and "One training of 700 steps each, scored on 6 clips" in page
+    )
     rows = [
         "| `ast_sed` (1) | lr 0.0001 | 25.0 | 0.300 |",
         "| `ast_sed` | lr 0.001 | 25.0 | 0.200 |",
