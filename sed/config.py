@@ -206,6 +206,14 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+def output_file(text: str) -> Path | None:
+    """An option's type: a file to write, none when empty. A folder is refused here, before any work is done."""
+    path = Path(text) if text else None
+    if path is not None and path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
+    return path
+
+
 def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
     """Write the resolved options as flat YAML, sorted, a line each, without keys in `skip` and those that are None."""
     values = args if isinstance(args, dict) else vars(args)

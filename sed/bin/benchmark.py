@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from pathlib import Path
 
-from sed.config import Parser, numbers, words
+from sed.config import Parser, numbers, output_file, words
 from sed.files import write_json
 from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
 
@@ -30,7 +29,7 @@ def main() -> None:
     parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
     parser.option("repeats", 10, "batches a part is timed over", least=1)
     parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
-    parser.option("out", "", "also write the numbers here, as JSON")
+    parser.option("out", "", "also write the numbers here, as JSON", type=output_file)
     parser.section("front end")
     logmel.add_arguments(parser)
     parser.section("model")
@@ -91,7 +90,7 @@ def main() -> None:
         print(f"{args.epochs} epochs, {steps} steps: {seconds / 60:.1f} minutes")
     if args.out:
         write_json(
-            Path(args.out),
+            args.out,
             {
                 "command": command_line(),
                 "git": git_hash(),

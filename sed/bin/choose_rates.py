@@ -11,7 +11,7 @@ import json
 import statistics
 from pathlib import Path
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import UserError, entry
 
 
@@ -19,7 +19,7 @@ from sed.log import UserError, entry
 def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of small JSON files of <config>_lr<head>_<encoder>_seed<k>")
-    p.add_argument("output", type=Path, help="JSON file to write")
+    p.add_argument("output", type=output_file, help="JSON file to write")
     args = p.parse_args()
     from sed.files import write_json
 

@@ -11,7 +11,7 @@ compared with. All must be scored on the same clips.
 
 from __future__ import annotations
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import UserError, entry
 
 
@@ -22,8 +22,8 @@ def main() -> None:
     p.add_argument("experiments", nargs="+", help="experiments; seeds of one system with commas between")
     p.option("set", None, "which set, when the experiments were scored on several")
     p.option("seeds", True, "take in the experiments beside each one that differ from it only in their seed")
-    p.option("out", None, "JSON file for the differences")
-    p.option("html", None, "compare.html to write: numbers, differences, classes, curves")
+    p.option("out", None, "JSON file for the differences", type=output_file)
+    p.option("html", None, "compare.html to write: numbers, differences, classes, curves", type=output_file)
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")

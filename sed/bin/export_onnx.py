@@ -11,7 +11,7 @@ compared with torch in ONNX Runtime before it gets its name.
 
 from __future__ import annotations
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.evaluation.pipeline import add_arguments
 from sed.log import RunError, entry, setup_logging
 
@@ -20,7 +20,7 @@ def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
-    p.add_argument("output", help=".onnx file to write")
+    p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
     p.option(
         "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import command_line, entry, git_hash, setup_logging
 
 
@@ -29,7 +29,7 @@ def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("dump", help="dump/<set>: features of the clips")
-    p.add_argument("output", help="scores.h5 to write")
+    p.add_argument("output", type=output_file, help="scores.h5 to write")
     p.option("model", None, "experiment folder or checkpoint (.pt)", required=True)
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import entry, setup_logging
 
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser = Parser(__doc__.split("\n", 1)[0])
     parser.add_argument("parts", nargs="+", type=Path, help="scores.h5 of the parts, in order")
     parser.add_argument("dump", type=Path, help="dump/<set> that they were inferred on")
-    parser.add_argument("output", type=Path, help="scores.h5 to write")
+    parser.add_argument("output", type=output_file, help="scores.h5 to write")
     args = parser.parse_args()
     logger = setup_logging()
 

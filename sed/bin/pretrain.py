@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sed.config import Parser, load_config, save_config
+from sed.config import Parser, load_config, output_file, save_config
 from sed.files import lock
 from sed.log import UserError, entry, setup_logging
 
@@ -23,7 +23,7 @@ NOT_CONFIG = ("config", "source", "out", "force")
 def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
-    parser.add_argument("out", type=Path, help="checkpoint to write (.pt, .pth)")
+    parser.add_argument("out", type=output_file, help="checkpoint to write (.pt, .pth)")
     from sed.features import logmel
     from sed.models import detector
     from sed.training import pretraining

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import UserError, entry, setup_logging
 
 APART = ("margins", "corpus", "tagging", "training", "ways", "remarks")
@@ -31,7 +31,7 @@ PICTURES = ("figure3", "gains")
 def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of the small JSON files")
-    p.add_argument("output", type=Path, help="RESULTS.md to write")
+    p.add_argument("output", type=output_file, help="RESULTS.md to write")
     p.option("exp", None, "folder of experiments to take in: <config>_seed<k>/<set>/result.json")
     p.option("dump", None, "folder of the dumped sets, for their sizes and the ground truth")
     p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sed.config import Parser, load_config
+from sed.config import Parser, load_config, output_file
 from sed.evaluation.results import find_results, group, markdown, terminal_table
 from sed.files import write_text
 from sed.log import ROOT, UserError, entry
@@ -18,7 +18,7 @@ def main() -> None:
     """Collect, write, show."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("exp", help="folder of experiments: <experiment>/<set>/result.json")
-    p.add_argument("output", nargs="?", help="RESULTS.md to write (default: only show)")
+    p.add_argument("output", nargs="?", type=output_file, help="RESULTS.md to write (default: only show)")
     p.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others are compared with")
     args = p.parse_args()
     found = find_results(args.exp)

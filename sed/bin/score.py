@@ -9,9 +9,8 @@ at many operating points. Our scores.h5 is post-processed as in the paper by def
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.evaluation.pipeline import add_arguments, refuse_own_clips, resolve
 from sed.log import UserError, entry, setup_logging
 
@@ -22,7 +21,7 @@ def parser() -> Parser:
     p.add_argument("input", help="scores.h5, folder of score TSVs, detections TSV, or folder of detection TSVs")
     p.option("ground-truth", None, "events.tsv: filename onset offset event_label", required=True)
     p.option("durations", None, "durations.tsv: filename duration; the clips that are expected", required=True)
-    p.option("out", None, "result.json to write", required=True)
+    p.option("out", None, "result.json to write", required=True, type=output_file)
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
     p.option("set", None, "name of the set (default: the folder that holds --out)")
     p.option("only-scored", False, "score only the clips that INPUT has")
@@ -69,9 +68,7 @@ def main() -> None:
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
     own = own_parameters(args.dtc, args.gtc, args.cttc, args.alpha_ct, args.alpha_st, args.e_max)
-    out, jobs = Path(args.out), args.jobs or default_jobs()
-    if out.is_dir():
-        raise UserError(f"--out {out}: a folder (the JSON file to write is expected: {out / 'result.json'})")
+    out, jobs = args.out, args.jobs or default_jobs()
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from sed.config import Parser, words
+from sed.config import Parser, output_file, words
 from sed.evaluation.pipeline import add_arguments, resolve, write_tuned
 from sed.log import UserError, command_line, entry, git_hash, setup_logging
 
@@ -34,7 +34,7 @@ def main() -> None:
     p.add_argument("input", help="scores.h5, or a folder of score TSVs")
     p.option("ground-truth", None, "events.tsv of that set", required=True)
     p.option("durations", None, "durations.tsv of that set", required=True)
-    p.option("out", None, "JSON file to write", required=True)
+    p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
     p.option("what", "threshold", "median, csebbs, threshold; commas between", type=choices)
     p.option("only-scored", False, "tune on just the clips that INPUT has")

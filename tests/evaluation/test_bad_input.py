@@ -180,7 +180,7 @@ def test_options_of_post_processing():
 
 @pytest.mark.parametrize(
     ("durations", "out", "said"),
-    [("truth.tsv", "out/result.json", "no column 'duration'"), ("durations.tsv", ".", "a folder (the JSON file")],
+    [("truth.tsv", "out/result.json", "no column 'duration'"), ("durations.tsv", ".", "a folder (a file to write")],
 )
 def test_the_command_says_one_line_and_writes_nothing(made, durations, out, said):
     before = sorted(made.rglob("*"))
