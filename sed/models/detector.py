@@ -52,6 +52,8 @@ class Detector(nn.Module):
     the encoder sees fewer frames. `encoder_seconds`: a frame of the encoder, before the decoder repeats it.
     """
 
+    OF_CLASSES = ("classifier.", "clip_pooling.attention.")  # tensors whose rows are classes begin so
+
     def __init__(
         self,
         *,

@@ -165,7 +165,7 @@ def build_trainer(
     if config["pretrained"]:
         from sed.training.pretrained import load_pretrained
 
-        load_pretrained(student, config)
+        load_pretrained(student, config, labels)
     validator = None
     if config["valid_set"]:
         valid = load_set(

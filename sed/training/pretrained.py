@@ -15,7 +15,7 @@ import pickle
 import re
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,18 +84,18 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: damaged safetensors: {error} (download it again)") from None
 
 
-def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
+def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> None:
     """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
-    detector that was trained here (its experiment's folder).
+    detector that was trained here (its experiment's folder). `labels` names the detector's classes.
 
     An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
     UserError naming the keys that do not fit.
     """
     if (Path(config["pretrained"]) / "model.json").is_file():
-        load_packed(detector, Path(config["pretrained"]))
+        load_packed(detector, Path(config["pretrained"]), labels)
         return
     if (Path(config["pretrained"]) / "final.pt").is_file():
-        load_trained(detector, Path(config["pretrained"]))
+        load_trained(detector, Path(config["pretrained"]), labels)
         return
     if config["encoder"] != "ast":
         log.info("%s: for the AST, so not for encoder '%s'", config["pretrained"], config["encoder"])
@@ -110,9 +110,12 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any]) -> None:
         raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
 
 
-def load_trained(detector: Detector, folder: Path) -> None:
-    """Start from the teacher of an experiment: all of its weights; UserError when it is another model."""
+def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
+    """Start from the teacher of an experiment: all of its weights; UserError when it is another model or for others."""
     checkpoint = load_checkpoint(folder / "final.pt")
+    if list(checkpoint["labels"]) != list(labels):
+        theirs = ", ".join(checkpoint["labels"])
+        raise UserError(f"{folder}: was trained for other labels: {theirs} (sed.bin.pack it: a pack starts any labels)")
     try:
         detector.load_state_dict(checkpoint["teacher"])
     except RuntimeError as error:
@@ -121,23 +124,31 @@ def load_trained(detector: Detector, folder: Path) -> None:
     log.info("%s: starts from this experiment's teacher after step %d", folder, checkpoint["step"])
 
 
-def load_packed(detector: Detector, folder: Path) -> None:
-    """Start from a packed model (`sed.bin.pack`): all of its weights but those of other classes, which stay fresh.
+def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
+    """Start from a packed model (`sed.bin.pack`): all of its weights, of its classifiers those of the same labels.
 
     The encoder has to be the same; heads that differ in kind or size are left fresh, and named in the log.
     """
-    path = folder / "model.safetensors"
-    if not path.is_file():
-        raise UserError(f"{folder}: a packed model without {path.name} (copy the whole folder)")
+    from sed.prediction.packed import FACTS, WEIGHTS, read_facts
+
+    theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
+    path = folder / WEIGHTS
     state = read_state(path)
     ours = detector.state_dict()
+    for key in [key for key in ours if key in state and key.startswith(Detector.OF_CLASSES)]:
+        if len(state[key]) != len(theirs):
+            raise UserError(f"{path}: {key} is of {len(state[key])} labels, {FACTS} has {len(theirs)} (pack it again)")
+        if state[key].shape[1:] == ours[key].shape[1:]:
+            pairs = zip(labels, ours[key], strict=True)
+            state[key] = torch.stack([state[key][theirs[label]] if label in theirs else row for label, row in pairs])
     fits = {key: value for key, value in state.items() if key in ours and ours[key].shape == value.shape}
     lacking = [key for key in ours if key.startswith("encoder.") and key not in fits]
     if lacking:
         raise UserError(f"{path}: another encoder than the config's: {lacking[0]} does not fit (use its model.json's)")
-    fresh = sorted({key.split(".")[0] for key in ours if key not in fits})
+    fresh = [label for label in labels if label not in theirs]
+    fresh += sorted({key.split(".")[0] for key in ours if key not in fits})
     detector.load_state_dict(ours | fits)
-    logging.getLogger("sed").info("%s: %d of %d tensors; fresh: %s", folder, len(fits), len(ours), fresh or "none")
+    logging.getLogger("sed").info("%s: fresh: %s", folder, ", ".join(fresh) or "none")
 
 
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:

@@ -114,13 +114,22 @@ def test_training_starts_from_a_packed_model(packed, tmp_path):
 
     opened = open_model(packed / "model").model
     config = {**opened.config, "pretrained": str(packed / "model")}
-    fresh = build_detector(config, 7)  # other classes than the packed model's
+    labels = ["Whistle", LABELS[1], "Thunder", LABELS[0], "Rain"]  # two of the packed model's, and others
+    fresh = build_detector(config, 5)
     before = {key: value.clone() for key, value in fresh.state_dict().items()}
-    load_pretrained(fresh, config)
+    load_pretrained(fresh, config, labels)
     theirs = opened.detector.state_dict()
+    of_classes = [key for key in theirs if key.startswith(fresh.OF_CLASSES)]
+    assert {"classifier.weight", "classifier.bias"} <= {*of_classes}
     for key, value in fresh.state_dict().items():
-        assert torch.equal(value, before[key] if key.startswith("classifier") else theirs[key]), key
+        if key in of_classes:
+            for row, expected in ((1, theirs[key][1]), (3, theirs[key][0]), (0, before[key][0]), (4, before[key][4])):
+                assert torch.equal(value[row], expected), key
+        else:
+            assert torch.equal(value, theirs[key]), key
     with pytest.raises(UserError, match="another encoder"):
-        load_pretrained(build_detector({**config, "ast_dim": 32}, 4), config)
+        load_pretrained(build_detector({**config, "ast_dim": 32}, 4), config, "abcd")
     with pytest.raises(UserError, match=r"without model\.safetensors"):
-        load_pretrained(fresh, {**config, "pretrained": str(damaged(packed, tmp_path, "no weights"))})
+        load_pretrained(fresh, {**config, "pretrained": str(damaged(packed, tmp_path, "no weights"))}, labels)
+    with pytest.raises(UserError, match=r"of 4 labels, model\.json has 2"):
+        load_pretrained(fresh, {**config, "pretrained": str(damaged(packed, tmp_path / "b", "other labels"))}, labels)

@@ -43,7 +43,7 @@ def test_every_form_loads(tmp_path, state, name):
     write(path, state)
     config = make(pretrained=str(path.parent if "folder" in name else path))
     model = build_detector(config, 3)
-    load_pretrained(model, config)
+    load_pretrained(model, config, "abc")
     assert torch.equal(model.encoder.blocks[1].attn.qkv.weight, state["module.v.blocks.1.attn.qkv.weight"])
     tagger, names = load_tagger(config)
     assert torch.equal(tagger.head.mlp_head[1].weight, state["module.mlp_head.1.weight"])
@@ -110,7 +110,7 @@ def test_another_encoder_is_left_as_it_is():
     config = make(encoder="crnn", pretrained="/nowhere/ast.pth")
     model = build_detector(config, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    load_pretrained(model, config)
+    load_pretrained(model, config, "abc")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
@@ -137,8 +137,12 @@ def test_a_whole_experiment_starts_another_with_its_teacher(tmp_path):
         tmp_path / "final.pt", {**content, "config": config, "labels": [*"abc"], "front_end": {}, "info": {}}
     )
     started = build_detector(config, 3)
-    load_pretrained(started, {**config, "pretrained": str(tmp_path)})
+    load_pretrained(started, {**config, "pretrained": str(tmp_path)}, "abc")
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in started.state_dict().items())
-    for other, classes in ((make(gru_units=16), 3), (config, 4)):
-        with pytest.raises(UserError, match="another model than the config's"):
-            load_pretrained(build_detector(other, classes), {**other, "pretrained": str(tmp_path)})
+    for other, labels, said in (
+        (make(gru_units=16), "abc", "another model than the config's"),
+        (config, "abcd", "trained for other labels: a, b, c"),
+        (config, "bac", "trained for other labels"),
+    ):
+        with pytest.raises(UserError, match=said):
+            load_pretrained(build_detector(other, len(labels)), {**other, "pretrained": str(tmp_path)}, labels)

@@ -38,7 +38,7 @@ def test_the_result_loads_as_the_published_checkpoint_does(dump, config, tmp_pat
     assert all(key.startswith(("module.v.", "module.mlp_head.")) for key in state)
     assert (tmp_path / "ast.labels.txt").read_text().split() == LABELS
     model = build_detector(tiny_config(), 3)
-    load_pretrained(model, tiny_config(pretrained=str(out)))
+    load_pretrained(model, tiny_config(pretrained=str(out)), LABELS)
     trained = run.model.tagger.encoder.state_dict()
     assert all(torch.equal(value, trained[key]) for key, value in model.encoder.state_dict().items())
 
