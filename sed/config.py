@@ -206,10 +206,12 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def output_file(text: str) -> Path | None:
-    """An option's type: a file to write, none when empty. A folder is refused here, before any work is done."""
-    path = Path(text) if text else None
-    if path is not None and path.is_dir():
+def output_file(text: str) -> Path:
+    """An option's type: a file to write. A folder is refused here, before any work is done."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': a file to write is expected")
+    path = Path(text)
+    if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
     return path
 

@@ -30,11 +30,13 @@ QUICK = [CONF / "mini" / "ast_gru.yaml", CONF / "mini" / "ast_sed.yaml"]
 
 def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
     parser = Parser("test")
-    parser.option("out", "", "a file", type=output_file)
+    parser.option("out", None, "a file", type=output_file)
     assert parser.parse_args([]).out is None
     assert parser.parse_args(["--out", str(tmp_path / "new" / "x.json")]).out == tmp_path / "new" / "x.json"
     with pytest.raises(UserError, match=r"argument --out: .*: a folder \(a file to write is expected\)"):
         parser.parse_args(["--out", str(tmp_path)])
+    with pytest.raises(UserError, match="argument --out: '': a file"):
+        parser.parse_args(["--out", ""])
 
 
 def name(path: Path) -> str:

@@ -13,8 +13,8 @@
 #   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru ast_sed")
 #   --more LIST           what stage 4 trains; none: nothing; there are ast_sed_second, ast_sed_pseudo and ast_sed_best too
 #                         ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen")
-#   --boxes LIST          what is scored once more with change-detection bounding boxes ("ast_sed ast_sed_best"); their
-#                         parameters are tuning/csebbs.json's where tune.sh has made it
+#   --boxes LIST          what is scored once more with change-detection bounding boxes, whose parameters are
+#                         tuning/csebbs.json's where tune.sh has made it ("ast_gru ast_sed ast_sed_frozen ast_sed_best")
 #   --rates LIST          learning rates head:encoder that each config is trained with, as exp/<config>_lr<h>_<e>_seed<k>,
 #                         in place of the config's own: "1e-3:1e-4 3e-3:1e-4"
 #   --jobs N              experiments at once (1)
@@ -35,8 +35,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work=""
 more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen"
-boxes="ast_sed ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0 analysis=true
-force=false
+boxes="ast_gru ast_sed ast_sed_frozen ast_sed_best" pretrained="" pretrain_args="" train_args="" rates="" public=0
+analysis=true force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"

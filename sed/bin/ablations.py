@@ -20,7 +20,7 @@ def main() -> None:
     parser = Parser("The table of an ablation, the paper's numbers beside ours.")
     parser.add_argument("pairs", nargs="+", metavar="CONFIG=RESULT", help="a config and its experiment's result.json")
     parser.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others differ from")
-    parser.option("out", "", "ABLATIONS.md to write (none: only show)", type=output_file)
+    parser.option("out", None, "ABLATIONS.md to write (none: only show)", type=output_file)
     args = parser.parse_args()
     ablations = []
     for pair in args.pairs:

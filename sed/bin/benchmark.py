@@ -29,7 +29,7 @@ def main() -> None:
     parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
     parser.option("repeats", 10, "batches a part is timed over", least=1)
     parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
-    parser.option("out", "", "also write the numbers here, as JSON", type=output_file)
+    parser.option("out", None, "also write the numbers here, as JSON", type=output_file)
     parser.section("front end")
     logmel.add_arguments(parser)
     parser.section("model")

@@ -19,7 +19,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="pre-trained AST with its tagging head (.pth)")
     parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
-    parser.option("out", "", "JSON file to write besides", type=output_file)
+    parser.option("out", None, "JSON file to write besides", type=output_file)
     parser.option("batch_size", 64, "clips at once", least=1)
     parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()

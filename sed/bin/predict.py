@@ -14,12 +14,17 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
+from pathlib import Path
 
 from sed.config import Parser, output_file, words
 from sed.evaluation.pipeline import add_arguments
 from sed.log import UserError, entry, setup_logging
 from sed.prediction.live import KINDS
 from sed.prediction.writers import SUFFIXES
+
+
+def _file_or_standard_output(text: str) -> Path | str:
+    return text if text == "-" else output_file(text)
 
 
 def parser() -> Parser:
@@ -31,7 +36,7 @@ def parser() -> Parser:
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.section("output")
     p.option("format", ["tsv"], f"{', '.join(SUFFIXES)}: one, or several with --out-dir", type=words)
-    p.option("out", "-", "file for all recordings together; -: standard output", type=output_file)
+    p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
     p.option("out-dir", None, "folder for a file a recording and format, in place of --out")
     p.option("html", None, "page to look at and listen to", type=output_file)
     p.option("html-audio", True, "put the audio into the page")

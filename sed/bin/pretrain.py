@@ -42,7 +42,7 @@ def main() -> None:
     from sed.data.directory import read_set_labels
     from sed.device import choose_device
 
-    with lock(args.out.parent, args.out.name):  # not the folder: a corpus may be made in it meanwhile
+    with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be made in it meanwhile
         setup_logging()
         stored = args.out.with_suffix(".yaml")
         if args.force:

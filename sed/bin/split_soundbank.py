@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.log import UserError, entry, setup_logging
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     p.add_argument("out", type=Path, nargs="?", help="folder to write")
     p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
     p.option("seed", 0, "of the draw", least=0)
-    p.option("count", None, "JSON file for {split: {label: [sources, recordings]}}; no split then")
+    p.option("count", None, "JSON file for {split: {label: [sources, recordings]}}; no split then", type=output_file)
     args = p.parse_args()
     setup_logging()
     from sed.data import split

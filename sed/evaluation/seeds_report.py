@@ -67,7 +67,7 @@ def report(
         *_systems(results, remarks),
         *footnotes(remarks),
         *_margins(margins, remarks),
-        *_runs(results, others or {}),
+        *_runs(seeds_ways.without(results, remarks), others or {}),
         *_classes(margins, corpus, pictures.get("gains")),
         *_lengths(results),
         *_bands(pictures.get("figure3")),

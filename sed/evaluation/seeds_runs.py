@@ -46,7 +46,8 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
         "",
         "EB-F1 in per cent and PSDS1 of the same configs in other runs too, whose results are in folders of "
         "`results/`; in brackets of how many seeds. Trainings that a run's remarks call faulty are left out. A seed's "
-        "trainings in several runs resemble each other: over all runs, mean ± standard deviation, a seed counts once.",
+        "trainings in several runs resemble each other, or are the same: over all runs, mean ± standard deviation, a "
+        "seed counts once.",
         "",
         *table(["config", *runs, *(f"{name}, all" for _, name, _ in NUMBERS)], rows),
         "Differences of trainings of the same seed in the same run, over the seeds of all runs; with Student's 95 % "
@@ -57,7 +58,7 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
 
 
 def _numbers(run: Mapping[str, float]) -> dict[str, float]:
-    return {key: run[key] for key, *_ in NUMBERS}
+    return {key: run[key] for key, *_ in NUMBERS if run.get(key) is not None}
 
 
 def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
@@ -68,28 +69,30 @@ def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
 
 def _mean(all_numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:
     listed = list(all_numbers)
-    return {key: fmean(numbers[key] for numbers in listed) for key, *_ in NUMBERS}
+    return {key: fmean(values) for key, *_ in NUMBERS if (values := values_of(listed, key))}
 
 
 def _of_run(runs: Sequence[Mapping[str, float]]) -> str:
     """`36.81, 0.2615 (3)`: the means of the first two numbers and how many seeds they are of; a dash where none."""
     if not runs:
         return "–"
-    means = (cell([fmean(values_of(runs, key))], factor) for key, _, factor in NUMBERS[:2])
+    means = (cell([fmean(those)] if (those := values_of(runs, key)) else [], factor) for key, _, factor in NUMBERS[:2])
     return f"{', '.join(means)} ({len(runs)})"
 
 
 def _margin(a: Trainings, b: Trainings) -> list[str] | None:
     """Seeds, trainings and differences of what both have; None of fewer than two seeds."""
     both = [one for one in a if one in b]
-    differences = _by_seed({one: {key: b[one][key] - a[one][key] for key, *_ in NUMBERS} for one in both})
+    differences = _by_seed({one: {key: b[one][key] - value for key, value in a[one].items()} for one in both})
     if len(differences) < 2:
         return None
     told = [difference(_student(values_of(differences, key)), factor) for key, _, factor in NUMBERS]
     return [str(len(differences)), str(len(both)), *told]
 
 
-def _student(values: Sequence[float]) -> dict[str, float]:
-    """The mean, with its 95 % interval."""
+def _student(values: Sequence[float]) -> dict[str, float] | None:
+    """The mean, with its 95 % interval; None of fewer than two values."""
+    if len(values) < 2:
+        return None
     interval = ttest_1samp(values, 0).confidence_interval(0.95)
     return {"value": fmean(values), "low": interval.low, "high": interval.high}

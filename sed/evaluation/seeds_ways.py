@@ -70,7 +70,7 @@ def section(ways: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, An
 
 def marks(remarks: Sequence[Mapping[str, Any]], *names: str) -> str:
     """What follows the names of experiments or ways in a table: the numbers of the remarks on any of them."""
-    return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one["names"]))
+    return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one.get("names", [])))
 
 
 def training(config: str, seed: int) -> str:
@@ -93,5 +93,5 @@ def footnotes(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         line
         for n, one in enumerate(remarks, 1)
-        for line in (f"({n}) {one['text']}" if one["names"] else one["text"], "")
+        for line in (f"({n}) {one['text']}" if one.get("names") else one["text"], "")
     ]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sed.files import open_replacing, sync_folder, write_json, write_text
 from sed.log import UserError
+from sed.training.packed import FACTS, FORMAT, WEIGHTS, is_packed, read_facts
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from sed.evaluation.pipeline import PostProcessing
     from sed.training.checkpoint import LoadedModel
 
-FORMAT = 1
-WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
-KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
+RESULTS, CARD = "results.json", "README.md"
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,6 @@ class Opened:
     model: LoadedModel
     post_processing: PostProcessing | None
     source: str
-
-
-def is_packed(path: str | Path) -> bool:
-    """Whether a path is meant as a packed model: a folder with its facts or its weights."""
-    return (Path(path) / FACTS).exists() or (Path(path) / WEIGHTS).exists()
 
 
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
@@ -57,24 +51,6 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     model = load_detector(path, which=which, device=device)
     post, found = of_experiment(path, model.labels) if path.is_dir() else (None, None)
     return Opened(model, post, str(found) if found else "the paper's, as stage 5 by default")
-
-
-def read_facts(folder: Path) -> dict[str, Any]:
-    """model.json, checked; UserError for missing parts and for another version's."""
-    for name in (FACTS, WEIGHTS):
-        if not (folder / name).is_file():
-            raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
-    try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{folder / FACTS}: not JSON: {error} (pack the model again)") from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        found = facts.get("format") if isinstance(facts, dict) else None
-        raise UserError(f"{folder / FACTS}: packed as format {found}, this version reads {FORMAT} (pack it again)")
-    missing = [key for key in KEYS if key not in facts]
-    if missing:
-        raise UserError(f"{folder / FACTS}: lacks {', '.join(missing)} (pack the model again)")
-    return facts
 
 
 def _load(folder: Path, facts: dict[str, Any], device: torch.device | str) -> LoadedModel:

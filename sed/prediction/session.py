@@ -227,7 +227,7 @@ def _outputs(
     seconds, labels = predictor.frame_seconds, predictor.labels
     shared: IO[str] | None = None
     if args.out_dir is None:
-        shared = sys.stdout if args.out == Path("-") else stack.enter_context(open_replacing(args.out))
+        shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
         shared.write(header(formats[0], labels))
     stems = file_stems(names)
     page: Page | None = None
@@ -284,7 +284,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         hop=args.live_hop,
         lookahead=args.live_lookahead,
     )
-    file = sys.stdout if args.out == Path("-") else stack.enter_context(open_replacing(args.out))
+    file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
     file.write(header(formats[0], predictor.labels))
     file.flush()
     filters = reach(post, predictor.frame_seconds) * predictor.frame_seconds

@@ -29,6 +29,7 @@ from sed.models.detector import Detector, build_tagger
 from sed.models.pretrained import Mismatch, load_encoder, to_tagger
 from sed.models.tagger import Tagger
 from sed.training.checkpoint import load_checkpoint
+from sed.training.packed import FACTS, WEIGHTS, read_facts
 
 log = logging.getLogger("sed.train")
 
@@ -91,7 +92,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
     UserError naming the keys that do not fit.
     """
-    if (Path(config["pretrained"]) / "model.json").is_file():
+    if (Path(config["pretrained"]) / FACTS).is_file():
         load_packed(detector, Path(config["pretrained"]), labels)
         return
     if (Path(config["pretrained"]) / "final.pt").is_file():
@@ -129,8 +130,6 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> None
 
     The encoder has to be the same; heads that differ in kind or size are left fresh, and named in the log.
     """
-    from sed.prediction.packed import FACTS, WEIGHTS, read_facts
-
     theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
     path = folder / WEIGHTS
     state = read_state(path)

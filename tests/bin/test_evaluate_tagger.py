@@ -70,9 +70,9 @@ def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, mo
 
 def test_pretraining_holds_its_checkpoint_and_not_the_folder(bank, tmp_path, monkeypatch, capsys):
     args = [*SHORT.split(), *FRONT_END, "--steps-per-epoch", "1", bank, tmp_path / "ast.pth"]
-    with lock(tmp_path, "ast.pth"):
+    with lock(tmp_path, "ast"):
         assert run(monkeypatch, pretrain, *args) == 2
-    assert "ast.pth: another run is using it" in capsys.readouterr().err
+    assert "ast: another run is using it" in capsys.readouterr().err
     with lock(tmp_path):  # a corpus is made in it (egs/real_sounds/run.sh on a GPU)
         assert run(monkeypatch, pretrain, *args) == 0
     assert (tmp_path / "ast.pth").exists()

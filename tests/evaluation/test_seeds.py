@@ -142,6 +142,22 @@ def test_all_runs_are_told_together_but_for_what_was_faulty():
     assert "second |" not in page.split("Differences")[1] and "crnn" not in page
 
 
+def test_what_is_faulty_in_this_run_is_in_no_sum_of_runs(exp):
+    now = {
+        "ast_sed": [seeds.reduced(exp / f"ast_sed_seed{n}/validation/result.json", "ast_sed", n, TRUTH) for n in (1, 2)]
+    }
+    before = {"ast_sed": [{**now["ast_sed"][0], "seed": 3}]}
+    remark = {"names": ["ast_sed_seed2"], "text": "Slow."}
+
+    def told():
+        page = seeds_report.report(now, [], {}, remarks=[remark], others={"before": before})
+        return page.split("## All runs")[1]
+
+    assert "| `ast_sed` | 45.00, 0.4500 (2) | 40.00, 0.4000 (1) | 43.33 ± 5.77 | 0.4333 ± 0.0577 | – |" in told()
+    remark["faulty"] = True
+    assert "| `ast_sed` | 40.00, 0.4000 (1) | 40.00, 0.4000 (1) | 40.00 ± 0.00 | 0.4000 ± 0.0000 | – |" in told()
+
+
 def results(monkeypatch, *args):
     monkeypatch.setattr(sys, "argv", ["real_sounds_results", *map(str, args)])
     with pytest.raises(SystemExit) as stop:

@@ -108,19 +108,25 @@ def test_broken_folders_are_one_line(packed, tmp_path, how, message):
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
 
 
-def test_training_starts_from_a_packed_model(packed, tmp_path):
+@pytest.mark.parametrize("clip_pooling", ["linear_softmax", "attention"])
+def test_training_starts_from_a_packed_model(packed, tmp_path, monkeypatch, clip_pooling):
     from sed.models.detector import build_detector
     from sed.training.pretrained import load_pretrained
 
-    opened = open_model(packed / "model").model
-    config = {**opened.config, "pretrained": str(packed / "model")}
+    model = packed / "model"
+    if clip_pooling == "attention":
+        model = tmp_path / "attention"
+        experiment = save_tiny(tmp_path / "exp", options=" --clip-pooling attention")
+        assert call(monkeypatch, pack, "--licence", "CC0", "--data", "bursts", experiment, model) == 0
+    opened = open_model(model).model
+    config = {**opened.config, "pretrained": str(model)}
     labels = ["Whistle", LABELS[1], "Thunder", LABELS[0], "Rain"]  # two of the packed model's, and others
     fresh = build_detector(config, 5)
     before = {key: value.clone() for key, value in fresh.state_dict().items()}
     load_pretrained(fresh, config, labels)
     theirs = opened.detector.state_dict()
     of_classes = [key for key in theirs if key.startswith(fresh.OF_CLASSES)]
-    assert {"classifier.weight", "classifier.bias"} <= {*of_classes}
+    assert len(of_classes) == (4 if clip_pooling == "attention" else 2)
     for key, value in fresh.state_dict().items():
         if key in of_classes:
             for row, expected in ((1, theirs[key][1]), (3, theirs[key][0]), (0, before[key][0]), (4, before[key][4])):

@@ -18,11 +18,11 @@ TINY = {
 }
 
 
-def save_tiny(folder, kind="ast", labels=LABELS):
+def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     parser = Parser("tiny")
     detector.add_arguments(parser, shared=False)
     logmel.add_arguments(parser)
-    config = vars(parser.parse_args(TINY[kind].split()))
+    config = vars(parser.parse_args(f"{TINY[kind]}{options}".split()))
     torch.manual_seed(0)
     model = detector.build_detector(config, len(labels)).eval()
     front_end = logmel.FrontEnd.from_config(config)

@@ -161,7 +161,7 @@ END
     [[ $(calls sed.bin.train) == 14 && $(calls sed.bin.pseudo_label) == 2 ]]
     # besides the first seed of three systems on training clips, and AST-GRU with its one band
     [[ $(calls sed.bin.infer) == 18 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
-    [[ $(calls sed.bin.score) == 22 && $(calls 'sed.bin.score .*csebbs') == 4 ]]
+    [[ $(calls sed.bin.score) == 24 && $(calls 'sed.bin.score .*csebbs') == 6 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
     [[ $(of crnn_seed1) != *--pretrained* ]]
     of crnn_seed1 | grep -q "${PWD}/work/dump_crnn "
