@@ -50,5 +50,6 @@ if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
     mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 fi
 if [[ ${force} == true || ! -e ${downloads}/ast.pth ]]; then
-    python3 -m sed.bin.pretrain --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
+    # on the CPU wherever it runs, for the same AST
+    python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
 fi

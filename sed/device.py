@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from sed.log import UserError
@@ -14,6 +16,9 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        if name == "cpu" and visible not in ("", "-1", "NoDevFiles"):
+            raise UserError(f"GPU {visible} does not answer (see nvidia-smi; on the CPU: --device cpu, --ngpu 0)")
     try:
         device = torch.device(name)
     except RuntimeError:

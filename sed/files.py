@@ -62,17 +62,17 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 @contextmanager
-def lock(folder: str | Path, name: str = "") -> Iterator[None]:
+def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[None]:
     """Hold `folder` (made when missing), or what is called `name` in it, for this process.
 
     Raises:
-        UserError: another run has it.
+        UserError: another run has it, and `wait` is not asked for.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / (f".{name}.lock" if name else ".lock")).open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError as error:
             held = f"{folder / name}: another run is using it"
             raise UserError(f"{held} (wait for it, or choose another {'name' if name else 'folder'})") from error

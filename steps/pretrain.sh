@@ -24,7 +24,7 @@ if [[ ${force} == false && -e ${out} ]]; then
 fi
 split_words "${pretrain_args}"
 [[ ${force} == false ]] || words+=(--force)
-mkdir -p "$(dirname "${out}")" || die "$(dirname "${out}"): cannot be made (see above)"
+use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not all of it: a corpus may be made there meanwhile
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${out%.*}.log" \
     python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
 [[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${out%.*}.log)"

@@ -29,18 +29,15 @@ what=$1 list=$2 exp=${3%/}
 asked_cmd=${cmd} asked_train=${train_args}
 source "${root}/utils/step.sh"
 source "${root}/utils/mps.sh"
+source "${root}/utils/gpus.sh"
 
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
 gpus=()
 if ((ngpu > 0)) && [[ ${SED_BACKEND:-local} == local ]]; then
-    if [[ -n ${CUDA_VISIBLE_DEVICES-} ]]; then
-        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
-    elif command -v nvidia-smi >/dev/null; then
-        mapfile -t gpus < <(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null)
-    fi
+    list_gpus
     ((ngpu <= ${#gpus[@]})) || die "--ngpu ${ngpu}: this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"
 fi
-if [[ -z ${OMP_NUM_THREADS-} ]]; then
+if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
     cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
 fi
@@ -64,7 +61,7 @@ experiment() { # experiment <name> <config> <dump> <options>
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --infer-args "${infer_args}" "$3/${test_set}" "${exp}/${model}" "${exp}/${out}" || return
     fi
-    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${OMP_NUM_THREADS}" \
+    "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${OMP_NUM_THREADS:-0}" \
         --score-args "--no-report $4" "$3/${test_set}" "${exp}/${out}"
 }
 
@@ -111,7 +108,9 @@ for ((slot = 0; slot < jobs && slot < total; slot++)); do
     workers+=($!)
 done
 trap 'kill "${workers[@]}" 2>/dev/null || true; exit 143' TERM INT
-wait
+broken=""
+for process in "${workers[@]}"; do wait "${process}" || broken=yes; done
+[[ -z ${broken} ]] || die "a process of the sweep was killed: the same command goes on"
 [[ ! -s ${scratch}/failed ]] || {
     printf '%s: failed: %s\n' "$(basename "$0")" "$(paste -sd ' ' "${scratch}/failed")" >&2
     exit 1

@@ -20,16 +20,13 @@ utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 gpu=0 nodes=1 mem="" time="" pick=all options_first=true
 source "${utils}/parse_options.sh"
 source "${utils}/jobs.sh"
+source "${utils}/gpus.sh"
 parse_jobs "$@"
 ((nodes == 1)) || die "--nodes ${nodes}: this machine is one (SED_BACKEND=slurm runs on several)"
 
-gpus=() # what CUDA_VISIBLE_DEVICES names, or all
+gpus=()
 if ((gpu > 0)); then
-    if [[ -n ${CUDA_VISIBLE_DEVICES-} ]]; then
-        IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
-    elif command -v nvidia-smi >/dev/null; then
-        mapfile -t gpus < <(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null)
-    fi
+    list_gpus
     ((gpu <= ${#gpus[@]})) || die "a job wants ${gpu} GPU(s), this machine has ${#gpus[@]} (--ngpu 0 uses the CPU)"
 fi
 if [[ -z ${OMP_NUM_THREADS-} ]]; then

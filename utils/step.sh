@@ -13,12 +13,14 @@ finished() { # finished <message>: nothing to do
     exit 0
 }
 
-use_folder() { # use_folder <dir>: make it and keep other runs out until this one and its jobs are gone
+use_folder() { # use_folder <dir> [<name>]: make it and keep others out, of it or of what is called so in it, until
+    # this run and its jobs are gone
+    local held=$1${2:+/$2}
     mkdir -p "$1" || die "$1: cannot be made (see above)"
-    exec {folder_lock}>>"$1/.step.lock" || die "$1: cannot be written (see above)"
+    exec {folder_lock}>>"$1/.${2:+$2.}step.lock" || die "$1: cannot be written (see above)"
     flock -n "${folder_lock}" || {
-        say "$1: another run is using it, waiting half a minute for its end"
-        flock -w 30 "${folder_lock}" || die "$1: another run is using it (wait for it, or choose another folder)"
+        say "${held}: another run is using it, waiting half a minute for its end"
+        flock -w 30 "${folder_lock}" || die "${held}: another run is using it (wait for it, or choose another folder)"
     }
 }
 

@@ -88,12 +88,14 @@ list() { # list <train|score|boxes> <config...>: lines of steps/sweep.sh for eac
         --pretrained "${pretrained}" --tuned "${here}/tuning/csebbs.json" "$1" "${work}" "${@:2}"
 }
 sweep() { # sweep <train|score> <name of the list> [option of steps/sweep.sh...]: its lines are read here
+    # another run.sh in this folder has another list
+    local own=${exp}/$2.tsv.$$
     mkdir -p "${exp}"
-    cat >"${exp}/$2.tsv.$$"
-    mv "${exp}/$2.tsv.$$" "${exp}/$2.tsv" # another run.sh may still be reading its own
-    [[ -s ${exp}/$2.tsv ]] || return 0
+    trap 'rm -f "${exp}"/*.tsv.$$' EXIT
+    cat >"${own}"
+    [[ -s ${own} ]] || return 0
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" \
-        --train-args "${train_args}" "${@:3}" "$1" "${exp}/$2.tsv" "${exp}"
+        --train-args "${train_args}" "${@:3}" "$1" "${own}" "${exp}"
 }
 those() { # those [-v] <pattern> <config...>: the configs that match, or do not
     local not=()
@@ -136,7 +138,11 @@ if stage 4 "train the ablations, and what goes beyond"; then
         for seed in ${seeds}; do
             steps/pseudo_label.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
                 "${exp}/ast_sed_seed${seed}" "${work}"/dump/{weak,unlabelled} "${work}/dump/pseudo_seed${seed}" &
-            if ((jobs > 1)); then labelling+=($!); else wait $!; fi
+            labelling+=($!)
+            if ((${#labelling[@]} == jobs)); then
+                for process in "${labelling[@]}"; do wait "${process}"; done
+                labelling=()
+            fi
         done
         for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi

@@ -78,7 +78,7 @@ def joined(device: torch.device) -> Iterator[World]:
         dist.init_process_group("nccl", device_id=device)
     else:
         dist.init_process_group("gloo")
-    try:
-        yield World(dist.get_rank(), size)
-    finally:
-        dist.destroy_process_group()
+    yield World(dist.get_rank(), size)
+    # Not after an error: leaving waits for the others, who may be waiting for what this process did not do, and the
+    # error would be told minutes later or never. torchrun ends them.
+    dist.destroy_process_group()

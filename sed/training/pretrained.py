@@ -24,6 +24,7 @@ from torch import Tensor
 
 from sed.data.fetch import Fetcher
 from sed.data.records import HUGGING_FACE, Hosts, Row
+from sed.files import lock
 from sed.log import RunError, UserError
 from sed.models.detector import Detector, build_tagger
 from sed.models.pretrained import Mismatch, load_encoder, to_tagger
@@ -227,9 +228,10 @@ def _from_hub(name: str) -> Path:
     """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
     hosts, cache = _hub(name)
     weights = cache / _WEIGHTS[0]
-    if not weights.exists():
-        _fetch_config(hosts, name, cache)
-        hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
+    with lock(cache, wait=True):  # trainings that start together
+        if not weights.exists():
+            _fetch_config(hosts, name, cache)
+            hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
     return weights
 
 

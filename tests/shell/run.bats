@@ -20,6 +20,20 @@ setup() {
     [[ ${status} == 2 && ${output} == *'this machine is one'* ]]
 }
 
+@test "GPUs that are hidden, or that do not answer, are none" {
+    mkdir bin
+    printf '%s\n' '#!/usr/bin/env bash' '[[ -z ${FAILS-} ]] || { echo "No devices were found" && exit 6; }' 'echo 0' >bin/nvidia-smi
+    chmod +x bin/nvidia-smi
+    PATH=${PWD}/bin:${PATH}
+    unset CUDA_VISIBLE_DEVICES
+    run "${run_sh}" --gpu 1 log/x.log true
+    [[ ${status} == 0 ]]
+    FAILS=yes run "${run_sh}" --gpu 1 log/x.log true
+    [[ ${status} == 2 && ${output} == *'wants 1 GPU(s), this machine has 0'* ]]
+    CUDA_VISIBLE_DEVICES='' run "${run_sh}" --gpu 1 log/x.log true
+    [[ ${status} == 2 && ${output} == *'this machine has 0'* ]]
+}
+
 @test "the jobs share the cores, unless OMP_NUM_THREADS is set" {
     unset OMP_NUM_THREADS
     "${run_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo "threads ${OMP_NUM_THREADS}"'
