@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from safetensors.torch import save_file
@@ -20,6 +21,7 @@ NAME = "someone/small-ast"
 
 class Hub(http.server.SimpleHTTPRequestHandler):
     def do_GET(self):
+        self.server.asked.append(self.path)
         if self.path.startswith("/api/models/"):
             weights = self.server.root / NAME / "resolve/main/model.safetensors"
             data = weights.read_bytes()
@@ -41,7 +43,7 @@ class Hub(http.server.SimpleHTTPRequestHandler):
 def hub(tmp_path, monkeypatch):
     handler = functools.partial(Hub, directory=str(tmp_path / "hub"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.root, server.oid = tmp_path / "hub", None
+        server.root, server.oid, server.asked = tmp_path / "hub", None, []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -59,13 +61,30 @@ def config():
     return make
 
 
-def test_by_name_once_with_its_class_names(hub, config, monkeypatch):
-    options = config(ast_dim=24, ast_heads=2, ast_depth=1, mel_bins=32, input_frames=64, pretrained=NAME)
+def publish(hub, options):
     tagger = build_tagger(options, 2)
     folder = hub.root / NAME / "resolve/main"
     folder.mkdir(parents=True)
     save_file(export_published(tagger.encoder, tagger.head), folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps({"id2label": {"0": "Speech", "1": "Dog"}}))
+    return tagger
+
+
+@pytest.fixture
+def options(config):
+    return config(ast_dim=24, ast_heads=2, ast_depth=1, mel_bins=32, input_frames=64, pretrained=NAME)
+
+
+def test_trainings_that_start_together_download_it_once(hub, options):
+    publish(hub, options)
+    with ThreadPoolExecutor(4) as pool:
+        names = list(pool.map(lambda _: load_tagger(options)[1], range(4)))
+    assert names == 4 * [["Speech", "Dog"]]
+    assert sum("model.safetensors" in path for path in hub.asked) == 1
+
+
+def test_by_name_once_with_its_class_names(hub, options, monkeypatch):
+    tagger = publish(hub, options)
     loaded, names = load_tagger(options)
     assert names == ["Speech", "Dog"]
     assert (loaded.encoder.pos_embed == tagger.encoder.pos_embed).all()
