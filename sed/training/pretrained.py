@@ -228,6 +228,8 @@ def _from_hub(name: str) -> Path:
     """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
     hosts, cache = _hub(name)
     weights = cache / _WEIGHTS[0]
+    if weights.exists():
+        return weights
     with lock(cache, wait=True):  # trainings that start together
         if not weights.exists():
             _fetch_config(hosts, name, cache)
