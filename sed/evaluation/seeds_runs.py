@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from scipy.stats import ttest_1samp
@@ -27,7 +27,7 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
     trainings: dict[str, Trainings] = {}
     for name, those in runs.items():
         for config, seeds in those.items():
-            trainings.setdefault(config, {}).update({(one["seed"], name): _numbers(one) for one in seeds})
+            trainings.setdefault(config, {}).update({(one["seed"], name): _mean([one]) for one in seeds})
     rows = [
         [
             f"`{config}`",
@@ -57,33 +57,28 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
     ]
 
 
-def _numbers(run: Mapping[str, float]) -> dict[str, float]:
-    return {key: run[key] for key, *_ in NUMBERS if run.get(key) is not None}
-
-
 def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
     """The numbers of each seed, over its trainings."""
     seeds = dict.fromkeys(seed for seed, _ in trainings)
-    return [_mean(numbers for (one, _), numbers in trainings.items() if one == seed) for seed in seeds]
+    return [_mean([numbers for (one, _), numbers in trainings.items() if one == seed]) for seed in seeds]
 
 
-def _mean(all_numbers: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    listed = list(all_numbers)
-    return {key: fmean(values) for key, *_ in NUMBERS if (values := values_of(listed, key))}
+def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {key: fmean(values) for key, *_ in NUMBERS if (values := values_of(runs, key))}
 
 
 def _of_run(runs: Sequence[Mapping[str, float]]) -> str:
     """`36.81, 0.2615 (3)`: the means of the first two numbers and how many seeds they are of; a dash where none."""
     if not runs:
         return "–"
-    means = (cell([fmean(those)] if (those := values_of(runs, key)) else [], factor) for key, _, factor in NUMBERS[:2])
+    means = (cell(values_of([_mean(runs)], key), factor) for key, _, factor in NUMBERS[:2])
     return f"{', '.join(means)} ({len(runs)})"
 
 
 def _margin(a: Trainings, b: Trainings) -> list[str] | None:
     """Seeds, trainings and differences of what both have; None of fewer than two seeds."""
     both = [one for one in a if one in b]
-    differences = _by_seed({one: {key: b[one][key] - value for key, value in a[one].items()} for one in both})
+    differences = _by_seed({one: {key: b[one][key] - a[one][key] for key in a[one].keys() & b[one]} for one in both})
     if len(differences) < 2:
         return None
     told = [difference(_student(values_of(differences, key)), factor) for key, _, factor in NUMBERS]

@@ -142,6 +142,15 @@ def test_all_runs_are_told_together_but_for_what_was_faulty():
     assert "second |" not in page.split("Differences")[1] and "crnn" not in page
 
 
+def test_a_number_that_one_of_two_lacks_is_in_no_difference():
+    gru = [{"seed": n, "event_f1_macro": 0.2, "psds1": 0.1, "psds2": 0.3} for n in (1, 2)]
+    sed = [{**run, "event_f1_macro": n / 10, "psds1": n / 10, "psds2": None} for n, run in enumerate(gru, 1)]
+    now = {"ast_gru": gru, "ast_sed": sed}
+    page = "\n".join(seeds_runs.section(now, {"first": now}, {("ast_gru", "ast_sed"): "SED over GRU"}))
+    # By hand: differences 0.1 apart, whose standard error is 0.05; t = 12.706.
+    assert "| SED over GRU | 2 | 4 | -5.00 [-68.53, +58.53] | +0.0500 [-0.5853, +0.6853] | – |" in page
+
+
 def test_what_is_faulty_in_this_run_is_in_no_sum_of_runs(exp):
     now = {
         "ast_sed": [seeds.reduced(exp / f"ast_sed_seed{n}/validation/result.json", "ast_sed", n, TRUTH) for n in (1, 2)]
