@@ -136,13 +136,13 @@ if stage 4 "train the ablations, and what goes beyond"; then
     if ((${#labelled[@]} + ${#best[@]})); then
         labelling=()
         for seed in ${seeds}; do
+            if ((${#labelling[@]} == jobs)); then
+                wait "${labelling[0]}"
+                labelling=("${labelling[@]:1}")
+            fi
             steps/pseudo_label.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
                 "${exp}/ast_sed_seed${seed}" "${work}"/dump/{weak,unlabelled} "${work}/dump/pseudo_seed${seed}" &
             labelling+=($!)
-            if ((${#labelling[@]} == jobs)); then
-                for process in "${labelling[@]}"; do wait "${process}"; done
-                labelling=()
-            fi
         done
         for process in ${labelling[@]+"${labelling[@]}"}; do wait "${process}"; done
     fi
