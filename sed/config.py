@@ -16,8 +16,8 @@ from typing import Any, NoReturn
 import configargparse
 import yaml
 
+from sed.errors import UserError
 from sed.files import write_text
-from sed.log import UserError
 
 
 def read_yaml(path: str | Path) -> dict[str, tuple[Any, int]]:

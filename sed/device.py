@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

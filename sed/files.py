@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def sync_folder(folder: str | Path) -> None:

@@ -12,9 +12,9 @@ import torch
 from sed.config import Parser, load_config, output_file
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv, write_scp, write_tags_tsv
 from sed.data.store import FeatureWriter
+from sed.errors import UserError
 from sed.features import logmel
 from sed.features.logmel import FrontEnd
-from sed.log import UserError
 from sed.models import detector
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -50,7 +50,7 @@ def parse(path: Path) -> dict:
     if path not in FRONT_ENDS:
         detector.add_arguments(parser, shared=False)
         if path in PRETRAINING:
-            from sed.training import pretraining as training
+            from sed.training.pretraining import pretraining as training
         else:
             from sed.training import build as training
         training.add_arguments(parser)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sed.device import choose_device
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def test_auto_is_a_gpu_where_there_is_one(monkeypatch):

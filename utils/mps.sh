@@ -34,7 +34,7 @@ mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
         fi
         IFS=, read -ra mps_gpus <<<"${uuids}"
     fi
-    export SED_GPU_SHARERS=$2 # sed/training/gru.py finds room for all
+    export SED_GPU_SHARERS=$2 # sed/training/gpu/persistent_gru.py finds room for all
 }
 
 mps_stop() {

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry
 from sed.config import Parser, load_config, output_file
-from sed.log import ROOT, UserError, entry
+from sed.errors import UserError
+from sed.provenance import ROOT
 
 
 @entry
 def main() -> None:
-    from sed.evaluation.ablations import Ablation, aligned, markdown, rows
-    from sed.evaluation.results import read_result
+    from sed.evaluation.reports.ablations import Ablation, aligned, markdown, rows
+    from sed.evaluation.reports.results_table import read_result
     from sed.files import write_text
 
     parser = Parser("The table of an ablation, the paper's numbers beside ours.")

@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, numbers, output_file, words
+from sed.errors import RunError, UserError
 from sed.files import write_json
-from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
+from sed.provenance import command_line, environment, git_hash
 
 PARTS = ["step", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
 DESED = [3470, 10000, 1578, 14412]

@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
 
 _BARE = """
 import sys, time, resource

@@ -12,8 +12,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from sed.cli import entry
 from sed.config import Parser
-from sed.log import UserError, entry
+from sed.errors import UserError
 
 
 @entry

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import time
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, words
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
 
 
 def parser() -> Parser:
@@ -51,7 +52,7 @@ def main() -> None:
     from sed.features.logmel import FrontEnd
     from sed.models.detector import build_detector
     from sed.prediction.cpu import lower
-    from sed.prediction.packed import open_model
+    from sed.prediction.model import open_model
     from sed.prediction.predictor import TorchPredictor
 
     torch.set_num_threads(args.cpu_threads)

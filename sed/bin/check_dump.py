@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, read_yaml
-from sed.log import RunError, entry, setup_logging
+from sed.errors import RunError
 
 
 @entry

@@ -11,8 +11,9 @@ import json
 import statistics
 from pathlib import Path
 
+from sed.cli import entry
 from sed.config import Parser, output_file
-from sed.log import UserError, entry
+from sed.errors import UserError
 
 
 @entry

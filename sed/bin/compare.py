@@ -11,8 +11,9 @@ compared with. All must be scored on the same clips.
 
 from __future__ import annotations
 
+from sed.cli import entry
 from sed.config import Parser, output_file
-from sed.log import UserError, entry
+from sed.errors import UserError
 
 
 @entry
@@ -29,8 +30,8 @@ def main() -> None:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
     from dataclasses import asdict, replace
 
-    from sed.evaluation.compare import check_comparable, differences, load_system, terminal
-    from sed.evaluation.compare_report import compare_report
+    from sed.evaluation.confidence.paired import check_comparable, differences, load_system, terminal
+    from sed.evaluation.reports.comparison import compare_report
     from sed.files import write_json, write_text
 
     systems = [load_system(text, args.set, seeds=args.seeds) for text in args.experiments]

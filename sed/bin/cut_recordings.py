@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, words
-from sed.data.cutting import cut_split
-from sed.data.windows import Columns
+from sed.data.prepare.clips import Columns
+from sed.data.prepare.cutting import cut_split
 from sed.files import lock
-from sed.log import entry, setup_logging
 
 
 @entry

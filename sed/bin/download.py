@@ -9,13 +9,14 @@ from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, words
-from sed.data.fetch import Fetcher
-from sed.data.meter import Meter
-from sed.data.parts import Parts
-from sed.data.records import Hosts, read_records
+from sed.data.download.fetch import Fetcher
+from sed.data.download.parts import Parts
+from sed.data.download.sources import Hosts, read_records
+from sed.errors import UserError
 from sed.files import lock
-from sed.log import UserError, entry, setup_logging
+from sed.progress import Meter
 
 
 @entry

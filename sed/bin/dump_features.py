@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.log import entry, setup_logging
 
 
 @entry

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry
 from sed.config import Parser, load_config, output_file
-from sed.log import UserError, entry
+from sed.errors import UserError
 
 
 @entry
@@ -26,7 +27,7 @@ def main() -> None:
 
     from sed.device import choose_device
     from sed.files import write_json
-    from sed.training.tagging import average_precisions
+    from sed.training.pretraining.tagging import average_precisions
 
     stored = args.checkpoint.with_suffix(".yaml")
     if not stored.is_file():

@@ -11,9 +11,10 @@ compared with torch in ONNX Runtime before it gets its name.
 
 from __future__ import annotations
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.evaluation.pipeline import add_arguments
-from sed.log import RunError, entry, setup_logging
+from sed.errors import RunError
+from sed.evaluation.postprocessing.pipeline import add_arguments
 
 
 def parser() -> Parser:
@@ -37,8 +38,8 @@ def main() -> None:
     logger = setup_logging()
 
     from sed.files import replacing
+    from sed.prediction.model import open_model
     from sed.prediction.onnx import difference, export
-    from sed.prediction.packed import open_model
     from sed.prediction.settings import chosen
     from sed.prediction.windows import WindowPlan
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry
 from sed.config import Parser, load_config, words
-from sed.log import UserError, entry
+from sed.errors import UserError
 
 
 @entry
 def main() -> None:
-    from sed.evaluation import figure3
+    from sed.evaluation.reports import figure3
     from sed.files import replacing, write_text
 
     parser = Parser("Figure 3 of the paper from the scores of each band.")

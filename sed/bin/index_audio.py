@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.data import youtube
-from sed.data.recordings import index, link, read_sets, write_missing
+from sed.data.download import youtube
+from sed.data.download.audioset import index, link, read_sets, write_missing
+from sed.errors import UserError
 from sed.files import lock
-from sed.log import UserError, entry, setup_logging
 
 
 @entry

@@ -13,8 +13,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.log import command_line, entry, git_hash, setup_logging
+from sed.provenance import command_line, git_hash
 
 
 def part(text: str) -> tuple[int, int]:
@@ -46,10 +47,10 @@ def main() -> None:
     """Infer and write."""
     args = parser().parse_args()
     logger = setup_logging()
+    from sed.checkpoints.checkpoint import load_detector
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
-    from sed.training.checkpoint import load_detector
 
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from sed.log import entry
+from sed.cli import entry
 
 
 @entry

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.data.coverage import write_coverage
 from sed.data.directory import read_labels
-from sed.data.prepare import KINDS, make_data_dir, read_annotation
+from sed.data.prepare.coverage import write_coverage
+from sed.data.prepare.data_directory import KINDS, make_data_dir, read_annotation
+from sed.errors import UserError
 from sed.files import lock
-from sed.log import UserError, entry, setup_logging
 
 
 @entry

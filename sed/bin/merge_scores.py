@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.log import entry, setup_logging
 
 
 @entry

@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
 
 
 @entry
@@ -39,7 +40,7 @@ def main() -> None:
     except re.error as error:
         raise UserError(f"--group {args.group}: not a regular expression: {error}") from None
 
-    from sed.data.own import lay_out
+    from sed.data.prepare.own_recordings import lay_out
     from sed.files import lock
 
     with lock(args.downloads):

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.evaluation.pipeline import add_arguments
-from sed.log import entry, setup_logging
+from sed.evaluation.postprocessing.pipeline import add_arguments
 
 
 def parser() -> Parser:
@@ -38,7 +38,7 @@ def main() -> None:
     logger = setup_logging()
 
     from sed.prediction.card import card
-    from sed.prediction.packed import gather_results, open_model, pack
+    from sed.prediction.model import gather_results, open_model, pack
     from sed.prediction.settings import chosen
 
     folder, source = Path(args.folder), Path(args.model)

@@ -16,9 +16,10 @@ import os
 from contextlib import ExitStack
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file, words
-from sed.evaluation.pipeline import add_arguments
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import add_arguments
 from sed.prediction.live import KINDS
 from sed.prediction.writers import SUFFIXES
 

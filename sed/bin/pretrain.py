@@ -12,9 +12,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, output_file, save_config
+from sed.errors import UserError
 from sed.files import lock
-from sed.log import UserError, entry, setup_logging
 
 NOT_CONFIG = ("config", "source", "out", "force")
 
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("out", type=output_file, help="checkpoint to write (.pt, .pth)")
     from sed.features import logmel
     from sed.models import detector
-    from sed.training import pretraining
+    from sed.training.pretraining import pretraining
 
     parser.section("front end")
     logmel.add_arguments(parser)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.evaluation.pipeline import add_arguments, resolve
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import add_arguments, resolve
 
 
 @entry
@@ -30,11 +31,11 @@ def main() -> None:
     *sources, out = args.folders
     if not sources:
         raise UserError("one folder given: the sets to label, and then the one to write")
+    from sed.checkpoints.checkpoint import load_detector
     from sed.data.directory import read_durations_tsv, read_tags_tsv
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
     from sed.evaluation.pseudo import mask_by_tags, pseudo_events, summary, write_pseudo_set
-    from sed.training.checkpoint import load_detector
 
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)

@@ -20,8 +20,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
 
 APART = ("margins", "corpus", "tagging", "training", "ways", "remarks")
 PICTURES = ("figure3", "gains")
@@ -41,8 +42,8 @@ def main() -> None:
     p.option("training-set", "strong_real", "a training set that the main systems were scored on too, where they were")
     args = p.parse_args()
     logger = setup_logging()
-    from sed.evaluation.seeds_report import report
-    from sed.evaluation.seeds_ways import without
+    from sed.evaluation.reports.seeds.page import report
+    from sed.evaluation.reports.seeds.trials import without
     from sed.files import write_text
 
     if args.exp:
@@ -50,7 +51,7 @@ def main() -> None:
             raise UserError("--exp needs --dump, which holds the ground truth")
         _take_in(args)
     if args.ways:
-        from sed.evaluation.seeds_ways import rows
+        from sed.evaluation.reports.seeds.trials import rows
         from sed.files import write_json
 
         write_json(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
@@ -85,7 +86,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, list[dict[str, Any]]]
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:
     """The class-wise gains of AST-SED over AST-GRU, where both are there."""
-    from sed.evaluation.seeds_figure import gains
+    from sed.evaluation.reports.seeds.gains import gains
     from sed.files import replacing
 
     one = next((one for one in margins if (one["a"], one["b"]) == ("ast_gru", "ast_sed")), None)
@@ -98,9 +99,9 @@ def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str,
 def _take_in(args: Any) -> None:
     """Write the JSON files of what `--exp` holds."""
     from sed.data.directory import read_durations_tsv, read_events_tsv
-    from sed.evaluation.results import read_result
-    from sed.evaluation.seeds import NUMBERS, find, margin, reduced
-    from sed.evaluation.seeds_report import pairs
+    from sed.evaluation.reports.results_table import read_result
+    from sed.evaluation.reports.seeds.page import pairs
+    from sed.evaluation.reports.seeds.reduce import NUMBERS, find, margin, reduced
     from sed.files import write_json
 
     dump = Path(args.dump)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sed.cli import entry
 from sed.config import Parser, load_config, output_file
-from sed.evaluation.results import find_results, group, markdown, terminal_table
+from sed.errors import UserError
+from sed.evaluation.reports.results_table import find_results, group, markdown, terminal_table
 from sed.files import write_text
-from sed.log import ROOT, UserError, entry
+from sed.provenance import ROOT
 
 
 @entry

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.evaluation.pipeline import add_arguments, refuse_own_clips, resolve
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import add_arguments, refuse_own_clips, resolve
 
 
 def parser() -> Parser:
@@ -55,14 +56,14 @@ def main() -> None:
     args = parser().parse_args()
     setup_logging()
     from sed.data.directory import read_labels
-    from sed.evaluation import outcome
-    from sed.evaluation.evaluate import evaluate
-    from sed.evaluation.events import write_events
-    from sed.evaluation.inputs import read_submission
-    from sed.evaluation.parallel import default_jobs
-    from sed.evaluation.psds import own_parameters
-    from sed.evaluation.scoring import align, decide, read_reference
+    from sed.evaluation.alignment import align, decide, read_reference
+    from sed.evaluation.metrics.evaluate import evaluate
+    from sed.evaluation.metrics.events import write_events
+    from sed.evaluation.metrics.psds import own_parameters
+    from sed.evaluation.result import add_confidence, find_sources, result_of, tell, write_report
+    from sed.evaluation.submission import read_submission
     from sed.files import write_json
+    from sed.parallel import default_jobs
 
     started = time.monotonic()
     if args.only_scored and args.allow_missing:
@@ -78,7 +79,7 @@ def main() -> None:
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     if args.tuned:
         refuse_own_clips(args.tuned, problem.clips)
-    sources = outcome.find_sources(args.features, args.audio, reference) if args.report else None
+    sources = find_sources(args.features, args.audio, reference) if args.report else None
     out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
     decisions = decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from)
     evaluation = evaluate(
@@ -89,7 +90,7 @@ def main() -> None:
         own=own,
         jobs=jobs,
     )
-    result = outcome.result_of(
+    result = result_of(
         problem,
         evaluation,
         submission=submission,
@@ -100,16 +101,14 @@ def main() -> None:
         set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
     )
     samples = out.with_name("bootstrap.npz")
-    outcome.add_confidence(
-        result, problem, evaluation, samples, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=jobs
-    )
+    add_confidence(result, problem, evaluation, samples, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=jobs)
     if decisions.detections is not None:
         write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
     if sources is not None:
-        outcome.write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
+        write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
     result["seconds"] = round(time.monotonic() - started, 2)
     write_json(out, result)
-    outcome.tell(out, result)
+    tell(out, result)
 
 
 if __name__ == "__main__":

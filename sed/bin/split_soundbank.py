@@ -13,8 +13,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.log import UserError, entry, setup_logging
+from sed.errors import UserError
 
 
 @entry
@@ -27,21 +28,21 @@ def main() -> None:
     p.option("count", None, "JSON file for {split: {label: [sources, recordings]}}; no split then", type=output_file)
     args = p.parse_args()
     setup_logging()
-    from sed.data import split
+    from sed.data.synthesis import split_bank
     from sed.files import write_json
 
     if not args.soundbank.is_dir():
         raise UserError(f"{args.soundbank}: no such soundbank")
     if args.count:
-        write_json(args.count, split.counts(split.sources(args.soundbank)))
+        write_json(args.count, split_bank.counts(split_bank.sources(args.soundbank)))
         return
     if args.out is None:
         raise UserError("which folder to write? (<soundbank> <out>)")
     if args.out.exists() and not (args.out / "train").is_dir():
         raise UserError(f"{args.out}: exists and is no soundbank (choose another folder)")
-    files = split.sources(args.soundbank)
-    sides = split.split(files, args.share, args.seed)
-    split.write(args.soundbank, args.out, sides)
+    files = split_bank.sources(args.soundbank)
+    sides = split_bank.split(files, args.share, args.seed)
+    split_bank.write(args.soundbank, args.out, sides)
     held = sum(side == "validation" for side in sides.values())
     logging.getLogger("sed").info("%s: %d recordings, %d of them to validate on", args.out, len(sides), held)
 

@@ -16,10 +16,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, save_config
-from sed.data.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
+from sed.data.synthesis.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
+from sed.errors import RunError, UserError
 from sed.files import lock, write_text
-from sed.log import RunError, UserError, entry, setup_logging
 
 SIZES = {
     "strong_real": 240,
@@ -128,8 +129,8 @@ def _clips(some: list[Block]) -> int:
 
 
 def _open_bank(soundbank: str, seed: int) -> object:
-    from sed.data.procedural import ProceduralBank
-    from sed.data.soundbank import SoundBank
+    from sed.data.synthesis.procedural_bank import ProceduralBank
+    from sed.data.synthesis.soundbank import SoundBank
 
     return SoundBank(soundbank) if soundbank else ProceduralBank(seed=seed)
 

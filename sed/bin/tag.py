@@ -15,8 +15,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from sed.cli import entry
 from sed.config import Parser
-from sed.log import ROOT, UserError, entry
+from sed.errors import UserError
+from sed.provenance import ROOT
 
 if TYPE_CHECKING:
     import torch
@@ -27,9 +29,9 @@ def main() -> None:
     args = parse()
     import torch
 
+    from sed.checkpoints.pretrained import load_tagger
     from sed.data.audio import read_audio
     from sed.features.logmel import FrontEnd
-    from sed.training.pretrained import load_tagger
 
     config = vars(args)
     config["pretrained"] = config["pretrained"] or default_checkpoint()

@@ -16,9 +16,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, save_config
+from sed.errors import RunError, UserError
 from sed.files import lock
-from sed.log import RunError, UserError, command_line, entry, environment, git_hash, setup_logging
+from sed.provenance import command_line, environment, git_hash
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +67,7 @@ def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
 
     from sed.device import choose_device
     from sed.training import build
-    from sed.training.parallel import joined
+    from sed.training.distributed import joined
 
     if config["threads"]:
         torch.set_num_threads(config["threads"])

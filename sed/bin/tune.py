@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 
+from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file, words
-from sed.evaluation.pipeline import add_arguments, resolve, write_tuned
-from sed.log import UserError, command_line, entry, git_hash, setup_logging
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import add_arguments, resolve, write_tuned
+from sed.provenance import command_line, git_hash
 
 WHAT = ("median", "csebbs", "threshold")
 
@@ -45,9 +47,9 @@ def main() -> None:
         raise UserError("--tuned is for scoring (tune from plain options)")
     from pathlib import Path
 
-    from sed.evaluation.inputs import read_submission
-    from sed.evaluation.scoring import align, read_reference, scores_for
-    from sed.evaluation.tuning import tune
+    from sed.evaluation.alignment import align, read_reference, scores_for
+    from sed.evaluation.postprocessing.tuning import tune
+    from sed.evaluation.submission import read_submission
 
     submission = read_submission(args.input)
     if submission.scores is None:

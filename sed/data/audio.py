@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from sed.log import UserError
+from sed.errors import UserError
 
 if TYPE_CHECKING:
     import soundfile

@@ -14,7 +14,7 @@ import torch
 from sed.data.directory import DataDir
 from sed.data.labels import frame_targets, tag_targets
 from sed.data.store import FeatureStore
-from sed.log import UserError
+from sed.errors import UserError
 
 Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from sed.errors import UserError
 from sed.files import write_text
-from sed.log import UserError
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")

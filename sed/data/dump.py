@@ -15,8 +15,8 @@ import numpy as np
 from sed.data.audio import read_audio
 from sed.data.directory import read_scp
 from sed.data.store import FeatureWriter, shard_fault
+from sed.errors import UserError
 from sed.files import write_text
-from sed.log import UserError
 
 if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd

@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sed.errors import UserError
 from sed.files import replacing
-from sed.log import UserError
 
 FORMAT = 1
 TIME_DECIMALS = 6  # frame borders are rounded to microseconds, so that 35 x 0.01 is 0.35 everywhere

@@ -23,8 +23,8 @@ import h5py
 import numpy as np
 
 from sed.data.directory import read_scp
+from sed.errors import UserError
 from sed.files import sync_folder
-from sed.log import UserError
 
 _RECORD = struct.Struct("<II")
 Scalar = str | int | float | bool

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from sed.log import UserError
+from sed.errors import UserError
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,9 @@ import numpy as np
 
 from sed.data.directory import Event, read_scp, write_durations_tsv, write_events_tsv, write_scp
 from sed.data.scores import Scores
-from sed.evaluation.decode import decode_one
-from sed.evaluation.pipeline import PostProcessing
-from sed.log import UserError
+from sed.errors import UserError
+from sed.evaluation.metrics.decode import decode_one
+from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 CHUNK = 500
 """clips that are post-processed at once: the filters take several times the memory of their scores"""

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sed.errors import UserError
 from sed.features.mel import htk_mel_bank, kaldi_mel_bank
-from sed.log import UserError
 
 if TYPE_CHECKING:
     from sed.config import Parser

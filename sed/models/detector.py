@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.models import ast, clip_pooling, crnn, decoder, pooling
 from sed.models.tagger import Tagger
 

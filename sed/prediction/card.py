@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sed.evaluation.pipeline import PostProcessing
-    from sed.training.checkpoint import LoadedModel
+    from sed.checkpoints.checkpoint import LoadedModel
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 METRICS = {
     "event_f1_macro": "EB-F1 (macro, 200 ms collar)",

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.models.detector import Detector, DetectorOutput
 from sed.models.pooling import FrequencyTransformer
 from sed.prediction.recurrence import compiled

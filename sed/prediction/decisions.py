@@ -13,7 +13,7 @@ import numpy as np
 
 from sed.data.directory import Event
 from sed.data.scores import TIME_DECIMALS, FrameScores
-from sed.evaluation.decode import decode_one
+from sed.evaluation.metrics.decode import decode_one
 
 PIECE = 4096
 """frames decided at a time; more cost memory, fewer time"""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from sed.errors import UserError
 from sed.features.logmel import PREEMPHASIS
-from sed.log import UserError
 from sed.prediction.windows import WindowPlan
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import IO
 
 import numpy as np
 
-from sed.log import UserError
+from sed.errors import UserError
 
 KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4", 1.0), "u8": ("u1", 1 / 128)}
 """names of sample types -> numpy's and the factor to [-1, 1]"""

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sed.errors import UserError
 from sed.files import replacing
-from sed.log import UserError
 from sed.prediction.predictor import Output
 from sed.prediction.settings import from_stored, stored_dict
 
 if TYPE_CHECKING:
-    from sed.evaluation.pipeline import PostProcessing
+    from sed.checkpoints.checkpoint import LoadedModel
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
     from sed.prediction.windows import WindowPlan
-    from sed.training.checkpoint import LoadedModel
 
 FORMAT = 2
 KEY = "ast_sed"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions, Detection
 from sed.prediction.predictor import Predictor, hear

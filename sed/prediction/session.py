@@ -15,9 +15,9 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from sed.evaluation.pipeline import PostProcessing
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
-from sed.log import UserError
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions
 from sed.prediction.live import read_pcm, resampled, until_broken
@@ -52,7 +52,7 @@ def open_predictor(
 
     from sed.device import choose_device
     from sed.prediction.cpu import lower
-    from sed.prediction.packed import open_model
+    from sed.prediction.model import open_model
 
     torch.set_num_threads(threads)
     device = str(choose_device(device))

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sed.evaluation.csebbs import BoxParameters
-from sed.evaluation.pipeline import BOXES, PostProcessing, resolve
-from sed.evaluation.postprocess import weak_mask, window_frames
-from sed.log import UserError
+from sed.errors import UserError
+from sed.evaluation.postprocessing.csebbs import BoxParameters
+from sed.evaluation.postprocessing.filters import weak_mask, window_frames
+from sed.evaluation.postprocessing.pipeline import BOXES, PostProcessing, resolve
 from sed.prediction.decisions import PIECE, Decisions
 
 BOX_SECONDS = 60.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sed.log import UserError
+from sed.errors import UserError
 
 
 class Window(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 
 from sed.data.directory import EVENT_COLUMNS
 from sed.data.scores import TIME_DECIMALS
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import BaseSink, Result
 

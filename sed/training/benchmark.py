@@ -22,14 +22,14 @@ from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
 from sed.models.ast import AST
 from sed.models.detector import Detector, build_detector
-from sed.training import accelerate
 from sed.training.augment import AugmentOptions
 from sed.training.build import make_step
+from sed.training.distributed import World
+from sed.training.gpu import graphs
+from sed.training.gpu.gru_backend import use_bf16, use_persistent
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
-from sed.training.parallel import World
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
-from sed.training.recurrent import use_bf16, use_persistent
 from sed.training.step import StepValues, TrainingStep
 
 CLASSES = 10
@@ -224,13 +224,13 @@ class Benchmark:
                     teacher.decode(pools[1](grid))
                 detector.decode(pools[0](grid)).logits.square().mean().backward()
 
-        run = accelerate.graphed(call, self.device) if graph and self.device.type == "cuda" else call
+        run = graphs.graphed(call, self.device) if graph and self.device.type == "cuda" else call
         return self.row(name, run)
 
     def inference(self, name: str = "inference") -> Row:
         """Forward pass of the whole detector, compiled encoder, without gradients."""
         detector = self._detector().eval()
-        encode = accelerate.compiled(detector) if self.device.type == "cuda" else detector.encode
+        encode = graphs.compiled(detector) if self.device.type == "cuda" else detector.encode
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
 
         def call() -> None:

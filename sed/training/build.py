@@ -12,14 +12,15 @@ import torch
 from sed.config import numbers, words
 from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
 from sed.data.directory import read_labels
+from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.log import UserError
 from sed.models.detector import Detector, build_detector
-from sed.training import accelerate, augment, losses, parameters, schedule
+from sed.training import augment, losses, parameters, schedule
 from sed.training.augment import AugmentOptions
+from sed.training.distributed import World
+from sed.training.gpu import graphs
 from sed.training.inputs import InputMaker
 from sed.training.mean_teacher import MovingAverage, make_teacher
-from sed.training.parallel import World
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation, TrainingStep
@@ -127,7 +128,7 @@ def make_step(
     if precision == "auto":
         precision = "bf16" if device.type == "cuda" else "fp32"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    return accelerate.choose(config["accelerate"], device)(
+    return graphs.choose(config["accelerate"], device)(
         student=student,
         teacher=teacher,
         flat=flat,
@@ -163,7 +164,7 @@ def build_trainer(
     sets = load_training_sets(config, dump, labels, student)
     check_front_end(sets, front_end)
     if config["pretrained"]:
-        from sed.training.pretrained import load_pretrained
+        from sed.checkpoints.pretrained import load_pretrained
 
         load_pretrained(student, config, labels)
     validator = None

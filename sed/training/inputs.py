@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sed.data.batches import BatchSampler, FeaturePool, TrainingSet
-from sed.log import UserError
+from sed.errors import UserError
 from sed.training import augment
 from sed.training.augment import AugmentOptions
 

@@ -11,11 +11,11 @@ import torch
 from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector, DetectorOutput
 from sed.training import augment, losses
+from sed.training.distributed import World
+from sed.training.gpu.gru_backend import use_bf16
 from sed.training.inputs import StepInputs
 from sed.training.mean_teacher import MovingAverage
-from sed.training.parallel import World
 from sed.training.parameters import FlatParameters
-from sed.training.recurrent import use_bf16
 
 LOGGED = ("loss", *losses.PARTS, "gradient_norm")
 

@@ -20,15 +20,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from sed.checkpoints.checkpoint import FORMAT, checkpoint_name, checkpoints, load_checkpoint, save_checkpoint
+from sed.errors import RunError, UserError
 from sed.files import replacing, write_json, write_text
-from sed.log import RunError, UserError
-from sed.training.checkpoint import (
-    FORMAT,
-    checkpoint_name,
-    checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.pace import Pace
 from sed.training.parameters import load_optimiser_state, optimiser_state

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from sed.data.audio import named_seconds, read_audio, resample
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def tone(rate, hertz=440.0, seconds=1.0):

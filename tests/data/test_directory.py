@@ -13,7 +13,7 @@ from sed.data.directory import (
     write_scp,
     write_tags_tsv,
 )
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def test_clip_id_drops_the_last_suffix_only():

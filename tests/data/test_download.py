@@ -3,12 +3,10 @@
 import json
 import os
 import subprocess
-from pathlib import Path
 
 import pytest
 from faulty_server import made_up_desed
-
-ROOT = Path(__file__).resolve().parents[2]
+from paths import ROOT
 
 
 def download(*arguments, cwd=ROOT) -> subprocess.CompletedProcess[str]:

@@ -6,8 +6,8 @@ from sed.data.audio import read_audio
 from sed.data.directory import write_scp
 from sed.data.dump import BATCH, dump_shard
 from sed.data.store import FeatureStore, check_dump
+from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.log import UserError
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sed.data.scores import Scores, export_tsv, merge_scores, read_scores, write_scores
-from sed.log import UserError
+from sed.errors import UserError
 
 
 def make(clips=3, frames=7, classes=2, frame_seconds=0.01):
@@ -97,7 +97,7 @@ def test_missing_or_damaged_files_are_user_errors(tmp_path):
 
 
 def test_export_is_what_sed_scores_eval_reads(tmp_path):
-    from sed.evaluation.inputs import read_submission
+    from sed.evaluation.submission import read_submission
 
     flat = make().flat()
     export_tsv(tmp_path / "tsv", flat)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sed.data.store import FeatureStore, FeatureWriter, shard_fault
-from sed.log import UserError
+from sed.errors import UserError
 
 FRONT_END = {"front_end": "kaldi", "mel_bins": 8, "f_min": 20.0, "dither": False}
 

@@ -2,18 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 
 from sed.data.scores import Scores, export_tsv, write_scores
-from sed.evaluation.inputs import read_submission
-from sed.evaluation.pipeline import per_class, steps
-from sed.evaluation.scoring import align, read_reference
-from sed.log import UserError
+from sed.errors import UserError
+from sed.evaluation.alignment import align, read_reference
+from sed.evaluation.postprocessing.pipeline import per_class, steps
+from sed.evaluation.submission import read_submission
 
-ROOT = Path(__file__).resolve().parents[2]
 TRUTH = "filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t0.5\t2.0\ty\n"
 DURATIONS = "filename\tduration\na.wav\t4.0\nb.wav\t4.0\nc.wav\t4.0\n"
 
@@ -116,7 +115,7 @@ def test_clips_without_output_are_refused_or_counted(made):
 
 def test_unknown_labels_of_detections(made):
     (made / "found.tsv").write_text(TRUTH.replace("\ty", "\tz"))
-    from sed.evaluation.scoring import decide_tables
+    from sed.evaluation.alignment import decide_tables
 
     submission = read_submission(made / "found.tsv")
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")
@@ -127,8 +126,8 @@ def test_unknown_labels_of_detections(made):
 
 def test_detections_may_be_empty(made):
     (made / "found.tsv").write_text(TRUTH.splitlines()[0] + "\n")
-    from sed.evaluation.evaluate import evaluate, summary
-    from sed.evaluation.scoring import decide_tables
+    from sed.evaluation.alignment import decide_tables
+    from sed.evaluation.metrics.evaluate import evaluate, summary
 
     submission = read_submission(made / "found.tsv")
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")

@@ -1,15 +1,14 @@
 """Real system outputs with values that were computed elsewhere (shared/kit/README.md)."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
+import paths
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-KIT = Path(os.environ.get("SED_KIT", ROOT.parent / "shared" / "kit")) / "scores"
+KIT = paths.KIT / "scores"
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason=f"{KIT}: no development kit (set SED_KIT)")
 
 

@@ -1,18 +1,11 @@
 import numpy as np
 import pytest
 
-from sed.data.directory import (
-    DataDir,
-    Event,
-    read_events_tsv,
-    read_scp,
-    write_durations_tsv,
-    write_scp,
-)
+from sed.data.directory import DataDir, Event, read_events_tsv, read_scp, write_durations_tsv, write_scp
 from sed.data.scores import Scores
+from sed.errors import UserError
 from sed.evaluation import pseudo
-from sed.evaluation.pipeline import PostProcessing
-from sed.log import UserError
+from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 LABELS = ["Cat", "Dog"]
 PLAIN = PostProcessing(threshold=dict.fromkeys(LABELS, 0.5))

@@ -1,16 +1,13 @@
 """The front end against torchaudio's, which computes one clip at a time."""
 
-import os
-from pathlib import Path
-
 import pytest
 import torch
 import torchaudio
+from paths import KIT
 
+from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.log import UserError
 
-KIT = Path(os.environ.get("SED_KIT", Path(__file__).resolve().parents[2].parent / "shared" / "kit"))
 RATE = 16000
 SILENCE = -15.9423847  # log of float32's epsilon, where the features end
 

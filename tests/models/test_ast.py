@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from sed.checkpoints.ast_layouts import to_tagger
 from sed.models.ast import AST, Attention, Block
 from sed.models.detector import build_detector, build_tagger
-from sed.models.pretrained import to_tagger
 
 transformers = pytest.importorskip("transformers")
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.models.decoder import GruDecoder
 from sed.models.detector import build_detector
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_recording import POST, RATE, Loudness, burst, predict
+from loudness import POST, RATE, Loudness, burst, predict
 
 from sed.prediction.centring import Centring
 from sed.prediction.predictor import Output

@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny_model import sounds
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.cpu import PackedGRU, PackedLinear, lower
-from sed.prediction.packed import open_model
+from sed.prediction.model import open_model
 from sed.prediction.predictor import TorchPredictor
 
 

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.data.scores import Scores
-from sed.evaluation import postprocess
-from sed.evaluation.csebbs import BoxParameters, bounding_boxes
-from sed.evaluation.decode import decode_one
+from sed.evaluation.metrics.decode import decode_one
+from sed.evaluation.postprocessing import filters
+from sed.evaluation.postprocessing.csebbs import BoxParameters, bounding_boxes
 from sed.prediction.decisions import Decisions
 
 LABELS = ["a", "b", "c"]
@@ -14,7 +14,7 @@ SECONDS = {"a": 0.05, "b": 0.31, "c": 1.13}
 
 
 def steps(scores):
-    return postprocess.maximum(postprocess.median(scores, SECONDS), {"a": 0.03, "b": 0.01, "c": 0.11})
+    return filters.maximum(filters.median(scores, SECONDS), {"a": 0.03, "b": 0.01, "c": 0.11})
 
 
 REACH = (113 + 11) // 2
@@ -29,7 +29,7 @@ def posteriors(rng, count):
 def whole(frame, clip, mask, thresholds):
     """Stage 5: everything at once."""
     scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
-    scores = steps(postprocess.weak_mask(scores) if mask else scores)
+    scores = steps(filters.weak_mask(scores) if mask else scores)
     table = decode_one(scores, thresholds)
     return sorted((on, off, LABELS[k]) for on, off, k in zip(table.onset, table.offset, table.label, strict=True))
 
@@ -38,7 +38,7 @@ def streamed(frame, clip, mask, thresholds, sizes, piece):
     decisions = Decisions(
         labels=LABELS,
         frame_seconds=0.01,
-        mask=postprocess.weak_mask if mask else None,
+        mask=filters.weak_mask if mask else None,
         steps=steps,
         reach=REACH,
         thresholds=thresholds,

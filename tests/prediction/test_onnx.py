@@ -1,14 +1,14 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from paths import ROOT
 from tiny_model import LABELS, sounds, write_sounds
 
 from sed.bin import export_onnx, predict
-from sed.log import UserError
-from sed.prediction.packed import open_model
+from sed.errors import UserError
+from sed.prediction.model import open_model
 from sed.prediction.predictor import TorchPredictor
 from sed.prediction.windows import CrossFade, WindowPlan
 
@@ -72,9 +72,7 @@ except SystemExit as done:
     assert done.code == 0
 assert "torch" not in sys.modules
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout == events and events.count("\n") > 5
     assert (tmp_path / "x.html").stat().st_size > 100_000

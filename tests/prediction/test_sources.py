@@ -11,7 +11,7 @@ import soundfile
 import soxr
 
 from sed.data import audio
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.sources import find_recordings, read_recording
 
 RNG = np.random.default_rng(1)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.windows import CrossFade, WindowPlan, samples_of
 
 PLAN = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.2)  # 10 samples a frame

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sed.data.directory import Event, read_events_tsv
-from sed.log import UserError
+from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
 from sed.prediction.writers import FormatSink, check_together, file_stems, header, lines

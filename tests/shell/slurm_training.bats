@@ -9,11 +9,11 @@ load need_slurm
 setup_file() {
     need_slurm
     cd "${BATS_FILE_TMPDIR}" || return 1
-    export OMP_NUM_THREADS=1 PYTHONPATH=${root}:${root}/tests/training SLURM_POLL=1 RUN_GRACE=3
+    export OMP_NUM_THREADS=1 PYTHONPATH=${root}:${root}/tests/helpers SLURM_POLL=1 RUN_GRACE=3
     python3 - <<'EOF'
 from pathlib import Path
 import yaml
-from conftest import TINY, write_dump
+from tiny_training import TINY, write_dump
 write_dump(Path("dump"))
 config = {**TINY, "steps_per_epoch": 60, "checkpoint_seconds": 0.0}
 Path("tiny.yaml").write_text(yaml.safe_dump(config))

@@ -1,110 +1,13 @@
-"""A dump of a few seconds of random features with labels, and a config of a detector that trains in moments."""
+"""The tiny dump and configs of `tiny_training`, made once a session."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-
-from sed.config import Parser
-from sed.data.directory import (
-    Event,
-    write_durations_tsv,
-    write_events_tsv,
-    write_scp,
-    write_tags_tsv,
-)
-from sed.data.store import FeatureWriter
-from sed.features import logmel
-from sed.features.logmel import FrontEnd
-from sed.models import detector
-from sed.training import build
-
-LABELS = ["Cat", "Dog", "Speech"]
-SECONDS = 1.0
-TINY = {
-    "clip_seconds": SECONDS,
-    "input_frames": 112,
-    "mel_bins": 16,
-    "ast_dim": 16,
-    "ast_depth": 2,
-    "ast_heads": 2,
-    "ast_blocks": 2,
-    "patch_freq": 8,
-    "stride_freq": 8,
-    "fte_blocks": 1,
-    "fte_heads": 2,
-    "gru_units": 8,
-    "gru_layers": 1,
-    "upsample": 5,
-    "epochs": 2,
-    "steps_per_epoch": 6,
-    "constant_epochs": 1,
-    "ramp_epochs": 1,
-    "batch_sizes": [2, 2, 4, 4],
-    "shift_seconds": 0.1,
-    "mask_min_seconds": 0.05,
-    "mask_max_seconds": 0.2,
-    "filter_min_width": 2,
-    "threads": 1,
-    "device": "cpu",
-}
-
-
-def make_config(**changes: Any) -> dict[str, Any]:
-    """The resolved config of `sed.bin.train` with the tiny values."""
-    parser = Parser("test")
-    logmel.add_arguments(parser)
-    detector.add_arguments(parser, shared=False)
-    build.add_arguments(parser)
-    config = vars(parser.parse_args([]))
-    unknown = {*TINY, *changes} - {*config}
-    assert not unknown, unknown
-    return {**config, **TINY, **changes}
-
-
-def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **changes: Any) -> None:
-    """Random features in which each label has a band of its own, in the form of a dumped set."""
-    rng = np.random.default_rng(seed)
-    front_end = FrontEnd.from_config(make_config(**changes))
-    frames, bins = front_end.clip_frames, front_end.mel_bins
-    names = [f"{folder.name}_{i:03d}" for i in range(clips)]
-    folder.mkdir(parents=True)
-    write_scp(folder / "wav.scp", {name: f"/nowhere/{name}.wav" for name in names})
-    write_durations_tsv(folder / "durations.tsv", dict.fromkeys(names, SECONDS))
-    events: dict[str, list[Event]] = {name: [] for name in names}
-    with FeatureWriter(
-        folder / "feats.1.h5", clips=names, frames=frames, bins=bins, front_end=front_end.params()
-    ) as writer:
-        for name in names:
-            x = rng.normal(-8, 1, (frames, bins))
-            for k, label in enumerate(LABELS):
-                if rng.random() < 0.5:
-                    onset = rng.uniform(0, SECONDS / 2)
-                    offset = onset + rng.uniform(0.1, SECONDS / 2)
-                    events[name].append(Event(round(onset, 3), round(offset, 3), label))
-                    x[int(onset * 100) : int(offset * 100), k * 5 : k * 5 + 5] += 6
-            writer.write(x[: frames - (3 if name.endswith("1") else 0)])
-    (folder / "feats.scp").write_text("".join(f"{name} feats.1.h5:{i}\n" for i, name in enumerate(names)))
-    if supervision == "strong":
-        write_events_tsv(folder / "events.tsv", events)
-    elif supervision == "weak":
-        write_tags_tsv(folder / "tags.tsv", {name: [e.label for e in found] for name, found in events.items()})
-
-
-def write_dump(root: Path) -> Path:
-    """The four training sets and synth_valid."""
-    root.mkdir(parents=True, exist_ok=True)
-    (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
-    write_set(root / "strong_real", clips=9, supervision="strong", seed=1)
-    write_set(root / "strong_synth", clips=14, supervision="strong", seed=2)
-    write_set(root / "weak", clips=25, supervision="weak", seed=3)
-    write_set(root / "unlabelled", clips=30, supervision="none", seed=4)
-    write_set(root / "synth_valid", clips=7, supervision="strong", seed=5)
-    return root
+from tiny_training import TINY, make_config, write_dump
 
 
 @pytest.fixture(scope="session")

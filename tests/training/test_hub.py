@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from safetensors.torch import save_file
 
+from sed.checkpoints.ast_layouts import export_published
+from sed.checkpoints.pretrained import load_tagger
 from sed.config import Parser
 from sed.models import detector
 from sed.models.detector import build_tagger
-from sed.models.pretrained import export_published
-from sed.training.pretrained import load_tagger
 
 NAME = "someone/small-ast"
 
@@ -96,7 +96,7 @@ def test_by_name_once_with_its_class_names(hub, options, tmp_path, monkeypatch):
 
 
 def test_names_of_audiosets_classes_for_a_checkpoint_without(hub, tmp_path, monkeypatch):
-    from sed.training.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names
+    from sed.checkpoints.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names
 
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert class_names(tmp_path / "ast.pth", AUDIOSET_CLASSES)[:2] == ["class 0", "class 1"]  # offline

@@ -7,8 +7,8 @@ import torch
 from sed.data.batches import BatchSampler, FeaturePool, arrange, load_set, steps_per_epoch
 from sed.data.directory import DataDir
 from sed.data.store import FeatureStore
+from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.log import UserError
 from sed.models.detector import build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.inputs import InputMaker, inputs_from

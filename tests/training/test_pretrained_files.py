@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from sed.checkpoints.ast_layouts import export_published
+from sed.checkpoints.checkpoint import FORMAT, save_checkpoint
+from sed.checkpoints.pretrained import class_names, load_pretrained, load_tagger
 from sed.config import Parser
-from sed.log import UserError
+from sed.errors import UserError
 from sed.models import detector
 from sed.models.detector import build_detector, build_tagger
-from sed.models.pretrained import export_published
-from sed.training.checkpoint import FORMAT, save_checkpoint
-from sed.training.pretrained import class_names, load_pretrained, load_tagger
 
 
 def make(**values):

@@ -8,38 +8,16 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
+from paths import ROOT
+from tiny_training import rows_of, trainer_of
 
-from sed.log import RunError, UserError
-from sed.training import build
-from sed.training.checkpoint import checkpoints, load_checkpoint
-from sed.training.parallel import World
+from sed.checkpoints.checkpoint import checkpoints, load_checkpoint
+from sed.errors import RunError, UserError
 from sed.training.step import LOGGED
 from sed.training.trainer import Stopped
-
-CPU = torch.device("cpu")
-
-
-def trainer_of(config, dump, folder):
-    return build.build_trainer(config, dump, folder, device=CPU, world=World())
-
-
-def rows_of(config, dump, folder):
-    """`LOGGED` of every step of a run."""
-    trainer = trainer_of(config, dump, folder)
-    found = []
-    whole = trainer._account
-
-    def account(history, done):
-        found.extend(row.tolist() for row in history)
-        whole(history, done)
-
-    trainer._account = account
-    trainer.run()
-    return found
 
 
 def losses_of(config, dump, folder):
@@ -236,9 +214,9 @@ RANKS = """
 import sys, json, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
-from conftest import make_config
+from tiny_training import make_config
 from sed.training import build
-from sed.training.parallel import joined
+from sed.training.distributed import joined
 torch.set_num_threads(1)
 device = torch.device("cpu")
 with joined(device) as world:
@@ -268,7 +246,7 @@ def test_two_ranks_have_the_losses_of_one(dump, tiny_config, tmp_path):
     for rank in range(2):
         env = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
         env |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        args = [sys.executable, str(script), str(dump), str(tmp_path / "two"), str(out), str(Path(__file__).parent)]
+        args = [sys.executable, str(script), str(dump), str(tmp_path / "two"), str(out), str(ROOT / "tests/helpers")]
         processes.append(subprocess.Popen(args, env=env, stderr=subprocess.PIPE))
     config = tiny_config(epochs=1, steps_per_epoch=20, lr=1e-3, encoder_lr=1e-3)
     one = torch.tensor(rows_of(config, dump, tmp_path / "one"))

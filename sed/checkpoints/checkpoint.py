@@ -1,0 +1,111 @@
+"""Checkpoints: one file, loadable with `weights_only=True`, whole or not there."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+from sed.files import open_replacing
+from sed.models.detector import Detector, build_detector
+
+FORMAT = 1
+KEYS = ("format", "student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
+
+
+def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
+    """Write a checkpoint with all of `KEYS` at once or not at all; equal contents give equal bytes."""
+    missing = [key for key in KEYS if key not in checkpoint]
+    if missing:
+        raise ValueError(f"checkpoint without {missing}")
+    try:
+        with open_replacing(path, "wb") as file:
+            torch.save(checkpoint, file)
+    except (RuntimeError, OSError) as error:
+        # torch answers a failed write (a full disk) with an error of its own about positions in the file.
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        raise OSError(cause.errno, cause.strerror, str(path)) from None
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; UserError when missing, damaged or not ours."""
+    path = Path(path)
+    try:
+        if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
+            if not path.is_file():
+                raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
+            raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
+    except Exception as error:  # weights_only's unpickler raises its own kinds
+        raise UserError(f"{path}: not a checkpoint of this project: {_first_line(error)}") from None
+    if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in KEYS):
+        raise UserError(f"{path}: not a checkpoint of this project (its keys are {', '.join(KEYS)})")
+    if checkpoint["format"] != FORMAT:
+        raise UserError(f"{path}: checkpoint format {checkpoint['format']}, not {FORMAT} (train again)")
+    return checkpoint
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+
+
+def checkpoints(folder: str | Path) -> list[Path]:
+    """The training checkpoints of an experiment's `checkpoints/`, oldest first."""
+    return sorted(p for p in Path(folder).glob("step-*.pt") if re.fullmatch(r"step-\d{8}\.pt", p.name))
+
+
+def checkpoint_name(step: int) -> str:
+    """`step-00000394.pt`: named by the steps taken, in order when sorted."""
+    return f"step-{step:08d}.pt"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A trained detector ready for inference, and what it was trained with."""
+
+    detector: Detector
+    front_end: FrontEnd
+    labels: list[str]
+    config: dict[str, Any]
+    info: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        # float32 means float32: cuDNN's GRU would take TF32, 5e-3 in the posteriors of the paper's size (measured)
+        torch.backends.cudnn.allow_tf32 = False
+
+
+def load_detector(model: str | Path, which: str = "teacher", device: torch.device | str = "cpu") -> LoadedModel:
+    """Load the student or teacher of an experiment folder (its final.pt) or of a checkpoint file, in eval mode."""
+    path = Path(model)
+    if path.is_dir():
+        path = path / "final.pt"
+        if not path.exists():
+            raise UserError(f"{path}: no trained model there (stages 3 and 4 train; is .done there?)")
+    checkpoint = load_checkpoint(path)
+    try:
+        detector = build_detector(checkpoint["config"], len(checkpoint["labels"]))
+        detector.load_state_dict(checkpoint[which])
+        front_end = FrontEnd.from_params(checkpoint["front_end"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: its weights do not fit its config: {_first_line(error)}") from None
+    nn.Module.requires_grad_(detector, False)
+    return LoadedModel(
+        detector=detector.to(device).eval(),
+        front_end=front_end.to(device),
+        labels=list(checkpoint["labels"]),
+        config=dict(checkpoint["config"]),
+        info=dict(checkpoint["info"]),
+    )

@@ -1,0 +1,246 @@
+"""Checkpoint files of a published AST: read safely, checked, loaded into a detector or a tagger.
+
+A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face stores it, or a name there
+(`MIT/ast-finetuned-audioset-10-10-0.4593`), which is downloaded once and checked against the hub's SHA-256.
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import logging
+import os
+import pickle
+import re
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sed.checkpoints.ast_layouts import Mismatch, load_encoder, to_tagger
+from sed.checkpoints.checkpoint import load_checkpoint
+from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
+from sed.data.download.fetch import Fetcher
+from sed.data.download.sources import HUGGING_FACE, Hosts, Row
+from sed.errors import RunError, UserError
+from sed.files import lock
+from sed.models.detector import Detector, build_tagger
+from sed.models.tagger import Tagger
+
+log = logging.getLogger("sed.train")
+
+PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
+AUDIOSET_CLASSES = 527
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def locate(pretrained: str) -> Path:
+    """The weights file of a path, a folder or a name on Hugging Face; UserError when there is none."""
+    path = Path(pretrained)
+    if path.is_dir():
+        for name in _WEIGHTS:
+            if (path / name).is_file():
+                return path / name
+        raise UserError(f"{path}: a folder without {' or '.join(_WEIGHTS)} (give the checkpoint's file or folder)")
+    if path.exists():
+        return path
+    if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
+        return _from_hub(pretrained)
+    raise UserError(f"{path}: no such checkpoint (local/download.sh fetches the AST, or give another --pretrained)")
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Tensors by name of a checkpoint file, none of its code run; UserError when it is damaged or holds more."""
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    try:
+        with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(
+            f"{path}: not tensors alone, so nothing of it was run (give the published checkpoint)"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what torch says of a cut archive
+            raise
+        raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")
+    return dict(state)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, struct.error, ValueError, KeyError) as error:
+        raise UserError(f"{path}: damaged safetensors: {error} (download it again)") from None
+
+
+def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> None:
+    """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
+    detector that was trained here (its experiment's folder). `labels` names the detector's classes.
+
+    An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
+    UserError naming the keys that do not fit.
+    """
+    if (Path(config["pretrained"]) / FACTS).is_file():
+        load_packed(detector, Path(config["pretrained"]), labels)
+        return
+    if (Path(config["pretrained"]) / "final.pt").is_file():
+        load_trained(detector, Path(config["pretrained"]), labels)
+        return
+    if config["encoder"] != "ast":
+        log.info("%s: for the AST, so not for encoder '%s'", config["pretrained"], config["encoder"])
+        return
+    path = locate(config["pretrained"])
+    state = read_state(path)
+    with torch.device("meta"):
+        like = build_tagger(config, 1)
+    try:
+        load_encoder(detector.encoder, state, like)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+
+
+def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
+    """Start from the teacher of an experiment: all of its weights; UserError when it is another model or for others."""
+    checkpoint = load_checkpoint(folder / "final.pt")
+    if list(checkpoint["labels"]) != list(labels):
+        theirs = ", ".join(checkpoint["labels"])
+        raise UserError(f"{folder}: was trained for other labels: {theirs} (sed.bin.pack it: a pack starts any labels)")
+    try:
+        detector.load_state_dict(checkpoint["teacher"])
+    except RuntimeError as error:
+        first = " ".join(str(error).splitlines()[:2])
+        raise UserError(f"{folder}: another model than the config's: {first} (train from its own config)") from None
+    log.info("%s: starts from this experiment's teacher after step %d", folder, checkpoint["step"])
+
+
+def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
+    """Start from a packed model (`sed.bin.pack`): all of its weights, of its classifiers those of the same labels.
+
+    The encoder has to be the same; heads that differ in kind or size are left fresh, and named in the log.
+    """
+    theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
+    path = folder / WEIGHTS
+    state = read_state(path)
+    ours = detector.state_dict()
+    for key in [key for key in ours if key in state and key.startswith(Detector.OF_CLASSES)]:
+        if len(state[key]) != len(theirs):
+            raise UserError(f"{path}: {key} is of {len(state[key])} labels, {FACTS} has {len(theirs)} (pack it again)")
+        if state[key].shape[1:] == ours[key].shape[1:]:
+            pairs = zip(labels, ours[key], strict=True)
+            state[key] = torch.stack([state[key][theirs[label]] if label in theirs else row for label, row in pairs])
+    fits = {key: value for key, value in state.items() if key in ours and ours[key].shape == value.shape}
+    lacking = [key for key in ours if key.startswith("encoder.") and key not in fits]
+    if lacking:
+        raise UserError(f"{path}: another encoder than the config's: {lacking[0]} does not fit (use its model.json's)")
+    fresh = [label for label in labels if label not in theirs]
+    fresh += sorted({key.split(".")[0] for key in ours if key not in fits})
+    detector.load_state_dict(ours | fits)
+    logging.getLogger("sed").info("%s: fresh: %s", folder, ", ".join(fresh) or "none")
+
+
+def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:
+    """The whole tagger of `config["pretrained"]` and the names of its classes.
+
+    Names come from `labels` (AudioSet's class_labels_indices.csv, or one name a line), else from the file of either
+    kind beside the checkpoint, else, for AudioSet's 527 classes and when online, from Hugging Face's copy of the
+    published model; without any they are `class 0`, `class 1` and so on.
+    """
+    path = locate(config["pretrained"])
+    state = read_state(path)
+    with torch.device("meta"):
+        like = build_tagger(config, 1)
+    try:
+        ours, has_head = to_tagger(state, like)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+    if not has_head:
+        raise UserError(f"{path}: an encoder without a tagging head (give the checkpoint of the whole tagger)")
+    classes = ours["head.mlp_head.1.weight"].shape[0]
+    tagger = build_tagger(config, classes)
+    tagger.load_state_dict(ours)
+    return tagger.eval(), class_names(path, classes, labels)
+
+
+def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
+    """The tagging classes' names; see `load_tagger`."""
+    beside = [
+        checkpoint.parent / "config.json",
+        checkpoint.with_suffix(".json"),
+        checkpoint.parent / "class_labels_indices.csv",
+        checkpoint.with_suffix(".labels.txt"),
+    ]
+    path = Path(labels) if labels else next((p for p in beside if p.is_file()), None)
+    if path is None and classes == AUDIOSET_CLASSES:
+        path = _published_names()
+    if path is None:
+        return [f"class {i}" for i in range(classes)]
+    try:
+        names = _read_names(path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: no class names in it (give class_labels_indices.csv or a config.json)") from None
+    if len(names) != classes:
+        raise UserError(f"{path}: {len(names)} class names for a checkpoint of {classes} (give the checkpoint's own)")
+    return names
+
+
+def _read_names(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        table = json.loads(text)["id2label"]
+        return [table[str(i)] for i in range(len(table))]
+    if path.suffix == ".csv":
+        rows = list(csv.DictReader(text.splitlines()))
+        return [row["display_name"] for row in sorted(rows, key=lambda row: int(row["index"]))]
+    return [line for line in text.splitlines() if line]
+
+
+def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
+    """The hub, and the user's folder for a model of it.
+
+    HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+    cache.mkdir(parents=True, exist_ok=True)
+    return Hosts(Fetcher(**how), os.environ.get("HF_ENDPOINT", "")), cache
+
+
+def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:
+    path = cache / "config.json"
+    row = Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", path.name, path.name)
+    hosts.fetcher.fetch(hosts.ask(row), path)
+    return path
+
+
+def _from_hub(name: str) -> Path:
+    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
+    hosts, cache = _hub(name)
+    weights = cache / _WEIGHTS[0]
+    if weights.exists():
+        return weights
+    with lock(cache, wait=True):  # trainings that start together
+        if not weights.exists():
+            _fetch_config(hosts, name, cache)
+            hosts.fetcher.fetch(hosts.ask(Row("ast", f"huggingface:{name}", _WEIGHTS[0], _WEIGHTS[0])), weights)
+    return weights
+
+
+def _published_names() -> Path | None:
+    """The published model's config.json, which names AudioSet's classes in the order of both distributions."""
+    try:
+        hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
+        return _fetch_config(hosts, PUBLISHED, cache)
+    except (UserError, RunError, OSError):
+        return None

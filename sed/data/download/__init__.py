@@ -1,0 +1,1 @@
+"""Downloads, archives and local copies of a corpus."""

@@ -1,0 +1,316 @@
+"""Unpacking archives that may be damaged or malicious: only plain files and folders, only inside, only so much.
+
+Everything is unpacked into a folder beside its place first; nothing gets its name before the archive was read to its
+end. Links never reach the disk: one to a file of the same archive becomes a second name of that file, any other is
+refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import io
+import os
+import posixpath
+import shutil
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from sed.errors import UserError
+from sed.progress import human
+
+BLOCK = 1 << 20
+# What the packages raise over damaged archives, and the system over the offsets and names that these give.
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error)
+_ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
+_DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an archive may hold: files and folders, unpacked bytes per byte of archive (above a floor), name length."""
+
+    entries: int = 1_000_000
+    ratio: float = 100.0
+    floor: int = 64 << 20
+    name: int = 1000
+
+
+class Refused(UserError):
+    """An archive that asks for something that a corpus has no need of."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    kind: str  # file, folder or link
+    size: int = 0
+    target: str = ""
+    open: Callable[[], IO[bytes]] | None = None
+
+
+class _Progress(Protocol):
+    def at(self, name: str, position: int) -> None: ...
+
+
+def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progress: _Progress | None = None) -> int:
+    """Unpack a .zip, .tar, .tar.gz or .tgz into `folder`, made anew; the number of files.
+
+    UserError naming the archive when it is damaged or refused; then `folder` is gone again.
+    """
+    limits = limits or Limits()
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    try:
+        return _Unpacking(archive, folder, limits, progress).run()
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno in _ODD):
+            raise UserError(f"{archive}: damaged archive: {error} (delete it, and download it again)") from None
+        if isinstance(error, (NotImplementedError, RuntimeError)):  # a method or an encryption that zipfile lacks
+            raise UserError(f"{archive}: {error} (repack it as .zip or .tar.gz)") from None
+        raise
+
+
+class _Unpacking:
+    def __init__(self, archive: Path, folder: Path, limits: Limits, progress: _Progress | None) -> None:
+        self.archive = archive
+        self.folder = folder
+        self.limits = limits
+        self.progress = progress
+        self.most = max(limits.floor, int(limits.ratio * archive.stat().st_size))
+        self.written = 0
+        self.files: set[str] = set()
+
+    def run(self) -> int:
+        for count, entry in enumerate(self._entries(), 1):
+            if count > self.limits.entries:
+                raise self._refuse(f"more than {self.limits.entries} entries")
+            name = self._name(entry.name)
+            if name in ("", ".") and entry.kind == "folder":
+                continue
+            place = self.folder / name
+            if entry.kind == "folder":
+                self._make(place)
+            elif place.exists():
+                raise self._refuse(f"'{name}' is in it twice")
+            elif entry.kind == "link":
+                self._link(place, name, entry)
+            else:
+                self._write(place, name, entry)
+        return len(self.files)
+
+    def _entries(self) -> Iterator[_Entry]:
+        if self.archive.suffix == ".zip":
+            return _zip_entries(self.archive, self._refuse)
+        if self.archive.name.endswith((".tar", ".tar.gz", ".tgz")):
+            return _tar_entries(self.archive, self._refuse, self.most)
+        raise UserError(f"{self.archive}: not a kind of archive that can be unpacked (.zip, .tar, .tar.gz, .tgz)")
+
+    def _refuse(self, why: str) -> Refused:
+        return Refused(f"{self.archive}: refused: {why} (nothing of it was kept; get the archive from its own record)")
+
+    def _name(self, name: str) -> str:
+        """The relative path of an entry; Refused for anything that is not plainly inside."""
+        shown = ascii(name[:80])
+        odd = any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in name)  # control characters, or not UTF-8
+        if odd or "\\" in name or len(name) > self.limits.name:
+            raise self._refuse(f"a name that is no plain path: {shown}")
+        if name.startswith("/") or name[1:3] == ":/":
+            raise self._refuse(f"an absolute path: {shown}")
+        if ".." in name.split("/"):
+            raise self._refuse(f"a path with '..': {shown}")
+        return posixpath.normpath(name) if name else ""
+
+    def _make(self, place: Path) -> None:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise self._refuse(f"'{place.relative_to(self.folder)}' is a file and a folder") from None
+
+    def _count(self, size: int, name: str) -> None:
+        self.written += size
+        if self.written > self.most:
+            raise self._refuse(
+                f"it unpacks to more than {human(self.most)}, {self.limits.ratio:.0f} times its own size, at '{name}'"
+            )
+        if self.progress is not None:
+            self.progress.at(self.archive.name, self.written)
+
+    def _write(self, place: Path, name: str, entry: _Entry) -> None:
+        if self.written + entry.size > self.most:
+            self._count(entry.size, name)
+        self._make(place.parent)
+        assert entry.open is not None
+        left = entry.size
+        with entry.open() as source, place.open("xb") as file:
+            while block := source.read(min(BLOCK, left + 1)):
+                left -= len(block)
+                if left < 0:
+                    raise self._refuse(f"'{name}' is longer than it declares")
+                self._count(len(block), name)
+                file.write(block)
+        if left:
+            raise UserError(f"{self.archive}: damaged archive: '{name}' ends early (download it again)")
+        self.files.add(name)
+
+    def _link(self, place: Path, name: str, entry: _Entry) -> None:
+        target = entry.target
+        if target.startswith("/") or posixpath.normpath(target).startswith(".."):
+            raise self._refuse(f"the link '{name}' leads outside, to {target[:80]!a}")
+        if target not in self.files:
+            raise self._refuse(f"the link '{name}' leads to no file before it in the archive, {target[:80]!a}")
+        self._make(place.parent)
+        os.link(self.folder / target, place)
+        self.files.add(name)
+
+
+def _zip_entries(archive: Path, refuse: Callable[[str], Refused]) -> Iterator[_Entry]:
+    with zipfile.ZipFile(archive) as container:
+        entries = container.infolist()
+        # Overlapping entries (one compressed blob listed many times) take more than the archive has.
+        if sum(entry.compress_size for entry in entries) > archive.stat().st_size:
+            raise refuse("its entries overlap")
+        for info in entries:
+            kind = stat.S_IFMT(info.external_attr >> 16) if info.create_system == 3 else 0
+            if info.flag_bits & 1:
+                raise refuse(f"'{info.filename}' is encrypted")
+            if info.is_dir():
+                yield _Entry(info.filename, "folder")
+            elif kind == stat.S_IFLNK:
+                target = container.open(info).read(4096).decode("utf-8", "replace")
+                inside = target if target.startswith("/") else posixpath.join(posixpath.dirname(info.filename), target)
+                yield _Entry(info.filename, "link", target=posixpath.normpath(inside))
+            elif kind not in (0, stat.S_IFREG):
+                raise refuse(f"'{info.filename}' is a device, a pipe or a socket")
+            else:
+                yield _Entry(info.filename, "file", info.file_size, open=lambda info=info: container.open(info))
+
+
+def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> Iterator[_Entry]:
+    with archive.open("rb") as raw:
+        packed = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        # Headers take room too: 2 kB a file, and what a bomb puts into extended headers meets the same limit.
+        stream = _Counted(gzip.GzipFile(fileobj=raw) if packed else raw, 2 * most, refuse)
+        with tarfile.open(fileobj=stream, mode="r|") as container:
+            for info in container:
+                if info.issparse():
+                    raise refuse(f"'{info.name}' is a sparse file")
+                if info.isdir():
+                    yield _Entry(info.name, "folder")
+                elif info.issym():
+                    target = info.linkname
+                    inside = target if target.startswith("/") else posixpath.join(posixpath.dirname(info.name), target)
+                    yield _Entry(info.name, "link", target=posixpath.normpath(inside))
+                elif info.islnk():
+                    yield _Entry(info.name, "link", target=posixpath.normpath(info.linkname))
+                elif not info.isreg():
+                    raise refuse(f"'{info.name}' is a device, a pipe or another thing that is no file")
+                else:
+                    yield _Entry(info.name, "file", info.size, open=lambda info=info: _opened(container, info))
+        while stream.read(BLOCK):  # what follows the last entry, so that gzip's checksum is seen to fit
+            pass
+
+
+def _opened(container: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = container.extractfile(info)
+    assert file is not None
+    return file
+
+
+class _Counted(io.RawIOBase):
+    """A stream that ends in Refused once more than `most` bytes came out of it."""
+
+    def __init__(self, stream: IO[bytes], most: int, refuse: Callable[[str], Refused]) -> None:
+        self.stream = stream
+        self.left = most
+        self.refuse = refuse
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+        block = self.stream.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
+        self.left -= len(block)
+        if self.left < 0:
+            raise self.refuse("it unpacks to far more than its own size")
+        return block
+
+
+def damaged_ranges(path: Path) -> list[tuple[int, int]]:
+    """The bytes (first, behind the last) of a zip file that its own checksums find damaged, its directory included.
+
+    None for what is no zip file, or damaged where no checksum reaches.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) != b"PK\3\4":
+            return []
+    try:
+        with zipfile.ZipFile(path) as container:
+            entries = sorted(container.infolist(), key=lambda entry: entry.header_offset)
+            ends = [entry.header_offset for entry in entries[1:]] + [container.start_dir]
+            bad = [(e.header_offset, end) for e, end in zip(entries, ends, strict=True) if not _reads(container, e)]
+            return [*bad, (container.start_dir, size)] if bad else []
+    except (*_DAMAGE, OSError):
+        return [(max(0, size - _DIRECTORY), size)]
+
+
+def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    try:
+        with container.open(entry) as file:
+            while file.read(BLOCK):
+                pass
+    except (*_DAMAGE, NotImplementedError, RuntimeError, OSError):
+        return False
+    return True
+
+
+def root_of(folder: Path, holds: Sequence[str]) -> Path:
+    """The shallowest folder below `folder` (itself included) that holds one of the names; UserError when none does.
+
+    Archives of one corpus differ in what they wrap their content in.
+    """
+    level = [folder]
+    while level:
+        found = [place for place in level if any((place / name).exists() for name in holds)]
+        if len(found) > 1:
+            raise UserError(f"{found[0]} and {found[1]}: two folders with {' or '.join(holds)} (keep one)")
+        if found:
+            return found[0]
+        level = [sub for place in level for sub in sorted(place.iterdir()) if sub.is_dir()]
+    raise UserError(f"{folder.name}: no folder with {' or '.join(holds)} in it (not the archive that was expected)")
+
+
+def merge(source: Path, place: Path) -> Iterable[Path]:
+    """Move what is in `source` to `place`, into folders that are there already; the files' new paths.
+
+    Whole folders move by one rename. Doing it again after a half-done move gives the same result.
+    """
+    place.mkdir(parents=True, exist_ok=True)
+    for entry in sorted(source.iterdir()):
+        target = place / entry.name
+        if entry.is_dir() and target.is_dir():
+            yield from merge(entry, target)
+        else:
+            if target.is_dir() and not target.is_symlink():
+                raise UserError(f"{target}: is a folder, and a file of the archive (move it away)")
+            # listed before the move: in its new place, other parts may be at work in the folder too
+            files = sorted(p.relative_to(entry) for p in entry.rglob("*") if p.is_file()) if entry.is_dir() else None
+            try:
+                entry.replace(target)
+            except OSError:
+                if files is None or not target.is_dir():
+                    raise
+                yield from merge(entry, target)  # another part has made the folder meanwhile
+                continue
+            yield from [target] if files is None else [target / file for file in files]

@@ -1,0 +1,348 @@
+"""Files over HTTP from servers and networks that fail: resumed by byte range, retried, checked before use.
+
+A file gets its name once it has the size and the checksum that its host's own API states; both are remembered beside
+it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part`, which any later run goes on with.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+
+from sed.data.download.archive import damaged_ranges
+from sed.data.download.checksums import checksum, is_checked, remember
+from sed.errors import RunError, UserError
+from sed.files import sync_folder, write_text
+from sed.progress import Meter, human
+
+log = logging.getLogger("sed.fetch")
+
+CHUNK = 1 << 16
+DOWNLOADS = 4  # of one file, when what arrived is not what its record says
+WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
+SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
+BUSY = {408, 425, 429, 500, 502, 503, 504}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a file is and what its host says of it; None where the host does not say.
+
+    checksum: `md5:<hex>` or `sha256:<hex>`; size in bytes.
+    """
+
+    url: str
+    size: int | None = None
+    checksum: str | None = None
+
+
+class Again(Exception):
+    """An attempt that failed where another may not; `wait`: the seconds that the server asks for."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+class Differs(Exception):
+    """What the server has is not what the record says."""
+
+
+class Fetcher:
+    """Downloads with one set of connections; safe to use from several threads.
+
+    timeout: seconds without data (or nearly without) that count as a stall. retries: failures in a row, without
+    progress between them, that a file survives. backoff: the first wait in seconds; it doubles, up to a minute.
+    """
+
+    def __init__(
+        self,
+        *,
+        meter: Meter | None = None,
+        timeout: float = 60.0,
+        retries: int = 8,
+        backoff: float = 1.0,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.meter = meter or Meter()
+        self.timeout = timeout
+        self.retries = retries
+        self.backoff = backoff
+        self.pause = pause
+        self.stop = threading.Event()
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = "ast-sed"
+        self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=32))
+        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=32))
+        self._answered: set[str] = set()
+
+    def json(self, url: str, parse: Callable[[Any], T]) -> T:
+        """What `parse` makes of the JSON at `url`; ValueError, KeyError and TypeError of it count as a failed try."""
+
+        def attempt() -> T:
+            with self._get(url, {}) as response:
+                try:
+                    return parse(json.loads(b"".join(iter(lambda: _read(response), b""))))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    raise Again(f"not the listing that was expected ({error!r:.80})") from None
+
+        return self._retry(url, attempt)
+
+    def fetch(self, ask: Callable[[bool], Remote], path: Path) -> None:
+        """Bring a file to `path`, checked; nothing happens when it is there and was.
+
+        `ask(fresh)` gives the file's Remote, from its host again when fresh. A file that is there unchecked (from an
+        earlier tool, whole or not) is checked and completed like a download of our own.
+        """
+        if is_checked(path):
+            return
+        part = partial(path)
+        if path.is_file() and not part.exists():
+            path.replace(part)
+        checksum, url = self._whole(ask, path.name, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        _tag_file(part).unlink(missing_ok=True)
+        sync_folder(path.parent)
+        remember(path, checksum, url)
+
+    def _whole(self, ask: Callable[[bool], Remote], name: str, part: Path) -> tuple[str, str]:
+        """Complete `part` until it is what its record says; its checksum and address."""
+        remote, thrown_away, records = ask(False), 0, 1
+        while True:
+            try:
+                self._retry(remote.url, lambda r=remote: self._stream(r, part), lambda: _size(part), remote.size)
+                return verify(part, remote), remote.url
+            except Differs as error:
+                log.info("%s: %s: asking its record again", name, error)
+                fresh = ask(True)
+                if fresh == remote:
+                    if not self._repair(remote, part):
+                        part.unlink(missing_ok=True)
+                    thrown_away += 1
+                else:  # a record that came damaged: the file may be right
+                    records += 1
+                remote = fresh
+                if thrown_away == DOWNLOADS or records == 5 * DOWNLOADS:
+                    raise UserError(
+                        f"{name}: {error}, {DOWNLOADS} times over (try later or another --mirror, or pass the folder "
+                        f"of a good copy with --archives)"
+                    ) from None
+
+    def _retry(
+        self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None
+    ) -> T:
+        """`attempt` until it returns; failures count until one of them has brought a worthwhile number of bytes."""
+        failures = 0
+        worth = min(WORTH, max(1, (size or WORTH) // 100))
+        while True:
+            before = reached()
+            try:
+                return attempt()
+            except Again as error:
+                failures = 1 if reached() - before >= worth else failures + 1
+                # A host that never answered is more likely out of reach than busy: say so soon.
+                if failures > (self.retries if urlsplit(url).netloc in self._answered else min(2, self.retries)):
+                    raise RunError(f"{url}: {error} (tried {failures} times)") from None
+                wait = max(error.wait, min(60.0, self.backoff * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
+                log.info("%s: %s: again in %.0f s", url, error, wait)
+                self.pause(wait)
+
+    def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """An open response of status 200, 206 or 416; Again when the server is busy or away."""
+        try:
+            response = self._session.get(
+                url,
+                headers={"Accept-Encoding": "identity", **headers},
+                stream=True,
+                timeout=(min(self.timeout, 20), self.timeout),
+            )
+        except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
+            raise UserError(f"{url}: not an address (https://..., as in --mirror)") from None
+        except requests.RequestException as error:
+            if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
+                self._answered.add(urlsplit(url).netloc)
+            raise Again(_reason(error)) from None
+        self._answered.add(urlsplit(url).netloc)
+        if response.status_code in (200, 206, 416):
+            return response
+        response.close()
+        what = f"answered {response.status_code} {response.reason}"
+        if response.status_code in BUSY:
+            raise Again(what, _retry_after(response))
+        raise UserError(f"{url}: the server {what} (check the address; --mirror names another server)")
+
+    def _stream(self, remote: Remote, part: Path) -> None:
+        """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""
+        have = _size(part)
+        tag = _tag_file(part)
+        known = tag.read_text() if tag.exists() else ""
+        if remote.size is not None and have == remote.size:
+            return
+        if (remote.size is not None and have > remote.size) or (not known and remote.checksum is None):
+            have = 0  # without a validator or a checksum, a splice of two files would go unseen
+        headers = {"Range": f"bytes={have}-"} if have else {}
+        if have and known:
+            headers["If-Range"] = known
+        with self._get(remote.url, headers) as response:
+            start, total = _placed(response, have)
+            if response.status_code == 416:
+                if total == have and remote.size is None:
+                    return
+                part.unlink(missing_ok=True)
+                raise Again("the server has less than was downloaded: starting over")
+            if start != have and start != 0:
+                raise Again(f"the server sent bytes from {start}, not from {have}")
+            if remote.checksum is None and "html" in response.headers.get("Content-Type", ""):
+                raise Again("a web page came instead of the file")
+            if remote.size is not None and total is not None and total != remote.size:
+                raise Differs(f"{total} bytes on the server, {remote.size} in its record")
+            if start and known and _validator(response) not in ("", known):
+                part.unlink(missing_ok=True)
+                raise Again("the file has changed on the server: starting over")
+            if not start:
+                part.parent.mkdir(parents=True, exist_ok=True)
+                part.unlink(missing_ok=True)
+                write_text(tag, _validator(response))
+            self._save(response, part, start, total if remote.size is None else remote.size)
+
+    def _repair(self, remote: Remote, part: Path) -> bool:
+        """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
+        if _size(part) != remote.size:
+            return False
+        ranges = damaged_ranges(part)
+        if not ranges or sum(end - start for start, end in ranges) > remote.size / 2:
+            return False
+        try:
+            for start, end in ranges:
+                log.info("%s: bytes %d to %d are damaged: fetched again", part.name, start, end)
+                self._retry(remote.url, lambda s=start, e=end: self._patch(remote, part, s, e))
+        except Differs:
+            return False
+        return True
+
+    def _patch(self, remote: Remote, part: Path, start: int, end: int) -> None:
+        with self._get(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
+            if response.status_code != 206 or _placed(response, -1) != (start, remote.size):
+                raise Differs("its server gives no ranges any more")
+            data = b"".join(iter(lambda: _read(response), b""))
+        if len(data) != end - start:
+            raise Again(f"{len(data)} of {end - start} bytes came")
+        with part.open("r+b") as file:
+            file.seek(start)
+            file.write(data)
+
+    def _save(self, response: requests.Response, part: Path, start: int, total: int | None) -> None:
+        since, arrived = time.monotonic(), 0
+        with part.open("r+b" if part.exists() else "wb") as file:
+            file.seek(start)
+            while data := _read(response):
+                if self.stop.is_set():
+                    raise RunError("interrupted")
+                file.write(data)
+                file.flush()
+                self.meter.at(part.name, file.tell())
+                arrived += len(data)
+                if (passed := time.monotonic() - since) > self.timeout:
+                    if arrived < SLOWEST * passed:
+                        raise Again(f"stalled: {arrived} bytes in {passed:.0f} s")
+                    since, arrived = time.monotonic(), 0
+            end = file.tell()
+        if total is not None and end < total:
+            raise Again(f"the connection ended at {human(end)} of {human(total)}")
+        if total is not None and end > total:
+            raise Differs(f"more than the {total} bytes of its record")
+
+
+def partial(path: Path) -> Path:
+    """Where a download is until it is whole and checked."""
+    return path.with_name(f".{path.name}.part")
+
+
+def verify(path: Path, remote: Remote) -> str:
+    """The checksum of a file that has the remote's size and checksum (md5 where the host states none); else Differs."""
+    size = path.stat().st_size
+    if remote.size is not None and size != remote.size:
+        raise Differs(f"{size} bytes, {remote.size} in its record")
+    kind = (remote.checksum or "md5:").partition(":")[0]
+    found = checksum(path, kind)
+    if remote.checksum is not None and found != remote.checksum:
+        raise Differs(f"checksum {found}, {remote.checksum} in its record")
+    return found
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tag_file(part: Path) -> Path:
+    return part.with_name(part.name + ".tag")
+
+
+def _read(response: requests.Response) -> bytes:
+    """What has arrived, at most CHUNK; as it comes, so that a killed run has written nearly all that was sent."""
+    try:
+        return response.raw.read1(CHUNK)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise Again(_reason(error)) from None
+
+
+def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
+    """Where a response's bytes begin, and how many the whole file has (None: not said)."""
+    if response.status_code == 200:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else None
+    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    if match is None:
+        raise Again("the server's Content-Range cannot be read")
+    return int(match[1] or have), None if match[2] == "*" else int(match[2])
+
+
+def _validator(response: requests.Response) -> str:
+    """What names this version of the file in If-Range: a strong ETag, else the date."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+
+
+def _retry_after(response: requests.Response) -> float:
+    """Seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: it does not say."""
+    text = response.headers.get("Retry-After", "").strip()
+    if text.isdecimal():
+        return min(float(text), 600.0)
+    try:
+        return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), 600.0)
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause of a network error, in a few words."""
+    text = str(error)
+    for pattern, words in (
+        (r"Name or service not known|[Nn]ame resolution|nodename nor servname|getaddrinfo", "no such host"),
+        (r"refused", "connection refused"),
+        (r"[Tt]imed out|[Tt]imeout", "timed out"),
+        (r"unreachable", "network unreachable"),
+        (r"[Rr]eset|RemoteDisconnected|IncompleteRead|Broken pipe|broken", "the connection broke"),
+        (r"[Pp]roxy", "the proxy refused"),
+        (r"CERTIFICATE|SSL", "no secure connection"),
+    ):
+        if re.search(pattern, text):
+            return words
+    return type(error).__name__

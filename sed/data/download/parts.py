@@ -1,0 +1,271 @@
+"""The parts of a corpus, brought into its own layout: found or downloaded, checked, unpacked, and marked last.
+
+In the folder: `archives/` what was downloaded, `.<part>.done` what a finished part consists of, and the corpus.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import queue
+import shutil
+import threading
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sed.data.download import archive
+from sed.data.download.checksums import checksum, forget, is_checked, remember
+from sed.data.download.fetch import Differs, Fetcher, partial, verify
+from sed.data.download.sources import Hosts, Row
+from sed.errors import RunError, UserError
+from sed.files import replacing, write_json
+from sed.progress import Meter, human
+
+log = logging.getLogger("sed.fetch")
+
+
+class Parts:
+    """Gets parts into `folder`. archives: folders to look in before the network is asked."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fetcher: Fetcher,
+        hosts: Hosts,
+        archives: Sequence[Path] = (),
+        keep_archives: bool = True,
+        limits: archive.Limits | None = None,
+    ) -> None:
+        self.folder = folder
+        self.fetcher = fetcher
+        self.hosts = hosts
+        self.archives = archives
+        self.keep_archives = keep_archives
+        self.limits = limits or archive.Limits()
+        self._offline = False  # seen when a record could not be asked; then the others are not
+
+    def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
+        """Those parts that are not there whole."""
+        return {part: rows for part, rows in parts.items() if not self._is_done(part, rows)}
+
+    def get(self, parts: Mapping[str, Sequence[Row]], *, jobs: int = 3) -> None:
+        """Get all parts, `jobs` at once. What fails does not hold up the others; then one error speaks for all.
+
+        UserError for what waiting does not cure, else RunError that says what to place where.
+        """
+        errors: dict[str, BaseException] = {}
+        ready = self._plan(parts, errors)
+        _in_parallel({part: lambda p=part: self._get(p, parts[p]) for part in ready}, jobs, errors, self.fetcher.stop)
+        self.fetcher.meter.close()
+        for part, error in errors.items():
+            log.error("%s: %s", part, " ".join(str(error).split()))
+        for error in errors.values():
+            if not isinstance(error, RunError):
+                raise error
+        if errors:
+            rows = [row for part in errors for row in parts[part] if self._local(row) is None]
+            files = ", ".join(f"{row.file} ({row.page})" for row in rows)
+            raise RunError(
+                f"{next(iter(errors.values()))}. Still to get: {', '.join(errors)}. Run again when the network is "
+                f"back, or place {files} in a folder and give stage 0's script in local/ the option --archives FOLDER"
+            )
+
+    def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> list[str]:
+        """The parts whose hosts answer (the others go to `errors`), once there is room for all of them."""
+        needed, ready = 0, []
+        for part, rows in parts.items():
+            try:
+                for row in rows:
+                    local = self._local(row)
+                    size = local.stat().st_size if local else self._expect(row)
+                    needed += size if row.holds else 0  # unpacked; audio packs to little less than its size
+                ready.append(part)
+            except (RunError, UserError) as error:
+                errors[part] = error
+        needed += sum(self.fetcher.meter.left().values())
+        if (free := shutil.disk_usage(self.folder).free) < needed:
+            raise UserError(
+                f"{self.folder}: about {human(needed)} needed for {', '.join(ready)}, {human(free)} free "
+                f"(free some, choose another folder, or fewer --parts)"
+            )
+        return ready
+
+    def _expect(self, row: Row) -> int:
+        """Announce a download to the meter; its size (0: not known)."""
+        try:
+            size = self.hosts.ask(row)(False).size or 0
+        except (RunError, UserError):
+            if row.instead is None:
+                raise
+            return 0
+        part = partial(self._archive(row))
+        self.fetcher.meter.expect(part.name, size, part.stat().st_size if part.exists() else 0)
+        return size
+
+    def _archive(self, row: Row) -> Path:
+        return self.folder / "archives" / row.file
+
+    def _local(self, row: Row) -> Path | None:
+        """The file of a row where it need not be downloaded: in one of the archive folders, or checked before."""
+        for folder in self.archives:
+            for choice in filter(None, (row, row.instead)):
+                if (path := folder / choice.file).is_file():
+                    return path
+        return path if is_checked(path := self._archive(row)) else None
+
+    def _marker(self, part: str) -> Path:
+        return self.folder / f".{part}.done"
+
+    def _is_done(self, part: str, rows: Sequence[Row]) -> bool:
+        try:
+            note: dict[str, Any] = json.loads(self._marker(part).read_text())
+            wanted = [{row.file, row.instead.file} if row.instead else {row.file} for row in rows]
+            known = len(note["files"]) == len(rows) and all(names & set(note["files"]) for names in wanted)
+            lost = [path for path, size in note["placed"] if _size(self.folder / path) != size]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        if known and lost:
+            log.info("%s: %d of its %d files are gone or changed: redone", part, len(lost), len(note["placed"]))
+        return known and not lost
+
+    def _get(self, part: str, rows: Sequence[Row]) -> None:
+        try:
+            files: dict[str, str] = {}
+            placed: list[Path] = []
+            for row in rows:
+                row, path, found = self._obtain(row)
+                files[row.file] = found
+                placed += self._place(part, row, path)
+            os.sync()
+            write_json(
+                self._marker(part),
+                {"files": files, "placed": [[str(p.relative_to(self.folder)), p.stat().st_size] for p in placed]},
+            )
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise UserError(f"{self.folder}: no space left for {part} (free some, and run again)") from None
+            raise
+        for row in rows:
+            if not row.holds or not self.keep_archives:
+                self._archive(row).unlink(missing_ok=True)
+                forget(self._archive(row))
+        log.info("%s: done, %d files", part, len(placed))
+
+    def _obtain(self, row: Row) -> tuple[Row, Path, str]:
+        """A row's file, checked; the row that it is of, its path and its checksum."""
+        for folder in self.archives:
+            for choice in filter(None, (row, row.instead)):
+                if (path := folder / choice.file).is_file():
+                    return choice, path, self._check(choice, path)
+        path = self._archive(row)
+        try:
+            self.fetcher.fetch(self.hosts.ask(row), path)
+        except (RunError, UserError) as error:
+            if row.instead is None:
+                raise
+            log.info("%s: %s: trying %s", row.file, error, row.instead.source)
+            try:
+                self.fetcher.fetch(self.hosts.ask(row.instead), self._archive(row.instead))
+            except (RunError, UserError) as second:
+                raise type(error)(f"{error}; {second}") from None
+            row, path = row.instead, self._archive(row.instead)
+            _check_container(path)
+        return row, path, is_checked(path)
+
+    def _check(self, row: Row, path: Path) -> str:
+        """The checksum of a file that the user brought, compared with its record where that can be asked."""
+        if known := is_checked(path):
+            return known
+        try:
+            if self._offline:
+                raise RunError("no network")
+            remote = self.hosts.ask(row)(False)
+            found = verify(path, remote)
+        except RunError:
+            self._offline = True
+            log.warning("%s: taken as it is: its record cannot be asked for size and checksum", path)
+            return checksum(path, "md5")
+        except Differs as error:
+            raise UserError(f"{path}: is not the record's file: {error} (bring another copy)") from None
+        if os.access(path.parent, os.W_OK):
+            remember(path, found, remote.url)
+        return found
+
+    def _place(self, part: str, row: Row, path: Path) -> list[Path]:
+        """Put a file, or what is in it, where the corpus has it; the places."""
+        place = self.folder / row.into
+        if not row.holds:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as temporary:
+                temporary.unlink(missing_ok=True)
+                shutil.copyfile(path, temporary)
+            return [place]
+        staging = self.folder / f".{part}.unpacking"
+        log.info("%s: unpacking %s", part, path.name)
+        try:
+            archive.unpack(path, staging, limits=self.limits, progress=Meter(f"unpack {path.name}"))
+            try:
+                root = archive.root_of(staging, row.holds)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+            kept = set(row.holds) if row.into == "." else None
+            for entry in root.iterdir():
+                if kept is not None and entry.name not in kept:
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            return list(archive.merge(root, place))
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+def _check_container(path: Path) -> None:
+    """Refuse what came without a checksum and is no whole checkpoint: PyTorch's are zip files with checksums."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            bad = container.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        bad = str(error)
+    if bad:
+        path.unlink()
+        raise UserError(f"{path}: not a whole checkpoint: {bad} (pass a good one with --ast)")
+
+
+def _in_parallel(
+    tasks: Mapping[str, Callable[[], None]], jobs: int, errors: dict[str, BaseException], stop: threading.Event
+) -> None:
+    """Run the tasks, `jobs` at once, in daemon threads: an interrupt does not wait for a connection that stalls."""
+    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for name in tasks:
+        waiting.put(name)
+
+    def work() -> None:
+        while True:
+            try:
+                name = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                tasks[name]()
+            except BaseException as error:
+                errors[name] = error
+
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(jobs, len(tasks)))]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        stop.set()
+        raise

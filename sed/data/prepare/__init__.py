@@ -1,0 +1,1 @@
+"""From recordings and annotations to data directories and clips."""

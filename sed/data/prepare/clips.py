@@ -1,0 +1,179 @@
+"""Long annotated recordings cut into clips of one length, as the stages after stage 0 want them.
+
+Annotations are CSV tables of one event a row, by one annotator or by several whose votes are counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sed.data.directory import Event
+from sed.errors import UserError
+
+log = logging.getLogger("sed.cut")
+SHORTEST = 1.0  # seconds; less than this at a recording's end is no clip of its own
+BRIEFEST = 0.01  # seconds; less than this of an event in a window is none
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of a CSV table's columns; annotator and status may be empty: the table has none."""
+
+    filename: str = "filename"
+    onset: str = "onset"
+    offset: str = "offset"
+    label: str = "class"
+    annotator: str = ""
+    status: str = ""
+
+
+# What a review may have said of a row, and whether the row counts.
+STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
+
+
+def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """(line, values of `columns`) of a CSV table; UserError for a column that it lacks, naming those it has."""
+    try:
+        file = path.open(encoding="utf-8-sig", newline="")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such table (is the corpus whole, and in the layout of its own README?)") from None
+    with file:
+        reader = csv.DictReader(file)
+        for column in columns:
+            if column not in (reader.fieldnames or []):
+                has = ", ".join(reader.fieldnames or ["nothing"])
+                raise UserError(f"{path}:1: no column '{column}' (it has {has}: its layout is not the one known here)")
+        for row in reader:
+            values = [(row[column] or "").strip() for column in columns]
+            if not values[0]:
+                raise UserError(f"{path}:{reader.line_num}: no {columns[0]} (every row needs one)")
+            yield reader.line_num, values
+
+
+def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
+    """{file name: its events}, of several annotators those that at least half of the file's annotators heard.
+
+    Rows that a review rejected do not count; where a file has accepted rows, only they do.
+    """
+    votes: dict[str, dict[str, list[Event]]] = {}
+    reviewed: dict[str, list[Event]] = {}
+    empty = 0
+    optional = [column for column in (columns.annotator, columns.status) if column]
+    names = [columns.filename, columns.onset, columns.offset, columns.label, *optional]
+    for line, (filename, onset, offset, label, *more) in csv_rows(path, names):
+        annotator = more[0] if columns.annotator else ""
+        status = more[-1].lower() if columns.status else ""
+        if status not in STATUSES:
+            raise UserError(f"{path}:{line}: unknown review '{status}' (known: {', '.join(filter(None, STATUSES))})")
+        if not STATUSES[status]:
+            continue
+        heard = votes.setdefault(filename, {}).setdefault(annotator, [])
+        if not (onset or offset or label):  # a recording in which this annotator heard nothing
+            continue
+        event = _event(path, line, onset, offset, label)
+        if event.offset <= event.onset:
+            empty += 1
+            continue
+        heard.append(event)
+        if status == "accepted":
+            reviewed.setdefault(filename, []).append(event)
+    if empty:
+        log.info("%s: %d rows whose offset is not after their onset left out", path, empty)
+    return {
+        filename: sorted(reviewed[filename]) if filename in reviewed else majority(list(by.values()))
+        for filename, by in votes.items()
+    }
+
+
+def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
+    try:
+        event = Event(float(onset), float(offset), label)
+    except ValueError:
+        raise UserError(f"{path}:{line}: '{onset}' to '{offset}' are not times in seconds (correct the row)") from None
+    if not label or not 0 <= event.onset < float("inf") or not abs(event.offset) < float("inf"):
+        raise UserError(f"{path}:{line}: broken event {onset} {offset} '{label}' (correct the row)")
+    return event
+
+
+def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
+    """Where at least half of the annotators heard a label, as events in order; an annotator counts once at a time."""
+    edges: dict[str, list[tuple[float, int]]] = {}
+    for events in annotators:
+        by_label: dict[str, list[Event]] = {}
+        for event in sorted(events):
+            runs = by_label.setdefault(event.label, [])
+            if runs and event.onset <= runs[-1].offset:
+                runs[-1] = runs[-1]._replace(offset=max(runs[-1].offset, event.offset))
+            else:
+                runs.append(event)
+        for label, runs in by_label.items():
+            edges.setdefault(label, []).extend(edge for run in runs for edge in ((run.onset, 1), (run.offset, -1)))
+    found = []
+    for label, times in edges.items():
+        voices, since = 0, None
+        for time, step in sorted(times, key=lambda edge: (edge[0], -edge[1])):  # who begins where one ends overlaps
+            voices += step
+            if 2 * voices >= len(annotators) and since is None:
+                since = time
+            elif 2 * voices < len(annotators) and since is not None:
+                if time > since:
+                    found.append(Event(since, time, label))
+                since = None
+    return sorted(found)
+
+
+def spans(seconds: float, window: float) -> list[tuple[float, float]]:
+    """A recording's windows (start, end), one after the other; a last one of less than SHORTEST is left out."""
+    starts = [i * window for i in range(int(seconds / window) + 1)]
+    found = [(start, min(start + window, seconds)) for start in starts]
+    return [(start, end) for start, end in found if end - start >= SHORTEST] or found[:1]
+
+
+def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
+    """The events' shares of a window, in seconds from its start."""
+    cut = [Event(max(e.onset, start) - start, min(e.offset, end) - start, e.label) for e in events]
+    return [event for event in cut if event.offset - event.onset >= BRIEFEST]
+
+
+def window_name(stem: str, start: float, end: float) -> str:
+    """A window's clip id: its recording's, without blanks, and its times in milliseconds behind dots, as AudioSet's."""
+    return f"{'_'.join(stem.split())}_{start:.3f}_{end:.3f}"
+
+
+def cut_recording(source: Path, folder: Path, *, window: float) -> list[tuple[float, float]]:
+    """Write a recording's windows into `folder` as 16-bit FLAC at its own rate; their spans. Those there are kept.
+
+    UserError when the recording cannot be read.
+    """
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(source) as sound:
+            found = spans(sound.frames / sound.samplerate, window)
+            for start, end in found:
+                place = folder / f"{window_name(source.stem, start, end)}.flac"
+                if place.exists():
+                    continue
+                sound.seek(round(start * sound.samplerate))
+                samples = sound.read(round((end - start) * sound.samplerate), dtype="int16", always_2d=True)
+                part = place.with_name(f".{place.name}.part")
+                soundfile.write(part, samples, sound.samplerate, subtype="PCM_16", format="FLAC")
+                part.replace(place)
+    except (soundfile.LibsndfileError, RuntimeError, FileNotFoundError) as error:
+        raise UserError(f"{source}: cannot be read: {error} (replace the file)") from None
+    return found
+
+
+def window_events(
+    events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
+) -> dict[str, list[Event]]:
+    """{window's clip id: its events} of {file name: events} and {file name: spans}."""
+    return {
+        window_name(Path(name).stem, start, end): within(events.get(name, []), start, end)
+        for name, windows in found.items()
+        for start, end in windows
+    }

@@ -1,0 +1,106 @@
+"""A split of long annotated recordings as clips in DESED's layout: audio first, their table last."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sed.data.directory import EVENT_COLUMNS, Event, write_tsv
+from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
+from sed.errors import UserError
+
+log = logging.getLogger("sed.cut")
+Spans = dict[str, list[tuple[float, float]]]
+
+
+def cut_split(
+    split: Path,
+    audio: Path,
+    tsv: Path,
+    *,
+    clips: str,
+    annotations: Sequence[str],
+    columns: Columns,
+    seconds: float,
+    max_bad: float,
+    jobs: int,
+) -> None:
+    """Cut `split`/audio into clips of `seconds` in `audio` and write their events to `tsv`; nothing when that is done.
+
+    `clips` names the table of all recordings, `annotations` those of events, of which the first that is there counts;
+    the columns of annotator and review are looked for in all but the first, the final one. UserError for a layout
+    that is not known, and when more than `max_bad` % of the recordings cannot be read.
+    """
+    tables = [split / name for name in annotations if (split / name).exists()]
+    if not tables:
+        raise UserError(f"{split}: no {' or '.join(annotations)} (its layout is not the one known here)")
+    table, listing = tables[0], split / clips
+    if tsv.exists() and all(p.stat().st_mtime < tsv.stat().st_mtime for p in (table, listing) if p.exists()):
+        log.info("%s: there already", tsv)
+        return
+    final = table.name == annotations[0]
+    if final:
+        columns = dataclasses.replace(columns, annotator="", status="")
+    events = read_events(table, columns)
+    names = _names(listing, columns.filename)
+    if unknown := sorted(set(events) - set(names)):
+        raise UserError(f"{table}: {len(unknown)} recordings that {clips} does not name, as '{unknown[0]}'")
+    if not final:  # a recording that nobody annotated is not one without events
+        log.info("%s: %d of %d recordings are annotated, the others left out", table, len(events), len(names))
+        names = [name for name in names if name in events]
+    audio.mkdir(parents=True, exist_ok=True)
+    found, bad = _cut_all(names, split / "audio", audio, seconds, jobs)
+    for name, why in bad.items():
+        log.warning("left out: %s: %s", name, why)
+    if 100 * len(bad) > max_bad * len(names):
+        raise UserError(
+            f"{split}: {len(bad)} of {len(names)} recordings cannot be read (more than --max-bad {max_bad:g} %): "
+            f"{next(iter(bad.values()))}"
+        )
+    heard = window_events(events, found)
+    write_tsv(tsv, EVENT_COLUMNS, [row for clip in sorted(heard) for row in _rows(f"{clip}.flac", heard[clip])])
+    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(bad))
+
+
+def _names(listing: Path, column: str) -> list[str]:
+    names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
+    if len({Path(name).stem for name in names}) < len(names):
+        raise UserError(f"{listing}: two recordings whose names differ in the suffix only (rename one)")
+    return names
+
+
+def _rows(filename: str, events: Sequence[Event]) -> list[tuple[str, str, str, str]]:
+    """A clip's rows; one that only names it where it has no event, as DESED's validation.tsv has."""
+    rows = [(filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label) for event in events]
+    return rows or [(filename, "", "", "")]
+
+
+def _cut_all(
+    names: Sequence[str], source: Path, folder: Path, seconds: float, jobs: int
+) -> tuple[Spans, dict[str, str]]:
+    """Cut the recordings; {file name: its windows} and {file name: why it was left out}."""
+    found: Spans = {}
+    bad: dict[str, str] = {}
+
+    def one(name: str) -> None:
+        try:
+            found[name] = cut_recording(source / name, folder, window=seconds)
+        except UserError as error:
+            bad[name] = str(error)
+
+    quiet = not sys.stderr.isatty()
+    begun = told = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        for done, _ in enumerate(tqdm(pool.map(one, names), total=len(names), unit="file", disable=quiet), 1):
+            if quiet and time.monotonic() - told > 10:
+                told = time.monotonic()
+                left = (len(names) - done) * (told - begun) / done
+                log.info("cut %d of %d recordings, %.0f s left", done, len(names), left)
+    return {name: found[name] for name in names if name in found}, {name: bad[name] for name in names if name in bad}

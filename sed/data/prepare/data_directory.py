@@ -1,0 +1,235 @@
+"""A data directory from a metadata TSV and a folder of audio: what is there, what is sound, what is annotated.
+
+The audio check reads every file once; its findings are kept in the data directory by size and time of the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sed.data.audio import SUFFIXES, inspect, named_seconds
+from sed.data.directory import (
+    Event,
+    clip_id,
+    event_rows,
+    read_durations_tsv,
+    tag_rows,
+    tsv_rows,
+    write_durations_tsv,
+    write_events_tsv,
+    write_scp,
+    write_tags_tsv,
+    write_tsv,
+)
+from sed.data.labels import merge_events
+from sed.data.prepare.coverage import write_coverage
+from sed.errors import UserError
+
+log = logging.getLogger("sed.prepare")
+KINDS = ("strong", "weak", "unlabelled")
+_CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
+
+
+@dataclass
+class Annotation:
+    """A metadata TSV: the clips it names, in order, and what it says of them."""
+
+    kind: str
+    clips: dict[str, list[str]] = field(default_factory=dict)
+    """clip id -> the label of each of its rows or tags"""
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annotation:
+    """Read a strong, weak or unlabelled TSV; UserError names the file and line of what is broken or unknown."""
+    found = Annotation(kind)
+    if kind == "strong":
+        for line, clip, event in event_rows(tsv):
+            found.clips.setdefault(clip, [])
+            found.events.setdefault(clip, [])
+            if event is not None:
+                _check_label(tsv, line, event.label, labels)
+                found.clips[clip].append(event.label)
+                found.events[clip].append(event)
+    elif kind == "weak":
+        for line, clip, tags in tag_rows(tsv):
+            if clip in found.clips:
+                raise UserError(f"{tsv}:{line}: clip '{clip}' comes twice (one row a clip)")
+            for label in tags:
+                _check_label(tsv, line, label, labels)
+            found.clips[clip] = list(tags)
+            found.tags[clip] = tuple(dict.fromkeys(tags))
+    else:
+        found.clips = {clip_id(filename): [] for _, (filename,) in tsv_rows(tsv, ["filename"])}
+    if not found.clips:
+        raise UserError(f"{tsv}: names no clips (is it whole?)")
+    for clip in found.clips:
+        if any(mark.isspace() for mark in clip):
+            raise UserError(f"{tsv}: the name of clip '{clip}' holds a blank (rename it, there and on disk)")
+    return found
+
+
+def _check_label(tsv: str | Path, line: int, label: str, labels: Sequence[str]) -> None:
+    if label not in labels:
+        raise UserError(f"{tsv}:{line}: unknown label '{label}' (the labels are {', '.join(labels)})")
+
+
+def find_audio(folder: str | Path) -> dict[str, Path]:
+    """{clip id: file} of all audio below a folder, links followed; UserError for two files of one id."""
+    found: dict[str, Path] = {}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(place, name)
+            if path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.exists():
+                clip = clip_id(name)
+                if clip in found:
+                    raise UserError(f"{path}: and {found[clip]} are both clip '{clip}' (remove one)")
+                found[clip] = path
+    return found
+
+
+def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str, tuple[float, str]]:
+    """{clip id: (seconds, fault)} of files; what `kept` holds of an unchanged file is not read again."""
+    known = _read_checked(kept)
+    stats = {clip: path.stat() for clip, path in files.items()}
+    keys = {clip: (str(files[clip]), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
+    found = {clip: known[key] for clip, key in keys.items() if key in known}
+    todo = [clip for clip in files if clip not in found]
+    if todo:
+        begun = told = time.monotonic()
+        with ThreadPoolExecutor(jobs) as pool:
+            from tqdm import tqdm
+
+            results = pool.map(inspect, (files[clip] for clip in todo))
+            bar = tqdm(results, total=len(todo), unit="file", disable=_quiet())
+            for done, (clip, result) in enumerate(zip(todo, bar, strict=True), 1):
+                found[clip] = result
+                if _quiet() and time.monotonic() - told > 10:
+                    told = time.monotonic()
+                    rate = done / (told - begun)
+                    log.info("checked %d of %d files, %.0f s left", done, len(todo), (len(todo) - done) / rate)
+                    _write_checked(kept, keys, found)
+        _write_checked(kept, keys, found)
+    return found
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
+
+
+def _read_checked(path: Path) -> dict[tuple[str, str, str], tuple[float, str]]:
+    if not path.exists():
+        return {}
+    try:
+        rows = tsv_rows(path, _CHECKED_COLUMNS)
+        return {(file, size, mtime): (float(seconds), fault) for _, (file, size, mtime, seconds, fault) in rows}
+    except (UserError, ValueError):
+        return {}  # only a memory: check anew
+
+
+def _write_checked(
+    path: Path, keys: Mapping[str, tuple[str, str, str]], found: Mapping[str, tuple[float, str]]
+) -> None:
+    rows = ((*keys[clip], repr(seconds), fault) for clip, (seconds, fault) in found.items())
+    write_tsv(path, _CHECKED_COLUMNS, rows)
+
+
+def faults(
+    checked: Mapping[str, tuple[float, str]], stated: Mapping[str, float], *, shortest: float, longest: float
+) -> dict[str, str]:
+    """{clip id: reason} of the files to leave out; `stated` are durations (s) that the metadata gives."""
+    bad: dict[str, str] = {}
+    for clip, (seconds, fault) in checked.items():
+        named = named_seconds(clip)
+        if fault:
+            bad[clip] = fault
+        elif seconds < shortest:
+            bad[clip] = f"too short: {seconds:.3f} s"
+        elif seconds > longest:
+            bad[clip] = f"too long: {seconds:.3f} s"
+        elif clip in stated and abs(seconds - stated[clip]) > 0.5:
+            bad[clip] = f"wrong duration: {seconds:.3f} s, {stated[clip]:g} s in the metadata"
+        # a video may end a little before the clip that AudioSet names
+        elif clip not in stated and named and not named - 1.5 <= seconds <= named + 0.5:
+            bad[clip] = f"wrong duration: {seconds:.3f} s, {named:g} s by its name"
+    return bad
+
+
+def fit_events(
+    events: Mapping[str, Sequence[Event]], seconds: Mapping[str, float]
+) -> tuple[dict[str, list[Event]], int, int]:
+    """Cut events at their clip's end: (events, how many were cut by over 10 ms, how many were wholly beyond)."""
+    fitted: dict[str, list[Event]] = {}
+    cut = gone = 0
+    for clip, found in events.items():
+        end = seconds[clip]
+        fitted[clip] = [event._replace(offset=min(event.offset, end)) for event in found if event.onset < end - 1e-3]
+        cut += sum(event.offset > end + 0.01 for event in found if event.onset < end - 1e-3)
+        gone += len(found) - len(fitted[clip])
+    return fitted, cut, gone
+
+
+def make_data_dir(
+    tsv: Path,
+    audio: Path,
+    out: Path,
+    *,
+    kind: str,
+    labels: Sequence[str],
+    durations: Path | None = None,
+    jobs: int = 2,
+    max_bad: float = 5.0,
+    min_coverage: float = 0.0,
+    shortest: float = 0.1,
+    longest: float = 60.0,
+) -> None:
+    """Write the data directory `out`, its bad_audio.tsv and its coverage.tsv; UserError before anything is written."""
+    annotation = read_annotation(tsv, kind, labels)
+    stated = read_durations_tsv(durations) if durations else {}
+    files = {clip: path.resolve() for clip, path in find_audio(audio).items() if clip in annotation.clips}
+    out.mkdir(parents=True, exist_ok=True)
+    checked = check_audio(files, out / ".audio_check.tsv", jobs=jobs)
+    bad = faults(checked, stated, shortest=shortest, longest=longest)
+    name, expected = out.name, len(annotation.clips)
+    write_tsv(out / "bad_audio.tsv", ("filename", "reason"), ((files[clip].name, bad[clip]) for clip in sorted(bad)))
+    if 100 * len(bad) > max_bad * len(files):
+        share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
+        raise UserError(f"{out / 'bad_audio.tsv'}: {share} (replace them, or allow more by --max-bad)")
+    wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
+    if not wavs:
+        raise UserError(
+            f"{audio}: no audio of the {expected} clips that {tsv} names (download it, or check the folder)"
+        )
+    if 100 * len(wavs) < min_coverage * expected:
+        raise UserError(f"{audio}: {len(wavs)} of {expected} clips of {tsv} (bring the rest, or lower --min-coverage)")
+    seconds = {clip: checked[clip][0] for clip in wavs}
+    said = [f"{len(wavs)} of {expected} clips"]
+    if annotation.kind == "strong":
+        merged, joined = merge_events({clip: annotation.events[clip] for clip in wavs})
+        events, cut, gone = fit_events(merged, seconds)
+        write_events_tsv(out / "events.tsv", events)
+        said.append(f"{sum(map(len, events.values()))} events")
+        said.append(f"{sum(not found for found in events.values())} clips without")
+        said += [f"{joined} overlapping events of one class merged"] * bool(joined)
+        said += [f"{cut} events cut at their clip's end"] * bool(cut) + [f"{gone} beyond it dropped"] * bool(gone)
+    elif annotation.kind == "weak":
+        write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
+        said.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
+        repeated = sum(len(annotation.clips[clip]) - len(annotation.tags[clip]) for clip in wavs)
+        said += [f"{repeated} of them repeated"] * bool(repeated)
+    for stale in {"strong": ["tags.tsv"], "weak": ["events.tsv"], "unlabelled": ["events.tsv", "tags.tsv"]}[kind]:
+        (out / stale).unlink(missing_ok=True)
+    said += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
+    write_durations_tsv(out / "durations.tsv", seconds)
+    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs))
+    write_scp(out / "wav.scp", wavs)
+    log.info("%s: %s", out, ", ".join(said))

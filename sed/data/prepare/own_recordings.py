@@ -1,0 +1,184 @@
+"""Anyone's recordings with a table of events or tags, laid out as DESED is: split by recording, cut into clips."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sed.data.audio import SUFFIXES
+from sed.data.directory import EVENT_COLUMNS, TAG_COLUMNS, Event, clip_id, read_events_tsv, read_tags_tsv, write_tsv
+from sed.data.prepare.clips import cut_recording, window_events
+from sed.errors import UserError
+from sed.files import write_text
+
+log = logging.getLogger("sed.own")
+
+# set: its audio and its table in DESED's layout
+LAYOUT = {
+    "strong": ("train/strong_label_real", "train/audioset_strong.tsv"),
+    "weak": ("train/weak", "train/weak.tsv"),
+    "unlabelled": ("train/unlabel_in_domain", "train/unlabel_in_domain.tsv"),
+    "validation": ("validation/validation", "validation/validation.tsv"),
+}
+
+
+def find_audio(folder: Path) -> dict[str, Path]:
+    """{recording: its file}, at any depth; UserError for two of one name, or none."""
+    found: dict[str, Path] = {}
+    clips: dict[str, Path] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+        name = clip_id(path.name)
+        other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
+        if other is not path:
+            raise UserError(f"{path}: has the name of {other} (rename one: names less their suffix are ids)")
+        found[name] = path
+    if not found:
+        raise UserError(f"{folder}: no recordings (looked for {' '.join(SUFFIXES)})")
+    return found
+
+
+def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str = "", seed: int = 0) -> set[str]:
+    """The recordings, of {recording: its labels}, that are kept for validation.
+
+    Whole groups (what the regular expression `group` finds in a name; each recording its own without one) go
+    together, so no voice or place is on both sides. Every label that two groups have is on both sides, the rarest
+    first; then about `share` of the groups. The same for the same names and seed.
+    """
+    labels: dict[str, set[str]] = defaultdict(set)
+    members: dict[str, list[str]] = defaultdict(list)
+    for name, heard in recordings.items():
+        match = re.search(group, name) if group else None
+        key = match.group() if match else name
+        labels[key] |= set(heard)
+        members[key].append(name)
+    order = sorted(labels, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
+    having: dict[str, list[str]] = defaultdict(list)
+    for key in order:
+        for label in labels[key]:
+            having[label].append(key)
+    chosen: set[str] = set()
+    left = {label: len(keys) for label, keys in having.items()}  # groups for training
+
+    def take(key: str) -> bool:
+        if key in chosen or any(left[label] < 2 for label in labels[key]):
+            return False
+        chosen.add(key)
+        for label in labels[key]:
+            left[label] -= 1
+        return True
+
+    for label in sorted(having, key=lambda label: (len(having[label]), label)):
+        wanted = math.ceil(share * len(having[label]))
+        for key in having[label]:
+            if sum(other in chosen for other in having[label]) >= wanted:
+                break
+            take(key)
+    for key in order:
+        if len(chosen) >= round(share * len(order)):
+            break
+        if len(chosen) < len(order) - 1:
+            take(key)
+    return {name for key in chosen for name in members[key]}
+
+
+def lay_out(
+    audio: Path,
+    out: Path,
+    *,
+    events: Path | None,
+    tags: Path | None,
+    seconds: float,
+    share: float,
+    group: str,
+    seed: int,
+    jobs: int,
+) -> None:
+    """Write `out`/audio and, last, `out`/metadata: strong, weak and unlabelled training sets, and validation.
+
+    Recordings that `events` names are split into training and validation, those that only `tags` names are weak, the
+    others unlabelled. Recordings longer than `seconds` become several clips.
+    """
+    recordings = find_audio(audio)
+    strong = _known(events, read_events_tsv(events), recordings) if events else {}
+    weak = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
+    weak = {name: heard for name, heard in weak.items() if name not in strong}
+    labels = sorted(
+        {e.label for found in strong.values() for e in found} | {t for heard in weak.values() for t in heard}
+    )
+    if not labels:
+        raise UserError(f"{events or tags}: names no label (nothing to learn)")
+    for label in labels:
+        if "," in label:
+            raise UserError(f"{events or tags}: label '{label}' holds a comma, which parts tags (name it otherwise)")
+    kept = split(
+        {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
+    )
+    if strong and not kept:
+        log.warning("too few recordings for a validation set: every label needs two (stop at stage 4, or add some)")
+    rest = [name for name in recordings if name not in strong and name not in weak]
+    sets = {
+        "strong": [name for name in strong if name not in kept],
+        "weak": list(weak),
+        "unlabelled": rest,
+        "validation": [name for name in strong if name in kept],
+    }
+    tables: dict[str, tuple[Sequence[str], list[tuple[object, ...]]]] = {}
+    for kind, names in sets.items():
+        if not names:
+            continue
+        spans = _cut(names, recordings, out / "audio" / LAYOUT[kind][0], seconds, jobs)
+        if kind in ("strong", "validation"):
+            heard = window_events({name: strong[name] for name in names}, spans)
+            tables[kind] = EVENT_COLUMNS, [row for clip in sorted(heard) for row in _event_rows(clip, heard[clip])]
+        else:
+            clips = {clip: name for name in names for clip in window_events({}, {name: spans[name]})}
+            long = sorted({name for name in names if len(spans[name]) > 1}) if kind == "weak" else []
+            if long:
+                log.warning("%d tagged recordings are longer than %g s, as %s: every clip of theirs gets their tags",
+                            len(long), seconds, long[0])  # fmt: skip
+            rows = [(f"{clip}.flac", ",".join(weak[name])) if kind == "weak" else (f"{clip}.flac",)
+                    for clip, name in sorted(clips.items())]  # fmt: skip
+            tables[kind] = (TAG_COLUMNS if kind == "weak" else ("filename",)), rows
+        log.info("%s: %d recordings, %d clips", kind, len(names), sum(map(len, spans.values())))
+    for kind, (_, table) in LAYOUT.items():
+        path = out / "metadata" / table
+        path.unlink(missing_ok=True)
+        if kind in tables:
+            write_tsv(path, *tables[kind])
+    write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
+    missing = [name for name in rows if name not in recordings]
+    if len(missing) == len(rows):
+        raise UserError(f"{table}: none of its {len(rows)} recordings is there, as '{missing[0]}' (check --recordings)")
+    if missing:
+        log.warning("%s: %d of %d recordings are not there, as '%s'", table, len(missing), len(rows), missing[0])
+    return {name: value for name, value in rows.items() if name in recordings}
+
+
+def _event_rows(clip: str, events: Sequence[Event]) -> list[tuple[object, ...]]:
+    rows = [(f"{clip}.flac", f"{e.onset:.3f}", f"{e.offset:.3f}", e.label) for e in sorted(events)]
+    return rows or [(f"{clip}.flac", "", "", "")]
+
+
+def _cut(
+    names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int
+) -> dict[str, list[tuple[float, float]]]:
+    """Cut recordings into clips in `folder`, which holds no others afterwards; {file name: spans}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(jobs) as pool:
+        found = pool.map(lambda name: cut_recording(recordings[name], folder, window=seconds), names)
+    spans = dict(zip(names, found, strict=True))
+    wanted = {f"{clip}.flac" for clip in window_events({}, spans)}
+    for path in folder.iterdir():
+        if path.name not in wanted:
+            path.unlink()
+    return spans

@@ -1,0 +1,1 @@
+"""Soundscape synthesis: sound banks, mixing, and the synthetic corpus."""

@@ -1,0 +1,203 @@
+"""A synthetic corpus in DESED's own layout, made block by block so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.directory import EVENT_COLUMNS, Event, write_durations_tsv, write_scp, write_tags_tsv, write_tsv
+from sed.data.synthesis.signals import RATE
+from sed.data.synthesis.soundscape import ISOLATED, REAL, SYNTHETIC, Bank, Mixing, soundscape
+from sed.errors import UserError
+from sed.files import sync_folder, write_text
+
+BLOCK = 20
+"""clips a block: the unit of work and of resuming"""
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """One set of the corpus."""
+
+    folder: str
+    """of its audio"""
+    table: str
+    """of its metadata"""
+    kind: str
+    """strong, weak or unlabelled"""
+    split: str
+    mixing: Mixing
+    prefix: str
+    suffix: str = ""
+
+
+# The real sets' names end as AudioSet's do, in a start and an end time with dots.
+PLANS = {
+    "strong_real": SetPlan(
+        "audio/train/strong_label_real",
+        "metadata/train/audioset_strong.tsv",
+        "strong",
+        "train",
+        REAL,
+        "Ystrong",
+        "_0.000_{end:.3f}",
+    ),
+    "synthetic": SetPlan(
+        "audio/train/synthetic21_train/soundscapes",
+        "metadata/train/synthetic21_train/soundscapes.tsv",
+        "strong",
+        "train",
+        SYNTHETIC,
+        "",
+    ),
+    "weak": SetPlan("audio/train/weak", "metadata/train/weak.tsv", "weak", "train", REAL, "Yweak", "_0.000_{end:.3f}"),
+    "unlabelled": SetPlan(
+        "audio/train/unlabel_in_domain",
+        "metadata/train/unlabel_in_domain.tsv",
+        "unlabelled",
+        "train",
+        REAL,
+        "Yunlabel",
+        "_0.000_{end:.3f}",
+    ),
+    "synthetic_validation": SetPlan(
+        "audio/validation/synthetic21_validation/soundscapes",
+        "metadata/validation/synthetic21_validation/soundscapes.tsv",
+        "strong",
+        "validation",
+        SYNTHETIC,
+        "",
+    ),
+    "validation": SetPlan(
+        "audio/validation/validation",
+        "metadata/validation/validation.tsv",
+        "strong",
+        "validation",
+        REAL,
+        "Yvalid",
+        "_0.000_{end:.3f}",
+    ),
+    "public": SetPlan(
+        "audio/eval/public", "metadata/eval/public.tsv", "strong", "validation", REAL, "Ypublic", "_0.000_{end:.3f}"
+    ),
+    "pretrain": SetPlan("pretrain/audio", "pretrain/events.tsv", "strong", "train", ISOLATED, "sound"),
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """Clips `start` to `stop` of one set."""
+
+    name: str
+    start: int
+    stop: int
+
+    def notes(self, out: Path) -> Path:
+        """The file that says the block is made, with its events."""
+        return out / ".blocks" / f"{self.name}-{self.start:07d}.json"
+
+
+def blocks(sizes: Mapping[str, int]) -> list[Block]:
+    """All blocks of a corpus with so many clips a set."""
+    return [
+        Block(name, start, min(start + BLOCK, size)) for name, size in sizes.items() for start in range(0, size, BLOCK)
+    ]
+
+
+def clip_name(plan: SetPlan, index: int, seconds: float) -> str:
+    """The id of a set's clip."""
+    return f"{plan.prefix}{index:06d}" + plan.suffix.format(end=seconds)
+
+
+def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float, suffix: str) -> None:
+    """Synthesise a block's clips and, last, its notes; a clip is a function of seed, set and number alone."""
+    import soundfile
+
+    plan = PLANS[block.name]
+    folder = out / plan.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[Event]] = {}
+    for index in range(block.start, block.stop):
+        rng = np.random.default_rng([seed, zlib.crc32(block.name.encode()), index])
+        labels = None
+        if plan.mixing is ISOLATED:  # every label as often, one a clip
+            labels = [bank.labels[index % len(bank.labels)]]
+        audio, events = soundscape(bank, plan.split, plan.mixing, rng, seconds=seconds, labels=labels)
+        clip = clip_name(plan, index, seconds)
+        part = folder / f".{clip}{suffix}.part"
+        try:
+            soundfile.write(part, audio, RATE, subtype="PCM_16", format=suffix[1:].upper())
+        except (soundfile.LibsndfileError, RuntimeError) as error:  # libsndfile does not say that a disk is full
+            part.unlink(missing_ok=True)
+            raise UserError(f"{part}: cannot be written: {error} (is the disk full, the folder writable?)") from None
+        part.replace(folder / (clip + suffix))
+        found[clip] = events
+    for clip in found:  # all at once: the disk has had time to write most of them
+        with (folder / (clip + suffix)).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
+    write_text(block.notes(out), json.dumps(found))
+
+
+def make_tables(
+    out: Path, sizes: Mapping[str, int], labels: list[str], *, seconds: Mapping[str, float], suffix: str
+) -> None:
+    """Write the metadata of all sets from the blocks' notes; `seconds` is the length of a set's clips."""
+    for name, size in sizes.items():
+        if not size:
+            continue
+        plan = PLANS[name]
+        events: dict[str, list[Event]] = {}
+        for block in blocks({name: size}):
+            for clip, rows in json.loads(block.notes(out).read_text()).items():
+                events[clip] = [Event(*row) for row in rows]
+        durations = dict.fromkeys(events, seconds[name])
+        table = out / plan.table
+        if plan.kind == "unlabelled":
+            write_tsv(table, ["filename"], ([clip + suffix] for clip in sorted(events)))
+        elif plan.kind == "weak":
+            tags = {clip: tuple(dict.fromkeys(event.label for event in found)) for clip, found in events.items()}
+            write_tags_tsv(table, tags, suffix)
+        else:
+            write_tsv(
+                table, EVENT_COLUMNS, (row for clip in sorted(events) for row in _rows(clip + suffix, events[clip]))
+            )
+            if name == "validation":
+                write_durations_tsv(table.with_name("validation_durations.tsv"), durations, suffix)
+        if name == "pretrain":
+            folder = out / plan.folder
+            write_scp(table.with_name("wav.scp"), {clip: str((folder / (clip + suffix)).resolve()) for clip in events})
+            write_durations_tsv(table.with_name("durations.tsv"), durations, suffix)
+    for folder in ("metadata", "pretrain"):
+        write_text(out / folder / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _rows(filename: str, events: list[Event]) -> list[tuple[str, str, str, str]]:
+    """A clip's rows; one that only names it where it has no event, as DESED's validation.tsv has."""
+    rows = [(filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label) for event in events]
+    return rows or [(filename, "", "", "")]
+
+
+def end_with_parent() -> None:
+    """Have this worker process end when the process that started it is killed."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def missing(todo: list[Block], out: Path) -> Iterator[Block]:
+    """The blocks that are not made yet."""
+    return (block for block in todo if not block.notes(out).exists())

@@ -1,0 +1,143 @@
+"""All sounds of a bank in one long waveform, each at one level: what soundscapes are mixed from on the fly."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.audio import read_audio
+from sed.data.synthesis.procedural_bank import DISTRACTORS, ProceduralBank
+from sed.data.synthesis.signals import RATE, level, loop, samples
+from sed.data.synthesis.soundbank import LONGEST, SoundBank
+from sed.data.synthesis.soundscape import PROFILES, trim
+from sed.data.synthesis.split_bank import sources
+
+LOOPED = 14.0
+"""seconds that textures and backgrounds are looped to, so that any stretch of a ten-second clip fits, sped up too"""
+ROLES = ("foreground", "distractor", "procedural", "background")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Sounds of one name, which are neighbours in the waveform's table."""
+
+    name: str
+    role: str
+    texture: bool
+    """any stretch of one is an event, as long as it pleases"""
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sounds:
+    """The table: sound i is `wave[start[i] : start[i] + length[i]]`."""
+
+    wave: np.ndarray
+    """(samples,) float16, 16 kHz; every sound's loudest tenth of a second has root mean square 1"""
+    start: np.ndarray
+    length: np.ndarray
+    kinds: list[Kind]
+    chance: np.ndarray
+    """of each sound among those of its kind: a source that has many is not heard as often as its files would say"""
+
+    @property
+    def names(self) -> list[str]:
+        """A class for every kind; the corpus' labels come first, as in its labels.txt."""
+        return [kind.name for kind in self.kinds]
+
+    @classmethod
+    def load(cls, bank: SoundBank, *, split: str = "train", procedural: int = 0, seed: int = 0, nj: int = 1) -> Sounds:
+        """Decode a split of a soundbank and render `procedural` sounds by rule beside it, in `nj` processes."""
+        waves: list[np.ndarray] = []
+        kinds: list[Kind] = []
+        chances: list[np.ndarray] = []
+        for name, role, texture, found, chance in _groups(bank, split, procedural, seed, nj):
+            kinds.append(Kind(name=name, role=role, texture=texture, first=len(waves), count=len(found)))
+            waves += found
+            chances.append(chance)
+        length = np.array([len(wave) for wave in waves], np.int64)
+        return cls(
+            wave=np.concatenate(waves),
+            start=np.concatenate([[0], length.cumsum()[:-1]]),
+            length=length,
+            kinds=kinds,
+            chance=np.concatenate(chances),
+        )
+
+
+def chances(origins: Sequence[str]) -> np.ndarray:
+    """Chances of sounds by where each comes from: a source's is the root of how many sounds it has."""
+    counts = Counter(origins)
+    weight = np.array([counts[origin] ** -0.5 for origin in origins])
+    return weight / weight.sum()
+
+
+def _groups(
+    bank: SoundBank, split: str, procedural: int, seed: int, nj: int
+) -> Iterator[tuple[str, str, bool, list[np.ndarray], np.ndarray]]:
+    """(name, role, texture, waveforms, chances) of each kind, in the order of ROLES."""
+    origin = sources(bank.path)
+
+    def of(files: list[Path]) -> np.ndarray:
+        return chances([origin[str(file.relative_to(bank.path))] for file in files])
+
+    for role in ("foreground", "distractor"):
+        for label, files in bank.files(split, role).items():
+            texture = role == "foreground" and bank.sustained(label)
+            name = label if role == "foreground" else f"{role}/{label}"
+            yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files], of(files)
+    rendered = _render_all(procedural, seed, nj)
+    for name, found in rendered.items():
+        if not name.endswith("/background"):
+            yield name, "procedural", False, found, np.full(len(found), 1 / len(found))
+    for kind, files in bank.files(split, "background").items():
+        found = [_prepared(read_audio(file, RATE), True) for file in files]
+        yield f"background/{kind}", "background", True, found, of(files)
+    for name, found in rendered.items():
+        if name.endswith("/background"):
+            yield name, "background", True, found, np.full(len(found), 1 / len(found))
+
+
+def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
+    """Trimmed to what is loud (textures: looped with a cross-fade) and levelled, float16."""
+    sound = sound[: int(LONGEST * RATE)].astype(np.float64)
+    if texture:
+        return level(loop(sound, max(len(sound), samples(LOOPED)))).astype(np.float16)
+    sound = level(sound)
+    return (trim(sound) if np.any(sound) else sound).astype(np.float16)
+
+
+def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
+    """`count` sounds by rule, shared out over the labels' families, distractors and backgrounds."""
+    families = [*sorted(PROFILES), *sorted(DISTRACTORS), "background"]
+    todo = [families[i % len(families)] for i in range(count)]
+    render = partial(_render, seed)
+    if nj > 1 and count > 100:
+        with ProcessPoolExecutor(nj) as pool:
+            waves = list(pool.map(render, range(count), todo, chunksize=20))
+    else:
+        waves = [render(i, name) for i, name in enumerate(todo)]
+    found: dict[str, list[np.ndarray]] = {}
+    for name, wave in zip(todo, waves, strict=True):
+        found.setdefault(f"procedural/{name}", []).append(wave)
+    return found
+
+
+def _render(seed: int, number: int, name: str) -> np.ndarray:
+    """One sound by rule, of a source of its own."""
+    rng = np.random.default_rng([seed, zlib.crc32(b"sounds"), number])
+    bank = ProceduralBank(seed=int(rng.integers(1 << 31)), sources=1)
+    if name == "background":
+        return _prepared(bank.background("train", rng, samples(LOOPED)), True)
+    how = PROFILES.get(name)
+    seconds = float(np.clip(how.median * np.exp(rng.normal(0, how.spread)), 0.25, 8.0)) if how else rng.uniform(0.3, 3)
+    family = bank.voice("train", name, rng) if how else DISTRACTORS[name](rng)
+    return _prepared(family(rng, seconds), False)

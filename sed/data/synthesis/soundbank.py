@@ -1,0 +1,123 @@
+"""A soundbank of recordings: `{train,validation}/{foreground,background,distractor}/<label>/` of any format and rate.
+
+Its foreground folders define the labels. Training and validation draw from their own folders only.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.audio import SUFFIXES, read_audio
+from sed.data.synthesis.signals import RATE, Voice, edges, loop, samples
+from sed.errors import UserError
+
+SPLITS = ("train", "validation")
+# Labels whose recordings are this long (s, median) are textures: any stretch of one will do, and it may be looped.
+SUSTAINED = 2.5
+LONGEST = 60.0
+
+
+class SoundBank:
+    """Sounds by label from recordings; the interface that `procedural.ProceduralBank` has."""
+
+    def __init__(self, path: str | Path) -> None:
+        path = self.path = Path(path)
+        if not path.is_dir():
+            raise UserError(f"{path}: no such soundbank (a folder of train/foreground/<label>/ and so on)")
+        self._files = {
+            (split, role): _folder(path / split / role)
+            for split in SPLITS
+            for role in ("foreground", "background", "distractor")
+        }
+        for split in SPLITS:
+            if not self._files[split, "foreground"]:
+                raise UserError(f"{path}: no recordings in {split}/foreground/<label>/ (a soundbank needs them)")
+        self.labels = sorted(self._files["train", "foreground"])
+        for label in self._files["validation", "foreground"]:
+            if label not in self.labels:
+                raise UserError(
+                    f"{path}: label '{label}' is in validation/foreground only (add it to train/foreground)"
+                )
+        for label in self.labels:
+            if any(mark in label for mark in ", \t"):
+                raise UserError(f"{path}: label '{label}' holds a comma or a blank (rename its folders)")
+
+    def files(self, split: str, role: str) -> dict[str, list[Path]]:
+        """{label or kind: its recordings} of `split`; the roles are foreground, background and distractor."""
+        return self._files[split, role]
+
+    def sustained(self, label: str) -> bool:
+        """Whether recordings of `label` are textures: any stretch of one is an event."""
+        return self.typical_seconds(label) >= SUSTAINED
+
+    def has(self, split: str, label: str) -> bool:
+        """Whether `split` has recordings of `label`."""
+        return label in self._files[split, "foreground"]
+
+    @functools.cache  # noqa: B019 (one bank lives as long as its process)
+    def typical_seconds(self, label: str) -> float:
+        """The median length (s) of the label's training recordings."""
+        import soundfile
+
+        lengths = []
+        for file in self._files["train", "foreground"][label]:
+            try:
+                lengths.append(soundfile.info(str(file)).duration)
+            except (soundfile.LibsndfileError, RuntimeError):
+                raise UserError(f"{file}: not audio that libsndfile reads (replace or remove it)") from None
+        return float(np.median(lengths))
+
+    def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)
+        """Recordings of `label`: whole ones of events, stretches of textures."""
+        files = self._files[split, "foreground"][label]
+        sustained = self.sustained(label)
+
+        def voice(rng: np.random.Generator, seconds: float) -> np.ndarray:
+            sound = _load(files[int(rng.integers(len(files)))])
+            if not sustained:
+                return sound
+            length = samples(seconds)
+            if len(sound) < 0.7 * length:
+                return loop(sound, length)
+            start = int(rng.integers(max(1, len(sound) - length)))
+            return edges(sound[start : start + length], 0.02, 0.02)
+
+        return voice
+
+    def background(self, split: str, rng: np.random.Generator, length: int) -> np.ndarray:
+        """A steady background, looped with a cross-fade to `length`; faint noise where the bank has none."""
+        kinds = self._files[split, "background"]
+        if not kinds:
+            return rng.normal(size=length)
+        files = kinds[sorted(kinds)[int(rng.integers(len(kinds)))]]
+        sound = _load(files[int(rng.integers(len(files)))])
+        return loop(np.roll(sound, int(rng.integers(len(sound)))) if len(sound) >= length else sound, length)
+
+    def distractor(self, split: str, rng: np.random.Generator) -> tuple[str, np.ndarray] | None:
+        """A sound (kind, waveform) that is none of the labels; None where the bank has none."""
+        kinds = self._files[split, "distractor"]
+        if not kinds:
+            return None
+        kind = sorted(kinds)[int(rng.integers(len(kinds)))]
+        return kind, _load(kinds[kind][int(rng.integers(len(kinds[kind])))])
+
+
+def _folder(path: Path) -> dict[str, list[Path]]:
+    """{name: its audio files in order, subfolders too} of a folder of folders; names without audio are left out."""
+    found: dict[str, list[Path]] = {}
+    for folder in sorted(path.iterdir()) if path.is_dir() else []:
+        if folder.is_dir() and not folder.name.startswith("."):
+            files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+            if files:
+                found[folder.name] = files
+    return found
+
+
+@functools.lru_cache(maxsize=128)
+def _load(file: Path) -> np.ndarray:
+    sound = read_audio(file, RATE)[: int(LONGEST * RATE)]
+    sound.setflags(write=False)
+    return sound

@@ -1,0 +1,207 @@
+"""Bring a submission, the ground truth and the durations together into a problem and what is scored of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.scores import FrameScores
+from sed.errors import UserError
+from sed.evaluation.metrics.decode import Decoded, decode, decode_one, operating_points, stack
+from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_durations, read_events, table_of
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.submission import RawEvents, Submission
+
+logger = logging.getLogger("sed.score")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """Ground truth and durations as read: events, the clips that the table names, {clip: seconds}."""
+
+    path: Path
+    durations_path: Path
+    events: RawEvents
+    named: list[str]
+    durations: dict[str, float]
+
+
+def read_reference(truth: str | Path, durations: str | Path) -> Reference:
+    """Read both; UserError for clips of the ground truth that have no duration, or for no events at all."""
+    events, named = read_events(truth)
+    seconds = read_durations(durations)
+    lacking = [clip for clip in named if clip not in seconds]
+    if lacking:
+        raise UserError(
+            f"{durations}: lacks {len(lacking)} clips of {truth}, such as {lacking[0]} (every clip needs a duration)"
+        )
+    if not events:
+        raise UserError(f"{truth}: holds no events, so nothing can be scored")
+    return Reference(path=Path(truth), durations_path=Path(durations), events=events, named=named, durations=seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coverage:
+    """Which clips were expected, which have output, which are scored."""
+
+    expected: int
+    scored: int
+    with_output: int
+    missing: list[str]
+
+
+def align(
+    submission: Submission,
+    reference: Reference,
+    *,
+    labels: Sequence[str] | None,
+    only_scored: bool,
+    allow_missing: bool,
+) -> tuple[Problem, Coverage]:
+    """The problem that the submission is scored on.
+
+    labels: the label set; None takes the submission's, or else the ground truth's. Clips without output count as
+    silent (allow_missing) or are left out (only_scored); in score files their lack is otherwise an error, while a
+    table of detections cannot tell a silent clip from a missing one.
+    """
+    truth_labels = sorted({label for *_, label in reference.events})
+    if submission.labels is not None and labels is not None and set(submission.labels) != set(labels):
+        odd = sorted(set(submission.labels) ^ set(labels))
+        raise UserError(f"{submission.path}: its label set is not that of --labels: {', '.join(odd)} differ")
+    chosen = list(submission.labels or labels or truth_labels)
+    unknown = [label for label in truth_labels if label not in chosen]
+    if unknown:
+        line = next(row[0] for row in reference.events if row[4] == unknown[0])
+        raise UserError(
+            f"{reference.path}:{line}: label '{unknown[0]}' is not in the label set of {submission.path} "
+            f"({', '.join(chosen)}): another label set?"
+        )
+    unheard = [clip for clip in submission.clips if clip not in reference.durations]
+    if unheard:
+        raise UserError(
+            f"{reference.durations_path}: lacks {len(unheard)} clips of {submission.path}, such as {unheard[0]} "
+            "(every clip needs a duration)"
+        )
+    output = set(submission.clips)
+    true_clips = {clip for _, clip, *_ in reference.events}
+    missing = sorted(true_clips - output)
+    if submission.scores is not None and missing and not (only_scored or allow_missing):
+        raise UserError(
+            f"{submission.path}: no scores of {len(missing)} clips with ground truth, such as {missing[0]} "
+            "(--allow-missing counts them as silent, --only-scored leaves them out)"
+        )
+    clips = sorted(clip for clip in reference.durations if clip in output or not only_scored)
+    if not clips:
+        raise UserError(f"{submission.path}: none of its clips is in {reference.durations_path}")
+    index = {clip: row for row, clip in enumerate(clips)}
+    columns = {label: column for column, label in enumerate(chosen)}
+    truth, merged = merge_overlaps(table_of(reference.path, reference.events, index, columns))
+    if merged:
+        logger.warning(
+            "%s: %d events overlap another of their class in the same clip: merged with it", reference.path, merged
+        )
+    connected = merge_overlaps(truth, touching=True)[1]
+    if connected:
+        logger.warning(
+            "%s: %d events begin where another of their class ends: one event to the exact PSDS (sed_scores_eval)",
+            reference.path,
+            connected,
+        )
+    if not len(truth):
+        raise UserError(f"{reference.path}: no events in the {len(clips)} clips that are scored")
+    problem = Problem(
+        clips=clips,
+        labels=chosen,
+        durations=np.array([reference.durations[clip] for clip in clips]),
+        truth=truth,
+    )
+    expected = len(reference.durations)
+    coverage = Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)), missing=missing)
+    return problem, coverage
+
+
+def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
+    """The submission's scores in the problem's order; clips without any get one frame of zeros: silence."""
+    known = set(scores.clips)
+    lacking = [row for row, clip in enumerate(problem.clips) if clip not in known]
+    if not lacking:
+        return scores if scores.clips == problem.clips else scores.select(problem.clips)
+    count = len(lacking)
+    classes = len(scores.labels)
+    total = int(scores.start[-1])
+    extended = FrameScores(
+        clips=[*scores.clips, *(problem.clips[row] for row in lacking)],
+        labels=scores.labels,
+        start=np.concatenate([scores.start, total + 1 + np.arange(count)]),
+        onset=np.concatenate([scores.onset, np.zeros(count)]),
+        offset=np.concatenate([scores.offset, problem.durations[lacking]]),
+        values=np.concatenate([scores.values, np.zeros((count, classes), scores.values.dtype)]),
+        clip_values=None
+        if scores.clip_values is None
+        else np.concatenate([scores.clip_values, np.zeros((count, classes), scores.clip_values.dtype)]),
+    )
+    return extended.select(problem.clips)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decisions:
+    """What the metrics take: F1 decisions, operating points, and scores for the exact PSDS; each may be absent."""
+
+    detections: EventTable | None
+    points: Decoded | None
+    scores: FrameScores | None
+    thresholds: dict[str, float] | None
+    point_names: list[str]
+
+
+def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, points: int) -> Decisions:
+    """Post-process frame scores and decode them at every operating point."""
+    processed = post.apply(scores_for(problem, scores))
+    sweep = operating_points(points)
+    thresholds = post.thresholds(problem.labels)
+    return Decisions(
+        detections=decode_one(processed, thresholds),
+        points=decode(processed, sweep),
+        scores=processed,
+        thresholds=dict(zip(problem.labels, thresholds, strict=True)),
+        point_names=[f"{threshold:.2f}" for threshold in sweep],
+    )
+
+
+def decide_tables(problem: Problem, submission: Submission, f1_from: str | None) -> Decisions:
+    """Detections as they are: one table, or one an operating point with `f1_from` naming the one for F1."""
+    index = {clip: row for row, clip in enumerate(problem.clips)}
+    columns = {label: column for column, label in enumerate(problem.labels)}
+    tables = []
+    for path, events in submission.tables:
+        table, merged = merge_overlaps(table_of(path, events, index, columns))
+        if merged:
+            logger.warning("%s: %d detections overlap another of their class: merged with it", path, merged)
+        tables.append(table)
+    if submission.kind == "detections":
+        return Decisions(detections=tables[0], points=None, scores=None, thresholds=None, point_names=[])
+    names = [path.name for path, _ in submission.tables]
+    chosen = None
+    if f1_from is not None:
+        name = Path(f1_from).name
+        if name not in names:
+            raise UserError(f"--event-f1-from {f1_from}: no such file in {submission.path} (it has {', '.join(names)})")
+        chosen = tables[names.index(name)]
+    decoded = stack(tables, len(problem.clips), len(problem.labels))
+    return Decisions(detections=chosen, points=decoded, scores=None, thresholds=None, point_names=names)
+
+
+def decide(
+    problem: Problem, submission: Submission, post: PostProcessing, *, points: int, f1_from: str | None = None
+) -> Decisions:
+    """Whatever kind the submission is; UserError for post-processing of what is decided already."""
+    if submission.scores is not None:
+        return decide_scores(problem, submission.scores, post, points)
+    if post.steps:
+        raise UserError(f"{submission.path}: decisions take no post-processing, only scores do (leave it out)")
+    return decide_tables(problem, submission, f1_from)

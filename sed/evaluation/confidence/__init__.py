@@ -1,0 +1,1 @@
+"""Confidence intervals: bootstrap over clips and paired differences between experiments."""

@@ -1,0 +1,169 @@
+"""Confidence: every number again on clips drawn with replacement, from what each clip adds to the counts.
+
+The draws depend on the number of clips and the seed alone, so two systems scored on the same clips share them, and
+the difference of their samples is the paired difference (`sed.bin.compare`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sed.errors import UserError
+from sed.evaluation.confidence.resampling import Truth, from_deltas, from_points
+from sed.evaluation.metrics.evaluate import Evaluation
+from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.task import Problem
+from sed.files import replacing
+from sed.parallel import run_tasks
+
+LEVEL = 0.95
+Values = dict[str, np.ndarray]
+
+
+def draw(clips: int, samples: int, seed: int) -> np.ndarray:
+    """(samples + 1, clips) how often each clip is drawn; the first row is the set itself, every clip once."""
+    drawn = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=samples)
+    return np.concatenate([np.ones((1, clips)), drawn])
+
+
+def resample(
+    problem: Problem, evaluation: Evaluation, *, samples: int, seed: int = 0, jobs: int = 1
+) -> tuple[list[str], np.ndarray]:
+    """Names and values (names, samples + 1) of every number; the first column is the number itself.
+
+    A class's number is named `label\\tnumber`. NaN where a sample holds no true event of a class.
+    """
+    weights = draw(len(problem.clips), samples, seed)
+    truth, joined = Truth.of(problem), Truth.of(problem.joined)
+    tasks: dict[str, Callable[[], Values]] = {}
+    chunks = np.array_split(np.arange(len(weights)), max(1, min(2 * jobs, len(weights) // 50)))
+    for part, rows in enumerate(chunks):
+        chosen = weights[rows]
+        for name, deltas in evaluation.deltas.items():
+            parameters = evaluation.parameters[name.removesuffix("_exact")]
+            tasks[f"{part} {name}"] = lambda n=name, p=parameters, d=deltas, w=chosen: _named(
+                problem, n, *from_deltas(joined, p, d, w)
+            )
+        tasks[f"{part} points"] = lambda w=chosen: _of_points(problem, truth, evaluation, w)
+    for kind, counts in evaluation.counts.items():
+        tasks[f"0 {kind}"] = lambda kind=kind, counts=counts: _of_counts(problem, kind, counts.resampled(weights))
+    done = run_tasks(tasks, jobs)
+    table: dict[str, list[np.ndarray]] = {}
+    for task in tasks:  # in order, so that the parts follow each other
+        for name, values in done[task].items():
+            table.setdefault(name, []).append(values)
+    names = sorted(table)
+    return names, np.array([np.concatenate(table[name]) for name in names])
+
+
+def _named(problem: Problem, name: str, values: np.ndarray, areas: np.ndarray) -> Values:
+    labels = [problem.labels[index] for index in problem.present]
+    return {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
+
+
+def _of_points(problem: Problem, truth: Truth, evaluation: Evaluation, weights: np.ndarray) -> Values:
+    values: Values = {}
+    if evaluation.points is None:
+        return values
+    for name, parameters in evaluation.parameters.items():
+        counts = point_counts(problem, parameters, evaluation.points)
+        values |= _named(problem, name, *from_points(truth, parameters, counts, weights))
+        if name == "psds2":
+            old = from_points(truth, parameters, counts, weights, counted_by_04=True)
+            values |= _named(problem, "psds2_psds_eval_04", *old)
+    return values
+
+
+def _of_counts(problem: Problem, kind: str, counts: Any) -> Values:
+    values: Values = {f"{kind}_f1_macro": counts.macro(), f"{kind}_f1_micro": counts.micro()}
+    for ratio, columns in counts.ratios().items():
+        for index in problem.present:
+            values[f"{problem.labels[index]}\t{kind}_{ratio}"] = columns[:, index]
+    return values
+
+
+def interval(values: np.ndarray) -> tuple[float, float] | None:
+    """The central 95 % of samples (samples,); None when hardly any sample has the number."""
+    known = values[~np.isnan(values)]
+    if len(known) < max(2, len(values) / 2):
+        return None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarray) -> None:
+    """Put `intervals` into a result and into each of its classes."""
+    result["intervals"] = {}
+    for name, row in zip(names, values, strict=True):
+        bounds = interval(row[1:])
+        if bounds is None:
+            continue
+        label, tab, number = name.rpartition("\t")
+        target = result["per_class"][label].setdefault("intervals", {}) if tab else result["intervals"]
+        target[number] = list(bounds)
+
+
+def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.ndarray) -> list[str]:
+    """Numbers whose first column differs from the metric packages' value: none, or something is wrong."""
+    told = []
+    for name, row in zip(names, values, strict=True):
+        label, tab, number = name.rpartition("\t")
+        known = result["per_class"][label].get(number) if tab else result.get(number)
+        if known is not None and not abs(row[0] - known) < 1e-6:
+            told.append(f"{name.replace(chr(9), ' ')}: {row[0]:.9f} instead of {known:.9f}")
+    return told
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Saved samples: names, values (names, samples + 1), a digest of the clips, the seed."""
+
+    names: list[str]
+    values: np.ndarray
+    clips: str
+    seed: int
+
+    def of(self, name: str) -> np.ndarray:
+        """(samples + 1,) one number, the set's own first."""
+        return self.values[self.names.index(name)]
+
+
+def digest(problem: Problem) -> str:
+    """What two results must share to be compared: clips, durations and ground truth."""
+    table = problem.truth
+    truth = [(int(c), problem.labels[k], float(a), float(b)) for c, k, a, b in zip(
+        table.clip, table.label, table.onset, table.offset, strict=True)]  # fmt: skip
+    text = json.dumps([problem.clips, problem.durations.tolist(), sorted(truth)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(path: str | Path, samples: Samples) -> None:
+    """Write bootstrap.npz at once or not at all."""
+    with replacing(path) as part, part.open("wb") as file:
+        np.savez_compressed(
+            file, names=np.array(samples.names), values=samples.values, clips=samples.clips, seed=samples.seed
+        )
+
+
+def load(path: str | Path) -> Samples:
+    """Read bootstrap.npz; UserError when it is missing or damaged."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no bootstrap samples (score with --bootstrap 1000)")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Samples(
+                names=[str(name) for name in file["names"]],
+                values=file["values"],
+                clips=str(file["clips"]),
+                seed=int(file["seed"]),
+            )
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: damaged ({error}): score again") from None

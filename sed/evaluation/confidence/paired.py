@@ -1,0 +1,182 @@
+"""Paired differences of systems that were scored on the same clips, with their intervals.
+
+Both systems' samples were drawn with the same seed from the same clips, so subtracting them sample by sample keeps
+the clips paired: a clip that is hard for both adds nothing to the spread. With several seeds of a system, each sample
+also draws among them, so the interval covers training as well as clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sed.errors import UserError
+from sed.evaluation.confidence.bootstrap import Samples, interval, load
+from sed.evaluation.reports.results_table import experiment_name, read_result, seed_of, settings
+
+NUMBERS = (
+    "event_f1_macro",
+    "event_f1_micro",
+    "segment_f1_macro",
+    "segment_f1_micro",
+    "intersection_f1_macro",
+    "intersection_f1_micro",
+    "psds1",
+    "psds2",
+    "psds1_exact",
+    "psds2_exact",
+    "psds2_psds_eval_04",
+    "psds",
+    "psds_exact",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One system: its name, and a result with its samples for each seed."""
+
+    name: str
+    paths: list[Path]
+    results: list[dict[str, Any]]
+    samples: list[Samples]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """b - a of one number, its interval, and the share of samples in which b is above a."""
+
+    number: str
+    a: float
+    b: float
+    value: float
+    low: float
+    high: float
+    above: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+def find_result(folder: str | Path, set_name: str | None = None) -> Path:
+    """The result.json that is meant: the file, a set's folder, or an experiment with one set (or `set_name`)."""
+    folder = Path(folder)
+    if folder.is_file():
+        return folder
+    if (folder / "result.json").is_file():
+        return folder / "result.json"
+    found = sorted(folder.glob(f"{set_name or '*'}/result.json"))
+    if not found:
+        raise UserError(f"{folder}: no {set_name or '<set>'}/result.json below it (score first: sed.bin.score)")
+    if len(found) > 1:
+        sets = ", ".join(path.parent.name for path in found)
+        raise UserError(f"{folder}: scored on several sets: {sets} (choose by --set)")
+    return found[0]
+
+
+def other_seeds(path: Path) -> list[Path]:
+    """Results beside this one (`exp/*/<set>/result.json`) whose configuration differs in nothing but the seed."""
+    mine = read_result(path)
+    known = {seed_of(mine)}
+    if not settings(mine) or known == {None}:
+        return []
+    found = []
+    for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
+        result = read_result(other)
+        same = settings(result) == settings(mine) and result.get("post_processing") == mine.get("post_processing")
+        if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():
+            known.add(seed_of(result))
+            found.append(other)
+    return found
+
+
+def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) -> System:
+    """One system from `exp/a`, or from its seeds with commas between: `exp/a,exp/a-2,exp/a-3`.
+
+    seeds: add the experiments beside `exp/a` that differ from it only in their seed.
+    """
+    paths = [find_result(part.strip(), set_name) for part in text.split(",")]
+    if seeds and len(paths) == 1:
+        paths += other_seeds(paths[0])
+    return System(
+        name=experiment_name(paths[0]),
+        paths=paths,
+        results=[read_result(path) for path in paths],
+        samples=[load(path.with_name("bootstrap.npz")) for path in paths],
+    )
+
+
+def check_comparable(systems: Sequence[System]) -> None:
+    """UserError unless all were scored on the same clips against the same truth, with the same draws."""
+    first = systems[0]
+    for system in systems:
+        for path, result, samples in zip(system.paths, system.results, system.samples, strict=True):
+            if set(result["per_class"]) != set(first.results[0]["per_class"]):
+                raise UserError(f"{path}: another label set than {first.paths[0]} has")
+            if samples.clips != first.samples[0].clips:
+                raise UserError(
+                    f"{path}: scored on other clips or against another ground truth than {first.paths[0]}: "
+                    "their difference would mean nothing"
+                )
+            drawn = (samples.seed, samples.values.shape[1])
+            if drawn != (first.samples[0].seed, first.samples[0].values.shape[1]):
+                raise UserError(f"{path}: other bootstrap samples than {first.paths[0]} (score both with the same)")
+
+
+def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool = False) -> Difference | None:
+    """The difference of one number; None when either lacks it.
+
+    same_seeds: a's first seed belongs to b's first and so on, so a sample draws them together.
+    """
+    if any(number not in samples.names for system in (a, b) for samples in system.samples):
+        return None
+    rng = np.random.default_rng(seed)
+    means, drawn, pick = [], [], None
+    for system in (a, b):
+        values = np.array([samples.of(number) for samples in system.samples])
+        count, columns = values.shape
+        if pick is None or not same_seeds:
+            pick = rng.integers(count, size=(count, columns)) if count > 1 else np.zeros((1, columns), np.int64)
+        means.append(float(values[:, 0].mean()))
+        drawn.append(np.take_along_axis(values, pick, axis=0).mean(0)[1:])
+    difference = drawn[1] - drawn[0]
+    bounds = interval(difference)
+    if bounds is None or np.isnan(means).any():
+        return None
+    return Difference(
+        number=number,
+        a=means[0],
+        b=means[1],
+        value=means[1] - means[0],
+        low=bounds[0],
+        high=bounds[1],
+        above=float((difference[~np.isnan(difference)] > 0).mean()),
+    )
+
+
+def differences(a: System, b: System) -> list[Difference]:
+    """Of every summary number that both have."""
+    found = (paired(a, b, number) for number in NUMBERS)
+    return [difference for difference in found if difference is not None]
+
+
+def class_differences(a: System, b: System, number: str) -> dict[str, Difference]:
+    """{label: difference} of one class-wise number."""
+    found = {label: paired(a, b, f"{label}\t{number}") for label in a.results[0]["per_class"]}
+    return {label: difference for label, difference in found.items() if difference is not None}
+
+
+def terminal(a: System, b: System) -> str:
+    """Aligned lines: number, a, b, difference, its interval."""
+    seeds = "" if len(a.samples) == len(b.samples) == 1 else f" ({len(a.samples)} and {len(b.samples)} seeds)"
+    lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over clips", ""]
+    lines.append(f"{'number':<24}{a.name[:12]:>12}{b.name[:12]:>12}{'difference':>12}  interval")
+    for d in differences(a, b):
+        mark = "" if d.clear else "  (0 is inside)"
+        lines.append(f"{d.number:<24}{d.a:>12.4f}{d.b:>12.4f}{d.value:>+12.4f}  [{d.low:+.4f}, {d.high:+.4f}]{mark}")
+    return "\n".join(lines)

@@ -1,0 +1,139 @@
+"""PSDS of resampled clips, from what each clip adds to the counts: no metric package runs again.
+
+A sample is a row of weights, how often each clip was drawn. A class that a sample holds no true event of is left out
+of that sample's PSDS, as it is of any set's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sed.evaluation.metrics.curves import sweep
+from sed.evaluation.metrics.intersections import PointCounts
+from sed.evaluation.metrics.jit import compiled
+from sed.evaluation.metrics.psds import Deltas, Parameters
+from sed.evaluation.metrics.task import Problem
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth:
+    """What each clip adds to the denominators: events and seconds (clips, classes), duration (clips,)."""
+
+    events: np.ndarray
+    seconds: np.ndarray
+    duration: np.ndarray
+
+    @staticmethod
+    def of(problem: Problem) -> Truth:
+        """Of the classes with ground truth."""
+        table, shape = problem.truth, (len(problem.clips), len(problem.labels))
+        events, seconds = np.zeros(shape), np.zeros(shape)
+        np.add.at(events, (table.clip, table.label), 1.0)
+        np.add.at(seconds, (table.clip, table.label), table.offset - table.onset)
+        keep = problem.present
+        return Truth(events=events[:, keep], seconds=seconds[:, keep], duration=problem.durations.astype(float))
+
+
+def from_points(
+    truth: Truth, parameters: Parameters, counts: PointCounts, weights: np.ndarray, *, counted_by_04: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """PSDS (samples,) and each class's area (samples, classes), NaN where absent; weights (samples, clips)."""
+    events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
+    tp, fp = (np.tensordot(weights, c.astype(float), axes=1) for c in (counts.tp, counts.fp))
+    samples, points, classes = tp.shape
+    efpr = fp * (HOUR / duration)[:, None, None]
+    if parameters.alpha_ct and classes > 1:
+        at_once = max(1, 10_000_000 // (points * classes * classes))  # samples whose cross-triggers fit 80 MB
+        for first in range(0, samples, at_once):
+            chunk = slice(first, min(first + at_once, samples))
+            ct = (counts.ct.T @ weights[chunk].T).T.reshape(-1, points, classes, classes)
+            has = events[chunk] > 0
+            rate = np.where(has, HOUR / np.maximum(seconds[chunk], 1e-12), 0.0)
+            others = (has.sum(1) - (0 if counted_by_04 else 1)).clip(1)
+            mean = np.matmul(ct.reshape(len(ct), points * classes, classes), rate[:, :, None])
+            efpr[chunk] += parameters.alpha_ct * mean.reshape(efpr[chunk].shape) / others[:, None, None]
+    values, areas = np.empty(samples), np.full((samples, classes), np.nan)
+    for sample in range(samples):
+        has = np.flatnonzero(events[sample] > 0)
+        if not len(has):
+            values[sample] = np.nan
+            continue
+        x, y = efpr[sample][:, has], tp[sample][:, has] / events[sample, has]
+        inside = x <= parameters.e_max
+        label = np.broadcast_to(np.arange(len(has)), x.shape)[inside]
+        area = np.empty(len(has))
+        values[sample] = sweep(x[inside], y[inside], label, len(has), parameters.alpha_st, parameters.e_max, area)
+        areas[sample, has] = area
+    return values, areas
+
+
+def from_deltas(
+    truth: Truth, parameters: Parameters, deltas: list[Deltas], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for the exact PSDS, from the changes of the counts as the threshold falls, for each class."""
+    samples, classes = len(weights), len(deltas)
+    events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
+    whole = weights.astype(np.int64)
+    points: list[list[tuple[np.ndarray, np.ndarray]]] = []
+    for k, delta in enumerate(deltas):  # class by class: one class's changes stay in the cache
+        rows = []
+        buffer = np.empty((2, len(delta.score) + 1))
+        for sample in range(samples):
+            has = events[sample] > 0
+            cost = np.where(has, HOUR / np.maximum(seconds[sample], 1e-12), 0.0)
+            cost *= parameters.alpha_ct / max(1, has.sum() - 1)
+            kept = _curve(
+                whole[sample], delta.clip, delta.score, delta.tp, delta.fp, delta.ct_first, delta.ct_label,
+                delta.ct_change, cost, HOUR / duration[sample], parameters.e_max, buffer,
+            )  # fmt: skip
+            rows.append((buffer[0, :kept].copy(), buffer[1, :kept] / max(1.0, events[sample, k])))
+        points.append(rows)
+    values, areas = np.empty(samples), np.full((samples, classes), np.nan)
+    for sample in range(samples):
+        has = np.flatnonzero(events[sample] > 0)
+        if not len(has):
+            values[sample] = np.nan
+            continue
+        chosen = [points[k][sample] for k in has]
+        label = np.repeat(np.arange(len(has)), [len(x) for x, _ in chosen])
+        x, y = (np.concatenate(part) for part in zip(*chosen, strict=True))
+        area = np.empty(len(has))
+        values[sample] = sweep(x, y, label, len(has), parameters.alpha_st, parameters.e_max, area)
+        areas[sample, has] = area
+    return values, areas
+
+
+@compiled
+def _curve(  # type: ignore[no-untyped-def]
+    weight, clip, score, tp, fp, ct_first, ct_label, ct_change, cost, per_hour, e_max, out
+):
+    """Fill `out` with (eFPR, true positives) of every threshold that may matter; how many those are."""
+    found, false, kept = 0, 0, 0
+    crossed = np.zeros(len(cost), np.int64)
+    rows = len(score)
+    for row in range(rows):
+        w = weight[clip[row]]
+        if w:
+            found += w * tp[row]
+            false += w * fp[row]
+            for place in range(ct_first[row], ct_first[row + 1]):
+                crossed[ct_label[place]] += w * ct_change[place]
+        if row + 1 < rows and score[row + 1] == score[row]:
+            continue
+        rate = false * per_hour
+        if rate > e_max:
+            continue
+        for other in range(len(cost)):
+            rate += cost[other] * crossed[other]
+        if rate > e_max:
+            continue
+        if kept and found <= out[1, kept - 1] and rate >= out[0, kept - 1]:
+            continue
+        out[0, kept] = rate
+        out[1, kept] = found
+        kept += 1
+    return kept

@@ -1,0 +1,36 @@
+"""From points of single-class curves to PSDS: the reduction that psds_eval and sed_scores_eval share, compiled.
+
+For each class a staircase: at an effective false positive rate x its true positive ratio is the best of all points
+up to x. Over classes: mean - alpha_st * standard deviation, not below 0; PSDS is its mean over 0 .. e_max.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sed.evaluation.metrics.jit import compiled
+
+
+@compiled
+def sweep(efpr, tpr, label, classes, alpha_st, e_max, areas):  # type: ignore[no-untyped-def]
+    """PSDS of points (n,) of (eFPR <= e_max, TPR, class) in any order; `areas` (classes,) takes each class's own."""
+    order = np.argsort(efpr)
+    best = np.zeros(classes)
+    areas[:] = 0.0
+    area, x, index = 0.0, 0.0, 0
+    height = 0.0
+    while index < len(order):
+        here = efpr[order[index]]
+        area += height * (here - x)
+        for k in range(classes):
+            areas[k] += best[k] * (here - x)
+        while index < len(order) and efpr[order[index]] == here:
+            row = order[index]
+            best[label[row]] = max(best[label[row]], tpr[row])
+            index += 1
+        height = max(0.0, best.mean() - alpha_st * best.std())
+        x = here
+    area += height * (e_max - x)
+    for k in range(classes):
+        areas[k] = (areas[k] + best[k] * (e_max - x)) / e_max
+    return area / e_max

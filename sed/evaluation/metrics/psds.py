@@ -1,0 +1,240 @@
+"""PSDS (Bilen et al., arXiv 1910.08440): by psds_eval at operating points, and exact by sed_scores_eval.
+
+Three numbers that go by one name are kept apart: `psds_eval` at 50 thresholds (the paper's era), the threshold-free
+value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it: its mean cross-trigger rate runs over all K
+classes, later ones over the other K - 1 (paper.md section 5).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sed.data.scores import FrameScores
+from sed.errors import UserError
+from sed.evaluation.metrics.curves import sweep
+from sed.evaluation.metrics.decode import Decoded
+from sed.evaluation.metrics.packages import sed_scores_eval
+from sed.evaluation.metrics.task import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """One PSDS: tolerance criteria, weights of cross-triggers and of instability, largest eFPR an hour."""
+
+    dtc: float
+    gtc: float
+    cttc: float
+    alpha_ct: float
+    alpha_st: float
+    e_max: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For result.json."""
+        return asdict(self)
+
+
+# With more classes, psds_eval's own reduction (a table join for each pair of classes) would take an hour: its counts
+# are then reduced by `sweep`, which the tests hold equal to it.
+MANY = 40
+PSDS1 = Parameters(dtc=0.7, gtc=0.7, cttc=0.3, alpha_ct=0.0, alpha_st=1.0, e_max=100.0)
+PSDS2 = Parameters(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0, e_max=100.0)
+
+
+def own_parameters(
+    dtc: float | None,
+    gtc: float | None,
+    cttc: float | None,
+    alpha_ct: float | None,
+    alpha_st: float | None,
+    e_max: float | None,
+) -> Parameters | None:
+    """A PSDS of one's own, PSDS1's value for what is not given; None when nothing is. UserError out of range."""
+    given = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "e_max": e_max}
+    if all(value is None for value in given.values()):
+        return None
+    values = PSDS1.as_dict() | {name: float(value) for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        most = 1.0 if name in ("dtc", "gtc", "cttc", "alpha_ct") else float("inf")
+        if not 0.0 <= value <= most or (name == "e_max" and value == 0.0):
+            raise UserError(f"--{name.replace('_', '-')} {value:g} is out of range (0 to {most:g})")
+    return Parameters(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PSDSValue:
+    """A PSDS, its area for each class with ground truth, and the PSD-ROC: eFPR (points,) and eTPR (points,)."""
+
+    value: float
+    per_class: dict[str, float]
+    efpr: np.ndarray
+    etpr: np.ndarray
+
+
+def evaluator(problem: Problem, parameters: Parameters) -> Any:
+    """psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""
+    from psds_eval import PSDSEval
+
+    class Evaluator(PSDSEval):
+        """psds_eval without its search for overlaps, a join of each table with itself: gigabytes on noisy output.
+
+        Every table here is free of overlaps already: decoded, or merged when it was read.
+        """
+
+        def _validate_input_table_with_events(self, df: pd.DataFrame, name: str) -> None:
+            self._validate_simple_dataframe(df, self.detection_cols, name, allow_empty=True)
+
+    labels = [problem.labels[index] for index in problem.present]
+    metadata = pd.DataFrame({"filename": problem.clips, "duration": problem.durations})
+    return Evaluator(
+        dtc_threshold=parameters.dtc,
+        gtc_threshold=parameters.gtc,
+        cttc_threshold=parameters.cttc,
+        ground_truth=problem.frame(problem.truth),
+        metadata=metadata,
+        class_names=labels,
+    )
+
+
+def count_points(
+    problem: Problem, parameters: Parameters, decoded: Decoded, points: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """psds_eval's table of operating points (rates and counts of each), which `value_of` reduces to a PSDS."""
+    counter = evaluator(problem, parameters)
+    known = np.isin(np.arange(len(problem.labels)), problem.present)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # equal operating points are skipped, which changes nothing
+        for point in range(decoded.points) if points is None else points:
+            table = decoded.at(point)
+            counter.add_operating_point(problem.frame(table.where(known[table.label])))
+    return counter.operating_points
+
+
+def value_of(
+    problem: Problem, parameters: Parameters, points: pd.DataFrame, *, counted_by_04: bool = False
+) -> PSDSValue:
+    """The PSDS of a table of operating points; `counted_by_04` as psds_eval up to 0.4 weighed cross-triggers."""
+    counter = evaluator(problem, parameters)
+    classes = len(problem.present)
+    if classes == 1:  # no other class to trigger: the package would take the mean of nothing
+        points = points.assign(ctr=[np.zeros((1, 1)) for _ in range(len(points))])
+    counter.operating_points = points
+    alpha_ct = parameters.alpha_ct * ((classes - 1) / classes if counted_by_04 else 1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if classes <= MANY:
+            psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
+            value, xs, ys = float(psds.value), psds.plt.xp, psds.plt.yp
+        efpr = np.stack(points.fpr.tolist()) + alpha_ct * np.nanmean(np.stack(points.ctr.tolist()), axis=2)
+    inside = efpr <= parameters.e_max
+    label = np.broadcast_to(np.arange(classes), efpr.shape)[inside]
+    areas = np.empty(classes)  # the package's own way to these takes as long as all the rest
+    tpr = np.stack(points.tpr.tolist())[inside]
+    ours = sweep(efpr[inside], tpr, label, classes, parameters.alpha_st, parameters.e_max, areas)
+    if classes > MANY:
+        value, xs, ys = float(ours), np.zeros(0), np.zeros(0)
+    kept = xs <= parameters.e_max
+    return PSDSValue(
+        value=value,
+        # psds_eval sorts its classes by name
+        per_class=dict(zip(sorted(problem.labels[i] for i in problem.present), map(float, areas), strict=True)),
+        efpr=xs[kept],
+        etpr=ys[kept],
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deltas:
+    """How one class's counts change as the threshold falls below each score (rows,), highest first.
+
+    clip: index; tp, fp: changes; cross-triggers of row r on class ct_label[i] change by ct_change[i] for
+    ct_first[r] <= i < ct_first[r + 1]; classes are those with ground truth.
+    """
+
+    score: np.ndarray
+    clip: np.ndarray
+    tp: np.ndarray
+    fp: np.ndarray
+    ct_first: np.ndarray
+    ct_label: np.ndarray
+    ct_change: np.ndarray
+
+
+def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFrame]:
+    """Scores of the classes with ground truth as sed_scores_eval wants them: {clip: table}."""
+    create = sed_scores_eval().base_modules.scores.create_score_dataframe
+    labels = [problem.labels[index] for index in problem.present]
+    frames = {}
+    for clip, rows in scores.items():
+        borders = np.append(scores.onset[rows], scores.offset[rows][-1:])
+        frames[clip] = create(scores.values[rows][:, problem.present].astype(float), borders, labels)
+    return frames
+
+
+def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
+    """Ground truth as sed_scores_eval wants it: {clip: [(onset, offset, label)]}, touching events as one."""
+    truth: dict[str, list[tuple[float, float, str]]] = {clip: [] for clip in problem.clips}
+    table = problem.joined.truth
+    for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
+        truth[problem.clips[clip]].append((float(onset), float(offset), problem.labels[label]))
+    return truth
+
+
+def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
+    """Threshold-free PSDS by sed_scores_eval, and the changes of the counts that it is made of, for each class."""
+    package = sed_scores_eval()
+    labels = [problem.labels[index] for index in problem.present]
+    frames, truth = score_frames(problem, scores), truth_lists(problem)
+    crossing = parameters.alpha_ct > 0 and len(labels) > 1  # a single class triggers no other
+    criteria = {
+        "dtc_threshold": parameters.dtc,
+        "gtc_threshold": parameters.gtc,
+        "cttc_threshold": parameters.cttc if crossing else None,
+    }
+    deltas = package.intersection_based.intermediate_statistics.intermediate_statistics_deltas(
+        frames, truth, **criteria
+    )
+    value, per_class, (etpr, efpr), _ = package.intersection_based.psds(
+        None,
+        truth,
+        dict(zip(problem.clips, map(float, problem.durations), strict=True)),
+        deltas=deltas,
+        **criteria,
+        alpha_ct=parameters.alpha_ct if crossing else 0.0,
+        alpha_st=parameters.alpha_st,
+        max_efpr=parameters.e_max,
+    )
+    result = PSDSValue(
+        value=float(value),
+        per_class={label: float(per_class[label]) for label in labels},
+        efpr=np.asarray(efpr, float),
+        etpr=np.asarray(etpr, float),
+    )
+    return result, [_deltas_of(deltas, problem.clips, label, labels) for label in labels]
+
+
+def _deltas_of(deltas: Any, clips: Sequence[str], label: str, labels: Sequence[str]) -> Deltas:
+    parts = [deltas[clip][label] for clip in clips]
+    score = np.concatenate([part[0] for part in parts])
+    clip = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])
+    order = np.argsort(-score, kind="stable")
+    tp, fp = (np.concatenate([part[1][key] for part in parts]).astype(np.int32)[order] for key in ("tps", "fps"))
+    ct = np.zeros((len(score), len(labels)), np.int16)
+    for column, other in enumerate(labels):
+        if other != label and f"cts\\{other}" in parts[0][1]:
+            ct[:, column] = np.concatenate([part[1][f"cts\\{other}"] for part in parts])[order]
+    row, other = np.nonzero(ct)
+    return Deltas(
+        score=score[order],
+        clip=clip[order],
+        tp=tp,
+        fp=fp,
+        ct_first=np.searchsorted(row, np.arange(len(score) + 1)),
+        ct_label=other.astype(np.int16),
+        ct_change=ct[row, other],
+    )

@@ -1,0 +1,62 @@
+"""What is scored: the clips, the classes, how long the audio is and what is truly in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from sed.evaluation.metrics.events import EventTable, merge_overlaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Clips, labels, durations (clips,) in seconds, and the ground truth, free of overlaps within a class."""
+
+    clips: list[str]
+    labels: list[str]
+    durations: np.ndarray
+    truth: EventTable
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(classes,) true events of each class."""
+        return np.bincount(self.truth.label, minlength=len(self.labels))
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Indices of the classes with ground truth: the others have no recall, hence no F1 and no PSDS."""
+        return np.flatnonzero(self.counts)
+
+    @cached_property
+    def joined(self) -> Problem:
+        """The same with events that touch joined to one: sed_scores_eval refuses such ground truth."""
+        truth, merged = merge_overlaps(self.truth, touching=True)
+        return replace(self, truth=truth) if merged else self
+
+    @property
+    def absent_labels(self) -> list[str]:
+        """Labels without ground truth."""
+        return [label for label, count in zip(self.labels, self.counts, strict=True) if count == 0]
+
+    def frame(self, table: EventTable) -> pd.DataFrame:
+        """Events as the packages want them: filename, onset, offset, event_label."""
+        return pd.DataFrame(
+            {
+                "filename": np.asarray(self.clips, dtype=object)[table.clip],
+                "onset": table.onset,
+                "offset": table.offset,
+                "event_label": np.asarray(self.labels, dtype=object)[table.label],
+            }
+        )
+
+    def lists(self, table: EventTable) -> list[list[dict]]:
+        """For each clip, its events as the dictionaries that sed_eval wants."""
+        lists: list[list[dict]] = [[] for _ in self.clips]
+        columns = (column.tolist() for column in (table.clip, table.label, table.onset, table.offset))
+        for clip, label, onset, offset in zip(*columns, strict=True):
+            event = {"filename": self.clips[clip], "event_label": self.labels[label], "onset": onset, "offset": offset}
+            lists[clip].append(event)
+        return lists

@@ -1,0 +1,143 @@
+"""compare.html: several systems on the same clips, their numbers, paired differences, classes and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sed.evaluation.confidence.bootstrap import interval
+from sed.evaluation.confidence.paired import NUMBERS, Difference, System, class_differences, differences
+from sed.evaluation.reports import svg
+from sed.evaluation.reports.experiment import NUMBERS as NAMES
+from sed.evaluation.reports.html import contents, escape, figure, page, section, table
+from sed.evaluation.reports.published import of_experiment
+
+TITLES = {key: title for key, title, _ in NAMES}
+SECTIONS = (
+    ("summary", "Summary"),
+    ("differences", "Differences"),
+    ("classes", "Classes"),
+    ("roc", "PSD-ROC"),
+    ("about", "How this was made"),
+)
+
+
+def compare_report(systems: Sequence[System]) -> str:
+    """The page; the first system is what the others are compared with."""
+    first = systems[0]
+    result = first.results[0]
+    body = "".join(
+        [
+            section("summary", "Summary", _summary(systems)),
+            section("differences", "Differences", *(_differences(first, other) for other in systems[1:])),
+            section("classes", "Classes", *_classes(systems)),
+            section("roc", "PSD-ROC", _rocs(systems)),
+            section("about", "How this was made", *(_about(system) for system in systems)),
+        ]
+    )
+    names = ", ".join(system.name for system in systems)
+    head = (
+        f"<header><h1>{escape(names)} on {escape(result['set'])}</h1>"
+        f'<p class="dim">The same {result["clips"]} clips (of {result["clips_expected"]}), the same ground truth and '
+        f"the same bootstrap samples for all.</p>{contents(SECTIONS, body)}</header>"
+    )
+    return page(f"{names} on {result['set']}", f'{head}<main id="main">{body}</main>')
+
+
+def _mean(system: System, key: str) -> float | None:
+    values = [result.get(key) for result in system.results]
+    return None if any(value is None for value in values) else sum(values) / len(values)
+
+
+def _bounds(system: System, name: str) -> tuple[float, float] | None:
+    if any(name not in samples.names for samples in system.samples):
+        return None
+    rows = [samples.of(name)[1:] for samples in system.samples]
+    return interval(sum(rows) / len(rows))
+
+
+def _summary(systems: Sequence[System]) -> str:
+    rows = []
+    for key in NUMBERS:
+        values = [_mean(system, key) for system in systems]
+        if all(value is None for value in values):
+            continue
+        cells = []
+        for system, value in zip(systems, values, strict=True):
+            bounds = _bounds(system, key)
+            told = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
+            cells.append("–" if value is None else f"{value:.4f}{told}")
+        rows.append([TITLES[key], *cells])
+    for key, title in (("event_f1_macro", "EB-F1"), ("psds1", "PSDS1")):
+        published = [of_experiment(system.name) for system in systems]
+        if any(published):
+            cells = [f"{getattr(paper, key):.4f}" if paper else "–" for paper in published]
+            rows.append([f"published {title} (DESED validation)", *cells])
+    heads = [f"{s.name} ({len(s.results)} seeds)" if len(s.results) > 1 else s.name for s in systems]
+    return table("Values with 95 % intervals over clips; seeds as their mean.", ["number", *heads], rows)
+
+
+def _differences(a: System, b: System) -> str:
+    found = differences(a, b)
+    rows = [
+        [
+            TITLES[d.number],
+            f"{d.value:+.4f}",
+            f"[{d.low:+.4f}, {d.high:+.4f}]",
+            f"{100 * d.above:.0f} %",
+            "yes" if d.clear else "no: 0 is inside",
+        ]
+        for d in found
+    ]
+    name = f"{b.name} less {a.name}"
+    seeds = len(a.results) > 1 or len(b.results) > 1
+    caption = f"{name}: paired over clips{' and seeds' if seeds else ''}, 95 % intervals."
+    heads = ["number", "difference", "95 % interval", f"samples with {b.name} ahead", "clear"]
+    picture = svg.differences(name, [(TITLES[d.number], d.value, d.low, d.high) for d in found])
+    return f"<h3>{escape(name)}</h3>{table(caption, heads, rows)}{figure(picture, caption)}"
+
+
+def _classes(systems: Sequence[System]) -> list[str]:
+    lines = []
+    for label in systems[0].results[0]["per_class"]:
+        series = []
+        for system in systems:
+            values = [result["per_class"][label].get("event_f1") for result in system.results]
+            mean = None if any(value is None for value in values) else sum(values) / len(values)
+            series.append((mean, _bounds(system, f"{label}\tevent_f1")))
+        lines.append((label, series))
+    key = [(svg.colour(index), system.name) for index, system in enumerate(systems)]
+    parts = [figure(svg.bars("EB-F1 by class", lines), "EB-F1 by class, 95 % intervals.", key)]
+    for other in systems[1:]:
+        found: dict[str, Difference] = class_differences(systems[0], other, "event_f1")
+        rows = [(label, d.value, d.low, d.high) for label, d in found.items()]
+        if rows:
+            name = f"EB-F1 by class: {other.name} less {systems[0].name}"
+            parts.append(figure(svg.differences(name, rows), f"{name}, paired."))
+    return parts
+
+
+def _rocs(systems: Sequence[System]) -> str:
+    figures = []
+    for key in ("psds1", "psds2"):
+        curves = []
+        for index, system in enumerate(systems):
+            roc = system.results[0].get("psd_roc", {})
+            name = f"{key}_exact" if f"{key}_exact" in roc else key
+            if name in roc and roc[name][0]:
+                curves.append((f"{system.name}, {TITLES[name]}", *roc[name], svg.colour(index)))
+        if curves:
+            picture = svg.staircases(f"PSD-ROC of {key.upper()}", curves, 100.0, "effective false positives per hour")
+            figures.append(figure(picture, f"{key.upper()}, first seed.", [(c[3], c[0]) for c in curves]))
+    return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
+
+
+def _about(system: System) -> str:
+    lines = []
+    for path, result in zip(system.paths, system.results, strict=True):
+        model = result.get("model") or {}
+        told = [("result", path), ("scored by", result.get("command")), ("git", result.get("git"))]
+        told += [("trained by", model.get("command")), ("trained at git", model.get("git"))]
+        told += [("post-processing", ", ".join(result["post_processing"]["steps"]) or "none")]
+        told += [("tuned on", result.get("tuned_on") or "nothing")]
+        lines += [f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in told if v is not None]
+    return f"<h3>{escape(system.name)}</h3>{''.join(lines)}"

@@ -1,0 +1,156 @@
+"""What goes wrong, event by event: boundary errors, what is missed, what is taken for what, the worst clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from sed.evaluation.metrics import f1
+from sed.evaluation.metrics.decode import stack
+from sed.evaluation.metrics.events import EventTable
+from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.task import Problem
+
+DURATIONS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, np.inf)  # seconds: bins of recall by duration
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matches:
+    """Each true event's best detection: the one of its class and clip that shares most time with it.
+
+    index: (true events,) row in the detections, -1 without any; onset, offset: (true events,) detection less truth in
+    seconds, NaN without any; hit: whether it meets the collars of event-based F1; others: how many events of other
+    classes sound during it.
+    """
+
+    index: np.ndarray
+    onset: np.ndarray
+    offset: np.ndarray
+    hit: np.ndarray
+    others: np.ndarray
+
+
+def match(problem: Problem, detections: EventTable) -> Matches:
+    """Pair every true event with the detection that shares most time with it."""
+    truth = problem.truth
+    index = np.full(len(truth), -1)
+    others = np.zeros(len(truth), int)
+    for rows, found in _by_clip(problem, truth, detections):
+        shared = _shared(truth, rows, detections, found)
+        shared[truth.label[rows][:, None] != detections.label[found][None, :]] = 0.0
+        if len(found):
+            best = shared.argmax(1)
+            index[rows] = np.where(shared.max(1) > 0, found[best], -1)
+        together = _shared(truth, rows, truth, rows) > 0
+        together &= truth.label[rows][:, None] != truth.label[rows][None, :]
+        others[rows] = together.sum(1)
+    known = index >= 0
+    onset, offset = np.full(len(truth), np.nan), np.full(len(truth), np.nan)
+    onset[known] = detections.onset[index[known]] - truth.onset[known]
+    offset[known] = detections.offset[index[known]] - truth.offset[known]
+    collar = np.maximum(f1.ONSET_COLLAR, f1.OFFSET_SHARE * (truth.offset - truth.onset))
+    with np.errstate(invalid="ignore"):
+        hit = known & (np.abs(onset) <= f1.ONSET_COLLAR + 1e-9) & (np.abs(offset) <= collar + 1e-9)
+    return Matches(index=index, onset=onset, offset=offset, hit=hit, others=others)
+
+
+def _by_clip(problem: Problem, truth: EventTable, detections: EventTable):  # type: ignore[no-untyped-def]
+    clips = np.arange(len(problem.clips) + 1)
+    true_at, found_at = np.searchsorted(truth.clip, clips), np.searchsorted(detections.clip, clips)
+    for clip in range(len(problem.clips)):
+        rows = np.arange(true_at[clip], true_at[clip + 1])
+        if len(rows):
+            yield rows, np.arange(found_at[clip], found_at[clip + 1])
+
+
+def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -> np.ndarray:
+    low = np.maximum(a.onset[rows][:, None], b.onset[found][None, :])
+    high = np.minimum(a.offset[rows][:, None], b.offset[found][None, :])
+    return np.maximum(high - low, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """Of one group of true events: its name, how many there are, how many are hit, how many touched at all."""
+
+    name: str
+    events: int
+    hit: int
+    touched: int
+
+
+def recall_by_duration(problem: Problem, matches: Matches) -> list[Recall]:
+    """True events in bins of their length."""
+    length = problem.truth.offset - problem.truth.onset
+    groups = []
+    for low, high in pairwise(DURATIONS):
+        name = f"{low:g}-{high:g} s" if np.isfinite(high) else f"over {low:g} s"
+        inside = (length > low) & (length <= high)
+        if inside.any():
+            groups.append(_recall(name, inside, matches))
+    return groups
+
+
+def recall_by_overlap(matches: Matches) -> list[Recall]:
+    """True events by how many events of other classes sound during them."""
+    names = ("alone", "with 1 other", "with 2 others", "with 3 or more")
+    level = np.minimum(matches.others, 3)
+    return [_recall(name, level == k, matches) for k, name in enumerate(names) if (level == k).any()]
+
+
+def _recall(name: str, inside: np.ndarray, matches: Matches) -> Recall:
+    touched = (matches.index >= 0) & inside
+    return Recall(
+        name=name, events=int(inside.sum()), hit=int((matches.hit & inside).sum()), touched=int(touched.sum())
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusion:
+    """Of the classes with ground truth: right (classes,) true events found; taken [detected, true] false detections
+    on another class; nowhere (classes,) false detections on no other class; missed (classes,) true events."""
+
+    labels: list[str]
+    right: np.ndarray
+    taken: np.ndarray
+    nowhere: np.ndarray
+    missed: np.ndarray
+
+    def most(self, number: int) -> Confusion:
+        """Only the `number` classes of most true events, in their order."""
+        keep = np.sort(np.argsort(-(self.right + self.missed), kind="stable")[:number])
+        return Confusion(
+            labels=[self.labels[index] for index in keep],
+            right=self.right[keep],
+            taken=self.taken[np.ix_(keep, keep)],
+            nowhere=self.nowhere[keep],
+            missed=self.missed[keep],
+        )
+
+
+def confusion(problem: Problem, detections: EventTable) -> Confusion:
+    """By the intersection criteria of intersection F1 (0.5, 0.5, cross-trigger 0.3)."""
+    one = stack([detections], len(problem.clips), len(problem.labels))
+    counts = point_counts(problem, f1.INTERSECTION, one)
+    right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
+    return Confusion(
+        labels=[problem.labels[index] for index in problem.present],
+        right=right,
+        taken=taken,
+        nowhere=np.maximum(false - taken.sum(1), 0),
+        missed=problem.counts[problem.present] - right,
+    )
+
+
+def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
+    """Worst and best clips by event-based F1: most errors first; most events of those without many errors."""
+    tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)
+    errors = system + truth - 2 * tp
+    score = 2 * tp / np.maximum(system + truth, 1)
+    worst = np.lexsort((-errors, score, -errors))
+    best = np.lexsort((-tp, -score))
+    worst = [int(clip) for clip in worst if errors[clip] > 0][:number]
+    best = [int(clip) for clip in best if tp[clip] > 0 and int(clip) not in worst][:number]
+    return worst, best

@@ -1,0 +1,262 @@
+"""report.html of one experiment on one set: the numbers, where they come from, and the clips behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sed.evaluation.alignment import Decisions
+from sed.evaluation.metrics.evaluate import Evaluation, thin
+from sed.evaluation.metrics.events import EventTable
+from sed.evaluation.metrics.f1 import ONSET_COLLAR
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.reports import errors, svg
+from sed.evaluation.reports.html import contents, escape, figure, page, section, table
+from sed.evaluation.reports.published import PUBLISHED, of_experiment
+from sed.evaluation.reports.timeline import Sources, clip_figure
+
+NUMBERS = (
+    ("event_f1_macro", "EB-F1, macro", "sed_eval, collar 200 ms / 20 %"),
+    ("event_f1_micro", "EB-F1, micro", "sed_eval"),
+    ("segment_f1_macro", "segment F1, macro", "sed_eval, 1 s"),
+    ("segment_f1_micro", "segment F1, micro", "sed_eval, 1 s"),
+    ("intersection_f1_macro", "intersection F1, macro", "psds_eval, 0.5 / 0.5"),
+    ("intersection_f1_micro", "intersection F1, micro", "psds_eval, 0.5 / 0.5"),
+    ("psds1", "PSDS1", "psds_eval, operating points"),
+    ("psds2", "PSDS2", "psds_eval, operating points"),
+    ("psds1_exact", "PSDS1, exact", "sed_scores_eval, threshold-free"),
+    ("psds2_exact", "PSDS2, exact", "sed_scores_eval, threshold-free"),
+    ("psds2_psds_eval_04", "PSDS2, psds_eval up to 0.4", "cross-triggers over K classes"),
+    ("psds", "PSDS, own parameters", "psds_eval, operating points"),
+    ("psds_exact", "PSDS, own parameters, exact", "sed_scores_eval"),
+)
+SECTIONS = (
+    ("summary", "Summary"),
+    ("classes", "Classes"),
+    ("roc", "PSD-ROC"),
+    ("boundaries", "Boundaries"),
+    ("recall", "What is found"),
+    ("confusion", "What is taken for what"),
+    ("clips", "Clips"),
+    ("about", "How this was made"),
+)
+CLIPS = 5
+CONFUSED = 40  # classes in that table at most
+
+
+def shown(value: float | None) -> str:
+    """A number, or that there is none."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def bounds_of(result: Mapping[str, Any], key: str) -> str:
+    """`[low, high]` of a number, where it was computed."""
+    bounds = result.get("intervals", {}).get(key)
+    return f"[{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else "–"
+
+
+def report(
+    name: str,
+    result: Mapping[str, Any],
+    problem: Problem,
+    evaluation: Evaluation,
+    decisions: Decisions,
+    sources: Sources,
+) -> str:
+    """The page; `result` is result.json's content."""
+    found = decisions.detections
+    parts = [
+        section("summary", "Summary", *_summary(name, result)),
+        section("classes", "Classes", *_classes(result)),
+        section("roc", "PSD-ROC", _rocs(evaluation)),
+    ]
+    if found is not None:
+        matches = errors.match(problem, found)
+        parts += [
+            section("boundaries", "Boundaries", _boundaries(matches)),
+            section("recall", "What is found", _recall(problem, matches)),
+            section("confusion", "What is taken for what", _confusion(problem, found)),
+            section("clips", "Clips", *_clips(problem, evaluation, found, decisions, sources)),
+        ]
+    parts.append(section("about", "How this was made", _about(result)))
+    body = "".join(parts)
+    head = (
+        f"<header><h1>{escape(name)} on {escape(result['set'])}</h1>"
+        f'<p class="dim">{result["clips"]} of {result["clips_expected"]} clips scored, '
+        f"{result['clips_with_output']} with output; {len(problem.truth)} true events of "
+        f"{len(problem.present)} classes in {problem.durations.sum() / 60:.1f} minutes.</p>"
+        f"{contents(SECTIONS, body)}</header>"
+    )
+    return page(f"{name} on {result['set']}", f'{head}<main id="main">{body}</main>')
+
+
+def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
+    parts = []
+    cards = [(label, result.get(key)) for key, label, _ in NUMBERS if key in ("event_f1_macro", "psds1", "psds2")]
+    parts.append(
+        '<div class="cards">'
+        + "".join(f'<div class="card">{escape(label)}<b>{shown(value)}</b></div>' for label, value in cards)
+        + "</div>"
+    )
+    if result["clips"] < result["clips_expected"]:
+        parts.append(f'<p class="warn">Only {result["clips"]} of {result["clips_expected"]} clips are scored.</p>')
+    if result["classes_without_ground_truth"]:
+        absent = ", ".join(result["classes_without_ground_truth"])
+        parts.append(f'<p class="warn">Without ground truth here, hence in no average: {escape(absent)}.</p>')
+    paper = of_experiment(name)
+    rows = []
+    for key, label, how in NUMBERS:
+        if result.get(key) is None:
+            continue
+        published = {"event_f1_macro": paper.event_f1_macro, "psds1": paper.psds1}.get(key) if paper else None
+        rows.append([label, shown(result[key]), bounds_of(result, key), shown(published), how])
+    count = result.get("bootstrap", {}).get("samples") or 0
+    caption = f"95 % intervals: {count} bootstrap samples of clips." if count else "No intervals were computed."
+    parts.append(table(caption, ["number", "value", "95 % interval", "published *", "counted by"], rows))
+    published_rows = [[p.system, f"{p.event_f1_macro:.4f}", f"{p.psds1:.4f}", p.source] for p in PUBLISHED]
+    parts.append(
+        "<details><summary>* Published numbers: DESED's validation set of 1168 clips, not measured here</summary>"
+        + table("By their authors", ["system", "EB-F1", "PSDS1", "source"], published_rows)
+        + "</details>"
+    )
+    return parts
+
+
+def _classes(result: Mapping[str, Any]) -> list[str]:
+    rows, lines = [], []
+    has_psds = any(row.get("psds1") is not None for row in result["per_class"].values())
+    for label, row in result["per_class"].items():
+        numbers = [row.get(key) for key in ("event_f1", "event_precision", "event_recall", "segment_f1")]
+        areas = [row.get(key) for key in ("psds1", "psds2")]
+        if row["ground_truth"]:
+            cells = [*map(shown, numbers), *map(shown, areas)]
+        else:
+            cells = ["no ground truth", *["–"] * 5]
+        rows.append([label, str(row["events"]), str(row.get("detections", "–")), *cells])
+        series = []
+        for key in ("event_f1", *(("psds1",) if has_psds else ())):
+            bounds = row.get("intervals", {}).get(key)
+            series.append((row.get(key), tuple(bounds) if bounds else None))
+        lines.append((label, series))
+    head = ["class", "true events", "detections", "EB-F1", "precision", "recall", "segment F1", "PSDS1", "PSDS2"]
+    key = [(svg.colour(0), "EB-F1"), *([(svg.colour(1), "PSDS1 of the class alone")] if has_psds else [])]
+    return [
+        table("Each class; PSDS columns are the class's own area.", head, rows),
+        figure(svg.bars("EB-F1 and PSDS1 by class", lines), "Lines: 95 % intervals.", key),
+    ]
+
+
+def _rocs(evaluation: Evaluation) -> str:
+    figures = []
+    for name in ("psds1", "psds2", "psds"):
+        curves = []
+        for index, (key, word) in enumerate(((name, "thresholds"), (f"{name}_exact", "exact"))):
+            if key in evaluation.psds and len(evaluation.psds[key].efpr):
+                value = evaluation.psds[key]
+                x, y = thin(value.efpr, value.etpr)
+                count = f"{evaluation.points.points} {word}" if word == "thresholds" and evaluation.points else word
+                curves.append((f"{name.upper()} {value.value:.4f}, {count}", x, y, svg.colour(1 - index)))
+        if curves:
+            limit = evaluation.parameters[name].e_max
+            picture = svg.staircases(f"PSD-ROC of {name.upper()}", curves, limit, "effective false positives per hour")
+            key = [(stroke, text) for text, _, _, stroke in curves]
+            figures.append(figure(picture, f"{name.upper()} is the share of the square under the curve.", key))
+    return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
+
+
+def _boundaries(matches: errors.Matches) -> str:
+    figures = []
+    for word, values in (("Onset", matches.onset), ("Offset", matches.offset)):
+        known = values[~np.isnan(values)]
+        if not len(known):
+            continue
+        picture = svg.histogram(f"{word} errors", known, 1.0, [ONSET_COLLAR], f"{word.lower()} error, seconds")
+        within = 100 * float((np.abs(known) <= ONSET_COLLAR).mean())
+        text = (
+            f"{word}: detected less true, {len(known)} events that a detection of their class touches. Median "
+            f"{np.median(known):+.2f} s, {within:.0f} % within 200 ms; the outer bins hold what lies beyond."
+        )
+        figures.append(figure(picture, text))
+    return f'<div class="figures">{"".join(figures)}</div>' if figures else "<p>No true event is touched.</p>"
+
+
+def _recall(problem: Problem, matches: errors.Matches) -> str:
+    groups = (
+        ("by duration", errors.recall_by_duration(problem, matches)),
+        ("by overlap with other classes", errors.recall_by_overlap(matches)),
+    )
+    figures = []
+    for word, recalls in groups:
+        rows = [(f"{r.name} ({r.events})", [(r.hit / r.events, None), (r.touched / r.events, None)]) for r in recalls]
+        key = [(svg.colour(0), "found within the collars"), (svg.colour(1), "touched by a detection of its class")]
+        figures.append(figure(svg.bars(f"Recall {word}", rows), f"Recall {word} (true events).", key))
+    return f'<div class="figures">{"".join(figures)}</div>'
+
+
+def _confusion(problem: Problem, found: EventTable) -> str:
+    made = errors.confusion(problem, found).most(CONFUSED)
+    rows = []
+    most = max(1, int(made.taken.max()) if made.taken.size else 1)
+    for k, label in enumerate(made.labels):
+        cells = []
+        for j in range(len(made.labels)):
+            count = int(made.right[k] if j == k else made.taken[k, j])
+            ink = "var(--c)" if j == k else "var(--b)"
+            share = (100 * made.right[k] / max(1, made.right[k] + made.missed[k])) if j == k else 100 * count / most
+            colour = f"color-mix(in srgb, {ink} {0.5 * share:.0f}%, transparent)"
+            mark = f' style="background:{colour};display:block;margin:-.2rem -.5rem;padding:.2rem .5rem"'
+            cells.append(f"<span{mark if count else ''}>{count or '·'}</span>")
+        rows.append([escape(label), *cells, str(int(made.nowhere[k])), str(int(made.missed[k]))])
+    caption = (
+        "Rows: what was detected; columns: what was there. Diagonal: true events found (intersection 0.5 / 0.5); "
+        "else false detections that lie on another class for at least 30 %."
+    )
+    return table(caption, ["detected as", *made.labels, "nothing there", "missed"], rows, raw=True, turned=True)
+
+
+def _clips(
+    problem: Problem, evaluation: Evaluation, found: EventTable, decisions: Decisions, sources: Sources
+) -> list[str]:
+    counts = evaluation.counts["event"]
+    worst, best = errors.rank_clips(counts, CLIPS)
+    key = [("var(--c)", "truth"), ("var(--a)", "detected"), ("var(--b)", "score after post-processing")]
+    parts = []
+    for title, chosen in (("Worst: most errors", worst), ("Best: most found without errors", best)):
+        if chosen:
+            parts.append(f"<h3>{title}</h3>")
+        for place, clip in enumerate(chosen):
+            tp, system, truth = (int(c[clip].sum()) for c in (counts.tp, counts.system, counts.truth))
+            told = f"{tp} of {truth} events found, {system - tp} false"
+            picture = clip_figure(problem, clip, found, decisions.scores, sources)
+            parts.append(
+                f"<details{' open' if place == 0 else ''}><summary>{escape(problem.clips[clip])}: {told}</summary>"
+                f"{figure(picture, 'Seconds.', key)}{sources.player(problem.clips[clip])}</details>"
+            )
+    return parts
+
+
+def _about(result: Mapping[str, Any]) -> str:
+    post = result["post_processing"]
+    model = result.get("model") or {}
+    facts = [
+        ("scored by", result["command"]),
+        ("git", result["git"]),
+        ("trained by", model.get("command")),
+        ("trained at git", model.get("git")),
+        ("parameters", model.get("parameters")),
+        ("post-processing", ", ".join(post["steps"]) or "none"),
+        ("tuned on", result.get("tuned_on") or "nothing"),
+        ("operating points", result.get("operating_points")),
+        ("input", f"{result['input']['kind']}: {result['input']['path']}"),
+        ("ground truth", result["ground_truth"]),
+        ("environment", ", ".join(f"{k} {v}" for k, v in result["environment"].items())),
+    ]
+    items = "".join(f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in facts if v is not None)
+    filters = "".join(
+        table(name, ["class", "value"], [[label, str(value)] for label, value in values.items()])
+        for name, values in post.items()
+        if isinstance(values, dict)
+    )
+    return items + (f"<details><summary>Parameters of the steps</summary>{filters}</details>" if filters else "")

@@ -1,0 +1,86 @@
+"""Figure 3 of the paper: which frequency bands a class is heard in.
+
+AST-GRU's mean over frequency is replaced by one band, and the event-based F1 that each class reaches with each band
+is normalised to [0, 1]. The paper does not say whether the model is retrained per band; both readings are kept apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sed.errors import UserError
+from sed.evaluation.reports.results_table import read_result
+from sed.features.mel import kaldi_edges
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+READINGS = {"swapped": "trained on the mean, band swapped in", "retrained": "retrained on each band"}
+# One of each kind that the paper tells apart: high bands, low bands, middle bands, spread over all (I).
+FOUR = ("Alarm_bell_ringing", "Speech", "Dog", "Vacuum_cleaner")
+Bands = dict[str, list[float]]
+
+
+def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
+    """Lowest and highest frequency in Hz of each band of a config's AST; UserError for another encoder."""
+    if config["encoder"] != "ast":
+        raise UserError(f"encoder '{config['encoder']}' has no frequency bands (figure 3 is about AST-GRU)")
+    edges = kaldi_edges(config["mel_bins"], config["f_min"], config["f_max"])
+    starts = range(0, config["mel_bins"] - config["patch_freq"] + 1, config["stride_freq"])
+    return [(edges[start], edges[start + config["patch_freq"] + 1]) for start in starts]
+
+
+def read_bands(folder: Path, bands: int) -> Bands | None:
+    """{class: EB-F1 with each band} from band_KK/**/result.json; None when the reading was not made."""
+    if not folder.is_dir():
+        return None
+    result: Bands = {}
+    for band in range(bands):
+        found = sorted((folder / f"band_{band:02d}").rglob("result.json"))
+        if len(found) != 1:
+            raise UserError(f"{folder}/band_{band:02d}: {len(found)} results in place of one (run steps/figure3.sh)")
+        for label, numbers in read_result(found[0])["per_class"].items():
+            if numbers["ground_truth"]:
+                result.setdefault(label, []).append(numbers["event_f1"] or 0.0)
+    return result
+
+
+def activation(values: Sequence[float]) -> list[float]:
+    """F1 over the class's best band (I): 1 is that band, 0 a band that finds nothing; all 0 when none finds any."""
+    best = max(values)
+    return [value / best if best > 0 else 0.0 for value in values]
+
+
+def table(readings: Mapping[str, Bands], edges: Sequence[tuple[float, float]]) -> str:
+    """Tab-separated: every bar of every histogram, with the F1 that it was made of."""
+    lines = ["reading\tevent_label\tband\tlow_hz\thigh_hz\tevent_f1\tactivation"]
+    for reading, classes in readings.items():
+        for label, values in classes.items():
+            for band, (value, bar) in enumerate(zip(values, activation(values), strict=True)):
+                low, high = edges[band]
+                lines.append(f"{reading}\t{label}\t{band}\t{low:.0f}\t{high:.0f}\t{value:.6f}\t{bar:.6f}")
+    return "\n".join(lines) + "\n"
+
+
+def draw(classes: Bands, labels: Sequence[str], edges: Sequence[tuple[float, float]], title: str) -> Figure:
+    """A histogram for each of `labels`, band by band, lowest first."""
+    from matplotlib.figure import Figure
+
+    columns = min(4 if len(labels) <= 4 else 5, len(labels))
+    rows = -(-len(labels) // columns)
+    figure = Figure(figsize=(3 * columns, 2.6 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    for index, label in enumerate(labels):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.bar(range(len(edges)), activation(classes[label]), color="#3b6ea5")
+        axes.set_ylim(0, 1.05)
+        axes.set_title(f"{label} (F1 ≤ {100 * max(classes[label]):.1f} %)", fontsize=9)
+        ticks = sorted({0, len(edges) // 3, 2 * len(edges) // 3, len(edges) - 1})
+        axes.set_xticks(ticks, [f"{sum(edges[t]) / 2000:.1f}" for t in ticks])
+        axes.set_xlabel("middle of the band, kHz", fontsize=8)
+        if index % columns == 0:
+            axes.set_ylabel("activation", fontsize=8)
+        axes.tick_params(labelsize=8)
+    return figure

@@ -1,0 +1,255 @@
+"""RESULTS.md from the result files of an exp folder: generated, never typed."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sed.errors import UserError
+from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
+from sed.evaluation.reports.published import PUBLISHED, of_experiment
+
+COLUMNS = (  # key of result.json, heading, factor
+    ("event_f1_macro", "EB-F1 %", 100),
+    ("segment_f1_macro", "segment F1 %", 100),
+    ("intersection_f1_macro", "intersection F1 %", 100),
+    ("psds1", "PSDS1", 1),
+    ("psds2", "PSDS2", 1),
+    ("psds1_exact", "PSDS1 exact", 1),
+    ("psds2_exact", "PSDS2 exact", 1),
+    ("psds2_psds_eval_04", "PSDS2 (psds_eval <= 0.4)", 1),
+)
+PLACES = (  # say nothing of a system
+    *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
+    *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One system on one set: its result files, one for each seed."""
+
+    name: str
+    set: str
+    results: list[dict[str, Any]]
+
+    def values(self, key: str) -> list[float]:
+        """The number in each seed's result, those that have it."""
+        return [result[key] for result in self.results if result.get(key) is not None]
+
+
+def read_result(path: str | Path) -> dict[str, Any]:
+    """Read result.json; UserError when it is none."""
+    path = Path(path)
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such result (score first: python3 -m sed.bin.score --help)") from None
+    except (ValueError, UnicodeDecodeError):
+        raise UserError(f"{path}: not JSON (score again)") from None
+    lacking = [key for key in ("set", "clips", "clips_expected", "per_class") if key not in result]
+    if lacking:
+        raise UserError(f"{path}: not a result of this project: no '{lacking[0]}' (score again)")
+    return result
+
+
+def experiment_name(path: Path) -> str:
+    """The experiment's name: its folder's (`exp/<name>/<set>/result.json`)."""
+    return str(path.resolve().parent.parent.name)
+
+
+def find_results(exp: str | Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Every exp/<experiment>/<set>/result.json, in order of name."""
+    return [(path, read_result(path)) for path in sorted(Path(exp).glob("*/*/result.json"))]
+
+
+def settings(result: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that makes a system what it is: without seed, folders and machine."""
+    config = (result.get("model") or {}).get("config") or {}
+    return {key: value for key, value in config.items() if key not in PLACES}
+
+
+def seed_of(result: Mapping[str, Any]) -> Any:
+    """The seed that the system was trained with, None when that is not known."""
+    return ((result.get("model") or {}).get("config") or {}).get("seed")
+
+
+def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
+    """Experiments that differ in nothing but their seed become one row, named by the shortest of their names."""
+    groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+    for path, result in found:
+        student = ((result.get("input") or {}).get("attrs") or {}).get("which") == "student"
+        name = experiment_name(path) + (" (student)" if student else "")
+        config = settings(result)
+        seed = seed_of(result)
+        key = json.dumps(
+            [result["set"], config or name, student, result.get("post_processing")], sort_keys=True, default=str
+        )
+        known = groups.get(key)
+        taken = {seed_of(r) for r in known[1]} if known else set()
+        if known is None or seed is None or seed in taken:  # the same seed twice is another experiment
+            if known is not None:
+                key += name
+            groups[key] = (name, [result])
+        else:
+            groups[key] = (min(known[0], name, key=lambda n: (len(n), n)), [*known[1], result])
+    return [Row(name=name, set=results[0]["set"], results=results) for name, results in groups.values()]
+
+
+def cell(values: Sequence[float], factor: int) -> str:
+    """`59.60`, or `59.60 ± 0.31` (standard deviation) over seeds; a dash where there is no number."""
+    if not values:
+        return "–"
+    digits = 2 if factor == 100 else 4
+    mean = f"{factor * statistics.fmean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"
+
+
+def interval(row: Row, key: str, factor: int) -> str:
+    """` [55.1, 63.9]`, the bootstrap interval of a single seed's number; empty when there is none."""
+    bounds = (row.results[0].get("intervals") or {}).get(key) if len(row.results) == 1 else None
+    digits = 2 if factor == 100 else 4
+    return f" [{factor * bounds[0]:.{digits}f}, {factor * bounds[1]:.{digits}f}]" if bounds else ""
+
+
+def coverage(row: Row) -> str:
+    """`1168 of 1168`: clips scored of clips expected, and how many had output when that is fewer."""
+    result = row.results[0]
+    text = f"{result['clips']} of {result['clips_expected']}"
+    output = result.get("clips_with_output", result["clips"])
+    silent = result.get("input", {}).get("kind") in ("scores.h5", "score folder") and output < result["clips"]
+    return f"{text}, {output} with output" if silent else text
+
+
+def parameters(row: Row) -> str:
+    """The model's size, in millions."""
+    count = (row.results[0].get("model") or {}).get("parameters")
+    return f"{count / 1e6:.2f} M" if isinstance(count, (int, float)) else "–"
+
+
+def published(row: Row) -> str:
+    """What the paper reports of the system that this experiment is named after, on its own set."""
+    paper = of_experiment(row.name) if of_desed(row) else None
+    return f"{100 * paper.event_f1_macro:.2f} / {paper.psds1:.4f} (DESED validation)" if paper else "–"
+
+
+def of_desed(row: Row) -> bool:
+    """Whether the labels are DESED's: other numbers say nothing of those published."""
+    return set(row.results[0]["per_class"]) <= {*PAPER_MEDIAN}
+
+
+def difference(row: Row, reference: Mapping[str, Any]) -> str:
+    """Where a row's configuration differs from the reference's, as `key value (reference's value)`."""
+    config = settings(row.results[0])
+    if not config:
+        return "no configuration"
+    told = [
+        f"{key} {_spelled(config[key])} ({_spelled(reference[key])})"
+        for key in sorted(reference)
+        if key in config and key not in PLACES and _spelled(config[key]) != _spelled(reference[key])
+    ]
+    return ", ".join(told) or "none"
+
+
+def _spelled(value: Any) -> str:
+    """A list as a config may also write it: 2,2,4,4."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def terminal_table(rows: Sequence[Row]) -> str:
+    """The main numbers, aligned, for the end of a run."""
+    head = ["system", "set", "clips", *(heading for _, heading, _ in COLUMNS[:5])]
+    table = [head]
+    for row in rows:
+        numbers = [cell(row.values(key), factor) for key, _, factor in COLUMNS[:5]]
+        table.append([row.name, row.set, coverage(row), *numbers])
+    widths = [max(len(line[column]) for line in table) for column in range(len(head))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
+    """The whole of RESULTS.md; reference: the keys of conf/ast_sed.yaml."""
+    lines = ["# Results", "", "Generated by `python3 -m sed.bin.results`; do not edit.", ""]
+    for name in dict.fromkeys(row.set for row in rows):
+        chosen = [row for row in rows if row.set == name]
+        lines += [f"## {name}", "", *_banner(chosen), *_table(chosen), "", *_details(chosen, reference), ""]
+    lines += [
+        "PSDS1 and PSDS2 are psds_eval's at the number of thresholds given; exact is the threshold-free value of",
+        "sed_scores_eval; psds_eval up to 0.4 took the mean cross-trigger rate over K classes, since 0.5 it is K - 1.",
+        "Several seeds: mean ± standard deviation. One seed: 95 % bootstrap interval over clips where it was computed.",
+    ]
+    if any(of_desed(row) for row in rows):
+        lines += [
+            "",
+            "## Published",
+            "",
+            "On DESED's validation set (1168 clips), by their authors; not measured here.",
+            "",
+            "| system | EB-F1 % | PSDS1 | source |",
+            "|---|---|---|---|",
+            *(f"| {p.system} | {100 * p.event_f1_macro:.2f} | {p.psds1:.4f} | {p.source} |" for p in PUBLISHED),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _banner(rows: Sequence[Row]) -> list[str]:
+    """A line that says so when not all of the set's clips were there."""
+    short = sorted(
+        {(r["clips"], r["clips_expected"]) for row in rows for r in row.results if r["clips"] < r["clips_expected"]}
+    )
+    told = ", ".join(f"{clips} of {expected}" for clips, expected in short)
+    return [f"**Incomplete: {told} clips are scored; these numbers do not compare with others'.**", ""] if short else []
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    heads = [
+        "system",
+        "seeds",
+        "clips",
+        "parameters",
+        *(heading for _, heading, _ in COLUMNS),
+        "published EB-F1 % / PSDS1",
+    ]
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
+    for row in rows:
+        numbers = [cell(row.values(key), factor) + interval(row, key, factor) for key, _, factor in COLUMNS]
+        lines.append(
+            f"| {_safe(row.name)} | {len(row.results)} | {coverage(row)} | {parameters(row)} | "
+            f"{' | '.join(numbers)} | {published(row)} |"
+        )
+    return lines
+
+
+def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for row in rows:
+        result = row.results[0]
+        post = result.get("post_processing", {}).get("steps") or ["none"]
+        absent = result.get("classes_without_ground_truth") or []
+        lines += [
+            f"### {_safe(row.name)}",
+            "",
+            f"- Differs from `conf/ast_sed.yaml`: {_safe(difference(row, reference))}",
+            f"- Post-processing: {', '.join(post)}; tuned on: {result.get('tuned_on') or 'nothing'}",
+        ]
+        if absent:
+            lines.append(f"- Without ground truth, hence in no average: {_safe(', '.join(absent))}")
+        for index, one in enumerate(row.results):
+            model = one.get("model") or {}
+            seed = index if seed_of(one) is None else seed_of(one)
+            lines.append(f"- Seed {seed}: trained at git {model.get('git', 'unknown')}, scored at {one.get('git')}")
+            if model.get("command"):
+                lines.append(f"  - `{model['command']}`")
+            lines.append(f"  - `{one.get('command')}`")
+        environment = ", ".join(f"{key} {value}" for key, value in (result.get("environment") or {}).items())
+        lines += [f"- Environment: {environment}", ""]
+    return lines
+
+
+def _safe(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,1 @@
+"""Tables over several seeds of the same configs."""

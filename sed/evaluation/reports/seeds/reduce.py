@@ -1,0 +1,152 @@
+"""Experiments with several seeds, reduced to small JSON files: one for each (config, seed), and their paired margins.
+
+What RESULTS.md of egs/real_sounds is made of. Nothing in them names a folder or a machine but the kind of device.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sed.data.directory import Event, read_events_tsv
+from sed.evaluation.confidence.bootstrap import load
+from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
+from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
+from sed.evaluation.reports.results_table import read_result
+
+NUMBERS = (
+    "event_f1_macro",
+    "psds1",
+    "psds2",
+    "psds1_exact",
+    "psds2_exact",
+    "segment_f1_macro",
+    "intersection_f1_macro",
+)
+CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
+LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
+SETTINGS = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "consistency_weight", "ema_decay")
+_NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
+
+
+def length_of(seconds: float) -> str:
+    """The name of the bin of `LENGTHS` that an event of so many seconds is in."""
+    return next(name for name, most in LENGTHS.items() if seconds < most)
+
+
+def found_by_length(
+    truth: Mapping[str, Sequence[Event]], detections: Mapping[str, Sequence[Event]]
+) -> dict[str, dict[str, list[int]]]:
+    """{label: {length: [events found, events]}} by the collars of the event-based F1, each detection used once."""
+    table: dict[str, dict[str, list[int]]] = {}
+    for clip, events in truth.items():
+        free = sorted(detections.get(clip, ()))
+        for event in sorted(events):
+            seconds = event.offset - event.onset
+            collar = max(ONSET_COLLAR, OFFSET_SHARE * seconds)
+            match = next(
+                (
+                    found
+                    for found in free
+                    if found.label == event.label
+                    and abs(found.onset - event.onset) <= ONSET_COLLAR
+                    and abs(found.offset - event.offset) <= collar
+                ),
+                None,
+            )
+            row = table.setdefault(event.label, {name: [0, 0] for name in LENGTHS})[length_of(seconds)]
+            row[1] += 1
+            if match is not None:
+                row[0] += 1
+                free.remove(match)
+    return table
+
+
+def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
+    """{config: {seed: result.json}} of `exp/<config>_seed<k>/<set>/`.
+
+    Other folders with the same set (`csebbs`) are the same models decided otherwise: config `<config>_csebbs`.
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for path in sorted(exp.glob("*_seed*/*/result.json")):
+        match = _NAME.fullmatch(path.parent.parent.name)
+        if match is None or read_result(path)["set"] != set_name:
+            continue
+        folder = path.parent.name
+        config = match["config"] + ("" if folder == set_name else f"_{folder}")
+        found.setdefault(config, {})[int(match["seed"])] = path
+    return found
+
+
+def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
+    """A result.json in a few kilobytes: its numbers, its classes, its events by length, what it was trained with."""
+    result = read_result(path)
+    model = result.get("model") or {}
+    trained = model.get("config") or {}
+    numbers = {name: _rounded(result.get(name)) for name in NUMBERS}
+    by_length = found_by_length(truth, read_events_tsv(path.with_name("events.tsv")))
+    return {
+        "config": config,
+        "seed": seed,
+        "set": result["set"],
+        "clips": result["clips"],
+        **numbers,
+        "per_class": {
+            label: {"events": row["events"], **{name: _rounded(row.get(name)) for name in CLASS_NUMBERS}}
+            for label, row in result["per_class"].items()
+            if row["ground_truth"]
+        },
+        "by_length": by_length,
+        "post_processing": result["post_processing"].get("steps"),
+        "tuned_on": result.get("tuned_on"),
+        "parameters": model.get("parameters"),
+        "steps": model.get("step"),
+        "seconds": model.get("seconds"),
+        "device": model.get("device"),
+        "settings": {key: trained[key] for key in SETTINGS if key in trained},
+        "git": result.get("git"),
+    }
+
+
+def system(config: str, paths: Sequence[Path]) -> System:
+    """A config's results and samples, seed by seed."""
+    return System(
+        name=config,
+        paths=list(paths),
+        results=[read_result(path) for path in paths],
+        samples=[load(path.with_name("bootstrap.npz")) for path in paths],
+    )
+
+
+def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str, Any] | None:
+    """b - a over the seeds that both have, clips and seeds paired; None when there are none."""
+    seeds = sorted({*found.get(a, {})} & {*found.get(b, {})})
+    if not seeds:
+        return None
+    first, second = (system(name, [found[name][seed] for seed in seeds]) for name in (a, b))
+    check_comparable([first, second])
+    classes = {
+        label: {name: _told(paired(first, second, f"{label}\t{name}", same_seeds=True)) for name in CLASS_NUMBERS[:2]}
+        for label, row in first.results[0]["per_class"].items()
+        if row["ground_truth"]
+    }
+    return {
+        "a": a,
+        "b": b,
+        "seeds": seeds,
+        "numbers": {name: _told(paired(first, second, name, same_seeds=True)) for name in NUMBERS[:5]},
+        "per_class": classes,
+    }
+
+
+def _told(difference: Difference | None) -> dict[str, float] | None:
+    if difference is None:
+        return None
+    return {key: _rounded(value) for key, value in asdict(difference).items() if key != "number"}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 5)

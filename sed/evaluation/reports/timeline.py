@@ -1,0 +1,131 @@
+"""One clip over time: log-mel, truth, detections and posteriors, and a player where the audio is at hand."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.directory import read_scp
+from sed.data.scores import FrameScores
+from sed.data.store import FeatureStore
+from sed.errors import UserError
+from sed.evaluation.metrics.events import EventTable, clip_name
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.reports.html import escape
+from sed.evaluation.reports.svg import png
+
+WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
+
+
+class Sources:
+    """Where a clip's log-mel and sound come from; either may be absent."""
+
+    def __init__(self, features: Path | None, audio: Path | None) -> None:
+        self.store = FeatureStore(features) if features else None
+        self.rows = {clip: row for row, clip in enumerate(self.store.clips)} if self.store else {}
+        self.audio = _audio_files(audio) if audio else {}
+
+    def logmel(self, clip: str) -> np.ndarray | None:
+        """(bins, frames) from 0 to 1, low bands at the bottom."""
+        if self.store is None or clip not in self.rows:
+            return None
+        row = self.rows[clip]
+        values = self.store.read([row])[0][: max(1, int(self.store.valid[row]))].astype(np.float32)
+        low, high = np.percentile(values, [5, 99.7])
+        picture = np.clip((values - low) / max(float(high - low), 1e-6), 0, 1).T[::-1]
+        step = max(1, picture.shape[1] // 500)
+        return picture[:: max(1, picture.shape[0] // 64), ::step]
+
+    def player(self, clip: str) -> str:
+        """An audio element with the sound inside it, or nothing."""
+        path = self.audio.get(clip)
+        if path is None or not Path(path).is_file():
+            return ""
+        import soundfile
+
+        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        buffer = io.BytesIO()
+        try:
+            soundfile.write(buffer, sound.mean(1), rate, format="MP3", subtype="MPEG_LAYER_III")
+            kind = "audio/mpeg"
+        except (RuntimeError, ValueError):  # a libsndfile without MP3
+            buffer = io.BytesIO()
+            soundfile.write(buffer, sound.mean(1), rate, format="WAV", subtype="PCM_16")
+            kind = "audio/wav"
+        data = base64.b64encode(buffer.getvalue()).decode()
+        return f'<audio controls preload="none" aria-label="{escape(clip)}" src="data:{kind};base64,{data}"></audio>'
+
+
+def _audio_files(path: Path) -> dict[str, str]:
+    if path.is_file():
+        return read_scp(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder (--audio takes a folder of sounds or a wav.scp)")
+    files = (file for file in sorted(path.iterdir()) if file.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
+    return {clip_name(file.name): str(file) for file in files}
+
+
+def clip_figure(
+    problem: Problem, clip: int, detections: EventTable, scores: FrameScores | None, sources: Sources
+) -> str:
+    """SVG of one clip: each class that is true, detected or likely has a row."""
+    seconds = float(problem.durations[clip])
+    truth = problem.truth.where(problem.truth.clip == clip)
+    found = detections.where(detections.clip == clip)
+    rows = slice(0, 0) if scores is None else slice(int(scores.start[clip]), int(scores.start[clip + 1]))
+    shown = set(truth.label.tolist()) | set(found.label.tolist())
+    if scores is not None:
+        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)
+        shown |= set(likely[np.argsort(-scores.values[rows].max(0)[likely])][:6].tolist())
+    mel = sources.logmel(problem.clips[clip])
+    top = MEL + 8 if mel is not None else 4
+    height = top + ROW * max(1, len(shown)) + 26
+    scale = (WIDTH - LEFT - 8) / seconds
+    name = escape(problem.clips[clip])
+    parts = [f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{name} over time"><title>{name}</title>']
+    if mel is not None:
+        parts.append(
+            f'<image x="{LEFT}" y="2" width="{seconds * scale:.1f}" height="{MEL}" preserveAspectRatio="none" '
+            f'href="{png(mel)}"/><text x="{LEFT - 8}" y="{MEL / 2:.0f}" text-anchor="end">log-mel</text>'
+        )
+    for second in range(int(seconds) + 1):
+        x = LEFT + second * scale
+        parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{height - 20}" class="axis"/>')
+        parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle" class="tick">{second}</text>')
+    for place, label in enumerate(sorted(shown)):
+        parts.append(_row(problem.labels[label], label, top + place * ROW, scale, truth, found, scores, rows))
+    return "".join(parts) + "</svg>"
+
+
+def _row(
+    name: str,
+    label: int,
+    y: float,
+    scale: float,
+    truth: EventTable,
+    found: EventTable,
+    scores: FrameScores | None,
+    rows: slice,
+) -> str:
+    short = name if len(name) <= 24 else name[:23] + "…"
+    parts = [f'<text x="{LEFT - 8}" y="{y + 22}" text-anchor="end">{escape(short)}</text>']
+    for table, at, ink, word in ((truth, y + 4, "var(--c)", "truth"), (found, y + 14, "var(--a)", "detected")):
+        chosen = table.where(table.label == label)
+        for onset, offset in zip(chosen.onset, chosen.offset, strict=True):
+            width = max(1.0, (offset - onset) * scale)
+            parts.append(
+                f'<rect x="{LEFT + onset * scale:.1f}" y="{at}" width="{width:.1f}" height="8" rx="2" fill="{ink}">'
+                f"<title>{escape(name)}, {word}: {onset:.2f} to {offset:.2f} s</title></rect>"
+            )
+    if scores is not None and rows.stop > rows.start:
+        values, times = scores.values[rows, label], (scores.onset[rows] + scores.offset[rows]) / 2
+        step = max(1, len(values) // 450)
+        points = " ".join(
+            f"{LEFT + t * scale:.1f},{y + 41 - 16 * float(v):.1f}"
+            for t, v in zip(times[::step], values[::step], strict=True)
+        )
+        parts.append(f'<polyline points="{points}" fill="none" stroke="var(--b)" stroke-width="1.4"/>')
+    return "".join(parts)

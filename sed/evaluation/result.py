@@ -1,0 +1,125 @@
+"""From an evaluation to the files beside it: result.json's content, intervals, report.html, and the closing lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sed.config import load_config
+from sed.data.prepare.coverage import ALL, read_coverage
+from sed.errors import UserError
+from sed.evaluation.alignment import Coverage, Decisions, Reference
+from sed.evaluation.confidence.bootstrap import LEVEL, Samples, add_intervals, digest, disagreements, resample, save
+from sed.evaluation.metrics.evaluate import Evaluation, summary
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.reports.experiment import report
+from sed.evaluation.reports.timeline import Sources
+from sed.evaluation.submission import Submission
+from sed.files import write_text
+from sed.provenance import command_line, environment, git_hash
+
+logger = logging.getLogger("sed.score")
+SHOWN = ("event_f1_macro", "segment_f1_macro", "intersection_f1_macro", "psds1", "psds2", "psds1_exact", "psds")
+
+
+def result_of(
+    problem: Problem,
+    evaluation: Evaluation,
+    *,
+    submission: Submission,
+    reference: Reference,
+    coverage: Coverage,
+    decisions: Decisions,
+    post: PostProcessing,
+    set_name: str,
+) -> dict[str, Any]:
+    """The content of result.json (design, section 3), without intervals."""
+    listed = reference.durations_path.with_name("coverage.tsv")
+    shares = read_coverage(listed) if listed.exists() else {}
+    # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.
+    expected = max(coverage.expected, shares[ALL].clips_expected) if shares else coverage.expected
+    own = evaluation.parameters.get("psds")
+    return {
+        "set": set_name,
+        "clips": coverage.scored,
+        "clips_expected": expected,
+        "clips_with_output": coverage.with_output,
+        "coverage": {label: [share.clips, share.clips_expected] for label, share in shares.items()},
+        **summary(problem, evaluation),
+        "psds_parameters": own.as_dict() if own else None,
+        "operating_points": decisions.points.points if decisions.points else 0,
+        "post_processing": post.as_dict(),
+        "tuned_on": post.tuned_on,
+        "threshold": decisions.thresholds,
+        "input": {"kind": submission.kind, "path": str(submission.path), "attrs": submission.attrs},
+        "ground_truth": str(reference.path),
+        "git": git_hash(),
+        "command": command_line(),
+        "environment": environment(),
+        "model": model_info(submission.path, submission.attrs.get("model")),
+    }
+
+
+def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
+    """info.json and config of the experiment: the folder above the scores', or the model that they name."""
+    for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
+        if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
+            try:
+                info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+            except ValueError:
+                raise UserError(f"{folder / 'info.json'}: not JSON (train again, or remove it)") from None
+            return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
+    return None
+
+
+def add_confidence(
+    result: dict[str, Any], problem: Problem, evaluation: Evaluation, path: Path, *, samples: int, seed: int, jobs: int
+) -> None:
+    """Put intervals into the result and the samples into `path`; a number that its package counts otherwise is told."""
+    result["bootstrap"] = {"samples": samples, "seed": seed, "level": LEVEL}
+    if not samples:
+        path.unlink(missing_ok=True)  # those of an earlier scoring would be compared as if they were this one's
+        return
+    names, values = resample(problem, evaluation, samples=samples, seed=seed, jobs=jobs)
+    for told in disagreements(result, names, values):
+        logger.warning("bootstrap and metric package disagree on %s: report this", told)
+    add_intervals(result, names, values)
+    save(path, Samples(names=names, values=values, clips=digest(problem), seed=seed))
+
+
+def find_sources(features: str | None, audio: str | None, reference: Reference) -> Sources:
+    """Where the report takes log-mel and sound from; features lie beside the ground truth by default."""
+    folder = Path(features) if features else reference.path.parent
+    has = (folder / "feats.scp").is_file()
+    if features and not has:
+        raise UserError(f"{folder}: no feats.scp (--features takes dump/<set>)")
+    return Sources(folder if has else None, Path(audio) if audio else None)
+
+
+def write_report(
+    path: Path,
+    result: Mapping[str, Any],
+    problem: Problem,
+    evaluation: Evaluation,
+    decisions: Decisions,
+    sources: Sources,
+) -> None:
+    """report.html, named after the experiment."""
+    name = (result.get("model") or {}).get("name") or path.resolve().parent.parent.name
+    write_text(path, report(name, result, problem, evaluation, decisions, sources))
+
+
+def tell(path: Path, result: Mapping[str, Any]) -> None:
+    """The closing lines: what has no score, how much was covered, the main numbers."""
+    absent = result["classes_without_ground_truth"]
+    if absent:
+        logger.warning("no ground truth in these clips, so no score, and in no average: %s", ", ".join(absent))
+    clips, expected, output = (result[key] for key in ("clips", "clips_expected", "clips_with_output"))
+    if clips < expected or output < clips:
+        logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)
+    numbers = " ".join(f"{name} {result[name]:.4f}" for name in SHOWN if result.get(name) is not None)
+    logger.info("%s: %d of %d clips: %s", path, clips, expected, numbers)

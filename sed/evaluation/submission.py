@@ -1,0 +1,140 @@
+"""What can be scored: our scores.h5, a folder of score TSVs, one detections TSV, or a folder of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sed.data.scores import FrameScores, check_range, read_scores
+from sed.errors import UserError
+from sed.evaluation.metrics.events import clip_name, read_events
+
+RawEvents = list[tuple[int, str, float, float, str]]
+TABLES = ("*.tsv", "*.csv", "*.txt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A system's output as it was read.
+
+    kind: `scores.h5`, `score folder`, `detections` or `operating points`; scores for the first two; tables: for the
+    others (path, its rows), one table an operating point; clips: those that the output names.
+    """
+
+    kind: str
+    path: Path
+    clips: list[str]
+    labels: list[str] | None = None
+    scores: FrameScores | None = None
+    tables: list[tuple[Path, RawEvents]] = field(default_factory=list)
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Submission:
+    """Read INPUT, telling its kind by what it is; UserError when it is none of the four.
+
+    exclude: files that are no system output though they lie in the folder (ground truth, durations).
+    """
+    path = Path(path)
+    others = {Path(file).resolve() for file in exclude}
+    if path.is_dir():
+        files = sorted({file for pattern in TABLES for file in path.glob(pattern)})
+        files = [file for file in files if file.resolve() not in others]
+        if not files:
+            raise UserError(f"{path}: no .tsv in this folder (score TSVs or detection TSVs are expected)")
+        header = _header(files[0])
+        if "event_label" in header:
+            return _detections(path, files, "operating points")
+        return read_score_folder(path, files)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder (give scores.h5, a folder of score TSVs, or detection TSVs)")
+    if path.suffix in (".h5", ".hdf5"):
+        scores = read_scores(path)
+        attrs = scores.attrs
+        return Submission(
+            kind="scores.h5", path=path, clips=scores.clips, labels=scores.labels, scores=scores.flat(), attrs=attrs
+        )
+    return _detections(path, [path], "detections")
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return file.readline().rstrip("\r\n").split("\t")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file (tab-separated columns are expected)") from None
+
+
+def _detections(path: Path, files: Iterable[Path], kind: str) -> Submission:
+    tables, clips = [], {}
+    for file in files:
+        events, named = read_events(file)
+        tables.append((file, events))
+        clips.update(dict.fromkeys(named))
+    return Submission(kind=kind, path=path, clips=list(clips), tables=tables)
+
+
+def read_score_folder(folder: Path, files: list[Path]) -> Submission:
+    """A folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label."""
+    labels: list[str] | None = None
+    clips: list[str] = []
+    parts: list[np.ndarray] = []
+    for file in files:
+        header = _header(file)
+        if header[:2] != ["onset", "offset"] or len(header) < 3:
+            raise UserError(f"{file}:1: a score TSV starts with the columns onset, offset and then the labels")
+        if labels is None:
+            labels = header[2:]
+            if len(set(labels)) != len(labels):
+                raise UserError(f"{file}:1: a label stands there twice")
+        elif header[2:] != labels:
+            raise UserError(f"{file}:1: other labels than {files[0].name} has (one folder, one label set)")
+        clips.append(clip_name(file.name.rsplit(".", 1)[0]))
+        parts.append(_score_rows(file, len(header)))
+    assert labels is not None
+    rows = np.concatenate(parts)
+    start = np.concatenate([[0], np.cumsum([len(part) for part in parts])]).astype(np.int64)
+    scores = FrameScores(
+        clips=clips, labels=labels, start=start, onset=rows[:, 0], offset=rows[:, 1], values=rows[:, 2:].copy()
+    )
+    if len(set(clips)) != len(clips):
+        raise UserError(f"{folder}: two files of one clip")
+    check_range(scores, {clip: str(file) for clip, file in zip(clips, files, strict=True)})
+    return Submission(kind="score folder", path=folder, clips=clips, labels=labels, scores=scores)
+
+
+def _score_rows(file: Path, columns: int) -> np.ndarray:
+    try:
+        rows = np.loadtxt(file, delimiter="\t", skiprows=1, ndmin=2, comments=None, encoding="utf-8-sig")
+    except ValueError:
+        rows = _slow_rows(file, columns)
+    if not len(rows):
+        raise UserError(f"{file}: no frames (a row for each frame is expected)")
+    if rows.shape[1] != columns:
+        raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns}")
+    bad = ~(rows[:, 0] < rows[:, 1])
+    bad[1:] |= rows[1:, 0] != rows[:-1, 1]
+    if bad.any():
+        line = int(np.argmax(bad)) + 2
+        raise UserError(
+            f"{file}:{line}: rows out of order: a frame begins before its end and where the one before it ended"
+        )
+    return rows
+
+
+def _slow_rows(file: Path, columns: int) -> np.ndarray:
+    """Line by line, to name the one that is wrong."""
+    rows = []
+    for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
+        fields = text.split("\t")
+        if len(fields) != columns:
+            raise UserError(f"{file}:{line}: {len(fields)} fields where the header has {columns}")
+        try:
+            rows.append([float(value) for value in fields])
+        except ValueError:
+            raise UserError(f"{file}:{line}: a field that is not a number") from None
+    return np.array(rows, float).reshape(len(rows), columns)

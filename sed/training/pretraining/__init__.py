@@ -1,0 +1,1 @@
+"""Pre-training of an AST as a tagger."""

@@ -1,0 +1,325 @@
+"""Soundscapes mixed on the fly, on the device: a new batch every step, drawn from (seed, step) alone.
+
+A clip has a background and a few kinds of sounds, each once or several times; every sound is played at a speed, gain
+and place of its own, every kind through a filter and a room. How clips are made up is meant to be broader than
+what the corpus (`sed/data/soundscape.py`) does: pre-training has to serve recordings unlike it, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sed.data.synthesis.signals import RATE, room
+from sed.data.synthesis.sound_table import Sounds
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+from sed.training import augment
+from sed.training.augment import AugmentOptions
+from sed.training.inputs import StepInputs
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+TRACKS = 3
+"""of a clip: two for events, each with a filter and a room, one for the background"""
+ROOMS, REVERBERATION = 64, 0.5
+KNOTS = 8
+"""points of a filter's curve, evenly spaced in log frequency"""
+LONGEST_EVENT = 6.0
+FADE = 0.005
+
+
+def add_arguments(parser: Parser) -> None:
+    parser.section("soundscapes on the fly, where the sounds are a soundbank")
+    parser.option("procedural", 1500, "sounds made by rule that are mixed in, as classes of their own", least=0)
+    parser.option("foreground_share", 0.6, "share of a clip's kinds that are the bank's labels", least=0, most=1)
+    parser.option("procedural_share", 0.15, "share of a clip's kinds that are made by rule", least=0, most=1)
+    parser.option("kinds", 2.2, "mean number of kinds of sounds a clip, up to five", least=0, most=5)
+    parser.option("repeats", 1.2, "mean number of further sounds of a kind", least=0)
+    parser.option("speed_octaves", 0.2, "deviation of the playing speed, octaves", least=0)
+    parser.option("filter_db", 4.0, "deviation of a random filter's gains, dB", least=0)
+    parser.option("snr_min", 5.0, "least level of events over the background, dB")
+    parser.option("snr_max", 32.0, "greatest level of events over the background, dB")
+    parser.option("wet_max", 0.4, "most energy of reflections relative to the direct sound", least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Where the sounds of a batch come from and go to; one row an event, `total` samples in all."""
+
+    source: Tensor
+    """first sample in the table (events,) int64"""
+    limit: Tensor
+    """last sample of the sound from there (events,) int64"""
+    speed: Tensor
+    """(events,) float64"""
+    place: Tensor
+    """first sample in the tracks laid end to end (events,) int64"""
+    length: Tensor
+    """samples in the tracks (events,) int64"""
+    gain: Tensor
+    """(events,) float32"""
+    room: Tensor
+    """(clips, tracks) int64"""
+    wet: Tensor
+    """(clips, tracks, 1) float32"""
+    filter: Tensor
+    """gains at the knots, dB (clips, tracks, knots) float32"""
+    top: Tensor
+    """upper corner frequency, Hz (clips, 1) float32"""
+    peak: Tensor
+    """(clips, 1) float32"""
+    total: int
+
+    def to(self, device: torch.device) -> Scene:
+        tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneInputs:
+    """A step's inputs whose features are still to be rendered."""
+
+    scene: Scene
+    step: StepInputs
+
+
+class SoundscapeMaker:
+    """Makes the inputs of any step, as `sed.training.inputs.InputMaker` does from dumped features."""
+
+    in_memory = True
+
+    def __init__(
+        self,
+        sounds: Sounds,
+        front_end: FrontEnd,
+        *,
+        config: Mapping[str, Any],
+        frames: int,
+        frame_seconds: float,
+        device: torch.device,
+    ) -> None:
+        if front_end.sample_rate != RATE:
+            raise UserError(
+                f"sample_rate {front_end.sample_rate}: soundscapes are made at {RATE} Hz (change the config)"
+            )
+        self.clips, self.labels = config["batch_size"], sounds.names
+        self.device, self.frames, self.frame_seconds = device, frames, frame_seconds
+        self._config, self._sounds, self._front_end = config, sounds, front_end
+        self._options = AugmentOptions.from_config(config)
+        self._samples = front_end.clip_samples
+        self._mixer = Mixer(sounds.wave, samples=self._samples, device=device, seed=config["seed"])
+        self._weights = _weights(sounds, config)
+        self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
+        self._texture = np.array([kind.texture for kind in sounds.kinds])
+        # the chances of kind k lie between k and k + 1
+        self._chances = np.concatenate(
+            [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
+        )
+
+    def make(self, step: int, share: int = 0) -> SceneInputs:  # noqa: ARG002 (one process)
+        """Draw step `step`: the scene, its frame targets and the augmentation of its features."""
+        rng = np.random.default_rng((self._config["seed"], step, 0x5CE))
+        scene, targets = self._draw(rng)
+        draws = augment.draw(
+            rng,
+            self._options,
+            strong=self.clips,
+            weak=0,
+            unlabelled=0,
+            frames=self.frames,
+            frame_seconds=self.frame_seconds,
+            bins=self._front_end.mel_bins,
+        )
+        arrays = {
+            "features": np.zeros(0, np.float16),
+            "valid": np.full(self.clips, self._front_end.clip_frames),
+            "shift": draws.shift,
+            "strong_targets": targets,
+            "weak_targets": np.zeros((0, targets.shape[2]), np.uint8),
+            "strong_partner": draws.partner,
+            "strong_mix": draws.mix,
+            "weak_partner": np.zeros(0, np.int64),
+            "weak_mix": np.zeros(0, np.float32),
+            "mask_start": draws.mask_start,
+            "mask_width": draws.mask_width,
+            "student_gain": draws.student_gain,
+            "teacher_gain": draws.teacher_gain,
+        }
+        return SceneInputs(scene=scene, step=StepInputs(**{name: torch.from_numpy(a) for name, a in arrays.items()}))
+
+    def fetched(self, inputs: SceneInputs) -> StepInputs:
+        """The inputs on the device, their sound mixed and analysed there."""
+        step = inputs.step.to(self.device)
+        features = self._front_end(self._mixer(inputs.scene.to(self.device)))
+        return replace(step, features=features)
+
+    def _draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
+        """A batch's events, and its targets (clips, frames, classes) uint8."""
+        config, clips, whole = self._config, self.clips, self._samples
+        number = np.minimum(rng.poisson(config["kinds"], clips), 5)
+        clip = np.repeat(np.arange(clips), number)
+        kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
+        order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)
+        times = np.where(self._texture[kind], 1, 1 + np.minimum(rng.poisson(config["repeats"], len(clip)), 6))
+        snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
+        loud = snr[clip] + rng.normal(0, 3.0, len(clip))
+        # one row a sound from here on
+        clip, kind, track, loud = (np.repeat(x, times) for x in (clip, kind, order % 2, loud))
+        count = len(clip)
+        chosen = self._choose(kind, rng)
+        speed = 2.0 ** np.clip(rng.normal(0, config["speed_octaves"], count), -0.45, 0.45)
+        played = self._sounds.length[chosen] / speed
+        wanted = np.where(
+            self._texture[kind],
+            np.clip(np.exp(rng.normal(np.log(4.0), 0.7, count)), 0.5, 1.3 * whole / RATE),
+            LONGEST_EVENT,
+        )
+        length = np.minimum(played, wanted * RATE).astype(np.int64)
+        skipped = rng.random(count) * (played - length)
+        beyond = np.where(length > 2 * RATE, length // 4, 0)
+        onset = np.floor(-beyond + rng.random(count) * np.maximum(whole - length + 2 * beyond, 1)).astype(np.int64)
+        cut = np.maximum(-onset, 0)
+        onset, skipped = onset + cut, skipped + cut
+        length = np.minimum(length - cut, whole - onset)
+        kept = length > 0.02 * RATE
+        clip, kind, track, loud, chosen, speed, skipped, onset, length = (
+            x[kept] for x in (clip, kind, track, loud, chosen, speed, skipped, onset, length)
+        )
+        gain = 10 ** ((loud + rng.normal(0, 1.5, len(clip))) / 20)
+
+        back = self._background(rng)
+        targets = np.zeros((clips, self.frames, len(self._sounds.kinds)), np.uint8)
+        hop = self.frame_seconds * RATE
+        starts, ends = np.floor(onset / hop + 0.5).astype(int), np.floor((onset + length) / hop + 0.5).astype(int)
+        ends = np.maximum(ends, starts + 1)
+        for row, start, end, column in zip(clip, starts, ends, kind, strict=True):
+            targets[row, start:end, column] = 1
+        there = back["kind"] >= 0
+        targets[np.flatnonzero(there), :, back["kind"][there]] = 1
+        chosen = np.concatenate([chosen, back["chosen"][there]])
+        skipped = np.concatenate([skipped, back["skipped"][there]])
+        speed = np.concatenate([speed, back["speed"][there]])
+        first = np.floor(skipped * speed).astype(np.int64)
+        tensors = {
+            "source": self._sounds.start[chosen] + first,
+            "limit": self._sounds.length[chosen] - first - 1,
+            "speed": speed,
+            "place": np.concatenate(
+                [(clip * TRACKS + track) * whole + onset, (np.flatnonzero(there) * TRACKS + 2) * whole]
+            ),
+            "length": np.concatenate([length, np.full(int(there.sum()), whole)]),
+            "gain": np.concatenate([gain, np.full(int(there.sum()), 0.5)]).astype(np.float32),
+            "room": rng.integers(0, ROOMS, (clips, TRACKS)),
+            "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
+            "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
+            "top": np.where(rng.random((clips, 1)) < 0.5, rng.uniform(4000, 8000, (clips, 1)), 16000).astype(
+                np.float32
+            ),
+            "peak": (10 ** (rng.uniform(-14, -1, (clips, 1)) / 20)).astype(np.float32),
+        }
+        total = int(tensors["length"].sum())
+        return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=total), targets
+
+    def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A sound of each of these kinds, by the sounds' chances."""
+        at = np.searchsorted(self._chances, kind + rng.random(len(kind)) * (1 - 1e-9), side="right")
+        return np.minimum(at, len(self._chances) - 1)
+
+    def _background(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Every clip's background: its kind (-1: none but noise), sound, skipped samples and speed."""
+        if not len(self._backgrounds):
+            none = np.zeros(self.clips)
+            return {"kind": none.astype(np.int64) - 1, "chosen": none.astype(np.int64), "skipped": none, "speed": none}
+        kind = self._backgrounds[rng.integers(0, len(self._backgrounds), self.clips)]
+        chosen = self._choose(kind, rng)
+        speed = 2.0 ** np.clip(rng.normal(0, self._config["speed_octaves"], self.clips), -0.45, 0.45)
+        spare = np.maximum(self._sounds.length[chosen] / speed - self._samples, 0)
+        return {
+            "kind": np.where(rng.random(self.clips) < 0.05, -1, kind),
+            "chosen": chosen,
+            "skipped": rng.random(self.clips) * spare,
+            "speed": speed,
+        }
+
+
+def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
+    """How often each kind is drawn: by role as the options say, within it by the root of its number of sounds."""
+    share = {"foreground": config["foreground_share"], "procedural": config["procedural_share"], "background": 0.0}
+    share["distractor"] = max(0.0, 1 - sum(share.values()))
+    weights = np.zeros(len(sounds.kinds))
+    for role, part in share.items():
+        mine = np.array([kind.role == role for kind in sounds.kinds])
+        if mine.any():
+            # labels are equal; a kind of one recording is not to be heard as often as one of fifty
+            size = np.array([1.0 if role == "foreground" else kind.count**0.5 for kind in sounds.kinds])[mine]
+            weights[mine] = part * size / size.sum()
+    if not weights.sum():
+        raise UserError("foreground_share and procedural_share leave no sounds to draw (change them)")
+    return weights / weights.sum()
+
+
+class Mixer:
+    """Renders scenes: (clips, samples) float32 waveforms on the device."""
+
+    def __init__(self, wave: np.ndarray, *, samples: int, device: torch.device, seed: int) -> None:
+        self._wave = torch.from_numpy(wave).to(device)
+        self._samples = samples
+        self._size = _good_length(samples + int(REVERBERATION * RATE))
+        rng = np.random.default_rng((seed, 0x5CF))
+        rooms = [room(rng, float(rng.uniform(0.12, REVERBERATION)), wet=1.0) for _ in range(ROOMS)]
+        tails = torch.zeros(ROOMS, int(REVERBERATION * RATE) + 1)
+        for tail, response in zip(tails, rooms, strict=True):
+            tail[1 : len(response)] = torch.from_numpy(response[1:]).float()
+        self._rooms = torch.fft.rfft(tails, self._size).to(torch.complex64).to(device)
+        frequency = torch.fft.rfftfreq(self._size, 1 / RATE)
+        self._frequency = frequency.to(device)
+        # Lines between the knots over log frequency, as a matrix: one product makes all curves.
+        at = (frequency.clamp(60, 8000).log() - np.log(60)) / (np.log(8000) - np.log(60)) * (KNOTS - 1)
+        knots = torch.arange(KNOTS)[:, None]
+        self._curves = (1 - (at - knots).abs()).clamp_min(0).to(device)
+
+    @torch.no_grad()
+    def __call__(self, scene: Scene) -> Tensor:
+        clips, device = len(scene.peak), self._wave.device
+        tracks = torch.zeros(clips * TRACKS * self._samples, device=device)
+        if device.type == "cpu":  # one by one, they stay in a core's cache
+            for event, length in enumerate(scene.length.tolist()):
+                self._play(tracks, scene, slice(event, event + 1), length)
+        else:
+            self._play(tracks, scene, slice(None), scene.total)
+        spectrum = torch.fft.rfft(tracks.view(clips, TRACKS, self._samples), self._size)
+        response = 1 + scene.wet.sqrt() * self._rooms[scene.room]
+        response = response * (scene.filter @ self._curves * (np.log(10) / 20)).exp()
+        low_pass = 1 / (1 + (self._frequency / scene.top) ** 8)
+        clip = torch.fft.irfft((spectrum * response).sum(1) * low_pass, self._size)[:, : self._samples]
+        return clip * (scene.peak / clip.abs().amax(1, keepdim=True).clamp_min(1e-9))
+
+    def _play(self, tracks: Tensor, scene: Scene, rows: slice, total: int) -> None:
+        """Add some events, of `total` samples together, to the tracks."""
+        length = scene.length[rows]
+        start = length.cumsum(0) - length
+        event = torch.repeat_interleave(torch.arange(len(length), device=tracks.device), length, output_size=total)
+        at = torch.arange(total, device=tracks.device) - start[event]
+        exact = at * scene.speed[rows][event]
+        whole = exact.long()
+        source, limit = scene.source[rows][event], scene.limit[rows][event]
+        here = self._wave[source + torch.minimum(whole, limit)].float()
+        after = self._wave[source + torch.minimum(whole + 1, limit)].float()
+        sound = torch.lerp(here, after, (exact - whole).float())
+        edge = torch.minimum(at + 1, length[event] - at) / (FADE * RATE)
+        sound *= scene.gain[rows][event] * edge.clamp_max(1)
+        tracks.index_add_(0, scene.place[rows][event] + at, sound)
+
+
+def _good_length(samples: int) -> int:
+    """The next length that is a product of 2, 3 and 5: transforms of it are quick."""
+    from scipy.fft import next_fast_len
+
+    return int(next_fast_len(samples, real=True))

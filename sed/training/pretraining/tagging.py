@@ -1,0 +1,55 @@
+"""Scoring a tagger: average precision on a dumped set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.metrics import average_precision_score
+
+from sed.checkpoints.pretrained import load_tagger
+from sed.data.directory import DataDir, read_set_labels
+from sed.data.labels import tag_targets
+from sed.data.store import FeatureStore
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+
+
+def average_precisions(
+    config: Mapping[str, Any], dump: Path, *, batch_size: int, device: torch.device
+) -> tuple[dict[str, float], int]:
+    """({label: average precision}, clips) of the tagger `config["pretrained"]` on a dumped set.
+
+    Labels without a clip in the set are left out. UserError when the set has no labels, or another front end, or the
+    tagger lacks one of its labels.
+    """
+    labels = read_set_labels(dump)
+    data, store = DataDir.load(dump, labels), FeatureStore(dump)
+    front_end = FrontEnd.from_config(config)
+    if store.front_end != front_end.params():
+        raise UserError(f"{dump}: features of another front end than the tagger's (--config of its pre-training)")
+    if data.events is not None:
+        found = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
+    elif data.tags is not None:
+        found = [data.tags[clip] for clip in store.clips]
+    else:
+        raise UserError(f"{dump}: neither events.tsv nor tags.tsv (tagging is scored against labels)")
+    tagger, names = load_tagger(config)
+    lacking = [label for label in labels if label not in names]
+    if lacking:
+        raise UserError(f"{config['pretrained']}: no class '{lacking[0]}' (it was trained on other labels)")
+    columns = [names.index(label) for label in labels]
+    tagger, front_end = tagger.to(device), front_end.to(device)
+    parts = []
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        for first in range(0, len(store.clips), batch_size):
+            rows = range(first, min(first + batch_size, len(store.clips)))
+            x = torch.from_numpy(store.read(rows)).to(device)
+            valid = torch.from_numpy(np.asarray(store.valid, np.int64)[first : first + len(rows)]).to(device)
+            parts.append(tagger(front_end.normalise(x, valid, config["input_frames"]))[:, columns].float().cpu())
+    scores, truth = torch.cat(parts).numpy(), tag_targets(found, labels)
+    there = [k for k in range(len(labels)) if truth[:, k].any()]
+    return {labels[k]: float(average_precision_score(truth[:, k], scores[:, k])) for k in there}, len(store.clips)

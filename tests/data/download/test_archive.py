@@ -1,0 +1,244 @@
+"""Archives: what is good comes out whole, what is malicious leaves nothing anywhere."""
+
+import contextlib
+import gzip
+import io
+import os
+import random
+import stat
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from faulty_server import tarred, zipped
+
+from sed.data.download.archive import Limits, merge, root_of, unpack
+from sed.errors import UserError
+
+FILES = {"c/audio/1.wav": os.urandom(5000), "c/audio/deep/2.wav": b"", "c/metadata/a.tsv": b"x\ty\n" * 100}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Write an archive of this name, to be unpacked beside it."""
+
+    def write(name: str, content: bytes):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def tree(folder) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred), ("a.tgz", tarred)])
+def test_good_archives_come_out_whole(make, tmp_path, name, pack):
+    assert unpack(make(name, pack(FILES)), tmp_path / "out") == 3
+    assert tree(tmp_path / "out") == FILES
+
+
+def test_what_was_left_of_a_killed_unpacking_is_not_kept(make, tmp_path):
+    (tmp_path / "out" / "old").mkdir(parents=True)
+    unpack(make("a.zip", zipped(FILES)), tmp_path / "out")
+    assert tree(tmp_path / "out") == FILES
+
+
+def tar_of(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as container:
+        for info, content in members:
+            info.size = len(content)
+            container.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+def zip_link(name: str, target: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as container:
+        info = zipfile.ZipInfo(name)
+        info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+        container.writestr(info, target)
+        container.writestr(f"{name}/evil", b"evil")
+    return buffer.getvalue()
+
+
+def zip_device() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as container:
+        info = zipfile.ZipInfo("null")
+        info.create_system, info.external_attr = 3, (stat.S_IFCHR | 0o666) << 16
+        container.writestr(info, b"")
+    return buffer.getvalue()
+
+
+def sparse_tar() -> bytes:
+    """A GNU sparse file of 8 GB in a few bytes."""
+    info = member("big", tarfile.GNUTYPE_SPARSE)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[156:157] = b"S"
+    block[386:410] = b"%011o\0%011o\0" % (0, 0)
+    block[483:495] = b"%011o\0" % 0o77777777777
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return gzip.compress(bytes(block) + bytes(1024))
+
+
+def overlapping_zip() -> bytes:
+    """One compressed blob listed under many names."""
+    data = bytearray(zipped({"a": bytes(1 << 20)}))
+    start = data.index(b"PK\x01\x02")
+    end = data.index(b"PK\x05\x06")
+    entry, tail = bytes(data[start:end]), bytearray(data[end:])
+    tail[8:12] = struct.pack("<HH", 200, 200)
+    tail[12:16] = struct.pack("<I", 200 * len(entry))
+    return bytes(data[:start]) + 200 * entry + bytes(tail)
+
+
+EVIL = {
+    "absolute.tar.gz": tar_of((member("/tmp/ast-sed-evil"), b"evil")),
+    "parent.tar.gz": tar_of((member("a/../../evil"), b"evil")),
+    "symlink.tar.gz": tar_of((member("l", tarfile.SYMTYPE, "../.."), b""), (member("l/evil"), b"evil")),
+    "absolute_link.tar.gz": tar_of((member("l", tarfile.SYMTYPE, "/etc/passwd"), b"")),
+    "hardlink.tar.gz": tar_of((member("l", tarfile.LNKTYPE, "../evil"), b"")),
+    # Each target is inside when read as text; through the first link, the second leads out.
+    "chain.tar.gz": tar_of(
+        (member("a", tarfile.SYMTYPE, "."), b""),
+        (member("b", tarfile.SYMTYPE, "a/.."), b""),
+        (member("b/evil"), b"evil"),
+    ),
+    "device.tar.gz": tar_of((member("null", tarfile.CHRTYPE), b"")),
+    "pipe.tar.gz": tar_of((member("pipe", tarfile.FIFOTYPE), b"")),
+    "sparse.tar.gz": sparse_tar(),
+    "bomb.tar.gz": tar_of((member("zeros"), bytes(70 << 20))),
+    "header_bomb.tar.gz": gzip.compress(member("x", tarfile.XHDTYPE).tobuf(tarfile.PAX_FORMAT)[:124] + b"77777777777"),
+    "twice.tar.gz": tar_of((member("a"), b"1"), (member("a"), b"2")),
+    "file_and_folder.tar.gz": tar_of((member("a"), b"1"), (member("a/b"), b"2")),
+    "newline.tar.gz": tar_of((member("a\nb"), b"1")),
+    "not_utf8.tar.gz": tar_of((member("a\udcff"), b"1")),
+    "parent.zip": zipped({"../evil": b"evil"}),
+    "deep_parent.zip": zipped({"a/b/../../../evil": b"evil"}),
+    "absolute.zip": zipped({"/tmp/ast-sed-evil": b"evil"}),
+    "drive.zip": zipped({"C:/evil": b"evil"}),
+    "backslash.zip": zipped({"..\\evil": b"evil"}),
+    "symlink.zip": zip_link("l", "../.."),
+    "device.zip": zip_device(),
+    "bomb.zip": zipped({"zeros": bytes(70 << 20)}),
+    "many_bombs.zip": zipped({f"{i}": bytes(7 << 20) for i in range(10)}),
+    "overlap.zip": overlapping_zip(),
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_malicious_archives_leave_nothing_anywhere(make, tmp_path, name):
+    path = make(name, EVIL[name])
+    (tmp_path / "place").mkdir()
+    with pytest.raises(UserError) as error:
+        unpack(path, tmp_path / "place" / "out")
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    if name != "header_bomb.tar.gz":
+        assert "refused" in str(error.value)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == sorted(["in", name, "place"])
+    assert not os.path.lexists("/tmp/ast-sed-evil")
+
+
+def test_too_many_entries(make, tmp_path):
+    path = make("a.zip", zipped({str(i): b"" for i in range(20)}))
+    with pytest.raises(UserError, match="more than 10 entries"):
+        unpack(path, tmp_path / "out", limits=Limits(entries=10))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_extended_header_cannot_fill_the_memory(make, tmp_path):
+    info = member("x", tarfile.XHDTYPE)
+    info.size = 50 << 20
+    path = make("a.tar.gz", gzip.compress(info.tobuf(tarfile.PAX_FORMAT) + bytes(50 << 20), 1))
+    with pytest.raises(UserError, match="far more than its own size"):
+        unpack(path, tmp_path / "out", limits=Limits(floor=1 << 20, ratio=1))
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred)])
+@pytest.mark.parametrize("cut", [0.1, 0.5, 0.9, 0.999])
+def test_truncated_archives(make, tmp_path, name, pack, cut):
+    content = pack(FILES)
+    path = make(name, content[: int(cut * len(content))])
+    with pytest.raises(UserError, match="damaged archive"):
+        unpack(path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred), ("a.tar", tarred)])
+def test_any_damage_is_an_error_or_harmless(make, tmp_path, name, pack):
+    whole = pack(FILES) if name != "a.tar" else gzip.decompress(pack(FILES))
+    noise = random.Random(name)
+    for _ in range(40):
+        content = bytearray(whole)
+        for _ in range(noise.choice((1, 1, 4, 30))):
+            content[noise.randrange(len(content))] = noise.randrange(256)
+        with contextlib.suppress(UserError):
+            unpack(make(name, bytes(content)), tmp_path / "place" / "out")
+        assert sorted(p.name for p in tmp_path.iterdir()) in (["in"], ["in", "place"])
+        assert [p.name for p in (tmp_path / "in").iterdir()] == [name]
+    assert not os.path.lexists("/tmp/ast-sed-evil")
+
+
+def test_links_inside_become_second_names(make, tmp_path):
+    content = tar_of(
+        (member("d/a"), b"1"),
+        (member("d/hard", tarfile.LNKTYPE, "d/a"), b""),
+        (member("e/soft", tarfile.SYMTYPE, "../d/a"), b""),
+    )
+    unpack(make("a.tar.gz", content), tmp_path / "out")
+    assert tree(tmp_path / "out") == {"d/a": b"1", "d/hard": b"1", "e/soft": b"1"}
+    assert not any(p.is_symlink() for p in (tmp_path / "out").rglob("*"))
+
+
+def test_the_wrapping_folder_is_found(tmp_path):
+    (tmp_path / "x" / "dataset" / "audio").mkdir(parents=True)
+    assert root_of(tmp_path, ["audio", "metadata"]) == tmp_path / "x" / "dataset"
+    with pytest.raises(UserError, match="no folder with metadata"):
+        root_of(tmp_path, ["metadata"])
+
+
+def test_merging_twice_is_merging_once(tmp_path):
+    for _ in range(2):
+        for name in ("a/b/1", "a/2"):
+            (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "new" / name).write_text(name)
+        (tmp_path / "old/a/b").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "old/a/b/kept").touch()
+        placed = list(merge(tmp_path / "new", tmp_path / "old"))
+        assert sorted(str(p.relative_to(tmp_path / "old")) for p in placed) == ["a/2", "a/b/1"]
+    assert sorted(tree(tmp_path / "old")) == ["a/2", "a/b/1", "a/b/kept"]
+
+
+def test_merging_lists_its_own_files_alone_while_others_write_and_make_folders(tmp_path, monkeypatch):
+    source, place = tmp_path / "source", tmp_path / "place"
+    for name in ("train", "eval"):
+        (source / name).mkdir(parents=True)
+        (source / name / "mine.tsv").write_text("mine")
+    replace = Path.replace
+
+    def meddled(self, target):
+        if self.name == "eval":  # another part makes the folder between the look and the move
+            (place / "eval").mkdir(parents=True)
+            (place / "eval" / ".theirs.tsv.part").write_text("")
+        result = replace(self, target)
+        if self.name == "train":  # and writes into it just after
+            (place / "train" / ".theirs.tsv.part").write_text("")
+        return result
+
+    monkeypatch.setattr(Path, "replace", meddled)
+    assert list(merge(source, place)) == [place / "eval" / "mine.tsv", place / "train" / "mine.tsv"]
+    assert (place / "eval" / "mine.tsv").read_text() == "mine"

@@ -1,0 +1,170 @@
+"""Local copies of recordings, whatever their names."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from paths import KIT
+
+from sed.data.download.audioset import Key, candidates, index, link, named, read_sets, write_missing
+from sed.errors import UserError
+
+ID = "-Ab_Y9z0-_1"
+YID = "Y0000000000"  # an id that begins with Y
+
+
+def sound(path: Path, seconds: float = 0.1, value: float = 0.5) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rate = 8000
+    soundfile.write(path, np.full(int(seconds * rate), value), rate, format=None if path.suffix != ".m4a" else "WAV")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stem", "keys"),
+    [
+        (f"Y{ID}_350.000_360.000", [(ID, 350_000)]),
+        (f"{ID}_350.000_360.000", [(ID, 350_000)]),
+        (f"{ID}_350_360", [(ID, 350_000)]),
+        (f"Y{ID}_350000_360000", [(ID, 350_000)]),
+        (f"{ID}_0_10000", [(ID, 0)]),
+        (f"{ID}_0_10", [(ID, 0)]),
+        (f"{ID}_0", [(ID, 0)]),
+        (f"{ID}_350000", [(ID, 350_000_000), (ID, 350_000)]),
+        (f"{ID}_30.000", [(ID, 30_000)]),
+        (f"{ID}_12.345_22.345", [(ID, 12_345)]),
+        (f"{ID}-350-360", [(ID, 350_000)]),
+        (f"{YID}_30_40", [(YID, 30_000)]),
+        (f"Y{YID}_30_40", [(YID, 30_000)]),
+        (ID, [(ID, -1)]),
+        (f"Y{ID}", [(ID, -1)]),
+        ("1234", []),
+        ("noise_of_a_kitchen_1", []),
+    ],
+)
+def test_names(stem, keys):
+    assert candidates(stem) == [Key(*key) for key in keys]
+
+
+def test_names_of_the_metadata():
+    assert named(f"Y{ID}_350.000_360.000.wav") == Key(ID, 350_000)
+    assert named("1Ro0FgMWTUE_120_130.wav") == Key("1Ro0FgMWTUE", 120_000)
+    with pytest.raises(ValueError):
+        named("1000.wav")
+
+
+@pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
+@pytest.mark.parametrize(
+    ("name", "clips"), [("weak", 1578), ("unlabel_in_domain", 14412), ("validation", 1168), ("public", 692)]
+)
+def test_every_name_of_the_real_metadata_is_read(name, clips):
+    lines = (KIT / "desed_metadata" / f"{name}.tsv").read_text().splitlines()[1:]
+    names = {line.split("\t")[0] for line in lines}
+    assert len({named(n) for n in names}) == len(names) == clips
+
+
+def test_any_copy_is_found(tmp_path):
+    wanted = [Key(f"{i:011d}", 1000 * i) for i in range(1, 7)]
+    places = [
+        sound(tmp_path / "a" / "00000000001_1.000_11.000.wav"),
+        sound(tmp_path / "a/deep/er" / "Y00000000002_2000_12000.flac"),
+        sound(tmp_path / "b" / "00000000003_3.ogg"),
+        sound(tmp_path / "b" / "Y00000000004_4_14.MP3"),
+        sound(tmp_path / "b" / "00000000005.wav", seconds=9),
+    ]
+    sound(tmp_path / "b" / "Y00000000006.wav", seconds=30)  # the whole video
+    sound(tmp_path / "b" / ".ipynb_checkpoints" / "00000000001_1_11.wav", value=0.1)
+    sound(tmp_path / "b" / "._00000000002_2_12.wav", value=0.1)
+    (tmp_path / "b" / "loop").symlink_to(tmp_path / "b")
+    assert index([tmp_path / "a", tmp_path / "b"], wanted) == dict(zip(wanted, places, strict=False))
+
+
+def test_two_different_files_for_one_recording_are_refused(tmp_path):
+    one = sound(tmp_path / "a" / f"{ID}_30_40.wav")
+    other = sound(tmp_path / "b" / f"Y{ID}_30.000_40.000.wav", value=0.25)
+    with pytest.raises(UserError) as error:
+        index([tmp_path], [Key(ID, 30_000)])
+    assert f"{one} and {other}: two different files for {ID} at 30 s" in str(error.value)
+    assert index([tmp_path], [Key(ID, 0)]) == {}, "recordings that nobody wants are not compared"
+    other.write_bytes(one.read_bytes())
+    assert index([tmp_path], [Key(ID, 30_000)]) == {Key(ID, 30_000): one}
+
+
+def test_a_name_that_may_be_two_recordings_is_refused(tmp_path):
+    sound(tmp_path / f"{ID}_30000.wav")
+    assert len(index([tmp_path], [Key(ID, 30_000)])) == 1
+    with pytest.raises(UserError, match=r"at 30(000)? s or .* at 30(000)? s"):
+        index([tmp_path], [Key(ID, 30_000), Key(ID, 30_000_000)])
+
+
+@pytest.fixture
+def downloads(tmp_path):
+    """A table of two sets that share a recording, and their metadata."""
+    (tmp_path / "table.tsv").write_text(
+        "# comment\nmetadata\taudio\nm/v.tsv\taudio/v\nm/w.tsv\taudio/w\nm/none.tsv\taudio/n\n"
+    )
+    metadata = tmp_path / "d" / "m"
+    metadata.mkdir(parents=True)
+    (metadata / "v.tsv").write_text(
+        f"filename\tonset\toffset\tevent_label\nY{ID}_30.000_40.000.wav\t0\t1\tCat\nY{ID}_30.000_40.000.wav\t2\t3\tCat\n"
+    )
+    (metadata / "w.tsv").write_text(f"filename\nY{ID}_30.000_40.000.wav\n{YID}_1_11.wav\n")
+    return tmp_path
+
+
+def test_links_have_the_names_of_the_metadata(downloads):
+    source = sound(downloads / "copy" / f"{ID}_30000_40000.flac")
+    for linked in (1, 0):
+        sets = read_sets(downloads / "table.tsv", downloads / "d")
+        link(sets, index([downloads / "copy"], {k for s in sets for k in s.names.values()}))
+        assert [s.linked for s in sets] == [linked, linked]
+    for name in ("v", "w"):
+        place = downloads / "d" / "audio" / name / f"Y{ID}_30.000_40.000.wav"
+        assert place.is_symlink() and place.resolve() == source
+        assert soundfile.info(place).samplerate == 8000
+    assert write_missing(downloads / "missing.tsv", sets, lambda _name: "gone") == 1
+    assert (downloads / "missing.tsv").read_text() == f"set\tfilename\treason\nw\t{YID}_1_11.wav\tgone\n"
+
+
+def test_a_link_that_leads_nowhere_is_made_anew(downloads):
+    place = downloads / "d" / "audio" / "v" / f"Y{ID}_30.000_40.000.wav"
+    place.parent.mkdir(parents=True)
+    place.symlink_to(downloads / "moved.wav")
+    source = sound(downloads / "copy" / f"{ID}_30_40.wav")
+    sets = read_sets(downloads / "table.tsv", downloads / "d")
+    link(sets, {Key(ID, 30_000): source})
+    assert place.resolve() == source
+
+
+def test_m4a_is_made_into_wav(downloads, monkeypatch):
+    source = sound(downloads / "copy" / f"{ID}_30_40.m4a")
+    monkeypatch.setenv("PATH", str(downloads / "bin"))
+    sets = read_sets(downloads / "table.tsv", downloads / "d")
+    found = index([downloads / "copy"], [Key(ID, 30_000)])
+    link(sets, found)
+    assert [s.unreadable for s in sets] == [[source], [source]]
+    program = downloads / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=$2\nfor out; do :; done\n/bin/cat "$in" > "$out"\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    sets = read_sets(downloads / "table.tsv", downloads / "d")
+    link(sets, found)
+    assert soundfile.info(downloads / "d" / "audio" / "v" / f"Y{ID}_30.000_40.000.wav").format == "WAV"
+
+
+@pytest.mark.parametrize(
+    ("text", "where"), [("name\nx\n", "v.tsv:1: "), (f"filename\nY{ID}_1_2.wav\nhello.wav\n", "v.tsv:3: 'hello.wav'")]
+)
+def test_broken_metadata_name_the_line(downloads, text, where):
+    (downloads / "d" / "m" / "v.tsv").write_text(text)
+    with pytest.raises(UserError, match=where):
+        read_sets(downloads / "table.tsv", downloads / "d")
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        index([tmp_path / "nowhere"], [])

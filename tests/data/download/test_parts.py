@@ -1,0 +1,241 @@
+"""Stage 0 on a made-up DESED: from a failing server, killed, offline, with too little room."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from faulty_server import Faults, made_up_desed, zipped
+from paths import ROOT
+
+from sed.data.download.fetch import Fetcher
+from sed.data.download.parts import Parts
+from sed.data.download.sources import Hosts, read_records
+from sed.errors import RunError, UserError
+
+TABLE = ROOT / "local" / "desed_records.tsv"
+ROWS = read_records(TABLE)
+ZIP = ROWS["synthetic"][0]
+
+
+def stage(folder: Path, mirror: str, **kwargs) -> Parts:
+    folder.mkdir(exist_ok=True)
+    fetcher = Fetcher(timeout=kwargs.pop("timeout", 10.0), backoff=0.01, retries=kwargs.pop("retries", 8))
+    return Parts(folder, fetcher=fetcher, hosts=Hosts(fetcher, mirror), **kwargs)
+
+
+def corpus(folder: Path) -> dict[str, str]:
+    """What is visible in a downloads folder, less the archives, by digest."""
+    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".") and "archives" not in p.parts)
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)}
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return made_up_desed()
+
+
+@pytest.fixture
+def whole(serve, made_up, tmp_path):
+    """The corpus as a server without faults gives it."""
+    stage(tmp_path / "whole", serve(**made_up).url).get(ROWS)
+    return corpus(tmp_path / "whole")
+
+
+def test_the_layout_is_deseds(whole):
+    assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1
+    for path in (
+        "audio/train/synthetic21_train/soundscapes/0.wav",
+        "audio/validation/synthetic21_validation/soundscapes/9.wav",
+        "audio/eval/public/P0000000000_120_130.wav",
+        "metadata/train/audioset_strong.tsv",
+        "metadata/train/weak.tsv",
+        "metadata/validation/validation.tsv",
+        "metadata/validation/synthetic21_validation/soundscapes.tsv",
+        "metadata/eval/public.tsv",
+        "ast.safetensors",
+    ):
+        assert path in whole
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
+    faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.5, most=40)
+    stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30, timeout=0.3).get(ROWS)
+    assert corpus(tmp_path / "d") == whole
+    assert faults.kinds
+    assert not [p for p in (tmp_path / "d").rglob("*") if p.name.endswith((".part", ".unpacking", ".tag"))]
+
+
+def test_a_second_run_asks_nobody_and_a_lost_file_is_brought_back(serve, made_up, whole, tmp_path):
+    server = serve(**made_up)
+    parts = stage(tmp_path / "d", server.url)
+    parts.get(ROWS)
+    asked = len(server.requests)
+    assert stage(tmp_path / "d", server.url).missing(ROWS) == {}
+    (tmp_path / "d/metadata/train/weak.tsv").unlink()
+    again = stage(tmp_path / "d", "http://127.0.0.1:9")  # the archive is there: no network is needed
+    missing = again.missing(ROWS)
+    assert list(missing) == ["metadata"]
+    again.get(missing)
+    assert corpus(tmp_path / "d") == whole
+    assert len(server.requests) == asked
+
+
+def test_archives_can_be_dropped(serve, made_up, whole, tmp_path):
+    server = serve(**made_up)
+    stage(tmp_path / "d", server.url, keep_archives=False).get(ROWS)
+    assert list((tmp_path / "d" / "archives").iterdir()) == []
+    assert corpus(tmp_path / "d") == whole
+    assert stage(tmp_path / "d", server.url).missing(ROWS) == {}
+
+
+def test_the_authors_link_stands_in_for_hugging_face(serve, made_up, tmp_path):
+    checkpoint = zipped({"archive/data.pkl": b"x" * 1000})
+    other = {"/s/ca0b1v2nlxzyeb4/audioset_10_10_0.4593.pth": checkpoint}
+    server = serve(zenodo=made_up["zenodo"], other=other)
+    stage(tmp_path / "d", server.url).get({"ast": ROWS["ast"]})
+    assert (tmp_path / "d" / "ast.pth").read_bytes() == checkpoint
+    assert stage(tmp_path / "d", server.url).missing({"ast": ROWS["ast"]}) == {}
+    server.other = dict.fromkeys(other, checkpoint[:-30])
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        stage(tmp_path / "e", server.url).get({"ast": ROWS["ast"]})
+    assert corpus(tmp_path / "e") == {}
+
+
+def test_an_offline_folder_of_archives(serve, made_up, whole, tmp_path):
+    offline = tmp_path / "usb"
+    offline.mkdir()
+    for files in (*made_up["zenodo"].values(), *made_up["huggingface"].values()):
+        for name, content in files.items():
+            (offline / name).write_bytes(content)
+    stage(tmp_path / "d", "http://127.0.0.1:9", archives=[offline], retries=0).get(ROWS)
+    assert corpus(tmp_path / "d") == whole
+    server = serve(**made_up)
+    (offline / ZIP.file).write_bytes((offline / ZIP.file).read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match=rf"{ZIP.file}: is not the record's file: checksum"):
+        stage(tmp_path / "e", server.url, archives=[offline]).get(ROWS)
+    assert "metadata/train/weak.tsv" in corpus(tmp_path / "e"), "what is good stays"
+
+
+def test_no_network_says_what_to_place_where(tmp_path):
+    with pytest.raises(RunError) as error:
+        stage(tmp_path / "d", "http://127.0.0.1:9", retries=0).get(ROWS)
+    assert "dcase_synth.zip (https://zenodo.org/records/6026841)" in str(error.value)
+    assert "--archives" in str(error.value)
+
+
+def test_one_part_that_fails_does_not_hold_up_the_others(serve, made_up, tmp_path):
+    server = serve(**made_up)
+    server.status["/records/6026841/files/dcase_synth.zip"] = 404
+    with pytest.raises(UserError, match=r"dcase_synth.zip\?download=1: the server answered 404"):
+        stage(tmp_path / "d", server.url).get(ROWS)
+    assert "audio/eval/public/P0000000000_120_130.wav" in corpus(tmp_path / "d")
+
+
+def test_too_little_room_is_said_before_anything_is_downloaded(serve, made_up, tmp_path, monkeypatch):
+    server = serve(**made_up)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"MB needed for synthetic, .*, 1 kB free"):
+        stage(tmp_path / "d", server.url).get(ROWS)
+    assert not [path for path, _ in server.requests if "/files/" in path]
+
+
+def test_a_full_disk_is_one_line_and_keeps_what_came(serve, made_up, whole, tmp_path, monkeypatch):
+    from sed.data.download import archive
+
+    server, unpack = serve(**made_up), archive.unpack
+
+    def full(path, *args, **kwargs):
+        if path.name == ZIP.file:
+            raise OSError(28, "No space left on device")
+        return unpack(path, *args, **kwargs)
+
+    monkeypatch.setattr("sed.data.download.archive.unpack", full)
+    with pytest.raises(UserError, match="no space left for synthetic"):
+        stage(tmp_path / "d", server.url).get(ROWS)
+    monkeypatch.undo()
+    sent = server.sent
+    again = stage(tmp_path / "d", server.url)
+    again.get(again.missing(ROWS))
+    assert (corpus(tmp_path / "d"), server.sent) == (whole, sent)
+
+
+def test_an_unexpected_archive(serve, made_up, tmp_path):
+    records = made_up["zenodo"] | {"6026841": {ZIP.file: zipped({"other/a.wav": b"1"})}}
+    with pytest.raises(UserError, match=r"no folder with audio or metadata"):
+        stage(tmp_path / "d", serve(zenodo=records).url).get({"synthetic": [ZIP]})
+    assert corpus(tmp_path / "d") == {}
+
+
+def test_a_malicious_record_is_refused_and_the_others_stay(serve, made_up, tmp_path):
+    evil = {"6026841": {ZIP.file: zipped({"audio/a.wav": b"1", "../../evil": b"1"})}}
+    with pytest.raises(UserError, match=r"dcase_synth.zip: refused: a path with '..': '../../evil'"):
+        stage(tmp_path / "d", serve(**made_up | {"zenodo": made_up["zenodo"] | evil}).url).get(ROWS)
+    assert "audio/eval/public/P0000000000_120_130.wav" in corpus(tmp_path / "d")
+    assert not [p for p in tmp_path.rglob("*") if "evil" in p.name or "a.wav" in p.name]
+
+
+def test_a_record_without_the_file(serve, tmp_path):
+    server = serve(zenodo={"6026841": {"other.zip": b""}})
+    with pytest.raises(UserError, match=r"records/6026841: has no file dcase_synth.zip, only other.zip"):
+        stage(tmp_path / "d", server.url).get({"synthetic": [ZIP]})
+
+
+@pytest.mark.parametrize("line", ["a\tb", "a\tftp:1\tx\ty\t-", "a\tzenodo:1\tx\t../y\t-", "a\tor:http://x\tx\ty\t-"])
+def test_broken_tables_name_the_line(tmp_path, line):
+    table = tmp_path / "t.tsv"
+    table.write_text("part\tsource\tfile\tinto\tholds\n" + line + "\n")
+    with pytest.raises(UserError, match=r"t.tsv:2: "):
+        read_records(table)
+
+
+def test_the_realdesed_table_reads():
+    assert [row.file for rows in read_records(ROOT / "local/realdesed_records.tsv").values() for row in rows][:3] == [
+        "train.zip",
+        "validation.zip",
+        "test.zip",
+    ]
+
+
+def command(server, folder: Path) -> list[str]:
+    options = ["--mirror", server.url, "--timeout", "1", "--retries", "60", "--backoff", "0.02"]
+    return [sys.executable, "-m", "sed.bin.download", *options, str(TABLE), str(folder)]
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_it_downloads_a_tenth_more_at_most(serve, tmp_path):
+    chance = random.Random(7)
+    big = made_up_desed(scale=60_000)
+    # A wrong byte costs a damaged member of a zip file, but all of a file of another kind.
+    faults = Faults(
+        error=0.1, busy=0.05, drop=0.15, stall=0.05, wrong=0.1, wrong_in=".zip", seed=1, stalled=1.2, most=60
+    )
+    server = serve(**big, faults=faults, rate=250_000)
+    expected = tmp_path / "expected"
+    stage(expected, serve(**big).url).get(ROWS)
+    size = server.size
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    kills = 0
+    while kills < 20:
+        run = subprocess.Popen(command(server, tmp_path / "d"), env=environment, stderr=subprocess.PIPE)
+        before, deadline = len(server.requests), time.monotonic() + 30
+        while kills % 4 and len(server.requests) == before and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.5))
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        kills += 1
+    assert server.sent < size, "it was done before it was killed twenty times"
+    last = subprocess.run(command(server, tmp_path / "d"), env=environment, capture_output=True, text=True)
+    assert last.returncode == 0, last.stderr
+    assert corpus(tmp_path / "d") == corpus(expected)
+    print(f"{server.sent} bytes sent for {size}: {server.sent / size:.3f}; {json.dumps(faults.kinds)}")
+    assert server.sent <= 1.1 * size

@@ -1,0 +1,87 @@
+"""Fetching from a stand-in for yt-dlp that asks a loopback server."""
+
+import stat
+import sys
+
+import pytest
+
+from sed.data.download.audioset import Key
+from sed.data.download.youtube import Failures, fetch
+from sed.errors import UserError
+
+STAND_IN = """#!{python} -SE
+import sys, time, urllib.error, urllib.request
+video = sys.argv[-1].rpartition("=")[2]
+assert sys.argv[-1].startswith("https://www.youtube.com/watch?v=") and "--download-sections" in sys.argv
+section = sys.argv[sys.argv.index("--download-sections") + 1]
+try:
+    with urllib.request.urlopen("{url}/" + video) as answer:
+        data = answer.read()
+except urllib.error.HTTPError as error:
+    print("WARNING: something", file=sys.stderr)
+    print("ERROR: [youtube] " + video + ": " + {{404: "Video unavailable", 500: "Unable to download",
+          429: "HTTP Error 429: Too Many Requests"}}[error.code], file=sys.stderr)
+    sys.exit(1)
+open("recording.wav", "wb").write(data + section.encode())
+"""
+
+
+@pytest.fixture
+def youtube(serve, tmp_path):
+    """A server of videos, a program that asks it, and 8 places to fill."""
+    videos = [f"{i:011d}" for i in range(8)]
+    server = serve(other={f"/{video}": video.encode() * 10 for video in videos})
+    program = tmp_path / "yt-dlp"
+    program.write_text(STAND_IN.format(python=sys.executable, url=server.url))
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    places = [(tmp_path / "audio" / f"Y{v}_{i}.000_{i + 10}.000.wav", Key(v, 1000 * i)) for i, v in enumerate(videos)]
+    return server, str(program), places
+
+
+def test_what_is_there_comes_and_what_is_not_is_listed(youtube, tmp_path):
+    server, program, places = youtube
+    server.status = {"/" + places[1][1].video: 404, "/" + places[2][1].video: 500}
+    slept = []
+    failures = Failures(tmp_path / "not_fetched.tsv")
+    assert fetch(places, failures, command=program, between=4.0, pause=slept.append) == 6
+    assert len(slept) == 7 and all(2 <= s <= 6 for s in slept)
+    assert places[3][0].read_bytes() == b"00000000003" * 10 + b"*3.000-13.000"
+    assert (tmp_path / "not_fetched.tsv").read_text().splitlines() == [
+        "filename\tkind\treason",
+        f"{places[1][0].name}\tgone\t[youtube] 00000000001: Video unavailable",
+        f"{places[2][0].name}\tlater\t[youtube] 00000000002: Unable to download",
+    ]
+    # Again: only what may come yet is asked for.
+    server.status, asked = {}, len(server.requests)
+    again = Failures(tmp_path / "not_fetched.tsv")
+    assert fetch(places, again, command=program, pause=slept.append) == 1
+    assert [path for path, _ in server.requests[asked:]] == ["/" + places[2][1].video]
+    assert again.reason(places[1][0].name) == "[youtube] 00000000001: Video unavailable"
+    assert sorted(p.name for p in (tmp_path / "audio").iterdir()) == sorted(
+        p.name for i, (p, _) in enumerate(places) if i != 1
+    )
+
+
+def test_a_server_that_has_had_enough_is_left_alone(youtube, tmp_path):
+    server, program, places = youtube
+    server.status = {"/" + key.video: 429 for _, key in places}
+    assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, pause=lambda _s: None) == 0
+    assert len(server.requests) == 5
+
+
+def test_no_more_than_the_limit(youtube, tmp_path):
+    server, program, places = youtube
+    assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, limit=1) == 1
+    assert len(server.requests) == 1
+
+
+def test_half_a_line_of_a_killed_run(tmp_path):
+    path = tmp_path / "f.tsv"
+    path.write_text("filename\tkind\treason\na.wav\tgone\tprivate\nb.w")
+    Failures(path).add("c.wav", "later", "a\tb\nc")
+    assert Failures(path).known == {"a.wav": ("gone", "private"), "c.wav": ("later", "a b c")}
+
+
+def test_no_program(tmp_path):
+    with pytest.raises(UserError, match="no such program"):
+        fetch([], Failures(tmp_path / "f.tsv"), command=str(tmp_path / "nothing"))

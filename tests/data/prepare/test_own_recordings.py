@@ -1,0 +1,96 @@
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sed.bin import own_data
+from sed.data.directory import read_events_tsv, read_tags_tsv
+from sed.data.prepare.own_recordings import split
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(
+        st.text("abcdef0123", min_size=3, max_size=4), st.sets(st.sampled_from("KLMNO"), max_size=3), min_size=4
+    ),
+    st.sampled_from([0.1, 0.2, 0.5]),
+    st.sampled_from(["", "^."]),
+)
+def test_split_keeps_groups_whole_and_every_label_in_training(recordings, share, group):
+    chosen = split(recordings, share=share, group=group)
+    assert chosen == split(dict(reversed(recordings.items())), share=share, group=group)
+    if group:
+        assert not {name[0] for name in chosen} & {name[0] for name in recordings if name not in chosen}
+    for label in set().union(*recordings.values()):
+        having = [name for name in recordings if label in recordings[name]]
+        assert [name for name in having if name not in chosen]
+
+
+def test_every_label_of_two_recordings_is_scored_too():
+    recordings = {f"r{i}": ["common"] for i in range(40)} | {"x1": ["rare"], "x2": ["rare"], "y": ["single"]}
+    chosen = split(recordings, share=0.2)
+    assert len(chosen & {"x1", "x2"}) == 1 and "y" not in chosen and 8 <= len(chosen) <= 10
+
+
+def call(monkeypatch, *args):
+    monkeypatch.setattr(sys, "argv", ["own_data", *map(str, args)])
+    with pytest.raises(SystemExit) as done:
+        own_data.main()
+    return done.value.code
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    folder = tmp_path / "rec" / "deep"
+    folder.mkdir(parents=True)
+    rows = ["filename\tonset\toffset\tevent_label"]
+    for i in range(6):
+        soundfile.write(folder / f"e{i}.wav", np.random.default_rng(i).uniform(-0.1, 0.1, 8000 * 23), 8000)
+        rows += [f"e{i}.wav\t1.0\t2.5\tdoor", f"e{i}.wav\t9.0\t12.0\tmy cat & dog"]
+    for name in ("t0.flac", "u0.ogg"):
+        soundfile.write(folder / name, np.zeros(8000 * 5), 8000)
+    (tmp_path / "events.tsv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "tags.tsv").write_text("filename\tevent_labels\nt0.flac\tdoor,bell\n")
+    return tmp_path
+
+
+def test_layout(corpus, monkeypatch):
+    args = ("--events", corpus / "events.tsv", "--tags", corpus / "tags.tsv", corpus / "rec", corpus / "out")
+    for _ in range(2):  # a second run changes nothing
+        assert call(monkeypatch, *args) == 0
+        meta = corpus / "out" / "metadata"
+        assert (meta / "labels.txt").read_text() == "bell\ndoor\nmy cat & dog\n"
+        train, valid = (read_events_tsv(meta / p) for p in ("train/audioset_strong.tsv", "validation/validation.tsv"))
+        assert len(train) + len(valid) == 18 and len(valid) == 6  # three clips a recording
+        assert not {clip[:2] for clip in train} & {clip[:2] for clip in valid}
+        spans = {clip[3:]: [tuple(e) for e in found] for clip, found in train.items()}
+        assert spans["0.000_10.000"] == [(1.0, 2.5, "door"), (9.0, 10.0, "my cat & dog")]
+        assert spans["10.000_20.000"] == [(0.0, 2.0, "my cat & dog")] and spans["20.000_23.000"] == []
+        assert read_tags_tsv(meta / "train" / "weak.tsv") == {"t0_0.000_5.000": ("door", "bell")}
+        assert "u0_0.000_5.000" in (meta / "train" / "unlabel_in_domain.tsv").read_text()
+        audio = corpus / "out" / "audio"
+        assert len(list((audio / "train" / "strong_label_real").iterdir())) == 12
+        assert len(list((audio / "validation" / "validation").iterdir())) == 6
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\nx\t1\t2\n"), "no column 'event_label'"),
+        (
+            lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\nx.wav\t1\t2\ta\n"),
+            "none of its",
+        ),
+        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\ne0.wav\t3\t2\ta\n"), ":2:"),
+        (lambda c: soundfile.write(c / "rec" / "e0.flac", np.zeros(99), 8000), "has the name of"),
+        (lambda c: (c / "rec" / "deep" / "e1.wav").write_text("text"), "e1.wav"),
+    ],
+)
+def test_bad_input_is_one_line(corpus, monkeypatch, capsys, change, message):
+    change(corpus)
+    assert call(monkeypatch, "--events", corpus / "events.tsv", corpus / "rec", corpus / "out") == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (corpus / "out" / "metadata" / "labels.txt").exists()

@@ -1,0 +1,62 @@
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import soundfile
+
+from sed.data.directory import read_events_tsv, read_tags_tsv, tsv_rows
+from sed.data.synthesis.corpus import PLANS, blocks, make_block, make_tables, missing
+from sed.data.synthesis.procedural_bank import ProceduralBank
+
+SIZES = {"strong_real": 3, "weak": 2, "unlabelled": 2, "validation": 22, "pretrain": 4}
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return ProceduralBank(seed=0)
+
+
+def make(out, bank, todo=None, suffix=".wav", threads=1):
+    todo = blocks(SIZES) if todo is None else todo
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(lambda b: make_block(b, out, bank, seed=7, seconds=2.0, suffix=suffix), todo))
+
+
+def digest(folder):
+    return {
+        str(p.relative_to(folder)): hashlib.sha256(p.read_bytes().replace(bytes(folder), b"")).hexdigest()
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+
+
+def test_layout_is_desed_and_a_killed_run_goes_on(tmp_path, bank):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    make(whole, bank, threads=3)
+    make(killed, bank, blocks(SIZES)[:3])
+    (killed / PLANS["validation"].folder).mkdir(parents=True)
+    (killed / PLANS["validation"].folder / "Yvalid000000_0.000_2.000.wav").write_bytes(b"half")
+    left = list(missing(blocks(SIZES), killed))
+    assert len(left) == len(blocks(SIZES)) - 3
+    make(killed, bank, left)
+    for out in (whole, killed):
+        make_tables(out, SIZES, bank.labels, seconds=dict.fromkeys(SIZES, 2.0), suffix=".wav")
+    assert digest(whole) == digest(killed)
+
+    strong = read_events_tsv(whole / "metadata/validation/validation.tsv")
+    files = sorted((whole / "audio/validation/validation").iterdir())
+    assert sorted(strong) == [file.name.removesuffix(".wav") for file in files] and len(files) == 22
+    info = soundfile.info(files[0])
+    assert (info.samplerate, info.channels, info.subtype, info.duration) == (16000, 1, "PCM_16", 2.0)
+    assert len(read_tags_tsv(whole / "metadata/train/weak.tsv")) == 2
+    assert len(list(tsv_rows(whole / "metadata/train/unlabel_in_domain.tsv", ["filename"]))) == 2
+    isolated = read_events_tsv(whole / "pretrain/events.tsv")
+    assert [len({event.label for event in events}) for events in isolated.values()] == [1] * 4
+    assert (whole / "metadata/labels.txt").read_text().split() == bank.labels
+
+
+def test_sets_differ(tmp_path, bank):
+    make(tmp_path, bank)
+    folders = [tmp_path / PLANS[name].folder for name in ("strong_real", "weak", "validation")]
+    first = [sorted(folder.iterdir())[0].read_bytes() for folder in folders]
+    assert len(set(first)) == 3

@@ -1,0 +1,88 @@
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sed.data.synthesis import split_bank
+from sed.errors import UserError
+
+
+def made(**labels):
+    """{file: source} of `Dog="aab"`: three recordings, two of the source a."""
+    return {
+        f"train/foreground/{label}/{i}.wav": source for label, text in labels.items() for i, source in enumerate(text)
+    }
+
+
+def both_sides(sides, label):
+    return {side for file, side in sides.items() if f"/{label}/" in file}
+
+
+@given(
+    st.dictionaries(st.sampled_from(["Cat", "Dog", "Speech"]), st.text("abcdef", min_size=1, max_size=12), min_size=1),
+    st.floats(0.05, 0.9),
+    st.integers(0, 5),
+)
+def test_every_recording_is_on_one_side_and_a_source_is_whole(labels, share, seed):
+    files = made(**labels)
+    sides = split_bank.split(files, share, seed)
+    assert sides.keys() == files.keys()
+    by_source = {}
+    for file, source in files.items():
+        by_source.setdefault(source, set()).add(sides[file])
+    assert all(len(found) == 1 for found in by_source.values())
+    assert split_bank.split(dict(reversed(files.items())), share, seed) == sides  # whatever the order of the files
+
+
+def test_a_label_of_two_sources_is_on_both_sides_and_one_of_one_trains():
+    sides = split_bank.split(made(Cat="ab", Dog="c", Speech="defghijk"), 0.25, 0)
+    assert both_sides(sides, "Cat") == {"train", "validation"}
+    assert both_sides(sides, "Dog") == {"train"}
+    assert sum(side == "validation" for file, side in sides.items() if "Speech" in file) == 2
+
+
+def test_validation_sources_of_the_bank_are_not_looked_at():
+    files = {**made(Cat="ab"), "validation/foreground/Cat/9.wav": "z", "README.wav": "y"}
+    assert not [file for file in split_bank.split(files, 0.25, 0) if not file.startswith("train/")]
+    with pytest.raises(UserError, match="no recordings"):
+        split_bank.split({"validation/foreground/Cat/9.wav": "z"}, 0.25, 0)
+
+
+@pytest.fixture
+def bank(tmp_path):
+    """Four recordings, two of one source, with their attribution; one of validation."""
+    rows = [("a.wav", "http://x/1"), ("b.wav", "http://x/1"), ("c.wav", ""), ("d.wav", "http://x/3")]
+    lines = ["file\tsource\tauthor\tlicence"]
+    for name, source in rows:
+        path = tmp_path / "bank" / "train" / "foreground" / "Dog" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        lines.append(f"train/foreground/Dog/{name}\t{source}\tsomeone\tCC0")
+    held = tmp_path / "bank" / "validation" / "foreground" / "Dog" / "e.flac"
+    held.parent.mkdir(parents=True)
+    held.write_bytes(b"")
+    (tmp_path / "bank" / "ATTRIBUTION.tsv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "bank"
+
+
+def test_sources_come_of_the_attribution_then_its_author_then_the_file(bank):
+    told = split_bank.sources(bank)
+    folder = "train/foreground/Dog"
+    assert told[f"{folder}/a.wav"] == told[f"{folder}/b.wav"] == "http://x/1"
+    assert told[f"{folder}/c.wav"] == "someone"
+    assert told["validation/foreground/Dog/e.flac"] == "validation/foreground/Dog/e.flac"
+    assert split_bank.counts(told) == {"train": {"Dog": [3, 4]}, "validation": {"Dog": [1, 1]}}
+
+
+def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path):
+    out = tmp_path / "new"
+    for seed in (0, 1):  # the second replaces the first
+        sides = split_bank.split(split_bank.sources(bank), 0.25, seed)
+        split_bank.write(bank, out, sides)
+    links = sorted(path for path in out.rglob("*.wav"))
+    assert len(links) == 4 and all(path.is_symlink() and path.exists() for path in links)
+    assert {os.path.realpath(path).split("/bank/")[1] for path in links} == set(sides)
+    again = split_bank.sources(out)
+    for file, side in sides.items():
+        assert again[file.replace("train/", f"{side}/", 1)] == split_bank.sources(bank)[file]

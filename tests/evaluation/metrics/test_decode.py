@@ -1,0 +1,124 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import maximum_filter1d, median_filter
+
+from sed.data.scores import FrameScores, Scores
+from sed.evaluation.metrics.decode import decode, decode_one, operating_points
+from sed.evaluation.postprocessing.filters import maximum, median, weak_mask, window_frames
+
+
+def reference_loop(values, borders, threshold):
+    """Events of one clip and class, frame by frame."""
+    events, onset = [], None
+    for index, value in enumerate(values):
+        if value > threshold and onset is None:
+            onset = borders[index]
+        elif not value > threshold and onset is not None:
+            events.append((onset, borders[index]))
+            onset = None
+    if onset is not None:
+        events.append((onset, borders[len(values)]))
+    return events
+
+
+def rows_of(decoded, point, clip, label):
+    table = decoded.at(point)
+    chosen = table.where((table.clip == clip) & (table.label == label))
+    return list(zip(chosen.onset.tolist(), chosen.offset.tolist(), strict=True))
+
+
+def check(scores, thresholds):
+    decoded = decode(scores, thresholds)
+    per_class = np.broadcast_to(np.asarray(thresholds, float).reshape(len(thresholds), -1), (len(thresholds), 2))
+    for clip, (_, rows) in enumerate(scores.items()):
+        borders = [*scores.onset[rows], *scores.offset[rows][-1:]]
+        for label in range(2):
+            for point in range(len(thresholds)):
+                wanted = reference_loop(scores.values[rows, label], borders, per_class[point, label])
+                assert rows_of(decoded, point, clip, label) == wanted
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_decoder_equals_the_plain_loop(data):
+    frame = data.draw(st.sampled_from([0.01, 0.02, 0.064, 0.1]))
+    lengths = data.draw(st.lists(st.integers(1, 30), min_size=1, max_size=4))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    borders = [np.round(np.arange(length + 1) * frame, 6) for length in lengths]
+    scores = FrameScores(
+        clips=[f"c{i}" for i in range(len(lengths))],
+        labels=["a", "b"],
+        start=start,
+        onset=np.concatenate([b[:-1] for b in borders]),
+        offset=np.concatenate([b[1:] for b in borders]),
+        values=np.round(rng.random((start[-1], 2)), data.draw(st.integers(1, 3))),  # ties with thresholds too
+    )
+    thresholds = data.draw(st.sampled_from([operating_points(), np.array([0.5]), np.array([0.9, 0.1, 0.5, 0.5])]))
+    check(scores, thresholds)
+    check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))
+
+
+def uniform(clips, frames, frame_seconds=0.01, seed=0):
+    rng = np.random.default_rng(seed)
+    return Scores(
+        clips=[f"c{i}" for i in range(clips)],
+        labels=["a", "b"],
+        frame=rng.random((clips, frames, 2), dtype=np.float32),
+        clip=rng.random((clips, 2), dtype=np.float32),
+        frame_seconds=frame_seconds,
+    )
+
+
+@pytest.mark.parametrize("frame_seconds", [0.01, 0.064])
+def test_filters_on_scores_equal_filters_on_decisions(frame_seconds):
+    scores = uniform(2, 60, frame_seconds)
+    seconds = {"a": 0.32, "b": 0.7}
+    for filtered, plain in ((median, median_filter), (maximum, maximum_filter1d)):
+        processed = filtered(scores.flat(), seconds)
+        for threshold in (0.1, 0.5, 0.9):
+            for clip in range(2):
+                for label, name in enumerate("ab"):
+                    width = window_frames(seconds[name], frame_seconds)
+                    wanted = plain((scores.frame[clip, :, label] > threshold).astype(int), size=width, mode="reflect")
+                    got = processed.values[clip * 60 : clip * 60 + 60, label] > threshold
+                    np.testing.assert_array_equal(got, wanted.astype(bool))
+
+
+def test_windows_are_odd_and_nearest():
+    assert window_frames(0.32, 0.01) == 33  # 32 lies between 31 and 33
+    assert window_frames(0.32, 0.064) == 5
+    assert window_frames(0.0, 0.01) == 1
+    assert all(window_frames(s, 0.02) % 2 for s in np.linspace(0, 5, 77))
+
+
+def test_weak_mask_silences_a_class_at_every_threshold_above_its_clip_posterior():
+    scores = uniform(3, 40)
+    masked = weak_mask(scores.flat())
+    for threshold in (0.2, 0.5, 0.8):
+        plain, silenced = decode_one(scores.flat(), threshold), decode_one(masked, threshold)
+        kept = scores.clip[plain.clip, plain.label] > threshold
+        np.testing.assert_array_equal(plain.onset[kept], silenced.onset)
+        np.testing.assert_array_equal(plain.clip[kept], silenced.clip)
+
+
+@pytest.mark.slow
+def test_a_whole_set_is_decoded_at_50_thresholds_within_5_seconds():
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((1168, 100, 10)).repeat(10, axis=1) + 0.2 * rng.standard_normal((1168, 1000, 10))
+    scores = Scores(
+        clips=[f"c{i}" for i in range(1168)],
+        labels=[f"l{i}" for i in range(10)],
+        frame=(1 / (1 + np.exp(1 - 2 * steps))).astype(np.float32),
+        clip=np.ones((1168, 10), np.float32),
+        frame_seconds=0.01,
+    ).flat()
+    decode(uniform(1, 10).flat(), operating_points())  # compile
+    started = time.process_time()
+    decoded = decode(scores, operating_points())
+    assert time.process_time() - started < 5
+    assert len(decoded) > 1_000_000

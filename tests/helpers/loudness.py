@@ -1,0 +1,106 @@
+"""A detector that hears loudness, and recordings run through it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.prediction.centring import Centring
+from sed.prediction.predictor import Output
+from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.settings import decisions
+from sed.prediction.windows import WindowPlan
+
+RATE, FRAME = 1600, 16  # 10 ms frames
+
+
+class Loudness:
+    """A detector that hears loudness with 0.3 s of context to either side, and nothing beyond its window.
+
+    So it is wrong near a window's ends, as real ones are.
+    """
+
+    labels = ("loud",)
+    rate, samples, min_samples = RATE, 10 * RATE, FRAME
+    frames, frame_seconds, encoder_seconds, feature_seconds = 1000, 0.01, 0.1, 0.01
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        self.batches.append(len(waveforms))
+        frames = np.zeros((len(waveforms), 1000, 1), np.float32)
+        for row, waveform in zip(frames, waveforms, strict=True):
+            count = len(waveform) // FRAME
+            level = np.abs(waveform[: count * FRAME]).reshape(count, FRAME).mean(1)
+            context = uniform_filter1d(level, 61, mode="constant")
+            row[:count, 0] = 1 / (1 + np.exp(-12 * (0.8 * level + 0.2 * context - 0.45)))
+        return Output(frames, frames.max(1), [np.repeat(row, 4, 1) for row in frames])
+
+
+POST = PostProcessing(
+    steps=["weak_mask", "median"], median={"loud": 0.05}, maximum={"loud": 0}, threshold={"loud": 0.5}
+)
+
+
+class Recorder(BaseSink):
+    def __init__(self):
+        self.posterior_frames, self.logmel_frames, self.heard, self.result, self.abandoned = [], [], [], None, False
+
+    def audio(self, samples):
+        self.heard.append(samples)
+
+    def posteriors(self, frames):
+        self.posterior_frames.append(frames)
+
+    def logmel(self, frames):
+        self.logmel_frames.append(frames)
+
+    def finish(self, result):
+        self.result = result
+
+    def abandon(self):
+        self.abandoned = True
+
+
+def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False):
+    model = model or Loudness()
+    plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)
+    sinks = [Recorder() for _ in recordings]
+    problems = []
+
+    def blocks(audio):
+        for at in range(0, len(audio), block):
+            if np.isnan(audio[at : at + block]).any():
+                raise UserError("broken")
+            yield audio[at : at + block]
+
+    def tracks():
+        for i, (audio, sink) in enumerate(zip(recordings, sinks, strict=True)):
+            track = Track(
+                str(i),
+                plan=plan,
+                predictor=model,
+                decisions=decisions(POST, model.labels, 0.01, piece=300),
+                sink=sink,
+                centring=Centring(plan=plan, predictor=model, scout=decisions(POST, model.labels, 0.01, piece=300))
+                if centred
+                else None,
+            )
+            yield track, lambda track, audio=audio: plan.cut(track.heard(blocks(audio)))
+
+    run(
+        tracks(),
+        model,
+        batch_size=batch_size,
+        report=lambda track, problem: problems.append((track.result.name, problem)),
+    )
+    return sinks, problems, model
+
+
+def burst(onset, length, total):
+    audio = np.full(round(total * RATE), 0.01, np.float32)
+    audio[round(onset * RATE) : round((onset + length) * RATE)] = 1
+    return audio

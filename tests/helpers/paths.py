@@ -1,0 +1,7 @@
+"""Where the repository and the development kit (real recordings, annotations, scores) are."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KIT = Path(os.environ.get("SED_KIT", ROOT.parent / "shared" / "kit"))

@@ -1,0 +1,69 @@
+"""A tiny detector on random weights, saved as an experiment."""
+
+import numpy as np
+import soundfile
+import torch
+
+from sed.checkpoints.checkpoint import save_checkpoint
+from sed.config import Parser
+from sed.features import logmel
+from sed.models import detector
+
+LABELS = ["Dog", "Speech", "<script>", "a&b"]
+TINY = {
+    "ast": "--ast-dim 24 --ast-depth 1 --ast-blocks 1 --ast-heads 2 --gru-units 12 --gru-layers 1 --stride-freq 16"
+    " --fte-blocks 1",
+    "crnn": "--encoder crnn --front-end stft --frame-length 0.128 --frame-shift 0.016 --normaliser minmax"
+    " --input-frames 626 --upsample 1 --pooling mean --gru-units 12 --crnn-width 0.125 --f-min 0",
+}
+
+
+def save_tiny(folder, kind="ast", labels=LABELS, options=""):
+    parser = Parser("tiny")
+    detector.add_arguments(parser, shared=False)
+    logmel.add_arguments(parser)
+    config = vars(parser.parse_args(f"{TINY[kind]}{options}".split()))
+    torch.manual_seed(0)
+    model = detector.build_detector(config, len(labels)).eval()
+    front_end = logmel.FrontEnd.from_config(config)
+    with torch.no_grad():  # posteriors that swing about 0.5, so that there are events
+        features = front_end(torch.from_numpy(sounds(10))[None])
+        logits = model(front_end.normalise(features, None, model.input_frames)).logits[0]
+        spread = logits.std(0) / 2
+        model.classifier.bias.sub_(logits.mean(0)).div_(spread)
+        model.classifier.weight.div_(spread[:, None])
+    folder.mkdir(exist_ok=True)
+    save_checkpoint(
+        folder / "final.pt",
+        {
+            "format": 1,
+            "student": model.state_dict(),
+            "teacher": model.state_dict(),
+            "optimizer": {},
+            "step": 1,
+            "config": config,
+            "labels": labels,
+            "front_end": front_end.params(),
+            "info": {"seed": 0},
+        },
+    )
+    return folder
+
+
+def sounds(seconds, rate=16000, seed=0):
+    """Noise bursts and tones over a quiet floor."""
+    rng = np.random.default_rng(seed)
+    count = round(seconds * rate)
+    t = np.arange(count) / rate
+    audio = 0.002 * rng.standard_normal(count)
+    for begin in np.arange(0.2, seconds, 1.3):
+        inside = (t >= begin) & (t < begin + rng.uniform(0.1, 1.2))
+        tone = np.sin(2 * np.pi * rng.uniform(200, min(4000, rate / 2.5)) * t)
+        audio += inside * rng.uniform(0.05, 0.5) * (tone if rng.random() < 0.5 else rng.standard_normal(count))
+    return np.clip(audio, -1, 1).astype(np.float32)
+
+
+def write_sounds(path, seconds, rate=16000, seed=0, channels=1, **kwargs):
+    audio = sounds(seconds, rate, seed)
+    soundfile.write(path, np.repeat(audio[:, None], channels, 1), rate, **kwargs)
+    return path

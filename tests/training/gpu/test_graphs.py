@@ -1,0 +1,148 @@
+"""Recorded steps are held against the plain models before they train anything."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_training import rows_of
+
+from sed.models.detector import build_detector
+from sed.training import build
+from sed.training.distributed import World
+from sed.training.gpu import graphs
+from sed.training.step import TrainingStep
+
+
+class Recorded(graphs.GraphedStep):
+    """Graphs whose replay is a call, so that a CPU can run them; the teacher answers for other clips while `wrong`."""
+
+    wrong = ()  # of the captures, these
+    begins = 0  # with this step
+    stale = False  # does the loss read the teacher's answers before they are there?
+    captures = 0
+    last = None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        Recorded.last = self
+        self._encode_student, self._encode_teacher = self.student.encode, self.teacher.encode
+
+    def release(self):
+        self._backward = self._update = None
+
+    def _capture(self, share):
+        self.captures += 1
+        self._backward = SimpleNamespace(replay=lambda: self._replay(share))
+        self._update = SimpleNamespace(replay=lambda: setattr(self, "_norm", self.update()))
+        self._backward.replay()
+
+    def _replay(self, share):
+        self._logged = self.backward(self._static, share)
+        if self.stale and self._side is not None:
+            self._logged[3] *= 2
+
+    def models(self, prepared):
+        if not self._plain and self.captures in self.wrong and self._calls >= self.begins:
+            prepared = prepared._replace(teacher=prepared.teacher.roll(1, 0))
+        return super().models(prepared)
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    """`Recorded` in place of the steps that the CPU would take."""
+    monkeypatch.setattr(graphs, "choose", lambda *_: Recorded)
+    return Recorded
+
+
+@pytest.mark.parametrize(
+    ("wrong", "captures", "plain", "said"),
+    [((), 1, False, []), ((1,), 2, False, ["not compiled"]), ((1, 2), 2, True, ["not compiled", "without them"])],
+)
+def test_graphs_that_differ_from_the_models_train_nothing(
+    wrong, captures, plain, said, dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
+):
+    monkeypatch.setattr(recorded, "wrong", wrong)
+    with caplog.at_level(logging.WARNING):
+        found = rows_of(tiny_config(), dump, tmp_path / "recorded")
+    monkeypatch.undo()
+    assert found == rows_of(tiny_config(), dump, tmp_path / "plain")
+    assert (recorded.last.captures, recorded.last._plain) == (captures, plain)
+    warned = [r.getMessage() for r in caplog.records if "CUDA graphs" in r.getMessage()]
+    assert len(warned) == len(said) and all(part in line for part, line in zip(said, warned, strict=True))
+
+
+def test_graphs_that_turn_wrong_are_found_later(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
+    for name, value in (("wrong", (1,)), ("begins", 4), ("_AGAIN", 6)):
+        monkeypatch.setattr(recorded, name, value)
+    with caplog.at_level(logging.WARNING):
+        rows = rows_of(tiny_config(), dump, tmp_path / "recorded")
+    assert recorded.last.captures == 2 and not recorded.last._plain and "not compiled" in caplog.text
+    monkeypatch.undo()
+    expected = rows_of(tiny_config(), dump, tmp_path / "plain")
+    assert rows[:3] == expected[:3] and rows[3] != expected[3]
+
+
+def test_a_loss_that_saw_other_answers_is_found(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
+    monkeypatch.setattr(recorded, "stale", True)
+    build_side = graphs.CompiledStep.__init__
+
+    def init(self, **kwargs):
+        build_side(self, **kwargs)
+        self._side = "a stream"  # until it is taken away
+
+    monkeypatch.setattr(graphs.CompiledStep, "__init__", init)
+    monkeypatch.setattr(graphs.CompiledStep, "models", TrainingStep.models)
+    with caplog.at_level(logging.WARNING):
+        rows_of(tiny_config(), dump, tmp_path / "exp")
+    assert recorded.last.captures == 2 and not recorded.last._plain and "by inf: captured again" in caplog.text
+
+
+def test_bf16_is_near_enough(dump, tiny_config, tmp_path, recorded, caplog):
+    with caplog.at_level(logging.INFO):
+        rows_of(tiny_config(precision="bf16"), dump, tmp_path / "exp")
+    assert recorded.last.captures == 1 and not recorded.last._plain
+    told = next(r.getMessage() for r in caplog.records if "differ from the models by 0." in r.getMessage())
+    assert 0 < float(told.split()[-2].rstrip(",")) < 0.1  # the teacher's; the GRU rounds otherwise than autocast's
+
+
+@pytest.mark.parametrize("option", [{"head_dropout": 0.5}, {"gru_dropout": 0.5, "gru_layers": 2}])
+def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_path, recorded, monkeypatch):
+    monkeypatch.setattr(recorded, "wrong", (1,))
+    rows_of(tiny_config(**option), dump, tmp_path / "exp")
+    assert recorded.last.captures == 1 and not recorded.last._plain
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("upsample", [1, 5])
+def test_on_a_gpu_graphs_are_the_models(upsample, dump, tiny_config, tmp_path, caplog):
+    config = tiny_config(device="cuda", gru_units=16, upsample=upsample)
+    with caplog.at_level(logging.INFO):
+        trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())
+        trainer.run()
+    assert isinstance(trainer.training_step, graphs.GraphedStep) and not trainer.training_step._plain
+    assert "differ from the models by 0.0" in caplog.text and "captured again" not in caplog.text
+
+
+def test_patches_are_embedded_outside_of_compiled_code(tiny_config, monkeypatch):
+    shapes = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: lambda x: (shapes.append(x.shape[1:]), call(x))[1])
+    config = tiny_config()
+    detector = build_detector(config, 3)
+    x = torch.randn(2, config["input_frames"], config["mel_bins"])
+    assert torch.equal(graphs.compiled(detector)(x), detector.encode(x))
+    bands, patches = detector.encoder.grid
+    assert shapes == [(2 + bands * patches, detector.encoder.dim)]
+
+
+def test_disagreement():
+    torch.manual_seed(0)
+    logits = torch.randn(6, 50, 3)
+    assert graphs.disagreement(logits, logits) == 0
+    assert graphs.disagreement(logits + 0.01 * torch.randn_like(logits), logits) < 0.02
+    one = logits.clone()
+    one[4] = logits[3]
+    assert graphs.disagreement(one, logits) > 1
+    one[4, 0, 0] = torch.nan
+    assert graphs.disagreement(one, logits) > 1e9

@@ -1,0 +1,141 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sed.config import Parser
+from sed.data.synthesis.signals import RATE
+from sed.data.synthesis.sound_table import Kind, Sounds
+from sed.errors import UserError
+from sed.features import logmel
+from sed.features.logmel import FrontEnd
+from sed.models import detector
+from sed.training.pretraining import pretraining
+from sed.training.pretraining.soundscape_inputs import KNOTS, Mixer, Scene, SoundscapeMaker
+
+CPU = torch.device("cpu")
+
+
+def tones(*hertz, seconds=1.0):
+    time = np.arange(int(seconds * RATE)) / RATE
+    waves = [np.sin(2 * np.pi * h * time).astype(np.float16) for h in hertz]
+    length = np.array([len(w) for w in waves])
+    kinds = [Kind(name=f"k{i}", role="foreground", texture=False, first=i, count=1) for i in range(len(waves))]
+    return Sounds(
+        wave=np.concatenate(waves),
+        start=np.concatenate([[0], length.cumsum()[:-1]]),
+        length=length,
+        kinds=kinds,
+        chance=np.ones(len(waves)),
+    )
+
+
+@pytest.fixture
+def config():
+    parser = Parser("test")
+    logmel.add_arguments(parser)
+    detector.add_arguments(parser, shared=False)
+    pretraining.add_arguments(parser)
+    return {**vars(parser.parse_args([])), "batch_size": 6, "mask_max_seconds": 0.0}
+
+
+def scene(**changes):
+    values = {
+        "source": torch.tensor([0]),
+        "limit": torch.tensor([RATE - 1]),
+        "speed": torch.tensor([1.0], dtype=torch.float64),
+        "place": torch.tensor([RATE // 2]),
+        "length": torch.tensor([RATE]),
+        "gain": torch.tensor([0.25]),
+        "room": torch.zeros(1, 3, dtype=torch.int64),
+        "wet": torch.zeros(1, 3, 1),
+        "filter": torch.zeros(1, 3, KNOTS),
+        "top": torch.full((1, 1), 1e6),
+        "peak": torch.full((1, 1), 0.5),
+    } | changes
+    return Scene(**values, total=int(values["length"].sum()))
+
+
+@pytest.fixture
+def mixer():
+    return Mixer(tones(440.0).wave, samples=2 * RATE, device=CPU, seed=0)
+
+
+def test_a_dry_event_is_its_sound_at_its_place_and_peak(mixer):
+    (clip,) = mixer(scene())
+    inside = slice(RATE // 2 + 200, 3 * RATE // 2 - 200)
+    expected = 0.5 * np.sin(2 * np.pi * 440 * (np.arange(2 * RATE) - RATE // 2) / RATE)
+    assert np.abs(clip.numpy() - expected)[inside].max() < 2e-3
+    assert clip[: RATE // 2].abs().max() < 1e-5 and clip[3 * RATE // 2 :].abs().max() < 1e-5
+
+
+def test_speed_moves_the_pitch(mixer):
+    (clip,) = mixer(scene(speed=torch.tensor([1.25], dtype=torch.float64), length=torch.tensor([RATE * 4 // 5])))
+    spectrum = torch.fft.rfft(clip).abs()
+    assert float(torch.fft.rfftfreq(2 * RATE, 1 / RATE)[spectrum.argmax()]) == pytest.approx(550, abs=1)
+
+
+def test_a_filter_of_equal_gains_is_a_gain_and_a_room_rings_after(mixer):
+    wet = torch.tensor([[[0.3], [0.0], [0.0]]])
+    (clip,) = mixer(scene(wet=wet))
+    tail = clip[3 * RATE // 2 + 100 : 3 * RATE // 2 + 1600]
+    assert tail.abs().max() > 1e-3
+    same = mixer(scene(filter=torch.full((1, 3, KNOTS), 7.0)))  # gone again by the peak
+    assert torch.allclose(same, mixer(scene()), atol=1e-5)
+
+
+def test_both_ways_of_playing_agree(mixer):
+    """Events one after another, as on a CPU, or all at once, as on a GPU."""
+    two = scene(
+        **{
+            "source": torch.tensor([0, 800]),
+            "limit": torch.tensor([RATE - 1, RATE - 801]),
+            "speed": torch.tensor([1.1, 0.8], dtype=torch.float64),
+            "place": torch.tensor([100, 2 * RATE + 7]),
+            "length": torch.tensor([9000, 12000]),
+            "gain": torch.tensor([1.0, 0.3]),
+        }
+    )
+    apart, together = torch.zeros(6 * RATE), torch.zeros(6 * RATE)
+    for event, length in enumerate([9000, 12000]):
+        mixer._play(apart, two, slice(event, event + 1), length)
+    mixer._play(together, two, slice(None), 21000)
+    assert torch.equal(apart, together)
+
+
+def test_targets_say_what_sounds_where(config):
+    """Three tones without background: a band's energy is there exactly while its target is."""
+    config.update(snr_min=20.0, snr_max=20.0, filter_db=0.0, wet_max=0.0, speed_octaves=0.0, filter_augment="none")
+    sounds = tones(300.0, 1000.0, 3000.0, seconds=1.3)
+    front_end = FrontEnd.from_config(config)
+    maker = SoundscapeMaker(sounds, front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
+    bins = [int(front_end.bank[round(h / RATE * front_end.fft_size)].argmax()) for h in (300, 1000, 3000)]
+    heard = said = 0
+    for step in range(4):
+        inputs = maker.fetched(maker.make(step))
+        most = inputs.features.amax((1, 2), keepdim=True)
+        loud = (inputs.features[:, :, bins] > most - 6) & (most > -10)  # a clip may have no event
+        targets = inputs.strong_targets.repeat_interleave(10, 1)[:, :998].bool()
+        widened = F.max_pool1d(targets.float().transpose(1, 2), 31, 1, 15).transpose(1, 2).bool()
+        sure = targets == widened  # not within 0.15 s of an edge
+        heard += int((loud & ~targets & sure).sum())
+        said += int(targets.sum())
+    assert said > 1000 and heard < 0.01 * said
+
+
+def test_inputs_are_a_function_of_seed_and_step(config):
+    sounds = tones(300.0, 1000.0)
+    front_end = FrontEnd.from_config(config)
+    makers = [
+        SoundscapeMaker(sounds, front_end, config=config | {"seed": seed}, frames=100, frame_seconds=0.1, device=CPU)
+        for seed in (1, 1, 2)
+    ]
+    makers[0].make(0)
+    one, same, other = (maker.fetched(maker.make(3)).features for maker in makers)
+    assert torch.equal(one, same) and not torch.equal(one, other)
+
+
+def test_another_rate_is_refused(config):
+    front_end = FrontEnd.from_config(config | {"sample_rate": 32000, "f_max": 8000.0})
+    with pytest.raises(UserError, match="16000"):
+        SoundscapeMaker(tones(300.0), front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
