@@ -88,7 +88,7 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 
 
 def steps_per_epoch(sets: Sequence[TrainingSet]) -> int:
-    """An epoch is the smallest set seen once (paper note, I): 394 steps for 1578 weak clips, 4 a step."""
+    """An epoch is the smallest set seen once (I): 394 steps for 1578 weak clips, 4 a step."""
     return min(len(s) // s.batch_size for s in sets)
 
 

@@ -37,7 +37,7 @@ def result_of(
     post: PostProcessing,
     set_name: str,
 ) -> dict[str, Any]:
-    """The content of result.json (design, section 3), without intervals."""
+    """The content of result.json, without intervals."""
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
     # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.

@@ -1,4 +1,4 @@
-"""The objective: supervised cross-entropies and the mean teacher's consistency (paper note, section 4)."""
+"""The objective: supervised cross-entropies and the mean teacher's consistency."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean binary cross-entropy of clip posteriors against targets in [0, 1], both (clips, classes).
 
-    Written out: `binary_cross_entropy` refuses to run under autocast. The clamp is the paper note's 1e-7, as float32
+    Written out: `binary_cross_entropy` refuses to run under autocast. The clamp is 1e-7 (L), as float32
     can hold it near 1.
     """
     p = posteriors.clamp(1e-7, 1 - 1e-7)

@@ -2,7 +2,7 @@
 
 Three numbers that go by one name are kept apart: `psds_eval` at 50 thresholds (the paper's era), the threshold-free
 value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it: its mean cross-trigger rate runs over all K
-classes, later ones over the other K - 1 (paper.md section 5).
+classes, later ones over the other K - 1.
 """
 
 from __future__ import annotations

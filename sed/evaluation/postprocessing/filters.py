@@ -15,7 +15,7 @@ from scipy.ndimage import maximum_filter1d, median_filter
 from sed.data.scores import FrameScores
 from sed.errors import UserError
 
-# Seconds (F: taken over from FDY-SED, whose filters the paper reuses, paper.md section 5).
+# Seconds (F: taken over from FDY-SED, whose filters the paper reuses).
 PAPER_MEDIAN = {
     "Alarm_bell_ringing": 0.32,
     "Blender": 0.70,
