@@ -1,0 +1,71 @@
+"""Fixtures of several folders of tests. Imports are inside, so that tests without torch start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def config() -> Callable[..., dict[str, Any]]:
+    """Function: the model's default options, some replaced."""
+    from sed.config import Parser
+    from sed.models import detector
+
+    def make(**values: Any) -> dict[str, Any]:
+        parser = Parser("test")
+        detector.add_arguments(parser)
+        defaults = vars(parser.parse_args([]))
+        assert not values.keys() - defaults.keys()
+        return {**defaults, **values}
+
+    return make
+
+
+@pytest.fixture
+def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Function: as `config`, for a model that a CPU runs at once."""
+
+    def make(**values: Any) -> dict[str, Any]:
+        sizes = {
+            "mel_bins": 64,
+            "ast_dim": 48,
+            "ast_heads": 3,
+            "ast_depth": 3,
+            "ast_blocks": 3,
+            "stride_freq": 16,
+            "gru_units": 24,
+        }
+        return config(**{**sizes, **values})
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dump that tests read and leave alone."""
+    from tiny_training import write_dump
+
+    return write_dump(tmp_path_factory.mktemp("dump"))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Callable[..., dict[str, Any]]:
+    """`make_config`, for tests that change some of it."""
+    from tiny_training import make_config
+
+    return make_config
+
+
+@pytest.fixture(scope="session")
+def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny config as a file for `sed.bin.train --config`."""
+    import yaml
+    from tiny_training import TINY
+
+    path = tmp_path_factory.mktemp("conf") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
