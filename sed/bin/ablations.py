@@ -16,7 +16,7 @@ from sed.provenance import ROOT
 @entry
 def main() -> None:
     from sed.evaluation.reports.ablations import Ablation, aligned, markdown, rows
-    from sed.evaluation.reports.results_table import read_result
+    from sed.evaluation.result_file import read_result
     from sed.files import write_text
 
     parser = Parser("The table of an ablation, the paper's numbers beside ours.")

@@ -10,7 +10,8 @@ from pathlib import Path
 from sed.cli import entry
 from sed.config import Parser, load_config, output_file
 from sed.errors import UserError
-from sed.evaluation.reports.results_table import find_results, group, markdown, terminal_table
+from sed.evaluation.reports.results_table import group, markdown, terminal_table
+from sed.evaluation.result_file import find_results
 from sed.files import write_text
 from sed.provenance import ROOT
 

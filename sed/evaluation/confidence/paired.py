@@ -16,7 +16,7 @@ import numpy as np
 
 from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, interval, load
-from sed.evaluation.reports.results_table import experiment_name, read_result, seed_of, settings
+from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
 
 NUMBERS = (
     "event_f1_macro",

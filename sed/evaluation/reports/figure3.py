@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed.errors import UserError
-from sed.evaluation.reports.results_table import read_result
+from sed.evaluation.result_file import read_result
 from sed.features.mel import kaldi_edges
 
 if TYPE_CHECKING:

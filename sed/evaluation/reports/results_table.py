@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sed.errors import UserError
 from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
 from sed.evaluation.reports.published import PUBLISHED, of_experiment
+from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
 COLUMNS = (  # key of result.json, heading, factor
     ("event_f1_macro", "EB-F1 %", 100),
@@ -22,10 +22,6 @@ COLUMNS = (  # key of result.json, heading, factor
     ("psds1_exact", "PSDS1 exact", 1),
     ("psds2_exact", "PSDS2 exact", 1),
     ("psds2_psds_eval_04", "PSDS2 (psds_eval <= 0.4)", 1),
-)
-PLACES = (  # say nothing of a system
-    *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
-    *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
 )
 
 
@@ -40,42 +36,6 @@ class Row:
     def values(self, key: str) -> list[float]:
         """The number in each seed's result, those that have it."""
         return [result[key] for result in self.results if result.get(key) is not None]
-
-
-def read_result(path: str | Path) -> dict[str, Any]:
-    """Read result.json; UserError when it is none."""
-    path = Path(path)
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such result (score first: python3 -m sed.bin.score --help)") from None
-    except (ValueError, UnicodeDecodeError):
-        raise UserError(f"{path}: not JSON (score again)") from None
-    lacking = [key for key in ("set", "clips", "clips_expected", "per_class") if key not in result]
-    if lacking:
-        raise UserError(f"{path}: not a result of this project: no '{lacking[0]}' (score again)")
-    return result
-
-
-def experiment_name(path: Path) -> str:
-    """The experiment's name: its folder's (`exp/<name>/<set>/result.json`)."""
-    return str(path.resolve().parent.parent.name)
-
-
-def find_results(exp: str | Path) -> list[tuple[Path, dict[str, Any]]]:
-    """Every exp/<experiment>/<set>/result.json, in order of name."""
-    return [(path, read_result(path)) for path in sorted(Path(exp).glob("*/*/result.json"))]
-
-
-def settings(result: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that makes a system what it is: without seed, folders and machine."""
-    config = (result.get("model") or {}).get("config") or {}
-    return {key: value for key, value in config.items() if key not in PLACES}
-
-
-def seed_of(result: Mapping[str, Any]) -> Any:
-    """The seed that the system was trained with, None when that is not known."""
-    return ((result.get("model") or {}).get("config") or {}).get("seed")
 
 
 def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:

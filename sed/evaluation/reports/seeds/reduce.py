@@ -15,7 +15,7 @@ from sed.data.directory import Event, read_events_tsv
 from sed.evaluation.confidence.bootstrap import load
 from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
-from sed.evaluation.reports.results_table import read_result
+from sed.evaluation.result_file import read_result
 
 NUMBERS = (
     "event_f1_macro",

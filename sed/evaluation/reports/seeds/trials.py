@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sed.evaluation.reports.results_table import read_result, settings
 from sed.evaluation.reports.seeds.limits import Results, table
 from sed.evaluation.reports.seeds.reduce import NUMBERS
+from sed.evaluation.result_file import read_result, settings
 
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
 

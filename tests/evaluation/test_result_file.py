@@ -1,0 +1,62 @@
+"""Reading result.json: what is accepted, what is refused, which system and seed a result belongs to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sed.errors import UserError
+from sed.evaluation.result_file import experiment_name, find_results, read_result, seed_of, settings
+
+
+def put(path: Path, **more: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"set": path.parent.name, "clips": 1, "clips_expected": 1, "per_class": {}, **more}))
+    return path
+
+
+def test_results_are_found_in_order_and_named_by_their_experiment(tmp_path: Path) -> None:
+    for name in ("b/validation", "a/validation", "a/public_eval"):
+        put(tmp_path / name / "result.json", which=name)
+    put(tmp_path / "a" / "validation" / "deeper" / "result.json")  # of no experiment in this folder
+    (tmp_path / "a" / "config.yaml").touch()
+    found = find_results(tmp_path)
+    assert [result["which"] for _, result in found] == ["a/public_eval", "a/validation", "b/validation"]
+    assert [experiment_name(path) for path, _ in found] == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such result"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"set": "x", "clips": 1, "clips_expected": 1}', "no 'per_class'"),
+    ],
+)
+def test_what_is_no_result_is_refused_by_its_path(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "result.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_result(path)
+    assert str(path) in str(error.value) and said in str(error.value)
+    assert "score" in str(error.value)  # what to do
+
+
+def test_systems_differ_by_their_settings_and_not_by_seed_or_folder() -> None:
+    def result(**config: Any) -> dict[str, Any]:
+        return {"model": {"config": {"lr": 0.1, **config}}}
+
+    one, other = result(seed=1, output="exp/a", jobs=2), result(seed=2, output="exp/b", jobs=1)
+    assert settings(one) == settings(other) == {"lr": 0.1}
+    assert settings(result(pooling="mean")) != settings(one)
+    assert (seed_of(one), seed_of(other)) == (1, 2)
+
+
+@pytest.mark.parametrize("result", [{}, {"model": None}, {"model": {"config": None}}, {"model": {}}])
+def test_a_result_of_an_unknown_model_has_no_settings_and_no_seed(result: dict[str, Any]) -> None:
+    assert settings(result) == {} and seed_of(result) is None
