@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, read_yaml
+from sed.config import Parser, load_config
 from sed.errors import RunError
 
 
@@ -25,7 +25,7 @@ def main() -> None:
 
     from sed.data.store import check_dump
 
-    wanted = {key: value for key, (value, _) in read_yaml(args.config).items()} if args.config else {}
+    wanted = load_config(args.config) if args.config else {}
     bad = 0
     for dump in args.dumps:
         for fault in check_dump(dump, wanted):

@@ -1,4 +1,4 @@
-"""Options and YAML: every entry point's parser, strict configs, and the resolved config of an experiment.
+"""Every entry point's parser: options, their types, and strict configs.
 
 configargparse quirks that this module hides: YAML keys are matched to option strings letter by letter (so both
 spellings are registered), unknown keys surface without file or line (so the YAML is checked first), and a second
@@ -14,61 +14,19 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import configargparse
-import yaml
 
+from sed.config.yaml_file import read_yaml, value_text
 from sed.errors import UserError
-from sed.files import write_text
-
-
-def read_yaml(path: str | Path) -> dict[str, tuple[Any, int]]:
-    """Read a flat YAML mapping as {key: (value, line)}; UserError for anything nested, null, duplicate or broken."""
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (FileNotFoundError, IsADirectoryError):
-        raise UserError(f"{path}: no such config (check the path; the recipes' configs are in conf/)") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file (a config is flat YAML, `key: value` a line)") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise UserError(f"{where}: not YAML: {getattr(error, 'problem', error)} (write `key: value` lines)") from None
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML, `key: value` a line")
-    values: dict[str, tuple[Any, int]] = {}
-    constructor = yaml.SafeLoader(text)
-    for key_node, value_node in node.value:
-        line = key_node.start_mark.line + 1
-        key = str(constructor.construct_object(key_node, deep=True))
-        if key in values:
-            raise UserError(f"{path}:{line}: duplicate key '{key}', first on line {values[key][1]} (keep one)")
-        if isinstance(value_node, yaml.MappingNode):
-            raise UserError(f"{path}:{line}: '{key}' is nested (configs are flat: `key: value`)")
-        value = constructor.construct_object(value_node, deep=True)
-        if value is None:
-            raise UserError(f"{path}:{line}: '{key}' has no value (give one, or leave the line out)")
-        values[key] = (value, line)
-    return values
 
 
 class _Yaml(configargparse.ConfigFileParser):
     """Flat YAML for configargparse; `Parser` has checked the file by the time this reads it."""
 
     def get_syntax_description(self) -> str:
-        return "Configs are flat YAML: `key: value` a line."
+        return "Configs are flat YAML: `key: value` lines."
 
     def parse(self, stream: Any) -> dict[str, Any]:
-        return {key: _text(value) for key, (value, _) in read_yaml(stream.name).items()}
-
-
-def _text(value: Any) -> str:
-    """A YAML value as it would be typed on a command line."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        return {key: value_text(setting.value) for key, setting in read_yaml(stream.name).items()}
 
 
 class Parser(configargparse.ArgumentParser):
@@ -147,17 +105,15 @@ class Parser(configargparse.ArgumentParser):
     def _check_config(self, path: str) -> None:
         actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
         seen: dict[str, str] = {}
-        for key, (value, line) in read_yaml(path).items():
+        for key, (value, where) in read_yaml(path).items():
             action = actions.get(key)
             if action is None or getattr(action, "is_config_file_arg", False):
                 near = difflib.get_close_matches(key, actions, n=1)
-                raise UserError(
-                    f"{path}:{line}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else "")
-                )
+                raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
             if action.dest in seen:
-                raise UserError(f"{path}:{line}: '{key}' and '{seen[action.dest]}' are one option (keep one)")
+                raise UserError(f"{where}: '{key}' and '{seen[action.dest]}' are one option (keep one)")
             seen[action.dest] = key
-            self._check_type(f"{path}:{line}: {key}", action, value)
+            self._check_type(f"{where}: {key}", action, value)
 
     def _check_type(self, where: str, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse.BooleanOptionalAction):
@@ -167,7 +123,7 @@ class Parser(configargparse.ArgumentParser):
         if isinstance(value, bool) and action.type is not str:
             raise UserError(f"{where}: a value is expected, not true or false")
         try:
-            self._check_value(action, self._get_value(action, _text(value)))
+            self._check_value(action, self._get_value(action, value_text(value)))
         except argparse.ArgumentError as error:
             raise UserError(f"{where}: {error.message}") from None
 
@@ -214,20 +170,3 @@ def output_file(text: str) -> Path:
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
     return path
-
-
-def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
-    """Write the resolved options as flat YAML, sorted, a line each, without keys in `skip` and those that are None."""
-    values = args if isinstance(args, dict) else vars(args)
-    kept = {key: value for key, value in sorted(values.items()) if key not in skip and value is not None}
-    lines = [  # a list stays on its line
-        yaml.safe_dump({key: value}, default_flow_style=None if isinstance(value, list | tuple) else False,
-                       allow_unicode=True, width=float("inf"))
-        for key, value in kept.items()
-    ]  # fmt: skip
-    write_text(path, "".join(lines))
-
-
-def load_config(path: str | Path) -> dict[str, Any]:
-    """Read a resolved config that `save_config` wrote, as {key: value}."""
-    return {key: value for key, (value, _) in read_yaml(path).items()}

@@ -1,0 +1,30 @@
+"""Print a config as `key: value` lines, sorted, with the settings of its base: what scripts read of it and compare.
+
+usage: python3 -m sed.bin.show_config conf/real_sounds/crnn.yaml [--keys features,init_from]
+
+Configs that say the same print the same: 10 and 10.0 are one number. Keys that a config leaves to the program's
+defaults have no line; but `--keys` prints the defaults of features and init_from, which only recipes read.
+"""
+
+from __future__ import annotations
+
+from sed.cli import entry
+from sed.config.parser import Parser, words
+from sed.config.yaml_file import RECIPE_DEFAULTS, canonical, load_config
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.split("\n\n")[0])
+    parser.add_argument("file", help="flat YAML, of conf/")
+    parser.option("keys", None, "print these keys alone, comma-separated", type=words)
+    args = parser.parse_args()
+    config = load_config(args.file)
+    shown = canonical(config if args.keys is None else RECIPE_DEFAULTS | config)
+    for key, value in shown.items():
+        if args.keys is None or key in args.keys:
+            print(f"{key}: {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,152 @@
+"""Read and write configs: flat YAML, `key: value` lines, and `base: <file>` for what is taken from another config."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from sed.errors import UserError
+from sed.files import write_text
+from sed.provenance import ROOT
+
+BASE = "base"
+# Keys whose value is a file, relative to the config that names it, and is read as an absolute path.
+FILES = ("features",)
+# What a recipe reads of a training config, and training does not: the front end of the dump, and the experiment whose
+# model a training starts from.
+RECIPE_DEFAULTS = {"features": str(ROOT / "conf" / "logmel.yaml"), "init_from": ""}
+
+
+class Setting(NamedTuple):
+    """A value of a config, and where it is written, as `file:line`."""
+
+    value: Any
+    where: str
+
+
+def read_yaml(path: str | Path) -> dict[str, Setting]:
+    """Read a config with the settings of its base, which its own replace.
+
+    Args:
+        path: a flat YAML mapping. Its key `base` names another, relative to it, which has no base itself.
+
+    Returns:
+        {key: (value, where)}, without `base`; the base's keys first.
+
+    Raises:
+        UserError: the file or its base is missing or not flat YAML, has a duplicate or an empty key, or the base has
+            a base; with the file and the line where it is written.
+    """
+    path = Path(path)
+    own = _read_file(path)
+    if BASE not in own:
+        return own
+    name, where = own.pop(BASE)
+    if not isinstance(name, str):
+        raise UserError(f"{where}: base: '{name}' is not a file name (one config, relative to this file)")
+    base_path = path.parent / name
+    if not base_path.is_file():
+        raise UserError(f"{where}: base: {base_path}: no such config (its path is relative to this file)")
+    base = _read_file(base_path)
+    if BASE in base:
+        raise UserError(f"{base[BASE].where}: {base_path} is the base of {path} and has a base itself (one level only)")
+    replaced = {_canonical_key(key) for key in own}
+    return {key: setting for key, setting in base.items() if _canonical_key(key) not in replaced} | own
+
+
+def _read_file(path: Path) -> dict[str, Setting]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such config (check the path; the recipes' configs are in conf/)") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file (a config is flat YAML, `key: value` lines)") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise UserError(f"{where}: not YAML: {getattr(error, 'problem', error)} (write `key: value` lines)") from None
+    if node is None:
+        return {}
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML, `key: value` lines")
+    settings: dict[str, Setting] = {}
+    constructor = yaml.SafeLoader(text)
+    for key_node, value_node in node.value:
+        where = f"{path}:{key_node.start_mark.line + 1}"
+        key = str(constructor.construct_object(key_node, deep=True))
+        if key in settings:
+            first = settings[key].where.rpartition(":")[2]
+            raise UserError(f"{where}: duplicate key '{key}', first on line {first} (keep one)")
+        if isinstance(value_node, yaml.MappingNode):
+            raise UserError(f"{where}: '{key}' is nested (configs are flat: `key: value`)")
+        value = constructor.construct_object(value_node, deep=True)
+        if value is None:
+            raise UserError(f"{where}: '{key}' has no value (give one, or leave the line out)")
+        if key in FILES and isinstance(value, str) and value:
+            value = str((path.parent / value).resolve())
+        settings[key] = Setting(value, where)
+    return settings
+
+
+def _canonical_key(key: str) -> str:
+    return key.replace("-", "_")
+
+
+def value_text(value: Any) -> str:
+    """Return a value as it would be typed on a command line: `true`, `2,2,4,4`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(value_text, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def canonical(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return a config's keys and values as texts, sorted, which are equal for configs that say the same."""
+    texts = {
+        _canonical_key(key): str(value) if key in FILES else canonical_text(value) for key, value in config.items()
+    }
+    return dict(sorted(texts.items()))
+
+
+def canonical_text(value: Any) -> str:
+    """Return one text for all spellings of a value: 10 and 10.0, 5e-6 and 0.000005, [2, 4] and `2,4`."""
+    return ",".join(_canonical_number(part.strip()) for part in value_text(value).split(","))
+
+
+def _canonical_number(text: str) -> str:
+    if not text.lstrip("+-.")[:1].isdecimal():  # nan and inf are words
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)
+
+
+def config_text(values: Mapping[str, Any]) -> str:
+    """Return settings as a config: flat YAML, sorted, one line each, without those that are None."""
+    return "".join(
+        yaml.safe_dump(
+            {key: value},
+            default_flow_style=None if isinstance(value, list | tuple) else False,  # a list stays on its line
+            allow_unicode=True,
+            width=float("inf"),
+        )
+        for key, value in sorted(values.items())
+        if value is not None
+    )
+
+
+def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
+    """Write the resolved options as a config, without the keys in `skip` and those that are None."""
+    values = args if isinstance(args, dict) else vars(args)
+    write_text(path, config_text({key: value for key, value in values.items() if key not in skip}))
+
+
+def load_config(path: str | Path) -> dict[str, Any]:
+    """Read a config, with the settings of its base, as {key: value}."""
+    return {key: setting.value for key, setting in read_yaml(path).items()}
