@@ -11,8 +11,12 @@
 #
 # The script's header comment is its --help, and the options that it lists are the options that there are: `--a-b`,
 # `--a_b`, `--a-b=x` set the variable a_b. A value must be of its default's type: a whole number, true or false
-# (the option alone means true), else text, not empty unless the default is. What is no option is left in "$@"; with
-# options_first set, so is all that follows it. Gives three functions too: die, usage and split_words.
+# (the option alone means true), else text, not empty unless the default is. An option that the header lists as
+# `--seeds LIST`, `--x TEXT` or `--x ARGS` takes text even if its default looks like a number.
+#
+# What is no option is left in "$@"; with options_first set, so is all that follows it. A script that wraps another
+# names it first: options_pass=<script>. That script's options, as they were typed with their values, are then kept in
+# the array `passed`, and --help shows both headers. Gives three functions too: die, usage and split_words.
 
 # shellcheck disable=SC2034  # what is set here is used by the script that sources this
 
@@ -22,7 +26,7 @@ die() { # die <message>: what is wrong, which file and line, what to do; bad usa
 }
 
 usage() { # usage: the arguments are wrong, say what they are
-    die "wrong arguments: $(_options_header | grep -m 1 '^usage:' || echo 'no usage') (more: --help)"
+    die "wrong arguments: $(_options_header "${_options_script}" | grep -m 1 '^usage:' || echo 'no usage') (more: --help)"
 }
 
 split_words() { # split_words <text>: set the array `words` as a shell would split and unquote, running nothing
@@ -33,13 +37,27 @@ split_words() { # split_words <text>: set the array `words` as a shell would spl
     [[ -z ${text} ]] || mapfile -t words <<<"${text}"
 }
 
-_options_header() { # the header comment of the script that sources this
-    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "${_options_script}"
+_options_header() { # _options_header <script>: its header comment
+    awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$1"
+}
+
+_options_listed() { # _options_listed <script> [<metavar>...]: its options, of all kinds or of these, a blank around each
+    printf ' '
+    _options_header "$1" | awk -v kinds="${*:2}" '/^ +--[a-z]/ {
+        name = kind = $0
+        sub(/^ +--/, "", name) && sub(/[^a-z0-9-].*/, "", name)
+        sub(/^ +--[a-z0-9-]+ ?/, "", kind) && sub(/ .*/, "", kind)
+        if (kinds == "" || index(" " kinds " ", " " kind " ")) printf "%s ", name
+    }'
 }
 
 _parse_options() { # sets the variables of the options, and `_options_rest`; its own names must not hide theirs
-    local _known _arg _name _var _value _default
-    _known=" $(_options_header | awk '/^ +--[a-z]/ { sub(/^ +--/, ""); sub(/[^a-z0-9-].*/, ""); printf "%s ", $0 }')"
+    local _known _texts _theirs="" _flags="" _arg _name _var _value _default
+    _known=$(_options_listed "${_options_script}")
+    _texts=$(_options_listed "${_options_script}" LIST TEXT ARGS)
+    if [[ -n ${options_pass-} ]]; then
+        _theirs=$(_options_listed "${options_pass}") _flags=$(_options_listed "${options_pass}" BOOL)
+    fi
     _options_rest=()
     while (($#)); do
         _arg=$1
@@ -50,7 +68,8 @@ _parse_options() { # sets the variables of the options, and `_options_rest`; its
                 return
                 ;;
             -h | --help)
-                _options_header
+                _options_header "${_options_script}"
+                [[ -z ${options_pass-} ]] || { echo && _options_header "${options_pass}"; }
                 exit 0
                 ;;
             --*) ;;
@@ -66,8 +85,16 @@ _parse_options() { # sets the variables of the options, and `_options_rest`; its
         esac
         _name=${_arg%%=*} _name=${_name#--} _name=${_name//_/-}
         _var=${_name//-/_}
-        [[ ${_name} =~ ^[a-z][a-z0-9-]*$ && ${_known} == *" ${_name} "* ]] ||
+        [[ ${_name} =~ ^[a-z][a-z0-9-]*$ && ${_known}${_theirs} == *" ${_name} "* ]] ||
             die "unknown option '${_arg%%=*}' (see --help)"
+        if [[ ${_known} != *" ${_name} "* ]]; then
+            passed+=("${_arg}")
+            if [[ ${_arg} != *=* ]] && (($#)) && [[ ${_flags} != *" ${_name} "* || $1 == true || $1 == false ]]; then
+                passed+=("$1")
+                shift
+            fi
+            continue
+        fi
         _default=${!_var?"$0 has no default for --${_name}"}
         if [[ ${_arg} == *=* ]]; then
             _value=${_arg#*=}
@@ -92,13 +119,13 @@ _parse_options() { # sets the variables of the options, and `_options_rest`; its
 _is_option() { # is this word another option of the script, not a value that happens to start with dashes?
     local _word=${1%%=*}
     _word=${_word//_/-}
-    [[ ${_word} == --?* && ${_known} == *" ${_word#--} "* ]]
+    [[ ${_word} == --?* && ${_known}${_theirs} == *" ${_word#--} "* ]]
 }
 
 _check_option() { # is _value of the type of _default?
     if [[ ${_default} == true || ${_default} == false ]]; then
         [[ ${_value} == true || ${_value} == false ]] || die "--${_name} is true or false, not '${_value}'"
-    elif [[ ${_default} =~ ^[0-9]+$ ]]; then
+    elif [[ ${_default} =~ ^[0-9]+$ && ${_texts} != *" ${_name} "* ]]; then
         [[ ${_value} =~ ^[0-9]{1,9}$ ]] || die "--${_name} is a whole number, not '${_value}'"
         _value=$((10#${_value}))
     elif [[ -n ${_default} ]]; then
@@ -107,5 +134,6 @@ _check_option() { # is _value of the type of _default?
 }
 
 _options_script=${BASH_SOURCE[1]}
+passed=()
 _parse_options "$@"
 set -- ${_options_rest[@]+"${_options_rest[@]}"}

@@ -3,16 +3,17 @@
 #
 # usage: egs/realdesed/run.sh [options]
 #
-# Every option of egs/desed/run.sh; different are, unless given:
-#
-#   --work DIR         this folder
-#   --download CMD     "local/realdesed.sh", which has options of its own (--help): --archives, --mirror, --ast
-#   --train-args ARGS  "--train-sets strong_real --batch-sizes 12": all of its annotations are strong
-#   --test-sets SETS   "validation public_eval": its validation and its test split, in clips of 10 s
+# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/realdesed.sh", which has
+# options of its own (--help): --archives, --mirror, --ast; --train-args is "--train-sets strong_real --batch-sizes 12",
+# as all of its annotations are strong; --test-sets is "validation public_eval", its validation and its test split, in
+# clips of 10 s.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/realdesed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
-case " $* " in *" --help "* | *" -h "*) awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$0" ;; esac
-exec "${here}/../desed/run.sh" --work "${here}" --download local/realdesed.sh \
-    --train-args "--train-sets strong_real --batch-sizes 12" --test-sets "validation public_eval" "$@"
+options_pass=${here}/../desed/run.sh
+source "${here}/../../utils/parse_options.sh"
+
+exec "${options_pass}" --work "${here}" --download local/realdesed.sh \
+    --train-args "--train-sets strong_real --batch-sizes 12" --test-sets "validation public_eval" \
+    ${passed[@]+"${passed[@]}"} "$@"

@@ -98,6 +98,70 @@ says() { # says <status> <output>: all that it said
     says 2 "verb.sh: unknown option '--PATH' (see --help)"
 }
 
+@test "LIST, TEXT and ARGS in the header are text, whatever the default looks like" {
+    cat >"${BATS_TEST_TMPDIR}/verb.sh" <<END
+#!/usr/bin/env bash
+# Does a thing.
+#
+#   --seeds LIST   seeds (1)
+#   --name TEXT    a name (7)
+#   --jobs N       jobs (1)
+set -euo pipefail
+seeds=1 name=7 jobs=1
+source "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+printf '<%s>' "\${seeds}" "\${name}" "\${jobs}"
+END
+    verb
+    says 0 '<1><7><1>'
+    verb --seeds "1 2" --name=08 --jobs 08
+    says 0 '<1 2><08><8>'
+    verb --seeds=
+    says 2 'verb.sh: --seeds needs a value (see --help)'
+    verb --jobs "1 2"
+    says 2 "verb.sh: --jobs is a whole number, not '1 2'"
+}
+
+wrapper() { # wrapper <argument...>: of a script that has options of its own and passes those of verb.sh on
+    cat >"${BATS_TEST_TMPDIR}/wrap.sh" <<END
+#!/usr/bin/env bash
+# Wraps it.
+#
+# usage: wrap.sh [options]
+#
+#   --seed N      its own (0)
+#   --again BOOL  its own (false)
+set -euo pipefail
+seed=0 again=false options_pass=${BATS_TEST_TMPDIR}/verb.sh
+source "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+printf '<%s>' "\${seed}" "\${again}" -- \${passed[@]+"\${passed[@]}"} -- "\$@"
+END
+    run bash "${BATS_TEST_TMPDIR}/wrap.sh" "$@"
+}
+
+@test "a wrapper keeps the options of the script that it wraps, with their values, as they were typed" {
+    wrapper
+    says 0 '<0><false><--><-->'
+    wrapper --nj 2 --seed 3 --train_args "--lr 1e-4" in --conf=b.yaml out
+    says 0 '<3><false><--><--nj><2><--train_args><--lr 1e-4><--conf=b.yaml><--><in><out>'
+    wrapper --again --force --seed=4 --force false --train-args --seed=2 -- --nj
+    says 0 '<4><true><--><--force><--force><false><--train-args><--seed=2><--><--nj>'
+    wrapper --nj
+    says 0 '<0><false><--><--nj><-->' # the wrapped script refuses it
+}
+
+@test "a wrapper refuses what neither script has, and shows the help of both" {
+    wrapper --bogus 3
+    says 2 "wrap.sh: unknown option '--bogus' (see --help)"
+    wrapper --undocumented 3
+    says 2 "wrap.sh: unknown option '--undocumented' (see --help)"
+    wrapper --seed --nj 3
+    says 2 'wrap.sh: --seed needs a value (see --help)'
+    wrapper --seed x
+    says 2 "wrap.sh: --seed is a whole number, not 'x'"
+    wrapper --help
+    [[ ${status} == 0 && ${output} == 'Wraps it.'*'--again BOOL'*'Does a thing.'*'--train-args ARGS   passed on'* ]]
+}
+
 @test "wrong arguments show the usage" {
     verb in
     says 2 'verb.sh: wrong arguments: usage: verb.sh [options] <in> <out> (more: --help)'
