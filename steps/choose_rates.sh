@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Choose each config's learning rates from results of several, made on a split of the training sources.
 #
-# usage: steps/choose_rates.sh <results> <rates.json>
+# usage: steps/choose_rates.sh [options] <results> <rates.json>
+#
+#   --best CONFIG   print the name of this config's best experiment, without its seed; the table on standard error
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=""
+cmd="" best=""
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"
 
-python3 -m sed.bin.choose_rates "$1" "$2"
+python3 -m sed.bin.choose_rates --best "${best}" "$1" "$2"

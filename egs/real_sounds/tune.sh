@@ -12,7 +12,7 @@
 #   --crnn-rates LIST    of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
 #   --systems LIST       what is tuned besides the CRNN ("ast_gru ast_sed")
 #   --share P            share of each label's recordings to validate on (0.25)
-#   --seeds LIST         seeds of training ("1")
+#   --seeds LIST         seeds of training (1)
 #   --public N           clips that the boxes are tuned on (400)
 #   --scale X            as run.sh's (1.0)
 #   --jobs N             as run.sh's (1)
@@ -25,7 +25,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 soundbank="" rates="3e-4:3e-5 3e-4:1e-4 1e-3:3e-5 1e-3:1e-4 1e-3:3e-4 3e-3:1e-4" crnn_rates="3e-4:3e-4 1e-3:1e-3 3e-3:3e-3"
-systems="ast_gru ast_sed" share=0.25 seeds="1 " public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""
+systems="ast_gru ast_sed" share=0.25 seeds=1 public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""
 work=${here}/tuning/work out=${here}/tuning
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
@@ -50,13 +50,9 @@ for n in 3 5; do
     recipe "${n}" "${n}" --systems crnn --rates "${crnn_rates}"
     recipe "${n}" "${n}" --systems "${systems}" --rates "${rates}"
 done
-steps/choose_rates.sh "${work}/results" "${out}/rates.json"
-best=$(sed -n '/"ast_sed": {/,/"encoder_lr"/p' "${out}/rates.json" | sed -n 's/.*"\(lr\|encoder_lr\)": \([^,]*\),*$/\2/p' | paste -sd ' ')
-for rate in ${rates}; do # as it was written, 1e-3 and not 0.001
-    if awk -v a="${rate%:*} ${rate#*:}" -v b="${best}" 'BEGIN { split(a, x, " "); split(b, y, " "); exit !(x[1] + 0 == y[1] + 0 && x[2] + 0 == y[2] + 0) }'; then
-        first=${seeds%% *}
-        near=$(realpath --relative-to=. "${work}") # the file says how it was made, in any place
-        steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${near}/dump/public_eval" \
-            "${near}/exp/ast_sed_lr${rate/:/_}_seed${first}" "$(realpath --relative-to=. "${out}")/csebbs.json"
-    fi
-done
+best=$(steps/choose_rates.sh --best ast_sed "${work}/results" "${out}/rates.json")
+if [[ -n ${best} ]]; then
+    near=$(realpath --relative-to=. "${work}") # the file says how it was made, in any place
+    steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${near}/dump/public_eval" \
+        "${near}/exp/${best}_seed${seeds%% *}" "$(realpath --relative-to=. "${out}")/csebbs.json"
+fi

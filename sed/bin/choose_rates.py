@@ -3,12 +3,14 @@
 usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
 results/ is that of egs/real_sounds/run.sh with --rates. The best has the highest PSDS1, over all seeds there are.
+With --best the table goes to standard error, and standard output is the name of that config's best experiment.
 """
 
 from __future__ import annotations
 
 import json
 import statistics
+import sys
 from pathlib import Path
 
 from sed.cli import entry
@@ -21,7 +23,9 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of small JSON files of <config>_lr<head>_<encoder>_seed<k>")
     p.add_argument("output", type=output_file, help="JSON file to write")
+    p.option("best", "", "config whose best experiment, without its seed, is printed: ast_sed_lr1e-3_1e-4 for ast_sed")
     args = p.parse_args()
+    table = sys.stderr if args.best else sys.stdout
     from sed.files import write_json
 
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
@@ -32,7 +36,7 @@ def main() -> None:
     if not runs:
         raise UserError(f"{args.results}: no results of several rates (run.sh --rates makes them)")
     chosen = {}
-    print(f"{'config':<16}{'head':>10}{'encoder':>10}{'EB-F1 %':>10}{'PSDS1':>10}{'PSDS2':>10}")
+    print(f"{'config':<16}{'head':>10}{'encoder':>10}{'EB-F1 %':>10}{'PSDS1':>10}{'PSDS2':>10}", file=table)
     for config, tried in runs.items():
         rows = []
         for (head, encoder), those in sorted(tried.items()):
@@ -44,8 +48,10 @@ def main() -> None:
         for row in rows:
             mark = "  <- chosen" if row is best else ""
             numbers = f"{100 * row['event_f1_macro']:>10.2f}{row['psds1']:>10.4f}{row['psds2']:>10.4f}{mark}"
-            print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}")
+            print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}", file=table)
         steps = next(run["steps"] for those in tried.values() for run in those)
+        if config == args.best:
+            print(tried[best["lr"], best["encoder_lr"]][0]["config"])
         chosen[config] = {"lr": best["lr"], "encoder_lr": best["encoder_lr"], "steps": steps, "tried": rows}
     write_json(args.output, chosen)
 

@@ -40,6 +40,17 @@ def test_the_best_mean_over_seeds_wins_for_each_config(tmp_path, monkeypatch, ca
     assert capsys.readouterr().out.count("<- chosen") == 2
 
 
+def test_the_best_experiment_is_named_as_it_was_typed(tmp_path, monkeypatch, capsys):
+    put(tmp_path, "ast_sed", "1e-3", "1e-4", 1, 0.30)
+    put(tmp_path, "ast_sed", "3e-3", "1e-4", 1, 0.36)
+    put(tmp_path, "ast_gru", "3e-4", "3e-5", 1, 0.10)
+    assert choose(monkeypatch, "--best", "ast_sed", tmp_path, tmp_path / "rates.json") == 0
+    printed = capsys.readouterr()
+    assert printed.out == "ast_sed_lr3e-3_1e-4\n" and printed.err.count("<- chosen") == 2
+    assert choose(monkeypatch, "--best", "crnn", tmp_path, tmp_path / "rates.json") == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_without_results_it_says_who_makes_them(tmp_path, monkeypatch, capsys):
     assert choose(monkeypatch, tmp_path, tmp_path / "rates.json") == 2
     assert "run.sh --rates" in capsys.readouterr().err
