@@ -1,4 +1,4 @@
-"""How far a long transfer is: a bar on a terminal, else a plain line now and then."""
+"""Progress of long tasks: a bar on a terminal, else a log line every ten seconds."""
 
 from __future__ import annotations
 
@@ -6,12 +6,143 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
 
 from tqdm import tqdm
 
-log = logging.getLogger("sed.fetch")
+_log = logging.getLogger("sed.progress")
+_transfers = logging.getLogger("sed.fetch")
 
-EVERY = 10.0  # seconds between plain lines
+EVERY = 10.0
+"""seconds between log lines"""
+WINDOW = 60.0
+"""seconds that the rate looks back on: compilation and warm-up would skew an estimate over the whole task"""
+
+
+class Progress:
+    """Progress of one task, told by a bar on a terminal, else by a log line every `EVERY` seconds.
+
+    A context: the bar leaves the terminal at its end.
+    """
+
+    def __init__(
+        self,
+        total: float | None,
+        unit: str,
+        *,
+        done: float = 0,
+        title: str = "",
+        logger: logging.Logger = _log,
+        describe: Callable[[Progress], str] | None = None,
+        scaled: bool = False,
+        shown: bool = True,
+    ) -> None:
+        """
+        Args:
+            total: how much there is to do, where that is known.
+            unit: what is counted, in the singular.
+            done: how much of it was there before.
+            title: what the line and the bar start with.
+            logger: gets the lines.
+            describe: makes the line; the default names the amounts, the rate and the time left.
+            scaled: whether the bar writes 2.1M in place of 2100000.
+            shown: False: neither bar nor lines, for all processes but the first.
+        """
+        self.total, self.unit, self.done, self.title = total, unit, done, title
+        self.moved: float = 0
+        """what was done since the start: `done` without what was there before"""
+        self.started = self._told = time.monotonic()
+        self._seen = deque([(self.started, 0.0)])
+        self._logger, self._describe, self._shown = logger, describe or Progress.line, shown
+        self._bar: tqdm | None = None
+        if shown and sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=done, unit=unit, unit_scale=scaled, desc=title or None)
+
+    def advance(self, count: float = 1, *, tell: bool = True) -> bool:
+        """Count `count` more as done.
+
+        Args:
+            count: in `unit`.
+            tell: False leaves the log line to a later call of `tell`.
+
+        Returns:
+            Whether `EVERY` seconds have passed again: as `tell`.
+        """
+        self.done += count
+        self.moved += count
+        now = time.monotonic()
+        if now - self._seen[-1][0] >= WINDOW / 60:
+            self._seen.append((now, self.moved))
+        if self._bar is not None:
+            self._bar.update(count)
+        return tell and self.tell()
+
+    def expect(self, total: float | None, done: float) -> None:
+        """Correct how much there is to do and how much was there before; neither counts for the rate."""
+        self.total, self.done = total, done
+        if self._bar is not None:
+            self._bar.total, self._bar.n = total, done
+            self._bar.refresh()
+
+    def tell(self) -> bool:
+        """Log a line if none was logged for `EVERY` seconds, and there is no bar.
+
+        Returns:
+            Whether `EVERY` seconds have passed again, for what else is due every now and then.
+        """
+        now = time.monotonic()
+        if now - self._told < EVERY:
+            return False
+        self._told = now
+        if self._shown and self._bar is None:
+            self._logger.info("%s", self._describe(self))
+        return True
+
+    def told(self) -> None:
+        """Wait another `EVERY` seconds: the caller has logged a line of its own."""
+        self._told = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Average amount per second over the last `WINDOW` seconds."""
+        now = time.monotonic()
+        while len(self._seen) > 1 and now - self._seen[1][0] >= WINDOW:
+            self._seen.popleft()
+        then, before = self._seen[0]
+        return (self.moved - before) / max(now - then, 1e-9)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left at this rate; None where that cannot be known."""
+        rate = self.rate
+        return None if self.total is None or rate <= 0 else max(self.total - self.done, 0) / rate
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start."""
+        return max(time.monotonic() - self.started, 1e-9)
+
+    def line(self) -> str:
+        """`12 of 40 clips, 3.1 clips/s, 9 s left`, after the title."""
+        whole = f" of {self.total:.0f}" if self.total is not None else ""
+        left = "" if self.left is None else f", {duration(self.left)} left"
+        title = f"{self.title} " if self.title else ""
+        return f"{title}{self.done:.0f}{whole} {self.unit}s, {_figures(self.rate)} {self.unit}s/s{left}"
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Meter:
@@ -22,51 +153,50 @@ class Meter:
         self._sizes: dict[str, int] = {}
         self._at: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._bar: tqdm | None = None
-        self._arrived = 0
-        self._said = (time.monotonic(), 0)
+        self._progress: Progress | None = None
 
     def expect(self, name: str, size: int, have: int = 0) -> None:
         """Count `name` in: `size` bytes, of which `have` are there."""
         with self._lock:
             self._sizes[name], self._at[name] = size, have
+            if self._progress is not None:
+                self._progress.expect(*self._amounts())
 
     def at(self, name: str, position: int) -> None:
         """`name` has reached `position`, in bytes."""
         with self._lock:
+            if self._progress is None:
+                total, done = self._amounts()
+                self._progress = Progress(
+                    total, "B", done=done, title=self.title, logger=_transfers, describe=_transfer, scaled=True
+                )
             step = position - self._at.get(name, 0)
             self._at[name] = position
-            self._arrived += max(step, 0)
-            total, done = sum(self._sizes.values()), sum(self._at.values())
-            if sys.stderr.isatty():
-                if self._bar is None:
-                    self._bar = tqdm(
-                        total=total or None, initial=done - step, unit="B", unit_scale=True, desc=self.title
-                    )
-                self._bar.update(step)
-                return
-            now, (before, bytes_before) = time.monotonic(), self._said
-            if now - before >= EVERY:
-                rate = (self._arrived - bytes_before) / (now - before)
-                whole = f" of {human(total)}" if total else ""
-                left = f", {duration(max(total - done, 0) / rate)} left" if rate and total else ""
-                log.info("%s: %s%s, %s/s%s", self.title, human(done), whole, human(rate), left)
-                self._said = now, self._arrived
+            if step < 0:  # the file began anew
+                self._progress.expect(*self._amounts())
+            else:
+                self._progress.advance(step)
 
     def left(self) -> dict[str, int]:
         """Bytes that each file still needs."""
         return {name: max(size - self._at.get(name, 0), 0) for name, size in self._sizes.items()}
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        """Take the bar off the terminal; more bytes bring it back."""
+        with self._lock:
+            if self._progress is not None:
+                self._progress.close()
+            self._progress = None
 
-    @property
-    def arrived(self) -> int:
-        """Bytes that came over the network."""
-        return self._arrived
+    def _amounts(self) -> tuple[int | None, int]:
+        return sum(self._sizes.values()) or None, sum(self._at.values())
+
+
+def _transfer(progress: Progress) -> str:
+    """`download: 890 MB of 1.2 GB, 12 MB/s, 26 s left`."""
+    whole = "" if progress.total is None else f" of {human(progress.total)}"
+    left = "" if progress.left is None else f", {duration(progress.left)} left"
+    return f"{progress.title}: {human(progress.done)}{whole}, {human(progress.rate)}/s{left}"
 
 
 def human(size: float) -> str:
@@ -83,3 +213,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _figures(rate: float) -> str:
+    """Two significant figures or all before the point: 1892, 31, 3.1, 0.05."""
+    return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
-import time
 from argparse import Namespace
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +19,7 @@ from sed.config import Parser, load_config, save_config
 from sed.data.synthesis.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
 from sed.errors import RunError, UserError
 from sed.files import lock, write_text
+from sed.progress import Progress
 
 SIZES = {
     "strong_real": 240,
@@ -93,30 +92,20 @@ def _clear(out: Path) -> None:
 
 def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, float], suffix: str) -> None:
     """Make the missing blocks in `nj` processes, with a line of progress every ten seconds."""
-    from tqdm import tqdm
-
     left = list(missing(todo, out))
     total = _clips(todo)
     done = total - _clips(left)
     if done:
         log.info("%d of %d clips were made before", done, total)
-    begun, told, made = time.monotonic(), time.monotonic(), 0
     with (
         ProcessPoolExecutor(args.nj, initializer=_start, initargs=(args.soundbank, args.seed)) as pool,
-        tqdm(total=total, initial=done, unit="clip", disable=not sys.stderr.isatty()) as bar,
+        Progress(total, "clip", done=done, logger=log) as progress,
     ):
         work = {pool.submit(_work, b, out, args.seed, seconds[b.name], suffix): b for b in left}
         try:
             for future in as_completed(work):
                 future.result()
-                count = work[future].stop - work[future].start
-                made += count
-                bar.update(count)
-                if bar.disable and time.monotonic() - told > 10:
-                    told = time.monotonic()
-                    rate = made / (told - begun)
-                    wait = (total - done - made) / rate
-                    log.info("%d of %d clips, %.0f a second, %.0f s left", done + made, total, rate, wait)
+                progress.advance(_clips([work[future]]))
         except BrokenProcessPool:
             raise RunError("a worker process died: out of memory? (the same command goes on where it was)") from None
         except BaseException:

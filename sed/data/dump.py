@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -17,6 +15,7 @@ from sed.data.directory import read_scp
 from sed.data.store import FeatureWriter, shard_fault
 from sed.errors import UserError
 from sed.files import write_text
+from sed.progress import Progress
 
 if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
@@ -54,18 +53,15 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
 
 
 def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: FrontEnd) -> None:
-    from tqdm import tqdm
-
     cut = 0
     with (
         FeatureWriter(
             shard, clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins, front_end=front_end.params()
         ) as writer,
-        tqdm(total=len(clips), initial=writer.done, unit="clip", disable=not sys.stderr.isatty()) as bar,
+        Progress(len(clips), "clip", done=writer.done, logger=log) as progress,
     ):
         if writer.done:
             log.info("%s: %d of %d clips were there", shard, writer.done, len(clips))
-        begun, told, first = time.monotonic(), time.monotonic(), writer.done
         for start in range(writer.done - writer.done % BATCH, len(clips), BATCH):
             batch = clips[start : start + BATCH]
             sounds = [read_audio(wavs[clip], front_end.sample_rate) for clip in batch]
@@ -76,14 +72,8 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
             for row, features in enumerate(_features(sounds, front_end), start):
                 if row == writer.done:
                     writer.write(features)
-            bar.update(writer.done - bar.n)
-            if bar.disable and time.monotonic() - told > 10:
-                told = time.monotonic()
-                rate = (writer.done - first) / (told - begun)
-                left = (len(clips) - writer.done) / rate
-                log.info("%d of %d clips, %.0f a second, %.0f s left", writer.done, len(clips), rate, left)
-    spent = time.monotonic() - begun
-    log.info("%s: %d clips, %.0f a second", shard, len(clips), (len(clips) - first) / max(spent, 1e-9))
+            progress.advance(writer.done - progress.done)
+    log.info("%s: %d clips, %.0f a second", shard, len(clips), progress.moved / progress.seconds)
     if cut:
         log.info("%s: %d clips were longer than %g s and are cut", shard, cut, front_end.clip_seconds)
 

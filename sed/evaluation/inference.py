@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from sed.errors import UserError
+from sed.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -81,25 +79,18 @@ def infer(
     frame: np.ndarray | None = None
     clip: np.ndarray | None = None
     clips = len(store.clips)
-    started = said = time.monotonic()
-    progress = tqdm(total=clips, unit="clip", disable=not sys.stderr.isatty())
-    for first in range(0, clips, batch_size):
-        rows = np.arange(first, min(first + batch_size, clips))
-        logmel = torch.from_numpy(store.read(rows)).to(device)
-        valid = torch.from_numpy(np.asarray(store.valid)[rows]).to(device)
-        frames, clips_here = posteriors(detector, front_end, logmel, valid, amp=amp)
-        if frame is None or clip is None:
-            frame = np.zeros((clips, *frames.shape[1:]), np.float32)
-            clip = np.zeros((clips, frames.shape[2]), np.float32)
-        frame[rows] = frames
-        clip[rows] = clips_here
-        progress.update(len(rows))
-        if progress.disable and time.monotonic() - said > 10:
-            said = time.monotonic()
-            rate = (first + len(rows)) / (said - started)
-            left = (clips - first - len(rows)) / rate
-            logger.info("%d of %d clips, %.1f clips/s, %.0f s left", first + len(rows), clips, rate, left)
-    progress.close()
+    with Progress(clips, "clip", logger=logger) as progress:
+        for first in range(0, clips, batch_size):
+            rows = np.arange(first, min(first + batch_size, clips))
+            logmel = torch.from_numpy(store.read(rows)).to(device)
+            valid = torch.from_numpy(np.asarray(store.valid)[rows]).to(device)
+            frames, clips_here = posteriors(detector, front_end, logmel, valid, amp=amp)
+            if frame is None or clip is None:
+                frame = np.zeros((clips, *frames.shape[1:]), np.float32)
+                clip = np.zeros((clips, frames.shape[2]), np.float32)
+            frame[rows] = frames
+            clip[rows] = clips_here
+            progress.advance(len(rows))
     assert frame is not None and clip is not None, "a feature store has at least one clip"
     return frame, clip
 

@@ -130,7 +130,7 @@ def run(
     *,
     batch_size: int,
     report: Callable[[Track, str | None], None] = lambda _track, _problem: None,
-    advance: Callable[[float], None] = lambda _seconds: None,
+    advance: Callable[[float], object] = lambda _seconds: None,
 ) -> None:
     """Predict on recordings, in batches of windows that may span several of them.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import IO
 
 import numpy as np
 import soundfile
-from tqdm import tqdm
 
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -28,6 +26,7 @@ from sed.prediction.settings import chosen, decisions, reach
 from sed.prediction.sources import find_recordings, read_recording
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import SUFFIXES, FormatSink, check_together, file_stems, header
+from sed.progress import Progress
 
 logger = logging.getLogger("sed.predict")
 
@@ -118,42 +117,34 @@ class Peaks(BaseSink):
         return ", ".join(f"{self._labels[k]} {self._highest[k]:.2f}" for k in order)
 
 
-class Progress:
-    """A bar on a terminal, else a line every ten seconds: recordings, audio, times real time, time left."""
+class Tally:
+    """Recordings and audio that are done, and the progress through them."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._count, self._done, self._heard = len(names), 0, 0.0
-        self._total = sum(map(_seconds, names)) if len(names) <= 2000 else 0.0
-        self._started = self._said = time.monotonic()
-        shown = sys.stderr.isatty()
-        self._bar = tqdm(total=round(self._total) or None, unit="s", unit_scale=True, disable=not shown)
+        total = sum(map(_seconds, names)) if len(names) <= 2000 else 0.0
+        self.recordings, self.done, self.seconds = len(names), 0, 0.0
+        self.progress = Progress(total or None, "s", logger=logger, describe=self._line, scaled=True)
 
-    def advance(self, seconds: float) -> None:
-        """So much audio went through the model (windows overlap: a little more than there is)."""
-        self._heard += seconds
-        self._bar.update(seconds)
-        now = time.monotonic()
-        if self._bar.disable and now - self._said > 10:
-            self._said = now
-            rate = self._heard / (now - self._started)
-            left = f", {max(0.0, self._total - self._heard) / rate:.0f} s left" if self._total else ""
-            logger.info(
-                "%d of %d recordings, %.0f s heard, %.1f x real time%s",
-                self._done,
-                self._count,
-                self._heard,
-                rate,
-                left,
-            )
+    def add(self, seconds: float) -> None:
+        """Count a recording of this length as done."""
+        self.done += 1
+        self.seconds += seconds
 
-    def ended(self, good: int, seconds: float) -> None:
-        """Say what was done."""
-        self._bar.close()
-        taken = max(time.monotonic() - self._started, 1e-9)
+    def close(self) -> None:
+        """Log what was done."""
+        self.progress.close()
+        taken = self.progress.seconds
         logger.info(
             "%d of %d recordings, %.1f s of audio in %.1f s: %.2f recordings/s, %.1f x real time",
-            good, self._count, seconds, taken, good / taken, seconds / taken,
-        )  # fmt: skip
+            *(self.done, self.recordings, self.seconds, taken, self.done / taken, self.seconds / taken),
+        )
+
+    def _line(self, progress: Progress) -> str:
+        left = "" if progress.left is None else f", {progress.left:.0f} s left"
+        return (
+            f"{self.done} of {self.recordings} recordings, {progress.done:.0f} s heard, "
+            f"{progress.rate:.1f} x real time{left}"
+        )
 
 
 def _seconds(name: str) -> float:
@@ -177,8 +168,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         frames=predictor.frames,
         overlap=args.overlap,
     )
-    heard = 0.0
-    progress = Progress(names)
+    tally = Tally(names)
 
     def decider() -> Decisions:
         return decisions(post, predictor.labels, predictor.frame_seconds)
@@ -196,16 +186,14 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
             yield track, lambda track, name=name: plan.cut(track.heard(read_recording(name, predictor.rate)))
 
     def report(track: Track, problem: str | None) -> None:
-        nonlocal heard
         if problem is None:
-            heard += track.result.seconds
-            progress._done += 1
+            tally.add(track.result.seconds)
         else:
             problems.append(problem)
 
-    run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=progress.advance)
-    progress.ended(progress._done, heard)
-    if progress._done and not peaks.events:
+    run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=tally.progress.advance)
+    tally.close()
+    if tally.done and not peaks.events:
         logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
     if problems:
         logger.info("%d could not be read:", len(problems))

@@ -9,7 +9,6 @@ import logging
 import math
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from sed.checkpoints.checkpoint import FORMAT, checkpoint_name, checkpoints, load_checkpoint, save_checkpoint
 from sed.errors import RunError, UserError
 from sed.files import replacing, write_json, write_text
+from sed.progress import Progress
 from sed.training.inputs import InputMaker, inputs_from
-from sed.training.pace import Pace
 from sed.training.parameters import load_optimiser_state, optimiser_state
 from sed.training.schedule import Schedule
 from sed.training.step import LOGGED, StepValues, TrainingStep
@@ -45,11 +43,10 @@ class RunOptions:
     """steps between looks at the device's losses"""
     ahead: int = 2
     """steps whose inputs are made ahead"""
-    log_seconds: float = 10.0
 
 
 @dataclass
-class Progress:
+class State:
     """What goes into a checkpoint beside the weights: the same however often the run was interrupted."""
 
     step: int = 0
@@ -89,7 +86,7 @@ class Trainer:
         self.identity, self.options, self.shares = identity, options, shares
         self.validate, self.select = validate, select
         self.world = step.world
-        self.progress = Progress()
+        self.progress = State()
         self.seconds = 0.0  # of training, over all runs of this folder
         self.clips_per_second = 0.0
         self._signal: int | None = None
@@ -130,11 +127,11 @@ class Trainer:
     def _train(self) -> None:
         total, per_epoch = self.schedule.steps, self.schedule.steps_per_epoch
         first = self.progress.step
-        started = last_save = last_log = time.monotonic()
-        before, pace = self.seconds, Pace(first)
+        started = last_save = time.monotonic()
+        before = self.seconds
         epoch_started, epoch_first = started, first
         history: list[torch.Tensor] = []
-        bar = tqdm(total=total, initial=first, unit="step", disable=not (self.world.first and sys.stderr.isatty()))
+        bar = Progress(total, "step", done=first, logger=log, describe=self._describe, shown=self.world.first)
         source = inputs_from(self.maker, range(first, total), self.shares, ahead=self.options.ahead)
         with bar:
             for step, host_inputs in source:
@@ -142,27 +139,23 @@ class Trainer:
                 inputs = [self.maker.fetched(part) for part in host_inputs]
                 history.append(self.training_step(inputs, self.values(step)))
                 done = step + 1
-                bar.update()
+                bar.advance(tell=False)
                 epoch_ends = done % per_epoch == 0 or done == total
                 if epoch_ends or len(history) >= self.options.check_every:
                     self._account(history, done)
                     now = time.monotonic()
                     self.seconds = before + now - started
-                    rate = pace.at(done)
                     stop = self.world.any(self._signal is not None)
                     due = self.world.any(now - last_save > self.options.checkpoint_seconds)
                     if epoch_ends:
                         self.clips_per_second = (done - epoch_first) * self.maker.clips / max(now - epoch_started, 1e-9)
-                        self._log_epoch(done, (total - done) / rate)
+                        self._log_epoch(done, bar.left or 0.0)
                         self._validate(done)
                         self.progress.epoch_sums = [0.0] * len(LOGGED)
-                        epoch_started, epoch_first, last_log = time.monotonic(), done, time.monotonic()
-                    elif bar.disable and now - last_log > self.options.log_seconds:
-                        last_log = now
-                        self._say(
-                            f"step {done}/{total}: loss {history_mean(self.progress, done, per_epoch)[0]:.4f}, "
-                            f"{rate * self.maker.clips:.1f} clips/s, {_duration((total - done) / rate)} left"
-                        )
+                        epoch_started, epoch_first = time.monotonic(), done
+                        bar.told()
+                    else:
+                        bar.tell()
                     if (stop or due) and done < total:
                         self._save(done)
                         last_save = time.monotonic()
@@ -180,6 +173,13 @@ class Trainer:
                         f"{self.folder}: stopped by {signal.Signals(self._signal).name} after step {done} of {total}, "
                         "checkpoint saved (the same command goes on)"
                     )
+
+    def _describe(self, bar: Progress) -> str:
+        loss = history_mean(self.progress, self.progress.step, self.schedule.steps_per_epoch)[0]
+        return (
+            f"step {self.progress.step}/{self.schedule.steps}: loss {loss:.4f}, "
+            f"{bar.rate * self.maker.clips:.1f} clips/s, {_duration(bar.left or 0.0)} left"
+        )
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         self._signal = number
@@ -304,7 +304,7 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError) as error:
             raise UserError(f"{path}: does not fit this config: {error} (--force true starts anew)") from None
         info = saved["info"]
-        self.progress = Progress(
+        self.progress = State(
             step=saved["step"],
             epoch_sums=list(info["epoch_sums"]),
             best_score=info.get("best_score"),
@@ -357,7 +357,7 @@ class Trainer:
             log.info("%s", message)
 
 
-def history_mean(progress: Progress, done: int, per_epoch: int) -> list[float]:
+def history_mean(progress: State, done: int, per_epoch: int) -> list[float]:
     """Means of the losses over the epoch's steps so far."""
     steps = (done - 1) % per_epoch + 1
     return [value / steps for value in progress.epoch_sums]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sed.data.directory import EVENT_COLUMNS, Event, write_tsv
 from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
 from sed.errors import UserError
+from sed.progress import Progress
 
 log = logging.getLogger("sed.cut")
 Spans = dict[str, list[tuple[float, float]]]
@@ -95,12 +92,7 @@ def _cut_all(
         except UserError as error:
             bad[name] = str(error)
 
-    quiet = not sys.stderr.isatty()
-    begun = told = time.monotonic()
-    with ThreadPoolExecutor(jobs) as pool:
-        for done, _ in enumerate(tqdm(pool.map(one, names), total=len(names), unit="file", disable=quiet), 1):
-            if quiet and time.monotonic() - told > 10:
-                told = time.monotonic()
-                left = (len(names) - done) * (told - begun) / done
-                log.info("cut %d of %d recordings, %.0f s left", done, len(names), left)
+    with ThreadPoolExecutor(jobs) as pool, Progress(len(names), "recording", title="cut", logger=log) as progress:
+        for _ in pool.map(one, names):
+            progress.advance()
     return {name: found[name] for name in names if name in found}, {name: bad[name] for name in names if name in bad}

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ from sed.data.directory import (
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import write_coverage
 from sed.errors import UserError
+from sed.progress import Progress
 
 log = logging.getLogger("sed.prepare")
 KINDS = ("strong", "weak", "unlabelled")
@@ -105,25 +104,14 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
     found = {clip: known[key] for clip, key in keys.items() if key in known}
     todo = [clip for clip in files if clip not in found]
     if todo:
-        begun = told = time.monotonic()
-        with ThreadPoolExecutor(jobs) as pool:
-            from tqdm import tqdm
-
+        with ThreadPoolExecutor(jobs) as pool, Progress(len(todo), "file", title="checked", logger=log) as progress:
             results = pool.map(inspect, (files[clip] for clip in todo))
-            bar = tqdm(results, total=len(todo), unit="file", disable=_quiet())
-            for done, (clip, result) in enumerate(zip(todo, bar, strict=True), 1):
+            for clip, result in zip(todo, results, strict=True):
                 found[clip] = result
-                if _quiet() and time.monotonic() - told > 10:
-                    told = time.monotonic()
-                    rate = done / (told - begun)
-                    log.info("checked %d of %d files, %.0f s left", done, len(todo), (len(todo) - done) / rate)
+                if progress.advance():
                     _write_checked(kept, keys, found)
         _write_checked(kept, keys, found)
     return found
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
 
 
 def _read_checked(path: Path) -> dict[tuple[str, str, str], tuple[float, str]]:

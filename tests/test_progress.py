@@ -1,0 +1,159 @@
+"""Progress: the rate, the time left, the lines and when they come; a bar where there is a terminal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+import pytest
+
+from sed import progress
+from sed.progress import Meter, Progress
+
+
+class Clock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress.time, "monotonic", clock)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    return clock
+
+
+def test_a_slow_start_is_soon_forgotten(clock: Clock) -> None:
+    run = Progress(100, "step", done=10)
+    clock.now += 50
+    run.advance()
+    assert run.rate == pytest.approx(1 / 50)
+    for _ in range(12, 72):  # one step per second from then on
+        clock.now += 1
+        run.advance()
+        assert run.rate <= 1 + 1e-9
+    assert run.rate == pytest.approx(1) and run.left == pytest.approx(100 - run.done)
+    clock.now += 600  # and a machine that slept
+    run.advance()
+    assert run.rate == pytest.approx(1 / 600)
+
+
+def test_many_short_steps_count_like_few_long_ones(clock: Clock) -> None:
+    run = Progress(None, "clip")
+    for _ in range(20_000):
+        clock.now += 0.01
+        run.advance(3)
+    assert run.rate == pytest.approx(300, rel=0.02)
+    assert run.left is None and run.moved == run.done == 60_000
+    assert len(run._seen) < 100
+
+
+def test_a_line_every_ten_seconds(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    with Progress(100, "clip", done=20, title="cut") as run:
+        due = []
+        for _ in range(35):
+            clock.now += 1
+            due.append(run.advance())
+    assert [at for at, was in enumerate(due, 1) if was] == [10, 20, 30]
+    assert caplog.messages == [
+        "cut 30 of 100 clips, 1 clips/s, 70 s left",
+        "cut 40 of 100 clips, 1 clips/s, 60 s left",
+        "cut 50 of 100 clips, 1 clips/s, 50 s left",
+    ]
+
+
+def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    run = Progress(8, "step", describe=lambda run: f"step {run.done:.0f}: {run.rate:.2f}/s")
+    clock.now += 12
+    assert not run.advance(2, tell=False) and not caplog.messages
+    assert run.tell() and not run.tell()
+    clock.now += 9
+    run.told()  # a line of the caller's own
+    clock.now += 9
+    assert not run.tell()
+    hidden = Progress(8, "step", shown=False)
+    clock.now += 60
+    assert hidden.advance()  # what else is due is due
+    assert caplog.messages == ["step 2: 0.17/s"]
+
+
+def test_a_terminal_gets_a_bar_and_no_lines(
+    clock: Clock, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with Progress(40, "clip", done=10, title="dump") as run:
+        clock.now += 11
+        assert run.advance(20)
+    assert not caplog.messages
+    assert "30/40" in capsys.readouterr().err
+    with Progress(40, "clip", shown=False) as run:
+        run.advance(20)
+    assert not capsys.readouterr().err
+
+
+def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    meter = Meter()
+    meter.expect("a", 40_000_000, 10_000_000)
+    meter.expect("b", 60_000_000)
+    meter.at("a", 10_000_000)
+    for second in range(1, 11):
+        clock.now += 1
+        meter.at("a", 10_000_000 + second * 1_000_000)
+        meter.at("b", second * 1_000_000)
+    assert caplog.messages == ["download: 29 MB of 100 MB, 2 MB/s, 37 s left"]  # the last byte of b is to come
+    assert meter.left() == {"a": 20_000_000, "b": 50_000_000}
+    meter.at("b", 0)  # begun anew: b's bytes are to come again, and nothing was lost from the rate
+    clock.now += 10
+    meter.at("b", 1_000_000)
+    assert caplog.messages[1] == "download: 21 MB of 100 MB, 1 MB/s, 75 s left"
+    meter.close()
+    meter.at("b", 2_000_000)
+    assert meter.left()["b"] == 58_000_000
+
+
+def test_a_transfer_of_unknown_size_says_what_came(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    meter = Meter("unpack x.tar")
+    meter.at("x", 0)
+    clock.now += 20
+    meter.at("x", 3_000)
+    assert caplog.messages == ["unpack x.tar: 3 kB, 150 B/s"]
+
+
+def test_transfers_may_come_from_many_threads() -> None:
+    meter = Meter()
+    names = [f"file{n}" for n in range(8)]
+    for name in names:
+        meter.expect(name, 1000)
+
+    def fetch(name: str) -> None:
+        for position in range(1, 1001):
+            meter.at(name, position)
+
+    threads = [threading.Thread(target=fetch, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert meter._progress is not None and meter._progress.done == meter._progress.moved == 8000
+    assert set(meter.left().values()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89.4, "89 s"), (90, "2 min"), (5399, "90 min"), (9000, "2.5 h")]
+)
+def test_durations_are_for_people(seconds: float, text: str) -> None:
+    assert progress.duration(seconds) == text
+
+
+@pytest.mark.parametrize(("size", "text"), [(12, "12 B"), (890e6, "890 MB"), (999.6e6, "1.0 GB"), (31.6e9, "31.6 GB")])
+def test_sizes_are_for_people(size: float, text: str) -> None:
+    assert progress.human(size) == text
