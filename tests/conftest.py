@@ -12,13 +12,10 @@ import pytest
 @pytest.fixture
 def config() -> Callable[..., dict[str, Any]]:
     """Function: the model's default options, some replaced."""
-    from sed.config import Parser
-    from sed.models import detector
+    from sed.config import default_options
 
     def make(**values: Any) -> dict[str, Any]:
-        parser = Parser("test")
-        detector.add_arguments(parser)
-        defaults = vars(parser.parse_args([]))
+        defaults = default_options("sed.features.logmel", "sed.models.detector")
         assert not values.keys() - defaults.keys()
         return {**defaults, **values}
 

@@ -13,7 +13,6 @@ from sed.config import Parser, load_config, output_file
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv, write_scp, write_tags_tsv
 from sed.data.store import FeatureWriter
 from sed.errors import UserError
-from sed.features import logmel
 from sed.features.logmel import FrontEnd
 from sed.models import detector
 
@@ -46,14 +45,10 @@ def name(path: Path) -> str:
 def parse(path: Path) -> dict:
     """As the entry point that reads this kind of config does."""
     parser = Parser("test", config=True)
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     if path not in FRONT_ENDS:
-        detector.add_arguments(parser, shared=False)
-        if path in PRETRAINING:
-            from sed.training.pretraining import pretraining as training
-        else:
-            from sed.training import build as training
-        training.add_arguments(parser)
+        parser.options_of("sed.models.detector")
+        parser.options_of("sed.training.pretraining.pretraining" if path in PRETRAINING else "sed.training.build")
     return vars(parser.parse_args(["--config", str(path)]))
 
 

@@ -23,20 +23,16 @@ DESED = [3470, 10000, 1578, 14412]
 @entry
 def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
-    from sed.features import logmel
-    from sed.models import detector
-    from sed.training import build
-
     parser.section("benchmark")
     parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
     parser.option("repeats", 10, "batches a part is timed over", least=1)
     parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
     parser.option("out", None, "also write the numbers here, as JSON", type=output_file)
     parser.section("front end")
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     parser.section("model")
-    detector.add_arguments(parser, shared=False)
-    build.add_arguments(parser)
+    parser.options_of("sed.models.detector")
+    parser.options_of("sed.training.build")
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:

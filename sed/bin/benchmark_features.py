@@ -19,19 +19,19 @@ from sed.errors import UserError
 
 @entry
 def main() -> None:
-    from sed.features import logmel
-
     parser = Parser("How fast the front end is, against torchaudio's, and how equal.", config=True)
     parser.option("seconds", 10.0, "length of a clip", least=0.1)
     parser.option("clips", 32, "clips in a batch", least=1)
     parser.option("rounds", 5, "measurements of each, of which the best counts", least=1)
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     args = parser.parse_args()
 
     import torch
 
+    from sed.features.logmel import FrontEnd
+
     torch.set_num_threads(1)
-    front_end = logmel.FrontEnd.from_config(vars(args))
+    front_end = FrontEnd.from_config(vars(args))
     if front_end.front_end != "kaldi":
         raise UserError("torchaudio's Kaldi features are what this compares with (--front-end kaldi)")
     torch.manual_seed(0)

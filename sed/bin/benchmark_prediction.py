@@ -19,10 +19,6 @@ from sed.errors import UserError
 
 def parser() -> Parser:
     """The command line."""
-    from sed.features import logmel
-    from sed.models import detector
-    from sed.training import build
-
     p = Parser(__doc__.split("\n", 1)[0], config=True)
     p.option("model", None, "experiment, checkpoint or packed model, in place of random weights of the options below")
     p.option("cpu-threads", 2, "processor threads", least=1)
@@ -31,9 +27,9 @@ def parser() -> Parser:
     p.option("precisions", ["float32", "bfloat16", "int8"], "of ours, to compare", type=words)
     p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of 768)")
     p.option("classes", 10, "labels of the random model", least=1)
-    detector.add_arguments(p, shared=False)
-    logmel.add_arguments(p)
-    build.add_arguments(p)  # a config has training's keys too
+    p.options_of("sed.models.detector")
+    p.options_of("sed.features.logmel")
+    p.options_of("sed.training.build")  # a config has training's keys too
     return p
 
 

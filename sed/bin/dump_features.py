@@ -16,23 +16,22 @@ from sed.config import Parser
 
 @entry
 def main() -> None:
-    from sed.features import logmel
-
     parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("scp", type=Path, help="list of this job's clips, `clip-id path` a line")
     parser.add_argument("shard", type=Path, help="feats.JOB.h5 to write")
     parser.option("threads", 1, "threads of the front end", least=1)
     parser.section("front end")
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     args = parser.parse_args()
     setup_logging()
 
     import torch
 
     from sed.data.dump import dump_shard
+    from sed.features.logmel import FrontEnd
 
     torch.set_num_threads(args.threads)
-    if not dump_shard(args.scp, args.shard, logmel.FrontEnd.from_config(vars(args))):
+    if not dump_shard(args.scp, args.shard, FrontEnd.from_config(vars(args))):
         logging.getLogger("sed.dump").info("%s: complete, nothing to do", args.shard)
 
 

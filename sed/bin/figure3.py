@@ -13,21 +13,24 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed.cli import entry
-from sed.config import Parser, load_config, words
+from sed.config import Parser, literals, load_config, words
 from sed.errors import UserError
 
 
 @entry
 def main() -> None:
-    from sed.evaluation.reports import figure3
-    from sed.files import replacing, write_text
-
     parser = Parser("Figure 3 of the paper from the scores of each band.")
     parser.add_argument("folder", nargs="?", type=Path, help="where steps/figure3.sh put the scores")
     parser.option("model", None, "experiment of AST-GRU", required=True)
-    parser.option("classes", list(figure3.FOUR), "classes of the small figure", type=words)
+    parser.option(
+        "classes", list(literals("sed.evaluation.reports.figure3")["FOUR"]), "classes of the small figure", type=words
+    )
     parser.option("list", False, "print the bands and leave")
     args = parser.parse_args()
+
+    from sed.evaluation.reports import figure3
+    from sed.files import replacing, write_text
+
     edges = figure3.band_edges(load_config(Path(args.model) / "config.yaml"))
     if args.list:
         for band, (low, high) in enumerate(edges):

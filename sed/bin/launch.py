@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.launch --standalone --nproc-per-node 2 -m sed.bin.train ...
 
-The options are torchrun's. Exit status: that of the first process that failed; 128 and its number after a signal.
+The options are torchrun's (`torchrun --help`). Exit status: that of the first process that failed; 128 and its number
+after a signal.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from sed.cli import entry
 @entry
 def main() -> int:
     """Run it."""
+    if sys.argv[1:] in (["-h"], ["--help"]):  # torchrun's own takes seconds to import
+        print(__doc__)
+        return 0
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run

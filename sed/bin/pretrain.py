@@ -16,6 +16,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, output_file, save_config
 from sed.errors import UserError
 from sed.files import lock
+from sed.training.pretraining.run_options import RUNTIME
 
 NOT_CONFIG = ("config", "source", "out", "force")
 
@@ -25,15 +26,11 @@ def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
     parser.add_argument("out", type=output_file, help="checkpoint to write (.pt, .pth)")
-    from sed.features import logmel
-    from sed.models import detector
-    from sed.training.pretraining import pretraining
-
     parser.section("front end")
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     parser.section("model")
-    detector.add_arguments(parser, shared=False)
-    pretraining.add_arguments(parser)
+    parser.options_of("sed.models.detector")
+    parser.options_of("sed.training.pretraining.pretraining")
     parser.option("force", False, "train anew over a checkpoint that is there")
     args = parser.parse_args()
     config = {key: value for key, value in vars(args).items() if key not in NOT_CONFIG}
@@ -42,6 +39,7 @@ def main() -> None:
 
     from sed.data.directory import read_set_labels
     from sed.device import choose_device
+    from sed.training.pretraining.pretraining import Pretraining
 
     with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be made in it meanwhile
         setup_logging()
@@ -53,7 +51,7 @@ def main() -> None:
             changed = [
                 key
                 for key, value in (load_config(stored) if stored.exists() else {}).items()
-                if key not in pretraining.RUNTIME and config.get(key) != value
+                if key not in RUNTIME and config.get(key) != value
             ]
             if changed:
                 raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains anew)")
@@ -63,7 +61,7 @@ def main() -> None:
             torch.set_num_threads(config["threads"])
         bank = (args.source / "train" / "foreground").is_dir()
         labels = None if bank else read_set_labels(args.source)  # a soundbank has its own
-        run = pretraining.Pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
+        run = Pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
         save_config(stored, config)
         run.run()
 

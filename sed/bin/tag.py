@@ -56,9 +56,6 @@ def main() -> None:
 
 
 def parse() -> Any:
-    from sed.features import logmel
-    from sed.models import ast
-
     parser = Parser("Tag recordings with a published AST.", config=True)
     parser.add_argument("audio", nargs="+", help="recordings, any format and rate that libsndfile reads")
     parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name on Hugging Face")
@@ -66,8 +63,8 @@ def parse() -> Any:
     parser.option("top", 5, "classes to print for a recording", least=1)
     parser.section("a checkpoint of other sizes")
     parser.option("input_frames", 1024, "frames of its input", least=1)
-    ast.add_arguments(parser)
-    logmel.add_arguments(parser)
+    parser.options_of("sed.models.ast")
+    parser.options_of("sed.features.logmel")
     return parser.parse_args()
 
 

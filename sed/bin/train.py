@@ -21,6 +21,7 @@ from sed.config import Parser, load_config, save_config
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.provenance import command_line, environment, git_hash
+from sed.training.run_options import RUNTIME
 
 if TYPE_CHECKING:
     import torch
@@ -35,15 +36,11 @@ def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.add_argument("dump", type=Path, help="folder of dumped sets, with labels.txt")
     parser.add_argument("exp", type=Path, help="experiment folder to write")
-    from sed.features import logmel
-    from sed.models import detector
-    from sed.training import build
-
     parser.section("front end")
-    logmel.add_arguments(parser)
+    parser.options_of("sed.features.logmel")
     parser.section("model")
-    detector.add_arguments(parser, shared=False)
-    build.add_arguments(parser)
+    parser.options_of("sed.models.detector")
+    parser.options_of("sed.training.build")
     parser.option("force", False, "start anew over an experiment that is there")
     args = parser.parse_args()
 
@@ -53,7 +50,7 @@ def main() -> None:
         if rank == 0:
             if args.force:
                 _clear(args.exp)
-            _check_config(args.exp, config, build.RUNTIME)
+            _check_config(args.exp, config, RUNTIME)
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
                 setup_logging()

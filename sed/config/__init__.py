@@ -1,6 +1,19 @@
 """Options and configs: every entry point's parser, and the YAML files that it reads."""
 
-from sed.config.parser import Parser, numbers, output_file, words
+from sed.config.literals import literals, option_modules
+from sed.config.parser import PROVENANCE, Parser, default_options, numbers, output_file, words
 from sed.config.yaml_file import load_config, read_yaml, save_config
 
-__all__ = ["Parser", "load_config", "numbers", "output_file", "read_yaml", "save_config", "words"]
+__all__ = [
+    "PROVENANCE",
+    "Parser",
+    "default_options",
+    "literals",
+    "load_config",
+    "numbers",
+    "option_modules",
+    "output_file",
+    "read_yaml",
+    "save_config",
+    "words",
+]

@@ -8,13 +8,16 @@ spellings are registered), unknown keys surface without file or line (so the YAM
 from __future__ import annotations
 
 import argparse
+import copy
 import difflib
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import configargparse
 
+from sed.config.literals import literals, option_modules
 from sed.config.yaml_file import read_yaml, value_text
 from sed.errors import UserError
 
@@ -29,10 +32,32 @@ class _Yaml(configargparse.ConfigFileParser):
         return {key: value_text(setting.value) for key, setting in read_yaml(stream.name).items()}
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a flag in one spelling, with dashes; both are accepted."""
+
+    def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:
+        super().add_usage(usage, [_dashed(action) for action in actions], *args, **kwargs)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(_dashed(action))
+
+
+def _dashed(action: argparse.Action) -> argparse.Action:
+    shown = copy.copy(action)
+    shown.option_strings = [flag for flag in action.option_strings if "_" not in flag] or action.option_strings
+    return shown
+
+
+PROVENANCE = (
+    "Where a default comes from: P the paper, L its laboratory's code, F FDY-SED, D DESED_task, I inferred; none: ours."
+)
+_HAS_PROVENANCE = re.compile(r"\([PLFDI](, [PLFDI])*[):]")
+
+
 class Parser(configargparse.ArgumentParser):
     """An entry point's parser: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
 
-    Components register what they need through `option`, which infers the type from the default.
+    `option` registers one option, whose type is inferred from the default; `options_of` those that a module declares.
     """
 
     def __init__(self, description: str, *, config: bool = False, **kwargs: Any) -> None:
@@ -42,7 +67,7 @@ class Parser(configargparse.ArgumentParser):
             add_env_var_help=False,
             add_config_file_help=False,
             config_file_parser_class=_Yaml,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
             **kwargs,
         )
         self._section: Any = self
@@ -53,23 +78,43 @@ class Parser(configargparse.ArgumentParser):
         """Put the options that follow under `title` in --help."""
         self._section = self.add_argument_group(title)
 
+    def options_of(self, module: str) -> None:
+        """Register the options that a module declares, and those of the modules that it includes.
+
+        They are literals at the top of the module: `OPTIONS`, {name: keywords of `option`}; `SECTION`, the title that
+        they stand under in --help (else the caller's); `OPTIONS_FROM`, modules whose options follow.
+        """
+        for name in option_modules(module):
+            declared = literals(name)
+            if "SECTION" in declared:
+                self.section(declared["SECTION"])
+            for option, keywords in declared["OPTIONS"].items():
+                self.option(option, **copy.deepcopy(keywords))
+
+    def format_help(self) -> str:
+        if any(_HAS_PROVENANCE.search(action.help or "") for action in self._actions):
+            self.epilog = PROVENANCE
+        return super().format_help()
+
     def option(
         self,
         name: str,
         default: Any,
         help: str,
         *,
-        type: Callable[[str], Any] | None = None,
-        choices: Sequence[Any] | None = None,
+        type: Callable[[str], Any] | str | None = None,
+        choices: Iterable[Any] | None = None,
         least: float | None = None,
         most: float | None = None,
         **kwargs: Any,
     ) -> None:
         """Register `--name` and `--na_me` (and their YAML keys); a bool default makes `--name` / `--no-name`.
 
-        `least` and `most` bound numbers, ends included. `type` overrides the type of the default; a value that
-        does not pass is refused with exit 2.
+        `least` and `most` bound numbers, ends included. `type` overrides the type of the default: a function, or its
+        name in `TYPES`; a value that does not pass is refused with exit 2.
         """
+        if isinstance(type, str):
+            type = TYPES[type]
         flags = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name.replace('-', '_')}"]))
         kwargs.update(default=default, help=help, dest=name.replace("-", "_"))
         if isinstance(default, bool) and type is None:
@@ -77,7 +122,7 @@ class Parser(configargparse.ArgumentParser):
         else:
             convert = type or (str if default is None else default.__class__)
             kwargs["type"] = _bounded(convert, least, most)
-            kwargs["choices"] = choices
+            kwargs["choices"] = None if choices is None else list(choices)
             kwargs.setdefault("metavar", None if choices else name.replace("-", "_").upper())
         self._section.add_argument(*flags, **kwargs)
 
@@ -162,6 +207,10 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
+TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers}
+"""names that an option's declaration gives a type by"""
+
+
 def output_file(text: str) -> Path:
     """An option's type: a file to write. A folder is refused here, before any work is done."""
     if not text:
@@ -170,3 +219,11 @@ def output_file(text: str) -> Path:
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
     return path
+
+
+def default_options(*modules: str) -> dict[str, Any]:
+    """Return {option: default} of these modules' options and of those that they include."""
+    parser = Parser("defaults")
+    for module in modules:
+        parser.options_of(module)
+    return vars(parser.parse_args([]))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,28 +20,34 @@ from torch import Tensor, nn
 from sed.errors import UserError
 from sed.features.mel import htk_mel_bank, kaldi_mel_bank
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
 # AudioSet's statistics, as the AST release gives them (L).
-AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
+AUDIOSET_MEAN = -4.2677393
+AUDIOSET_STD = 4.5689974
 PREEMPHASIS = 0.97
 _EPS = torch.finfo(torch.float32).eps
 
 
-def add_arguments(parser: Parser) -> None:
-    """Register the front end's options; `FrontEnd.from_config` reads them."""
-    parser.option("front_end", "kaldi", "log-mel of the AST (kaldi) or of the CRNN baseline", choices=["kaldi", "stft"])
-    parser.option("sample_rate", 16000, "Hz", least=1000)
-    parser.option("frame_length", 0.025, "analysis window, seconds", least=0.001)
-    parser.option("frame_shift", 0.01, "seconds between frames", least=0.001)
-    parser.option("mel_bins", 128, "mel filters", least=4)
-    parser.option("f_min", 20.0, "lowest frequency, Hz", least=0)
-    parser.option("f_max", 8000.0, "highest frequency, Hz", least=1)
-    parser.option("clip_seconds", 10.0, "longest clip of a dump, seconds; longer ones are cut", least=0.1)
-    parser.option("normaliser", "fixed", "by norm_mean and norm_std, or each clip to 0..1", choices=["fixed", "minmax"])
-    parser.option("norm_mean", AUDIOSET_MEAN, "(x - norm_mean) / (2 norm_std)")
-    parser.option("norm_std", AUDIOSET_STD, "(x - norm_mean) / (2 norm_std)", least=1e-6)
+OPTIONS = {
+    "front_end": {
+        "default": "kaldi",
+        "help": "log-mel of the AST (kaldi) or of the CRNN baseline",
+        "choices": ["kaldi", "stft"],
+    },
+    "sample_rate": {"default": 16000, "help": "Hz", "least": 1000},
+    "frame_length": {"default": 0.025, "help": "analysis window, seconds", "least": 0.001},
+    "frame_shift": {"default": 0.01, "help": "seconds between frames", "least": 0.001},
+    "mel_bins": {"default": 128, "help": "mel filters", "least": 4},
+    "f_min": {"default": 20.0, "help": "lowest frequency, Hz", "least": 0},
+    "f_max": {"default": 8000.0, "help": "highest frequency, Hz", "least": 1},
+    "clip_seconds": {"default": 10.0, "help": "longest clip of a dump, seconds; longer ones are cut", "least": 0.1},
+    "normaliser": {
+        "default": "fixed",
+        "help": "by norm_mean and norm_std, or each clip to 0..1",
+        "choices": ["fixed", "minmax"],
+    },
+    "norm_mean": {"default": AUDIOSET_MEAN, "help": "(x - norm_mean) / (2 norm_std)"},
+    "norm_std": {"default": AUDIOSET_STD, "help": "(x - norm_mean) / (2 norm_std)", "least": 1e-6},
+}
 
 
 class FrontEnd(nn.Module):

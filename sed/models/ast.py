@@ -6,33 +6,32 @@ Parameter names are the published checkpoint's (`v.` removed), so that its state
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
 LEADING = 2  # class and distillation token
 NORM_EPS = 1e-6  # timm's vision transformer, which the authors' AST is made of; Hugging Face's configs say 1e-12
 
 
-def add_arguments(parser: Parser) -> None:
-    """Register the AST's options."""
-    parser.option("ast_dim", 768, "width of the AST", least=1)
-    parser.option("ast_depth", 12, "blocks of the AST that the checkpoint has", least=1)
-    parser.option("ast_heads", 12, "attention heads of an AST block", least=1)
-    parser.option("ast_mlp_ratio", 4.0, "hidden width of an AST block's MLP, in widths", least=0)
-    parser.option("ast_blocks", 10, "first blocks of the AST that are kept", least=1)
-    parser.option("patch_freq", 16, "mel bins of a patch", least=1)
-    parser.option("patch_time", 16, "frames of a patch", least=1)
-    parser.option("stride_freq", 10, "mel bins between patches", least=1)
-    parser.option("stride_time", 10, "frames between patches", least=1)
-    parser.option("ast_norm_eps", NORM_EPS, "epsilon of the AST's LayerNorms", least=0)
-    parser.option("checkpoint_activations", False, "recompute the encoder's blocks in backward: less memory, slower")
+OPTIONS = {
+    "ast_dim": {"default": 768, "help": "width of the AST", "least": 1},
+    "ast_depth": {"default": 12, "help": "blocks of the AST that the checkpoint has", "least": 1},
+    "ast_heads": {"default": 12, "help": "attention heads of an AST block", "least": 1},
+    "ast_mlp_ratio": {"default": 4.0, "help": "hidden width of an AST block's MLP, in widths", "least": 0},
+    "ast_blocks": {"default": 10, "help": "first blocks of the AST that are kept", "least": 1},
+    "patch_freq": {"default": 16, "help": "mel bins of a patch", "least": 1},
+    "patch_time": {"default": 16, "help": "frames of a patch", "least": 1},
+    "stride_freq": {"default": 10, "help": "mel bins between patches", "least": 1},
+    "stride_time": {"default": 10, "help": "frames between patches", "least": 1},
+    "ast_norm_eps": {"default": NORM_EPS, "help": "epsilon of the AST's LayerNorms", "least": 0},
+    "checkpoint_activations": {
+        "default": False,
+        "help": "recompute the encoder's blocks in backward: less memory, slower",
+    },
+}
 
 
 def init_weights(part: nn.Module, dim: int) -> None:

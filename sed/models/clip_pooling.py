@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
-KINDS = ("linear_softmax", "attention", "mean", "max")
+KINDS = ["linear_softmax", "attention", "mean", "max"]
 LOW, HIGH = 1e-7, 1.0
 
 
-def add_arguments(parser: Parser) -> None:
-    """Register the options of clip pooling."""
-    parser.option("clip_pooling", "linear_softmax", "clip posteriors from frame posteriors", choices=list(KINDS))
+OPTIONS = {
+    "clip_pooling": {
+        "default": "linear_softmax",
+        "help": "clip posteriors from frame posteriors",
+        "choices": KINDS,
+    },
+}
 
 
 class ClipPooling(nn.Module):

@@ -6,22 +6,21 @@ band. With `upsample: 1`, two Bi-GRU layers of 128, `clip_pooling: attention` an
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from sed.config import Parser
 
 FILTERS = (16, 32, 64, 128, 128, 128, 128)
 POOLS = ((2, 2), (2, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2))  # (time, frequency)
 
 
-def add_arguments(parser: Parser) -> None:
-    """Register the CNN's options."""
-    parser.option("crnn_width", 1.0, "filters of the CNN, in the baseline's (16 32 64 128 128 128 128)", least=0)
-    parser.option("crnn_dropout", 0.5, "dropout of the CNN's layers", least=0, most=1)
+OPTIONS = {
+    "crnn_width": {
+        "default": 1.0,
+        "help": "filters of the CNN, in the baseline's (16 32 64 128 128 128 128)",
+        "least": 0,
+    },
+    "crnn_dropout": {"default": 0.5, "help": "dropout of the CNN's layers", "least": 0, "most": 1},
+}
 
 
 class ContextGating(nn.Module):

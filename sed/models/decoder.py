@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
-
-def add_arguments(parser: Parser) -> None:
-    """Register the time decoder's options."""
-    parser.option("upsample", 10, "output frames for each of the encoder's (1: the encoder's own rate)", least=1)
-    parser.option("gru_units", 768, "units of the Bi-GRU per direction", least=1)
-    parser.option("gru_layers", 2, "layers of the Bi-GRU", least=1)
-    parser.option("gru_dropout", 0.0, "dropout between the Bi-GRU's layers", least=0, most=1)
-    parser.option("head_dropout", 0.0, "dropout after the Bi-GRU", least=0, most=1)
+OPTIONS = {
+    "upsample": {
+        "default": 10,
+        "help": "output frames for each of the encoder's (1: the encoder's own rate)",
+        "least": 1,
+    },
+    "gru_units": {"default": 768, "help": "units of the Bi-GRU per direction", "least": 1},
+    "gru_layers": {"default": 2, "help": "layers of the Bi-GRU", "least": 1},
+    "gru_dropout": {"default": 0.0, "help": "dropout between the Bi-GRU's layers", "least": 0, "most": 1},
+    "head_dropout": {"default": 0.0, "help": "dropout after the Bi-GRU", "least": 0, "most": 1},
+}
 
 
 class GruDecoder(nn.Module):

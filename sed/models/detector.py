@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,22 @@ from sed.errors import UserError
 from sed.models import ast, clip_pooling, crnn, decoder, pooling
 from sed.models.tagger import Tagger
 
-if TYPE_CHECKING:
-    from sed.config import Parser
+# `mel_bins`, `clip_seconds` and `frame_shift` of the front end are read, too.
+OPTIONS = {
+    "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
+    "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ["ast", "crnn"]},
+    "pretrained": {
+        "default": "",
+        "help": "checkpoint of a published AST: a file, a folder or a name (none: from scratch)",
+    },
+}
+OPTIONS_FROM = [
+    "sed.models.ast",
+    "sed.models.crnn",
+    "sed.models.pooling",
+    "sed.models.decoder",
+    "sed.models.clip_pooling",
+]
 
 
 class DetectorOutput(NamedTuple):
@@ -26,23 +40,6 @@ class DetectorOutput(NamedTuple):
 
     logits: Tensor
     clip: Tensor
-
-
-def add_arguments(parser: Parser, *, shared: bool = True) -> None:
-    """Register every option of the model; `build_detector` reads them.
-
-    `shared=False` leaves out the three that the front end registers too (mel_bins, clip_seconds, frame_shift), for
-    an entry point that has both.
-    """
-    if shared:
-        parser.option("mel_bins", 128, "mel bins of the features", least=4)
-        parser.option("clip_seconds", 10.0, "seconds that a clip's frames cover", least=0.1)
-        parser.option("frame_shift", 0.01, "seconds between frames of the features", least=0.001)
-    parser.option("input_frames", 1024, "frames of the features after padding", least=1)
-    parser.option("encoder", "ast", "from features to a grid of frames and bands", choices=["ast", "crnn"])
-    parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name (none: from scratch)")
-    for part in (ast, crnn, pooling, decoder, clip_pooling):
-        part.add_arguments(parser)
 
 
 class Detector(nn.Module):

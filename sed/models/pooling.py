@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from sed.models.ast import NORM_EPS, Block, init_weights
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
-
-def add_arguments(parser: Parser) -> None:
-    """Register the options of frequency pooling."""
-    parser.option("pooling", "fte", "from bands to frames", choices=["mean", "fte", "band"])
-    parser.option("band", 0, "which band, lowest first (pooling: band)", least=0)
-    parser.option("fte_blocks", 2, "blocks of the frequency-wise transformer", least=1)
-    parser.option("fte_heads", 4, "attention heads of a frequency-wise block", least=1)
+OPTIONS = {
+    "pooling": {"default": "fte", "help": "from bands to frames", "choices": ["mean", "fte", "band"]},
+    "band": {"default": 0, "help": "which band, lowest first (pooling: band)", "least": 0},
+    "fte_blocks": {"default": 2, "help": "blocks of the frequency-wise transformer", "least": 1},
+    "fte_heads": {"default": 4, "help": "attention heads of a frequency-wise block", "least": 1},
+}
 
 
 class MeanPooling(nn.Module):

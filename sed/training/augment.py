@@ -10,13 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-
-if TYPE_CHECKING:
-    from sed.config import Parser
 
 # One decibel, and silence, in the units of raw features (`sed/features/logmel.py`): the natural logarithm of power,
 # or 20 log10 of magnitude.
@@ -24,23 +21,40 @@ DECIBEL = {"kaldi": math.log(10) / 10, "stft": 1.0}
 SILENCE = {"kaldi": math.log(torch.finfo(torch.float32).eps), "stft": -50.0}
 
 
-def add_arguments(parser: Parser) -> None:
-    parser.section("augmentation")
-    parser.option("shift_seconds", 1.44, "standard deviation of the time shift (F: 90 frames of 16 ms)", least=0)
-    parser.option("mixup_probability", 0.5, "share of strong and of weak clips that are mixed", least=0, most=1)
-    parser.option("mixup_alpha", 0.2, "mixing weights are drawn from Beta(alpha, alpha) (P)", least=1e-3)
-    parser.option("mixup_labels", "soft", "labels add weighted, or a clip has both in full", choices=["soft", "hard"])
-    parser.option("mask_min_seconds", 0.5, "shortest time mask of strong clips (F: a 20th of the clip)", least=0)
-    parser.option("mask_max_seconds", 2.0, "longest time mask; 0: none (F: a 5th of the clip)", least=0)
-    parser.option("filter_augment", "step", "random band gains: step, linear between edges", choices=FILTERS)
-    parser.option("filter_min_db", -4.5, "lowest band gain, dB (F)")
-    parser.option("filter_max_db", 6.0, "highest band gain, dB (F)")
-    parser.option("filter_min_bands", 2, "fewest bands (F)", least=1)
-    parser.option("filter_max_bands", 4, "most bands (F)", least=1)
-    parser.option("filter_min_width", 4, "narrowest band, mel bins (F)", least=1)
-
-
 FILTERS = ["none", "step", "linear"]
+
+SECTION = "augmentation"
+OPTIONS = {
+    "shift_seconds": {
+        "default": 1.44,
+        "help": "standard deviation of the time shift (F: 90 frames of 16 ms)",
+        "least": 0,
+    },
+    "mixup_probability": {
+        "default": 0.5,
+        "help": "share of strong and of weak clips that are mixed",
+        "least": 0,
+        "most": 1,
+    },
+    "mixup_alpha": {"default": 0.2, "help": "mixing weights are drawn from Beta(alpha, alpha) (P)", "least": 1e-3},
+    "mixup_labels": {
+        "default": "soft",
+        "help": "labels add weighted, or a clip has both in full",
+        "choices": ["soft", "hard"],
+    },
+    "mask_min_seconds": {
+        "default": 0.5,
+        "help": "shortest time mask of strong clips (F: a 20th of the clip)",
+        "least": 0,
+    },
+    "mask_max_seconds": {"default": 2.0, "help": "longest time mask; 0: none (F: a 5th of the clip)", "least": 0},
+    "filter_augment": {"default": "step", "help": "random band gains: step, linear between edges", "choices": FILTERS},
+    "filter_min_db": {"default": -4.5, "help": "lowest band gain, dB (F)"},
+    "filter_max_db": {"default": 6.0, "help": "highest band gain, dB (F)"},
+    "filter_min_bands": {"default": 2, "help": "fewest bands (F)", "least": 1},
+    "filter_max_bands": {"default": 4, "help": "most bands (F)", "least": 1},
+    "filter_min_width": {"default": 4, "help": "narrowest band, mel bins (F)", "least": 1},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,63 +5,58 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from sed.config import numbers, words
 from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
 from sed.data.directory import read_labels
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector, build_detector
-from sed.training import augment, losses, parameters, schedule
 from sed.training.augment import AugmentOptions
 from sed.training.distributed import World
 from sed.training.gpu import graphs
 from sed.training.inputs import InputMaker
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation, TrainingStep
 from sed.training.trainer import RunOptions, Trainer
 from sed.training.validation import Validator
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
 log = logging.getLogger("sed.train")
 
-# How a run goes about it, not what it learns: free to change between start and resume, and in no checkpoint.
-RUNTIME = ("threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
 TEST_SETS = ("validation", "public_eval")
 
 
-def add_arguments(parser: Parser) -> None:
-    """Register all options of training but the model's and the front end's."""
-    parser.section("data")
-    sets = ["strong_real", "strong_synth", "weak", "unlabelled"]
-    parser.option("train_sets", sets, "sets of the dump; those that are missing are left out", type=words)
-    parser.option("batch_sizes", [2, 2, 4, 4], "clips of each set in a batch (P: 1:1:2:2)", type=numbers)
-    parser.option("accumulate", 1, "parts that a batch is computed in: less memory, the same step", least=1)
-    parser.option("valid_set", "", "strong set of the dump to look at after each epoch (synth_valid); never a test set")
-    parser.option(
-        "select", "last", "final.pt: the last step, or the best epoch on --valid-set", choices=["last", "best"]
-    )
-    for part in (losses, augment, schedule, parameters):
-        part.add_arguments(parser)
-    parser.section("run")
-    parser.option("seed", 1, "of weights, batches and augmentation", least=0)
-    parser.option("precision", "auto", "auto: bf16 on a GPU, else fp32", choices=["auto", "bf16", "tf32", "fp32"])
-    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
-    parser.option("accelerate", "auto", "compile, and CUDA graphs; auto: graph on a GPU", choices=ACCELERATION)
-    parser.option("cache", "auto", "where features are held", choices=["auto", "device", "ram", "none"])
-    parser.option("ahead", 2, "batches made ahead by a thread on a GPU, or without a cache", least=0)
-    parser.option("threads", 0, "CPU threads; 0: as many as there are cores", least=0)
-    parser.option("checkpoint_seconds", 120.0, "seconds between checkpoints", least=0)
-
-
-ACCELERATION = ["auto", "eager", "compile", "graph"]
+SECTION = "data"
+OPTIONS = {
+    "train_sets": {
+        "default": ["strong_real", "strong_synth", "weak", "unlabelled"],
+        "help": "sets of the dump; those that are missing are left out",
+        "type": "words",
+    },
+    "batch_sizes": {"default": [2, 2, 4, 4], "help": "clips of each set in a batch (P: 1:1:2:2)", "type": "numbers"},
+    "accumulate": {"default": 1, "help": "parts that a batch is computed in: less memory, the same step", "least": 1},
+    "valid_set": {
+        "default": "",
+        "help": "strong set of the dump to look at after each epoch (synth_valid); never a test set",
+    },
+    "select": {
+        "default": "last",
+        "help": "final.pt: the last step, or the best epoch on --valid-set",
+        "choices": ["last", "best"],
+    },
+}
+OPTIONS_FROM = [
+    "sed.training.losses",
+    "sed.training.augment",
+    "sed.training.schedule",
+    "sed.training.parameters",
+    "sed.training.run_options",
+]
 
 
 def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector) -> list[TrainingSet]:
@@ -152,7 +147,7 @@ def make_step(
 def build_trainer(
     config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
 ) -> Trainer:
-    """Everything that `Trainer.run` needs, from a config of `add_arguments`, the model's and the front end's."""
+    """Everything that `Trainer.run` needs, from a config of these options, the model's and the front end's."""
     labels = read_labels(dump / "labels.txt")
     torch.manual_seed(config["seed"])
     front_end = FrontEnd.from_config(config)

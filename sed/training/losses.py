@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 import torch.nn.functional as F
-
-if TYPE_CHECKING:
-    from sed.config import Parser
 
 PARTS = ("strong", "weak", "frame_consistency", "clip_consistency")
 
 
-def add_arguments(parser: Parser) -> None:
-    parser.section("objective")
-    parser.option("strong_weight", 1.0, "weight of the frame cross-entropy of strong clips", least=0)
-    parser.option("weak_weight", 0.5, "weight of the clip cross-entropy of weak clips", least=0)
-    parser.option(
-        "consistency_weight",
-        2.0,
-        "final weight of both student-teacher errors; 0: the teacher is only averaged, a faster step",
-        least=0,
-    )
-    parser.option("frame_consistency_weight", 1.0, "share of the frame posteriors' squared error in it", least=0)
-    parser.option("clip_consistency_weight", 1.0, "share of the clip posteriors' squared error in it", least=0)
-    parser.option("ramp_epochs", 5.0, "epochs over which the consistency weight ramps up", least=0)
+SECTION = "objective"
+OPTIONS = {
+    "strong_weight": {"default": 1.0, "help": "weight of the frame cross-entropy of strong clips", "least": 0},
+    "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips", "least": 0},
+    "consistency_weight": {
+        "default": 2.0,
+        "help": "final weight of both student-teacher errors; 0: the teacher is only averaged, a faster step",
+        "least": 0,
+    },
+    "frame_consistency_weight": {
+        "default": 1.0,
+        "help": "share of the frame posteriors' squared error in it",
+        "least": 0,
+    },
+    "clip_consistency_weight": {
+        "default": 1.0,
+        "help": "share of the clip posteriors' squared error in it",
+        "least": 0,
+    },
+    "ramp_epochs": {"default": 5.0, "help": "epochs over which the consistency weight ramps up", "least": 0},
+}
 
 
 def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -6,21 +6,22 @@ out flat it costs one for each group of equal learning rate and weight decay.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
-
-def add_arguments(parser: Parser) -> None:
-    parser.section("optimiser")
-    parser.option("weight_decay", 1e-4, "AdamW's weight decay, not on norms, biases, tokens, positions (L)", least=0)
-    parser.option("beta1", 0.9, "AdamW's decay of the gradient's mean", least=0, most=0.9999)
-    parser.option("beta2", 0.999, "AdamW's decay of the gradient's square", least=0, most=0.999999)
-    parser.option("clip_norm", 5.0, "clip the gradient's norm to this, after backward; 0: never", least=0)
+SECTION = "optimiser"
+OPTIONS = {
+    "weight_decay": {
+        "default": 1e-4,
+        "help": "AdamW's weight decay, not on norms, biases, tokens, positions (L)",
+        "least": 0,
+    },
+    "beta1": {"default": 0.9, "help": "AdamW's decay of the gradient's mean", "least": 0, "most": 0.9999},
+    "beta2": {"default": 0.999, "help": "AdamW's decay of the gradient's square", "least": 0, "most": 0.999999},
+    "clip_norm": {"default": 5.0, "help": "clip the gradient's norm to this, after backward; 0: never", "least": 0},
+}
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
-
-def add_arguments(parser: Parser) -> None:
-    parser.section("schedule")
-    parser.option("epochs", 10, "epochs to train (P)", least=1)
-    parser.option("steps_per_epoch", 0, "steps an epoch; 0: the smallest set seen once", least=0)
-    parser.option("lr", 1e-4, "learning rate of all but the encoder (P)", least=0)
-    parser.option("encoder_lr", 5e-6, "learning rate of the pretrained encoder (P)", least=0)
-    parser.option("frozen_epochs", 0.0, "epochs in which the encoder does not learn yet", least=0)
-    parser.option("warmup_steps", 0, "steps over which both rates first rise linearly", least=0)
-    parser.option("constant_epochs", 5.0, "epochs at full rate before the exponential decay (P)", least=0)
-    parser.option("final_lr_factor", 0.01, "factor of both rates at the end of the decay (I)", least=1e-9, most=1)
-    parser.option("ema_decay", 0.999, "the teacher's largest decay (F)", least=0, most=1)
+SECTION = "schedule"
+OPTIONS = {
+    "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
+    "steps_per_epoch": {"default": 0, "help": "steps an epoch; 0: the smallest set seen once", "least": 0},
+    "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
+    "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
+    "frozen_epochs": {"default": 0.0, "help": "epochs in which the encoder does not learn yet", "least": 0},
+    "warmup_steps": {"default": 0, "help": "steps over which both rates first rise linearly", "least": 0},
+    "constant_epochs": {"default": 5.0, "help": "epochs at full rate before the exponential decay (P)", "least": 0},
+    "final_lr_factor": {
+        "default": 0.01,
+        "help": "factor of both rates at the end of the decay (I)",
+        "least": 1e-9,
+        "most": 1,
+    },
+    "ema_decay": {"default": 0.999, "help": "the teacher's largest decay (F)", "least": 0, "most": 1},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

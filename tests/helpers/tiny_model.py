@@ -20,8 +20,8 @@ TINY = {
 
 def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     parser = Parser("tiny")
-    detector.add_arguments(parser, shared=False)
-    logmel.add_arguments(parser)
+    parser.options_of("sed.models.detector")
+    parser.options_of("sed.features.logmel")
     config = vars(parser.parse_args(f"{TINY[kind]}{options}".split()))
     torch.manual_seed(0)
     model = detector.build_detector(config, len(labels)).eval()

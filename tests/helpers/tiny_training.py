@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sed.config import Parser
+from sed.config import default_options
 from sed.data.directory import Event, write_durations_tsv, write_events_tsv, write_scp, write_tags_tsv
 from sed.data.store import FeatureWriter
-from sed.features import logmel
 from sed.features.logmel import FrontEnd
-from sed.models import detector
 from sed.training import build
 from sed.training.distributed import World
 
@@ -50,11 +48,7 @@ TINY = {
 
 def make_config(**changes: Any) -> dict[str, Any]:
     """The resolved config of `sed.bin.train` with the tiny values."""
-    parser = Parser("test")
-    logmel.add_arguments(parser)
-    detector.add_arguments(parser, shared=False)
-    build.add_arguments(parser)
-    config = vars(parser.parse_args([]))
+    config = default_options("sed.features.logmel", "sed.models.detector", "sed.training.build")
     unknown = {*TINY, *changes} - {*config}
     assert not unknown, unknown
     return {**config, **TINY, **changes}

@@ -12,8 +12,7 @@ from safetensors.torch import save_file
 
 from sed.checkpoints.ast_layouts import export_published
 from sed.checkpoints.pretrained import load_tagger
-from sed.config import Parser
-from sed.models import detector
+from sed.config import default_options
 from sed.models.detector import build_tagger
 
 NAME = "someone/small-ast"
@@ -54,9 +53,7 @@ def hub(tmp_path, monkeypatch):
 @pytest.fixture
 def config():
     def make(**values):
-        parser = Parser("test")
-        detector.add_arguments(parser)
-        return {**vars(parser.parse_args([])), **values}
+        return {**default_options("sed.features.logmel", "sed.models.detector"), **values}
 
     return make
 

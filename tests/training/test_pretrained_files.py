@@ -11,17 +11,14 @@ from safetensors.torch import save_file
 from sed.checkpoints.ast_layouts import export_published
 from sed.checkpoints.checkpoint import FORMAT, save_checkpoint
 from sed.checkpoints.pretrained import class_names, load_pretrained, load_tagger
-from sed.config import Parser
+from sed.config import default_options
 from sed.errors import UserError
-from sed.models import detector
 from sed.models.detector import build_detector, build_tagger
 
 
 def make(**values):
-    parser = Parser("test")
-    detector.add_arguments(parser)
     sizes = {"mel_bins": 64, "ast_dim": 48, "ast_heads": 3, "ast_depth": 3, "ast_blocks": 2, "stride_freq": 16}
-    return {**vars(parser.parse_args([])), **sizes, "gru_units": 8, **values}
+    return {**default_options("sed.features.logmel", "sed.models.detector"), **sizes, "gru_units": 8, **values}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from sed.files import open_replacing, write_text
 from sed.models.ast import LEADING
 from sed.models.detector import build_tagger
 from sed.models.tagger import Tagger
-from sed.training import augment, losses, parameters, schedule
+from sed.training import losses
 from sed.training.augment import AugmentOptions
 from sed.training.build import check_front_end
 from sed.training.inputs import InputMaker, StepInputs, inputs_from
@@ -41,40 +41,38 @@ from sed.training.parameters import (
     optimiser_state,
     parameter_groups,
 )
-from sed.training.pretraining import soundscape_inputs
+from sed.training.pretraining.run_options import RUNTIME
 from sed.training.pretraining.soundscape_inputs import SoundscapeMaker
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
 log = logging.getLogger("sed.pretrain")
 
-RUNTIME = ("threads", "device", "cache", "ahead", "checkpoint_seconds", "accelerate", "nj")
 
-
-def add_arguments(parser: Parser) -> None:
-    """Register the options of pre-training but the model's and the front end's."""
-    parser.section("objective")
-    parser.option("batch_size", 32, "clips a step", least=1)
-    parser.option("tag_weight", 1.0, "weight of the cross-entropy of clip tags", least=0)
-    parser.option("frame_weight", 1.0, "weight of the cross-entropy of frame labels, where there are events", least=0)
-    parser.option("frame_detail", 1, "label frames that a time step of patches tells apart", least=1)
-    parser.option("drop_path", 0.0, "share of clips that a branch of a block passes by", least=0, most=0.9)
-    parser.option("patchout", 0, "frequency bands that each step leaves out: quicker, and regularises", least=0)
-    for part in (soundscape_inputs, augment, schedule, parameters):
-        part.add_arguments(parser)
-    parser.section("run")
-    parser.option("seed", 1, "of weights, batches and augmentation", least=0)
-    parser.option("precision", "auto", "auto: bf16 on a GPU, else fp32", choices=["auto", "bf16", "fp32"])
-    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
-    parser.option("cache", "auto", "where features are held", choices=["auto", "device", "ram", "none"])
-    parser.option("ahead", 2, "batches made ahead by a thread on a GPU, or without a cache", least=0)
-    parser.option("threads", 0, "CPU threads; 0: as many as there are cores", least=0)
-    parser.option("nj", 2, "processes that make sounds by rule at the start", least=1)
-    parser.option("accelerate", "auto", "compile the blocks; auto: on a GPU", choices=["auto", "eager", "compile"])
-    parser.option("checkpoint_seconds", 30.0, "seconds between checkpoints", least=0)
+SECTION = "objective"
+OPTIONS = {
+    "batch_size": {"default": 32, "help": "clips a step", "least": 1},
+    "tag_weight": {"default": 1.0, "help": "weight of the cross-entropy of clip tags", "least": 0},
+    "frame_weight": {
+        "default": 1.0,
+        "help": "weight of the cross-entropy of frame labels, where there are events",
+        "least": 0,
+    },
+    "frame_detail": {"default": 1, "help": "label frames that a time step of patches tells apart", "least": 1},
+    "drop_path": {"default": 0.0, "help": "share of clips that a branch of a block passes by", "least": 0, "most": 0.9},
+    "patchout": {
+        "default": 0,
+        "help": "frequency bands that each step leaves out: quicker, and regularises",
+        "least": 0,
+    },
+}
+OPTIONS_FROM = [
+    "sed.training.pretraining.soundscape_inputs",
+    "sed.training.augment",
+    "sed.training.schedule",
+    "sed.training.parameters",
+    "sed.training.pretraining.run_options",
+]
 
 
 class Pretrainer(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,9 +23,6 @@ from sed.training import augment
 from sed.training.augment import AugmentOptions
 from sed.training.inputs import StepInputs
 
-if TYPE_CHECKING:
-    from sed.config import Parser
-
 TRACKS = 3
 """of a clip: two for events, each with a filter and a room, one for the background"""
 ROOMS, REVERBERATION = 64, 0.5
@@ -35,18 +32,33 @@ LONGEST_EVENT = 6.0
 FADE = 0.005
 
 
-def add_arguments(parser: Parser) -> None:
-    parser.section("soundscapes on the fly, where the sounds are a soundbank")
-    parser.option("procedural", 1500, "sounds made by rule that are mixed in, as classes of their own", least=0)
-    parser.option("foreground_share", 0.6, "share of a clip's kinds that are the bank's labels", least=0, most=1)
-    parser.option("procedural_share", 0.15, "share of a clip's kinds that are made by rule", least=0, most=1)
-    parser.option("kinds", 2.2, "mean number of kinds of sounds a clip, up to five", least=0, most=5)
-    parser.option("repeats", 1.2, "mean number of further sounds of a kind", least=0)
-    parser.option("speed_octaves", 0.2, "deviation of the playing speed, octaves", least=0)
-    parser.option("filter_db", 4.0, "deviation of a random filter's gains, dB", least=0)
-    parser.option("snr_min", 5.0, "least level of events over the background, dB")
-    parser.option("snr_max", 32.0, "greatest level of events over the background, dB")
-    parser.option("wet_max", 0.4, "most energy of reflections relative to the direct sound", least=0)
+SECTION = "soundscapes on the fly, where the sounds are a soundbank"
+OPTIONS = {
+    "procedural": {
+        "default": 1500,
+        "help": "sounds made by rule that are mixed in, as classes of their own",
+        "least": 0,
+    },
+    "foreground_share": {
+        "default": 0.6,
+        "help": "share of a clip's kinds that are the bank's labels",
+        "least": 0,
+        "most": 1,
+    },
+    "procedural_share": {
+        "default": 0.15,
+        "help": "share of a clip's kinds that are made by rule",
+        "least": 0,
+        "most": 1,
+    },
+    "kinds": {"default": 2.2, "help": "mean number of kinds of sounds a clip, up to five", "least": 0, "most": 5},
+    "repeats": {"default": 1.2, "help": "mean number of further sounds of a kind", "least": 0},
+    "speed_octaves": {"default": 0.2, "help": "deviation of the playing speed, octaves", "least": 0},
+    "filter_db": {"default": 4.0, "help": "deviation of a random filter's gains, dB", "least": 0},
+    "snr_min": {"default": 5.0, "help": "least level of events over the background, dB"},
+    "snr_max": {"default": 32.0, "help": "greatest level of events over the background, dB"},
+    "wet_max": {"default": 0.4, "help": "most energy of reflections relative to the direct sound", "least": 0},
+}
 
 
 @dataclass(frozen=True, kw_only=True)

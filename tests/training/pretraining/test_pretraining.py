@@ -6,12 +6,9 @@ import soundfile
 import torch
 
 from sed.checkpoints.pretrained import load_pretrained
-from sed.config import Parser
+from sed.config import default_options
 from sed.errors import UserError
-from sed.features import logmel
-from sed.models import detector
 from sed.models.detector import build_detector
-from sed.training.pretraining import pretraining
 from sed.training.pretraining.pretraining import Pretraining
 
 CPU = torch.device("cpu")
@@ -20,11 +17,7 @@ LABELS = ["Cat", "Dog", "Speech"]
 
 @pytest.fixture
 def config(tiny_config):
-    parser = Parser("test")
-    logmel.add_arguments(parser)
-    detector.add_arguments(parser, shared=False)
-    pretraining.add_arguments(parser)
-    config = vars(parser.parse_args([]))
+    config = default_options("sed.features.logmel", "sed.models.detector", "sed.training.pretraining.pretraining")
     config.update({key: value for key, value in tiny_config().items() if key in config})
     return {**config, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "lr": 1e-2}
 

@@ -3,14 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sed.config import Parser
+from sed.config import default_options
 from sed.data.synthesis.signals import RATE
 from sed.data.synthesis.sound_table import Kind, Sounds
 from sed.errors import UserError
-from sed.features import logmel
 from sed.features.logmel import FrontEnd
-from sed.models import detector
-from sed.training.pretraining import pretraining
 from sed.training.pretraining.soundscape_inputs import KNOTS, Mixer, Scene, SoundscapeMaker
 
 CPU = torch.device("cpu")
@@ -32,11 +29,8 @@ def tones(*hertz, seconds=1.0):
 
 @pytest.fixture
 def config():
-    parser = Parser("test")
-    logmel.add_arguments(parser)
-    detector.add_arguments(parser, shared=False)
-    pretraining.add_arguments(parser)
-    return {**vars(parser.parse_args([])), "batch_size": 6, "mask_max_seconds": 0.0}
+    options = default_options("sed.features.logmel", "sed.models.detector", "sed.training.pretraining.pretraining")
+    return {**options, "batch_size": 6, "mask_max_seconds": 0.0}
 
 
 def scene(**changes):

@@ -1,0 +1,62 @@
+"""Options as literals: read from a module's source, so that --help and a mistyped option need no import of torch.
+
+A component declares its options at the top of its module; `Parser.options_of` registers them:
+    OPTIONS       {name: keywords of `Parser.option`}
+    SECTION       the title that they stand under in --help (optional; else the caller's)
+    OPTIONS_FROM  modules whose options follow (optional): a list, or a registry {name: "module:builder"}
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+@functools.cache
+def literals(module: str) -> Mapping[str, Any]:
+    """Read a module's constants from its source, without importing it: {name: value} of its top-level literals.
+
+    A literal may name literals above it. What is no literal is left out.
+    """
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ValueError(f"no module '{module}' to read options from")
+    known: dict[str, ast.expr] = {}
+    values = {}
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+            continue
+        name, expression = node.targets[0].id, _Named(known).visit(node.value)
+        try:
+            values[name] = ast.literal_eval(expression)
+        except ValueError:
+            continue
+        known[name] = expression
+    return values
+
+
+class _Named(ast.NodeTransformer):
+    """Puts known expressions in the place of their names."""
+
+    def __init__(self, known: Mapping[str, ast.expr]) -> None:
+        self._known = known
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._known.get(node.id, node)
+
+
+def option_modules(module: str) -> list[str]:
+    """Return `module` and, in the order of --help, those that its `OPTIONS_FROM` names, theirs included.
+
+    `OPTIONS_FROM` is a list of modules, or a registry {name: module:builder}.
+    """
+    found = [module]
+    named = literals(module).get("OPTIONS_FROM", [])
+    for reference in named.values() if isinstance(named, dict) else named:
+        inner = reference.partition(":")[0]
+        found += [name for name in ([] if inner == module else option_modules(inner)) if name not in found]
+    return found

@@ -1,0 +1,65 @@
+"""Options declared as literals are read from the source as the module itself has them."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from sed.config import Parser, default_options, literals, option_modules
+from sed.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+DECLARING = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "sed").rglob("*.py")
+    if re.search(r"^OPTIONS = ", path.read_text(encoding="utf-8"), re.MULTILINE)
+)
+TRAINING = ("sed.features.logmel", "sed.models.detector", "sed.training.build")
+
+
+def test_modules_that_declare_options_are_found() -> None:
+    assert {"sed.features.logmel", "sed.models.ast", "sed.training.augment"} <= set(DECLARING)
+
+
+@pytest.mark.parametrize("module", DECLARING)
+def test_options_read_from_the_source_are_those_of_the_module(module: str) -> None:
+    imported = importlib.import_module(module)
+    for name in ("OPTIONS", "OPTIONS_FROM", "SECTION"):
+        assert literals(module).get(name) == getattr(imported, name, None)
+
+
+def test_literals_may_name_literals_above_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "declares_options.py").write_text(
+        "import missing_package\nKINDS = {'a': 'x', 'b': 'y'}\nRATE = missing_package.rate()\n"
+        "OPTIONS = {'kind': {'default': 'a', 'help': 'which', 'choices': KINDS}}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    kinds = {"a": "x", "b": "y"}
+    assert literals("declares_options") == {
+        "KINDS": kinds,
+        "OPTIONS": {"kind": {"default": "a", "help": "which", "choices": kinds}},
+    }
+    parser = Parser("test")
+    parser.options_of("declares_options")
+    assert parser.parse_args(["--kind", "b"]).kind == "b"
+    with pytest.raises(UserError, match=r"invalid choice: 'x' \(choose from '?a'?, '?b'?\)"):
+        parser.parse_args(["--kind", "x"])
+
+
+def test_a_module_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match=r"no module 'sed\.models\.nothing'"):
+        option_modules("sed.models.nothing")
+
+
+def test_no_module_registers_an_option_twice() -> None:
+    modules = [inner for module in TRAINING for inner in option_modules(module)]
+    names = [name for module in modules for name in literals(module)["OPTIONS"]]
+    assert len(names) == len(set(names)) and set(names) == set(default_options(*TRAINING))
+
+
+def test_a_default_that_was_changed_stays_the_default() -> None:
+    default_options(*TRAINING)["batch_sizes"].append(7)
+    assert default_options(*TRAINING)["batch_sizes"] == [2, 2, 4, 4]
