@@ -37,9 +37,10 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
 
+    from sed.checkpoints.packed import save_pack
     from sed.prediction.card import card
-    from sed.prediction.model import gather_results, open_model, pack
-    from sed.prediction.settings import chosen
+    from sed.prediction.model import gather_results, open_model
+    from sed.prediction.settings import chosen, stored_dict
 
     folder, source = Path(args.folder), Path(args.model)
     opened = open_model(source, which=args.which)
@@ -55,7 +56,14 @@ def main() -> None:
         licence=args.licence,
         intended_use=args.intended_use,
     )
-    pack(folder, opened, post, results=results, card=text, source=f"{source} ({args.which})")
+    save_pack(
+        folder,
+        opened.model,
+        post_processing=stored_dict(post, opened.model.labels),
+        results=results,
+        card=text,
+        source=f"{source} ({args.which})",
+    )
     size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, len(opened.model.labels), size, opened.source)
 

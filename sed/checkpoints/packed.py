@@ -1,15 +1,29 @@
-"""What makes a folder a packed model (`sed.bin.pack`): its weights, and its facts read and checked."""
+"""A model as one folder: weights, config, labels, front end, post-processing, results and a card.
+
+model.safetensors      the weights of one half (teacher by default)
+model.json             format, version, labels, config, front end, post-processing, where it came from
+results.json           the scores of stage 5, when there are any
+README.md              the model card
+"""
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sed.errors import UserError
+from sed.files import open_replacing, sync_folder, write_json, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+    from sed.checkpoints.checkpoint import LoadedModel
 
 FORMAT = 1
-WEIGHTS, FACTS = "model.safetensors", "model.json"
+WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
@@ -34,3 +48,96 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{folder / FACTS}: lacks {', '.join(missing)} (pack the model again)")
     return facts
+
+
+def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedModel, dict[str, Any]]:
+    """Return the model of a packed folder, in eval mode, and its stored post-processing; UserError for damage."""
+    import safetensors
+    import safetensors.torch
+
+    from sed.checkpoints.checkpoint import LoadedModel
+    from sed.features.logmel import FrontEnd
+    from sed.models.detector import build_detector
+
+    facts = read_facts(folder)
+    try:
+        weights = safetensors.torch.load_file(folder / WEIGHTS)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise UserError(f"{folder / WEIGHTS}: damaged weights: {error} (copy or pack the model again)") from None
+    try:
+        detector = build_detector(facts["config"], len(facts["labels"]))
+        detector.load_state_dict(weights)
+        front_end = FrontEnd.from_params(facts["front_end"])
+    except (RuntimeError, KeyError, ValueError, TypeError) as error:
+        what = str(error).splitlines()[0]
+        raise UserError(f"{folder}: its weights do not fit its {FACTS}: {what} (pack it again)") from None
+    detector.requires_grad_(False)
+    model = LoadedModel(
+        detector=detector.to(device).eval(),
+        front_end=front_end.to(device),
+        labels=list(facts["labels"]),
+        config=dict(facts["config"]),
+        info=dict(facts["info"]),
+    )
+    return model, facts["post_processing"]
+
+
+def save_pack(
+    folder: Path,
+    model: LoadedModel,
+    *,
+    post_processing: Mapping[str, Any],
+    results: Mapping[str, Any],
+    card: str,
+    source: str,
+) -> None:
+    """Write a packed model at once: beside its place, then renamed.
+
+    Args:
+        folder: what to write; an earlier packed model there is replaced.
+        model: the half that is packed.
+        post_processing: as stored with every model, thresholds included.
+        results: {set: its result.json}; none writes no results.json.
+        card: the text of README.md.
+        source: what the model was packed from.
+
+    Raises:
+        UserError: something else stands at `folder`.
+    """
+    import safetensors.torch
+
+    from sed import __version__
+    from sed.config import save_config
+
+    if folder.exists() and not (folder.is_dir() and (is_packed(folder) or not any(folder.iterdir()))):
+        raise UserError(f"{folder}: exists and is no packed model (choose another folder)")
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        state = {key: value.detach().cpu().contiguous().clone() for key, value in model.detector.state_dict().items()}
+        with open_replacing(part / WEIGHTS, "wb") as file:
+            file.write(safetensors.torch.save(state, metadata={"format": "pt"}))
+        if results:
+            write_json(part / RESULTS, results)
+        write_text(part / CARD, card)
+        save_config(part / "config.yaml", model.config, skip=["pretrained"])
+        save_config(part / "logmel.yaml", model.front_end.params())
+        facts = {
+            "format": FORMAT,
+            "version": __version__,
+            "source": source,
+            "labels": model.labels,
+            "front_end": model.front_end.params(),
+            "post_processing": post_processing,
+            "config": model.config,
+            "info": model.info,
+        }
+        write_json(part / FACTS, facts)  # last: what has it is whole
+        if folder.exists():
+            shutil.rmtree(folder)
+        part.rename(folder)
+        sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise

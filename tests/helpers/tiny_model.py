@@ -1,6 +1,10 @@
-"""A tiny detector on random weights, saved as an experiment."""
+"""A tiny detector on random weights, saved as an experiment, and that packed."""
+
+import json
+import sys
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 
@@ -47,6 +51,33 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
             "info": {"seed": 0},
         },
     )
+    return folder
+
+
+def call(module, *args):
+    """Return the exit code of an entry point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [module.__name__, *map(str, args)])
+        with pytest.raises(SystemExit) as done:
+            module.main()
+    return done.value.code
+
+
+def pack_tiny(folder):
+    """Write `exp`, a tiny experiment with a result of stage 5, and `model`, the same packed."""
+    from sed.bin import pack
+
+    experiment = save_tiny(folder / "exp")
+    (experiment / "validation").mkdir()
+    result = {
+        "post_processing": {"steps": ["weak_mask", "median"], "median_seconds": dict.fromkeys(LABELS, 0.11)},
+        "threshold": dict.fromkeys(LABELS, 0.4),
+        "event_f1_macro": 0.1234,
+        "clips": 9,
+        "clips_expected": 10,
+    }
+    (experiment / "validation" / "result.json").write_text(json.dumps(result))
+    assert call(pack, "--licence", "CC0", "--data", "bursts", experiment, folder / "model") == 0
     return folder
 
 

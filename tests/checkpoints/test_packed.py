@@ -1,0 +1,80 @@
+"""Packed models: what is in them, what replaces them, and what is refused in one line."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from tiny_model import call, pack_tiny
+
+from sed.bin import pack
+from sed.errors import UserError
+from sed.prediction.model import open_model
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    return pack_tiny(tmp_path_factory.mktemp("packed"))
+
+
+def test_the_card_and_the_parts(packed):
+    assert {path.name for path in (packed / "model").iterdir()} == {
+        "model.safetensors", "model.json", "results.json", "README.md", "config.yaml", "logmel.yaml",
+    }  # fmt: skip
+    text = (packed / "model" / "README.md").read_text()
+    for part in ("CC0", "bursts", "0.1234", "9 of 10", "&#60;script&#62;"):
+        assert part in text
+    assert "<script>" not in text
+    assert json.loads((packed / "model" / "model.json").read_text())["post_processing"]["threshold"]["Dog"] == 0.4
+
+
+def test_packing_again_replaces_and_other_folders_are_left_alone(packed, tmp_path, capsys):
+    assert call(pack, packed / "model", tmp_path / "again") == 0
+    assert call(pack, packed / "exp", tmp_path / "again") == 0
+    one, two = (open_model(packed / name).model.detector.state_dict() for name in ("exp", "model"))
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.jpg").touch()
+    assert call(pack, packed / "exp", tmp_path / "mine") == 2
+    assert "no packed model" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "mine"]
+
+
+def damaged(packed, tmp_path, how):
+    folder = tmp_path / "model"
+    shutil.copytree(packed / "model", folder)
+    facts = json.loads((folder / "model.json").read_text())
+    if how == "no weights":
+        (folder / "model.safetensors").unlink()
+    elif how == "no facts":
+        (folder / "model.json").unlink()
+    elif how == "truncated weights":
+        data = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    elif how == "another version":
+        facts["format"] = 2
+    elif how == "other labels":
+        facts["labels"] = facts["labels"][:2]
+    elif how == "a part missing":
+        del facts["front_end"]
+    if (folder / "model.json").exists():
+        (folder / "model.json").write_text("not json" if how == "not json" else json.dumps(facts))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "how,message",
+    [
+        ("no weights", "without model.safetensors"),
+        ("no facts", "without model.json"),
+        ("truncated weights", "damaged weights"),
+        ("another version", "packed as format 2"),
+        ("other labels", "do not fit|broken post-processing"),
+        ("a part missing", "lacks front_end"),
+        ("not json", "not JSON"),
+    ],
+)
+def test_broken_folders_are_one_line(packed, tmp_path, how, message):
+    with pytest.raises(UserError, match=message) as error:
+        open_model(damaged(packed, tmp_path, how))
+    assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
