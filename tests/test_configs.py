@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from sed.config import Parser, load_config, output_file
-from sed.data.directory import Event, write_durations_tsv, write_events_tsv, write_scp, write_tags_tsv
+from sed.data.directory import write_scp
 from sed.data.store import FeatureWriter
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models import detector

@@ -32,7 +32,7 @@ def main() -> None:
     if not sources:
         raise UserError("one folder given: the sets to label, and then the one to write")
     from sed.checkpoints.checkpoint import load_detector
-    from sed.data.directory import read_durations_tsv, read_tags_tsv
+    from sed.data.tables import read_durations_tsv, read_tags_tsv
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
     from sed.evaluation.pseudo import mask_by_tags, pseudo_events, summary, write_pseudo_set

@@ -98,7 +98,7 @@ def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str,
 
 def _take_in(args: Any) -> None:
     """Write the JSON files of what `--exp` holds."""
-    from sed.data.directory import read_durations_tsv, read_events_tsv
+    from sed.data.tables import read_durations_tsv, read_events_tsv
     from sed.evaluation.reports.seeds.page import pairs
     from sed.evaluation.reports.seeds.reduce import NUMBERS, find, margin, reduced
     from sed.evaluation.result_file import read_result

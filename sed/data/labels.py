@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
-from sed.data.directory import Event
+from sed.data.tables import Event
+
+Key = TypeVar("Key")
 
 
 def frame_targets(
@@ -64,13 +67,26 @@ def merge_events(events: Mapping[str, Sequence[Event]]) -> tuple[dict[str, list[
     """
     merged: dict[str, list[Event]] = {}
     for clip, found in events.items():
-        kept: dict[str, list[Event]] = {}
-        for event in sorted(found):
-            run = kept.setdefault(event.label, [])
-            if run and event.onset < run[-1].offset:
-                run[-1] = run[-1]._replace(offset=max(run[-1].offset, event.offset))
-            else:
-                run.append(event)
-        merged[clip] = sorted(event for run in kept.values() for event in run)
+        spans = sorted((event.label, event.onset, event.offset) for event in found)
+        merged[clip] = sorted(Event(onset, offset, label) for label, onset, offset in merge_spans(spans))
     before, after = (sum(map(len, table.values())) for table in (events, merged))
     return merged, before - after
+
+
+def merge_spans(spans: Iterable[tuple[Key, float, float]], *, touching: bool = False) -> list[tuple[Key, float, float]]:
+    """Join spans of one key that overlap.
+
+    Args:
+        spans: (key, onset, offset), keys together, onsets of one key in order.
+        touching: join also spans that only touch.
+
+    Returns:
+        The spans that are left, in the same order.
+    """
+    merged: list[tuple[Key, float, float]] = []
+    for key, onset, offset in spans:
+        if merged and merged[-1][0] == key and (onset < merged[-1][2] or (touching and onset == merged[-1][2])):
+            merged[-1] = key, merged[-1][1], max(merged[-1][2], offset)
+        else:
+            merged.append((key, onset, offset))
+    return merged

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from sed.data.scores import FrameScores
+from sed.data.tables import SCORING, read_durations_tsv
 from sed.errors import UserError
 from sed.evaluation.metrics.decode import Decoded, decode, decode_one, operating_points, stack
-from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_durations, read_events, table_of
+from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_events, table_of
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.submission import RawEvents, Submission
@@ -34,7 +35,7 @@ class Reference:
 def read_reference(truth: str | Path, durations: str | Path) -> Reference:
     """Read both; UserError for clips of the ground truth that have no duration, or for no events at all."""
     events, named = read_events(truth)
-    seconds = read_durations(durations)
+    seconds = read_durations_tsv(durations, SCORING)
     lacking = [clip for clip in named if clip not in seconds]
     if lacking:
         raise UserError(

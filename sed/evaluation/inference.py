@@ -111,9 +111,9 @@ def infer_set(
 
     UserError for features of another front end than the model's.
     """
-    from sed.data.directory import read_durations_tsv
     from sed.data.scores import Scores
     from sed.data.store import FeatureStore
+    from sed.data.tables import read_durations_tsv
 
     store = FeatureStore(dump)
     wanted, found = front_end.params(), dict(store.front_end)

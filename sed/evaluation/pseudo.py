@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.directory import Event, read_scp, write_durations_tsv, write_events_tsv, write_scp
+from sed.data.directory import read_scp, write_scp
 from sed.data.scores import Scores
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv
 from sed.errors import UserError
 from sed.evaluation.metrics.decode import decode_one
 from sed.evaluation.postprocessing.pipeline import PostProcessing

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from sed.data.scores import FrameScores, check_range, read_scores
+from sed.data.tables import audio_stem, read_lines
 from sed.errors import UserError
-from sed.evaluation.metrics.events import clip_name, read_events
+from sed.evaluation.metrics.events import read_events
 
 RawEvents = list[tuple[int, str, float, float, str]]
 TABLES = ("*.tsv", "*.csv", "*.txt")
@@ -62,11 +63,7 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
 
 
 def _header(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            return file.readline().rstrip("\r\n").split("\t")
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file (tab-separated columns are expected)") from None
+    return next(read_lines(path), (1, ""))[1].split("\t")
 
 
 def _detections(path: Path, files: Iterable[Path], kind: str) -> Submission:
@@ -93,7 +90,7 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
                 raise UserError(f"{file}:1: a label stands there twice")
         elif header[2:] != labels:
             raise UserError(f"{file}:1: other labels than {files[0].name} has (one folder, one label set)")
-        clips.append(clip_name(file.name.rsplit(".", 1)[0]))
+        clips.append(audio_stem(file.name.rsplit(".", 1)[0]))
         parts.append(_score_rows(file, len(header)))
     assert labels is not None
     rows = np.concatenate(parts)

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sed.data.directory import Event
 from sed.data.scores import TIME_DECIMALS, FrameScores
+from sed.data.tables import Event
 from sed.evaluation.metrics.decode import decode_one
 
 PIECE = 4096

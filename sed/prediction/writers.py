@@ -11,8 +11,8 @@ from typing import IO
 
 import numpy as np
 
-from sed.data.directory import EVENT_COLUMNS
 from sed.data.scores import TIME_DECIMALS
+from sed.data.tables import EVENT_COLUMNS
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import BaseSink, Result

@@ -6,7 +6,8 @@ import pytest
 import soundfile
 
 from sed.bin import dump_features, evaluate_tagger, pretrain
-from sed.data.directory import write_durations_tsv, write_scp, write_tags_tsv
+from sed.data.directory import write_scp
+from sed.data.tables import write_durations_tsv, write_tags_tsv
 from sed.files import lock
 
 LABELS = ["High", "Low"]

@@ -1,25 +1,17 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from sed.data.directory import (
-    DataDir,
+from sed.data.directory import DataDir, read_labels, read_scp, write_scp
+from sed.data.tables import (
+    DATA_DIR,
     Event,
-    clip_id,
-    read_events_tsv,
-    read_labels,
-    read_scp,
-    read_tags_tsv,
     write_durations_tsv,
     write_events_tsv,
-    write_scp,
     write_tags_tsv,
 )
 from sed.errors import UserError
-
-
-def test_clip_id_drops_the_last_suffix_only():
-    assert clip_id("Y00pbt6aJV8Y_350.000_360.000.wav") == "Y00pbt6aJV8Y_350.000_360.000"
-    assert clip_id("audio/train/12.flac") == "12"
-    assert clip_id("plain") == "plain"
 
 
 @pytest.fixture
@@ -38,13 +30,6 @@ def test_load_gives_every_clip_a_list_of_events_in_order(data):
     assert found.events == {"Ab": [], "a": [Event(0.0, 10.0, "Cat"), Event(0.5, 1.0, "Dog")], "b": []}
     assert found.tags == {"Ab": ("Dog",), "a": ("Dog", "Cat"), "b": ()}
     assert found.durations["b"] == 9.5
-
-
-def test_rows_without_an_event_name_a_clip(tmp_path):
-    (tmp_path / "v.tsv").write_text(
-        "filename\tonset\toffset\tevent_label\r\nx.wav\t\t\t\r\ny.wav\t0\t1\tDog\r\nz.wav\n"
-    )
-    assert read_events_tsv(tmp_path / "v.tsv") == {"x": [], "y": [Event(0.0, 1.0, "Dog")], "z": []}
 
 
 def test_scp_is_written_in_c_order(tmp_path):
@@ -75,7 +60,7 @@ HEAD = "filename\tonset\toffset\tevent_label\n"
         ("wav.scp", "", "no clips"),
         ("wav.scp", b"\xff\xfe\x00", "not a text file"),
         ("durations.tsv", "filename\tduration\na.wav\tten\n", "durations.tsv:2: duration 'ten'"),
-        ("durations.tsv", "filename\tduration\na.wav\t10\n", "no duration of clip 'Ab'"),
+        ("durations.tsv", "filename\tduration\na.wav\t10\n", "durations.tsv: no row of clip 'Ab'"),
     ],
 )
 def test_bad_rows_are_named_by_file_and_line(data, name, text, says):
@@ -93,6 +78,68 @@ def test_missing_things_are_user_errors(tmp_path):
         read_labels(tmp_path / "labels.txt")
 
 
-def test_tags_count_once(tmp_path):
-    (tmp_path / "t.tsv").write_text("filename\tevent_labels\na.wav\tDog,Dog\n")
-    assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog",)}
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("events.tsv", HEAD + "a.wav\t1\t1.0\tDog\n", "events.tsv:2: onset 1 is not before offset 1.0"),
+        ("events.tsv", HEAD + "a.wav\t1\t10.1\tDog\n", "events.tsv:2: offset 10.1 is beyond the clip's 10 s"),
+        ("events.tsv", HEAD + "a.wav\tx\t2\tDog\n", "events.tsv:2: onset 'x' is not a number"),
+        ("events.tsv", HEAD + "a.wav\t1_0\t11\tDog\n", "events.tsv:2: onset '1_0' is not a number"),
+        ("events.tsv", HEAD + "a.wav\t0\t1e999\tDog\n", "events.tsv:2: offset '1e999' is not a number"),
+        ("events.tsv", HEAD + "a.wav\t1\t2\n", "events.tsv:2: broken row"),
+        ("events.tsv", HEAD + "a.wav\t1\t2\tDog \n", "events.tsv:2: blanks around a field"),
+        ("events.tsv", HEAD + "a.wav\t1\t2\tDog\r\n", "events.tsv:2: the line ends in a carriage return"),
+        ("events.tsv", "\n" + HEAD, "events.tsv:1: no column 'filename'"),
+        ("events.tsv", HEAD.replace("offset", "onset\toffset"), "events.tsv:1: column 'onset' comes twice"),
+        ("events.tsv", HEAD.replace("event_label", "label"), "events.tsv:1: no column 'event_label'"),
+        ("tags.tsv", "filename\tevent_labels\na.wav\tDog,Bird\n", "tags.tsv:2: unknown label 'Bird'"),
+        ("tags.tsv", "filename\tevent_labels\na.wav\tDog\na.flac\tCat\n", "tags.tsv:3: clip 'a' comes twice"),
+        ("wav.scp", "a a.wav\na\tb.wav\n", "wav.scp:2: no value after 'a\tb.wav'"),
+        ("wav.scp", "a a.wav\r\n", "wav.scp:1: the line ends in a carriage return"),
+        ("durations.tsv", "filename\tduration\na.wav\t10\na.wav\t10\n", "durations.tsv:3: clip 'a' comes twice"),
+        ("durations.tsv", "filename\tduration\na.wav\t0\n", "durations.tsv:2: duration 0 is not positive"),
+        ("durations.tsv", "filename\tduration\nq.wav\t1\n", "durations.tsv:2: clip 'q' is not in wav.scp"),
+        ("durations.tsv", "", "durations.tsv:1: no column 'filename'"),
+    ],
+)
+def test_what_the_shell_would_read_otherwise_is_refused_too(data: Path, name: str, text: str, says: str) -> None:
+    (data / name).write_bytes(text.encode())
+    with pytest.raises(UserError, match=re.escape(says)):
+        DataDir.load(data, ["Cat", "Dog"])
+
+
+def test_offsets_may_be_2_ms_beyond_and_columns_in_any_order(data: Path) -> None:
+    (data / "events.tsv").write_text("event_label\tfilename\toffset\tonset\tmore\nDog\ta.wav\t10.001\t1\tx\n")
+    assert DataDir.load(data, ["Dog", "Cat"]).events["a"] == [Event(1.0, 10.001, "Dog")]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "labels.txt: no labels"),
+        ("\n \n", "labels.txt: no labels"),
+        ("Cat\n\nCat\n", "labels.txt:3: label 'Cat' comes twice"),
+        ("Cat,Dog\n", "labels.txt:1: label 'Cat,Dog' holds a comma"),
+        ("Cat\t\n", "labels.txt:1: label 'Cat' holds a comma or a tab"),
+        ("Cat\nDog\r\n", "labels.txt:2: the line ends in a carriage return"),
+    ],
+)
+def test_labels(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "labels.txt").write_bytes(text.encode())
+    with pytest.raises(UserError, match=re.escape(says)):
+        read_labels(tmp_path / "labels.txt", DATA_DIR)
+
+
+def test_labels_that_a_user_gives_may_end_in_carriage_returns(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_bytes(b" Cat \r\n\r\nAlarm bell\r\n")
+    assert read_labels(tmp_path / "labels.txt") == ["Cat", "Alarm bell"]
+
+
+def test_audio_that_is_not_there_is_named_by_its_line(data: Path) -> None:
+    (data / "a b.wav").touch()
+    scp = f"\nAb {data / 'a b.wav'}\na {data / 'a b.wav'}\nb {data}\n"
+    (data / "wav.scp").write_text(scp)
+    with pytest.raises(UserError, match=re.escape(f"wav.scp:4: b: no such audio file: {data} ")):
+        DataDir.load(data, ["Cat", "Dog"]).check_audio()  # a folder is none
+    (data / "wav.scp").write_text(scp.replace(f"b {data}\n", f"b {data / 'a b.wav'}\n"))
+    DataDir.load(data, ["Cat", "Dog"]).check_audio()

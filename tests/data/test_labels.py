@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sed.data.directory import Event
 from sed.data.labels import frame_events, frame_targets, merge_events, tag_targets
+from sed.data.tables import Event
 
 LABELS = ["Cat", "Dog", "Speech"]
 FRAME_SECONDS = st.sampled_from([0.01, 0.016, 0.02, 0.05, 0.1, 1 / 3, 10 / 101])

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from sed.data.directory import DataDir, Event, read_events_tsv, read_scp, write_durations_tsv, write_scp
+from sed.data.directory import DataDir, read_scp, write_scp
 from sed.data.scores import Scores
+from sed.data.tables import Event, read_events_tsv, write_durations_tsv
 from sed.errors import UserError
 from sed.evaluation import pseudo
 from sed.evaluation.postprocessing.pipeline import PostProcessing

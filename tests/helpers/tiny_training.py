@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from sed.config import default_options
-from sed.data.directory import Event, write_durations_tsv, write_events_tsv, write_scp, write_tags_tsv
+from sed.data.directory import write_scp
 from sed.data.store import FeatureWriter
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.features.logmel import FrontEnd
 from sed.training import build
 from sed.training.distributed import World

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed.data.directory import Event
+from sed.data.tables import Event
 from sed.prediction.decisions import Detection
 from sed.prediction.page import TILE, Page, PageSink, Shrinking, palette, png
 from sed.prediction.recording import Result

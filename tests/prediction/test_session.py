@@ -11,9 +11,10 @@ from tiny_model import LABELS, save_tiny, sounds, write_sounds
 from sed.bin import predict
 from sed.checkpoints.checkpoint import load_detector
 from sed.data.audio import read_audio
-from sed.data.directory import Event, read_events_tsv, write_durations_tsv, write_scp
+from sed.data.directory import write_scp
 from sed.data.scores import read_scores
 from sed.data.store import FeatureWriter
+from sed.data.tables import Event, read_events_tsv, write_durations_tsv
 
 
 def call(monkeypatch, *args, stdin=None):

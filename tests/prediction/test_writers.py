@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sed.data.directory import Event, read_events_tsv
+from sed.data.tables import Event, read_events_tsv
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sed.data.directory import Event
+from sed.data.tables import Event
 from sed.errors import UserError
 
 log = logging.getLogger("sed.cut")

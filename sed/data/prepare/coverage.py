@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sed.data.directory import tsv_rows, write_tsv
+from sed.data.tables import tsv_rows, write_tsv
 from sed.errors import UserError
 
 COLUMNS = ("set", "class", "clips", "clips_expected", "events", "events_expected")

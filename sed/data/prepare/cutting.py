@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sed.data.directory import EVENT_COLUMNS, Event, write_tsv
 from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
+from sed.data.tables import EVENT_COLUMNS, Event, write_tsv
 from sed.errors import UserError
 from sed.progress import Progress
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sed.data.audio import SUFFIXES, inspect, named_seconds
-from sed.data.directory import (
+from sed.data.directory import write_scp
+from sed.data.labels import merge_events
+from sed.data.prepare.coverage import write_coverage
+from sed.data.tables import (
     Event,
     clip_id,
     event_rows,
@@ -22,12 +25,9 @@ from sed.data.directory import (
     tsv_rows,
     write_durations_tsv,
     write_events_tsv,
-    write_scp,
     write_tags_tsv,
     write_tsv,
 )
-from sed.data.labels import merge_events
-from sed.data.prepare.coverage import write_coverage
 from sed.errors import UserError
 from sed.progress import Progress
 

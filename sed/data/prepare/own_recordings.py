@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sed.data.audio import SUFFIXES
-from sed.data.directory import EVENT_COLUMNS, TAG_COLUMNS, Event, clip_id, read_events_tsv, read_tags_tsv, write_tsv
 from sed.data.prepare.clips import cut_recording, window_events
+from sed.data.tables import EVENT_COLUMNS, TAG_COLUMNS, Event, clip_id, read_events_tsv, read_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import write_text
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.directory import EVENT_COLUMNS, Event, write_durations_tsv, write_scp, write_tags_tsv, write_tsv
+from sed.data.directory import write_scp
 from sed.data.synthesis.signals import RATE
 from sed.data.synthesis.soundscape import ISOLATED, REAL, SYNTHETIC, Bank, Mixing, soundscape
+from sed.data.tables import EVENT_COLUMNS, Event, write_durations_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import sync_folder, write_text
 

@@ -10,8 +10,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sed.data.directory import Event
 from sed.data.synthesis.signals import BINS, RATE, Voice, level, reverberate, room, samples, shape
+from sed.data.tables import Event
 
 Generator = np.random.Generator
 

@@ -11,8 +11,9 @@ import numpy as np
 from sed.data.directory import read_scp
 from sed.data.scores import FrameScores
 from sed.data.store import FeatureStore
+from sed.data.tables import audio_stem
 from sed.errors import UserError
-from sed.evaluation.metrics.events import EventTable, clip_name
+from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports.html import escape
 from sed.evaluation.reports.svg import png
@@ -65,7 +66,7 @@ def _audio_files(path: Path) -> dict[str, str]:
     if not path.is_dir():
         raise UserError(f"{path}: no such folder (--audio takes a folder of sounds or a wav.scp)")
     files = (file for file in sorted(path.iterdir()) if file.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
-    return {clip_name(file.name): str(file) for file in files}
+    return {audio_stem(file.name): str(file) for file in files}
 
 
 def clip_figure(

@@ -10,8 +10,8 @@ import soundfile
 from faulty_server import zipped
 from paths import ROOT
 
-from sed.data.directory import Event, read_events_tsv
 from sed.data.prepare.clips import Columns, cut_recording, majority, read_events, spans, window_events, within
+from sed.data.tables import Event, read_events_tsv
 from sed.errors import UserError
 
 

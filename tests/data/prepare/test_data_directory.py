@@ -4,8 +4,9 @@ import pytest
 import soundfile
 
 from sed.data.audio import inspect
-from sed.data.directory import DataDir, Event, read_durations_tsv, tsv_rows
+from sed.data.directory import DataDir
 from sed.data.prepare.data_directory import find_audio, fit_events, make_data_dir, read_annotation
+from sed.data.tables import Event, read_durations_tsv, tsv_rows
 from sed.errors import UserError
 
 KIT = paths.KIT / "desed_metadata"

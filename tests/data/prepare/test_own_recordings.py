@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.bin import own_data
-from sed.data.directory import read_events_tsv, read_tags_tsv
 from sed.data.prepare.own_recordings import split
+from sed.data.tables import read_events_tsv, read_tags_tsv
 
 
 @settings(deadline=None)

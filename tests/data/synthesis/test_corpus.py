@@ -4,9 +4,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import soundfile
 
-from sed.data.directory import read_events_tsv, read_tags_tsv, tsv_rows
 from sed.data.synthesis.corpus import PLANS, blocks, make_block, make_tables, missing
 from sed.data.synthesis.procedural_bank import ProceduralBank
+from sed.data.tables import read_events_tsv, read_tags_tsv, tsv_rows
 
 SIZES = {"strong_real": 3, "weak": 2, "unlabelled": 2, "validation": 22, "pretrain": 4}
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sed.data.directory import Event, read_events_tsv
+from sed.data.tables import Event, read_events_tsv
 from sed.evaluation.confidence.bootstrap import load
 from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sed.bin import real_sounds_results
-from sed.data.directory import Event, write_durations_tsv, write_events_tsv
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.confidence.paired import System, paired
 from sed.evaluation.reports.seeds import gains, limits, page, reduce, runs, trials

@@ -1,0 +1,222 @@
+"""Tab-separated tables of clips: events, tags and durations, in DESED's own columns.
+
+Every table is read here, and whatever is refused is named with its file and line. Tables have three origins, and
+`Rules` is all that differs between them:
+
+- `METADATA`, what a corpus or a user brings: lines may end in carriage returns, and fields may have blanks around them.
+- `DATA_DIR`, what stage 1 writes and shell tools cut by columns: exactly what they expect. Carriage returns, blanks
+  around a field, a header that is not on line 1, a column or a clip's duration given twice are refused.
+- `SCORING`, what any tool writes as ground truth or detections: as METADATA, but events of no length, which the others
+  refuse, are dropped (no frame is active in them, and psds_eval drops them, too); and of a file name only a suffix of
+  audio is left out for the clip id, since many tools write ids, and `Yx_350.000_360.000` is a whole one.
+
+Refused in all: times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
+different durations of one clip, rows without a file name, rows longer than the header.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.errors import UserError
+from sed.files import write_text
+
+EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
+TAG_COLUMNS = ("filename", "event_labels")
+DURATION_COLUMNS = ("filename", "duration")
+AUDIO = ("wav", "flac", "ogg", "mp3", "m4a", "aac", "opus", "aif", "aiff")
+# float() takes more: 1_000, inf, nan, digits of other scripts.
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+
+
+class Event(NamedTuple):
+    """One sound event; onset and offset in seconds from the clip's start."""
+
+    onset: float
+    offset: float
+    label: str
+
+
+def clip_id(filename: str) -> str:
+    """The file name less its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
+    name = filename.rsplit("/", 1)[-1]
+    return name.rsplit(".", 1)[0] if "." in name[1:] else name
+
+
+def audio_stem(filename: str) -> str:
+    """The file name less its last suffix when that is one of audio: `Yx_350.000_360.000` stays as it is."""
+    name = filename.rsplit("/", 1)[-1]
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and suffix.lower() in AUDIO else name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How strictly a table is read; see the top of this module.
+
+    exact: refuse what shell tools would read otherwise; zero_length: accept events of no length, and drop them;
+    clip_id: clip ids of file names.
+    """
+
+    exact: bool = False
+    zero_length: bool = False
+    clip_id: Callable[[str], str] = clip_id
+
+
+METADATA = Rules()
+DATA_DIR = Rules(exact=True)
+SCORING = Rules(zero_length=True, clip_id=audio_stem)
+
+
+def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
+    """Yield (line number, line) of a text file, empty lines left out; UserError when missing or not text."""
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:  # "": lines keep the ends that they have
+            for number, text in enumerate(file, 1):
+                line = text.rstrip("\r\n")
+                if rules.exact and "\r" in text:
+                    raise UserError(
+                        f"{path}:{number}: the line ends in a carriage return (sed -i 's/\\r$//' {path} removes them)"
+                    )
+                if line.strip():
+                    yield number, line
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise UserError(f"{path}: no such file (check the path, or run the stage that makes it)") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file (UTF-8 is expected)") from None
+
+
+def tsv_rows(path: str | Path, columns: Sequence[str], rules: Rules = METADATA) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a TSV whose header names at least these columns.
+
+    Missing values at a row's end are empty strings; a row of more fields than the header is refused.
+
+    Args:
+        path: the table.
+        columns: names of the columns to read; the first may not be empty in any row.
+        rules: how strictly to read it.
+
+    Yields:
+        (line number, the values of `columns`).
+
+    Raises:
+        UserError: the file is missing, or a row is broken.
+    """
+    lines = read_lines(path, rules)
+    first, text = next(lines, (1, ""))
+    header = text.split("\t")
+    for column in columns:
+        if column not in header or (rules.exact and (first > 1 or header.count(column) > 1)):
+            wrong = f"column '{column}' comes twice" if header.count(column) > 1 else f"no column '{column}'"
+            raise UserError(f"{path}:1: {wrong} (the header must name, with tabs between, {' '.join(columns)})")
+    at = [header.index(column) for column in columns]
+    for line, text in lines:
+        fields = text.split("\t")
+        if len(fields) > len(header):
+            raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns (tabs separate fields)")
+        fields += [""] * (len(header) - len(fields))
+        values = [fields[i].strip() for i in at]
+        if rules.exact and values != [fields[i] for i in at]:
+            raise UserError(f"{path}:{line}: blanks around a field (a tab and nothing else separates fields)")
+        if not values[0]:
+            raise UserError(f"{path}:{line}: no {columns[0]} (every row needs one)")
+        yield line, values
+
+
+def number(where: str, name: str, text: str) -> float:
+    """Return the finite number that a field holds; `where` (file:line) and the field's `name` are for the UserError."""
+    value = float(text) if _NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(value):  # 1e999 is infinite
+        raise UserError(f"{where}: {name} '{text}' is not a number (seconds)")
+    return value
+
+
+def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a TSV with its header row, at once or not at all."""
+    lines = ["\t".join(columns), *("\t".join(str(value) for value in row) for row in rows)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def event_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, Event | None]]:
+    """Yield (line, clip id, event) of a strong TSV; the event is None where a row only names a clip without any."""
+    for line, (filename, onset, offset, label) in tsv_rows(path, EVENT_COLUMNS, rules):
+        where, clip = f"{path}:{line}", rules.clip_id(filename)
+        if not (onset or offset or label):
+            yield line, clip, None
+            continue
+        if not (onset and offset and label):
+            raise UserError(f"{where}: broken row of {filename} (onset, offset and event_label, or none of them)")
+        start, end = number(where, "onset", onset), number(where, "offset", offset)
+        if start < 0 or start > end or (start == end and not rules.zero_length):
+            raise UserError(f"{where}: onset {onset} is not before offset {offset} (correct the row)")
+        yield line, clip, Event(start, end, label) if start < end else None
+
+
+def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
+    """Read a strong TSV as {clip id: its events in file order}; clips named without an event have an empty list."""
+    events: dict[str, list[Event]] = {}
+    for _, clip, event in event_rows(path):
+        events.setdefault(clip, []).extend([event] if event else [])
+    return events
+
+
+def event_row(filename: str, event: Event) -> tuple[str, str, str, str]:
+    """The fields of an event's row, times in milliseconds' precision."""
+    return filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label
+
+
+def write_events_tsv(path: str | Path, events: Mapping[str, Sequence[Event]], suffix: str = ".wav") -> None:
+    """Write {clip id: events} as a strong TSV, clips and events in order; no row without an event."""
+    rows = (event_row(clip + suffix, event) for clip in sorted(events) for event in sorted(events[clip]))
+    write_tsv(path, EVENT_COLUMNS, rows)
+
+
+def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Yield (line, clip id, tags) of a weak TSV; a clip may have none, and (DESED's has) one tag twice."""
+    for line, (filename, text) in tsv_rows(path, TAG_COLUMNS, rules):
+        tags = [tag.strip() for tag in text.split(",")] if text else []
+        if not all(tags):
+            raise UserError(f"{path}:{line}: empty tag in '{text}' (commas between labels)")
+        yield line, rules.clip_id(filename), tuple(tags)
+
+
+def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
+    """Read a weak TSV as {clip id: its tags, each once}."""
+    return {clip: tuple(dict.fromkeys(tags)) for _, clip, tags in tag_rows(path)}
+
+
+def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: str = ".wav") -> None:
+    """Write {clip id: tags} as a weak TSV, in order of the ids."""
+    write_tsv(path, TAG_COLUMNS, ((clip + suffix, ",".join(tags[clip])) for clip in sorted(tags)))
+
+
+def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, float]]:
+    """Yield (line, clip id, seconds) of a durations TSV."""
+    durations: dict[str, float] = {}
+    for line, (filename, text) in tsv_rows(path, DURATION_COLUMNS, rules):
+        clip, seconds = rules.clip_id(filename), number(f"{path}:{line}", "duration", text)
+        if seconds <= 0:
+            raise UserError(f"{path}:{line}: duration {text} is not positive (seconds)")
+        if rules.exact and clip in durations:
+            raise UserError(f"{path}:{line}: clip '{clip}' comes twice (one row per clip)")
+        if durations.setdefault(clip, seconds) != seconds:
+            raise UserError(f"{path}:{line}: {filename} has two durations, {durations[clip]:g} and {seconds:g} s")
+        yield line, clip, seconds
+
+
+def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, float]:
+    """Read a durations TSV as {clip id: seconds}."""
+    durations = {clip: seconds for _, clip, seconds in duration_rows(path, rules)}
+    if not durations:
+        raise UserError(f"{path}: names no clip (is it whole?)")
+    return durations
+
+
+def write_durations_tsv(path: str | Path, durations: Mapping[str, float], suffix: str = ".wav") -> None:
+    """Write {clip id: seconds} as a durations TSV, in order of the ids."""
+    write_tsv(path, DURATION_COLUMNS, ((clip + suffix, f"{durations[clip]:.6g}") for clip in sorted(durations)))

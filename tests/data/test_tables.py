@@ -1,0 +1,140 @@
+"""One reader of tables for three origins: what each accepts, drops or refuses."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sed.data.tables import (
+    DATA_DIR,
+    METADATA,
+    SCORING,
+    Event,
+    Rules,
+    audio_stem,
+    clip_id,
+    event_rows,
+    number,
+    read_durations_tsv,
+    read_events_tsv,
+    read_tags_tsv,
+    write_durations_tsv,
+    write_events_tsv,
+    write_tags_tsv,
+)
+from sed.errors import UserError
+
+HEAD = "filename\tonset\toffset\tevent_label\n"
+
+
+def test_clip_id_drops_the_last_suffix_only() -> None:
+    assert clip_id("Y00pbt6aJV8Y_350.000_360.000.wav") == "Y00pbt6aJV8Y_350.000_360.000"
+    assert clip_id("audio/train/12.flac") == "12"
+    assert clip_id("plain") == "plain"
+    assert clip_id(".hidden") == ".hidden"
+
+
+def test_audio_stem_drops_suffixes_of_audio_only() -> None:
+    for name in ("a/Yx_350.000_360.000.wav", "Yx_350.000_360.000.FLAC", "Yx_350.000_360.000"):
+        assert audio_stem(name) == "Yx_350.000_360.000"
+
+
+def test_rows_without_an_event_name_a_clip(tmp_path: Path) -> None:
+    (tmp_path / "v.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\r\nx.wav\t\t\t\r\ny.wav\t0\t1\tDog\r\nz.wav\n"
+    )
+    assert read_events_tsv(tmp_path / "v.tsv") == {"x": [], "y": [Event(0.0, 1.0, "Dog")], "z": []}
+
+
+@pytest.mark.parametrize(
+    ("row", "accepted"),
+    [
+        ("a.b\t0\t1\tDog\n", {DATA_DIR: "a", METADATA: "a", SCORING: "a.b"}),
+        ("a\t0\t1\tDog\r\n", {METADATA: "a", SCORING: "a"}),
+        ("a\t0\t 1\tDog\n", {METADATA: "a", SCORING: "a"}),
+        ("a\t1\t1\tDog\n", {SCORING: None}),
+        ("a\t2\t1\tDog\n", {}),
+        ("a\t-1\t1\tDog\n", {}),
+        ("a\t0\tinf\tDog\n", {}),
+        ("a\t0\t1\t\n", {}),
+        ("\t0\t1\tDog\n", {}),
+        ("a\t0\t1\tDog\tmore\n", {}),
+    ],
+)
+@pytest.mark.parametrize("rules", [DATA_DIR, METADATA, SCORING], ids=["data_dir", "metadata", "scoring"])
+def test_origins_differ_as_the_module_says(
+    tmp_path: Path, rules: Rules, row: str, accepted: dict[Rules, str | None]
+) -> None:
+    path = tmp_path / "events.tsv"
+    path.write_bytes((HEAD + row).encode())
+    if rules not in accepted:
+        with pytest.raises(UserError, match=re.escape(f"{path}:2: ")):
+            list(event_rows(path, rules))
+    elif accepted[rules] is None:
+        assert list(event_rows(path, rules)) == [(2, "a", None)]
+    else:
+        assert list(event_rows(path, rules)) == [(2, accepted[rules], Event(0.0, 1.0, "Dog"))]
+
+
+def test_a_clip_named_twice_in_durations(tmp_path: Path) -> None:
+    path = tmp_path / "durations.tsv"
+    path.write_text("filename\tduration\na.wav\t1\na.wav\t1.0\n")
+    assert read_durations_tsv(path) == read_durations_tsv(path, SCORING) == {"a": 1.0}
+    with pytest.raises(UserError, match=r"durations\.tsv:3: clip 'a' comes twice"):
+        read_durations_tsv(path, DATA_DIR)
+    path.write_text("filename\tduration\na.wav\t1\na.wav\t2\n")
+    for rules in (METADATA, SCORING):
+        with pytest.raises(UserError, match=r"durations\.tsv:3: a\.wav has two durations, 1 and 2 s"):
+            read_durations_tsv(path, rules)
+
+
+@given(st.text(alphabet="0123456789+-.eE_ nifa\u0661", max_size=8))
+def test_a_number_is_what_awk_and_python_both_take_for_one(text: str) -> None:
+    digits = text.lower().split("e", 1)
+    plain = all(character in "0123456789+-.e" for character in text.lower()) and digits[0].strip("+-.") != ""
+    try:
+        value = float(text) if plain else None
+    except ValueError:
+        value = None
+    if value is None or value in (float("inf"), float("-inf")):
+        with pytest.raises(UserError, match="x:1: onset '"):
+            number("x:1", "onset", text)
+    else:
+        assert number("x:1", "onset", text) == value
+
+
+LABELS = st.sampled_from(["Dog", "Alarm bell", "\u00e9"])
+TIMES = st.integers(0, 9999)
+
+
+@given(st.dictionaries(st.sampled_from(["a", "b.c", "Z"]), st.lists(st.tuples(TIMES, TIMES, LABELS), max_size=4)))
+def test_events_read_back_as_written(tmp_path_factory: pytest.TempPathFactory, raw: dict) -> None:
+    events = {
+        clip: sorted(Event(min(a, b) / 1000, (max(a, b) + 1) / 1000, label) for a, b, label in found)
+        for clip, found in raw.items()
+        if found
+    }
+    path = tmp_path_factory.mktemp("t") / "events.tsv"
+    write_events_tsv(path, events)
+    assert read_events_tsv(path) == events
+    rows = list(event_rows(path, DATA_DIR))
+    assert rows == list(event_rows(path, SCORING)) and len(rows) == sum(map(len, events.values()))
+
+
+def test_tags_count_once_and_read_back(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("filename\tevent_labels\na.wav\tDog,Dog\n")
+    assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog",)}
+    write_tags_tsv(tmp_path / "t.tsv", {"b": (), "a": ("Dog", "Cat")})
+    assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog", "Cat"), "b": ()}
+
+
+def test_durations_read_back(tmp_path: Path) -> None:
+    write_durations_tsv(tmp_path / "d.tsv", {"b": 10.0, "a": 0.123456})
+    assert list(read_durations_tsv(tmp_path / "d.tsv", DATA_DIR).items()) == [("a", 0.123456), ("b", 10.0)]
+    (tmp_path / "d.tsv").write_text("filename\tduration\n")
+    with pytest.raises(UserError, match="names no clip"):
+        read_durations_tsv(tmp_path / "d.tsv")
