@@ -19,7 +19,7 @@ data=${1%/} dump=${2%/}
 source "${root}/utils/step.sh"
 
 [[ -f ${conf} ]] || die "${conf}: no such config (check --conf)"
-"${root}/utils/validate_data_dir.sh" "${data}"
+python3 -m sed.bin.check_data_dir "${data}"
 use_folder "${dump}"
 if [[ ${force} == true ]]; then
     rm -f "${dump}"/feats.* "${dump}"/split/*

@@ -172,7 +172,9 @@ def test_scripts_call_only_the_layer_below(path: Path) -> None:
         }
         assert not others, others
     elif layer == "utils":
-        assert not modules, "utils know nothing of sed/"
+        # A public name, older than the Python that now holds the rules of a data directory: it only passes on.
+        passes_on = {"sed.bin.check_data_dir"} if path.name == "validate_data_dir.sh" else set()
+        assert modules == passes_on, "utils know nothing of sed/"
         assert not re.search(r"(?<!\.)\b(local|steps|egs)/[a-z]", text), "utils call nothing of ours"
 
 

@@ -1,0 +1,37 @@
+"""Check data directories; the first thing wrong is named with its file and line, and what to do.
+
+usage: python3 -m sed.bin.check_data_dir [--labels FILE] [--no-wav] data/<set>...
+
+wav.scp and durations.tsv name the same clips, in C order, each once; events.tsv has 0 <= onset < offset <= duration
+(2 ms of rounding allowed), tags.tsv one row per clip, both labels of labels.txt only.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.cli import entry
+from sed.config import Parser
+from sed.data.directory import DataDir, read_labels
+from sed.data.tables import DATA_DIR
+from sed.errors import UserError
+
+
+@entry
+def main() -> None:
+    """Load every directory, look for its audio files."""
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="data directories")
+    parser.option("labels", None, "the labels there are, one per line (labels.txt beside the directory)")
+    parser.option("wav", True, "look whether the audio files are there")
+    args = parser.parse_args()
+    for directory in args.directories:
+        if not directory.is_dir():  # before its labels are missed
+            raise UserError(f"{directory}: no such data directory (run stage 1, or check the path)")
+        data = DataDir.load(directory, read_labels(args.labels or directory.parent / "labels.txt", DATA_DIR))
+        if args.wav:
+            data.check_audio()
+
+
+if __name__ == "__main__":
+    main()
