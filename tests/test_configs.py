@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from sed.config import Parser, load_config, output_file
+from sed.config import Parser, load_config
 from sed.data.directory import write_scp
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
-from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models import detector
 
@@ -26,17 +25,6 @@ REAL_SOUNDS = [p for p in sorted((CONF / "real_sounds").glob("*.yaml")) if "diff
 SYSTEMS = [path for path in sorted(CONF.rglob("*.yaml")) if path not in [*FRONT_ENDS, *PRETRAINING]]
 
 QUICK = [CONF / "mini" / "ast_gru.yaml", CONF / "mini" / "ast_sed.yaml"]
-
-
-def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
-    parser = Parser("test")
-    parser.option("out", None, "a file", type=output_file)
-    assert parser.parse_args([]).out is None
-    assert parser.parse_args(["--out", str(tmp_path / "new" / "x.json")]).out == tmp_path / "new" / "x.json"
-    with pytest.raises(UserError, match=r"argument --out: .*: a folder \(a file to write is expected\)"):
-        parser.parse_args(["--out", str(tmp_path)])
-    with pytest.raises(UserError, match="argument --out: '': a file"):
-        parser.parse_args(["--out", ""])
 
 
 def name(path: Path) -> str:

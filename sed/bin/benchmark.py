@@ -33,6 +33,7 @@ def main() -> None:
     parser.section("model")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.build")
+    parser.options_of("sed.config.recipe_options")
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:

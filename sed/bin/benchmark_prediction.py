@@ -30,6 +30,7 @@ def parser() -> Parser:
     p.options_of("sed.models.detector")
     p.options_of("sed.features.logmel")
     p.options_of("sed.training.build")  # a config has training's keys too
+    p.options_of("sed.config.recipe_options")
     return p
 
 

@@ -18,8 +18,6 @@ from sed.errors import UserError
 from sed.files import lock
 from sed.training.pretraining.run_options import RUNTIME
 
-NOT_CONFIG = ("config", "source", "out", "force")
-
 
 @entry
 def main() -> None:
@@ -31,9 +29,9 @@ def main() -> None:
     parser.section("model")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.pretraining.pretraining")
-    parser.option("force", False, "train anew over a checkpoint that is there")
+    parser.option("force", False, "train anew over a checkpoint that is there", in_config=False)
     args = parser.parse_args()
-    config = {key: value for key, value in vars(args).items() if key not in NOT_CONFIG}
+    config = parser.settings(args)
 
     import torch
 

@@ -9,8 +9,8 @@ defaults have no line; but `--keys` prints the defaults of features and init_fro
 from __future__ import annotations
 
 from sed.cli import entry
-from sed.config.parser import Parser, words
-from sed.config.yaml_file import RECIPE_DEFAULTS, canonical, load_config
+from sed.config import Parser, default_options, load_config, words
+from sed.config.yaml_file import canonical
 
 
 @entry
@@ -20,8 +20,9 @@ def main() -> None:
     parser.option("keys", None, "print these keys alone, comma-separated", type=words)
     args = parser.parse_args()
     config = load_config(args.file)
-    shown = canonical(config if args.keys is None else RECIPE_DEFAULTS | config)
-    for key, value in shown.items():
+    if args.keys is not None:
+        config = default_options("sed.config.recipe_options") | config
+    for key, value in canonical(config).items():
         if args.keys is None or key in args.keys:
             print(f"{key}: {value}")
 

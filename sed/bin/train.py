@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, load_config, save_config
+from sed.config import Parser, load_config, recipe_options, save_config
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.provenance import command_line, environment, git_hash
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     import torch
 
     from sed.training.trainer import Trainer
-
-NOT_CONFIG = ("config", "dump", "exp", "force")
 
 
 @entry
@@ -41,11 +39,12 @@ def main() -> None:
     parser.section("model")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.build")
-    parser.option("force", False, "start anew over an experiment that is there")
+    parser.options_of("sed.config.recipe_options")
+    parser.option("force", False, "start anew over an experiment that is there", in_config=False)
     args = parser.parse_args()
 
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    config = {key: value for key, value in vars(args).items() if key not in NOT_CONFIG}
+    config = {key: value for key, value in parser.settings(args).items() if key not in recipe_options.OPTIONS}
     with lock(args.exp) if rank == 0 else nullcontext():
         if rank == 0:
             if args.force:

@@ -18,8 +18,11 @@ from typing import Any, NoReturn
 import configargparse
 
 from sed.config.literals import literals, option_modules
-from sed.config.yaml_file import read_yaml, value_text
+from sed.config.yaml_file import config_text, read_yaml, value_text
 from sed.errors import UserError
+from sed.provenance import ROOT
+
+SHOW_FLAGS = ("--show-config", "--show_config")
 
 
 class _Yaml(configargparse.ConfigFileParser):
@@ -71,8 +74,15 @@ class Parser(configargparse.ArgumentParser):
             **kwargs,
         )
         self._section: Any = self
+        self._commands = {"config", "show_config"}  # options that no config holds
         if config:
             self.add_argument("--config", "--conf", is_config_file=True, metavar="FILE", help="flat YAML of options")
+            self.add_argument(
+                *SHOW_FLAGS,
+                action="store_true",
+                default=argparse.SUPPRESS,
+                help="print the config that results, which is a config itself, and stop",
+            )
 
     def section(self, title: str) -> None:
         """Put the options that follow under `title` in --help."""
@@ -106,12 +116,14 @@ class Parser(configargparse.ArgumentParser):
         choices: Iterable[Any] | None = None,
         least: float | None = None,
         most: float | None = None,
+        in_config: bool = True,
         **kwargs: Any,
     ) -> None:
         """Register `--name` and `--na_me` (and their YAML keys); a bool default makes `--name` / `--no-name`.
 
         `least` and `most` bound numbers, ends included. `type` overrides the type of the default: a function, or its
-        name in `TYPES`; a value that does not pass is refused with exit 2.
+        name in `TYPES`; a value that does not pass is refused with exit 2. Without `in_config` the option
+        is no part of what `settings` returns.
         """
         if isinstance(type, str):
             type = TYPES[type]
@@ -125,34 +137,54 @@ class Parser(configargparse.ArgumentParser):
             kwargs["choices"] = None if choices is None else list(choices)
             kwargs.setdefault("metavar", None if choices else name.replace("-", "_").upper())
         self._section.add_argument(*flags, **kwargs)
+        if not in_config:
+            self._commands.add(kwargs["dest"])
 
     def parse_args(self, args: Sequence[str] | None = None, **kwargs: Any) -> argparse.Namespace:  # type: ignore[override]
-        path = self._config_path(args)
+        path, show = self._config_flags(args)
         if path is not None:
             self._check_config(path)
+        if show:
+            self._require_nothing()
+            print(config_text(self.settings(super().parse_args(args, **kwargs))), end="", flush=True)
+            raise SystemExit(0)
         return super().parse_args(args, **kwargs)
+
+    def settings(self, args: argparse.Namespace) -> dict[str, Any]:
+        """Return the config among parsed options: all but positional arguments and what is not `in_config`."""
+        keys = {action.dest for action in self._actions if action.option_strings} - self._commands
+        return {key: value for key, value in vars(args).items() if key in keys}
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")
 
-    def _config_path(self, args: Sequence[str] | None) -> str | None:
+    def _config_flags(self, args: Sequence[str] | None) -> tuple[str | None, bool]:
+        """Return the path of the config, if one is given, and whether it is to be shown."""
         flags = [flag for a in self._actions if getattr(a, "is_config_file_arg", False) for flag in a.option_strings]
         if not flags:
-            return None
+            return None, False
         finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
         finder.error = self.error  # type: ignore[method-assign, assignment]
         finder.add_argument(*flags, action="append", dest="paths", default=[])
-        paths = finder.parse_known_args(args)[0].paths
-        if len(paths) > 1:
-            self.error(f"two configs given: {' and '.join(paths)}: give one, and the rest as options")
-        return paths[0] if paths else None
+        finder.add_argument(*SHOW_FLAGS, action="store_true", dest="show")
+        found = finder.parse_known_args(args)[0]
+        if len(found.paths) > 1:
+            self.error(f"two configs given: {' and '.join(found.paths)}: give one, and the rest as options")
+        return (found.paths[0] if found.paths else None), found.show
+
+    def _require_nothing(self) -> None:
+        """Make every argument optional: a config is shown without the files that a run would need."""
+        for action in self._actions:
+            action.required = False
+            if not action.option_strings:
+                action.nargs = "?" if action.nargs is None else "*"
 
     def _check_config(self, path: str) -> None:
         actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
         seen: dict[str, str] = {}
         for key, (value, where) in read_yaml(path).items():
             action = actions.get(key)
-            if action is None or getattr(action, "is_config_file_arg", False):
+            if action is None or action.dest in ("config", "show_config"):
                 near = difflib.get_close_matches(key, actions, n=1)
                 raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
             if action.dest in seen:
@@ -207,7 +239,13 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers}
+def config_file(text: str) -> str:
+    """An option's type: a config, looked for from where you are and then from the top of the repository."""
+    path = Path(text)
+    return str((path if path.exists() else ROOT / path).resolve())
+
+
+TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers, "config_file": config_file}
 """names that an option's declaration gives a type by"""
 
 

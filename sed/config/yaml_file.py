@@ -11,14 +11,10 @@ import yaml
 
 from sed.errors import UserError
 from sed.files import write_text
-from sed.provenance import ROOT
 
 BASE = "base"
 # Keys whose value is a file, relative to the config that names it, and is read as an absolute path.
 FILES = ("features",)
-# What a recipe reads of a training config, and training does not: the front end of the dump, and the experiment whose
-# model a training starts from.
-RECIPE_DEFAULTS = {"features": str(ROOT / "conf" / "logmel.yaml"), "init_from": ""}
 
 
 class Setting(NamedTuple):
@@ -89,6 +85,8 @@ def _read_file(path: Path) -> dict[str, Setting]:
             raise UserError(f"{where}: '{key}' has no value (give one, or leave the line out)")
         if key in FILES and isinstance(value, str) and value:
             value = str((path.parent / value).resolve())
+            if not Path(value).is_file():
+                raise UserError(f"{where}: {key}: {value}: no such config (its path is relative to this file)")
         settings[key] = Setting(value, where)
     return settings
 

@@ -1,4 +1,4 @@
-"""--help: without torch, each option once, and what the letters of its defaults mean."""
+"""The parser: strict configs, --show-config, types, and a --help that needs no torch and shows each option once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
-from sed.config import PROVENANCE, Parser, default_options
+from sed.config import PROVENANCE, Parser, default_options, numbers, output_file, words
+from sed.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 ENTRIES = sorted(path.stem for path in (ROOT / "sed" / "bin").glob("[a-z]*.py"))
@@ -67,3 +69,146 @@ def test_types_by_name() -> None:
     parser.option("sizes", [1], "sizes", type="numbers")
     found = parser.parse_args(["--sets", "b,c", "--sizes", "2,3"])
     assert found == argparse.Namespace(sets=["b", "c"], sizes=[2, 3])
+
+
+def make_parser() -> Parser:
+    parser = Parser("test", config=True)
+    parser.add_argument("data", type=Path, help="where from")
+    parser.add_argument("more", nargs="+", help="what else")
+    parser.option("lr", 1e-4, "a rate", least=0)
+    parser.option("gru_units", 768, "units", least=1)
+    parser.option("sizes", [2, 4], "a list", type=numbers)
+    parser.option("sets", ["a"], "a list", type=words)
+    parser.option("mixup", True, "a switch")
+    parser.option("kind", "x", "a choice", choices=["x", "y"])
+    parser.option("out", None, "a file", type=output_file)
+    parser.option("force", False, "anew", in_config=False)
+    return parser
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> tuple[Path, Path]:
+    base, own = tmp_path / "base.yaml", tmp_path / "own.yaml"
+    base.write_text("# reference\nlr: 1e-3\ngru_units: 64\n")
+    own.write_text("base: base.yaml\ngru-units: 32\nsets: b,c\n")
+    return base, own
+
+
+def test_options_win_over_the_config_and_it_over_its_base(configs):
+    args = make_parser().parse_args(["--config", str(configs[1]), "--sets", "d", "data", "m"])
+    assert (args.lr, args.gru_units, args.sets, args.sizes) == (1e-3, 32, ["d"], [2, 4])
+    assert not hasattr(args, "base") and not hasattr(args, "show_config")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("gru_unit: 3", r"unknown key 'gru_unit' \(did you mean 'gru_units'\?\)"),
+        ("config: x.yaml", "unknown key 'config'"),
+        ("show_config: true", "unknown key 'show_config'"),
+        ("lr: fast", "lr: .*'fast' is not a number"),
+        ("lr: -1", r"lr: .*-1 is out of range \(at least 0\)"),
+        ("gru_units: 1.5", "gru_units: .*'1.5' is not a whole number"),
+        ("lr: true", "lr: a value is expected, not true or false"),
+        ("mixup: 1", "mixup: '1' is not true or false"),
+        ("kind: z", "kind: .*invalid choice: 'z'"),
+        ("sizes: [2, x]", "sizes: .*'2,x' is not a comma-separated list of whole numbers"),
+    ],
+)
+def test_errors_name_the_file_and_line_of_the_key_in_a_config_and_in_a_base(configs, line, message):
+    base, own = configs
+    own.write_text(f"base: base.yaml\n\n{line}\n")
+    with pytest.raises(UserError, match=f"^{own}:3: {message}"):
+        make_parser().parse_args(["--config", str(own), "data", "m"])
+    base.write_text(f"# reference\n{line}\n")
+    own.write_text("base: base.yaml\n")
+    with pytest.raises(UserError, match=f"^{base}:2: {message}"):
+        make_parser().parse_args(["--config", str(own), "data", "m"])
+
+
+def test_a_replaced_setting_of_a_base_is_not_checked(configs):
+    base, own = configs
+    base.write_text("gru_units: none\n")
+    assert make_parser().parse_args(["--config", str(own), "data", "m"]).gru_units == 32
+
+
+def test_one_option_in_two_spellings_is_refused(configs):
+    configs[1].write_text("gru_units: 1\ngru-units: 2\n")
+    with pytest.raises(UserError, match=f"^{configs[1]}:2: 'gru-units' and 'gru_units' are one option"):
+        make_parser().parse_args(["--config", str(configs[1]), "data", "m"])
+
+
+def test_two_configs_are_refused(configs):
+    with pytest.raises(UserError, match="two configs given"):
+        make_parser().parse_args(["--config", str(configs[0]), "--conf", str(configs[1]), "data", "m"])
+
+
+def test_settings_are_the_options_without_arguments_and_commands(configs):
+    parser = make_parser()
+    args = parser.parse_args(["--config", str(configs[1]), "--force", "data", "m"])
+    assert parser.settings(args) == {
+        "lr": 1e-3,
+        "gru_units": 32,
+        "sizes": [2, 4],
+        "sets": ["b", "c"],
+        "mixup": True,
+        "kind": "x",
+        "out": None,
+    }
+
+
+def test_show_config_prints_a_config_that_resolves_equal(configs, tmp_path, capsys):
+    shown = tmp_path / "elsewhere" / "shown.yaml"
+    shown.parent.mkdir()
+    with pytest.raises(SystemExit) as stopped:
+        make_parser().parse_args(["--config", str(configs[1]), "--no-mixup", "--show-config"])
+    assert stopped.value.code == 0
+    shown.write_text(capsys.readouterr().out)
+    assert yaml.safe_load(shown.read_text()) == {
+        "lr": 1e-3,
+        "gru_units": 32,
+        "sizes": [2, 4],
+        "sets": ["b", "c"],
+        "mixup": False,
+        "kind": "x",
+    }
+    run = ["data", "m"]
+    expected = make_parser().parse_args(["--config", str(configs[1]), "--no-mixup", *run])
+    again = make_parser().parse_args(["--config", str(shown), *run])
+    assert {**vars(again), "config": None} == {**vars(expected), "config": None}
+
+
+def test_show_config_wants_no_arguments_but_a_run_does(configs):
+    with pytest.raises(UserError, match="the following arguments are required: data, more"):
+        make_parser().parse_args(["--config", str(configs[1])])
+    with pytest.raises(SystemExit):
+        make_parser().parse_args(["--show_config", "data"])
+    with pytest.raises(UserError, match="unrecognized arguments: --show-config"):
+        Parser("no config").parse_args(["--show-config"])
+
+
+@pytest.mark.parametrize(
+    ("command", "config"),
+    [("train", "conf/crnn.yaml"), ("pretrain", "conf/mini/pretrain.yaml")],
+    ids=["train", "pretrain"],
+)
+def test_commands_show_their_config(command, config, tmp_path):
+    def show(*arguments: str) -> str:
+        call = [sys.executable, "-m", f"sed.bin.{command}", *arguments, "--show-config"]
+        return subprocess.run(call, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    (tmp_path / "my.yaml").write_text(show("--config", config, "--seed", "5"))
+    assert show("--config", str(tmp_path / "my.yaml")) == (tmp_path / "my.yaml").read_text()
+    shown = yaml.safe_load((tmp_path / "my.yaml").read_text())
+    assert shown["seed"] == 5 and not {"config", "force", "dump", "exp", "source", "out", "base"} & set(shown)
+
+
+def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
+    parser = Parser("test")
+    parser.option("out", None, "a file", type=output_file)
+    assert parser.parse_args([]).out is None
+    assert parser.parse_args(["--out", str(tmp_path / "new" / "x.json")]).out == tmp_path / "new" / "x.json"
+    with pytest.raises(UserError, match=r"argument --out: .*: a folder \(a file to write is expected\)"):
+        parser.parse_args(["--out", str(tmp_path)])
+    with pytest.raises(UserError, match="argument --out: '': a file"):
+        parser.parse_args(["--out", ""])

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from sed.config.yaml_file import RECIPE_DEFAULTS, canonical, load_config, read_yaml, save_config
+from sed.config.yaml_file import canonical, load_config, read_yaml, save_config
 from sed.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -50,11 +52,16 @@ def test_a_setting_knows_the_line_that_it_is_written_on(folder):
 
 
 def test_files_are_relative_to_the_config_that_names_them(folder):
+    for place in (folder, folder / "sub"):
+        write(place / "front_end.yaml", "mel_bins: 64\n")
     write(folder / "base.yaml", "features: front_end.yaml\n")
     own = write(folder / "sub" / "own.yaml", "base: ../base.yaml\n")
     assert load_config(own) == {"features": str(folder / "front_end.yaml")}
     other = write(folder / "sub" / "other.yaml", "base: ../base.yaml\nfeatures: front_end.yaml\n")
     assert load_config(other) == {"features": str(folder / "sub" / "front_end.yaml")}
+    (folder / "sub" / "front_end.yaml").unlink()
+    with pytest.raises(UserError, match=rf"^{other}:2: features: {folder}/sub/front_end\.yaml: no such config"):
+        read_yaml(other)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +149,8 @@ def test_show_config_prints_what_scripts_compare(folder):
     own = write(folder / "own.yaml", "base: base.yaml\nlr: 0.001\ngru-units: 32.0\ninit_from: ast_sed\n")
     assert show(own).stdout == "gru_units: 32\ninit_from: ast_sed\nlr: 0.001\nsets: a,b\n"
     assert show("--keys", "lr,features,init_from,epochs", own).stdout == (
-        f"features: {RECIPE_DEFAULTS['features']}\ninit_from: ast_sed\nlr: 0.001\n"
+        f"features: {ROOT}/conf/logmel.yaml\ninit_from: ast_sed\nlr: 0.001\n"
     )
-    assert Path(RECIPE_DEFAULTS["features"]).is_file()
     done = show(write(folder / "bad.yaml", "base: none.yaml\n"))
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith(f"show_config: {folder}/bad.yaml:1: base: ") and done.stderr.count("\n") == 1

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sed.config import recipe_options
+from sed.config.yaml_file import canonical
 from sed.evaluation.reports.published import PUBLISHED
 
 AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
@@ -26,14 +28,19 @@ class Ablation:
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
     """`pooling mean, upsample 1`: the keys whose values differ, or that only `config` has; `-` for none."""
-    told = [f"{key} {value}" for key, value in config.items() if reference.get(key) != value]
-    return ", ".join(told) or "-"
+    ours, theirs = _learned(config), _learned(reference)
+    return ", ".join(f"{key} {value}" for key, value in ours.items() if theirs.get(key) != value) or "-"
+
+
+def _learned(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return what training reads of a config."""
+    return {key: value for key, value in canonical(config).items() if key not in recipe_options.OPTIONS}
 
 
 def paper(ablation: Ablation, reference: Mapping[str, Any]) -> tuple[str, str]:
     """The paper's EB-F1 and PSDS1 of a row, as numbers or in its words; `-` where it says nothing."""
     known = {"ast_sed": AST_SED, "ast_gru": AST_GRU, "crnn": CRNN}.get(ablation.name)
-    if ablation.config == reference:
+    if _learned(ablation.config) == _learned(reference):
         known = AST_SED
     if known:
         return f"{100 * known.event_f1_macro:.2f}", f"{known.psds1:.4f}"

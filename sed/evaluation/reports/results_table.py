@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sed.config.yaml_file import canonical
 from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
 from sed.evaluation.reports.published import PUBLISHED, of_experiment
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
@@ -107,17 +108,9 @@ def difference(row: Row, reference: Mapping[str, Any]) -> str:
     config = settings(row.results[0])
     if not config:
         return "no configuration"
-    told = [
-        f"{key} {_spelled(config[key])} ({_spelled(reference[key])})"
-        for key in sorted(reference)
-        if key in config and key not in PLACES and _spelled(config[key]) != _spelled(reference[key])
-    ]
-    return ", ".join(told) or "none"
-
-
-def _spelled(value: Any) -> str:
-    """A list as a config may also write it: 2,2,4,4."""
-    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    ours, theirs = canonical(config), canonical(reference)
+    differing = [key for key in theirs if key in ours and key not in PLACES and ours[key] != theirs[key]]
+    return ", ".join(f"{key} {ours[key]} ({theirs[key]})" for key in differing) or "none"
 
 
 def terminal_table(rows: Sequence[Row]) -> str:

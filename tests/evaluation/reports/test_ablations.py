@@ -38,3 +38,6 @@ def test_rows_have_the_papers_numbers_beside_ours():
 def test_differences():
     assert differences({"upsample": 5, "pooling": "fte"}, REFERENCE) == "upsample 5"
     assert differences(REFERENCE, REFERENCE) == "-"
+    assert differences({"upsample": 10.0, "pooling": "fte"}, REFERENCE) == "-"
+    assert differences({**REFERENCE, "lr": "5e-6"}, {**REFERENCE, "lr": 0.000005}) == "-"
+    assert differences({**REFERENCE, "features": "/conf/x.yaml", "init_from": "ast_sed"}, REFERENCE) == "-"

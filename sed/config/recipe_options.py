@@ -1,0 +1,13 @@
+"""Options of a training config that only the recipes' scripts read: training does not."""
+
+from __future__ import annotations
+
+SECTION = "recipe (read by the scripts, not by training)"
+OPTIONS = {
+    "features": {
+        "default": "conf/logmel.yaml",
+        "help": "front end that the dump is made with; in a config, relative to that file",
+        "type": "config_file",
+    },
+    "init_from": {"default": "", "help": "config whose model, of the same seed, training starts from"},
+}
