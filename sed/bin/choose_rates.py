@@ -25,8 +25,10 @@ def main() -> None:
     p.add_argument("output", type=output_file, help="JSON file to write")
     p.option("best", "", "config whose best experiment, without its seed, is printed: ast_sed_lr1e-3_1e-4 for ast_sed")
     args = p.parse_args()
-    table = sys.stderr if args.best else sys.stdout
+    from sed.evaluation.metrics.table import shown_in
     from sed.files import write_json
+
+    table = sys.stderr if args.best else sys.stdout
 
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for path in sorted(args.results.glob("*_lr*_seed*.json")):
@@ -36,19 +38,22 @@ def main() -> None:
     if not runs:
         raise UserError(f"{args.results}: no results of several rates (run.sh --rates makes them)")
     chosen = {}
-    print(f"{'config':<16}{'head':>10}{'encoder':>10}{'EB-F1 %':>10}{'PSDS1':>10}{'PSDS2':>10}", file=table)
+    columns = shown_in("main")
+    print(
+        f"{'config':<16}{'head':>10}{'encoder':>10}{''.join(f'{column.column:>10}' for column in columns)}", file=table
+    )
     for config, tried in runs.items():
         rows = []
         for (head, encoder), those in sorted(tried.items()):
             row = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in those]}
-            for key in ("event_f1_macro", "psds1", "psds2"):
+            for key in (column.key for column in columns):
                 row[key] = round(statistics.fmean(run[key] for run in those), 5)
             rows.append(row)
         best = max(rows, key=lambda row: row["psds1"])
         for row in rows:
             mark = "  <- chosen" if row is best else ""
-            numbers = f"{100 * row['event_f1_macro']:>10.2f}{row['psds1']:>10.4f}{row['psds2']:>10.4f}{mark}"
-            print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}", file=table)
+            numbers = "".join(f"{column.plain(row[column.key]):>10}" for column in columns)
+            print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}{mark}", file=table)
         steps = next(run["steps"] for those in tried.values() for run in those)
         if config == args.best:
             print(tried[best["lr"], best["encoder_lr"]][0]["config"])

@@ -13,6 +13,7 @@ import time
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
+from sed.evaluation.metrics.table import METRICS
 from sed.evaluation.postprocessing.pipeline import add_arguments, refuse_own_clips, resolve
 
 
@@ -32,16 +33,8 @@ def parser() -> Parser:
     p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
     p.option("bootstrap-seed", 0, "of the samples; two results are compared only with the same", least=0)
     p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
-    p.section("a PSDS of one's own, `psds` in the result; any of these asks for it")
-    for name, text in (
-        ("dtc", "detection tolerance criterion"),
-        ("gtc", "ground truth intersection criterion"),
-        ("cttc", "cross-trigger tolerance criterion"),
-        ("alpha-ct", "weight of cross-triggers"),
-        ("alpha-st", "weight of the instability over classes"),
-    ):
-        p.option(name, None, text, type=float)
-    p.option("e-max", None, "largest effective false positive rate, an hour", type=float)
+    for metric in METRICS:
+        metric.add_arguments(p)
     p.section("report.html")
     p.option("report", True, "write report.html beside the result")
     p.option("audio", None, "folder of sounds, or wav.scp: players for the clips that are shown")
@@ -59,7 +52,6 @@ def main() -> None:
     from sed.evaluation.alignment import align, decide, read_reference
     from sed.evaluation.metrics.evaluate import evaluate
     from sed.evaluation.metrics.events import write_events
-    from sed.evaluation.metrics.psds import own_parameters
     from sed.evaluation.result import add_confidence, find_sources, result_of, tell, write_report
     from sed.evaluation.submission import read_submission
     from sed.files import write_json
@@ -68,7 +60,7 @@ def main() -> None:
     started = time.monotonic()
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
-    own = own_parameters(args.dtc, args.gtc, args.cttc, args.alpha_ct, args.alpha_st, args.e_max)
+    metrics = [metric.configured(vars(args)) for metric in METRICS]
     out, jobs = args.out, args.jobs or default_jobs()
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
@@ -87,7 +79,7 @@ def main() -> None:
         detections=decisions.detections,
         points=decisions.points,
         scores=decisions.scores,
-        own=own,
+        metrics=metrics,
         jobs=jobs,
     )
     result = result_of(

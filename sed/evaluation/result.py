@@ -14,6 +14,7 @@ from sed.errors import UserError
 from sed.evaluation.alignment import Coverage, Decisions, Reference
 from sed.evaluation.confidence.bootstrap import LEVEL, Samples, add_intervals, digest, disagreements, resample, save
 from sed.evaluation.metrics.evaluate import Evaluation, summary
+from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.reports.experiment import report
@@ -23,7 +24,6 @@ from sed.files import write_text
 from sed.provenance import command_line, environment, git_hash
 
 logger = logging.getLogger("sed.score")
-SHOWN = ("event_f1_macro", "segment_f1_macro", "intersection_f1_macro", "psds1", "psds2", "psds1_exact", "psds")
 
 
 def result_of(
@@ -37,7 +37,7 @@ def result_of(
     post: PostProcessing,
     set_name: str,
 ) -> dict[str, Any]:
-    """The content of result.json, without intervals."""
+    """Return the content of result.json, without intervals."""
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
     # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.
@@ -121,5 +121,6 @@ def tell(path: Path, result: Mapping[str, Any]) -> None:
     clips, expected, output = (result[key] for key in ("clips", "clips_expected", "clips_with_output"))
     if clips < expected or output < clips:
         logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)
-    numbers = " ".join(f"{name} {result[name]:.4f}" for name in SHOWN if result.get(name) is not None)
+    shown = [entry for entry in shown_in("closing") if result.get(entry.key) is not None]
+    numbers = ", ".join(f"{entry.heading} {entry.text(result[entry.key])}" for entry in shown)
     logger.info("%s: %d of %d clips: %s", path, clips, expected, numbers)

@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sed.evaluation.metrics.table import shown_in
+
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
-METRICS = {
-    "event_f1_macro": "EB-F1 (macro, 200 ms collar)",
-    "segment_f1_macro": "segment F1 (macro, 1 s)",
-    "intersection_f1_macro": "intersection F1 (macro)",
-    "psds1": "PSDS1 (psds_eval, 50 thresholds)",
-    "psds2": "PSDS2 (psds_eval, 50 thresholds)",
-    "psds1_exact": "PSDS1 (exact)",
-    "psds2_exact": "PSDS2 (exact)",
-}
 UNSAID = "Not stated by who packed it."
 CAUTION = (
     "It hears its labels in recordings like those that it was trained on; it is not made for decisions about people "
@@ -68,10 +61,11 @@ def card(
 def _results(results: Mapping[str, Any]) -> str:
     if not results:
         return "None with this model: it was packed before scoring."
-    lines = ["| set | clips | " + " | ".join(METRICS.values()) + " |", "|---|---|" + "---|" * len(METRICS)]
+    entries = shown_in("card")
+    heads = [f"{entry.title} ({entry.counted_by})" for entry in entries]
+    lines = [f"| set | clips | {' | '.join(heads)} |", "|---|---|" + "---|" * len(entries)]
     for name, result in results.items():
-        numbers = [result.get(key) for key in METRICS]
-        shown = ["-" if number is None else f"{number:.4f}" for number in numbers]
+        shown = [entry.text(result.get(entry.key)) for entry in entries]
         clips = f"{result.get('clips')} of {result.get('clips_expected')}"
         lines.append(f"| {name} | {clips} | {' | '.join(shown)} |")
     return "\n".join(lines)

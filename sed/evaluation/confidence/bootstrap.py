@@ -16,15 +16,13 @@ from typing import Any
 import numpy as np
 
 from sed.errors import UserError
-from sed.evaluation.confidence.resampling import Truth, from_deltas, from_points
 from sed.evaluation.metrics.evaluate import Evaluation
-from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.metric import Values
 from sed.evaluation.metrics.task import Problem
 from sed.files import replacing
 from sed.parallel import run_tasks
 
 LEVEL = 0.95
-Values = dict[str, np.ndarray]
 
 
 def draw(clips: int, samples: int, seed: int) -> np.ndarray:
@@ -36,24 +34,26 @@ def draw(clips: int, samples: int, seed: int) -> np.ndarray:
 def resample(
     problem: Problem, evaluation: Evaluation, *, samples: int, seed: int = 0, jobs: int = 1
 ) -> tuple[list[str], np.ndarray]:
-    """Names and values (names, samples + 1) of every number; the first column is the number itself.
+    """Measure every number again on clips drawn with replacement.
 
-    A class's number is named `label\\tnumber`. NaN where a sample holds no true event of a class.
+    Args:
+        problem: the problem that was evaluated.
+        evaluation: what the metrics measured on it.
+        samples: how many samples are drawn.
+        seed: of the draws.
+        jobs: processes.
+
+    Returns:
+        Names and values (names, samples + 1); the first column is the number itself. A class's number is named
+        `label\\tnumber`. NaN where a sample holds no true event of a class.
     """
     weights = draw(len(problem.clips), samples, seed)
-    truth, joined = Truth.of(problem), Truth.of(problem.joined)
     tasks: dict[str, Callable[[], Values]] = {}
     chunks = np.array_split(np.arange(len(weights)), max(1, min(2 * jobs, len(weights) // 50)))
     for part, rows in enumerate(chunks):
-        chosen = weights[rows]
-        for name, deltas in evaluation.deltas.items():
-            parameters = evaluation.parameters[name.removesuffix("_exact")]
-            tasks[f"{part} {name}"] = lambda n=name, p=parameters, d=deltas, w=chosen: _named(
-                problem, n, *from_deltas(joined, p, d, w)
-            )
-        tasks[f"{part} points"] = lambda w=chosen: _of_points(problem, truth, evaluation, w)
-    for kind, counts in evaluation.counts.items():
-        tasks[f"0 {kind}"] = lambda kind=kind, counts=counts: _of_counts(problem, kind, counts.resampled(weights))
+        for measured in evaluation.measured:
+            for name, sample in measured.samplers().items():
+                tasks[f"{part} {name}"] = lambda sample=sample, w=weights[rows]: sample(w)
     done = run_tasks(tasks, jobs)
     table: dict[str, list[np.ndarray]] = {}
     for task in tasks:  # in order, so that the parts follow each other
@@ -61,32 +61,6 @@ def resample(
             table.setdefault(name, []).append(values)
     names = sorted(table)
     return names, np.array([np.concatenate(table[name]) for name in names])
-
-
-def _named(problem: Problem, name: str, values: np.ndarray, areas: np.ndarray) -> Values:
-    labels = [problem.labels[index] for index in problem.present]
-    return {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
-
-
-def _of_points(problem: Problem, truth: Truth, evaluation: Evaluation, weights: np.ndarray) -> Values:
-    values: Values = {}
-    if evaluation.points is None:
-        return values
-    for name, parameters in evaluation.parameters.items():
-        counts = point_counts(problem, parameters, evaluation.points)
-        values |= _named(problem, name, *from_points(truth, parameters, counts, weights))
-        if name == "psds2":
-            old = from_points(truth, parameters, counts, weights, counted_by_04=True)
-            values |= _named(problem, "psds2_psds_eval_04", *old)
-    return values
-
-
-def _of_counts(problem: Problem, kind: str, counts: Any) -> Values:
-    values: Values = {f"{kind}_f1_macro": counts.macro(), f"{kind}_f1_micro": counts.micro()}
-    for ratio, columns in counts.ratios().items():
-        for index in problem.present:
-            values[f"{problem.labels[index]}\t{kind}_{ratio}"] = columns[:, index]
-    return values
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:

@@ -16,23 +16,8 @@ import numpy as np
 
 from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, interval, load
+from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
-
-NUMBERS = (
-    "event_f1_macro",
-    "event_f1_micro",
-    "segment_f1_macro",
-    "segment_f1_micro",
-    "intersection_f1_macro",
-    "intersection_f1_micro",
-    "psds1",
-    "psds2",
-    "psds1_exact",
-    "psds2_exact",
-    "psds2_psds_eval_04",
-    "psds",
-    "psds_exact",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +146,7 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
 
 def differences(a: System, b: System) -> list[Difference]:
     """Of every summary number that both have."""
-    found = (paired(a, b, number) for number in NUMBERS)
+    found = (paired(a, b, entry.key) for entry in ENTRIES)
     return [difference for difference in found if difference is not None]
 
 
@@ -175,8 +160,11 @@ def terminal(a: System, b: System) -> str:
     """Aligned lines: number, a, b, difference, its interval."""
     seeds = "" if len(a.samples) == len(b.samples) == 1 else f" ({len(a.samples)} and {len(b.samples)} seeds)"
     lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over clips", ""]
-    lines.append(f"{'number':<24}{a.name[:12]:>12}{b.name[:12]:>12}{'difference':>12}  interval")
+    width = max(len(entry.row) for entry in ENTRIES) + 2
+    lines.append(f"{'number':<{width}}{a.name[:12]:>12}{b.name[:12]:>12}{'difference':>12}  interval")
     for d in differences(a, b):
+        entry = BY_KEY[d.number]
+        values = f"{entry.plain(d.a):>12}{entry.plain(d.b):>12}{entry.plain(d.value, '+'):>12}"
         mark = "" if d.clear else "  (0 is inside)"
-        lines.append(f"{d.number:<24}{d.a:>12.4f}{d.b:>12.4f}{d.value:>+12.4f}  [{d.low:+.4f}, {d.high:+.4f}]{mark}")
+        lines.append(f"{entry.row:<{width}}{values}  [{entry.plain(d.low, '+')}, {entry.plain(d.high, '+')}]{mark}")
     return "\n".join(lines)

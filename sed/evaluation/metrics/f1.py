@@ -6,7 +6,7 @@ way when nothing was detected: here a class with ground truth always counts, one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from sed.evaluation.metrics.decode import stack
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Place, Values
 from sed.evaluation.metrics.packages import sed_eval
 from sed.evaluation.metrics.psds import Parameters
 from sed.evaluation.metrics.task import Problem
@@ -34,11 +35,11 @@ class Counts:
     truth: np.ndarray
 
     def resampled(self, weights: np.ndarray) -> Counts:
-        """Of counts (clips, classes): those of samples (samples, classes); weights (samples, clips)."""
+        """Sum counts (clips, classes) for each sample: (samples, classes); weights (samples, clips)."""
         return Counts(tp=weights @ self.tp, system=weights @ self.system, truth=weights @ self.truth)
 
     def total(self) -> Counts:
-        """Of counts (clips, classes): the sums (classes,)."""
+        """Sum counts (clips, classes) over clips: (classes,)."""
         return Counts(tp=self.tp.sum(0), system=self.system.sum(0), truth=self.truth.sum(0))
 
     def ratios(self) -> dict[str, np.ndarray]:
@@ -109,3 +110,95 @@ def intersection_counts(problem: Problem, detections: EventTable, parameters: Pa
     tp[:, problem.present] = found.tp[:, 0]
     system[:, problem.present] = found.tp[:, 0] + found.fp[:, 0]
     return Counts(tp=tp, system=system, truth=truth)
+
+
+class MeasuredF1(Measured):
+    """Counts (clips, classes) of one kind, and their ratios."""
+
+    def __init__(self, kind: str, problem: Problem, counts: Counts) -> None:
+        self.kind, self.counts = kind, counts
+        self._labels, self._present = problem.labels, problem.present
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return the macro and the micro average."""
+        total = self.counts.total()
+        return {f"{self.kind}_f1_macro": float(total.macro()), f"{self.kind}_f1_micro": float(total.micro())}
+
+    def of_classes(self) -> Mapping[str, np.ndarray]:
+        """Return F1, precision and recall of each class, and how many detections it has."""
+        detections = {"detections": self.counts.system.sum(0).astype(int)} if self.kind == "event" else {}
+        return detections | {f"{self.kind}_{ratio}": row for ratio, row in self.counts.total().ratios().items()}
+
+    def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
+        """Return one: the counts of drawn clips are sums of the clips' counts."""
+        return {self.kind: self._sample}
+
+    def _sample(self, weights: np.ndarray) -> Values:
+        counts = self.counts.resampled(weights)
+        values: Values = {f"{self.kind}_f1_macro": counts.macro(), f"{self.kind}_f1_micro": counts.micro()}
+        for ratio, columns in counts.ratios().items():
+            for index in self._present:
+                values[f"{self._labels[index]}\t{self.kind}_{ratio}"] = columns[:, index]
+        return values
+
+
+class F1(Metric):
+    """Macro and micro F1 of decisions, counted in one way."""
+
+    def __init__(
+        self,
+        kind: str,
+        heading: str,
+        counted_by: str,
+        count: Callable[[Problem, EventTable], Counts],
+        *,
+        classes: tuple[tuple[str, str], ...] = (),
+        shown: frozenset[Place] = frozenset(),
+        micro_counted_by: str | None = None,
+    ) -> None:
+        self._kind, self._count = kind, count
+        macro = Entry(
+            key=f"{kind}_f1_macro",
+            title=f"{heading}, macro",
+            heading=heading,
+            counted_by=counted_by,
+            per_cent=True,
+            classes=classes,
+            shown=shown | {"closing", "terminal", "results", "card", "runs"},
+        )
+        micro = Entry(
+            key=f"{kind}_f1_micro",
+            title=f"{heading}, micro",
+            heading=f"{heading}, micro",
+            counted_by=micro_counted_by or counted_by,
+            per_cent=True,
+        )
+        self.entries = (macro, micro)
+
+    def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Counts]]:
+        """Return one task where there are decisions."""
+        found = inputs.detections
+        return {} if found is None else {self._kind: lambda: self._count(inputs.problem, found)}
+
+    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredF1:
+        """Return the counts with their ratios."""
+        return MeasuredF1(self._kind, inputs.problem, done[self._kind])
+
+
+EVENT_F1 = F1(
+    "event",
+    "EB-F1",
+    "sed_eval, collar 200 ms / 20 %",
+    event_counts,
+    classes=(("event_f1", "EB-F1"), ("event_precision", "precision"), ("event_recall", "recall")),
+    shown=frozenset({"published", "main", "seeds", "margins"}),
+    micro_counted_by="sed_eval",
+)
+SEGMENT_F1 = F1(
+    "segment",
+    "segment F1",
+    "sed_eval, 1 s",
+    segment_counts,
+    classes=(("segment_f1", "segment F1"),),
+)
+INTERSECTION_F1 = F1("intersection", "intersection F1", "psds_eval, 0.5 / 0.5", intersection_counts)

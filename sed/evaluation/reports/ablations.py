@@ -8,10 +8,12 @@ from typing import Any
 
 from sed.config import recipe_options
 from sed.config.yaml_file import canonical
+from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.published import PUBLISHED
 
 AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
-HEADS = ("config", "differs in", "parameters", "clips", "EB-F1 %", "paper", "PSDS1", "paper")
+COLUMNS = shown_in("published")
+HEADS = ("config", "differs in", "parameters", "clips", *(head for e in COLUMNS for head in (e.column, "paper")))
 # What the paper says of its ablation in words; the tables' other numbers are lost.
 BETTER_THAN_GRU = "above AST-GRU's"
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "with 10 the best ratio"}
@@ -37,15 +39,14 @@ def _learned(config: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in canonical(config).items() if key not in recipe_options.OPTIONS}
 
 
-def paper(ablation: Ablation, reference: Mapping[str, Any]) -> tuple[str, str]:
-    """The paper's EB-F1 and PSDS1 of a row, as numbers or in its words; `-` where it says nothing."""
+def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
+    """Return the paper's number for each of `COLUMNS`, as numbers or in its words; `-` where it says nothing."""
     known = {"ast_sed": AST_SED, "ast_gru": AST_GRU, "crnn": CRNN}.get(ablation.name)
     if _learned(ablation.config) == _learned(reference):
         known = AST_SED
     if known:
-        return f"{100 * known.event_f1_macro:.2f}", f"{known.psds1:.4f}"
-    said = SAID.get(ablation.name, "-")
-    return said, said
+        return known.shown()
+    return [SAID.get(ablation.name, "-")] * len(COLUMNS)
 
 
 def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -54,18 +55,17 @@ def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tu
     for ablation in ablations:
         result = ablation.result
         count = (result.get("model") or {}).get("parameters")
-        f1, psds = result.get("event_f1_macro"), result.get("psds1")
-        published_f1, published_psds = paper(ablation, reference)
+        numbers = []
+        for entry, published in zip(COLUMNS, paper(ablation, reference), strict=True):
+            value = result.get(entry.key)
+            numbers += ["-" if value is None else entry.plain(value), published]
         table.append(
             (
                 ablation.name,
                 differences(ablation.config, reference),
                 f"{count / 1e6:.1f} M" if count else "-",
                 f"{result['clips']} of {result['clips_expected']}",
-                "-" if f1 is None else f"{100 * f1:.2f}",
-                published_f1,
-                "-" if psds is None else f"{psds:.4f}",
-                published_psds,
+                *numbers,
             )
         )
     return table

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sed.evaluation.confidence.bootstrap import interval
-from sed.evaluation.confidence.paired import NUMBERS, Difference, System, class_differences, differences
+from sed.evaluation.confidence.paired import Difference, System, class_differences, differences
+from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.reports import svg
-from sed.evaluation.reports.experiment import NUMBERS as NAMES
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
 from sed.evaluation.reports.published import of_experiment
 
-TITLES = {key: title for key, title, _ in NAMES}
 SECTIONS = (
     ("summary", "Summary"),
     ("differences", "Differences"),
@@ -57,43 +56,44 @@ def _bounds(system: System, name: str) -> tuple[float, float] | None:
 
 def _summary(systems: Sequence[System]) -> str:
     rows = []
-    for key in NUMBERS:
-        values = [_mean(system, key) for system in systems]
+    for entry in ENTRIES:
+        values = [_mean(system, entry.key) for system in systems]
         if all(value is None for value in values):
             continue
         cells = []
         for system, value in zip(systems, values, strict=True):
-            bounds = _bounds(system, key)
-            told = f" [{bounds[0]:.3f}, {bounds[1]:.3f}]" if bounds else ""
-            cells.append("–" if value is None else f"{value:.4f}{told}")
-        rows.append([TITLES[key], *cells])
-    for key, title in (("event_f1_macro", "EB-F1"), ("psds1", "PSDS1")):
+            bounds = _bounds(system, entry.key)
+            interval_text = f" [{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else ""
+            cells.append("–" if value is None else f"{entry.plain(value)}{interval_text}")
+        rows.append([entry.row, *cells])
+    for entry in shown_in("published"):
         published = [of_experiment(system.name) for system in systems]
         if any(published):
-            cells = [f"{getattr(paper, key):.4f}" if paper else "–" for paper in published]
-            rows.append([f"published {title} (DESED validation)", *cells])
+            cells = [entry.plain(paper.value(entry.key)) if paper else "–" for paper in published]
+            rows.append([f"published {entry.column} (DESED validation)", *cells])
     heads = [f"{s.name} ({len(s.results)} seeds)" if len(s.results) > 1 else s.name for s in systems]
     return table("Values with 95 % intervals over clips; seeds as their mean.", ["number", *heads], rows)
 
 
 def _differences(a: System, b: System) -> str:
     found = differences(a, b)
-    rows = [
-        [
-            TITLES[d.number],
-            f"{d.value:+.4f}",
-            f"[{d.low:+.4f}, {d.high:+.4f}]",
-            f"{100 * d.above:.0f} %",
-            "yes" if d.clear else "no: 0 is inside",
-        ]
-        for d in found
-    ]
+    rows = []
+    for d in found:
+        entry = BY_KEY[d.number]
+        bounds = f"[{entry.plain(d.low, '+')}, {entry.plain(d.high, '+')}]"
+        ahead = f"{100 * entry.better(d.above):.0f} %"
+        rows.append([entry.row, entry.plain(d.value, "+"), bounds, ahead, "yes" if d.clear else "no: 0 is inside"])
     name = f"{b.name} less {a.name}"
     seeds = len(a.results) > 1 or len(b.results) > 1
     caption = f"{name}: paired over clips{' and seeds' if seeds else ''}, 95 % intervals."
     heads = ["number", "difference", "95 % interval", f"samples with {b.name} ahead", "clear"]
-    picture = svg.differences(name, [(TITLES[d.number], d.value, d.low, d.high) for d in found])
-    return f"<h3>{escape(name)}</h3>{table(caption, heads, rows)}{figure(picture, caption)}"
+    pictures = []
+    for per_cent, unit in ((True, "points of per cent"), (False, "fractions")):
+        bars = [(e.title, d.value, d.low, d.high) for d in found if (e := BY_KEY[d.number]).per_cent == per_cent]
+        if bars:
+            picture = svg.differences(f"{name}, {unit}", bars, factor=100 if per_cent else 1)
+            pictures.append(figure(picture, f"{caption} In {unit}."))
+    return f"<h3>{escape(name)}</h3>{table(caption, heads, rows)}{''.join(pictures)}"
 
 
 def _classes(systems: Sequence[System]) -> list[str]:
@@ -106,13 +106,13 @@ def _classes(systems: Sequence[System]) -> list[str]:
             series.append((mean, _bounds(system, f"{label}\tevent_f1")))
         lines.append((label, series))
     key = [(svg.colour(index), system.name) for index, system in enumerate(systems)]
-    parts = [figure(svg.bars("EB-F1 by class", lines), "EB-F1 by class, 95 % intervals.", key)]
+    parts = [figure(svg.bars("EB-F1 by class", lines, factor=100), "EB-F1 by class, per cent, 95 % intervals.", key)]
     for other in systems[1:]:
         found: dict[str, Difference] = class_differences(systems[0], other, "event_f1")
         rows = [(label, d.value, d.low, d.high) for label, d in found.items()]
         if rows:
             name = f"EB-F1 by class: {other.name} less {systems[0].name}"
-            parts.append(figure(svg.differences(name, rows), f"{name}, paired."))
+            parts.append(figure(svg.differences(name, rows, factor=100), f"{name}, points of per cent, paired."))
     return parts
 
 
@@ -124,7 +124,7 @@ def _rocs(systems: Sequence[System]) -> str:
             roc = system.results[0].get("psd_roc", {})
             name = f"{key}_exact" if f"{key}_exact" in roc else key
             if name in roc and roc[name][0]:
-                curves.append((f"{system.name}, {TITLES[name]}", *roc[name], svg.colour(index)))
+                curves.append((f"{system.name}, {BY_KEY[name].title}", *roc[name], svg.colour(index)))
         if curves:
             picture = svg.staircases(f"PSD-ROC of {key.upper()}", curves, 100.0, "effective false positives per hour")
             figures.append(figure(picture, f"{key.upper()}, first seed.", [(c[3], c[0]) for c in curves]))

@@ -11,27 +11,14 @@ from sed.evaluation.alignment import Decisions
 from sed.evaluation.metrics.evaluate import Evaluation, thin
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.f1 import ONSET_COLLAR
+from sed.evaluation.metrics.metric import Entry
+from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports import errors, svg
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
 from sed.evaluation.reports.published import PUBLISHED, of_experiment
 from sed.evaluation.reports.timeline import Sources, clip_figure
 
-NUMBERS = (
-    ("event_f1_macro", "EB-F1, macro", "sed_eval, collar 200 ms / 20 %"),
-    ("event_f1_micro", "EB-F1, micro", "sed_eval"),
-    ("segment_f1_macro", "segment F1, macro", "sed_eval, 1 s"),
-    ("segment_f1_micro", "segment F1, micro", "sed_eval, 1 s"),
-    ("intersection_f1_macro", "intersection F1, macro", "psds_eval, 0.5 / 0.5"),
-    ("intersection_f1_micro", "intersection F1, micro", "psds_eval, 0.5 / 0.5"),
-    ("psds1", "PSDS1", "psds_eval, operating points"),
-    ("psds2", "PSDS2", "psds_eval, operating points"),
-    ("psds1_exact", "PSDS1, exact", "sed_scores_eval, threshold-free"),
-    ("psds2_exact", "PSDS2, exact", "sed_scores_eval, threshold-free"),
-    ("psds2_psds_eval_04", "PSDS2, psds_eval up to 0.4", "cross-triggers over K classes"),
-    ("psds", "PSDS, own parameters", "psds_eval, operating points"),
-    ("psds_exact", "PSDS, own parameters, exact", "sed_scores_eval"),
-)
 SECTIONS = (
     ("summary", "Summary"),
     ("classes", "Classes"),
@@ -42,19 +29,15 @@ SECTIONS = (
     ("clips", "Clips"),
     ("about", "How this was made"),
 )
+BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # numbers drawn by class: key, class-wise name
 CLIPS = 5
 CONFUSED = 40  # classes in that table at most
 
 
-def shown(value: float | None) -> str:
-    """A number, or that there is none."""
-    return "–" if value is None else f"{value:.4f}"
-
-
-def bounds_of(result: Mapping[str, Any], key: str) -> str:
-    """`[low, high]` of a number, where it was computed."""
-    bounds = result.get("intervals", {}).get(key)
-    return f"[{bounds[0]:.4f}, {bounds[1]:.4f}]" if bounds else "–"
+def bounds_of(result: Mapping[str, Any], entry: Entry) -> str:
+    """Format the interval of a number, where it was computed: `[55.10, 63.90]`."""
+    bounds = result.get("intervals", {}).get(entry.key)
+    return f"[{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else "–"
 
 
 def report(
@@ -94,10 +77,10 @@ def report(
 
 def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
     parts = []
-    cards = [(label, result.get(key)) for key, label, _ in NUMBERS if key in ("event_f1_macro", "psds1", "psds2")]
+    cards = [(entry.title, entry.text(result.get(entry.key))) for entry in shown_in("main")]
     parts.append(
         '<div class="cards">'
-        + "".join(f'<div class="card">{escape(label)}<b>{shown(value)}</b></div>' for label, value in cards)
+        + "".join(f'<div class="card">{escape(label)}<b>{value}</b></div>' for label, value in cards)
         + "</div>"
     )
     if result["clips"] < result["clips_expected"]:
@@ -107,45 +90,53 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
         parts.append(f'<p class="warn">Without ground truth here, hence in no average: {escape(absent)}.</p>')
     paper = of_experiment(name)
     rows = []
-    for key, label, how in NUMBERS:
-        if result.get(key) is None:
+    for entry in ENTRIES:
+        if result.get(entry.key) is None:
             continue
-        published = {"event_f1_macro": paper.event_f1_macro, "psds1": paper.psds1}.get(key) if paper else None
-        rows.append([label, shown(result[key]), bounds_of(result, key), shown(published), how])
+        published = paper.value(entry.key) if paper and "published" in entry.shown else None
+        values = [entry.text(result[entry.key]), bounds_of(result, entry), entry.text(published)]
+        rows.append([entry.title, *values, entry.counted_by])
     count = result.get("bootstrap", {}).get("samples") or 0
     caption = f"95 % intervals: {count} bootstrap samples of clips." if count else "No intervals were computed."
     parts.append(table(caption, ["number", "value", "95 % interval", "published *", "counted by"], rows))
-    published_rows = [[p.system, f"{p.event_f1_macro:.4f}", f"{p.psds1:.4f}", p.source] for p in PUBLISHED]
+    published_rows = [[p.system, *p.shown(), p.source] for p in PUBLISHED]
+    heads = ["system", *(entry.column for entry in shown_in("published")), "source"]
     parts.append(
         "<details><summary>* Published numbers: DESED's validation set of 1168 clips, not measured here</summary>"
-        + table("By their authors", ["system", "EB-F1", "PSDS1", "source"], published_rows)
+        + table("By their authors", heads, published_rows)
         + "</details>"
     )
     return parts
 
 
 def _classes(result: Mapping[str, Any]) -> list[str]:
-    rows, lines = [], []
-    has_psds = any(row.get("psds1") is not None for row in result["per_class"].values())
+    columns = [(entry, name, heading) for entry in ENTRIES for name, heading in entry.classes]
+    rows = []
     for label, row in result["per_class"].items():
-        numbers = [row.get(key) for key in ("event_f1", "event_precision", "event_recall", "segment_f1")]
-        areas = [row.get(key) for key in ("psds1", "psds2")]
         if row["ground_truth"]:
-            cells = [*map(shown, numbers), *map(shown, areas)]
+            cells = ["–" if row.get(name) is None else entry.plain(row[name]) for entry, name, _ in columns]
         else:
-            cells = ["no ground truth", *["–"] * 5]
+            cells = ["no ground truth", *["–"] * (len(columns) - 1)]
         rows.append([label, str(row["events"]), str(row.get("detections", "–")), *cells])
-        series = []
-        for key in ("event_f1", *(("psds1",) if has_psds else ())):
-            bounds = row.get("intervals", {}).get(key)
-            series.append((row.get(key), tuple(bounds) if bounds else None))
-        lines.append((label, series))
-    head = ["class", "true events", "detections", "EB-F1", "precision", "recall", "segment F1", "PSDS1", "PSDS2"]
-    key = [(svg.colour(0), "EB-F1"), *([(svg.colour(1), "PSDS1 of the class alone")] if has_psds else [])]
+    heads = [heading + (" %" if entry.per_cent else "") for entry, _, heading in columns]
+    caption = "Each class; PSDS columns are the class's own area."
     return [
-        table("Each class; PSDS columns are the class's own area.", head, rows),
-        figure(svg.bars("EB-F1 and PSDS1 by class", lines), "Lines: 95 % intervals.", key),
+        table(caption, ["class", "true events", "detections", *heads], rows),
+        *(_bars(result["per_class"], key, name) for key, name in BARS.items()),
     ]
+
+
+def _bars(per_class: Mapping[str, Mapping[str, Any]], key: str, name: str) -> str:
+    """Draw one class-wise number with its intervals; nothing where no class has it."""
+    entry = BY_KEY[key]
+    if all(row.get(name) is None for row in per_class.values()):
+        return ""
+    rows = []
+    for label, row in per_class.items():
+        bounds = row.get("intervals", {}).get(name)
+        rows.append((label, [(row.get(name), tuple(bounds) if bounds else None)]))
+    title = f"{entry.heading} by class" + ("" if entry.per_cent else ", of the class alone")
+    return figure(svg.bars(title, rows, factor=entry.factor), f"{title}; lines: 95 % intervals.")
 
 
 def _rocs(evaluation: Evaluation) -> str:
@@ -156,7 +147,8 @@ def _rocs(evaluation: Evaluation) -> str:
             if key in evaluation.psds and len(evaluation.psds[key].efpr):
                 value = evaluation.psds[key]
                 x, y = thin(value.efpr, value.etpr)
-                count = f"{evaluation.points.points} {word}" if word == "thresholds" and evaluation.points else word
+                points = evaluation.inputs.points
+                count = f"{points.points} {word}" if word == "thresholds" and points else word
                 curves.append((f"{name.upper()} {value.value:.4f}, {count}", x, y, svg.colour(1 - index)))
         if curves:
             limit = evaluation.parameters[name].e_max

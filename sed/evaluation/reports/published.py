@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from sed.evaluation.metrics.table import shown_in
+
 
 class Published(NamedTuple):
     """A published system: EB-F1 as a fraction, PSDS1, both on DESED's validation set of 1168 clips."""
@@ -12,6 +14,14 @@ class Published(NamedTuple):
     event_f1_macro: float
     psds1: float
     source: str
+
+    def value(self, key: str) -> float:
+        """Return the number that result.json calls `key`."""
+        return {"event_f1_macro": self.event_f1_macro, "psds1": self.psds1}[key]
+
+    def shown(self) -> list[str]:
+        """Format the published numbers in the units and order of the metric table."""
+        return [entry.plain(self.value(entry.key)) for entry in shown_in("published")]
 
 
 PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sed.config.yaml_file import canonical
+from sed.evaluation.metrics.metric import Entry
+from sed.evaluation.metrics.table import over_seeds, shown_in
 from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
 from sed.evaluation.reports.published import PUBLISHED, of_experiment
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
-
-COLUMNS = (  # key of result.json, heading, factor
-    ("event_f1_macro", "EB-F1 %", 100),
-    ("segment_f1_macro", "segment F1 %", 100),
-    ("intersection_f1_macro", "intersection F1 %", 100),
-    ("psds1", "PSDS1", 1),
-    ("psds2", "PSDS2", 1),
-    ("psds1_exact", "PSDS1 exact", 1),
-    ("psds2_exact", "PSDS2 exact", 1),
-    ("psds2_psds_eval_04", "PSDS2 (psds_eval <= 0.4)", 1),
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +51,10 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     return [Row(name=name, set=results[0]["set"], results=results) for name, results in groups.values()]
 
 
-def cell(values: Sequence[float], factor: int) -> str:
-    """`59.60`, or `59.60 ± 0.31` (standard deviation) over seeds; a dash where there is no number."""
-    if not values:
-        return "–"
-    digits = 2 if factor == 100 else 4
-    mean = f"{factor * statistics.fmean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {factor * statistics.stdev(values):.{digits}f}"
-
-
-def interval(row: Row, key: str, factor: int) -> str:
-    """` [55.1, 63.9]`, the bootstrap interval of a single seed's number; empty when there is none."""
-    bounds = (row.results[0].get("intervals") or {}).get(key) if len(row.results) == 1 else None
-    digits = 2 if factor == 100 else 4
-    return f" [{factor * bounds[0]:.{digits}f}, {factor * bounds[1]:.{digits}f}]" if bounds else ""
+def interval(row: Row, entry: Entry) -> str:
+    """Format the bootstrap interval of a single seed's number: ` [55.10, 63.90]`; empty when there is none."""
+    bounds = (row.results[0].get("intervals") or {}).get(entry.key) if len(row.results) == 1 else None
+    return f" [{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else ""
 
 
 def coverage(row: Row) -> str:
@@ -95,7 +75,7 @@ def parameters(row: Row) -> str:
 def published(row: Row) -> str:
     """What the paper reports of the system that this experiment is named after, on its own set."""
     paper = of_experiment(row.name) if of_desed(row) else None
-    return f"{100 * paper.event_f1_macro:.2f} / {paper.psds1:.4f} (DESED validation)" if paper else "–"
+    return f"{' / '.join(paper.shown())} (DESED validation)" if paper else "–"
 
 
 def of_desed(row: Row) -> bool:
@@ -115,10 +95,11 @@ def difference(row: Row, reference: Mapping[str, Any]) -> str:
 
 def terminal_table(rows: Sequence[Row]) -> str:
     """The main numbers, aligned, for the end of a run."""
-    head = ["system", "set", "clips", *(heading for _, heading, _ in COLUMNS[:5])]
+    columns = shown_in("terminal")
+    head = ["system", "set", "clips", *(entry.column for entry in columns)]
     table = [head]
     for row in rows:
-        numbers = [cell(row.values(key), factor) for key, _, factor in COLUMNS[:5]]
+        numbers = [over_seeds(entry, row.values(entry.key)) for entry in columns]
         table.append([row.name, row.set, coverage(row), *numbers])
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
@@ -143,9 +124,9 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
             "",
             "On DESED's validation set (1168 clips), by their authors; not measured here.",
             "",
-            "| system | EB-F1 % | PSDS1 | source |",
+            f"| system | {' | '.join(entry.column for entry in shown_in('published'))} | source |",
             "|---|---|---|---|",
-            *(f"| {p.system} | {100 * p.event_f1_macro:.2f} | {p.psds1:.4f} | {p.source} |" for p in PUBLISHED),
+            *(f"| {p.system} | {' | '.join(p.shown())} | {p.source} |" for p in PUBLISHED),
         ]
     return "\n".join(lines) + "\n"
 
@@ -160,17 +141,18 @@ def _banner(rows: Sequence[Row]) -> list[str]:
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
+    columns = shown_in("results")
     heads = [
         "system",
         "seeds",
         "clips",
         "parameters",
-        *(heading for _, heading, _ in COLUMNS),
-        "published EB-F1 % / PSDS1",
+        *(entry.column for entry in columns),
+        f"published {' / '.join(entry.column for entry in shown_in('published'))}",
     ]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for row in rows:
-        numbers = [cell(row.values(key), factor) + interval(row, key, factor) for key, _, factor in COLUMNS]
+        numbers = [over_seeds(entry, row.values(entry.key)) + interval(row, entry) for entry in columns]
         lines.append(
             f"| {_safe(row.name)} | {len(row.results)} | {coverage(row)} | {parameters(row)} | "
             f"{' | '.join(numbers)} | {published(row)} |"

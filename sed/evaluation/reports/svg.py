@@ -113,16 +113,31 @@ def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[floa
     return "".join(parts) + "</svg>"
 
 
-def bars(title: str, rows: Sequence[tuple[str, Sequence[tuple[float | None, tuple[float, float] | None]]]]) -> str:
-    """Horizontal bars from 0 to 1: (name, [(value or None, interval or None) for each series])."""
+def bars(
+    title: str,
+    rows: Sequence[tuple[str, Sequence[tuple[float | None, tuple[float, float] | None]]]],
+    *,
+    factor: int = 1,
+) -> str:
+    """Draw horizontal bars from 0 to 1.
+
+    Args:
+        title: of the picture, for those who cannot see it.
+        rows: (name, [(value or None, interval or None) for each series]), values as fractions.
+        factor: what values are multiplied with where they are written: 100 for per cent.
+
+    Returns:
+        An svg element.
+    """
     series = max((len(values) for _, values in rows), default=1)
     bar, gap, left = 11, 10, 190
+    digits = 1 if factor == 100 else 2
     height = len(rows) * (series * bar + gap) + 30
     scale = WIDTH - left - 46
     parts = [_open(height, title)]
     for value in (0, 0.25, 0.5, 0.75, 1):
         parts.append(_line(left + value * scale, 4, left + value * scale, height - 22))
-        parts.append(_text(left + value * scale, height - 6, f"{value:g}", "middle", "tick"))
+        parts.append(_text(left + value * scale, height - 6, f"{factor * value:g}", "middle", "tick"))
     y = 4.0
     for name, values in rows:
         shown = name if len(name) <= 26 else name[:25] + "…"
@@ -134,7 +149,7 @@ def bars(title: str, rows: Sequence[tuple[str, Sequence[tuple[float | None, tupl
                 continue
             parts.append(
                 f'<rect x="{left}" y="{top:.1f}" width="{max(0.5, value * scale):.1f}" height="{bar - 2}" '
-                f'fill="{colour(index)}"><title>{escape(name)}: {value:.3f}</title></rect>'
+                f'fill="{colour(index)}"><title>{escape(name)}: {factor * value:.{digits + 1}f}</title></rect>'
             )
             end = value
             if bounds:
@@ -142,14 +157,25 @@ def bars(title: str, rows: Sequence[tuple[str, Sequence[tuple[float | None, tupl
                 middle = top + (bar - 2) / 2
                 extra = 'stroke="var(--fg)" stroke-width="1.3"'
                 parts.append(_line(left + bounds[0] * scale, middle, left + bounds[1] * scale, middle, extra))
-            parts.append(_text(left + end * scale + 5, top + bar - 2, f"{value:.2f}", "start", "tick"))
+            parts.append(_text(left + end * scale + 5, top + bar - 2, f"{factor * value:.{digits}f}", "start", "tick"))
         y += series * bar + gap
     return "".join(parts) + "</svg>"
 
 
-def differences(title: str, rows: Sequence[tuple[str, float, float, float]]) -> str:
-    """Differences with their intervals around 0: (name, value, low, high)."""
-    limit = max([abs(v) for row in rows for v in row[1:]] + [0.01]) * 1.1
+def differences(title: str, rows: Sequence[tuple[str, float, float, float]], *, factor: int = 1) -> str:
+    """Draw differences with their intervals around 0.
+
+    Args:
+        title: of the picture, for those who cannot see it.
+        rows: (name, value, low, high).
+        factor: what all of them are multiplied with: 100 for points of per cent.
+
+    Returns:
+        An svg element.
+    """
+    digits = 2 if factor == 100 else 4
+    rows = [(name, *(factor * v for v in numbers)) for name, *numbers in rows]
+    limit = max([abs(v) for row in rows for v in row[1:]] + [0.01 * factor]) * 1.1
     step, left = 26, 190
     height = len(rows) * step + 40
     scale = (WIDTH - left - 20) / (2 * limit)
@@ -165,7 +191,7 @@ def differences(title: str, rows: Sequence[tuple[str, float, float, float]]) -> 
         parts.append(_line(zero + low * scale, y, zero + high * scale, y, f'stroke="{ink}" stroke-width="2.5"'))
         parts.append(
             f'<circle cx="{zero + value * scale:.1f}" cy="{y:.1f}" r="5" fill="{ink}">'
-            f"<title>{escape(name)}: {value:+.4f} [{low:+.4f}, {high:+.4f}]</title></circle>"
+            f"<title>{escape(name)}: {value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]</title></circle>"
         )
     return "".join(parts) + "</svg>"
 

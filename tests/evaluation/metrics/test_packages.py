@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import detections, problem, scores
 
-from sed.evaluation.confidence.resampling import Truth, from_deltas, from_points
 from sed.evaluation.metrics import f1
 from sed.evaluation.metrics.decode import decode, operating_points, stack
 from sed.evaluation.metrics.evaluate import evaluate, summary
@@ -18,6 +17,7 @@ from sed.evaluation.metrics.events import merge_overlaps
 from sed.evaluation.metrics.intersections import point_counts
 from sed.evaluation.metrics.packages import sed_eval, sed_scores_eval
 from sed.evaluation.metrics.psds import PSDS1, PSDS2, Parameters, count_points, exact, value_of
+from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points
 
 seeds = st.integers(0, 10**6)
 # Twenty seconds of audio: one false alarm is 180 an hour, so the limit has to lie higher for a value above 0.

@@ -10,12 +10,13 @@ from sed.evaluation.alignment import decide_scores
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.confidence.paired import System, check_comparable, differences, load_system, paired
 from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.metrics.table import BY_KEY, over_seeds
 from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.reports.comparison import compare_report
 from sed.evaluation.reports.errors import confusion, match, rank_clips
 from sed.evaluation.reports.experiment import report
-from sed.evaluation.reports.results_table import cell, group, markdown, terminal_table
+from sed.evaluation.reports.results_table import group, markdown, terminal_table
 from sed.evaluation.reports.timeline import Sources
 from sed.files import write_json
 
@@ -97,7 +98,7 @@ def test_report_holds_all_sections_and_nothing_active(scored):
     for anchor in ("summary", "classes", "roc", "boundaries", "recall", "confusion", "clips", "about"):
         assert any(attributes.get("id") == anchor for _, attributes in page.found), anchor
     assert "Only 6 of 7 clips are scored" in page.text
-    assert f"{result['event_f1_macro']:.4f}" in page.text
+    assert f"{100 * result['event_f1_macro']:.2f} %" in page.text
 
 
 def systems_of(scored):
@@ -177,7 +178,7 @@ def test_results_table_joins_seeds_and_marks_what_is_published(scored, tmp_path)
         result["per_class"] = dict(zip(PAPER_MEDIAN, result["per_class"].values(), strict=False))
     rows = group(found)
     assert [(row.name, len(row.results)) for row in rows] == [("ast_sed", 2), ("ast_gru", 1)]
-    assert cell(rows[0].values("event_f1_macro"), 100) == "65.00 ± 7.07"
+    assert over_seeds(BY_KEY["event_f1_macro"], rows[0].values("event_f1_macro")) == "65.00 ± 7.07"
     text = markdown(rows, {"pooling": "fte"})
     assert "pooling mean (fte)" in text and "59.60 / 0.5140 (DESED validation)" in text
     assert "2.00 M" in text and "arXiv 2303.03689" in text and "6 of 7" in text

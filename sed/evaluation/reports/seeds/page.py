@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sed.evaluation.reports.results_table import cell
+from sed.evaluation.metrics.table import over_seeds, shown_in
 from sed.evaluation.reports.seeds import runs, trials
 from sed.evaluation.reports.seeds.limits import Results, difference, found_share, limits, table, values_of
 from sed.evaluation.reports.seeds.reduce import LENGTHS
@@ -103,12 +103,7 @@ def _names(config: str, seeds: Sequence[int]) -> list[str]:
 
 
 def _systems(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    columns = (
-        ("event_f1_macro", "EB-F1 %", 100),
-        ("psds1", "PSDS1", 1),
-        ("psds2", "PSDS2", 1),
-        ("psds1_exact", "PSDS1 exact", 1),
-    )
+    columns = shown_in("seeds")
     rows = []
     for name in _order(results):
         runs = results[name]
@@ -118,14 +113,14 @@ def _systems(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str
             [
                 f"`{name}`{marks(remarks, *_names(name, [run['seed'] for run in runs]))}",
                 str(len(runs)),
-                *(cell(values_of(runs, key), factor) for key, _, factor in columns),
+                *(over_seeds(entry, values_of(runs, entry.key)) for entry in columns),
                 f"{parameters / 1e6:.2f} M" if parameters else "–",
                 str(runs[0].get("steps") or "–"),
                 f"{settings.get('lr', '–')} / {settings.get('encoder_lr', '–')}",
                 f"{statistics.fmean(values_of(runs, 'seconds')):.0f}" if values_of(runs, "seconds") else "–",
             ]
         )
-    heads = ["config", "seeds", *(head for _, head, _ in columns), "parameters", "steps", "rates", "seconds"]
+    heads = ["config", "seeds", *(entry.column for entry in columns), "parameters", "steps", "rates", "seconds"]
     return [
         "## Systems",
         "",
@@ -263,10 +258,7 @@ def _seeds(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
         [
             f"`{name}`{marks(remarks, *_names(name, [run['seed']]))}",
             str(run["seed"]),
-            *(
-                f"{factor * run[key]:.{2 if factor == 100 else 4}f}" if run.get(key) is not None else "–"
-                for key, factor in (("event_f1_macro", 100), ("psds1", 1), ("psds2", 1))
-            ),
+            *(entry.plain(run[entry.key]) if run.get(entry.key) is not None else "–" for entry in shown_in("main")),
             ", ".join(run.get("post_processing") or ["none"]),
             run.get("tuned_on") or "–",
             str(run.get("device") or "–"),
@@ -274,5 +266,6 @@ def _seeds(results: Results, remarks: Sequence[Mapping[str, Any]]) -> list[str]:
         for name in _order(results)
         for run in results[name]
     ]
-    heads = ["config", "seed", "EB-F1 %", "PSDS1", "PSDS2", "post-processing", "tuned on", "trained on"]
+    numbers = [entry.column for entry in shown_in("main")]
+    heads = ["config", "seed", *numbers, "post-processing", "tuned on", "trained on"]
     return ["## Every seed", "", *table(heads, rows)]

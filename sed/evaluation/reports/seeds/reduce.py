@@ -15,17 +15,11 @@ from sed.data.tables import Event, read_events_tsv
 from sed.evaluation.confidence.bootstrap import load
 from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
+from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.result_file import read_result
 
-NUMBERS = (
-    "event_f1_macro",
-    "psds1",
-    "psds2",
-    "psds1_exact",
-    "psds2_exact",
-    "segment_f1_macro",
-    "intersection_f1_macro",
-)
+NUMBERS = tuple(entry.key for entry in shown_in("runs"))
+MARGINS = tuple(entry.key for entry in shown_in("margins"))
 CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
 SETTINGS = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "consistency_weight", "ema_decay")
@@ -137,7 +131,10 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
         "a": a,
         "b": b,
         "seeds": seeds,
-        "numbers": {name: _told(paired(first, second, name, same_seeds=True)) for name in NUMBERS[:5]},
+        "numbers": {
+            name: _told(paired(first, second, name, same_seeds=True))
+            for name in (entry.key for entry in shown_in("margins"))
+        },
         "per_class": classes,
     }
 

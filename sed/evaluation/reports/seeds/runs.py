@@ -7,10 +7,10 @@ from statistics import fmean
 
 from scipy.stats import ttest_1samp
 
-from sed.evaluation.reports.results_table import cell
+from sed.evaluation.metrics.table import over_seeds, shown_in
 from sed.evaluation.reports.seeds.limits import Results, difference, table, values_of
 
-NUMBERS = (("event_f1_macro", "EB-F1 %", 100), ("psds1", "PSDS1", 1), ("psds2", "PSDS2", 1))
+NUMBERS = shown_in("main")
 Trainings = dict[tuple[int, str], dict[str, float]]  # by seed and run
 
 
@@ -32,7 +32,7 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
         [
             f"`{config}`",
             *(_of_run(those.get(config, [])) for those in runs.values()),
-            *(cell(values_of(_by_seed(found), key), factor) for key, _, factor in NUMBERS),
+            *(over_seeds(entry, values_of(_by_seed(found), entry.key)) for entry in NUMBERS),
         ]
         for config, found in trainings.items()
     ]
@@ -49,7 +49,7 @@ def section(results: Results, others: Mapping[str, Results], pairs: Mapping[tupl
         "trainings in several runs resemble each other, or are the same: over all runs, mean ± standard deviation, a "
         "seed counts once.",
         "",
-        *table(["config", *runs, *(f"{name}, all" for _, name, _ in NUMBERS)], rows),
+        *table(["config", *runs, *(f"{entry.column}, all" for entry in NUMBERS)], rows),
         "Differences of trainings of the same seed in the same run, over the seeds of all runs; with Student's 95 % "
         "interval, seeds as the sample, on the same clips.",
         "",
@@ -64,14 +64,14 @@ def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
 
 
 def _mean(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {key: fmean(values) for key, *_ in NUMBERS if (values := values_of(runs, key))}
+    return {entry.key: fmean(values) for entry in NUMBERS if (values := values_of(runs, entry.key))}
 
 
 def _of_run(runs: Sequence[Mapping[str, float]]) -> str:
     """`36.81, 0.2615 (3)`: the means of the first two numbers and how many seeds they are of; a dash where none."""
     if not runs:
         return "–"
-    means = (cell(values_of([_mean(runs)], key), factor) for key, _, factor in NUMBERS[:2])
+    means = (over_seeds(entry, values_of([_mean(runs)], entry.key)) for entry in NUMBERS[:2])
     return f"{', '.join(means)} ({len(runs)})"
 
 
@@ -81,7 +81,7 @@ def _margin(a: Trainings, b: Trainings) -> list[str] | None:
     differences = _by_seed({one: {key: b[one][key] - a[one][key] for key in a[one].keys() & b[one]} for one in both})
     if len(differences) < 2:
         return None
-    told = [difference(_student(values_of(differences, key)), factor) for key, _, factor in NUMBERS]
+    told = [difference(_student(values_of(differences, entry.key)), entry.factor) for entry in NUMBERS]
     return [str(len(differences)), str(len(both)), *told]
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.seeds.limits import Results, table
-from sed.evaluation.reports.seeds.reduce import NUMBERS
 from sed.evaluation.result_file import read_result, settings
 
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
@@ -20,7 +20,7 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
         result = read_result(path)
         config = settings(result)
         row = {"name": path.parent.parent.name, "steps": result["model"].get("step"), "clips": result["clips"]}
-        row |= {key: round(result[key], 5) for key in NUMBERS[:3]} | {"config": config}
+        row |= {key: round(result[key], 5) for key in (entry.key for entry in shown_in("main"))} | {"config": config}
         by_system.setdefault(_system(config), []).append(row)
     found = []
     for system, those in sorted(by_system.items()):

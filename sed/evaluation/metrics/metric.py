@@ -1,0 +1,145 @@
+"""What a metric is: its rows in the metric table, what it computes from, and what it returns.
+
+A metric is a class that derives from `Metric`, in a file of its own, and one entry in `sed.evaluation.metrics.table`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+    from sed.data.scores import FrameScores
+    from sed.evaluation.metrics.decode import Decoded
+    from sed.evaluation.metrics.events import EventTable
+    from sed.evaluation.metrics.task import Problem
+
+# Where a number appears besides result.json, report.html and sed.bin.compare, which have them all.
+Place = Literal[
+    "closing",  # last line of sed.bin.score
+    "terminal",  # sed.bin.results on the terminal
+    "results",  # columns of RESULTS.md
+    "card",  # card of a packed model
+    "published",  # compared with published numbers: RESULTS.md, report.html, ablations
+    "main",  # the few that stand for a system: cards of report.html, rows over seeds, choice of learning rates
+    "seeds",  # columns of a table of systems with several seeds
+    "margins",  # paired differences over several seeds
+    "runs",  # kept in runs.jsonl
+]
+Values = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One number of result.json and how it is shown.
+
+    Attributes:
+        key: name in result.json.
+        title: in the rows of reports.
+        heading: in the heads of tables, without its unit.
+        counted_by: what counts it, and with which parameters.
+        per_cent: shown times 100 with a % sign and two decimals; otherwise as it is with four.
+        higher_is_better: direction.
+        optional: left out of result.json, rather than null, when it was not asked for.
+        classes: (name, heading) of its class-wise numbers in the report's table of classes.
+        shown: the places that show it.
+    """
+
+    key: str
+    title: str
+    heading: str
+    counted_by: str
+    per_cent: bool
+    higher_is_better: bool = True
+    optional: bool = False
+    classes: tuple[tuple[str, str], ...] = ()
+    shown: frozenset[Place] = frozenset()
+
+    @property
+    def factor(self) -> int:
+        """What the fraction in result.json is multiplied with."""
+        return 100 if self.per_cent else 1
+
+    @property
+    def column(self) -> str:
+        """The heading with its unit, and an arrow where lower is better."""
+        return self.heading + (" %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
+
+    @property
+    def row(self) -> str:
+        """The title with its unit, and an arrow where lower is better."""
+        return self.title + (", %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
+
+    def plain(self, value: float, sign: str = "") -> str:
+        """Format a value in the entry's unit, without the unit: `59.60`, `0.5140`; sign "+" for differences."""
+        return f"{self.factor * value:{sign}.{2 if self.per_cent else 4}f}"
+
+    def text(self, value: float | None) -> str:
+        """Format a value with its unit: `59.60 %`, `0.5140`; a dash where there is none."""
+        return "–" if value is None else self.plain(value) + (" %" if self.per_cent else "")
+
+    def better(self, above: float) -> float:
+        """Return the share of samples in which a system is better, from the share in which its number is higher."""
+        return above if self.higher_is_better else 1 - above
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """What metrics are computed from; what a submission does not have is None.
+
+    Attributes:
+        problem: clips, classes and ground truth.
+        detections: decisions at one threshold (F1).
+        points: decisions at every operating point (PSDS).
+        scores: frame scores (threshold-free PSDS).
+    """
+
+    problem: Problem
+    detections: EventTable | None
+    points: Decoded | None
+    scores: FrameScores | None
+
+
+class Measured(Protocol):
+    """What a metric measured, and how to measure it again on resampled clips."""
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return {key of an entry: value}; NaN where it is undefined."""
+        ...
+
+    def of_classes(self) -> Mapping[str, np.ndarray]:
+        """Return {name: (classes,)} class-wise numbers; NaN for a class without ground truth."""
+        ...
+
+    def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
+        """Return functions of weights (samples, clips), how often each clip is drawn, to {name: (samples,)}.
+
+        A class's number is named `label\\tname`. Together they have a value of every number, so that each gets an
+        interval; the functions run in parallel. None by default: no intervals.
+        """
+        return {}
+
+
+class Metric(Protocol):
+    """A metric: entries of the table, independent tasks, and what their results amount to."""
+
+    entries: tuple[Entry, ...]
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add the metric's options to sed.bin.score; most metrics have none."""
+
+    def configured(self, options: Mapping[str, Any]) -> Metric:  # noqa: ARG002 - for metrics with options
+        """Return the metric with the values of its options (all of sed.bin.score's, by name)."""
+        return self
+
+    def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
+        """Return what to compute, the costliest first; empty where the inputs do not allow the metric."""
+        ...
+
+    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> Measured:
+        """Combine the results of `tasks`, by the same names."""
+        ...

@@ -1,0 +1,211 @@
+"""The PSDS metrics of result.json: PSDS1 and PSDS2 in every definition, and a PSDS with parameters of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sed.evaluation.metrics.intersections import point_counts
+from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values
+from sed.evaluation.metrics.psds import (
+    PSDS1,
+    PSDS2,
+    Deltas,
+    Parameters,
+    PSDSValue,
+    count_points,
+    exact,
+    own_parameters,
+    value_of,
+)
+from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+PARTS = 4  # tasks among which the operating points of one PSDS are divided
+BY_04 = "psds2_psds_eval_04"
+
+
+class MeasuredPSDS(Measured):
+    """Values with their PSD-ROC by name, and the parameters by the name without `_exact`."""
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        parameters: Mapping[str, Parameters],
+        values: Mapping[str, PSDSValue],
+        deltas: Mapping[str, list[Deltas]],
+    ) -> None:
+        self.parameters, self.values = parameters, values
+        self._inputs, self._deltas = inputs, deltas
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return every value."""
+        return {name: value.value for name, value in self.values.items()}
+
+    def of_classes(self) -> Mapping[str, np.ndarray]:
+        """Return the area of each class alone."""
+        labels = self._inputs.problem.labels
+        return {
+            name: np.array([value.per_class.get(label, np.nan) for label in labels])
+            for name, value in self.values.items()
+        }
+
+    def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
+        """Return one sampler for each exact PSDS and one for each of operating points."""
+        made: dict[str, Callable[[np.ndarray], Values]] = {}
+        for name in self._deltas:
+            made[name] = lambda weights, name=name: self._from_deltas(name, weights)
+        for name in self.parameters if self._inputs.points is not None else ():
+            made[name] = lambda weights, name=name: self._from_points(name, weights)
+        return made
+
+    def _from_deltas(self, name: str, weights: np.ndarray) -> Values:
+        truth = Truth.of(self._inputs.problem.joined)
+        parameters = self.parameters[name.removesuffix("_exact")]
+        return self._named(name, *from_deltas(truth, parameters, self._deltas[name], weights))
+
+    def _from_points(self, name: str, weights: np.ndarray) -> Values:
+        assert self._inputs.points is not None
+        problem, parameters = self._inputs.problem, self.parameters[name]
+        truth, counts = Truth.of(problem), point_counts(problem, parameters, self._inputs.points)
+        values = self._named(name, *from_points(truth, parameters, counts, weights))
+        if BY_04 in self.values and name == "psds2":
+            values |= self._named(BY_04, *from_points(truth, parameters, counts, weights, counted_by_04=True))
+        return values
+
+    def _named(self, name: str, values: np.ndarray, areas: np.ndarray) -> Values:
+        problem = self._inputs.problem
+        labels = [problem.labels[index] for index in problem.present]
+        return {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
+
+
+class PSDS(Metric):
+    """PSDS by psds_eval at operating points and exact by sed_scores_eval, of one or several sets of parameters."""
+
+    def __init__(self, entries: tuple[Entry, ...], parameters: Mapping[str, Parameters]) -> None:
+        self.entries, self._parameters = entries, dict(parameters)
+
+    def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
+        """Return the exact values first, of these PSDS2 with its cross-triggers, then the operating points in parts."""
+        problem, scores, points = inputs.problem, inputs.scores, inputs.points
+        made: dict[str, Callable[[], Any]] = {}
+        if scores is not None:
+            for name in sorted(self._parameters, reverse=True):
+                made[f"{name}_exact"] = lambda p=self._parameters[name]: exact(problem, p, scores)
+        if points is not None:
+            for name, parameters in self._parameters.items():
+                for part, chunk in enumerate(np.array_split(np.arange(points.points), min(PARTS, points.points))):
+                    made[f"{name} {part}"] = lambda p=parameters, c=chunk: count_points(problem, p, points, c)
+        return made
+
+    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPSDS:
+        """Reduce the operating points of each PSDS to its value."""
+        values: dict[str, PSDSValue] = {}
+        deltas: dict[str, list[Deltas]] = {}
+        for name, parameters in self._parameters.items() if inputs.points is not None else ():
+            parts = sorted(key for key in done if key.startswith(f"{name} "))
+            table = pd.concat([done[key] for key in parts], ignore_index=True)
+            values[name] = value_of(inputs.problem, parameters, table)
+            if any(entry.key == BY_04 for entry in self.entries) and name == "psds2":
+                values[BY_04] = value_of(inputs.problem, parameters, table, counted_by_04=True)
+        for name in self._parameters if inputs.scores is not None else ():
+            values[f"{name}_exact"], deltas[f"{name}_exact"] = done[f"{name}_exact"]
+        return MeasuredPSDS(inputs, self._parameters, values, deltas)
+
+
+class OwnPSDS(PSDS):
+    """A PSDS with parameters from the command line; any of its options asks for it."""
+
+    def __init__(self, parameters: Parameters | None = None) -> None:
+        super().__init__(OWN_ENTRIES, {} if parameters is None else {"psds": parameters})
+
+    def add_arguments(self, parser: Parser) -> None:
+        """Add one option for each parameter."""
+        parser.section("a PSDS of one's own, `psds` in the result; any of these asks for it")
+        for name, text in (
+            ("dtc", "detection tolerance criterion"),
+            ("gtc", "ground truth intersection criterion"),
+            ("cttc", "cross-trigger tolerance criterion"),
+            ("alpha-ct", "weight of cross-triggers"),
+            ("alpha-st", "weight of the instability over classes"),
+        ):
+            parser.option(name, None, text, type=float)
+        parser.option("e-max", None, "largest effective false positive rate, an hour", type=float)
+
+    def configured(self, options: Mapping[str, Any]) -> OwnPSDS:
+        """Return the metric with the parameters that are given."""
+        names = ("dtc", "gtc", "cttc", "alpha_ct", "alpha_st", "e_max")
+        return OwnPSDS(own_parameters(*(options[name] for name in names)))
+
+
+POINTS, THRESHOLD_FREE = "psds_eval, operating points", "sed_scores_eval, threshold-free"
+STANDARD_ENTRIES = (
+    Entry(
+        key="psds1",
+        title="PSDS1",
+        heading="PSDS1",
+        counted_by=POINTS,
+        per_cent=False,
+        classes=(("psds1", "PSDS1"),),
+        shown=frozenset({"closing", "terminal", "results", "card", "published", "main", "seeds", "margins", "runs"}),
+    ),
+    Entry(
+        key="psds2",
+        title="PSDS2",
+        heading="PSDS2",
+        counted_by=POINTS,
+        per_cent=False,
+        classes=(("psds2", "PSDS2"),),
+        shown=frozenset({"closing", "terminal", "results", "card", "main", "seeds", "margins", "runs"}),
+    ),
+    Entry(
+        key="psds1_exact",
+        title="PSDS1, exact",
+        heading="PSDS1 exact",
+        counted_by=THRESHOLD_FREE,
+        per_cent=False,
+        shown=frozenset({"closing", "results", "card", "seeds", "margins", "runs"}),
+    ),
+    Entry(
+        key="psds2_exact",
+        title="PSDS2, exact",
+        heading="PSDS2 exact",
+        counted_by=THRESHOLD_FREE,
+        per_cent=False,
+        shown=frozenset({"results", "card", "margins", "runs"}),
+    ),
+    Entry(
+        key=BY_04,
+        title="PSDS2, psds_eval up to 0.4",
+        heading="PSDS2 (psds_eval <= 0.4)",
+        counted_by="cross-triggers over K classes",
+        per_cent=False,
+        shown=frozenset({"results"}),
+    ),
+)
+OWN_ENTRIES = (
+    Entry(
+        key="psds",
+        title="PSDS, own parameters",
+        heading="PSDS (own parameters)",
+        counted_by=POINTS,
+        per_cent=False,
+        optional=True,
+        shown=frozenset({"closing"}),
+    ),
+    Entry(
+        key="psds_exact",
+        title="PSDS, own parameters, exact",
+        heading="PSDS exact (own parameters)",
+        counted_by="sed_scores_eval",
+        per_cent=False,
+        optional=True,
+    ),
+)
+STANDARD = PSDS(STANDARD_ENTRIES, {"psds1": PSDS1, "psds2": PSDS2})
+OWN = OwnPSDS()

@@ -1,0 +1,35 @@
+"""The metric table: every number of result.json in order, how it is shown and where.
+
+A new metric is one file with a class that derives from `Metric`, its import here, and its place in METRICS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+from sed.evaluation.metrics import f1, psds_metric
+from sed.evaluation.metrics.metric import Entry, Metric, Place
+
+METRICS: tuple[Metric, ...] = (
+    f1.EVENT_F1,
+    f1.SEGMENT_F1,
+    f1.INTERSECTION_F1,
+    psds_metric.STANDARD,
+    psds_metric.OWN,
+)
+ENTRIES: tuple[Entry, ...] = tuple(entry for metric in METRICS for entry in metric.entries)
+BY_KEY = {entry.key: entry for entry in ENTRIES}
+
+
+def shown_in(place: Place) -> tuple[Entry, ...]:
+    """Return the entries that a place shows, in the table's order."""
+    return tuple(entry for entry in ENTRIES if place in entry.shown)
+
+
+def over_seeds(entry: Entry, values: Sequence[float]) -> str:
+    """Format the mean over seeds: `59.60`, `59.60 ± 0.31` with the standard deviation; a dash without any value."""
+    if not values:
+        return "–"
+    mean = entry.plain(fmean(values))
+    return mean if len(values) == 1 else f"{mean} ± {entry.plain(stdev(values))}"

@@ -1,0 +1,97 @@
+"""The metric table agrees with result.json, with the reports that show it and with what is published."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from problems import detections, problem, scores
+
+from sed.evaluation.confidence import bootstrap
+from sed.evaluation.metrics.decode import decode, operating_points
+from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.metrics.metric import Place
+from sed.evaluation.metrics.table import BY_KEY, ENTRIES, METRICS, over_seeds, shown_in
+from sed.evaluation.reports.published import PUBLISHED
+
+ROOT = Path(__file__).resolve().parents[3]
+OWN = {"dtc": 0.5, "gtc": None, "cttc": None, "alpha_ct": None, "alpha_st": None, "e_max": None}
+
+
+@pytest.fixture(scope="module")
+def measured():
+    made = problem(0, clips=6, events=30)
+    frames = scores(0, made)
+    metrics = [metric.configured(OWN) for metric in METRICS]
+    found, points = detections(0, made), decode(frames, operating_points(10))
+    evaluation = evaluate(made, detections=found, points=points, scores=frames, metrics=metrics)
+    return made, evaluation, summary(made, evaluation)
+
+
+def test_every_number_of_a_result_is_in_the_table_and_the_other_way_round(measured) -> None:
+    _, _, result = measured
+    numbers = [key for key in result if key not in ("psd_roc", "classes_without_ground_truth", "per_class")]
+    assert numbers == [entry.key for entry in ENTRIES]
+    assert len(BY_KEY) == len(ENTRIES)
+
+
+def test_columns_of_the_table_of_classes_are_class_wise_numbers_of_a_result(measured) -> None:
+    _, _, result = measured
+    for row in result["per_class"].values():
+        assert {name for entry in ENTRIES for name, _ in entry.classes} <= set(row)
+
+
+def test_every_number_has_samples_that_start_with_itself(measured) -> None:
+    made, evaluation, result = measured
+    names, values = bootstrap.resample(made, evaluation, samples=4)
+    assert {entry.key for entry in ENTRIES} <= set(names)
+    assert bootstrap.disagreements(result, names, values) == []
+
+
+def test_a_number_has_one_unit_and_its_heading_says_which() -> None:
+    f1, psds = BY_KEY["event_f1_macro"], BY_KEY["psds1"]
+    assert (f1.column, f1.row) == ("EB-F1 %", "EB-F1, macro, %")
+    assert (f1.text(0.596), f1.plain(-0.0123, "+")) == ("59.60 %", "-1.23")
+    assert (psds.column, psds.row, psds.text(0.514), psds.plain(0.0603, "+")) == ("PSDS1", "PSDS1", "0.5140", "+0.0603")
+    assert f1.text(None) == psds.text(None) == "–"
+
+
+def test_the_mean_over_seeds_has_the_standard_deviation_of_a_sample() -> None:
+    # 1, 2 and 6 have the mean 3 and the variance ((-2)^2 + (-1)^2 + 3^2) / 2 = 7
+    assert over_seeds(BY_KEY["event_f1_macro"], [0.01, 0.02, 0.06]) == "3.00 ± 2.65"
+    assert over_seeds(BY_KEY["psds1"], [0.25]) == "0.2500"
+    assert over_seeds(BY_KEY["psds1"], []) == "–"
+
+
+def test_lower_is_better_turns_the_share_of_samples_ahead_and_is_marked() -> None:
+    from dataclasses import replace
+
+    error = replace(BY_KEY["psds1"], higher_is_better=False)
+    assert (error.better(0.2), error.column) == (0.8, "PSDS1 ↓")
+    assert BY_KEY["psds1"].better(0.2) == 0.2
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("terminal", ["EB-F1 %", "segment F1 %", "intersection F1 %", "PSDS1", "PSDS2"]),
+        ("main", ["EB-F1 %", "PSDS1", "PSDS2"]),
+        ("published", ["EB-F1 %", "PSDS1"]),
+    ],
+)
+def test_what_a_place_shows(place: Place, expected: list[str]) -> None:
+    assert [entry.column for entry in shown_in(place)] == expected
+
+
+def test_published_numbers_are_those_of_the_paper() -> None:
+    assert PUBLISHED[0].shown() == ["59.60", "0.5140"] and PUBLISHED[1].shown() == ["55.20", "0.4537"]
+
+
+def test_no_other_module_lists_the_numbers_of_a_result() -> None:
+    """A list or table of keys elsewhere would have to be changed with every metric."""
+    for path in sorted((ROOT / "sed").rglob("*.py")):
+        if path.parent.name == "metrics":
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert len(set(re.findall(r'"(psds[12]_exact|segment_f1_macro|intersection_f1_macro|psds2)"', text))) < 2, path
