@@ -22,7 +22,7 @@ def test_the_card_and_the_parts(packed):
         "model.safetensors", "model.json", "results.json", "README.md", "config.yaml", "logmel.yaml",
     }  # fmt: skip
     text = (packed / "model" / "README.md").read_text()
-    for part in ("CC0", "bursts", "0.1234", "9 of 10", "&#60;script&#62;"):
+    for part in ("CC0", "bursts", "12.34 %", "9 of 10", "&#60;script&#62;"):
         assert part in text
     assert "<script>" not in text
     assert json.loads((packed / "model" / "model.json").read_text())["post_processing"]["threshold"]["Dog"] == 0.4
