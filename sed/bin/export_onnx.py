@@ -14,7 +14,7 @@ from __future__ import annotations
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import RunError
-from sed.evaluation.postprocessing.pipeline import add_arguments
+from sed.evaluation.postprocessing.options import add_arguments, resolve
 
 
 def parser() -> Parser:
@@ -40,7 +40,6 @@ def main() -> None:
     from sed.files import replacing
     from sed.prediction.model import open_model
     from sed.prediction.onnx import difference, export
-    from sed.prediction.settings import chosen
     from sed.prediction.windows import WindowPlan
 
     opened = open_model(args.model, which=args.which)
@@ -53,7 +52,7 @@ def main() -> None:
         overlap=args.overlap,
     )
     with replacing(args.output) as part:
-        export(part, model, chosen(args, model.labels, opened.post_processing), plan)
+        export(part, model, resolve(args, model.labels, stored=opened.post_processing), plan)
         worst = difference(part, model, plan)
         if not worst <= args.tolerance:
             raise RunError(f"{args.output}: ONNX Runtime differs from torch by {worst:.2g} (above --tolerance)")

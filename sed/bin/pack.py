@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.evaluation.postprocessing.pipeline import add_arguments
+from sed.evaluation.postprocessing.options import add_arguments, resolve
 
 
 def parser() -> Parser:
@@ -38,13 +38,13 @@ def main() -> None:
     logger = setup_logging()
 
     from sed.checkpoints.packed import save_pack
+    from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card
     from sed.prediction.model import gather_results, open_model
-    from sed.prediction.settings import chosen, stored_dict
 
     folder, source = Path(args.folder), Path(args.model)
     opened = open_model(source, which=args.which)
-    post = chosen(args, opened.model.labels, opened.post_processing)
+    post = resolve(args, opened.model.labels, stored=opened.post_processing)
     results = gather_results(source) if source.is_dir() else {}
     text = card(
         args.name or folder.resolve().name,
@@ -59,7 +59,7 @@ def main() -> None:
     save_pack(
         folder,
         opened.model,
-        post_processing=stored_dict(post, opened.model.labels),
+        post_processing=to_stored(post),
         results=results,
         card=text,
         source=f"{source} ({args.which})",

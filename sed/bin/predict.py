@@ -19,7 +19,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file, words
 from sed.errors import UserError
-from sed.evaluation.postprocessing.pipeline import add_arguments
+from sed.evaluation.postprocessing.options import add_arguments
 from sed.prediction.live import KINDS
 from sed.prediction.writers import SUFFIXES
 

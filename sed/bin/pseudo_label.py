@@ -13,7 +13,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.errors import UserError
-from sed.evaluation.postprocessing.pipeline import add_arguments, resolve
+from sed.evaluation.postprocessing.options import add_arguments, resolve
 
 
 @entry
@@ -39,7 +39,7 @@ def main() -> None:
 
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
-    post = resolve(args, model.labels, ours=True)
+    post = resolve(args, model.labels)
     events, durations = {}, {}
     for source in sources:
         scores = infer_set(

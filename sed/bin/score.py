@@ -14,7 +14,8 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
 from sed.evaluation.metrics.table import METRICS
-from sed.evaluation.postprocessing.pipeline import add_arguments, refuse_own_clips, resolve
+from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.evaluation.postprocessing.stored import refuse_own_clips
 
 
 def parser() -> Parser:

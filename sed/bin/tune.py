@@ -10,14 +10,18 @@ The file names the set and its clips; scoring refuses to use it on any of them.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file, words
 from sed.errors import UserError
-from sed.evaluation.postprocessing.pipeline import add_arguments, resolve, write_tuned
+from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.evaluation.postprocessing.registry import TUNABLE
+from sed.evaluation.postprocessing.stored import write_tuned
+from sed.evaluation.postprocessing.threshold import Threshold
 from sed.provenance import command_line, git_hash
 
-WHAT = ("median", "csebbs", "threshold")
+WHAT = (*TUNABLE, Threshold.name)
 
 
 def choices(text: str) -> list[str]:
@@ -38,7 +42,7 @@ def main() -> None:
     p.option("durations", None, "durations.tsv of that set", required=True)
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
-    p.option("what", "threshold", "median, csebbs, threshold; commas between", type=choices)
+    p.option("what", Threshold.name, f"{', '.join(WHAT)}; commas between", type=choices)
     p.option("only-scored", False, "tune on just the clips that INPUT has")
     add_arguments(p)
     args = p.parse_args()
@@ -58,13 +62,12 @@ def main() -> None:
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     for name in args.what:
-        if name != "threshold" and name not in post.steps:
-            raise UserError(f"--what {name}: that step is not in --post-processing ({', '.join(post.steps) or 'none'})")
+        if name in TUNABLE and name not in post.names:
+            raise UserError(f"--what {name}: that step is not in --post-processing ({', '.join(post.names) or 'none'})")
     tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
     name = args.set or Path(args.ground_truth).resolve().parent.name
     facts = {"tuned": args.what, "input": args.input, "command": command_line(), "git": git_hash()}
-    tuned = type(tuned)(**{**tuned.__dict__, "tuned_on": name})
-    write_tuned(args.out, tuned, clips=problem.clips, facts=facts)
+    write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
 
 
 if __name__ == "__main__":

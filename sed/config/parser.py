@@ -36,7 +36,10 @@ class _Yaml(configargparse.ConfigFileParser):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a flag in one spelling, with dashes; both are accepted."""
+    """Shows a flag in one spelling, with dashes (both are accepted), and no default that is None."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
     def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:
         super().add_usage(usage, [_dashed(action) for action in actions], *args, **kwargs)

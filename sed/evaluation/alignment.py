@@ -12,7 +12,7 @@ import numpy as np
 from sed.data.scores import FrameScores
 from sed.data.tables import SCORING, read_durations_tsv
 from sed.errors import UserError
-from sed.evaluation.metrics.decode import Decoded, decode, decode_one, operating_points, stack
+from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
 from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_events, table_of
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -164,12 +164,11 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
     """Post-process frame scores and decode them at every operating point."""
     processed = post.apply(scores_for(problem, scores))
     sweep = operating_points(points)
-    thresholds = post.thresholds(problem.labels)
     return Decisions(
-        detections=decode_one(processed, thresholds),
+        detections=post.threshold.decide(processed),
         points=decode(processed, sweep),
         scores=processed,
-        thresholds=dict(zip(problem.labels, thresholds, strict=True)),
+        thresholds=dict(zip(problem.labels, post.thresholds(problem.labels), strict=True)),
         point_names=[f"{threshold:.2f}" for threshold in sweep],
     )
 

@@ -12,7 +12,6 @@ from sed.data.directory import read_scp, write_scp
 from sed.data.scores import Scores
 from sed.data.tables import Event, write_durations_tsv, write_events_tsv
 from sed.errors import UserError
-from sed.evaluation.metrics.decode import decode_one
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 CHUNK = 500
@@ -41,7 +40,7 @@ def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProc
             clip=scores.clip[part],
             frame_seconds=scores.frame_seconds,
         )
-        table = decode_one(post.apply(chosen.flat()), post.thresholds(scores.labels))
+        table = post.threshold.decide(post.apply(chosen.flat()))
         for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
             end = round(min(float(offset), durations[clips[clip]]), 3)
             if round(float(onset), 3) < end:

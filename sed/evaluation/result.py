@@ -17,6 +17,7 @@ from sed.evaluation.metrics.evaluate import Evaluation, summary
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.stored import steps_dict
 from sed.evaluation.reports.experiment import report
 from sed.evaluation.reports.timeline import Sources
 from sed.evaluation.submission import Submission
@@ -52,7 +53,7 @@ def result_of(
         **summary(problem, evaluation),
         "psds_parameters": own.as_dict() if own else None,
         "operating_points": decisions.points.points if decisions.points else 0,
-        "post_processing": post.as_dict(),
+        "post_processing": steps_dict(post),
         "tuned_on": post.tuned_on,
         "threshold": decisions.thresholds,
         "input": {"kind": submission.kind, "path": str(submission.path), "attrs": submission.attrs},

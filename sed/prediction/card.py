@@ -40,7 +40,7 @@ def card(
         f"{front_end.sample_rate} Hz, longer recordings by windows",
         f"Encoder {config.get('encoder')}, pooling {config.get('pooling')}, upsampling {config.get('upsample')}, "
         f"{parameters / 1e6:.1f} M parameters, the {which} of a mean-teacher training",
-        f"Post-processing: {', '.join(post.steps) or 'none'}",
+        f"Post-processing: {', '.join(post.names) or 'none'}",
         f"Thresholds: {', '.join(f'{_text(label)} {value:g}' for label, value in thresholds)}",
     ]
     trained = ("command", "git", "seed", "step", "device", "seconds")

@@ -7,13 +7,16 @@ it; `reach` frames before it are kept. The functions are those of stage 5, appli
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from sed.data.scores import TIME_DECIMALS, FrameScores
 from sed.data.tables import Event
 from sed.evaluation.metrics.decode import decode_one
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 PIECE = 4096
 """frames decided at a time; more cost memory, fewer time"""
@@ -52,6 +55,33 @@ class Decisions:
         self._first = 0  # frame of the first row that is kept
         self._decided = 0
         self._open: dict[int, tuple[int, int, float]] = {}  # label -> onset, offset so far (frames), sum of posteriors
+
+    @classmethod
+    def of(cls, post: PostProcessing, labels: Sequence[str], frame_seconds: float, *, piece: int = PIECE) -> Decisions:
+        """Start on a recording.
+
+        Args:
+            post: the post-processing; its steps that need clip posteriors come first wherever they stand.
+            labels: the classes.
+            frame_seconds: length of a frame.
+            piece: frames to wait for before deciding some.
+
+        Returns:
+            Decisions of a recording of which nothing is known yet.
+
+        Raises:
+            UserError: a step that needs clip posteriors cannot come first.
+        """
+        first, rest = post.split()
+        return cls(
+            labels=labels,
+            frame_seconds=frame_seconds,
+            mask=first.apply if first.steps else None,
+            steps=rest.apply,
+            reach=rest.reach(frame_seconds),
+            thresholds=np.array(post.thresholds(labels)),
+            piece=piece,
+        )
 
     def push(self, frame: np.ndarray, clip: np.ndarray) -> list[Detection]:
         """Append frame posteriors (n, classes) and, for each, its clip's; returns the events that ended."""

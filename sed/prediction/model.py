@@ -29,7 +29,7 @@ class Opened:
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
     """Load an experiment folder, a checkpoint or a packed model; UserError for anything else."""
     from sed.checkpoints.checkpoint import load_detector
-    from sed.prediction.settings import from_stored, of_experiment
+    from sed.evaluation.postprocessing.stored import from_stored, of_experiment
 
     path = Path(path)
     if path.is_dir() and is_packed(path):

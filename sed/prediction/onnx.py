@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sed.errors import UserError
+from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.files import replacing
 from sed.prediction.predictor import Output
-from sed.prediction.settings import from_stored, stored_dict
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -54,7 +54,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
         "frame_seconds": model.detector.frame_seconds,
         "encoder_seconds": model.detector.encoder_seconds,
         "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
-        "post_processing": stored_dict(post, model.labels),
+        "post_processing": to_stored(post),
     }
     with replacing(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -97,7 +97,7 @@ class OnnxPredictor:
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
         self._window = round(facts["front_end"]["frame_length"] * self.rate)
         self._shift = round(self.feature_seconds * self.rate)
-        self.post_processing = from_stored(facts["post_processing"], self.labels, str(path))
+        self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")
 
     def _facts(self, path: str | Path) -> dict[str, Any]:
         try:

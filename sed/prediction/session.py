@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from sed.errors import UserError
+from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.centring import Centring
@@ -22,7 +23,6 @@ from sed.prediction.live import read_pcm, resampled, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
-from sed.prediction.settings import chosen, decisions, reach
 from sed.prediction.sources import find_recordings, read_recording
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import SUFFIXES, FormatSink, check_together, file_stems, header
@@ -46,7 +46,7 @@ def open_predictor(
         from sed.prediction.onnx import OnnxPredictor
 
         predictor = OnnxPredictor(onnx, threads=threads)
-        return predictor, chosen(options, predictor.labels, predictor.post_processing), onnx
+        return predictor, resolve(options, predictor.labels, stored=predictor.post_processing), onnx
     import torch
 
     from sed.device import choose_device
@@ -64,7 +64,7 @@ def open_predictor(
         device=device,
         amp=precision == "bfloat16" and device != "cpu",
     )
-    post = chosen(options, torch_predictor.labels, opened.post_processing)
+    post = resolve(options, torch_predictor.labels, stored=opened.post_processing)
     return torch_predictor, post, opened.source
 
 
@@ -171,7 +171,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     tally = Tally(names)
 
     def decider() -> Decisions:
-        return decisions(post, predictor.labels, predictor.frame_seconds)
+        return Decisions.of(post, predictor.labels, predictor.frame_seconds)
 
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
@@ -275,7 +275,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
     file.write(header(formats[0], predictor.labels))
     file.flush()
-    filters = reach(post, predictor.frame_seconds) * predictor.frame_seconds
+    filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds
     block = min(0.1, args.live_hop)
     logger.info(
         "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f + "
@@ -289,7 +289,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         "-",
         plan=plan,
         predictor=predictor,
-        decisions=decisions(post, predictor.labels, predictor.frame_seconds, piece=1),
+        decisions=Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=1),
         sink=FormatSink(file, formats[0], "-", frame_seconds=predictor.frame_seconds, live=True),
     )
 

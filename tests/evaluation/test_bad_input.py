@@ -10,7 +10,8 @@ from paths import ROOT
 from sed.data.scores import Scores, export_tsv, write_scores
 from sed.errors import UserError
 from sed.evaluation.alignment import align, read_reference
-from sed.evaluation.postprocessing.pipeline import per_class, steps
+from sed.evaluation.postprocessing.class_option import per_class
+from sed.evaluation.postprocessing.options import steps
 from sed.evaluation.submission import read_submission
 
 TRUTH = "filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t0.5\t2.0\ty\n"

@@ -7,9 +7,10 @@ from sed.data.tables import Event, read_events_tsv, write_durations_tsv
 from sed.errors import UserError
 from sed.evaluation import pseudo
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
 
 LABELS = ["Cat", "Dog"]
-PLAIN = PostProcessing(threshold=dict.fromkeys(LABELS, 0.5))
+PLAIN = PostProcessing(threshold=Threshold(dict.fromkeys(LABELS, 0.5)))
 
 
 def silence(clips, frames=10):

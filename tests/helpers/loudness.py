@@ -6,11 +6,14 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from sed.errors import UserError
+from sed.evaluation.postprocessing.median import Median
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.centring import Centring
+from sed.prediction.decisions import Decisions
 from sed.prediction.predictor import Output
 from sed.prediction.recording import BaseSink, Track, run
-from sed.prediction.settings import decisions
 from sed.prediction.windows import WindowPlan
 
 RATE, FRAME = 1600, 16  # 10 ms frames
@@ -40,9 +43,7 @@ class Loudness:
         return Output(frames, frames.max(1), [np.repeat(row, 4, 1) for row in frames])
 
 
-POST = PostProcessing(
-    steps=["weak_mask", "median"], median={"loud": 0.05}, maximum={"loud": 0}, threshold={"loud": 0.5}
-)
+POST = PostProcessing(steps=[WeakMask(), Median({"loud": 0.05})], threshold=Threshold({"loud": 0.5}))
 
 
 class Recorder(BaseSink):
@@ -83,9 +84,9 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
                 str(i),
                 plan=plan,
                 predictor=model,
-                decisions=decisions(POST, model.labels, 0.01, piece=300),
+                decisions=Decisions.of(POST, model.labels, 0.01, piece=300),
                 sink=sink,
-                centring=Centring(plan=plan, predictor=model, scout=decisions(POST, model.labels, 0.01, piece=300))
+                centring=Centring(plan=plan, predictor=model, scout=Decisions.of(POST, model.labels, 0.01, piece=300))
                 if centred
                 else None,
             )

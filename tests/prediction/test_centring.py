@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from loudness import POST, RATE, Loudness, burst, predict
 
+from sed.evaluation.postprocessing.median import Median
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.centring import Centring
+from sed.prediction.decisions import Decisions
 from sed.prediction.predictor import Output
-from sed.prediction.settings import decisions
 from sed.prediction.windows import WindowPlan
 
 
@@ -112,8 +115,12 @@ class Two(Wandering):
 def posteriors(model, audio):
     """As cross-faded, as centred, and the most rows and samples held on the way."""
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
-    post = replace(POST, median=dict.fromkeys(model.labels, 0.05), threshold=dict.fromkeys(model.labels, 0.5))
-    centring = Centring(plan=plan, predictor=model, scout=decisions(post, model.labels, 0.01, piece=300))
+    post = replace(
+        POST,
+        steps=[WeakMask(), Median(dict.fromkeys(model.labels, 0.05))],
+        threshold=Threshold(dict.fromkeys(model.labels, 0.5)),
+    )
+    centring = Centring(plan=plan, predictor=model, scout=Decisions.of(post, model.labels, 0.01, piece=300))
     plain, out, rows, sound = [], [], 0, 0
     start = 0
     for window in plan.cut([audio]):

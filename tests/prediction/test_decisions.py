@@ -4,20 +4,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.data.scores import Scores
+from sed.errors import UserError
 from sed.evaluation.metrics.decode import decode_one
-from sed.evaluation.postprocessing import filters
-from sed.evaluation.postprocessing.csebbs import BoxParameters, bounding_boxes
+from sed.evaluation.postprocessing.boxes import bounding_boxes
+from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
+from sed.evaluation.postprocessing.maximum import Maximum
+from sed.evaluation.postprocessing.median import Median
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.decisions import Decisions
 
 LABELS = ["a", "b", "c"]
-SECONDS = {"a": 0.05, "b": 0.31, "c": 1.13}
-
-
-def steps(scores):
-    return filters.maximum(filters.median(scores, SECONDS), {"a": 0.03, "b": 0.01, "c": 0.11})
-
-
+FILTERS = [Median({"a": 0.05, "b": 0.31, "c": 1.13}), Maximum({"a": 0.03, "b": 0.01, "c": 0.11})]
 REACH = (113 + 11) // 2
+
+
+def post_processing(mask, thresholds):
+    """Filters, with a mask after them, which streaming applies first."""
+    steps = [*FILTERS, WeakMask()] if mask else FILTERS
+    return PostProcessing(steps=steps, threshold=Threshold(dict(zip(LABELS, thresholds, strict=True))))
 
 
 def posteriors(rng, count):
@@ -29,21 +35,13 @@ def posteriors(rng, count):
 def whole(frame, clip, mask, thresholds):
     """Stage 5: everything at once."""
     scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
-    scores = steps(filters.weak_mask(scores) if mask else scores)
-    table = decode_one(scores, thresholds)
+    post = post_processing(mask, thresholds)
+    table = post.threshold.decide(post.apply(scores))
     return sorted((on, off, LABELS[k]) for on, off, k in zip(table.onset, table.offset, table.label, strict=True))
 
 
 def streamed(frame, clip, mask, thresholds, sizes, piece):
-    decisions = Decisions(
-        labels=LABELS,
-        frame_seconds=0.01,
-        mask=filters.weak_mask if mask else None,
-        steps=steps,
-        reach=REACH,
-        thresholds=thresholds,
-        piece=piece,
-    )
+    decisions = Decisions.of(post_processing(mask, thresholds), LABELS, 0.01, piece=piece)
     found, at, held = [], 0, 0
     while at < len(frame):
         size = next(sizes)
@@ -105,10 +103,15 @@ def test_memory_does_not_grow():
 def test_events_come_as_soon_as_they_are_decided():
     frame = np.zeros((1000, 3), np.float32)
     frame[200:300, 0] = 1
-    decisions = Decisions(
-        labels=LABELS, frame_seconds=0.01, mask=None, steps=steps, reach=REACH, thresholds=np.full(3, 0.5), piece=1
-    )
+    decisions = Decisions.of(post_processing(False, np.full(3, 0.5)), LABELS, 0.01, piece=1)
     for end in range(10, 1000, 10):
         if decisions.push(frame[end - 10 : end], frame[:10]):
             break
     assert 300 + REACH <= end <= 300 + REACH + 10
+
+
+def test_a_mask_after_boxes_cannot_be_streamed():
+    boxes = Csebbs(dict.fromkeys(LABELS, BoxParameters()))
+    post = PostProcessing(steps=[boxes, WeakMask()], threshold=Threshold(dict.fromkeys(LABELS, 0.5)))
+    with pytest.raises(UserError, match=r"weak_mask before csebbs \(--post-processing weak_mask,csebbs\)"):
+        Decisions.of(post, LABELS, 0.01)

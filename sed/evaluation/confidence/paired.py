@@ -17,6 +17,7 @@ import numpy as np
 from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import Samples, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
+from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
 
 
@@ -73,7 +74,7 @@ def other_seeds(path: Path) -> list[Path]:
     found = []
     for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
         result = read_result(other)
-        same = settings(result) == settings(mine) and result.get("post_processing") == mine.get("post_processing")
+        same = settings(result) == settings(mine) and comparable(result) == comparable(mine)
         if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():
             known.add(seed_of(result))
             found.append(other)

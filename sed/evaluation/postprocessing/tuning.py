@@ -6,9 +6,8 @@ classes are independent), thresholds by the class's event-based F1, exact over a
 
 from __future__ import annotations
 
-import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -21,63 +20,48 @@ from sed.evaluation.metrics.intersections import point_counts
 from sed.evaluation.metrics.packages import sed_scores_eval
 from sed.evaluation.metrics.psds import PSDS1, score_frames, truth_lists
 from sed.evaluation.metrics.task import Problem
-from sed.evaluation.postprocessing.csebbs import BoxParameters
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.registry import TUNABLE
+from sed.evaluation.postprocessing.step import Tunable
+from sed.evaluation.postprocessing.threshold import DEFAULT, Threshold
 
 logger = logging.getLogger("sed.tune")
 
-# Seconds, and for boxes the filter, absolute and relative limits: around what systems use.
-MEDIAN_GRID = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)
-BOX_GRID = tuple(
-    BoxParameters(*values) for values in itertools.product((0.32, 0.48, 0.64, 0.96), (0.1, 0.2, 0.3, 0.4), (1.5, 2, 3))
-)
-
 
 def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dict[str, float]:
-    """Each class's area under its PSDS1 curve."""
+    """Return each class's area under its PSDS1 curve."""
     decoded = decode(scores, operating_points(points))
     counts = point_counts(problem, PSDS1, decoded)
     areas = from_points(Truth.of(problem), PSDS1, counts, np.ones((1, len(problem.clips))))[1][0]
     return dict(zip((problem.labels[i] for i in problem.present), map(float, areas), strict=True))
 
 
-def _choose(
-    problem: Problem, scores: FrameScores, candidates: Iterable[PostProcessing]
-) -> tuple[list[float], list[PostProcessing]]:
-    """For each label the candidate of the largest area, the first of equals; a class without events takes the first."""
-    best = [-1.0] * len(problem.labels)
-    chosen: list[PostProcessing] = []
-    for number, candidate in enumerate(candidates):
-        areas = class_areas(problem, candidate.apply(scores))
-        if not chosen:
-            chosen = [candidate] * len(problem.labels)
-        for index, label in enumerate(problem.labels):
-            if areas.get(label, -2.0) > best[index] + 1e-12:
-                best[index], chosen[index] = areas[label], candidate
+def tune_step(problem: Problem, scores: FrameScores, post: PostProcessing, step: type[Tunable]) -> PostProcessing:
+    """Choose a step's parameters for each class among its candidates, the other steps as they are.
+
+    Args:
+        problem: the task that the scores are of.
+        scores: posteriors.
+        post: all steps; the one to tune is among them.
+        step: the class of the step to tune.
+
+    Returns:
+        The same steps with the best candidate of each class, the first of equals; a class without events takes the
+        first candidate.
+    """
+    best = dict.fromkeys(problem.labels, -1.0)
+    chosen: dict[str, Tunable] = {}
+    for number, candidate in enumerate(step.candidates(problem.labels)):
+        areas = class_areas(problem, post.with_step(candidate).apply(scores))
+        for label in problem.labels:
+            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:
+                best[label], chosen[label] = areas.get(label, -1.0), candidate
         logger.info("candidate %d: mean area %.4f", number + 1, float(np.mean(list(areas.values()))))
-    return best, chosen
-
-
-def tune_median(problem: Problem, scores: FrameScores, post: PostProcessing) -> PostProcessing:
-    """The median window of each class."""
-    labels = problem.labels
-    grid = [replace(post, median=dict.fromkeys(labels, seconds)) for seconds in MEDIAN_GRID]
-    _, chosen = _choose(problem, scores, grid)
-    windows = {label: best.median[label] for label, best in zip(labels, chosen, strict=True)}
-    return replace(post, median=windows)
-
-
-def tune_csebbs(problem: Problem, scores: FrameScores, post: PostProcessing) -> PostProcessing:
-    """The step filter and merging limits of each class."""
-    labels = problem.labels
-    grid = [replace(post, csebbs=dict.fromkeys(labels, box)) for box in (BoxParameters(), *BOX_GRID)]
-    _, chosen = _choose(problem, scores, grid)
-    boxes = {label: best.csebbs[label] for label, best in zip(labels, chosen, strict=True)}
-    return replace(post, csebbs=boxes)
+    return post.with_step(step.combined(chosen))
 
 
 def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) -> PostProcessing:
-    """The threshold of each class that gives its best event-based F1 after the other steps."""
+    """Choose the threshold of each class that gives its best event-based F1 after the steps."""
     package = sed_scores_eval()
     present = [problem.labels[index] for index in problem.present]
     f1, _, _, thresholds, _ = package.collar_based.best_fscore(
@@ -89,12 +73,22 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
     )
     # A class of which no threshold finds an event keeps the usual one.
     found = {label: float(np.clip(thresholds[label], 0.0, 1.0)) for label in present if f1[label] > 0}
-    return replace(post, threshold={label: found.get(label, 0.5) for label in problem.labels})
+    return replace(post, threshold=Threshold({label: found.get(label, DEFAULT) for label in problem.labels}))
 
 
 def tune(problem: Problem, scores: FrameScores, post: PostProcessing, what: Sequence[str]) -> PostProcessing:
-    """Tune the named things, in the order that they depend on each other."""
-    for name, function in (("median", tune_median), ("csebbs", tune_csebbs), ("threshold", tune_threshold)):
+    """Tune steps and thresholds.
+
+    Args:
+        problem: the task that the scores are of.
+        scores: posteriors.
+        post: the steps to start from.
+        what: names of tunable steps among them, and `threshold`; thresholds come last, as they depend on the steps.
+
+    Returns:
+        The tuned post-processing.
+    """
+    for name, step in TUNABLE.items():
         if name in what:
-            post = function(problem, scores, post)
-    return post
+            post = tune_step(problem, scores, post, step)
+    return tune_threshold(problem, scores, post) if Threshold.name in what else post

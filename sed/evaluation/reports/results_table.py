@@ -11,7 +11,8 @@ from typing import Any
 from sed.config.yaml_file import canonical
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import over_seeds, shown_in
-from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
+from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.reports.published import PUBLISHED, of_experiment
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
@@ -37,9 +38,7 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         name = experiment_name(path) + (" (student)" if student else "")
         config = settings(result)
         seed = seed_of(result)
-        key = json.dumps(
-            [result["set"], config or name, student, result.get("post_processing")], sort_keys=True, default=str
-        )
+        key = json.dumps([result["set"], config or name, student, comparable(result)], sort_keys=True, default=str)
         known = groups.get(key)
         taken = {seed_of(r) for r in known[1]} if known else set()
         if known is None or seed is None or seed in taken:  # the same seed twice is another experiment

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.ndimage import maximum_filter1d, median_filter
+from random_scores import uniform
 
 from sed.data.scores import FrameScores, Scores
-from sed.evaluation.metrics.decode import decode, decode_one, operating_points
-from sed.evaluation.postprocessing.filters import maximum, median, weak_mask, window_frames
+from sed.evaluation.metrics.decode import decode, operating_points
 
 
 def reference_loop(values, borders, threshold):
@@ -61,49 +60,6 @@ def test_decoder_equals_the_plain_loop(data):
     thresholds = data.draw(st.sampled_from([operating_points(), np.array([0.5]), np.array([0.9, 0.1, 0.5, 0.5])]))
     check(scores, thresholds)
     check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))
-
-
-def uniform(clips, frames, frame_seconds=0.01, seed=0):
-    rng = np.random.default_rng(seed)
-    return Scores(
-        clips=[f"c{i}" for i in range(clips)],
-        labels=["a", "b"],
-        frame=rng.random((clips, frames, 2), dtype=np.float32),
-        clip=rng.random((clips, 2), dtype=np.float32),
-        frame_seconds=frame_seconds,
-    )
-
-
-@pytest.mark.parametrize("frame_seconds", [0.01, 0.064])
-def test_filters_on_scores_equal_filters_on_decisions(frame_seconds):
-    scores = uniform(2, 60, frame_seconds)
-    seconds = {"a": 0.32, "b": 0.7}
-    for filtered, plain in ((median, median_filter), (maximum, maximum_filter1d)):
-        processed = filtered(scores.flat(), seconds)
-        for threshold in (0.1, 0.5, 0.9):
-            for clip in range(2):
-                for label, name in enumerate("ab"):
-                    width = window_frames(seconds[name], frame_seconds)
-                    wanted = plain((scores.frame[clip, :, label] > threshold).astype(int), size=width, mode="reflect")
-                    got = processed.values[clip * 60 : clip * 60 + 60, label] > threshold
-                    np.testing.assert_array_equal(got, wanted.astype(bool))
-
-
-def test_windows_are_odd_and_nearest():
-    assert window_frames(0.32, 0.01) == 33  # 32 lies between 31 and 33
-    assert window_frames(0.32, 0.064) == 5
-    assert window_frames(0.0, 0.01) == 1
-    assert all(window_frames(s, 0.02) % 2 for s in np.linspace(0, 5, 77))
-
-
-def test_weak_mask_silences_a_class_at_every_threshold_above_its_clip_posterior():
-    scores = uniform(3, 40)
-    masked = weak_mask(scores.flat())
-    for threshold in (0.2, 0.5, 0.8):
-        plain, silenced = decode_one(scores.flat(), threshold), decode_one(masked, threshold)
-        kept = scores.clip[plain.clip, plain.label] > threshold
-        np.testing.assert_array_equal(plain.onset[kept], silenced.onset)
-        np.testing.assert_array_equal(plain.clip[kept], silenced.clip)
 
 
 @pytest.mark.slow

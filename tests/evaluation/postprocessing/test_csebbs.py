@@ -1,69 +1,50 @@
 import numpy as np
 import pytest
+from options import post_processing_options
+from random_scores import uniform
 
-from sed.data.scores import Scores
-from sed.evaluation.metrics.decode import decode_one
-from sed.evaluation.postprocessing.csebbs import BoxParameters, bounding_boxes
+from sed.errors import UserError
+from sed.evaluation.postprocessing.boxes import bounding_boxes
+from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
 
-
-def boxes_of(values, frame_seconds=0.02, **parameters):
-    """[(onset, offset, confidence)] of one clip and class."""
-    values = np.asarray(values, np.float32)
-    scores = Scores(
-        clips=["c"], labels=["a"], frame=values[None, :, None], clip=values.max(keepdims=True)[:, None],
-        frame_seconds=frame_seconds,
-    )  # fmt: skip
-    made = bounding_boxes(scores.flat(), {"a": BoxParameters(**parameters)})
-    found = decode_one(made, 0.0)
-    level = [float(made.values[(made.onset >= a) & (made.offset <= b), 0].max()) for a, b in zip(
-        found.onset, found.offset, strict=True)]  # fmt: skip
-    return list(zip(found.onset.tolist(), found.offset.tolist(), level, strict=True))
+LABELS = ["a", "b"]
 
 
-def bump(frames, centre, width, height):
-    """A raised cosine: the posterior that a smooth model gives of an event of half its width."""
-    x = (np.arange(frames) + 0.5 - centre) / width
-    return np.where(np.abs(x) < 1, height * 0.5 * (1 + np.cos(np.pi * x)), 0.0)
+def test_each_option_that_is_not_given_is_the_stored_one() -> None:
+    stored = Csebbs(dict.fromkeys(LABELS, BoxParameters(0.4, 0.1, 2)))
+    assert Csebbs.resolve(post_processing_options(), LABELS).by_label == dict.fromkeys(LABELS, BoxParameters())
+    assert Csebbs.resolve(post_processing_options(), LABELS, stored) == stored
+    # the default's own number, given
+    given = Csebbs.resolve(post_processing_options("--csebbs-filter", "0.64"), LABELS, stored)
+    assert given.by_label == dict.fromkeys(LABELS, BoxParameters(0.64, 0.1, 2))
+    given = Csebbs.resolve(post_processing_options("--csebbs-relative", "a=5"), LABELS)
+    assert given.by_label == {"a": BoxParameters(0.64, 0.3, 5.0), "b": BoxParameters()}
 
 
-def test_cosine_bumps_have_borders_at_half_height_whatever_the_height():
-    frames, dt = 500, 0.02
-    for height in (0.1, 0.5, 1.0):  # a threshold would give every height another extent
-        values = bump(frames, 120, 40, height) + bump(frames, 320, 80, 0.6 * height)
-        found = boxes_of(values, dt, filter_seconds=0.48, absolute=0.2, relative=2.0)
-        borders = [(onset, offset) for onset, offset, _ in found]
-        np.testing.assert_allclose(borders, [(2.0, 2.8), (5.6, 7.2)], atol=dt)
+@pytest.mark.parametrize("text", ["--csebbs-absolute=1.1", "--csebbs-relative=0.9", "--csebbs-filter=-1"])
+def test_numbers_out_of_range_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match=text.partition("=")[0]):
+        Csebbs.resolve(post_processing_options(text), LABELS)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_planted_events_under_noise_are_found_to_the_frame(seed):
-    rng = np.random.default_rng(seed)
-    dt, planted = 0.01, [(100, 180, 0.9), (300, 500, 0.7), (640, 700, 0.5), (900, 1000, 0.8)]  # the last is cut
-    values = np.full(1000, 0.05)
-    for begin, end, height in planted:
-        values[begin:end] = height
-    values = np.clip(values + 0.03 * rng.standard_normal(1000), 0, 1)
-    found = [box for box in boxes_of(values, dt, filter_seconds=0.3, absolute=0.2, relative=2.0) if box[2] > 0.3]
-    np.testing.assert_allclose([box[:2] for box in found], [(a * dt, b * dt) for a, b, _ in planted], atol=dt + 1e-9)
-    np.testing.assert_allclose([box[2] for box in found], [height for *_, height in planted], atol=0.03)
+def test_it_draws_boxes_and_looks_a_minute_far() -> None:
+    scores = uniform(2, 300)
+    step = Csebbs({"a": BoxParameters(0.2, 0.1, 1.5), "b": BoxParameters()})
+    expected = bounding_boxes(scores.flat(), step.by_label)
+    found = step.apply(scores.flat())
+    np.testing.assert_array_equal(found.values, expected.values)
+    np.testing.assert_array_equal(found.onset, expected.onset)
+    assert len(found.values) < 600 and step.reach(0.01) == 6000
 
 
-def test_a_shallow_gap_merges_and_a_deep_one_does_not():
-    values = np.zeros(300)
-    values[50:100], values[100:120], values[120:200] = 0.8, 0.65, 0.8
-    assert len(boxes_of(values, absolute=0.2, relative=2.0)) == 1
-    assert len(boxes_of(values, absolute=0.1, relative=2.0)) == 2
-    assert len(boxes_of(values, absolute=0.2, relative=1.1)) == 2
-    values[100:120] = 0.1
-    assert len(boxes_of(values, absolute=0.2, relative=2.0)) == 2
+def test_stored_form() -> None:
+    step = Csebbs({"a": BoxParameters(0.2, 0.1, 2), "b": BoxParameters()})
+    assert step.to_dict()["csebbs"]["a"] == {"filter_seconds": 0.2, "absolute": 0.1, "relative": 2}
+    assert Csebbs.from_dict(step.to_dict(), LABELS) == step
+    with pytest.raises(TypeError):
+        Csebbs.from_dict({"csebbs": {label: {"width": 1} for label in LABELS}}, LABELS)
 
 
-def test_silence_has_no_boxes_and_a_constant_one_box():
-    assert boxes_of(np.zeros(50)) == []
-    assert boxes_of(np.full(50, 0.5)) == [(0.0, 1.0, 0.5)]
-
-
-def test_a_faint_event_in_silence_stays_a_candidate():
-    values = np.zeros(300)
-    values[50:100], values[150:250] = 0.9, 0.05
-    assert [round(box[2], 3) for box in boxes_of(values)] == [0.9, 0.05]
+def test_the_default_is_the_first_candidate_when_tuning() -> None:
+    assert Csebbs.candidates(LABELS)[0].by_label == dict.fromkeys(LABELS, BoxParameters())
+    assert len(Csebbs.candidates(LABELS)) == 49

@@ -1,13 +1,12 @@
-from types import SimpleNamespace
-
 import pytest
 from problems import problem, scores
 
-from sed.errors import UserError
-from sed.evaluation.metrics.decode import decode_one
 from sed.evaluation.metrics.f1 import event_counts
-from sed.evaluation.postprocessing.csebbs import BoxParameters
-from sed.evaluation.postprocessing.pipeline import PostProcessing, read_tuned, refuse_own_clips, write_tuned
+from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
+from sed.evaluation.postprocessing.maximum import Maximum
+from sed.evaluation.postprocessing.median import Median
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
 from sed.evaluation.postprocessing.tuning import class_areas, tune
 
 
@@ -18,17 +17,14 @@ def material():
 
 
 def plain(labels, *names):
+    made = {"median": Median(dict.fromkeys(labels, 0.3)), "csebbs": Csebbs(dict.fromkeys(labels, BoxParameters()))}
     return PostProcessing(
-        steps=names,
-        median=dict.fromkeys(labels, 0.3),
-        csebbs=dict.fromkeys(labels, BoxParameters()),
-        threshold=dict.fromkeys(labels, 0.5),
-        tuned_on="other",
+        steps=[made[name] for name in names], threshold=Threshold(dict.fromkeys(labels, 0.5)), tuned_on="other"
     )
 
 
 def f1(made, frames, post):
-    found = decode_one(post.apply(frames), post.thresholds(made.labels))
+    found = post.threshold.decide(post.apply(frames))
     return event_counts(made, found).total().ratios()["f1"]
 
 
@@ -51,23 +47,15 @@ def test_a_tuned_step_is_no_worse_for_any_class_on_its_own_set(material, what):
     assert set(tuned) == set(made.labels)
 
 
-def options(path):
-    return SimpleNamespace(tuned=str(path), post_processing=["auto"], median="paper", maximum="0", threshold="0.5")
-
-
-def test_the_file_brings_everything_back_and_refuses_its_own_clips(material, tmp_path):
-    made, _ = material
-    path = tmp_path / "tuned.json"
-    write_tuned(path, plain(made.labels, "csebbs"), clips=made.clips, facts={"tuned": ["csebbs"]})
-    again = read_tuned(options(path), made.labels)
-    assert again.csebbs == plain(made.labels, "csebbs").csebbs and again.tuned_on == "other (csebbs)"
-    refuse_own_clips(path, ["elsewhere"])
-    with pytest.raises(UserError, match="tuned on other, which holds 1 of the clips"):
-        refuse_own_clips(path, ["elsewhere", made.clips[0]])
-    with pytest.raises(UserError, match="another label set"):
-        read_tuned(options(path), ["x"])
-    with pytest.raises(UserError, match="its own steps"):
-        read_tuned(SimpleNamespace(**{**vars(options(path)), "threshold": "0.3"}), made.labels)
-    path.write_text("{}")
-    with pytest.raises(UserError, match="not written by"):
-        read_tuned(options(path), made.labels)
+def test_other_steps_stay_and_a_class_without_events_takes_the_first_candidate(material):
+    made, frames = material
+    silent = type(made)(
+        clips=made.clips, labels=made.labels, durations=made.durations, truth=made.truth.where(made.truth.label != 1)
+    )
+    widened = Maximum(dict.fromkeys(made.labels, 0.1))
+    before = plain(made.labels, "median")
+    before = PostProcessing(steps=[widened, *before.steps], threshold=before.threshold)
+    after = tune(silent, frames, before, ["median", "threshold"])
+    assert after.names == ["maximum", "median"] and after.steps[0] == widened
+    assert after.steps[1].by_label[made.labels[1]] == Median.grid[0]
+    assert after.threshold.by_label[made.labels[1]] == 0.5

@@ -11,8 +11,10 @@ from sed.evaluation.confidence import bootstrap
 from sed.evaluation.confidence.paired import System, check_comparable, differences, load_system, paired
 from sed.evaluation.metrics.evaluate import evaluate, summary
 from sed.evaluation.metrics.table import BY_KEY, over_seeds
-from sed.evaluation.postprocessing.filters import PAPER_MEDIAN
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.stored import steps_dict
+from sed.evaluation.postprocessing.threshold import Threshold
 from sed.evaluation.reports.comparison import compare_report
 from sed.evaluation.reports.errors import confusion, match, rank_clips
 from sed.evaluation.reports.experiment import report
@@ -58,12 +60,13 @@ def scored():
     systems = []
     for seed in range(2):
         frames = scores(seed, made)
-        post = PostProcessing(threshold=dict.fromkeys(NASTY, 0.5))
+        post = PostProcessing(threshold=Threshold(dict.fromkeys(NASTY, 0.5)))
         decisions = decide_scores(made, frames, post, 10)
         evaluation = evaluate(made, detections=decisions.detections, points=decisions.points, scores=frames)
         result = {
             "set": "<b>set</b>", "clips": 6, "clips_expected": 7, "clips_with_output": 6,
-            **summary(made, evaluation), "post_processing": post.as_dict(), "input": {"kind": "scores.h5", "path": "x"},
+            **summary(made, evaluation), "post_processing": steps_dict(post),
+            "input": {"kind": "scores.h5", "path": "x"},
             "command": "python3 -m <img src=x>", "git": "abc", "environment": {"python": "3"}, "ground_truth": "g",
         }  # fmt: skip
         names, values = bootstrap.resample(made, evaluation, samples=60)
@@ -190,7 +193,7 @@ def test_scores_of_one_class_have_a_psds():
 
     made = problem(4, classes=1)
     frames = scores(4, made)
-    decisions = decide_scores(made, frames, PostProcessing(threshold={made.labels[0]: 0.5}), 10)
+    decisions = decide_scores(made, frames, PostProcessing(threshold=Threshold({made.labels[0]: 0.5})), 10)
     evaluation = evaluate(made, detections=decisions.detections, points=decisions.points, scores=frames)
     result = summary(made, evaluation)
     assert result["psds1"] is not None and result["psds2_exact"] is not None

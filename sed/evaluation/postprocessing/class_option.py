@@ -1,0 +1,80 @@
+"""Options that take one number for all classes, or a number per class. "Not given" is None."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sed.errors import UserError
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+
+def per_class(text: str) -> dict[str, float]:
+    """Parse `0.5`, or `Speech=0.4,Dog=0.6` with `*=0.5` for the labels not named."""
+    values: dict[str, float] = {}
+    for part in text.split(","):
+        label, equals, value = part.strip().rpartition("=")
+        try:
+            values[label if equals else "*"] = float(value)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"'{part}' is neither a number nor label=number") from None
+    return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassOption:
+    """One option, `--name NUMBER` or `--name label=number,...`.
+
+    default: the number of labels that a given text does not name; least, most: bounds, ends included; tables: words
+    that may stand for a number, and their numbers by label; unset: what counts when the option is not given.
+    """
+
+    name: str
+    help: str
+    default: float
+    least: float = 0.0
+    most: float = math.inf
+    tables: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unset: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return f"--{self.name}"
+
+    def register(self, parser: Parser) -> None:
+        """Add the option to a parser, None when it is not given; its help tells what counts then."""
+        parser.option(self.name, None, f"{self.help} (default: {self.unset or f'{self.default:g}'})")
+
+    def text(self, args: argparse.Namespace) -> str | None:
+        """The option's text, None when it is not given."""
+        value: str | None = getattr(args, self.name.replace("-", "_"))
+        return value
+
+    def given(self, args: argparse.Namespace, labels: Sequence[str]) -> dict[str, float] | None:
+        """Numbers by label, None when the option is not given; UserError for unknown labels and bad numbers."""
+        text = self.text(args)
+        return None if text is None else self._by_label(text, labels)
+
+    def defaults(self, labels: Sequence[str]) -> dict[str, float]:
+        """Numbers by label that count when the option is not given."""
+        return self._by_label(self.unset or str(self.default), labels)
+
+    def _by_label(self, text: str, labels: Sequence[str]) -> dict[str, float]:
+        if text in self.tables:
+            return {label: self.tables[text].get(label, self.default) for label in labels}
+        try:
+            values = per_class(text)
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"{self.flag}: {error}") from None
+        for label, value in values.items():
+            if label != "*" and label not in labels:
+                raise UserError(f"{self.flag}: unknown label '{label}' (known: {', '.join(labels)})")
+            if not (math.isfinite(value) and self.least <= value <= self.most):
+                raise UserError(f"{self.flag}: {value} is out of range ({self.least} to {self.most})")
+        return {label: values.get(label, values.get("*", self.default)) for label in labels}

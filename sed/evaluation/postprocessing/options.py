@@ -1,0 +1,92 @@
+"""Options of post-processing and how they are resolved.
+
+`--post-processing` names the steps in order, or `none`, or `paper` for the paper's: weak masking, then its median
+filters (F). The parameters of a step are options of its own, one value for all classes or `label=value,...`; or all
+come from a file that `sed.bin.tune` wrote on another set (`--tuned`). An option that is not given is None: then what
+the model stores counts, and only then the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.registry import STEPS
+from sed.evaluation.postprocessing.stored import read_tuned
+from sed.evaluation.postprocessing.threshold import Threshold
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+PAPER = ("weak_mask", "median")
+
+
+def steps(text: str) -> list[str] | None:
+    """Parse `auto` (as if it were not given: None), `none`, `paper`, or steps with commas between."""
+    if text in ("auto", "none", "paper"):
+        return {"auto": None, "none": [], "paper": list(PAPER)}[text]
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in STEPS:
+            raise argparse.ArgumentTypeError(f"'{name}' is no step (none, paper, or some of {', '.join(STEPS)})")
+    return names
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register the options of post-processing and decision."""
+    parser.section("post-processing")
+    parser.option(
+        "post-processing",
+        None,
+        f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: what the model stores, "
+        "else paper for our scores.h5 and none for anyone else's (default: auto)",
+        type=steps,
+    )
+    for step in STEPS.values():
+        for option in step.options:
+            option.register(parser)
+    parser.option("tuned", None, "post-processing from this file of sed.bin.tune, in place of the other options here")
+    for option in Threshold.options:
+        option.register(parser)
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """Return the options of steps and decision that are given, as they are typed."""
+    options = [option for component in (*STEPS.values(), Threshold) for option in component.options]
+    named = ["--post-processing"] if args.post_processing is not None else []
+    return named + [option.flag for option in options if option.text(args) is not None]
+
+
+def resolve(
+    args: argparse.Namespace, labels: Sequence[str], *, ours: bool = True, stored: PostProcessing | None = None
+) -> PostProcessing:
+    """Build post-processing from the options, whatever is not given from what is stored, else from the defaults.
+
+    Args:
+        args: parsed options.
+        labels: the classes.
+        ours: whether the scores are of this project's models, which are post-processed as in the paper by default.
+        stored: the post-processing that comes with the model, if any.
+
+    Returns:
+        Steps with parameters for all labels.
+
+    Raises:
+        UserError: an unknown label, a number out of range, or options beside `--tuned`, which would override them.
+    """
+    if args.tuned:
+        if odd := given(args):
+            raise UserError(f"--tuned brings its own steps, filters and thresholds (leave out {', '.join(odd)})")
+        return read_tuned(args.tuned, labels)
+    kept = {step.name: step for step in stored.steps} if stored else {}
+    made = {name: step.resolve(args, labels, kept.get(name)) for name, step in STEPS.items()}
+    names = args.post_processing
+    if names is None:
+        names = stored.names if stored else PAPER if ours else ()
+    return PostProcessing(
+        steps=[made[name] for name in names],
+        threshold=Threshold.resolve(args, labels, stored.threshold if stored else None),
+    )

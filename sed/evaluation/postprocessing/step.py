@@ -1,0 +1,140 @@
+"""What a step of post-processing is, and bases for steps whose parameters are numbers per class.
+
+A new step is one file, named like the step, with a class that satisfies `Step`, and one line in `registry.py`. Options,
+results, tuned files, packed models, ONNX files, tuning and streaming prediction then know it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import argparse
+
+    from typing_extensions import Self
+
+    from sed.data.scores import FrameScores
+    from sed.evaluation.postprocessing.class_option import ClassOption
+
+P = TypeVar("P")
+
+
+class Component(Protocol):
+    """Something with options of its own that is stored with results and models: a step, or the decision after them.
+
+    name: in `--post-processing` and in stored forms; options: registered on every parser that post-processes.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[Sequence[ClassOption]]
+
+    @classmethod
+    def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
+        """Build from options; what is not given is taken from `stored`, or else is the default.
+
+        Args:
+            args: parsed options; an option that is not given is None.
+            labels: the classes.
+            stored: the same component as a model stores it, if it does.
+
+        Returns:
+            The component, with parameters for all labels.
+
+        Raises:
+            UserError: an unknown label, or a number out of range.
+        """
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries of a stored form (JSON) that hold the parameters; their keys are this component's own."""
+        ...
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> Self:
+        """Read what `to_dict` wrote; KeyError, TypeError or ValueError where that is not there."""
+        ...
+
+
+class Step(Component, Protocol):
+    """A step between posteriors and decisions.
+
+    needs_clip: it reads clip posteriors. In streaming prediction such a step is applied to every frame as it arrives,
+    with the posterior of the window that the frame is from, so it must treat frames one by one.
+    is_rank_filter: its output is a minimum, median or maximum of nearby scores of the class, so that it commutes with
+    steps that treat frames one by one by a monotone function; those may then be applied before it.
+    """
+
+    needs_clip: ClassVar[bool]
+    is_rank_filter: ClassVar[bool]
+
+    def apply(self, scores: FrameScores) -> FrameScores:
+        """Return the scores after this step; their frames may be other ones."""
+        ...
+
+    def reach(self, frame_seconds: float) -> int:
+        """Return how many frames to either side of a frame its result depends on."""
+        ...
+
+
+class Tunable(Step, Protocol):
+    """A step that `sed.bin.tune` can tune per class. grid: parameters to choose from."""
+
+    grid: ClassVar[Sequence[Any]]
+
+    @classmethod
+    def candidates(cls, labels: Sequence[str]) -> Sequence[Self]:
+        """Return one instance per point of the grid; the first is for classes without events."""
+        ...
+
+    @classmethod
+    def combined(cls, chosen: Mapping[str, Self]) -> Self:
+        """Take each class's parameters from the instance that was chosen for it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PerClass(Generic[P]):
+    """Base of components with parameters per class; those that set `grid` can be tuned."""
+
+    grid: ClassVar[Sequence[Any]] = ()
+
+    by_label: Mapping[str, P]
+
+    @classmethod
+    def candidates(cls, labels: Sequence[str]) -> list[Self]:
+        """Return one instance per point of the grid, with the same parameters for all classes."""
+        return [cls(dict.fromkeys(labels, value)) for value in cls.grid]
+
+    @classmethod
+    def combined(cls, chosen: Mapping[str, Self]) -> Self:
+        """Take each class's parameters from the instance that was chosen for it."""
+        return cls({label: one.by_label[label] for label, one in chosen.items()})
+
+
+@dataclass(frozen=True)
+class OneNumber(PerClass[float]):
+    """Base of components with one option, a number per class. key: its entry in stored forms."""
+
+    name: ClassVar[str]
+    key: ClassVar[str]
+    options: ClassVar[Sequence[ClassOption]]
+
+    @classmethod
+    def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
+        """Build from the option, else `stored`, else the option's default."""
+        (option,) = cls.options
+        given = option.given(args, labels)
+        if given is None and stored is not None:
+            return stored
+        return cls(option.defaults(labels) if given is None else given)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return {key: {label: number}}."""
+        return {self.key: dict(self.by_label)}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> Self:
+        """Read {key: {label: number}}."""
+        return cls({label: float(stored[cls.key][label]) for label in labels})

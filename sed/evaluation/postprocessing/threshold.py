@@ -1,0 +1,38 @@
+"""The decision after all steps: an event is where the score of its class is above the threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from sed.evaluation.postprocessing.class_option import ClassOption
+from sed.evaluation.postprocessing.step import OneNumber
+
+if TYPE_CHECKING:
+    from sed.data.scores import FrameScores
+    from sed.evaluation.metrics.events import EventTable
+
+DEFAULT = 0.5
+
+
+@dataclass(frozen=True)
+class Threshold(OneNumber):
+    """One threshold per class. PSDS and other curves vary it, so they do not depend on it."""
+
+    name: ClassVar[str] = "threshold"
+    key: ClassVar[str] = "threshold"
+    options: ClassVar[Sequence[ClassOption]] = (
+        ClassOption(
+            name="threshold",
+            help="of the F1 decisions: one number, or label=threshold,...",
+            default=DEFAULT,
+            most=1.0,
+        ),
+    )
+
+    def decide(self, scores: FrameScores) -> EventTable:
+        """Return the events of post-processed scores."""
+        from sed.evaluation.metrics.decode import decode_one
+
+        return decode_one(scores, [self.by_label[label] for label in scores.labels])

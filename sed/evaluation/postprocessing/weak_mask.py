@@ -1,0 +1,60 @@
+"""Weak masking: the clip posterior silences classes that are not in the clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sed.errors import UserError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sed.data.scores import FrameScores
+    from sed.evaluation.postprocessing.class_option import ClassOption
+
+
+@dataclass(frozen=True)
+class WeakMask:
+    """Silence a class in a clip wherever its clip posterior is not above the threshold (F).
+
+    Written for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold just where both do.
+    """
+
+    name: ClassVar[str] = "weak_mask"
+    options: ClassVar[Sequence[ClassOption]] = ()
+    needs_clip: ClassVar[bool] = True
+    is_rank_filter: ClassVar[bool] = False
+
+    @classmethod
+    def resolve(  # the interface
+        cls,
+        args: argparse.Namespace,  # noqa: ARG003
+        labels: Sequence[str],  # noqa: ARG003
+        stored: WeakMask | None = None,  # noqa: ARG003
+    ) -> WeakMask:
+        """Return the step; it has no options."""
+        return cls()
+
+    def apply(self, scores: FrameScores) -> FrameScores:
+        """Return the lower of frame and clip posterior; UserError when there are no clip posteriors."""
+        if scores.clip_values is None:
+            raise UserError("weak masking needs clip posteriors, which this input lacks (leave out weak_mask)")
+        lengths = np.diff(scores.start)
+        return scores.with_values(np.minimum(scores.values, np.repeat(scores.clip_values, lengths, axis=0)))
+
+    def reach(self, frame_seconds: float) -> int:  # noqa: ARG002 (the interface)
+        """Return 0: frames are treated one by one."""
+        return 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return nothing: it has no parameters."""
+        return {}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> WeakMask:  # noqa: ARG003 (the interface)
+        """Return the step."""
+        return cls()

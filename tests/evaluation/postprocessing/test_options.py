@@ -1,0 +1,100 @@
+import argparse
+
+import pytest
+from options import post_processing_options
+
+from sed.config import Parser
+from sed.errors import UserError
+from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
+from sed.evaluation.postprocessing.maximum import Maximum
+from sed.evaluation.postprocessing.median import Median
+from sed.evaluation.postprocessing.options import add_arguments, given, resolve, steps
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.stored import write_tuned
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
+
+LABELS = ["Dog", "Frying"]
+STORED = PostProcessing(
+    steps=[Median({"Dog": 1.0, "Frying": 2.0}), Maximum({"Dog": 0.5, "Frying": 0.5})],
+    threshold=Threshold({"Dog": 0.3, "Frying": 0.2}),
+)
+
+
+def test_names_of_steps():
+    assert steps("paper") == ["weak_mask", "median"] and steps("none") == [] and steps("auto") is None
+    assert steps("median, csebbs") == ["median", "csebbs"]
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'smooth' is no step \(none, paper, or some of weak_mask, "):
+        steps("median,smooth")
+
+
+def test_nothing_given_is_none_of_every_option():
+    assert not given(post_processing_options()) and set(vars(post_processing_options()).values()) == {None}
+    typed = ["--post-processing=none", "--median=paper", "--csebbs-absolute=0.3", "--threshold=0.5"]
+    assert given(post_processing_options(*typed)) == [text.partition("=")[0] for text in typed]
+    parser = Parser("test")
+    add_arguments(parser)
+    help = " ".join(parser.format_help().split())
+    assert "(default: None)" not in help
+    for default in ("auto", "paper", "0", "0.64", "0.3", "3", "0.5"):
+        assert f"(default: {default})" in help
+
+
+def test_without_a_stored_one_ours_is_the_papers_and_anyone_elses_is_left_alone():
+    assert resolve(post_processing_options(), LABELS) == PostProcessing(
+        steps=[WeakMask(), Median({"Dog": 0.32, "Frying": 3.9})], threshold=Threshold({"Dog": 0.5, "Frying": 0.5})
+    )
+    assert resolve(post_processing_options(), LABELS, ours=False).names == []
+    assert resolve(post_processing_options("--post-processing", "csebbs,median"), LABELS, ours=False).names == [
+        "csebbs",
+        "median",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("typed", "place", "expected"),
+    [
+        (["--threshold", "0.5"], None, Threshold({"Dog": 0.5, "Frying": 0.5})),
+        (["--median", "paper"], 0, Median({"Dog": 0.32, "Frying": 3.9})),
+        (["--maximum", "0"], 1, Maximum({"Dog": 0.0, "Frying": 0.0})),
+    ],
+)
+def test_a_given_option_wins_over_the_stored_also_with_its_default_value(typed, place, expected):
+    post = resolve(post_processing_options(*typed), LABELS, stored=STORED)
+    assert (post.threshold if place is None else post.steps[place]) == expected
+    kept = [one for index, one in enumerate([*post.steps, post.threshold]) if one != expected]
+    assert kept == [one for one in (*STORED.steps, STORED.threshold) if type(one) is not type(expected)]
+
+
+def test_what_is_not_given_is_the_stored_and_other_steps_take_their_defaults():
+    assert resolve(post_processing_options(), LABELS, stored=STORED) == STORED
+    assert resolve(post_processing_options("--post-processing", "auto"), LABELS, stored=STORED) == STORED
+    post = resolve(post_processing_options("--post-processing", "maximum,csebbs"), LABELS, stored=STORED)
+    assert post.steps == [STORED.steps[1], Csebbs(dict.fromkeys(LABELS, BoxParameters()))]
+    assert resolve(post_processing_options("--post-processing", "none"), LABELS, stored=STORED).steps == []
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--post-processing=none",
+        "--median=paper",
+        "--maximum=0",
+        "--threshold=0.5",
+        "--csebbs-filter=0.9",
+        "--csebbs-filter=0.64",
+        "--csebbs-absolute=0.1",
+        "--csebbs-relative=3",
+    ],
+)
+def test_a_tuned_file_takes_no_options_beside_it(tmp_path, typed):
+    path = tmp_path / "tuned.json"
+    write_tuned(path, STORED, clips=["x"], facts={"tuned": ["median"]})
+    assert resolve(post_processing_options("--tuned", str(path)), LABELS).steps == STORED.steps
+    with pytest.raises(UserError, match=f"--tuned brings its own .*leave out {typed.partition('=')[0]}"):
+        resolve(post_processing_options("--tuned", str(path), typed), LABELS)
+
+
+def test_options_of_steps_that_are_not_used_are_checked_too():
+    with pytest.raises(UserError, match="--median: unknown label 'Cat'"):
+        resolve(post_processing_options("--post-processing", "csebbs", "--median", "Cat=1"), LABELS)

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+from random_scores import uniform
+
+from sed.errors import UserError
+from sed.evaluation.postprocessing.csebbs import BoxParameters, Csebbs
+from sed.evaluation.postprocessing.maximum import Maximum
+from sed.evaluation.postprocessing.median import Median
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.postprocessing.weak_mask import WeakMask
+
+LABELS = ["a", "b"]
+MEDIAN, MAXIMUM = Median({"a": 0.05, "b": 0.31}), Maximum({"a": 0.03, "b": 0.07})
+BOXES = Csebbs(dict.fromkeys(LABELS, BoxParameters()))
+THRESHOLD = Threshold({"a": 0.3, "b": 0.6})
+
+
+def made(*steps):
+    return PostProcessing(steps=steps, threshold=THRESHOLD)
+
+
+def test_steps_are_applied_in_order():
+    scores = uniform(2, 50).flat()
+    one, other = made(MEDIAN, MAXIMUM), made(MAXIMUM, MEDIAN)
+    np.testing.assert_array_equal(one.apply(scores).values, MAXIMUM.apply(MEDIAN.apply(scores)).values)
+    assert (one.apply(scores).values != other.apply(scores).values).any()
+    assert one.names == ["median", "maximum"] and one.thresholds(["b", "a"]) == [0.6, 0.3]
+
+
+def test_reach_is_the_sum_of_the_steps():
+    assert made(WeakMask(), MEDIAN, MAXIMUM).reach(0.01) == 15 + 3
+    assert made(MEDIAN, BOXES).reach(0.01) == 15 + 6000
+    assert made().reach(0.01) == 0
+
+
+def test_one_step_is_replaced():
+    other = Median({"a": 1.0, "b": 1.0})
+    assert made(WeakMask(), MEDIAN, MAXIMUM).with_step(other) == PostProcessing(
+        steps=[WeakMask(), other, MAXIMUM], threshold=THRESHOLD
+    )
+
+
+def test_masks_come_first_where_that_changes_nothing():
+    whole = made(MEDIAN, MAXIMUM, WeakMask(), BOXES)
+    first, rest = whole.split()
+    assert first.names == ["weak_mask"] and rest.names == ["median", "maximum", "csebbs"]
+    scores = uniform(3, 80).flat()
+    np.testing.assert_array_equal(whole.apply(scores).values, rest.apply(first.apply(scores)).values)
+
+
+def test_a_mask_after_boxes_cannot_come_first():
+    with pytest.raises(UserError, match=r"weak_mask before csebbs \(--post-processing weak_mask,median,csebbs\)"):
+        made(MEDIAN, BOXES, WeakMask()).split()
