@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from sed.data.scores import FrameScores
-from sed.evaluation.confidence.resampling import Truth, from_points
 from sed.evaluation.metrics.decode import decode, operating_points
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
 from sed.evaluation.metrics.intersections import point_counts
 from sed.evaluation.metrics.packages import sed_scores_eval
 from sed.evaluation.metrics.psds import PSDS1, score_frames, truth_lists
+from sed.evaluation.metrics.psds_resampling import Truth, from_points
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.registry import TUNABLE
