@@ -29,10 +29,8 @@ for file in wav.scp events.tsv tags.tsv durations.tsv coverage.tsv; do # labels 
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
 if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/feats.scp"); then
-    same "${dump}/.front_end" "$(settings "${conf}")" ||
-        die "${dump}: features of another front end than ${conf} (--force true redoes them, --work DIR keeps both)"
     whole=0
-    python3 -m sed.bin.check_dump "${dump}" || whole=$?
+    python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || whole=$?
     ((whole != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
     ((whole == 1)) || exit "${whole}" # 1: what was damaged is gone, and gets made again
 fi
@@ -53,7 +51,6 @@ for shard in "${dump}"/feats.*.{h5,scp}; do # of an earlier run with more jobs
     job=${shard#"${dump}"/feats.}
     [[ ! -e ${shard} || ${job%%.*} -le nj ]] || rm -f "${shard}"
 done
-remember "${dump}/.front_end" "$(settings "${conf}")"
 sync "${dump}/.feats.scp.part"
 mv "${dump}/.feats.scp.part" "${dump}/feats.scp"
 say "${dump}: ${clips} clips in ${nj} shards"

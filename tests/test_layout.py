@@ -24,7 +24,7 @@ ALLOWED = {
     "checkpoints": {"checkpoints", "models", "features", "data", "config"},
     "models": {"models", "features"},
     "data": {"data", "features"},
-    "features": {"features"},
+    "features": {"features", "config"},  # defaults of its own options, read without torch
     "config": {"config"},
     **{name: set() for name in COMMON},
     "__init__": set(),

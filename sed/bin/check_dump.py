@@ -11,21 +11,23 @@ import logging
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, load_config
+from sed.config import Parser
 from sed.errors import RunError
 
 
 @entry
 def main() -> None:
-    parser = Parser(__doc__.splitlines()[0])
+    parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("dumps", nargs="+", type=Path, help="dump directories")
-    parser.option("config", "", "front end that they should have; its keys are compared")
+    parser.section("front end that they must have, where --config is given")
+    parser.options_of("sed.features.logmel")
     args = parser.parse_args()
     setup_logging()
 
     from sed.data.store import check_dump
+    from sed.features.params import defaults
 
-    wanted = load_config(args.config) if args.config else {}
+    wanted = {key: getattr(args, key) for key in defaults()} if args.config else None
     bad = 0
     for dump in args.dumps:
         for fault in check_dump(dump, wanted):

@@ -15,6 +15,7 @@ from sed.data.directory import DataDir
 from sed.data.labels import frame_targets, tag_targets
 from sed.data.store import FeatureStore
 from sed.errors import UserError
+from sed.features.params import difference
 
 Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
@@ -77,8 +78,11 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
             raise UserError(
                 f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower --batch-sizes)"
             )
-        if s.store.front_end != first.front_end:
-            raise UserError(f"{s.name}: features of another front end than {sets[0].name} (dump both with one config)")
+        other = difference(s.store.front_end, first.front_end)
+        if other:
+            raise UserError(
+                f"{s.name}: features of another front end than {sets[0].name}: {other} (dump both with one config)"
+            )
         if (s.store.frames, s.store.bins) != (first.frames, first.bins):
             raise UserError(
                 f"{s.name}: features of {s.store.frames} x {s.store.bins} where {sets[0].name} has "

@@ -24,6 +24,7 @@ import numpy as np
 
 from sed.data.directory import read_scp
 from sed.errors import UserError
+from sed.features.params import difference
 from sed.files import sync_folder
 
 _RECORD = struct.Struct("<II")
@@ -123,7 +124,7 @@ class FeatureWriter:
         try:
             records = self._journal_path.read_bytes()
             with h5py.File(self._part, "r") as file:
-                if _attributes(file) != dict(front_end) or _ids(file) != self.clips:
+                if difference(_attributes(file), front_end) or _ids(file) != self.clips:
                     return 0
                 if file["logmel"].shape[1:] != self.shape:
                     return 0
@@ -146,8 +147,9 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     """
     try:
         with h5py.File(path, "r") as file:
-            if _attributes(file) != dict(front_end):
-                return "made by another front end"
+            other = difference(_attributes(file), front_end)
+            if other:
+                return f"made by another front end: {other}"
             if _ids(file) != list(clips):
                 return "holds other clips"
             logmel = file["logmel"]
@@ -161,10 +163,18 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     return None
 
 
-def check_dump(dump: str | Path, wanted: Mapping[str, Scalar]) -> list[str]:
-    """What is wrong with a finished dump directory; what is damaged is removed, so that it is made again.
+def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> list[str]:
+    """Remove what is damaged in a finished dump directory, so that it is made again.
 
-    UserError when it is whole, but its front end is not the `wanted` one.
+    Args:
+        dump: the directory, with its feats.scp.
+        wanted: parameters of the front end that its shards must have (None: any).
+
+    Returns:
+        What was damaged or missing, one line per shard.
+
+    Raises:
+        UserError: a shard is of another front end; nothing is removed then.
     """
     dump = Path(dump)
     scp = dump / "feats.scp"
@@ -173,24 +183,25 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar]) -> list[str]:
     for clip, place in table.items():
         shards.setdefault(place.rpartition(":")[0], []).append(clip)
     faults = [] if list(table) == list(read_scp(dump / "wav.scp")) else [f"{scp}: does not cover wav.scp"]
-    for name, clips in shards.items():
-        front_end: dict[str, Any] = {}
+    front_ends: dict[str, dict[str, Any]] = {name: {} for name in shards}
+    for name in shards:
         try:
             with h5py.File(dump / name, "r") as file:
-                front_end = _attributes(file)
+                front_ends[name] = _attributes(file)
         except (OSError, RuntimeError):
-            pass  # shard_fault says what
-        fault = shard_fault(dump / name, clips=clips, front_end=front_end)
+            continue  # shard_fault says what
+        other = difference(front_ends[name], wanted) if wanted is not None else None
+        if other:
+            raise UserError(
+                f"{dump / name}: features of another front end than asked: {other} "
+                "(--force true redoes them, --work DIR keeps both)"
+            )
+    for name, clips in shards.items():
+        fault = shard_fault(dump / name, clips=clips, front_end=front_ends[name])
         if fault:
             faults.append(f"{dump / name}: {fault}")
             for path in (dump / name, (dump / name).with_suffix(".scp")):
                 path.unlink(missing_ok=True)
-            continue
-        for key, value in wanted.items():
-            if key in front_end and front_end[key] != value:
-                raise UserError(
-                    f"{dump / name}: {key} is {front_end[key]}, not {value} as asked (redo it with --force)"
-                )
     if faults:
         scp.unlink()
     return faults
@@ -239,8 +250,13 @@ class FeatureStore:
                 raise UserError(f"{path}: damaged feature file: {error} (delete it and redo stage 2)") from None
             if shape is None:
                 shape, self.front_end = shape_here[1:], front_end
-            elif shape_here[1:] != shape or front_end != self.front_end:
-                raise UserError(f"{path}: made by another front end than {self._paths[0]} (redo stage 2 with --force)")
+            other = difference(front_end, self.front_end)
+            if other is None and shape_here[1:] != shape:
+                other = f"clips are {shape_here[1]} x {shape_here[2]}, not {shape[0]} x {shape[1]}"
+            if other:
+                raise UserError(
+                    f"{path}: made by another front end than {self._paths[0]}: {other} (redo stage 2 with --force)"
+                )
             mine = np.flatnonzero(self._shard == shard)
             rows = self._row[mine]
             if rows.max() >= len(ids) or [ids[r] for r in rows] != [self.clips[i] for i in mine]:

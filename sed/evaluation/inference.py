@@ -116,11 +116,9 @@ def infer_set(
     from sed.data.tables import read_durations_tsv
 
     store = FeatureStore(dump)
-    wanted, found = front_end.params(), dict(store.front_end)
-    if wanted != found:
-        names = [key for key in sorted({*wanted, *found}) if wanted.get(key) != found.get(key)]
-        told = ", ".join(f"{name} {found.get(name)} instead of {wanted.get(name)}" for name in names)
-        raise UserError(f"{dump}: features of another front end than the model learnt on: {told} (redo stage 2)")
+    other = front_end.difference(store.front_end)
+    if other:
+        raise UserError(f"{dump}: features of another front end than the model learnt on: {other} (redo stage 2)")
     todo = Part(store, number=number, parts=parts, batch_size=batch_size)
     if todo.clips:
         frame, clip = infer(detector, front_end, todo, batch_size=batch_size, device=device, amp=amp)

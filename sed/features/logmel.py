@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sed.errors import UserError
 from sed.features.mel import htk_mel_bank, kaldi_mel_bank
+from sed.features.params import difference
 
 # AudioSet's statistics, as the AST release gives them (L).
 AUDIOSET_MEAN = -4.2677393
@@ -129,8 +130,12 @@ class FrontEnd(nn.Module):
     from_params = from_config
 
     def params(self) -> dict[str, Any]:
-        """What dumps and checkpoints store; equal dicts are the same front end."""
+        """What dumps and checkpoints store."""
         return {key: getattr(self, key) for key in self.KEYS}
+
+    def difference(self, found: Mapping[str, Any]) -> str | None:
+        """Return how the front end with the parameters `found` differs from this one; see `params.difference`."""
+        return difference(found, self.params())
 
     def num_frames(self, samples: int) -> int:
         """Frames that `samples` give: windows that fit whole (kaldi), or centred on every hop (stft)."""

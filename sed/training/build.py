@@ -85,13 +85,11 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
 
 def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
     """Refuse features that another front end made than the config describes."""
-    ours, theirs = front_end.params(), dict(sets[0].store.front_end)
-    differing = sorted(key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key))
-    if differing:
-        key = differing[0]
+    other = front_end.difference(sets[0].store.front_end)
+    if other:
         raise UserError(
-            f"{sets[0].store.path}: features of another front end: {key} is {theirs.get(key)} there and "
-            f"{ours.get(key)} in the config (dump with this config, or correct it)"
+            f"{sets[0].store.path}: features of another front end: {other} as in the config (dump with this config, "
+            "or correct it)"
         )
 
 

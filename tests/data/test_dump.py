@@ -82,9 +82,11 @@ def test_check_dump_removes_what_is_damaged(tmp_path, scp):
     dump_shard(scp, shard, FRONT_END)
     listed = shard.with_suffix(".scp").read_text()
     (tmp_path / "feats.scp").write_text(listed)
-    assert check_dump(tmp_path, {"mel_bins": 16, "f_min": 20}) == []
+    assert check_dump(tmp_path, {"mel_bins": 16, "f_min": 20, "clip_seconds": 1.5}) == []
     with pytest.raises(UserError, match="mel_bins is 16, not 64"):
-        check_dump(tmp_path, {"mel_bins": 64})
+        check_dump(tmp_path, {"mel_bins": 64, "clip_seconds": 1.5})
+    with pytest.raises(UserError, match=r"clip_seconds is 1\.5, not 10\.0"):
+        check_dump(tmp_path, {"mel_bins": 16})
     shard.write_bytes(shard.read_bytes()[:-50000])
-    assert "damaged" in check_dump(tmp_path, {})[0]
+    assert "damaged" in check_dump(tmp_path)[0]
     assert not shard.exists() and not (tmp_path / "feats.scp").exists()

@@ -29,8 +29,11 @@ def average_precisions(
     labels = read_set_labels(dump)
     data, store = DataDir.load(dump, labels), FeatureStore(dump)
     front_end = FrontEnd.from_config(config)
-    if store.front_end != front_end.params():
-        raise UserError(f"{dump}: features of another front end than the tagger's (--config of its pre-training)")
+    other = front_end.difference(store.front_end)
+    if other:
+        raise UserError(
+            f"{dump}: features of another front end than the tagger's: {other} (--config of its pre-training)"
+        )
     if data.events is not None:
         found = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
     elif data.tags is not None:

@@ -1,0 +1,54 @@
+"""Whether two front ends are the same, by their parameters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sed.features.params import defaults, difference
+
+
+def test_defaults_are_those_of_the_front_end() -> None:
+    from sed.features.logmel import FrontEnd
+
+    assert FrontEnd().params() == defaults() and tuple(defaults()) == FrontEnd.KEYS
+
+
+@pytest.mark.parametrize("value", [64, 64.0, np.int64(64), np.float32(64), "64", "6.4e1"])
+def test_numbers_are_compared_as_numbers(value: object) -> None:
+    assert difference({"mel_bins": value}, {"mel_bins": 64}) is None
+    assert difference({"mel_bins": 64}, {"mel_bins": value}) is None
+
+
+@pytest.mark.parametrize("key", defaults())
+def test_every_parameter_counts_and_is_named_with_both_values(key: str) -> None:
+    value = defaults()[key]
+    other = "other" if isinstance(value, str) else value + 1
+    assert difference({key: other}, {}) == f"{key} is {other}, not {value}"
+    assert difference({}, {key: other}) == f"{key} is {value}, not {other}"
+    assert difference({key: value}, {}) is difference({}, {key: value}) is None
+
+
+def test_the_first_difference_in_the_order_of_the_options_is_named() -> None:
+    found = {"norm_std": 1.0, "mel_bins": 8, "unheard_of": True}
+    assert difference(found, {}) == "mel_bins is 8, not 128"
+    assert difference({"unheard_of": True}, {}) == "unheard_of is True, not None"
+    assert difference({"normaliser": "minmax"}, {"normaliser": 1.0}) == "normaliser is minmax, not 1.0"
+
+
+def test_a_front_end_says_how_another_differs() -> None:
+    from sed.features.logmel import FrontEnd
+
+    front_end = FrontEnd(mel_bins=64)
+    assert front_end.difference({**front_end.params(), "f_min": 0}) == "f_min is 0, not 20.0"
+    assert front_end.difference({"mel_bins": 64.0}) is None
+
+
+def test_no_torch_is_imported() -> None:
+    script = (
+        "import sys; from sed.features.params import difference; difference({}, {}); assert 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
