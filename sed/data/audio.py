@@ -1,22 +1,31 @@
-"""Reading audio: any file and rate that libsndfile reads, as mono float32 at the rate asked for."""
+"""Reading audio: the one reader of every command. Any file that libsndfile, ffmpeg or PyAV decodes, as mono float32.
+
+A header's length is never believed where the samples can be counted: files from pipes, chained Ogg, MP3 without a
+header are read whole, truncated ones are refused.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from sed.data.containers import flac, foreign, mpeg, ogg, riff
+from sed.data.containers.view import View
 from sed.errors import UserError
 
 if TYPE_CHECKING:
     import soundfile
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".opus", ".aiff", ".aif", ".m4a")
 BLOCK = 1 << 16  # samples of every channel read at a time
-_STREAMED = (0, 0xFFFFFFFF)  # a WAV written to a pipe has one of these as its length, and is whole all the same
+LOWEST, HIGHEST = 1000, 1_000_000  # Hz; a rate beyond is a damaged header
+UNRECOGNISED = 1  # libsndfile's code for a format that it does not know
+UNKNOWN = 1 << 40  # samples; libsndfile's number for an unknown length is greater
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")
 
 
@@ -30,17 +39,25 @@ def read_audio(path: str | Path, rate: int) -> np.ndarray:
 
 def inspect(path: str | Path) -> tuple[float, str]:
     """Read a file whole: (seconds, what is wrong with it: '' for nothing); 0 s where it cannot be read."""
-    import soundfile
-
     count, peak = 0, 0.0
     try:
-        for block in read_blocks(path, None):
-            count += len(block)
-            peak = max(peak, float(block.max()), -float(block.min()))
-        rate = soundfile.info(str(path)).samplerate
+        with opened(path) as sound:
+            for block in sound.blocks:
+                count += len(block)
+                peak = max(peak, float(block.max()), -float(block.min()))
     except UserError as error:
         return 0.0, str(error).removeprefix(f"{path}: ").rsplit(" (", 1)[0]
-    return count / rate, "silent" if peak < 0.5 / 32768 else ""
+    return count / sound.rate, "silent" if peak < 0.5 / 32768 else ""
+
+
+def duration(path: str | Path) -> float | None:
+    """Return a file's length in seconds; None where it is only known once the samples are counted (`inspect`).
+
+    Raises:
+        UserError: as `read_audio`, as far as headers show it.
+    """
+    with opened(path) as sound:
+        return None if sound.frames is None else sound.frames / sound.rate
 
 
 def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
@@ -48,14 +65,48 @@ def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None
 
     Without a `rate` they keep the file's own. `file` (seekable) is read in place of `path`, which then only names it.
     """
+    with opened(path, file) as sound:
+        yield from resampled(sound.blocks, sound.rate, rate or sound.rate)
+
+
+@dataclass(frozen=True)
+class Sound:
+    """An open recording: its rate, Hz, its length in samples where its header can be believed, and its blocks.
+
+    Blocks are mono (samples,), or (samples, channels) where it was opened so.
+    """
+
+    rate: int
+    frames: int | None
+    blocks: Iterator[np.ndarray]
+
+
+@contextmanager
+def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = False) -> Iterator[Sound]:
+    """Open a recording.
+
+    Args:
+        path: the recording.
+        file: read in place of `path` (seekable), which then only names it.
+        channels: keep the channels apart; a chain of streams is made mono all the same.
+
+    Raises:
+        UserError: when it is missing or not audio; reading its blocks, when it is damaged, empty or not finite.
+    """
     import soundfile
 
     try:
         with file or Path(path).open("rb") as source:
-            _check_length(path, source)
-            source.seek(0)
-            with soundfile.SoundFile(source) as sound:
-                yield from _resampled(_mono(path, sound), sound.samplerate, rate or sound.samplerate)
+            size = source.seek(0, 2)
+            if size == 0:
+                raise UserError(f"{path}: empty file (replace it)")
+            try:
+                with _by_libsndfile(str(path), source, size, channels) as sound:
+                    yield sound
+            except _NotKnown:
+                with foreign.decoding(str(path), source) as decoded:
+                    _check_rate(path, decoded.rate)
+                    yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{path}: no such audio file (is its path right?)") from None
     except PermissionError:
@@ -64,22 +115,109 @@ def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None
         raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
 
 
-def _mono(path: str | Path, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """The mean of the channels, block by block; UserError for what is empty, truncated or not finite."""
+class _NotKnown(Exception):
+    """libsndfile does not know the file's format."""
+
+
+@contextmanager
+def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> Iterator[Sound]:
+    """Open what libsndfile reads; _NotKnown for what it does not."""
+    files = _believable(path, source, size)
+    with _sound(files[0]) as first:
+        rate = first.samplerate
+        _check_rate(path, rate)
+        frames = first.frames if len(files) == 1 and first.frames < UNKNOWN else None
+
+        def blocks() -> Iterator[np.ndarray]:
+            yield from _checked(path, _samples(path, first), channels and len(files) == 1)
+            for file in files[1:]:  # of a chain; its streams may have rates of their own
+                with _sound(file) as sound:
+                    _check_rate(path, sound.samplerate)
+                    yield from resampled(_checked(path, _samples(path, sound), False), sound.samplerate, rate)
+
+        yield Sound(rate, frames, blocks())
+
+
+@contextmanager
+def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
+    import soundfile
+
+    if not isinstance(file, View):  # libsndfile tries places that a file cannot seek to
+        file = View(file, [(0, file.seek(0, 2))])
+
+    class Forward(soundfile.SoundFile):
+        """Reads from start to end: python-soundfile seeks after every block, which MP3 answers with other samples."""
+
+        def seekable(self) -> bool:
+            return False
+
+    try:
+        sound = Forward(file)
+    except soundfile.LibsndfileError as error:
+        if error.code != UNRECOGNISED:  # damaged: no other decoder may read a part of it
+            raise
+        raise _NotKnown(_reason(error)) from None
+    with sound:
+        yield sound
+
+
+def _believable(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
+    """Return the file as libsndfile reads all of it: with a right length, each stream of a chain on its own."""
+    source.seek(0)
+    head = source.read(12)
+    if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
+        return [riff.open_wav(path, source, size)]
+    if head[:4] == b"OggS":
+        spans = ogg.links(path, source, size)
+        return [View(source, [span]) for span in spans] if len(spans) > 1 else [source]
+    if head[:4] == b"FORM" and head[8:11] == b"AIF":
+        riff.check_aiff(path, source, size)
+    elif head[:4] == b".snd":
+        riff.check_au(path, source, size)
+    elif head[:4] == b"riff":
+        return [riff.open_w64(path, source, size)]
+    elif head[:4] == b"caff":
+        return [riff.open_caf(source, size)]
+    elif head[:4] == b"fLaC":
+        return [flac.open_flac(path, source, size)]
+    elif head[:3] == b"ID3" or mpeg.frame_of(head) is not None or path.lower().endswith((".mp3", ".mp2")):
+        view = mpeg.open_mpeg(path, source, size)
+        return [view or source]
+    return [source]
+
+
+def _check_rate(path: str | Path, rate: int) -> None:
+    if not LOWEST <= rate <= HIGHEST:
+        raise UserError(f"{path}: a sample rate of {rate} Hz in its header (replace the file)")
+
+
+def _samples(path: str, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
+    """Yield (samples, channels) block by block; UserError where there are fewer than announced."""
     count, expected = 0, sound.frames
     while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
         count += len(block)
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        if not np.isfinite(mono).all():
-            raise UserError(f"{path}: holds values that are not finite (replace the file)")
-        yield mono
-    if not count:
-        raise UserError(f"{path}: no samples (replace the file)")
-    if count < expected and sound.format != "MP3":  # an MP3's length is an estimate
+        yield block
+    if count < expected < UNKNOWN and sound.format != "MP3":  # its frames were counted; a decoder drops its delay
         raise UserError(f"{path}: truncated: {count} of {expected} samples (replace the file)")
 
 
-def _resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:
+def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> Iterator[np.ndarray]:
+    """Yield blocks, or the mean of their channels; UserError for what is empty or not finite."""
+    empty = True
+    for block in blocks:
+        empty = empty and not len(block)
+        if not channels:
+            block = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
+        if not np.isfinite(block).all():
+            raise UserError(f"{path}: holds values that are not finite (replace the file)")
+        if len(block):
+            yield block
+    if empty:
+        raise UserError(f"{path}: no samples (replace the file)")
+
+
+def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:
+    """Yield mono blocks (samples,) of `source` Hz at `target` Hz, through a band-limited filter."""
     if source == target:
         yield from map(np.ascontiguousarray, blocks)
         return
@@ -105,43 +243,6 @@ def named_seconds(clip: str) -> float | None:
     found = _TIMES.search(clip)
     seconds = float(found[2]) - float(found[1]) if found else 0.0
     return round(seconds, 3) if 0 < seconds <= 60 else None
-
-
-def _check_length(path: str | Path, file: BinaryIO) -> None:
-    """Refuse an empty file, a RIFF file that ends before the data that its header announces, an Ogg file without end.
-
-    libsndfile reads the latter two without a word, as shorter recordings.
-    """
-    size = file.seek(0, 2)
-    if size == 0:
-        raise UserError(f"{path}: empty file (replace it)")
-    file.seek(0)
-    head = file.read(12)
-    if head[:4] == b"OggS" and not _ogg_ends(file, size):
-        raise UserError(f"{path}: truncated: no last Ogg page (replace the file)")
-    if head[:4] != b"RIFF" or head[8:] != b"WAVE":
-        return
-    at = 12
-    while at + 8 <= size:
-        file.seek(at)
-        chunk = file.read(8)
-        length = int.from_bytes(chunk[4:], "little")
-        if chunk[:4] == b"data":
-            if length not in _STREAMED and at + 8 + length > size:
-                raise UserError(f"{path}: truncated: {size - at - 8} of {length} bytes of samples (replace the file)")
-            return
-        at += 8 + length + length % 2
-    raise UserError(f"{path}: truncated: a WAV header without samples (replace the file)")
-
-
-def _ogg_ends(file: BinaryIO, size: int) -> bool:
-    """Whether the last page is whole and flagged as the stream's end."""
-    file.seek(max(0, size - 70000))  # a page is 65307 bytes at most
-    tail = file.read()
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27 or len(page) < 27 + page[26]:
-        return False
-    return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 def _reason(error: Exception) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import soundfile
 
+from sed.data.audio import duration
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -149,8 +149,8 @@ class Tally:
 
 def _seconds(name: str) -> float:
     try:
-        return 0.0 if name == "-" else float(soundfile.info(name).duration)
-    except (soundfile.SoundFileError, OSError, RuntimeError):
+        return 0.0 if name == "-" else duration(name) or 0.0
+    except (UserError, OSError):
         return 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import shutil
 import sys
 import tempfile
@@ -10,12 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
+from sed.data import recordings
 from sed.data.audio import read_blocks
 
-AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {".aif", ".oga", ".opus", ".wave"}
-"""Suffixes that a folder is searched for; files named one by one are tried whatever their suffix."""
+log = logging.getLogger("sed.predict")
 
 
 def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -56,14 +55,10 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
 
 def _in_folder(folder: Path) -> tuple[list[str], list[str]]:
     """The recordings below a folder, and a line for each folder there that cannot be read."""
-    problems = []
-
-    def note(error: OSError) -> None:
-        what = "permission denied (check its owner and mode)" if isinstance(error, PermissionError) else error.strerror
-        problems.append(f"{error.filename}: {what}")
-
-    paths = (Path(place, name) for place, _, names in os.walk(folder, onerror=note) for name in names)
-    return sorted(str(path) for path in paths if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file()), problems
+    found = recordings.find_recordings(folder)
+    if found.hidden:
+        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, found.hidden)
+    return list(map(str, found.paths)), found.closed
 
 
 def _is_glob(text: str) -> bool:

@@ -1,14 +1,13 @@
 """Real recordings that no archive has: any local copy of them, found by YouTube id and start time, and linked.
 
 Metadata name a recording `Y<id>_<start>_<end>.wav` or `<id>_<start>_<end>.wav`, times in seconds. Copies go by many
-names: with or without the Y, seconds or milliseconds, with an end or without, any of SUFFIXES, at any depth.
+names: with or without the Y, seconds or milliseconds, with an end or without, of any format, at any depth.
 """
 
 from __future__ import annotations
 
 import filecmp
 import logging
-import os
 import re
 import shutil
 import subprocess
@@ -17,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from sed.data.audio import duration, inspect
+from sed.data.recordings import FOREIGN, find_recordings
 from sed.errors import UserError
 from sed.files import replacing, write_text
 
 log = logging.getLogger("sed.recordings")
 
-SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".m4a"}
-UNREADABLE = {".m4a"}  # by libsndfile: made into WAV by ffmpeg
 LONGEST = 12.0  # seconds of a file named by its id alone; a longer one is the whole video
 # An id may itself begin with Y: its length decides.
 _NAME = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:[_-](\d+(?:\.\d+)?)(?:[_-](\d+(?:\.\d+)?))?)?")
@@ -92,18 +91,7 @@ def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (--audio names a folder of recordings)")
-        seen: set[tuple[int, int]] = set()
-        for place, names, files in os.walk(folder, followlinks=True):
-            status = Path(place).stat()
-            if (identity := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above
-                names.clear()
-                continue
-            seen.add(identity)
-            names[:] = sorted(name for name in names if not name.startswith("."))
-            for name in sorted(files):
-                path = Path(place, name)
-                if not name.startswith(".") and path.suffix.lower() in SUFFIXES:
-                    yield path
+        yield from find_recordings(folder).paths
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -112,11 +100,10 @@ def _same(one: Path, other: Path) -> bool:
 
 def _is_clip(path: Path) -> bool:
     """Is a file named by its id alone a clip, not the whole video?"""
-    import soundfile
-
     try:
-        return soundfile.info(path).duration <= LONGEST
-    except (soundfile.LibsndfileError, RuntimeError):
+        seconds = duration(path)
+        return (inspect(path)[0] if seconds is None else seconds) <= LONGEST
+    except UserError:
         return False
 
 
@@ -188,7 +175,7 @@ def link(sets: Sequence[Set], found: Mapping[Key, Path]) -> None:
             source = found.get(one.names[name])
             if source is None:
                 continue
-            if source.suffix.lower() not in UNREADABLE:
+            if source.suffix.lower() not in FOREIGN:
                 with _temporary(one.folder / name) as part:
                     part.symlink_to(source.resolve())
             elif convert is None or not _convert(convert, source, one.folder / name):

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from sed.data.audio import opened
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -145,27 +148,64 @@ def window_name(stem: str, start: float, end: float) -> str:
 
 
 def cut_recording(source: Path, folder: Path, *, window: float) -> list[tuple[float, float]]:
-    """Write a recording's windows into `folder` as 16-bit FLAC at its own rate; their spans. Those there are kept.
+    """Write a recording's windows into `folder` as 16-bit FLAC at its own rate. Those there already are kept.
 
-    UserError when the recording cannot be read.
+    Args:
+        source: the recording, read by the one reader (`sed.data.audio`), in constant memory.
+        folder: where the clips go.
+        window: the length of a clip, s.
+
+    Returns:
+        The windows' spans (start, end), s, as `spans` gives them for the samples that there are.
+
+    Raises:
+        UserError: when the recording cannot be read whole; then it has no clip.
     """
+    found: list[tuple[float, float]] = []
+    written: list[Path] = []
+    clipped = 0
+    try:
+        with opened(source, channels=True) as sound:
+            for start, samples in _windows(sound.blocks, round(window * sound.rate)):
+                span = start / sound.rate, (start + len(samples)) / sound.rate
+                if found and span[1] - span[0] < SHORTEST:
+                    break
+                found.append(span)
+                clipped += int((np.abs(samples) > 1).sum())
+                place = folder / f"{window_name(source.stem, *span)}.flac"
+                if not place.exists():
+                    _write_clip(place, samples, sound.rate)
+                    written.append(place)
+    except UserError:
+        for place in written:
+            place.unlink(missing_ok=True)
+        raise
+    if clipped:
+        log.info("%s: %d samples beyond full scale are cut to it", source, clipped)
+    return found
+
+
+def _windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, samples) of windows of `size` samples; the last may be shorter."""
+    start, held, count = 0, [], 0
+    for block in blocks:
+        held.append(block)
+        count += len(block)
+        while count >= size:
+            joined = np.concatenate(held)
+            yield start, joined[:size]
+            start, held, count = start + size, [joined[size:]], count - size
+    if count:
+        yield start, np.concatenate(held)
+
+
+def _write_clip(place: Path, samples: np.ndarray, rate: int) -> None:
     import soundfile
 
-    try:
-        with soundfile.SoundFile(source) as sound:
-            found = spans(sound.frames / sound.samplerate, window)
-            for start, end in found:
-                place = folder / f"{window_name(source.stem, start, end)}.flac"
-                if place.exists():
-                    continue
-                sound.seek(round(start * sound.samplerate))
-                samples = sound.read(round((end - start) * sound.samplerate), dtype="int16", always_2d=True)
-                part = place.with_name(f".{place.name}.part")
-                soundfile.write(part, samples, sound.samplerate, subtype="PCM_16", format="FLAC")
-                part.replace(place)
-    except (soundfile.LibsndfileError, RuntimeError, FileNotFoundError) as error:
-        raise UserError(f"{source}: cannot be read: {error} (replace the file)") from None
-    return found
+    part = place.with_name(f".{place.name}.part")
+    # libsndfile would let what is beyond full scale wrap around
+    soundfile.write(part, samples.clip(-1, 1), rate, subtype="PCM_16", format="FLAC")
+    part.replace(place)
 
 
 def window_events(

@@ -6,16 +6,16 @@ The audio check reads every file once; its findings are kept in the data directo
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sed.data.audio import SUFFIXES, inspect, named_seconds
+from sed.data.audio import inspect, named_seconds
 from sed.data.directory import write_scp
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import write_coverage
+from sed.data.recordings import find_recordings
 from sed.data.tables import (
     Event,
     clip_id,
@@ -84,15 +84,11 @@ def _check_label(tsv: str | Path, line: int, label: str, labels: Sequence[str]) 
 def find_audio(folder: str | Path) -> dict[str, Path]:
     """{clip id: file} of all audio below a folder, links followed; UserError for two files of one id."""
     found: dict[str, Path] = {}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place, name)
-            if path.suffix.lower() in SUFFIXES and not name.startswith(".") and path.exists():
-                clip = clip_id(name)
-                if clip in found:
-                    raise UserError(f"{path}: and {found[clip]} are both clip '{clip}' (remove one)")
-                found[clip] = path
+    for path in find_recordings(folder).paths:
+        clip = clip_id(path.name)
+        if clip in found:
+            raise UserError(f"{path}: and {found[clip]} are both clip '{clip}' (remove one)")
+        found[clip] = path
     return found
 
 

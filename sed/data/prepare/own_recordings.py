@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sed.data.audio import SUFFIXES
 from sed.data.prepare.clips import cut_recording, window_events
+from sed.data.recordings import SUFFIXES, find_recordings
 from sed.data.tables import EVENT_COLUMNS, TAG_COLUMNS, Event, clip_id, read_events_tsv, read_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import write_text
@@ -33,7 +33,12 @@ def find_audio(folder: Path) -> dict[str, Path]:
     """{recording: its file}, at any depth; UserError for two of one name, or none."""
     found: dict[str, Path] = {}
     clips: dict[str, Path] = {}
-    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()):
+    listing = find_recordings(folder)
+    for problem in listing.closed:
+        log.warning("%s", problem)
+    if listing.hidden:
+        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, listing.hidden)
+    for path in listing.paths:
         name = clip_id(path.name)
         other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
         if other is not path:

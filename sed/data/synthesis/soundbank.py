@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.audio import SUFFIXES, read_audio
+from sed.data.audio import duration, inspect, read_audio
+from sed.data.recordings import SUFFIXES
 from sed.data.synthesis.signals import RATE, Voice, edges, loop, samples
 from sed.errors import UserError
 
@@ -60,14 +61,10 @@ class SoundBank:
     @functools.cache  # noqa: B019 (one bank lives as long as its process)
     def typical_seconds(self, label: str) -> float:
         """The median length (s) of the label's training recordings."""
-        import soundfile
-
         lengths = []
         for file in self._files["train", "foreground"][label]:
-            try:
-                lengths.append(soundfile.info(str(file)).duration)
-            except (soundfile.LibsndfileError, RuntimeError):
-                raise UserError(f"{file}: not audio that libsndfile reads (replace or remove it)") from None
+            seconds = duration(file)
+            lengths.append(inspect(file)[0] if seconds is None else seconds)
         return float(np.median(lengths))
 
     def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)

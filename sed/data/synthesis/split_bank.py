@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.audio import SUFFIXES
+from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
 ATTRIBUTION = "ATTRIBUTION.tsv"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sed.data.audio import opened
 from sed.data.directory import read_scp
 from sed.data.scores import FrameScores
 from sed.data.store import FeatureStore
@@ -47,14 +48,15 @@ class Sources:
             return ""
         import soundfile
 
-        sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with opened(path) as recording:
+            rate, sound = recording.rate, np.concatenate(list(recording.blocks)).clip(-1, 1)
         buffer = io.BytesIO()
         try:
-            soundfile.write(buffer, sound.mean(1), rate, format="MP3", subtype="MPEG_LAYER_III")
+            soundfile.write(buffer, sound, rate, format="MP3", subtype="MPEG_LAYER_III")
             kind = "audio/mpeg"
         except (RuntimeError, ValueError):  # a libsndfile without MP3
             buffer = io.BytesIO()
-            soundfile.write(buffer, sound.mean(1), rate, format="WAV", subtype="PCM_16")
+            soundfile.write(buffer, sound, rate, format="WAV", subtype="PCM_16")
             kind = "audio/wav"
         data = base64.b64encode(buffer.getvalue()).decode()
         return f'<audio controls preload="none" aria-label="{escape(clip)}" src="data:{kind};base64,{data}"></audio>'

@@ -1,0 +1,85 @@
+"""FLAC whose header states no length, as written to a pipe: the length is in its last frame."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from sed.data.containers.view import View
+from sed.errors import UserError
+
+_LONGEST = 1 << 21  # bytes of a frame: eight channels of 65535 samples fit
+_WIDTH = 36  # bits of the length in the header
+
+
+def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
+    """Return `file`, or a view of it whose header states the length that there is.
+
+    Args:
+        path: the name for messages.
+        file: a FLAC file, seekable.
+        size: its length, bytes.
+
+    Raises:
+        UserError: when the length is not stated and the file does not end with a whole frame.
+    """
+    file.seek(0)
+    head = bytearray(file.read(42))
+    if len(head) < 42 or head[4] & 127 or int.from_bytes(head[18:26], "big") & (1 << _WIDTH) - 1:
+        return file
+    block = int.from_bytes(head[10:12], "big")  # samples of a frame, the last one aside
+    file.seek(max(42, size - _LONGEST))
+    length = _end_of_last_frame(file.read(), block)
+    if length is None:
+        raise UserError(f"{path}: truncated: no whole FLAC frame at its end (replace the file)")
+    head[18:26] = (int.from_bytes(head[18:26], "big") | length).to_bytes(8, "big")
+    return View(file, [bytes(head), (42, size)])
+
+
+def _end_of_last_frame(tail: bytes, block: int) -> int | None:
+    """Return the number of the sample behind the frame that ends with `tail`; None where none does."""
+    at = len(tail)
+    while (at := tail.rfind(b"\xff", 0, at)) >= 0:
+        found = _frame(tail[at : at + 16], block)
+        if found is not None and _crc(tail[at:-2], 0x8005, 16) == int.from_bytes(tail[-2:], "big"):
+            return found
+    return None
+
+
+def _frame(head: bytes, block: int) -> int | None:
+    """Return the number of the sample behind the frame of a header; None where it is no header."""
+    if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:
+        return None
+    code, rate = head[2] >> 4, head[2] & 15
+    more = next((n for n in range(8) if not head[4] & 128 >> n), 8)  # bytes of the coded number, 0 for one
+    if code == 0 or rate == 15 or more in (1, 8):
+        return None
+    number = head[4] & (127 if not more else 127 >> more)
+    at = 5
+    for _ in range(max(0, more - 1)):
+        if at >= len(head) or head[at] & 0xC0 != 0x80:
+            return None
+        number = number << 6 | head[at] & 63
+        at += 1
+    extra = {6: 1, 7: 2}.get(code, 0)
+    samples = int.from_bytes(head[at : at + extra], "big") + 1
+    if not extra:
+        samples = 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
+    at += extra + {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if at >= len(head) or _crc(head[:at], 0x07, 8) != head[at]:
+        return None
+    return (number if head[1] & 1 else number * block) + samples
+
+
+def _crc(data: bytes, polynomial: int, bits: int) -> int:
+    """Return the cyclic redundancy check of `data`, most significant bit first, from 0."""
+    top, mask = 1 << bits - 1, (1 << bits) - 1
+    table = []
+    for byte in range(256):
+        value = byte << bits - 8
+        for _ in range(8):
+            value = (value << 1 ^ polynomial if value & top else value << 1) & mask
+        table.append(value)
+    value = 0
+    for byte in data:
+        value = (value << 8 & mask) ^ table[value >> bits - 8 ^ byte]
+    return value

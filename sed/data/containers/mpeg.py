@@ -1,0 +1,211 @@
+"""MPEG audio (MP3): frames counted, since only some files state how many they have.
+
+libsndfile takes the length from a Xing, Info or VBRI header, or guesses it from the first frame's bit rate, and stops
+there: of a file of variable bit rate without such a header it reads a part. It is given a header that is right.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import BinaryIO, NamedTuple
+
+from sed.data.containers.view import Span, View
+from sed.errors import UserError
+
+log = logging.getLogger("sed.audio")
+
+# kbit/s by (MPEG 1 or 2, layer), index 1 to 14
+_RATES = {
+    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+_MARGIN = 1 << 16  # bytes searched at a time
+
+
+class Frame(NamedTuple):
+    """A frame header: bytes, samples and what must not change from frame to frame."""
+
+    size: int
+    samples: int
+    kind: tuple[int, int, int]  # version, layer, Hz
+    side: int
+    """bytes of side information: a Xing header comes behind them"""
+
+
+def frame_of(head: bytes) -> Frame | None:
+    """Return the frame that four bytes are the header of, None where they are none (or of free format)."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    rate, hertz = head[2] >> 4, head[2] >> 2 & 3
+    if version == 1 or layer == 4 or rate in (0, 15) or hertz == 3:
+        return None
+    generation = 1 if version == 3 else 2
+    kbits, frequency = _RATES[generation, layer][rate - 1], _HERTZ[version][hertz]
+    padding = head[2] >> 1 & 1
+    samples = {1: 384, 2: 1152, 3: 1152 if generation == 1 else 576}[layer]
+    slots = (12000 if layer == 1 else 125 * samples) * kbits // frequency + padding
+    size = 4 * slots if layer == 1 else slots
+    mono = head[3] >> 6 == 3
+    side = ((17 if mono else 32) if generation == 1 else (9 if mono else 17)) if layer == 3 else 0
+    return Frame(size, samples, (version, layer, frequency), side)
+
+
+class Scan(NamedTuple):
+    """What a file holds: runs of whole frames, their number, and bytes between them that are none."""
+
+    spans: list[Span]
+    frames: int
+    skipped: int
+    stated: int | None
+    """frames that a Xing, Info or VBRI header states"""
+    gapless: bool
+    """a LAME header that states the encoder's delay is there"""
+    first: bytes
+
+
+def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
+    """Return a view of the file's frames under a header that states their number.
+
+    Args:
+        path: the name for messages.
+        file: a file, seekable.
+        size: its length, bytes.
+
+    Returns:
+        The view; None where this is no MPEG audio with frames of a stated bit rate.
+
+    Raises:
+        UserError: when frames that its header announces are not there.
+    """
+    found = scan(file, size)
+    if found is None:
+        return None
+    if found.stated is not None and found.frames < found.stated - 1:
+        raise UserError(f"{path}: truncated: {found.frames} of {found.stated} frames (replace the file)")
+    if found.skipped:
+        log.warning("%s: %d bytes between its MPEG frames are no audio and were skipped", path, found.skipped)
+    frame = frame_of(found.first)
+    assert frame is not None
+    layer = frame.kind[1]
+    if layer < 3 or (found.stated is not None and found.frames <= found.stated + 1):
+        return View(file, found.spans)  # only layer III has such headers; this one is right, with the encoder's delay
+    spans = found.spans
+    if found.stated is not None:  # the header counts for the first of several files that were joined
+        spans = [(spans[0][0] + frame.size, spans[0][1]), *spans[1:]]
+    return View(file, [xing_frame(found.first, found.frames), *spans])
+
+
+def scan(file: BinaryIO, size: int) -> Scan | None:
+    """Walk the frames of a file; None where there are no three in a row."""
+    at = _after_tags(file)
+    file.seek(at)
+    start = None if file.read(4) == b"fLaC" else _first_frame(file, at, size)  # FLAC behind an ID3 tag
+    if start is None:
+        return None
+    file.seek(start)
+    first = file.read(4)
+    frame = frame_of(first)
+    assert frame is not None
+    kind = frame.kind
+    stated, gapless = _stated(file, start, frame)
+    spans: list[Span] = []
+    frames = skipped = 0
+    begin = at = start
+    buffer, offset = b"", 0
+    while at + 4 <= size:
+        if not offset <= at <= offset + len(buffer) - 4:
+            file.seek(at)
+            buffer, offset = file.read(_MARGIN), at
+        frame = frame_of(buffer[at - offset : at - offset + 4])
+        if frame is not None and frame.kind == kind and at + frame.size <= size:
+            frames += 1
+            at += frame.size
+            continue
+        if at > begin:
+            spans.append((begin, at))
+        following = _first_frame(file, at, size, kind)
+        if following is None:
+            break
+        skipped += following - at
+        begin = at = following
+        buffer = b""
+    if at > begin and (not spans or spans[-1] != (begin, at)):
+        spans.append((begin, at))
+    return Scan(spans, frames - (stated is not None), skipped, stated, gapless, first)
+
+
+def _after_tags(file: BinaryIO) -> int:
+    """Return where an ID3v2 tag at the start ends; 0 where there is none."""
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(10)
+        if len(head) < 10 or head[:3] != b"ID3":
+            return at
+        at += 10 + sum((byte & 127) << 7 * (3 - i) for i, byte in enumerate(head[6:10])) + 10 * (head[5] >> 4 & 1)
+
+
+def _first_frame(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None = None) -> int | None:
+    """Return where, from `at` on, the next three frames in a row start (fewer at the file's end)."""
+    limit = min(size, at + (1 << 20)) if kind is None else size
+    while at < limit:
+        file.seek(at)
+        block = file.read(_MARGIN + 4)
+        index = block.find(b"\xff")
+        while 0 <= index < _MARGIN:
+            if _three(file, at + index, size, kind):
+                return at + index
+            index = block.find(b"\xff", index + 1)
+        at += _MARGIN
+    return None
+
+
+def _three(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None) -> bool:
+    for number in range(3):
+        if at >= size and number:
+            return True
+        file.seek(at)
+        frame = frame_of(file.read(4))
+        if frame is None or (kind is not None and frame.kind != kind) or at + frame.size > size:
+            return bool(number > 1 and frame is None and _is_tag(file, at))
+        kind = frame.kind
+        at += frame.size
+    return True
+
+
+def _is_tag(file: BinaryIO, at: int) -> bool:
+    file.seek(at)
+    return file.read(8)[:3] in (b"TAG", b"APE", b"LYR")
+
+
+def _stated(file: BinaryIO, start: int, frame: Frame) -> tuple[int | None, bool]:
+    """Return the number of frames that a header in the first frame states, and whether it states a delay."""
+    file.seek(start)
+    data = file.read(frame.size)
+    tag = data[4 + frame.side : 8 + frame.side]
+    if tag in (b"Xing", b"Info"):
+        at = 8 + frame.side
+        flags = int.from_bytes(data[at : at + 4], "big")
+        return (int.from_bytes(data[at + 4 : at + 8], "big") if flags & 1 else None), b"LAME" in data or b"Lav" in data
+    if data[36:40] == b"VBRI":
+        return int.from_bytes(data[50:54], "big"), False
+    return None, False
+
+
+def xing_frame(head: bytes, frames: int) -> bytes:
+    """Return a frame with a Xing header that states `frames`, for a stream whose frames have the header `head`."""
+    for rate in range(1, 15):  # the least bit rate whose frame has room for it
+        four = bytes([head[0], head[1] | 1, rate << 4 | head[2] & 0x0C, head[3]])
+        frame = frame_of(four)
+        if frame is not None and frame.size >= 4 + frame.side + 16:
+            break
+    else:
+        raise ValueError("no frame has room for a Xing header")
+    content = four + bytes(frame.side) + b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")
+    return content + bytes(frame.size - len(content))

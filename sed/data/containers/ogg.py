@@ -1,0 +1,57 @@
+"""Ogg: pages of one stream, or of several one after the other (a chain, as of recorded radio)."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from sed.data.containers.view import Span
+from sed.errors import UserError
+
+FIRST, LAST = 2, 4  # flags of a page
+
+
+def links(path: str, file: BinaryIO, size: int) -> list[Span]:
+    """Return the (start, end) of each stream of a chain, in order: libsndfile reads the first one only.
+
+    Args:
+        path: the name for messages.
+        file: an Ogg file, seekable.
+        size: its length, bytes.
+
+    Raises:
+        UserError: when it ends within a page or without a last page, or has several streams at the same time.
+    """
+    found: list[Span] = []
+    at = start = 0
+    first = last = True  # the page before was a first one, a last one
+    while at < size:
+        file.seek(at)
+        head = file.read(27)
+        if len(head) < 27 or head[:4] != b"OggS":
+            if found and _no_more_pages(file, at, size):
+                break  # a tag or padding behind the last stream
+            raise UserError(f"{path}: truncated or damaged: no Ogg page at byte {at} (replace the file)")
+        table = file.read(head[26])
+        end = at + 27 + head[26] + sum(table)
+        if len(table) < head[26] or end > size:
+            raise UserError(f"{path}: truncated: no last Ogg page (replace the file)")
+        if head[5] & FIRST:
+            if not last and not first:
+                raise UserError(f"{path}: truncated: an Ogg stream without its last page (replace the file)")
+            if first and at > start:
+                raise UserError(f"{path}: several Ogg streams at the same time (convert it: ffmpeg -i IN OUT.flac)")
+            start, first = at, True
+        else:
+            first = False
+        last = bool(head[5] & LAST)
+        if last:
+            found.append((start, end))
+        at = end
+    if not last:
+        raise UserError(f"{path}: truncated: no last Ogg page (replace it, or repair it: ffmpeg -i IN -c copy OUT)")
+    return found
+
+
+def _no_more_pages(file: BinaryIO, at: int, size: int) -> bool:
+    file.seek(at)
+    return size - at < 65536 and b"OggS" not in file.read()

@@ -1,0 +1,142 @@
+"""WAV, Wave64, AIFF, AU and CAF: uncompressed samples behind a header that states their length, rightly or not.
+
+Writers to a pipe cannot go back and fill the length in: ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000, arecord 0x80000000,
+others 0. Such files are whole. One whose header states more than there is, is truncated.
+"""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from sed.data.containers.view import View
+from sed.errors import UserError
+
+STREAMED = 0x7FFF0000
+"""data lengths from here on, in a file that is shorter, are what a writer to a pipe left"""
+SLACK = 64
+"""bytes by which a header may overstate the data: writers that count the header or a chunk in"""
+LARGEST = 0xFFFFFF00
+
+
+def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
+    """Return `file`, or a view of it whose header states the length that there is.
+
+    Args:
+        path: the name for messages.
+        file: a RIFF or RF64 file, seekable.
+        size: its length, bytes.
+
+    Raises:
+        UserError: when samples that the header announces are not there, or there are none.
+    """
+    at, wide = 12, 0
+    while at + 8 <= size:
+        file.seek(at)
+        chunk = file.read(8)
+        length = int.from_bytes(chunk[4:], "little")
+        if chunk[:4] == b"ds64":
+            wide = int.from_bytes(file.read(16)[8:], "little")
+        if chunk[:4] == b"data":
+            return _with_length(path, file, size, at, wide if length == 0xFFFFFFFF and wide else length)
+        at += 8 + length + length % 2
+    raise UserError(f"{path}: truncated: a WAV header without samples (replace the file)")
+
+
+def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> BinaryIO | View:
+    available = size - at - 8
+    if length and length <= available:
+        return file
+    if length == 0 and _chunks_to_the_end(file, at + 8, size):
+        raise UserError(f"{path}: no samples (replace the file)")
+    if 0 < length < STREAMED and length - available > SLACK:
+        raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
+    if length >= STREAMED and available > LARGEST:
+        raise UserError(f"{path}: over 4 GB without a length in its header (convert it: ffmpeg -i IN OUT.flac)")
+    if available <= 0:
+        raise UserError(f"{path}: no samples (replace the file)")
+    file.seek(0)
+    head = bytearray(file.read(at + 8))
+    head[:8] = b"RIFF" + (size - 8).to_bytes(4, "little")
+    head[at + 4 : at + 8] = available.to_bytes(4, "little")
+    return View(file, [bytes(head), (at + 8, size)])
+
+
+def _chunks_to_the_end(file: BinaryIO, at: int, size: int) -> bool:
+    """Tell whether nothing or whole chunks follow: then a length of 0 is true."""
+    while at + 8 <= size:
+        file.seek(at)
+        chunk = file.read(8)
+        if not chunk[:4].isalnum() and not chunk[:4].strip().isalnum():
+            return False
+        length = int.from_bytes(chunk[4:], "little")
+        at += 8 + length + length % 2
+    return at >= size and at - size <= 1
+
+
+def check_aiff(path: str, file: BinaryIO, size: int) -> None:
+    """Raise UserError for an AIFF file that ends before the samples that it announces; libsndfile reads the rest."""
+    at = 12
+    while at + 8 <= size:
+        file.seek(at)
+        chunk = file.read(8)
+        length = int.from_bytes(chunk[4:], "big")
+        if chunk[:4] == b"SSND":
+            if length < STREAMED and at + 8 + length > size + SLACK:
+                raise UserError(f"{path}: truncated: {size - at - 8} of {length} bytes of samples (replace the file)")
+            return
+        at += 8 + length + length % 2
+    raise UserError(f"{path}: truncated: an AIFF header without samples (replace the file)")
+
+
+def check_au(path: str, file: BinaryIO, size: int) -> None:
+    """Raise UserError for an AU file that ends before the samples that it announces."""
+    file.seek(4)
+    start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
+    if length < STREAMED and start + length > size + SLACK:
+        raise UserError(f"{path}: truncated: {max(0, size - start)} of {length} bytes of samples (replace the file)")
+
+
+def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
+    """Return `file`, a Wave64 file, or a view of it with the length that there is, where it came from a pipe.
+
+    Args:
+        path: the name for messages.
+        file: seekable.
+        size: its length, bytes.
+
+    Raises:
+        UserError: when samples that the header announces are not there.
+    """
+    at = 40  # behind the GUIDs of the file and of its kind
+    while at + 24 <= size:
+        file.seek(at)
+        chunk = file.read(24)
+        length = int.from_bytes(chunk[16:], "little")  # of the chunk with its head
+        if chunk[:4] == b"data":
+            if length >= 1 << 62:
+                file.seek(0)
+                head = bytearray(file.read(at + 24))
+                head[16:24], head[at + 16 : at + 24] = size.to_bytes(8, "little"), (size - at).to_bytes(8, "little")
+                return View(file, [bytes(head), (at + 24, size)])
+            if at + length - size > SLACK:
+                there = f"{size - at - 24} of {length - 24} bytes"
+                raise UserError(f"{path}: truncated: {there} of samples (replace the file)")
+            break
+        at += max(24, length + -length % 8)
+    return file
+
+
+def open_caf(file: BinaryIO, size: int) -> BinaryIO | View:
+    """Return `file`, or a view of it with the length that there is, where its header has -1: it came from a pipe."""
+    at = 8
+    while at + 12 <= size:
+        file.seek(at)
+        chunk = file.read(12)
+        length = int.from_bytes(chunk[4:], "big", signed=True)
+        if chunk[:4] == b"data" and length == -1:
+            file.seek(0)
+            return View(file, [file.read(at + 4) + (size - at - 12).to_bytes(8, "big"), (at + 12, size)])
+        if length < 0:
+            break
+        at += 12 + length
+    return file

@@ -1,0 +1,63 @@
+"""A read-only file made of parts of another, and of bytes of our own."""
+
+from __future__ import annotations
+
+import io
+import itertools
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import BinaryIO
+
+Span = tuple[int, int]
+
+
+class View(io.RawIOBase):
+    """Reads `parts` one after the other: bytes as they are, or (start, end) of `file`. Seekable.
+
+    Decoders read it in place of a file whose header is wrong, without a copy of the file.
+    """
+
+    def __init__(self, file: BinaryIO, parts: Sequence[bytes | Span]) -> None:
+        super().__init__()
+        self._file = file
+        self._parts = [part for part in parts if (len(part) if isinstance(part, bytes) else part[1] > part[0])]
+        sizes = [len(part) if isinstance(part, bytes) else part[1] - part[0] for part in self._parts]
+        self._starts = [0, *itertools.accumulate(sizes)][:-1]
+        self.size = sum(sizes)
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._at = max(0, offset + (0, self._at, self.size)[whence])
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        filled = 0
+        while filled < len(buffer) and self._at < self.size:
+            part, start = self._part()
+            inside = self._at - start
+            wanted = len(buffer) - filled
+            if isinstance(part, bytes):
+                data = part[inside : inside + wanted]
+            else:
+                self._file.seek(part[0] + inside)
+                data = self._file.read(min(wanted, part[1] - part[0] - inside))
+            if not data:  # the file has shrunk meanwhile
+                break
+            buffer[filled : filled + len(data)] = data
+            filled += len(data)
+            self._at += len(data)
+        return filled
+
+    def _part(self) -> tuple[bytes | Span, int]:
+        """Return the part that holds the present position, and where it starts."""
+        index = bisect_right(self._starts, self._at) - 1
+        return self._parts[index], self._starts[index]

@@ -1,0 +1,74 @@
+"""Finding recordings in folders: one list of suffixes and one rule for links and hidden files, for all commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FOREIGN = (
+    *(
+        ".m4a",
+        ".m4b",
+        ".mp4",
+        ".aac",
+        ".3gp",
+        ".3gpp",
+        ".amr",
+        ".webm",
+        ".weba",
+        ".mkv",
+        ".mka",
+        ".mov",
+        ".wma",
+        ".ac3",
+    ),
+)
+"""what phones, cameras and recorders write and libsndfile does not read: ffmpeg or PyAV does"""
+SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx"),
+    *FOREIGN,
+)
+
+
+@dataclass
+class Found:
+    """Recordings below a folder, in order; folders that could not be read, and why; the number of hidden files."""
+
+    paths: list[Path] = field(default_factory=list)
+    closed: list[str] = field(default_factory=list)
+    hidden: int = 0
+
+
+def find_recordings(folder: str | Path) -> Found:
+    """Find every recording below a folder. Links are followed, each folder once; hidden files (`._a.wav`) are not."""
+    found = Found()
+
+    def note(error: OSError) -> None:
+        what = "permission denied (check its owner and mode)" if isinstance(error, PermissionError) else error.strerror
+        found.closed.append(f"{error.filename}: {what}")
+
+    for place, name in _walk(folder, note):
+        if Path(name).suffix.lower() not in SUFFIXES:
+            continue
+        if name.startswith("."):
+            found.hidden += 1
+        elif (path := Path(place, name)).is_file():
+            found.paths.append(path)
+    found.paths.sort()
+    return found
+
+
+def _walk(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
+        status = Path(place).stat()
+        if (identity := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above
+            folders.clear()
+            continue
+        seen.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            yield place, name

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from sounds import needs_ffmpeg, piped, write_beep
+
+from sed.data.audio import duration, read_audio
+from sed.errors import UserError
+
+
+def without_length(path, **how):
+    """A FLAC of 3 s whose header states no length."""
+    write_beep(path, **how)
+    data = bytearray(path.read_bytes())
+    number = int.from_bytes(data[18:26], "big")
+    assert number & (1 << 36) - 1 == 3 * how.get("rate", 16000)
+    data[18:26] = (number >> 36 << 36).to_bytes(8, "big")
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_length_that_is_not_stated_is_found(tmp_path, rate, channels):
+    path = without_length(tmp_path / "a.flac", rate=rate, channels=channels)
+    assert duration(path) == 3.0
+    write_beep(tmp_path / "b.flac", rate, channels)
+    assert np.array_equal(read_audio(path, rate), read_audio(tmp_path / "b.flac", rate))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_one_that_is_cut_short_is_refused(tmp_path, share):
+    path = without_length(tmp_path / "a.flac")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(UserError, match=r"a\.flac: "):
+        read_audio(path, 16000)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("level", ["0", "5", "12"])
+def test_what_ffmpeg_writes_to_a_pipe_is_read_whole(tmp_path, level):
+    write_beep(tmp_path / "a.wav", 44100, subtype="PCM_16")
+    piped(tmp_path / "a.wav", tmp_path / "a.flac", "-compression_level", level, "-f", "flac")
+    assert np.array_equal(read_audio(tmp_path / "a.flac", 44100), read_audio(tmp_path / "a.wav", 44100))

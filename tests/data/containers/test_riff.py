@@ -1,0 +1,98 @@
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from sounds import beep, encode, needs_ffmpeg, piped, write_beep
+
+from sed.data.audio import inspect, read_audio
+from sed.errors import UserError
+
+HONEST = 3 * 16000 * 2  # bytes of samples
+
+
+def wav(path: Path, length: int, *, riff: int | None = None, tail: bytes = b"", cut: int = 0) -> Path:
+    """A WAV of 3 s whose header states `length` bytes of samples."""
+    write_beep(path, subtype="PCM_16")
+    data = bytearray(path.read_bytes())
+    at = data.find(b"data")
+    data[at + 4 : at + 8] = struct.pack("<I", length)
+    data[4:8] = struct.pack("<I", length if riff is None else riff)
+    path.write_bytes(bytes(data[: len(data) - cut]) + tail)
+    return path
+
+
+@pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, HONEST + 2, HONEST + 44])
+def test_a_wav_from_a_pipe_or_with_a_length_a_little_too_long_is_read_whole(tmp_path, length):
+    assert np.array_equal(
+        read_audio(wav(tmp_path / "a.wav", length), 16000), read_audio(wav(tmp_path / "b.wav", HONEST), 16000)
+    )
+
+
+def test_chunks_behind_the_samples_are_no_sound(tmp_path):
+    note = b"LIST" + struct.pack("<I", 4) + b"INFO"
+    assert len(read_audio(wav(tmp_path / "a.wav", HONEST, tail=note), 16000)) == 48000
+
+
+def test_a_truncated_wav_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"a\.wav: truncated: 66000 of 96000 bytes"):
+        read_audio(wav(tmp_path / "a.wav", HONEST, cut=30000), 16000)
+
+
+def test_no_samples_are_named_for_what_they_are(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 16000)
+    with pytest.raises(UserError, match=r"a\.wav: no samples"):
+        read_audio(tmp_path / "a.wav", 16000)
+    data = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "b.wav").write_bytes(data + b"LIST" + struct.pack("<I", 4) + b"INFO")
+    with pytest.raises(UserError, match=r"b\.wav: no samples"):
+        read_audio(tmp_path / "b.wav", 16000)
+    (tmp_path / "c.wav").write_bytes(data[:20])
+    with pytest.raises(UserError, match=r"c\.wav: truncated"):
+        read_audio(tmp_path / "c.wav", 16000)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2_000_000_000])
+def test_a_rate_that_no_recorder_has_is_refused(tmp_path, rate):
+    write_beep(tmp_path / "a.wav")
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[24:28] = struct.pack("<I", rate)
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(UserError, match=rf"a\.wav: a sample rate of {rate} Hz"):
+        read_audio(tmp_path / "a.wav", 16000)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.aiff", "AIFF"), ("a.au", "AU"), ("a.w64", "W64"), ("a.caf", "CAF")])
+def test_other_containers_cut_short_are_refused(tmp_path, name, kind):
+    write_beep(tmp_path / name, format=kind, subtype="PCM_16")
+    assert inspect(tmp_path / name) == (3.0, "")
+    data = (tmp_path / name).read_bytes()
+    for share in (0.3, 0.9):
+        (tmp_path / name).write_bytes(data[: int(share * len(data))])
+        with pytest.raises(UserError, match=name.replace(".", r"\.")):
+            read_audio(tmp_path / name, 16000)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("kind", ["wav", "aiff", "au", "caf", "w64"])
+def test_what_ffmpeg_writes_to_a_pipe_is_read_whole(tmp_path, kind):
+    write_beep(tmp_path / "a.wav", subtype="PCM_16")
+    piped(tmp_path / "a.wav", tmp_path / "x", "-f", kind)
+    assert np.array_equal(read_audio(tmp_path / "x", 16000), read_audio(tmp_path / "a.wav", 16000))
+
+
+@needs_ffmpeg
+def test_rf64(tmp_path):
+    write_beep(tmp_path / "a.wav", subtype="PCM_16")
+    encode(tmp_path / "a.wav", tmp_path / "b.wav", "-rf64", "always")
+    data = (tmp_path / "b.wav").read_bytes()
+    assert data[:4] == b"RF64" and inspect(tmp_path / "b.wav") == (3.0, "")
+    (tmp_path / "b.wav").write_bytes(data[:50000])
+    with pytest.raises(UserError, match="truncated"):
+        read_audio(tmp_path / "b.wav", 16000)
+
+
+def test_32_bit_float_keeps_its_level(tmp_path):
+    write_beep(tmp_path / "a.wav", subtype="FLOAT")
+    assert np.abs(read_audio(tmp_path / "a.wav", 16000) - beep(16000)).max() == 0
