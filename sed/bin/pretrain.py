@@ -10,18 +10,24 @@ command goes on where a killed run stopped, and does nothing when out.pt is ther
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, output_file, save_config
 from sed.errors import UserError
 from sed.files import lock
 from sed.training.pretraining.run_options import RUNTIME
+from sed.training.schedule import scale_steps
 
 
 @entry
 def main() -> None:
-    parser = Parser(__doc__.split("\n\n")[0], config=True)
+    def resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
+        return scale_steps(config, args.step_scale)
+
+    parser = Parser(__doc__.split("\n\n")[0], config=True, resolve=resolve)
     parser.add_argument("source", type=Path, help="dumped set with tags or events, or a soundbank")
     parser.add_argument("out", type=output_file, help="checkpoint to write (.pt, .pth)")
     parser.section("front end")
@@ -29,6 +35,8 @@ def main() -> None:
     parser.section("model")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.pretraining.pretraining")
+    parser.section("this run")
+    parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
     parser.option("force", False, "train anew over a checkpoint that is there", in_config=False)
     args = parser.parse_args()
     config = parser.settings(args)

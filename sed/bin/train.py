@@ -22,6 +22,7 @@ from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.provenance import command_line, environment, git_hash
 from sed.training.run_options import RUNTIME
+from sed.training.schedule import scale_steps
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 @entry
 def main() -> None:
-    parser = Parser(__doc__.split("\n\n")[0], config=True)
+    parser = Parser(__doc__.split("\n\n")[0], config=True, resolve=_resolve)
     parser.add_argument("dump", type=Path, help="folder of dumped sets, with labels.txt")
     parser.add_argument("exp", type=Path, help="experiment folder to write")
     parser.section("front end")
@@ -40,6 +41,8 @@ def main() -> None:
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.build")
     parser.options_of("sed.config.recipe_options")
+    parser.section("this run")
+    parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
     parser.option("force", False, "start anew over an experiment that is there", in_config=False)
     args = parser.parse_args()
 
@@ -56,6 +59,12 @@ def main() -> None:
                 logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
             return
         _train(args, config, local_rank)
+
+
+def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
+    if len(config["batch_sizes"]) == 1:
+        config["batch_sizes"] = config["batch_sizes"] * len(config["train_sets"])
+    return scale_steps(config, args.step_scale)
 
 
 def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:

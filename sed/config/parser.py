@@ -60,13 +60,19 @@ PROVENANCE = (
 _HAS_PROVENANCE = re.compile(r"\([PLFDI](, [PLFDI])*[):]")
 
 
+Resolve = Callable[[dict[str, Any], argparse.Namespace], dict[str, Any]]
+
+
 class Parser(configargparse.ArgumentParser):
     """An entry point's parser: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
 
     `option` registers one option, whose type is inferred from the default; `options_of` those that a module declares.
+    `resolve` completes the config that `settings` returns, given all parsed options.
     """
 
-    def __init__(self, description: str, *, config: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, description: str, *, config: bool = False, resolve: Resolve | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(
             description=description,
             allow_abbrev=False,
@@ -77,6 +83,7 @@ class Parser(configargparse.ArgumentParser):
             **kwargs,
         )
         self._section: Any = self
+        self._resolve = resolve
         self._commands = {"config", "show_config"}  # options that no config holds
         if config:
             self.add_argument("--config", "--conf", is_config_file=True, metavar="FILE", help="flat YAML of options")
@@ -156,7 +163,8 @@ class Parser(configargparse.ArgumentParser):
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
         """Return the config among parsed options: all but positional arguments and what is not `in_config`."""
         keys = {action.dest for action in self._actions if action.option_strings} - self._commands
-        return {key: value for key, value in vars(args).items() if key in keys}
+        config = {key: value for key, value in vars(args).items() if key in keys}
+        return self._resolve(config, args) if self._resolve else config
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see --help)")

@@ -9,5 +9,12 @@ OPTIONS = {
         "help": "front end that the dump is made with; in a config, relative to that file",
         "type": "config_file",
     },
-    "init_from": {"default": "", "help": "config whose model, of the same seed, training starts from"},
+    "init_from": {
+        "default": "",
+        "help": "config whose model, of the same seed, training starts from; none: random weights; '': --pretrained",
+    },
+    "pseudo_labels_of": {
+        "default": "",
+        "help": "config whose model, of the same seed, makes the set `pseudo` of train_sets",
+    },
 }

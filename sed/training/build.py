@@ -38,7 +38,11 @@ OPTIONS = {
         "help": "sets of the dump; those that are missing are left out",
         "type": "words",
     },
-    "batch_sizes": {"default": [2, 2, 4, 4], "help": "clips of each set in a batch (P: 1:1:2:2)", "type": "numbers"},
+    "batch_sizes": {
+        "default": [2, 2, 4, 4],
+        "help": "clips of each set in a batch (P: 1:1:2:2); one number: of every set",
+        "type": "numbers",
+    },
     "accumulate": {"default": 1, "help": "parts that a batch is computed in: less memory, the same step", "least": 1},
     "valid_set": {
         "default": "",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 SECTION = "schedule"
 OPTIONS = {
@@ -22,6 +24,14 @@ OPTIONS = {
     },
     "ema_decay": {"default": 0.999, "help": "the teacher's largest decay (F)", "least": 0, "most": 1},
 }
+
+
+def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """Return the config with its steps per epoch and of the warm-up times `factor`, rounded, at least 1; 0 stays 0."""
+    scaled = {
+        key: max(1, int(config[key] * factor + 0.5)) for key in ("steps_per_epoch", "warmup_steps") if config[key]
+    }
+    return {**config, **scaled}
 
 
 @dataclass(frozen=True, kw_only=True)

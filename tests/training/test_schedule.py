@@ -1,8 +1,9 @@
 import math
+import subprocess
 
 import pytest
 
-from sed.training.schedule import Schedule
+from sed.training.schedule import Schedule, scale_steps
 
 
 def paper(**changes):
@@ -43,3 +44,18 @@ def test_teacher_copies_first_then_averages_up_to_the_largest_decay():
     assert plan.decay(0) == 0  # after the first step the teacher is the student
     assert plan.decay(3) == 0.75
     assert plan.decay(5000) == 0.999
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.125, 0.333, 0.004, 1.0, 2.5])
+def test_scaled_steps_are_rounded_as_awk_rounds_them(factor):
+    steps = (100, 50, 560, 300, 1, 7)
+    program = (
+        'BEGIN { split(steps, n, " "); for (i = 1; i <= 6; i++) { k = int(n[i] * x + 0.5); print k < 1 ? 1 : k } }'
+    )
+    done = subprocess.run(
+        ["awk", "-v", f"x={factor}", "-v", f"steps={' '.join(map(str, steps))}", program],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ours = [scale_steps({"steps_per_epoch": n, "warmup_steps": 0, "lr": 1.0}, factor) for n in steps]
+    assert [config["steps_per_epoch"] for config in ours] == [int(line) for line in done.stdout.split()]
+    assert all(config["warmup_steps"] == 0 and config["lr"] == 1.0 for config in ours)
