@@ -1,4 +1,4 @@
-"""Every config of conf/: parses strictly, builds, trains a step and infers; ablations differ where they say."""
+"""Every config of conf/: resolves as it did, parses strictly, builds, trains a step and infers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from resolved_configs import CONF, kind, load_stored, make_parser, moved, parse, resolve
 
-from sed.config import Parser, load_config
+from sed.config import default_options, load_config
+from sed.config.yaml_file import canonical
 from sed.data.directory import write_scp
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.features.logmel import FrontEnd
 from sed.models import detector
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
 LABELS = [f"label{i}" for i in range(10)]
-FRONT_ENDS = sorted(CONF.rglob("logmel*.yaml"))
-PRETRAINING = sorted(CONF.rglob("pretrain*.yaml"))
+CONFIGS = sorted(CONF.rglob("*.yaml"))
+FRONT_ENDS = [path for path in CONFIGS if kind(path) == "front end"]
+PRETRAINING = [path for path in CONFIGS if kind(path) == "pretraining"]
+SYSTEMS = [path for path in CONFIGS if kind(path) == "training"]
 ABLATIONS = sorted((CONF / "ablation").glob("*.yaml"))
-REAL_SOUNDS = [p for p in sorted((CONF / "real_sounds").glob("*.yaml")) if "differs from" in p.read_text()]
-SYSTEMS = [path for path in sorted(CONF.rglob("*.yaml")) if path not in [*FRONT_ENDS, *PRETRAINING]]
 
 QUICK = [CONF / "mini" / "ast_gru.yaml", CONF / "mini" / "ast_sed.yaml"]
 
@@ -31,14 +33,45 @@ def name(path: Path) -> str:
     return str(path.relative_to(CONF))
 
 
-def parse(path: Path) -> dict:
-    """As the entry point that reads this kind of config does."""
-    parser = Parser("test", config=True)
-    parser.options_of("sed.features.logmel")
-    if path not in FRONT_ENDS:
-        parser.options_of("sed.models.detector")
-        parser.options_of("sed.training.pretraining.pretraining" if path in PRETRAINING else "sed.training.build")
-    return vars(parser.parse_args(["--config", str(path)]))
+def test_what_configs_resolve_to_has_not_moved() -> None:
+    changes = moved(load_stored(), resolve())
+    assert not changes, "\n".join(
+        ["what configs resolve to has moved:", *changes, "if that is meant: python3 tests/helpers/resolved_configs.py"]
+    )
+
+
+def test_changes_are_listed_key_by_key_with_the_configs_that_they_moved() -> None:
+    old = resolve()
+    new = {name: dict(config) for name, config in old.items()}
+    assert moved(old, new) == []
+    new["ast_sed.yaml"]["lr"] = new["ast_gru.yaml"]["lr"] = 1e-3
+    new["new.yaml"] = new.pop("crnn.yaml")
+    assert moved(old, new) == [
+        "lr: 0.0001 -> 0.001  in ast_gru.yaml, ast_sed.yaml",
+        "not in conf/ any more  in crnn.yaml",
+        "new config  in new.yaml",
+    ]
+    del new["logmel.yaml"]["f_min"], old["logmel.yaml"]["norm_std"]  # a removed option, and one that is new
+    assert "f_min: 20.0 -> no option any more  in logmel.yaml" in moved(old, new)
+    assert not any("norm_std" in change for change in moved(old, new))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_configs_say_what_is_different_from_their_base(path: Path) -> None:
+    own = yaml.safe_load(path.read_text())
+    if "base" in own:
+        base = canonical(load_config(path.parent / own.pop("base")))
+        own = canonical({key: value for key, value in load_config(path).items() if key in own})
+        assert {key for key, value in own.items() if base.get(key) == value} == set()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=name)
+def test_configs_are_shown_as_configs_that_resolve_equal(path: Path, tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        make_parser(kind(path)).parse_args(["--config", str(path), "--show-config"])
+    shown = tmp_path / path.name
+    shown.write_text(capsys.readouterr().out)
+    assert parse(shown) == parse(path)
 
 
 @pytest.mark.parametrize("path", FRONT_ENDS, ids=name)
@@ -62,29 +95,29 @@ def test_systems_build(path):
 
 @pytest.mark.parametrize("path", SYSTEMS, ids=name)
 def test_systems_have_the_front_end_of_their_features(path):
-    """Training refuses features of another: conf/crnn.yaml goes with conf/logmel_crnn.yaml, mini/* with mini/logmel."""
-    features = "logmel_crnn.yaml" if path in (CONF / "crnn.yaml", CONF / "real_sounds" / "crnn.yaml") else "logmel.yaml"
-    folder = CONF / "mini" if path.parent.name == "mini" else CONF
-    assert FrontEnd.from_config(parse(path)).params() == FrontEnd.from_config(parse(folder / features)).params()
+    """Training refuses features of another front end than its config's."""
+    config = parse(path)
+    features = FrontEnd.from_config(parse(Path(config["features"])))
+    assert FrontEnd.from_config(config).params() == features.params()
 
 
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
 def test_pretraining_makes_what_its_systems_import(path):
     config = parse(path)
-    for system in path.parent.glob("ast_*.yaml"):
+    systems = [other for other in SYSTEMS if other.parent == path.parent and parse(other)["encoder"] == "ast"]
+    assert systems
+    for system in systems:
         theirs = parse(system)
         same = [key for key in theirs if key.startswith(("ast_", "patch_", "stride_")) and key != "ast_blocks"]
         assert {key: config[key] for key in same} == {key: theirs[key] for key in same}, system
 
 
-@pytest.mark.parametrize("path", ABLATIONS + REAL_SOUNDS, ids=name)
-def test_ablations_differ_in_the_keys_that_their_first_line_names(path):
-    folder = CONF if path in ABLATIONS else path.parent
-    reference, own = load_config(folder / "ast_sed.yaml"), load_config(path)
-    assert own.keys() == reference.keys()
-    named = path.read_text().splitlines()[0].removeprefix("# differs from ast_sed.yaml in: ").split(", ")
-    assert [key for key in own if own[key] != reference[key]] == [key for key in own if key in named]
-    assert named == ["nothing"] or set(named) <= own.keys()
+def test_second_stages_go_on_with_the_model_that_they_start_from() -> None:
+    starts = {path: path.parent / f"{parse(path)['init_from']}.yaml" for path in SYSTEMS if parse(path)["init_from"]}
+    assert {path.stem for path in starts} >= {"ast_sed_second", "ast_sed_best"}
+    model = default_options("sed.models.detector")
+    for path, start in starts.items():
+        assert {key: parse(path)[key] for key in model} == {key: parse(start)[key] for key in model}, path
 
 
 def test_the_papers_ablations_are_all_there():
@@ -102,7 +135,7 @@ def write_dump(root: Path, front_end: FrontEnd) -> Path:
     (root / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
     rng = np.random.default_rng(0)
     frames, bins = front_end.clip_frames, front_end.mel_bins
-    for folder in (root / kind for kind in ("strong_real", "strong_synth", "weak", "unlabelled")):
+    for folder in (root / subset for subset in ("strong_real", "strong_synth", "weak", "unlabelled")):
         folder.mkdir()
         clip = folder.name
         write_scp(folder / "wav.scp", {clip: f"/nowhere/{clip}.wav"})

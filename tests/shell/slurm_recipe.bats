@@ -22,7 +22,8 @@ recipe() { # recipe <backend> [option...]
 # bats test_tags=slow
 @test "the small recipe on Slurm: the files of this machine, and nothing to do the second time" {
     need_slurm
-    sed 's/^steps_per_epoch:.*/steps_per_epoch: 1/' "${root}/conf/mini/pretrain.yaml" >pretrain.yaml
+    PYTHONPATH=${root} python3 -m sed.bin.pretrain --config "${root}/conf/mini/pretrain.yaml" \
+        --steps-per-epoch 1 --show-config >pretrain.yaml
     recipe local
     mkdir local
     mv work/{dump,exp,RESULTS.md} local
