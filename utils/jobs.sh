@@ -19,6 +19,9 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `templa
     fi
     (($# >= 2)) || usage
     template=("$@")
+    if ${numbered} && [[ $(dirname "$1") =~ (^|[^A-Za-z0-9_])JOB([^A-Za-z0-9_]|$) ]]; then
+        die "$1: a folder's name holds JOB, which stands for a job's number (rename the folder, or give another --work)"
+    fi
     [[ ${pick} == all || ${pick} == incomplete ]] || die "--pick is all or incomplete, not '${pick}'"
     for ((job = first; job <= last; job++)); do
         fill_in "${job}"

@@ -68,3 +68,14 @@ setup() {
     run "${run_sh}" file/log/x.log true
     [[ ${status} == 2 && ${output} == *'cannot be made'* ]]
 }
+
+@test "a folder called JOB is refused: the number would go into its name" {
+    for folder in JOB 'JOB 1' a/x-JOB.d; do
+        mkdir -p "${folder}"
+        run "${run_sh}" JOB=1:2 "${PWD}/${folder}/log/x.JOB.log" true
+        [[ ${status} == 2 && ${output} == *"a folder's name holds JOB"* && ! -e 1 && ! -e '1 1' && ! -e a/x-1.d ]]
+    done
+    mkdir JOBS
+    "${run_sh}" JOB=1:2 JOBS/x.JOB.log true
+    [[ -s JOBS/x.1.log ]]
+}
