@@ -1,3 +1,3 @@
 """Sound event detection with a pretrained Audio Spectrogram Transformer (AST-SED)."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

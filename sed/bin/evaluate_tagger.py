@@ -25,6 +25,7 @@ def main() -> None:
     parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
 
+    from sed.checkpoints.defaults import complete_config
     from sed.device import choose_device
     from sed.files import write_json
     from sed.training.pretraining.tagging import average_precisions
@@ -32,7 +33,7 @@ def main() -> None:
     stored = args.checkpoint.with_suffix(".yaml")
     if not stored.is_file():
         raise UserError(f"{stored}: no such config (sed.bin.pretrain writes it beside the checkpoint)")
-    config = load_config(stored) | {"pretrained": str(args.checkpoint)}
+    config = complete_config(load_config(stored)) | {"pretrained": str(args.checkpoint)}
     scores, clips = average_precisions(config, args.dump, batch_size=args.batch_size, device=choose_device(args.device))
     if not scores:
         raise UserError(f"{args.dump}: no label of it has a clip (nothing to score)")

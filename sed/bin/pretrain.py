@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sed.cli import entry, setup_logging
+from sed.compatibility import complete
 from sed.config import Parser, load_config, output_file, save_config
 from sed.errors import UserError
 from sed.files import lock
@@ -54,11 +55,9 @@ def main() -> None:
             args.out.unlink(missing_ok=True)
             args.out.with_name(f".{args.out.name}.state").unlink(missing_ok=True)
         if args.out.exists():
-            changed = [
-                key
-                for key, value in (load_config(stored) if stored.exists() else {}).items()
-                if key not in RUNTIME and config.get(key) != value
-            ]
+            defaults = {key: parser.get_default(key) for key in config}
+            made = complete(load_config(stored), defaults) if stored.exists() else config
+            changed = [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]
             if changed:
                 raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains anew)")
             logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains anew)", args.out)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed.cli import entry, setup_logging
+from sed.compatibility import complete
 from sed.config import Parser, load_config, recipe_options, save_config
 from sed.errors import RunError, UserError
 from sed.files import lock
@@ -52,7 +53,7 @@ def main() -> None:
         if rank == 0:
             if args.force:
                 _clear(args.exp)
-            _check_config(args.exp, config, RUNTIME)
+            _check_config(args.exp, config, {key: parser.get_default(key) for key in config})
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
                 setup_logging()
@@ -128,12 +129,13 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
     )
 
 
-def _check_config(exp: Path, config: dict[str, object], runtime: tuple[str, ...]) -> None:
+def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Refuse to go on with another config than the experiment's; options that came later are as it began."""
     path = exp / "config.yaml"
     if not path.exists():
         return
-    stored = load_config(path)
-    for key in sorted(({*stored} | {*config}) - {*runtime}):
+    stored = complete(load_config(path), defaults)
+    for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):
             raise UserError(
                 f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "

@@ -11,23 +11,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from sed import __version__
+from sed.checkpoints.defaults import complete_config
+from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
 from sed.models.detector import Detector, build_detector
 
-FORMAT = 1
-KEYS = ("format", "student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
+KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint with all of `KEYS` at once or not at all; equal contents give equal bytes."""
+    """Write a checkpoint of `KEYS`, its format and this version, at once or not at all; equal contents, equal bytes."""
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
         raise ValueError(f"checkpoint without {missing}")
     try:
         with open_replacing(path, "wb") as file:
-            torch.save(checkpoint, file)
+            torch.save({**checkpoint, "format": FORMAT, "version": __version__}, file)
     except (RuntimeError, OSError) as error:
         # torch answers a failed write (a full disk) with an error of its own about positions in the file.
         cause: BaseException | None = error
@@ -39,7 +41,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; UserError when missing, damaged or not ours."""
+    """Read a checkpoint onto the CPU; UserError when missing, damaged, not ours or of a newer format."""
     path = Path(path)
     try:
         if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
@@ -51,10 +53,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
     except Exception as error:  # weights_only's unpickler raises its own kinds
         raise UserError(f"{path}: not a checkpoint of this project: {_first_line(error)}") from None
-    if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in KEYS):
-        raise UserError(f"{path}: not a checkpoint of this project (its keys are {', '.join(KEYS)})")
-    if checkpoint["format"] != FORMAT:
-        raise UserError(f"{path}: checkpoint format {checkpoint['format']}, not {FORMAT} (train again)")
+    if isinstance(checkpoint, dict) and "format" in checkpoint:
+        check_format(path, checkpoint, oldest=1, remedy="train again")
+    if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in ("format", *KEYS)):
+        raise UserError(f"{path}: not a checkpoint of this project (its keys are {', '.join(('format', *KEYS))})")
     return checkpoint
 
 
@@ -96,9 +98,12 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
             raise UserError(f"{path}: no trained model there (stages 3 and 4 train; is .done there?)")
     checkpoint = load_checkpoint(path)
     try:
-        detector = build_detector(checkpoint["config"], len(checkpoint["labels"]))
+        config = complete_config(checkpoint["config"])
+        detector = build_detector(config, len(checkpoint["labels"]))
         detector.load_state_dict(checkpoint[which])
         front_end = FrontEnd.from_params(checkpoint["front_end"])
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path}: its weights do not fit its config: {_first_line(error)}") from None
     nn.Module.requires_grad_(detector, False)
@@ -106,6 +111,6 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
         detector=detector.to(device).eval(),
         front_end=front_end.to(device),
         labels=list(checkpoint["labels"]),
-        config=dict(checkpoint["config"]),
+        config=config,
         info=dict(checkpoint["info"]),
     )

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
 from sed.files import open_replacing, sync_folder, write_json, write_text
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from sed.checkpoints.checkpoint import LoadedModel
 
-FORMAT = 1
 WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
@@ -33,7 +33,7 @@ def is_packed(path: str | Path) -> bool:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """model.json, checked; UserError for missing parts and for another version's."""
+    """Return model.json, checked; UserError for missing parts and for a format that this version does not read."""
     for name in (FACTS, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
@@ -41,9 +41,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{folder / FACTS}: not JSON: {error} (pack the model again)") from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        found = facts.get("format") if isinstance(facts, dict) else None
-        raise UserError(f"{folder / FACTS}: packed as format {found}, this version reads {FORMAT} (pack it again)")
+    if not isinstance(facts, dict):
+        raise UserError(f"{folder / FACTS}: not the facts of a packed model (pack the model again)")
+    check_format(folder / FACTS, facts, oldest=1, remedy="pack the model again")
     missing = [key for key in KEYS if key not in facts]
     if missing:
         raise UserError(f"{folder / FACTS}: lacks {', '.join(missing)} (pack the model again)")
@@ -56,6 +56,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     import safetensors.torch
 
     from sed.checkpoints.checkpoint import LoadedModel
+    from sed.checkpoints.defaults import complete_config
     from sed.features.logmel import FrontEnd
     from sed.models.detector import build_detector
 
@@ -65,9 +66,12 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{folder / WEIGHTS}: damaged weights: {error} (copy or pack the model again)") from None
     try:
-        detector = build_detector(facts["config"], len(facts["labels"]))
+        config = complete_config(facts["config"])
+        detector = build_detector(config, len(facts["labels"]))
         detector.load_state_dict(weights)
         front_end = FrontEnd.from_params(facts["front_end"])
+    except UserError as error:
+        raise UserError(f"{folder / FACTS}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
         what = str(error).splitlines()[0]
         raise UserError(f"{folder}: its weights do not fit its {FACTS}: {what} (pack it again)") from None
@@ -76,7 +80,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
         detector=detector.to(device).eval(),
         front_end=front_end.to(device),
         labels=list(facts["labels"]),
-        config=dict(facts["config"]),
+        config=config,
         info=dict(facts["info"]),
     )
     return model, facts["post_processing"]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sed.errors import UserError
 from sed.features.mel import htk_mel_bank, kaldi_mel_bank
-from sed.features.params import difference
+from sed.features.params import completed, difference
 
 # AudioSet's statistics, as the AST release gives them (L).
 AUDIOSET_MEAN = -4.2677393
@@ -127,7 +127,10 @@ class FrontEnd(nn.Module):
         except ValueError as error:
             raise UserError(f"{error} (change the config)") from None
 
-    from_params = from_config
+    @classmethod
+    def from_params(cls, stored: Mapping[str, Any]) -> FrontEnd:
+        """Build from the `params` that this or an earlier version stored; UserError as `from_config`."""
+        return cls.from_config(completed(stored))
 
     def params(self) -> dict[str, Any]:
         """What dumps and checkpoints store."""

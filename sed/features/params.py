@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sed.compatibility import complete
 from sed.config import literals
 
 
 def defaults() -> dict[str, Any]:
-    """Return {parameter: default}. What was written before a parameter existed was made with its default."""
+    """Return {parameter: default}."""
     return {name: option["default"] for name, option in literals("sed.features.logmel")["OPTIONS"].items()}
 
 
+def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return stored parameters with those that their version lacked, at the value that it stood for."""
+    return complete(stored, defaults())
+
+
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Compare two front ends: numbers as numbers, and a parameter that one lacks as its default.
+    """Compare two front ends: numbers as numbers, and a parameter that one lacks as its version behaved.
 
     Args:
         found: parameters of a front end, as `FrontEnd.params` gives them.
@@ -23,11 +29,10 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
     Returns:
         The first parameter that differs, and both values: "mel_bins is 64, not 128"; None for one and the same.
     """
-    known = defaults()
-    for key in dict.fromkeys([*known, *wanted, *found]):
-        one, other = (params.get(key, known.get(key)) for params in (found, wanted))
-        if not _equal(one, other):
-            return f"{key} is {one}, not {other}"
+    there, asked = completed(found), completed(wanted)
+    for key in asked | there:
+        if not _equal(there.get(key), asked.get(key)):
+            return f"{key} is {there.get(key)}, not {asked.get(key)}"
     return None
 
 

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sed import __version__
+from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
+from sed.features.params import completed
 from sed.files import replacing
 from sed.prediction.predictor import Output
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
     from sed.prediction.windows import WindowPlan
 
-FORMAT = 2
 KEY = "ast_sed"
 """of the metadata entry, JSON"""
 OPSET = 18
@@ -46,6 +48,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
     }
     facts = {
         "format": FORMAT,
+        "version": __version__,
         "labels": model.labels,
         "front_end": model.front_end.params(),
         "samples": plan.samples,
@@ -106,9 +109,8 @@ class OnnxPredictor:
             raise UserError(
                 f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
             ) from None
-        if facts.get("format") != FORMAT:
-            raise UserError(f"{path}: exported as format {facts.get('format')}, not {FORMAT} (export it again)")
-        return facts
+        check_format(path, facts, oldest=2, remedy="export it again")
+        return {**facts, "front_end": completed(facts["front_end"])}
 
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
         """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel."""

@@ -1,7 +1,8 @@
-"""What sed.bin.train and sed.bin.pretrain make of their options before they train."""
+"""What sed.bin.train and sed.bin.pretrain make of their options, and which experiments training goes on with."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tiny_model import call
 
 from sed.bin import pretrain, train
 
@@ -42,3 +44,54 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch, capsys):
     assert one["batch_sizes"] == [4, 4, 4]
     several = shown(monkeypatch, capsys, train, "--train-sets", "strong_real,weak,pseudo", "--batch-sizes", "4,2")
     assert several["batch_sizes"] == [4, 2]  # refused once the sets are read
+
+
+def experiment_of(folder, config, **stored):
+    """Write what a run that has ended leaves, with the config that it `stored`."""
+    folder.mkdir()
+    kept = {key: value for key, value in {**config, **stored}.items() if value is not None}
+    (folder / "config.yaml").write_text(yaml.safe_dump(kept, default_flow_style=None))
+    (folder / ".done").touch()
+    return folder
+
+
+@pytest.fixture
+def go_on(dump, config_file, capsys):
+    def run(experiment, *options):
+        code = call(train, "--config", config_file, *options, dump, experiment)
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_an_experiment_from_before_an_option_goes_on(tiny_config, tmp_path, go_on):
+    experiment = experiment_of(tmp_path / "exp", tiny_config(), gru_dropout=None, mixup_labels=None)
+    code, said = go_on(experiment)
+    assert code == 0 and "trained already" in said
+    code, said = go_on(experiment, "--gru-dropout", "0.5")
+    assert code == 2 and "this experiment has gru_dropout: 0.0, not 0.5" in said and said.count("\n") == 1
+
+
+def test_another_config_is_refused(tiny_config, tmp_path, go_on):
+    experiment = experiment_of(tmp_path / "exp", tiny_config(), lr=0.5, threads=7)
+    code, said = go_on(experiment)
+    assert code == 2 and "this experiment has lr: 0.5" in said
+    experiment = experiment_of(tmp_path / "other", tiny_config(), threads=7, of_a_later_version=1)
+    code, said = go_on(experiment)
+    assert code == 2 and "of_a_later_version: 1, not None" in said
+
+
+def test_a_killed_run_from_before_an_option_is_resumed(tmp_path, go_on):
+    experiment = tmp_path / "exp"
+    assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
+    whole = (experiment / "final.pt").read_bytes()
+    for name in (".done", "final.pt"):
+        (experiment / name).unlink()
+    sorted((experiment / "checkpoints").iterdir())[-1].unlink()  # the one before is left
+    config = yaml.safe_load((experiment / "config.yaml").read_text())
+    del config["gru_dropout"]
+    (experiment / "config.yaml").write_text(yaml.safe_dump(config, default_flow_style=None))
+    code, said = go_on(experiment)
+    assert code == 0 and "resumed from" in said
+    assert (experiment / "final.pt").read_bytes() == whole
+    assert json.loads((experiment / "info.json").read_text())["step"] == 12

@@ -3,6 +3,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from sed import __version__, compatibility
 from sed.checkpoints import checkpoint as module
 from sed.checkpoints.checkpoint import checkpoints, load_checkpoint, load_detector, save_checkpoint
 from sed.errors import UserError
@@ -16,7 +17,6 @@ def checkpoint(tiny_config):
     torch.manual_seed(0)
     student, teacher = (build_detector(config, 3).state_dict() for _ in range(2))
     return {
-        "format": 1,
         "student": student,
         "teacher": teacher,
         "optimizer": {},
@@ -65,6 +65,39 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
     torch.save({"format": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(UserError, match="not a checkpoint"):
         load_checkpoint(tmp_path / "evil.pt")
+
+
+def test_options_that_a_checkpoint_lacks_are_as_its_version_behaved(checkpoint, tmp_path, monkeypatch):
+    config = dict(checkpoint["config"])
+    before = {name: config.pop(name) for name in ("gru_dropout", "clip_pooling", "band")}
+    front_end = {name: value for name, value in checkpoint["front_end"].items() if name != "norm_std"}
+    torch.save({**checkpoint, "format": 1, "config": config, "front_end": front_end}, tmp_path / "final.pt")
+    model = load_detector(tmp_path)
+    assert model.config == {**config, **before} and model.front_end.params() == checkpoint["front_end"]
+    assert all(torch.equal(value, checkpoint["teacher"][key]) for key, value in model.detector.state_dict().items())
+
+    # a later default does not move an earlier model, nor does another name of an option
+    monkeypatch.setitem(compatibility.ADDED, compatibility.FORMAT, {"gru_dropout": 0.25, "mel_bins": 99})
+    monkeypatch.setitem(compatibility.ALIASES, "normalizer", "normaliser")
+    front_end = {"normalizer" if name == "normaliser" else name: value for name, value in front_end.items()}
+    torch.save({**checkpoint, "format": 1, "config": config, "front_end": front_end}, tmp_path / "final.pt")
+    model = load_detector(tmp_path)
+    assert model.config["gru_dropout"] == 0.25 and model.config["mel_bins"] == checkpoint["config"]["mel_bins"]
+    assert model.front_end.params() == checkpoint["front_end"]
+
+    monkeypatch.setitem(compatibility.ALIASES, "pooling", compatibility.Removed("mean"))
+    with pytest.raises(UserError, match=r"final\.pt: pooling fte is no longer supported"):
+        load_detector(tmp_path)
+
+
+def test_a_checkpoint_states_its_format_and_version(checkpoint, tmp_path):
+    save_checkpoint(tmp_path / "x.pt", checkpoint)
+    written = torch.load(tmp_path / "x.pt", weights_only=True)
+    assert (written["format"], written["version"]) == (compatibility.FORMAT, __version__)
+    # a newer one need not have today's keys
+    torch.save({"format": compatibility.FORMAT + 1, "version": "9.1.0", "weights": {}}, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt: format \d+ is newer .*install version 9\.1\.0"):
+        load_detector(tmp_path / "x.pt")
 
 
 def test_weights_of_another_config_are_refused(checkpoint, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from tiny_model import call, pack_tiny
 
 from sed.bin import pack
+from sed.compatibility import FORMAT
 from sed.errors import UserError
 from sed.prediction.model import open_model
 
@@ -52,7 +53,9 @@ def damaged(packed, tmp_path, how):
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
     elif how == "another version":
-        facts["format"] = 2
+        facts["format"] = "b"
+    elif how == "newer":
+        facts = {"format": FORMAT + 1, "version": "9.1.0"}
     elif how == "other labels":
         facts["labels"] = facts["labels"][:2]
     elif how == "a part missing":
@@ -62,13 +65,26 @@ def damaged(packed, tmp_path, how):
     return folder
 
 
+def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed, tmp_path):
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    facts["format"] = 1
+    for group, name in (("config", "gru_dropout"), ("front_end", "norm_std")):
+        del facts[group][name]
+    del facts["version"]
+    (folder / "model.json").write_text(json.dumps(facts))
+    whole, lacking = (open_model(path).model for path in (packed / "model", folder))
+    assert lacking.config == whole.config and lacking.front_end.params() == whole.front_end.params()
+
+
 @pytest.mark.parametrize(
     "how,message",
     [
         ("no weights", "without model.safetensors"),
         ("no facts", "without model.json"),
         ("truncated weights", "damaged weights"),
-        ("another version", "packed as format 2"),
+        ("another version", "format b, this version reads 1 to"),
+        ("newer", r"is newer .*version 9\.1\.0"),
         ("other labels", "do not fit|broken post-processing"),
         ("a part missing", "lacks front_end"),
         ("not json", "not JSON"),

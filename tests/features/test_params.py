@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from sed.features.params import defaults, difference
+from sed import compatibility
+from sed.features.params import completed, defaults, difference
 
 
 def test_defaults_are_those_of_the_front_end() -> None:
@@ -30,6 +31,16 @@ def test_every_parameter_counts_and_is_named_with_both_values(key: str) -> None:
     assert difference({key: other}, {}) == f"{key} is {other}, not {value}"
     assert difference({}, {key: other}) == f"{key} is {value}, not {other}"
     assert difference({key: value}, {}) is difference({}, {key: value}) is None
+
+
+def test_what_an_earlier_version_lacked_is_as_it_behaved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(compatibility.ADDED, compatibility.FORMAT, {"norm_std": 4.0})
+    monkeypatch.setitem(compatibility.ALIASES, "normalizer", "normaliser")
+    early = {**defaults(), "normalizer": "minmax"}
+    del early["norm_std"], early["normaliser"]
+    now = {**defaults(), "norm_std": 4.0, "normaliser": "minmax"}
+    assert completed(early) == now and difference(early, now) is difference(now, early) is None
+    assert difference(early, {**now, "norm_std": 5.0}) == "norm_std is 4.0, not 5.0"
 
 
 def test_the_first_difference_in_the_order_of_the_options_is_named() -> None:

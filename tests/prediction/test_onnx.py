@@ -1,14 +1,19 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny_model
 from paths import ROOT
 from tiny_model import LABELS, sounds, write_sounds
 
+from sed import __version__
 from sed.bin import export_onnx, predict
+from sed.compatibility import FORMAT
 from sed.errors import UserError
 from sed.prediction.model import open_model
+from sed.prediction.onnx import KEY
 from sed.prediction.predictor import TorchPredictor
 from sed.prediction.windows import CrossFade, WindowPlan
 
@@ -76,6 +81,20 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert done.stdout == events and events.count("\n") > 5
     assert (tmp_path / "x.html").stat().st_size > 100_000
+
+
+def test_a_file_of_a_newer_format_names_its_version(exported, tmp_path, capsys):
+    import onnx
+
+    proto = onnx.load(str(exported))
+    facts = json.loads(proto.metadata_props[0].value)
+    assert (facts["format"], facts["version"]) == (FORMAT, __version__)
+    onnx.helper.set_model_props(proto, {KEY: json.dumps({"format": FORMAT + 1, "version": "9.1.0"})})
+    onnx.save(proto, str(tmp_path / "newer.onnx"))
+    (tmp_path / "x.wav").touch()
+    assert tiny_model.call(predict, "--onnx", tmp_path / "newer.onnx", tmp_path / "x.wav") == 2
+    said = capsys.readouterr().err
+    assert "newer.onnx" in said and "version 9.1.0" in said and said.count("\n") == 1
 
 
 def test_other_files_are_one_line(exported, crnn_experiment, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,85 @@
+"""What the files of earlier versions mean: the formats, the options that they lack, and those with another name now.
+
+Checkpoints, packed models and ONNX files share one `FORMAT`, and state the version of the program that wrote them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sed import __version__
+from sed.errors import UserError
+
+ADDED: dict[int, dict[str, Any]] = {
+    3: {},  # files state the version that wrote them
+}
+"""{format: {option that came with it: what a file without the option means}}
+
+An option of the model or of the front end that is added, or whose default changes, needs a line here. Once the last
+format is released, it goes under the next one: earlier programs would ignore the option and compute something else.
+"""
+
+FORMAT = max(ADDED)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """An option that is gone, and the value that the program behaves as ever since."""
+
+    value: Any
+
+
+ALIASES: dict[str, str | Removed] = {}
+"""{earlier name of an option: its name now, or `Removed`}"""
+
+
+def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy: str) -> None:
+    """Refuse a file whose format this version does not read.
+
+    Args:
+        path: the file, for the message.
+        stored: what it says of itself: `format` and, from format 3 on, `version`.
+        oldest: the first format of its kind that is still read.
+        remedy: what to do about an older one.
+
+    Raises:
+        UserError: the format is newer than `FORMAT`, older than `oldest`, or not stated.
+    """
+    found = stored.get("format")
+    if isinstance(found, int) and found > FORMAT:
+        writer = f"version {stored['version']}, which wrote it," if "version" in stored else "the version that wrote it"
+        raise UserError(
+            f"{path}: format {found} is newer than this version, {__version__}, which reads up to {FORMAT} "
+            f"(install {writer} or a later one)"
+        )
+    if not isinstance(found, int) or found < oldest:
+        raise UserError(f"{path}: format {found}, this version reads {oldest} to {FORMAT} ({remedy})")
+
+
+def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a file under the options' names of today, with those that it lacks.
+
+    Args:
+        stored: settings as some version wrote them.
+        defaults: {option: default} of the options that have to be there; `ADDED` overrides their values. Settings of
+            other options are kept.
+
+    Raises:
+        UserError: an option that is gone has a value that the program no longer supports.
+    """
+    added = {name: value for options in ADDED.values() for name, value in options.items() if name in defaults}
+    return {**defaults, **added, **_renamed(stored)}
+
+
+def _renamed(stored: Mapping[str, Any]) -> dict[str, Any]:
+    values = {}
+    for name, value in stored.items():
+        now = ALIASES.get(name, name)
+        if isinstance(now, Removed):
+            if value != now.value:
+                raise UserError(f"{name} {value} is no longer supported, only {now.value} (use an earlier version)")
+        elif now == name or now not in stored:
+            values[now] = value
+    return values

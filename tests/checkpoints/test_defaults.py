@@ -1,0 +1,35 @@
+"""Every option has a meaning for the files that were written before it existed."""
+
+import json
+
+from paths import ROOT
+
+from sed.checkpoints.defaults import MODULES, complete_config, model_defaults
+from sed.compatibility import ADDED, ALIASES, complete
+from sed.config import default_options
+from sed.training.run_options import RUNTIME
+
+# of the model, the front end and training at commit c6f5938, whose files have format 1 (ONNX: 2)
+C6F5938 = json.loads((ROOT / "tests/fixtures/c6f5938/defaults.json").read_text())
+MEANINGS = {name for options in ADDED.values() for name in options}
+HOW = "say in sed/compatibility.py what a file without it means (ADDED), or what it was called (ALIASES)"
+
+
+def test_an_added_option_says_what_earlier_files_mean():
+    now = default_options(*MODULES, "sed.training.build").keys() - {*RUNTIME}
+    renamed = {name for name in ALIASES.values() if isinstance(name, str)}
+    assert not now - C6F5938.keys() - MEANINGS - renamed, f"new options: {HOW}"
+    assert not C6F5938.keys() - {*RUNTIME} - now - ALIASES.keys(), f"options that are gone: {HOW}"
+
+
+def test_files_that_lack_options_keep_the_defaults_of_their_version():
+    completed, then = complete_config({}), complete(C6F5938, {})
+    changed = {name for name in model_defaults() if name in then and completed[name] != then[name]}
+    assert not changed, f"other defaults: {HOW}"
+
+
+def test_a_config_keeps_what_it_says():
+    config = {"gru_units": 8, "mel_bins": 16, "lr": 0.1}
+    completed = complete_config(config)
+    assert completed.items() >= config.items()
+    assert completed.keys() == model_defaults().keys() | {"lr"}
