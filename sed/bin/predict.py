@@ -21,7 +21,7 @@ from sed.config import Parser, output_file, words
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.prediction.live import KINDS
-from sed.prediction.writers import SUFFIXES
+from sed.prediction.writers import FORMATS
 
 
 def _file_or_standard_output(text: str) -> Path | str:
@@ -36,7 +36,7 @@ def parser() -> Parser:
     p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.section("output")
-    p.option("format", ["tsv"], f"{', '.join(SUFFIXES)}: one, or several with --out-dir", type=words)
+    p.option("format", ["tsv"], f"{', '.join(FORMATS)}: one, or several with --out-dir", type=words)
     p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
     p.option("out-dir", None, "folder for a file a recording and format, in place of --out")
     p.option("html", None, "page to look at and listen to", type=output_file)

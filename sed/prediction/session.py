@@ -25,7 +25,7 @@ from sed.prediction.predictor import Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, read_recording
 from sed.prediction.windows import Window, WindowPlan
-from sed.prediction.writers import SUFFIXES, FormatSink, check_together, file_stems, header
+from sed.prediction.writers import FormatSink, check_formats, file_stems
 from sed.progress import Progress
 
 logger = logging.getLogger("sed.predict")
@@ -216,7 +216,7 @@ def _outputs(
     shared: IO[str] | None = None
     if args.out_dir is None:
         shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
-        shared.write(header(formats[0], labels))
+        shared.write(formats[0].header(labels))
     stems = file_stems(names)
     page: Page | None = None
     if args.html:
@@ -229,8 +229,8 @@ def _outputs(
         for format in formats:
             file = shared
             if file is None:
-                file = files.enter_context(open_replacing(Path(args.out_dir) / (stems[name] + SUFFIXES[format])))
-                file.write(header(format, labels))
+                file = files.enter_context(open_replacing(Path(args.out_dir) / (stems[name] + format.suffix)))
+                file.write(format.header(labels))
             sinks.append(FormatSink(file, format, name, frame_seconds=seconds))
         if page is not None:
             sinks.append(
@@ -249,21 +249,9 @@ def _outputs(
     return open_sinks
 
 
-def check_formats(formats: Sequence[str], *, together: bool, recordings: int) -> list[str]:
-    """The formats, each once; UserError for an unknown one, or what cannot go into one file."""
-    for format in formats:
-        if format not in SUFFIXES:
-            raise UserError(f"--format {format}: unknown (one of {', '.join(SUFFIXES)})")
-    if together:
-        if len(formats) > 1:
-            raise UserError("several formats need --out-dir: one file each")
-        check_together(formats[0], recordings)
-    return list(dict.fromkeys(formats))
-
-
 def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
     """Predict on a stream; the exit status."""
-    formats = check_formats(args.format, together=True, recordings=1)
+    (format,) = check_formats(args.format, together=True, recordings=1)
     plan = WindowPlan.live(
         samples=predictor.samples,
         frame_seconds=predictor.frame_seconds,
@@ -273,7 +261,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         lookahead=args.live_lookahead,
     )
     file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
-    file.write(header(formats[0], predictor.labels))
+    file.write(format.header(predictor.labels))
     file.flush()
     filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds
     block = min(0.1, args.live_hop)
@@ -290,7 +278,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         plan=plan,
         predictor=predictor,
         decisions=Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=1),
-        sink=FormatSink(file, formats[0], "-", frame_seconds=predictor.frame_seconds, live=True),
+        sink=FormatSink(file, format, "-", frame_seconds=predictor.frame_seconds, live=True),
     )
 
     def report(_track: Track, problem: str | None) -> None:

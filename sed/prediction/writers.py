@@ -1,109 +1,179 @@
-"""Formats of what is predicted: DESED's TSV, JSON lines, Audacity labels, WebVTT, and posteriors as CSV."""
+"""Formats of what is predicted: DESED's TSV, JSON lines, Audacity labels, WebVTT, and posteriors as CSV.
+
+A new format is a class with what `Format` asks for, and its entry in `FORMATS`.
+"""
+
+# ruff: noqa: ARG002 (a format is given what another needs)
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 
 from sed.data.scores import TIME_DECIMALS
-from sed.data.tables import EVENT_COLUMNS
+from sed.data.tables import EVENT_COLUMNS, event_row
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import BaseSink, Result
 
-SUFFIXES = {"tsv": ".tsv", "jsonl": ".jsonl", "audacity": ".txt", "csv": ".csv", "vtt": ".vtt"}
-SINGLE = ("audacity", "vtt")
-"""formats that have no place for a recording's name: one file each"""
+
+class Format(Protocol):
+    """How one kind of file shows recordings. Every method returns the text to append next; formats keep no state."""
+
+    suffix: str
+    together: bool = True
+    """whether one file may hold several recordings: there is a place for their names"""
+
+    def header(self, labels: Sequence[str]) -> str:
+        """Begin a file."""
+        return ""
+
+    def posteriors(self, name: str, borders: np.ndarray, posteriors: np.ndarray) -> str:
+        """Frames of recording `name`: posteriors (n, classes), borders (n + 1,) of the frames in seconds."""
+        return ""
+
+    def event(self, name: str, detection: Detection) -> str:
+        """An event of recording `name`."""
+        return ""
+
+    def end(self, result: Result) -> str:
+        """End a recording whose events were all given."""
+        return ""
 
 
-def header(format: str, labels: Sequence[str]) -> str:
-    """What a file of this format begins with."""
-    if format == "tsv":
+class Tsv(Format):
+    """DESED's columns."""
+
+    suffix = ".tsv"
+
+    def header(self, labels: Sequence[str]) -> str:
         return "\t".join(EVENT_COLUMNS) + "\n"
-    if format == "csv":
-        return _row(["filename", "onset", "offset", *labels])
-    return "WEBVTT\n" if format == "vtt" else ""
+
+    def event(self, name: str, detection: Detection) -> str:
+        return "\t".join(event_row(Path(name).name, detection.event)) + "\n"
 
 
-def lines(format: str, name: str, detections: Sequence[Detection]) -> str:
-    """The events of recording `name`, in the order given; nothing for `csv`, which has posteriors."""
-    return "".join(_line(format, name, detection) for detection in detections)
+class JsonLines(Format):
+    """One object per event, with the mean posterior of its label over it."""
 
+    suffix = ".jsonl"
 
-def _line(format: str, name: str, detection: Detection) -> str:
-    onset, offset, label = detection.event
-    if format == "tsv":
-        return f"{Path(name).name}\t{onset:.3f}\t{offset:.3f}\t{label}\n"
-    if format == "jsonl":
-        score = round(detection.score, 4)
-        fields = {"filename": name, "onset": onset, "offset": offset, "label": label, "score": score}
+    def event(self, name: str, detection: Detection) -> str:
+        fields = {"filename": name, **detection.event._asdict(), "score": round(detection.score, 4)}
         return json.dumps(fields, ensure_ascii=False) + "\n"
-    if format == "audacity":
-        return f"{onset:.6f}\t{offset:.6f}\t{label}\n"
-    if format == "vtt":
+
+
+class Audacity(Format):
+    """A label track."""
+
+    suffix, together = ".txt", False
+
+    def event(self, name: str, detection: Detection) -> str:
+        return "{:.6f}\t{:.6f}\t{}\n".format(*detection.event)
+
+
+class PosteriorCsv(Format):
+    """One row per frame with the posteriors of all labels; no events."""
+
+    suffix = ".csv"
+
+    def header(self, labels: Sequence[str]) -> str:
+        return self._rows([["filename", "onset", "offset", *labels]])
+
+    def posteriors(self, name: str, borders: np.ndarray, posteriors: np.ndarray) -> str:
+        times = [f"{time:.10g}" for time in borders.tolist()]
+        numbers = ([f"{value:.6g}" for value in row] for row in posteriors.tolist())
+        return self._rows([name, *frame, *row] for *frame, row in zip(times[:-1], times[1:], numbers, strict=True))
+
+    def _rows(self, rows: Iterable[Sequence[str]]) -> str:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        return text.getvalue()
+
+
+class WebVtt(Format):
+    """Subtitles for a player."""
+
+    suffix, together = ".vtt", False
+
+    def header(self, labels: Sequence[str]) -> str:
+        return "WEBVTT\n"
+
+    def event(self, name: str, detection: Detection) -> str:
+        onset, offset, label = detection.event
         text = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return f"\n{_vtt_time(onset)} --> {_vtt_time(offset)}\n{text}\n"
-    return ""
+        return f"\n{self._time(onset)} --> {self._time(offset)}\n{text}\n"
+
+    def _time(self, seconds: float) -> str:
+        minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+        return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
 
 
-def _vtt_time(seconds: float) -> str:
-    milliseconds = round(seconds * 1000)
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
-
-
-def _row(values: Sequence[object]) -> str:
-    class Line:
-        text = ""
-
-        def write(self, text: str) -> None:
-            self.text += text
-
-    line = Line()
-    csv.writer(line, lineterminator="\n").writerow(values)
-    return line.text
+FORMATS: dict[str, Format] = {
+    "tsv": Tsv(),
+    "jsonl": JsonLines(),
+    "audacity": Audacity(),
+    "csv": PosteriorCsv(),
+    "vtt": WebVtt(),
+}
 
 
 class FormatSink(BaseSink):
-    """Writes one recording in one format to an open text file, at its end (posteriors as they come).
+    """Writes one recording in one format to an open text file: posteriors as they come, events at its end.
 
     `live`: write events as soon as they are decided, flushed.
     """
 
-    def __init__(self, file: IO[str], format: str, name: str, *, frame_seconds: float, live: bool = False) -> None:
+    def __init__(self, file: IO[str], format: Format, name: str, *, frame_seconds: float, live: bool = False) -> None:
         self._file, self._format, self._name, self._live = file, format, name, live
         self._seconds, self._frame = frame_seconds, 0
 
     def posteriors(self, frames: np.ndarray) -> None:
-        if self._format != "csv":
-            return
         borders = np.round(np.arange(self._frame, self._frame + len(frames) + 1) * self._seconds, TIME_DECIMALS)
-        for onset, offset, row in zip(borders[:-1], borders[1:], frames, strict=True):
-            numbers = (f"{value:.6g}" for value in row.tolist())
-            self._file.write(_row([self._name, f"{onset:.10g}", f"{offset:.10g}", *numbers]))
+        self._file.write(self._format.posteriors(self._name, borders, frames))
         self._frame += len(frames)
 
     def detections(self, detections: Sequence[Detection]) -> None:
         if self._live:
-            self._file.write(lines(self._format, self._name, detections))
+            self._write(detections)
             self._file.flush()
 
     def finish(self, result: Result) -> None:
         if not self._live:
-            self._file.write(lines(self._format, self._name, result.detections))
+            self._write(result.detections)
+        self._file.write(self._format.end(result))
         self._file.flush()
 
+    def _write(self, detections: Sequence[Detection]) -> None:
+        self._file.writelines(self._format.event(self._name, detection) for detection in detections)
 
-def check_together(format: str, recordings: int) -> None:
-    """UserError when several recordings cannot go into one file of this format."""
-    if format in SINGLE and recordings > 1:
-        raise UserError(f"--format {format}: no room for file names: one file a recording (give --out-dir)")
+
+def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> list[Format]:
+    """Return the formats of these names, each once.
+
+    Args:
+        names: formats as `--format` gives them.
+        together: all recordings go into one file.
+        recordings: how many there are.
+
+    Raises:
+        UserError: a format is unknown, or something does not fit into one file.
+    """
+    for name in names:
+        if name not in FORMATS:
+            raise UserError(f"--format {name}: unknown (one of {', '.join(FORMATS)})")
+    if together and len(names) > 1:
+        raise UserError("several formats need --out-dir: one file each")
+    if together and recordings > 1 and not FORMATS[names[0]].together:
+        raise UserError(f"--format {names[0]}: no room for file names: one file per recording (give --out-dir)")
+    return [FORMATS[name] for name in dict.fromkeys(names)]
 
 
 def file_stems(names: Sequence[str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from sed.data.tables import Event, read_events_tsv
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
-from sed.prediction.writers import FormatSink, check_together, file_stems, header, lines
+from sed.prediction.writers import FORMATS, FormatSink, check_formats, file_stems
 
 DETECTIONS = [
     Detection(Event(0.0, 0.52, "Dog"), 0.87654),
@@ -17,8 +17,12 @@ DETECTIONS = [
 ]
 
 
+def lines(format, name, detections):
+    return "".join(FORMATS[format].event(name, detection) for detection in detections)
+
+
 def test_tsv_reads_back(tmp_path):
-    (tmp_path / "x.tsv").write_text(header("tsv", ["Dog"]) + lines("tsv", "a/b/x.flac", DETECTIONS))
+    (tmp_path / "x.tsv").write_text(FORMATS["tsv"].header(["Dog"]) + lines("tsv", "a/b/x.flac", DETECTIONS))
     assert read_events_tsv(tmp_path / "x.tsv") == {"x": [d.event for d in DETECTIONS]}
 
 
@@ -30,7 +34,7 @@ def test_json_lines():
 
 def test_audacity_and_webvtt():
     assert lines("audacity", "x", DETECTIONS[:1]) == "0.000000\t0.520000\tDog\n"
-    text = header("vtt", []) + lines("vtt", "x", DETECTIONS)
+    text = FORMATS["vtt"].header([]) + lines("vtt", "x", DETECTIONS)
     assert text == (
         "WEBVTT\n\n00:00:00.000 --> 00:00:00.520\nDog\n"
         "\n00:59:59.990 --> 01:01:01.005\n&lt;script&gt; a&amp;b --&gt; c\n"
@@ -39,9 +43,9 @@ def test_audacity_and_webvtt():
 
 def test_posteriors_come_in_pieces_with_running_times():
     labels = ["Dog", 'a,"b"']
-    file = io.StringIO(header("csv", labels))
+    file = io.StringIO(FORMATS["csv"].header(labels))
     file.seek(0, 2)
-    sink = FormatSink(file, "csv", "x.wav", frame_seconds=0.01)
+    sink = FormatSink(file, FORMATS["csv"], "x.wav", frame_seconds=0.01)
     values = np.random.default_rng(0).random((57, 2), np.float32)
     for part in (values[:20], values[20:21], values[21:]):
         sink.posteriors(part)
@@ -54,7 +58,7 @@ def test_posteriors_come_in_pieces_with_running_times():
 
 def test_live_lines_are_written_at_once():
     file = io.StringIO()
-    sink = FormatSink(file, "tsv", "x.wav", frame_seconds=0.01, live=True)
+    sink = FormatSink(file, FORMATS["tsv"], "x.wav", frame_seconds=0.01, live=True)
     sink.detections(DETECTIONS[:1])
     assert file.getvalue() == "x.wav\t0.000\t0.520\tDog\n"
     sink.finish(Result("x.wav", 1, DETECTIONS[:1]))
@@ -62,13 +66,48 @@ def test_live_lines_are_written_at_once():
 
 
 def test_formats_without_names_take_one_recording():
-    check_together("tsv", 5)
-    check_together("vtt", 1)
-    with pytest.raises(UserError, match="--out-dir"):
-        check_together("audacity", 2)
+    assert check_formats(["tsv", "vtt", "tsv"], together=False, recordings=5) == [FORMATS["tsv"], FORMATS["vtt"]]
+    assert check_formats(["vtt"], together=True, recordings=1) == [FORMATS["vtt"]]
+    assert check_formats(["csv"], together=True, recordings=2) == [FORMATS["csv"]]
+    for formats, says in (
+        (["audacity"], "no room for file names"),
+        (["tsv", "csv"], "several formats"),
+        (["x"], "tsv"),
+    ):
+        with pytest.raises(UserError, match=says):
+            check_formats(formats, together=True, recordings=2)
 
 
 def test_outputs_do_not_collide():
     assert file_stems(["a/x.wav", "a/y.wav", "-"]) == {"a/x.wav": "x", "a/y.wav": "y", "-": "stdin"}
     assert set(file_stems(["a/x.wav", "a/x.flac"]).values()) == {"x.wav", "x.flac"}
     assert set(file_stems(["a/x.wav", "b/x.wav"]).values()) == {"a_x.wav", "b_x.wav"}
+
+
+class Cues:
+    """A format that only its end can write."""
+
+    suffix, together = ".cue", False
+
+    def header(self, labels):
+        return f"LABELS {len(labels)}\n"
+
+    def posteriors(self, _name, borders, _posteriors):
+        return f"FRAMES {borders[0]:g} {borders[-1]:g}\n"
+
+    def event(self, name, detection):
+        return f"INDEX {name} {detection.event.label}\n"
+
+    def end(self, result):
+        return f"END {result.name} {result.seconds:g} {len(result.detections)}\n"
+
+
+def test_a_format_gets_frames_events_and_the_end_in_order():
+    file = io.StringIO()
+    sink = FormatSink(file, Cues(), "x.wav", frame_seconds=0.5)
+    for frames in (2, 3):
+        sink.posteriors(np.zeros((frames, 1), np.float32))
+    sink.detections(DETECTIONS[:1])  # not live: at the end, all of them
+    sink.finish(Result("x.wav", 2.5, DETECTIONS))
+    events = "".join(f"INDEX x.wav {detection.event.label}\n" for detection in DETECTIONS)
+    assert file.getvalue() == f"FRAMES 0 1\nFRAMES 1 2.5\n{events}END x.wav 2.5 2\n"
