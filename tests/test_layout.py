@@ -115,6 +115,22 @@ def test_models_are_pure_torch(path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("word", ["real_sounds", "ratio_2", "ast_sed_long", "_second_seed", "egs/real"])
+def test_the_package_knows_no_recipe(word: str) -> None:
+    """What knows a corpus or a recipe's configs belongs to local/."""
+    found = [
+        str(path) for path in SED.rglob("*") if path.suffix in {".py", ".html"} and word in path.read_text("utf-8")
+    ]
+    assert not found, f"'{word}' belongs to local/: {found}"
+
+
+def test_only_local_knows_its_own_files() -> None:
+    for path in SED.rglob("*.py"):
+        assert not any(name.split(".")[0] == "local" for name, *_ in imports(path)), f"{path}: sed/ imports local/"
+    for path in (ROOT / "local").rglob("*.py"):
+        assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
+
+
 def test_entry_points_are_short_and_documented() -> None:
     for path in sorted((SED / "bin").glob("[a-z]*.py")):
         text = path.read_text(encoding="utf-8")
@@ -128,6 +144,12 @@ def tracked() -> list[str]:
     if done.returncode == 0 and done.stdout:
         return [name for name in done.stdout.split("\0") if name and os.path.lexists(ROOT / name)]
     return [str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if ".venv" not in path.parts]
+
+
+def test_results_are_kept_compactly() -> None:
+    """Results are lines of runs.jsonl; indented JSON of every training was as long as all code and text together."""
+    files = [ROOT / name for name in tracked() if name.endswith((".json", ".jsonl"))]
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files) < 3000
 
 
 def test_four_symlinks() -> None:
@@ -162,6 +184,10 @@ def test_scripts_call_only_the_layer_below(path: Path) -> None:
         called = set(re.findall(r"\b(local|steps|utils)/([a-z_]+)\.sh", text))
         allowed_utils = {"parse_options", "bootstrap", "run", "slurm"}  # sourced, or named as a backend
         assert all(folder != "utils" or name in allowed_utils for folder, name in called), called
+    elif layer == "local":
+        assert all(name.startswith(("sed.bin.", "local.")) for name in re.findall(r"python3 -m ([a-z_.]+)", text)), (
+            "a corpus calls entry points and its own files"
+        )
     elif layer == "steps":
         assert all(name.startswith("sed.bin.") for name in modules), modules
         assert not re.search(r"\b(local|egs)/", text), "steps know no corpus and no recipe"

@@ -160,7 +160,7 @@ if stage 5 "scores"; then
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \
             --score-args "--no-report --bootstrap 0" --force "${force}" "${work}/dump/validation" "${gru}" "${exp}/figure3"
     fi
-    steps/seeds_results.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" \
+    local/real_sounds_report.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --figure3 "${exp}/figure3" \
         --tagger "${pretrained:-${downloads}/ast.pth}" --sources "${downloads}/sources.json" \
         "${exp}" "${work}/dump" "${work}/results" "${work}/RESULTS.md"
 fi

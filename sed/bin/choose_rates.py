@@ -2,13 +2,13 @@
 
 usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
-results/ is that of egs/real_sounds/run.sh with --rates. The best has the highest PSDS1, over all seeds there are.
+results/runs.jsonl has a line for each training, of configs <config>_lr<head>_<encoder>. The best has the highest PSDS1,
+over all seeds there are.
 With --best the table goes to standard error, and standard output is the name of that config's best experiment.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from pathlib import Path
@@ -21,18 +21,20 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("results", type=Path, help="folder of small JSON files of <config>_lr<head>_<encoder>_seed<k>")
+    p.add_argument("results", type=Path, help="folder of runs.jsonl, with results of <config>_lr<head>_<encoder>")
     p.add_argument("output", type=output_file, help="JSON file to write")
     p.option("best", "", "config whose best experiment, without its seed, is printed: ast_sed_lr1e-3_1e-4 for ast_sed")
     args = p.parse_args()
     from sed.evaluation.metrics.table import shown_in
+    from sed.evaluation.reports.seeds.store import read_runs
     from sed.files import write_json
 
     table = sys.stderr if args.best else sys.stdout
 
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
-    for path in sorted(args.results.glob("*_lr*_seed*.json")):
-        run = json.loads(path.read_text(encoding="utf-8"))
+    for run in read_runs(args.results):
+        if run.get("run") or "_lr" not in run["config"]:
+            continue
         rates = (run["settings"]["lr"], run["settings"]["encoder_lr"])
         runs.setdefault(run["config"].partition("_lr")[0], {}).setdefault(rates, []).append(run)
     if not runs:

@@ -1,6 +1,6 @@
 """Print a config as `key: value` lines, sorted, with the settings of its base: what scripts read of it and compare.
 
-usage: python3 -m sed.bin.show_config conf/real_sounds/crnn.yaml [--keys features,init_from]
+usage: python3 -m sed.bin.show_config conf/crnn.yaml [--keys features,init_from]
 
 Configs that say the same print the same: 10 and 10.0 are one number. Keys that a config leaves to the program's
 defaults have no line; but `--keys` prints the defaults of features and init_from, which only recipes read.

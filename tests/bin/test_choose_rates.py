@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from sed.bin import choose_rates
+from sed.evaluation.reports.seeds import store
 
 
 def put(folder, config, head, encoder, seed, psds1):
@@ -12,7 +13,7 @@ def put(folder, config, head, encoder, seed, psds1):
         "config": f"{config}_lr{head}_{encoder}", "seed": seed, "psds1": psds1, "psds2": 0.5, "event_f1_macro": 0.2,
         "steps": 2000, "settings": {"lr": float(head), "encoder_lr": float(encoder)},
     }  # fmt: skip
-    (folder / f"{result['config']}_seed{seed}.json").write_text(json.dumps(result))
+    store.add_runs(folder, [result])
 
 
 def choose(monkeypatch, *args):
@@ -28,7 +29,7 @@ def test_the_best_mean_over_seeds_wins_for_each_config(tmp_path, monkeypatch, ca
     put(tmp_path, "ast_sed", "3e-3", "1e-4", 1, 0.36)  # the best seed, but not the best mean
     put(tmp_path, "ast_sed", "3e-3", "1e-4", 2, 0.20)
     put(tmp_path, "ast_gru", "3e-4", "3e-5", 1, 0.10)
-    (tmp_path / "ast_sed_seed1.json").write_text("{}")  # its own rates: no part of the tuning
+    store.add_runs(tmp_path, [{"config": "ast_sed", "seed": 1}])  # its own rates: no part of the tuning
     assert choose(monkeypatch, tmp_path, tmp_path / "rates.json") == 0
     chosen = json.loads((tmp_path / "rates.json").read_text())
     assert {name: (row["lr"], row["encoder_lr"]) for name, row in chosen.items()} == {

@@ -37,7 +37,7 @@ case $2 in
     sed.bin.infer) touch "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.figure3) [[ $* != *--list* ]] || echo '0 20 600' ;;
-    sed.bin.real_sounds_results) echo '# Results' >"${last}" ;;
+    local.real_sounds.report) echo '# Results' >"${last}" ;;
 esac
 END
     chmod +x bin/python3

@@ -1,6 +1,6 @@
-"""Experiments with several seeds, reduced to small JSON files: one for each (config, seed), and their paired margins.
+"""Reduce experiments with several seeds to a line of JSON for each (config, seed), and to their paired margins.
 
-What RESULTS.md of egs/real_sounds is made of. Nothing in them names a folder or a machine but the kind of device.
+Nothing in them names a folder or a machine but the kind of device.
 """
 
 from __future__ import annotations

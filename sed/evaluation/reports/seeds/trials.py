@@ -1,4 +1,4 @@
-"""Ways that were tried with one training each, and remarks on what was measured, for RESULTS.md of egs/real_sounds."""
+"""One-off experiments: one training each, told by the options in which those of one system differ."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from sed.evaluation.metrics.table import shown_in
-from sed.evaluation.reports.seeds.limits import Results, table
+from sed.evaluation.reports.seeds.remarks import Remarks, marks
+from sed.evaluation.reports.seeds.tables import table
 from sed.evaluation.result_file import read_result, settings
 
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
 
 
 def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """A row for each result.json, its `options` those in which trainings of one system differ, best PSDS1 first."""
+    """Return a row for each result.json, best PSDS1 first; `options` are those in which a system's trainings differ."""
     by_system: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(paths):
         result = read_result(path)
@@ -43,55 +44,20 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def section(ways: Sequence[Mapping[str, Any]], remarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The section of `rows`."""
-    if not ways:
-        return []
+def trial_table(found: Sequence[Mapping[str, Any]], remarks: Remarks) -> list[str]:
+    """Return the table of `rows`, as lines of Markdown.
+
+    Args:
+        found: what `rows` returned.
+        remarks: marked at the experiments that they name.
+    """
+    columns = shown_in("main")
     lines = [
         [
             f"`{row['system']}`{marks(remarks, row['name'])}",
             ", ".join(f"{key} {_short(value)}" for key, value in row["options"].items()),
-            f"{100 * row['event_f1_macro']:.1f}",
-            f"{row['psds1']:.3f}",
-            f"{row['psds2']:.3f}",
+            *(f"{entry.factor * row[entry.key]:.{1 if entry.per_cent else 3}f}" for entry in columns),
         ]
-        for row in ways
+        for row in found
     ]
-    steps, clips = (" or ".join(map(str, sorted({row[key] for row in ways}))) for key in ("steps", "clips"))
-    return [
-        "## Ways tried",
-        "",
-        f"One training of {steps} steps each, scored on {clips} clips of sources that it had not seen: a split of the "
-        "training sources, as `tune.sh` makes it. What the configs hold was chosen here and not on validation.",
-        "",
-        *table(["system", "with", "EB-F1 %", "PSDS1", "PSDS2"], lines),
-    ]
-
-
-def marks(remarks: Sequence[Mapping[str, Any]], *names: str) -> str:
-    """What follows the names of experiments or ways in a table: the numbers of the remarks on any of them."""
-    return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one.get("names", [])))
-
-
-def training(config: str, seed: int) -> str:
-    """What remarks call a training."""
-    return f"{config}_seed{seed}"
-
-
-def without(results: Results, remarks: Sequence[Mapping[str, Any]]) -> Results:
-    """`results` but for the trainings that a remark calls faulty."""
-    faulty = [one for one in remarks if one.get("faulty")]
-    kept = {
-        config: [run for run in runs if not marks(faulty, training(config, run["seed"]))]
-        for config, runs in results.items()
-    }
-    return {config: runs for config, runs in kept.items() if runs}
-
-
-def footnotes(remarks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The remarks; each has `names`, without which it is on the run, and `text`."""
-    return [
-        line
-        for n, one in enumerate(remarks, 1)
-        for line in (f"({n}) {one['text']}" if one.get("names") else one["text"], "")
-    ]
+    return table(["system", "with", *(entry.column for entry in columns)], lines)

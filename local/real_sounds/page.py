@@ -1,0 +1,291 @@
+"""RESULTS.md of egs/real_sounds: its configs, what the paper reports of them, and the words around the tables."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sed.evaluation.metrics.table import BY_KEY
+from sed.evaluation.reports.seeds import limits, tables, trials
+from sed.evaluation.reports.seeds.remarks import Remarks, footnotes, without_faulty
+from sed.evaluation.reports.seeds.runs import all_runs
+from sed.evaluation.reports.seeds.tables import Margins, Pair, Results, values_of
+
+
+def _pair(a: str, b: str, f1: str, psds1: str, title: str) -> Pair:
+    return Pair(a=a, b=b, title=title, published={"event_f1_macro": f1, "psds1": psds1})
+
+
+# b over a, with what the paper reports of it: EB-F1 in points, and PSDS1.
+PAIRS = (
+    _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
+    _pair("crnn", "ast_gru", "+4.70", "+0.053", "AST-GRU over the CRNN"),
+    _pair("crnn", "ast_sed", "+9.10", "+0.113", "AST-SED over the CRNN"),
+    _pair("ast_gru", "fte_only", "above 0", "above 0", "FTE only (ratio 1) over AST-GRU"),
+    _pair("ast_gru", "lgd_only", "above 0", "above 0", "LGD only over AST-GRU"),
+    _pair("ast_sed", "fte_only", "–", "–", "ratio 1 instead of 10"),
+    _pair("ast_sed", "ratio_2", "–", "–", "ratio 2 instead of 10"),
+    _pair("ast_sed", "ratio_5", "about 0", "about 0", "ratio 5 instead of 10"),
+)
+KNOWN = ("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5")
+RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 frames per token
+LONG = "ast_sed_long"  # as many steps as AST-SED and a second stage together
+SECOND_STAGES = ("_second", "_best")
+HISTORY = "c6f5938"  # the last commit with the whole results of earlier runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What the page is made of.
+
+    Attributes:
+        results: {config: its seeds} of the newest run.
+        margins: as `reduce.margin` makes them.
+        corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split.
+        tagging: JSON of evaluate_tagger.
+        training: {config: its numbers on clips that it was trained on}.
+        pictures: {figure3, gains: path from the page}.
+        trials: as `trials.rows` makes them.
+        remarks: on the newest run.
+        earlier: {run: its sound results}.
+    """
+
+    results: Results
+    margins: Margins = ()
+    corpus: Mapping[str, Any] = field(default_factory=dict)
+    tagging: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    trials: Sequence[Mapping[str, Any]] = ()
+    remarks: Remarks = ()
+    earlier: Mapping[str, Results] = field(default_factory=dict)
+
+    def markdown(self) -> str:
+        """Return the whole page."""
+        lines = [
+            "# Results on real sounds",
+            "",
+            "Generated from `results/` alone by `python3 -m local.real_sounds.report`; do not edit.",
+            "",
+            *self._corpus(),
+            *self._systems(),
+            *footnotes(self.remarks),
+            *self._margins(),
+            *self._runs(),
+            *self._classes(),
+            *self._lengths(),
+            *self._bands(),
+            *self._limits(),
+            *self._trials(),
+            "## Every seed",
+            "",
+            *tables.every_seed(ordered(self.results), self.remarks),
+        ]
+        return "\n".join(lines).rstrip() + "\n"
+
+    def _corpus(self) -> list[str]:
+        if not self.corpus:
+            return []
+        sizes = ", ".join(f"{name} {clips}" for name, clips in self.corpus["clips"].items())
+        return [
+            f"Clips of ten seconds: {sizes}. Training clips are made of the soundbank's `train` sounds alone, "
+            "validation clips of its `validation` sounds alone; the two share no source.",
+            "",
+            "```bash",
+            "egs/real_sounds/run.sh --soundbank DIR",
+            "```",
+            "",
+        ]
+
+    def _systems(self) -> list[str]:
+        return [
+            "## Systems",
+            "",
+            "Mean ± standard deviation over seeds; the configs are in `conf/real_sounds/` (`_csebbs`: the same models, "
+            "decided by change-detection bounding boxes). Rates are those of head and encoder; seconds are of "
+            "training, with other trainings on the same machine.",
+            "",
+            *tables.systems(ordered(self.results), self.remarks),
+            *_steps(ordered(self.results)),
+        ]
+
+    def _margins(self) -> list[str]:
+        if not self.margins:
+            return []
+        return [
+            "## Margins",
+            "",
+            "Difference of the means, and its 95 % interval over validation clips and over seeds, both paired (a "
+            "sample draws the same clips and the same seeds for both systems). The paper's are on DESED with the "
+            "AudioSet AST.",
+            "",
+            *tables.margins(self.margins, PAIRS, self.remarks),
+        ]
+
+    def _runs(self) -> list[str]:
+        if not self.earlier:
+            return []
+        now = ordered(without_faulty(self.results, self.remarks))
+        runs = {"this run": now, **{f"`{name}`": those for name, those in self.earlier.items()}}
+        means, margins = all_runs(runs, pairs({config for those in runs.values() for config in those}))
+        return [
+            "## All runs",
+            "",
+            "EB-F1 in per cent and PSDS1 of the same configs in earlier runs too, whose main numbers are in "
+            f"`results/runs.jsonl` (all others in the history, commit {HISTORY}); in brackets of how many seeds. "
+            "Trainings that a run's remarks call faulty are left out. A seed's trainings in several runs resemble each "
+            "other, or are the same: over all runs, mean ± standard deviation, a seed counts once.",
+            "",
+            *means,
+            "Differences of trainings of the same seed in the same run, over the seeds of all runs; with Student's "
+            "95 % interval, seeds as the sample, on the same clips.",
+            "",
+            *margins,
+        ]
+
+    def _classes(self) -> list[str]:
+        chosen = {(one["a"], one["b"]): one for one in self.margins}
+        gain = chosen.get(("ast_gru", "ast_sed"))
+        if gain is None:
+            return []
+        names = ("AST-SED − AST-GRU", "AST-GRU − CRNN")
+        seconds = self.corpus.get("median_seconds", {})
+        picture = self.pictures.get("gains")
+        return [
+            "## Gains by class",
+            "",
+            "Shortest events first. The paper: Speech +9.62, Dog +9.61; Running_water and Vacuum_cleaner gain little.",
+            "",
+            *([f"![EB-F1 that AST-SED gains over AST-GRU, class by class]({picture})", ""] if picture else []),
+            *tables.class_gains(gain, chosen.get(("crnn", "ast_gru")), seconds, names),
+        ]
+
+    def _lengths(self) -> list[str]:
+        found = tables.lengths(ordered(self.results))
+        if not found:
+            return []
+        return [
+            "## Events found, by their length",
+            "",
+            "Per cent of all events that are found within the collars of EB-F1, over seeds and classes.",
+            "",
+            *found,
+        ]
+
+    def _bands(self) -> list[str]:
+        picture = self.pictures.get("figure3")
+        if picture is None:
+            return []
+        return [
+            "## Figure 3",
+            "",
+            "EB-F1 of the trained AST-GRU (first seed) when one frequency band takes the place of its mean over all, "
+            "over the best band's.",
+            "",
+            f"![Bands in which classes are heard]({picture})",
+            "",
+        ]
+
+    def _limits(self) -> list[str]:
+        best = next((name for name in ("ast_sed", "ast_gru", "crnn") if name in self.results), None)
+        if best is None:
+            return []
+        runs = self.results[best]
+        sources = self.corpus.get("sources", {}).get("train", {})
+        rows, points = limits.by_sources(runs, sources, self.tagging.get("ap", {}))
+        properties = {
+            "the number of its training sources": [(float(count), psds) for count, _, psds in points],
+            "the pre-trained AST's tagging AP": [(ap, psds) for _, ap, psds in points if ap is not None],
+        }
+        map_ = self.tagging.get("map")
+        lines = [
+            *([] if map_ is None else [f"Tagging mAP of the pre-trained AST on the validation clips: {map_:.3f}."]),
+            *limits.seen_and_unseen([*dict.fromkeys([best, *self.training])], self.results, self.training),
+            *limits.correlations(properties),
+            *limits.by_length(best, runs),
+            *_pretraining(self.margins),
+            *_ratios(self.results),
+        ]
+        if not rows and not lines:
+            return []
+        heads = ["class", "training sources", "recordings", "tagging AP", f"EB-F1 % of `{best}`", "PSDS1"]
+        listed = [*(f"- {line}" for line in lines), ""] if lines else []
+        return ["## What limits the rest", "", *(tables.table(heads, rows) if rows else []), *listed]
+
+    def _trials(self) -> list[str]:
+        if not self.trials:
+            return []
+        steps, clips = (" or ".join(map(str, sorted({row[key] for row in self.trials}))) for key in ("steps", "clips"))
+        return [
+            "## Ways tried",
+            "",
+            f"One training of {steps} steps each, scored on {clips} clips of sources that it had not seen: a split of "
+            "the training sources, as `tune.sh` makes it. What the configs hold was chosen here and not on validation.",
+            "",
+            *trials.trial_table(self.trials, self.remarks),
+        ]
+
+
+def pairs(configs: set[str]) -> list[Pair]:
+    """Return every comparison that these configs allow.
+
+    The paper's, each other config over AST-SED, and second stages over an AST-SED of as many steps.
+    """
+    named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
+    beyond = [Pair(a="ast_sed", b=config) for config in sorted(configs - {*KNOWN}) if "ast_sed" in configs]
+    second = [config for config in sorted(configs) if config.endswith(SECOND_STAGES)]
+    return named + beyond + [Pair(a=LONG, b=config) for config in second if LONG in configs]
+
+
+def ordered(results: Results) -> dict[str, Sequence[Mapping[str, Any]]]:
+    """Return the results in the page's order: the paper's configs first."""
+    names = [*(name for name in KNOWN if name in results), *sorted(set(results) - {*KNOWN})]
+    return {name: results[name] for name in names}
+
+
+def _steps(results: Results) -> list[str]:
+    """Say that a second stage trains longer than what it is compared with, and by how much."""
+    steps = {name: runs[0]["steps"] for name, runs in results.items() if runs and runs[0].get("steps")}
+    second = [name for name in results if name in steps and name.endswith(SECOND_STAGES)]
+    if not second or "ast_sed" not in steps:
+        return []
+    more = ", ".join(f"`{name}` {steps[name]} steps more" for name in second)
+    control = (
+        f"`{LONG}` is AST-SED with {steps[LONG]} steps, the control for them."
+        if LONG in steps
+        else f"`{LONG}`, AST-SED with as many steps in one, is the control for them; it is not among these results."
+    )
+    return [
+        f"Second stages train longer than `ast_sed`: on top of the {steps['ast_sed']} steps of the model that each "
+        f"starts from, {more}. {control}",
+        "",
+    ]
+
+
+def _pretraining(margins: Margins) -> list[str]:
+    """Compare what the pre-trained encoder brings (CRNN to AST-GRU) with what the decoder brings (to AST-SED)."""
+    gains = {(one["a"], one["b"]): (one["numbers"].get("psds1") or {}).get("value") for one in margins}
+    encoder, decoder = gains.get(("crnn", "ast_gru")), gains.get(("ast_gru", "ast_sed"))
+    if encoder is None or decoder is None:
+        return []
+    return [
+        f"PSDS1 moves by {encoder:+.4f} from the CRNN to the pre-trained AST (AST-GRU) and by {decoder:+.4f} from "
+        "AST-GRU's decoder to AST-SED's."
+    ]
+
+
+def _ratios(results: Results) -> list[str]:
+    """Compare what the output's resolution does with what the seed does."""
+    seeds = values_of(results.get("ast_sed", []), "psds1")
+    found = limits.range_of_means(RATIOS, results, "psds1")
+    if found is None or not seeds:
+        return []
+    (low, least), (high, most) = found
+    psds1 = BY_KEY["psds1"]
+    spread = f"; seeds of `ast_sed` spread by {psds1.plain(statistics.stdev(seeds))}" if len(seeds) > 1 else ""
+    return [
+        f"Over the ratios of the decoder PSDS1 goes from {psds1.plain(least)} (`{low}`) to {psds1.plain(most)} "
+        f"(`{high}`){spread}."
+    ]

@@ -1,0 +1,173 @@
+"""RESULTS.md of egs/real_sounds: reduce every seed's result to a line of JSON, their margins to another, and show them.
+
+usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sources.json results RESULTS.md
+       python3 -m local.real_sounds.report results RESULTS.md         # from the results alone
+
+With --exp, results/runs.jsonl (a line for each config and seed), margins.json, corpus.json and training.json are made
+of exp/<config>_seed<k>/<set>; lines of experiments that are not there stay. With --ways, ways.json is made of all that
+folder's experiments. --archive NAME first makes an earlier run of what is there. remarks.json is written by hand, as
+sed.evaluation.reports.seeds.remarks says; faulty trainings of earlier runs are left out. The page is always made of
+these files alone; gains.png is drawn of them, and figure3.png shown where it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser, output_file
+from sed.errors import UserError
+
+PARTS = ("margins", "corpus", "tagging", "training", "ways", "remarks")  # JSON files beside runs.jsonl
+PICTURES = ("figure3", "gains")
+
+
+@entry
+def main() -> None:
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("results", type=Path, help="folder of runs.jsonl and the files beside it")
+    p.add_argument("output", type=output_file, help="RESULTS.md to write")
+    p.option("exp", None, "folder of experiments to take in: <config>_seed<k>/<set>/result.json")
+    p.option("dump", None, "folder of the dumped sets, for their sizes and the ground truth")
+    p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")
+    p.option("ways", None, "folder of trainings of other ways: <name>/<set>/result.json")
+    p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
+    p.option("set", "validation", "the set that was scored")
+    p.option("training-set", "strong_real", "a training set that the main systems were scored on too, where they were")
+    p.option("archive", None, "first make what is in runs.jsonl an earlier run of this name, main numbers only")
+    args = p.parse_args()
+    logger = setup_logging()
+    from local.real_sounds.page import Page
+    from sed.evaluation.reports.seeds.remarks import without_faulty
+    from sed.evaluation.reports.seeds.store import by_run, read_runs, write_items
+    from sed.evaluation.reports.seeds.trials import rows
+    from sed.files import write_text
+
+    if args.exp and not args.dump:
+        raise UserError("--exp needs --dump, which holds the ground truth")
+    if args.archive:
+        _archive(args.results, args.archive)
+    if args.exp:
+        _take_in(args)
+    if args.ways:
+        write_items(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
+    runs, parts = by_run(read_runs(args.results)), _parts(args.results)
+    results = runs.pop("", {})
+    if not results:
+        raise UserError(f"{args.results}: no results (score first, and give --exp)")
+    remarks = parts.get("remarks", [])
+    earlier = {name: [one for one in remarks if one.get("run") == name] for name in runs}
+    margins, corpus = parts.get("margins", []), parts.get("corpus", {})
+    _draw(args.results / "gains.png", margins, corpus)
+    beside = os.path.relpath(args.results, args.output.parent)
+    page = Page(
+        results=results,
+        margins=margins,
+        corpus=corpus,
+        tagging=parts.get("tagging", {}),
+        training=parts.get("training", {}),
+        pictures={name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()},
+        trials=parts.get("ways", []),
+        remarks=[one for one in remarks if not one.get("run")],
+        earlier={name: without_faulty(those, earlier[name]) for name, those in runs.items()},
+    )
+    write_text(args.output, page.markdown())
+    logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
+
+
+def _parts(folder: Path) -> dict[str, Any]:
+    """Return the JSON files beside runs.jsonl by their names, those that are there."""
+    found = {}
+    for path in (folder / f"{name}.json" for name in PARTS):
+        if path.is_file():
+            try:
+                found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                raise UserError(f"{path}: not JSON (make it again, or take it from the repository)") from None
+    return found
+
+
+def _archive(folder: Path, name: str) -> None:
+    """Make an earlier run of the results and remarks that belong to none."""
+    from sed.evaluation.reports.seeds.store import archive, write_items
+
+    remarks = _parts(folder).get("remarks", [])
+    archive(folder, name)
+    write_items(folder / "remarks.json", [one if one.get("run") else {"run": name, **one} for one in remarks])
+
+
+def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:
+    """Draw the class-wise gains of AST-SED over AST-GRU, where both are there."""
+    from sed.evaluation.reports.seeds.gains import gains
+    from sed.files import replacing
+
+    one = next((one for one in margins if (one["a"], one["b"]) == ("ast_gru", "ast_sed")), None)
+    figure = gains(one, corpus.get("median_seconds", {})) if one else None
+    if figure is not None:
+        with replacing(path) as part:
+            figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
+
+
+def _take_in(args: Any) -> None:
+    """Write the files of what `--exp` holds."""
+    from local.real_sounds.page import pairs
+    from sed.data.tables import read_events_tsv
+    from sed.evaluation.reports.seeds.reduce import find, margin, reduced
+    from sed.evaluation.reports.seeds.store import add_runs, write_items
+    from sed.files import write_json
+
+    truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
+    found = find(Path(args.exp), args.set)
+    add_runs(
+        args.results,
+        [reduced(path, config, seed, truth) for config, seeds in found.items() for seed, path in seeds.items()],
+    )
+    margins = [margin(pair.a, pair.b, found) for pair in pairs({*found})]
+    write_items(args.results / "margins.json", [one for one in margins if one is not None])
+    training = _on_training_clips(Path(args.exp), args.training_set)
+    if training:
+        write_json(args.results / "training.json", training)
+    write_json(args.results / "corpus.json", _corpus(args, truth))
+    if args.tagging and Path(args.tagging).is_file():
+        tagging = json.loads(Path(args.tagging).read_text())
+        write_json(args.results / "tagging.json", {key: tagging[key] for key in ("set", "clips", "map", "ap")})
+
+
+def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return {config: numbers of its first seed on a training set}, where it was scored on it."""
+    from sed.evaluation.reports.seeds.reduce import NUMBERS, find
+    from sed.evaluation.result_file import read_result
+
+    training = {}
+    for config, seeds in find(exp, name).items():
+        seed, path = min(seeds.items())
+        result = read_result(path)
+        training[config] = {"seed": seed, "set": result["set"], "clips": result["clips"]}
+        training[config] |= {key: round(result[key], 5) for key in NUMBERS if result.get(key) is not None}
+    return training
+
+
+def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the sizes of the sets, the median length of each label's events, and the sources of each label."""
+    from sed.data.tables import read_durations_tsv
+
+    lengths: dict[str, list[float]] = {}
+    for events in truth.values():
+        for event in events:
+            lengths.setdefault(event.label, []).append(event.offset - event.onset)
+    dump = Path(args.dump)
+    sets = sorted(path.parent for path in dump.glob("*/durations.tsv") if not path.parent.name.startswith("pseudo"))
+    return {
+        "clips": {path.name: len(read_durations_tsv(path / "durations.tsv")) for path in sets},
+        "median_seconds": {label: round(statistics.median(values), 3) for label, values in sorted(lengths.items())},
+        "sources": json.loads(Path(args.sources).read_text()) if args.sources else {},
+    }
+
+
+if __name__ == "__main__":
+    main()

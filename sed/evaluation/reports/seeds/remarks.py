@@ -1,0 +1,43 @@
+"""Remarks on trainings, written by hand: marked in tables, told below them, and faulty trainings left out of means.
+
+A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run. "faulty": true
+says that these trainings are no results of their configs; "run": NAME that it belongs to an earlier run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Remarks = Sequence[Mapping[str, Any]]
+
+
+def training(config: str, seed: int) -> str:
+    """Return the name that remarks give a training."""
+    return f"{config}_seed{seed}"
+
+
+def marks(remarks: Remarks, *names: str) -> str:
+    """Return what follows a name in a table: ` (1) (3)`, the numbers of the remarks on any of `names`."""
+    return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one.get("names", [])))
+
+
+def footnotes(remarks: Remarks) -> list[str]:
+    """Return the remarks as lines, with their numbers where they name trainings."""
+    return [
+        line
+        for n, one in enumerate(remarks, 1)
+        for line in (f"({n}) {one['text']}" if one.get("names") else one["text"], "")
+    ]
+
+
+def without_faulty(
+    results: Mapping[str, Sequence[Mapping[str, Any]]], remarks: Remarks
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Return {config: its seeds} without the trainings that a remark calls faulty."""
+    faulty = [one for one in remarks if one.get("faulty")]
+    kept = {
+        config: [run for run in runs if not marks(faulty, training(config, run["seed"]))]
+        for config, runs in results.items()
+    }
+    return {config: runs for config, runs in kept.items() if runs}

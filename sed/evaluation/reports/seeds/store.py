@@ -1,0 +1,83 @@
+"""Results of several seeds as files of a repository: runs.jsonl, one line per training, and lists of one line per item.
+
+A line of runs.jsonl is what `reduce.reduced` makes, and `run`: NAME where it belongs to an earlier run, of which it
+keeps the main numbers only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sed.errors import UserError
+from sed.evaluation.metrics.table import shown_in
+from sed.files import write_text
+
+RUNS = "runs.jsonl"
+Run = dict[str, Any]
+
+
+def read_runs(folder: Path) -> list[Run]:
+    """Return the lines of a folder's runs.jsonl; none where there is no such file.
+
+    Raises:
+        UserError: a line is not JSON, or names no config or seed.
+    """
+    path = folder / RUNS
+    if not path.is_file():
+        return []
+    runs: list[Run] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            run = json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}:{number}: not JSON (one result per line is expected)") from None
+        lacking = [key for key in ("config", "seed") if not isinstance(run, dict) or key not in run]
+        if lacking:
+            raise UserError(f"{path}:{number}: not a result: no '{lacking[0]}'")
+        runs.append(run)
+    return runs
+
+
+def add_runs(folder: Path, runs: Iterable[Run]) -> None:
+    """Put results into runs.jsonl, in place of those of the same run, config and seed; all others stay."""
+    kept = {_place(run): run for run in read_runs(folder)} | {_place(run): run for run in runs}
+    lines = [_line(kept[place]) for place in sorted(kept)]
+    write_text(folder / RUNS, "".join(f"{line}\n" for line in lines))
+
+
+def archive(folder: Path, name: str) -> None:
+    """Make the results of runs.jsonl that belong to no earlier run those of the run `name`, with main numbers only.
+
+    Raises:
+        UserError: there is a run of this name.
+    """
+    runs = read_runs(folder)
+    if any(run.get("run") == name for run in runs):
+        raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
+    keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
+    kept = [run if run.get("run") else {"run": name} | {key: run.get(key) for key in keys} for run in runs]
+    write_text(folder / RUNS, "".join(f"{_line(run)}\n" for run in sorted(kept, key=_place)))
+
+
+def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
+    """Return {run: {config: its results in order of seed}}; the newest run is called ''."""
+    found: dict[str, dict[str, list[Run]]] = {}
+    for run in sorted(runs, key=_place):
+        found.setdefault(run.get("run") or "", {}).setdefault(run["config"], []).append(run)
+    return found
+
+
+def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
+    """Write a JSON list with one item per line, at once or not at all."""
+    write_text(path, "[" + ",".join(f"\n{_line(item)}" for item in items) + "\n]\n")
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _place(run: Mapping[str, Any]) -> tuple[str, str, int]:
+    return run.get("run") or "", run["config"], run["seed"]

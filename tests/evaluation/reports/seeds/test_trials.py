@@ -1,0 +1,31 @@
+"""One-off experiments, told by what they differ in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from sed.evaluation.reports.seeds import reduce, trials
+
+
+def test_rows_name_the_options_that_vary_within_a_system_best_first(tmp_path: Path) -> None:
+    for name, lr, upsample, psds1 in (("a", 1e-3, 10, 0.2), ("b", 1e-4, 10, 0.3), ("c", 1e-4, 1, 0.1)):
+        config = {"encoder": "ast", "pooling": "fte", "upsample": upsample, "lr": lr, "seed": psds1, "epochs": 7}
+        folder = tmp_path / name / "validation"
+        folder.mkdir(parents=True)
+        result = dict.fromkeys(reduce.NUMBERS, 0.25) | {"psds1": psds1, "per_class": {}}
+        result |= {"set": "validation", "clips": 6, "clips_expected": 6, "model": {"config": config, "step": 700}}
+        (folder / "result.json").write_text(json.dumps(result))
+    found = trials.rows(tmp_path.glob("*/validation/result.json"))
+    assert [(row["name"], row["system"], row["options"]) for row in found] == [
+        ("b", "ast_sed", {"lr": 1e-4}),
+        ("a", "ast_sed", {"lr": 1e-3}),
+        ("c", "fte_only", {}),
+    ]
+    lines = trials.trial_table(found, [{"names": ["b"], "text": "x"}])
+    assert lines[0] == "| system | with | EB-F1 % | PSDS1 | PSDS2 |"
+    assert lines[2:5] == [
+        "| `ast_sed` (1) | lr 0.0001 | 25.0 | 0.300 | 0.250 |",
+        "| `ast_sed` | lr 0.001 | 25.0 | 0.200 | 0.250 |",
+        "| `fte_only` |  | 25.0 | 0.100 | 0.250 |",
+    ]

@@ -1,0 +1,82 @@
+"""The words of egs/real_sounds' RESULTS.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.real_sounds.page import Page, ordered, pairs
+
+
+def run_of(seed: int, value: float, **more: Any) -> dict[str, Any]:
+    return {"seed": seed, "event_f1_macro": value, "psds1": value, "psds2": None, "per_class": {}, **more}
+
+
+def names(configs: set[str]) -> list[tuple[str, str]]:
+    return [(pair.a, pair.b) for pair in pairs(configs)]
+
+
+def test_pairs_are_the_papers_and_what_goes_beyond() -> None:
+    assert names({"ast_gru", "ast_sed", "ast_sed_best"}) == [("ast_gru", "ast_sed"), ("ast_sed", "ast_sed_best")]
+    assert names({"ast_sed", "ast_sed_long", "ast_sed_best"})[-1] == ("ast_sed_long", "ast_sed_best")
+    assert names({"crnn", "mine"}) == []
+
+
+def test_the_papers_configs_come_first() -> None:
+    assert [*ordered({"b": [], "ast_sed": [], "a": [], "crnn": []})] == ["crnn", "ast_sed", "a", "b"]
+
+
+def test_the_page_says_that_second_stages_train_longer() -> None:
+    first = run_of(1, 0.4, steps=2000)
+    results = {"ast_sed": [first], "ast_sed_best": [{**first, "steps": 1000}]}
+    text = Page(results=results).markdown()
+    assert "on top of the 2000 steps of the model that each starts from, `ast_sed_best` 1000 steps more" in text
+    assert "it is not among these results" in text
+    text = Page(results=results | {"ast_sed_long": [{**first, "steps": 3000}]}).markdown()
+    assert "`ast_sed_long` is AST-SED with 3000 steps" in text
+    assert "Second stages" not in Page(results={"ast_sed": [first]}).markdown()
+
+
+def test_what_is_faulty_in_this_run_is_in_no_sum_of_runs() -> None:
+    now = {"ast_sed": [run_of(1, 0.4), run_of(2, 0.5)]}
+    before = {"ast_sed": [run_of(3, 0.4)]}
+    remark: dict[str, Any] = {"names": ["ast_sed_seed2"], "text": "Slow."}
+
+    def all_runs() -> str:
+        return Page(results=now, remarks=[remark], earlier={"before": before}).markdown().split("## All runs")[1]
+
+    assert "| `ast_sed` | 45.00, 0.4500 (2) | 40.00, 0.4000 (1) | 43.33 ± 5.77 | 0.4333 ± 0.0577 | – |" in all_runs()
+    remark["faulty"] = True
+    assert "| `ast_sed` | 40.00, 0.4000 (1) | 40.00, 0.4000 (1) | 40.00 ± 0.00 | 0.4000 ± 0.0000 | – |" in all_runs()
+
+
+def test_what_was_not_measured_is_not_said() -> None:
+    text = Page(results={"mine": [run_of(1, 0.4)]}).markdown()
+    assert [line for line in text.splitlines() if line.startswith("#")] == [
+        "# Results on real sounds", "## Systems", "## Every seed",
+    ]  # fmt: skip
+    assert "What limits" not in Page(results={"crnn": [run_of(1, 0.4)]}).markdown()
+
+
+def test_gains_of_encoder_decoder_and_ratio_are_told() -> None:
+    margins = [
+        {
+            "a": a,
+            "b": b,
+            "seeds": [1],
+            "numbers": {"event_f1_macro": None, "psds1": value, "psds2": None},
+            "per_class": {},
+        }
+        for a, b, value in (
+            ("crnn", "ast_gru", {"value": 0.05, "low": 0.0, "high": 0.1}),
+            ("ast_gru", "ast_sed", {"value": 0.11, "low": 0.0, "high": 0.2}),
+        )
+    ]
+    results = {
+        "ast_sed": [run_of(1, 0.20), run_of(2, 0.22)],
+        "fte_only": [run_of(1, 0.15)],
+        "ratio_2": [run_of(1, 0.25)],
+    }
+    text = Page(results=results, margins=margins).markdown()
+    assert "moves by +0.0500 from the CRNN" in text and "by +0.1100 from" in text
+    assert "from 0.1500 (`fte_only`) to 0.2500 (`ratio_2`); seeds of `ast_sed` spread by 0.0141" in text
+    assert "| AST-SED over AST-GRU | 1 | – | +4.40 | +0.1100 [+0.0000, +0.2000] | +0.06 | – |" in text

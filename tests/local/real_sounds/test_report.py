@@ -1,0 +1,139 @@
+"""The command that writes egs/real_sounds' results and RESULTS.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from several_seeds import TRUTH, experiments
+
+from local.real_sounds import report
+from sed.data.tables import write_durations_tsv, write_events_tsv
+from sed.evaluation.reports.seeds.store import read_runs
+
+ROOT = Path(__file__).resolve().parents[3]
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Function: run the command with these arguments, and return its exit code."""
+
+    def run(*args: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["report", *map(str, args)])
+        with pytest.raises(SystemExit) as stop:
+            report.main()
+        return int(str(stop.value.code or 0))
+
+    return run
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> list[Any]:
+    """The options that take experiments in."""
+    dump = tmp_path / "dump"
+    for name in ("weak", "validation", "pseudo_seed1"):
+        (dump / name).mkdir(parents=True)
+        write_durations_tsv(dump / name / "durations.tsv", {"a": 10.0, "b": 10.0})
+    write_events_tsv(dump / "validation" / "events.tsv", TRUTH)
+    (tmp_path / "sources.json").write_text(json.dumps({"train": {"Dog": [4, 20], "Frying": [2, 5]}}))
+    tagging = {"set": "validation", "clips": 2, "map": 0.8, "ap": {"Dog": 0.9, "Frying": 0.7}, "model": "x"}
+    (tmp_path / "tagging.json").write_text(json.dumps(tagging))
+    exp = experiments(tmp_path / "exp")
+    return [
+        "--exp",
+        exp,
+        "--dump",
+        dump,
+        "--sources",
+        tmp_path / "sources.json",
+        "--tagging",
+        tmp_path / "tagging.json",
+    ]
+
+
+def test_the_page_is_made_of_the_results_alone(options: list[Any], command: Command, tmp_path: Path) -> None:
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert command(tmp_path / "results", tmp_path / "again.md") == 0
+    assert (tmp_path / "again.md").read_text() == page
+    assert "| `ast_sed` | 2 | 45.00 ± 7.07 | 0.4500 ± 0.0707 | – |" in page
+    assert "| AST-SED over AST-GRU | 2 | +10.00 [+10.00, +10.00] | +4.40 | +0.1000 [+0.1000, +0.1000] | +0.06 |" in page
+    assert "`ast_sed_csebbs` over `ast_sed`" in page
+    assert "mAP of the pre-trained AST on the validation clips: 0.800" in page
+    assert "`ast_sed` (seed 1) has an EB-F1 of 90.0 % on the strong_real clips" in page
+    assert "](results/gains.png)" in page and (tmp_path / "results" / "gains.png").stat().st_size > 1000
+    assert "figure3.png" not in page
+    assert "pseudo" not in page.split("##")[0] and str(tmp_path) not in page
+    assert not [path for path in (tmp_path / "results").glob("*.json*") if str(tmp_path) in path.read_text()]
+
+
+def test_results_of_experiments_that_are_gone_stay(options: list[Any], command: Command, tmp_path: Path) -> None:
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    (tmp_path / "exp" / "crnn_seed3").rename(tmp_path / "elsewhere")
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    assert (tmp_path / "RESULTS.md").read_text() == page
+
+
+def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: Command, tmp_path: Path) -> None:
+    results, page = tmp_path / "results", tmp_path / "RESULTS.md"
+    assert command(*options, results, page) == 0
+    remark = {"names": ["ast_gru_seed2"], "text": "Wrong.", "faulty": True}
+    (results / "remarks.json").write_text(json.dumps([remark]))
+    assert command(*options, "--archive", "first", results, page) == 0
+    text = page.read_text()
+    assert "| config | this run | `first` |" in text
+    assert "| `ast_gru` | 35.00, 0.3500 (2) | 30.00, 0.3000 (1) |" in text  # the faulty one is not in the archived run
+    assert "Wrong." not in text  # nor is its remark one on this run
+    assert sorted({run.get("run", "") for run in read_runs(results)}) == ["", "first"]
+
+
+def test_ways_and_remarks_have_their_place(options: list[Any], command: Command, tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    assert command(*options, results, tmp_path / "RESULTS.md") == 0
+    remarks = [
+        {"names": ["ast_sed_seed2", "b"], "text": "Something was wrong."},
+        {"names": [], "text": "All else not."},
+    ]
+    (results / "remarks.json").write_text(json.dumps(remarks))
+    for name, lr, psds1 in (("a", 1e-3, 0.2), ("b", 1e-4, 0.3)):
+        folder = tmp_path / "ways" / name / "validation"
+        folder.mkdir(parents=True)
+        config = {"encoder": "ast", "pooling": "fte", "upsample": 10, "lr": lr}
+        result = {"event_f1_macro": 0.25, "psds1": psds1, "psds2": 0.25, "per_class": {}, "set": "validation"}
+        result |= {"clips": 6, "clips_expected": 6, "model": {"config": config, "step": 700}}
+        (folder / "result.json").write_text(json.dumps(result))
+    assert command("--ways", tmp_path / "ways", results, tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert "\n(1) Something was wrong.\n\nAll else not.\n" in page
+    assert "One training of 700 steps each, scored on 6 clips" in page
+    assert page.index("| `ast_sed` (1) | lr 0.0001 |") < page.index("| `ast_sed` | lr 0.001 |")
+
+
+def test_without_results_or_ground_truth_it_says_what_is_missing(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "results").mkdir()
+    assert command(tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert "no results (score first" in capsys.readouterr().err
+    assert command("--exp", tmp_path, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert "--exp needs --dump" in capsys.readouterr().err
+    (tmp_path / "results" / "margins.json").write_text("{")
+    assert command(tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert "margins.json: not JSON" in capsys.readouterr().err
+    assert not (tmp_path / "RESULTS.md").exists()
+
+
+def test_the_repositorys_page_is_what_its_results_say(command: Command, tmp_path: Path) -> None:
+    recipe = ROOT / "egs" / "real_sounds"
+    folder = tmp_path / "results"
+    folder.mkdir()
+    for path in (recipe / "results").iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    assert command(folder, tmp_path / "RESULTS.md") == 0
+    assert (tmp_path / "RESULTS.md").read_text() == (recipe / "RESULTS.md").read_text()
