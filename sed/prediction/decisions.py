@@ -6,7 +6,7 @@ it; `reach` frames before it are kept. The functions are those of stage 5, appli
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ class Decisions:
     """The events of one recording.
 
     mask: what needs the clip posterior of each frame (weak masking), frame by frame; steps: the filters after it;
-    thresholds: (classes,); piece: frames to wait for before deciding some (1: as soon as possible).
+    thresholds: per class; piece: frames to wait for before deciding some (1: as soon as possible).
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Decisions:
         mask: Callable[[FrameScores], FrameScores] | None,
         steps: Callable[[FrameScores], FrameScores],
         reach: int,
-        thresholds: np.ndarray,
+        thresholds: Iterable[float],
         piece: int = PIECE,
     ) -> None:
         self._labels, self._seconds = list(labels), frame_seconds
         self._mask, self._steps, self._reach, self._piece = mask, steps, reach, piece
-        self._thresholds = thresholds
+        self._thresholds = [float(threshold) for threshold in thresholds]
         self._raw = np.zeros((0, len(labels)), np.float32)
         self._masked = self._raw
         self._first = 0  # frame of the first row that is kept
@@ -79,7 +79,7 @@ class Decisions:
             mask=first.apply if first.steps else None,
             steps=rest.apply,
             reach=rest.reach(frame_seconds),
-            thresholds=np.array(post.thresholds(labels)),
+            thresholds=post.thresholds(labels),
             piece=piece,
         )
 
@@ -141,8 +141,8 @@ class Decisions:
             begin, end = round(onset / self._seconds), round(offset / self._seconds)
             total = float(self._raw[begin - self._first : end - self._first, label].sum(dtype=np.float64))
             if begin == self._decided and label in self._open:
-                before = self._open.pop(label)
-                begin, total = before[0], before[2] + total
+                begin, _, earlier = self._open.pop(label)
+                total = earlier + total
             if end == until:
                 still[label] = (begin, end, total)
             else:

@@ -103,6 +103,37 @@ def test_the_newest_result_decides_how_an_experiment_predicts(tmp_path, monkeypa
     assert asked[0] == asked[1] != asked[2]
 
 
+@pytest.fixture(scope="module")
+def of_other_settings(tmp_path_factory):
+    """An experiment whose result.json has no option's default, and a recording."""
+    folder = tmp_path_factory.mktemp("settings")
+    experiment = save_tiny(folder / "model")
+    (experiment / "validation").mkdir()
+    post = {
+        "steps": ["median", "maximum"],
+        "median_seconds": dict.fromkeys(LABELS, 1.5),
+        "maximum_seconds": dict.fromkeys(LABELS, 0.5),
+    }
+    result = {"post_processing": post, "threshold": dict.fromkeys(LABELS, 0.3)}
+    (experiment / "validation" / "result.json").write_text(json.dumps(result))
+    return experiment, write_sounds(folder / "x.wav", 6)
+
+
+@pytest.mark.parametrize(
+    ("option", "default", "the_same"),
+    [("threshold", "0.5", "0.50"), ("median", "paper", "0.32"), ("maximum", "0", "*=0")],
+)
+def test_an_option_given_with_its_default_value_wins_over_the_model(
+    of_other_settings, monkeypatch, capsys, option, default, the_same
+):
+    experiment, recording = of_other_settings
+    outputs = []
+    for options in ([f"--{option}", default], [f"--{option}", the_same], []):
+        assert call(monkeypatch, "--model", experiment, *options, recording) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
 def test_nothing_found_says_how_near_it_was(tmp_path, experiment, monkeypatch, capsys):
     write_sounds(tmp_path / "x.wav", 3)
     assert call(monkeypatch, "--model", experiment, "--threshold", "1", tmp_path / "x.wav") == 0

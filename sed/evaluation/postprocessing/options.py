@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.registry import STEPS
+from sed.evaluation.postprocessing.step import Component
 from sed.evaluation.postprocessing.stored import read_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
 
@@ -53,9 +54,13 @@ def add_arguments(parser: Parser) -> None:
         option.register(parser)
 
 
+def _components() -> list[type[Component]]:
+    return [*STEPS.values(), Threshold]
+
+
 def given(args: argparse.Namespace) -> list[str]:
     """Return the options of steps and decision that are given, as they are typed."""
-    options = [option for component in (*STEPS.values(), Threshold) for option in component.options]
+    options = [option for component in _components() for option in component.options]
     named = ["--post-processing"] if args.post_processing is not None else []
     return named + [option.flag for option in options if option.text(args) is not None]
 

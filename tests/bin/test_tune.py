@@ -1,0 +1,109 @@
+"""Tuning and scoring with what was tuned, as typed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from sed.bin import score, tune
+from sed.data.scores import Scores, write_scores
+
+LABELS = ["Dog", "Speech"]
+
+
+def call(module: ModuleType, *arguments: object) -> int:
+    """Run a command; return its exit status."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as done:
+        patch.setattr(sys, "argv", [module.__name__, *map(str, arguments)])
+        module.main()
+    return int(done.value.code or 0)
+
+
+def make_set(folder: Path, name: str, seed: int) -> list[object]:
+    """Write a set of six clips with an event of each class; return the arguments that name it."""
+    rng = np.random.default_rng(seed)
+    clips = [f"{name}{i}" for i in range(6)]
+    frame = rng.uniform(0, 0.4, (6, 100, 2)).astype(np.float32)
+    events = ["filename\tonset\toffset\tevent_label"]
+    for row, clip in enumerate(clips):
+        for column, label in enumerate(LABELS):
+            onset = rng.integers(5, 40)
+            offset = onset + rng.integers(20, 50)
+            frame[row, onset:offset, column] += rng.uniform(0.15, 0.5)
+            events.append(f"{clip}.wav\t{onset / 10}\t{offset / 10}\t{label}")
+    (folder / name).mkdir()
+    scores = Scores(clips=clips, labels=LABELS, frame=frame, clip=frame.max(1), frame_seconds=0.1)
+    write_scores(folder / name / "scores.h5", scores)
+    (folder / name / "events.tsv").write_text("\n".join(events) + "\n")
+    (folder / name / "durations.tsv").write_text(
+        "".join(["filename\tduration\n", *(f"{c}.wav\t10.0\n" for c in clips)])
+    )
+    truth = ["--ground-truth", folder / name / "events.tsv", "--durations", folder / name / "durations.tsv"]
+    return [folder / name / "scores.h5", *truth]
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[object], list[object], Path]:
+    """A set that was tuned on, another one, and the tuned file."""
+    folder = tmp_path_factory.mktemp("tuned")
+    one, other = make_set(folder, "one", 1), make_set(folder, "other", 2)
+    path = folder / "tuned.json"
+    assert call(tune, *one, "--post-processing", "csebbs", "--what", "csebbs,threshold", "--out", path) == 0
+    return one, other, path
+
+
+SCORE = ("--bootstrap", "0", "--no-report", "--jobs", "1")
+
+
+def test_what_is_tuned_on_one_set_is_used_on_another_and_refused_on_its_own(
+    sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other, path = sets
+    tuned = json.loads(path.read_text())
+    assert (tuned["tuned_on"], tuned["tuned"], tuned["steps"]) == ("one", ["csebbs", "threshold"], ["csebbs"])
+    assert call(score, *other, *SCORE, "--tuned", path, "--out", tmp_path / "result.json") == 0
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["post_processing"] == {"format": 2, "steps": ["csebbs"], "csebbs": tuned["csebbs"]}
+    assert result["threshold"] == tuned["threshold"] and result["tuned_on"] == "one (csebbs, threshold)"
+    assert len(set(tuned["threshold"].values())) == 2 and set(tuned["csebbs"]) == set(LABELS)
+    capsys.readouterr()
+    assert call(score, *one, *SCORE, "--tuned", path, "--out", tmp_path / "own.json") == 2
+    assert "tuned on one, which holds 6 of the clips" in capsys.readouterr().err
+    assert not (tmp_path / "own.json").exists()
+
+
+@pytest.mark.parametrize("typed", ["--csebbs-filter=0.9", "--csebbs-filter=0.64", "--median=0.9", "--threshold=0.5"])
+def test_a_tuned_file_takes_no_options_beside_it(
+    sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
+) -> None:
+    _, other, path = sets
+    capsys.readouterr()
+    assert call(score, *other, *SCORE, "--tuned", path, typed, "--out", tmp_path / "result.json") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"leave out {typed.partition('=')[0]})" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--what", "maximum"], "'maximum' cannot be tuned (some of median, csebbs, threshold)"),
+        (["--what", "csebbs"], "--what csebbs: that step is not in --post-processing (weak_mask, median)"),
+        (["--tuned", "x.json"], "--tuned is for scoring"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line(
+    sets: tuple[list[object], list[object], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    message: str,
+) -> None:
+    capsys.readouterr()
+    assert call(tune, *sets[0], *options, "--out", tmp_path / "tuned.json") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and message in said and not (tmp_path / "tuned.json").exists()
