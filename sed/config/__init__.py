@@ -1,7 +1,8 @@
 """Options and configs: every entry point's parser, and the YAML files that it reads."""
 
 from sed.config.literals import literals, option_modules
-from sed.config.parser import PROVENANCE, Parser, default_options, numbers, output_file, words
+from sed.config.option_types import numbers, output_file, words
+from sed.config.parser import PROVENANCE, Parser, default_options
 from sed.config.yaml_file import load_config, read_yaml, save_config
 
 __all__ = [

@@ -12,15 +12,14 @@ import copy
 import difflib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import configargparse
 
 from sed.config.literals import literals, option_modules
+from sed.config.option_types import TYPES, bounded
 from sed.config.yaml_file import config_text, read_yaml, value_text
 from sed.errors import UserError
-from sed.provenance import ROOT
 
 SHOW_FLAGS = ("--show-config", "--show_config")
 
@@ -52,6 +51,17 @@ def _dashed(action: argparse.Action) -> argparse.Action:
     shown = copy.copy(action)
     shown.option_strings = [flag for flag in action.option_strings if "_" not in flag] or action.option_strings
     return shown
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (see --help)")
+
+
+class _Finder(argparse.ArgumentParser):
+    """Looks for single options among arguments, before they are parsed."""
+
+    def error(self, message: str) -> NoReturn:
+        _refuse(message)
 
 
 PROVENANCE = (
@@ -114,7 +124,8 @@ class Parser(configargparse.ArgumentParser):
     def format_help(self) -> str:
         if any(_HAS_PROVENANCE.search(action.help or "") for action in self._actions):
             self.epilog = PROVENANCE
-        return super().format_help()
+        text: str = super().format_help()
+        return text
 
     def option(
         self,
@@ -143,22 +154,24 @@ class Parser(configargparse.ArgumentParser):
             kwargs["action"] = argparse.BooleanOptionalAction
         else:
             convert = type or (str if default is None else default.__class__)
-            kwargs["type"] = _bounded(convert, least, most)
+            kwargs["type"] = bounded(convert, least, most)
             kwargs["choices"] = None if choices is None else list(choices)
             kwargs.setdefault("metavar", None if choices else name.replace("-", "_").upper())
         self._section.add_argument(*flags, **kwargs)
         if not in_config:
             self._commands.add(kwargs["dest"])
 
-    def parse_args(self, args: Sequence[str] | None = None, **kwargs: Any) -> argparse.Namespace:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str] | None = None, **kwargs: Any) -> argparse.Namespace:
         path, show = self._config_flags(args)
         if path is not None:
             self._check_config(path)
         if show:
             self._require_nothing()
-            print(config_text(self.settings(super().parse_args(args, **kwargs))), end="", flush=True)
+        parsed: argparse.Namespace = super().parse_args(args, **kwargs)
+        if show:
+            print(config_text(self.settings(parsed)), end="", flush=True)
             raise SystemExit(0)
-        return super().parse_args(args, **kwargs)
+        return parsed
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
         """Return the config among parsed options: all but positional arguments and what is not `in_config`."""
@@ -167,15 +180,14 @@ class Parser(configargparse.ArgumentParser):
         return self._resolve(config, args) if self._resolve else config
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see --help)")
+        _refuse(message)
 
     def _config_flags(self, args: Sequence[str] | None) -> tuple[str | None, bool]:
         """Return the path of the config, if one is given, and whether it is to be shown."""
         flags = [flag for a in self._actions if getattr(a, "is_config_file_arg", False) for flag in a.option_strings]
         if not flags:
             return None, False
-        finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        finder.error = self.error  # type: ignore[method-assign, assignment]
+        finder = _Finder(add_help=False, allow_abbrev=False)
         finder.add_argument(*flags, action="append", dest="paths", default=[])
         finder.add_argument(*SHOW_FLAGS, action="store_true", dest="show")
         found = finder.parse_known_args(args)[0]
@@ -214,60 +226,6 @@ class Parser(configargparse.ArgumentParser):
             self._check_value(action, self._get_value(action, value_text(value)))
         except argparse.ArgumentError as error:
             raise UserError(f"{where}: {error.message}") from None
-
-
-def _bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
-    if convert not in (int, float):
-        return convert
-
-    def number(text: str) -> Any:
-        try:
-            value = convert(text)
-        except ValueError:
-            kind = "a whole number" if convert is int else "a number"
-            raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
-        if value != value or (least is not None and value < least) or (most is not None and value > most):
-            bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
-            raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a number'})")
-        return value
-
-    return number
-
-
-def words(text: str) -> list[str]:
-    """An option's type: comma-separated words, none empty."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(parts):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list")
-    return parts
-
-
-def numbers(text: str) -> list[int]:
-    """An option's type: comma-separated whole numbers, none negative."""
-    parts = words(text)
-    if not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of whole numbers")
-    return [int(part) for part in parts]
-
-
-def config_file(text: str) -> str:
-    """An option's type: a config, looked for from where you are and then from the top of the repository."""
-    path = Path(text)
-    return str((path if path.exists() else ROOT / path).resolve())
-
-
-TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers, "config_file": config_file}
-"""names that an option's declaration gives a type by"""
-
-
-def output_file(text: str) -> Path:
-    """An option's type: a file to write. A folder is refused here, before any work is done."""
-    if not text:
-        raise argparse.ArgumentTypeError("'': a file to write is expected")
-    path = Path(text)
-    if path.is_dir():
-        raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
-    return path
 
 
 def default_options(*modules: str) -> dict[str, Any]:

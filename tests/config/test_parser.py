@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import sys
@@ -61,14 +60,6 @@ def test_every_option_of_a_config_is_in_help_with_its_default() -> None:
     for name, default in default_options(*TRAINING).items():
         flag = f"--{name.replace('_', '-')}"
         assert re.search(rf"{flag}\b.*?\(default: {re.escape(str(default))}\)", text), flag
-
-
-def test_types_by_name() -> None:
-    parser = Parser("test")
-    parser.option("sets", ["a"], "sets", type="words")
-    parser.option("sizes", [1], "sizes", type="numbers")
-    found = parser.parse_args(["--sets", "b,c", "--sizes", "2,3"])
-    assert found == argparse.Namespace(sets=["b", "c"], sizes=[2, 3])
 
 
 def make_parser() -> Parser:
@@ -201,14 +192,3 @@ def test_commands_show_their_config(command, config, tmp_path):
     assert show("--config", str(tmp_path / "my.yaml")) == (tmp_path / "my.yaml").read_text()
     shown = yaml.safe_load((tmp_path / "my.yaml").read_text())
     assert shown["seed"] == 5 and not {"config", "force", "dump", "exp", "source", "out", "base"} & set(shown)
-
-
-def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
-    parser = Parser("test")
-    parser.option("out", None, "a file", type=output_file)
-    assert parser.parse_args([]).out is None
-    assert parser.parse_args(["--out", str(tmp_path / "new" / "x.json")]).out == tmp_path / "new" / "x.json"
-    with pytest.raises(UserError, match=r"argument --out: .*: a folder \(a file to write is expected\)"):
-        parser.parse_args(["--out", str(tmp_path)])
-    with pytest.raises(UserError, match="argument --out: '': a file"):
-        parser.parse_args(["--out", ""])

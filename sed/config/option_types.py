@@ -1,0 +1,65 @@
+"""Types of options: what is typed, checked and converted; refused with a line that says what is expected."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sed.provenance import ROOT
+
+
+def bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
+    """Return a type like `convert`; for int and float, one that refuses what is no number or not in these bounds."""
+    if convert not in (int, float):
+        return convert
+
+    def number(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            kind = "a whole number" if convert is int else "a number"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
+        if value != value or (least is not None and value < least) or (most is not None and value > most):
+            bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
+            raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a number'})")
+        return value
+
+    return number
+
+
+def words(text: str) -> list[str]:
+    """An option's type: comma-separated words, none empty."""
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list")
+    return parts
+
+
+def numbers(text: str) -> list[int]:
+    """An option's type: comma-separated whole numbers, none negative."""
+    parts = words(text)
+    if not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of whole numbers")
+    return [int(part) for part in parts]
+
+
+def config_file(text: str) -> str:
+    """An option's type: a config, looked for from where you are and then from the top of the repository."""
+    path = Path(text)
+    return str((path if path.exists() else ROOT / path).resolve())
+
+
+def output_file(text: str) -> Path:
+    """An option's type: a file to write. A folder is refused here, before any work is done."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': a file to write is expected")
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
+    return path
+
+
+# By name, for options that are declared as literals.
+TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers, "config_file": config_file}
