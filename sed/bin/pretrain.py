@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,15 @@ def main() -> None:
 
     from sed.data.directory import read_set_labels
     from sed.device import choose_device
-    from sed.training.pretraining.pretraining import Pretraining
+    from sed.training.pretraining.build import build_pretraining
+    from sed.training.pretraining.pretraining import folder_of
 
     with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be made in it meanwhile
         setup_logging()
         stored = args.out.with_suffix(".yaml")
         if args.force:
             args.out.unlink(missing_ok=True)
-            args.out.with_name(f".{args.out.name}.state").unlink(missing_ok=True)
+            shutil.rmtree(folder_of(args.out), ignore_errors=True)
         if args.out.exists():
             defaults = {key: parser.get_default(key) for key in config}
             made = complete(load_config(stored), defaults) if stored.exists() else config
@@ -66,7 +68,7 @@ def main() -> None:
             torch.set_num_threads(config["threads"])
         bank = (args.source / "train" / "foreground").is_dir()
         labels = None if bank else read_set_labels(args.source)  # a soundbank has its own
-        run = Pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
+        run = build_pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
         save_config(stored, config)
         run.run()
 

@@ -123,8 +123,8 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
             "step": trainer.schedule.steps,
             "seed": config["seed"],
             "pretrained": config["pretrained"],
-            "best_step": trainer.progress.best_step,
-            "best_score": trainer.progress.best_score,
+            "best_step": trainer.best_step,
+            "best_score": trainer.best_score,
         }
     )
 

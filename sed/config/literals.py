@@ -1,7 +1,7 @@
 """Options as literals: read from a module's source, so that --help and a mistyped option need no import of torch.
 
 A component declares its options at the top of its module; `Parser.options_of` registers them:
-    OPTIONS       {name: keywords of `Parser.option`}
+    OPTIONS       {name: keywords of `Parser.option`} (optional)
     SECTION       the title that they stand under in --help (optional; else the caller's)
     OPTIONS_FROM  modules whose options follow (optional): a list, or a registry {name: "module:builder"}
 """

@@ -118,7 +118,7 @@ class Parser(configargparse.ArgumentParser):
             declared = literals(name)
             if "SECTION" in declared:
                 self.section(declared["SECTION"])
-            for option, keywords in declared["OPTIONS"].items():
+            for option, keywords in declared.get("OPTIONS", {}).items():
                 self.option(option, **copy.deepcopy(keywords))
 
     def format_help(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,16 @@ from sed.models.detector import Detector, build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.distributed import World
 from sed.training.gpu import graphs
-from sed.training.inputs import InputMaker
+from sed.training.inputs import InputMaker, Maker
+from sed.training.logger import logger_opener
+from sed.training.loop import RunOptions
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
-from sed.training.step import Preparation, TrainingStep
-from sed.training.trainer import RunOptions, Trainer
-from sed.training.validation import Validator
+from sed.training.step import Preparation, TrainingStep, choose_precision
+from sed.training.trainer import Trainer
+from sed.training.validation import validate
 
 log = logging.getLogger("sed.train")
 
@@ -121,9 +124,7 @@ def make_step(
     optimiser = build_optimiser(
         flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
     )
-    precision = config["precision"]
-    if precision == "auto":
-        precision = "bf16" if device.type == "cuda" else "fp32"
+    precision = choose_precision(config["precision"], device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return graphs.choose(config["accelerate"], device)(
         student=student,
@@ -146,87 +147,136 @@ def make_step(
     )
 
 
-def build_trainer(
-    config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
-) -> Trainer:
-    """Everything that `Trainer.run` needs, from a config of these options, the model's and the front end's."""
-    labels = read_labels(dump / "labels.txt")
-    torch.manual_seed(config["seed"])
-    front_end = FrontEnd.from_config(config)
-    student = build_detector(config, len(labels))
+def check_selection(config: Mapping[str, Any]) -> None:
+    """Refuse to select on a test set, or on none."""
     if config["valid_set"] in TEST_SETS:
         raise UserError(f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result")
     if config["select"] == "best" and not config["valid_set"]:
         raise UserError("--select best needs --valid-set (synth_valid)")
+
+
+def make_validation(
+    config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector, front_end: FrontEnd
+) -> TrainingSet | None:
+    """Load the set that `--valid-set` names, if it names one."""
+    if not config["valid_set"]:
+        return None
+    folder = dump / config["valid_set"]
+    valid = load_set(folder, labels, frames=model.num_frames, frame_seconds=model.frame_seconds)
+    if valid.supervision != "strong":
+        raise UserError(f"{folder}: no events.tsv (--valid-set is a strong set)")
+    check_front_end([valid], front_end)
+    return valid
+
+
+def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[str], step: TrainingStep) -> InputMaker:
+    """Make what makes the inputs of a step's shares; the features go into the cache that the config names."""
+    student, nbytes = step.student, feature_bytes(sets)
+    return InputMaker(
+        sets,
+        FeaturePool(sets, cache=choose_cache(config["cache"], nbytes, step.device), device=step.device),
+        seed=config["seed"],
+        options=AugmentOptions.from_config(config),
+        frames=student.num_frames,
+        frame_seconds=student.frame_seconds,
+        classes=len(labels),
+        shares=step.world.size * config["accumulate"],
+    )
+
+
+def feature_bytes(sets: list[TrainingSet]) -> int:
+    """Return the size of the sets' features, float16."""
+    return sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
+
+
+def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.device) -> RunOptions:
+    """Choose how a run is carried out on a device: on a CPU nothing is gained by looking ahead, or seldom."""
+    threaded = device.type == "cuda" or not maker.in_memory
+    return RunOptions(
+        checkpoint_seconds=config["checkpoint_seconds"],
+        check_every=50 if device.type == "cuda" else 1,
+        ahead=config["ahead"] if threaded else 0,
+    )
+
+
+def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Return the weights of `losses.PARTS` at full ramp."""
+    consistency = config["consistency_weight"]
+    return (
+        config["strong_weight"],
+        config["weak_weight"],
+        consistency * config["frame_consistency_weight"],
+        consistency * config["clip_consistency_weight"],
+    )
+
+
+def build_trainer(
+    config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
+) -> Trainer:
+    """Build everything that `Trainer.run` needs.
+
+    Args:
+        config: of these options, the model's and the front end's.
+        dump: holds the dumped sets and labels.txt.
+        folder: the experiment's, to be written.
+        device: trains.
+        world: the processes that train together.
+    """
+    labels = read_labels(dump / "labels.txt")
+    open_logger = logger_opener(config)
+    torch.manual_seed(config["seed"])
+    front_end = FrontEnd.from_config(config)
+    student = build_detector(config, len(labels))
+    check_selection(config)
     sets = load_training_sets(config, dump, labels, student)
     check_front_end(sets, front_end)
     if config["pretrained"]:
         from sed.checkpoints.pretrained import load_pretrained
 
         load_pretrained(student, config, labels)
-    validator = None
-    if config["valid_set"]:
-        valid = load_set(
-            dump / config["valid_set"], labels, frames=student.num_frames, frame_seconds=student.frame_seconds
-        )
-        if valid.supervision != "strong":
-            raise UserError(f"{dump / config['valid_set']}: no events.tsv (--valid-set is a strong set)")
-        check_front_end([valid], front_end)
-        size = max(1, sum(config["batch_sizes"]))
-        validator = Validator(valid, front_end=front_end, batch_size=size, device=device)
-
+    valid = make_validation(config, dump, labels, student, front_end)
     student, front_end = student.to(device), front_end.to(device)
     step = make_step(config, student, front_end, device=device, world=world)
-    nbytes = sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
-    cache = choose_cache(config["cache"], nbytes, device)
-    parts = config["accumulate"]
-    maker = InputMaker(
-        sets,
-        FeaturePool(sets, cache=cache, device=device),
-        seed=config["seed"],
-        options=AugmentOptions.from_config(config),
-        frames=student.num_frames,
-        frame_seconds=student.frame_seconds,
-        classes=len(labels),
-        shares=world.size * parts,
-    )
-    plan = make_schedule(config, sets)
+    maker, schedule = make_maker(config, sets, labels, step), make_schedule(config, sets)
     if world.first:
-        log.info(
-            "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
-            ", ".join(f"{s.name} {len(s)} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
-            plan.epochs,
-            plan.steps_per_epoch,
-            maker.clips,
-            nbytes / 1e9,
-            {"device": "the GPU's memory", "ram": "RAM", "none": "files"}[cache],
-        )
-    consistency = config["consistency_weight"]
-    threaded = device.type == "cuda" or cache == "none"
+        _log_plan(sets, maker, schedule)
+    parts = config["accumulate"]
     return Trainer(
         folder,
         step=step,
         maker=maker,
-        schedule=plan,
+        schedule=schedule,
         encoder_lr=config["encoder_lr"],
         head_lr=config["lr"],
-        loss_weights=(
-            config["strong_weight"],
-            config["weak_weight"],
-            consistency * config["frame_consistency_weight"],
-            consistency * config["clip_consistency_weight"],
-        ),
+        loss_weights=loss_weights(config),
         identity={
             "config": {key: value for key, value in sorted(config.items()) if key not in RUNTIME},
             "labels": labels,
             "front_end": front_end.params(),
         },
-        options=RunOptions(
-            checkpoint_seconds=config["checkpoint_seconds"],
-            check_every=50 if device.type == "cuda" else 1,
-            ahead=config["ahead"] if threaded else 0,
-        ),
+        options=run_options(config, maker, device),
         shares=[world.rank * parts + part for part in range(parts)],
-        validate=(lambda: validator(step.teacher, precision=step.precision)) if validator else None,
+        open_logger=open_logger,
+        validate=None
+        if valid is None
+        else partial(
+            *(validate, step.teacher, valid),
+            front_end=front_end,
+            batch_size=max(1, sum(config["batch_sizes"])),
+            device=device,
+            precision=step.precision,
+        ),
         select=config["select"],
+    )
+
+
+def _log_plan(sets: list[TrainingSet], maker: InputMaker, schedule: Schedule) -> None:
+    log.info(
+        "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
+        ", ".join(f"{s.name} {len(s)} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
+        schedule.epochs,
+        schedule.steps_per_epoch,
+        maker.clips,
+        feature_bytes(sets) / 1e9,
+        {"device": "the GPU's memory", "ram": "RAM", "none": "files"}[maker.pool.cache],
     )

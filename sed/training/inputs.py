@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -56,6 +57,27 @@ class StepInputs:
         if device.type == "cpu":
             return self
         return StepInputs(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
+
+
+Made = TypeVar("Made")
+
+
+class Maker(Protocol[Made]):
+    """Makes the inputs of steps: a pure function of the seed, the step and the data."""
+
+    @property
+    def clips(self) -> int:
+        """Clips of the global batch."""
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether inputs are made without reading a disk."""
+
+    def make(self, step: int, share: int = 0) -> Made:
+        """Make one share of a step's inputs on the host; any thread may call it."""
+
+    def fetched(self, inputs: Made) -> StepInputs:
+        """Return the inputs on the device, features included."""
 
 
 class InputMaker:
@@ -166,17 +188,17 @@ def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ..
 
 
 def inputs_from(
-    maker: InputMaker, steps: range, shares: Sequence[int], *, ahead: int
-) -> Iterator[tuple[int, list[StepInputs]]]:
+    maker: Maker[Made], steps: range, shares: Sequence[int], *, ahead: int
+) -> Iterator[tuple[int, list[Made]]]:
     """Yield (step, inputs of each share), made by a thread up to `ahead` steps early (0: made when asked)."""
     if ahead <= 0:
         for step in steps:
             yield step, [maker.make(step, share) for share in shares]
         return
-    ready: queue.Queue[tuple[int, list[StepInputs]] | BaseException] = queue.Queue(ahead)
+    ready: queue.Queue[tuple[int, list[Made]] | BaseException] = queue.Queue(ahead)
     stop = threading.Event()
 
-    def put(item: tuple[int, list[StepInputs]] | BaseException) -> None:
+    def put(item: tuple[int, list[Made]] | BaseException) -> None:
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.2)

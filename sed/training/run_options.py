@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sed.training import logger
+
 # How a run is carried out, not what it learns: may change when it is resumed, and not stored with the weights.
-RUNTIME = ("threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
+RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
 
 SECTION = "run"
 OPTIONS = {
@@ -24,3 +26,4 @@ OPTIONS = {
     "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0},
     "checkpoint_seconds": {"default": 120.0, "help": "seconds between checkpoints", "least": 0},
 }
+OPTIONS_FROM = ["sed.training.logger"]

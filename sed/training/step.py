@@ -20,6 +20,13 @@ from sed.training.parameters import FlatParameters
 LOGGED = ("loss", *losses.PARTS, "gradient_norm")
 
 
+def choose_precision(precision: str, device: torch.device) -> str:
+    """Return the precision that an option names; auto: bf16 on a GPU, else fp32."""
+    if precision == "auto":
+        return "bf16" if device.type == "cuda" else "fp32"
+    return precision
+
+
 class Prepared(NamedTuple):
     """What the two models see, and the targets after mixing, shifting and masking."""
 

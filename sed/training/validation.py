@@ -13,37 +13,42 @@ from sed.training import losses
 THRESHOLD = 0.5
 
 
-class Validator:
-    """Frame cross-entropy and macro frame F1 at threshold 0.5 of a model on a strong set, without augmentation.
+@torch.no_grad()
+def validate(
+    model: Detector, data: TrainingSet, *, front_end: FrontEnd, batch_size: int, device: torch.device, precision: str
+) -> dict[str, float]:
+    """Score a model on a strong set, without augmentation.
 
-    Classes that neither the targets nor the detections have are left out of the macro average.
+    Args:
+        model: on the device; it is put back into the mode that it was in.
+        data: the set; classes that neither its targets nor the detections have are left out of the macro average.
+        front_end: normalises the features, on the device.
+        batch_size: clips at a time.
+        device: computes.
+        precision: bf16, or anything else for the model's own.
+
+    Returns:
+        {`score`: macro frame F1 at threshold 0.5, `frame_loss`: frame cross-entropy}.
     """
-
-    def __init__(self, data: TrainingSet, *, front_end: FrontEnd, batch_size: int, device: torch.device) -> None:
-        self.data, self.front_end, self.batch_size, self.device = data, front_end, batch_size, device
-
-    @torch.no_grad()
-    def __call__(self, model: Detector, *, precision: str) -> dict[str, float]:
-        """{`score`: the F1, `frame_loss`: the cross-entropy}."""
-        was_training = model.training
-        model.eval()
-        assert self.data.targets is not None
-        counts = torch.zeros(3, self.data.targets.shape[2], dtype=torch.float64, device=self.device)
-        loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        clips = len(self.data)
-        for first in range(0, clips, self.batch_size):
-            rows = np.arange(first, min(first + self.batch_size, clips))
-            features = torch.from_numpy(self.data.store.read(rows)).to(self.device)
-            valid = torch.from_numpy(np.asarray(self.data.store.valid)[rows].astype(np.int64)).to(self.device)
-            targets = torch.from_numpy(self.data.targets[rows]).to(self.device).float()
-            x = self.front_end.normalise(features, valid, model.input_frames)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=precision == "bf16"):
-                logits = model(x).logits
-            loss += losses.frame_loss(logits, targets).double() * len(rows)
-            found = (torch.sigmoid(logits) > THRESHOLD).float()
-            counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
-        model.train(was_training)
-        hits, found, wanted = counts.cpu()
-        seen = (found + wanted) > 0
-        f1 = (2 * hits / (found + wanted).clamp(min=1))[seen]
-        return {"score": float(f1.mean()) if len(f1) else 0.0, "frame_loss": float(loss) / clips}
+    was_training = model.training
+    model.eval()
+    assert data.targets is not None
+    counts = torch.zeros(3, data.targets.shape[2], dtype=torch.float64, device=device)
+    loss = torch.zeros((), dtype=torch.float64, device=device)
+    clips = len(data)
+    for first in range(0, clips, batch_size):
+        rows = np.arange(first, min(first + batch_size, clips))
+        features = torch.from_numpy(data.store.read(rows)).to(device)
+        valid = torch.from_numpy(np.asarray(data.store.valid)[rows].astype(np.int64)).to(device)
+        targets = torch.from_numpy(data.targets[rows]).to(device).float()
+        x = front_end.normalise(features, valid, model.input_frames)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(x).logits
+        loss += losses.frame_loss(logits, targets).double() * len(rows)
+        found = (torch.sigmoid(logits) > THRESHOLD).float()
+        counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
+    model.train(was_training)
+    hits, detected, wanted = counts.cpu()
+    seen = (detected + wanted) > 0
+    f1 = (2 * hits / (detected + wanted).clamp(min=1))[seen]
+    return {"score": float(f1.mean()) if len(f1) else 0.0, "frame_loss": float(loss) / clips}

@@ -56,7 +56,7 @@ def test_a_module_that_is_not_there_is_named() -> None:
 
 def test_no_module_registers_an_option_twice() -> None:
     modules = [inner for module in TRAINING for inner in option_modules(module)]
-    names = [name for module in modules for name in literals(module)["OPTIONS"]]
+    names = [name for module in modules for name in literals(module).get("OPTIONS", {})]
     assert len(names) == len(set(names)) and set(names) == set(default_options(*TRAINING))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_
 from sed.features.logmel import FrontEnd
 from sed.training import build
 from sed.training.distributed import World
+from sed.training.step import LOGGED
+from sed.training.trainer import Trainer
 
 LABELS = ["Cat", "Dog", "Speech"]
 SECONDS = 1.0
@@ -99,20 +102,44 @@ def write_dump(root: Path) -> Path:
 CPU = torch.device("cpu")
 
 
-def trainer_of(config, dump, folder):
+def trainer_of(config: dict[str, Any], dump: Path, folder: Path) -> Trainer:
+    """A trainer on the CPU, alone."""
     return build.build_trainer(config, dump, folder, device=CPU, world=World())
 
 
-def rows_of(config, dump, folder):
+class Recorder:
+    """A logger that keeps what it gets; `heard` is called with each step whose losses were read."""
+
+    def __init__(self, heard: Callable[[int], None] = lambda _step: None) -> None:
+        self.scalars_of: dict[str, dict[int, float]] = {}
+        self.texts: list[tuple[int, str]] = []
+        self.heard, self.closed, self.opened_at = heard, False, -1
+
+    def open(self, _folder: Path, step: int) -> Recorder:
+        """Stand in for what `logger_opener` returns."""
+        self.opened_at = step
+        return self
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self.scalars_of.setdefault(name, {})[step] = value
+        if any(name.startswith("train/") for name in values):
+            self.heard(step)
+
+    def text(self, step: int, message: str) -> None:
+        self.texts.append((step, message))
+
+    def close(self) -> None:
+        self.closed = True
+
+    def rows(self, names: Sequence[str]) -> list[list[float]]:
+        """The named losses of every step, in the order of the steps."""
+        return [list(row) for row in zip(*(self.scalars_of[f"train/{name}"].values() for name in names), strict=True)]
+
+
+def rows_of(config: dict[str, Any], dump: Path, folder: Path) -> list[list[float]]:
     """`LOGGED` of every step of a run."""
-    trainer = trainer_of(config, dump, folder)
-    found = []
-    whole = trainer._account
-
-    def account(history, done):
-        found.extend(row.tolist() for row in history)
-        whole(history, done)
-
-    trainer._account = account
+    trainer, recorder = trainer_of(config, dump, folder), Recorder()
+    trainer.open_logger = recorder.open
     trainer.run()
-    return found
+    return recorder.rows(LOGGED)

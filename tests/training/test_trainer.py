@@ -12,12 +12,12 @@ import time
 import pytest
 import torch
 from paths import ROOT
-from tiny_training import rows_of, trainer_of
+from tiny_training import Recorder, rows_of, trainer_of
 
 from sed.checkpoints.checkpoint import checkpoints, load_checkpoint
 from sed.errors import RunError, UserError
+from sed.training.loop import Stopped
 from sed.training.step import LOGGED
-from sed.training.trainer import Stopped
 
 
 def losses_of(config, dump, folder):
@@ -40,16 +40,9 @@ def test_resume_is_bit_identical_from_any_checkpoint(dump, tiny_config, tmp_path
     for stop in (5, 6):  # within an epoch, and at its end
         folder = tmp_path / f"stopped_{stop}"
         trainer = trainer_of(config, dump, folder)
-        inner, taken = trainer.training_step.__class__.__call__, []
-
-        class Counting(trainer.training_step.__class__):
-            def __call__(self, *args):
-                taken.append(1)  # noqa: B023
-                if len(taken) == stop:  # noqa: B023
-                    os.kill(os.getpid(), signal.SIGTERM)
-                return inner(self, *args)  # noqa: B023
-
-        trainer.training_step.__class__ = Counting
+        trainer.open_logger = Recorder(
+            lambda step, stop=stop: step == stop and os.kill(os.getpid(), signal.SIGTERM)
+        ).open
         with pytest.raises(Stopped, match=f"after step {stop} of 12"):
             trainer.run()
         assert [p.name for p in checkpoints(folder / "checkpoints")] == [f"step-{stop:08d}.pt"]
@@ -91,16 +84,8 @@ def test_any_set_may_be_missing(dump, tiny_config, tmp_path):
 
 def test_a_non_finite_loss_stops_with_the_step_and_the_parts(dump, tiny_config, tmp_path):
     trainer = trainer_of(tiny_config(checkpoint_seconds=0.0), dump, tmp_path)
-    whole = trainer.training_step.__class__.__call__
-    steps = []
-
-    class Breaking(trainer.training_step.__class__):
-        def __call__(self, *args):
-            steps.append(1)
-            logged = whole(self, *args)
-            return logged * torch.nan if len(steps) == 5 else logged
-
-    trainer.training_step.__class__ = Breaking
+    take = trainer.take
+    trainer.take = lambda step, inputs: take(step, inputs) * (torch.nan if step == 4 else 1)
     with pytest.raises(RunError, match=r"not finite at step 5: loss nan, strong nan.*step-00000004\.pt"):
         trainer.run()
     assert load_checkpoint(checkpoints(tmp_path / "checkpoints")[-1])["step"] == 4
@@ -214,7 +199,8 @@ RANKS = """
 import sys, json, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[4])
-from tiny_training import make_config
+from tiny_training import Recorder, make_config
+from sed.training.step import LOGGED
 from sed.training import build
 from sed.training.distributed import joined
 torch.set_num_threads(1)
@@ -222,16 +208,12 @@ device = torch.device("cpu")
 with joined(device) as world:
     config = make_config(epochs=1, steps_per_epoch=20, lr=1e-3, encoder_lr=1e-3)
     trainer = build.build_trainer(config, Path(sys.argv[1]), Path(sys.argv[2]), device=device, world=world)
-    found, whole = [], trainer._account
-    def account(history, done):
-        rows = torch.stack(history)
-        world.average(rows)
-        found.extend(rows.tolist())
-        whole(history, done)
-    trainer._account = account
+    recorder = Recorder()
+    trainer.open_logger = recorder.open
     trainer.run()
+    assert bool(recorder.scalars_of) == world.first
     if world.first:
-        Path(sys.argv[3]).write_text(json.dumps(found))
+        Path(sys.argv[3]).write_text(json.dumps(recorder.rows(LOGGED)))
 """
 
 

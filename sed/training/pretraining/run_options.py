@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sed.training import logger
+
 # How a run is carried out, not what it learns: may change when it is resumed, and not stored with the weights.
-RUNTIME = ("threads", "device", "cache", "ahead", "checkpoint_seconds", "accelerate", "nj")
+RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "ahead", "checkpoint_seconds", "accelerate", "nj")
 
 SECTION = "run"
 OPTIONS = {
@@ -21,3 +23,4 @@ OPTIONS = {
     },
     "checkpoint_seconds": {"default": 30.0, "help": "seconds between checkpoints", "least": 0},
 }
+OPTIONS_FROM = ["sed.training.logger"]

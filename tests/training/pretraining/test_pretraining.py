@@ -1,31 +1,38 @@
-import itertools
+"""The pre-training run: what it writes, that it learns, and exact resume from whatever ended it."""
 
-import numpy as np
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
-import soundfile
 import torch
+from tiny_training import Recorder
 
+from sed.checkpoints.checkpoint import checkpoints, save_checkpoint
 from sed.checkpoints.pretrained import load_pretrained
-from sed.config import default_options
-from sed.errors import UserError
+from sed.errors import RunError
 from sed.models.detector import build_detector
-from sed.training.pretraining.pretraining import Pretraining
+from sed.training.inputs import StepInputs
+from sed.training.loop import Stopped
+from sed.training.pretraining.pretraining import Pretraining, folder_of
 
-CPU = torch.device("cpu")
 LABELS = ["Cat", "Dog", "Speech"]
+FROM_BANK = {"procedural": 0, "drop_path": 0.3, "frame_detail": 2, "patchout": 1, "stride_freq": 8}
 
-
-@pytest.fixture
-def config(tiny_config):
-    config = default_options("sed.features.logmel", "sed.models.detector", "sed.training.pretraining.pretraining")
-    config.update({key: value for key, value in tiny_config().items() if key in config})
-    return {**config, "batch_size": 4, "steps_per_epoch": 5, "epochs": 2, "lr": 1e-2}
+Build = Callable[..., Pretraining]
 
 
 @pytest.mark.parametrize("name", ["strong_synth", "weak"])
-def test_the_result_loads_as_the_published_checkpoint_does(dump, config, tmp_path, tiny_config, name):
+def test_the_result_loads_as_the_published_checkpoint_does(
+    pretraining: Build, tmp_path: Path, tiny_config: Callable[..., dict[str, Any]], name: str
+) -> None:
     out = tmp_path / "ast.pth"
-    run = Pretraining(config, dump / name, out, LABELS, device=CPU)
+    run = pretraining(name, out)
     run.run()
     state = torch.load(out, weights_only=True)
     assert all(key.startswith(("module.v.", "module.mlp_head.")) for key in state)
@@ -36,77 +43,92 @@ def test_the_result_loads_as_the_published_checkpoint_does(dump, config, tmp_pat
     assert all(torch.equal(value, trained[key]) for key, value in model.encoder.state_dict().items())
 
 
-def test_it_learns_the_tags(dump, config, tmp_path):
-    config.update(epochs=30, constant_epochs=30, mixup_probability=0.0, ast_dim=16)
-    run = Pretraining(config, dump / "strong_synth", tmp_path / "ast.pth", LABELS, device=CPU)
-    inputs = run.maker.make(10_000)
-    before = run._step(inputs, 0.0)
-    run.run()
-    assert (run._step(inputs, 0.0) < before).all()
-
-
-def test_a_killed_run_goes_on_to_the_same_bytes(dump, config, tmp_path):
-    config["checkpoint_seconds"] = 0.0
-    Pretraining(config, dump / "weak", tmp_path / "whole.pth", LABELS, device=CPU).run()
-    run = Pretraining(config, dump / "weak", tmp_path / "killed.pth", LABELS, device=CPU)
-    run._log_seconds = 0.0
-    step = run._step
-
-    def dying(inputs, lr, bands):
-        if lr == run.config["lr"] * run.schedule.lr_factor(6):
-            raise KeyboardInterrupt
-        return step(inputs, lr, bands)
-
-    run._step = dying
-    with pytest.raises(KeyboardInterrupt):
-        run.run()
-    assert run._state_path.exists() and not run.out.exists()
-    again = Pretraining(config, dump / "weak", tmp_path / "killed.pth", LABELS, device=CPU)
-    again.run()
-    assert (tmp_path / "killed.pth").read_bytes() == (tmp_path / "whole.pth").read_bytes()
-    assert not again._state_path.exists()
-
-
-def test_sets_without_labels_are_refused(dump, config, tmp_path):
-    with pytest.raises(UserError, match="needs labels"):
-        Pretraining(config, dump / "unlabelled", tmp_path / "x.pth", LABELS, device=CPU)
-
-
-def test_from_a_soundbank_a_killed_run_goes_on_to_the_same_bytes(tmp_path, config):
-    rng = np.random.default_rng(0)
-    for split, label in itertools.product(("train", "validation"), LABELS):
-        folder = tmp_path / "bank" / split / "foreground" / label
-        folder.mkdir(parents=True)
-        soundfile.write(folder / "one.wav", 0.1 * rng.normal(size=8000), 16000)
-    config.update(
-        procedural=0,
-        drop_path=0.3,
-        frame_detail=2,
-        patchout=1,
-        stride_freq=8,
-        checkpoint_seconds=0.0,
-        steps_per_epoch=3,
+def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path) -> None:
+    run = pretraining(
+        "strong_synth", tmp_path / "ast.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, ast_dim=16
     )
-    runs = []
-    for name in ("whole", "killed"):
-        run = Pretraining(config, tmp_path / "bank", tmp_path / f"{name}.pth", None, device=CPU)
-        run._log_seconds = 0.0
-        runs.append(run)
-    runs[0].run()
-    assert runs[0].labels == LABELS
-    saved = runs[1]._save
-
-    def dying(step):
-        saved(step)
-        raise KeyboardInterrupt
-
-    runs[1]._save = dying
-    with pytest.raises(KeyboardInterrupt):
-        runs[1].run()
-    Pretraining(config, tmp_path / "bank", tmp_path / "killed.pth", None, device=CPU).run()
-    assert (tmp_path / "killed.pth").read_bytes() == (tmp_path / "whole.pth").read_bytes()
+    inputs = run.maker.make(10_000)
+    before = torch.stack(run.objective(inputs, None))
+    run.run()
+    assert (torch.stack(run.objective(inputs, None)) < before).all()
 
 
-def test_leaving_out_all_bands_is_refused(dump, config, tmp_path):
-    with pytest.raises(UserError, match="bands"):
-        Pretraining(config | {"patchout": 99}, dump / "weak", tmp_path / "x.pth", LABELS, device=CPU)
+@pytest.mark.parametrize(("name", "changes"), [("weak", {"drop_path": 0.3}), ("bank", FROM_BANK)])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    pretraining: Build, tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    pretraining(name, tmp_path / "whole.pth", **changes).run()
+    out = tmp_path / "killed.pth"
+
+    run = pretraining(name, out, **changes)  # stopped by a signal
+    run.open_logger = Recorder(lambda step: step == 3 and os.kill(os.getpid(), signal.SIGTERM)).open
+    with pytest.raises(Stopped, match=r"SIGTERM after step 3 of 10, checkpoint saved"):
+        run.run()
+    assert [path.name for path in checkpoints(folder_of(out) / "checkpoints")] == ["step-00000003.pt"]
+
+    run = pretraining(name, out, checkpoint_seconds=0.0, **changes)  # killed in a step
+    take = run.take
+
+    def dying(step: int, inputs: list[StepInputs]) -> torch.Tensor:
+        if step == 7:
+            raise MemoryError
+        return take(step, inputs)
+
+    run.take = dying  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        run.run()
+    last = checkpoints(folder_of(out) / "checkpoints")[-1]
+    assert last.name == "step-00000007.pt" and not out.exists()
+    last.write_bytes(last.read_bytes()[:3000])  # and its last checkpoint damaged
+
+    recorder = Recorder()
+    run = pretraining(name, out, **changes)
+    run.open_logger = recorder.open
+    run.run()
+    assert recorder.opened_at == 6 and list(recorder.scalars_of["train/loss"]) == [7, 8, 9, 10]
+    assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
+    assert not checkpoints(folder_of(out) / "checkpoints")
+
+
+def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
+    pretraining: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    out = tmp_path / "ast.pth"
+    pretraining("weak", tmp_path / "whole.pth").run()
+    other = pretraining("weak", out, lr=0.5)
+    place = other.folder / "checkpoints"
+    save_checkpoint(place / "step-00000008.pt", other.checkpoint(8, with_optimiser=True))
+    (tmp_path / ".ast.pth.state").write_bytes(b"as version 0.1 left it")
+    pretraining("weak", out).run()
+    assert any("step-00000008.pt: a killed run had another config: starting anew" in line for line in caplog.messages)
+    assert any(".ast.pth.state: a killed run of an earlier version" in line for line in caplog.messages)
+    assert not (tmp_path / ".ast.pth.state").exists()
+    assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(pretraining: Build, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"not finite at step \d+: loss .*, tags .*, frames"):
+        pretraining("weak", tmp_path / "ast.pth", lr=1e30, clip_norm=0.0).run()
+    assert not (tmp_path / "ast.pth").exists()
+
+
+def test_losses_and_rates_are_logged(pretraining: Build, tmp_path: Path) -> None:
+    recorder, run = Recorder(), pretraining("strong_synth", tmp_path / "ast.pth", constant_epochs=1)
+    run.open_logger = recorder.open
+    run.run()
+    for loss, tags, frames, norm in recorder.rows(run.logged):
+        assert loss == pytest.approx(tags + frames) and frames > 0 and norm > 0
+    assert recorder.scalars_of["lr/all"] == {5: 1e-2, 10: pytest.approx(1e-4)}
+    assert [step for step, text in recorder.texts if text.startswith("epoch ")] == [5, 10]
+
+
+def test_patchout_draws_bands_by_seed_and_step(pretraining: Build, tmp_path: Path) -> None:
+    run = pretraining("weak", tmp_path / "a.pth", patchout=1, mel_bins=16, patch_freq=8, stride_freq=4)
+    assert run.model.bands == 3
+    kept = [run.kept_bands(step) for step in range(20)]
+    again = [pretraining("weak", tmp_path / "b.pth", patchout=1, stride_freq=4).kept_bands(step) for step in range(3)]
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=False) if a is not None and b is not None)
+    assert {tuple(bands.tolist()) for bands in kept if bands is not None} == {(0, 1), (0, 2), (1, 2)}
+    assert pretraining("weak", tmp_path / "c.pth").kept_bands(0) is None

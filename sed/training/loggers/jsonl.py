@@ -1,0 +1,41 @@
+"""Logger: `log.jsonl` in the run's folder, one JSON object per line, for who plots with tools of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sed.files import write_text
+
+
+class JsonLines:
+    """Writes `{"step": 12, "train/loss": 0.5, ...}` and `{"step": 12, "text": "..."}`."""
+
+    def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
+        path = folder / "log.jsonl"
+        if path.exists():  # what a killed run logged after the checkpoint comes again
+            write_text(path, "".join(line for line in path.read_text().splitlines(True) if _logged_by(line, step)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._write({"step": step, **values})
+
+    def text(self, step: int, message: str) -> None:
+        self._write({"step": step, "text": message})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _logged_by(line: str, step: int) -> bool:
+    """Return whether a line was written whole, at `step` or before."""
+    try:
+        return line.endswith("\n") and json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,385 @@
+"""The training loop: steps, logging, checkpoints, exact resume and clean shutdown, whatever is trained."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+import signal
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.checkpoints.checkpoint import FORMAT, checkpoint_name, checkpoints, load_checkpoint, save_checkpoint
+from sed.errors import RunError, UserError
+from sed.files import write_json
+from sed.progress import Progress
+from sed.training.distributed import World
+from sed.training.inputs import Maker, StepInputs, inputs_from
+from sed.training.logger import Logger, NoLogger
+from sed.training.parameters import load_optimiser_state, optimiser_state
+from sed.training.schedule import Schedule
+
+log = logging.getLogger("sed.train")
+
+
+class Stopped(RunError):
+    """SIGTERM or SIGINT: the step was finished and a checkpoint saved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out: nothing here changes what is learned."""
+
+    checkpoint_seconds: float = 300.0
+    check_every: int = 50
+    """steps between looks at the device's losses"""
+    ahead: int = 2
+    """steps whose inputs are made ahead"""
+
+
+@dataclass
+class State:
+    """What a checkpoint holds beside the weights: the same however often the run was interrupted."""
+
+    step: int = 0
+    epoch_sums: list[float] = field(default_factory=list)
+    """of each logged number, over the epoch's steps so far"""
+
+
+class Loop(ABC):
+    """Trains until the schedule ends; `run` may be called on a folder that a killed run left at any instant.
+
+    A subclass says what a step does (`take`), what is logged of it (`logged`, `rates`) and what is written at the end
+    (`finish`); it may act at the end of each epoch. Files of `folder`: checkpoints/step-*.pt (the last two),
+    progress.json, the loggers' files. Only the first process writes.
+    """
+
+    logged: tuple[str, ...]
+    """names of the numbers that `take` returns"""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        maker: Maker[Any],
+        schedule: Schedule,
+        models: Mapping[str, nn.Module],
+        optimiser: torch.optim.AdamW,
+        identity: Mapping[str, Any],
+        options: RunOptions,
+        device: torch.device,
+        seed: int,
+        open_logger: Callable[[Path, int], Logger] = NoLogger,
+        shares: Sequence[int] = (0,),
+        world: World | None = None,
+    ) -> None:
+        """
+        Args:
+            folder: holds the run's files.
+            maker: makes the inputs of each step.
+            schedule: how many steps there are.
+            models: the checkpoint's `student` and `teacher`.
+            optimiser: its state is saved too.
+            identity: what every checkpoint says of itself: config, labels, front_end.
+            options: how the run is carried out.
+            device: where the models are.
+            seed: of what is drawn on the device in a step.
+            open_logger: builds the logger of a folder, given the step where the run starts.
+            shares: the shares of each batch that this process takes, one after the other.
+            world: the processes that train together; None: this one alone.
+        """
+        self.folder, self.maker, self.schedule = folder, maker, schedule
+        self.models, self.optimiser, self.identity = models, optimiser, identity
+        self.options, self.device, self.seed = options, device, seed
+        self.open_logger, self.shares, self.world = open_logger, shares, world or World()
+        self.state = State()
+        self.logger: Logger = NoLogger()
+        self.seconds = 0.0  # of training, over all runs of this folder
+        self.clips_per_second = 0.0
+        self._signal: int | None = None
+        self._history: list[Tensor] = []  # of steps since the last look
+        self._epoch_first = 0
+        self._epoch_started = self._looked_at = self._saved_at = 0.0  # moments
+
+    # What a subclass says ----------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def take(self, step: int, inputs: list[StepInputs]) -> Tensor:
+        """Take a training step.
+
+        Args:
+            step: its number, from 0.
+            inputs: the shares of its batch, on the device.
+
+        Returns:
+            The numbers of `logged` (len,) on the device; nothing here waits for it.
+        """
+
+    @abstractmethod
+    def rates(self, step: int) -> dict[str, float]:
+        """Return the learning rates of a step, by group."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write the result, after the last step; only the first process writes."""
+
+    def epoch_ended(self, done: int) -> None:  # noqa: B027 (optional)
+        """Act at the end of an epoch, after `done` steps, in all processes."""
+
+    def info(self) -> dict[str, Any]:
+        """Return what every checkpoint's `info` keeps for `restore_info`."""
+        return {}
+
+    def restore_info(self, info: Mapping[str, Any]) -> None:  # noqa: B027 (optional)
+        """Take over the `info` of the checkpoint that the run goes on from."""
+
+    def draw_seed(self, step: int) -> int:
+        """Return the seed of what a step draws on the device (dropout, where a model has it)."""
+        return (self.seed * 1_000_003 + step * 4_099 + self.world.rank) % (1 << 63)
+
+    def accepts(self, path: Path, saved: Mapping[str, Any]) -> bool:
+        """Return whether the run goes on from a checkpoint; False: it starts anew.
+
+        Raises:
+            UserError: the checkpoint is of another run, which is not to be lost.
+        """
+        for key in ("labels", "front_end"):
+            if saved[key] != self.identity[key]:
+                raise UserError(f"{path}: made with other {key} (use another --tag, or --force true)")
+        return True
+
+    # The run -----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train to the end, from the last good checkpoint if there is one.
+
+        Raises:
+            Stopped: a signal came; the same command goes on.
+            RunError: a loss is not finite.
+        """
+        self.state.epoch_sums = [0.0] * len(self.logged)
+        resumed = self._resume()
+        opener = self.open_logger if self.world.first else NoLogger
+        with self._noting_signals(), closing(opener(self.folder, self.state.step)) as self.logger:
+            if resumed is not None:
+                self.say(f"resumed from {resumed}")
+            self._train()
+        self.finish()
+        self.world.barrier()
+
+    def _train(self) -> None:
+        first, total = self.state.step, self.schedule.steps
+        self._epoch_first = first
+        self._epoch_started = self._looked_at = self._saved_at = time.monotonic()
+        source = inputs_from(self.maker, range(first, total), self.shares, ahead=self.options.ahead)
+        with Progress(
+            total, "step", done=first, logger=log, describe=self._describe, shown=self.world.first
+        ) as progress:
+            for step, made in source:
+                torch.manual_seed(self.draw_seed(step))
+                self._history.append(self.take(step, [self.maker.fetched(part) for part in made]))
+                progress.advance(tell=False)
+                self._after(step + 1, progress)
+
+    def _after(self, done: int, progress: Progress) -> None:
+        """Do what is due after a step: look at the losses, log, validate, save, stop."""
+        epoch_ends = done % self.schedule.steps_per_epoch == 0 or done == self.schedule.steps
+        asked = self._signal is not None and self.world.size == 1  # alone, there is no look to wait for
+        if not (epoch_ends or asked or len(self._history) >= self.options.check_every):
+            return
+        self._look(done)
+        now = time.monotonic()
+        self.seconds += now - self._looked_at
+        self._looked_at = now
+        stop = self.world.any(self._signal is not None)
+        due = self.world.any(now - self._saved_at > self.options.checkpoint_seconds)
+        if epoch_ends:
+            self._end_epoch(done, now, progress)
+        else:
+            progress.tell()
+        if (stop or due) and done < self.schedule.steps:
+            self._save(done)
+            if stop:
+                self._stop(done)
+
+    def _look(self, done: int) -> None:
+        """Read the losses of the steps since the last look: the only wait for the device.
+
+        Raises:
+            RunError: one of them is not finite.
+        """
+        losses = torch.stack(self._history)
+        self._history.clear()
+        self.world.average(losses)
+        rows = losses.tolist()
+        for step, row in enumerate(rows, done - len(rows) + 1):
+            if not all(map(math.isfinite, row)):
+                self._refuse(step, row)
+            self.state.epoch_sums = [a + b for a, b in zip(self.state.epoch_sums, row, strict=True)]
+            self.logger.scalars(step, {f"train/{name}": value for name, value in zip(self.logged, row, strict=True)})
+        self.state.step = done
+
+    def _refuse(self, step: int, row: list[float]) -> None:
+        parts = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.logged, row, strict=True))
+        last = checkpoints(self.folder / "checkpoints")
+        kept = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint before it"
+        raise RunError(
+            f"{self.folder}: loss not finite at step {step}: {parts}; {kept} "
+            "(lower the learning rate, or look at the features)"
+        )
+
+    def _end_epoch(self, done: int, now: float, progress: Progress) -> None:
+        """Log an epoch's means, rates and pace, and let the subclass act."""
+        per_epoch, rates = self.schedule.steps_per_epoch, self.rates(done - 1)
+        self.clips_per_second = (done - self._epoch_first) * self.maker.clips / max(now - self._epoch_started, 1e-9)
+        parts = ", ".join(f"{n} {v:.4f}" for n, v in zip(self.logged, self._means(), strict=True))
+        self.say(
+            f"epoch {math.ceil(done / per_epoch)}/{self.schedule.epochs} step {done}/{self.schedule.steps}: {parts}; "
+            f"lr {' '.join(f'{rate:.2e}' for rate in rates.values())}; {self.clips_per_second:.1f} clips/s, "
+            f"{_duration(progress.left or 0.0)} left, {_memory(self.device)}"
+        )
+        self.logger.scalars(
+            done, {**{f"lr/{n}": rate for n, rate in rates.items()}, "clips_per_second": self.clips_per_second}
+        )
+        self.epoch_ended(done)
+        self.state.epoch_sums = [0.0] * len(self.logged)
+        self._epoch_started, self._epoch_first = time.monotonic(), done
+        progress.told()
+
+    def _describe(self, progress: Progress) -> str:
+        return (
+            f"step {self.state.step}/{self.schedule.steps}: {self.logged[0]} {self._means()[0]:.4f}, "
+            f"{progress.rate * self.maker.clips:.1f} clips/s, {_duration(progress.left or 0.0)} left"
+        )
+
+    def _means(self) -> list[float]:
+        """Means of the logged numbers over the epoch's steps so far."""
+        steps = (self.state.step - 1) % self.schedule.steps_per_epoch + 1
+        return [value / steps for value in self.state.epoch_sums]
+
+    def say(self, message: str) -> None:
+        """Log an event."""
+        if self.world.first:
+            log.info("%s", message)
+        self.logger.text(self.state.step, message)
+
+    # Signals -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _noting_signals(self) -> Iterator[None]:
+        """Note SIGTERM and SIGINT, to stop after the step; afterwards they do what they did before."""
+        old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self._signal = number
+
+    def _stop(self, done: int) -> None:
+        self.world.barrier()  # the end of any process ends them all: not before the first has saved
+        raise Stopped(
+            f"{self.folder}: stopped by {signal.Signals(self._signal or signal.SIGTERM).name} after step {done} of "
+            f"{self.schedule.steps}, checkpoint saved (the same command goes on)"
+        )
+
+    # Checkpoints -------------------------------------------------------------------------------------------------
+
+    def checkpoint(self, step: int, *, with_optimiser: bool) -> dict[str, Any]:
+        """Return what is saved after `step` steps.
+
+        It holds only what (config, seed, step) determine: two runs that reach a step write the same bytes.
+        """
+        # Tensors that are views of flat ones would be saved with all of their storage: clone.
+        weights = {
+            which: {name: tensor.detach().cpu().clone() for name, tensor in self.models[which].state_dict().items()}
+            if which in self.models
+            else {}
+            for which in ("student", "teacher")
+        }
+        optimiser = optimiser_state(self.optimiser) if with_optimiser else {}
+        return {
+            "format": FORMAT,
+            **weights,
+            "optimizer": {g: {k: v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
+            "step": step,
+            **self.identity,
+            "info": {**({"epoch_sums": list(self.state.epoch_sums)} if with_optimiser else {}), **self.info()},
+        }
+
+    def _save(self, step: int) -> None:
+        if self.world.first:
+            place = self.folder / "checkpoints"
+            started = time.monotonic()
+            save_checkpoint(place / checkpoint_name(step), self.checkpoint(step, with_optimiser=True))
+            write_json(self.folder / "progress.json", {"seconds": self.seconds})
+            for old in checkpoints(place)[:-2]:
+                old.unlink()
+            self.say(f"checkpoint after step {step} ({time.monotonic() - started:.1f} s)")
+        self._saved_at = time.monotonic()
+
+    def _resume(self) -> Path | None:
+        """Load the last good checkpoint, if there is one: the first process finds it, all load the same."""
+        found = self._last_good() if self.world.first else None
+        if found is not None:
+            self._restore(*found)
+        step = self.world.told_by_first(self.state.step)
+        if step and not self.world.first:
+            path = self.folder / "checkpoints" / checkpoint_name(step)
+            try:
+                saved = load_checkpoint(path)
+            except UserError as error:
+                raise RunError(f"{error}: the first process read it (do all nodes see the same folder?)") from None
+            self._restore(path, saved)
+        return None if found is None else found[0]
+
+    def _last_good(self) -> tuple[Path, dict[str, Any]] | None:
+        place = self.folder / "checkpoints"
+        for path in reversed(checkpoints(place)):
+            try:
+                saved = load_checkpoint(path)
+            except UserError as error:
+                log.warning("%s; trying the one before", error)
+                continue
+            if self.accepts(path, saved):
+                return path, saved
+            shutil.rmtree(place)
+            break
+        return None
+
+    def _restore(self, path: Path, saved: dict[str, Any]) -> None:
+        try:
+            for which, model in self.models.items():
+                model.load_state_dict(saved[which])
+            load_optimiser_state(self.optimiser, saved["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise UserError(f"{path}: does not fit this config: {error} (--force true starts anew)") from None
+        self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
+        self.restore_info(saved["info"])
+        with suppress(OSError, ValueError, KeyError):
+            self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def _memory(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB on the GPU"
+    import resource
+
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB"

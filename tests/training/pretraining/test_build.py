@@ -1,0 +1,48 @@
+"""From a config to a pre-training: frames, schedules, and what is refused before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sed.errors import UserError
+from sed.training.pretraining.build import label_frames, make_schedule
+from sed.training.pretraining.pretraining import Pretraining
+
+Build = Callable[..., Pretraining]
+
+
+def test_classes_are_the_set_s_labels_or_the_bank_s_kinds(pretraining: Build, tmp_path: Path) -> None:
+    assert pretraining("weak", tmp_path / "a.pth").labels == ["Cat", "Dog", "Speech"]
+    assert pretraining("bank", tmp_path / "b.pth", procedural=0).labels == ["Cat", "Dog", "Speech"]
+    assert len(pretraining("bank", tmp_path / "c.pth", procedural=40).labels) > 3
+
+
+def test_label_frames_are_parts_of_a_patch_s_step(pretraining_config: dict[str, Any]) -> None:
+    config = {**pretraining_config, "stride_time": 10, "frame_shift": 0.01, "clip_seconds": 1.0}
+    assert label_frames(config) == (10, pytest.approx(0.1))
+    assert label_frames({**config, "frame_detail": 5}) == (50, pytest.approx(0.02))
+    assert label_frames({**config, "clip_seconds": 0.91})[0] == 10  # the last one is partly sound
+    assert label_frames({**config, "clip_seconds": 9.0})[0] == 10  # the grid has no more
+
+
+def test_an_epoch_is_the_set_seen_once_unless_said(pretraining_config: dict[str, Any]) -> None:
+    config = {**pretraining_config, "batch_size": 4, "epochs": 3}
+    assert make_schedule({**config, "steps_per_epoch": 0}, 25).steps == 18
+    assert make_schedule({**config, "steps_per_epoch": 7}, 25).steps == 21
+
+
+def test_refusals(pretraining: Build, tmp_path: Path) -> None:
+    def refused(match: str, name: str = "weak", **changes: Any) -> None:
+        with pytest.raises(UserError, match=match):
+            pretraining(name, tmp_path / "x.pth", **changes)
+        assert not list(tmp_path.iterdir())
+
+    refused("needs labels", "unlabelled")
+    refused("leave one at least", patchout=99)
+    refused("soundscapes have no end", "bank", steps_per_epoch=0, procedural=0)
+    refused("mel_bins is 16 there and 32", mel_bins=32)
+    refused("--loggers wandb: unknown", loggers=["wandb"])

@@ -1,0 +1,44 @@
+"""The pre-trained model: its two heads, and patches that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sed.models.detector import build_tagger
+from sed.training.pretraining.pretrainer import Pretrainer
+
+
+@pytest.fixture
+def model(tiny_config: Callable[..., dict[str, Any]]) -> Pretrainer:
+    torch.manual_seed(0)
+    return Pretrainer(build_tagger(tiny_config(stride_freq=4), 3), 3, detail=2).eval()
+
+
+def test_frame_logits_have_the_detail_that_is_asked_for(model: Pretrainer) -> None:
+    tags, frames = model(torch.randn(2, 112, 16), 17)
+    assert tags.shape == (2, 3) and frames.shape == (2, 17, 3)
+
+
+def test_tags_are_the_tagger_s(model: Pretrainer) -> None:
+    x = torch.randn(2, 112, 16)
+    assert torch.allclose(model(x, 10)[0], model.tagger(x), atol=1e-6)
+
+
+def test_all_bands_kept_is_none_left_out(model: Pretrainer) -> None:
+    x, everything = torch.randn(2, 112, 16), torch.arange(model.bands)
+    for ours, whole in zip(model(x, 10, everything), model(x, 10), strict=True):
+        assert torch.allclose(ours, whole, atol=1e-6)
+
+
+def test_a_band_that_is_left_out_has_no_say(model: Pretrainer) -> None:
+    x, other = torch.randn(2, 112, 16), torch.randn(2, 112, 16)
+    changed = x.clone()
+    changed[:, :, :4] = other[:, :, :4]  # only the lowest of the bands of 8 bins, each 4 further, sees these
+    kept = torch.tensor([1, 2])
+    for a, b in zip(model(x, 10, kept), model(changed, 10, kept), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.allclose(model(x, 10)[1], model(changed, 10)[1], atol=1e-4)
