@@ -10,8 +10,8 @@ command goes on where a killed run stopped, and does nothing when out.pt is ther
 from __future__ import annotations
 
 import logging
-from argparse import Namespace
 import shutil
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 

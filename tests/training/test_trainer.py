@@ -132,7 +132,7 @@ def test_refusals(dump, tiny_config, tmp_path):
     refused("needs --valid-set", select="best")
     refused("one size a set", batch_sizes=[1, 2])
     refused("larger than the set, 25 clips", batch_sizes=[2, 2, 26, 2])
-    refused("mel_bins is 16 there and 32", mel_bins=32)
+    refused("mel_bins is 16, not 32", mel_bins=32)
     refused("do not divide into 3", accumulate=3)
     refused("no events.tsv", valid_set="weak")
     assert not (tmp_path / "x" / "checkpoints").exists()

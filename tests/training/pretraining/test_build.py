@@ -44,5 +44,5 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
     refused("needs labels", "unlabelled")
     refused("leave one at least", patchout=99)
     refused("soundscapes have no end", "bank", steps_per_epoch=0, procedural=0)
-    refused("mel_bins is 16 there and 32", mel_bins=32)
+    refused("mel_bins is 16, not 32", mel_bins=32)
     refused("--loggers wandb: unknown", loggers=["wandb"])
