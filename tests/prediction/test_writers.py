@@ -1,11 +1,10 @@
 import csv
 import io
-import json
 
 import numpy as np
 import pytest
 
-from sed.data.tables import Event, read_events_tsv
+from sed.data.tables import Event
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
@@ -15,30 +14,6 @@ DETECTIONS = [
     Detection(Event(0.0, 0.52, "Dog"), 0.87654),
     Detection(Event(3599.99, 3661.005, "<script> a&b --> c"), 0.5),
 ]
-
-
-def lines(format, name, detections):
-    return "".join(FORMATS[format].event(name, detection) for detection in detections)
-
-
-def test_tsv_reads_back(tmp_path):
-    (tmp_path / "x.tsv").write_text(FORMATS["tsv"].header(["Dog"]) + lines("tsv", "a/b/x.flac", DETECTIONS))
-    assert read_events_tsv(tmp_path / "x.tsv") == {"x": [d.event for d in DETECTIONS]}
-
-
-def test_json_lines():
-    rows = [json.loads(line) for line in lines("jsonl", "a/x.wav", DETECTIONS).splitlines()]
-    assert rows[0] == {"filename": "a/x.wav", "onset": 0.0, "offset": 0.52, "label": "Dog", "score": 0.8765}
-    assert [row["label"] for row in rows] == [d.event.label for d in DETECTIONS]
-
-
-def test_audacity_and_webvtt():
-    assert lines("audacity", "x", DETECTIONS[:1]) == "0.000000\t0.520000\tDog\n"
-    text = FORMATS["vtt"].header([]) + lines("vtt", "x", DETECTIONS)
-    assert text == (
-        "WEBVTT\n\n00:00:00.000 --> 00:00:00.520\nDog\n"
-        "\n00:59:59.990 --> 01:01:01.005\n&lt;script&gt; a&amp;b --&gt; c\n"
-    )
 
 
 def test_posteriors_come_in_pieces_with_running_times():
