@@ -6,23 +6,33 @@ import errno
 import functools
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from sed.errors import RunError, UserError
 
-# Failures of the machine that the user cures; anything else of OSError is a defect and keeps its traceback.
-_USER_ERRNOS = {
+# What the user cures: exit 2. Any other failure of the operating system is the machine's: exit 1, in a line as well.
+_CURES = {
     errno.ENOSPC: "no space left (free some, or choose another folder)",
     errno.EDQUOT: "disk quota exceeded (free some, or choose another folder)",
     errno.EACCES: "permission denied (check its owner and mode)",
     errno.EPERM: "operation not permitted (check its owner and mode)",
     errno.EROFS: "read-only file system (choose another folder)",
-    errno.ENOENT: "no such file or directory",
-    errno.ENOTDIR: "not a directory",
-    errno.EISDIR: "is a directory",
+    errno.ENOENT: "no such file or directory (check the path)",
+    errno.ENOTDIR: "not a directory (a file is in its path)",
+    errno.EISDIR: "is a directory (a file is expected)",
+    errno.EEXIST: "exists already and is no folder (choose another name)",
+    errno.ENAMETOOLONG: "name too long (choose a shorter one)",
+    errno.ELOOP: "a link that leads to itself (remove it)",
+    errno.EFBIG: "larger than this system lets a file be (ulimit -f)",
+    errno.EMFILE: "too many open files (raise ulimit -n)",
+    errno.ENFILE: "too many open files on this machine",
+    errno.EINVAL: "not possible for this file or folder (check the path)",
+    errno.EILSEQ: "a name that this file system cannot hold (rename it)",
 }
+_MACHINE = {errno.EIO: "input/output error (is the disk well?)", errno.ENOMEM: "out of memory"}
 
 
 def script_name() -> str:
@@ -31,7 +41,7 @@ def script_name() -> str:
 
 
 def entry(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Turn `main` into an entry point: exit 0 done, 2 bad usage or input, 1 failed; one line an error."""
+    """Turn `main` into an entry point: exit 0 done, 2 bad usage or input, 1 failed; one line per error."""
 
     @functools.wraps(main)
     def wrapped() -> None:
@@ -48,17 +58,34 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except OSError as error:
-            if error.errno not in _USER_ERRNOS:
-                raise
-            what = f"{error.filename}: " if error.filename else ""
-            code = _fail(2, f"{what}{_USER_ERRNOS[error.errno]}")
+            code = _fail(*_described(error))
+        except MemoryError:
+            code = _fail(1, "out of memory (smaller batches or fewer jobs)")
         sys.exit(code)
 
     return wrapped
 
 
+def _described(error: OSError) -> tuple[int, str]:
+    """Return the exit code and the line of a failure of the operating system."""
+    where = ", ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if name)
+    found = errno_of(error)
+    why = _CURES.get(found) or _MACHINE.get(found) or error.strerror or str(error) or type(error).__name__
+    return 2 if found in _CURES else 1, f"{where}: {why}" if where else why
+
+
+def errno_of(error: OSError) -> int:
+    """Return an OSError's number, also where a library (HDF5) has it in the text only; 0 where there is none."""
+    if error.errno:
+        return error.errno
+    stated = re.search(r"errno = (\d+)", str(error))
+    return int(stated[1]) if stated else 0
+
+
 def _fail(code: int, message: str) -> int:
-    print(f"{script_name()}: {' '.join(message.split())}", file=sys.stderr)
+    line = f"{script_name()}: {' '.join(message.split())}"
+    encoding = sys.stderr.encoding or "ascii"  # names may hold bytes that are no text, the terminal be ASCII
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
 
 
@@ -69,8 +96,10 @@ def setup_logging(file: str | Path | None = None) -> logging.Logger:
     logger.propagate = False
     formatter = logging.Formatter("%(asctime)s %(message)s", "%FT%T")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if hasattr(sys.stderr, "reconfigure"):  # a name that is no text must not break the line that names it
+        sys.stderr.reconfigure(errors="backslashreplace")
     if file is not None:
-        handlers.append(logging.FileHandler(file))
+        handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))
     for old in list(logger.handlers):
         logger.removeHandler(old)
     for handler in handlers:

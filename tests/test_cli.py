@@ -1,0 +1,101 @@
+"""Entry points: every failure of the operating system ends in one line, with the file and a cure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sed.cli import entry, setup_logging
+from sed.errors import RunError, UserError
+
+
+def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
+    """The exit code and the lines on standard error of an entry point that raises `error`."""
+
+    @entry
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    return stopped.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (UserError("a.tsv:3: broken\n(mend it)"), 2, "a.tsv:3: broken (mend it)"),
+        (RunError("the network is gone"), 1, "the network is gone"),
+        (MemoryError(), 1, "out of memory"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (
+            OSError("Unable to synchronously create file (errno = 28)"),
+            2,
+            "no space",
+        ),
+    ],
+)
+def test_a_failure_is_one_line(error, code, text, capsys):
+    found, line = outcome(error, capsys)
+    assert found == code and text in line and line.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_number_of_the_operating_system_is_one_line_with_its_file(number, capsys):
+    error = OSError(number, os.strerror(number), "some/file")
+    if isinstance(error, BrokenPipeError):
+        return
+    found, line = outcome(error, capsys)
+    assert found in (1, 2) and "some/file: " in line and line.count("\n") == 1
+
+
+def test_an_error_of_ours_keeps_its_traceback():
+    @entry
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        main()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_that_are_no_text_are_named_on_any_terminal(encoding, tmp_path):
+    script = tmp_path / "x.py"
+    script.write_text(
+        "import os\nfrom sed.cli import entry, setup_logging\nfrom sed.errors import UserError\n"
+        "@entry\ndef main():\n"
+        "    name = os.fsdecode(b'k\\xfcche.wav')\n"
+        "    setup_logging().info('reading %s, caf\u00e9', name)\n"
+        "    raise UserError(f'{name}: broken, caf\u00e9')\n"
+        "main()\n",
+        encoding="utf-8",
+    )
+    root = str(Path(__file__).parents[1])
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONPATH": root}
+    done = subprocess.run([sys.executable, script], env=env, capture_output=True, check=False)
+    assert done.returncode == 2 and b"Traceback" not in done.stderr and b"Logging error" not in done.stderr
+    assert done.stderr.count(b"\\udcfcche.wav") == 2
+
+
+@pytest.mark.parametrize("path", ["plain/below", "loop/below", "x" * 300, "loop"])
+def test_paths_that_cannot_be_are_refused_in_a_line(path, tmp_path):
+    (tmp_path / "plain").write_text("")
+    (tmp_path / "loop").symlink_to("loop")
+    command = [sys.executable, "-m", "sed.bin.dump_features", "wav.scp", path]
+    (tmp_path / "wav.scp").write_text("")
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2) and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_logging_goes_to_the_file_too(tmp_path):
+    setup_logging(tmp_path / "x.log").info("here")
+    assert (tmp_path / "x.log").read_text().endswith(" here\n")
+    setup_logging()
