@@ -64,12 +64,39 @@ def align(
     only_scored: bool,
     allow_missing: bool,
 ) -> tuple[Problem, Coverage]:
-    """The problem that the submission is scored on.
+    """Return the problem that the submission is scored on, and how much of it the submission covers.
 
-    labels: the label set; None takes the submission's, or else the ground truth's. Clips without output count as
-    silent (allow_missing) or are left out (only_scored); in score files their lack is otherwise an error, while a
-    table of detections cannot tell a silent clip from a missing one.
+    Clips without output are an error in score files; a table of detections cannot tell silent clips from missing ones.
+
+    Args:
+        submission: anyone's output.
+        reference: ground truth and durations.
+        labels: the label set; None takes the submission's, or else the ground truth's.
+        only_scored: leave clips without output out.
+        allow_missing: count clips without output as silent.
+
+    Raises:
+        UserError: label sets or clips of the submission and the reference do not fit together.
     """
+    chosen = _label_set(submission, reference, labels)
+    missing = _missing_clips(submission, reference, allowed=only_scored or allow_missing)
+    output = set(submission.clips)
+    clips = sorted(clip for clip in reference.durations if clip in output or not only_scored)
+    if not clips:
+        raise UserError(f"{submission.path}: none of its clips is in {reference.durations_path}")
+    problem = Problem(
+        clips=clips,
+        labels=chosen,
+        durations=np.array([reference.durations[clip] for clip in clips]),
+        truth=_truth(reference, clips, chosen),
+    )
+    expected = len(reference.durations)
+    coverage = Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)), missing=missing)
+    return problem, coverage
+
+
+def _label_set(submission: Submission, reference: Reference, labels: Sequence[str] | None) -> list[str]:
+    """Return the label set that is scored, in order; refuse one that another file contradicts."""
     truth_labels = sorted({label for *_, label in reference.events})
     if submission.labels is not None and labels is not None and set(submission.labels) != set(labels):
         odd = sorted(set(submission.labels) ^ set(labels))
@@ -82,25 +109,30 @@ def align(
             f"{reference.path}:{line}: label '{unknown[0]}' is not in the label set of {submission.path} "
             f"({', '.join(chosen)}): another label set?"
         )
-    unheard = [clip for clip in submission.clips if clip not in reference.durations]
-    if unheard:
+    return chosen
+
+
+def _missing_clips(submission: Submission, reference: Reference, *, allowed: bool) -> list[str]:
+    """Return the clips with ground truth and without output; refuse these in scores unless they are allowed."""
+    unknown = [clip for clip in submission.clips if clip not in reference.durations]
+    if unknown:
         raise UserError(
-            f"{reference.durations_path}: lacks {len(unheard)} clips of {submission.path}, such as {unheard[0]} "
+            f"{reference.durations_path}: lacks {len(unknown)} clips of {submission.path}, such as {unknown[0]} "
             "(every clip needs a duration)"
         )
-    output = set(submission.clips)
-    true_clips = {clip for _, clip, *_ in reference.events}
-    missing = sorted(true_clips - output)
-    if submission.scores is not None and missing and not (only_scored or allow_missing):
+    missing = sorted({clip for _, clip, *_ in reference.events} - set(submission.clips))
+    if submission.scores is not None and missing and not allowed:
         raise UserError(
             f"{submission.path}: no scores of {len(missing)} clips with ground truth, such as {missing[0]} "
             "(--allow-missing counts them as silent, --only-scored leaves them out)"
         )
-    clips = sorted(clip for clip in reference.durations if clip in output or not only_scored)
-    if not clips:
-        raise UserError(f"{submission.path}: none of its clips is in {reference.durations_path}")
+    return missing
+
+
+def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) -> EventTable:
+    """Return the ground truth of these clips without overlaps within a class, and warn of what had to be merged."""
     index = {clip: row for row, clip in enumerate(clips)}
-    columns = {label: column for column, label in enumerate(chosen)}
+    columns = {label: column for column, label in enumerate(labels)}
     truth, merged = merge_overlaps(table_of(reference.path, reference.events, index, columns))
     if merged:
         logger.warning(
@@ -115,15 +147,7 @@ def align(
         )
     if not len(truth):
         raise UserError(f"{reference.path}: no events in the {len(clips)} clips that are scored")
-    problem = Problem(
-        clips=clips,
-        labels=chosen,
-        durations=np.array([reference.durations[clip] for clip in clips]),
-        truth=truth,
-    )
-    expected = len(reference.durations)
-    coverage = Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)), missing=missing)
-    return problem, coverage
+    return truth
 
 
 def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:

@@ -72,6 +72,20 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> 
 
 
 @compiled
+def _covered(begin, end, onset, offset, first, last):  # type: ignore[no-untyped-def]
+    """Share of a detection that true events first .. last - 1 cover; -1 where it touches none of them."""
+    total, low_bits, meets = 0.0, 0.0, False
+    for true in range(first, last):
+        if begin < offset[true] and onset[true] < end:
+            meets = True
+            value = (min(end, offset[true]) - max(begin, onset[true])) / (end - begin) - low_bits
+            new = total + value
+            low_bits = (new - total) - value
+            total = new
+    return total if meets else -1.0
+
+
+@compiled
 def _count_point(  # type: ignore[no-untyped-def]
     onset, offset, first, true_onset, true_offset, true_first, durations, present, dtc, gtc, cttc, tp, fp, crossed
 ):
@@ -90,17 +104,7 @@ def _count_point(  # type: ignore[no-untyped-def]
                 begin, end = onset[row], offset[row]
                 if not begin < end:
                     continue
-                length = end - begin
-                total, low_bits, meets = 0.0, 0.0, False
-                for true in range(true_low, true_high):
-                    if begin < true_offset[true] and true_onset[true] < end:
-                        meets = True
-                        share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / length
-                        value = share - low_bits
-                        new = total + value
-                        low_bits = (new - total) - value
-                        total = new
-                if meets and total >= dtc:
+                if _covered(begin, end, true_onset, true_offset, true_low, true_high) >= dtc:
                     for true in range(true_low, true_high):
                         if begin < true_offset[true] and true_onset[true] < end:
                             touched[true - true_low] = True
@@ -114,18 +118,8 @@ def _count_point(  # type: ignore[no-untyped-def]
                 if begin < durations[clip] and end > 0.0:
                     fp[clip, label] += 1
                 for other in range(classes):
-                    if other == label:
-                        continue
-                    total, low_bits, meets = 0.0, 0.0, False
-                    for true in range(true_first[clip * classes + other], true_first[clip * classes + other + 1]):
-                        if begin < true_offset[true] and true_onset[true] < end:
-                            meets = True
-                            share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / length
-                            value = share - low_bits
-                            new = total + value
-                            low_bits = (new - total) - value
-                            total = new
-                    if meets and total >= cttc:
+                    other_low, other_high = true_first[clip * classes + other], true_first[clip * classes + other + 1]
+                    if other != label and _covered(begin, end, true_onset, true_offset, other_low, other_high) >= cttc:
                         if count < len(crossed):
                             crossed[count, 0], crossed[count, 1], crossed[count, 2] = clip, label, other
                         count += 1
