@@ -178,6 +178,11 @@ def test_systems_train_a_step_and_infer(path, tmp_path, monkeypatch):
     step = [*clips, "--epochs", 1, "--steps-per-epoch", 1, "--threads", 2, "--device", "cpu"]
     call(monkeypatch, train.main, "--config", path, *step, dump, exp)
     assert (exp / ".done").exists()
+    stored = load_config(exp / "config.yaml")
+    assert not {"base", "features", "init_from", "config", "force"} & set(stored)
+    assert {key for key, value in config.items() if stored.get(key, value) != value} <= {
+        *("train_sets", "batch_sizes", "epochs", "steps_per_epoch", "threads", "device")
+    }
     call(monkeypatch, infer.main, "--model", exp, "--device", "cpu", dump / "weak", scores)
     written = read_scores(scores)
     seconds = written.frame.shape[1] * written.frame_seconds
