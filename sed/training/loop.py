@@ -7,6 +7,7 @@ import logging
 import math
 import shutil
 import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -312,7 +313,8 @@ class Loop(ABC):
         return {
             "format": FORMAT,
             **weights,
-            "optimizer": {g: {k: v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
+            # Interned: pickle writes an equal but other object (read from a checkpoint) as other bytes.
+            "optimizer": {g: {sys.intern(k): v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
             "step": step,
             **self.identity,
             "info": {**({"epoch_sums": list(self.state.epoch_sums)} if with_optimiser else {}), **self.info()},

@@ -1,0 +1,49 @@
+"""The JSON lines logger: one object per line, and no step twice after a resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sed.training.loggers.jsonl import JsonLines
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def test_lines_are_there_at_once_and_hold_what_was_logged(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path / "exp", 0, {})
+    log.scalars(1, {"train/loss": 0.1 + 0.2, "train/weak": 2.0})
+    log.text(1, "ende gut: ü")
+    assert rows(tmp_path / "exp") == [
+        {"step": 1, "train/loss": 0.1 + 0.2, "train/weak": 2.0},
+        {"step": 1, "text": "ende gut: ü"},
+    ]
+    log.close()
+
+
+def test_a_resumed_run_logs_no_step_twice(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path, 0, {})
+    for step in range(1, 8):
+        log.scalars(step, {"train/loss": step})
+    log.close()
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 4, "train/lo')  # killed in the midst of a line
+    log = JsonLines(tmp_path, 5, {})
+    for step in range(6, 9):
+        log.scalars(step, {"train/loss": 10 * step})
+    log.close()
+    assert [(row["step"], row["train/loss"]) for row in rows(tmp_path)] == [
+        *((step, step) for step in range(1, 6)),
+        *((step, 10 * step) for step in range(6, 9)),
+    ]
+
+
+def test_a_run_that_starts_anew_logs_anew(tmp_path: Path) -> None:
+    for _ in range(2):
+        log = JsonLines(tmp_path, 0, {})
+        log.scalars(1, {"train/loss": 1.0})
+        log.close()
+    assert len(rows(tmp_path)) == 1

@@ -1,0 +1,255 @@
+"""The training loop by itself, on a model of four numbers: what is due when, resume, signals, refusals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training import Recorder
+from torch import Tensor, nn
+
+from sed.checkpoints.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from sed.errors import RunError, UserError
+from sed.training.loop import Loop, RunOptions, Stopped
+from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.schedule import Schedule
+
+
+class Numbers:
+    """A maker whose inputs are random numbers of the step."""
+
+    clips, in_memory = 2, True
+
+    def make(self, step: int, share: int = 0) -> Tensor:
+        return torch.randn(4, 3, generator=torch.Generator().manual_seed(100 * step + share))
+
+    def fetched(self, inputs: Tensor) -> Any:
+        return inputs
+
+
+class Toy(Loop):
+    """Fits a line to noise, with noise of its own: a resume that draws other noise ends elsewhere."""
+
+    logged = ("loss", "noise")
+
+    def __init__(self, folder: Path, *, labels: str = "a", width: int = 3, **options: Any) -> None:
+        torch.manual_seed(1)
+        model, self.recorder = nn.Linear(width, 1), Recorder()
+        flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
+        super().__init__(
+            folder,
+            maker=Numbers(),
+            schedule=Schedule(epochs=3, steps_per_epoch=4),
+            models={"student": model},
+            optimiser=build_optimiser(flat, weight_decay=0.1, betas=(0.9, 0.99), device=torch.device("cpu")),
+            identity={"config": {}, "labels": [labels], "front_end": {}},
+            options=RunOptions(**{"check_every": 1, "ahead": 0, **options}),
+            device=torch.device("cpu"),
+            seed=7,
+            open_logger=self.recorder.open,
+            shares=[0, 1],
+        )
+        self.model, self.flat = model, flat
+        self.taken: list[int] = []
+        self.epochs: list[int] = []
+
+    def take(self, step: int, inputs: list[Any]) -> Tensor:
+        self.taken.append(step)
+        noise = torch.rand(())
+        self.flat.zero_gradients()
+        loss = (self.model(torch.cat(inputs)) - noise).square().mean()
+        loss.backward()
+        self.optimiser.param_groups[0]["lr"] = self.rates(step)["all"]
+        self.optimiser.step()
+        return torch.stack([loss.detach(), noise])
+
+    def rates(self, step: int) -> dict[str, float]:
+        return {"all": 0.1 * self.schedule.lr_factor(step)}
+
+    def epoch_ended(self, done: int) -> None:
+        self.epochs.append(done)
+
+    def info(self) -> dict[str, Any]:
+        return {"epochs": list(self.epochs)}
+
+    def restore_info(self, info: Any) -> None:
+        self.epochs = list(info["epochs"])
+
+    def finish(self) -> None:
+        save_checkpoint(self.folder / "final.pt", self.checkpoint(self.schedule.steps, with_optimiser=False))
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    """What a run ends with that nothing interrupts."""
+    Toy(tmp_path / "whole").run()
+    return (tmp_path / "whole" / "final.pt").read_bytes()
+
+
+def stop_at(step: int) -> Callable[[int], None]:
+    def heard(done: int) -> None:
+        if done == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return heard
+
+
+def test_every_step_is_logged_and_every_epoch_ends(tmp_path: Path) -> None:
+    run = Toy(tmp_path)
+    run.run()
+    losses = run.recorder.scalars_of
+    assert list(losses["train/loss"]) == list(losses["train/noise"]) == list(range(1, 13))
+    assert list(losses["lr/all"]) == list(losses["clips_per_second"]) == run.epochs == [4, 8, 12]
+    assert losses["lr/all"][8] == run.rates(7)["all"]
+    ends = [text for _, text in run.recorder.texts if text.startswith("epoch ")]
+    mean = sum(losses["train/loss"][step] for step in range(5, 9)) / 4
+    assert ends[1].startswith(f"epoch 2/3 step 8/12: loss {mean:.4f}, noise ")
+    assert run.recorder.closed and run.recorder.opened_at == 0
+
+
+def test_looks_are_seldom_where_they_are_dear(tmp_path: Path, whole: bytes) -> None:
+    run = Toy(tmp_path / "seldom", check_every=3, ahead=2)
+    looks: list[int] = []
+    run.recorder.heard = lambda _step: looks.append(len(run.taken))
+    run.run()
+    assert looks == [3, 3, 3, 4, 7, 7, 7, 8, 11, 11, 11, 12]  # when each step's losses were read
+    assert (tmp_path / "seldom" / "final.pt").read_bytes() == whole
+
+
+@pytest.mark.parametrize("stops", [[3], [4], [5, 6, 11], [1, 8, 9]])
+def test_however_often_it_is_stopped_it_ends_the_same(tmp_path: Path, whole: bytes, stops: list[int]) -> None:
+    folder = tmp_path / "stopped"
+    seconds = 0.0
+    for stop in stops:
+        run = Toy(folder)
+        run.recorder.heard = stop_at(stop)
+        with pytest.raises(Stopped, match=f"stopped by SIGTERM after step {stop} of 12, checkpoint saved"):
+            run.run()
+        assert run.recorder.closed and run.seconds > seconds
+        seconds = run.seconds
+        assert json.loads((folder / "progress.json").read_text())["seconds"] == seconds
+    last = Toy(folder)
+    last.run()
+    assert last.taken == list(range(stops[-1], 12)) and last.recorder.opened_at == stops[-1]
+    assert last.recorder.texts[0][1] == f"resumed from {folder}/checkpoints/step-{stops[-1]:08d}.pt"
+    assert last.epochs == [4, 8, 12] and last.seconds > seconds
+    assert (folder / "final.pt").read_bytes() == whole
+
+
+def test_a_signal_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
+    run = Toy(tmp_path, check_every=50)
+    take = run.take
+
+    def signalled(step: int, inputs: list[Any]) -> Tensor:
+        if step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        return take(step, inputs)
+
+    run.take = signalled  # type: ignore[method-assign]
+    with pytest.raises(Stopped, match="SIGINT after step 2"):
+        run.run()
+    assert list(run.recorder.scalars_of["train/loss"]) == [1, 2]
+
+
+def test_signals_do_afterwards_what_they_did_before(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    run = Toy(tmp_path)
+    seen: list[Any] = []
+    run.recorder.heard = lambda _step: seen.append(signal.getsignal(signal.SIGTERM))
+    run.run()
+    assert seen[0] == run._on_signal
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_the_last_two_checkpoints_are_kept(tmp_path: Path, whole: bytes) -> None:
+    folder = tmp_path / "often"
+    Toy(folder, checkpoint_seconds=0.0).run()
+    kept = checkpoints(folder / "checkpoints")
+    assert [path.name for path in kept] == ["step-00000010.pt", "step-00000011.pt"]
+    kept[1].write_bytes(kept[1].read_bytes()[:200])
+    again = Toy(folder)
+    again.run()
+    assert again.taken == [10, 11] and (folder / "final.pt").read_bytes() == whole
+
+
+def test_checkpoints_are_the_same_bytes_however_the_run_got_there(tmp_path: Path) -> None:
+    for name, stops in (("a", [10]), ("b", [2, 7, 10])):
+        for stop in stops:
+            run = Toy(tmp_path / name)
+            run.recorder.heard = stop_at(stop)
+            with pytest.raises(Stopped):
+                run.run()
+    one, two = (tmp_path / name / "checkpoints" / "step-00000010.pt" for name in "ab")
+    assert one.read_bytes() == two.read_bytes()
+    assert load_checkpoint(one)["info"]["epochs"] == [4, 8]
+
+
+@pytest.mark.parametrize("check_every", [1, 4])
+def test_a_non_finite_loss_is_named_with_its_step(tmp_path: Path, check_every: int) -> None:
+    run = Toy(tmp_path, check_every=check_every, checkpoint_seconds=0.0)
+    take = run.take
+    run.take = lambda step, inputs: take(step, inputs) * (torch.inf if step == 5 else 1)  # type: ignore[method-assign]
+    last = 5 if check_every == 1 else 4
+    with pytest.raises(RunError, match=rf"loss not finite at step 6: loss inf, .*good checkpoint is .*0000{last}\.pt"):
+        run.run()
+    assert run.recorder.closed
+
+
+def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
+    run = Toy(tmp_path)
+    run.take = lambda *_: torch.tensor([1.0, torch.nan])  # type: ignore[method-assign]
+    with pytest.raises(RunError, match="step 1: loss 1, noise nan; there is no checkpoint before it"):
+        run.run()
+
+
+def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
+    run = Toy(tmp_path)
+    run.recorder.heard = stop_at(2)
+    with pytest.raises(Stopped):
+        run.run()
+    with pytest.raises(UserError, match=r"step-00000002\.pt: made with other labels"):
+        Toy(tmp_path, labels="b").run()
+    with pytest.raises(UserError, match=r"step-00000002\.pt: does not fit this config"):
+        Toy(tmp_path, width=5).run()
+    assert checkpoints(tmp_path / "checkpoints"), "what is refused is not lost"
+
+
+def test_what_a_subclass_does_not_accept_goes(tmp_path: Path, whole: bytes) -> None:
+    folder = tmp_path / "anew"
+    save_checkpoint(folder / "checkpoints" / "step-00000009.pt", Toy(folder).checkpoint(9, with_optimiser=True))
+    run = Toy(folder)
+    run.accepts = lambda *_: False  # type: ignore[method-assign]
+    run.run()
+    assert not checkpoints(folder / "checkpoints") and (folder / "final.pt").read_bytes() == whole
+
+
+def test_a_line_of_progress_every_ten_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sed import progress
+
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    run = Toy(tmp_path)
+
+    take = run.take
+
+    def slow(step: int, inputs: list[Any]) -> Tensor:
+        clock[0] += 6
+        return take(step, inputs)
+
+    run.take = slow  # type: ignore[method-assign]
+    run.run()
+    told = [line.split(":")[0] for line in caplog.messages if line.startswith(("step", "epoch"))]
+    assert told[:4] == ["step 2/12", "epoch 1/3 step 4/12", "step 6/12", "epoch 2/3 step 8/12"]
+    assert caplog.messages[0].endswith("0.3 clips/s, 0:01:00 left")
