@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Many experiments, some at once: train them, or score them, spread over the GPUs that there are.
+# Many experiments, some at once: train or score them, or label with them, spread over the GPUs that there are.
 #
-# usage: steps/sweep.sh [options] <train|score> <list.tsv> <exp>
+# usage: steps/sweep.sh [options] <train|score|label> <list.tsv> <exp>
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
@@ -14,23 +14,30 @@
 #   --infer-args ARGS   the same of sed.bin.infer
 #   --force BOOL        redo what is finished (false)
 #
-# A line of the list: name, config, dump, options of its own; tabs between. To train, the options are sed.bin.train's
-# and <exp>/<name> is made; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with
-# other options, into <exp>/<name>/<folder>. What is finished is skipped. When one fails the others go on; exit 1.
+# A line of the list: name, config, dump, options of its own; tabs between (steps/experiments.sh makes such lists). To
+# train, the options are sed.bin.train's and <exp>/<name> is made, once the experiment in a fifth column, if any, has
+# ended; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with other options, into
+# <exp>/<name>/<folder>. To label: name of a set, experiment, dump; <dump>/<name> is made of that model's
+# pseudo-labels of the weak and unlabelled clips. `-` for the list is standard input, which may be empty. What is
+# finished is skipped. When one fails the others go on; exit 1.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/}
-[[ ${what} == train || ${what} == score ]] || die "'${what}' is neither train nor score (see --help)"
-[[ -f ${list} ]] || die "${list}: no such file"
+[[ ${what} == train || ${what} == score || ${what} == label ]] || die "'${what}' is none of train, score, label (see --help)"
+[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 ((jobs > 0)) || die "--jobs is at least 1"
 asked_cmd=${cmd} asked_train=${train_args}
 source "${root}/utils/step.sh"
 source "${root}/utils/mps.sh"
 source "${root}/utils/gpus.sh"
 
+scratch=$(mktemp -d)
+trap 'mps_stop; rm -rf "${scratch}"' EXIT
+cat "${list}" >"${scratch}/list"
+total=$(grep -c . "${scratch}/list") || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
 gpus=()
 if ((ngpu > 0)) && [[ ${SED_BACKEND:-local} == local ]]; then
@@ -42,15 +49,17 @@ if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
     export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
 fi
 export RUN_OWNER=${RUN_OWNER:-$$}
-total=$(grep -c . "${list}") || die "${list}: empty"
-scratch=$(mktemp -d)
-trap 'mps_stop; rm -rf "${scratch}"' EXIT
 
 experiment() { # experiment <name> <config> <dump> <options>
     local model=$1 out=$1/${test_set}
     if [[ ${what} == train ]]; then
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1"
+        return
+    fi
+    if [[ ${what} == label ]]; then
+        "${root}/steps/pseudo_label.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+            "${exp}/$2" "$3"/{weak,unlabelled} "$3/$1"
         return
     fi
     if [[ $1 == */* ]]; then
@@ -66,7 +75,7 @@ experiment() { # experiment <name> <config> <dump> <options>
 }
 
 worker() { # worker <slot>: the next of the list until none is left
-    local lock name conf dump options began number told out gpu
+    local lock busy name conf dump options before began number told out place gpu
     exec {lock}>>"${scratch}/lock"
     if ((${#gpus[@]})); then
         gpu=$(($1 % ngpu))
@@ -74,14 +83,18 @@ worker() { # worker <slot>: the next of the list until none is left
     fi
     while :; do
         flock "${lock}"
-        IFS=$'\t' read -r name conf dump options <&"${queue}" || break
+        IFS=$'\t' read -r name conf dump options before <&"${queue}" || break
         echo "${name}" >>"${scratch}/begun"
         number=$(wc -l <"${scratch}/begun")
+        exec {busy}>"${scratch}/busy.${name//\//.}" # locked until it has ended, in whatever way
+        flock "${busy}"
         flock -u "${lock}"
+        [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true
         began=${SECONDS}
-        told="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1
+        told="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
+        [[ ${what} != label ]] || place=${dump}/${name}
         # what it prints is in its own log too; RUN_OWNER ends its jobs with this script
-        if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {queue}<&-) >"${out}" 2>&1; then
+        if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then
                 say "${told}: already done"
             else
@@ -89,9 +102,10 @@ worker() { # worker <slot>: the next of the list until none is left
             fi
         else
             tail -n 20 "${out}" >&2
-            say "${told}: failed (see ${exp}/${name%%/*})"
+            say "${told}: failed (see ${place})"
             echo "${name}" >>"${scratch}/failed"
         fi
+        exec {busy}>&-
     done
 }
 
@@ -101,7 +115,7 @@ if [[ ${mps} == true ]] && ((${#gpus[@]} && at_once > ngpu)); then
 else
     mps_gpus=(${gpus[@]+"${gpus[@]}"})
 fi
-exec {queue}<"${list}"
+exec {queue}<"${scratch}/list"
 workers=()
 for ((slot = 0; slot < jobs && slot < total; slot++)); do
     worker "${slot}" &

@@ -113,7 +113,8 @@ def test_pretraining_makes_what_its_systems_import(path):
 
 
 def test_second_stages_go_on_with_the_model_that_they_start_from() -> None:
-    starts = {path: path.parent / f"{parse(path)['init_from']}.yaml" for path in SYSTEMS if parse(path)["init_from"]}
+    names = {path: parse(path)["init_from"] for path in SYSTEMS}
+    starts = {path: path.parent / f"{name}.yaml" for path, name in names.items() if name not in ("", "none")}
     assert {path.stem for path in starts} >= {"ast_sed_second", "ast_sed_best"}
     model = default_options("sed.models.detector")
     for path, start in starts.items():

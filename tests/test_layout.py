@@ -158,7 +158,8 @@ def test_four_symlinks() -> None:
 
 
 def test_recipes_are_thin() -> None:
-    assert len((ROOT / "egs/desed/run.sh").read_text().splitlines()) < 100
+    for recipe in (ROOT / "egs").glob("*/run.sh"):
+        assert len(recipe.read_text().splitlines()) < 100, recipe
     assert "../desed/run.sh" in (ROOT / "egs/mini_desed/run.sh").read_text(), "a small recipe calls the real one"
 
 

@@ -3,17 +3,19 @@
 #
 # usage: egs/desed/run.sh [options]
 #
-# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED, 5 scores both into RESULTS.md.
-# What is finished is skipped, what was killed goes on. SED_BACKEND=slurm runs on a cluster. Files are looked for from
-# where you are, then from the top of the repository.
+# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others, 5 scores them
+# into RESULTS.md. What is finished is skipped, what was killed goes on. SED_BACKEND=slurm runs on a cluster. Files are
+# looked for from where you are, then from the top of the repository.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
 #   --work DIR            where downloads, data, dump, exp and RESULTS.md go (the recipe's folder)
-#   --conf FILE           what stage 4 trains (conf/ast_sed.yaml)
-#   --tag NAME            name of stage 4's experiment (the config's)
-#   --gru-conf FILE       what stage 3 trains (conf/ast_gru.yaml)
-#   --feature-conf FILE   front end of stage 2 (conf/logmel.yaml)
+#   --systems LIST        what is trained and scored: configs of conf/ by name, or files ("ast_gru ast_sed")
+#   --seeds LIST          seeds of each, exp/<config>_seed<k>; none: the config's seed, exp/<config>
+#   --conf FILE           what ast_sed is (conf/ast_sed.yaml)
+#   --tag NAME            name of its experiment (the config's)
+#   --gru-conf FILE       what ast_gru is, which stage 3 trains (conf/ast_gru.yaml)
+#   --feature-conf FILE   front end of stage 2, for configs without `features` (conf/logmel.yaml)
 #   --pretrained FILE     the AST that training starts from (stage 0's; 'none': random weights)
 #   --train-args ARGS     more options of sed.bin.train, one string: "--lr 1e-4 --seed 2"
 #   --infer-args ARGS     the same of sed.bin.infer
@@ -29,9 +31,9 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
-stage=0 stop_stage=5 work="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml feature_conf=conf/logmel.yaml
-pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 infer_nj=1 ngpu=1 nodes=1 force=false
-download=local/download.sh prepare=local/prepare.sh
+stage=0 stop_stage=5 work="" systems="ast_gru ast_sed" seeds="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml
+feature_conf=conf/logmel.yaml pretrained="" train_args="" infer_args="" score_args="" test_sets=validation nj=4 infer_nj=1
+ngpu=1 nodes=1 force=false download=local/download.sh prepare=local/prepare.sh
 source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
@@ -51,7 +53,24 @@ export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
 source ./path.sh
 source ./cmd.sh
 downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp
-gru=$(basename "${gru_conf}" .yaml) sed=${tag:-$(basename "${conf}" .yaml)}
+gru=() others=()
+for system in ${systems}; do
+    case ${system} in
+        ast_gru) gru=("${gru_conf}") ;;
+        ast_sed) others+=("${tag:+${tag}=}${conf}") ;;
+        *) others+=("$(if [[ ${system} == *.yaml ]]; then from "${system}"; else echo "${system}"; fi)") ;;
+    esac
+done
+list() { # list <what> [<config>...]: lines of steps/experiments.sh
+    steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
+        --feature-conf "${feature_conf}" --pretrained "${pretrained}" "$@"
+}
+train() { # train [<config>...]
+    list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
+    list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
+        --force "${force}" train - "${exp}"
+}
+front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # a wrong name is refused before any work
 
 if stage 0 "downloads"; then
     split_words "${download}"
@@ -62,35 +81,16 @@ if stage 1 "data directories"; then
     "${words[@]}" "${downloads}" "${data}"
 fi
 if stage 2 "features"; then
-    for scp in "${data}"/*/wav.scp; do
-        set=$(basename "$(dirname "${scp}")")
-        steps/dump_features.sh --cmd "${train_cmd}" --nj "${nj}" --conf "${feature_conf}" --force "${force}" \
-            "${data}/${set}" "${dump}/${set}"
-    done
+    steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi
 for file in "${downloads}"/ast.{safetensors,pth}; do
     [[ -n ${pretrained} || ! -e ${file} ]] || pretrained=${file}
 done
-[[ -z ${pretrained} || ${pretrained} == none ]] || train_args="--pretrained $(printf '%q' "${pretrained}") ${train_args}"
-train() { # train <config> <experiment>
-    steps/train.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
-        --force "${force}" "$1" "${dump}" "${exp}/$2"
-}
-if stage 3 "train AST-GRU"; then
-    train "${gru_conf}" "${gru}"
-fi
-if stage 4 "train AST-SED"; then
-    train "${conf}" "${sed}"
-fi
+if stage 3 "train AST-GRU"; then train ${gru[@]+"${gru[@]}"}; fi
+if stage 4 "train the other systems"; then train ${others[@]+"${others[@]}"}; fi
 if stage 5 "scores"; then
-    for model in "${gru}" "${sed}"; do
-        [[ -e ${exp}/${model}/final.pt ]] || continue
-        for set in ${test_sets}; do
-            steps/infer.sh --cmd "${cuda_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
-                --force "${force}" "${dump}/${set}" "${exp}/${model}" "${exp}/${model}/${set}"
-            steps/score.sh --cmd "${train_cmd}" --score-args "${score_args}" --force "${force}" \
-                "${dump}/${set}" "${exp}/${model}/${set}"
-        done
-    done
+    list score ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"} |
+        steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" \
+            --score-cmd "${train_cmd}" --score-args "${score_args}" --test-sets "${test_sets}" --force "${force}" score - "${exp}"
     steps/results.sh "${exp}" "${work}RESULTS.md"
 fi

@@ -8,6 +8,8 @@ recipe=${root}/egs/real_sounds/run.sh
 setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
     export CALLS=${BATS_TEST_TMPDIR}/calls SED_BACKEND=local PYTHONPATH=${root}
+    REAL_PYTHON=$(command -v python3)
+    export REAL_PYTHON
     unset CUDA_VISIBLE_DEVICES OMP_NUM_THREADS
     mkdir -p bin bank
     cat >bin/python3 <<END
@@ -17,6 +19,7 @@ setup() {
 [[ \$1 == -m ]] || exec "$(command -v python3)" "\$@"
 END
     cat >>bin/python3 <<'END'
+[[ $2 != sed.bin.experiments ]] || exec "${REAL_PYTHON}" "$@"
 echo "${*:2} @${CUDA_VISIBLE_DEVICES-}" >>"${CALLS}"
 echo "${CUDA_MPS_PIPE_DIRECTORY:+mps }${SED_GPU_SHARERS-}" >>"${CALLS}.shared"
 last=${*: -1} sets=()
@@ -25,6 +28,7 @@ case $2 in
 esac
 case $2 in
     sed.bin.train)
+        sleep "${TRAIN_SECONDS:-0}"
         while [[ $1 != --pretrained && $# -gt 1 ]]; do shift; done
         [[ $# -eq 1 || $2 == *.pth || -e $2/final.pt ]] || { echo "$2: no such model" >&2; exit 2; }
         touch "${last}"/{final.pt,.done}
@@ -42,10 +46,10 @@ esac
 END
     chmod +x bin/python3
     PATH=${BATS_TEST_TMPDIR}/bin:${PATH}
-    for set in work/dump/{strong_real,weak,unlabelled,validation} work/dump_crnn/{strong_real,validation}; do
+    for set in work/dump/{strong_real,weak,unlabelled,validation} work/dump/logmel_crnn/{strong_real,validation}; do
         mkdir -p "${set}" && touch "${set}"/{feats.scp,events.tsv,durations.tsv}
     done
-    touch work/dump/labels.txt work/dump_crnn/labels.txt
+    touch work/dump/labels.txt work/dump/logmel_crnn/labels.txt
     printf 'a\tx.yaml\twork/dump\t--seed 1\nb\tx.yaml\twork/dump\t--seed 2\nc\tx.yaml\twork/dump\t\n' >list.tsv
     touch x.yaml
 }
@@ -73,6 +77,16 @@ sweep() {
     [[ -e exp/b/.done && -e exp/c/.done && ! -e exp/a/.done ]]
     sweep --jobs 1 train
     [[ ${status} == 0 && $(calls sed.bin.train) == 4 ]]
+}
+
+@test "an experiment that starts from another waits for its end, even if that fails" {
+    printf '%s\tx.yaml\twork/dump\t--seed %s\n' a 1 >list.tsv
+    printf 'b\tx.yaml\twork/dump\t--pretrained exp/a\ta\nc\tx.yaml\twork/dump\t--pretrained exp/b\tb\n' >>list.tsv
+    TRAIN_SECONDS=0.5 sweep --jobs 3 train
+    [[ ${status} == 0 && -e exp/b/.done && -e exp/c/.done ]]
+    rm -r exp
+    FAIL="dump exp/a" sweep --jobs 3 train
+    [[ ${status} == 1 && ${output} == *'failed: a b c' && ${output} == *'exp/a: no such model'* ]]
 }
 
 @test "experiments are spread over the GPUs" {
@@ -119,12 +133,14 @@ END
 
 @test "a sweep refuses what it cannot do, in a line" {
     sweep tune
-    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is neither train nor score"* ]]
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is none of train, score, label"* ]]
     run "${root}/steps/sweep.sh" train missing.tsv exp
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'missing.tsv: no such file'* ]]
     : >list.tsv
     sweep train
     [[ ${status} == 2 && ${output} == *'list.tsv: empty'* ]]
+    run "${root}/steps/sweep.sh" --ngpu 0 train - exp </dev/null
+    [[ ${status} == 0 && -z ${output} && ! -e exp ]]
 }
 
 @test "the recipe refuses bad options in a line, and writes nothing" {
@@ -163,8 +179,8 @@ END
     [[ $(calls sed.bin.infer) == 18 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
     [[ $(calls sed.bin.score) == 24 && $(calls 'sed.bin.score .*csebbs') == 6 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
-    [[ $(of crnn_seed1) != *--pretrained* ]]
-    of crnn_seed1 | grep -q "${PWD}/work/dump_crnn "
+    [[ -n $(of crnn_seed1) && $(of crnn_seed1) != *--pretrained* ]]
+    of crnn_seed1 | grep -q "${PWD}/work/dump/logmel_crnn "
     of ratio_2_seed2 | grep -q -- "--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "
     of ast_sed_second_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_seed2 "
     of ast_sed_pseudo_seed2 | grep -q -- "--train-sets strong_real,strong_synth,pseudo_seed2,weak,unlabelled "
@@ -204,23 +220,4 @@ END
     rm work/downloads/ast.pth
     FAIL=sed.bin.pretrain run "${recipe}" --soundbank bank --work work --ngpu 1 --stop-stage 0
     [[ ${status} == 1 && ${output} == *'bad: sed.bin.pretrain'* ]]
-}
-
-@test "the list of experiments: what is trained is scored, boxes as tuned where they are" {
-    list() { run "${root}/local/real_sounds_experiments.sh" --seeds "1 2" "$@"; }
-    list train work crnn ast_sed_best
-    [[ ${status} == 0 && ${#lines[@]} == 4 ]]
-    [[ ${lines[0]} == $'crnn_seed1\tconf/real_sounds/crnn.yaml\twork/dump_crnn\t--seed 1' ]]
-    [[ ${lines[3]} == *' --pretrained work/exp/ast_sed_pseudo_seed2' ]]
-    list score work crnn ast_sed
-    [[ ${status} == 0 && -z ${output} ]]
-    mkdir -p work/exp/ast_sed_seed2 && touch work/exp/ast_sed_seed2/final.pt tuned.json
-    list score work crnn ast_sed
-    [[ ${output} == $'ast_sed_seed2\tconf/real_sounds/ast_sed.yaml\twork/dump' ]]
-    list --tuned missing.json boxes work ast_sed
-    [[ ${output} == 'ast_sed_seed2/csebbs'*'--post-processing csebbs' ]]
-    list --tuned tuned.json boxes work ast_sed
-    [[ ${output} == 'ast_sed_seed2/csebbs'*'--tuned tuned.json' ]]
-    list dance work crnn
-    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'dance' is none of train, score, boxes"* ]]
 }

@@ -1,0 +1,179 @@
+"""List the experiments of a recipe's configs for its scripts, as tab-separated lines.
+
+usage: python3 -m sed.bin.experiments [options] <features|train|label|score> <config...>
+
+A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else called as the file is
+without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --seeds exp/NAME_seed<k>. The columns are
+
+features  front end, folder of its dump: each front end once
+train     name, config, dump, options of sed.bin.train, experiment of this list that has to end first; each after that
+label     set of pseudo-labels to make, experiment that makes them, dump
+score     name, config, dump, options of sed.bin.score; those that are trained
+
+Of a config this reads three keys. `features` is its front end, whose features are in dump/<x> for <x>.yaml, and in dump
+for the recipe's own (conf/logmel.yaml, or --feature-conf). `init_from` is the config whose model training starts from
+('none': random weights; where it is missing, --pretrained). `pseudo_labels_of` is the config whose pseudo-labels are
+the set `pseudo` of its train_sets. Models and pseudo-labels are those of the same seed.
+"""
+
+from __future__ import annotations
+
+import shlex
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sed.cli import entry
+from sed.config import Parser, default_options, load_config
+from sed.config.yaml_file import value_text
+from sed.errors import UserError
+
+NONE = "none"
+PSEUDO = "pseudo"
+DEFAULTS = default_options("sed.config.recipe_options")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config with a seed and learning rates, each '' for the config's own."""
+
+    config: str
+    settings: dict[str, Any]
+    name: str
+    seed: str
+    rates: str
+
+    @property
+    def start(self) -> str:
+        """The experiment that training starts from; '' for none."""
+        return self.of_seed(self.settings["init_from"]) if self.settings["init_from"] not in ("", NONE) else ""
+
+    @property
+    def labeller(self) -> str:
+        """The experiment whose pseudo-labels it is trained on; '' for none."""
+        return self.of_seed(self.settings["pseudo_labels_of"]) if self.settings["pseudo_labels_of"] else ""
+
+    def of_seed(self, name: str) -> str:
+        """Return `name` as it is called with this seed."""
+        return f"{name}_seed{self.seed}" if self.seed else name
+
+    def options(self, exp: Path, pretrained: str) -> str:
+        """Return the options of sed.bin.train, of which `pretrained` is the recipe's checkpoint or '' or 'none'."""
+        words = ["--seed", self.seed] if self.seed else []
+        if self.labeller and self.seed:
+            sets = value_text(self.settings["train_sets"]).split(",")
+            words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
+        if self.start:
+            words += ["--pretrained", str(exp / self.start)]
+        elif not self.settings["init_from"] and pretrained not in ("", NONE):
+            words += ["--pretrained", pretrained]
+        if self.rates:
+            head, encoder = self.rates.split(":")
+            words += ["--lr", head, "--encoder-lr", encoder]
+        return " ".join(shlex.quote(word) for word in words)
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.split("\n\n")[0])
+    parser.add_argument("what", choices=[*LISTS])
+    parser.add_argument("configs", nargs="*", help="names, files, or NAME=file")
+    parser.option("dump", Path("dump"), "folder of the dumped sets", type=Path)
+    parser.option("exp", Path("exp"), "folder of the experiments", type=Path)
+    parser.option("conf-dirs", "conf", "folders where configs given by name are looked for, blanks between")
+    parser.option("seeds", "", "seeds of every config, blanks between; none: the config's own")
+    parser.option("rates", "", "learning rates head:encoder, blanks between; none: the config's own")
+    parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
+    parser.option("pretrained", "", "what a config without init_from starts from; 'none': random weights")
+    parser.option("folder", "", "score: where in the experiment the scores go; the name is then NAME/folder")
+    parser.option("score-args", "", "score: options of sed.bin.score")
+    args = parser.parse_args()
+    experiments = [
+        experiment
+        for config in args.configs
+        for experiment in expand(*find(config, args.conf_dirs.split()), args.seeds.split(), args.rates.split())
+    ]
+    for row in dict.fromkeys(LISTS[args.what](experiments, args)):
+        print("\t".join(row).rstrip("\t"))
+
+
+def find(config: str, folders: list[str]) -> tuple[str, str]:
+    """Return the name of a config's experiment, and the config's file."""
+    if config.endswith(".yaml"):
+        name, _, path = ("", "", config) if Path(config).is_file() else config.rpartition("=")
+        return name or Path(path).stem, path
+    for folder in folders:
+        if (path := f"{folder}/{config}.yaml") and Path(path).is_file():
+            return config, path
+    raise UserError(
+        f"{config}: no such config in {' or '.join(dict.fromkeys(folders))} (a name of one, or a .yaml file)"
+    )
+
+
+def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator[Experiment]:
+    """Yield the experiments of a config, seed by seed.
+
+    Args:
+        name: of the experiment, without seed and rates.
+        path: the config's file.
+        seeds: none for one experiment with the config's own.
+        rates: pairs `head:encoder`, none for the config's own.
+
+    Raises:
+        UserError: the config cannot be read, or names pseudo-labels that it does not train on, or a pair is none.
+    """
+    settings = DEFAULTS | load_config(path)
+    if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
+        raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
+    for seed in seeds or [""]:
+        for pair in rates or [""]:
+            if pair and len(pair.split(":")) != 2:
+                raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4")
+            suffix = (f"_lr{pair.replace(':', '_')}" if pair else "") + (f"_seed{seed}" if seed else "")
+            yield Experiment(path, settings, f"{name}{suffix}", seed, pair)
+
+
+def front_end(experiment: Experiment, args: Namespace) -> tuple[str, str]:
+    """Return an experiment's front end and the folder of its dump."""
+    features = Path(experiment.settings["features"])
+    if features in (Path(DEFAULTS["features"]), Path(args.feature_conf).resolve()):
+        return args.feature_conf, str(args.dump)
+    return str(features), str(args.dump / features.stem)
+
+
+def features_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    return (front_end(experiment, args) for experiment in experiments)
+
+
+def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """An experiment that starts from another one comes after it."""
+    names = {experiment.name for experiment in experiments}
+    waiting, ended = list(experiments), set[str]()
+    while waiting:
+        ready = [e for e in waiting if e.start not in names or e.start in ended]
+        if not ready:
+            raise UserError(f"{waiting[0].config}: init_from: {waiting[0].name} would start from itself")
+        for e in ready:
+            wait = e.start if e.start in names else ""
+            yield e.name, e.config, front_end(e, args)[1], e.options(args.exp, args.pretrained), wait
+        ended |= {e.name for e in ready}
+        waiting = [e for e in waiting if e.name not in ended]
+
+
+def label_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    return ((e.of_seed(PSEUDO), e.labeller, front_end(e, args)[1]) for e in experiments if e.labeller)
+
+
+def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    for e in experiments:
+        if (args.exp / e.name / "final.pt").exists():
+            name = f"{e.name}/{args.folder}" if args.folder else e.name
+            yield name, e.config, front_end(e, args)[1], args.score_args
+
+
+LISTS = {"features": features_rows, "train": train_rows, "label": label_rows, "score": score_rows}
+
+if __name__ == "__main__":
+    main()

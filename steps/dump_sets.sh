@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Features of all data directories, by several front ends.
+#
+# usage: steps/dump_sets.sh [options] <data> <list.tsv>
+#
+#   --cmd CMD      where the jobs run (utils/run.sh)
+#   --nj N         parallel jobs (4)
+#   --force BOOL   redo what is finished (false)
+#
+# A line of the list: front end, folder of its dump; a tab between (steps/experiments.sh features makes such lists).
+# `-` for the list is standard input. Each <data>/<set> goes to <folder>/<set>.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh nj=4 force=false
+source "${root}/utils/parse_options.sh"
+(($# == 2)) || usage
+data=${1%/} list=$2 asked_cmd=${cmd}
+[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
+source "${root}/utils/step.sh"
+
+compgen -G "${data}/*/wav.scp" >/dev/null || die "${data}: no data directories (run stage 1 first)"
+mapfile -t front_ends < <(cat "${list}")
+for front_end in ${front_ends[@]+"${front_ends[@]}"}; do
+    IFS=$'\t' read -r conf dump <<<"${front_end}"
+    for scp in "${data}"/*/wav.scp; do
+        set=$(basename "$(dirname "${scp}")")
+        "${root}/steps/dump_features.sh" --cmd "${asked_cmd}" --nj "${nj}" --conf "${conf}" --force "${force}" \
+            "${data}/${set}" "${dump}/${set}"
+    done
+done

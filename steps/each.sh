@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Train or score experiments one after the other, each on all GPUs (steps/sweep.sh: several at once, one GPU each).
+#
+# usage: steps/each.sh [options] <train|score> <list.tsv> <exp>
+#
+#   --cmd CMD           where trainings and inference run (utils/run.sh)
+#   --ngpu N            GPUs of a training, and of inference one per job; 0: the CPU (1)
+#   --nodes N           machines of a training, each with that many GPUs (1)
+#   --train-args ARGS   more options of sed.bin.train, for all, one string
+#   --infer-nj N        parallel jobs of inference (1)
+#   --infer-args ARGS   more options of sed.bin.infer, one string
+#   --score-cmd CMD     where scoring runs (utils/run.sh)
+#   --score-args ARGS   more options of sed.bin.score, one string
+#   --test-sets SETS    sets of the dump to score on, one string ("validation")
+#   --force BOOL        redo what is finished (false)
+#
+# The list is that of steps/sweep.sh, `-` standard input. What is finished is skipped; the first that fails ends it.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh score_cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" infer_nj=1 infer_args="" score_args=""
+test_sets=validation force=false
+source "${root}/utils/parse_options.sh"
+(($# == 3)) || usage
+what=$1 list=$2 exp=${3%/} asked_cmd=${cmd}
+[[ ${what} == train || ${what} == score ]] || die "'${what}' is neither train nor score (see --help)"
+[[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
+source "${root}/utils/step.sh"
+
+mapfile -t lines < <(cat "${list}")
+for line in ${lines[@]+"${lines[@]}"}; do
+    IFS=$'\t' read -r name conf dump options _ <<<"${line}"
+    if [[ ${what} == train ]]; then
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --force "${force}" \
+            --train-args "${options} ${train_args}" "${conf}" "${dump}" "${exp}/${name}"
+        continue
+    fi
+    for set in ${test_sets}; do
+        "${root}/steps/infer.sh" --cmd "${asked_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
+            --force "${force}" "${dump}/${set}" "${exp}/${name}" "${exp}/${name}/${set}"
+        "${root}/steps/score.sh" --cmd "${score_cmd}" --score-args "${options} ${score_args}" --force "${force}" \
+            "${dump}/${set}" "${exp}/${name}/${set}"
+    done
+done

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# List the experiments of a recipe's configs: what its stages work through, tab-separated.
+#
+# usage: steps/experiments.sh [options] <features|train|label|score> [<config>...]
+#
+#   --dump DIR           folder of the dumped sets (dump)
+#   --exp DIR            folder of the experiments (exp)
+#   --conf-dirs LIST     folders where configs given by name are looked for, in this order (conf)
+#   --seeds LIST         seeds of every config; none: the config's own
+#   --rates LIST         learning rates head:encoder; none: the config's own
+#   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
+#   --pretrained FILE    what a config without init_from starts from ('none': random weights)
+#   --folder NAME        score: where in the experiment the scores go
+#   --score-args ARGS    score: options of sed.bin.score
+#
+# A config is a name, a file, or NAME=file. `train` and `score` are lists for steps/sweep.sh train and score, `label` is one for
+# steps/sweep.sh label; `features` has front ends and the folders of their dumps. More: python3 -m sed.bin.experiments.
+set -euo pipefail
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates=""
+feature_conf=${root}/conf/logmel.yaml pretrained="" folder="" score_args=""
+source "${root}/utils/parse_options.sh"
+(($# >= 1)) || usage
+source "${root}/utils/step.sh"
+
+python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" \
+    --feature-conf "${feature_conf}" --pretrained "${pretrained}" --folder "${folder}" --score-args="${score_args}" "$@"

@@ -1,0 +1,122 @@
+"""Lists of experiments: names, dumps, what a training starts from, and in which order."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sed.bin import experiments
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def listed(monkeypatch, capsys, tmp_path):
+    """Return a function that lists with these arguments in an empty folder: rows of columns, or what it refuses."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> list[list[str]] | str:
+        monkeypatch.setattr(sys, "argv", ["experiments.py", "--conf-dirs", "own", *args])
+        with pytest.raises(SystemExit) as stop:
+            experiments.main()
+        out, err = capsys.readouterr()
+        return [line.split("\t") for line in out.splitlines()] if stop.value.code == 0 else err
+
+    return run
+
+
+def config(name: str, text: str = "lr: 1\n") -> None:
+    Path("own").mkdir(exist_ok=True)
+    Path(f"own/{name}.yaml").write_text(text)
+
+
+def test_names_of_experiments(listed):
+    config("a")
+    assert listed("train", "a") == [["a", "own/a.yaml", "dump"]]
+    assert listed("train", "x=own/a.yaml", "own/a.yaml", "--dump", "d") == [
+        ["x", "own/a.yaml", "d"],
+        ["a", "own/a.yaml", "d"],
+    ]
+    rows = listed("train", "a", "--seeds", "1 2", "--rates", "1e-3:1e-4 3e-3:1e-4")
+    assert [row[0] for row in rows] == [f"a_lr{lr}_1e-4_seed{seed}" for seed in (1, 2) for lr in ("1e-3", "3e-3")]
+    assert rows[0][3] == "--seed 1 --lr 1e-3 --encoder-lr 1e-4"
+    assert listed("train") == []
+
+
+def test_front_ends_and_their_dumps(listed):
+    for name, features in {"a": "", "b": f"features: {ROOT}/conf/logmel.yaml", "c": "features: own_mel.yaml"}.items():
+        config(name, f"lr: 1\n{features}\n")
+    config("own_mel", "mel_bins: 64\n")
+    mine = str(Path("own/own_mel.yaml").resolve())
+    assert listed("features", "a", "b", "c", "a") == [[str(ROOT / "conf/logmel.yaml"), "dump"], [mine, "dump/own_mel"]]
+    assert listed("features", "c") == [[mine, "dump/own_mel"]]
+    # the recipe's own front end is in dump, whatever it is
+    assert listed("features", "a", "c", "--feature-conf", "own/own_mel.yaml") == [["own/own_mel.yaml", "dump"]]
+    assert [row[2] for row in listed("train", "a", "c", "--dump", "d")] == ["d", "d/own_mel"]
+
+
+def test_what_a_training_starts_from(listed):
+    config("first")
+    config("second", "init_from: first\n")
+    config("none", "init_from: none\n")
+    rows = {
+        row[0]: row[3:] for row in listed("train", "second", "none", "first", "--pretrained", "ast.pth", "--seeds", "7")
+    }
+    assert rows["first_seed7"] == ["--seed 7 --pretrained ast.pth"]
+    assert rows["none_seed7"] == ["--seed 7"]
+    assert rows["second_seed7"] == ["--seed 7 --pretrained exp/first_seed7", "first_seed7"]
+    assert listed("train", "first", "--pretrained", "none") == [["first", "own/first.yaml", "dump"]]
+    assert listed("train", "second") == [["second", "own/second.yaml", "dump", "--pretrained exp/first"]]
+    spaced = listed("train", "first", "--pretrained", "my ast.pth")
+    assert spaced[0][3] == "--pretrained 'my ast.pth'"
+
+
+def test_what_others_start_from_comes_first(listed):
+    config("c", "init_from: b\n")
+    config("b", "init_from: a\n")
+    config("a")
+    rows = listed("train", "c", "b", "a", "--seeds", "1 2")
+    place = {row[0]: number for number, row in enumerate(rows)}
+    assert len(rows) == 6 and all(place[row[4]] < number for number, row in enumerate(rows) if len(row) == 5)
+    config("a", "init_from: c\n")
+    assert "own/c.yaml: init_from: c_seed1 would start from itself" in listed("train", "c", "b", "a", "--seeds", "1")
+
+
+def test_pseudo_labels_are_those_of_the_same_seed(listed):
+    config("a", "train_sets: strong_real,pseudo,weak\npseudo_labels_of: b\n")
+    config("c", "train_sets: [strong_real, pseudo]\npseudo_labels_of: b\ninit_from: a\n")
+    assert listed("label", "a", "c", "--seeds", "1 2") == [
+        ["pseudo_seed1", "b_seed1", "dump"],
+        ["pseudo_seed2", "b_seed2", "dump"],
+    ]
+    assert listed("label", "a") == [["pseudo", "b", "dump"]]
+    assert listed("train", "a", "--seeds", "2")[0][3] == "--seed 2 --train-sets strong_real,pseudo_seed2,weak"
+    assert listed("train", "a") == [["a", "own/a.yaml", "dump"]]
+    config("a", "train_sets: strong_real,weak\npseudo_labels_of: b\n")
+    assert "own/a.yaml: pseudo_labels_of, but no set 'pseudo' in train_sets" in listed("train", "a")
+
+
+def test_only_what_is_trained_is_scored(listed):
+    config("a")
+    config("b")
+    assert listed("score", "a", "b", "--seeds", "1 2") == []
+    Path("exp/b_seed2").mkdir(parents=True)
+    Path("exp/b_seed2/final.pt").touch()
+    assert listed("score", "a", "b", "--seeds", "1 2") == [["b_seed2", "own/b.yaml", "dump"]]
+    rows = listed("score", "b", "--seeds", "2", "--folder", "boxes", "--score-args", "--tuned t.json")
+    assert rows == [["b_seed2/boxes", "own/b.yaml", "dump", "--tuned t.json"]]
+
+
+def test_what_is_not_there_is_refused_in_a_line(listed):
+    config("a")
+    for args, expected in [
+        (["train", "nothing_such"], "nothing_such: no such config in own"),
+        (["train", "own/none.yaml"], "own/none.yaml: no such config"),
+        (["train", "x=own/none.yaml"], "own/none.yaml: no such config"),
+        (["train", "a", "--rates", "1e-3"], "--rates 1e-3: head:encoder is expected"),
+        (["dance", "a"], "invalid choice: 'dance'"),
+    ]:
+        said = listed(*args)
+        assert isinstance(said, str) and expected in said and said.count("\n") == 1
