@@ -38,8 +38,14 @@ class PostProcessing:
         return [self.threshold.by_label[label] for label in labels]
 
     def reach(self, frame_seconds: float) -> int:
-        """Return how many frames to either side of a frame its decision depends on."""
-        return sum(step.reach(frame_seconds) for step in self.steps)
+        """Return how many frames to either side of a frame its decision depends on; UserError where that is all."""
+        total = 0
+        for step in self.steps:
+            frames = step.reach(frame_seconds)
+            if frames is None:
+                raise UserError(f"prediction cannot apply {step.name}, which needs whole recordings (leave it out)")
+            total += frames
+        return total
 
     def with_step(self, step: Step) -> PostProcessing:
         """Return the same with `step` in the place of the step of its name."""

@@ -73,8 +73,8 @@ class Step(Component, Protocol):
         """Return the scores after this step; their frames may be other ones."""
         ...
 
-    def reach(self, frame_seconds: float) -> int:
-        """Return how many frames to either side of a frame its result depends on."""
+    def reach(self, frame_seconds: float) -> int | None:
+        """Return how many frames to either side of a frame its result depends on; None: on all, so it cannot stream."""
         ...
 
 

@@ -34,6 +34,19 @@ def test_reach_is_the_sum_of_the_steps():
     assert made().reach(0.01) == 0
 
 
+def test_a_step_that_needs_whole_recordings_cannot_be_streamed():
+    class Whole(Median):
+        name = "whole"
+
+        def reach(self, frame_seconds):  # noqa: ARG002 (the interface)
+            return None
+
+    post = made(MEDIAN, Whole({"a": 0.1, "b": 0.1}))
+    assert post.apply(uniform(1, 20).flat()).values.shape == (20, 2)
+    with pytest.raises(UserError, match="prediction cannot apply whole, which needs whole recordings"):
+        post.reach(0.01)
+
+
 def test_one_step_is_replaced():
     other = Median({"a": 1.0, "b": 1.0})
     assert made(WeakMask(), MEDIAN, MAXIMUM).with_step(other) == PostProcessing(
