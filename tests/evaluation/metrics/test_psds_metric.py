@@ -1,0 +1,67 @@
+"""The PSDS of result.json: which there are for which input, with which parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from problems import problem, scores
+
+from sed.errors import UserError
+from sed.evaluation.metrics.decode import decode, operating_points
+from sed.evaluation.metrics.metric import Inputs
+from sed.evaluation.metrics.psds import PSDS1, PSDS2, count_points, exact, value_of
+from sed.evaluation.metrics.psds_metric import OWN, STANDARD, MeasuredPSDS, OwnPSDS
+
+NOT_GIVEN = dict.fromkeys(("dtc", "gtc", "cttc", "alpha_ct", "alpha_st", "e_max"))
+
+
+def measure(metric: Any, inputs: Inputs) -> MeasuredPSDS:
+    found = metric.measured(inputs, {name: task() for name, task in metric.tasks(inputs).items()})
+    assert isinstance(found, MeasuredPSDS)
+    return found
+
+
+def inputs_of(seed: int, *, points: bool = True, frames: bool = True) -> Inputs:
+    made = problem(seed, clips=6, events=30)
+    given = scores(seed, made)
+    return Inputs(
+        problem=made,
+        detections=None,
+        points=decode(given, operating_points(7)) if points else None,  # fewer points in some parts than in others
+        scores=given if frames else None,
+    )
+
+
+def test_points_divided_among_tasks_give_what_they_give_together() -> None:
+    inputs = inputs_of(0)
+    numbers = measure(STANDARD, inputs).numbers()
+    assert inputs.points is not None and inputs.scores is not None
+    for name, parameters in (("psds1", PSDS1), ("psds2", PSDS2)):
+        table = count_points(inputs.problem, parameters, inputs.points)
+        assert numbers[name] == value_of(inputs.problem, parameters, table).value
+        assert numbers[f"{name}_exact"] == exact(inputs.problem, parameters, inputs.scores)[0].value
+    assert numbers["psds2_psds_eval_04"] == value_of(inputs.problem, PSDS2, table, counted_by_04=True).value
+
+
+@pytest.mark.parametrize(
+    ("points", "frames", "expected"),
+    [
+        (True, False, {"psds1", "psds2", "psds2_psds_eval_04"}),
+        (False, True, {"psds1_exact", "psds2_exact"}),
+    ],
+)
+def test_there_is_what_the_input_allows(points: bool, frames: bool, expected: set[str]) -> None:
+    found = measure(STANDARD, inputs_of(1, points=points, frames=frames))
+    assert set(found.numbers()) == set(found.of_classes()) == expected
+    assert {name.removesuffix("_exact") for name in found.samplers()} == {"psds1", "psds2"}
+
+
+def test_own_parameters_are_measured_only_when_one_is_given() -> None:
+    inputs = inputs_of(2)
+    assert OWN.tasks(inputs) == {} and OwnPSDS().configured(NOT_GIVEN).tasks(inputs) == {}
+    own = OwnPSDS().configured(NOT_GIVEN | {"dtc": PSDS1.dtc})  # all others are PSDS1's
+    standard, found = measure(STANDARD, inputs).numbers(), measure(own, inputs).numbers()
+    assert found == {"psds": standard["psds1"], "psds_exact": standard["psds1_exact"]}
+    with pytest.raises(UserError, match="--alpha-ct 2 is out of range"):
+        OwnPSDS().configured(NOT_GIVEN | {"alpha_ct": 2.0})
