@@ -11,9 +11,11 @@ import logging
 import os
 import random
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -35,6 +37,7 @@ CHUNK = 1 << 16
 DOWNLOADS = 4  # of one file, when what arrived is not what its record says
 WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
 SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
+LISTING = 16 << 20  # bytes of a listing; Zenodo's and Hugging Face's are under 1 MB
 BUSY = {408, 425, 429, 500, 502, 503, 504}
 T = TypeVar("T")
 
@@ -63,6 +66,43 @@ class Differs(Exception):
     """What the server has is not what the record says."""
 
 
+class _Adapter(requests.adapters.HTTPAdapter):
+    """Connections whose answer must begin within `seconds`: a time-out alone never ends headers that trickle."""
+
+    def __init__(self, seconds: float, **kwargs: Any) -> None:
+        self._seconds = seconds
+        super().__init__(**kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        seconds = self._seconds
+
+        def bounded(base: type) -> type:
+            class Connection(base):  # type: ignore[misc]
+                def getresponse(self) -> Any:
+                    timer = threading.Timer(seconds, _shut, (self.sock,))
+                    timer.daemon = True
+                    timer.start()
+                    try:
+                        return super().getresponse()
+                    finally:
+                        timer.cancel()
+
+            return Connection
+
+        pools = self.poolmanager.pool_classes_by_scheme
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": bounded(pool.ConnectionCls)})
+            for scheme, pool in pools.items()
+        }
+
+
+def _shut(sock: socket.socket | None) -> None:
+    with suppress(OSError):
+        if sock is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+
+
 class Fetcher:
     """Downloads with one set of connections; safe to use from several threads.
 
@@ -87,8 +127,8 @@ class Fetcher:
         self.stop = threading.Event()
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "ast-sed"
-        self._session.mount("https://", requests.adapters.HTTPAdapter(pool_maxsize=32))
-        self._session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=32))
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, _Adapter(timeout, pool_maxsize=32))
         self._answered: set[str] = set()
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
@@ -96,12 +136,24 @@ class Fetcher:
 
         def attempt() -> T:
             with self._get(url, {}) as response:
+                text = self._listing(response)
                 try:
-                    return parse(json.loads(b"".join(iter(lambda: _read(response), b""))))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    return parse(json.loads(text))
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     raise Again(f"not the listing that was expected ({error!r:.80})") from None
 
         return self._retry(url, attempt)
+
+    def _listing(self, response: requests.Response) -> bytes:
+        """Read a listing whole; Again when it has no end or takes longer than a time-out."""
+        text, started = bytearray(), time.monotonic()
+        while data := _read(response):
+            text += data
+            if len(text) > LISTING:
+                raise Again(f"a listing of more than {human(LISTING)}")
+            if time.monotonic() - started > self.timeout:
+                raise Again(f"a listing that takes more than {self.timeout:g} s")
+        return bytes(text)
 
     def fetch(self, ask: Callable[[bool], Remote], path: Path) -> None:
         """Bring a file to `path`, checked; nothing happens when it is there and was.
@@ -175,6 +227,10 @@ class Fetcher:
             )
         except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
             raise UserError(f"{url}: not an address (https://..., as in --mirror)") from None
+        except (UnicodeError, ValueError, urllib3.exceptions.LocationValueError) as error:
+            if isinstance(error, requests.RequestException) and not isinstance(error, requests.exceptions.InvalidURL):
+                raise Again(_reason(error)) from None
+            raise UserError(f"{url}: it, or where it redirects to, is no address (try another --mirror)") from None
         except requests.RequestException as error:
             if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
                 self._answered.add(urlsplit(url).netloc)
@@ -192,7 +248,7 @@ class Fetcher:
         """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""
         have = _size(part)
         tag = _tag_file(part)
-        known = tag.read_text() if tag.exists() else ""
+        known = _sendable(tag.read_text(errors="replace")) if tag.exists() else ""
         if remote.size is not None and have == remote.size:
             return
         if (remote.size is not None and have > remote.size) or (not known and remote.checksum is None):
@@ -255,6 +311,8 @@ class Fetcher:
             while data := _read(response):
                 if self.stop.is_set():
                     raise RunError("interrupted")
+                if total is not None and file.tell() + len(data) > total:
+                    raise Differs(f"more than the {total} bytes of its record")
                 file.write(data)
                 file.flush()
                 self.meter.at(part.name, file.tell())
@@ -266,8 +324,6 @@ class Fetcher:
             end = file.tell()
         if total is not None and end < total:
             raise Again(f"the connection ended at {human(end)} of {human(total)}")
-        if total is not None and end > total:
-            raise Differs(f"more than the {total} bytes of its record")
 
 
 def partial(path: Path) -> Path:
@@ -307,8 +363,9 @@ def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
     """Where a response's bytes begin, and how many the whole file has (None: not said)."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else None
-    match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
+    stated = response.headers.get("Content-Range", "").strip()
+    match = re.fullmatch(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)", stated)
     if match is None:
         raise Again("the server's Content-Range cannot be read")
     return int(match[1] or have), None if match[2] == "*" else int(match[2])
@@ -317,14 +374,19 @@ def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
 def _validator(response: requests.Response) -> str:
     """What names this version of the file in If-Range: a strong ETag, else the date."""
     etag = response.headers.get("ETag", "")
-    return etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
+    return _sendable(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", ""))
+
+
+def _sendable(validator: str) -> str:
+    """Return the validator, '' where it cannot be sent back in a header: it would break every later run."""
+    return validator if re.fullmatch(r"[\x20-\x7e]{1,1000}", validator) and validator.strip() == validator else ""
 
 
 def _retry_after(response: requests.Response) -> float:
     """Seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: it does not say."""
     text = response.headers.get("Retry-After", "").strip()
-    if text.isdecimal():
-        return min(float(text), 600.0)
+    if re.fullmatch(r"[0-9]+", text):
+        return 600.0 if len(text) > 3 else float(min(int(text), 600))
     try:
         return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), 600.0)
     except (ValueError, TypeError):

@@ -1,0 +1,142 @@
+"""Servers without end, without sense, or with an address that no parser likes: one line each, within limits."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from sed.data.download.fetch import LISTING, Fetcher, Remote, partial
+from sed.errors import RunError, UserError
+
+
+@contextmanager
+def answering(answer: Callable[[Callable[[bytes], None]], None]) -> Iterator[str]:
+    """A server that reads a request and gives `answer` a function that sends bytes; its address."""
+    seen: list[bytes] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                seen.append(line)
+            with suppress(OSError):
+                answer(self.wfile.write)
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address, daemon_threads = True, True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def ask(url: str, size: int | None = None) -> Callable[[bool], Remote]:
+    return lambda _fresh: Remote(url + "/a.bin", size)
+
+
+def fetcher(**kwargs: float) -> Fetcher:
+    return Fetcher(**{"timeout": 1.0, "retries": 1, "backoff": 0.01, **kwargs})  # type: ignore[arg-type]
+
+
+def test_a_listing_without_an_end_is_cut():
+    sent = 0
+
+    def answer(send):
+        nonlocal sent
+        send(b"HTTP/1.1 200 OK\r\n\r\n[")
+        while sent < 40 * LISTING:
+            send(b"1," * 32768)
+            sent += 65536
+
+    with answering(answer) as url, pytest.raises(RunError, match="a listing of more than"):
+        fetcher(timeout=20.0).json(url, lambda value: value)
+    assert sent < 6 * LISTING  # two tries, and what was on its way
+
+
+def test_a_listing_that_trickles_is_cut():
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\n\r\n[")
+        for _ in range(100):
+            send(b"1,")
+            time.sleep(0.2)
+
+    began = time.monotonic()
+    with answering(answer) as url, pytest.raises(RunError, match=r"listing that takes more than|timed out"):
+        fetcher(timeout=0.6).json(url, lambda value: value)
+    assert time.monotonic() - began < 10
+
+
+def test_headers_that_trickle_are_cut():
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\n")
+        for number in range(100):
+            send(b"X-%d: 1\r\n" % number)
+            time.sleep(0.2)
+
+    began = time.monotonic()
+    with answering(answer) as url, pytest.raises(RunError, match="tried"):
+        fetcher(timeout=0.6).json(url, lambda value: value)
+    assert time.monotonic() - began < 10
+
+
+def test_a_file_that_goes_on_beyond_its_size_is_cut_at_once(tmp_path):
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(2000):
+            send(bytes(65536))
+
+    with answering(answer) as url, pytest.raises(UserError, match="more than the 100000 bytes"):
+        fetcher(timeout=20.0).fetch(ask(url, 100_000), tmp_path / "a.bin")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
+
+
+@pytest.mark.parametrize(
+    "place", ["http://[::1", "http://.a/", "http://a..b/", "http://" + "a" * 300 + "/", "http://\xff\xfe/", "http:///x"]
+)
+def test_a_redirect_to_what_is_no_address_is_one_line(place):
+    def answer(send):
+        send(b"HTTP/1.1 302 Found\r\nLocation: " + place.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with answering(answer) as url, pytest.raises((UserError, RunError)) as stopped:
+        fetcher().json(url, lambda value: value)
+    assert "\n" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("header", [b"Content-Length: " + b"9" * 5000, b"Content-Range: bytes 0-9/" + b"9" * 5000])
+def test_numbers_that_no_parser_likes_are_one_line(header, tmp_path):
+    def answer(send):
+        send(b"HTTP/1.1 206 OK\r\n" + header + b"\r\n\r\nabc")
+
+    with answering(answer) as url, pytest.raises((UserError, RunError)):
+        fetcher().fetch(ask(url, 10), tmp_path / "a.bin")
+
+
+def test_json_without_a_bottom_is_one_line():
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
+
+    with answering(answer) as url, pytest.raises(RunError, match="not the listing"):
+        fetcher().json(url, lambda value: value)
+
+
+def test_a_poisoned_tag_does_not_outlive_the_run(tmp_path):
+    body = bytes(range(256)) * 100
+    whole = False
+
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\nETag: \x1fbad\r\nContent-Length: %d\r\n\r\n" % len(body))
+        send(body if whole else body[:1000])
+
+    with answering(answer) as url:
+        with pytest.raises(RunError):
+            fetcher().fetch(ask(url, len(body)), tmp_path / "a.bin")
+        tag = partial(tmp_path / "a.bin")
+        tag.with_name(tag.name + ".tag").write_bytes(b"\x1fbad")  # as an earlier version left it
+        whole = True
+        fetcher().fetch(ask(url, len(body)), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == body
