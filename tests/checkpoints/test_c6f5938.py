@@ -6,7 +6,7 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from fixture_sounds import RATE, sound
+from fixture_sounds import LONG, RATE, SHORT, WINDOW, sound
 from paths import ROOT
 from tiny_model import call
 
@@ -25,7 +25,7 @@ def stored():
 
 @pytest.fixture(scope="module")
 def windows():
-    return [sound(2.0, seed=20)[0], sound(1.3, seed=21)[0]]
+    return [sound(*WINDOW)[0], sound(*SHORT)[0]]
 
 
 @pytest.mark.parametrize("name, which", [("experiment", "teacher"), ("experiment", "student"), ("pack", "teacher")])
@@ -45,7 +45,7 @@ def test_posteriors_of_onnx(stored, windows):
     output = predictor(windows)
     np.testing.assert_allclose(output.frame, stored["onnx_frame"], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(output.clip, stored["onnx_clip"], rtol=0, atol=TOLERANCE)
-    frame, clip, _ = predictor.whole(sound(5.3, seed=22)[0][None])
+    frame, clip, _ = predictor.whole(sound(*LONG)[0][None])
     np.testing.assert_allclose(frame, stored["onnx_long_frame"], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(clip, stored["onnx_long_clip"], rtol=0, atol=TOLERANCE)
 
@@ -54,14 +54,14 @@ def test_posteriors_of_onnx(stored, windows):
 def test_events_are_decided_by_the_stored_post_processing(tmp_path, capsys, name):
     if name == "model.onnx":
         pytest.importorskip("onnxruntime")
-    soundfile.write(tmp_path / "long.wav", sound(5.3, seed=22)[0], RATE)
+    soundfile.write(tmp_path / "long.wav", sound(*LONG)[0], RATE)
     option = "--onnx" if name == "model.onnx" else "--model"
     assert call(predict, option, FOLDER / name, "--threads", 1, tmp_path / "long.wav") == 0
     rows, then = (
         [(row["onset"], row["offset"], row["event_label"]) for row in csv.DictReader(io.StringIO(text), delimiter="\t")]
         for text in (capsys.readouterr().out, (FOLDER / "events.tsv").read_text())
     )
-    assert rows == then and len(rows) == 10
+    assert rows == then and len(rows) == len(sound(*LONG)[1])
 
 
 def test_the_files_stay_small():
