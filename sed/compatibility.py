@@ -35,6 +35,10 @@ ALIASES: dict[str, str | Removed] = {}
 """{earlier name of an option: its name now, or `Removed`}"""
 
 
+class NewerFormat(UserError):
+    """A whole file, of a later version of the program."""
+
+
 def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy: str) -> None:
     """Refuse a file whose format this version does not read.
 
@@ -45,12 +49,13 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
         remedy: what to do about an older one.
 
     Raises:
-        UserError: the format is newer than `FORMAT`, older than `oldest`, or not stated.
+        NewerFormat: the format is newer than `FORMAT`.
+        UserError: it is older than `oldest`, or not stated.
     """
     found = stored.get("format")
     if isinstance(found, int) and found > FORMAT:
         writer = f"version {stored['version']}, which wrote it," if "version" in stored else "the version that wrote it"
-        raise UserError(
+        raise NewerFormat(
             f"{path}: format {found} is newer than this version, {__version__}, which reads up to {FORMAT} "
             f"(install {writer} or a later one)"
         )

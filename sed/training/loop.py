@@ -19,8 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sed.checkpoints.checkpoint import FORMAT, checkpoint_name, checkpoints, load_checkpoint, save_checkpoint
+from sed.checkpoints.checkpoint import checkpoint_name, checkpoints, load_checkpoint, save_checkpoint
+from sed.compatibility import NewerFormat
 from sed.errors import RunError, UserError
+from sed.features.params import difference
 from sed.files import write_json
 from sed.progress import Progress
 from sed.training.distributed import World
@@ -153,9 +155,11 @@ class Loop(ABC):
         Raises:
             UserError: the checkpoint is of another run, which is not to be lost.
         """
-        for key in ("labels", "front_end"):
-            if saved[key] != self.identity[key]:
-                raise UserError(f"{path}: made with other {key} (use another --tag, or --force true)")
+        if saved["labels"] != self.identity["labels"]:
+            raise UserError(f"{path}: made with other labels (use another --tag, or --force true)")
+        other = difference(saved["front_end"], self.identity["front_end"])
+        if other:
+            raise UserError(f"{path}: made with another front end: {other} (use another --tag, or --force true)")
         return True
 
     # The run -----------------------------------------------------------------------------------------------------
@@ -311,7 +315,6 @@ class Loop(ABC):
         }
         optimiser = optimiser_state(self.optimiser) if with_optimiser else {}
         return {
-            "format": FORMAT,
             **weights,
             # Interned: pickle writes an equal but other object (read from a checkpoint) as other bytes.
             "optimizer": {g: {sys.intern(k): v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
@@ -351,6 +354,8 @@ class Loop(ABC):
         for path in reversed(checkpoints(place)):
             try:
                 saved = load_checkpoint(path)
+            except NewerFormat:
+                raise
             except UserError as error:
                 log.warning("%s; trying the one before", error)
                 continue

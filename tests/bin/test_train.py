@@ -9,10 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from tiny_model import call
 
 from sed.bin import pretrain, train
+from sed.compatibility import FORMAT
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "real_sounds"
 
@@ -87,10 +89,21 @@ def test_a_killed_run_from_before_an_option_is_resumed(tmp_path, go_on):
     whole = (experiment / "final.pt").read_bytes()
     for name in (".done", "final.pt"):
         (experiment / name).unlink()
-    sorted((experiment / "checkpoints").iterdir())[-1].unlink()  # the one before is left
+    before, last = sorted((experiment / "checkpoints").iterdir())
+    last.unlink()
+    saved = torch.load(before, weights_only=True)
+    del saved["config"]["gru_dropout"], saved["front_end"]["norm_std"]
     config = yaml.safe_load((experiment / "config.yaml").read_text())
     del config["gru_dropout"]
     (experiment / "config.yaml").write_text(yaml.safe_dump(config, default_flow_style=None))
+
+    torch.save({**saved, "front_end": {**saved["front_end"], "norm_std": 1.0}}, before)
+    code, said = go_on(experiment)
+    assert code == 2 and f"{before.name}: made with another front end: norm_std is 1.0" in said
+    torch.save({**saved, "format": FORMAT + 1, "version": "9.1.0"}, before)
+    code, said = go_on(experiment)
+    assert code == 2 and "install version 9.1.0" in said and before.exists()
+    torch.save({**saved, "format": 1}, before)
     code, said = go_on(experiment)
     assert code == 0 and "resumed from" in said
     assert (experiment / "final.pt").read_bytes() == whole

@@ -17,7 +17,7 @@ from tiny_model import LABELS, call, pack_tiny, save_tiny
 
 from sed.bin import pack
 from sed.checkpoints.ast_layouts import export_published
-from sed.checkpoints.checkpoint import FORMAT, save_checkpoint
+from sed.checkpoints.checkpoint import save_checkpoint
 from sed.checkpoints.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names, load_pretrained, load_tagger
 from sed.config import default_options
 from sed.errors import UserError
@@ -138,7 +138,7 @@ def test_a_whole_experiment_starts_another_with_its_teacher(tmp_path):
     config = make()
     model = build_detector(config, 3)
     student = {key: torch.zeros_like(value) for key, value in model.state_dict().items()}
-    content = {"format": FORMAT, "student": student, "teacher": model.state_dict(), "optimizer": {}, "step": 7}
+    content = {"student": student, "teacher": model.state_dict(), "optimizer": {}, "step": 7}
     save_checkpoint(
         tmp_path / "final.pt", {**content, "config": config, "labels": [*"abc"], "front_end": {}, "info": {}}
     )

@@ -40,7 +40,6 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     save_checkpoint(
         folder / "final.pt",
         {
-            "format": 1,
             "student": model.state_dict(),
             "teacher": model.state_dict(),
             "optimizer": {},

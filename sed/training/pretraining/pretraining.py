@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 
 from sed.checkpoints.ast_layouts import export_published
+from sed.compatibility import complete
+from sed.config import default_options
 from sed.files import open_replacing, write_text
 from sed.training import losses
 from sed.training.inputs import Maker, StepInputs
@@ -120,7 +122,10 @@ class Pretraining(Loop):
         super().run()
 
     def accepts(self, path: Path, saved: Mapping[str, Any]) -> bool:
-        if saved["config"] == self.identity["config"] and saved["labels"] == self.labels:
+        config = self.identity["config"]
+        defaults = default_options("sed.features.logmel", "sed.models.detector", __name__)
+        stored = complete(saved["config"], {key: value for key, value in defaults.items() if key in config})
+        if stored == config and saved["labels"] == self.labels:
             return True
         log.info("%s: a killed run had another config: starting anew", path)
         return False

@@ -108,6 +108,14 @@ def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
     assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
 
 
+def test_a_killed_run_from_before_an_option_goes_on(pretraining: Build, tmp_path: Path) -> None:
+    run = pretraining("weak", tmp_path / "ast.pth")
+    saved = run.checkpoint(8, with_optimiser=True)
+    lacking = {key: value for key, value in saved["config"].items() if key not in ("patchout", "norm_std")}
+    assert run.accepts(tmp_path, {**saved, "config": lacking})
+    assert not run.accepts(tmp_path, {**saved, "config": {**lacking, "patchout": 1}})
+
+
 def test_a_loss_that_is_not_finite_ends_the_run(pretraining: Build, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"not finite at step \d+: loss .*, tags .*, frames"):
         pretraining("weak", tmp_path / "ast.pth", lr=1e30, clip_norm=0.0).run()
