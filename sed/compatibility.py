@@ -13,7 +13,7 @@ from sed import __version__
 from sed.errors import UserError
 
 ADDED: dict[int, dict[str, Any]] = {
-    3: {},  # files state the version that wrote them
+    3: {"decoder": "gru"},  # files state the version that wrote them
 }
 """{format: {option that came with it: what a file without the option means}}
 

@@ -13,7 +13,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SED = ROOT / "sed"
-COMMON = {"errors", "cli", "provenance", "files", "device", "parallel", "progress", "compatibility", "__version__"}
+COMMON = {
+    "errors",
+    "cli",
+    "provenance",
+    "files",
+    "device",
+    "parallel",
+    "progress",
+    "compatibility",
+    "registry",
+    "__version__",
+}
 
 # Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
 ALLOWED = {

@@ -29,8 +29,8 @@ from sed.data.download.fetch import Fetcher
 from sed.data.download.sources import HUGGING_FACE, Hosts, Row
 from sed.errors import RunError, UserError
 from sed.files import lock
-from sed.models.detector import Detector, build_tagger
-from sed.models.tagger import Tagger
+from sed.models.detector import Detector
+from sed.models.tagger import Tagger, build_tagger
 
 log = logging.getLogger("sed.train")
 

@@ -6,6 +6,8 @@ Parameter names are the published checkpoint's (`v.` removed), so that its state
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -115,6 +117,11 @@ class Block(nn.Module):
         x = x[:, :1] + self.attn.first(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
+    def operations(self, tokens: int) -> float:
+        """Return the multiply-adds of one clip of so many tokens, times two."""
+        dim, hidden = self.mlp.fc1.in_features, self.mlp.fc1.out_features
+        return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
+
 
 class PatchEmbed(nn.Module):
     """Overlapping patches of the spectrogram, as one convolution."""
@@ -145,6 +152,7 @@ class AST(nn.Module):
     """
 
     fresh_norm = True  # the detector puts its own LayerNorm behind (P, L)
+    no_weight_decay = ("cls_token", "dist_token", "pos_embed")
 
     def __init__(
         self,
@@ -204,3 +212,28 @@ class AST(nn.Module):
     def from_embedded(self, x: Tensor) -> Tensor:
         """The rest of `forward`: (batch, 2 + bands * patches, dim) -> (batch, bands, patches, dim)."""
         return self.transform(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)
+
+    def operations(self) -> float:
+        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        tokens, kernel = LEADING + self.grid[0] * self.grid[1], self.patch_embed.proj.kernel_size
+        embedding = 2 * (tokens - LEADING) * self.dim * kernel[0] * kernel[1]
+        return embedding + sum(block.operations(tokens) for block in self.blocks)
+
+
+def build_ast(config: Mapping[str, Any], *, whole: bool = False) -> AST:
+    """Build the AST of a flat config: the first `ast_blocks` blocks, or the `whole` of its `ast_depth`."""
+    blocks, depth = config["ast_blocks"], config["ast_depth"]
+    if blocks > depth and not whole:
+        raise ValueError(f"ast_blocks {blocks} is more than ast_depth {depth}")
+    return AST(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        dim=config["ast_dim"],
+        heads=config["ast_heads"],
+        mlp_ratio=config["ast_mlp_ratio"],
+        blocks=depth if whole else blocks,
+        patch=(config["patch_freq"], config["patch_time"]),
+        stride=(config["stride_freq"], config["stride_time"]),
+        norm_eps=config["ast_norm_eps"],
+        checkpoint_activations=config["checkpoint_activations"],
+    )

@@ -6,8 +6,13 @@ band. With `upsample: 1`, two Bi-GRU layers of 128, `clip_pooling: attention` an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from sed.models.encoders import Encoder
 
 FILTERS = (16, 32, 64, 128, 128, 128, 128)
 POOLS = ((2, 2), (2, 2), (1, 2), (1, 2), (1, 2), (1, 2), (1, 2))  # (time, frequency)
@@ -67,3 +72,13 @@ class CRNN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.layers(x.unsqueeze(1))
         return x.permute(0, 2, 1, 3).flatten(2).unsqueeze(1)
+
+
+def build_crnn(config: Mapping[str, Any]) -> Encoder:
+    """Build the CNN of a flat config."""
+    return CRNN(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        width=config["crnn_width"],
+        dropout=config["crnn_dropout"],
+    )

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 
-from sed.models.ast import AST, NORM_EPS, init_weights
+from sed.errors import UserError
+from sed.models.ast import AST, NORM_EPS, build_ast, init_weights
 
 
 class TaggingHead(nn.Module):
@@ -32,3 +36,15 @@ class Tagger(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder.tokens(x))
+
+
+def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
+    """Build the whole AST of a flat config, all `ast_depth` blocks, with a tagging head.
+
+    Raises:
+        UserError: the config's values make no AST.
+    """
+    try:
+        return Tagger(encoder=build_ast(config, whole=True), classes=classes)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None

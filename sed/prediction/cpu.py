@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
+from sed.models.decoders import GruBased
 from sed.models.detector import Detector, DetectorOutput
-from sed.models.pooling import FrequencyTransformer
 from sed.prediction.recurrence import compiled
 
 ROWS = 4096
@@ -111,13 +111,13 @@ class CpuDetector(nn.Module):
         self.encoder_seconds = detector.encoder_seconds
         self.input_frames, self.mel_bins = detector.input_frames, detector.mel_bins
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        decoder = detector.decoder
-        gru = PackedGRU(decoder.gru, threads, dtype)
-        decoder.recur = lambda x: gru(x[:, : decoder.frames], decoder.upsample)
+        if isinstance(detector.decoder, GruBased):
+            gru = PackedGRU(detector.decoder.gru, threads, dtype)
+            detector.decoder.run_gru = lambda _, x, repeat: gru(x, repeat)
         if precision == "int8":
-            detector.encoder = _int8(detector.encoder)
-        _pack(detector.encoder, dtype)
-        _pack(detector.pooling, dtype)
+            detector.add_module("encoder", _int8(detector.get_submodule("encoder")))
+        _pack(detector.get_submodule("encoder"), dtype)
+        _pack(detector.get_submodule("pooling"), dtype)
         self._body = detector
 
     def forward(self, x: Tensor) -> DetectorOutput:
@@ -127,12 +127,11 @@ class CpuDetector(nn.Module):
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
-    """Put packed linear maps in place of torch's."""
-    # the last frequency-wise block reads parts of this weight
-    kept = module.blocks[-1].attn.qkv if isinstance(module, FrequencyTransformer) else None
+    """Put packed linear maps in place of torch's, except for those whose weights the module reads itself."""
+    kept = [id(linear) for linear in getattr(module, "reads_weights_of", ())]
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if type(child) is nn.Linear and child is not kept:
+            if type(child) is nn.Linear and id(child) not in kept:
                 setattr(parent, name, PackedLinear(child, dtype))
 
 
@@ -152,6 +151,4 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
         if precision == "int8":
             raise UserError("--precision int8: on the CPU only (bfloat16 is what a GPU has)")
         return detector  # bfloat16 by autocast
-    if not isinstance(getattr(detector.decoder, "gru", None), nn.GRU):
-        return detector
     return CpuDetector(detector, precision, threads).eval()

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sed.data.batches import FeaturePool, TrainingSet, arrange
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
-from sed.models.ast import AST
 from sed.models.detector import Detector, build_detector
+from sed.models.encoders import CountedEncoder
 from sed.training.augment import AugmentOptions
 from sed.training.build import make_step
 from sed.training.distributed import World
@@ -30,7 +29,7 @@ from sed.training.gpu.gru_backend import use_bf16, use_persistent
 from sed.training.inputs import InputMaker, inputs_from
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
-from sed.training.step import StepValues, TrainingStep
+from sed.training.step import StepValues
 
 CLASSES = 10
 VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0))
@@ -93,16 +92,6 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     milliseconds, _ = timed(lambda: a @ b, device=device, repeats=10)
     return 2 * size**3 / (milliseconds / 1e3)
-
-
-def encoder_operations(encoder: AST) -> float:
-    """Multiply-adds, times two, of one clip's forward pass through an AST's blocks and patch embedding."""
-    tokens = 2 + encoder.grid[0] * encoder.grid[1]
-    dim = encoder.dim
-    hidden = encoder.blocks[0].mlp.fc1.out_features
-    block = 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
-    kernel = encoder.patch_embed.proj.kernel_size
-    return len(encoder.blocks) * block + 2 * (tokens - 2) * dim * kernel[0] * kernel[1]
 
 
 class Benchmark:
@@ -200,7 +189,7 @@ class Benchmark:
             optimiser.step()
             average.update(weight)
 
-        operations = 4 * encoder_operations(student) * self.clips if isinstance(student, AST) else 0.0
+        operations = 4 * student.operations() * self.clips if isinstance(student, CountedEncoder) else 0.0
         return self.row(name, call, operations=operations)
 
     def heads(self, name: str = "heads", *, graph: bool) -> Row:
@@ -293,18 +282,6 @@ class Benchmark:
             torch._foreach_lerp_(list(teacher.parameters()), [p.detach() for p in model.parameters()], 1e-3)
 
         return self.row(name, call)
-
-    def trajectory(self, *, accelerate_as: str, precision: str, steps: int) -> list[float]:
-        """Losses of the first steps on a few random clips whose labels can be learned by heart."""
-        detector = self._detector()
-        config = {**self.config, "accelerate": accelerate_as, "precision": precision}
-        step: TrainingStep = make_step(config, detector, self.front_end, device=self.device, world=World())
-        maker = self.maker(detector, self.sets(detector), "device" if self.device.type == "cuda" else "ram")
-        losses: list[Tensor] = []
-        for number in range(steps):
-            losses.append(step([maker.fetched(maker.make(number))], VALUES)[0].clone())
-        values = torch.stack(losses).tolist()
-        return values
 
     def _autocast(self) -> Any:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False)

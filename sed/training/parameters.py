@@ -24,9 +24,18 @@ OPTIONS = {
 }
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay applies: to matrices and kernels, not to norms, biases, tokens and position tables."""
-    return parameter.ndim >= 2 and not any(word in name for word in ("token", "pos_embed", "position"))
+def decayed(model: nn.Module) -> set[str]:
+    """Return the names of the parameters that weight decay applies to.
+
+    These are matrices and kernels; norms and biases are not, nor what a module's `no_weight_decay` names of its own
+    parameters: tokens and position tables.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        for name, parameter in module.named_parameters(recurse=False)
+        if parameter.ndim >= 2 and name not in getattr(module, "no_weight_decay", ())
+    }
 
 
 def parameter_groups(model: nn.Module, encoder: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
@@ -34,11 +43,11 @@ def parameter_groups(model: nn.Module, encoder: nn.Module) -> dict[str, dict[str
 
     The plain groups take no weight decay. Empty groups are left out.
     """
-    inside = {id(p) for p in encoder.parameters()}
+    inside, with_decay = {id(p) for p in encoder.parameters()}, decayed(model)
     groups: dict[str, dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = ("encoder" if id(parameter) in inside else "head") + ("" if decays(name, parameter) else "_plain")
+            group = ("encoder" if id(parameter) in inside else "head") + ("" if name in with_decay else "_plain")
             groups.setdefault(group, {})[name] = parameter
     return dict(sorted(groups.items()))
 

@@ -9,7 +9,7 @@ from sed.bin import tag
 from sed.checkpoints.ast_layouts import export_published
 from sed.checkpoints.pretrained import load_tagger
 from sed.features.logmel import FrontEnd
-from sed.models.detector import build_tagger
+from sed.models.tagger import build_tagger
 
 SIZES = ["--ast-dim", "24", "--ast-heads", "2", "--ast-depth", "2", "--input-frames", "112"]
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from sed.checkpoints.ast_layouts import Mismatch, export_published, fit_positions, load_encoder, to_tagger
 from sed.models.ast import LEADING
-from sed.models.detector import build_detector, build_tagger
+from sed.models.detector import build_detector
+from sed.models.tagger import build_tagger
 
 
 @pytest.fixture

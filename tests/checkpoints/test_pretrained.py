@@ -21,7 +21,8 @@ from sed.checkpoints.checkpoint import save_checkpoint
 from sed.checkpoints.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names, load_pretrained, load_tagger
 from sed.config import default_options
 from sed.errors import UserError
-from sed.models.detector import build_detector, build_tagger
+from sed.models.detector import build_detector
+from sed.models.tagger import build_tagger
 from sed.prediction.model import open_model
 
 

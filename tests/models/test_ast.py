@@ -5,7 +5,8 @@ import torch
 
 from sed.checkpoints.ast_layouts import to_tagger
 from sed.models.ast import AST, Attention, Block
-from sed.models.detector import build_detector, build_tagger
+from sed.models.detector import build_detector
+from sed.models.tagger import build_tagger
 
 transformers = pytest.importorskip("transformers")
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sed.training.benchmark import Benchmark, encoder_operations, table, training_seconds
+from sed.training.benchmark import Benchmark, table, training_seconds
 
 CPU = torch.device("cpu")
 
@@ -21,16 +21,6 @@ def test_every_part_is_timed(benchmark):
     ]
     assert all(row.clips_per_second > 0 and row.milliseconds > 0 for row in rows)
     assert len(table(rows).splitlines()) == 6
-
-
-def test_operations_are_torch_s_count(benchmark):
-    from torch.utils.flop_counter import FlopCounterMode
-
-    encoder = benchmark._detector().encoder
-    with FlopCounterMode(display=False) as counter:
-        encoder(torch.randn(1, 112, 16))
-    # torch counts no fused attention on the CPU at some versions: compare with and without it.
-    assert counter.get_total_flops() <= encoder_operations(encoder) <= 1.5 * counter.get_total_flops()
 
 
 def test_the_paper_s_schedule(tiny_config):

@@ -17,6 +17,8 @@ CPU = torch.device("cpu")
 
 
 class Net(nn.Module):
+    no_weight_decay = ("cls_token",)
+
     def __init__(self):
         super().__init__()
         self.encoder = nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sed.models.ast import AST
 from sed.models.detector import Detector, DetectorOutput
+from sed.models.encoders import SplitEncoder
 from sed.training import losses
 from sed.training.gpu.gru_backend import by_cudnn, use_bf16, use_persistent
 from sed.training.inputs import StepInputs
@@ -64,13 +64,13 @@ class CompiledStep(TrainingStep):
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
-    """`detector.encode`, compiled, but for the embedding of an AST's patches.
+    """`detector.encode`, compiled, but for what a `SplitEncoder` embeds: an AST's patches.
 
     PyTorch 2.11 makes one kernel of it and the first LayerNorm, which reads back what other warps stored without
     waiting for them; with the block size that tuning sometimes chooses, that is too early (pytorch issue 190517).
     """
     encoder = detector.encoder
-    if not isinstance(encoder, AST):
+    if not isinstance(encoder, SplitEncoder):
         return torch.compile(detector.encode, dynamic=False)
     rest = torch.compile(lambda x: detector.pool(encoder.from_embedded(x)), dynamic=False)
     return lambda x: rest(encoder.embed(x))

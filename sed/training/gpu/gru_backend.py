@@ -13,30 +13,37 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from sed.models.decoders import GruBased
 from sed.models.detector import Detector
+from sed.models.gru_decoder import repeated
 
 
 def use_bf16(detector: Detector) -> None:
-    """Have the decoder's GRU compute in bf16 by cuDNN."""
-    decoder = detector.decoder
-    decoder.recur = lambda x: bf16_gru(decoder.gru, decoder.align(x))
+    """Have the decoder's GRU, if it has one, compute in bf16 by cuDNN."""
+    if isinstance(detector.decoder, GruBased):
+        detector.decoder.run_gru = bf16_gru
 
 
 @contextmanager
 def by_cudnn(detector: Detector) -> Iterator[None]:
     """`use_bf16` for a while, without cuDNN's word that weights in a row would be faster."""
-    recur = detector.decoder.recur
+    decoder = detector.decoder
+    if not isinstance(decoder, GruBased):
+        yield
+        return
+    before = decoder.run_gru
     use_bf16(detector)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        detector.decoder.recur = recur
+        decoder.run_gru = before
 
 
-def bf16_gru(gru: nn.GRU, x: Tensor) -> Tensor:
-    """`gru` over x (clips, frames, dim) in bf16, whatever autocast says: (clips, frames, directions * units)."""
+def bf16_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
+    """`RunGru` in bf16, whatever autocast says."""
+    x = repeated(x, repeat)
     directions = 2 if gru.bidirectional else 1
     with torch.autocast(x.device.type, enabled=False):
         weights = [w.to(torch.bfloat16) for w in gru._flat_weights]
@@ -57,20 +64,22 @@ def bf16_gru(gru: nn.GRU, x: Tensor) -> Tensor:
 
 
 def use_persistent(detector: Detector) -> bool:
-    """Have the decoder use the persistent kernel for the batches that it can run; whether that could be."""
+    """Have the decoder's GRU run by the persistent kernel for the batches that it can run; return whether it can."""
     decoder = detector.decoder
-    device = next(decoder.parameters()).device
-    if device.type != "cuda" or importlib.util.find_spec("triton") is None:
+    if not isinstance(decoder, GruBased) or importlib.util.find_spec("triton") is None:
+        return False
+    device = decoder.gru.weight_hh_l0.device
+    if device.type != "cuda":
         return False
     from sed.training.gpu import persistent_gru
 
     if not persistent_gru.fits(decoder.gru, 1, device):
         return False
 
-    def recur(x: Tensor) -> Tensor:
-        if not persistent_gru.fits(decoder.gru, len(x), device):
-            return bf16_gru(decoder.gru, decoder.align(x))
-        return persistent_gru.bi_gru(decoder.gru, x[:, : decoder.frames], repeat=decoder.upsample)
+    def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
+        if not persistent_gru.fits(gru, len(x), x.device):
+            return bf16_gru(gru, x, repeat)
+        return persistent_gru.bi_gru(gru, x, repeat=repeat)
 
-    decoder.recur = recur
+    decoder.run_gru = run_gru
     return True

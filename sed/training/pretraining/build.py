@@ -16,7 +16,7 @@ from sed.data.synthesis.sound_table import Sounds
 from sed.data.synthesis.soundbank import SoundBank
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.models.detector import build_tagger
+from sed.models.tagger import build_tagger
 from sed.training.augment import AugmentOptions
 from sed.training.build import check_front_end, feature_bytes, run_options
 from sed.training.inputs import InputMaker

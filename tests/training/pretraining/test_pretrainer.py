@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from sed.models.detector import build_tagger
+from sed.models.tagger import build_tagger
 from sed.training.pretraining.pretrainer import Pretrainer
 
 

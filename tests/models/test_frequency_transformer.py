@@ -1,7 +1,9 @@
+"""FTE against the paper's full computation."""
+
 import pytest
 import torch
 
-from sed.models.pooling import BandPooling, FrequencyTransformer, MeanPooling
+from sed.models.frequency_transformer import FrequencyTransformer
 
 
 def naive(fte: FrequencyTransformer, grid: torch.Tensor) -> torch.Tensor:
@@ -44,11 +46,3 @@ def test_fte_sees_its_own_time_step_only():
     changed[:, :, 3] = torch.randn(12, 16)
     moved = (fte(changed) - fte(grid)).abs().amax((0, 2)) > 1e-6
     assert moved.tolist() == [False, False, False, True, False, False]
-
-
-def test_mean_and_band():
-    grid = torch.randn(2, 12, 5, 8)
-    torch.testing.assert_close(MeanPooling()(grid), torch.stack(grid.unbind(1)).mean(0))
-    assert torch.equal(BandPooling(bands=12, band=11)(grid), grid[:, -1])
-    with pytest.raises(ValueError, match="12 bands"):
-        BandPooling(bands=12, band=12)

@@ -1,8 +1,13 @@
-"""Time decoder: frames at the encoder's rate to frames at the output's rate (P: LGD; upsample 1: AST-GRU's)."""
+"""Bi-GRU time decoder (P: LGD; upsample 1: AST-GRU's)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
+
+from sed.models.decoders import Decoder, RunGru
 
 OPTIONS = {
     "upsample": {
@@ -23,6 +28,8 @@ class GruDecoder(nn.Module):
     Nearest keeps the clock: encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1.
     """
 
+    run_gru: RunGru
+
     def __init__(
         self, *, dim: int, frames: int, upsample: int, units: int, layers: int, gru_dropout: float, dropout: float
     ) -> None:
@@ -39,16 +46,32 @@ class GruDecoder(nn.Module):
             bidirectional=True,
             dropout=gru_dropout if layers > 1 else 0.0,
         )
-
-    def align(self, x: Tensor) -> Tensor:
-        """(batch, patches, dim) -> (batch, frames * upsample, dim): cropped and repeated."""
-        x = x[:, : self.frames]
-        return x.repeat_interleave(self.upsample, dim=1) if self.upsample > 1 else x
+        self.run_gru = run_gru
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, patches, dim) -> (batch, frames * upsample, 2 * units)."""
-        return self.dropout(self.recur(x))
+        return self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample))
 
-    def recur(self, x: Tensor) -> Tensor:
-        """Align, then the Bi-GRU; training on a GPU puts a faster equal here."""
-        return self.gru(self.align(x))[0]
+
+def repeated(x: Tensor, repeat: int) -> Tensor:
+    """(batch, frames, dim) -> (batch, frames * repeat, dim), each frame `repeat` times."""
+    return x.repeat_interleave(repeat, dim=1) if repeat > 1 else x
+
+
+def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
+    """Run a GRU by torch over repeated frames: see `RunGru`."""
+    hidden: Tensor = gru(repeated(x, repeat))[0]
+    return hidden
+
+
+def build_gru(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
+    """Build the Bi-GRU decoder of a flat config, for an encoder of width `dim` and `frames` frames a clip."""
+    return GruDecoder(
+        dim=dim,
+        frames=frames,
+        upsample=config["upsample"],
+        units=config["gru_units"],
+        layers=config["gru_layers"],
+        gru_dropout=config["gru_dropout"],
+        dropout=config["head_dropout"],
+    )

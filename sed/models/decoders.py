@@ -1,0 +1,60 @@
+"""The registry of time decoders: frames at the encoder's rate to frames at the output's rate.
+
+A new decoder is a module with `OPTIONS` and a function that builds it from a config, the width of its input and the
+number of the encoder's frames in a clip, and a line of `DECODERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from sed.registry import chosen
+
+
+class Decoder(Protocol):
+    """A `torch.nn.Module`: (batch, patches, input dim) -> (batch, frames * upsample, dim).
+
+    Encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1; patches after `frames` are dropped.
+    """
+
+    dim: int
+    frames: int
+    """frames of the encoder in a clip"""
+    upsample: int
+    """output frames for each of them"""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+RunGru = Callable[[nn.GRU, Tensor, int], Tensor]
+"""(gru, x (batch, frames, dim), repeat) -> (batch, frames * repeat, directions * units): each frame `repeat` times"""
+
+
+@runtime_checkable
+class GruBased(Protocol):
+    """A decoder whose GRU may be run by another, equal implementation: training on a GPU and the CPU session set it."""
+
+    gru: nn.GRU
+    run_gru: RunGru
+
+
+DECODERS = {"gru": "sed.models.gru_decoder:build_gru"}
+OPTIONS = {
+    "decoder": {"default": "gru", "help": "from the encoder's frames to the output's", "choices": DECODERS},
+}
+OPTIONS_FROM = DECODERS
+
+
+def build_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
+    """Build the time decoder of a flat config; ValueError where its values make none.
+
+    Args:
+        config: A flat config, whose other keys are left alone.
+        dim: Width of its input, the encoder's.
+        frames: Frames of the encoder in a clip.
+    """
+    decoder: Decoder = chosen(DECODERS, config["decoder"], "decoder")(config, dim=dim, frames=frames)
+    return decoder

@@ -1,0 +1,69 @@
+"""The registry of encoders, and what a detector asks of one.
+
+A new encoder is a module with `OPTIONS` and a function that builds it from a config, and a line of `ENCODERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from sed.registry import chosen
+
+
+class Encoder(Protocol):
+    """A `torch.nn.Module`: features (batch, input_frames, mel_bins) -> grid (batch, bands, patches, dim).
+
+    Parameters that weight decay leaves alone besides norms and biases are named by the attribute `no_weight_decay` of
+    the module that holds them.
+    """
+
+    dim: int
+    grid: tuple[int, int]
+    """bands and patches in time"""
+    time_stride: int
+    """frames of the features from one patch to the next"""
+    fresh_norm: bool
+    """whether the detector puts a LayerNorm of its own behind it"""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class SplitEncoder(Protocol):
+    """An encoder whose first part is kept out of compiled code: `from_embedded(embed(x))` is `encoder(x)`."""
+
+    def embed(self, x: Tensor) -> Tensor: ...
+
+    def from_embedded(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class CountedEncoder(Protocol):
+    """An encoder that knows its cost."""
+
+    def operations(self) -> float:
+        """Return the multiply-adds of one clip's forward pass, times two."""
+        ...
+
+
+ENCODERS = {
+    "ast": "sed.models.ast:build_ast",
+    "crnn": "sed.models.crnn:build_crnn",
+}
+OPTIONS = {
+    "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ENCODERS},
+    "pretrained": {
+        "default": "",
+        "help": "checkpoint of a published AST: a file, a folder or a name (none: from scratch)",
+    },
+}
+OPTIONS_FROM = ENCODERS
+
+
+def build_encoder(config: Mapping[str, Any]) -> Encoder:
+    """Build the encoder that a flat config names; ValueError where its values make none."""
+    encoder: Encoder = chosen(ENCODERS, config["encoder"], "encoder")(config)
+    return encoder

@@ -1,0 +1,86 @@
+"""The registry of frequency poolings: a grid (batch, bands, patches, dim) to frames (batch, patches, dim).
+
+A new pooling is a module with a function that builds it from a config and the encoder (and with `OPTIONS`, if it has
+any), and a line of `POOLINGS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from sed.models.encoders import Encoder
+from sed.registry import chosen
+
+
+class Pooling(Protocol):
+    """A `torch.nn.Module`: grid (batch, bands, patches, dim) -> frames (batch, patches, dim)."""
+
+    def __call__(self, grid: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class BandwisePooling(Protocol):
+    """A pooling that one of its bands can take the place of: what comes after it has the same meaning."""
+
+    def one_band(self, bands: int, band: int) -> Pooling:
+        """Return the pooling to band `band` of `bands`, lowest first; ValueError if there is no such band."""
+        ...
+
+
+POOLINGS = {
+    "mean": "sed.models.poolings:build_mean",
+    "fte": "sed.models.frequency_transformer:build_fte",
+    "band": "sed.models.poolings:build_band",
+}
+OPTIONS = {
+    "pooling": {"default": "fte", "help": "from bands to frames", "choices": POOLINGS},
+    "band": {"default": 0, "help": "which band, lowest first (pooling: band)", "least": 0},
+}
+OPTIONS_FROM = POOLINGS
+
+
+class BandPooling(nn.Module):
+    """One band in place of the mean, lowest first (P: figure 3)."""
+
+    def __init__(self, *, bands: int, band: int) -> None:
+        super().__init__()
+        if not 0 <= band < bands:
+            raise ValueError(f"band {band} is not among the encoder's {bands} bands (0 to {bands - 1})")
+        self.band = band
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return grid[:, self.band]
+
+    def one_band(self, bands: int, band: int) -> Pooling:
+        """See `BandwisePooling`."""
+        return BandPooling(bands=bands, band=band)
+
+
+class MeanPooling(nn.Module):
+    """C_t = mean over the bands (P: AST-GRU)."""
+
+    def forward(self, grid: Tensor) -> Tensor:
+        return grid.mean(1)
+
+    def one_band(self, bands: int, band: int) -> Pooling:
+        """See `BandwisePooling`."""
+        return BandPooling(bands=bands, band=band)
+
+
+def build_mean(_config: Mapping[str, Any], _encoder: Encoder) -> Pooling:
+    """Build mean pooling."""
+    return MeanPooling()
+
+
+def build_band(config: Mapping[str, Any], encoder: Encoder) -> Pooling:
+    """Build the pooling to a config's `band`."""
+    return BandPooling(bands=encoder.grid[0], band=config["band"])
+
+
+def build_pooling(config: Mapping[str, Any], encoder: Encoder) -> Pooling:
+    """Build the pooling that a flat config names; ValueError where its values make none."""
+    pooling: Pooling = chosen(POOLINGS, config["pooling"], "pooling")(config, encoder)
+    return pooling

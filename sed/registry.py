@@ -1,0 +1,30 @@
+"""Registries: components by name, each a `module:function` that is imported when it is chosen.
+
+A registry is a literal, so that the options of what it names are read without importing it (`sed.config.literals`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+
+def chosen(registry: Mapping[str, str], name: str, what: str) -> Any:
+    """Import what a registry has under a name.
+
+    Args:
+        registry: {name: "module:attribute"}.
+        name: One of its names.
+        what: What the registry is of, for the message.
+
+    Returns:
+        The attribute: a function that builds the component, or its class.
+
+    Raises:
+        ValueError: The registry has no such name.
+    """
+    if name not in registry:
+        raise ValueError(f"{what} '{name}' is not known ({', '.join(registry)})")
+    module, _, attribute = registry[name].partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -1,0 +1,46 @@
+"""Every time decoder of the registry keeps to the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sed.models.decoders import DECODERS, GruBased, build_decoder
+
+
+@pytest.mark.parametrize("upsample", [1, 5])
+@pytest.mark.parametrize("name", DECODERS)
+def test_frames_are_cropped_and_upsampled(small: Callable[..., dict[str, Any]], name: str, upsample: int) -> None:
+    decoder = build_decoder(small(decoder=name, upsample=upsample), dim=6, frames=20)
+    assert isinstance(decoder, nn.Module)
+    decoder.eval()
+    x = torch.randn(2, 22, 6)
+    out = decoder(x)
+    assert (decoder.frames, decoder.upsample) == (20, upsample)
+    assert out.shape == (2, 20 * upsample, decoder.dim)
+    x[:, 20:] = 9.0
+    assert torch.equal(decoder(x), out), "what comes after the clip has no say"
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_another_implementation_of_its_gru_is_used(small: Callable[..., dict[str, Any]], name: str) -> None:
+    decoder = build_decoder(small(decoder=name, upsample=2), dim=6, frames=20)
+    if not isinstance(decoder, GruBased):
+        pytest.skip(f"{name} has no GRU")
+    calls = []
+
+    def run_gru(gru: nn.GRU, x: torch.Tensor, repeat: int) -> torch.Tensor:
+        calls.append((gru is decoder.gru, x.shape, repeat))
+        return torch.zeros(len(x), x.shape[1] * repeat, decoder.dim)
+
+    decoder.run_gru = run_gru
+    assert not decoder(torch.randn(2, 22, 6)).any() and calls == [(True, (2, 20, 6), 2)]
+
+
+def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match=r"decoder 'mamba' is not known \(gru\)"):
+        build_decoder({**small(), "decoder": "mamba"}, dim=6, frames=20)

@@ -1,0 +1,63 @@
+"""Every encoder of the registry keeps to the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from sed.models.encoders import ENCODERS, CountedEncoder, SplitEncoder, build_encoder
+
+
+def make(small: Callable[..., dict[str, Any]], name: str) -> tuple[Any, torch.Tensor]:
+    """Return the small encoder of a name, and two clips of features."""
+    torch.manual_seed(0)
+    config = small(encoder=name, crnn_width=0.25, input_frames=208)
+    encoder = build_encoder(config)
+    assert isinstance(encoder, nn.Module)
+    return encoder.eval(), torch.randn(2, 208, config["mel_bins"])
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_grid_has_the_declared_shape(small: Callable[..., dict[str, Any]], name: str) -> None:
+    encoder, x = make(small, name)
+    bands, patches = encoder.grid
+    assert encoder(x).shape == (2, bands, patches, encoder.dim)
+    assert isinstance(encoder.fresh_norm, bool)
+    # patches are `time_stride` frames apart: they reach over the input, and no further
+    assert (patches - 1) * encoder.time_stride < 208 <= (patches + 1) * encoder.time_stride
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_parameters_without_decay_are_the_encoder_s_own(small: Callable[..., dict[str, Any]], name: str) -> None:
+    for module in make(small, name)[0].modules():
+        own = dict(module.named_parameters(recurse=False))
+        assert set(getattr(module, "no_weight_decay", ())) <= own.keys()
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_split_encoder_is_the_whole_one(small: Callable[..., dict[str, Any]], name: str) -> None:
+    encoder, x = make(small, name)
+    if not isinstance(encoder, SplitEncoder):
+        pytest.skip(f"{name} is not split")
+    assert torch.equal(encoder.from_embedded(encoder.embed(x)), encoder(x))
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name: str) -> None:
+    encoder, x = make(small, name)
+    if not isinstance(encoder, CountedEncoder):
+        pytest.skip(f"{name} does not count")
+    with FlopCounterMode(display=False) as counter:
+        encoder(x[:1])
+    # torch counts no fused attention on the CPU at some versions: compare with and without it.
+    assert counter.get_total_flops() <= encoder.operations() <= 1.5 * counter.get_total_flops()
+
+
+def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(ValueError, match=r"encoder 'beats' is not known \(ast, crnn\)"):
+        build_encoder({**small(), "encoder": "beats"})

@@ -1,0 +1,32 @@
+"""The tagger: final norm, mean of the two leading tokens, head; and configs that make none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from sed.errors import UserError
+from sed.models.tagger import build_tagger
+
+
+def test_tags_are_of_the_mean_of_the_leading_tokens(small: Callable[..., dict[str, Any]]) -> None:
+    torch.manual_seed(0)
+    tagger = build_tagger(small(), 7).eval()
+    assert len(tagger.encoder.blocks) == 3
+    x = torch.randn(2, 1024, 64)
+    tokens = tagger.head.norm(tagger.encoder.tokens(x))
+    torch.testing.assert_close(tagger(x), tagger.head.mlp_head((tokens[:, 0] + tokens[:, 1]) / 2))
+    assert tagger(x).shape == (2, 7)
+
+
+def test_all_blocks_are_there_however_many_the_detector_keeps(small: Callable[..., dict[str, Any]]) -> None:
+    assert len(build_tagger(small(ast_blocks=1), 2).encoder.blocks) == 3
+    assert len(build_tagger(small(ast_depth=2, ast_blocks=3), 2).encoder.blocks) == 2
+
+
+def test_configs_that_make_no_tagger(small: Callable[..., dict[str, Any]]) -> None:
+    with pytest.raises(UserError, match=r"not a multiple of 5 heads \(change the config\)"):
+        build_tagger(small(ast_heads=5), 2)

@@ -1,0 +1,43 @@
+"""What registries name is there; a name that is not is an error that lists those that are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sed.config import literals
+from sed.registry import chosen
+
+SED = Path(__file__).resolve().parents[1] / "sed"
+
+
+def registries() -> dict[str, dict[str, str]]:
+    """Return {module.NAME: registry} of all literals {name: "module:attribute"} of the package."""
+    found = {}
+    for path in sorted(SED.rglob("*.py")):
+        module = ".".join(path.relative_to(SED.parent).with_suffix("").parts)
+        for name, value in literals(module).items():
+            if isinstance(value, dict) and value and all(re.match(r"sed\.[\w.]+:\w+$", str(v)) for v in value.values()):
+                found[f"{module}.{name}"] = value
+    return found
+
+
+REGISTRIES = registries()
+
+
+def test_registries_are_found() -> None:
+    assert {"sed.models.encoders.ENCODERS", "sed.models.decoders.DECODERS"} <= REGISTRIES.keys()
+
+
+@pytest.mark.parametrize("where", REGISTRIES)
+def test_everything_that_is_named_is_there_and_in_the_registry_s_package(where: str) -> None:
+    registry = REGISTRIES[where]
+    assert all(callable(chosen(registry, name, "component")) for name in registry)
+    assert {reference.split(".")[1] for reference in registry.values()} == {where.split(".")[1]}
+
+
+def test_a_name_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match=r"colour 'red' is not known \(green, blue\)"):
+        chosen({"green": "a:b", "blue": "c:d"}, "red", "colour")
