@@ -64,9 +64,10 @@ class FeatureWriter:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
         chunk[:valid] = features
+        data = chunk.tobytes()
         try:
-            _write_at(self._file, chunk.tobytes(), self._places[self.done])
-            os.write(self._journal, _RECORD.pack(zlib.crc32(chunk), valid))
+            _write_at(self._file, data, self._places[self.done])
+            os.write(self._journal, _RECORD.pack(zlib.crc32(data), valid))
         except OSError as error:
             error.filename = str(self.path)  # which a descriptor does not know
             raise
@@ -243,16 +244,16 @@ class FeatureStore:
             try:
                 with h5py.File(path, "r") as file:
                     front_end, ids, valid = _attributes(file), _ids(file), file["frames"][()]
-                    shape_here = tuple(map(int, file["logmel"].shape))
+                    _, frames, bins = map(int, file["logmel"].shape)
             except FileNotFoundError:
                 raise UserError(f"{path}: no such shard, named by {scp} (redo stage 2)") from None
             except (OSError, KeyError, ValueError, RuntimeError) as error:
                 raise UserError(f"{path}: damaged feature file: {error} (delete it and redo stage 2)") from None
             if shape is None:
-                shape, self.front_end = shape_here[1:], front_end
+                shape, self.front_end = (frames, bins), front_end
             other = difference(front_end, self.front_end)
-            if other is None and shape_here[1:] != shape:
-                other = f"clips are {shape_here[1]} x {shape_here[2]}, not {shape[0]} x {shape[1]}"
+            if other is None and (frames, bins) != shape:
+                other = f"clips are {frames} x {bins}, not {shape[0]} x {shape[1]}"
             if other:
                 raise UserError(
                     f"{path}: made by another front end than {self._paths[0]}: {other} (redo stage 2 with --force)"

@@ -170,9 +170,21 @@ def event_row(filename: str, event: Event) -> tuple[str, str, str, str]:
     return filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label
 
 
-def write_events_tsv(path: str | Path, events: Mapping[str, Sequence[Event]], suffix: str = ".wav") -> None:
-    """Write {clip id: events} as a strong TSV, clips and events in order; no row without an event."""
-    rows = (event_row(clip + suffix, event) for clip in sorted(events) for event in sorted(events[clip]))
+def write_events_tsv(
+    path: str | Path, events: Mapping[str, Sequence[Event]], suffix: str = ".wav", *, silent: bool = False
+) -> None:
+    """Write a strong TSV, clips and events in order.
+
+    Args:
+        path: the table.
+        events: {clip id: its events}.
+        suffix: what makes a file name of a clip id.
+        silent: write also a row that only names the clip, for those without events, as DESED's validation.tsv has.
+    """
+    rows = []
+    for clip in sorted(events):
+        rows += [event_row(clip + suffix, event) for event in sorted(events[clip])]
+        rows += [(clip + suffix, "", "", "")] * (silent and not events[clip])
     write_tsv(path, EVENT_COLUMNS, rows)
 
 

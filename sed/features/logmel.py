@@ -57,6 +57,8 @@ class FrontEnd(nn.Module):
     Raises ValueError for settings that make no filter bank.
     """
 
+    window: Tensor
+    bank: Tensor
     KEYS = (
         "front_end",
         "sample_rate",

@@ -26,6 +26,10 @@ _EPS = torch.finfo(torch.float32).eps
 class KaldiGraph(nn.Module):
     """The Kaldi front end on windows of one length, of which the first `valid` samples are sound."""
 
+    fourier: Tensor
+    bank: Tensor
+    index: Tensor
+
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
         if front_end.front_end != "kaldi":
@@ -63,6 +67,8 @@ class PredictionGraph(nn.Module):
     theirs. Frames beyond the recording's end are 0.
     """
 
+    rise: Tensor
+
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
         super().__init__()
         self.features = KaldiGraph(front_end)
@@ -83,7 +89,7 @@ class PredictionGraph(nn.Module):
         # ceil((samples - window) / hop) further windows, none when that is negative; as tensors, which export traces
         count = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)
         padded = torch.cat([waveforms, torch.zeros_like(waveforms[:, :1])], 1)
-        start = torch.arange(count) * self.hop
+        start = torch.arange(count) * self.hop  # type: ignore[call-overload]  # int(count) would not be traced
         index = (start.unsqueeze(1) + torch.arange(self.samples)).clamp_max(samples)  # beyond the end: a zero
         windows = padded[:, index.flatten()].reshape(-1, self.samples)
         valid = (samples - start).clamp_max(self.samples).repeat(batch)

@@ -148,7 +148,7 @@ class PageSink(BaseSink):
         column, tiles, columns = self._picture()
         seconds, levels = self._levels()
         index = {label: k for k, label in enumerate(self._labels)}
-        tags = result.tags if result.tags is not None else []
+        tags = result.tags.tolist() if result.tags is not None else []
         info = {
             "name": result.name,
             "duration": self._samples / self._rate,
@@ -182,7 +182,7 @@ class PageSink(BaseSink):
             logger.info("encoding %.0f minutes of sound for the page", self._samples / self._rate / 60)
         # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
         # (at 16 kHz 56 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
-        options = {"format": "WAV", "subtype": "PCM_16"}
+        options: dict[str, Any] = {"format": "WAV", "subtype": "PCM_16"}
         if not short and self._rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
             options = {
                 "format": "MP3",

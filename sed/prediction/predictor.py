@@ -85,13 +85,13 @@ class TorchPredictor:
         from sed.evaluation.inference import posteriors
 
         with torch.inference_mode():
-            logmel: list[torch.Tensor | None] = [None] * len(waveforms)
+            found: dict[int, torch.Tensor] = {}
             lengths = [len(waveform) for waveform in waveforms]
             for length in set(lengths):  # the front end takes waveforms of one length; most windows are full
                 rows = [row for row, other in enumerate(lengths) if other == length]
                 batch = torch.from_numpy(np.stack([waveforms[row] for row in rows])).to(self._device)
-                for row, frames in zip(rows, self._front_end(batch).half(), strict=True):  # as stage 2 stores them
-                    logmel[row] = frames
+                found.update(zip(rows, self._front_end(batch).half(), strict=True))  # as stage 2 stores them
+            logmel = [found[row] for row in range(len(waveforms))]
             valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)

@@ -53,6 +53,7 @@ def open_predictor(
     from sed.prediction.cpu import lower
     from sed.prediction.model import open_model
 
+    assert model is not None, "either a model or an ONNX file"
     torch.set_num_threads(threads)
     device = str(choose_device(device))
     opened = open_model(model, which=which, device=device)
@@ -173,6 +174,9 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     def decider() -> Decisions:
         return Decisions.of(post, predictor.labels, predictor.frame_seconds)
 
+    def windows(track: Track) -> Iterator[Window]:
+        return plan.cut(track.heard(read_recording(track.result.name, predictor.rate)))
+
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
             track = Track(
@@ -183,7 +187,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
                 sink=open_sinks(name),
                 centring=Centring(plan=plan, predictor=predictor, scout=decider()) if args.centre_events else None,
             )
-            yield track, lambda track, name=name: plan.cut(track.heard(read_recording(name, predictor.rate)))
+            yield track, windows
 
     def report(track: Track, problem: str | None) -> None:
         if problem is None:
@@ -225,7 +229,8 @@ def _outputs(
         stack.push(lambda kind, *_: page.close() if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:
-        files, sinks = ExitStack(), [peaks]
+        files = ExitStack()
+        sinks: list[Sink] = [peaks]
         for format in formats:
             file = shared
             if file is None:

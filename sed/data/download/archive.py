@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import errno
+import functools
 import gzip
 import io
 import os
@@ -192,7 +193,7 @@ def _zip_entries(archive: Path, refuse: Callable[[str], Refused]) -> Iterator[_E
             elif kind not in (0, stat.S_IFREG):
                 raise refuse(f"'{info.filename}' is a device, a pipe or a socket")
             else:
-                yield _Entry(info.filename, "file", info.file_size, open=lambda info=info: container.open(info))
+                yield _Entry(info.filename, "file", info.file_size, open=functools.partial(container.open, info))
 
 
 def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> Iterator[_Entry]:
@@ -216,7 +217,7 @@ def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> 
                 elif not info.isreg():
                     raise refuse(f"'{info.name}' is a device, a pipe or another thing that is no file")
                 else:
-                    yield _Entry(info.name, "file", info.size, open=lambda info=info: _opened(container, info))
+                    yield _Entry(info.name, "file", info.size, open=functools.partial(_opened, container, info))
         while stream.read(BLOCK):  # what follows the last entry, so that gzip's checksum is seen to fit
             pass
 
@@ -230,7 +231,7 @@ def _opened(container: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 class _Counted(io.RawIOBase):
     """A stream that ends in Refused once more than `most` bytes came out of it."""
 
-    def __init__(self, stream: IO[bytes], most: int, refuse: Callable[[str], Refused]) -> None:
+    def __init__(self, stream: io.BufferedIOBase, most: int, refuse: Callable[[str], Refused]) -> None:
         self.stream = stream
         self.left = most
         self.refuse = refuse
@@ -238,7 +239,7 @@ class _Counted(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int = -1) -> bytes:
         block = self.stream.read(min(size, self.left + 1) if size >= 0 else self.left + 1)
         self.left -= len(block)
         if self.left < 0:

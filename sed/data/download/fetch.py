@@ -6,6 +6,7 @@ it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -179,7 +180,7 @@ class Fetcher:
         remote, thrown_away, records = ask(False), 0, 1
         while True:
             try:
-                self._retry(remote.url, lambda r=remote: self._stream(r, part), lambda: _size(part), remote.size)
+                self._retry(remote.url, functools.partial(self._stream, remote, part), lambda: _size(part), remote.size)
                 return verify(part, remote), remote.url
             except Differs as error:
                 log.info("%s: %s: asking its record again", name, error)
@@ -288,7 +289,7 @@ class Fetcher:
         try:
             for start, end in ranges:
                 log.info("%s: bytes %d to %d are damaged: fetched again", part.name, start, end)
-                self._retry(remote.url, lambda s=start, e=end: self._patch(remote, part, s, e))
+                self._retry(remote.url, functools.partial(self._patch, remote, part, start, end))
         except Differs:
             return False
         return True

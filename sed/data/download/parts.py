@@ -6,6 +6,7 @@ In the folder: `archives/` what was downloaded, `.<part>.done` what a finished p
 from __future__ import annotations
 
 import errno
+import functools
 import json
 import logging
 import os
@@ -60,7 +61,8 @@ class Parts:
         """
         errors: dict[str, BaseException] = {}
         ready = self._plan(parts, errors)
-        _in_parallel({part: lambda p=part: self._get(p, parts[p]) for part in ready}, jobs, errors, self.fetcher.stop)
+        tasks = {part: functools.partial(self._get, part, parts[part]) for part in ready}
+        _in_parallel(tasks, jobs, errors, self.fetcher.stop)
         self.fetcher.meter.close()
         for part, error in errors.items():
             log.error("%s: %s", part, " ".join(str(error).split()))
@@ -166,14 +168,15 @@ class Parts:
         try:
             self.fetcher.fetch(self.hosts.ask(row), path)
         except (RunError, UserError) as error:
-            if row.instead is None:
+            instead = row.instead
+            if instead is None:
                 raise
-            log.info("%s: %s: trying %s", row.file, error, row.instead.source)
+            log.info("%s: %s: trying %s", row.file, error, instead.source)
+            row, path = instead, self._archive(instead)
             try:
-                self.fetcher.fetch(self.hosts.ask(row.instead), self._archive(row.instead))
+                self.fetcher.fetch(self.hosts.ask(row), path)
             except (RunError, UserError) as second:
                 raise type(error)(f"{error}; {second}") from None
-            row, path = row.instead, self._archive(row.instead)
             _check_container(path)
         return row, path, is_checked(path)
 

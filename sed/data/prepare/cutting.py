@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
-from sed.data.tables import EVENT_COLUMNS, Event, write_tsv
+from sed.data.tables import write_events_tsv
 from sed.errors import UserError
 from sed.progress import Progress
 
@@ -62,7 +62,7 @@ def cut_split(
             f"{next(iter(bad.values()))}"
         )
     heard = window_events(events, found)
-    write_tsv(tsv, EVENT_COLUMNS, [row for clip in sorted(heard) for row in _rows(f"{clip}.flac", heard[clip])])
+    write_events_tsv(tsv, heard, ".flac", silent=True)
     log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(bad))
 
 
@@ -71,12 +71,6 @@ def _names(listing: Path, column: str) -> list[str]:
     if len({Path(name).stem for name in names}) < len(names):
         raise UserError(f"{listing}: two recordings whose names differ in the suffix only (rename one)")
     return names
-
-
-def _rows(filename: str, events: Sequence[Event]) -> list[tuple[str, str, str, str]]:
-    """A clip's rows; one that only names it where it has no event, as DESED's validation.tsv has."""
-    rows = [(filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label) for event in events]
-    return rows or [(filename, "", "", "")]
 
 
 def _cut_all(

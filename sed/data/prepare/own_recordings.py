@@ -14,11 +14,13 @@ from typing import Any
 
 from sed.data.prepare.clips import cut_recording, window_events
 from sed.data.recordings import SUFFIXES, find_recordings
-from sed.data.tables import EVENT_COLUMNS, TAG_COLUMNS, Event, clip_id, read_events_tsv, read_tags_tsv, write_tsv
+from sed.data.tables import Event, clip_id, read_events_tsv, read_tags_tsv, write_events_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import write_text
 
 log = logging.getLogger("sed.own")
+Spans = dict[str, list[tuple[float, float]]]
+"""{file name: its clips' starts and ends in seconds}"""
 
 # set: its audio and its table in DESED's layout
 LAYOUT = {
@@ -111,53 +113,64 @@ def lay_out(
     others unlabelled. Recordings longer than `seconds` become several clips.
     """
     recordings = find_audio(audio)
-    strong = _known(events, read_events_tsv(events), recordings) if events else {}
-    weak = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
+    strong: dict[str, list[Event]] = _known(events, read_events_tsv(events), recordings) if events else {}
+    weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
     weak = {name: heard for name, heard in weak.items() if name not in strong}
-    labels = sorted(
-        {e.label for found in strong.values() for e in found} | {t for heard in weak.values() for t in heard}
-    )
-    if not labels:
-        raise UserError(f"{events or tags}: names no label (nothing to learn)")
-    for label in labels:
-        if "," in label:
-            raise UserError(f"{events or tags}: label '{label}' holds a comma, which parts tags (name it otherwise)")
+    labels = _labels(strong, weak, where=events or tags)
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
     if strong and not kept:
         log.warning("too few recordings for a validation set: every label needs two (stop at stage 4, or add some)")
-    rest = [name for name in recordings if name not in strong and name not in weak]
     sets = {
         "strong": [name for name in strong if name not in kept],
         "weak": list(weak),
-        "unlabelled": rest,
+        "unlabelled": [name for name in recordings if name not in strong and name not in weak],
         "validation": [name for name in strong if name in kept],
     }
-    tables: dict[str, tuple[Sequence[str], list[tuple[object, ...]]]] = {}
+    spans: dict[str, Spans] = {}
     for kind, names in sets.items():
-        if not names:
-            continue
-        spans = _cut(names, recordings, out / "audio" / LAYOUT[kind][0], seconds, jobs)
-        if kind in ("strong", "validation"):
-            heard = window_events({name: strong[name] for name in names}, spans)
-            tables[kind] = EVENT_COLUMNS, [row for clip in sorted(heard) for row in _event_rows(clip, heard[clip])]
-        else:
-            clips = {clip: name for name in names for clip in window_events({}, {name: spans[name]})}
-            long = sorted({name for name in names if len(spans[name]) > 1}) if kind == "weak" else []
-            if long:
-                log.warning("%d tagged recordings are longer than %g s, as %s: every clip of theirs gets their tags",
-                            len(long), seconds, long[0])  # fmt: skip
-            rows = [(f"{clip}.flac", ",".join(weak[name])) if kind == "weak" else (f"{clip}.flac",)
-                    for clip, name in sorted(clips.items())]  # fmt: skip
-            tables[kind] = (TAG_COLUMNS if kind == "weak" else ("filename",)), rows
-        log.info("%s: %d recordings, %d clips", kind, len(names), sum(map(len, spans.values())))
+        if names:
+            spans[kind] = _cut(names, recordings, out / "audio" / LAYOUT[kind][0], seconds, jobs)
+            log.info("%s: %d recordings, %d clips", kind, len(names), sum(map(len, spans[kind].values())))
+    long = sorted(name for name, found in spans.get("weak", {}).items() if len(found) > 1)
+    if long:
+        log.warning("%d tagged recordings are longer than %g s, as %s: every clip of theirs gets their tags",
+                    len(long), seconds, long[0])  # fmt: skip
     for kind, (_, table) in LAYOUT.items():
         path = out / "metadata" / table
         path.unlink(missing_ok=True)
-        if kind in tables:
-            write_tsv(path, *tables[kind])
+        if kind in spans:
+            _write_table(path, kind, spans[kind], strong, weak)
     write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _labels(
+    strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]], *, where: Path | None
+) -> list[str]:
+    """All labels in order; UserError when there are none, or one that a weak table could not hold."""
+    labels = {event.label for found in strong.values() for event in found}
+    labels |= {tag for tags in weak.values() for tag in tags}
+    if not labels:
+        raise UserError(f"{where}: names no label (nothing to learn)")
+    for label in sorted(labels):
+        if "," in label:
+            raise UserError(f"{where}: label '{label}' holds a comma, which parts tags (name it otherwise)")
+    return sorted(labels)
+
+
+def _write_table(
+    path: Path, kind: str, spans: Spans, strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]]
+) -> None:
+    """Write the metadata of one set's clips: events, tags, or nothing but names."""
+    if kind in ("strong", "validation"):
+        write_events_tsv(path, window_events({name: strong[name] for name in spans}, spans), ".flac", silent=True)
+        return
+    clips = {clip: name for name in spans for clip in window_events({}, {name: spans[name]})}
+    if kind == "weak":
+        write_tags_tsv(path, {clip: weak[name] for clip, name in clips.items()}, ".flac")
+    else:
+        write_tsv(path, ("filename",), ([f"{clip}.flac"] for clip in sorted(clips)))
 
 
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
@@ -169,14 +182,7 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
     return {name: value for name, value in rows.items() if name in recordings}
 
 
-def _event_rows(clip: str, events: Sequence[Event]) -> list[tuple[object, ...]]:
-    rows = [(f"{clip}.flac", f"{e.onset:.3f}", f"{e.offset:.3f}", e.label) for e in sorted(events)]
-    return rows or [(f"{clip}.flac", "", "", "")]
-
-
-def _cut(
-    names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int
-) -> dict[str, list[tuple[float, float]]]:
+def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int) -> Spans:
     """Cut recordings into clips in `folder`, which holds no others afterwards; {file name: spans}."""
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:

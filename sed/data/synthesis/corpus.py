@@ -16,7 +16,7 @@ import numpy as np
 from sed.data.directory import write_scp
 from sed.data.synthesis.signals import RATE
 from sed.data.synthesis.soundscape import ISOLATED, REAL, SYNTHETIC, Bank, Mixing, soundscape
-from sed.data.tables import EVENT_COLUMNS, Event, write_durations_tsv, write_tags_tsv, write_tsv
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import sync_folder, write_text
 
@@ -168,23 +168,15 @@ def make_tables(
             tags = {clip: tuple(dict.fromkeys(event.label for event in found)) for clip, found in events.items()}
             write_tags_tsv(table, tags, suffix)
         else:
-            write_tsv(
-                table, EVENT_COLUMNS, (row for clip in sorted(events) for row in _rows(clip + suffix, events[clip]))
-            )
+            write_events_tsv(table, events, suffix, silent=True)
             if name == "validation":
                 write_durations_tsv(table.with_name("validation_durations.tsv"), durations, suffix)
         if name == "pretrain":
             folder = out / plan.folder
             write_scp(table.with_name("wav.scp"), {clip: str((folder / (clip + suffix)).resolve()) for clip in events})
             write_durations_tsv(table.with_name("durations.tsv"), durations, suffix)
-    for folder in ("metadata", "pretrain"):
-        write_text(out / folder / "labels.txt", "".join(f"{label}\n" for label in labels))
-
-
-def _rows(filename: str, events: list[Event]) -> list[tuple[str, str, str, str]]:
-    """A clip's rows; one that only names it where it has no event, as DESED's validation.tsv has."""
-    rows = [(filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label) for event in events]
-    return rows or [(filename, "", "", "")]
+    for tables in ("metadata", "pretrain"):
+        write_text(out / tables / "labels.txt", "".join(f"{label}\n" for label in labels))
 
 
 def end_with_parent() -> None:

@@ -15,6 +15,7 @@ HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
 BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
 """centre frequencies (Hz) of the bins that `shape` weights"""
 
+Numbers = Sequence[float] | np.ndarray
 Voice = Callable[[np.random.Generator, float], np.ndarray]
 """One sound source: (random generator, seconds wanted) -> waveform (samples,) of about that length"""
 
@@ -45,7 +46,7 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
     return lfilter([1 - tilt], [1, -tilt], train) if tilt else train
 
 
-def partials(pitch: np.ndarray, ratios: Sequence[float], gains: Sequence[float], phase: float = 0.0) -> np.ndarray:
+def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 0.0) -> np.ndarray:
     """A sum of sinusoids at `ratios` of pitch (samples,) Hz; those beyond the band are left out."""
     angle = np.cumsum(2 * np.pi / RATE * pitch)
     high = float(pitch.max())
@@ -83,7 +84,7 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
     return out.reshape(-1)[HOP : HOP + length].astype(np.float64)
 
 
-def formants(centres: np.ndarray, widths: Sequence[float], gains: Sequence[float]) -> np.ndarray:
+def formants(centres: np.ndarray, widths: Numbers, gains: Numbers) -> np.ndarray:
     """Resonance curves (steps, bins) of formant centres (steps, formants) Hz."""
     centres = np.atleast_2d(centres)
     out = np.full((len(centres), len(BINS)), 0.01)
