@@ -33,7 +33,7 @@ pairs=()
 number=0
 for conf in "${configs[@]}"; do
     name=$(basename "${conf}" .yaml) number=$((number + 1))
-    said=$(settings "${conf}")
+    said=$(python3 -m sed.bin.show_config "${conf}")
     if [[ -n ${trained[${said}]-} ]]; then
         say "${name} (${number} of ${#configs[@]}): the same as ${trained[${said}]}"
     else

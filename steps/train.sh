@@ -19,14 +19,19 @@ conf=$1 dump=${2%/} exp=${3%/}
 source "${root}/utils/step.sh"
 
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
-[[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first)"
+if [[ ! -f ${dump}/labels.txt ]]; then
+    front_end=$(python3 -m sed.bin.show_config "${conf}" --keys features)
+    die "${dump}/labels.txt: no such file (run stage 2 first, which dumps the front end ${front_end#features: })"
+fi
 use_folder "${exp}"
 split_words "${train_args}"
-asked=$(settings "${conf}" && printf '%s\n' ${words[@]+"${words[@]}"})
 if [[ ${force} == true ]]; then
-    rm -f "${exp}"/{.done,.asked}
+    rm -f "${exp}/.done"
     words+=(--force)
-elif [[ -e ${exp}/.done ]] && same "${exp}/.asked" "${asked}"; then
+elif [[ -e ${exp}/.done ]]; then # trains nothing, but refuses another config than the experiment's
+    code=0
+    told=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || code=$?
+    ((code == 0)) || { printf '%s\n' "${told}" >&2 && exit "${code}"; }
     finished "${exp}: already done"
 fi
 launch=(python3 -m)
@@ -38,4 +43,3 @@ fi
 "${cmd[@]}" --gpu "${ngpu}" --nodes "${nodes}" "${exp}/log/train.log" \
     "${launch[@]}" sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}"
 [[ -e ${exp}/.done ]] || die "${exp}: training ended without its mark .done (see ${exp}/log/train.log)"
-remember "${exp}/.asked" "${asked}"

@@ -30,13 +30,6 @@ copy() { # copy <from> <to>: at once or not at all, and only when they differ
     mv "$2.part" "$2"
 }
 
-settings() { # settings <config>: what it says, without comments, blank lines and their order; 10 and 10.0 are one number
-    sed -e 's/[[:space:]]#.*//' -e 's/[[:space:]]*$//' -e '/^#/d' -e '/^$/d' "$1" | sort |
-        awk 'BEGIN { CONVFMT = "%.12g" }
-            NF == 2 && $2 ~ /^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?$/ { $0 = $1 " " ($2 + 0) }
-            { print }'
-}
-
 same() { # same <file> <text>: is what `remember` stored there this text?
     [[ -f $1 && $(<"$1") == "$2" ]]
 }

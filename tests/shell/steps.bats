@@ -14,7 +14,7 @@ setup() {
     cat >bin/python3 <<'END'
 #!/usr/bin/env bash
 [[ $1 == -m ]] || exit 1
-[[ $2 != sed.bin.check_data_dir ]] || exec "${python}" "$@" # it is quick
+[[ $2 != sed.bin.@(check_data_dir|show_config) ]] || exec "${python}" "$@" # they are quick
 echo "${*:2}" >>"${CALLS}"
 [[ ${FAIL-} != "$2" ]] || { echo "${2##*.}: bad: ${FAIL}" >&2; exit 2; }
 last=${*: -1} before=${*: -2:1}
@@ -136,11 +136,15 @@ train() {
     [[ ${status} == 0 && ${output} == *'epoch 1'* ]]
     grep -qx 'sed.bin.train --config x.yaml --lr 1e-4 --name a b dump exp/x' "${CALLS}"
     calls 5
+    cp exp/x/log/train.log train.log
+    touch exp/x/.asked # of an earlier version
     train --train-args "--lr 1e-4 --name 'a b'"
-    [[ ${status} == 0 && ${output} == *'exp/x: already done' ]]
-    calls 5
-    train --train-args "--lr 2e-4"
-    calls 6
+    [[ ${status} == 0 && ${#lines[@]} == 1 && ${output} == *'exp/x: already done' ]]
+    calls 6 # the trainer says whether it is the same
+    FAIL=sed.bin.train train --train-args "--lr 2e-4"
+    [[ ${status} == 2 && ${output} == 'train: bad: sed.bin.train' ]]
+    calls 7
+    cmp exp/x/log/train.log train.log
     train --force
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.train --config x.yaml --force dump exp/x' ]]
 }
@@ -163,7 +167,10 @@ train() {
 
 @test "train: what it needs is named" {
     train
-    [[ ${status} == 2 && ${output} == *'dump/labels.txt: no such file (run stage 2 first)' ]]
+    [[ ${status} == 2 && ${output} == *"dump/labels.txt: no such file (run stage 2 first, which dumps the front end ${root}/conf/logmel.yaml)" ]]
+    printf 'features: logmel.yaml\n' >y.yaml
+    run "${root}/steps/train.sh" --ngpu 0 y.yaml dump/logmel exp/x
+    [[ ${status} == 2 && ${output} == *"dump/logmel/labels.txt: no such file"*"dumps the front end ${PWD}/logmel.yaml)" ]]
     dump
     run "${root}/steps/train.sh" --ngpu 0 none.yaml dump exp/x
     [[ ${status} == 2 && ${output} == *'none.yaml: no such config'* && ! -e exp ]]
@@ -178,7 +185,7 @@ train() {
     train
     wait $!
     [[ ${status} == 0 && ${output} == *'another run is using it'* && ${output} == *'already done' ]]
-    calls 5
+    calls 6
 }
 
 @test "infer and score: skipped while nothing they read has changed" {
