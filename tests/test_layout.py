@@ -142,6 +142,16 @@ def test_only_local_knows_its_own_files() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
 
 
+TESTED = {"evaluation"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if package(path) in TESTED], ids=lambda path: path.stem)
+def test_every_module_has_a_test_of_its_name(path: Path) -> None:
+    name = path.relative_to(SED)
+    if path.name != "__init__.py":
+        assert (ROOT / "tests" / name.with_name(f"test_{name.name}")).is_file(), f"sed/{name} has no test of its name"
+
+
 def test_entry_points_are_short_and_documented() -> None:
     for path in sorted((SED / "bin").glob("[a-z]*.py")):
         text = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sed.evaluation.inference import Part
+from sed.evaluation.inference import Part, silence_padding
 
 
 class Numbers:
@@ -27,3 +27,9 @@ def test_parts_have_every_clip_once_in_the_batches_of_one_job(clips, parts, batc
         assert [store.clips[row] for row in rows] == part.clips
         np.testing.assert_array_equal(part.valid, rows)
     assert batches == whole
+
+
+def test_no_padding_counts_as_sound():
+    frame = np.ones((2, 10, 1), np.float32)
+    silence_padding(frame, np.array([1.0, 0.35]), 0.1)
+    assert frame[0].all() and frame[1, :4].all() and not frame[1, 4:].any()

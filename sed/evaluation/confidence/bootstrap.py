@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -139,5 +140,5 @@ def load(path: str | Path) -> Samples:
                 clips=str(file["clips"]),
                 seed=int(file["seed"]),
             )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: damaged ({error}): score again") from None

@@ -34,13 +34,14 @@ def _line(x1: float, y1: float, x2: float, y2: float, extra: str = 'class="axis"
 
 
 def ticks(low: float, high: float, number: int = 5) -> list[float]:
-    """Round values between low and high."""
+    """Return about `number` round values from low to high."""
     if not high > low:
         return [low]
     step = 10 ** np.floor(np.log10((high - low) / number))
     step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= number)
     first = np.ceil(low / step - 1e-9)
-    return [float(round((first + i) * step, 10)) for i in range(int((high - low) / step + 1e-9) + 1)]
+    last = np.floor(high / step + 1e-9)
+    return [float(round(i * step, 10)) for i in np.arange(first, last + 1)]
 
 
 class Axes:

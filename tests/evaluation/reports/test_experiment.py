@@ -2,25 +2,18 @@ import json
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
-from sed.errors import UserError
 from sed.evaluation.alignment import decide_scores
 from sed.evaluation.confidence import bootstrap
-from sed.evaluation.confidence.paired import System, check_comparable, differences, load_system, paired
+from sed.evaluation.confidence.paired import System, check_comparable, differences, paired
 from sed.evaluation.metrics.evaluate import evaluate, summary
-from sed.evaluation.metrics.table import BY_KEY, over_seeds
-from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import steps_dict
 from sed.evaluation.postprocessing.threshold import Threshold
 from sed.evaluation.reports.comparison import compare_report
-from sed.evaluation.reports.errors import confusion, match, rank_clips
 from sed.evaluation.reports.experiment import report
-from sed.evaluation.reports.results_table import group, markdown, terminal_table
 from sed.evaluation.reports.timeline import Sources
-from sed.files import write_json
 
 NASTY = ["<script>alert(1)</script>", 'a&b "quoted"', "plain"]
 
@@ -125,69 +118,6 @@ def test_compare_page_and_paired_differences(scored):
     assert spread.value == pytest.approx((b.results[0]["event_f1_macro"] - a.results[0]["event_f1_macro"]) / 2)
 
 
-def test_other_clips_cannot_be_compared(scored):
-    a, b = systems_of(scored)
-    other = System(
-        name="b", paths=b.paths, results=b.results,
-        samples=[bootstrap.Samples(names=b.samples[0].names, values=b.samples[0].values, clips="other", seed=0)],
-    )  # fmt: skip
-    with pytest.raises(UserError, match="other clips"):
-        check_comparable([a, other])
-
-
-def test_seeds_beside_an_experiment_are_found(scored, tmp_path):
-    for name, seed, pooling in (("a", 1, "fte"), ("a-2", 2, "fte"), ("b", 1, "mean")):
-        result = {**scored[0][1], "model": {"config": {"seed": seed, "pooling": pooling}}}
-        write_json(tmp_path / name / "validation" / "result.json", result)
-        bootstrap.save(tmp_path / name / "validation" / "bootstrap.npz", scored[0][4])
-    assert len(load_system(str(tmp_path / "a"), seeds=True).results) == 2
-    assert len(load_system(str(tmp_path / "a")).results) == 1
-    assert len(load_system(f"{tmp_path / 'a'},{tmp_path / 'b'}", seeds=True).results) == 2
-    assert len(load_system(str(tmp_path / "b"), seeds=True).results) == 1
-
-
-def test_samples_survive_the_file(scored, tmp_path):
-    samples = scored[0][4]
-    bootstrap.save(tmp_path / "bootstrap.npz", samples)
-    again = bootstrap.load(tmp_path / "bootstrap.npz")
-    assert again.names == samples.names and again.clips == samples.clips
-    np.testing.assert_array_equal(again.values, samples.values)
-    (tmp_path / "bootstrap.npz").write_bytes(b"x")
-    with pytest.raises(UserError, match="damaged"):
-        bootstrap.load(tmp_path / "bootstrap.npz")
-
-
-def test_matches_and_confusions_add_up(scored):
-    made, _, evaluation, decisions, _ = scored[0]
-    matches = match(made, decisions.detections)
-    found = evaluation.counts["event"].tp.sum()
-    assert abs(matches.hit.sum() - found) <= 2  # sed_eval matches each detection once, optimally
-    table = confusion(made, decisions.detections)
-    np.testing.assert_array_equal(table.right + table.missed, made.counts[made.present])
-    worst, best = rank_clips(evaluation.counts["event"], 2)
-    assert not set(worst) & set(best)
-
-
-def test_results_table_joins_seeds_and_marks_what_is_published(scored, tmp_path):
-    found = []
-    for seed, name in ((1, "ast_sed"), (2, "ast_sed-2"), (1, "ast_gru")):
-        result = json.loads(json.dumps(scored[0][1]))
-        result["event_f1_macro"] = 0.5 + 0.1 * seed
-        pooling = "mean" if name == "ast_gru" else "fte"
-        result["model"] = {"config": {"seed": seed, "pooling": pooling}, "command": "train|it", "parameters": 2e6}
-        found.append((tmp_path / name / "validation" / "result.json", result))
-    assert "59.60" not in markdown(group(found), {})  # labels of one's own: DESED's numbers say nothing of them
-    for _, result in found:
-        result["per_class"] = dict(zip(PAPER_MEDIAN, result["per_class"].values(), strict=False))
-    rows = group(found)
-    assert [(row.name, len(row.results)) for row in rows] == [("ast_sed", 2), ("ast_gru", 1)]
-    assert over_seeds(BY_KEY["event_f1_macro"], rows[0].values("event_f1_macro")) == "65.00 ± 7.07"
-    text = markdown(rows, {"pooling": "fte"})
-    assert "pooling mean (fte)" in text and "59.60 / 0.5140 (DESED validation)" in text
-    assert "2.00 M" in text and "arXiv 2303.03689" in text and "6 of 7" in text
-    assert "ast_gru" in terminal_table(rows)
-
-
 def test_scores_of_one_class_have_a_psds():
     from problems import problem, scores
 
@@ -199,11 +129,3 @@ def test_scores_of_one_class_have_a_psds():
     assert result["psds1"] is not None and result["psds2_exact"] is not None
     names, values = bootstrap.resample(made, evaluation, samples=10)
     assert bootstrap.disagreements(result, names, values) == []
-
-
-def test_no_padding_counts_as_sound():
-    from sed.evaluation.inference import silence_padding
-
-    frame = np.ones((2, 10, 1), np.float32)
-    silence_padding(frame, np.array([1.0, 0.35]), 0.1)
-    assert frame[0].all() and frame[1, :4].all() and not frame[1, 4:].any()

@@ -1,4 +1,15 @@
-from sed.evaluation.reports.results_table import Row, difference
+"""RESULTS.md and the closing table: experiments that differ in their seed are one row."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
+from sed.evaluation.reports.results_table import Row, difference, group, markdown, terminal_table
 
 
 def test_differences_from_the_reference_compare_values_and_not_their_spelling():
@@ -18,3 +29,71 @@ def test_differences_from_the_reference_compare_values_and_not_their_spelling():
     )
     assert difference(row, reference | {"upsample": 1}) == "none"
     assert difference(Row(name="x", set="validation", results=[{}]), reference) == "no configuration"
+
+
+def found(
+    name: str, seed: int | None, *, pooling: str = "fte", labels: tuple[str, ...] = ("x",), **more: Any
+) -> tuple[Path, dict[str, Any]]:
+    """A result of a seed with an EB-F1 of 0.5 and a tenth per seed."""
+    result: dict[str, Any] = {
+        "set": "validation", "clips": 6, "clips_expected": 6, "event_f1_macro": 0.5 + 0.1 * (seed or 0), "psds1": 0.25,
+        "per_class": {label: {} for label in labels}, "command": "score|it", "git": "abc",
+        "environment": {"python": "3"},
+        "model": {"config": {"seed": seed, "pooling": pooling}, "command": "train|it", "parameters": 2e6},
+    }  # fmt: skip
+    return Path("/exp") / name / "validation" / "result.json", result | more
+
+
+def cells(text: str, name: str) -> list[str]:
+    row = re.search(rf"^\| {re.escape(name)} \|(.*)\|$", text, re.MULTILINE)
+    assert row, name
+    return [cell.strip() for cell in row[1].split("|")]
+
+
+def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
+    rows = group([found("ast_sed", 1), found("ast_sed-2", 2), found("ast_gru", 1, pooling="mean")])
+    assert [(row.name, len(row.results)) for row in rows] == [("ast_sed", 2), ("ast_gru", 1)]
+    text = markdown(rows, {"pooling": "fte"})
+    assert cells(text, "ast_sed")[:4] == ["2", "6 of 6", "2.00 M", "65.00 ± 7.07"]
+    assert "pooling mean (fte)" in text and "Differs from `conf/ast_sed.yaml`: none" in text
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        found("a-2", 1),  # the same seed twice is another experiment
+        found("a-2", None),
+        found("a-2", 2, set="public_eval"),
+        found("a-2", 2, post_processing={"steps": ["csebbs"]}),
+        found("a-2", 2, input={"attrs": {"which": "student"}}),
+    ],
+)
+def test_what_differs_in_more_than_its_seed_has_a_row_of_its_own(other: tuple[Path, dict[str, Any]]) -> None:
+    assert len(group([found("a", 1), other])) == 2
+
+
+def test_published_numbers_stand_only_beside_the_papers_labels() -> None:
+    assert "59.60" not in markdown(group([found("ast_sed", 1)]), {})
+    text = markdown(group([found("ast_sed", 1, labels=tuple(PAPER_MEDIAN))]), {})
+    assert cells(text, "ast_sed")[-1] == "59.60 / 0.5140 (DESED validation)"
+    assert "| AST-GRU | 55.20 | 0.4537 |" in text and "arXiv 2303.03689" in text
+
+
+def test_a_single_seed_has_its_bootstrap_interval_and_several_have_none() -> None:
+    intervals = {"intervals": {"event_f1_macro": [0.55, 0.65]}}
+    rows = group([found("a", 1, **intervals)])
+    assert cells(markdown(rows, {}), "a")[3:5] == ["60.00 [55.00, 65.00]", "–"]
+    rows = group([found("a", 1, **intervals), found("a-2", 2, **intervals)])
+    assert cells(markdown(rows, {}), "a")[3] == "65.00 ± 7.07"
+
+
+def test_missing_clips_are_told_above_the_table() -> None:
+    text = markdown(group([found("a", 1, clips=5), found("b", 1, pooling="mean")]), {})
+    assert "**Incomplete: 5 of 6 clips are scored" in text
+    assert "Incomplete" not in markdown(group([found("b", 1)]), {})
+
+
+def test_the_terminal_has_aligned_columns_in_the_same_units() -> None:
+    head, rule, one, other = terminal_table(group([found("a", 1), found("longer", 2, pooling="mean")])).splitlines()
+    at = head.index("EB-F1 %")
+    assert (one[at : at + 5], other[at : at + 5]) == ("60.00", "70.00") and set(rule) == {"-"}

@@ -1,0 +1,133 @@
+"""Paired differences: what pairing takes away, which results belong together, which cannot be compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sed.errors import UserError
+from sed.evaluation.confidence import bootstrap
+from sed.evaluation.confidence.paired import (
+    System,
+    check_comparable,
+    class_differences,
+    differences,
+    find_result,
+    load_system,
+    paired,
+    terminal,
+)
+from sed.files import write_json
+
+COUNT = 400
+NAMES = ["event_f1_macro", "psds1", "x\tevent_f1"]
+CLIPS = np.random.default_rng(0).normal(0, 0.05, COUNT)  # what the drawn clips do to every system
+
+
+def system(name: str, *values: float, noise: float = 0.0) -> System:
+    """A system with one seed per value; samples move with the clips, and by noise of their own."""
+    samples = []
+    for seed, value in enumerate(values):
+        own = np.random.default_rng([seed, ord(name[0])]).normal(0, 1, COUNT) * noise
+        rows = np.concatenate([[value], value + CLIPS + own])
+        samples.append(bootstrap.Samples(names=NAMES, values=np.tile(rows, (len(NAMES), 1)), clips="same", seed=0))
+    results = [{"per_class": {"x": {}}, "event_f1_macro": value, "psds1": value} for value in values]
+    return System(name=name, paths=[Path("result.json")] * len(values), results=results, samples=samples)
+
+
+def test_what_the_clips_do_to_both_is_no_part_of_the_difference() -> None:
+    found = paired(system("a", 0.3), system("b", 0.4), "psds1")
+    assert found is not None and found.clear and found.above == 1.0
+    assert (found.value, found.low, found.high) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_the_interval_is_that_of_the_subtracted_samples() -> None:
+    a, b = system("a", 0.3, noise=0.1), system("b", 0.32, noise=0.1)
+    found = paired(a, b, "psds1")
+    subtracted = b.samples[0].of("psds1")[1:] - a.samples[0].of("psds1")[1:]
+    assert found is not None and not found.clear
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(subtracted, [0.025, 0.975])))
+    assert found.above == (subtracted > 0).mean()
+    back = paired(b, a, "psds1")
+    assert back is not None and (back.low, back.high) == pytest.approx((-found.high, -found.low))
+
+
+def test_seeds_that_are_drawn_apart_widen_the_interval() -> None:
+    a, b = system("a", 0.3, 0.5), system("b", 0.4, 0.6)  # seeds move both alike
+    apart, together = paired(a, b, "psds1"), paired(a, b, "psds1", same_seeds=True)
+    assert apart is not None and together is not None and apart.value == pytest.approx(together.value)
+    assert apart.high - apart.low > 0.2 > together.high - together.low
+
+
+def test_only_numbers_that_both_have_are_compared() -> None:
+    a, b = system("a", 0.3), system("b", 0.4)
+    assert [found.number for found in differences(a, b)] == ["event_f1_macro", "psds1"]
+    assert paired(a, b, "psds2") is None
+    assert list(class_differences(a, b, "event_f1")) == ["x"] and class_differences(a, b, "psds1") == {}
+    undefined = [replace(b.samples[0], values=np.full_like(b.samples[0].values, np.nan))]
+    assert paired(a, replace(b, samples=undefined), "psds1") is None
+
+
+def test_the_table_has_the_unit_of_each_number() -> None:
+    lines = terminal(system("a", 0.3), system("b", 0.4)).splitlines()
+    assert lines[3].split("  ")[0] == "EB-F1, macro, %" and "30.00" in lines[3] and "+10.00" in lines[3]
+    assert lines[4].startswith("PSDS1 ") and "0.3000" in lines[4] and "[+0.1000, +0.1000]" in lines[4]
+    assert "(0 is inside)" in terminal(system("a", 0.3), system("b", 0.3))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clips": "other"}, "other clips"),
+        ({"seed": 1}, "other bootstrap samples"),
+        ({"values": np.zeros((len(NAMES), 5))}, "other bootstrap samples"),
+    ],
+)
+def test_samples_of_other_clips_or_draws_are_refused(change: dict[str, Any], said: str) -> None:
+    a, b = system("a", 0.3), system("b", 0.4)
+    check_comparable([a, b])
+    with pytest.raises(UserError, match=said):
+        check_comparable([a, replace(b, samples=[replace(b.samples[0], **change)])])
+
+
+def test_other_labels_are_refused() -> None:
+    a, b = system("a", 0.3), system("b", 0.4)
+    with pytest.raises(UserError, match="another label set"):
+        check_comparable([a, replace(b, results=[{"per_class": {"y": {}}}])])
+
+
+def put(exp: Path, name: str, *, seed: int, pooling: str = "fte", folder: str = "validation") -> None:
+    result = {"set": folder, "clips": 1, "clips_expected": 1, "per_class": {}, "post_processing": {"steps": []}}
+    result["model"] = {"config": {"seed": seed, "pooling": pooling}}
+    write_json(exp / name / folder / "result.json", result)
+    bootstrap.save(exp / name / folder / "bootstrap.npz", system(name, 0.3).samples[0])
+
+
+def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
+    put(tmp_path, "a", seed=1)
+    put(tmp_path, "a-2", seed=2)
+    put(tmp_path, "a-again", seed=2)  # the same seed twice counts once
+    put(tmp_path, "b", seed=3, pooling="mean")
+
+    def seeds_of(text: str, *, seeds: bool = True) -> int:
+        return len(load_system(text, seeds=seeds).results)
+
+    assert (seeds_of(str(tmp_path / "a")), seeds_of(str(tmp_path / "a"), seeds=False)) == (2, 1)
+    assert seeds_of(str(tmp_path / "b")) == 1
+    assert seeds_of(f"{tmp_path / 'a'},{tmp_path / 'b'}") == 2
+
+
+def test_a_result_is_found_by_file_set_or_experiment(tmp_path: Path) -> None:
+    put(tmp_path, "a", seed=1)
+    result = tmp_path / "a" / "validation" / "result.json"
+    assert find_result(result) == find_result(result.parent) == find_result(tmp_path / "a") == result
+    put(tmp_path, "a", seed=1, folder="public_eval")
+    assert find_result(tmp_path / "a", "validation") == result
+    with pytest.raises(UserError, match="several sets: public_eval, validation"):
+        find_result(tmp_path / "a")
+    with pytest.raises(UserError, match="score first"):
+        find_result(tmp_path / "nothing")

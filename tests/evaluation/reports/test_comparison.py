@@ -1,0 +1,67 @@
+"""compare.html: numbers in their units, differences of the right sign, several seeds as their mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sed.evaluation.confidence.bootstrap import Samples
+from sed.evaluation.confidence.paired import System
+from sed.evaluation.reports.comparison import compare_report
+
+NAMES = ["event_f1_macro", "psds1", "x\tevent_f1"]
+DRAWN = np.concatenate([[0.0], np.random.default_rng(0).normal(0, 0.02, 200)])
+
+
+def system(name: str, *values: float) -> System:
+    results: list[dict[str, Any]] = [
+        {
+            "set": "validation", "clips": 3, "clips_expected": 4, "event_f1_macro": value, "psds1": value / 2,
+            "per_class": {"x": {"event_f1": value}}, "psd_roc": {"psds1": [[0.0, 50.0], [0.1, value]]},
+            "post_processing": {"steps": ["median"]}, "command": f"score <{name}>", "git": "abc", "tuned_on": None,
+        }
+        for value in values
+    ]  # fmt: skip
+    samples = [Samples(names=NAMES, values=np.tile(value + DRAWN, (3, 1)), clips="c", seed=0) for value in values]
+    return System(name=name, paths=[Path(f"{name}/result.json")] * len(values), results=results, samples=samples)
+
+
+def cells(page: str, row: str) -> list[str]:
+    """The cells of the first table row with this head."""
+    found = re.search(rf'<th scope="row">{re.escape(row)}</th>(.*?)</tr>', page)
+    assert found, row
+    return re.findall(r"<td>(.*?)</td>", found[1])
+
+
+def test_numbers_are_in_one_unit_and_published_ones_beside_them() -> None:
+    page = compare_report([system("ast_gru", 0.5), system("ast_sed", 0.625)])
+    first, second = cells(page, "EB-F1, macro, %")
+    assert first.startswith("50.00 [") and second.startswith("62.50 [")
+    assert cells(page, "PSDS1")[1].startswith("0.3125 [")
+    assert cells(page, "published EB-F1 % (DESED validation)") == ["55.20", "59.60"]
+    assert "published" not in compare_report([system("mine", 0.5), system("other", 0.6)])
+
+
+def test_differences_are_the_second_less_the_first() -> None:
+    page = compare_report([system("a", 0.5), system("b", 0.625)])
+    table = page[page.index('id="differences"') :]
+    assert cells(table, "EB-F1, macro, %") == ["+12.50", "[+12.50, +12.50]", "100 %", "yes"]
+    assert "points of per cent" in table and "fractions" in table  # a picture for each unit
+    same = compare_report([system("a", 0.5), system("b", 0.5)])
+    assert cells(same[same.index('id="differences"') :], "PSDS1")[-1] == "no: 0 is inside"
+
+
+def test_seeds_are_shown_as_their_mean() -> None:
+    page = compare_report([system("a", 0.5), system("b", 0.6, 0.7)])
+    assert cells(page, "EB-F1, macro, %")[1].startswith("65.00 [")
+    assert "b (2 seeds)" in page and "paired over clips and seeds" in page
+
+
+@pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a" onload="x'])
+def test_names_stay_text(name: str) -> None:
+    page = compare_report([system("a", 0.5), system(name, 0.6)])
+    assert name not in page and "<script" not in page

@@ -1,0 +1,112 @@
+"""What goes wrong, event by event, against the same written as plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from problems import detections, problem
+
+from sed.evaluation.metrics.events import EventTable
+from sed.evaluation.metrics.f1 import Counts, event_counts, intersection_counts
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.reports.errors import confusion, match, rank_clips, recall_by_duration, recall_by_overlap
+
+seeds = st.integers(0, 10**6)
+
+
+def shared(a: EventTable, i: int, b: EventTable, j: int) -> float:
+    """Seconds that two events of one clip have in common."""
+    if a.clip[i] != b.clip[j]:
+        return 0.0
+    return max(0.0, min(a.offset[i], b.offset[j]) - max(a.onset[i], b.onset[j]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_each_true_event_has_the_detection_that_shares_most_with_it(seed: int) -> None:
+    made = problem(seed)
+    truth, found = made.truth, detections(seed, made)
+    matches = match(made, found)
+    for i in range(len(truth)):
+        common = [shared(truth, i, found, j) if truth.label[i] == found.label[j] else 0.0 for j in range(len(found))]
+        j = int(matches.index[i])
+        assert (j >= 0) == (max(common, default=0) > 0)
+        if j >= 0:
+            assert common[j] == max(common)
+            assert matches.onset[i] == found.onset[j] - truth.onset[i]
+            assert matches.offset[i] == found.offset[j] - truth.offset[i]
+        else:
+            assert np.isnan(matches.onset[i]) and not matches.hit[i]
+        others = [j for j in range(len(truth)) if truth.label[j] != truth.label[i] and shared(truth, i, truth, j) > 0]
+        assert matches.others[i] == len(others)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_hits_are_no_more_than_sed_eval_pairs(seed: int) -> None:
+    made = problem(seed)
+    found = detections(seed, made)
+    found = EventTable.of(found.clip, found.label, found.onset + 0.03, found.offset + 0.03)  # on no collar's edge
+    matches, counts = match(made, found), event_counts(made, found)
+    hits = np.unique(matches.index[matches.hit])
+    assert len(hits) <= counts.tp.sum()  # it pairs as many as it can, not those that share most
+    alone = found.where(np.isin(np.arange(len(found)), hits))
+    assert event_counts(made, alone).tp.sum() == len(hits)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_groups_hold_every_true_event_once(seed: int) -> None:
+    made = problem(seed)
+    matches = match(made, detections(seed, made))
+    for groups in (recall_by_duration(made, matches), recall_by_overlap(matches)):
+        assert sum(group.events for group in groups) == len(made.truth)
+        assert sum(group.hit for group in groups) == matches.hit.sum()
+        assert sum(group.touched for group in groups) == (matches.index >= 0).sum()
+        assert all(group.hit <= group.touched <= group.events for group in groups)
+
+
+def test_an_event_is_in_the_bin_that_ends_at_its_length() -> None:
+    truth = EventTable.of([0, 0], [0, 0], [0.0, 2.0], [0.5, 2.75])
+    made = Problem(clips=["a"], labels=["x"], durations=np.array([10.0]), truth=truth)
+    groups = recall_by_duration(made, match(made, truth))
+    assert [(group.name, group.events, group.hit) for group in groups] == [("0-0.5 s", 1, 1), ("0.5-1 s", 1, 1)]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seeds)
+def test_the_diagonal_of_the_confusion_is_what_the_intersection_finds(seed: int) -> None:
+    made = problem(seed)
+    found = detections(seed, made)
+    table, counts = confusion(made, found), intersection_counts(made, found)
+    np.testing.assert_array_equal(table.right, counts.tp.sum(0)[made.present])
+    np.testing.assert_array_equal(table.right + table.missed, made.counts[made.present])
+    assert (np.diag(table.taken) == 0).all() and (table.nowhere >= 0).all()
+
+
+def test_a_detection_of_another_class_is_taken_for_it() -> None:
+    truth = EventTable.of([0, 0], [0, 1], [0.0, 5.0], [2.0, 7.0])
+    made = Problem(clips=["a"], labels=["x", "y"], durations=np.array([10.0]), truth=truth)
+    found = EventTable.of([0, 0], [1, 1], [0.0, 8.0], [2.0, 9.0])  # y where x is, and y where nothing is
+    table = confusion(made, found)
+    assert table.taken.tolist() == [[0, 0], [1, 0]] and table.nowhere.tolist() == [0, 1]
+    assert table.right.tolist() == [0, 0] and table.missed.tolist() == [1, 1]
+
+
+def test_the_largest_classes_are_kept_in_their_order() -> None:
+    truth = EventTable.of([0] * 6, [0, 1, 1, 2, 2, 2], np.arange(6.0), np.arange(6.0) + 0.5)
+    made = Problem(clips=["a"], labels=["x", "y", "z"], durations=np.array([10.0]), truth=truth)
+    table = confusion(made, truth).most(2)
+    assert table.labels == ["y", "z"] and table.right.tolist() == [2, 3] and table.taken.shape == (2, 2)
+
+
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_clips_are_ranked_by_their_errors_and_in_one_list_only(number: int) -> None:
+    # clip: right, detected, true: 0 all right; 1 two errors; 2 five errors; 3 nothing there; 4 all right, more of it
+    rows = np.array([[2, 2, 2], [1, 2, 2], [0, 2, 3], [0, 0, 0], [5, 5, 5]], float)
+    counts = Counts(tp=rows[:, :1], system=rows[:, 1:2], truth=rows[:, 2:])
+    worst, best = rank_clips(counts, number)
+    assert worst == [2, 1][:number]
+    assert best == [clip for clip in (4, 0, 1) if clip not in worst][:number]

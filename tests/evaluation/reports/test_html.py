@@ -1,0 +1,68 @@
+"""Pages: what comes from outside is text, whatever it looks like, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from sed.evaluation.reports import html
+
+NASTY = '<script>alert("1")</script>&amp;'
+
+
+class Seen(HTMLParser):
+    """Tags, attributes and text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: dict[str, str | None] = {}
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= dict(attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        html.escape(NASTY),
+        html.section("a", NASTY, "x"),
+        html.table(NASTY, [NASTY], [[NASTY, NASTY]]),
+        html.figure("", NASTY, [("red", NASTY)]),
+        html.contents([("a", NASTY)], '<section id="a">'),
+    ],
+)
+def test_text_stays_text(made: str) -> None:
+    seen = Seen(made)
+    assert NASTY in seen.text and "script" not in seen.tags
+
+
+def test_text_in_an_attribute_stays_in_it() -> None:
+    seen = Seen(html.table('x" onload="y', ["h"], []))
+    assert seen.attributes["aria-label"] == 'x" onload="y' and "onload" not in seen.attributes
+
+
+def test_raw_cells_are_as_they_are_and_heads_never() -> None:
+    seen = Seen(html.table("c", ["<i>h</i>"], [["<b>r</b>", "<b>v</b>"]], raw=True))
+    assert seen.tags.count("b") == 2 and "i" not in seen.tags and "<i>h</i>" in seen.text
+
+
+def test_a_section_without_content_is_no_section_and_is_not_linked() -> None:
+    assert html.section("a", "A") == html.section("a", "A", "", "") == ""
+    body = html.section("b", "B", "text")
+    links = html.contents([("a", "A"), ("b", "B")], body)
+    assert 'href="#b"' in links and 'href="#a"' not in links
+
+
+def test_a_page_forbids_what_it_does_not_hold() -> None:
+    page = html.page(NASTY, "<main id='main'></main>")
+    seen = Seen(page)
+    assert "script" not in seen.tags and "default-src 'none'" in page
+    assert "http://" not in page.replace("http-equiv", "") and "https://" not in page

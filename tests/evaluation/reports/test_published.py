@@ -1,0 +1,38 @@
+"""Published numbers: which experiment is which system, and that a number is where it belongs."""
+
+from __future__ import annotations
+
+import pytest
+
+from sed.evaluation.metrics.table import shown_in
+from sed.evaluation.reports.published import PUBLISHED, of_experiment
+
+
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        ("ast_sed", "AST-SED"),
+        ("ast_sed-2", "AST-SED"),
+        ("ast_sed_seed1", "AST-SED"),
+        ("ast_gru.lr", "AST-GRU"),
+        ("crnn", "CRNN mean teacher"),
+        ("ast_sedation", None),
+        ("my_ast_sed", None),
+        ("", None),
+    ],
+)
+def test_an_experiment_is_recognised_by_the_start_of_its_name(name: str, system: str | None) -> None:
+    found = of_experiment(name)
+    assert (found.system if found else None) == system
+
+
+def test_margins_are_the_papers() -> None:
+    sed, gru, crnn = PUBLISHED[:3]
+    assert 100 * (sed.event_f1_macro - gru.event_f1_macro) == pytest.approx(4.4)
+    assert sed.psds1 - gru.psds1 == pytest.approx(0.0603) and gru.psds1 - crnn.psds1 == pytest.approx(0.0531)
+
+
+def test_values_are_found_by_the_keys_of_the_table() -> None:
+    for row in PUBLISHED:
+        assert [row.value(entry.key) for entry in shown_in("published")] == [row.event_f1_macro, row.psds1]
+        assert len(row.shown()) == len(shown_in("published")) and row.source

@@ -1,0 +1,107 @@
+"""From a submission to decisions on the problem's clips; wrong input is in test_bad_input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from problems import problem, scores
+
+from sed.errors import UserError
+from sed.evaluation.alignment import Reference, align, decide, read_reference, scores_for
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.evaluation.submission import Submission
+
+EVENTS = [(2, "a", 0.0, 1.0, "y"), (3, "b", 0.5, 2.0, "x")]
+
+
+def reference(events: list[tuple[int, str, float, float, str]] | None = None) -> Reference:
+    return Reference(
+        path=Path("truth.tsv"),
+        durations_path=Path("durations.tsv"),
+        events=EVENTS if events is None else events,
+        named=["a", "b"],
+        durations={"c": 4.0, "b": 3.0, "a": 2.0},
+    )
+
+
+def detections(*clips: str) -> Submission:
+    tables = [(Path("found.tsv"), [(2, clip, 0.0, 1.0, "x") for clip in clips])]
+    return Submission(kind="detections", path=Path("found.tsv"), clips=[*clips], tables=tables)
+
+
+def test_clips_are_sorted_with_their_durations_and_labels_are_the_truths() -> None:
+    made, coverage = align(detections("b"), reference(), labels=None, only_scored=False, allow_missing=False)
+    assert made.clips == ["a", "b", "c"] and made.durations.tolist() == [2.0, 3.0, 4.0] and made.labels == ["x", "y"]
+    assert (coverage.expected, coverage.scored, coverage.with_output, coverage.missing) == (3, 3, 1, ["a"])
+    assert made.truth.clip.tolist() == [0, 1] and made.truth.label.tolist() == [1, 0]
+
+
+def test_given_labels_keep_their_order() -> None:
+    made, _ = align(detections("b"), reference(), labels=["z", "y", "x"], only_scored=True, allow_missing=False)
+    assert made.labels == ["z", "y", "x"] and made.clips == ["b"] and made.truth.label.tolist() == [2]
+
+
+def test_nothing_left_to_score_is_refused() -> None:
+    with pytest.raises(UserError, match="no events in the 1 clips"):
+        align(detections("c"), reference(), labels=None, only_scored=True, allow_missing=False)
+    with pytest.raises(UserError, match="none of its clips"):
+        align(detections(), reference(), labels=None, only_scored=True, allow_missing=False)
+
+
+def test_clips_without_scores_are_silence_in_the_problems_order() -> None:
+    made = problem(0, clips=4)
+    given = scores(0, made)
+    some = given.select([made.clips[3], made.clips[0]])
+    whole = scores_for(made, some)
+    assert whole.clips == made.clips
+    rows = [whole.values[whole.start[clip] : whole.start[clip + 1]] for clip in range(4)]
+    np.testing.assert_array_equal(rows[0], given.values[given.start[0] : given.start[1]])
+    np.testing.assert_array_equal(rows[3], given.values[given.start[3] : given.start[4]])
+    assert rows[1].shape == rows[2].shape == (1, 3) and not rows[1].any() and not rows[2].any()
+    assert whole.offset[whole.start[1]] == made.durations[1]
+    assert scores_for(made, given) is given
+
+
+def test_decisions_of_scores_are_those_at_their_threshold() -> None:
+    made = problem(1)
+    given = Submission(
+        kind="score folder", path=Path("s"), clips=made.clips, labels=made.labels, scores=scores(1, made)
+    )
+    post = PostProcessing(threshold=Threshold(dict.fromkeys(made.labels, 0.5)))
+    found = decide(made, given, post, points=9)
+    assert found.points is not None and found.detections is not None and found.points.points == 9
+    assert found.point_names[4] == "0.50"
+    at = found.points.at(4)
+    for key in ("clip", "label", "onset", "offset"):
+        np.testing.assert_array_equal(getattr(at, key), getattr(found.detections, key))
+
+
+def points() -> Submission:
+    tables = [(Path(f"p/{name}.tsv"), [(2, "a", 0.0, 1.0, "x")] * count) for name, count in (("0.1", 2), ("0.2", 0))]
+    return Submission(kind="operating points", path=Path("p"), clips=["a"], tables=tables)
+
+
+def test_f1_is_of_the_table_that_is_named() -> None:
+    made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
+    post = PostProcessing(threshold=Threshold(0.5))
+    assert decide(made, points(), post, points=9).detections is None
+    chosen = decide(made, points(), post, points=9, f1_from="anywhere/0.1.tsv")
+    assert chosen.detections is not None and len(chosen.detections) == 1  # what overlaps is merged
+    assert chosen.points is not None and chosen.points.points == 2 and chosen.point_names == ["0.1.tsv", "0.2.tsv"]
+    with pytest.raises(UserError, match=r"0\.3\.tsv: no such file in p \(it has 0\.1\.tsv, 0\.2\.tsv\)"):
+        decide(made, points(), post, points=9, f1_from="0.3.tsv")
+
+
+def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
+    truth, durations = tmp_path / "truth.tsv", tmp_path / "durations.tsv"
+    truth.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t\t\t\n")
+    durations.write_text("filename\tduration\na.wav\t4.0\nb.wav\t3.0\n")
+    found = read_reference(truth, durations)
+    assert found.events == [(2, "a", 0.0, 1.0, "x")] and found.named == ["a", "b"]
+    assert found.durations == {"a": 4.0, "b": 3.0}
+    durations.write_text("filename\tduration\na.wav\t4.0\n")
+    with pytest.raises(UserError, match=r"lacks 1 clips of .*such as b"):
+        read_reference(truth, durations)

@@ -1,0 +1,68 @@
+"""What a submission is told to be, and what is read of it; wrong input is in test_bad_input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sed.data.scores import Scores, export_tsv, write_scores
+from sed.errors import UserError
+from sed.evaluation.submission import read_submission
+
+HEAD = "filename\tonset\toffset\tevent_label\n"
+
+
+@pytest.fixture
+def scores() -> Scores:
+    frame = np.random.default_rng(0).random((2, 5, 2), dtype=np.float32)
+    return Scores(
+        clips=["a", "b"],
+        labels=["x", "y"],
+        frame=frame,
+        clip=np.ones((2, 2), np.float32),
+        frame_seconds=0.25,
+        attrs={"set": "validation"},
+    )
+
+
+def test_our_scores_and_a_folder_of_score_tables_are_the_same(scores: Scores, tmp_path: Path) -> None:
+    write_scores(tmp_path / "scores.h5", scores)
+    export_tsv(tmp_path / "tsv", scores.flat())
+    ours, theirs = read_submission(tmp_path / "scores.h5"), read_submission(tmp_path / "tsv")
+    assert (ours.kind, theirs.kind) == ("scores.h5", "score folder")
+    assert ours.attrs["set"] == "validation" and theirs.attrs == {}
+    assert ours.clips == theirs.clips == ["a", "b"] and ours.labels == theirs.labels == ["x", "y"]
+    assert ours.scores is not None and theirs.scores is not None
+    np.testing.assert_allclose(ours.scores.values, theirs.scores.values, atol=1e-6)
+    np.testing.assert_allclose(ours.scores.offset, theirs.scores.offset)
+    np.testing.assert_array_equal(ours.scores.start, theirs.scores.start)
+
+
+def test_one_table_is_detections_and_a_folder_of_them_operating_points(tmp_path: Path) -> None:
+    folder = tmp_path / "points"
+    folder.mkdir()
+    (folder / "0.2.tsv").write_text(HEAD + "a.wav\t0.5\t1.0\tx\nb.wav\t\t\t\n")
+    (folder / "0.1.tsv").write_text(HEAD + "c.wav\t0.0\t1.0\ty\n")
+    one = read_submission(folder / "0.2.tsv")
+    assert one.kind == "detections" and one.clips == ["a", "b"] and one.labels is None and one.scores is None
+    assert one.tables == [(folder / "0.2.tsv", [(2, "a", 0.5, 1.0, "x")])]
+    several = read_submission(folder)
+    assert several.kind == "operating points" and several.clips == ["c", "a", "b"]
+    assert [path.name for path, _ in several.tables] == ["0.1.tsv", "0.2.tsv"]
+
+
+def test_ground_truth_in_the_folder_is_no_output(tmp_path: Path) -> None:
+    for name in ("truth.tsv", "found.tsv"):
+        (tmp_path / name).write_text(HEAD + "a.wav\t0.5\t1.0\tx\n")
+    (tmp_path / "durations.csv").write_text("filename\tduration\na.wav\t10\n")
+    exclude = [tmp_path / "truth.tsv", tmp_path / ".." / tmp_path.name / "durations.csv"]
+    assert [path.name for path, _ in read_submission(tmp_path, exclude=exclude).tables] == ["found.tsv"]
+
+
+def test_what_is_none_of_the_four_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file or folder"):
+        read_submission(tmp_path / "nothing.tsv")
+    with pytest.raises(UserError, match=r"no \.tsv in this folder"):
+        read_submission(tmp_path)
