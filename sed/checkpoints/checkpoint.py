@@ -41,7 +41,12 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; UserError when missing, damaged, not ours or of a newer format."""
+    """Read a checkpoint onto the CPU, its settings as stored (`sed.checkpoints.defaults` completes them).
+
+    Raises:
+        NewerFormat: a later version of the program wrote it.
+        UserError: it is missing, damaged or not ours.
+    """
     path = Path(path)
     try:
         if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
@@ -65,12 +70,12 @@ def _first_line(error: Exception) -> str:
 
 
 def checkpoints(folder: str | Path) -> list[Path]:
-    """The training checkpoints of an experiment's `checkpoints/`, oldest first."""
+    """Return the training checkpoints of an experiment's `checkpoints/`, oldest first."""
     return sorted(p for p in Path(folder).glob("step-*.pt") if re.fullmatch(r"step-\d{8}\.pt", p.name))
 
 
 def checkpoint_name(step: int) -> str:
-    """`step-00000394.pt`: named by the steps taken, in order when sorted."""
+    """Return the file's name after `step` steps, `step-00000394.pt`: in order when sorted."""
     return f"step-{step:08d}.pt"
 
 
@@ -90,7 +95,16 @@ class LoadedModel:
 
 
 def load_detector(model: str | Path, which: str = "teacher", device: torch.device | str = "cpu") -> LoadedModel:
-    """Load the student or teacher of an experiment folder (its final.pt) or of a checkpoint file, in eval mode."""
+    """Load one half of a mean-teacher training for inference, in eval mode.
+
+    Args:
+        model: an experiment's folder, whose final.pt is read, or a checkpoint's file.
+        which: `teacher` or `student`.
+        device: where the model goes.
+
+    Raises:
+        UserError: the checkpoint is missing, damaged, of a newer format, or its weights do not fit its config.
+    """
     path = Path(model)
     if path.is_dir():
         path = path / "final.pt"

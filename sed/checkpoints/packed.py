@@ -28,7 +28,7 @@ KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
 def is_packed(path: str | Path) -> bool:
-    """Whether a path is meant as a packed model: a folder with its facts or its weights."""
+    """Return whether a path is meant as a packed model: a folder with its facts or its weights."""
     return (Path(path) / FACTS).exists() or (Path(path) / WEIGHTS).exists()
 
 

@@ -27,7 +27,16 @@ class Opened:
 
 
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
-    """Load an experiment folder, a checkpoint or a packed model; UserError for anything else."""
+    """Load a model of any form with its post-processing.
+
+    Args:
+        path: an experiment's folder, a checkpoint or a packed model.
+        which: the half to take, `teacher` or `student`; a packed model has one.
+        device: where the model goes.
+
+    Raises:
+        UserError: there is no such model, or it cannot be read.
+    """
     from sed.checkpoints.checkpoint import load_detector
     from sed.evaluation.postprocessing.stored import from_stored, of_experiment
 
@@ -43,7 +52,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
 
 def gather_results(experiment: Path) -> dict[str, Any]:
-    """{set: its result.json} of an experiment."""
+    """Return {set: its result.json} of an experiment; UserError for one that is not JSON."""
     found = {}
     for path in sorted(experiment.glob("*/result.json")):
         try:

@@ -29,7 +29,17 @@ OPSET = 18
 
 
 def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan) -> None:
-    """Write waveform -> frame and clip posteriors (and log-mel) with dynamic batch and length."""
+    """Write waveform -> frame and clip posteriors (and log-mel) with dynamic batch and length.
+
+    Args:
+        path: the .onnx file.
+        model: the detector with its front end and labels.
+        post: the post-processing that the file stores.
+        plan: how recordings longer than the model's clips are cut into windows.
+
+    Raises:
+        UserError: the package onnx is missing, or the model cannot be exported.
+    """
     import torch
 
     from sed.prediction.graph import PredictionGraph
@@ -133,7 +143,16 @@ class OnnxPredictor:
 
 
 def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
-    """The largest difference of the file's posteriors to torch's, on noise bursts under, at and over a window long."""
+    """Compare an exported file with torch on noise bursts shorter than a window, of one and of several.
+
+    Args:
+        path: the .onnx file.
+        model: what it was exported from.
+        plan: the windows that it was exported with.
+
+    Returns:
+        The largest absolute difference of frame posteriors.
+    """
     from sed.prediction.predictor import TorchPredictor
     from sed.prediction.windows import CrossFade
 

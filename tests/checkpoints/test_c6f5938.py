@@ -1,7 +1,11 @@
 """Models written by commit c6f5938 load and give the posteriors that it gave (tests/fixtures/c6f5938/README.md)."""
 
+from __future__ import annotations
+
 import csv
 import io
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,17 +23,17 @@ TOLERANCE = 1e-5
 
 
 @pytest.fixture(scope="module")
-def stored():
+def stored() -> Mapping[str, np.ndarray]:
     return np.load(FOLDER / "posteriors.npz")
 
 
 @pytest.fixture(scope="module")
-def windows():
+def windows() -> list[np.ndarray]:
     return [sound(*WINDOW)[0], sound(*SHORT)[0]]
 
 
 @pytest.mark.parametrize("name, which", [("experiment", "teacher"), ("experiment", "student"), ("pack", "teacher")])
-def test_posteriors(stored, windows, name, which):
+def test_posteriors(stored: Mapping[str, np.ndarray], windows: list[np.ndarray], name: str, which: str) -> None:
     model = open_model(FOLDER / name, which=which).model
     assert model.labels == ["Tone", "Burst"]
     output = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)(windows)
@@ -37,7 +41,7 @@ def test_posteriors(stored, windows, name, which):
     np.testing.assert_allclose(output.clip, stored[f"{name}_{which}_clip"], rtol=0, atol=TOLERANCE)
 
 
-def test_posteriors_of_onnx(stored, windows):
+def test_posteriors_of_onnx(stored: Mapping[str, np.ndarray], windows: list[np.ndarray]) -> None:
     pytest.importorskip("onnxruntime")
     from sed.prediction.onnx import OnnxPredictor
 
@@ -51,7 +55,9 @@ def test_posteriors_of_onnx(stored, windows):
 
 
 @pytest.mark.parametrize("name", ["experiment", "pack", "model.onnx"])
-def test_events_are_decided_by_the_stored_post_processing(tmp_path, capsys, name):
+def test_events_are_decided_by_the_stored_post_processing(
+    tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
     if name == "model.onnx":
         pytest.importorskip("onnxruntime")
     soundfile.write(tmp_path / "long.wav", sound(*LONG)[0], RATE)
@@ -64,5 +70,5 @@ def test_events_are_decided_by_the_stored_post_processing(tmp_path, capsys, name
     assert rows == then and len(rows) == len(sound(*LONG)[1])
 
 
-def test_the_files_stay_small():
+def test_the_files_stay_small() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 300_000

@@ -1,4 +1,9 @@
+from __future__ import annotations
+
+from collections.abc import Callable
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +17,7 @@ from sed.models.detector import build_detector
 
 
 @pytest.fixture
-def checkpoint(tiny_config):
+def checkpoint(tiny_config: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     config = tiny_config()
     torch.manual_seed(0)
     student, teacher = (build_detector(config, 3).state_dict() for _ in range(2))
@@ -28,7 +33,7 @@ def checkpoint(tiny_config):
     }
 
 
-def test_round_trip_and_equal_bytes(checkpoint, tmp_path):
+def test_round_trip_and_equal_bytes(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     for name in ("a.pt", "b.pt"):
         save_checkpoint(tmp_path / name, checkpoint)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
@@ -42,7 +47,7 @@ def test_round_trip_and_equal_bytes(checkpoint, tmp_path):
         assert model.front_end.params() == checkpoint["front_end"]
 
 
-def test_damage_is_named(checkpoint, tmp_path):
+def test_damage_is_named(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "final.pt"
     save_checkpoint(path, checkpoint)
     whole = path.read_bytes()
@@ -57,7 +62,7 @@ def test_damage_is_named(checkpoint, tmp_path):
         load_detector(tmp_path / "exp")
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path):
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self):
             return (print, ("run",))
@@ -67,7 +72,9 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path):
         load_checkpoint(tmp_path / "evil.pt")
 
 
-def test_options_that_a_checkpoint_lacks_are_as_its_version_behaved(checkpoint, tmp_path, monkeypatch):
+def test_options_that_a_checkpoint_lacks_are_as_its_version_behaved(
+    checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = dict(checkpoint["config"])
     before = {name: config.pop(name) for name in ("gru_dropout", "clip_pooling", "band")}
     front_end = {name: value for name, value in checkpoint["front_end"].items() if name != "norm_std"}
@@ -90,7 +97,7 @@ def test_options_that_a_checkpoint_lacks_are_as_its_version_behaved(checkpoint, 
         load_detector(tmp_path)
 
 
-def test_a_checkpoint_states_its_format_and_version(checkpoint, tmp_path):
+def test_a_checkpoint_states_its_format_and_version(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "x.pt", checkpoint)
     written = torch.load(tmp_path / "x.pt", weights_only=True)
     assert (written["format"], written["version"]) == (compatibility.FORMAT, __version__)
@@ -100,14 +107,16 @@ def test_a_checkpoint_states_its_format_and_version(checkpoint, tmp_path):
         load_detector(tmp_path / "x.pt")
 
 
-def test_weights_of_another_config_are_refused(checkpoint, tmp_path):
+def test_weights_of_another_config_are_refused(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     checkpoint["config"] = {**checkpoint["config"], "gru_units": 9}
     save_checkpoint(tmp_path / "x.pt", checkpoint)
     with pytest.raises(UserError, match="do not fit"):
         load_detector(tmp_path / "x.pt")
 
 
-def test_a_full_disk_leaves_the_last_good_one(checkpoint, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_last_good_one(
+    checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "step-00000001.pt"
     save_checkpoint(path, checkpoint)
     before = path.read_bytes()

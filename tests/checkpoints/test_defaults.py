@@ -1,5 +1,7 @@
 """Every option has a meaning for the files that were written before it existed."""
 
+from __future__ import annotations
+
 import json
 
 from paths import ROOT
@@ -15,7 +17,7 @@ MEANINGS = {name for options in ADDED.values() for name in options}
 HOW = "say in sed/compatibility.py what a file without it means (ADDED), or what it was called (ALIASES)"
 
 
-def test_an_added_option_says_what_earlier_files_mean():
+def test_an_added_option_says_what_earlier_files_mean() -> None:
     now = default_options(*MODULES, "sed.training.build").keys() - {*RUNTIME}
     renamed = {name for name in ALIASES.values() if isinstance(name, str)}
     added, gone = now - C6F5938.keys() - MEANINGS - renamed, C6F5938.keys() - {*RUNTIME} - now - ALIASES.keys()
@@ -23,13 +25,13 @@ def test_an_added_option_says_what_earlier_files_mean():
     assert not gone, f"options that are gone: {HOW}"
 
 
-def test_files_that_lack_options_keep_the_defaults_of_their_version():
+def test_files_that_lack_options_keep_the_defaults_of_their_version() -> None:
     completed, then = complete_config({}), complete(C6F5938, {})
     changed = {name for name in model_defaults() if name in then and completed[name] != then[name]}
     assert not changed, f"other defaults: {HOW}"
 
 
-def test_a_config_keeps_what_it_says():
+def test_a_config_keeps_what_it_says() -> None:
     config = {"gru_units": 8, "mel_bins": 16, "lr": 0.1}
     completed = complete_config(config)
     assert completed.items() >= config.items()

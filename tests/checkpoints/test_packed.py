@@ -1,7 +1,10 @@
 """Packed models: what is in them, what replaces them, and what is refused in one line."""
 
+from __future__ import annotations
+
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,11 +17,11 @@ from sed.prediction.model import open_model
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack_tiny(tmp_path_factory.mktemp("packed"))
 
 
-def test_the_card_and_the_parts(packed):
+def test_the_card_and_the_parts(packed: Path) -> None:
     assert {path.name for path in (packed / "model").iterdir()} == {
         "model.safetensors", "model.json", "results.json", "README.md", "config.yaml", "logmel.yaml",
     }  # fmt: skip
@@ -29,7 +32,9 @@ def test_the_card_and_the_parts(packed):
     assert json.loads((packed / "model" / "model.json").read_text())["post_processing"]["threshold"]["Dog"] == 0.4
 
 
-def test_packing_again_replaces_and_other_folders_are_left_alone(packed, tmp_path, capsys):
+def test_packing_again_replaces_and_other_folders_are_left_alone(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     assert call(pack, packed / "model", tmp_path / "again") == 0
     assert call(pack, packed / "exp", tmp_path / "again") == 0
     one, two = (open_model(packed / name).model.detector.state_dict() for name in ("exp", "model"))
@@ -41,7 +46,7 @@ def test_packing_again_replaces_and_other_folders_are_left_alone(packed, tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "mine"]
 
 
-def damaged(packed, tmp_path, how):
+def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
     folder = tmp_path / "model"
     shutil.copytree(packed / "model", folder)
     facts = json.loads((folder / "model.json").read_text())
@@ -65,7 +70,7 @@ def damaged(packed, tmp_path, how):
     return folder
 
 
-def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed, tmp_path):
+def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(packed / "model", tmp_path / "model")
     facts = json.loads((folder / "model.json").read_text())
     facts["format"] = 1
@@ -90,7 +95,7 @@ def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed, tmp_path):
         ("not json", "not JSON"),
     ],
 )
-def test_broken_folders_are_one_line(packed, tmp_path, how, message):
+def test_broken_folders_are_one_line(packed: Path, tmp_path: Path, how: str, message: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         open_model(damaged(packed, tmp_path, how))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)

@@ -1,5 +1,9 @@
 """Any form of a trained model, opened together with its post-processing."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
 import pytest
 from tiny_model import LABELS, call, pack_tiny, write_sounds
 
@@ -9,11 +13,11 @@ from sed.prediction.model import gather_results, open_model
 
 
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory):
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pack_tiny(tmp_path_factory.mktemp("packed"))
 
 
-def test_a_packed_model_predicts_as_its_experiment(packed, tmp_path, capsys):
+def test_a_packed_model_predicts_as_its_experiment(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     write_sounds(tmp_path / "x.wav", 13)
     outputs = []
     for model in ("exp", "model"):
@@ -22,7 +26,7 @@ def test_a_packed_model_predicts_as_its_experiment(packed, tmp_path, capsys):
     assert outputs[0] == outputs[1] and outputs[0].count("\n") > 3
 
 
-def test_post_processing_comes_from_the_pack_or_the_newest_result(packed):
+def test_post_processing_comes_from_the_pack_or_the_newest_result(packed: Path) -> None:
     for name, source in (("exp", "exp/validation/result.json"), ("model", "model/model.json")):
         opened = open_model(packed / name)
         assert opened.source == str(packed / source)
@@ -31,7 +35,7 @@ def test_post_processing_comes_from_the_pack_or_the_newest_result(packed):
     assert alone.post_processing is None and alone.source.startswith("the paper's")
 
 
-def test_no_model_and_broken_results_are_one_line(packed, tmp_path):
+def test_no_model_and_broken_results_are_one_line(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such model"):
         open_model(tmp_path / "nothing")
     assert gather_results(packed / "exp").keys() == {"validation"}
