@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import (
     FlatParameters,
     build_optimiser,
@@ -81,32 +80,6 @@ def test_flat_training_equals_adamw_on_the_separate_tensors():
         assert torch.allclose(norm, reference, rtol=1e-5)
     for (name, a), b in zip(net.named_parameters(), plain.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6), name
-
-
-def test_teacher_is_the_average_of_parameters_and_buffers():
-    torch.manual_seed(0)
-    net = Net()
-    flat = flat_of(net)
-    teacher = make_teacher(net)
-    average = MovingAverage(net, flat, teacher)
-    expected = {name: value.clone() for name, value in teacher.state_dict().items()}
-    for step in range(1, 4):
-        decay = min(1 - 1 / step, 0.6)
-        with torch.no_grad():
-            for value in flat.flat.values():
-                value += torch.randn_like(value)
-        net(torch.randn(3, 6, 4))  # moves the student's batch statistics
-        teacher(torch.randn(3, 6, 4))  # must not move the teacher's
-        average.update(torch.tensor(1 - decay))
-        for name, value in net.state_dict().items():
-            if value.is_floating_point():
-                expected[name] = decay * expected[name] + (1 - decay) * value
-            else:
-                expected[name] = value
-    for name, value in teacher.state_dict().items():
-        assert torch.allclose(value, expected[name], atol=1e-6), name
-    assert not any(p.requires_grad for p in teacher.parameters())
-    assert any(p.requires_grad for p in net.parameters())
 
 
 def test_optimiser_state_round_trip_and_refusal():

@@ -1,0 +1,30 @@
+"""Options of how a pre-training is carried out: none of those that may change on resume moves the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sed.config import default_options
+from sed.training.pretraining.pretraining import Pretraining
+from sed.training.pretraining.run_options import RUNTIME
+
+
+def test_what_may_change_is_an_option() -> None:
+    assert set(RUNTIME) < set(default_options("sed.training.pretraining.pretraining"))
+    assert not set(RUNTIME) & {"seed", "precision", "lr", "batch_size"}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["jsonl"]}, {"nj": 1}]
+)
+def test_what_may_change_moves_no_weight(
+    pretraining: Callable[..., Pretraining], tmp_path: Path, changes: dict[str, object]
+) -> None:
+    assert set(changes) <= set(RUNTIME)
+    pretraining("weak", tmp_path / "a.pth", epochs=1).run()
+    pretraining("weak", tmp_path / "b.pth", epochs=1, **changes).run()
+    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes()
+    assert (tmp_path / "b.run" / "log.jsonl").exists() == (changes.get("loggers") == ["jsonl"])

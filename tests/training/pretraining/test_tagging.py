@@ -1,0 +1,69 @@
+"""Scoring a tagger: average precision against its definition, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_training import write_set
+
+from sed.checkpoints.pretrained import load_tagger
+from sed.data.directory import DataDir
+from sed.data.store import FeatureStore
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+from sed.training.pretraining.pretraining import Pretraining
+from sed.training.pretraining.tagging import average_precisions
+
+LABELS = ["Cat", "Dog", "Speech"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def tagger(
+    pretraining: Callable[..., Pretraining], pretraining_config: dict[str, Any], tmp_path: Path
+) -> dict[str, Any]:
+    """The config of a tagger that was pre-trained for a moment."""
+    pretraining("weak", tmp_path / "ast.pth").run()
+    return {**pretraining_config, "pretrained": str(tmp_path / "ast.pth")}
+
+
+def definition(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Mean, over the true clips, of the precision among the clips that score as high."""
+    return float(np.mean([truth[scores >= scores[i]].mean() for i in np.flatnonzero(truth)]))
+
+
+@pytest.mark.parametrize(("name", "batch_size"), [("weak", 4), ("strong_synth", 100)])
+def test_scores_are_the_definition_s(dump: Path, tagger: dict[str, Any], name: str, batch_size: int) -> None:
+    found, clips = average_precisions(tagger, dump / name, batch_size=batch_size, device=CPU)
+    store, data = FeatureStore(dump / name), DataDir.load(dump / name, LABELS)
+    model, names = load_tagger(tagger)
+    valid = torch.from_numpy(np.asarray(store.valid, np.int64))
+    features = torch.from_numpy(store.read(range(len(store.clips))))
+    x = FrontEnd.from_config(tagger).normalise(features, valid, tagger["input_frames"])
+    with torch.no_grad():
+        scores = model.eval()(x)[:, [names.index(label) for label in LABELS]].numpy()
+    for k, label in enumerate(LABELS):
+        if data.tags is not None:
+            truth = np.array([label in data.tags[clip] for clip in store.clips])
+        else:
+            assert data.events is not None
+            truth = np.array([any(e.label == label for e in data.events[clip]) for clip in store.clips])
+        assert found[label] == pytest.approx(definition(scores[:, k], truth), abs=1e-6)
+    assert clips == len(store.clips)
+
+
+def test_refusals(dump: Path, tagger: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"neither events\.tsv nor tags\.tsv"):
+        average_precisions(tagger, dump / "unlabelled", batch_size=4, device=CPU)
+    (tmp_path / "labels.txt").write_text("Cat\nDog\nSpeech\n")
+    write_set(tmp_path / "weak", clips=3, supervision="weak", seed=0, frame_length=0.03)
+    with pytest.raises(UserError, match="another front end"):
+        average_precisions(tagger, tmp_path / "weak", batch_size=4, device=CPU)
+    (tmp_path / "ast.labels.txt").write_text("Cat\nDog\nFrog\n")
+    with pytest.raises(UserError, match="no class 'Speech'"):
+        average_precisions(tagger, dump / "weak", batch_size=4, device=CPU)

@@ -1,0 +1,107 @@
+"""From a config to a trainer: sets, schedule, weights, and what a checkpoint says of itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tiny_training import LABELS, trainer_of, write_set
+
+from sed.data.batches import load_set
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+from sed.models.detector import build_detector
+from sed.training.build import (
+    check_front_end,
+    feature_bytes,
+    load_training_sets,
+    loss_weights,
+    make_schedule,
+    make_validation,
+    run_options,
+)
+from sed.training.run_options import RUNTIME
+
+Config = Callable[..., dict[str, Any]]
+
+
+def test_missing_sets_are_left_out_and_named(
+    dump: Path, tiny_config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
+    config = tiny_config(train_sets=["weak", "nowhere", "strong_real", "unlabelled"], batch_sizes=[4, 2, 2, 0])
+    sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
+    assert [(s.name, s.batch_size, s.supervision) for s in sets] == [("strong_real", 2, "strong"), ("weak", 4, "weak")]
+    assert caplog.messages == [f"{dump} has no nowhere: training without"]
+    assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2
+
+
+def test_sets_named_twice_or_not_at_all_are_refused(dump: Path, tiny_config: Config) -> None:
+    for sets, sizes, match in ((["weak", "weak"], [1, 1], "twice"), (["nowhere"], [1], "none of the sets nowhere")):
+        config = tiny_config(train_sets=sets, batch_sizes=sizes)
+        with pytest.raises(UserError, match=match):
+            load_training_sets(config, dump, LABELS, build_detector(config, 3))
+
+
+def test_an_epoch_is_the_smallest_set_seen_once_unless_said(dump: Path, tiny_config: Config) -> None:
+    config = tiny_config(steps_per_epoch=0, epochs=5, ema_decay=0.9)
+    sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
+    schedule = make_schedule(config, sets)
+    assert schedule.steps_per_epoch == 9 // 2 and schedule.steps == 20 and schedule.ema_decay == 0.9
+    assert make_schedule({**config, "steps_per_epoch": 7}, sets).steps == 35
+
+
+def test_features_of_another_front_end_are_refused(tmp_path: Path, dump: Path, tiny_config: Config) -> None:
+    front_end = FrontEnd.from_config(tiny_config())
+    check_front_end([load_set(dump / "weak", LABELS, frames=50, frame_seconds=0.02)], front_end)
+    write_set(tmp_path / "weak", clips=3, supervision="weak", seed=0, frame_length=0.03)
+    other = load_set(tmp_path / "weak", LABELS, frames=50, frame_seconds=0.02)
+    with pytest.raises(UserError, match=r"another front end: frame_length is 0\.03"):
+        check_front_end([other], front_end)
+
+
+def test_weights_of_the_parts() -> None:
+    config = {"strong_weight": 1.0, "weak_weight": 0.5, "consistency_weight": 2.0}
+    config |= {"frame_consistency_weight": 0.25, "clip_consistency_weight": 3.0}
+    assert loss_weights(config) == (1.0, 0.5, 0.5, 6.0)
+
+
+def test_the_validation_set_is_strong_or_none(dump: Path, tiny_config: Config) -> None:
+    def made(name: str) -> Any:
+        config = tiny_config(valid_set=name)
+        return make_validation(config, dump, LABELS, build_detector(config, 3), FrontEnd.from_config(config))
+
+    assert made("") is None and len(made("synth_valid")) == 7
+    with pytest.raises(UserError, match=r"weak: no events\.tsv"):
+        made("weak")
+
+
+def test_looks_and_threads_are_for_gpus_and_disks(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    for cache, ahead in (("ram", 0), ("none", 3)):
+        trainer = trainer_of(tiny_config(cache=cache, ahead=3, checkpoint_seconds=9.0), dump, tmp_path / cache)
+        assert (trainer.options.check_every, trainer.options.ahead) == (1, ahead)
+        assert trainer.options.checkpoint_seconds == 9.0
+        options = run_options(tiny_config(ahead=3), trainer.maker, torch.device("cuda"))
+        assert (options.check_every, options.ahead) == (50, 3)
+
+
+def test_a_checkpoint_says_what_was_learned_not_how_it_was_run(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    config = tiny_config(accumulate=2)
+    trainer = trainer_of(config, dump, tmp_path)
+    identity = trainer.identity
+    assert identity["labels"] == LABELS and identity["front_end"] == FrontEnd.from_config(config).params()
+    assert set(identity["config"]) == set(config) - set(RUNTIME)
+    assert list(identity["config"]) == sorted(identity["config"])
+    assert list(trainer.shares) == [0, 1] and trainer.maker.shares == 2
+
+
+def test_the_seed_alone_draws_the_weights(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    torch.manual_seed(99)
+    one, two, three = (trainer_of(tiny_config(seed=seed), dump, tmp_path) for seed in (5, 5, 6))
+    states = [t.training_step.student.state_dict() for t in (one, two, three)]
+    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())

@@ -1,0 +1,76 @@
+"""Several processes: what each operation gives, in two real ones and alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sed.training.distributed import World, joined
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import torch
+from sed.training.distributed import joined
+with joined(torch.device("cpu")) as world:
+    mean, first = torch.tensor([1.0, 10.0 * world.rank]), torch.full((3,), float(world.rank + 5))
+    counts = torch.tensor([float(world.rank)])
+    world.average(mean, counts)
+    world.copy_from_first(first)
+    found = {
+        "rank": world.rank, "size": world.size, "first": world.first, "mean": mean.tolist(), "copied": first.tolist(),
+        "counts": counts.tolist(), "any": [world.any(world.rank == 1), world.any(False)],
+        "told": world.told_by_first(40 + world.rank),
+    }
+    world.barrier()
+    Path(sys.argv[1], f"{world.rank}.json").write_text(json.dumps(found))
+"""
+
+
+def test_alone_nothing_changes_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    with joined(torch.device("cpu")) as world:
+        assert world == World() and world.first
+        tensor = torch.tensor([1.0, 2.0])
+        world.average(tensor)
+        world.copy_from_first(tensor)
+        world.barrier()
+        assert tensor.tolist() == [1.0, 2.0]
+        assert world.any(True) and not world.any(False) and world.told_by_first(7) == 7
+    assert not torch.distributed.is_initialized()
+
+
+def test_two_processes_agree(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(tmp_path)],
+            env={**env, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors.decode()[-2000:]
+    for rank in range(2):
+        assert json.loads((tmp_path / f"{rank}.json").read_text()) == {
+            "rank": rank,
+            "size": 2,
+            "first": rank == 0,
+            "mean": [1.0, 5.0],
+            "copied": [5.0, 5.0, 5.0],
+            "counts": [0.5],
+            "any": [True, False],
+            "told": 40,
+        }

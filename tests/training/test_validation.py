@@ -1,0 +1,87 @@
+"""Validation's frame F1 and loss against sklearn's and torch's on the same detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from torch import nn
+
+from sed.data.batches import TrainingSet, load_set
+from sed.features.logmel import FrontEnd
+from sed.models.detector import Detector, build_detector
+from sed.training.validation import validate
+
+LABELS = ["Cat", "Dog", "Speech"]
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def model(tiny_config: Callable[..., dict[str, Any]]) -> Detector:
+    torch.manual_seed(3)
+    return build_detector(tiny_config(), 3)
+
+
+@pytest.fixture
+def data(dump: Path, model: Detector) -> TrainingSet:
+    return load_set(dump / "synth_valid", LABELS, frames=model.num_frames, frame_seconds=model.frame_seconds)
+
+
+def scores(model: Detector, data: TrainingSet, config: dict[str, Any], **changes: Any) -> dict[str, float]:
+    options = {"front_end": FrontEnd.from_config(config), "batch_size": 3, "device": CPU, "precision": "fp32"}
+    return validate(model, data, **{**options, **changes})
+
+
+def logits_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> torch.Tensor:
+    features = torch.from_numpy(data.store.read(np.arange(len(data))))
+    valid = torch.from_numpy(np.asarray(data.store.valid, np.int64))
+    with torch.no_grad():
+        return model(FrontEnd.from_config(config).normalise(features, valid, model.input_frames)).logits
+
+
+def test_scores_are_sklearn_s_and_torch_s(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    model.eval()
+    logits = logits_of(model, data, tiny_config())
+    assert data.targets is not None
+    with torch.no_grad():  # so that about half of the frames are detections, of each class
+        model.classifier.bias -= logits.flatten(0, 1).median(0).values
+    logits = logits_of(model, data, tiny_config())
+    found, wanted = (logits > 0).flatten(0, 1).numpy(), data.targets.reshape(-1, 3)
+    assert 0.2 < found.mean() < 0.8
+    expected = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(data.targets).float())
+    for size in (3, 100):
+        ours = scores(model, data, tiny_config(), batch_size=size)
+        assert ours["score"] == pytest.approx(f1_score(wanted, found, average="macro"), abs=1e-6)
+        assert ours["frame_loss"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_classes_that_nobody_has_do_not_count(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    assert data.targets is not None
+    model.eval()
+    found = (logits_of(model, data, tiny_config()) > 0).numpy()
+    data.targets[:] = found
+    data.targets[:, :, 1] = 0
+    ours = scores(model, data, tiny_config())["score"]
+    there = [k for k in range(3) if found[:, :, k].any() or data.targets[:, :, k].any()]
+    hits = [1.0 if k != 1 else 0.0 for k in there]
+    assert ours == pytest.approx(sum(hits) / len(hits) if hits else 0.0)
+
+
+def test_the_model_is_left_in_the_mode_that_it_was_in(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for mode in (True, False):
+        model.train(mode)
+        first, second = (scores(model, data, tiny_config(head_dropout=0.5)) for _ in range(2))
+        assert first == second and model.training is mode
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
