@@ -10,14 +10,15 @@ train     name, config, dump, options of sed.bin.train, experiment of this list 
 label     set of pseudo-labels to make, experiment that makes them, dump
 score     name, config, dump, options of sed.bin.score; those that are trained
 
-Of a config this reads three keys. `features` is its front end, whose features are in dump/<x> for <x>.yaml, and in dump
-for the recipe's own (conf/logmel.yaml, or --feature-conf). `init_from` is the config whose model training starts from
-('none': random weights; where it is missing, --pretrained). `pseudo_labels_of` is the config whose pseudo-labels are
-the set `pseudo` of its train_sets. Models and pseudo-labels are those of the same seed.
+Of a config this reads three keys. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
+for the recipe's own (conf/logmel.yaml, --feature-conf, and files that say the same as that). `init_from` is the config
+whose model training starts from ('none': random weights; where it is missing, --pretrained). `pseudo_labels_of` is the
+config whose pseudo-labels are the set `pseudo` of its train_sets. Models and pseudo-labels are those of the same seed.
 """
 
 from __future__ import annotations
 
+import functools
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from typing import Any
 
 from sed.cli import entry
 from sed.config import Parser, default_options, load_config
-from sed.config.yaml_file import value_text
+from sed.config.yaml_file import canonical, value_text
 from sed.errors import UserError
 
 NONE = "none"
@@ -137,10 +138,16 @@ def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator
 
 def front_end(experiment: Experiment, args: Namespace) -> tuple[str, str]:
     """Return an experiment's front end and the folder of its dump."""
-    features = Path(experiment.settings["features"])
-    if features in (Path(DEFAULTS["features"]), Path(args.feature_conf).resolve()):
+    features = experiment.settings["features"]
+    if features == DEFAULTS["features"] or front_end_settings(features) == front_end_settings(args.feature_conf):
         return args.feature_conf, str(args.dump)
-    return str(features), str(args.dump / features.stem)
+    return features, str(args.dump / Path(features).stem)
+
+
+@functools.cache
+def front_end_settings(path: str) -> dict[str, str]:
+    """Return what a front end's file says: equal for files that say the same."""
+    return canonical(default_options("sed.features.logmel") | load_config(path))
 
 
 def features_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:

@@ -54,6 +54,8 @@ def test_front_ends_and_their_dumps(listed):
     assert listed("features", "c") == [[mine, "dump/own_mel"]]
     # the recipe's own front end is in dump, whatever it is
     assert listed("features", "a", "c", "--feature-conf", "own/own_mel.yaml") == [["own/own_mel.yaml", "dump"]]
+    Path("copy.yaml").write_text("# the same\nmel_bins: 64.0\n")
+    assert listed("features", "c", "--feature-conf", "copy.yaml") == [["copy.yaml", "dump"]]
     assert [row[2] for row in listed("train", "a", "c", "--dump", "d")] == ["d", "d/own_mel"]
 
 

@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# Which systems egs/desed/run.sh trains, from which features, under which names; with a stand-in for python3 that
+# writes what dumping, training, inference and scoring would.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export CALLS=${BATS_TEST_TMPDIR}/calls SED_BACKEND=local CUDA_VISIBLE_DEVICES='' PYTHONPATH=${root}
+    python=$(command -v python3)
+    export python
+    mkdir -p bin work/data/{strong_real,validation} work/downloads
+    touch "${CALLS}" work/downloads/ast.pth
+    printf '%s\n' Cat >work/data/labels.txt
+    for set in strong_real validation; do
+        echo "a ${PWD}/a.wav" >"work/data/${set}/wav.scp"
+        printf 'filename\tduration\na.wav\t10\n' >"work/data/${set}/durations.tsv"
+        printf 'filename\tonset\toffset\tevent_label\na.wav\t1\t2\tCat\n' >"work/data/${set}/events.tsv"
+    done
+    touch a.wav
+    cat >bin/python3 <<'STUB'
+#!/usr/bin/env bash
+[[ "$*" != *sys.executable* ]] || { dirname "$0" && exit; } # the environment that path.sh looks for
+[[ $1 == -m && $2 != sed.bin.@(experiments|show_config|check_data_dir) ]] || exec "${python}" "$@"
+echo "${*:2}" >>"${CALLS}"
+last=${*: -1}
+case $2 in
+    sed.bin.dump_features) echo "a $(basename "${last}"):0" >"${last%.h5}.scp" && touch "${last}" ;;
+    sed.bin.train) touch "${last}/final.pt" "${last}/.done" ;;
+    sed.bin.infer) touch "${last}" ;;
+    sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
+    sed.bin.results) echo '# Results' >"${last}" ;;
+esac
+STUB
+    chmod +x bin/python3
+    PATH=${BATS_TEST_TMPDIR}/bin:${PATH}
+}
+
+desed() { run "${root}/egs/desed/run.sh" --work work --ngpu 0 --nj 1 "$@"; }
+calls() { # calls <pattern>: of the stand-in, so far
+    grep -c -- "$1" "${CALLS}" || true
+}
+trained() { # trained <experiment>: how
+    grep "^sed.bin.train .* ${PWD}/work/exp/$1\$" "${CALLS}"
+}
+
+@test "stage 2 dumps every front end that the systems name, and no other" {
+    desed --stage 2 --stop-stage 2 --systems "ast_gru ast_sed crnn"
+    [[ ${status} == 0 && $(calls dump_features) == 4 ]] || {
+        echo "${output}"
+        return 1
+    }
+    [[ $(calls "--config conf/logmel.yaml ${PWD}/work/dump/validation/") == 1 ]]
+    [[ $(calls "--config ${root}/conf/logmel_crnn.yaml ${PWD}/work/dump/logmel_crnn/validation/") == 1 ]]
+    cmp work/data/labels.txt work/dump/logmel_crnn/labels.txt
+    rm -r work/dump && : >"${CALLS}"
+    desed --stage 2 --stop-stage 2
+    [[ ${status} == 0 && $(calls dump_features) == 2 && ! -e work/dump/logmel_crnn ]]
+}
+
+@test "a system whose features are missing is refused by their name, when its turn comes" {
+    desed --stage 2 --stop-stage 2
+    desed --stage 3 --stop-stage 4 --systems "ast_gru crnn"
+    [[ ${status} == 2 && ${lines[-1]} == *"dump/logmel_crnn/labels.txt: no such file (run stage 2 first, which dumps the front end ${root}/conf/logmel_crnn.yaml)" ]]
+    [[ -e work/exp/ast_gru/.done && ! -e work/exp/crnn ]]
+}
+
+@test "stage 3 trains AST-GRU, stage 4 all others, stage 5 scores each on its own features" {
+    desed --stage 2 --stop-stage 3 --systems "crnn ast_gru ast_sed"
+    [[ ${status} == 0 && $(cd work/exp && echo *) == ast_gru ]]
+    desed --stage 3 --systems "crnn ast_gru ast_sed" --train-args "--lr 2e-4"
+    [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_gru ast_sed crnn' ]]
+    [[ $(trained crnn) == "sed.bin.train --config conf/crnn.yaml --lr 2e-4 ${PWD}/work/dump/logmel_crnn "* ]]
+    [[ $(trained ast_sed) == "sed.bin.train --config conf/ast_sed.yaml --pretrained ${PWD}/work/downloads/ast.pth --lr 2e-4 ${PWD}/work/dump "* ]]
+    grep -q "^sed.bin.infer .*exp/crnn ${PWD}/work/dump/logmel_crnn/validation " "${CALLS}"
+    [[ $(calls sed.bin.score) == 3 && -s work/RESULTS.md ]]
+}
+
+@test "with seeds each experiment says its own; a config starts from the model of its seed" {
+    printf 'base: %s/conf/ast_sed.yaml\ninit_from: ast_sed\n' "${root}" >further.yaml
+    desed --stage 2 --stop-stage 4 --systems "further.yaml ast_sed" --seeds "1 2"
+    [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_sed_seed1 ast_sed_seed2 further_seed1 further_seed2' ]]
+    [[ $(trained further_seed2) == *"--seed 2 --pretrained ${PWD}/work/exp/ast_sed_seed2 "* ]]
+    [[ $(trained ast_sed_seed2) == *"--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "* ]]
+    [[ $(grep -n further_seed1 "${CALLS}" | head -n 1 | cut -d: -f1) -gt $(grep -n 'exp/ast_sed_seed2$' "${CALLS}" | head -n 1 | cut -d: -f1) ]]
+    : >"${CALLS}"
+    desed --stage 2 --stop-stage 2 --systems ast_sed --seeds 3
+    [[ ${status} == 0 && $(calls dump_features) == 0 ]]
+}
+
+@test "--conf, --gru-conf, --tag and --feature-conf mean what they did" {
+    printf 'mel_bins: 128\n' >mel.yaml
+    printf 'upsample: 5\n' >mine.yaml
+    desed --stage 2 --stop-stage 4 --conf mine.yaml --gru-conf conf/mini/ast_gru.yaml --feature-conf mel.yaml --pretrained none --tag other
+    [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_gru other' ]]
+    [[ $(trained ast_gru) == *" ${PWD}/work/dump/logmel "* ]] # of conf/mini/logmel.yaml, which it names
+    [[ $(calls "dump_features --config ${PWD}/mel.yaml") == 2 ]]
+    [[ $(trained other) == "sed.bin.train --config ${PWD}/mine.yaml ${PWD}/work/dump "* ]]
+    desed --stage 4 --stop-stage 4 --conf conf/ablation/upsample_5.yaml --feature-conf mel.yaml
+    [[ ${status} == 0 && -e work/exp/upsample_5/.done ]]
+}
+
+@test "a system that is not there is refused before any work" {
+    desed --systems "ast_gru nothing_such" --download false
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"nothing_such: no such config in conf"* && ! -s ${CALLS} ]]
+    desed --conf none.yaml --download false
+    [[ ${status} == 2 && ${output} == *"none.yaml: no such config"* && ! -s ${CALLS} ]]
+}
