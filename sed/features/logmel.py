@@ -2,7 +2,8 @@
 
 `kaldi` equals `torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window,
 10 ms shift, 128 bins, no dither, no energy, waveform mean removed; P, L), a batch at a time. `stft` is the front end
-of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128 bins, decibels of the magnitude).
+of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128 bins, decibels of the magnitude). A new kind is a module with
+a class that keeps to `sed.features.analysis.Analysis` (and with `OPTIONS`, if it has any) and a line of `FRONT_ENDS`.
 
 Features are stored raw; `normalise` is applied where the model runs, then padding, so that padding is zero there.
 """
@@ -18,21 +19,21 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.features.mel import htk_mel_bank, kaldi_mel_bank
-from sed.features.params import completed, difference
+from sed.features.analysis import Analysis
+from sed.features.params import completed, defaults, difference
+from sed.registry import chosen
 
 # AudioSet's statistics, as the AST release gives them (L).
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STD = 4.5689974
-PREEMPHASIS = 0.97
-_EPS = torch.finfo(torch.float32).eps
 
-
+FRONT_ENDS = {"kaldi": "sed.features.kaldi:Kaldi", "stft": "sed.features.stft:Stft"}
+NORMALISERS = {"fixed": "sed.features.normalisers:fixed", "minmax": "sed.features.normalisers:minmax"}
 OPTIONS = {
     "front_end": {
         "default": "kaldi",
         "help": "log-mel of the AST (kaldi) or of the CRNN baseline",
-        "choices": ["kaldi", "stft"],
+        "choices": FRONT_ENDS,
     },
     "sample_rate": {"default": 16000, "help": "Hz", "least": 1000},
     "frame_length": {"default": 0.025, "help": "analysis window, seconds", "least": 0.001},
@@ -44,80 +45,56 @@ OPTIONS = {
     "normaliser": {
         "default": "fixed",
         "help": "by norm_mean and norm_std, or each clip to 0..1",
-        "choices": ["fixed", "minmax"],
+        "choices": NORMALISERS,
     },
     "norm_mean": {"default": AUDIOSET_MEAN, "help": "(x - norm_mean) / (2 norm_std)"},
     "norm_std": {"default": AUDIOSET_STD, "help": "(x - norm_mean) / (2 norm_std)", "least": 1e-6},
 }
+OPTIONS_FROM = FRONT_ENDS
 
 
 class FrontEnd(nn.Module):
     """Waveforms to log-mel frames, and log-mel frames to a model's input. No trainable parts.
 
-    Raises ValueError for settings that make no filter bank.
+    Settings are the options of the same names; those that are not given have the options' defaults. Raises ValueError
+    for settings that make no filter bank.
     """
 
+    KEYS = tuple(defaults())
+
+    front_end: str
+    sample_rate: int
+    frame_length: float
+    frame_shift: float
+    mel_bins: int
+    f_min: float
+    f_max: float
+    clip_seconds: float
+    normaliser: str
+    norm_mean: float
+    norm_std: float
     window: Tensor
     bank: Tensor
-    KEYS = (
-        "front_end",
-        "sample_rate",
-        "frame_length",
-        "frame_shift",
-        "mel_bins",
-        "f_min",
-        "f_max",
-        "clip_seconds",
-        "normaliser",
-        "norm_mean",
-        "norm_std",
-    )
 
-    def __init__(
-        self,
-        *,
-        front_end: str = "kaldi",
-        sample_rate: int = 16000,
-        frame_length: float = 0.025,
-        frame_shift: float = 0.01,
-        mel_bins: int = 128,
-        f_min: float = 20.0,
-        f_max: float = 8000.0,
-        clip_seconds: float = 10.0,
-        normaliser: str = "fixed",
-        norm_mean: float = AUDIOSET_MEAN,
-        norm_std: float = AUDIOSET_STD,
-    ) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
-        if front_end not in ("kaldi", "stft") or normaliser not in ("fixed", "minmax"):
-            raise ValueError(f"front_end '{front_end}' with normaliser '{normaliser}' is not known")
-        if not 0 <= f_min < f_max <= sample_rate / 2:
-            raise ValueError(f"f_min {f_min} and f_max {f_max} are not within 0 and half of sample_rate {sample_rate}")
-        self.front_end = front_end
-        self.sample_rate = int(sample_rate)
-        self.frame_length = float(frame_length)
-        self.frame_shift = float(frame_shift)
-        self.mel_bins = int(mel_bins)
-        self.f_min = float(f_min)
-        self.f_max = float(f_max)
-        self.clip_seconds = float(clip_seconds)
-        self.normaliser = normaliser
-        self.norm_mean = float(norm_mean)
-        self.norm_std = float(norm_std)
-
-        self.window_samples = round(self.frame_length * self.sample_rate)
-        self.shift_samples = round(self.frame_shift * self.sample_rate)
+        if unknown := settings.keys() - {*self.KEYS}:
+            raise TypeError(f"FrontEnd has no setting {sorted(unknown)[0]}")
+        self._settings = {key: type(default)(settings.get(key, default)) for key, default in defaults().items()}
+        for key, value in self._settings.items():
+            setattr(self, key, value)
+        rate, f_min, f_max = self.sample_rate, self._settings["f_min"], self._settings["f_max"]
+        if not 0 <= f_min < f_max <= rate / 2:
+            raise ValueError(f"f_min {f_min} and f_max {f_max} are not within 0 and half of sample_rate {rate}")
+        self.window_samples = round(self.frame_length * rate)
+        self.shift_samples = round(self.frame_shift * rate)
         if self.window_samples < 2 or self.shift_samples < 1:
-            raise ValueError(f"frame_length {frame_length} or frame_shift {frame_shift} is under a sample")
-        if self.front_end == "kaldi":
-            self.fft_size = 1 << (self.window_samples - 1).bit_length()
-            window = torch.hann_window(self.window_samples, periodic=False)
-            bank = kaldi_mel_bank(self.mel_bins, self.fft_size, self.sample_rate, self.f_min, self.f_max)
-        else:
-            self.fft_size = self.window_samples
-            window = torch.hamming_window(self.window_samples, periodic=False)
-            bank = htk_mel_bank(self.mel_bins, self.fft_size, self.sample_rate, self.f_min, self.f_max)
-        self.register_buffer("window", window, persistent=False)
+            raise ValueError(f"frame_length {self.frame_length} or frame_shift {self.frame_shift} is under a sample")
+        kind = chosen(FRONT_ENDS, self.front_end, "front_end")
+        self._analysis: Analysis = kind(self._settings, self.window_samples, self.shift_samples)
+        self._normalised = chosen(NORMALISERS, self.normaliser, "normaliser")
+        bank = self._analysis.bank()
+        self.register_buffer("window", self._analysis.window(), persistent=False)
         self.register_buffer("bank", bank, persistent=False)
         self._blocks = _blocks_of(bank)
 
@@ -136,7 +113,7 @@ class FrontEnd(nn.Module):
 
     def params(self) -> dict[str, Any]:
         """What dumps and checkpoints store."""
-        return {key: getattr(self, key) for key in self.KEYS}
+        return dict(self._settings)
 
     def difference(self, found: Mapping[str, Any]) -> str | None:
         """Return how the front end with the parameters `found` differs from this one; see `params.difference`."""
@@ -144,17 +121,27 @@ class FrontEnd(nn.Module):
 
     def num_frames(self, samples: int) -> int:
         """Frames that `samples` give: windows that fit whole (kaldi), or centred on every hop (stft)."""
-        if samples < self.min_samples:
-            return 0
-        if self.front_end == "kaldi":
-            return 1 + (samples - self.window_samples) // self.shift_samples
-        return 1 + samples // self.shift_samples
+        return 0 if samples < self.min_samples else self._analysis.num_frames(samples)
 
     @property
     def min_samples(self) -> int:
         """The shortest waveform that has a frame; callers refuse shorter ones with their file's name."""
-        # Centred windows reflect half a window at both ends.
-        return self.window_samples if self.front_end == "kaldi" else self.window_samples // 2 + 1
+        return self._analysis.min_samples
+
+    @property
+    def fft_size(self) -> int:
+        """Samples of the Fourier transform of a window."""
+        return self._analysis.fft_size
+
+    @property
+    def decibel(self) -> float:
+        """One decibel in the units of raw features."""
+        return self._analysis.decibel
+
+    @property
+    def silence(self) -> float:
+        """Raw features of silence."""
+        return self._analysis.silence
 
     @property
     def clip_samples(self) -> int:
@@ -170,43 +157,15 @@ class FrontEnd(nn.Module):
         """(batch, samples) float32 in [-1, 1] to raw log-mel (batch, frames, mel_bins) float32."""
         if waveforms.shape[-1] < self.min_samples:
             raise ValueError(f"{waveforms.shape[-1]} samples are shorter than a window of {self.window_samples}")
-        logmel = self._kaldi if self.front_end == "kaldi" else self._stft
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = waveforms.float()
             if waveforms.is_cuda:
-                return logmel(waveforms)
+                return self._logmel(waveforms)
             # One clip's frames stay in a core's cache; a batch's do not (measured: 2.5 times slower).
-            return torch.stack([logmel(waveform) for waveform in waveforms])
+            return torch.stack([self._logmel(waveform) for waveform in waveforms])
 
-    def _kaldi(self, waveforms: Tensor) -> Tensor:
-        # The order of operations is Kaldi's, so that rounding is too: near the floor, a quiet bin beside a loud tone
-        # shows every last bit of what enters the FFT.
-        waveforms = waveforms - waveforms.mean(-1, keepdim=True)
-        frames = waveforms.unfold(-1, self.window_samples, self.shift_samples)
-        frames = frames - frames.mean(-1, keepdim=True)
-        padded = frames.new_zeros(*frames.shape[:-1], self.fft_size)
-        # The first sample is its own predecessor, and the Hanning window is zero there: nothing to write at 0.
-        inner = padded[..., 1 : self.window_samples]
-        torch.sub(frames[..., 1:], frames[..., :-1] * PREEMPHASIS, out=inner)
-        inner.mul_(self.window[1:])
-        if padded.is_cuda:
-            # Beside a full-scale tone, torchaudio's quiet bins are float32 rounding of its FFT (0.07 in the log);
-            # another FFT library can only come near by rounding less. Exact under any TF32 setting, too.
-            padded = padded.double()
-        return self._mel(_power(torch.fft.rfft(padded))).clamp_min_(_EPS).log_()
-
-    def _stft(self, waveforms: Tensor) -> Tensor:
-        spectrum = torch.stft(
-            waveforms,
-            self.fft_size,
-            self.shift_samples,
-            window=self.window,
-            center=True,
-            pad_mode="reflect",
-            return_complex=True,
-        ).transpose(-1, -2)
-        magnitude = self._mel(_power(spectrum).sqrt_())
-        return magnitude.clamp_min_(1e-5).log10_().mul_(20.0).clamp_(-50.0, 80.0)
+    def _logmel(self, waveforms: Tensor) -> Tensor:
+        return self._analysis.logarithm(self._mel(self._analysis.spectrum(waveforms, self.window)))
 
     def _mel(self, spectrum: Tensor) -> Tensor:
         if spectrum.is_cuda:
@@ -223,21 +182,10 @@ class FrontEnd(nn.Module):
         inside = None
         if valid is not None:
             inside = (torch.arange(frames, device=x.device) < valid.to(x.device).unsqueeze(1)).unsqueeze(2)
-        if self.normaliser == "fixed":
-            x = (x - self.norm_mean) / (2 * self.norm_std)
-        else:
-            low = x if inside is None else x.masked_fill(~inside, math.inf)
-            high = x if inside is None else x.masked_fill(~inside, -math.inf)
-            low, high = low.amin((1, 2), keepdim=True), high.amax((1, 2), keepdim=True)
-            x = (x - low) / (high - low + 1e-8)
+        x = self._normalised(x, inside, self._settings)
         if inside is not None:
             x = x.masked_fill(~inside, 0.0)
         return nn.functional.pad(x, (0, 0, 0, input_frames - frames))
-
-
-def _power(spectrum: Tensor) -> Tensor:
-    """|X|^2 of a complex spectrum, whose memory it takes; without the square root that abs() would take first."""
-    return torch.add(*torch.view_as_real(spectrum).square_().unbind(-1))
 
 
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from sed.compatibility import complete
-from sed.config import literals
+from sed.config import default_options
 
 
-def defaults() -> dict[str, Any]:
+@cache
+def defaults() -> Mapping[str, Any]:
     """Return {parameter: default}."""
-    return {name: option["default"] for name, option in literals("sed.features.logmel")["OPTIONS"].items()}
+    return default_options("sed.features.logmel")
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,14 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.features.logmel import PREEMPHASIS
+from sed.features.kaldi import EPS, PREEMPHASIS
 from sed.prediction.windows import WindowPlan
 
 if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
     from sed.models.detector import Detector
-
-_EPS = torch.finfo(torch.float32).eps
 
 
 class KaldiGraph(nn.Module):
@@ -57,7 +55,7 @@ class KaldiGraph(nn.Module):
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
         spectrum = ((frames - PREEMPHASIS * before).double() @ self.fourier).float()
         real, imag = spectrum.chunk(2, -1)
-        return ((real * real + imag * imag) @ self.bank).clamp_min(_EPS).log()
+        return ((real * real + imag * imag) @ self.bank).clamp_min(EPS).log()
 
 
 class PredictionGraph(nn.Module):

@@ -15,12 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-# One decibel, and silence, in the units of raw features (`sed/features/logmel.py`): the natural logarithm of power,
-# or 20 log10 of magnitude.
-DECIBEL = {"kaldi": math.log(10) / 10, "stft": 1.0}
-SILENCE = {"kaldi": math.log(torch.finfo(torch.float32).eps), "stft": -50.0}
-
-
 FILTERS = ["none", "step", "linear"]
 
 SECTION = "augmentation"

@@ -53,9 +53,8 @@ class Preparation:
     """whether student and teacher have gains of their own"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
-        kind, hop = self.front_end.front_end, self.front_end.frame_shift
-        decibel = augment.DECIBEL[kind]
-        ratio = self.frame_seconds / hop
+        decibel = self.front_end.decibel
+        ratio = self.frame_seconds / self.front_end.frame_shift
         x = inputs.features.float()
         valid = inputs.valid
         # Shifts are whole label frames, so labels and features move together; the clip's own length is the period.
@@ -75,7 +74,7 @@ class Preparation:
             strong_y = augment.mix_labels(strong_y, inputs.strong_partner, inputs.strong_mix, self.mixup_labels)
             start, stop = inputs.mask_start * ratio, (inputs.mask_start + inputs.mask_width) * ratio
             start, stop = torch.round(start).long(), torch.round(stop).long()
-            x_strong = augment.time_mask(x_strong, start, stop - start, augment.SILENCE[kind])
+            x_strong = augment.time_mask(x_strong, start, stop - start, self.front_end.silence)
             strong_y = augment.time_mask(strong_y, inputs.mask_start, inputs.mask_width, 0.0)
         x_weak, valid_weak = x[slots : slots + weak], valid[slots : slots + weak]
         if weak:
