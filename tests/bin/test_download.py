@@ -1,4 +1,4 @@
-"""local/download.sh, as a recipe calls it."""
+"""sed.bin.download, by way of local/download.sh, which a recipe calls."""
 
 import json
 import os

@@ -1,0 +1,80 @@
+"""Tables of records, and what the hosts say of their files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from paths import ROOT
+
+from sed.data.download.fetch import Fetcher
+from sed.data.download.sources import COLUMNS, Hosts, Row, read_records
+from sed.errors import UserError
+
+HEAD = "\t".join(COLUMNS) + "\n"
+
+
+@pytest.mark.parametrize("table", sorted((ROOT / "local").glob("*_records.tsv")), ids=lambda path: path.name)
+def test_the_recipes_tables_read(table: Path) -> None:
+    parts = read_records(table)
+    rows = [row for files in parts.values() for row in files]
+    lines = [line for line in table.read_text().splitlines() if line and not line.startswith("#")]
+    assert len(rows) + sum(row.instead is not None for row in rows) == len(lines) - 1
+    assert all(row.page.startswith("https://") for row in rows)
+
+
+def test_an_or_row_stands_in_for_the_one_above(tmp_path: Path) -> None:
+    path = tmp_path / "records.tsv"
+    path.write_text(
+        "# remark\n\n" + HEAD + "a\tzenodo:7\tx.zip\taudio\tone,two\n"
+        "b\thuggingface:some/model\tm.bin\tm.bin\t-\nb\tor:https://example.org/m?dl=1\tm.pth\tm.pth\t-\n"
+    )
+    instead = Row("b", "or:https://example.org/m?dl=1", "m.pth", "m.pth")
+    assert read_records(path) == {
+        "a": [Row("a", "zenodo:7", "x.zip", "audio", ("one", "two"))],
+        "b": [Row("b", "huggingface:some/model", "m.bin", "m.bin", (), instead)],
+    }
+    assert [row.page for row in (*read_records(path)["a"], instead)] == [
+        "https://zenodo.org/records/7",
+        "https://example.org/m?dl=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("part\tsource\n", "records.tsv:1: the columns are part source"),
+        (HEAD + "a\tzenodo:7\tx.zip\taudio\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tftp:7\tx.zip\taudio\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "# x\na\tzenodo:7\tx.zip\t/etc\t-\n", "records.tsv:3: not a record"),
+        (HEAD + "a\tzenodo:7\tx.zip\ta/../../b\t-\n", "records.tsv:2: not a record"),
+        (HEAD + "a\tor:https://x\tx.zip\ta\t-\n", "records.tsv:2: an 'or:' row stands in for"),
+    ],
+)
+def test_broken_tables_are_named_by_their_line(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "records.tsv").write_text(text)
+    with pytest.raises(UserError, match=re.escape(says)):
+        read_records(tmp_path / "records.tsv")
+    with pytest.raises(UserError, match="no such table of records"):
+        read_records(tmp_path / "none.tsv")
+
+
+def test_hosts_tell_size_checksum_and_address_and_are_asked_once(serve) -> None:  # type: ignore[no-untyped-def]
+    zip_, model = b"a zip", b"a model"
+    server = serve(zenodo={"7": {"x y.zip": zip_, "other": b""}}, huggingface={"some/model": {"m.bin": model}})
+    hosts = Hosts(Fetcher(retries=0), server.url)
+    remote = hosts.ask(Row("a", "zenodo:7", "x y.zip", "x"))(False)
+    assert (remote.size, remote.checksum) == (len(zip_), f"md5:{hashlib.md5(zip_).hexdigest()}")
+    assert remote.url.startswith(server.url) and " " not in remote.url
+    asked = len(server.requests)
+    hosts.ask(Row("a", "zenodo:7", "other", "x"))(False)
+    assert len(server.requests) == asked
+    hosts.ask(Row("a", "zenodo:7", "other", "x"))(True)
+    assert len(server.requests) == asked + 1
+    remote = hosts.ask(Row("b", "huggingface:some/model", "m.bin", "x"))(False)
+    assert (remote.size, remote.checksum) == (len(model), f"sha256:{hashlib.sha256(model).hexdigest()}")
+    with pytest.raises(UserError, match=r"records/7: has no file z\.zip, only other, x y\.zip"):
+        hosts.ask(Row("a", "zenodo:7", "z.zip", "x"))(False)
+    assert hosts.ask(Row("b", "or:https://example.org/m?dl=1", "m.pth", "m"))(False).url == f"{server.url}/m?dl=1"

@@ -1,0 +1,124 @@
+"""Long recordings cut into clips, and annotators counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.prepare.clips import Columns, cut_recording, majority, read_events, spans, window_events, within
+from sed.data.tables import Event
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("seconds", "found"),
+    [
+        (10, [(0, 10)]),
+        (24.5, [(0, 10), (10, 20), (20, 24.5)]),
+        (20.9, [(0, 10), (10, 20)]),
+        (0.5, [(0, 0.5)]),
+        (3, [(0, 3)]),
+    ],
+)
+def test_windows_cover_a_recording(seconds, found):
+    assert spans(seconds, 10) == found
+
+
+def test_events_are_shared_out():
+    events = {"a.wav": [Event(8, 21, "x"), Event(9.995, 12, "y"), Event(1, 2, "y")]}
+    assert window_events(events, {"a.wav": spans(22, 10), "b.wav": spans(5, 10)}) == {
+        "a_0.000_10.000": [Event(8, 10, "x"), Event(1, 2, "y")],
+        "a_10.000_20.000": [Event(0, 10, "x"), Event(0, 2, "y")],
+        "a_20.000_22.000": [Event(0, 1, "x")],
+        "b_0.000_5.000": [],
+    }
+    assert within([], 0, 1) == []
+
+
+def test_half_of_the_annotators_are_enough():
+    one, two, three = [Event(0, 4, "x")], [Event(2, 6, "x"), Event(3, 5, "x")], [Event(5, 9, "x"), Event(0, 1, "y")]
+    assert majority([one]) == one
+    assert majority([one, []]) == one
+    assert majority([one, two]) == [Event(0, 6, "x")]
+    assert majority([one, two, three]) == [Event(2, 4, "x"), Event(5, 6, "x")]
+    assert majority([[Event(0, 1, "x"), Event(1, 2, "x")], []]) == [Event(0, 2, "x")]
+
+
+def test_majority_is_the_count_of_voices_on_a_grid():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        annotators = []
+        for _ in range(rng.integers(1, 6)):
+            times = np.sort(rng.integers(0, 50, size=(rng.integers(0, 5), 2)), axis=1)
+            annotators.append([Event(float(a), float(b), "x") for a, b in times if a < b])
+        count = np.zeros(50, int)
+        for events in annotators:
+            count += [any(e.onset <= t < e.offset for e in events) for t in range(50)]
+        heard = [any(e.onset <= t < e.offset for e in majority(annotators)) for t in range(50)]
+        assert heard == list(2 * count >= len(annotators))
+
+
+RAW = Columns(annotator="annotator_id", status="review_status")
+
+
+def table(path: Path, *rows: str, header="filename,onset,offset,class,annotator_id,review_status") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def test_reviewed_rows_stand(tmp_path):
+    path = table(
+        tmp_path / "a.csv",
+        "r.wav,0,1,x,a,unreviewed",
+        "r.wav,2,3,x,b,rejected",
+        "r.wav,4,5,y,a,accepted",
+        "s.wav,0,1,x,a,unreviewed",
+        "s.wav,0,2,x,b,unreviewed",
+        "s.wav,1,2,y,c,unreviewed",
+        "t.wav,2,2,x,a,unreviewed",
+        "t.wav,2,1,x,a,unreviewed",
+        "t.wav,,,,a,unreviewed",
+        "u.wav,0,1,x,a,rejected",
+        "u.wav,0,1,x,b,rejected",
+    )
+    events = read_events(path, RAW)
+    assert events == {"r.wav": [Event(4, 5, "y")], "s.wav": [Event(0, 1, "x")], "t.wav": []}
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("r.wav,0,1,x,a,perhaps", "a.csv:2: unknown review 'perhaps'"),
+        ("r.wav,zero,1,x,a,", "a.csv:2: 'zero' to '1' are not times"),
+        ("r.wav,-2,1,x,a,", "a.csv:2: broken event"),
+        ("r.wav,0,nan,x,a,", "a.csv:2: broken event"),
+        ("r.wav,0,1,,a,", "a.csv:2: broken event"),
+        (",0,1,x,a,", "a.csv:2: no filename"),
+    ],
+)
+def test_broken_rows_name_the_line(tmp_path, row, words):
+    with pytest.raises(UserError, match=words):
+        read_events(table(tmp_path / "a.csv", row), RAW)
+
+
+def test_an_unknown_layout_says_what_is_there(tmp_path):
+    with pytest.raises(UserError, match=r"no column 'class' \(it has file, begin"):
+        read_events(
+            table(tmp_path / "a.csv", header="file,begin"), Columns(filename="file", onset="begin", offset="begin")
+        )
+
+
+def test_cutting_is_exact_and_keeps_what_is_there(tmp_path):
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, size=(24 * 1000, 2), dtype=np.int16)
+    soundfile.write(tmp_path / "r.wav", samples, 1000)
+    (tmp_path / "out").mkdir()
+    cut_recording(tmp_path / "r.wav", tmp_path / "out", window=10)
+    parts = [soundfile.read(p, dtype="int16")[0] for p in sorted((tmp_path / "out").iterdir())]
+    assert np.array_equal(np.concatenate(parts), samples)
+    first = tmp_path / "out" / "r_0.000_10.000.flac"
+    before = first.stat().st_mtime_ns
+    (tmp_path / "out" / "r_10.000_20.000.flac").unlink()
+    cut_recording(tmp_path / "r.wav", tmp_path / "out", window=10)
+    assert (first.stat().st_mtime_ns, len(list((tmp_path / "out").iterdir()))) == (before, 3)
