@@ -142,14 +142,42 @@ def test_only_local_knows_its_own_files() -> None:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path}: no docstring"
 
 
-TESTED = {"evaluation"}
+TESTED = ("checkpoints", "data", "evaluation", "models", "training")
+# Not yet as the two tests below want it; what is here only leaves.
+UNTESTED: set[str] = {
+    "training/build.py",
+    "training/distributed.py",
+    "training/mean_teacher.py",
+    "training/pretraining/run_options.py",
+    "training/pretraining/tagging.py",
+    "training/run_options.py",
+    "training/step.py",
+    "training/validation.py",
+}
+LONG: set[str] = {
+    "bin/benchmark.py:main",
+    "bin/benchmark_prediction.py:main",
+    "training/gpu/persistent_gru.py:_backward",
+    "training/gpu/persistent_gru.py:_forward",
+    "training/pretraining/soundscape_inputs.py:_draw",
+}
 
 
-@pytest.mark.parametrize("path", [path for path in MODULES if package(path) in TESTED], ids=lambda path: path.stem)
-def test_every_module_has_a_test_of_its_name(path: Path) -> None:
-    name = path.relative_to(SED)
-    if path.name != "__init__.py":
-        assert (ROOT / "tests" / name.with_name(f"test_{name.name}")).is_file(), f"sed/{name} has no test of its name"
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    modules = [path.relative_to(SED) for path in MODULES if package(path) in TESTED and path.name != "__init__.py"]
+    missing = {str(path) for path in modules if not (ROOT / "tests" / path.with_name(f"test_{path.name}")).exists()}
+    assert missing <= UNTESTED, f"tests mirror sed/: no tests/.../test_<name>.py of {sorted(missing - UNTESTED)}"
+
+
+def test_functions_are_at_most_60_lines() -> None:
+    long = {
+        f"{path.relative_to(SED)}:{node.name}"
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - min([node.lineno, *(d.lineno for d in node.decorator_list)]) >= 60
+    }
+    assert long <= LONG, f"over 60 lines: {sorted(long - LONG)}"
 
 
 def test_entry_points_are_short_and_documented() -> None:
