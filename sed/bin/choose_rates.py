@@ -12,6 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 from sed.cli import entry
 from sed.config import Parser, output_file
@@ -47,7 +48,7 @@ def main() -> None:
     for config, tried in runs.items():
         rows = []
         for (head, encoder), those in sorted(tried.items()):
-            row = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in those]}
+            row: dict[str, Any] = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in those]}
             for key in (column.key for column in columns):
                 row[key] = round(statistics.fmean(run[key] for run in those), 5)
             rows.append(row)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -54,7 +55,7 @@ def resample(
     for part, rows in enumerate(chunks):
         for measured in evaluation.measured:
             for name, sample in measured.samplers().items():
-                tasks[f"{part} {name}"] = lambda sample=sample, w=weights[rows]: sample(w)
+                tasks[f"{part} {name}"] = partial(sample, weights[rows])
     done = run_tasks(tasks, jobs)
     table: dict[str, list[np.ndarray]] = {}
     for task in tasks:  # in order, so that the parts follow each other

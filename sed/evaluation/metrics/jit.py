@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 
@@ -13,6 +13,6 @@ Function = TypeVar("Function", bound=Callable)
 def compiled(function: Function) -> Function:
     """Compile `function` on its first call; later runs load it."""
     try:
-        return numba.njit(cache=True, nogil=True)(function)
+        return cast(Function, numba.njit(cache=True, nogil=True)(function))
     except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return numba.njit(nogil=True)(function)
+        return cast(Function, numba.njit(nogil=True)(function))

@@ -129,8 +129,9 @@ class Metric(Protocol):
 
     entries: tuple[Entry, ...]
 
-    def add_arguments(self, parser: Parser) -> None:
+    def add_arguments(self, parser: Parser) -> None:  # noqa: ARG002 - for metrics with options
         """Add the metric's options to sed.bin.score; most metrics have none."""
+        return
 
     def configured(self, options: Mapping[str, Any]) -> Metric:  # noqa: ARG002 - for metrics with options
         """Return the metric with the values of its options (all of sed.bin.score's, by name)."""

@@ -228,13 +228,13 @@ def _deltas_of(deltas: Any, clips: Sequence[str], label: str, labels: Sequence[s
     for column, other in enumerate(labels):
         if other != label and f"cts\\{other}" in parts[0][1]:
             ct[:, column] = np.concatenate([part[1][f"cts\\{other}"] for part in parts])[order]
-    row, other = np.nonzero(ct)
+    row, crossed = np.nonzero(ct)
     return Deltas(
         score=score[order],
         clip=clip[order],
         tp=tp,
         fp=fp,
         ct_first=np.searchsorted(row, np.arange(len(score) + 1)),
-        ct_label=other.astype(np.int16),
-        ct_change=ct[row, other],
+        ct_label=crossed.astype(np.int16),
+        ct_change=ct[row, crossed],
     )

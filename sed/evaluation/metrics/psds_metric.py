@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,9 +60,9 @@ class MeasuredPSDS(Measured):
         """Return one sampler for each exact PSDS and one for each of operating points."""
         made: dict[str, Callable[[np.ndarray], Values]] = {}
         for name in self._deltas:
-            made[name] = lambda weights, name=name: self._from_deltas(name, weights)
+            made[name] = partial(self._from_deltas, name)
         for name in self.parameters if self._inputs.points is not None else ():
-            made[name] = lambda weights, name=name: self._from_points(name, weights)
+            made[name] = partial(self._from_points, name)
         return made
 
     def _from_deltas(self, name: str, weights: np.ndarray) -> Values:
@@ -96,11 +97,11 @@ class PSDS(Metric):
         made: dict[str, Callable[[], Any]] = {}
         if scores is not None:
             for name in sorted(self._parameters, reverse=True):
-                made[f"{name}_exact"] = lambda p=self._parameters[name]: exact(problem, p, scores)
+                made[f"{name}_exact"] = partial(exact, problem, self._parameters[name], scores)
         if points is not None:
             for name, parameters in self._parameters.items():
                 for part, chunk in enumerate(np.array_split(np.arange(points.points), min(PARTS, points.points))):
-                    made[f"{name} {part}"] = lambda p=parameters, c=chunk: count_points(problem, p, points, c)
+                    made[f"{name} {part}"] = partial(count_points, problem, parameters, points, chunk)
         return made
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPSDS:

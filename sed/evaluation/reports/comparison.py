@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sed.evaluation.confidence.bootstrap import interval
 from sed.evaluation.confidence.paired import Difference, System, class_differences, differences
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
@@ -43,15 +45,20 @@ def compare_report(systems: Sequence[System]) -> str:
 
 
 def _mean(system: System, key: str) -> float | None:
-    values = [result.get(key) for result in system.results]
-    return None if any(value is None for value in values) else sum(values) / len(values)
+    return _average([result.get(key) for result in system.results])
+
+
+def _average(values: Sequence[float | None]) -> float | None:
+    """Return the mean; None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _bounds(system: System, name: str) -> tuple[float, float] | None:
     if any(name not in samples.names for samples in system.samples):
         return None
     rows = [samples.of(name)[1:] for samples in system.samples]
-    return interval(sum(rows) / len(rows))
+    return interval(np.mean(rows, axis=0))
 
 
 def _summary(systems: Sequence[System]) -> str:
@@ -103,8 +110,7 @@ def _classes(systems: Sequence[System]) -> list[str]:
     for label in systems[0].results[0]["per_class"]:
         series = []
         for system in systems:
-            values = [result["per_class"][label].get("event_f1") for result in system.results]
-            mean = None if any(value is None for value in values) else sum(values) / len(values)
+            mean = _average([result["per_class"][label].get("event_f1") for result in system.results])
             series.append((mean, _bounds(system, f"{label}\tevent_f1")))
         lines.append((label, series))
     key = [(svg.colour(index), system.name) for index, system in enumerate(systems)]

@@ -153,8 +153,8 @@ def _rocs(evaluation: Evaluation) -> str:
         if curves:
             limit = evaluation.parameters[name].e_max
             picture = svg.staircases(f"PSD-ROC of {name.upper()}", curves, limit, "effective false positives per hour")
-            key = [(stroke, text) for text, _, _, stroke in curves]
-            figures.append(figure(picture, f"{name.upper()} is the share of the square under the curve.", key))
+            legend = [(stroke, text) for text, _, _, stroke in curves]
+            figures.append(figure(picture, f"{name.upper()} is the share of the square under the curve.", legend))
     return f'<div class="figures">{"".join(figures)}</div>' if figures else ""
 
 

@@ -79,7 +79,8 @@ def staircases(
     axes = Axes((0, e_max), (0, 1))
     parts = [_open(axes.height, title), axes.frame(x_label, "effective TPR")]
     for name, xs, ys, stroke in curves:
-        path, last = [], 0.0
+        path: list[str] = []
+        last = 0.0
         for x, y in zip(xs, ys, strict=True):
             if x > e_max:
                 break
@@ -136,9 +137,9 @@ def bars(
     height = len(rows) * (series * bar + gap) + 30
     scale = WIDTH - left - 46
     parts = [_open(height, title)]
-    for value in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(_line(left + value * scale, 4, left + value * scale, height - 22))
-        parts.append(_text(left + value * scale, height - 6, f"{factor * value:g}", "middle", "tick"))
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        parts.append(_line(left + tick * scale, 4, left + tick * scale, height - 22))
+        parts.append(_text(left + tick * scale, height - 6, f"{factor * tick:g}", "middle", "tick"))
     y = 4.0
     for name, values in rows:
         shown = name if len(name) <= 26 else name[:25] + "…"
@@ -182,8 +183,8 @@ def differences(
         An svg element.
     """
     digits = 2 if factor == 100 else 4
-    rows = [(name, *(factor * v for v in numbers)) for name, *numbers in rows]
-    limit = max([abs(v) for row in rows for v in row[1:]] + [0.01 * factor]) * 1.1
+    rows = [(name, factor * value, factor * low, factor * high) for name, value, low, high in rows]
+    limit = max([abs(v) for _, *row in rows for v in row] + [0.01 * factor]) * 1.1
     step, left = 26, 190
     height = len(rows) * step + 40
     scale = (WIDTH - left - 20) / (2 * limit)

@@ -142,7 +142,7 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
 def _told(difference: Difference | None) -> dict[str, float] | None:
     if difference is None:
         return None
-    return {key: _rounded(value) for key, value in asdict(difference).items() if key != "number"}
+    return {key: round(value, 5) for key, value in asdict(difference).items() if key != "number"}
 
 
 def _rounded(value: float | None) -> float | None:
