@@ -7,21 +7,19 @@ The authors' file holds `module.v.*` (a timm vision transformer) and `module.mlp
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sed.checkpoints.importers import Mismatch
 from sed.models.ast import AST, LEADING
-from sed.models.tagger import Tagger, TaggingHead
+from sed.models.tagger import Tagger, TaggingHead, build_tagger
 
 PUBLISHED_GRID = (12, 101)  # 128 bins and 1024 frames, patches of 16 x 16, strides of 10 x 10
 _IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, left over in the authors' file
 _SHOWN = 10
-
-
-class Mismatch(ValueError):
-    """The checkpoint is not the AST that was asked for; the message names the keys."""
 
 
 def _authors(key: str) -> tuple[str, ...]:
@@ -158,13 +156,31 @@ def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
     return torch.cat([positions[:, :LEADING], grid.reshape(1, dim, -1).transpose(1, 2)], dim=1)
 
 
-def load_encoder(encoder: AST, state: Mapping[str, Tensor], like: Tagger) -> None:
+def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], like: Tagger) -> None:
     """Load the first blocks of a published state dict into a detector's encoder.
 
     `like` is the whole tagger that the state dict has to be (`build_tagger` on the meta device takes no memory).
     """
     ours, _ = to_tagger(state, like)
     encoder.load_state_dict({key: ours["encoder." + key] for key in encoder.state_dict()})
+
+
+class AstImporter:
+    """Loads the first blocks of a published AST of the config's size; see `sed.checkpoints.importers.Importer`."""
+
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether the keys are those of either layout."""
+        try:
+            _layout(state)
+        except Mismatch:
+            return False
+        return True
+
+    def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+        """Load the blocks that the encoder keeps; the state dict has to be the whole AST of the config."""
+        with torch.device("meta"):
+            like = build_tagger(config, 1)
+        load_encoder(encoder, state, like)
 
 
 def export_published(encoder: AST, head: TaggingHead) -> dict[str, Tensor]:

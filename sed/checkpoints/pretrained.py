@@ -22,8 +22,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sed.checkpoints.ast_layouts import Mismatch, load_encoder, to_tagger
+from sed.checkpoints.ast_layouts import to_tagger
 from sed.checkpoints.checkpoint import load_checkpoint
+from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.data.download.fetch import Fetcher
 from sed.data.download.sources import HUGGING_FACE, Hosts, Row
@@ -90,7 +91,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
     detector that was trained here (its experiment's folder). `labels` names the detector's classes.
 
-    An AST for another encoder is left out with a notice: a recipe hands the same checkpoint to all that it trains.
+    A checkpoint of another encoder is left out with a notice: a recipe hands the same one to all that it trains.
     UserError naming the keys that do not fit.
     """
     if (Path(config["pretrained"]) / FACTS).is_file():
@@ -99,15 +100,19 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     if (Path(config["pretrained"]) / "final.pt").is_file():
         load_trained(detector, Path(config["pretrained"]), labels)
         return
-    if config["encoder"] != "ast":
-        log.info("%s: for the AST, so not for encoder '%s'", config["pretrained"], config["encoder"])
+    name = config["encoder"]
+    importer = importer_of(name)
+    if importer is None:
+        log.info("%s: no published checkpoint is for encoder '%s', which starts afresh", config["pretrained"], name)
         return
     path = locate(config["pretrained"])
     state = read_state(path)
-    with torch.device("meta"):
-        like = build_tagger(config, 1)
+    kind = kind_of(state)
+    if kind not in (name, None):
+        log.info("%s: for encoder '%s', so not for '%s'", config["pretrained"], kind, name)
+        return
     try:
-        load_encoder(detector.encoder, state, like)
+        importer.load(detector.get_submodule("encoder"), state, config)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
 

@@ -39,17 +39,6 @@ def boundary(seconds: float, frame_seconds: float) -> int:
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
 
 
-def frame_events(active: np.ndarray, labels: Sequence[str], *, frame_seconds: float) -> list[Event]:
-    """Runs of active frames (frames, classes) of one clip as events in order; the inverse of `frame_targets`."""
-    edges = np.diff(np.pad(np.asarray(active) > 0.5, ((1, 1), (0, 0))).astype(np.int8), axis=0)
-    events = [
-        Event(float(start * frame_seconds), float(end * frame_seconds), label)
-        for k, label in enumerate(labels)
-        for start, end in zip(np.flatnonzero(edges[:, k] == 1), np.flatnonzero(edges[:, k] == -1), strict=True)
-    ]
-    return sorted(events)
-
-
 def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
     """Tags of each clip as multi-hot targets (clips, classes) float32."""
     clips = list(clips)

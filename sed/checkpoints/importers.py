@@ -1,0 +1,47 @@
+"""The registry of importers: published checkpoints into encoders.
+
+An importer for another encoder is a module with a class that keeps to `Importer`, and a line of `IMPORTERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from sed.registry import chosen
+
+
+class Mismatch(ValueError):
+    """The checkpoint is not the one that was asked for; the message names the keys."""
+
+
+class Importer(Protocol):
+    """Loads published state dicts into one kind of encoder; made without arguments."""
+
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether a state dict is of this kind of encoder, of whatever size."""
+        ...
+
+    def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+        """Load a state dict into the encoder of a flat config; Mismatch naming the keys that do not fit."""
+        ...
+
+
+IMPORTERS = {"ast": "sed.checkpoints.ast_layouts:AstImporter"}
+"""importers by the name of their encoder"""
+
+
+def importer_of(encoder: str) -> Importer | None:
+    """Return the importer for an encoder; None if there is none."""
+    if encoder not in IMPORTERS:
+        return None
+    importer: Importer = chosen(IMPORTERS, encoder, "importer")()
+    return importer
+
+
+def kind_of(state: Mapping[str, Tensor]) -> str | None:
+    """Return the encoder that a state dict is of; None if no importer recognises it."""
+    kinds = ((name, importer_of(name)) for name in IMPORTERS)
+    return next((name for name, importer in kinds if importer and importer.recognises(state)), None)
