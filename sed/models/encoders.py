@@ -5,10 +5,10 @@ A new encoder is a module with `OPTIONS` and a function that builds it from a co
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sed.registry import chosen
 
@@ -27,6 +27,8 @@ class Encoder(Protocol):
     """frames of the features from one patch to the next"""
     fresh_norm: bool
     """whether the detector puts a LayerNorm of its own behind it"""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
     def __call__(self, x: Tensor) -> Tensor: ...
 

@@ -260,7 +260,9 @@ def build_trainer(
         validate=None
         if valid is None
         else partial(
-            *(validate, step.teacher, valid),
+            validate,
+            step.teacher,
+            valid,
             front_end=front_end,
             batch_size=max(1, sum(config["batch_sizes"])),
             device=device,

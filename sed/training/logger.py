@@ -5,13 +5,13 @@ A new logger is one module with a class of `Logger`'s methods (and its `OPTIONS`
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from sed.config import default_options
 from sed.errors import UserError
+from sed.registry import chosen
 
 LOGGERS = {
     "tensorboard": "sed.training.loggers.tensorboard:TensorBoard",
@@ -106,8 +106,7 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
 def _builder(name: str) -> Builder:
     if name not in LOGGERS:
         raise UserError(f"--loggers {name}: unknown (one of {', '.join(LOGGERS)})")
-    module, _, attribute = LOGGERS[name].partition(":")
-    builder: Builder = getattr(importlib.import_module(module), attribute)
+    builder: Builder = chosen(LOGGERS, name, "logger")
     return builder
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
 
 from sed.training.parameters import FlatParameters
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def make_teacher(student: nn.Module) -> nn.Module:
+
+def make_teacher(student: Model) -> Model:
     """A copy of the student that takes no gradients.
 
     It runs in training mode as the student does (batch statistics, dropout), but its batch norms do not gather

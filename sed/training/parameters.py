@@ -6,7 +6,8 @@ out flat it costs one for each group of equal learning rate and weight decay.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -38,7 +39,13 @@ def decayed(model: nn.Module) -> set[str]:
     }
 
 
-def parameter_groups(model: nn.Module, encoder: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
+class HasParameters(Protocol):
+    """A `torch.nn.Module`, or a protocol of one."""
+
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
+
+
+def parameter_groups(model: nn.Module, encoder: HasParameters) -> dict[str, dict[str, nn.Parameter]]:
     """The trained parameters by group (`encoder`, `encoder_plain`, `head`, `head_plain`), then by name.
 
     The plain groups take no weight decay. Empty groups are left out.

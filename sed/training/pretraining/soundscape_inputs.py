@@ -91,7 +91,8 @@ class Scene:
 
     def to(self, device: torch.device) -> Scene:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
+        moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+        return Scene(**moved, total=self.total)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +174,13 @@ class SoundscapeMaker:
         return replace(step, features=features)
 
     def _draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
-        """A batch's events, and its targets (clips, frames, classes) uint8."""
+        """Draw a batch: where its sounds come from and go to, and its targets (clips, frames, classes) uint8."""
+        events = self._events(rng)
+        back = self._background(rng)
+        return self._scene(events, back, rng), self._targets(events, back)
+
+    def _events(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw a batch's sounds but the backgrounds, one row per sound: their clip, kind, track, sound and place."""
         config, clips, whole = self._config, self.clips, self._samples
         number = np.minimum(rng.poisson(config["kinds"], clips), 5)
         clip = np.repeat(np.arange(clips), number)
@@ -200,34 +207,44 @@ class SoundscapeMaker:
         cut = np.maximum(-onset, 0)
         onset, skipped = onset + cut, skipped + cut
         length = np.minimum(length - cut, whole - onset)
+        rows = {
+            **{"clip": clip, "kind": kind, "track": track, "loud": loud, "chosen": chosen},
+            **{"speed": speed, "skipped": skipped, "onset": onset, "length": length},
+        }
         kept = length > 0.02 * RATE
-        clip, kind, track, loud, chosen, speed, skipped, onset, length = (
-            x[kept] for x in (clip, kind, track, loud, chosen, speed, skipped, onset, length)
-        )
-        gain = 10 ** ((loud + rng.normal(0, 1.5, len(clip))) / 20)
+        rows = {name: values[kept] for name, values in rows.items()}
+        rows["gain"] = 10 ** ((rows["loud"] + rng.normal(0, 1.5, len(rows["clip"]))) / 20)
+        return rows
 
-        back = self._background(rng)
-        targets = np.zeros((clips, self.frames, len(self._sounds.kinds)), np.uint8)
+    def _targets(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> np.ndarray:
+        """Frame targets (clips, frames, classes) uint8; a background sounds throughout."""
+        targets = np.zeros((self.clips, self.frames, len(self._sounds.kinds)), np.uint8)
         hop = self.frame_seconds * RATE
-        starts, ends = np.floor(onset / hop + 0.5).astype(int), np.floor((onset + length) / hop + 0.5).astype(int)
+        onset, offset = events["onset"], events["onset"] + events["length"]
+        starts, ends = np.floor(onset / hop + 0.5).astype(int), np.floor(offset / hop + 0.5).astype(int)
         ends = np.maximum(ends, starts + 1)
-        for row, start, end, column in zip(clip, starts, ends, kind, strict=True):
+        for row, start, end, column in zip(events["clip"], starts, ends, events["kind"], strict=True):
             targets[row, start:end, column] = 1
         there = back["kind"] >= 0
         targets[np.flatnonzero(there), :, back["kind"][there]] = 1
-        chosen = np.concatenate([chosen, back["chosen"][there]])
-        skipped = np.concatenate([skipped, back["skipped"][there]])
-        speed = np.concatenate([speed, back["speed"][there]])
+        return targets
+
+    def _scene(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray], rng: np.random.Generator) -> Scene:
+        """Lay sounds and backgrounds out in the tracks, and draw each clip's rooms, filters and levels."""
+        config, clips, whole = self._config, self.clips, self._samples
+        there = back["kind"] >= 0
+        chosen, skipped, speed = (
+            np.concatenate([events[name], back[name][there]]) for name in ("chosen", "skipped", "speed")
+        )
         first = np.floor(skipped * speed).astype(np.int64)
+        place = (events["clip"] * TRACKS + events["track"]) * whole + events["onset"]
         tensors = {
             "source": self._sounds.start[chosen] + first,
             "limit": self._sounds.length[chosen] - first - 1,
             "speed": speed,
-            "place": np.concatenate(
-                [(clip * TRACKS + track) * whole + onset, (np.flatnonzero(there) * TRACKS + 2) * whole]
-            ),
-            "length": np.concatenate([length, np.full(int(there.sum()), whole)]),
-            "gain": np.concatenate([gain, np.full(int(there.sum()), 0.5)]).astype(np.float32),
+            "place": np.concatenate([place, (np.flatnonzero(there) * TRACKS + 2) * whole]),
+            "length": np.concatenate([events["length"], np.full(int(there.sum()), whole)]),
+            "gain": np.concatenate([events["gain"], np.full(int(there.sum()), 0.5)]).astype(np.float32),
             "room": rng.integers(0, ROOMS, (clips, TRACKS)),
             "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
             "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
@@ -236,8 +253,7 @@ class SoundscapeMaker:
             ),
             "peak": (10 ** (rng.uniform(-14, -1, (clips, 1)) / 20)).astype(np.float32),
         }
-        total = int(tensors["length"].sum())
-        return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=total), targets
+        return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=int(tensors["length"].sum()))
 
     def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A sound of each of these kinds, by the sounds' chances."""

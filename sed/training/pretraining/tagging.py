@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ def average_precisions(
         raise UserError(
             f"{dump}: features of another front end than the tagger's: {other} (--config of its pre-training)"
         )
+    found: list[Sequence[str]]
     if data.events is not None:
         found = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
     elif data.tags is not None:
