@@ -44,14 +44,14 @@ def main() -> None:
     logger = setup_logging()
     from local.real_sounds.page import Page
     from sed.evaluation.reports.seeds.remarks import without_faulty
-    from sed.evaluation.reports.seeds.store import by_run, read_runs, write_items
+    from sed.evaluation.reports.seeds.store import archive, by_run, read_runs, write_items
     from sed.evaluation.reports.seeds.trials import rows
     from sed.files import write_text
 
     if args.exp and not args.dump:
         raise UserError("--exp needs --dump, which holds the ground truth")
     if args.archive:
-        _archive(args.results, args.archive)
+        archive(args.results, args.archive)
     if args.exp:
         _take_in(args)
     if args.ways:
@@ -82,23 +82,10 @@ def main() -> None:
 
 def _parts(folder: Path) -> dict[str, Any]:
     """Return the JSON files beside runs.jsonl by their names, those that are there."""
-    found = {}
-    for path in (folder / f"{name}.json" for name in PARTS):
-        if path.is_file():
-            try:
-                found[path.stem] = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                raise UserError(f"{path}: not JSON (make it again, or take it from the repository)") from None
-    return found
+    from sed.evaluation.reports.seeds.store import read_json
 
-
-def _archive(folder: Path, name: str) -> None:
-    """Make an earlier run of the results and remarks that belong to none."""
-    from sed.evaluation.reports.seeds.store import archive, write_items
-
-    remarks = _parts(folder).get("remarks", [])
-    archive(folder, name)
-    write_items(folder / "remarks.json", [one if one.get("run") else {"run": name, **one} for one in remarks])
+    paths = [folder / f"{name}.json" for name in PARTS]
+    return {path.stem: read_json(path) for path in paths if path.is_file()}
 
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:

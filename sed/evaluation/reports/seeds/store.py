@@ -49,7 +49,7 @@ def add_runs(folder: Path, runs: Iterable[Run]) -> None:
 
 
 def archive(folder: Path, name: str) -> None:
-    """Make the results of runs.jsonl that belong to no earlier run those of the run `name`, with main numbers only.
+    """Make the results and remarks that belong to no earlier run those of the run `name`, with main numbers only.
 
     Raises:
         UserError: there is a run of this name.
@@ -57,6 +57,10 @@ def archive(folder: Path, name: str) -> None:
     runs = read_runs(folder)
     if any(run.get("run") == name for run in runs):
         raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
+    path = folder / "remarks.json"
+    if path.is_file():  # before the results, so that what is killed between the two can be repeated
+        remarks = read_json(path)
+        write_items(path, [one if one.get("run") else {"run": name, **one} for one in remarks])
     keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
     kept = [run if run.get("run") else {"run": name} | {key: run.get(key) for key in keys} for run in runs]
     write_text(folder / RUNS, "".join(f"{_line(run)}\n" for run in sorted(kept, key=_place)))
@@ -68,6 +72,18 @@ def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
     for run in sorted(runs, key=_place):
         found.setdefault(run.get("run") or "", {}).setdefault(run["config"], []).append(run)
     return found
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        UserError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise UserError(f"{path}: not JSON (make it again, or take it from the repository)") from None
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:

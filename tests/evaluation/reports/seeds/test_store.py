@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sed.errors import UserError
+from sed.evaluation.reports.seeds import store
 from sed.evaluation.reports.seeds.store import add_runs, archive, by_run, read_runs, write_items
 
 
@@ -47,6 +48,26 @@ def test_an_archived_run_keeps_its_main_numbers_and_gives_way_to_new_results(tmp
     with pytest.raises(UserError, match="has a run 'first' already"):
         archive(tmp_path, "first")
     assert (tmp_path / "runs.jsonl").read_text() == before
+
+
+def test_an_archiving_that_was_killed_can_be_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_runs(tmp_path, [run_of("a", 1)])
+    old = {"run": "first", "text": "Old."}
+    write_items(tmp_path / "remarks.json", [old, {"text": "New."}])
+    write = store.write_text
+
+    def killed(path: Path, text: str) -> None:
+        if path.name == "runs.jsonl":
+            raise KeyboardInterrupt
+        write(path, text)
+
+    monkeypatch.setattr(store, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        archive(tmp_path, "second")
+    monkeypatch.undo()
+    archive(tmp_path, "second")
+    assert json.loads((tmp_path / "remarks.json").read_text()) == [old, {"run": "second", "text": "New."}]
+    assert [run["run"] for run in read_runs(tmp_path)] == ["second"]
 
 
 @pytest.mark.parametrize(("line", "said"), [("{", "not JSON"), ('{"config": "a"}', "no 'seed'"), ("[]", "no 'config'")])
