@@ -79,7 +79,7 @@ class _Adapter(requests.adapters.HTTPAdapter):
         seconds = self._seconds
 
         def bounded(base: type) -> type:
-            class Connection(base):  # type: ignore[misc]
+            class Connection(base):
                 def getresponse(self) -> Any:
                     timer = threading.Timer(seconds, _shut, (self.sock,))
                     timer.daemon = True

@@ -72,16 +72,22 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> 
 
 
 @compiled
+def _plus(total, low_bits, value):  # type: ignore[no-untyped-def]
+    """Add `value` to a compensated sum; return the sum and the low bits that it lacks."""
+    value -= low_bits
+    new = total + value
+    return new, (new - total) - value
+
+
+@compiled
 def _covered(begin, end, onset, offset, first, last):  # type: ignore[no-untyped-def]
     """Share of a detection that true events first .. last - 1 cover; -1 where it touches none of them."""
     total, low_bits, meets = 0.0, 0.0, False
     for true in range(first, last):
         if begin < offset[true] and onset[true] < end:
             meets = True
-            value = (min(end, offset[true]) - max(begin, onset[true])) / (end - begin) - low_bits
-            new = total + value
-            low_bits = (new - total) - value
-            total = new
+            share = (min(end, offset[true]) - max(begin, onset[true])) / (end - begin)
+            total, low_bits = _plus(total, low_bits, share)
     return total if meets else -1.0
 
 
@@ -107,13 +113,11 @@ def _count_point(  # type: ignore[no-untyped-def]
                 if _covered(begin, end, true_onset, true_offset, true_low, true_high) >= dtc:
                     for true in range(true_low, true_high):
                         if begin < true_offset[true] and true_onset[true] < end:
-                            touched[true - true_low] = True
+                            at = true - true_low
+                            touched[at] = True
                             true_length = true_offset[true] - true_onset[true]
                             share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / true_length
-                            value = share - lost[true - true_low]
-                            new = covered[true - true_low] + value
-                            lost[true - true_low] = (new - covered[true - true_low]) - value
-                            covered[true - true_low] = new
+                            covered[at], lost[at] = _plus(covered[at], lost[at], share)
                     continue
                 if begin < durations[clip] and end > 0.0:
                     fp[clip, label] += 1
