@@ -155,8 +155,6 @@ UNTESTED: set[str] = {
     "training/validation.py",
 }
 LONG: set[str] = {
-    "bin/benchmark.py:main",
-    "bin/benchmark_prediction.py:main",
     "training/gpu/persistent_gru.py:_backward",
     "training/gpu/persistent_gru.py:_forward",
     "training/pretraining/soundscape_inputs.py:_draw",

@@ -7,8 +7,11 @@ Random clips; nothing is read but the config. On a GPU allow some minutes: every
 
 from __future__ import annotations
 
+import argparse
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, numbers, output_file, words
@@ -16,12 +19,16 @@ from sed.errors import RunError, UserError
 from sed.files import write_json
 from sed.provenance import command_line, environment, git_hash
 
+if TYPE_CHECKING:
+    from sed.training.benchmark import Benchmark, Row
+
+log = logging.getLogger("sed.benchmark")
 PARTS = ["step", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
 DESED = [3470, 10000, 1578, 14412]
 
 
-@entry
-def main() -> None:
+def parse() -> argparse.Namespace:
+    """The command line."""
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.section("benchmark")
     parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
@@ -38,23 +45,14 @@ def main() -> None:
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)}")
-    config = vars(args)
+    return args
 
+
+def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_gpu: bool) -> list[Row]:
+    """Time the parts that were asked for and fit into memory; RunError when none does."""
     import torch
 
-    from sed.device import choose_device
-    from sed.training.benchmark import Benchmark, table, training_seconds
-
-    setup_logging()
-    log = logging.getLogger("sed.benchmark")
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    device = choose_device(args.device)
-    benchmark = Benchmark(config, device=device, repeats=args.repeats)
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-    on_gpu = device.type == "cuda"
-    precision = "bf16" if benchmark.bf16 else "fp32"
-    calls = {
+    calls: dict[str, Callable[[], Row | None]] = {
         "step": lambda: benchmark.step("training step", accelerate_as=args.accelerate, precision=precision),
         "eager": lambda: benchmark.step(f"the same, eager {precision}", accelerate_as="eager", precision=precision),
         "fp32": lambda: benchmark.step("the same, eager fp32", accelerate_as="eager", precision="fp32"),
@@ -81,6 +79,29 @@ def main() -> None:
             rows.append(row)
     if not rows:
         raise RunError("nothing could be timed")
+    return rows
+
+
+@entry
+def main() -> None:
+    """Time, print, and write the numbers where they are asked for."""
+    args = parse()
+    config = vars(args)
+
+    import torch
+
+    from sed.device import choose_device
+    from sed.training.benchmark import Benchmark, table, training_seconds
+
+    setup_logging()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    device = choose_device(args.device)
+    benchmark = Benchmark(config, device=device, repeats=args.repeats)
+    on_gpu = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    precision = "bf16" if benchmark.bf16 else "fp32"
+    rows = timed(benchmark, args, precision=precision, on_gpu=on_gpu)
     print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips a step of {args.clip_seconds:g} s")
     print(f"matrix product {benchmark.rate / 1e12:.4g} TFLOP/s ({precision})")
     print(table(rows))

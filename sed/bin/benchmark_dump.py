@@ -8,6 +8,7 @@ then random clips are read back on one core.
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 import sys
 import time
@@ -69,7 +70,7 @@ def main() -> None:
     log.info("read back at random: %.0f clips/s on a core", _read_back(args.scratch))
 
 
-def _lists(args: object) -> list[str]:
+def _lists(args: argparse.Namespace) -> list[str]:
     """Write the recordings, and each job's wav.scp."""
     import numpy as np
     import soundfile

@@ -9,12 +9,23 @@ round: their median, lowest and highest are shown, of wall-clock and of processo
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, words
 from sed.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Times = dict[str, np.ndarray]
+
+logger = logging.getLogger("sed")
 
 
 def parser() -> Parser:
@@ -34,14 +45,67 @@ def parser() -> Parser:
     return p
 
 
+def transformers_ast(clips: int) -> Callable[[], object]:
+    """The published model's forward pass, by another library."""
+    import torch
+
+    try:
+        from transformers import ASTConfig, ASTModel
+    except ImportError:
+        raise UserError("the peer needs transformers (pip install transformers, or --no-peer)") from None
+    peer = ASTModel(ASTConfig()).eval()
+    features = torch.randn(clips, 1024, 128)
+    return lambda: peer(features)
+
+
+def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> tuple[Times, dict[str, object]]:
+    """Run each contender once a round; {name: (rounds, 2) seconds of wall and of processor} and the last outputs."""
+    import numpy as np
+    import torch
+
+    outputs = {}
+    times = {name: np.zeros((rounds, 2)) for name in contenders}
+    with torch.inference_mode():
+        for name, run in contenders.items():
+            logger.info("warming up: %s", name)
+            run()
+        for number in range(rounds):
+            for name, run in contenders.items():
+                began, used = time.perf_counter(), time.process_time()
+                outputs[name] = run()
+                times[name][number] = time.perf_counter() - began, time.process_time() - used
+                logger.info("round %d: %s: %.2f s, %.2f s of processor", number + 1, name, *times[name][number])
+    return times, outputs
+
+
+def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds: float) -> None:
+    """Print a line per contender: times, ratios to the first, and how far outputs of ours differ."""
+    import numpy as np
+
+    from sed.prediction.predictor import Output
+
+    ours = {name: output.frame for name, output in outputs.items() if isinstance(output, Output)}
+    base = times[next(iter(times))]
+    print(f"{'':33} {'wall':>7} {'to the first':>20} {'cpu':>7} {'to the first':>20} {'x real':>7}  difference")
+    for name, own in times.items():
+        ratio = own / base
+        line = f"{name:33}"
+        for k in (0, 1):
+            spread = f"[{ratio[:, k].min():.3f}, {ratio[:, k].max():.3f}]"
+            line += f" {np.median(own[:, k]) / clips:6.3f}s  {np.median(ratio[:, k]):5.3f} {spread}"
+        line += f" {clip_seconds * clips / np.median(own[:, 0]):7.1f}"
+        if name in ours:
+            difference = np.abs(ours[name] - next(iter(ours.values())))
+            line += f"  max {difference.max():.5f}, mean {difference.mean():.5f}"
+        print(line)
+
+
 @entry
 def main() -> None:
     """Build, take turns, print."""
-    p = parser()
-    args = p.parse_args()
-    logger = setup_logging()
+    args = parser().parse_args()
+    setup_logging()
     import copy
-    from collections.abc import Callable
 
     import numpy as np
     import torch
@@ -64,50 +128,19 @@ def main() -> None:
     clips = [(0.1 * rng.standard_normal(front_end.clip_samples)).astype(np.float32) for _ in range(args.clips)]
     contenders: dict[str, Callable[[], object]] = {}
     if args.peer:
-        try:
-            from transformers import ASTConfig, ASTModel
-        except ImportError:
-            raise UserError("the peer needs transformers (pip install transformers, or --no-peer)") from None
-        peer = ASTModel(ASTConfig()).eval()
-        features = torch.randn(args.clips, 1024, 128)
-        contenders["transformers AST, forward alone"] = lambda: peer(features)
+        contenders["transformers AST, forward alone"] = transformers_ast(args.clips)
     for precision in args.precisions:
         predictor = TorchPredictor(
             detector=lower(copy.deepcopy(detector), precision, "cpu", args.cpu_threads),
             front_end=front_end,
             labels=labels,
         )
-        contenders[f"ours, {precision}, whole"] = lambda predictor=predictor: predictor(clips)
-    outputs = {}
-    times = {name: np.zeros((args.rounds, 2)) for name in contenders}
-    with torch.inference_mode():
-        for name, run in contenders.items():
-            logger.info("warming up: %s", name)
-            run()
-        for number in range(args.rounds):
-            for name, run in contenders.items():
-                began, used = time.perf_counter(), time.process_time()
-                outputs[name] = run()
-                times[name][number] = time.perf_counter() - began, time.process_time() - used
-                logger.info("round %d: %s: %.2f s, %.2f s of processor", number + 1, name, *times[name][number])
-    base, first = next(iter(contenders)), f"ours, {args.precisions[0]}, whole"
+        contenders[f"ours, {precision}, whole"] = functools.partial(predictor, clips)
+    times, outputs = take_turns(contenders, args.rounds)
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     size = f"{args.clips} clips of {front_end.clip_seconds:g} s, {args.cpu_threads} threads"
     print(f"{size}, {args.rounds} rounds, load average {load}; to the first: median [lowest, highest]")
-    print(f"{'':33} {'wall':>7} {'to the first':>20} {'cpu':>7} {'to the first':>20} {'x real':>7}  difference")
-    for name in contenders:
-        line = f"{name:33}"
-        for column in (0, 1):
-            own = times[name][:, column]
-            ratio = own / times[base][:, column]
-            line += (
-                f" {np.median(own) / args.clips:6.3f}s  {np.median(ratio):5.3f} [{ratio.min():.3f}, {ratio.max():.3f}]"
-            )
-        line += f" {front_end.clip_seconds * args.clips / np.median(times[name][:, 0]):7.1f}"
-        if name.startswith("ours"):
-            difference = np.abs(outputs[name].frame - outputs[first].frame)
-            line += f"  max {difference.max():.5f}, mean {difference.mean():.5f}"
-        print(line)
+    report(times, outputs, args.clips, front_end.clip_seconds)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser
+from sed.data.tables import Event
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments, resolve
 
@@ -40,7 +41,8 @@ def main() -> None:
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
     post = resolve(args, model.labels)
-    events, durations = {}, {}
+    events: dict[str, list[Event]] = {}
+    durations: dict[str, float] = {}
     for source in sources:
         scores = infer_set(
             model.detector,

@@ -17,6 +17,7 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, save_config
 from sed.data.synthesis.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
+from sed.data.synthesis.soundscape import Bank
 from sed.errors import RunError, UserError
 from sed.files import lock, write_text
 from sed.progress import Progress
@@ -34,7 +35,7 @@ SIZES = {
 MARKER = ".done"
 
 log = logging.getLogger("sed.synthesize")
-_bank = None
+_bank: Bank | None = None
 
 
 @entry
@@ -117,7 +118,7 @@ def _clips(some: list[Block]) -> int:
     return sum(block.stop - block.start for block in some)
 
 
-def _open_bank(soundbank: str, seed: int) -> object:
+def _open_bank(soundbank: str, seed: int) -> Bank:
     from sed.data.synthesis.procedural_bank import ProceduralBank
     from sed.data.synthesis.soundbank import SoundBank
 
@@ -131,6 +132,7 @@ def _start(soundbank: str, seed: int) -> None:
 
 
 def _work(block: Block, out: Path, seed: int, seconds: float, suffix: str) -> None:
+    assert _bank is not None, "_start has run in this process"
     make_block(block, out, _bank, seed=seed, seconds=seconds, suffix=suffix)
 
 
