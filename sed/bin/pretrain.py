@@ -4,7 +4,7 @@ usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <d
 
 The first is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
 ({train,validation}/{foreground,...}/<label>/), of whose training sounds soundscapes are mixed on the fly. The same
-command goes on where a killed run stopped, and does nothing when out.pt is there.
+command goes on where a killed run stopped, from the checkpoints in out.run/, and does nothing when out.pt is there.
 """
 
 from __future__ import annotations

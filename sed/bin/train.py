@@ -145,7 +145,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
 
 def _clear(exp: Path) -> None:
     (exp / ".done").unlink(missing_ok=True)  # first: without it nothing else counts as finished
-    for name in ("config.yaml", "final.pt", "best.pt", "info.json", "progress.json", "train.log"):
+    for name in ("config.yaml", "final.pt", "best.pt", "info.json", "progress.json", "train.log", "log.jsonl"):
         (exp / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(exp / name, ignore_errors=True)
