@@ -31,6 +31,13 @@ def main() -> None:
     parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
     parser.option("nj", 2, "threads of the audio check", least=1)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
+    parser.option(
+        "max-dropped",
+        10.0,
+        "refuse when more than this percentage of the events do not fit their clips",
+        least=0,
+        most=100,
+    )
     parser.option("min-coverage", 0.0, "refuse when less than this percentage of the clips is there", least=0, most=100)
     parser.option("min-seconds", 0.1, "shorter files are bad", least=0)
     parser.option("max-seconds", 60.0, "longer files are bad", least=0)
@@ -53,6 +60,7 @@ def main() -> None:
             durations=Path(args.durations) if args.durations else None,
             jobs=args.nj,
             max_bad=args.max_bad,
+            max_dropped=args.max_dropped,
             min_coverage=args.min_coverage,
             shortest=args.min_seconds,
             longest=args.max_seconds,

@@ -28,6 +28,10 @@ def main() -> None:
     parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
     parser.option("group", "", "regular expression: recordings in whose names it finds the same stay together")
     parser.option("seed", 0, "of the split")
+    parser.option("max-bad", 20.0, "refuse when more of the recordings, in per cent, cannot be read", least=0, most=100)
+    parser.option(
+        "max-dropped", 10.0, "refuse when more of the events, in per cent, do not fit them", least=0, most=100
+    )
     parser.option("nj", 2, "recordings at once", least=1)
     args = parser.parse_args()
     setup_logging()
@@ -54,6 +58,8 @@ def main() -> None:
             group=args.group,
             seed=args.seed,
             jobs=args.nj,
+            max_bad=args.max_bad,
+            max_dropped=args.max_dropped,
         )
 
 

@@ -29,6 +29,7 @@ def parser() -> Parser:
     p.option("set", None, "name of the set (default: the folder that holds --out)")
     p.option("only-scored", False, "score only the clips that INPUT has")
     p.option("allow-missing", False, "count clips without output as silent instead of refusing")
+    p.option("max-dropped", 10.0, "percentage of the true events that may lie beyond their clips", least=0, most=100)
     p.option("event-f1-from", None, "of a folder of operating points: the file that F1 is taken of")
     p.option("operating-points", 50, "thresholds of psds_eval's PSDS", least=2, most=1000)
     p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
@@ -65,7 +66,7 @@ def main() -> None:
     out, jobs = args.out, args.jobs or default_jobs()
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
-    reference = read_reference(args.ground_truth, args.durations)
+    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
     problem, coverage = align(
         submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
     )

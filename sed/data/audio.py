@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK = 1 << 16  # samples of every channel read at a time
-LOWEST, HIGHEST = 1000, 1_000_000  # Hz; a rate beyond is a damaged header
+LOWEST, HIGHEST = 100, 1_000_000  # Hz; a rate beyond is a damaged header, and would be resampled to hours
 UNRECOGNISED = 1  # libsndfile's code for a format that it does not know
 UNKNOWN = 1 << 40  # samples; libsndfile's number for an unknown length is greater
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")

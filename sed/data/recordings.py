@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,15 @@ class Found:
     paths: list[Path] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     hidden: int = 0
+
+
+def shown(name: str) -> str:
+    """Return a file's name as tables and ids have it: composed Unicode, without bytes that are no text, tabs or ends.
+
+    A name that a Mac decomposed is the one that a table has in one letter. What no table can hold is escaped.
+    """
+    text = unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.translate({ord(mark): repr(mark)[1:-1] for mark in "\t\n\r"}) if not text.isprintable() else text
 
 
 def find_recordings(folder: str | Path) -> Found:

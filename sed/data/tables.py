@@ -1,17 +1,17 @@
 """Tab-separated tables of clips: events, tags and durations, in DESED's own columns.
 
-Every table is read here, and whatever is refused is named with its file and line. Tables have three origins, and
-`Rules` is all that differs between them:
+Every table is read here, and whatever is refused is named with its file and line. Tables have two origins, and `Rules`
+is all that differs between them:
 
-- `METADATA`, what a corpus or a user brings: lines may end in carriage returns, and fields may have blanks around them.
+- `METADATA`, what a corpus, a user or any tool brings (ground truth and detections, too): lines may end in carriage
+  returns, fields may have blanks around them, and names may come without a suffix.
 - `DATA_DIR`, what stage 1 writes and shell tools cut by columns: exactly what they expect. Carriage returns, blanks
-  around a field, a header that is not on line 1, a column or a clip's duration given twice are refused.
-- `SCORING`, what any tool writes as ground truth or detections: as METADATA, but events of no length, which the others
-  refuse, are dropped (no frame is active in them, and psds_eval drops them, too); and of a file name only a suffix of
-  audio is left out for the clip id, since many tools write ids, and `Yx_350.000_360.000` is a whole one.
+  around a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are
+  refused.
 
 Refused in all: times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
-different durations of one clip, rows without a file name, rows longer than the header.
+different durations of one clip, rows without a file name, rows longer than the header, two file names of one clip id.
+Which events do not count although their rows can be read (no length, beyond the recording) is `sed.data.events`'s.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sed.data.recordings import SUFFIXES, shown
 from sed.errors import UserError
 from sed.files import write_text
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
-AUDIO = ("wav", "flac", "ogg", "mp3", "m4a", "aac", "opus", "aif", "aiff")
+_NOTHING = {"", "nan", "NaN"}  # what pandas writes where a field is empty
 # float() takes more: 1_000, inf, nan, digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
@@ -43,34 +44,53 @@ class Event(NamedTuple):
 
 
 def clip_id(filename: str) -> str:
-    """The file name less its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
-    name = filename.rsplit("/", 1)[-1]
+    """Return the file name less its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
+    name = shown(filename.rsplit("/", 1)[-1])
     return name.rsplit(".", 1)[0] if "." in name[1:] else name
 
 
 def audio_stem(filename: str) -> str:
-    """The file name less its last suffix when that is one of audio: `Yx_350.000_360.000` stays as it is."""
-    name = filename.rsplit("/", 1)[-1]
+    """Return the file name less its last suffix when that is one of audio: `Yx_350.000_360.000` stays as it is.
+
+    Tables that people and tools write name recordings with and without a suffix, and names have dots.
+    """
+    name = shown(filename.rsplit("/", 1)[-1])
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and suffix.lower() in AUDIO else name
+    return stem if stem and f"{dot}{suffix}".lower() in SUFFIXES else name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """How strictly a table is read; see the top of this module.
 
-    exact: refuse what shell tools would read otherwise; zero_length: accept events of no length, and drop them;
-    clip_id: clip ids of file names.
+    exact: refuse what shell tools would read otherwise, and events of no length; clip_id: clip ids of file names.
     """
 
     exact: bool = False
-    zero_length: bool = False
-    clip_id: Callable[[str], str] = clip_id
+    clip_id: Callable[[str], str] = audio_stem
 
 
 METADATA = Rules()
-DATA_DIR = Rules(exact=True)
-SCORING = Rules(zero_length=True, clip_id=audio_stem)
+DATA_DIR = Rules(exact=True, clip_id=clip_id)
+
+
+class _Clips:
+    """Clip ids of one table; refuses two recordings whose names differ in their folders or suffixes only."""
+
+    def __init__(self, path: str | Path, rules: Rules) -> None:
+        self._path, self._rules = path, rules
+        self._names: dict[str, str] = {}
+
+    def of(self, line: int, filename: str) -> str:
+        """Return a file name's clip id."""
+        clip = self._rules.clip_id(filename)
+        other = self._names.setdefault(clip, filename)
+        if not self._rules.exact and shown(other) != shown(filename):
+            raise UserError(
+                f"{self._path}:{line}: {filename} and {other} are both clip '{clip}' (folders and suffixes do not "
+                "count: rename one, here and on disk)"
+            )
+        return clip
 
 
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
@@ -143,25 +163,36 @@ def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
 
 
 def event_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, Event | None]]:
-    """Yield (line, clip id, event) of a strong TSV; the event is None where a row only names a clip without any."""
+    """Yield (line, clip id, event) of a strong TSV; the event is None where a row only names a clip without any.
+
+    Such a row has three empty fields, or `nan` in them, as pandas writes it.
+    """
+    clips = _Clips(path, rules)
     for line, (filename, onset, offset, label) in tsv_rows(path, EVENT_COLUMNS, rules):
-        where, clip = f"{path}:{line}", rules.clip_id(filename)
-        if not (onset or offset or label):
+        if filename == "\\" and not rules.exact:  # Audacity's second line of a label with a frequency range
+            continue
+        where, clip = f"{path}:{line}", clips.of(line, filename)
+        if not (onset or offset or label) or (not rules.exact and {onset, offset, label} <= _NOTHING):
             yield line, clip, None
             continue
         if not (onset and offset and label):
             raise UserError(f"{where}: broken row of {filename} (onset, offset and event_label, or none of them)")
         start, end = number(where, "onset", onset), number(where, "offset", offset)
-        if start < 0 or start > end or (start == end and not rules.zero_length):
+        if start < 0:
+            raise UserError(f"{where}: onset {onset} is negative: before the recording's start (correct the row)")
+        if start > end or (start == end and rules.exact):
             raise UserError(f"{where}: onset {onset} is not before offset {offset} (correct the row)")
-        yield line, clip, Event(start, end, label) if start < end else None
+        yield line, clip, Event(start, end, label)
 
 
 def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
-    """Read a strong TSV as {clip id: its events in file order}; clips named without an event have an empty list."""
+    """Read a strong TSV as {clip id: its events in file order}; clips named without an event have an empty list.
+
+    Events of no length are left out.
+    """
     events: dict[str, list[Event]] = {}
     for _, clip, event in event_rows(path):
-        events.setdefault(clip, []).extend([event] if event else [])
+        events.setdefault(clip, []).extend([event] if event and event.onset < event.offset else [])
     return events
 
 
@@ -190,11 +221,12 @@ def write_events_tsv(
 
 def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """Yield (line, clip id, tags) of a weak TSV; a clip may have none, and (DESED's has) one tag twice."""
+    clips = _Clips(path, rules)
     for line, (filename, text) in tsv_rows(path, TAG_COLUMNS, rules):
         tags = [tag.strip() for tag in text.split(",")] if text else []
         if not all(tags):
             raise UserError(f"{path}:{line}: empty tag in '{text}' (commas between labels)")
-        yield line, rules.clip_id(filename), tuple(tags)
+        yield line, clips.of(line, filename), tuple(tags)
 
 
 def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -210,8 +242,9 @@ def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: 
 def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, float]]:
     """Yield (line, clip id, seconds) of a durations TSV."""
     durations: dict[str, float] = {}
+    clips = _Clips(path, rules)
     for line, (filename, text) in tsv_rows(path, DURATION_COLUMNS, rules):
-        clip, seconds = rules.clip_id(filename), number(f"{path}:{line}", "duration", text)
+        clip, seconds = clips.of(line, filename), number(f"{path}:{line}", "duration", text)
         if seconds <= 0:
             raise UserError(f"{path}:{line}: duration {text} is not positive (seconds)")
         if rules.exact and clip in durations:

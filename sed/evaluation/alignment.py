@@ -9,14 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from sed.data.events import fit, read_rows
 from sed.data.scores import FrameScores
-from sed.data.tables import SCORING, read_durations_tsv
+from sed.data.tables import METADATA, read_durations_tsv
 from sed.errors import UserError
 from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
-from sed.evaluation.metrics.events import EventTable, merge_overlaps, read_events, table_of
+from sed.evaluation.metrics.events import EventTable, RawEvents, merge_overlaps, raw_events, table_of
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
-from sed.evaluation.submission import RawEvents, Submission
+from sed.evaluation.submission import Submission
 
 logger = logging.getLogger("sed.score")
 
@@ -32,15 +33,30 @@ class Reference:
     durations: dict[str, float]
 
 
-def read_reference(truth: str | Path, durations: str | Path) -> Reference:
-    """Read both; UserError for clips of the ground truth that have no duration, or for no events at all."""
-    events, named = read_events(truth)
-    seconds = read_durations_tsv(durations, SCORING)
+def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: float = 10.0) -> Reference:
+    """Read ground truth and durations.
+
+    Args:
+        truth: the event table; rows that do not count are named in a warning.
+        durations: the table of durations.
+        max_dropped: per cent of the events that may lie beyond their recordings or have no length.
+
+    Raises:
+        UserError: clips of the ground truth have no duration, there are no events, or too many do not count.
+    """
+    rows = read_rows(truth, METADATA)
+    named = list(dict.fromkeys(row.clip for row in rows))
+    seconds = read_durations_tsv(durations, METADATA)
     lacking = [clip for clip in named if clip not in seconds]
     if lacking:
         raise UserError(
             f"{durations}: lacks {len(lacking)} clips of {truth}, such as {lacking[0]} (every clip needs a duration)"
         )
+    kept, tally = fit(truth, rows, seconds, cut=False)
+    for line in tally.lines():
+        logger.warning("%s", line)
+    tally.check(max_dropped)
+    events = raw_events(kept)
     if not events:
         raise UserError(f"{truth}: holds no events, so nothing can be scored")
     return Reference(path=Path(truth), durations_path=Path(durations), events=events, named=named, durations=seconds)
@@ -206,6 +222,14 @@ def decide_tables(problem: Problem, submission: Submission, f1_from: str | None)
         table, merged = merge_overlaps(table_of(path, events, index, columns))
         if merged:
             logger.warning("%s: %d detections overlap another of their class: merged with it", path, merged)
+        outside = len(table) - len(problem.inside(table))
+        if outside:
+            logger.warning(
+                "%s: %d detections of no length or beyond their recording: false alarms to the event-based F1, as "
+                "sed_eval counts, and left out by all other metrics",
+                path,
+                outside,
+            )
         tables.append(table)
     if submission.kind == "detections":
         return Decisions(detections=tables[0], points=None, scores=None, thresholds=None, point_names=[])
@@ -216,7 +240,7 @@ def decide_tables(problem: Problem, submission: Submission, f1_from: str | None)
         if name not in names:
             raise UserError(f"--event-f1-from {f1_from}: no such file in {submission.path} (it has {', '.join(names)})")
         chosen = tables[names.index(name)]
-    decoded = stack(tables, len(problem.clips), len(problem.labels))
+    decoded = stack([problem.inside(table) for table in tables], len(problem.clips), len(problem.labels))
     return Decisions(detections=chosen, points=decoded, scores=None, thresholds=None, point_names=names)
 
 

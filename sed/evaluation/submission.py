@@ -12,9 +12,8 @@ import numpy as np
 from sed.data.scores import FrameScores, check_range, read_scores
 from sed.data.tables import audio_stem, read_lines
 from sed.errors import UserError
-from sed.evaluation.metrics.events import read_events
+from sed.evaluation.metrics.events import RawEvents, read_events
 
-RawEvents = list[tuple[int, str, float, float, str]]
 TABLES = ("*.tsv", "*.csv", "*.txt")
 
 

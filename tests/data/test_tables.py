@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from sed.data.tables import (
     DATA_DIR,
     METADATA,
-    SCORING,
     Event,
     Rules,
     audio_stem,
@@ -53,10 +52,10 @@ def test_rows_without_an_event_name_a_clip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "accepted"),
     [
-        ("a.b\t0\t1\tDog\n", {DATA_DIR: "a", METADATA: "a", SCORING: "a.b"}),
-        ("a\t0\t1\tDog\r\n", {METADATA: "a", SCORING: "a"}),
-        ("a\t0\t 1\tDog\n", {METADATA: "a", SCORING: "a"}),
-        ("a\t1\t1\tDog\n", {SCORING: None}),
+        ("a.b\t0\t1\tDog\n", {DATA_DIR: "a", METADATA: "a.b"}),
+        ("a\t0\t1\tDog\r\n", {METADATA: "a"}),
+        ("a\t0\t 1\tDog\n", {METADATA: "a"}),
+        ("a\tnan\tnan\tnan\n", {METADATA: None}),
         ("a\t2\t1\tDog\n", {}),
         ("a\t-1\t1\tDog\n", {}),
         ("a\t0\tinf\tDog\n", {}),
@@ -65,7 +64,7 @@ def test_rows_without_an_event_name_a_clip(tmp_path: Path) -> None:
         ("a\t0\t1\tDog\tmore\n", {}),
     ],
 )
-@pytest.mark.parametrize("rules", [DATA_DIR, METADATA, SCORING], ids=["data_dir", "metadata", "scoring"])
+@pytest.mark.parametrize("rules", [DATA_DIR, METADATA], ids=["data_dir", "metadata"])
 def test_origins_differ_as_the_module_says(
     tmp_path: Path, rules: Rules, row: str, accepted: dict[Rules, str | None]
 ) -> None:
@@ -83,11 +82,11 @@ def test_origins_differ_as_the_module_says(
 def test_a_clip_named_twice_in_durations(tmp_path: Path) -> None:
     path = tmp_path / "durations.tsv"
     path.write_text("filename\tduration\na.wav\t1\na.wav\t1.0\n")
-    assert read_durations_tsv(path) == read_durations_tsv(path, SCORING) == {"a": 1.0}
+    assert read_durations_tsv(path) == read_durations_tsv(path, METADATA) == {"a": 1.0}
     with pytest.raises(UserError, match=r"durations\.tsv:3: clip 'a' comes twice"):
         read_durations_tsv(path, DATA_DIR)
     path.write_text("filename\tduration\na.wav\t1\na.wav\t2\n")
-    for rules in (METADATA, SCORING):
+    for rules in (METADATA, METADATA):
         with pytest.raises(UserError, match=r"durations\.tsv:3: a\.wav has two durations, 1 and 2 s"):
             read_durations_tsv(path, rules)
 
@@ -122,7 +121,7 @@ def test_events_read_back_as_written(tmp_path_factory: pytest.TempPathFactory, r
     write_events_tsv(path, events)
     assert read_events_tsv(path) == events
     rows = list(event_rows(path, DATA_DIR))
-    assert rows == list(event_rows(path, SCORING)) and len(rows) == sum(map(len, events.values()))
+    assert rows == list(event_rows(path, METADATA)) and len(rows) == sum(map(len, events.values()))
 
 
 def test_tags_count_once_and_read_back(tmp_path: Path) -> None:

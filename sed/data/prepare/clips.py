@@ -142,17 +142,18 @@ def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
     return [event for event in cut if event.offset - event.onset >= BRIEFEST]
 
 
-def window_name(stem: str, start: float, end: float) -> str:
+def window_name(name: str, start: float, end: float) -> str:
     """A window's clip id: its recording's, without blanks, and its times in milliseconds behind dots, as AudioSet's."""
-    return f"{'_'.join(stem.split())}_{start:.3f}_{end:.3f}"
+    return f"{'_'.join(name.split())}_{start:.3f}_{end:.3f}"
 
 
-def cut_recording(source: Path, folder: Path, *, window: float) -> list[tuple[float, float]]:
+def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> list[tuple[float, float]]:
     """Write a recording's windows into `folder` as 16-bit FLAC at its own rate. Those there already are kept.
 
     Args:
         source: the recording, read by the one reader (`sed.data.audio`), in constant memory.
         folder: where the clips go.
+        name: the recording's id, which the names of its clips begin with.
         window: the length of a clip, s.
 
     Returns:
@@ -172,7 +173,7 @@ def cut_recording(source: Path, folder: Path, *, window: float) -> list[tuple[fl
                     break
                 found.append(span)
                 clipped += int((np.abs(samples) > 1).sum())
-                place = folder / f"{window_name(source.stem, *span)}.flac"
+                place = folder / f"{window_name(name, *span)}.flac"
                 if not place.exists():
                     _write_clip(place, samples, sound.rate)
                     written.append(place)
@@ -211,9 +212,9 @@ def _write_clip(place: Path, samples: np.ndarray, rate: int) -> None:
 def window_events(
     events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
 ) -> dict[str, list[Event]]:
-    """{window's clip id: its events} of {file name: events} and {file name: spans}."""
+    """Return {window's clip id: its events} of {recording's id: events} and {recording's id: spans}."""
     return {
-        window_name(Path(name).stem, start, end): within(events.get(name, []), start, end)
+        window_name(name, start, end): within(events.get(name, []), start, end)
         for name, windows in found.items()
         for start, end in windows
     }

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
-from sed.data.tables import write_events_tsv
+from sed.data.tables import audio_stem, write_events_tsv
 from sed.errors import UserError
 from sed.progress import Progress
 
@@ -61,15 +61,17 @@ def cut_split(
             f"{split}: {len(bad)} of {len(names)} recordings cannot be read (more than --max-bad {max_bad:g} %): "
             f"{next(iter(bad.values()))}"
         )
-    heard = window_events(events, found)
+    ids = {name: audio_stem(name) for name in found}
+    windows = {ids[name]: spans for name, spans in found.items()}
+    heard = window_events({ids[name]: events.get(name, []) for name in found}, windows)
     write_events_tsv(tsv, heard, ".flac", silent=True)
     log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(bad))
 
 
 def _names(listing: Path, column: str) -> list[str]:
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
-    if len({Path(name).stem for name in names}) < len(names):
-        raise UserError(f"{listing}: two recordings whose names differ in the suffix only (rename one)")
+    if len({audio_stem(name) for name in names}) < len(names):
+        raise UserError(f"{listing}: two recordings whose names differ in the folder or the suffix only (rename one)")
     return names
 
 
@@ -82,7 +84,7 @@ def _cut_all(
 
     def one(name: str) -> None:
         try:
-            found[name] = cut_recording(source / name, folder, window=seconds)
+            found[name] = cut_recording(source / name, folder, name=audio_stem(name), window=seconds)
         except UserError as error:
             bad[name] = str(error)
 

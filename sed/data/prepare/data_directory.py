@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sed.data.audio import inspect, named_seconds
 from sed.data.directory import write_scp
+from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import write_coverage
 from sed.data.recordings import find_recordings
 from sed.data.tables import (
-    Event,
+    audio_stem,
     clip_id,
-    event_rows,
     read_durations_tsv,
     tag_rows,
     tsv_rows,
@@ -43,7 +43,8 @@ class Annotation:
     kind: str
     clips: dict[str, list[str]] = field(default_factory=dict)
     """clip id -> the label of each of its rows or tags"""
-    events: dict[str, list[Event]] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
+    """of a strong table"""
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -51,13 +52,12 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
     """Read a strong, weak or unlabelled TSV; UserError names the file and line of what is broken or unknown."""
     found = Annotation(kind)
     if kind == "strong":
-        for line, clip, event in event_rows(tsv):
+        found.rows = read_rows(tsv)
+        for line, clip, event in found.rows:
             found.clips.setdefault(clip, [])
-            found.events.setdefault(clip, [])
             if event is not None:
                 _check_label(tsv, line, event.label, labels)
                 found.clips[clip].append(event.label)
-                found.events[clip].append(event)
     elif kind == "weak":
         for line, clip, tags in tag_rows(tsv):
             if clip in found.clips:
@@ -67,7 +67,7 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
             found.clips[clip] = list(tags)
             found.tags[clip] = tuple(dict.fromkeys(tags))
     else:
-        found.clips = {clip_id(filename): [] for _, (filename,) in tsv_rows(tsv, ["filename"])}
+        found.clips = {audio_stem(filename): [] for _, (filename,) in tsv_rows(tsv, ["filename"])}
     if not found.clips:
         raise UserError(f"{tsv}: names no clips (is it whole?)")
     for clip in found.clips:
@@ -148,20 +148,6 @@ def faults(
     return bad
 
 
-def fit_events(
-    events: Mapping[str, Sequence[Event]], seconds: Mapping[str, float]
-) -> tuple[dict[str, list[Event]], int, int]:
-    """Cut events at their clip's end: (events, how many were cut by over 10 ms, how many were wholly beyond)."""
-    fitted: dict[str, list[Event]] = {}
-    cut = gone = 0
-    for clip, found in events.items():
-        end = seconds[clip]
-        fitted[clip] = [event._replace(offset=min(event.offset, end)) for event in found if event.onset < end - 1e-3]
-        cut += sum(event.offset > end + 0.01 for event in found if event.onset < end - 1e-3)
-        gone += len(found) - len(fitted[clip])
-    return fitted, cut, gone
-
-
 def make_data_dir(
     tsv: Path,
     audio: Path,
@@ -172,6 +158,7 @@ def make_data_dir(
     durations: Path | None = None,
     jobs: int = 2,
     max_bad: float = 5.0,
+    max_dropped: float = 10.0,
     min_coverage: float = 0.0,
     shortest: float = 0.1,
     longest: float = 60.0,
@@ -198,13 +185,16 @@ def make_data_dir(
     seconds = {clip: checked[clip][0] for clip in wavs}
     said = [f"{len(wavs)} of {expected} clips"]
     if annotation.kind == "strong":
-        merged, joined = merge_events({clip: annotation.events[clip] for clip in wavs})
-        events, cut, gone = fit_events(merged, seconds)
+        rows, tally = fit(tsv, annotation.rows, seconds)
+        for line in tally.lines():
+            log.warning("%s", line)
+        tally.check(max_dropped)
+        events, joined = merge_events({**dict.fromkeys(wavs, ()), **by_clip(rows)})
         write_events_tsv(out / "events.tsv", events)
         said.append(f"{sum(map(len, events.values()))} events")
         said.append(f"{sum(not found for found in events.values())} clips without")
         said += [f"{joined} overlapping events of one class merged"] * bool(joined)
-        said += [f"{cut} events cut at their clip's end"] * bool(cut) + [f"{gone} beyond it dropped"] * bool(gone)
+        said += [f"{count} events {kind}" for kind, (count, _) in tally.found.items()]
     elif annotation.kind == "weak":
         write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
         said.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")

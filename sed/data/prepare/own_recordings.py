@@ -7,14 +7,17 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sed.data.prepare.clips import cut_recording, window_events
-from sed.data.recordings import SUFFIXES, find_recordings
-from sed.data.tables import Event, clip_id, read_events_tsv, read_tags_tsv, write_events_tsv, write_tags_tsv, write_tsv
+from sed.data.events import by_clip, fit, read_rows
+from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
+from sed.data.prepare.clips import spans as windows_of
+from sed.data.prepare.data_directory import check_audio
+from sed.data.recordings import SUFFIXES, find_recordings, shown
+from sed.data.tables import Event, audio_stem, read_tags_tsv, write_events_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import write_text
 
@@ -41,7 +44,7 @@ def find_audio(folder: Path) -> dict[str, Path]:
     if listing.hidden:
         log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, listing.hidden)
     for path in listing.paths:
-        name = clip_id(path.name)
+        name = audio_stem(path.name)
         other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
         if other is not path:
             raise UserError(f"{path}: has the name of {other} (rename one: names less their suffix are ids)")
@@ -106,14 +109,33 @@ def lay_out(
     group: str,
     seed: int,
     jobs: int,
+    max_bad: float = 20.0,
+    max_dropped: float = 10.0,
 ) -> None:
     """Write `out`/audio and, last, `out`/metadata: strong, weak and unlabelled training sets, and validation.
 
     Recordings that `events` names are split into training and validation, those that only `tags` names are weak, the
-    others unlabelled. Recordings longer than `seconds` become several clips.
+    others unlabelled. Recordings longer than `seconds` become several clips. A recording that cannot be read is named
+    and left out.
+
+    Args:
+        audio: folder of recordings, at any depth.
+        out: folder to write.
+        events: table of events, or None.
+        tags: table of tags, or None.
+        seconds: length of a clip.
+        share: share of the annotated recordings that is kept for validation.
+        group: regular expression; recordings in whose names it finds the same stay together.
+        seed: of the split.
+        jobs: recordings at once.
+        max_bad: per cent of the recordings that may be unreadable.
+        max_dropped: per cent of the events that may lie beyond their recordings.
+
+    Raises:
+        UserError: nothing to learn, broken tables, or more that does not fit than is allowed.
     """
-    recordings = find_audio(audio)
-    strong: dict[str, list[Event]] = _known(events, read_events_tsv(events), recordings) if events else {}
+    recordings, length = _readable(find_audio(audio), out / ".audio_check.tsv", max_bad=max_bad, jobs=jobs)
+    strong = _events(events, recordings, length, seconds, max_dropped) if events else {}
     weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
     weak = {name: heard for name, heard in weak.items() if name not in strong}
     labels = _labels(strong, weak, where=events or tags)
@@ -122,27 +144,41 @@ def lay_out(
     )
     if strong and not kept:
         log.warning("too few recordings for a validation set: every label needs two (stop at stage 4, or add some)")
-    sets = {
-        "strong": [name for name in strong if name not in kept],
-        "weak": list(weak),
-        "unlabelled": [name for name in recordings if name not in strong and name not in weak],
-        "validation": [name for name in strong if name in kept],
-    }
+    sets = _sets(recordings, strong, weak, kept)
     spans: dict[str, Spans] = {}
     for kind, names in sets.items():
         if names:
             spans[kind] = _cut(names, recordings, out / "audio" / LAYOUT[kind][0], seconds, jobs)
             log.info("%s: %d recordings, %d clips", kind, len(names), sum(map(len, spans[kind].values())))
-    long = sorted(name for name, found in spans.get("weak", {}).items() if len(found) > 1)
-    if long:
-        log.warning("%d tagged recordings are longer than %g s, as %s: every clip of theirs gets their tags",
-                    len(long), seconds, long[0])  # fmt: skip
+    _warn_of_long_tagged(spans.get("weak", {}), seconds)
     for kind, (_, table) in LAYOUT.items():
         path = out / "metadata" / table
         path.unlink(missing_ok=True)
         if kind in spans:
             _write_table(path, kind, spans[kind], strong, weak)
     write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
+
+
+def _warn_of_long_tagged(spans: Spans, seconds: float) -> None:
+    long = sorted(name for name, found in spans.items() if len(found) > 1)
+    if long:
+        log.warning(
+            "%d tagged recordings are longer than %g s, as %s: every clip of theirs gets their tags",
+            *(len(long), seconds, long[0]),
+        )
+
+
+def _sets(
+    recordings: Iterable[str], strong: Iterable[str], weak: Iterable[str], kept: Collection[str]
+) -> dict[str, list[str]]:
+    """Return the recordings of each set; `kept` are those for validation."""
+    named = {*strong, *weak}
+    return {
+        "strong": [name for name in strong if name not in kept],
+        "weak": list(weak),
+        "unlabelled": [name for name in recordings if name not in named],
+        "validation": [name for name in strong if name in kept],
+    }
 
 
 def _labels(
@@ -173,6 +209,45 @@ def _write_table(
         write_tsv(path, ("filename",), ([f"{clip}.flac"] for clip in sorted(clips)))
 
 
+def _readable(
+    found: Mapping[str, Path], kept: Path, *, max_bad: float, jobs: int
+) -> tuple[dict[str, Path], dict[str, float]]:
+    """Return the recordings that can be read whole, and their lengths in seconds; name the others."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    checked = check_audio(found, kept, jobs=jobs)
+    bad = [name for name, (seconds, _) in checked.items() if not seconds]
+    for name in bad:
+        log.warning("left out: %s: %s", shown(str(found[name])), checked[name][1])
+    if 100 * len(bad) > max_bad * len(found):
+        raise UserError(
+            f"{len(bad)} of {len(found)} recordings cannot be read, such as {shown(str(found[bad[0]]))}: "
+            f"{checked[bad[0]][1]} (replace or convert them: ffmpeg -i IN OUT.wav; or allow more by --max-bad)"
+        )
+    good = {name: path for name, path in found.items() if checked[name][0]}
+    return good, {name: checked[name][0] for name in good}
+
+
+def _events(
+    table: Path, recordings: Mapping[str, Path], seconds: Mapping[str, float], window: float, max_dropped: float
+) -> dict[str, list[Event]]:
+    """Return the events of the recordings that are there; name what does not count."""
+    rows = read_rows(table)
+    known = _known(table, by_clip(rows), recordings)
+    kept, tally = fit(table, rows, {name: seconds[name] for name in known})
+    for line in tally.lines():
+        log.warning("%s", line)
+    tally.check(max_dropped)
+    ends = {name: windows_of(seconds[name], window)[-1][1] for name in known}
+    lost = [row for row in kept if row.event is not None and row.event.onset >= ends[row.clip] - BRIEFEST]
+    if lost:
+        log.warning(
+            "%s: %d of %d events in the last second of their recordings, which is too short for a clip, the first at "
+            "line %d",
+            *(table, len(lost), tally.events, lost[0].line),
+        )
+    return by_clip(kept)
+
+
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
@@ -186,10 +261,10 @@ def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, sec
     """Cut recordings into clips in `folder`, which holds no others afterwards; {file name: spans}."""
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(lambda name: cut_recording(recordings[name], folder, window=seconds), names)
-    spans = dict(zip(names, found, strict=True))
-    wanted = {f"{clip}.flac" for clip in window_events({}, spans)}
+        found = pool.map(lambda name: cut_recording(recordings[name], folder, name=name, window=seconds), names)
+    cut = dict(zip(names, found, strict=True))
+    wanted = {f"{clip}.flac" for clip in window_events({}, cut)}
     for path in folder.iterdir():
         if path.name not in wanted:
             path.unlink()
-    return spans
+    return cut

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sed.data.events import Row, read_rows
 from sed.data.labels import merge_spans
-from sed.data.tables import EVENT_COLUMNS, SCORING, Event, event_row, event_rows, write_tsv
+from sed.data.tables import EVENT_COLUMNS, METADATA, Event, event_row, write_tsv
 from sed.errors import UserError
 
 
@@ -47,11 +48,19 @@ class EventTable:
         )
 
 
-def read_events(path: str | Path) -> tuple[list[tuple[int, str, float, float, str]], list[str]]:
-    """[(line, clip, onset, offset, label)] and all the clips that the table names, also those without an event."""
-    rows = list(event_rows(path, SCORING))
-    events = [(line, clip, *event) for line, clip, event in rows if event is not None]
-    return events, list(dict.fromkeys(clip for _, clip, _ in rows))
+RawEvents = list[tuple[int, str, float, float, str]]
+"""(line, clip, onset, offset, label) of each event of a table"""
+
+
+def raw_events(rows: Iterable[Row]) -> RawEvents:
+    """Return the events of rows, those without one left out."""
+    return [(row.line, row.clip, *row.event) for row in rows if row.event is not None]
+
+
+def read_events(path: str | Path) -> tuple[RawEvents, list[str]]:
+    """Return the events of a table, and all the clips that it names, also those without an event."""
+    rows = read_rows(path, METADATA)
+    return raw_events(rows), list(dict.fromkeys(row.clip for row in rows))
 
 
 def table_of(
@@ -79,7 +88,11 @@ def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventT
 
 
 def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labels: Sequence[str]) -> None:
-    """Write detections as a strong TSV, in order of clip, onset and label, file names with `.wav`."""
+    """Write detections as a strong TSV, in order of clip, onset and label, file names with `.wav`.
+
+    Those of no length are left out: no table of events has them.
+    """
+    table = table.where(table.onset < table.offset)
     order = np.lexsort((table.label, table.onset, table.clip))
     events = (Event(table.onset[row], table.offset[row], labels[table.label[row]]) for row in order)
     rows = (event_row(f"{clips[clip]}.wav", event) for clip, event in zip(table.clip[order], events, strict=True))

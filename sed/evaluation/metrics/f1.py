@@ -93,7 +93,7 @@ def segment_counts(problem: Problem, detections: EventTable) -> Counts:
     def evaluate(metric: Any, clip: int, truth: list[dict], found: list[dict]) -> None:
         metric.evaluate(truth, found, evaluated_length_seconds=float(problem.durations[clip]))
 
-    return _by_clip(metric, problem, detections, evaluate)
+    return _by_clip(metric, problem, problem.inside(detections), evaluate)
 
 
 def intersection_counts(problem: Problem, detections: EventTable, parameters: Parameters = INTERSECTION) -> Counts:
@@ -102,6 +102,7 @@ def intersection_counts(problem: Problem, detections: EventTable, parameters: Pa
     `system` is true positives + false positives, so that F1 is psds_eval's. Counted as psds_eval does, clip by clip;
     the tests hold the totals equal to the package's, which drops a class with no true positive from its average.
     """
+    detections = problem.inside(detections)
     one = stack([detections], len(problem.clips), len(problem.labels))
     found = point_counts(problem, parameters, one)
     tp, system, truth = np.zeros((3, len(problem.clips), len(problem.labels)))

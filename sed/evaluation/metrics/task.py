@@ -10,6 +10,8 @@ import pandas as pd
 
 from sed.evaluation.metrics.events import EventTable, merge_overlaps
 
+FAR = 1.0  # seconds beyond a recording at which an event is cut: it may claim to last for years
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
@@ -35,6 +37,17 @@ class Problem:
         """The same with events that touch joined to one: sed_scores_eval refuses such ground truth."""
         truth, merged = merge_overlaps(self.truth, touching=True)
         return replace(self, truth=truth) if merged else self
+
+    def inside(self, table: EventTable) -> EventTable:
+        """Return the events that have a length and begin inside their recording; far ends are cut.
+
+        Frames of scores may go a little beyond a recording: such ends stay, as the packages count them.
+        """
+        ends = self.durations[table.clip]
+        far = table.offset > ends + FAR
+        cut = replace(table, offset=np.where(far, ends, table.offset)) if far.any() else table
+        nothing = (cut.onset >= cut.offset) | (cut.onset >= ends)
+        return cut.where(~nothing) if nothing.any() else cut
 
     @property
     def absent_labels(self) -> list[str]:

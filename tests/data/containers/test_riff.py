@@ -53,7 +53,7 @@ def test_no_samples_are_named_for_what_they_are(tmp_path):
         read_audio(tmp_path / "c.wav", 16000)
 
 
-@pytest.mark.parametrize("rate", [1, 999, 2_000_000_000])
+@pytest.mark.parametrize("rate", [1, 99, 2_000_000_000])
 def test_a_rate_that_no_recorder_has_is_refused(tmp_path, rate):
     write_beep(tmp_path / "a.wav")
     data = bytearray((tmp_path / "a.wav").read_bytes())

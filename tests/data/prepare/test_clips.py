@@ -26,8 +26,8 @@ def test_windows_cover_a_recording(seconds, found):
 
 
 def test_events_are_shared_out():
-    events = {"a.wav": [Event(8, 21, "x"), Event(9.995, 12, "y"), Event(1, 2, "y")]}
-    assert window_events(events, {"a.wav": spans(22, 10), "b.wav": spans(5, 10)}) == {
+    events = {"a": [Event(8, 21, "x"), Event(9.995, 12, "y"), Event(1, 2, "y")]}
+    assert window_events(events, {"a": spans(22, 10), "b": spans(5, 10)}) == {
         "a_0.000_10.000": [Event(8, 10, "x"), Event(1, 2, "y")],
         "a_10.000_20.000": [Event(0, 10, "x"), Event(0, 2, "y")],
         "a_20.000_22.000": [Event(0, 1, "x")],
@@ -114,11 +114,11 @@ def test_cutting_is_exact_and_keeps_what_is_there(tmp_path):
     samples = np.random.default_rng(0).integers(-(2**15), 2**15, size=(24 * 1000, 2), dtype=np.int16)
     soundfile.write(tmp_path / "r.wav", samples, 1000)
     (tmp_path / "out").mkdir()
-    cut_recording(tmp_path / "r.wav", tmp_path / "out", window=10)
+    cut_recording(tmp_path / "r.wav", tmp_path / "out", name="r", window=10)
     parts = [soundfile.read(p, dtype="int16")[0] for p in sorted((tmp_path / "out").iterdir())]
     assert np.array_equal(np.concatenate(parts), samples)
     first = tmp_path / "out" / "r_0.000_10.000.flac"
     before = first.stat().st_mtime_ns
     (tmp_path / "out" / "r_10.000_20.000.flac").unlink()
-    cut_recording(tmp_path / "r.wav", tmp_path / "out", window=10)
+    cut_recording(tmp_path / "r.wav", tmp_path / "out", name="r", window=10)
     assert (first.stat().st_mtime_ns, len(list((tmp_path / "out").iterdir()))) == (before, 3)

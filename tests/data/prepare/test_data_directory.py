@@ -5,7 +5,7 @@ import soundfile
 
 from sed.data.audio import inspect
 from sed.data.directory import DataDir
-from sed.data.prepare.data_directory import find_audio, fit_events, make_data_dir, read_annotation
+from sed.data.prepare.data_directory import find_audio, make_data_dir, read_annotation
 from sed.data.tables import Event, read_durations_tsv, tsv_rows
 from sed.errors import UserError
 
@@ -40,6 +40,7 @@ def coverage(path):
 
 
 def strong(raw, out="out", **options):
+    options = {"max_dropped": 100, **options}  # two of four events lie beyond their clips
     make_data_dir(raw / "strong.tsv", raw / "audio", raw / out, kind="strong", labels=LABELS, **options)
     return DataDir.load(raw / out, LABELS)
 
@@ -49,6 +50,14 @@ def test_events_are_merged_and_cut_at_the_clip(raw):
     assert found.clips == ["a", "b", "c"]  # d is not annotated, e has no audio
     assert found.events == {"a": [Event(0, 5, "Dog"), Event(1, 10, "Cat")], "b": [], "c": []}
     assert coverage(raw / "out") == {"all": [3, 4, 4, 5], "Cat": [1, 2, 1, 2], "Dog": [2, 2, 3, 3]}
+
+
+def test_events_that_do_not_fit_are_counted_and_too_many_refused(raw, caplog):
+    with caplog.at_level("WARNING", logger="sed.prepare"):
+        strong(raw)
+    assert "1 of 4 events beyond their recording's end dropped, the first at line 6" in caplog.text
+    with pytest.raises(UserError, match=r"strong\.tsv: 2 of 4 events do not fit their recordings"):
+        strong(raw, max_dropped=10)
 
 
 def test_bad_audio_is_left_out_and_listed(raw):
@@ -142,12 +151,6 @@ def test_weak_and_unlabelled(raw):
     make_data_dir(raw / "weak.tsv", raw / "audio", raw / "out", kind="unlabelled", labels=LABELS)
     found = DataDir.load(raw / "out", LABELS)
     assert found.tags is None and found.clips == ["a", "b"]
-
-
-def test_fit_events():
-    events = {"x": [Event(0, 9.6, "Dog"), Event(9.505, 9.8, "Cat"), Event(0, 9.505, "Cat")]}
-    fitted, cut, gone = fit_events(events, {"x": 9.5})
-    assert fitted == {"x": [Event(0, 9.5, "Dog"), Event(0, 9.5, "Cat")]} and (cut, gone) == (1, 1)
 
 
 @pytest.mark.skipif(not KIT.is_dir(), reason=f"no DESED metadata at {KIT} (set SED_KIT)")

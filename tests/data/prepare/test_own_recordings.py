@@ -76,6 +76,17 @@ def test_layout(corpus, monkeypatch):
         assert len(list((audio / "validation" / "validation").iterdir())) == 6
 
 
+def test_a_recording_that_cannot_be_read_is_named_and_the_others_done(corpus, monkeypatch, capsys):
+    (corpus / "rec" / "deep" / "e1.wav").write_text("text")
+    args = ("--events", corpus / "events.tsv", corpus / "rec", corpus / "out")
+    assert call(monkeypatch, *args) == 0
+    said = capsys.readouterr().err
+    assert f"left out: {corpus / 'rec' / 'deep' / 'e1.wav'}: not audio" in said
+    assert not list((corpus / "out").rglob("e1_*")) and list((corpus / "out").rglob("e0_*"))
+    assert call(monkeypatch, "--max-bad", "1", *args) == 2
+    assert "convert" in capsys.readouterr().err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     "change,message",
     [
@@ -86,7 +97,6 @@ def test_layout(corpus, monkeypatch):
         ),
         (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\ne0.wav\t3\t2\ta\n"), ":2:"),
         (lambda c: soundfile.write(c / "rec" / "e0.flac", np.zeros(99), 8000), "has the name of"),
-        (lambda c: (c / "rec" / "deep" / "e1.wav").write_text("text"), "e1.wav"),
     ],
 )
 def test_bad_input_is_one_line(corpus, monkeypatch, capsys, change, message):

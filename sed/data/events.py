@@ -1,0 +1,119 @@
+"""Which rows of an event table count: one rule for own data, stage 1 and scoring, and a line for each that does not.
+
+An event of no length (to the millisecond, as tables are written) is none; one that begins at or beyond its recording's
+end is dropped; one that ends beyond is cut there; a row that stands twice counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.data.tables import METADATA, Event, Rules, event_rows
+from sed.errors import UserError
+
+NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
+BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
+LONG = 0.5
+"""seconds; an event that ends so much beyond its recording counts among those that make a table suspect"""
+NEGLIGIBLE = 0.01
+"""seconds; an end so little beyond its recording's is rounding and is not counted"""
+
+
+class Row(NamedTuple):
+    """A row of an event table: its line, the clip, and the event, None where the row names a clip without any."""
+
+    line: int
+    clip: str
+    event: Event | None
+
+
+@dataclass
+class Tally:
+    """What became of an event table's rows: how many events there were, and of each kind that does not count as it is
+    the number and the line of the first."""
+
+    path: Path
+    events: int = 0
+    found: dict[str, tuple[int, int]] = field(default_factory=dict)
+    suspect: int = 0
+
+    def add(self, kind: str, line: int, *, suspect: bool = True) -> None:
+        """Count a row."""
+        count, first = self.found.get(kind, (0, line))
+        self.found[kind] = count + 1, min(first, line)
+        self.suspect += suspect
+
+    def lines(self) -> Iterator[str]:
+        """Yield a line for each kind."""
+        for kind, (count, first) in self.found.items():
+            yield f"{self.path}: {count} of {self.events} events {kind}, the first at line {first}"
+
+    def check(self, allowed: float) -> None:
+        """Refuse a table of which too much does not count.
+
+        Args:
+            allowed: per cent of the events.
+
+        Raises:
+            UserError: when more are of no length, or beyond or far beyond their recording.
+        """
+        if 100 * self.suspect > allowed * self.events:
+            kinds = "; ".join(f"{count} {kind} (line {first})" for kind, (count, first) in self.found.items())
+            raise UserError(
+                f"{self.path}: {self.suspect} of {self.events} events do not fit their recordings: {kinds} (are its "
+                "times in seconds? --max-dropped allows more, in per cent)"
+            )
+
+
+def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
+    """Read an event table; UserError names the line of what cannot be read."""
+    return [Row(*row) for row in event_rows(path, rules)]
+
+
+def fit(
+    path: str | Path, rows: Iterable[Row], seconds: Mapping[str, float], *, cut: bool = True
+) -> tuple[list[Row], Tally]:
+    """Return the rows that count, and what became of the others.
+
+    Args:
+        path: the table, for messages.
+        rows: its rows; those of clips that are not in `seconds` are left out and not counted.
+        seconds: length of each clip's recording.
+        cut: cut events at their recording's end; else only count those that would be.
+
+    Returns:
+        The rows in their order, clips without an event included; the tally: rows = kept + dropped, cut ones are kept.
+    """
+    kept: list[Row] = []
+    tally = Tally(Path(path))
+    seen: set[tuple[str, Event]] = set()
+    for row in rows:
+        if row.clip not in seconds or row.event is None:
+            kept += [row] if row.clip in seconds else []
+            continue
+        event, end = row.event, seconds[row.clip]
+        tally.events += 1
+        if (row.clip, event) in seen:
+            tally.add(TWICE, row.line, suspect=False)
+            continue
+        seen.add((row.clip, event))
+        if round(event.onset, 3) >= round(event.offset, 3):
+            tally.add(NO_LENGTH, row.line)
+        elif event.onset >= end - 1e-3:
+            tally.add(BEYOND, row.line)
+        else:
+            if event.offset > end + NEGLIGIBLE:
+                tally.add(CUT, row.line, suspect=event.offset > end + LONG)
+            kept.append(row._replace(event=event._replace(offset=min(event.offset, end))) if cut else row)
+    return kept, tally
+
+
+def by_clip(rows: Iterable[Row]) -> dict[str, list[Event]]:
+    """Return {clip: its events}; a clip named without an event has an empty list."""
+    events: dict[str, list[Event]] = {}
+    for row in rows:
+        events.setdefault(row.clip, []).extend([row.event] if row.event else [])
+    return events

@@ -1,0 +1,158 @@
+"""One rule for the rows of event tables, by itself and in the three commands that read such tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from paths import KIT, ROOT
+
+from sed.data.events import BEYOND, CUT, NO_LENGTH, TWICE, by_clip, fit, read_rows
+from sed.data.tables import Event, read_durations_tsv
+from sed.errors import UserError
+
+HEADER = "filename\tonset\toffset\tevent_label\n"
+
+
+def table(path: Path, *rows: str) -> Path:
+    path.write_text(HEADER + "".join(f"{row}\n".replace(" ", "\t") for row in rows), encoding="utf-8")
+    return path
+
+
+def test_each_kind_is_dropped_or_cut_and_counted_with_its_first_line(tmp_path):
+    rows = ["a.wav 1 2 dog", "a.wav 3 3 dog", "a.wav 3.0001 3.0003 dog", "a.wav 11 12 dog", "a.wav 9 10.4 dog"]
+    rows += ["a.wav 9 10.005 cat", "a.wav 1 2 dog", "b.wav 9 99 dog", "gone.wav 1 2 dog", "b.wav nan nan nan"]
+    path = table(tmp_path / "t.tsv", *rows)
+    kept, tally = fit(path, read_rows(path), {"a": 10.0, "b": 10.0})
+    assert by_clip(kept) == {
+        "a": [Event(1, 2, "dog"), Event(9, 10, "dog"), Event(9, 10, "cat")],
+        "b": [Event(9, 10, "dog")],
+    }
+    assert tally.events == 8 and tally.suspect == 4
+    assert tally.found == {NO_LENGTH: (2, 3), BEYOND: (1, 5), CUT: (2, 6), TWICE: (1, 8)}
+    assert f"{path}: 2 of 8 events {NO_LENGTH}, the first at line 3" in list(tally.lines())
+    with pytest.raises(UserError, match=r"4 of 8 events do not fit their recordings.*in seconds\?.*--max-dropped"):
+        tally.check(10)
+    tally.check(50)
+
+
+def test_scoring_cuts_nothing(tmp_path):
+    path = table(tmp_path / "t.tsv", "a.wav 9 99 dog")
+    kept, tally = fit(path, read_rows(path), {"a": 10.0}, cut=False)
+    assert by_clip(kept) == {"a": [Event(9, 99, "dog")]} and tally.found == {CUT: (1, 2)}
+
+
+def test_rows_that_pandas_or_audacity_wrote(tmp_path):
+    path = table(tmp_path / "t.tsv", "a.wav 1 2 dog", "\\ 100.0 2000.0", "b.wav nan nan nan", "c.wav NaN NaN ")
+    assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "dog")], "b": [], "c": []}
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("a.wav -0.01 2 dog", "onset -0.01 is negative"),
+        ("a.wav 2 1 dog", "onset 2 is not before offset 1"),
+        ("a.wav 1_0 20 dog", "onset '1_0' is not a number"),
+        ("a.wav inf 20 dog", "onset 'inf' is not a number"),
+        ("a.wav 1 nan dog", "offset 'nan' is not a number"),
+        ("a.wav 1 2", "broken row"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line(tmp_path, row, why):
+    path = table(tmp_path / "t.tsv", "a.wav 1 2 dog", row)
+    with pytest.raises(UserError, match=re.escape(f"{path}:3: {why}")):
+        read_rows(path)
+
+
+def test_two_recordings_of_one_name_are_not_one(tmp_path):
+    path = table(tmp_path / "t.tsv", "site1/rec.wav 1 2 dog", "site1/rec.wav 3 4 dog", "site2/rec.wav 1 2 dog")
+    with pytest.raises(UserError, match=r"t\.tsv:4: site2/rec\.wav and site1/rec\.wav are both clip 'rec'"):
+        read_rows(path)
+
+
+@given(
+    rows=st.lists(st.tuples(st.floats(0, 12), st.floats(0, 3)), min_size=1, max_size=20),
+    end=st.floats(0.5, 12),
+)
+@settings(max_examples=200, deadline=None)
+def test_kept_and_dropped_are_all_and_what_is_kept_lies_inside(rows, end, tmp_path_factory):
+    folder = tmp_path_factory.getbasetemp()
+    path = table(folder / "p.tsv", *(f"a.wav {onset:.4f} {onset + length:.4f} x" for onset, length in rows))
+    kept, tally = fit(path, read_rows(path), {"a": end})
+    dropped = sum(count for kind, (count, _) in tally.found.items() if kind != CUT)
+    assert len(kept) + dropped == tally.events == len(rows)
+    for row in kept:
+        assert 0 <= row.event.onset < row.event.offset <= end
+
+
+@pytest.mark.skipif(not KIT.is_dir(), reason=f"{KIT}: no annotations (set SED_KIT)")
+def test_desed_validation_keeps_every_event():
+    folder = KIT / "desed_metadata"
+    kept, tally = fit(
+        "x", read_rows(folder / "validation.tsv"), read_durations_tsv(folder / "validation_durations.tsv")
+    )
+    assert tally.events == 4224 == sum(row.event is not None for row in kept) and tally.suspect == 0
+
+
+def odd_row(rng: np.random.Generator) -> str:
+    """A row of an event table, in one of seven mostly right."""
+    onset = round(float(rng.uniform(0, 8)), 3)
+    offset = round(onset + float(rng.uniform(0.1, 1.9)), 3)
+    name, label = f"r{rng.integers(4)}.wav", "dog" if rng.random() < 0.5 else "cat"
+    odd = {
+        0: (onset, onset),
+        1: (onset + 0.0001, onset + 0.0003),
+        2: (onset + 10, offset + 10),
+        3: (onset, 10.3),
+        4: (onset, 10.004),
+        5: (1000 * onset + 11000, 1000 * offset + 12000),
+    }.get(int(rng.integers(40)), (onset, offset))
+    if rng.random() < 0.01:
+        return f"{name}\tnan\tnan\tnan"
+    if rng.random() < 0.003:
+        return f"{name}\t-0.1\t1\t{label}"
+    return f"{name}\t{odd[0]}\t{odd[1]}\t{label}"
+
+
+def verdicts(folder: Path, rows: list[str]) -> dict[str, tuple[int, str]]:
+    """Exit status of own data, stage 1 and scoring on one table, and what they say of rows that do not count."""
+    (folder / "t.tsv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
+    (folder / "u.tsv").write_text("filename\tduration\n" + "".join(f"r{k}.wav\t10\n" for k in range(4)))
+    (folder / "labels.txt").write_text("cat\ndog\n")
+    commands = {
+        "own_data": ["--events", "t.tsv", "--nj", "1", "rec", "own"],
+        "make_data_dir": ["t.tsv", "rec", "dir", "--kind", "strong", "--labels", "labels.txt", "--nj", "1"],
+        "score": ["t.tsv", "--ground-truth", "t.tsv", "--durations", "u.tsv", "--out", "out/r.json"],
+    }
+    commands["score"] += ["--no-report", "--bootstrap", "0", "--jobs", "1"]
+    found = {}
+    for name, arguments in commands.items():
+        done = subprocess.run(
+            [sys.executable, "-m", f"sed.bin.{name}", *arguments],
+            cwd=folder, capture_output=True, text=True, check=False, env={"PATH": "", "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert "Traceback" not in done.stderr, done.stderr
+        said = sorted(re.findall(r"t\.tsv: (\d+ of \d+ events [^,]*), the first at line (\d+)", done.stderr))
+        refused = re.findall(r"t\.tsv:? ?(\d+: [^(]*|\d+ of \d+ events do not fit[^(]*)", done.stderr.splitlines()[-1])
+        found[name] = done.returncode, json.dumps([said, refused if done.returncode else []])
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_own_data_stage_1_and_scoring_agree(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    (tmp_path / "rec").mkdir()
+    for k in range(4):
+        soundfile.write(tmp_path / "rec" / f"r{k}.wav", 0.1 * rng.standard_normal(10 * 2000), 2000)
+    rows = [odd_row(rng) for _ in range(500)]
+    found = verdicts(tmp_path, rows)
+    assert len(set(found.values())) == 1, found
