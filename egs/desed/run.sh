@@ -58,7 +58,8 @@ for system in ${systems}; do
     case ${system} in
         ast_gru) gru=("${gru_conf}") ;;
         ast_sed) others+=("${tag:+${tag}=}${conf}") ;;
-        *) others+=("$(if [[ ${system} == *.yaml ]]; then from "${system}"; else echo "${system}"; fi)") ;;
+        */* | *.yaml) others+=("$(from "${system}")") ;;
+        *) others+=("${system}") ;;
     esac
 done
 list() { # list <what> [<config>...]: lines of steps/experiments.sh

@@ -102,15 +102,16 @@ def main() -> None:
 
 def find(config: str, folders: list[str]) -> tuple[str, str]:
     """Return the name of a config's experiment, and the config's file."""
-    if config.endswith(".yaml"):
-        name, _, path = ("", "", config) if Path(config).is_file() else config.rpartition("=")
-        return name or Path(path).stem, path
+    name, _, path = config.partition("=")
+    if path and not Path(config).is_file():
+        return name, path
+    if "/" in config or config.endswith(".yaml") or Path(config).is_file():
+        return Path(config).name.removesuffix(".yaml"), config
     for folder in folders:
-        if (path := f"{folder}/{config}.yaml") and Path(path).is_file():
-            return config, path
-    raise UserError(
-        f"{config}: no such config in {' or '.join(dict.fromkeys(folders))} (a name of one, or a .yaml file)"
-    )
+        if Path(f"{folder}/{config}.yaml").is_file():
+            return config, f"{folder}/{config}.yaml"
+    places = " or ".join(dict.fromkeys(folders))
+    raise UserError(f"{config}: no such config in {places} (give the name of one, or a file)")
 
 
 def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator[Experiment]:
@@ -151,11 +152,12 @@ def front_end_settings(path: str) -> dict[str, str]:
 
 
 def features_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield front ends and the folders of their dumps."""
     return (front_end(experiment, args) for experiment in experiments)
 
 
 def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """An experiment that starts from another one comes after it."""
+    """Yield what is trained, each experiment after the one that it starts from."""
     names = {experiment.name for experiment in experiments}
     waiting, ended = list(experiments), set[str]()
     while waiting:
@@ -170,10 +172,12 @@ def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
 
 
 def label_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield the sets of pseudo-labels that are trained on."""
     return ((e.of_seed(PSEUDO), e.labeller, front_end(e, args)[1]) for e in experiments if e.labeller)
 
 
 def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield what is scored: the experiments that are trained."""
     for e in experiments:
         if (args.exp / e.name / "final.pt").exists():
             name = f"{e.name}/{args.folder}" if args.folder else e.name

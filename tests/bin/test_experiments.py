@@ -43,6 +43,11 @@ def test_names_of_experiments(listed):
     assert [row[0] for row in rows] == [f"a_lr{lr}_1e-4_seed{seed}" for seed in (1, 2) for lr in ("1e-3", "3e-3")]
     assert rows[0][3] == "--seed 1 --lr 1e-3 --encoder-lr 1e-4"
     assert listed("train") == []
+    Path("own/other.yml").write_text("lr: 1\n")
+    assert [row[:2] for row in listed("train", "own/other.yml", "y=own/other.yml")] == [
+        ["other.yml", "own/other.yml"],
+        ["y", "own/other.yml"],
+    ]
 
 
 def test_front_ends_and_their_dumps(listed):
