@@ -201,7 +201,14 @@ class Decisions:
 
 
 def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, points: int) -> Decisions:
-    """Post-process frame scores and decode them at every operating point."""
+    """Post-process frame scores and decode them at every operating point.
+
+    Args:
+        problem: clips and classes.
+        scores: the submission's, of any of the problem's clips.
+        post: steps and thresholds.
+        points: number of operating points.
+    """
     processed = post.apply(scores_for(problem, scores))
     sweep = operating_points(points)
     return Decisions(
@@ -214,7 +221,16 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
 
 
 def decide_tables(problem: Problem, submission: Submission, f1_from: str | None) -> Decisions:
-    """Detections as they are: one table, or one an operating point with `f1_from` naming the one for F1."""
+    """Return detections as they are: one table, or one per operating point.
+
+    Args:
+        problem: clips and classes.
+        submission: detections or operating points.
+        f1_from: file name of the operating point that F1 is taken of; None: no F1.
+
+    Raises:
+        UserError: a label is unknown, or there is no such file.
+    """
     index = {clip: row for row, clip in enumerate(problem.clips)}
     columns = {label: column for column, label in enumerate(problem.labels)}
     tables = []
@@ -247,7 +263,18 @@ def decide_tables(problem: Problem, submission: Submission, f1_from: str | None)
 def decide(
     problem: Problem, submission: Submission, post: PostProcessing, *, points: int, f1_from: str | None = None
 ) -> Decisions:
-    """Whatever kind the submission is; UserError for post-processing of what is decided already."""
+    """Return what the metrics take of a submission of any kind.
+
+    Args:
+        problem: clips and classes.
+        submission: anyone's output.
+        post: steps and thresholds, for scores.
+        points: number of operating points, for scores.
+        f1_from: file name of the operating point that F1 is taken of.
+
+    Raises:
+        UserError: post-processing is asked of what is decided already.
+    """
     if submission.scores is not None:
         return decide_scores(problem, submission.scores, post, points)
     if post.steps:

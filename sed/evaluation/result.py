@@ -38,7 +38,18 @@ def result_of(
     post: PostProcessing,
     set_name: str,
 ) -> dict[str, Any]:
-    """Return the content of result.json, without intervals."""
+    """Return the content of result.json, without intervals.
+
+    Args:
+        problem: clips, classes and ground truth.
+        evaluation: what the metrics measured.
+        submission: what was scored.
+        reference: ground truth and durations as read.
+        coverage: which clips were expected and which have output.
+        decisions: what was decided of the submission.
+        post: the post-processing.
+        set_name: name of the set.
+    """
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
     # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.
@@ -80,7 +91,17 @@ def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
 def add_confidence(
     result: dict[str, Any], problem: Problem, evaluation: Evaluation, path: Path, *, samples: int, seed: int, jobs: int
 ) -> None:
-    """Put intervals into the result and the samples into `path`; a number that its package counts otherwise is told."""
+    """Put intervals into the result and the samples into a file; warn where a package's value differs from theirs.
+
+    Args:
+        result: content of result.json, changed in place.
+        problem: what was scored.
+        evaluation: what the metrics measured.
+        path: bootstrap.npz to write.
+        samples: how many; 0 removes the file of an earlier scoring.
+        seed: of the draws.
+        jobs: processes.
+    """
     result["bootstrap"] = {"samples": samples, "seed": seed, "level": LEVEL}
     if not samples:
         path.unlink(missing_ok=True)  # those of an earlier scoring would be compared as if they were this one's
@@ -93,7 +114,16 @@ def add_confidence(
 
 
 def find_sources(features: str | None, audio: str | None, reference: Reference) -> Sources:
-    """Where the report takes log-mel and sound from; features lie beside the ground truth by default."""
+    """Return where the report takes log-mel and sound from.
+
+    Args:
+        features: dump/<set>; None: the folder of the ground truth, where it has features.
+        audio: folder of sounds, or wav.scp.
+        reference: the ground truth.
+
+    Raises:
+        UserError: the folder that was named has no features.
+    """
     folder = Path(features) if features else reference.path.parent
     has = (folder / "feats.scp").is_file()
     if features and not has:
@@ -109,7 +139,16 @@ def write_report(
     decisions: Decisions,
     sources: Sources,
 ) -> None:
-    """report.html, named after the experiment."""
+    """Write report.html, named after the experiment.
+
+    Args:
+        path: the file.
+        result: content of result.json.
+        problem: clips, classes and ground truth.
+        evaluation: what the metrics measured.
+        decisions: what they measured it on.
+        sources: where log-mel and sound of the shown clips come from.
+    """
     name = (result.get("model") or {}).get("name") or path.resolve().parent.parent.name
     write_text(path, report(name, result, problem, evaluation, decisions, sources))
 

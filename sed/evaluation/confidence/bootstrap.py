@@ -28,7 +28,16 @@ LEVEL = 0.95
 
 
 def draw(clips: int, samples: int, seed: int) -> np.ndarray:
-    """(samples + 1, clips) how often each clip is drawn; the first row is the set itself, every clip once."""
+    """Draw clips with replacement.
+
+    Args:
+        clips: how many there are, and how many each sample draws.
+        samples: number of samples.
+        seed: of the draws.
+
+    Returns:
+        (samples + 1, clips) how often each clip is drawn; the first row is the set itself, every clip once.
+    """
     drawn = np.random.default_rng(seed).multinomial(clips, np.full(clips, 1 / clips), size=samples)
     return np.concatenate([np.ones((1, clips)), drawn])
 
@@ -75,7 +84,13 @@ def interval(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarray) -> None:
-    """Put `intervals` into a result and into each of its classes."""
+    """Put `intervals` into a result and into each of its classes.
+
+    Args:
+        result: content of result.json, changed in place.
+        names: of the numbers, as `resample` returns them.
+        values: (names, samples + 1).
+    """
     result["intervals"] = {}
     for name, row in zip(names, values, strict=True):
         bounds = interval(row[1:])
@@ -87,7 +102,16 @@ def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarr
 
 
 def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.ndarray) -> list[str]:
-    """Numbers whose first column differs from the metric packages' value: none, or something is wrong."""
+    """Compare the first column of the samples with the values of the metric packages.
+
+    Args:
+        result: content of result.json.
+        names: of the numbers, as `resample` returns them.
+        values: (names, samples + 1).
+
+    Returns:
+        A line for each number that differs: none, or something is wrong.
+    """
     told = []
     for name, row in zip(names, values, strict=True):
         label, tab, number = name.rpartition("\t")

@@ -152,7 +152,13 @@ def differences(a: System, b: System) -> list[Difference]:
 
 
 def class_differences(a: System, b: System, number: str) -> dict[str, Difference]:
-    """{label: difference} of one class-wise number."""
+    """Return {label: difference} of one class-wise number.
+
+    Args:
+        a: the system that is subtracted.
+        b: the system that it is subtracted from.
+        number: name of the class-wise number, such as `event_f1`.
+    """
     found = {label: paired(a, b, f"{label}\t{number}") for label in a.results[0]["per_class"]}
     return {label: difference for label, difference in found.items() if difference is not None}
 

@@ -97,10 +97,18 @@ def segment_counts(problem: Problem, detections: EventTable) -> Counts:
 
 
 def intersection_counts(problem: Problem, detections: EventTable, parameters: Parameters = INTERSECTION) -> Counts:
-    """Intersection-based counts (clips, classes): true positives are true events, false positives detections.
+    """Count by intersection, clip by clip, as psds_eval does: true positives are true events, false ones detections.
 
-    `system` is true positives + false positives, so that F1 is psds_eval's. Counted as psds_eval does, clip by clip;
-    the tests hold the totals equal to the package's, which drops a class with no true positive from its average.
+    `system` is true positives + false positives, so that F1 is psds_eval's. The tests hold the totals equal to the
+    package's, which drops a class with no true positive from its average.
+
+    Args:
+        problem: clips, classes and ground truth.
+        detections: decisions.
+        parameters: the criteria.
+
+    Returns:
+        Counts (clips, classes).
     """
     detections = problem.inside(detections)
     one = stack([detections], len(problem.clips), len(problem.labels))

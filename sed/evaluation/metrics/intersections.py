@@ -37,7 +37,13 @@ class PointCounts:
 
 
 def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> PointCounts:
-    """Count every clip at every operating point."""
+    """Count every clip at every operating point.
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: the criteria.
+        decoded: decisions at each operating point.
+    """
     classes, clips = len(problem.labels), len(problem.clips)
     truth = problem.truth
     cells = np.bincount(truth.clip * classes + truth.label, minlength=clips * classes)

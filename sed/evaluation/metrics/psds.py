@@ -54,7 +54,19 @@ def own_parameters(
     alpha_st: float | None,
     e_max: float | None,
 ) -> Parameters | None:
-    """A PSDS of one's own, PSDS1's value for what is not given; None when nothing is. UserError out of range."""
+    """Return the parameters of a PSDS of one's own, PSDS1's for what is None; None when all are.
+
+    Args:
+        dtc: detection tolerance criterion.
+        gtc: ground truth intersection criterion.
+        cttc: cross-trigger tolerance criterion.
+        alpha_ct: weight of cross-triggers.
+        alpha_st: weight of the instability over classes.
+        e_max: largest effective false positive rate per hour.
+
+    Raises:
+        UserError: a value is out of range.
+    """
     given = {"dtc": dtc, "gtc": gtc, "cttc": cttc, "alpha_ct": alpha_ct, "alpha_st": alpha_st, "e_max": e_max}
     if all(value is None for value in given.values()):
         return None
@@ -104,7 +116,17 @@ def evaluator(problem: Problem, parameters: Parameters) -> Any:
 def count_points(
     problem: Problem, parameters: Parameters, decoded: Decoded, points: Sequence[int] | None = None
 ) -> pd.DataFrame:
-    """psds_eval's table of operating points (rates and counts of each), which `value_of` reduces to a PSDS."""
+    """Count operating points by psds_eval.
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: the criteria.
+        decoded: decisions at each operating point.
+        points: which of them; None: all.
+
+    Returns:
+        psds_eval's table (rates and counts of each point), which `value_of` reduces to a PSDS.
+    """
     counter = evaluator(problem, parameters)
     known = np.isin(np.arange(len(problem.labels)), problem.present)
     with warnings.catch_warnings():
@@ -118,7 +140,14 @@ def count_points(
 def value_of(
     problem: Problem, parameters: Parameters, points: pd.DataFrame, *, counted_by_04: bool = False
 ) -> PSDSValue:
-    """The PSDS of a table of operating points; `counted_by_04` as psds_eval up to 0.4 weighed cross-triggers."""
+    """Reduce a table of operating points to a PSDS.
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: weights and the largest rate.
+        points: tables of `count_points`, joined.
+        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+    """
     counter = evaluator(problem, parameters)
     classes = len(problem.present)
     if classes == 1:  # no other class to trigger: the package would take the mean of nothing
@@ -186,7 +215,16 @@ def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
 
 
 def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
-    """Threshold-free PSDS by sed_scores_eval, and the changes of the counts that it is made of, for each class."""
+    """Measure the threshold-free PSDS by sed_scores_eval.
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: of the PSDS.
+        scores: frame scores of the problem's clips.
+
+    Returns:
+        The value, and for each class the changes of the counts that it is made of.
+    """
     package = sed_scores_eval()
     labels = [problem.labels[index] for index in problem.present]
     frames, truth = score_frames(problem, scores), truth_lists(problem)

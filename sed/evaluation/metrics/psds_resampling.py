@@ -41,7 +41,18 @@ class Truth:
 def from_points(
     truth: Truth, parameters: Parameters, counts: PointCounts, weights: np.ndarray, *, counted_by_04: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """PSDS (samples,) and each class's area (samples, classes), NaN where absent; weights (samples, clips)."""
+    """Measure the PSDS of operating points on resampled clips.
+
+    Args:
+        truth: what each clip adds to the denominators.
+        parameters: of the PSDS.
+        counts: of every clip at every operating point.
+        weights: (samples, clips) how often each clip is drawn.
+        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+
+    Returns:
+        PSDS (samples,) and each class's area (samples, classes), NaN where a sample holds no event of the class.
+    """
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
     tp, fp = (np.tensordot(weights, c.astype(float), axes=1) for c in (counts.tp, counts.fp))
     samples, points, classes = tp.shape
@@ -74,7 +85,17 @@ def from_points(
 def from_deltas(
     truth: Truth, parameters: Parameters, deltas: list[Deltas], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same for the exact PSDS, from the changes of the counts as the threshold falls, for each class."""
+    """Measure the exact PSDS on resampled clips.
+
+    Args:
+        truth: what each clip adds to the denominators.
+        parameters: of the PSDS.
+        deltas: for each class, the changes of the counts as the threshold falls.
+        weights: (samples, clips) how often each clip is drawn.
+
+    Returns:
+        PSDS (samples,) and each class's area (samples, classes), NaN where a sample holds no event of the class.
+    """
     samples, classes = len(weights), len(deltas)
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
     whole = weights.astype(np.int64)

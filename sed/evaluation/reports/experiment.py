@@ -48,7 +48,16 @@ def report(
     decisions: Decisions,
     sources: Sources,
 ) -> str:
-    """The page; `result` is result.json's content."""
+    """Return the page of one experiment on one set.
+
+    Args:
+        name: of the experiment.
+        result: content of result.json.
+        problem: clips, classes and ground truth.
+        evaluation: what the metrics measured.
+        decisions: what they measured it on.
+        sources: where log-mel and sound of the shown clips come from.
+    """
     found = decisions.detections
     parts = [
         section("summary", "Summary", *_summary(name, result)),

@@ -65,7 +65,14 @@ def table(readings: Mapping[str, Bands], edges: Sequence[tuple[float, float]]) -
 
 
 def draw(classes: Bands, labels: Sequence[str], edges: Sequence[tuple[float, float]], title: str) -> Figure:
-    """A histogram for each of `labels`, band by band, lowest first."""
+    """Draw a histogram for each of `labels`, band by band, lowest first.
+
+    Args:
+        classes: {label: EB-F1 with each band}.
+        labels: those that are drawn.
+        edges: lowest and highest frequency of each band in Hz.
+        title: above the figure.
+    """
     from matplotlib.figure import Figure
 
     columns = min(4 if len(labels) <= 4 else 5, len(labels))

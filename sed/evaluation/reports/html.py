@@ -81,9 +81,14 @@ def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
 def table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
 ) -> str:
-    """A table that scrolls by itself on narrow screens, by keyboard too; cells are escaped unless `raw`.
+    """Return a table that scrolls by itself on narrow screens, by keyboard too.
 
-    turned: column names stand upright.
+    Args:
+        caption: above the table.
+        head: names of the columns.
+        rows: cells; the first of each row is its head.
+        raw: cells are HTML, not text.
+        turned: column names stand upright.
     """
     cell = str if raw else escape
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
@@ -99,7 +104,13 @@ def table(
 
 
 def figure(svg: str, caption: str, key: Sequence[tuple[str, str]] = ()) -> str:
-    """A picture with its caption, and a key of (CSS colour, meaning)."""
+    """Return a picture with its caption.
+
+    Args:
+        svg: the picture.
+        caption: below it.
+        key: (CSS colour, meaning) of each series.
+    """
     marks = "".join(f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for colour, text in key)
     legend = f'<div class="key dim">{marks}</div>' if marks else ""
     box = f'<div class="scroll" tabindex="0" role="group" aria-label="{escape(caption)}">{svg}</div>'

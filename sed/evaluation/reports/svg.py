@@ -75,7 +75,14 @@ class Axes:
 def staircases(
     title: str, curves: Sequence[tuple[str, Sequence[float], Sequence[float], str]], e_max: float, x_label: str
 ) -> str:
-    """PSD-ROCs: (name, x, y, colour), each held to the next point and to e_max."""
+    """Draw PSD-ROCs, each value held to the next point and to e_max.
+
+    Args:
+        title: of the picture, for those who cannot see it.
+        curves: (name, x, y, colour) of each.
+        e_max: where the x axis ends.
+        x_label: below the x axis.
+    """
     axes = Axes((0, e_max), (0, 1))
     parts = [_open(axes.height, title), axes.frame(x_label, "effective TPR")]
     for name, xs, ys, stroke in curves:
@@ -96,7 +103,15 @@ def staircases(
 
 
 def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[float], x_label: str) -> str:
-    """Counts of values in 40 bins over -limit .. limit, what lies outside in the outer bins; marks are collars."""
+    """Draw counts of values in 40 bins over -limit .. limit, what lies outside in the outer bins.
+
+    Args:
+        title: of the picture, for those who cannot see it.
+        values: (n,).
+        limit: where the x axis ends on both sides.
+        marks: collars, drawn on both sides.
+        x_label: below the x axis.
+    """
     edges = np.linspace(-limit, limit, 41)
     counts, _ = np.histogram(np.clip(values, -limit, limit - 1e-9), edges)
     axes = Axes((-limit, limit), (0, max(1, int(counts.max()) * 1.05)), 240)

@@ -74,7 +74,15 @@ def _audio_files(path: Path) -> dict[str, str]:
 def clip_figure(
     problem: Problem, clip: int, detections: EventTable, scores: FrameScores | None, sources: Sources
 ) -> str:
-    """SVG of one clip: each class that is true, detected or likely has a row."""
+    """Draw one clip over time: each class that is true, detected or likely has a row.
+
+    Args:
+        problem: clips, classes and ground truth.
+        clip: index of the clip.
+        detections: decisions of all clips.
+        scores: frame scores of all clips, if there are any.
+        sources: where the clip's log-mel comes from.
+    """
     seconds = float(problem.durations[clip])
     truth = problem.truth.where(problem.truth.clip == clip)
     found = detections.where(detections.clip == clip)

@@ -108,7 +108,16 @@ def by_length(name: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
 def range_of_means(
     names: Sequence[str], results: Results, key: str
 ) -> tuple[tuple[str, float], tuple[str, float]] | None:
-    """Return the configs with the lowest and the highest mean of a number; None below three that have it."""
+    """Return the configs with the lowest and the highest mean of a number.
+
+    Args:
+        names: configs that are considered.
+        results: {config: its seeds}.
+        key: of the number.
+
+    Returns:
+        (config, mean) of both; None where fewer than three have the number.
+    """
     means = {name: statistics.fmean(v) for name in names if (v := values_of(results.get(name, []), key))}
     if len(means) < 3:
         return None

@@ -76,7 +76,14 @@ def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
 
 
 def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
-    """A result.json in a few kilobytes: its numbers, its classes, its events by length, what it was trained with."""
+    """Reduce a result.json to a few kilobytes: numbers, classes, events by length, what it was trained with.
+
+    Args:
+        path: result.json, with events.tsv beside it.
+        config: name of the config.
+        seed: of the training.
+        truth: {clip: its events}.
+    """
     result = read_result(path)
     model = result.get("model") or {}
     trained = model.get("config") or {}
@@ -116,7 +123,16 @@ def system(config: str, paths: Sequence[Path]) -> System:
 
 
 def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str, Any] | None:
-    """b - a over the seeds that both have, clips and seeds paired; None when there are none."""
+    """Subtract config a from config b over the seeds that both have, clips and seeds paired.
+
+    Args:
+        a: config that is subtracted.
+        b: config that it is subtracted from.
+        found: {config: {seed: result.json}}.
+
+    Returns:
+        Numbers and class-wise numbers with their intervals; None without a common seed.
+    """
     seeds = sorted({*found.get(a, {})} & {*found.get(b, {})})
     if not seeds:
         return None
