@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -21,12 +21,27 @@ Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
 
 
+class Features(Protocol):
+    """The features of a set's clips: a `FeatureStore`, or what stands in for one."""
+
+    path: Path
+    clips: list[str]
+    frames: int
+    bins: int
+    front_end: dict[str, Any]
+    valid: np.ndarray
+
+    def read(self, rows: Any) -> np.ndarray:
+        """Return the features (rows, frames, bins) float16 of these rows."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
     """One dumped set with the targets that its files give."""
 
     name: str
-    store: FeatureStore
+    store: Features
     supervision: Supervision
     targets: np.ndarray | None
     """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""

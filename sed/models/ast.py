@@ -217,7 +217,7 @@ class AST(nn.Module):
         """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
         tokens, kernel = LEADING + self.grid[0] * self.grid[1], self.patch_embed.proj.kernel_size
         embedding = 2 * (tokens - LEADING) * self.dim * kernel[0] * kernel[1]
-        return embedding + sum(block.operations(tokens) for block in self.blocks)
+        return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
 
 
 def build_ast(config: Mapping[str, Any], *, whole: bool = False) -> AST:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sed.data.batches import FeaturePool, TrainingSet, arrange
+from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector, build_detector
@@ -51,6 +51,8 @@ class Row:
 
 class RandomStore:
     """Stands in for a `FeatureStore`: random features of the config's front end, made once."""
+
+    path = Path("random features")
 
     def __init__(self, front_end: FrontEnd, clips: int) -> None:
         self.clips = [f"random_{i}" for i in range(clips)]
@@ -105,10 +107,10 @@ class Benchmark:
         self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
         self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
 
-    def sets(self, detector: Detector, store: Any = None) -> list[TrainingSet]:
+    def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
         """Random sets in place of the four of the config."""
-        kinds = ("strong", "strong", "weak", "unlabelled")
-        shapes = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
+        kinds: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
+        shapes: dict[str, tuple[int, ...]] = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
         rng = np.random.default_rng(1)
         sets = []
         for i, size in enumerate(self.config["batch_sizes"]):
@@ -170,7 +172,7 @@ class Benchmark:
 
     def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
         """A mean-teacher step of the encoder alone: student forward and backward, teacher forward, AdamW, average."""
-        student = self._detector().encoder
+        student = self._detector().get_submodule("encoder")
         teacher = make_teacher(student)
         flat = FlatParameters(parameter_groups(student, student), gradients=True)
         average = MovingAverage(student, flat, teacher)
@@ -253,20 +255,20 @@ class Benchmark:
             return None
         c = self.config
         release()
-        model = ASTModel(
-            ASTConfig(
-                hidden_size=c["ast_dim"],
-                num_hidden_layers=c["ast_blocks"],
-                num_attention_heads=c["ast_heads"],
-                intermediate_size=int(c["ast_dim"] * c["ast_mlp_ratio"]),
-                patch_size=c["patch_freq"],
-                frequency_stride=c["stride_freq"],
-                time_stride=c["stride_time"],
-                max_length=c["input_frames"],
-                num_mel_bins=c["mel_bins"],
-                attn_implementation="sdpa",
-            )
-        ).to(self.device)
+        sizes = {
+            "hidden_size": c["ast_dim"],
+            "num_hidden_layers": c["ast_blocks"],
+            "num_attention_heads": c["ast_heads"],
+            "intermediate_size": int(c["ast_dim"] * c["ast_mlp_ratio"]),
+            "patch_size": c["patch_freq"],
+            "frequency_stride": c["stride_freq"],
+            "time_stride": c["stride_time"],
+            "max_length": c["input_frames"],
+            "num_mel_bins": c["mel_bins"],
+            "attn_implementation": "sdpa",
+        }
+        model: torch.nn.Module = ASTModel(ASTConfig(**sizes))
+        model.to(self.device)
         teacher = copy.deepcopy(model).requires_grad_(False)
         x = torch.randn(self.clips, c["input_frames"], c["mel_bins"], device=self.device)
         optimiser = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)

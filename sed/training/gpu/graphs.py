@@ -88,6 +88,11 @@ class GraphedStep(CompiledStep):
     _WARM_UP = 3
     _AGAIN = 100  # the step before which they are compared once more
     _TIMES = 3  # that they are compared, each time
+    _backward: torch.cuda.CUDAGraph
+    _update: torch.cuda.CUDAGraph
+    _logged: Tensor
+    _norm: Tensor
+
     _MOST = 0.2
     """`disagreement` above which graphs are wrong: bf16 makes 0.02 to 0.06, the logits of another clip more than 1"""
 
@@ -131,7 +136,8 @@ class GraphedStep(CompiledStep):
 
     def release(self) -> None:
         torch.cuda.synchronize(self.device)
-        self._backward = self._update = self._logged = self._norm = None
+        for name in ("_backward", "_update", "_logged", "_norm"):
+            self.__dict__.pop(name, None)
         self._seen = []
         torch.cuda.empty_cache()
 
@@ -194,6 +200,7 @@ class GraphedStep(CompiledStep):
 
     def _disagreements(self) -> list[float]:
         """Of the student, and of the teacher where it is asked, on four clips; attention by another kernel, too."""
+        assert self._static is not None
         prepared = self.preparation(self._static)
         errors = []
         for model, x, seen in zip((self.student, self.teacher), prepared[:2], self._seen, strict=False):

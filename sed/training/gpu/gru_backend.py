@@ -46,7 +46,7 @@ def bf16_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
     x = repeated(x, repeat)
     directions = 2 if gru.bidirectional else 1
     with torch.autocast(x.device.type, enabled=False):
-        weights = [w.to(torch.bfloat16) for w in gru._flat_weights]
+        weights = [w.to(torch.bfloat16) for w in gru._flat_weights if w is not None]
         x = x.to(torch.bfloat16)
         state = x.new_zeros(gru.num_layers * directions, len(x), gru.hidden_size)
         dropout = gru.dropout if gru.training else 0.0

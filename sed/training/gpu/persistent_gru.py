@@ -26,7 +26,7 @@ STAGES = 4  # of its loads in flight
 
 
 @triton.jit
-def _meet(counter, target):
+def _meet(counter, target):  # type: ignore[no-untyped-def]
     # All threads have stored before one of them says so; none goes on before every program has.
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
@@ -36,12 +36,12 @@ def _meet(counter, target):
 
 
 @triton.jit
-def _sigmoid(x):
+def _sigmoid(x):  # type: ignore[no-untyped-def]
     return 1.0 / (1.0 + tl.exp(-x))
 
 
 @triton.jit
-def _forward(
+def _forward(  # type: ignore[no-untyped-def]
     gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
     K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
 ):  # fmt: skip
@@ -110,7 +110,7 @@ def _forward(
 
 
 @triton.jit
-def _backward(
+def _backward(  # type: ignore[no-untyped-def]
     grad, w, out, saved, dgi, dgh, counters, frames, clips, H: tl.constexpr, BK: tl.constexpr, BB: tl.constexpr,
     BJ: tl.constexpr, STAGES: tl.constexpr,
 ):  # fmt: skip
