@@ -13,8 +13,8 @@
 #   --folder NAME        score: where in the experiment the scores go
 #   --score-args ARGS    score: options of sed.bin.score
 #
-# A config is a name, a file, or NAME=file. `train` and `score` are lists for steps/sweep.sh train and score, `label` is one for
-# steps/sweep.sh label; `features` has front ends and the folders of their dumps. More: python3 -m sed.bin.experiments.
+# A config is a file, a name, or NAME=file. `train` and `score` are lists for steps/sweep.sh and steps/each.sh, `label` is
+# one for steps/sweep.sh, `features` for steps/dump_sets.sh. More: python3 -m sed.bin.experiments --help.
 set -euo pipefail
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates=""
