@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import threading
 
@@ -23,12 +22,10 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(progress.time, "monotonic", clock)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
-    caplog.set_level(logging.INFO)
     return clock
 
 
@@ -57,24 +54,24 @@ def test_many_short_steps_count_like_few_long_ones(clock: Clock) -> None:
     assert len(run._seen) < 100
 
 
-def test_a_line_every_ten_seconds(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_every_ten_seconds(clock: Clock, log_lines: list[str]) -> None:
     with Progress(100, "clip", done=20, title="cut") as run:
         due = []
         for _ in range(35):
             clock.now += 1
             due.append(run.advance())
     assert [at for at, was in enumerate(due, 1) if was] == [10, 20, 30]
-    assert caplog.messages == [
+    assert log_lines == [
         "cut 30 of 100 clips, 1 clips/s, 70 s left",
         "cut 40 of 100 clips, 1 clips/s, 60 s left",
         "cut 50 of 100 clips, 1 clips/s, 50 s left",
     ]
 
 
-def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, log_lines: list[str]) -> None:
     run = Progress(8, "step", describe=lambda run: f"step {run.done:.0f}: {run.rate:.2f}/s")
     clock.now += 12
-    assert not run.advance(2, tell=False) and not caplog.messages
+    assert not run.advance(2, tell=False) and not log_lines
     assert run.tell() and not run.tell()
     clock.now += 9
     run.told()  # a line of the caller's own
@@ -83,24 +80,24 @@ def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, caplog: pyte
     hidden = Progress(8, "step", shown=False)
     clock.now += 60
     assert hidden.advance()  # what else is due is due
-    assert caplog.messages == ["step 2: 0.17/s"]
+    assert log_lines == ["step 2: 0.17/s"]
 
 
 def test_a_terminal_gets_a_bar_and_no_lines(
-    clock: Clock, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    clock: Clock, log_lines: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with Progress(40, "clip", done=10, title="dump") as run:
         clock.now += 11
         assert run.advance(20)
-    assert not caplog.messages
+    assert not log_lines
     assert "30/40" in capsys.readouterr().err
     with Progress(40, "clip", shown=False) as run:
         run.advance(20)
     assert not capsys.readouterr().err
 
 
-def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, log_lines: list[str]) -> None:
     meter = Meter()
     meter.expect("a", 40_000_000, 10_000_000)
     meter.expect("b", 60_000_000)
@@ -109,23 +106,23 @@ def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, caplog: 
         clock.now += 1
         meter.at("a", 10_000_000 + second * 1_000_000)
         meter.at("b", second * 1_000_000)
-    assert caplog.messages == ["download: 29 MB of 100 MB, 2 MB/s, 37 s left"]  # the last byte of b is to come
+    assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s, 37 s left"]  # the last byte of b is to come
     assert meter.left() == {"a": 20_000_000, "b": 50_000_000}
     meter.at("b", 0)  # begun anew: b's bytes are to come again, and nothing was lost from the rate
     clock.now += 10
     meter.at("b", 1_000_000)
-    assert caplog.messages[1] == "download: 21 MB of 100 MB, 1 MB/s, 75 s left"
+    assert log_lines[1] == "download: 21 MB of 100 MB, 1 MB/s, 75 s left"
     meter.close()
     meter.at("b", 2_000_000)
     assert meter.left()["b"] == 58_000_000
 
 
-def test_a_transfer_of_unknown_size_says_what_came(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_transfer_of_unknown_size_says_what_came(clock: Clock, log_lines: list[str]) -> None:
     meter = Meter("unpack x.tar")
     meter.at("x", 0)
     clock.now += 20
     meter.at("x", 3_000)
-    assert caplog.messages == ["unpack x.tar: 3 kB, 150 B/s"]
+    assert log_lines == ["unpack x.tar: 3 kB, 150 B/s"]
 
 
 def test_transfers_may_come_from_many_threads() -> None:

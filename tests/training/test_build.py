@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,11 @@ from sed.training.run_options import RUNTIME
 Config = Callable[..., dict[str, Any]]
 
 
-def test_missing_sets_are_left_out_and_named(
-    dump: Path, tiny_config: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
+def test_missing_sets_are_left_out_and_named(dump: Path, tiny_config: Config, log_lines: list[str]) -> None:
     config = tiny_config(train_sets=["weak", "nowhere", "strong_real", "unlabelled"], batch_sizes=[4, 2, 2, 0])
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     assert [(s.name, s.batch_size, s.supervision) for s in sets] == [("strong_real", 2, "strong"), ("weak", 4, "weak")]
-    assert caplog.messages == [f"{dump} has no nowhere: training without"]
+    assert log_lines == [f"{dump} has no nowhere: training without"]
     assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2
 
 

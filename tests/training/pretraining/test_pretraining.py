@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Callable
@@ -91,10 +90,8 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 
 
 def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
-    pretraining: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    pretraining: Build, tmp_path: Path, log_lines: list[str]
 ) -> None:
-    monkeypatch.setattr(logging.getLogger("sed"), "propagate", True)
-    caplog.set_level(logging.INFO)
     out = tmp_path / "ast.pth"
     pretraining("weak", tmp_path / "whole.pth").run()
     other = pretraining("weak", out, lr=0.5)
@@ -102,8 +99,8 @@ def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
     save_checkpoint(place / "step-00000008.pt", other.checkpoint(8, with_optimiser=True))
     (tmp_path / ".ast.pth.state").write_bytes(b"as version 0.1 left it")
     pretraining("weak", out).run()
-    assert any("step-00000008.pt: a killed run had another config: starting anew" in line for line in caplog.messages)
-    assert any(".ast.pth.state: a killed run of an earlier version" in line for line in caplog.messages)
+    assert any("step-00000008.pt: a killed run had another config: starting anew" in line for line in log_lines)
+    assert any(".ast.pth.state: a killed run of an earlier version" in line for line in log_lines)
     assert not (tmp_path / ".ast.pth.state").exists()
     assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
 
