@@ -42,5 +42,5 @@ def test_another_implementation_of_its_gru_is_used(small: Callable[..., dict[str
 
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
-    with pytest.raises(ValueError, match=r"decoder 'mamba' is not known \(gru\)"):
-        build_decoder({**small(), "decoder": "mamba"}, dim=6, frames=20)
+    with pytest.raises(ValueError, match=r"decoder 'unheard-of' is not known \(gru"):
+        build_decoder({**small(), "decoder": "unheard-of"}, dim=6, frames=20)

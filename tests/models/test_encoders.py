@@ -59,5 +59,5 @@ def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name
 
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
-    with pytest.raises(ValueError, match=r"encoder 'beats' is not known \(ast, crnn\)"):
-        build_encoder({**small(), "encoder": "beats"})
+    with pytest.raises(ValueError, match=r"encoder 'unheard-of' is not known \(ast, crnn"):
+        build_encoder({**small(), "encoder": "unheard-of"})
