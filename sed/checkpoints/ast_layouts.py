@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sed.checkpoints.importers import Mismatch
+from sed.checkpoints.wrappers import plain_name
 from sed.models.ast import AST, LEADING
 from sed.models.tagger import Tagger, TaggingHead, build_tagger
 
@@ -111,7 +112,7 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
 
 def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str], tuple[str, ...]]]:
     """{name without prefixes: name in the file}, and the function from our key to such names."""
-    names = {name.removeprefix("module."): name for name in state}
+    names = {plain_name(name): name for name in state}
     if any(name.startswith("v.") for name in names):
         return {name: full for name, full in names.items() if not name.startswith(_IGNORED)}, _authors
     trunk = "audio_spectrogram_transformer."

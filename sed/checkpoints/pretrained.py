@@ -6,6 +6,7 @@ A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face sto
 
 from __future__ import annotations
 
+import argparse
 import csv
 import errno
 import json
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ from sed.checkpoints.ast_layouts import to_tagger
 from sed.checkpoints.checkpoint import load_checkpoint
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
+from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
 from sed.data.download.fetch import Fetcher
 from sed.data.download.sources import HUGGING_FACE, Hosts, Row
 from sed.errors import RunError, UserError
@@ -39,6 +42,13 @@ PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 AUDIOSET_CLASSES = 527
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_SCALAR = np.float64(0).__reduce__()[0]
+_HARMLESS = [
+    *(argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")),
+    *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
+]
+"""what trainings keep beside the weights and runs nothing: their arguments, and numbers of NumPy"""
+_GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
 def locate(pretrained: str) -> Path:
@@ -57,24 +67,52 @@ def locate(pretrained: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by name of a checkpoint file, none of its code run; UserError when it is damaged or holds more."""
+    """Tensors by dotted name of a checkpoint file, nested or not, none of its code run; UserError when it is damaged.
+
+    What is no tensor (a training's step, its arguments) is left out.
+    """
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
         with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+            with torch.serialization.safe_globals(_HARMLESS):
+                found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = _GLOBAL.search(str(error))
+        what = f" but an object of {named[1]}" if named else ""
         raise UserError(
-            f"{path}: not tensors alone, so nothing of it was run (give the published checkpoint)"
+            f"{path}: not tensors alone{what}, so nothing of it was run "
+            "(give the published checkpoint, or save the model's state_dict())"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what torch says of a cut archive
             raise
         raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if isinstance(found, Mapping) and "front_end" in found and "teacher" in found:
+        raise UserError(f"{path}: a checkpoint of this project's training (give its experiment's folder)")
+    state = tensors_in(found)
+    if not state:
         raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")
-    return dict(state)
+    return state
+
+
+def read_model(path: Path) -> Model:
+    """Read the model of a checkpoint file as `read_state`, without the prefixes that trainings put before its names.
+
+    Raises:
+        UserError: as `read_state`, or there are several models in the file.
+    """
+    state = read_state(path)
+    try:
+        model = unwrapped(state, lambda names: kind_of(names) is not None)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (torch.save it under another name)") from None
+    if model.prefix:
+        left = ", ".join(model.others[:5]) or "nothing"
+        left += f" and {len(model.others) - 5} more" if len(model.others) > 5 else ""
+        log.info("%s: the model is what stands under '%s'; left out: %s", path, model.prefix, left)
+    return model
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -106,7 +144,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
         log.info("%s: no published checkpoint is for encoder '%s', which starts afresh", config["pretrained"], name)
         return
     path = locate(config["pretrained"])
-    state = read_state(path)
+    state, prefix, _ = read_model(path)
     kind = kind_of(state)
     if kind not in (name, None):
         log.info("%s: for encoder '%s', so not for '%s'", config["pretrained"], kind, name)
@@ -114,7 +152,12 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     try:
         importer.load(detector.get_submodule("encoder"), state, config)
     except Mismatch as error:
-        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+        raise _misfit(path, prefix, error) from None
+
+
+def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
+    under = f"under '{prefix}': " if prefix else ""
+    return UserError(f"{path}: {under}{error} (give the published AST, or the config that made this one)")
 
 
 def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
@@ -164,13 +207,13 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger,
     published model; without any they are `class 0`, `class 1` and so on.
     """
     path = locate(config["pretrained"])
-    state = read_state(path)
+    state, prefix, _ = read_model(path)
     with torch.device("meta"):
         like = build_tagger(config, 1)
     try:
         ours, has_head = to_tagger(state, like)
     except Mismatch as error:
-        raise UserError(f"{path}: {error} (give the published AST, or the config that made this one)") from None
+        raise _misfit(path, prefix, error) from None
     if not has_head:
         raise UserError(f"{path}: an encoder without a tagging head (give the checkpoint of the whole tagger)")
     classes = ours["head.mlp_head.1.weight"].shape[0]

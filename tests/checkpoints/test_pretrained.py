@@ -79,7 +79,7 @@ def damaged(tmp_path, kind, state):
     elif kind == "empty":
         path.touch()
     elif kind == "nested":
-        torch.save({"student": state}, path)
+        torch.save({"student": state, "teacher": state}, path)
     elif kind == "missing key":
         write(path, {name: value for name, value in state.items() if "cls_token" not in name})
     elif kind == "folder":
@@ -98,7 +98,7 @@ def damaged(tmp_path, kind, state):
         ("truncated safetensors", "damaged safetensors"),
         ("text", "not tensors alone"),
         ("empty", "damaged or not a checkpoint"),
-        ("nested", "not a state dict"),
+        ("nested", "holds 2 models, under 'student.', 'teacher.'"),
         ("missing key", "missing: v.cls_token"),
         ("folder", "a folder without model.safetensors"),
         ("absent", "no such checkpoint"),

@@ -1,0 +1,84 @@
+"""State dicts as people save them: nested in a training's checkpoint, under the prefixes of what wrapped the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor
+
+from sed.checkpoints.importers import Mismatch
+
+WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+"""parts of names that torch puts before or into those of a model: DataParallel and DDP, torch.compile, FSDP"""
+DEPTH = 4
+"""parts of a prefix at most: Lightning's `state_dict.model.`, and one or two folders of somebody's own"""
+
+
+class Model(NamedTuple):
+    """A model's tensors by their own names, the prefix that the file has before them ('' for none), all others."""
+
+    state: dict[str, Tensor]
+    prefix: str
+    others: list[str]
+
+
+def plain_name(name: str) -> str:
+    """Return a tensor's name without the parts that wrappers add, wherever they stand."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def tensors_in(found: object, name: str = "") -> dict[str, Tensor]:
+    """Return the tensors of nested mappings by their dotted names: `state_dict.model.v.cls_token`; {} for none."""
+    if isinstance(found, Tensor):
+        return {name: found}
+    if not isinstance(found, Mapping):
+        return {}
+    tensors = {}
+    for key, value in found.items():
+        tensors |= tensors_in(value, f"{name}.{key}" if name else str(key))
+    return tensors
+
+
+def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, Tensor]], bool]) -> Model:
+    """Find the model among a file's tensors.
+
+    Args:
+        tensors: by dotted names, of `tensors_in`.
+        recognised: whether names without any prefix are those of a model.
+
+    Returns:
+        The model; all tensors without a prefix where nothing is recognised, for the importer to say what they are.
+
+    Raises:
+        Mismatch: there are several models, or two tensors of one name; the message names the prefixes.
+    """
+    plain = {plain_name(name): tensor for name, tensor in tensors.items()}
+    if len(plain) < len(tensors):
+        twice, _ = Counter(map(plain_name, tensors)).most_common(1)[0]
+        both = ", ".join(name for name in tensors if plain_name(name) == twice)
+        raise Mismatch(f"holds one tensor under two names: {both}")
+    if recognised(plain):
+        return Model(plain, "", [])
+    found: list[Model] = []
+    for prefix in _prefixes(plain):
+        if any(prefix.startswith(model.prefix) for model in found):
+            continue
+        below = {name.removeprefix(prefix): tensor for name, tensor in plain.items() if name.startswith(prefix)}
+        if recognised(below):
+            found.append(Model(below, prefix, [name for name in plain if not name.startswith(prefix)]))
+    if len(found) > 1:
+        places = ", ".join(f"'{model.prefix}'" for model in found)
+        raise Mismatch(f"holds {len(found)} models, under {places}: save the one that is meant alone")
+    return found[0] if found else Model(plain, "", [])
+
+
+def _prefixes(names: Mapping[str, Tensor]) -> list[str]:
+    """Return all prefixes of the names, shorter ones first, in the file's order."""
+    found = dict.fromkeys(
+        (depth, ".".join(parts[:depth]) + ".")
+        for parts in (name.split(".") for name in names)
+        for depth in range(1, min(DEPTH, len(parts) - 1) + 1)
+    )
+    return [prefix for _, prefix in sorted(found, key=lambda of: of[0])]
