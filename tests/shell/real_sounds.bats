@@ -20,6 +20,7 @@ setup() {
 END
     cat >>bin/python3 <<'END'
 [[ $2 != sed.bin.experiments ]] || exec "${REAL_PYTHON}" "$@"
+[[ $2 != sed.bin.train || ! -e ${*: -1}/.done ]] || exit 0 # trained: it says so, or refuses another config
 echo "${*:2} @${CUDA_VISIBLE_DEVICES-}" >>"${CALLS}"
 echo "${CUDA_MPS_PIPE_DIRECTORY:+mps }${SED_GPU_SHARERS-}" >>"${CALLS}.shared"
 last=${*: -1} sets=()
