@@ -19,7 +19,9 @@
 # Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors> and the list missing_recordings.tsv. Killed at
 # any time, the same command goes on; what is there and whole is left alone, without asking the network.
 
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 
 repeated=() audio_args=() previous=''
 for word; do # options that may be repeated: parse_options.sh checks them all, and keeps the last

@@ -14,7 +14,9 @@
 #
 # Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables.
 
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 recordings='' events='' tags='' validation=0.2 group='' seconds=10 seed=0 nj=2

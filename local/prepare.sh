@@ -10,7 +10,9 @@
 # <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it is there, gives the labels of
 # another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv.
 
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 nj=2 max_bad=5 min_coverage=0

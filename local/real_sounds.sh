@@ -14,7 +14,9 @@
 # Writes <downloads>/{audio,metadata} and sources.json. What is finished is left alone. Sounds of train/ are in no
 # validation clip, those of validation/ in no other.
 
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav

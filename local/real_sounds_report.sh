@@ -13,7 +13,9 @@
 #
 # Takes in <exp>/<config>_seed<k>/<set>/result.json; <results> keeps what is in no <exp> any more. Of the results alone:
 # python3 -m local.real_sounds.report <results> <RESULTS.md>
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 tagger="" sources="" figure3="" test_set=validation archive=""
 source "${root}/utils/parse_options.sh"

@@ -13,7 +13,9 @@
 # annotations_raw.csv only, with annotator_id and review_status too: then accepted rows stand, and elsewhere what at
 # least half of a recording's annotators heard. Another layout is refused, naming what is missing.
 
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 archives='' mirror='' ast='' nj=3

@@ -15,7 +15,9 @@
 # e.g. steps/ablate.sh conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
 #
 # Each config becomes <exp>/<its name>; configs that say the same are trained once. Writes <exp>/ABLATIONS.md.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 reference=${root}/conf/ast_sed.yaml test_set=validation
 train_args="" infer_args="" score_args="" force=false

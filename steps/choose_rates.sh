@@ -4,7 +4,9 @@
 # usage: steps/choose_rates.sh [options] <results> <rates.json>
 #
 #   --best CONFIG   print the name of this config's best experiment, without its seed; the table on standard error
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" best=""
 source "${root}/utils/parse_options.sh"

@@ -9,7 +9,9 @@
 #   --force BOOL   redo what is finished (false)
 #
 # Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and, last, feats.scp; labels.txt beside the set.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=4 conf=${root}/conf/logmel.yaml force=false
 source "${root}/utils/parse_options.sh"

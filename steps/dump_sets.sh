@@ -9,7 +9,9 @@
 #
 # A line of the list: front end, folder of its dump; a tab between (steps/experiments.sh features makes such lists).
 # `-` for the list is standard input. Each <data>/<set> goes to <folder>/<set>.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=4 force=false
 source "${root}/utils/parse_options.sh"

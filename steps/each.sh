@@ -15,7 +15,9 @@
 #   --force BOOL        redo what is finished (false)
 #
 # The list is that of steps/sweep.sh, `-` standard input. What is finished is skipped; the first that fails ends it.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh score_cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" infer_nj=1 infer_args="" score_args=""
 test_sets=validation force=false

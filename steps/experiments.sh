@@ -15,7 +15,9 @@
 #
 # A config is a file, a name, or NAME=file. `train` and `score` are lists for steps/sweep.sh and steps/each.sh, `label` is
 # one for steps/sweep.sh, `features` for steps/dump_sets.sh. More: python3 -m sed.bin.experiments --help.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates=""
 feature_conf=${root}/conf/logmel.yaml pretrained="" folder="" score_args=""

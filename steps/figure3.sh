@@ -15,7 +15,9 @@
 #
 # Writes <exp/figure3>/{swapped,retrained}/band_KK/, and of them figure3.tsv, figure3_<reading>.png (four classes) and
 # figure3_<reading>_all.png.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 jobs=1 retrain=false conf=${root}/conf/ast_gru.yaml train_args="" infer_args=""
 score_args="" force=false

@@ -10,7 +10,9 @@
 #   --force BOOL        redo what is finished (false)
 #
 # Writes <exp/x/set>/scores.h5, whole or not at all. Redone when the model, the features or ARGS have changed since.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=1 ngpu=1 infer_args="" force=false
 source "${root}/utils/parse_options.sh"

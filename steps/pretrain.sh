@@ -9,7 +9,9 @@
 #   --force BOOL            pre-train anew (false)
 #
 # Writes <ast.pth> in the published checkpoint's layout; training takes it by --pretrained <ast.pth>.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 pretrain_args="" force=false
 source "${root}/utils/parse_options.sh"

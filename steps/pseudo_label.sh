@@ -9,7 +9,9 @@
 #   --force BOOL        redo what is finished (false)
 #
 # Sets with tags.tsv keep to their tags. Redone when the model or the sets have changed since.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 label_args="" force=false
 source "${root}/utils/parse_options.sh"

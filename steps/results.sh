@@ -2,7 +2,9 @@
 # The table of all results below a folder, with environment, commit and command beside each.
 #
 # usage: steps/results.sh <exp> <RESULTS.md>
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=""
 source "${root}/utils/parse_options.sh"

@@ -10,7 +10,9 @@
 #
 # Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone when the scores, the ground truth or
 # ARGS have changed since.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh score_args="" nj=0 force=false
 source "${root}/utils/parse_options.sh"

@@ -5,7 +5,9 @@
 #
 #   --share P   share of each label's recordings that goes to validation (0.25)
 #   --seed N    of the draw (0)
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" share=0.25 seed=0
 source "${root}/utils/parse_options.sh"

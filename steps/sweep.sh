@@ -20,7 +20,9 @@
 # <exp>/<name>/<folder>. To label: name of a set, experiment, dump; <dump>/<name> is made of that model's
 # pseudo-labels of the weak and unlabelled clips. `-` for the list is standard input, which may be empty. What is
 # finished is skipped. When one fails the others go on; exit 1.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" force=false
 source "${root}/utils/parse_options.sh"

@@ -10,7 +10,9 @@
 #   --force BOOL        train anew (false)
 #
 # Writes <exp/x>/{config.yaml,train.log,checkpoints/,final.pt,info.json} and, last, .done.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" force=false
 source "${root}/utils/parse_options.sh"

@@ -6,7 +6,9 @@
 #   --cmd CMD         where it runs (utils/run.sh)
 #   --ngpu N          GPUs; 0: the CPU (1)
 #   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 tune_args="--post-processing csebbs --what csebbs,threshold"
 source "${root}/utils/parse_options.sh"

@@ -7,7 +7,9 @@
 #   --only WHAT   all, python or shell (all)
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 slow=false only=all
 source "${root}/utils/parse_options.sh"

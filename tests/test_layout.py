@@ -248,4 +248,7 @@ def test_scripts_start_alike(path: Path) -> None:
     is_sourced = not re.search(r"^set -euo pipefail$", text, re.MULTILINE)
     expected = {"path.sh", "cmd.sh", "parse_options.sh", "step.sh", "jobs.sh", "mps.sh", "gpus.sh", "slurm_task.sh"}
     assert is_sourced == (path.name in expected), "set -euo pipefail, unless it is only sourced"
+    if not is_sourced:
+        guards = ['[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@"', "unset CDPATH"]
+        assert all(guard in text for guard in guards), "works as `sh script`, and where CDPATH is exported"
     assert not re.search(r"^\s*eval\b", code(path), re.MULTILINE), "no eval"

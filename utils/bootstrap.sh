@@ -8,7 +8,9 @@
 # Taken, in this order: the python3 on PATH when it has everything; .venv of the repository; a .venv that this makes
 # from setup.py and constraints.txt. Nothing is installed outside .venv. Safe against two at once and against being
 # killed: .venv counts once its marker, written last, names the requirements as they are now.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extras=""
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || {
@@ -89,6 +91,8 @@ check_system() { # check_system <python>: what pip cannot install, each with its
         die "$1 has no headers, and sed_scores_eval is compiled (apt-get install python${version}-dev)"
     command -v "${CC:-cc}" >/dev/null || command -v gcc >/dev/null ||
         die "no C compiler, and sed_scores_eval is compiled (apt-get install gcc libc6-dev)"
+    command -v "${CXX:-c++}" >/dev/null || command -v g++ >/dev/null ||
+        die "no C++ compiler, and sed_scores_eval is compiled (apt-get install g++; dnf install gcc-c++)"
     [[ -w ${root} ]] || die "${root} is not writable, and .venv belongs there (or activate an environment that has setup.py's packages)"
     free=$(df -Pk "${root}" | awk 'NR == 2 { print int($4 / 1048576) }')
     ((free >= gigabytes)) || [[ -d ${venv} ]] ||

@@ -133,6 +133,7 @@ _check_option() { # is _value of the type of _default?
     fi
 }
 
+[[ -z ${TMPDIR-} || -d ${TMPDIR} ]] || die "TMPDIR ${TMPDIR}: no such folder (make it, or unset TMPDIR)"
 _options_script=${BASH_SOURCE[1]}
 passed=()
 _parse_options "$@"

@@ -14,7 +14,9 @@
 # how many are done. A failure shows the end of its log; the exit status is the worst job's. Ctrl-C and SIGTERM pass
 # SIGTERM on to the jobs and wait for them; again, or ${RUN_GRACE:-60} seconds later, they are killed. Where RUN_OWNER
 # is set, the jobs end with the process of that id. OMP_NUM_THREADS, unless set, shares the cores among the jobs.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034  # mem and time are for other backends
 gpu=0 nodes=1 mem="" time="" pick=all options_first=true

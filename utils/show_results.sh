@@ -4,7 +4,9 @@
 # usage: utils/show_results.sh [options] <RESULTS.md>
 #
 #   --columns LIST   the columns to show, by their heads (system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2)
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 columns="system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2"
 source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# == 1)) || usage

@@ -16,7 +16,9 @@
 # command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
 # submitted. On several nodes, PET_* tell torchrun where to meet. SLURM_POLL: seconds between looks at the queue (5).
 # RUN_GRACE: seconds after its log's end that a job may still be running by Slurm's account (60).
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 utils=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 gpu=0 nodes=1 mem="" time="" pick=all conf=${utils}/../conf/slurm.conf patience=0
 # shellcheck disable=SC2034  # parse_options.sh reads it

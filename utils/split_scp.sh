@@ -4,7 +4,9 @@
 # usage: utils/split_scp.sh <in.scp> <out.1.scp> <out.2.scp> ...
 #
 # Every part gets a line at least; a part that would not change is left as it is.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# >= 2)) || usage
 input=$1

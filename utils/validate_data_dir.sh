@@ -7,7 +7,9 @@
 #   --no-wav BOOL   do not look whether the audio files are there (false)
 #
 # The name under which recipes of Kaldi's kind look for `python3 -m sed.bin.check_data_dir`, which does it.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 labels="" no_wav=false
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "${root}/utils/parse_options.sh"

@@ -28,7 +28,9 @@
 #   --force BOOL          redo of stages 2-5 what is finished (false)
 #   --download CMD        stage 0's command, one string ("local/download.sh")
 #   --prepare CMD         stage 1's command, one string ("local/prepare.sh")
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
 stage=0 stop_stage=5 work="" systems="ast_gru ast_sed" seeds="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml

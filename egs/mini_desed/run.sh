@@ -8,7 +8,9 @@
 #   --seed N          seed of the corpus (0)
 #
 # and every option of egs/desed/run.sh; --work is this folder unless given, --ngpu 0.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/mini_desed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

@@ -12,7 +12,9 @@
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
 # and every option of egs/desed/run.sh; --work is this folder unless given, --systems is ast_sed.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

@@ -26,7 +26,9 @@
 #   --public N            clips of a second test set (0)
 #   --analysis BOOL       stage 5 also scores the first seed on training clips, and draws the paper's figure 3 (true)
 #   --force BOOL          redo of stages 2 to 5 what is finished (false)
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work="" public=0
@@ -50,7 +52,6 @@ train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${s
 small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
 ((ngpu > 0)) || train_args="${small} --fte-blocks 1 --crnn-width 0.5 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
-
 stage() { # stage <n> <what>: shall stage n run?
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it failed
@@ -66,7 +67,6 @@ sweep() { # sweep <what> [<option>...]: of a list
         "$@" - "${exp}"
 }
 front_ends=$(list features "pretrain ${systems} ${more}") # a wrong name is refused before any work
-
 if stage 0 "corpus and pre-trained AST"; then
     if [[ -z ${pretrained} ]]; then
         steps/pretrain.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \

@@ -22,7 +22,9 @@
 #   --train-args ARGS    as run.sh's
 #   --work DIR           where all of it goes (tuning/work in this folder)
 #   --out DIR            where the two JSON files go (tuning in this folder)
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 soundbank="" rates="3e-4:3e-5 3e-4:1e-4 1e-3:3e-5 1e-3:1e-4 1e-3:3e-4 3e-3:1e-4" crnn_rates="3e-4:3e-4 1e-3:1e-3 3e-3:3e-3"
 systems="ast_gru ast_sed" share=0.25 seeds=1 public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""

@@ -7,7 +7,9 @@
 # options of its own (--help): --archives, --mirror, --ast; --train-args is "--train-sets strong_real --batch-sizes 12",
 # as all of its annotations are strong; --test-sets is "validation public_eval", its validation and its test split, in
 # clips of 10 s.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/realdesed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

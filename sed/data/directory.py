@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sed.data.tables import DATA_DIR, METADATA, Event, Rules, duration_rows, event_rows, read_lines, tag_rows
 from sed.errors import UserError
-from sed.files import write_text
+from sed.files import open_replacing
 
 # Annotations are written with three decimals and durations are of whole samples: an offset may lie this far
 # beyond its clip (s).
@@ -67,8 +67,13 @@ def read_scp(path: str | Path) -> dict[str, str]:
 
 
 def write_scp(path: str | Path, table: Mapping[str, str]) -> None:
-    """Write `id value` lines in C order."""
-    write_text(path, "".join(f"{clip} {table[clip]}\n" for clip in sorted(table, key=str.encode)))
+    """Write `id value` lines in C order; a path's bytes that are no text stay as they are."""
+    for value in table.values():
+        if "\n" in value or "\r" in value:
+            raise UserError(f"{value!r}: a line break in a path (rename it: lists of files have one per line)")
+    with open_replacing(path, "wb") as file:
+        lines = "".join(f"{clip} {table[clip]}\n" for clip in sorted(table, key=str.encode))
+        file.write(lines.encode("utf-8", "surrogateescape"))
 
 
 @dataclass(frozen=True)

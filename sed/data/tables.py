@@ -96,9 +96,12 @@ class _Clips:
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
     """Yield (line number, line) of a text file, empty lines left out; UserError when missing or not text."""
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:  # "": lines keep the ends that they have
+        errors = "surrogateescape" if rules.exact else "strict"  # paths may hold bytes that are no text
+        with Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:  # "": lines keep their ends
             for number, text in enumerate(file, 1):
                 line = text.rstrip("\r\n")
+                if "\0" in text:
+                    raise UserError(f"{path}:{number}: not a text file (it holds a NUL byte)")
                 if rules.exact and "\r" in text:
                     raise UserError(
                         f"{path}:{number}: the line ends in a carriage return (sed -i 's/\\r$//' {path} removes them)"

@@ -32,6 +32,17 @@ END
     export PIP_NO_INDEX=1 # should the real pip ever be reached
 }
 
+only() { # only <command...>: a PATH with these compilers and no other
+    local place=${BATS_TEST_TMPDIR}/only name path
+    mkdir -p "${place}"
+    for path in /usr/bin/* /bin/*; do
+        name=${path##*/}
+        [[ ${name} =~ (^|-)(c\+\+|g\+\+|gcc|cc|clang)(-.*)?$ ]] || ln -sf "${path}" "${place}/${name}"
+    done
+    for name in "$@"; do ln -sf "$(command -v "${name}")" "${place}/${name}"; done
+    printf '%s' "${BATS_TEST_TMPDIR}/bin:${place}"
+}
+
 bootstrap() {
     run "${repo}/utils/bootstrap.sh" "$@"
 }
@@ -90,6 +101,11 @@ bootstrap() {
     [[ ${status} == 2 && ${output} == *'a package does not load'* && ! -e ${venv}/.ready ]]
     bootstrap
     [[ ${status} == 0 && -e ${venv}/.ready ]]
+}
+
+@test "a compiler that is missing is named with its package before anything is downloaded" {
+    CXX=no-such-compiler PATH=$(only gcc cc) bootstrap
+    [[ ${status} == 2 && ${output} == *'no C++ compiler'*'apt-get install g++'* && ! -e ${venv} ]]
 }
 
 @test "nothing is written outside .venv" {

@@ -174,3 +174,18 @@ END
     # shellcheck disable=SC2016
     says 0 '<--lr><1e-4><--name><a b><c d><$(id)><*>'
 }
+
+@test "a TMPDIR that is not there is named" {
+    TMPDIR=${BATS_TEST_TMPDIR}/gone run "${BATS_TEST_DIRNAME}/../../egs/desed/run.sh" --nj 1
+    [[ ${status} == 2 && ${output} == "run.sh: TMPDIR ${BATS_TEST_TMPDIR}/gone: no such folder"* ]]
+}
+
+@test "scripts work as sh script, and where CDPATH is exported" {
+    cd "${BATS_TEST_DIRNAME}/../.."
+    for script in egs/*/run.sh steps/train.sh local/prepare.sh utils/run.sh; do
+        run sh "${script}" --help
+        [[ ${status} == 0 && ${output} == *'usage:'* ]]
+        CDPATH=.:/tmp run "${script}" --help
+        [[ ${status} == 0 && ${output} == *'usage:'* ]]
+    done
+}

@@ -7,7 +7,9 @@
 # Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
 # its slurm.conf there. `check` tells whether partition main answers (exit 0), `wait` waits for it. A Slurm that was
 # built for one slurmd a machine has no `pair`.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
+unset CDPATH # with it, cd prints where it went
 source "$(dirname "${BASH_SOURCE[0]}")/../../utils/parse_options.sh"
 (($# == 1)) || usage
 dir=${SLURM_NODE:-/tmp/slurm-node-$(id -un)}

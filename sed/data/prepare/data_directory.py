@@ -16,7 +16,7 @@ from sed.data.directory import write_scp
 from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import write_coverage
-from sed.data.recordings import find_recordings
+from sed.data.recordings import find_recordings, shown
 from sed.data.tables import (
     audio_stem,
     clip_id,
@@ -96,7 +96,7 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
     """{clip id: (seconds, fault)} of files; what `kept` holds of an unchanged file is not read again."""
     known = _read_checked(kept)
     stats = {clip: path.stat() for clip, path in files.items()}
-    keys = {clip: (str(files[clip]), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
+    keys = {clip: (shown(str(files[clip])), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
     found = {clip: known[key] for clip, key in keys.items() if key in known}
     todo = [clip for clip in files if clip not in found]
     if todo:
