@@ -41,6 +41,30 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _load_weights(p, k, H: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Load the recurrent weights of the three gates, as (k, unit) tiles."""
+    p += k[:, None]
+    return tl.load(p), tl.load(p + H * H), tl.load(p + 2 * H * H)
+
+
+@triton.jit
+def _load_gates(p, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
+    """Load what the input gives the three gates."""
+    r = tl.load(p, mask=mask, other=0.0).to(tl.float32)
+    z = tl.load(p + H, mask=mask, other=0.0).to(tl.float32)
+    return r, z, tl.load(p + 2 * H, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _load_saved(p, size, mask):  # type: ignore[no-untyped-def]
+    """Load what `_forward` saved of a step: r, z, n and the recurrent part of n."""
+    r = tl.load(p, mask=mask, other=0.0)
+    z = tl.load(p + size, mask=mask, other=0.0)
+    n = tl.load(p + 2 * size, mask=mask, other=0.0)
+    return r, z, n, tl.load(p + 3 * size, mask=mask, other=0.0)
+
+
+@triton.jit
 def _forward(  # type: ignore[no-untyped-def]
     gi, w, bias, out, saved, counters, frames, clips, REPEAT: tl.constexpr, H: tl.constexpr, K0: tl.constexpr,
     K1: tl.constexpr, BB: tl.constexpr, BJ: tl.constexpr, SAVE: tl.constexpr,
@@ -55,22 +79,16 @@ def _forward(  # type: ignore[no-untyped-def]
     k0 = tl.arange(0, K0)
     # Recurrent weights (direction, gate, unit, k), as (k, unit) tiles that stay for the whole sequence.
     wp = w + direction * 3 * H * H + col * H
-    wr0 = tl.load(wp + k0[:, None])
-    wz0 = tl.load(wp + H * H + k0[:, None])
-    wn0 = tl.load(wp + 2 * H * H + k0[:, None])
+    wr0, wz0, wn0 = _load_weights(wp, k0, H)
     if K1 > 0:
         k1 = K0 + tl.arange(0, K1)
-        wr1 = tl.load(wp + k1[:, None])
-        wz1 = tl.load(wp + H * H + k1[:, None])
-        wn1 = tl.load(wp + 2 * H * H + k1[:, None])
+        wr1, wz1, wn1 = _load_weights(wp, k1, H)
     bp = bias + direction * 3 * H + col
     br, bz, bn = tl.load(bp).to(tl.float32), tl.load(bp + H).to(tl.float32), tl.load(bp + 2 * H).to(tl.float32)
     h = tl.zeros((BB, BJ), tl.float32)
     t = 0 if direction == 0 else frames - 1
     gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-    ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
-    iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
-    in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
+    ir, iz, in_ = _load_gates(gp, H, live)
     for s in range(frames):
         t = s if direction == 0 else frames - 1 - s
         hr = tl.zeros((BB, BJ), tl.float32) + br
@@ -103,9 +121,7 @@ def _forward(  # type: ignore[no-untyped-def]
         # The next step's inputs are on their way while the programs wait for each other.
         t = min(s + 1, frames - 1) if direction == 0 else max(frames - 2 - s, 0)
         gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-        ir = tl.load(gp, mask=live, other=0.0).to(tl.float32)
-        iz = tl.load(gp + H, mask=live, other=0.0).to(tl.float32)
-        in_ = tl.load(gp + 2 * H, mask=live, other=0.0).to(tl.float32)
+        ir, iz, in_ = _load_gates(gp, H, live)
         _meet(counter, parts * (s + 1))
 
 
@@ -127,10 +143,7 @@ def _backward(  # type: ignore[no-untyped-def]
     before = t - 1 if direction == 0 else t + 1
     at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
     g = tl.load(grad + at, mask=live, other=0.0)
-    r_ = tl.load(saved + at, mask=live, other=0.0)
-    z_ = tl.load(saved + size + at, mask=live, other=0.0)
-    n_ = tl.load(saved + 2 * size + at, mask=live, other=0.0)
-    hn_ = tl.load(saved + 3 * size + at, mask=live, other=0.0)
+    r_, z_, n_, hn_ = _load_saved(saved + at, size, live)
     hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
     h_ = tl.load(out + hp, mask=live & (frames > 1), other=0.0)
     for s in range(frames):
@@ -155,10 +168,7 @@ def _backward(  # type: ignore[no-untyped-def]
         before = t - 2 if direction == 0 else t + 2
         at = (next_ * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         g = tl.load(grad + at, mask=more, other=0.0)
-        r_ = tl.load(saved + at, mask=more, other=0.0)
-        z_ = tl.load(saved + size + at, mask=more, other=0.0)
-        n_ = tl.load(saved + 2 * size + at, mask=more, other=0.0)
-        hn_ = tl.load(saved + 3 * size + at, mask=more, other=0.0)
+        r_, z_, n_, hn_ = _load_saved(saved + at, size, more)
         hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
         _meet(counter, parts * (s + 1))
