@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import fcntl
+import itertools
 import json
 import os
+import platform
+import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,24 +28,73 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_TEMPORARY = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.part", re.DOTALL)
+_numbers = itertools.count()
+_cleared: set[Path] = set()
+"""folders where this process has looked for what killed ones left"""
+
+
+def _temporary(path: Path) -> Path:
+    """Return a name beside `path` that no other living process writes to; it says which process does."""
+    long = len(os.fsencode(path.name)) > 200  # a name has room for 255 bytes
+    name = f"{zlib.crc32(os.fsencode(path.name)):08x}" if long else path.name
+    return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{next(_numbers)}.part")
+
+
+def is_temporary(name: str) -> bool:
+    """Return whether a name is one that `replacing` gives."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
+def _is_stale(name: str) -> bool:
+    """Return whether a name is that of a temporary file whose writer, on this machine, is dead."""
+    found = _TEMPORARY.fullmatch(name)
+    if not found or found[2] != _HOST:
+        return False
+    try:
+        os.kill(int(found[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        pass
+    return False
+
+
+def _clear_stale(folder: Path) -> None:
+    """Remove what killed writers left in a folder, once per process: a folder may hold many files."""
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    try:
+        stale = [path for path in folder.iterdir() if _is_stale(path.name)]
+    except PermissionError:  # a folder may be writable and not readable
+        return
+    for path in stale:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success sync it and rename it to `path`, else remove it.
 
-    The temporary name is fixed (`.NAME.part`), so that a killed run leaves at most one, which the next overwrites;
-    writers of one path hold a `lock`.
+    The temporary name is this process's own, so that of two writers of one path the last wins, whole; what a killed
+    one left is removed by the next that writes in the folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
+    _clear_stale(path.parent)
+    part = _temporary(path)
     try:
         yield part
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)
         sync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(part):
+            error.filename, error.filename2 = str(path), None  # what the user knows it by
         raise
 
 
@@ -77,3 +132,21 @@ def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[
             held = f"{folder / name}: another run is using it"
             raise UserError(f"{held} (wait for it, or choose another {'name' if name else 'folder'})") from error
         yield
+
+
+_RENAME_EXCHANGE = 2
+_AT_FDCWD = -100
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Give two files or folders each other's names, atomically; False where the system or file system cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError):
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.ENOSYS, errno.EINVAL):
+        return False
+    raise OSError(number, os.strerror(number), str(one), None, str(other))

@@ -20,7 +20,7 @@ def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
-    p.add_argument("folder", help="folder to write; a packed model there is replaced")
+    p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
     p.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
     p.section("model card")
     p.option("name", None, "the model's name (default: the folder's)")
@@ -37,12 +37,14 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
 
+    from sed.checkpoints.pack_folder import NAMES, recover
     from sed.checkpoints.packed import save_pack
     from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card
     from sed.prediction.model import gather_results, open_model
 
     folder, source = Path(args.folder), Path(args.model)
+    recover(folder)
     opened = open_model(source, which=args.which)
     post = resolve(args, opened.model.labels, stored=opened.post_processing)
     results = gather_results(source) if source.is_dir() else {}
@@ -64,7 +66,7 @@ def main() -> None:
         card=text,
         source=f"{source} ({args.which})",
     )
-    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    size = sum((folder / name).stat().st_size for name in NAMES if (folder / name).exists()) / 1e6
     logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, len(opened.model.labels), size, opened.source)
 
 

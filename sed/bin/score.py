@@ -56,14 +56,13 @@ def main() -> None:
     from sed.evaluation.metrics.events import write_events
     from sed.evaluation.result import add_confidence, find_sources, result_of, tell, write_report
     from sed.evaluation.submission import read_submission
-    from sed.files import write_json
+    from sed.files import lock, write_json
     from sed.parallel import default_jobs
 
-    started = time.monotonic()
+    started, out, jobs = time.monotonic(), args.out, args.jobs or default_jobs()
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
     metrics = [metric.configured(vars(args)) for metric in METRICS]
-    out, jobs = args.out, args.jobs or default_jobs()
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
@@ -94,14 +93,15 @@ def main() -> None:
         post=post,
         set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
     )
-    samples = out.with_name("bootstrap.npz")
-    add_confidence(result, problem, evaluation, samples, samples=args.bootstrap, seed=args.bootstrap_seed, jobs=jobs)
-    if decisions.detections is not None:
-        write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
-    if sources is not None:
-        write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
-    result["seconds"] = round(time.monotonic() - started, 2)
-    write_json(out, result)
+    with lock(out.parent, "score", wait=True):  # two that score into one folder must not mix their files
+        path, count = out.with_name("bootstrap.npz"), args.bootstrap
+        add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)
+        if decisions.detections is not None:
+            write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
+        if sources is not None:
+            write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
+        result["seconds"] = round(time.monotonic() - started, 2)
+        write_json(out, result)
     tell(out, result)
 
 

@@ -1,7 +1,7 @@
 """A model as one folder: weights, config, labels, front end, post-processing, results and a card.
 
 model.safetensors      the weights of one half (teacher by default)
-model.json             format, version, labels, config, front end, post-processing, where it came from
+model.json             format, version, labels, config, front end, post-processing, where it came from, our files
 results.json           the scores of stage 5, when there are any
 README.md              the model card
 """
@@ -9,21 +9,20 @@ README.md              the model card
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sed.checkpoints.pack_folder import CARD, FACTS, RESULTS, WEIGHTS, manifest, replacing_pack
 from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
-from sed.files import open_replacing, sync_folder, write_json, write_text
+from sed.files import open_replacing, write_json, write_text
 
 if TYPE_CHECKING:
     import torch
 
     from sed.checkpoints.checkpoint import LoadedModel
 
-WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
@@ -95,10 +94,10 @@ def save_pack(
     card: str,
     source: str,
 ) -> None:
-    """Write a packed model at once: beside its place, then renamed.
+    """Write a packed model at once: beside its place, which it then takes (`sed.checkpoints.pack_folder`).
 
     Args:
-        folder: what to write; an earlier packed model there is replaced.
+        folder: what to write; an earlier packed model there is replaced, files of others in it stay.
         model: the half that is packed.
         post_processing: as stored with every model, thresholds included.
         results: {set: its result.json}; none writes no results.json.
@@ -106,19 +105,14 @@ def save_pack(
         source: what the model was packed from.
 
     Raises:
-        UserError: something else stands at `folder`.
+        UserError: something else stands at `folder`, or another run is writing it.
     """
     import safetensors.torch
 
     from sed import __version__
     from sed.config import save_config
 
-    if folder.exists() and not (folder.is_dir() and (is_packed(folder) or not any(folder.iterdir()))):
-        raise UserError(f"{folder}: exists and is no packed model (choose another folder)")
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    try:
+    with replacing_pack(folder) as part:
         state = {key: value.detach().cpu().contiguous().clone() for key, value in model.detector.state_dict().items()}
         with open_replacing(part / WEIGHTS, "wb") as file:
             file.write(safetensors.torch.save(state, metadata={"format": "pt"}))
@@ -136,12 +130,6 @@ def save_pack(
             "post_processing": post_processing,
             "config": model.config,
             "info": model.info,
+            "files": manifest(part),
         }
         write_json(part / FACTS, facts)  # last: what has it is whole
-        if folder.exists():
-            shutil.rmtree(folder)
-        part.rename(folder)
-        sync_folder(folder.parent)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise

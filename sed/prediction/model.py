@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sed.checkpoints.packed import FACTS, is_packed, load_pack
+from sed.checkpoints.pack_folder import FACTS, RESULTS
+from sed.checkpoints.packed import is_packed, load_pack
 from sed.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,12 +52,18 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     return Opened(model, post, str(found) if found else "the paper's, as stage 5 by default")
 
 
-def gather_results(experiment: Path) -> dict[str, Any]:
-    """Return {set: its result.json} of an experiment; UserError for one that is not JSON."""
-    found = {}
-    for path in sorted(experiment.glob("*/result.json")):
-        try:
-            found[path.parent.name] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON: {error} (score again)") from None
-    return found
+def gather_results(model: Path) -> dict[str, Any]:
+    """Return {set: its result.json} of an experiment, or those that a packed model has; UserError for damage."""
+    if is_packed(model):
+        return dict(_read_json(model / RESULTS, "pack the model again")) if (model / RESULTS).is_file() else {}
+    return {path.parent.name: _read_json(path, "score again") for path in sorted(model.glob("*/result.json"))}
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error} ({remedy})") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: not what this project writes ({remedy})")
+    return value

@@ -1,0 +1,133 @@
+"""What `pack` replaces, what it leaves, and what a kill or a second run leaves of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from kills import at_once, forked, kill_at_every_call
+from tiny_model import call, pack_tiny
+
+from sed.bin import pack
+from sed.checkpoints import pack_folder
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_tiny(tmp_path_factory.mktemp("packed"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def hidden(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".") and path.suffix != ".lock"]
+
+
+def test_a_folder_of_another_tool_is_left_alone(
+    packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "hf"
+    (folder / "data").mkdir(parents=True)
+    for name in ("model.safetensors", "my_notes.txt", "data/y"):
+        (folder / name).write_text(name)
+    for facts in (None, "{}", "[]", "no json", '{"format": 1}'):
+        if facts is not None:
+            (folder / "model.json").write_text(facts)
+        before = contents(folder)
+        assert call(pack, packed / "exp", folder) == 2
+        assert "exists and is no packed model" in capsys.readouterr().err
+        assert contents(folder) == before and not hidden(tmp_path)
+
+
+def test_files_of_others_stay(packed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    (folder / "data").mkdir()
+    notes = {"my_notes.txt": b"precious", "data/y": b"y", ".hidden": b"h"}
+    for name, text in notes.items():
+        (folder / name).write_bytes(text)
+    for source in (packed / "exp", folder):
+        assert call(pack, "--name", "again", source, folder) == 0
+        assert {name: contents(folder)[name] for name in notes} == notes
+        assert contents(folder).keys() - notes == set(pack_folder.NAMES)
+        assert (folder / "README.md").read_text().startswith("# again") and not hidden(tmp_path)
+
+
+def test_a_pack_of_an_earlier_version_is_replaced(packed: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    facts = json.loads((folder / "model.json").read_text())
+    del facts["files"]
+    (folder / "model.json").write_text(json.dumps(facts | {"format": 1}))
+    (folder / "notes.txt").touch()
+    assert call(pack, packed / "exp", folder) == 0
+    assert "files" in json.loads((folder / "model.json").read_text()) and (folder / "notes.txt").exists()
+
+
+def test_a_file_that_would_be_lost_is_named(packed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    (folder / "README.md").write_text("my own words")
+    assert call(pack, packed / "exp", folder) == 2
+    assert "README.md: changed since it was packed" in capsys.readouterr().err
+    assert (folder / "README.md").read_text() == "my own words"
+    (folder / "README.md").unlink()
+    (folder / "README.md").mkdir()
+    assert call(pack, packed / "exp", folder) == 2
+    assert "README.md: not written by pack" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
+def test_killed_at_any_call_the_same_command_gives_the_same_files(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    """Onto itself: the only copy of the weights is in the folder that is replaced."""
+    if not exchanges:
+        monkeypatch.setattr(pack_folder, "exchange", lambda *_: False)
+    place, folder = tmp_path / "place", tmp_path / "place" / "model"
+
+    def prepare() -> None:
+        shutil.rmtree(place, ignore_errors=True)
+        shutil.copytree(packed / "model", folder)
+        (folder / "notes").mkdir()
+        (folder / "notes" / "a.txt").write_text("precious")
+
+    def work() -> int:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        return call(pack, "--name", "again", folder, folder)
+
+    prepare()
+    assert forked(work) == 0
+    undisturbed = contents(place)
+    assert "model/notes/a.txt" in undisturbed
+
+    def check(call_number: int) -> None:
+        found = contents(place)
+        assert found == undisturbed, (call_number, sorted(found), sorted(undisturbed))
+
+    assert kill_at_every_call(work, prepare, check, place) > 30
+
+
+def test_two_at_once_give_one_whole_model(packed: Path, tmp_path: Path) -> None:
+    from sed.prediction.model import open_model
+
+    folder = tmp_path / "model"
+    for number in range(10):
+        errors = [tmp_path / f"error.{number}.{one}" for one in range(2)]
+
+        def work(error: Path) -> int:
+            os.dup2(os.open(error, os.O_WRONLY | os.O_CREAT), 2)
+            sys.stderr = open(2, "w", closefd=False, buffering=1)  # noqa: SIM115
+            return call(pack, packed / "exp", folder)
+
+        codes = at_once([lambda error=error: work(error) for error in errors])
+        assert 0 in codes and set(codes) <= {0, 2}, codes
+        for code, error in zip(codes, errors, strict=True):
+            assert code == 0 or "another run is using it" in error.read_text()
+            assert "Traceback" not in error.read_text()
+        assert set(contents(folder)) == set(pack_folder.NAMES)
+        open_model(folder)
+        assert not hidden(tmp_path)
