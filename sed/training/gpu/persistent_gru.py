@@ -56,12 +56,12 @@ def _load_gates(p, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _load_saved(p, size, mask):  # type: ignore[no-untyped-def]
-    """Load what `_forward` saved of a step: r, z, n and the recurrent part of n."""
-    r = tl.load(p, mask=mask, other=0.0)
-    z = tl.load(p + size, mask=mask, other=0.0)
-    n = tl.load(p + 2 * size, mask=mask, other=0.0)
-    return r, z, n, tl.load(p + 3 * size, mask=mask, other=0.0)
+def _store_gates(p, r, z, n, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
+    """Store the gradients of the three gates."""
+    kind = p.dtype.element_ty
+    tl.store(p, r.to(kind), mask=mask)
+    tl.store(p + H, z.to(kind), mask=mask)
+    tl.store(p + 2 * H, n.to(kind), mask=mask)
 
 
 @triton.jit
@@ -143,7 +143,11 @@ def _backward(  # type: ignore[no-untyped-def]
     before = t - 1 if direction == 0 else t + 1
     at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
     g = tl.load(grad + at, mask=live, other=0.0)
-    r_, z_, n_, hn_ = _load_saved(saved + at, size, live)
+    # Not a helper: with one, this kernel is 5 % slower at 12 clips (H200).
+    r_ = tl.load(saved + at, mask=live, other=0.0)
+    z_ = tl.load(saved + size + at, mask=live, other=0.0)
+    n_ = tl.load(saved + 2 * size + at, mask=live, other=0.0)
+    hn_ = tl.load(saved + 3 * size + at, mask=live, other=0.0)
     hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
     h_ = tl.load(out + hp, mask=live & (frames > 1), other=0.0)
     for s in range(frames):
@@ -155,20 +159,18 @@ def _backward(  # type: ignore[no-untyped-def]
         dn = dh * (1.0 - z) * (1.0 - n * n)
         dr = dn * hn * r * (1.0 - r)
         gp = (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
-        kind = dgh.dtype.element_ty
-        tl.store(dgh + gp, dr.to(kind), mask=live)
-        tl.store(dgh + gp + H, dz.to(kind), mask=live)
-        tl.store(dgh + gp + 2 * H, (dn * r).to(kind), mask=live)
-        tl.store(dgi + gp, dr.to(kind), mask=live)
-        tl.store(dgi + gp + H, dz.to(kind), mask=live)
-        tl.store(dgi + gp + 2 * H, dn.to(kind), mask=live)
+        _store_gates(dgh + gp, dr, dz, dn * r, H, live)
+        _store_gates(dgi + gp, dr, dz, dn, H, live)
         # The next step's numbers are on their way while the programs wait for each other.
         more = live & (s + 1 < frames)
         next_ = t - 1 if direction == 0 else t + 1
         before = t - 2 if direction == 0 else t + 2
         at = (next_ * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         g = tl.load(grad + at, mask=more, other=0.0)
-        r_, z_, n_, hn_ = _load_saved(saved + at, size, more)
+        r_ = tl.load(saved + at, mask=more, other=0.0)
+        z_ = tl.load(saved + size + at, mask=more, other=0.0)
+        n_ = tl.load(saved + 2 * size + at, mask=more, other=0.0)
+        hn_ = tl.load(saved + 3 * size + at, mask=more, other=0.0)
         hp = (before * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
         _meet(counter, parts * (s + 1))
