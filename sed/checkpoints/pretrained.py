@@ -43,7 +43,7 @@ AUDIOSET_CLASSES = 527
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _SCALAR = np.float64(0).__reduce__()[0]
-_HARMLESS = [
+_HARMLESS: list[Any] = [
     *(argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")),
     *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
 ]

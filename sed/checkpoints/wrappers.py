@@ -35,7 +35,7 @@ def tensors_in(found: object, name: str = "") -> dict[str, Tensor]:
         return {name: found}
     if not isinstance(found, Mapping):
         return {}
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for key, value in found.items():
         tensors |= tensors_in(value, f"{name}.{key}" if name else str(key))
     return tensors

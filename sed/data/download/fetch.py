@@ -39,6 +39,7 @@ DOWNLOADS = 4  # of one file, when what arrived is not what its record says
 WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
 SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
 LISTING = 16 << 20  # bytes of a listing; Zenodo's and Hugging Face's are under 1 MB
+HEADERS = 5.0  # seconds beyond a time-out that headers may take altogether
 BUSY = {408, 425, 429, 500, 502, 503, 504}
 T = TypeVar("T")
 
@@ -129,7 +130,7 @@ class Fetcher:
         self._session = requests.Session()
         self._session.headers["User-Agent"] = "ast-sed"
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, _Adapter(timeout, pool_maxsize=32))
+            self._session.mount(scheme, _Adapter(timeout + HEADERS, pool_maxsize=32))
         self._answered: set[str] = set()
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
