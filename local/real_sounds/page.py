@@ -5,8 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sed.config import load_config
 from sed.evaluation.metrics.table import BY_KEY
 from sed.evaluation.reports.seeds import limits, tables, trials
 from sed.evaluation.reports.seeds.remarks import Remarks, footnotes, without_faulty
@@ -32,7 +34,7 @@ PAIRS = (
 KNOWN = ("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5")
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 frames per token
 LONG = "ast_sed_long"  # as many steps as AST-SED and a second stage together
-SECOND_STAGES = ("_second", "_best")
+CONFIGS = Path(__file__).parents[2] / "conf" / "real_sounds"
 HISTORY = "c6f5938"  # the last commit with the whole results of earlier runs
 
 
@@ -235,8 +237,14 @@ def pairs(configs: set[str]) -> list[Pair]:
     """
     named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
     beyond = [Pair(a="ast_sed", b=config) for config in sorted(configs - {*KNOWN}) if "ast_sed" in configs]
-    second = [config for config in sorted(configs) if config.endswith(SECOND_STAGES)]
+    second = [config for config in sorted(configs) if goes_on(config)]
     return named + beyond + [Pair(a=LONG, b=config) for config in second if LONG in configs]
+
+
+def goes_on(config: str) -> bool:
+    """Tell whether a config is a second stage: it starts from what another one trained."""
+    path = CONFIGS / f"{config}.yaml"
+    return path.is_file() and load_config(path).get("init_from", "none") not in ("", "none")
 
 
 def ordered(results: Results) -> dict[str, Sequence[Mapping[str, Any]]]:
@@ -248,7 +256,7 @@ def ordered(results: Results) -> dict[str, Sequence[Mapping[str, Any]]]:
 def _steps(results: Results) -> list[str]:
     """Say that a second stage trains longer than what it is compared with, and by how much."""
     steps = {name: runs[0]["steps"] for name, runs in results.items() if runs and runs[0].get("steps")}
-    second = [name for name in results if name in steps and name.endswith(SECOND_STAGES)]
+    second = [name for name in results if name in steps and goes_on(name)]
     if not second or "ast_sed" not in steps:
         return []
     more = ", ".join(f"`{name}` {steps[name]} steps more" for name in second)
