@@ -9,6 +9,12 @@ import torch
 from sed.errors import UserError
 
 
+def describe(device: torch.device) -> str:
+    """Return a device's name for logs and results: `NVIDIA H100 80GB HBM3`, or `CPU, 4 threads`."""
+    gpu = device.type == "cuda"
+    return torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads"
+
+
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
     """`cpu`, `cuda`, `cuda:1`, or `auto`: the GPU where there is one. `cuda` is `local_rank`'s own of several.
 

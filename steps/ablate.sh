@@ -5,6 +5,7 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
+#   --pretrained FILE   the AST that training starts from ('none': random weights); no training starts without one
 #   --reference FILE    config that the table compares with (conf/ast_sed.yaml)
 #   --test-set SET      set of the dump to score on (validation)
 #   --train-args ARGS   more options of sed.bin.train, one string
@@ -12,7 +13,7 @@
 #   --score-args ARGS   the same of sed.bin.score
 #   --force BOOL        redo what is finished (false)
 #
-# e.g. steps/ablate.sh conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
+# e.g. steps/ablate.sh --pretrained downloads/ast.pth conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
 #
 # Each config becomes <exp>/<its name>; configs that say the same are trained once. Writes <exp>/ABLATIONS.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
@@ -20,7 +21,7 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 reference=${root}/conf/ast_sed.yaml test_set=validation
-train_args="" infer_args="" score_args="" force=false
+train_args="" pretrained="" infer_args="" score_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# >= 3)) || usage
 exp=${*: -1} dump=${*: -2:1} configs=("${@:1:$#-2}")
@@ -30,6 +31,7 @@ source "${root}/utils/step.sh"
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
 done
+[[ -z ${pretrained} ]] || train_args="--pretrained $(printf '%q' "${pretrained}") ${train_args}"
 declare -A trained=() # by what a config says
 pairs=()
 number=0

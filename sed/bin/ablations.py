@@ -30,10 +30,10 @@ def main() -> None:
         if not equals:
             raise UserError(f"'{pair}' is not config=result.json")
         ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
-    table = rows(ablations, load_config(args.reference))
+    reference = load_config(args.reference)
     if args.out:
-        write_text(args.out, markdown(table, ablations[0].result["set"]))
-    print(aligned(table))
+        write_text(args.out, markdown(ablations, reference))
+    print(aligned(rows(ablations, reference)))
 
 
 if __name__ == "__main__":

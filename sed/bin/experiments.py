@@ -28,10 +28,10 @@ from typing import Any
 
 from sed.cli import entry
 from sed.config import Parser, default_options, load_config
+from sed.config.recipe_options import NONE
 from sed.config.yaml_file import canonical, value_text
 from sed.errors import UserError
 
-NONE = "none"
 PSEUDO = "pseudo"
 DEFAULTS = default_options("sed.config.recipe_options")
 
@@ -68,8 +68,8 @@ class Experiment:
             words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
         if self.start:
             words += ["--pretrained", str(exp / self.start)]
-        elif not self.settings["init_from"] and pretrained not in ("", NONE):
-            words += ["--pretrained", pretrained]
+        elif self.settings["init_from"] or pretrained:
+            words += ["--pretrained", self.settings["init_from"] or pretrained]
         if self.rates:
             head, encoder = self.rates.split(":")
             words += ["--lr", head, "--encoder-lr", encoder]

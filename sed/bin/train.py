@@ -107,9 +107,8 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
 
 
 def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -> None:
-    import torch
+    from sed.device import describe
 
-    gpu = device.type == "cuda"
     trainer.mark_done(
         {
             "command": command_line(),
@@ -118,11 +117,12 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
             "parameters": sum(p.numel() for p in trainer.training_step.student.parameters()),
             "seconds": round(trainer.seconds, 1),
             "clips_per_second": round(trainer.clips_per_second, 1),
-            "device": torch.cuda.get_device_name(device) if gpu else f"CPU, {torch.get_num_threads()} threads",
+            "device": describe(device),
             "processes": trainer.world.size,
             "step": trainer.schedule.steps,
             "seed": config["seed"],
             "pretrained": config["pretrained"],
+            "weights": trainer.weights,
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,
         }
@@ -130,16 +130,28 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
 
 
 def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse to go on with another config than the experiment's; options that came later are as it began."""
+    """Refuse to go on with another config than the experiment's; options that came later are as it began.
+
+    An experiment that begins is refused random weights that nobody asked for; those from before go on with theirs.
+    """
     path = exp / "config.yaml"
     if not path.exists():
+        from sed.checkpoints.importers import starts_at_random
+
+        if config["pretrained"] == "" and starts_at_random(config):
+            raise UserError(
+                f"{exp}: encoder '{config['encoder']}' would start from random weights: give the published checkpoint "
+                "by --pretrained FILE (the recipes' stage 0 stores downloads/ast.*), or --pretrained none to mean it"
+            )
         return
     stored = complete(load_config(path), defaults)
+    if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # '' meant that once
+        stored["pretrained"] = config["pretrained"]
     for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):
             raise UserError(
                 f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "
-                "(use another --tag, or --force true)"
+                "(another folder, or --force, trains anew)"
             )
 
 

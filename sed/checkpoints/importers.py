@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from sed.config.recipe_options import NONE
 from sed.registry import chosen
 
 
@@ -30,7 +31,7 @@ class Importer(Protocol):
 
 
 IMPORTERS = {"ast": "sed.checkpoints.ast_layouts:AstImporter"}
-"""importers by the name of their encoder"""
+"""importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
 
 
 def importer_of(encoder: str) -> Importer | None:
@@ -39,6 +40,11 @@ def importer_of(encoder: str) -> Importer | None:
         return None
     importer: Importer = chosen(IMPORTERS, encoder, "importer")()
     return importer
+
+
+def starts_at_random(config: Mapping[str, Any]) -> bool:
+    """Return whether a config's encoder has published weights, and starts without any all the same."""
+    return config["encoder"] in IMPORTERS and config["pretrained"] in ("", NONE)
 
 
 def kind_of(state: Mapping[str, Tensor]) -> str | None:

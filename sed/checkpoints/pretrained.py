@@ -29,6 +29,7 @@ from sed.checkpoints.checkpoint import load_checkpoint
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
+from sed.config.recipe_options import NONE
 from sed.data.download.fetch import Fetcher
 from sed.data.download.sources import HUGGING_FACE, Hosts, Row
 from sed.errors import RunError, UserError
@@ -125,34 +126,40 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: damaged safetensors: {error} (download it again)") from None
 
 
-def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> None:
+def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
     detector that was trained here (its experiment's folder). `labels` names the detector's classes.
 
     A checkpoint of another encoder is left out with a notice: a recipe hands the same one to all that it trains.
-    UserError naming the keys that do not fit.
+
+    Returns:
+        What was loaded; '' for nothing: the detector has its random weights.
+
+    Raises:
+        UserError: the checkpoint is missing or damaged, or does not fit; the message names the keys.
     """
-    if (Path(config["pretrained"]) / FACTS).is_file():
-        load_packed(detector, Path(config["pretrained"]), labels)
-        return
-    if (Path(config["pretrained"]) / "final.pt").is_file():
-        load_trained(detector, Path(config["pretrained"]), labels)
-        return
     name = config["encoder"]
+    if config["pretrained"] in ("", NONE):
+        return ""
+    if (Path(config["pretrained"]) / FACTS).is_file():
+        return load_packed(detector, Path(config["pretrained"]), labels)
+    if (Path(config["pretrained"]) / "final.pt").is_file():
+        return load_trained(detector, Path(config["pretrained"]), labels)
     importer = importer_of(name)
     if importer is None:
         log.info("%s: no published checkpoint is for encoder '%s', which starts afresh", config["pretrained"], name)
-        return
+        return ""
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
     kind = kind_of(state)
     if kind not in (name, None):
         log.info("%s: for encoder '%s', so not for '%s'", config["pretrained"], kind, name)
-        return
+        return ""
     try:
         importer.load(detector.get_submodule("encoder"), state, config)
     except Mismatch as error:
         raise _misfit(path, prefix, error) from None
+    return f"the encoder, {len(detector.get_submodule('encoder').state_dict())} tensors of {path}"
 
 
 def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
@@ -160,8 +167,12 @@ def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
     return UserError(f"{path}: {under}{error} (give the published AST, or the config that made this one)")
 
 
-def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
-    """Start from the teacher of an experiment: all of its weights; UserError when it is another model or for others."""
+def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
+    """Start from the teacher of an experiment: all of its weights; return what was loaded.
+
+    Raises:
+        UserError: it is another model, or for other labels.
+    """
     checkpoint = load_checkpoint(folder / "final.pt")
     if list(checkpoint["labels"]) != list(labels):
         theirs = ", ".join(checkpoint["labels"])
@@ -171,13 +182,13 @@ def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> Non
     except RuntimeError as error:
         first = " ".join(str(error).splitlines()[:2])
         raise UserError(f"{folder}: another model than the config's: {first} (train from its own config)") from None
-    log.info("%s: starts from this experiment's teacher after step %d", folder, checkpoint["step"])
+    return f"all of {folder}, its teacher after step {checkpoint['step']}"
 
 
-def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> None:
+def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     """Start from a packed model (`sed.bin.pack`): all of its weights, of its classifiers those of the same labels.
 
-    The encoder has to be the same; heads that differ in kind or size are left fresh, and named in the log.
+    The encoder has to be the same; heads that differ in kind or size are left fresh, and named in what is returned.
     """
     theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
     path = folder / WEIGHTS
@@ -196,7 +207,7 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> None
     fresh = [label for label in labels if label not in theirs]
     fresh += sorted({key.split(".")[0] for key in ours if key not in fits})
     detector.load_state_dict(ours | fits)
-    logging.getLogger("sed").info("%s: fresh: %s", folder, ", ".join(fresh) or "none")
+    return f"{folder}, fresh: {', '.join(fresh) or 'none'}"
 
 
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NONE = "none"
+"""value of `init_from` and `pretrained` that means random weights"""
+
 SECTION = "recipe (read by the scripts, not by training)"
 OPTIONS = {
     "features": {

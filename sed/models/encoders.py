@@ -59,7 +59,7 @@ OPTIONS = {
     "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint of a published AST: a file, a folder or a name (none: from scratch)",
+        "help": "checkpoint to start from: a file, a folder or a name; none: random weights",
     },
 }
 OPTIONS_FROM = ENCODERS

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from sed.checkpoints.pretrained import load_pretrained
 from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
 from sed.data.directory import read_labels
+from sed.device import describe
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector, build_detector
@@ -30,6 +33,8 @@ from sed.training.trainer import Trainer
 from sed.training.validation import validate
 
 log = logging.getLogger("sed.train")
+
+RANDOM = "random"
 
 TEST_SETS = ("validation", "public_eval")
 
@@ -230,15 +235,13 @@ def build_trainer(
     check_selection(config)
     sets = load_training_sets(config, dump, labels, student)
     check_front_end(sets, front_end)
-    if config["pretrained"]:
-        from sed.checkpoints.pretrained import load_pretrained
-
-        load_pretrained(student, config, labels)
+    weights = load_pretrained(student, config, labels) or RANDOM
     valid = make_validation(config, dump, labels, student, front_end)
     student, front_end = student.to(device), front_end.to(device)
     step = make_step(config, student, front_end, device=device, world=world)
     maker, schedule = make_maker(config, sets, labels, step), make_schedule(config, sets)
     if world.first:
+        log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
     parts = config["accumulate"]
     return Trainer(
@@ -269,6 +272,23 @@ def build_trainer(
             precision=step.precision,
         ),
         select=config["select"],
+        weights=weights,
+    )
+
+
+def log_start(weights: str, model: nn.Module, device: torch.device, precision: str, clips: str) -> None:
+    """Log what a training starts from and with.
+
+    Args:
+        weights: file and what was loaded of it, or `RANDOM`.
+        model: is trained.
+        device: trains it.
+        precision: of the products.
+        clips: how many there are.
+    """
+    log.info(
+        "weights: %s; device: %s; precision: %s; %.2f M parameters; %s",
+        *(weights, describe(device), precision, sum(p.numel() for p in model.parameters()) / 1e6, clips),
     )
 
 

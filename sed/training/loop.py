@@ -156,10 +156,10 @@ class Loop(ABC):
             UserError: the checkpoint is of another run, which is not to be lost.
         """
         if saved["labels"] != self.identity["labels"]:
-            raise UserError(f"{path}: made with other labels (use another --tag, or --force true)")
+            raise UserError(f"{path}: made with other labels (another folder, or --force, trains anew)")
         other = difference(saved["front_end"], self.identity["front_end"])
         if other:
-            raise UserError(f"{path}: made with another front end: {other} (use another --tag, or --force true)")
+            raise UserError(f"{path}: made with another front end: {other} (another folder, or --force, trains anew)")
         return True
 
     # The run -----------------------------------------------------------------------------------------------------

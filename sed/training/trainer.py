@@ -43,6 +43,7 @@ class Trainer(Loop):
         open_logger: Callable[[Path, int], Logger] = NoLogger,
         validate: Callable[[], dict[str, float]] | None = None,
         select: str = "last",
+        weights: str = "",
     ) -> None:
         """
         Args:
@@ -56,6 +57,7 @@ class Trainer(Loop):
             identity, options, shares, open_logger: as in `Loop`.
             validate: scores the teacher after each epoch (`score`: higher is better).
             select: last or best: which step's model becomes final.pt.
+            weights: what it started from, for info.json.
         """
         super().__init__(
             folder,
@@ -73,7 +75,7 @@ class Trainer(Loop):
         )
         self.training_step = step
         self.encoder_lr, self.head_lr, self.loss_weights = encoder_lr, head_lr, loss_weights
-        self.validate, self.select = validate, select
+        self.validate, self.select, self.weights = validate, select, weights
         self.best_score: float | None = None
         self.best_step: int | None = None
 

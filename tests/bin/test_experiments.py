@@ -72,9 +72,10 @@ def test_what_a_training_starts_from(listed):
         row[0]: row[3:] for row in listed("train", "second", "none", "first", "--pretrained", "ast.pth", "--seeds", "7")
     }
     assert rows["first_seed7"] == ["--seed 7 --pretrained ast.pth"]
-    assert rows["none_seed7"] == ["--seed 7"]
+    assert rows["none_seed7"] == ["--seed 7 --pretrained none"]
     assert rows["second_seed7"] == ["--seed 7 --pretrained exp/first_seed7", "first_seed7"]
-    assert listed("train", "first", "--pretrained", "none") == [["first", "own/first.yaml", "dump"]]
+    assert listed("train", "first") == [["first", "own/first.yaml", "dump"]]
+    assert listed("train", "first", "--pretrained", "none")[0][3] == "--pretrained none"
     assert listed("train", "second") == [["second", "own/second.yaml", "dump", "--pretrained exp/first"]]
     spaced = listed("train", "first", "--pretrained", "my ast.pth")
     assert spaced[0][3] == "--pretrained 'my ast.pth'"

@@ -108,3 +108,35 @@ def test_a_killed_run_from_before_an_option_is_resumed(tmp_path, go_on):
     assert code == 0 and "resumed from" in said
     assert (experiment / "final.pt").read_bytes() == whole
     assert json.loads((experiment / "info.json").read_text())["step"] == 12
+
+
+def test_random_weights_are_trained_only_where_they_are_meant(tmp_path, go_on):
+    experiment = tmp_path / "exp"
+    code, said = go_on(experiment, "--pretrained", "")
+    assert code == 2 and said.count("\n") == 1
+    assert "encoder 'ast' would start from random weights" in said and "--pretrained none" in said
+    assert not (experiment / "config.yaml").exists()
+    short = ("--epochs", "1", "--steps-per-epoch", "1", "--batch-sizes", "1")
+    code, said = go_on(experiment, "--pretrained", "none", *short)
+    assert code == 0 and "weights: random; device: CPU, 1 threads; precision: fp32; 0.0" in said
+    assert "M parameters; 78 clips" in said and said.index("weights: random") < said.index("epochs of")
+    assert "weights: random; device" in (experiment / "train.log").read_text()
+    assert json.loads((experiment / "info.json").read_text())["weights"] == "random"
+
+
+def test_an_encoder_without_published_weights_needs_no_word_for_random_ones(tmp_path, go_on):
+    options = ["--pretrained", "", "--encoder", "crnn", "--crnn-width", "0.125", "--upsample", "1", "--pooling", "mean"]
+    experiment = tmp_path / "exp"
+    code, said = go_on(experiment, *options, "--epochs", "1", "--steps-per-epoch", "1", "--batch-sizes", "1")
+    assert code == 0 and "weights: random; device: CPU" in said
+
+
+@pytest.mark.parametrize("now", ["", "none"])
+def test_an_experiment_that_began_at_random_without_a_word_goes_on(tiny_config, tmp_path, go_on, now):
+    experiment = experiment_of(tmp_path / "exp", tiny_config(pretrained=""))
+    assert go_on(experiment, "--pretrained", now)[0] == 0
+    (experiment / ".done").unlink()
+    code, said = go_on(experiment, "--pretrained", now)
+    assert code == 0 and "epoch 2/2" in said
+    code, said = go_on(experiment, "--pretrained", "ast.pth")
+    assert code == 2 and "this experiment has pretrained:" in said

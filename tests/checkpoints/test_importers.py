@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sed.checkpoints import importers
 from sed.checkpoints.ast_layouts import AstImporter, export_published
-from sed.checkpoints.importers import IMPORTERS, Mismatch, importer_of, kind_of
+from sed.checkpoints.importers import IMPORTERS, Mismatch, importer_of, kind_of, starts_at_random
 from sed.checkpoints.pretrained import load_pretrained
 from sed.models.detector import build_detector
 from sed.models.encoders import ENCODERS
@@ -82,3 +82,14 @@ def test_each_encoder_takes_its_own(
         load_pretrained(model, {**cnn, "pretrained": str(published)}, "abc")
     assert "for encoder 'ast', so not for 'crnn'" in caplog.text
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+def test_an_encoder_that_has_an_importer_is_expected_to_start_from_a_checkpoint(
+    small: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert starts_at_random(small(pretrained="")) and starts_at_random(small(pretrained="none"))
+    assert not starts_at_random(small(pretrained="ast.pth"))
+    cnn = small(encoder="crnn", pretrained="")
+    assert not starts_at_random(cnn)
+    monkeypatch.setitem(IMPORTERS, "crnn", "sed.checkpoints.importers:CnnImporter")
+    assert starts_at_random(cnn)

@@ -22,6 +22,7 @@ from sed.training.trainer import Trainer
 LABELS = ["Cat", "Dog", "Speech"]
 SECONDS = 1.0
 TINY = {
+    "pretrained": "none",
     "clip_seconds": SECONDS,
     "input_frames": 112,
     "mel_bins": 16,

@@ -37,6 +37,15 @@ EOF
     grep -q 'again.yaml=exp/ten/validation/result.json five.yaml=exp/five/validation/result.json$' calls
 }
 
+@test "ablate trains every config from the weights that it is given" {
+    run "${top}/steps/ablate.sh" --ngpu 0 --pretrained "my ast.pth" --train-args "--seed 2" ten.yaml five.yaml dump exp
+    [ "${status}" -eq 0 ]
+    grep -q '^train --config ten.yaml --pretrained my ast.pth --seed 2 dump exp/ten$' calls
+    grep -q '^train --config five.yaml --pretrained my ast.pth --seed 2 dump exp/five$' calls
+    run "${top}/steps/ablate.sh" --ngpu 0 --pretrained none ten.yaml dump other
+    grep -q '^train --config ten.yaml --pretrained none dump other/ten$' calls
+}
+
 @test "ablate wants a config, a dump and a folder, all there" {
     run "${top}/steps/ablate.sh" dump exp
     [ "${status}" -eq 2 ]

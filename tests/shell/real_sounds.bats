@@ -31,7 +31,7 @@ case $2 in
     sed.bin.train)
         sleep "${TRAIN_SECONDS:-0}"
         while [[ $1 != --pretrained && $# -gt 1 ]]; do shift; done
-        [[ $# -eq 1 || $2 == *.pth || -e $2/final.pt ]] || { echo "$2: no such model" >&2; exit 2; }
+        [[ $# -eq 1 || $2 == none || $2 == *.pth || -e $2/final.pt ]] || { echo "$2: no such model" >&2; exit 2; }
         touch "${last}"/{final.pt,.done}
         ;;
     sed.bin.pretrain)
@@ -180,7 +180,7 @@ END
     [[ $(calls sed.bin.infer) == 18 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
     [[ $(calls sed.bin.score) == 24 && $(calls 'sed.bin.score .*csebbs') == 6 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
-    [[ -n $(of crnn_seed1) && $(of crnn_seed1) != *--pretrained* ]]
+    [[ $(of crnn_seed1) == *'--pretrained none'* ]]
     of crnn_seed1 | grep -q "${PWD}/work/dump/logmel_crnn "
     of ratio_2_seed2 | grep -q -- "--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "
     of ast_sed_second_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_seed2 "

@@ -70,7 +70,7 @@ trained() { # trained <experiment>: how
     [[ ${status} == 0 && $(cd work/exp && echo *) == ast_gru ]]
     desed --stage 3 --systems "crnn ast_gru ast_sed" --train-args "--lr 2e-4"
     [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_gru ast_sed crnn' ]]
-    [[ $(trained crnn) == "sed.bin.train --config conf/crnn.yaml --lr 2e-4 ${PWD}/work/dump/logmel_crnn "* ]]
+    [[ $(trained crnn) == "sed.bin.train --config conf/crnn.yaml --pretrained none --lr 2e-4 ${PWD}/work/dump/logmel_crnn "* ]]
     [[ $(trained ast_sed) == "sed.bin.train --config conf/ast_sed.yaml --pretrained ${PWD}/work/downloads/ast.pth --lr 2e-4 ${PWD}/work/dump "* ]]
     grep -q "^sed.bin.infer .*exp/crnn ${PWD}/work/dump/logmel_crnn/validation " "${CALLS}"
     [[ $(calls sed.bin.score) == 3 && -s work/RESULTS.md ]]
@@ -95,7 +95,7 @@ trained() { # trained <experiment>: how
     [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_gru other' ]]
     [[ $(trained ast_gru) == *" ${PWD}/work/dump/logmel "* ]] # of conf/mini/logmel.yaml, which it names
     [[ $(calls "dump_features --config ${PWD}/mel.yaml") == 2 ]]
-    [[ $(trained other) == "sed.bin.train --config ${PWD}/mine.yaml ${PWD}/work/dump "* ]]
+    [[ $(trained other) == "sed.bin.train --config ${PWD}/mine.yaml --pretrained none ${PWD}/work/dump "* ]]
     desed --stage 4 --stop-stage 4 --conf conf/ablation/upsample_5.yaml --feature-conf mel.yaml
     [[ ${status} == 0 && -e work/exp/upsample_5/.done ]]
 }

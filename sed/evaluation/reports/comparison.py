@@ -11,7 +11,7 @@ from sed.evaluation.confidence.paired import Difference, System, class_differenc
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.reports import svg
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
-from sed.evaluation.reports.published import of_experiment
+from sed.evaluation.reports.published import of_experiment, on_their_set
 
 SECTIONS = (
     ("summary", "Summary"),
@@ -74,7 +74,7 @@ def _summary(systems: Sequence[System]) -> str:
             cells.append("–" if value is None else f"{entry.plain(value)}{interval_text}")
         rows.append([entry.row, *cells])
     for entry in shown_in("published"):
-        published = [of_experiment(system.name) for system in systems]
+        published = [of_experiment(s.name) if on_their_set(s.results[0]) else None for s in systems]
         if any(published):
             cells = [entry.plain(paper.value(entry.key)) if paper else "–" for paper in published]
             rows.append([f"published {entry.column} (DESED validation)", *cells])

@@ -16,8 +16,9 @@ from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports import errors, svg
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
-from sed.evaluation.reports.published import PUBLISHED, of_experiment
+from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.timeline import Sources, clip_figure
+from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
 SECTIONS = (
     ("summary", "Summary"),
@@ -97,25 +98,33 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
     if result["classes_without_ground_truth"]:
         absent = ", ".join(result["classes_without_ground_truth"])
         parts.append(f'<p class="warn">Without ground truth here, hence in no average: {escape(absent)}.</p>')
-    paper = of_experiment(name)
+    if lacks_weights(result):
+        parts.append(f'<p class="warn">{escape(warning([name]))}</p>')
+    comparable = on_their_set(result)
+    paper = of_experiment(name) if comparable else None
     rows = []
     for entry in ENTRIES:
         if result.get(entry.key) is None:
             continue
-        published = paper.value(entry.key) if paper and "published" in entry.shown else None
-        values = [entry.text(result[entry.key]), bounds_of(result, entry), entry.text(published)]
+        values = [entry.text(result[entry.key]), bounds_of(result, entry)]
+        if comparable:
+            values.append(entry.text(paper.value(entry.key) if paper and "published" in entry.shown else None))
         rows.append([entry.title, *values, entry.counted_by])
     count = result.get("bootstrap", {}).get("samples") or 0
     caption = f"95 % intervals: {count} bootstrap samples of clips." if count else "No intervals were computed."
-    parts.append(table(caption, ["number", "value", "95 % interval", "published *", "counted by"], rows))
+    published_head = ["published *"] if comparable else []
+    parts.append(table(caption, ["number", "value", "95 % interval", *published_head, "counted by"], rows))
+    return [*parts, _published()] if comparable else parts
+
+
+def _published() -> str:
     published_rows = [[p.system, *p.shown(), p.source] for p in PUBLISHED]
     heads = ["system", *(entry.column for entry in shown_in("published")), "source"]
-    parts.append(
+    return (
         "<details><summary>* Published numbers: DESED's validation set of 1168 clips, not measured here</summary>"
         + table("By their authors", heads, published_rows)
         + "</details>"
     )
-    return parts
 
 
 def _classes(result: Mapping[str, Any]) -> list[str]:
@@ -247,6 +256,7 @@ def _about(result: Mapping[str, Any]) -> str:
         ("trained by", model.get("command")),
         ("trained at git", model.get("git")),
         ("parameters", model.get("parameters")),
+        ("weights at the start", model.get("weights") or weights_of(result)),
         ("post-processing", ", ".join(post["steps"]) or "none"),
         ("tuned on", result.get("tuned_on") or "nothing"),
         ("operating points", result.get("operating_points")),

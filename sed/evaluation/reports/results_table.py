@@ -11,9 +11,9 @@ from typing import Any
 from sed.config.yaml_file import canonical
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import over_seeds, shown_in
-from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.stored import comparable
-from sed.evaluation.reports.published import PUBLISHED, of_experiment
+from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_set
+from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
 
@@ -71,15 +71,15 @@ def parameters(row: Row) -> str:
     return f"{count / 1e6:.2f} M" if isinstance(count, (int, float)) else "–"
 
 
+def weights(row: Row) -> str:
+    """What training started from, of all seeds."""
+    return ", ".join(dict.fromkeys(map(weights_of, row.results)))
+
+
 def published(row: Row) -> str:
     """What the paper reports of the system that this experiment is named after, on its own set."""
-    paper = of_experiment(row.name) if of_desed(row) else None
+    paper = of_experiment(row.name) if on_their_set(row.results[0]) else None
     return f"{' / '.join(paper.shown())} (DESED validation)" if paper else "–"
-
-
-def of_desed(row: Row) -> bool:
-    """Whether the labels are DESED's: other numbers say nothing of those published."""
-    return set(row.results[0]["per_class"]) <= {*PAPER_MEDIAN}
 
 
 def difference(row: Row, reference: Mapping[str, Any]) -> str:
@@ -116,7 +116,7 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
         "sed_scores_eval; psds_eval up to 0.4 took the mean cross-trigger rate over K classes, since 0.5 it is K - 1.",
         "Several seeds: mean ± standard deviation. One seed: 95 % bootstrap interval over clips where it was computed.",
     ]
-    if any(of_desed(row) for row in rows):
+    if any(on_their_set(row.results[0]) for row in rows):
         lines += [
             "",
             "## Published",
@@ -131,12 +131,14 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
 
 
 def _banner(rows: Sequence[Row]) -> list[str]:
-    """A line that says so when not all of the set's clips were there."""
+    """Lines that say so when not all of the set's clips were there, or a model was not pretrained."""
     short = sorted(
         {(r["clips"], r["clips_expected"]) for row in rows for r in row.results if r["clips"] < r["clips_expected"]}
     )
     told = ", ".join(f"{clips} of {expected}" for clips, expected in short)
-    return [f"**Incomplete: {told} clips are scored; these numbers do not compare with others'.**", ""] if short else []
+    lines = [f"Incomplete: {told} clips are scored; these numbers do not compare with others'."] if short else []
+    lines.append(warning([_safe(row.name) for row in rows if any(map(lacks_weights, row.results))]))
+    return [text for line in lines if line for text in (f"**{line}**", "")]
 
 
 def _table(rows: Sequence[Row]) -> list[str]:
@@ -146,6 +148,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
         "seeds",
         "clips",
         "parameters",
+        "weights",
         *(entry.column for entry in columns),
         f"published {' / '.join(entry.column for entry in shown_in('published'))}",
     ]
@@ -154,6 +157,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
         numbers = [over_seeds(entry, row.values(entry.key)) + interval(row, entry) for entry in columns]
         lines.append(
             f"| {_safe(row.name)} | {len(row.results)} | {coverage(row)} | {parameters(row)} | "
+            f"{_safe(weights(row))} | "
             f"{' | '.join(numbers)} | {published(row)} |"
         )
     return lines

@@ -18,7 +18,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.tagger import build_tagger
 from sed.training.augment import AugmentOptions
-from sed.training.build import check_front_end, feature_bytes, run_options
+from sed.training.build import RANDOM, check_front_end, feature_bytes, log_start, run_options
 from sed.training.inputs import InputMaker
 from sed.training.logger import logger_opener
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
@@ -58,6 +58,8 @@ def build_pretraining(
     log.info("%d steps of %d clips, %d classes", schedule.steps, maker.clips, len(labels))
     model = make_model(config, len(labels), device)
     flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
+    precision = choose_precision(config["precision"], device)
+    log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed as they are needed")
     return Pretraining(
         out,
         config=config,
@@ -75,7 +77,7 @@ def build_pretraining(
             apart=False,
         ),
         frames=frames,
-        precision=choose_precision(config["precision"], device),
+        precision=precision,
         schedule=schedule,
         identity={
             "config": {key: value for key, value in config.items() if key not in RUNTIME},

@@ -1,43 +1,52 @@
-from sed.evaluation.reports.ablations import HEADS, Ablation, aligned, differences, markdown, rows
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
+from sed.evaluation.reports.ablations import HEADS, Ablation, aligned, markdown, rows
 
 REFERENCE = {"pooling": "fte", "upsample": 10}
 
 
-def ablation(name, f1, **config):
+def ablation(name, f1, start="ast.pth", expected=1168, **config):
     result = {
+        "set": "validation",
         "clips": 9,
-        "clips_expected": 10,
+        "clips_expected": expected,
+        "per_class": {label: {} for label in PAPER_MEDIAN},
         "event_f1_macro": f1,
         "psds1": 0.5,
-        "model": {"parameters": 103_918_090},
+        "model": {"parameters": 103_918_090, "config": {} if start is None else {"pretrained": start}},
     }
     return Ablation(name=name, config={**REFERENCE, **config}, result=result)
 
 
 def test_rows_have_the_papers_numbers_beside_ours():
-    table = rows(
-        [
-            ablation("ast_sed", 0.6),
-            ablation("upsample_10", 0.6),
-            ablation("ast_gru", None, pooling="mean", upsample=1),
-            ablation("fte_only", 0.57, upsample=1),
-            ablation("clip_max", 0.5, clip_pooling="max"),
-        ],
-        REFERENCE,
-    )
-    assert table[0] == ("ast_sed", "-", "103.9 M", "9 of 10", "60.00", "59.60", "0.5000", "0.5140")
+    ablations = [
+        ablation("ast_sed", 0.6),
+        ablation("upsample_10", 0.6),
+        ablation("ast_gru", None, pooling="mean", upsample=1),
+        ablation("fte_only", 0.57, upsample=1),
+        ablation("clip_max", 0.5, clip_pooling="max"),
+    ]
+    table = rows(ablations, REFERENCE)
+    assert table[0] == ("ast_sed", "-", "ast.pth", "103.9 M", "9 of 1168", "60.00", "59.60", "0.5000", "0.5140")
     assert table[1][1:] == table[0][1:]  # the same config under another name
-    assert table[2][4:] == ("-", "55.20", "0.5000", "0.4537")
-    assert table[3][5] == "above AST-GRU's"
-    assert table[4][1] == "clip_pooling max" and table[4][5] == "-"
+    assert table[2][5:] == ("-", "55.20", "0.5000", "0.4537")
+    assert table[3][6] == "above AST-GRU's"
+    assert table[4][1] == "clip_pooling max" and table[4][6] == "-"
     assert len(aligned(table).splitlines()) == 6
-    assert markdown(table, "validation").count("\n| ") == 6
+    text = markdown(ablations, REFERENCE)
+    assert text.count("\n| ") == 6 and text.startswith("# Ablations on validation") and "Not pretrained" not in text
     assert len(HEADS) == len(table[0])
 
 
-def test_differences():
-    assert differences({"upsample": 5, "pooling": "fte"}, REFERENCE) == "upsample 5"
-    assert differences(REFERENCE, REFERENCE) == "-"
-    assert differences({"upsample": 10.0, "pooling": "fte"}, REFERENCE) == "-"
-    assert differences({**REFERENCE, "lr": "5e-6"}, {**REFERENCE, "lr": 0.000005}) == "-"
-    assert differences({**REFERENCE, "features": "/conf/x.yaml", "init_from": "ast_sed"}, REFERENCE) == "-"
+def test_the_paper_stands_beside_no_other_set():
+    table = rows([ablation("ast_sed", 0.6, expected=120), ablation("fte_only", 0.6, expected=120)], REFERENCE)
+    assert [row[5:] for row in table] == [("60.00", "-", "0.5000", "-")] * 2
+
+
+def test_rows_that_were_not_pretrained_are_marked():
+    ablations = [
+        ablation("ast_sed", 0.6, start=None),
+        ablation("fte_only", 0.6, start=""),
+        ablation("lgd_only", 0.6, start="none"),
+    ]
+    assert [row[2] for row in rows(ablations, REFERENCE)] == ["unknown", "random", "random"]
+    assert "**Not pretrained, from random weights: fte_only, lgd_only; " in markdown(ablations, REFERENCE)

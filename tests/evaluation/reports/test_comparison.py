@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,26 @@ import pytest
 
 from sed.evaluation.confidence.bootstrap import Samples
 from sed.evaluation.confidence.paired import System
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.reports.comparison import compare_report
 
-NAMES = ["event_f1_macro", "psds1", "x\tevent_f1"]
 DRAWN = np.concatenate([[0.0], np.random.default_rng(0).normal(0, 0.02, 200)])
 
 
-def system(name: str, *values: float) -> System:
+def system(name: str, *values: float, labels: Sequence[str] = ("x",), expected: int = 4) -> System:
+    names = ["event_f1_macro", "psds1", *(f"{label}\tevent_f1" for label in labels)]
     results: list[dict[str, Any]] = [
         {
-            "set": "validation", "clips": 3, "clips_expected": 4, "event_f1_macro": value, "psds1": value / 2,
-            "per_class": {"x": {"event_f1": value}}, "psd_roc": {"psds1": [[0.0, 50.0], [0.1, value]]},
+            "set": "validation", "clips": 3, "clips_expected": expected, "event_f1_macro": value, "psds1": value / 2,
+            "per_class": {label: {"event_f1": value} for label in labels},
+            "psd_roc": {"psds1": [[0.0, 50.0], [0.1, value]]},
             "post_processing": {"steps": ["median"]}, "command": f"score <{name}>", "git": "abc", "tuned_on": None,
         }
         for value in values
     ]  # fmt: skip
-    samples = [Samples(names=NAMES, values=np.tile(value + DRAWN, (3, 1)), clips="c", seed=0) for value in values]
+    samples = [
+        Samples(names=names, values=np.tile(value + DRAWN, (len(names), 1)), clips="c", seed=0) for value in values
+    ]
     return System(name=name, paths=[Path(f"{name}/result.json")] * len(values), results=results, samples=samples)
 
 
@@ -42,6 +47,9 @@ def test_numbers_are_in_one_unit_and_published_ones_beside_them() -> None:
     first, second = cells(page, "EB-F1, macro, %")
     assert first.startswith("50.00 [") and second.startswith("62.50 [")
     assert cells(page, "PSDS1")[1].startswith("0.3125 [")
+    assert "published" not in page  # of one class, and four clips
+    desed: dict[str, Any] = {"labels": tuple(PAPER_MEDIAN), "expected": 1168}
+    page = compare_report([system("ast_gru", 0.5, **desed), system("ast_sed", 0.625, **desed)])
     assert cells(page, "published EB-F1 % (DESED validation)") == ["55.20", "59.60"]
     assert "published" not in compare_report([system("mine", 0.5), system("other", 0.6)])
 

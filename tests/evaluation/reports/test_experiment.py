@@ -8,6 +8,7 @@ from sed.evaluation.alignment import decide_scores
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.confidence.paired import System, check_comparable, differences, paired
 from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import steps_dict
 from sed.evaluation.postprocessing.threshold import Threshold
@@ -129,3 +130,29 @@ def test_scores_of_one_class_have_a_psds():
     assert result["psds1"] is not None and result["psds2_exact"] is not None
     names, values = bootstrap.resample(made, evaluation, samples=10)
     assert bootstrap.disagreements(result, names, values) == []
+
+
+def test_the_paper_stands_in_the_page_of_its_own_set_alone(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+
+    def shown(**more):
+        return report("ast_sed", {**result, **more}, made, evaluation, decisions, Sources(None, None))
+
+    assert "59.60" not in shown() and "published" not in shown().lower()
+    classes = dict.fromkeys(PAPER_MEDIAN, result["per_class"]["plain"])
+    desed = {"set": "validation", "clips_expected": 1168, "per_class": classes}
+    assert "59.60" in shown(**desed) and "Published numbers" in shown(**desed)
+    for other in ({"set": "public_eval"}, {"clips_expected": 120}, {"per_class": {"plain": classes["Speech"]}}):
+        assert "59.60" not in shown(**{**desed, **other})
+
+
+def test_a_page_says_what_its_model_started_from(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+
+    def shown(**config):
+        model = {"config": {"encoder": "ast", **config}}
+        return report("x", {**result, "model": model}, made, evaluation, decisions, Sources(None, None))
+
+    assert "Not pretrained" in shown(pretrained="") and "<code>random</code>" in shown(pretrained="none")
+    assert "Not pretrained" not in shown() and "<code>unknown</code>" in shown()
+    assert "<code>ast.pth</code>" in shown(pretrained="/x/ast.pth")

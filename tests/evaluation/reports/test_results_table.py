@@ -54,7 +54,7 @@ def test_seeds_of_one_system_are_one_row_with_the_shortest_name() -> None:
     rows = group([found("ast_sed", 1), found("ast_sed-2", 2), found("ast_gru", 1, pooling="mean")])
     assert [(row.name, len(row.results)) for row in rows] == [("ast_sed", 2), ("ast_gru", 1)]
     text = markdown(rows, {"pooling": "fte"})
-    assert cells(text, "ast_sed")[:4] == ["2", "6 of 6", "2.00 M", "65.00 ± 7.07"]
+    assert cells(text, "ast_sed")[:5] == ["2", "6 of 6", "2.00 M", "unknown", "65.00 ± 7.07"]
     assert "pooling mean (fte)" in text and "Differs from `conf/ast_sed.yaml`: none" in text
 
 
@@ -72,9 +72,13 @@ def test_what_differs_in_more_than_its_seed_has_a_row_of_its_own(other: tuple[Pa
     assert len(group([found("a", 1), other])) == 2
 
 
-def test_published_numbers_stand_only_beside_the_papers_labels() -> None:
+def test_published_numbers_stand_only_beside_the_papers_set() -> None:
     assert "59.60" not in markdown(group([found("ast_sed", 1)]), {})
-    text = markdown(group([found("ast_sed", 1, labels=tuple(PAPER_MEDIAN))]), {})
+    desed: dict[str, Any] = {"labels": tuple(PAPER_MEDIAN), "clips_expected": 1168}
+    for other in ({"set": "public_eval"}, {"clips_expected": 120}, {"labels": tuple(PAPER_MEDIAN)[:9]}):
+        text = markdown(group([found("ast_sed", 1, **{**desed, **other})]), {})
+        assert "59.60" not in text and "0.5140" not in text and cells(text, "ast_sed")[-1] == "–"
+    text = markdown(group([found("ast_sed", 1, **desed)]), {})
     assert cells(text, "ast_sed")[-1] == "59.60 / 0.5140 (DESED validation)"
     assert "| AST-GRU | 55.20 | 0.4537 |" in text and "arXiv 2303.03689" in text
 
@@ -82,9 +86,9 @@ def test_published_numbers_stand_only_beside_the_papers_labels() -> None:
 def test_a_single_seed_has_its_bootstrap_interval_and_several_have_none() -> None:
     intervals = {"intervals": {"event_f1_macro": [0.55, 0.65]}}
     rows = group([found("a", 1, **intervals)])
-    assert cells(markdown(rows, {}), "a")[3:5] == ["60.00 [55.00, 65.00]", "–"]
+    assert cells(markdown(rows, {}), "a")[4:6] == ["60.00 [55.00, 65.00]", "–"]
     rows = group([found("a", 1, **intervals), found("a-2", 2, **intervals)])
-    assert cells(markdown(rows, {}), "a")[3] == "65.00 ± 7.07"
+    assert cells(markdown(rows, {}), "a")[4] == "65.00 ± 7.07"
 
 
 def test_missing_clips_are_told_above_the_table() -> None:
@@ -97,3 +101,23 @@ def test_the_terminal_has_aligned_columns_in_the_same_units() -> None:
     head, rule, one, other = terminal_table(group([found("a", 1), found("longer", 2, pooling="mean")])).splitlines()
     at = head.index("EB-F1 %")
     assert (one[at : at + 5], other[at : at + 5]) == ("60.00", "70.00") and set(rule) == {"-"}
+
+
+def test_what_was_not_pretrained_is_marked() -> None:
+    def trained(name: str, **config: Any) -> tuple[Path, dict[str, Any]]:
+        return found(name, 1, model={"config": {"seed": 1, "name": name, **config}})
+
+    rows = group(
+        [
+            trained("old", encoder="ast"),
+            trained("whole", encoder="ast", pretrained="downloads/ast.pth"),
+            trained("bare", encoder="ast", pretrained=""),
+            trained("meant", encoder="ast", pretrained="none"),
+            trained("cnn", encoder="crnn", pretrained="none"),
+        ]
+    )
+    text = markdown(rows, {})
+    kinds = {row.name: cells(text, row.name)[3] for row in rows}
+    assert kinds == {"old": "unknown", "whole": "ast.pth", "bare": "random", "meant": "random", "cnn": "random"}
+    assert "**Not pretrained, from random weights: bare, meant; " in text
+    assert "Not pretrained" not in markdown(rows[:2] + rows[4:], {})

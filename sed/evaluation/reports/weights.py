@@ -1,0 +1,44 @@
+"""What the model of a result was trained from: a checkpoint, random weights, or nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sed.config.literals import literals
+from sed.config.recipe_options import NONE
+
+RANDOM, UNKNOWN = "random", "unknown"
+
+
+def weights_of(result: Mapping[str, Any]) -> str:
+    """Return the file that training started from, by its own name, `random` or `unknown`.
+
+    Results from before info.json had `weights` have only the option `pretrained`, which the encoder may have ignored.
+    """
+    model = result.get("model") or {}
+    config = model.get("config") or {}
+    start = config.get("pretrained")
+    if model.get("weights") == RANDOM or start in ("", NONE):
+        return RANDOM
+    if not start or ("weights" not in model and not _expects_weights(config)):
+        return UNKNOWN
+    return Path(start).name
+
+
+def lacks_weights(result: Mapping[str, Any]) -> bool:
+    """Return whether the encoder was trained from random weights although published ones are for it."""
+    return weights_of(result) == RANDOM and _expects_weights((result.get("model") or {}).get("config") or {})
+
+
+def _expects_weights(config: Mapping[str, Any]) -> bool:
+    """Return whether an importer is for the config's encoder."""
+    return config.get("encoder", "ast") in literals("sed.checkpoints.importers")["IMPORTERS"]
+
+
+def warning(names: list[str]) -> str:
+    """Return the line that stands above the numbers of systems that lack weights; '' for none."""
+    if not names:
+        return ""
+    return f"Not pretrained, from random weights: {', '.join(names)}; these numbers say nothing of pretrained models."

@@ -1,0 +1,39 @@
+"""What a model was trained from, as results of all versions say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "lacks"),
+    [
+        (None, "unknown", False),  # others' output
+        ({}, "unknown", False),
+        ({"config": {"encoder": "ast"}}, "unknown", False),  # from before the option was kept
+        ({"config": {"encoder": "ast", "pretrained": ""}}, "random", True),
+        ({"config": {"encoder": "ast", "pretrained": "none"}, "weights": "random"}, "random", True),
+        ({"config": {"encoder": "ast", "pretrained": "/downloads/ast.pth"}}, "ast.pth", False),
+        (
+            {"config": {"encoder": "ast", "pretrained": "x/ast.pth"}, "weights": "28 of x"},
+            "ast.pth",
+            False,
+        ),
+        ({"config": {"encoder": "ast", "pretrained": "cnn.pth"}, "weights": "random"}, "random", True),
+        ({"config": {"encoder": "crnn", "pretrained": ""}}, "random", False),
+        ({"config": {"encoder": "crnn", "pretrained": "ast.pth"}}, "unknown", False),  # which it may have ignored
+        ({"config": {"encoder": "crnn", "pretrained": "exp/crnn"}, "weights": "all of exp/crnn"}, "crnn", False),
+    ],
+)
+def test_kinds_of_start(model: dict[str, Any] | None, kind: str, lacks: bool) -> None:
+    assert weights_of({"model": model}) == kind
+    assert lacks_weights({"model": model}) == lacks
+
+
+def test_the_warning_names_the_systems() -> None:
+    assert warning([]) == ""
+    assert warning(["a", "b"]).startswith("Not pretrained, from random weights: a, b;")
