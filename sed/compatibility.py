@@ -53,13 +53,13 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
         UserError: it is older than `oldest`, or not stated.
     """
     found = stored.get("format")
-    if isinstance(found, int) and found > FORMAT:
+    if type(found) is int and found > FORMAT:  # True is an int, too
         writer = f"version {stored['version']}, which wrote it," if "version" in stored else "the version that wrote it"
         raise NewerFormat(
             f"{path}: format {found} is newer than this version, {__version__}, which reads up to {FORMAT} "
             f"(install {writer} or a later one)"
         )
-    if not isinstance(found, int) or found < oldest:
+    if type(found) is not int or found < oldest:
         raise UserError(f"{path}: format {found}, this version reads {oldest} to {FORMAT} ({remedy})")
 
 

@@ -5,13 +5,14 @@
 #
 #   --slow BOOL   also what takes longer than a few seconds (false)
 #   --only WHAT   all, python or shell (all)
+#   --campaign NAME  only the campaign of this name, many more inputs of a quick test: flips
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-slow=false only=all
+slow=false only=all campaign=
 source "${root}/utils/parse_options.sh"
 [[ ${only} == all || ${only} == python || ${only} == shell ]] || die "--only is all, python or shell, not '${only}'"
 
@@ -19,6 +20,10 @@ bin=$("${root}/utils/bootstrap.sh" --extras test)
 export PATH=${bin}:${PATH} PYTHONPATH=${root} PYTHONUTF8=1
 cd "${root}"
 failed=0
+
+if [[ -n ${campaign} ]]; then
+    OMP_NUM_THREADS=1 exec python3 -m pytest -n auto -m campaign -k "${campaign}" tests/campaigns "$@"
+fi
 
 if [[ ${only} != shell ]]; then
     marked=()

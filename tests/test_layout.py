@@ -18,6 +18,7 @@ COMMON = {
     "cli",
     "provenance",
     "files",
+    "seal",
     "device",
     "parallel",
     "progress",

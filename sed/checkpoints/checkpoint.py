@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
 from sed.models.detector import Detector, build_detector
+from sed.seal import Damaged, SealedWriter, is_sealed
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22
 KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
 
 
@@ -29,7 +33,9 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
         raise ValueError(f"checkpoint without {missing}")
     try:
         with open_replacing(path, "wb") as file:
-            torch.save({**checkpoint, "format": FORMAT, "version": __version__}, file)
+            sealed = SealedWriter(file)
+            torch.save({**checkpoint, "format": FORMAT, "version": __version__}, sealed)  # type: ignore[arg-type]
+            sealed.seal()
     except (RuntimeError, OSError) as error:
         # torch answers a failed write (a full disk) with an error of its own about positions in the file.
         cause: BaseException | None = error
@@ -49,20 +55,72 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
-            if not path.is_file():
-                raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
-            raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
+        _check_bytes(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
+    except UserError:
+        raise
     except Exception as error:  # weights_only's unpickler raises its own kinds
         raise UserError(f"{path}: not a checkpoint of this project: {_first_line(error)}") from None
     if isinstance(checkpoint, dict) and "format" in checkpoint:
         check_format(path, checkpoint, oldest=1, remedy="train again")
     if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in ("format", *KEYS)):
         raise UserError(f"{path}: not a checkpoint of this project (its keys are {', '.join(('format', *KEYS))})")
+    for key in ("config", "front_end", "info"):
+        if not isinstance(checkpoint[key], dict):
+            raise UserError(
+                f"{path}: not a checkpoint of this project: {key} is {_kind(checkpoint[key])} (train again)"
+            )
+    check_labels(path, checkpoint["labels"])
+    for half in ("student", "teacher"):
+        check_weights(path, checkpoint[half])
     return checkpoint
+
+
+def _check_bytes(path: Path) -> None:
+    """Compare the file's checksum, or that of each part of the archive where an earlier version wrote it."""
+    if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
+        if not path.is_file():
+            raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
+        raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
+    if is_sealed(path):
+        return
+    with path.open("rb") as file:
+        file.seek(-_ZIP_END_SIZE, 2)
+        if not file.read().startswith(_ZIP_END):  # something follows: a checksum that is none any more
+            raise Damaged("its checksum is damaged")
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+        if damaged:
+            raise Damaged(f"{damaged} does not match its checksum")
+
+
+def check_labels(path: object, labels: object) -> None:
+    """Refuse labels of a model that no table could tell apart or hold; `path` names the file in the UserError."""
+    if not isinstance(labels, list | tuple) or not labels:
+        raise UserError(f"{path}: its labels are {_kind(labels)}, not a list of names (make the file again)")
+    for label in labels:
+        if not isinstance(label, str) or not label.strip() or _CONTROL.search(label):
+            raise UserError(f"{path}: label {label!r} is no name: text without tabs or line ends (make the file again)")
+        if list(labels).count(label) > 1:
+            raise UserError(f"{path}: label '{label}' comes twice (make the file again)")
+
+
+def check_weights(path: object, state: object) -> None:
+    """Refuse weights that are no {name: tensor}, NaN or infinite; `path` names the file in the UserError."""
+    if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{path}: its weights are {_kind(state)}, not tensors by name (make the file again)")
+    for name, value in state.items():
+        if not value.is_floating_point() or not value.numel():
+            continue
+        # the extremes take NaN over: one pass, without a mask of the tensor's size
+        if not all(torch.isfinite(extreme) for extreme in torch.aminmax(value)):
+            raise UserError(f"{path}: weights {name} are NaN or infinite (take an earlier checkpoint, or train again)")
+
+
+def _kind(value: object) -> str:
+    return "empty" if value in ({}, [], ()) else f"of type {type(value).__name__}"
 
 
 def _first_line(error: Exception) -> str:
@@ -111,6 +169,8 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
         if not path.exists():
             raise UserError(f"{path}: no trained model there (stages 3 and 4 train; is .done there?)")
     checkpoint = load_checkpoint(path)
+    if not checkpoint["front_end"]:  # would mean the defaults
+        raise UserError(f"{path}: not a checkpoint of this project: front_end is empty (train again)")
     try:
         config = complete_config(checkpoint["config"])
         detector = build_detector(config, len(checkpoint["labels"]))

@@ -8,21 +8,25 @@ README.md              the model card
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sed.checkpoints.pack_folder import CARD, FACTS, RESULTS, WEIGHTS, manifest, replacing_pack
+from sed.checkpoints.pack_folder import CARD, FACTS, RESULTS, WEIGHTS, manifest, replacing_pack, sha256
 from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
 from sed.files import open_replacing, write_json, write_text
+from sed.seal import Damaged, read_sealed_json, sealed_json
 
 if TYPE_CHECKING:
     import torch
 
     from sed.checkpoints.checkpoint import LoadedModel
 
+log = logging.getLogger("sed")
+SEALED = 3
+"""the first format whose model.json has a checksum"""
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
@@ -37,7 +41,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        facts, checked = read_sealed_json(folder / FACTS)
+    except Damaged as error:
+        raise UserError(f"{folder / FACTS}: {error} (copy or pack the model again)") from None
     except ValueError as error:
         raise UserError(f"{folder / FACTS}: not JSON: {error} (pack the model again)") from None
     if not isinstance(facts, dict):
@@ -46,7 +52,21 @@ def read_facts(folder: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in facts]
     if missing:
         raise UserError(f"{folder / FACTS}: lacks {', '.join(missing)} (pack the model again)")
+    if checked is False and facts["format"] >= SEALED:
+        raise UserError(f"{folder / FACTS}: its checksum is damaged (copy or pack the model again)")
+    for key in ("config", "front_end", "info"):
+        if not isinstance(facts[key], dict) or (key == "front_end" and not facts[key]):
+            raise UserError(f"{folder / FACTS}: {key} is not what pack writes (pack the model again)")
+    _check_weights_file(folder, facts)
     return facts
+
+
+def _check_weights_file(folder: Path, facts: Mapping[str, Any]) -> None:
+    files = facts.get("files")
+    if not isinstance(files, dict):
+        log.info("%s: unchecked, it was packed before packs had checksums", folder)
+    elif sha256(folder / WEIGHTS) != files.get(WEIGHTS):
+        raise UserError(f"{folder / WEIGHTS}: damaged weights: its checksum does not match (copy or pack it again)")
 
 
 def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedModel, dict[str, Any]]:
@@ -54,7 +74,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     import safetensors
     import safetensors.torch
 
-    from sed.checkpoints.checkpoint import LoadedModel
+    from sed.checkpoints.checkpoint import LoadedModel, check_labels, check_weights
     from sed.checkpoints.defaults import complete_config
     from sed.features.logmel import FrontEnd
     from sed.models.detector import build_detector
@@ -64,6 +84,8 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
         weights = safetensors.torch.load_file(folder / WEIGHTS)
     except (safetensors.SafetensorError, OSError) as error:
         raise UserError(f"{folder / WEIGHTS}: damaged weights: {error} (copy or pack the model again)") from None
+    check_labels(folder / FACTS, facts["labels"])
+    check_weights(folder / WEIGHTS, weights)
     try:
         config = complete_config(facts["config"])
         detector = build_detector(config, len(facts["labels"]))
@@ -132,4 +154,4 @@ def save_pack(
             "info": model.info,
             "files": manifest(part),
         }
-        write_json(part / FACTS, facts)  # last: what has it is whole
+        write_text(part / FACTS, sealed_json(facts))  # last: what has it is whole

@@ -143,3 +143,49 @@ def test_a_full_disk_leaves_the_last_good_one(
     assert error.value.filename == str(path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and checkpoints(tmp_path) == [path]
+
+
+def test_a_checkpoint_of_an_earlier_version_is_checked_by_its_archive(
+    checkpoint: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({**checkpoint, "format": 1}, path)
+    load_checkpoint(path)
+    data = bytearray(path.read_bytes())
+    weights = checkpoint["student"]["classifier.weight"].numpy().tobytes()
+    data[data.index(weights) + 5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"x\.pt: damaged checkpoint: .* does not match its checksum"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "key,value,message",
+    [
+        ("labels", ["Cat", "Cat", "Dog"], "'Cat' comes twice"),
+        ("labels", ["Cat", "", "Dog"], "'' is no name"),
+        ("labels", ["Cat", None, "Dog"], "None is no name"),
+        ("labels", ["Cat", "a\0b", "Dog"], "is no name"),
+        ("labels", "Cat", "of type str"),
+        ("front_end", {}, "front_end is empty"),
+        ("front_end", "kaldi", "front_end is of type str"),
+        ("config", torch.zeros(1), "config is of type Tensor"),
+        ("info", None, "info is of type NoneType"),
+        ("student", None, "of type NoneType"),
+    ],
+)
+def test_nonsense_is_refused(checkpoint: dict[str, Any], tmp_path: Path, key: str, value: object, message: str) -> None:
+    save_checkpoint(tmp_path / "x.pt", {**checkpoint, key: value})
+    with pytest.raises(UserError, match=rf"x\.pt: .*{message}"):
+        load_detector(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("half", ["student", "teacher"])
+def test_weights_that_are_no_numbers_are_refused(
+    checkpoint: dict[str, Any], tmp_path: Path, half: str, value: float
+) -> None:
+    checkpoint[half]["classifier.weight"][0, 0] = value
+    save_checkpoint(tmp_path / "x.pt", checkpoint)
+    with pytest.raises(UserError, match=r"x\.pt: weights classifier\.weight are NaN or infinite"):
+        load_checkpoint(tmp_path / "x.pt")

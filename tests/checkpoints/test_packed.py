@@ -63,6 +63,21 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
         facts = {"format": FORMAT + 1, "version": "9.1.0"}
     elif how == "other labels":
         facts["labels"] = facts["labels"][:2]
+    elif how == "duplicate labels":
+        facts["labels"] = [facts["labels"][0]] * len(facts["labels"])
+    elif how == "true format":
+        facts["format"] = True
+    elif how == "nan weights":
+        import safetensors.torch
+
+        weights = safetensors.torch.load_file(folder / "model.safetensors")
+        weights["classifier.bias"][0] = float("nan")
+        safetensors.torch.save_file(weights, folder / "model.safetensors")
+        del facts["files"]
+    elif how == "edited":
+        text = (folder / "model.json").read_text()
+        (folder / "model.json").write_text(text.replace("0.4", "0.3", 1))
+        return folder
     elif how == "a part missing":
         del facts["front_end"]
     if (folder / "model.json").exists():
@@ -93,6 +108,10 @@ def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed: Path, tmp_
         ("other labels", "do not fit|broken post-processing"),
         ("a part missing", "lacks front_end"),
         ("not json", "not JSON"),
+        ("duplicate labels", "comes twice"),
+        ("true format", "format True"),
+        ("nan weights", "NaN or infinite"),
+        ("edited", r"model\.json: changed or damaged"),
     ],
 )
 def test_broken_folders_are_one_line(packed: Path, tmp_path: Path, how: str, message: str) -> None:

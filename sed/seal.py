@@ -1,0 +1,108 @@
+"""Checksums that files carry at their end, so that damage is seen when they are read.
+
+Binary files end in `SEAL`, a line after all that their own format reads (HDF5 and zip readers ignore it); JSON files
+in a last key. A checksum is against damage, not against its author: what is read is still checked for sense.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+SEAL = b"sed-crc32:%08x\n"
+_SEAL = re.compile(rb"sed-crc32:([0-9a-f]{8})\n")
+SIZE = len(SEAL % 0)
+_JSON_SEAL = re.compile(rb'(.*),\n "checksum": "([0-9a-f]{64})"\n\}\n', re.DOTALL)
+
+
+class Damaged(ValueError):
+    """A file is not what was written; the message says how that shows."""
+
+
+class SealedWriter:
+    """A binary file that is written front to back; `seal` ends it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._crc = 0
+
+    def write(self, data: Any) -> int:
+        """Write bytes or a buffer of them."""
+        self._crc = zlib.crc32(data, self._crc)
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        """As the file's."""
+        self._file.flush()
+
+    def seal(self) -> None:
+        """Write the checksum of all before; nothing may follow."""
+        self._file.write(SEAL % self._crc)
+
+
+def seal_file(path: Path) -> None:
+    """Put a checksum at the end of a whole file."""
+    with path.open("rb+") as file:
+        crc = crc_of(file, path.stat().st_size)
+        file.write(SEAL % crc)
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a file has a checksum, which was compared; raise `Damaged` where it is another."""
+    size = path.stat().st_size - SIZE
+    if size < 0:
+        return False
+    with path.open("rb") as file:
+        file.seek(size)
+        found = _SEAL.fullmatch(file.read())
+        if not found:
+            return False
+        file.seek(0)
+        if crc_of(file, size) != int(found[1], 16):
+            raise Damaged("its checksum does not match")
+    return True
+
+
+def crc_of(file: IO[bytes], size: int) -> int:
+    """Return the CRC-32 of the next `size` bytes."""
+    crc, buffer = 0, memoryview(bytearray(1 << 20))
+    while size:
+        count = file.readinto(buffer[: min(size, len(buffer))])  # type: ignore[attr-defined]  # of all binary files
+        if not count:
+            raise Damaged("it was cut while it was read")
+        crc = zlib.crc32(buffer[:count], crc)
+        size -= count
+    return crc
+
+
+def sealed_json(value: Mapping[str, Any]) -> str:
+    """Return indented JSON whose last key is the checksum of the text before it."""
+    body = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)[: -len("\n}")]
+    return f'{body},\n "checksum": "{hashlib.sha256(body.encode()).hexdigest()}"\n}}\n'
+
+
+def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
+    """Return the value and whether it is the one that was written; None: it has been formatted anew by some tool.
+
+    Raises:
+        Damaged: it is not the one.
+        ValueError: no JSON.
+    """
+    data = path.read_bytes()
+    found = _JSON_SEAL.fullmatch(data)
+    if found and hashlib.sha256(found[1]).hexdigest() != found[2].decode():
+        raise Damaged("changed or damaged since it was written")
+    try:
+        value = json.loads(data)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if found:
+        del value["checksum"]
+        return value, True
+    as_written = json.dumps(value, indent=1, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+    return value, False if as_written == data else None

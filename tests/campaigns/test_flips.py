@@ -1,0 +1,56 @@
+"""One flipped bit anywhere in a file: refused in a line that names the file. A sample; 200 of each are a campaign."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_model import pack_tiny
+
+from sed.errors import UserError
+
+SAMPLES = [20, pytest.param(200, marks=[pytest.mark.campaign, pytest.mark.slow])]
+
+
+def refuse_flips(paths: list[Path], read: Callable[[], object], count: int) -> None:
+    """Flip one random bit of the files together, `count` times; every time `read` has to name the file."""
+    read()
+    rng = random.Random(0)
+    for _ in range(count):
+        path = rng.choices(paths, [path.stat().st_size for path in paths])[0]
+        whole = path.read_bytes()
+        bit = rng.randrange(len(whole) * 8)
+        flipped = bytearray(whole)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(UserError) as error:
+            read()
+            pytest.fail(f"{path.name}: bit {bit} of {len(whole) * 8} is not seen")
+        assert path.name in str(error.value) and "\n" not in str(error.value)
+        path.write_bytes(whole)
+    read()
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pack_tiny(tmp_path_factory.mktemp("packed"))
+
+
+@pytest.mark.parametrize("count", SAMPLES)
+def test_flips_in_a_checkpoint(packed: Path, tmp_path: Path, count: int) -> None:
+    from sed.checkpoints.checkpoint import load_detector
+
+    path = Path(shutil.copy(packed / "exp" / "final.pt", tmp_path))
+    refuse_flips([path], lambda: load_detector(path), count)
+
+
+@pytest.mark.parametrize("count", SAMPLES)
+def test_flips_in_a_packed_model(packed: Path, tmp_path: Path, count: int) -> None:
+    from sed.prediction.model import open_model
+
+    folder = shutil.copytree(packed / "model", tmp_path / "model")
+    for name in ("model.json", "model.safetensors"):
+        refuse_flips([folder / name], lambda: open_model(folder), count)
