@@ -10,6 +10,8 @@
 #   --group REGEX      recordings in whose names it finds the same go to the same side: a speaker, a place, a day
 #   --seconds S        length of a clip (10)
 #   --seed N           seed of the split (0)
+#   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
+#   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --nj N             recordings at once (2)
 #
 # Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables.
@@ -19,7 +21,7 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-recordings='' events='' tags='' validation=0.2 group='' seconds=10 seed=0 nj=2
+recordings='' events='' tags='' validation=0.2 group='' seconds=10 seed=0 nj=2 max_bad=20 max_dropped=10
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
@@ -27,4 +29,5 @@ source "${root}/utils/parse_options.sh"
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 exec python3 -m sed.bin.own_data --events "${events}" --tags "${tags}" --validation "${validation}" \
-    --group "${group}" --seconds "${seconds}" --seed "${seed}" --nj "${nj}" "${recordings}" "$1"
+    --group "${group}" --seconds "${seconds}" --seed "${seed}" --nj "${nj}" \
+    --max-bad "${max_bad}" --max-dropped "${max_dropped}" "${recordings}" "$1"

@@ -5,6 +5,7 @@
 #
 #   --nj N              threads of the audio check (2)
 #   --max-bad P         refuse a set with more than P % bad audio files (5)
+#   --max-dropped P     refuse a set with more than P % events beyond their clips (10)
 #   --min-coverage P    refuse a test set with less than P % of its clips (0)
 #
 # <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it is there, gives the labels of
@@ -15,7 +16,7 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-nj=2 max_bad=5 min_coverage=0
+nj=2 max_bad=5 max_dropped=10 min_coverage=0
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
@@ -71,7 +72,7 @@ made=() covered=() left_out=()
 while IFS='|' read -r set kind tsv audio test; do
     read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
     [[ -n ${set} ]] || continue
-    options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}")
+    options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}" --max-dropped "${max_dropped}")
     [[ ${test} == - ]] || options+=(--min-coverage "${min_coverage}")
     lacks=
     if [[ ! -e ${downloads}/metadata/${tsv} ]]; then

@@ -8,6 +8,8 @@
 #   --tags FILE        TSV: filename, event_labels; instead of events (then add --stop-stage 4), or besides
 #   --validation P     share of the recordings that is kept to score on (0.2)
 #   --group REGEX      recordings in whose names it finds the same stay on one side of the split
+#   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
+#   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
@@ -19,10 +21,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" validation=0.2 group="" from="" stage=0 options_pass=${here}/../desed/run.sh
+recordings="" events="" tags="" validation=0.2 group="" from="" stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
-download="local/own_data.sh --validation $(printf '%q' "${validation}")"
+download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
 for file in recordings events tags; do
     [[ -z ${!file} ]] || download+=" --${file} $(printf '%q' "$(realpath -m "${!file}")")"
 done

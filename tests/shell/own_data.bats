@@ -88,7 +88,15 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     refused 'has the name of'
     rm sounds/deep/a.wav && echo text >sounds/f.wav
     local_own --recordings sounds --events events.tsv downloads
-    refused 'f.wav: '
+    [[ ${status} == 0 && ${output} == *'left out: sounds/f.wav: not audio'* && -e downloads/metadata/labels.txt ]]
+    rm -r downloads
+    local_own --recordings sounds --events events.tsv --max-bad 1 downloads
+    refused 'recordings cannot be read, such as sounds/f.wav: not audio'
+    [[ ! -e downloads/metadata ]]
+    rm sounds/f.wav
+    printf 'filename\tonset\toffset\tevent_label\na.wav\t1000\t2000\thum\na.wav\t1\t2\thum\n' >bad.tsv
+    local_own --recordings sounds --events bad.tsv downloads
+    refused 'bad.tsv: 1 of 2 events do not fit their recordings'
     [[ ! -e downloads/metadata ]]
 }
 
