@@ -22,18 +22,18 @@ import numpy as np
 
 from sed.data.scores import FrameScores
 from sed.evaluation.metrics.jit import compiled
-from sed.evaluation.postprocessing.csebbs import BoxParameters
 
 
-def bounding_boxes(scores: FrameScores, parameters: Mapping[str, BoxParameters]) -> FrameScores:
+def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, float, float]]) -> FrameScores:
     """Return scores that are a box's confidence inside it and 0 elsewhere, on frames between the borders of boxes.
 
-    So decoding and exact PSDS treat boxes as any scores; two boxes of a class never touch.
+    So decoding and exact PSDS treat boxes as any scores; two boxes of a class never touch. `parameters` has for each
+    label the length of the step filter in seconds, and the absolute and relative limits of merging.
     """
     frame = scores.frame_seconds()
     settings = [parameters[label] for label in scores.labels]
-    half = np.array([max(1, round(p.filter_seconds / frame / 2)) for p in settings])
-    absolute, relative = (np.array([p[place] for p in settings]) for place in (1, 2))
+    seconds, absolute, relative = (np.array(column) for column in zip(*settings, strict=True))
+    half = np.array([max(1, round(length / frame / 2)) for length in seconds])
     starts, onsets, offsets, values = [0], [], [], []
     for _, rows in scores.items():
         block = np.ascontiguousarray(scores.values[rows], dtype=float)
