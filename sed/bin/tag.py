@@ -31,6 +31,7 @@ def main() -> None:
 
     from sed.checkpoints.pretrained import load_tagger
     from sed.data.audio import read_audio
+    from sed.data.recordings import shown
     from sed.features.logmel import FrontEnd
 
     config = vars(args)
@@ -52,7 +53,7 @@ def main() -> None:
             inputs = [front_end.normalise(window, None, args.input_frames) for window in windows]
             posteriors = torch.stack([tagger(x)[0].sigmoid() for x in inputs]).mean(0)
         for index in posteriors.argsort(descending=True)[: args.top].tolist():
-            print(f"{path}\t{names[index]}\t{posteriors[index]:.4f}")
+            print(f"{shown(path)}\t{names[index]}\t{posteriors[index]:.4f}")
 
 
 def parse() -> Any:

@@ -10,7 +10,6 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +25,8 @@ class Format(Protocol):
     suffix: str
     together: bool = True
     """whether one file may hold several recordings: there is a place for their names"""
+    short: bool = False
+    """whether recordings are named as DESED's tables do, by their files' names, not by the paths that were given"""
 
     def header(self, labels: Sequence[str]) -> str:
         """Begin a file."""
@@ -47,13 +48,13 @@ class Format(Protocol):
 class Tsv(Format):
     """DESED's columns."""
 
-    suffix = ".tsv"
+    suffix, short = ".tsv", True
 
     def header(self, labels: Sequence[str]) -> str:
         return "\t".join(EVENT_COLUMNS) + "\n"
 
     def event(self, name: str, detection: Detection) -> str:
-        return "\t".join(event_row(Path(name).name, detection.event)) + "\n"
+        return "\t".join(event_row(name, detection.event)) + "\n"
 
 
 class JsonLines(Format):

@@ -7,12 +7,14 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from sed.data.audio import duration
+from sed.data.recordings import shown
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
@@ -25,8 +27,9 @@ from sed.prediction.predictor import Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, read_recording
 from sed.prediction.windows import Window, WindowPlan
-from sed.prediction.writers import FormatSink, check_formats, file_stems
+from sed.prediction.writers import FormatSink, check_formats, file_stems, table_names
 from sed.progress import Progress
+from sed.progress import duration as human_duration
 
 logger = logging.getLogger("sed.predict")
 
@@ -141,7 +144,7 @@ class Tally:
         )
 
     def _line(self, progress: Progress) -> str:
-        left = "" if progress.left is None else f", {progress.left:.0f} s left"
+        left = "" if progress.left is None else f", {human_duration(progress.left)} left"
         return (
             f"{self.done} of {self.recordings} recordings, {progress.done:.0f} s heard, "
             f"{progress.rate:.1f} x real time{left}"
@@ -174,20 +177,20 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     def decider() -> Decisions:
         return Decisions.of(post, predictor.labels, predictor.frame_seconds)
 
-    def windows(track: Track) -> Iterator[Window]:
-        return plan.cut(track.heard(read_recording(track.result.name, predictor.rate)))
+    def windows(name: str, track: Track) -> Iterator[Window]:
+        return plan.cut(track.heard(read_recording(name, predictor.rate)))
 
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
             track = Track(
-                name,
+                shown(name),
                 plan=plan,
                 predictor=predictor,
                 decisions=decider(),
                 sink=open_sinks(name),
                 centring=Centring(plan=plan, predictor=predictor, scout=decider()) if args.centre_events else None,
             )
-            yield track, windows
+            yield track, partial(windows, name)
 
     def report(track: Track, problem: str | None) -> None:
         if problem is None:
@@ -221,7 +224,7 @@ def _outputs(
     if args.out_dir is None:
         shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
         shared.write(formats[0].header(labels))
-    stems = file_stems(names)
+    stems, tables = file_stems(names), table_names(names)
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
@@ -236,7 +239,8 @@ def _outputs(
             if file is None:
                 file = files.enter_context(open_replacing(Path(args.out_dir) / (stems[name] + format.suffix)))
                 file.write(format.header(labels))
-            sinks.append(FormatSink(file, format, name, frame_seconds=seconds))
+            named = tables[name] if format.short else shown(name)
+            sinks.append(FormatSink(file, format, named, frame_seconds=seconds))
         if page is not None:
             sinks.append(
                 PageSink(

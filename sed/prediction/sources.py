@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -50,7 +51,13 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         found.update(dict.fromkeys(names))
         if not names:
             problems.append(wrong)
-    return list(found), problems
+    first = {place(name): name for name in reversed(found)}
+    return [name for name in found if first[place(name)] == name], problems
+
+
+def place(name: str) -> Path:
+    """Return a recording's whole path, without `.` and `..`: what two ways to write it have in common."""
+    return Path(os.path.normpath(Path(name).absolute()))
 
 
 def _in_folder(folder: Path) -> tuple[list[str], list[str]]:

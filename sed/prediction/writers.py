@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from sed.data.recordings import shown
 from sed.data.scores import TIME_DECIMALS
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.formats import Audacity, Format, JsonLines, PosteriorCsv, Tsv, WebVtt
 from sed.prediction.recording import BaseSink, Result
+from sed.prediction.sources import place
 
 FORMATS: dict[str, Format] = {
     "tsv": Tsv(),
@@ -75,10 +79,47 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
     return [FORMATS[name] for name in dict.fromkeys(names)]
 
 
+def table_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the name of each recording in tables: its file's as far as that is unique, else from their folder on."""
+    return _distinct(names, [lambda name: Path(name).name, _below(names, lambda name: shown(Path(name).name))])
+
+
 def file_stems(names: Sequence[str]) -> dict[str, str]:
-    """A file name, without suffix, for the outputs of each recording: its own as far as that is unique."""
-    stems = {name: "stdin" if name == "-" else Path(name).stem for name in names}
-    for longer in (lambda name: Path(name).name, lambda name: name.strip("./").replace("/", "_")):
-        often = Counter(stems.values())
-        stems = {name: stem if often[stem] == 1 else longer(name) for name, stem in stems.items()}
-    return stems
+    """Return a file name, without suffix, for the outputs of each recording: its own as far as that is unique."""
+    below = _below(names, lambda name: shown(Path(name).stem).casefold())
+    forms = [lambda name: Path(name).stem, lambda name: Path(name).name, lambda name: below(name).replace("/", "_")]
+    return _distinct(names, forms, key=str.casefold) | ({"-": "stdin"} if "-" in names else {})
+
+
+def _distinct(
+    names: Sequence[str], forms: Sequence[Callable[[str], str]], key: Callable[[str], str] = str
+) -> dict[str, str]:
+    """Return {name: the first of its forms, as tables show it, that is unique}; a number is added where none is.
+
+    Args:
+        names: recordings.
+        forms: from the shortest to the longest.
+        key: what has to be unique of a form: some file systems do not tell upper case.
+    """
+    chosen = {name: shown(forms[0](name)) for name in names}
+    for form in forms[1:]:
+        often = Counter(map(key, chosen.values()))
+        chosen = {name: text if often[key(text)] == 1 else shown(form(name)) for name, text in chosen.items()}
+    taken: set[str] = set()
+    for name, text in chosen.items():
+        numbers = (text if number == 1 else f"{text} ({number})" for number in itertools.count(1))
+        chosen[name] = next(numbered for numbered in numbers if key(numbered) not in taken)
+        taken.add(key(chosen[name]))
+    return chosen
+
+
+def _below(names: Sequence[str], short: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what names a recording relative to the folder that those of the same short name have in common."""
+    alike: dict[str, list[Path]] = {}
+    for name in names:
+        alike.setdefault(short(name), []).append(place(name).parent)
+
+    def below(name: str) -> str:
+        return str(place(name).relative_to(os.path.commonpath(alike[short(name)])))
+
+    return below

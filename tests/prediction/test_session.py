@@ -263,3 +263,28 @@ def test_events_of_a_model_are_events(tmp_path, experiment, monkeypatch, capsys)
     (tmp_path / "x.tsv").write_text(capsys.readouterr().out)
     events = read_events_tsv(tmp_path / "x.tsv")["x"]
     assert len(events) > 5 and all(isinstance(event, Event) and event.label in LABELS for event in events)
+
+
+def test_recordings_of_one_name_and_of_odd_ones_stay_apart_in_every_format(tmp_path, monkeypatch, experiment):
+    folder = tmp_path / "audio"
+    names = ["site1/rec.wav", "site2/rec.wav", "a\tb.wav", "k\udcfcche.wav", "e\u0301.wav"]
+    for seed, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_sounds(tmp_path / "x.wav", 2, seed=seed).rename(folder / name)
+    out, args = tmp_path / "out", ["--model", experiment, "--device", "cpu", "--threshold", "0.01"]
+    html = ["--html", tmp_path / "page.html"]
+    assert call(monkeypatch, *args, "--format", "tsv,jsonl,csv,vtt", "--out-dir", out, *html, folder) == 0
+    stems = {"site1_rec.wav", "site2_rec.wav", "a\\tb", "k\\udcfcche", "\xe9"}
+    assert {path.name for path in out.glob("*.tsv")} == {f"{stem}.tsv" for stem in stems}
+    assert len(list(out.iterdir())) == 4 * len(names)
+
+    assert call(monkeypatch, *args, "--out", tmp_path / "all.tsv", folder) == 0
+    rows = [line.split("\t") for line in (tmp_path / "all.tsv").read_text(encoding="utf-8").splitlines()]
+    assert {len(row) for row in rows} == {4}
+    shown = {"site1/rec.wav", "site2/rec.wav", "a\\tb.wav", "k\\udcfcche.wav", "\xe9.wav"}
+    assert {row[0] for row in rows[1:]} == shown
+    assert call(monkeypatch, *args, "--format", "jsonl", "--out", tmp_path / "all.jsonl", folder) == 0
+    lines = (tmp_path / "all.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["filename"] for line in lines} == {f"{folder}/{name}" for name in shown}
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "k\\\\udcfcche.wav" in page or "k\\udcfcche.wav" in page

@@ -8,7 +8,7 @@ from sed.data.tables import Event
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
-from sed.prediction.writers import FORMATS, FormatSink, check_formats, file_stems
+from sed.prediction.writers import FORMATS, FormatSink, check_formats, file_stems, table_names
 
 DETECTIONS = [
     Detection(Event(0.0, 0.52, "Dog"), 0.87654),
@@ -57,6 +57,30 @@ def test_outputs_do_not_collide():
     assert file_stems(["a/x.wav", "a/y.wav", "-"]) == {"a/x.wav": "x", "a/y.wav": "y", "-": "stdin"}
     assert set(file_stems(["a/x.wav", "a/x.flac"]).values()) == {"x.wav", "x.flac"}
     assert set(file_stems(["a/x.wav", "b/x.wav"]).values()) == {"a_x.wav", "b_x.wav"}
+    assert set(file_stems(["/data/a/x.wav", "/data/b/c/x.wav"]).values()) == {"a_x.wav", "b_c_x.wav"}
+    assert set(file_stems(["a_b/x.wav", "a/b/x.wav"]).values()) == {"a_b_x.wav", "a_b_x.wav (2)"}
+    assert set(file_stems(["a/x.wav", "a/X.wav"]).values()) == {"x.wav", "X.wav (2)"}  # one file, on some systems
+    assert file_stems(["tab\there.wav", "latin\udcfc.wav"]) == {
+        "tab\there.wav": "tab\\there",
+        "latin\udcfc.wav": "latin\\udcfc",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a/x.wav", "b/y.wav", "-"], ["x.wav", "y.wav", "-"]),
+        (["rec/site1/x.wav", "rec/site2/x.wav", "rec/site2/y.wav"], ["site1/x.wav", "site2/x.wav", "y.wav"]),
+        (["/d/x.wav", "/d/deep/x.wav"], ["x.wav", "deep/x.wav"]),
+        (["1/a/x.wav", "2/a/x.wav", "3/y.wav", "4/y.wav"], ["1/a/x.wav", "2/a/x.wav", "3/y.wav", "4/y.wav"]),
+        (["./a/x.wav", "a/../b/x.wav"], ["a/x.wav", "b/x.wav"]),
+        (["e\u0301.wav", "\xe9.wav"], ["\xe9.wav", "\xe9.wav (2)"]),  # two files, of one name to every reader
+        (["a\tb.wav", "a\nb.wav", "k\udcfcche.wav"], ["a\\tb.wav", "a\\nb.wav", "k\\udcfcche.wav"]),
+        (["1/a\tb.wav", "2/a\tb.wav"], ["1/a\\tb.wav", "2/a\\tb.wav"]),
+    ],
+)
+def test_names_in_tables_are_short_where_they_are_unique(names, expected):
+    assert list(table_names(names).values()) == expected
 
 
 class Cues:
