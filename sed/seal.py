@@ -52,25 +52,31 @@ def seal_file(path: Path) -> None:
         file.write(SEAL % crc)
 
 
-def is_sealed(path: Path) -> bool:
-    """Return whether a file has a checksum, which was compared; raise `Damaged` where it is another."""
+def found_seal(path: Path) -> int | None:
+    """Return the checksum that a file's last line states; None: there is no such line."""
     size = path.stat().st_size - SIZE
     if size < 0:
-        return False
+        return None
     with path.open("rb") as file:
         file.seek(size)
         found = _SEAL.fullmatch(file.read())
-        if not found:
-            return False
-        file.seek(0)
-        if crc_of(file, size) != int(found[1], 16):
+    return int(found[1], 16) if found else None
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a file has a checksum, which was compared; raise `Damaged` where it is another."""
+    stated = found_seal(path)
+    if stated is None:
+        return False
+    with path.open("rb") as file:
+        if crc_of(file, path.stat().st_size - SIZE) != stated:
             raise Damaged("its checksum does not match")
     return True
 
 
-def crc_of(file: IO[bytes], size: int) -> int:
-    """Return the CRC-32 of the next `size` bytes."""
-    crc, buffer = 0, memoryview(bytearray(1 << 20))
+def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
+    """Return the CRC-32 of the next `size` bytes, which follow on what `crc` is of."""
+    buffer = memoryview(bytearray(min(size, 1 << 20)))
     while size:
         count = file.readinto(buffer[: min(size, len(buffer))])  # type: ignore[attr-defined]  # of all binary files
         if not count:

@@ -8,6 +8,8 @@ work on it.
 from __future__ import annotations
 
 import json
+import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +18,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sed.data.hdf5 import plain, read_apart, text_of
 from sed.errors import UserError
 from sed.files import replacing
+from sed.seal import Damaged, is_sealed, seal_file
 
+log = logging.getLogger("sed")
 FORMAT = 1
 TIME_DECIMALS = 6  # frame borders are rounded to microseconds, so that 35 x 0.01 is 0.35 everywhere
 
@@ -105,14 +110,17 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     clips, _, classes = scores.frame.shape
     if scores.clip.shape != (clips, classes) or len(scores.clips) != clips or len(scores.labels) != classes:
         raise ValueError("shapes of clips, labels, frame and clip scores disagree")
-    with replacing(path) as part, h5py.File(part, "w") as file:
-        file.create_dataset("frame", data=np.asarray(scores.frame, np.float32))
-        file.create_dataset("clip", data=np.asarray(scores.clip, np.float32))
-        file.create_dataset("clip_id", data=np.array(scores.clips, dtype=object), dtype=h5py.string_dtype())
-        file.attrs["format"] = FORMAT
-        file.attrs["frame_seconds"] = float(scores.frame_seconds)
-        file.attrs["labels"] = json.dumps(scores.labels, ensure_ascii=False)
-        file.attrs["attrs"] = json.dumps(scores.attrs, ensure_ascii=False)
+    with replacing(path) as part:
+        with h5py.File(part, "w") as file:
+            file.create_dataset("frame", data=np.asarray(scores.frame, "<f4"))
+            file.create_dataset("clip", data=np.asarray(scores.clip, "<f4"))
+            file.create_dataset("clip_id", data=np.array(scores.clips, dtype=object), dtype=h5py.string_dtype())
+            file.attrs["format"] = FORMAT
+            file.attrs["frame_seconds"] = float(scores.frame_seconds)
+            file.attrs["labels"] = json.dumps(scores.labels, ensure_ascii=False)
+            file.attrs["attrs"] = json.dumps(scores.attrs, ensure_ascii=False)
+            file.attrs["sealed"] = True
+        seal_file(part)
 
 
 def read_scores(path: str | Path) -> Scores:
@@ -121,19 +129,26 @@ def read_scores(path: str | Path) -> Scores:
     if not path.is_file():
         raise UserError(f"{path}: no such file (run inference first: python3 -m sed.bin.infer --help)")
     try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise UserError(f"{path}: not a scores.h5 of this project (write it with python3 -m sed.bin.infer)")
-            scores = Scores(
-                clips=[name.decode() if isinstance(name, bytes) else str(name) for name in file["clip_id"][()]],
-                labels=json.loads(file.attrs["labels"]),
-                frame=file["frame"][()],
-                clip=file["clip"][()],
-                frame_seconds=float(file.attrs["frame_seconds"]),
-                attrs=json.loads(file.attrs["attrs"]),
-            )
-    except (OSError, KeyError, ValueError) as error:
+        sealed = is_sealed(path)
+        head = read_apart(path, _head)
+        if head["format"] is None:
+            raise _NotOurs
+        if not sealed and head["sealed"]:
+            raise Damaged("its checksum is damaged")
+        scores = Scores(
+            clips=head["clips"],
+            labels=head["labels"],
+            frame=_values(path, *head["frame"]),
+            clip=_values(path, *head["clip"]),
+            frame_seconds=head["frame_seconds"],
+            attrs=head["attrs"],
+        )
+    except _NotOurs:
+        raise UserError(f"{path}: not a scores.h5 of this project (write it with python3 -m sed.bin.infer)") from None
+    except ValueError as error:
         raise UserError(f"{path}: damaged HDF5 ({error}): write it again (python3 -m sed.bin.infer)") from None
+    if not sealed:
+        log.info("%s: unchecked, it was written before scores had checksums", path)
     if len(set(scores.clips)) != len(scores.clips):
         raise UserError(f"{path}: a clip stands in it twice (write it again)")
     flat = scores.flat()
@@ -141,6 +156,53 @@ def read_scores(path: str | Path) -> Scores:
     if not _is_posterior(scores.clip).all():
         raise UserError(f"{path}: clip posteriors that are NaN or outside [0, 1] (look at the model)")
     return scores
+
+
+class _NotOurs(ValueError):
+    """HDF5 of another kind."""
+
+
+def _head(file: h5py.File) -> dict[str, Any]:
+    """Return all but the values of a scores.h5, and where in the file those are; ValueError for other content."""
+    if file.attrs.get("format") != FORMAT:
+        return {"format": None}
+    frame, clip = plain(file, "frame", "<f4", 3), plain(file, "clip", "<f4", 2)
+    head = {
+        "format": FORMAT,
+        "clips": text_of(plain(file, "clip_id", "text", 1)),
+        "labels": json.loads(file.attrs["labels"]),
+        "attrs": json.loads(file.attrs["attrs"]),
+        "frame_seconds": float(file.attrs["frame_seconds"]),
+        "frame": [frame.id.get_offset(), list(frame.shape)],
+        "clip": [clip.id.get_offset(), list(clip.shape)],
+        "sealed": "sealed" in file.attrs,
+    }
+    clips, _, classes = frame.shape
+    labels = head["labels"]
+    if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
+        raise ValueError("labels that are no list of names")
+    if not labels or len(set(labels)) != len(labels):
+        raise ValueError("no labels, or one twice")
+    if clip.shape != (clips, classes) or len(head["clips"]) != clips or len(labels) != classes:
+        raise ValueError("the shapes of clips, labels, frame and clip scores disagree")
+    if not isinstance(head["attrs"], dict):
+        raise ValueError("attrs that are no names and values")
+    if not (math.isfinite(head["frame_seconds"]) and head["frame_seconds"] > 0):
+        raise ValueError(f"frames of {head['frame_seconds']} s")
+    return head
+
+
+def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
+    """Return the float32 values of a contiguous dataset, read without the HDF5 library."""
+    count = math.prod(shape)
+    if not count:
+        return np.zeros(shape, np.float32)
+    if offset is None:
+        raise ValueError("a dataset without values")
+    values = np.fromfile(path, "<f4", count, offset=offset)
+    if len(values) != count:
+        raise ValueError("a dataset that ends beyond the file")
+    return values.reshape(shape)
 
 
 def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: str) -> Scores:

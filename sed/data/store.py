@@ -1,7 +1,9 @@
 """Features on disk: HDF5 shards that survive a kill at any instant, and random reads over all shards of a set.
 
 A shard holds `logmel` (clips, frames, bins) float16 in chunks of one clip without compression, `frames` (valid frames
-of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's parameters as attributes.
+of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's parameters as attributes. After HDF5's own
+content comes a line with the CRC-32 of all but the clips' chunks. It is compared when a shard is opened, a clip's
+when the clip is read.
 
 All of its space is allotted when it is begun, so from then on HDF5's own structures do not change: clips are
 written at known places in the file, and a journal beside it (8 bytes a clip: checksum, valid frames) says
@@ -11,6 +13,7 @@ never killed. The shard takes its name only when it is complete.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -23,10 +26,13 @@ import h5py
 import numpy as np
 
 from sed.data.directory import read_scp
+from sed.data.hdf5 import plain, text_of
 from sed.errors import UserError
 from sed.features.params import difference
 from sed.files import sync_folder
+from sed.seal import SEAL, SIZE, Damaged, crc_of, found_seal
 
+log = logging.getLogger("sed")
 _RECORD = struct.Struct("<II")
 Scalar = str | int | float | bool
 
@@ -53,6 +59,8 @@ class FeatureWriter:
             self._places = _places(file)
             self._frames_at, self._crc_at = (file[name].id.get_offset() for name in ("frames", "crc32"))
         self._file = os.open(self._part, os.O_RDWR)
+        self._end = os.fstat(self._file).st_size - (SIZE if found_seal(self._part) is not None else 0)
+        os.ftruncate(self._file, self._end)  # without the last line of a writer that was killed at its end
         self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
         os.ftruncate(self._journal, self.done * _RECORD.size)
         os.lseek(self._journal, 0, os.SEEK_END)
@@ -80,6 +88,8 @@ class FeatureWriter:
         records = np.frombuffer(os.pread(self._journal, self.done * _RECORD.size, 0), "<u4").reshape(-1, 2)
         _write_at(self._file, records[:, 0].tobytes(), self._crc_at)
         _write_at(self._file, records[:, 1].tobytes(), self._frames_at)
+        crc = _crc_without(self._part, self._places, 2 * self.shape[0] * self.shape[1], self._end)
+        _write_at(self._file, SEAL % crc, self._end)
         os.fsync(self._file)
         self._part.replace(self.path)
         sync_folder(self.path.parent)
@@ -148,6 +158,7 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
     """
     try:
         with h5py.File(path, "r") as file:
+            _check(Path(path), file)
             other = difference(_attributes(file), front_end)
             if other:
                 return f"made by another front end: {other}"
@@ -223,6 +234,7 @@ class FeatureStore:
         names: dict[str, int] = {}
         self._shard = np.empty(len(table), np.int32)
         self._row = np.empty(len(table), np.int64)
+        self._crc = np.empty(len(table), np.uint32)
         for i, (clip, place) in enumerate(table.items()):
             name, _, row = place.rpartition(":")
             if not name or not row.isdecimal():
@@ -243,8 +255,12 @@ class FeatureStore:
         for shard, path in enumerate(self._paths):
             try:
                 with h5py.File(path, "r") as file:
-                    front_end, ids, valid = _attributes(file), _ids(file), file["frames"][()]
+                    sealed = _check(path, file)
+                    front_end, ids = _attributes(file), _ids(file)
+                    valid, crc = file["frames"][()], file["crc32"][()]
                     _, frames, bins = map(int, file["logmel"].shape)
+                if not sealed and path == self._paths[0]:
+                    log.info("%s: clip ids and lengths unchecked, it was written before shards had a checksum", path)
             except FileNotFoundError:
                 raise UserError(f"{path}: no such shard, named by {scp} (redo stage 2)") from None
             except (OSError, KeyError, ValueError, RuntimeError) as error:
@@ -262,7 +278,7 @@ class FeatureStore:
             rows = self._row[mine]
             if rows.max() >= len(ids) or [ids[r] for r in rows] != [self.clips[i] for i in mine]:
                 raise UserError(f"{path}: its clips are not those that {scp} names (redo stage 2)")
-            self.valid[mine] = valid[rows]
+            self.valid[mine], self._crc[mine] = valid[rows], crc[rows]
         assert shape is not None  # read_scp refuses an empty file
         self.frames, self.bins = shape
         """the dataset's frames and mel bins"""
@@ -279,6 +295,8 @@ class FeatureStore:
                 if dataset is None:
                     dataset = self._open[shard] = h5py.File(self._paths[shard], "r")["logmel"]
                 dataset.id.read_direct_chunk((int(self._row[i]), 0, 0), out=target.reshape(-1).view(np.uint8))
+                if zlib.crc32(target.data) != self._crc[i]:
+                    raise Damaged("it does not match its checksum")
             except (OSError, KeyError, ValueError, RuntimeError) as error:
                 where = f"{self._paths[shard]}: clip {self.clips[i]}"
                 raise UserError(f"{where}: damaged feature file: {error} (delete it and redo stage 2)") from None
@@ -292,6 +310,45 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
     return {key: value.item() if isinstance(value, np.generic) else value for key, value in file.attrs.items()}
 
 
+def _check(path: Path, file: h5py.File) -> bool:
+    """Raise ValueError for what is no shard as it was written; return whether it has a checksum of its heads."""
+    logmel = plain(file, "logmel", "<f2", 3, by_row=True)
+    clips, frames, bins = logmel.shape
+    for name, dtype in (("frames", "<u4"), ("crc32", "<u4"), ("clip_id", "text")):
+        if plain(file, name, dtype, 1).shape != (clips,):
+            raise ValueError(f"{name} is not of its {clips} clips")
+    if clips and file["frames"][()].max() > frames:
+        raise ValueError(f"a clip of more than {frames} frames")
+    places = _places(file)
+    if len(places) != clips:
+        raise ValueError("clips without values")
+    stated = found_seal(path)
+    end = path.stat().st_size - (SIZE if stated is not None else 0)
+    if stated is None and end > _stated_end(path):
+        raise Damaged("its checksum is damaged")
+    if stated is not None and _crc_without(path, places, 2 * frames * bins, end) != stated:
+        raise Damaged("its checksum does not match")
+    return stated is not None
+
+
+def _stated_end(path: Path) -> int:
+    """Return where HDF5's own content ends, by the superblock as `FeatureWriter` has it written (versions 2 and 3)."""
+    with path.open("rb") as file:
+        head = file.read(36)
+    return int.from_bytes(head[28:36], "little") if head[8:9] in (b"\2", b"\3") else path.stat().st_size
+
+
+def _crc_without(path: Path, places: Sequence[int], size: int, end: int) -> int:
+    """Return the CRC-32 of the first `end` bytes of a file less `size` bytes from each of `places`."""
+    crc, at = 0, 0
+    with path.open("rb") as file:
+        for place in [*sorted(places), end]:
+            file.seek(at)
+            crc = crc_of(file, max(0, place - at), crc)
+            at = place + size
+    return crc
+
+
 def _places(file: h5py.File) -> list[int]:
     """Where in the file each clip's chunk begins."""
     found: dict[int, int] = {}
@@ -300,7 +357,7 @@ def _places(file: h5py.File) -> list[int]:
 
 
 def _ids(file: h5py.File) -> list[str]:
-    return [clip.decode() for clip in file["clip_id"][()]]
+    return text_of(file["clip_id"])
 
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:

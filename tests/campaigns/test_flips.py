@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_model import pack_tiny
 
@@ -54,3 +55,27 @@ def test_flips_in_a_packed_model(packed: Path, tmp_path: Path, count: int) -> No
     folder = shutil.copytree(packed / "model", tmp_path / "model")
     for name in ("model.json", "model.safetensors"):
         refuse_flips([folder / name], lambda: open_model(folder), count)
+
+
+@pytest.mark.parametrize("count", SAMPLES)
+def test_flips_in_scores(tmp_path: Path, count: int) -> None:
+    from sed.data.scores import Scores, read_scores, write_scores
+
+    rng = np.random.default_rng(0)
+    frame, clip = rng.random((4, 50, 2), dtype=np.float32), rng.random((4, 2), dtype=np.float32)
+    path = tmp_path / "scores.h5"
+    write_scores(path, Scores(clips=list("abcd"), labels=["x", "y"], frame=frame, clip=clip, frame_seconds=0.01))
+    refuse_flips([path], lambda: read_scores(path), count)
+
+
+@pytest.mark.parametrize("count", SAMPLES)
+def test_flips_in_a_shard(tmp_path: Path, count: int) -> None:
+    from sed.data.store import FeatureStore, FeatureWriter
+
+    rng = np.random.default_rng(0)
+    path, clips = tmp_path / "feats.1.h5", list("abcde")
+    with FeatureWriter(path, clips=clips, frames=20, bins=8, front_end={"mel_bins": 8, "front_end": "kaldi"}) as writer:
+        for _ in clips:
+            writer.write(rng.normal(size=(15, 8)).astype(np.float16))
+    (tmp_path / "feats.scp").write_text("".join(f"{clip} feats.1.h5:{row}\n" for row, clip in enumerate(clips)))
+    refuse_flips([path], lambda: FeatureStore(tmp_path).read(range(5)), count)

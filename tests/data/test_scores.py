@@ -1,8 +1,14 @@
+import json
+
+import h5py
 import numpy as np
 import pytest
+from paths import ROOT
 
 from sed.data.scores import Scores, export_tsv, merge_scores, read_scores, write_scores
 from sed.errors import UserError
+
+FIXTURES = ROOT / "tests" / "fixtures"
 
 
 def make(clips=3, frames=7, classes=2, frame_seconds=0.01):
@@ -108,3 +114,105 @@ def test_export_is_what_sed_scores_eval_reads(tmp_path):
 
     frame = io.read_sed_scores(tmp_path / "tsv" / "clip1.tsv")
     np.testing.assert_allclose(frame[["label0", "label1"]].to_numpy(), flat.values[7:14], rtol=1e-12, atol=0)
+
+
+def test_a_file_without_checksum_is_read_and_said_to_be_unchecked(tmp_path, caplog):
+    write_scores(tmp_path / "scores.h5", make())
+    with h5py.File(tmp_path / "scores.h5", "r+") as file:  # HDF5 cuts what follows its own content
+        del file.attrs["sealed"]
+    data = (tmp_path / "scores.h5").read_bytes()
+    (tmp_path / "scores.h5").write_bytes(data[: data.rfind(b"sed-crc32")] if b"sed-crc32" in data else data)
+    with caplog.at_level("INFO", "sed"):
+        read_scores(tmp_path / "scores.h5")
+    assert "scores.h5: unchecked" in caplog.text
+
+
+def edited(path, edit):
+    """A file as strangers write it, of our format, without a checksum."""
+    scores = make()
+    with h5py.File(path, "w") as file:
+        file["frame"], file["clip"] = scores.frame, scores.clip
+        file["clip_id"] = np.array(scores.clips, dtype=object)
+        file.attrs.update({"format": 1, "frame_seconds": 0.01, "labels": json.dumps(scores.labels), "attrs": "{}"})
+        edit(file)
+    return path
+
+
+def replaced(name, *args, **kwargs):
+    def edit(file):
+        del file[name]
+        file.create_dataset(name, *args, **kwargs)
+
+    return edit
+
+
+def linked(link):
+    def edit(file):
+        file.move("frame", "elsewhere")
+        file["frame"] = link
+
+    return edit
+
+
+def external(file):
+    del file["clip_id"]
+    file.create_dataset("clip_id", (3,), "S8", external=[("/etc/passwd", 0, 24)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((3, 7, 2), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "frame", (3, 7, 2))
+    del file["frame"]
+    file.create_virtual_dataset("frame", layout)
+
+
+def attribute(name, value):
+    return lambda file: file.attrs.__setitem__(name, value)
+
+
+@pytest.mark.parametrize(
+    "edit,message",
+    [
+        (external, "stored in another file"),
+        (virtual, "virtual dataset"),
+        (linked(h5py.ExternalLink("other.h5", "frame")), "link to elsewhere"),
+        (linked(h5py.SoftLink("/elsewhere")), "link to elsewhere"),
+        (replaced("frame", (3, 1 << 40, 2), "f4", chunks=(1, 1024, 2)), "chunks|claims"),
+        (replaced("frame", (3, 300_000_000, 2), "f4", chunks=(3, 1000, 2), compression="gzip"), "compressed"),
+        (replaced("frame", (3, 1 << 40, 2), "f4"), "claims|Unable"),
+        (replaced("frame", (3, 14), "f4"), "2 dimensions"),
+        (replaced("frame", (3, 7, 2, 1), "f4"), "4 dimensions"),
+        (replaced("frame", (), "f4"), "0 dimensions"),
+        (replaced("frame", (3, 7, 2), "f8"), "float64"),
+        (replaced("frame", (3, 7, 2), ">f4"), ">f4"),
+        (replaced("frame", (3, 7, 2), "c8"), "complex"),
+        (replaced("frame", (3, 7, 2), "S4"), "type"),
+        (replaced("frame", (2, 7, 2), "f4"), "disagree|without values"),
+        (replaced("clip", (3,), "f4"), "1 dimensions"),
+        (lambda file: file.__delitem__("frame"), "no frame"),
+        (attribute("frame_seconds", 0.0), "frames of 0.0 s"),
+        (attribute("frame_seconds", -1.0), "frames of -1.0 s"),
+        (attribute("frame_seconds", np.nan), "frames of nan s"),
+        (attribute("frame_seconds", "long"), "could not convert"),
+        (attribute("labels", "null"), "labels"),
+        (attribute("labels", "5"), "labels"),
+        (attribute("labels", "[]"), "labels"),
+        (attribute("labels", '["a", "a"]'), "twice"),
+        (attribute("labels", "[1, 2]"), "labels"),
+        (attribute("labels", "[" * 20_000), "damaged"),
+        (attribute("attrs", "null"), "attrs"),
+        (attribute("attrs", "5"), "attrs"),
+    ],
+)
+def test_content_of_another_kind_is_one_line(tmp_path, edit, message):
+    path = edited(tmp_path / "scores.h5", edit)
+    with pytest.raises(UserError, match=message) as error:
+        read_scores(path)
+    assert "scores.h5" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_file_that_crashes_the_library_is_one_line(tmp_path):
+    data = bytearray((FIXTURES / "scores_segv.h5").read_bytes())
+    (tmp_path / "scores.h5").write_bytes(data)
+    with pytest.raises(UserError, match=r"scores\.h5: damaged HDF5"):
+        read_scores(tmp_path / "scores.h5")

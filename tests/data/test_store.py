@@ -131,3 +131,84 @@ def test_features_that_do_not_fit_are_refused(tmp_path):
     writer = FeatureWriter(tmp_path / "x.h5", clips=["a"], frames=20, bins=8, front_end=FRONT_END)
     with pytest.raises(ValueError):
         writer.write(np.zeros((21, 8)))
+
+
+def rewritten(path, **changes):
+    """The same shard as another tool would write it."""
+    with h5py.File(path, "r") as file:
+        values = {name: file[name][()] for name in ("logmel", "frames", "crc32", "clip_id")}
+        attributes = dict(file.attrs)
+    with h5py.File(path, "w", libver="v110") as file:
+        for name, value in values.items():
+            dtype, options = changes.get(name, (value.dtype, {}))
+            if name == "logmel":
+                options = {"chunks": (1, 20, 8), **options}
+            file.create_dataset(name, data=value.astype(dtype), **options)
+        file.attrs.update(attributes)
+
+
+@pytest.mark.parametrize(
+    "changes,message",
+    [
+        ({"logmel": ("<f2", {"compression": "gzip"})}, "compressed"),
+        ({"logmel": ("<f2", {"shuffle": True})}, "filtered"),
+        ({"logmel": (">f2", {})}, ">f2"),
+        ({"logmel": ("<i2", {})}, "int16"),
+        ({"logmel": ("<f2", {"chunks": (1, 10, 8)})}, "chunks"),
+        ({"logmel": ("<f2", {"chunks": None})}, "chunks"),
+        ({"frames": ("<i4", {})}, "int32"),
+        ({"frames": ("<f8", {})}, "float64"),
+        ({"crc32": ("<u8", {})}, "uint64"),
+        ({"clip_id": ("V1", {})}, "type"),
+    ],
+)
+def test_shards_of_another_kind_are_refused(tmp_path, changes, message):
+    write(tmp_path / "feats.1.h5", features(3), list("abc"))
+    (tmp_path / "feats.scp").write_text("a feats.1.h5:0\nb feats.1.h5:1\nc feats.1.h5:2\n")
+    rewritten(tmp_path / "feats.1.h5")  # of the present kind without a checksum of its heads
+    assert FeatureStore(tmp_path).read([0, 1, 2]).shape == (3, 20, 8)
+    rewritten(tmp_path / "feats.1.h5", **changes)
+    with pytest.raises(UserError, match=rf"feats\.1\.h5: damaged .*{message}"):
+        FeatureStore(tmp_path)
+    assert shard_fault(tmp_path / "feats.1.h5", clips=list("abc"), front_end=FRONT_END).startswith("damaged")
+
+
+def test_a_shard_that_reads_other_files_is_refused(tmp_path):
+    path = tmp_path / "feats.1.h5"
+    write(path, features(3), list("abc"))
+    (tmp_path / "feats.scp").write_text("a feats.1.h5:0\nb feats.1.h5:1\nc feats.1.h5:2\n")
+    rewritten(path)
+    with h5py.File(path, "r+") as file:
+        del file["frames"]
+        file.create_dataset("frames", (3,), "<u4", external=[("/etc/passwd", 0, 12)])
+    with pytest.raises(UserError, match="stored in another file"):
+        FeatureStore(tmp_path)
+
+
+def test_a_clip_is_checked_when_it_is_read(tmp_path):
+    path = tmp_path / "feats.1.h5"
+    write(path, features(3), list("abc"))
+    (tmp_path / "feats.scp").write_text("a feats.1.h5:0\nb feats.1.h5:1\nc feats.1.h5:2\n")
+    with h5py.File(path) as file:
+        place = file["logmel"].id.get_chunk_info(1).byte_offset
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    store = FeatureStore(tmp_path)
+    store.read([0, 2])
+    with pytest.raises(UserError, match=r"feats\.1\.h5: clip b: damaged .* does not match"):
+        store.read([0, 1])
+
+
+def test_a_writer_killed_after_its_checksum_gives_the_same_bytes(tmp_path, monkeypatch):
+    items, clips = features(4), list("abcd")
+    write(tmp_path / "whole.h5", items, clips)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("os.fsync", killed)
+        write(tmp_path / "killed.h5", items, clips)
+    assert write(tmp_path / "killed.h5", items, clips) == 4
+    assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()

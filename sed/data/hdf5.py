@@ -1,0 +1,125 @@
+"""HDF5 that may come from anyone: what a file may be made of, and reading it where it cannot do harm.
+
+Only plain datasets are read: of the type that this project writes, in the file itself (no external storage, no links
+to other files, no virtual datasets), without filters, and no larger than the file. A file of a stranger is opened in a
+child process of limited memory and time, since the HDF5 library can be made to crash by some changed bytes.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+MEMORY = 1 << 30
+"""bytes that the child may take: it reads names and attributes, never the values"""
+SECONDS = 60
+
+
+def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bool = False) -> h5py.Dataset:
+    """Return a dataset that is stored as this project stores it.
+
+    Args:
+        file: open for reading.
+        name: of the dataset.
+        dtype: NumPy's name of the type, with its byte order; `text`: strings of one or of any length.
+        dimensions: how many it has.
+        by_row: in chunks of one row of the first dimension; else contiguous.
+
+    Raises:
+        ValueError: there is none, or it is stored in another way.
+    """
+    link = file.get(name, getlink=True)
+    if link is None:
+        raise ValueError(f"no {name} in it")
+    if not isinstance(link, h5py.HardLink):
+        raise ValueError(f"{name} is a link to elsewhere")
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError(f"{name} is no dataset")
+    properties = dataset.id.get_create_plist()
+    if properties.get_layout() == h5py.h5d.VIRTUAL or dataset.is_virtual:
+        raise ValueError(f"{name} is a virtual dataset")
+    if properties.get_external_count():
+        raise ValueError(f"{name} is stored in another file")
+    if properties.get_nfilters():
+        raise ValueError(f"{name} is compressed or filtered (h5repack -f NONE undoes that)")
+    if dataset.ndim != dimensions or dataset.shape is None:
+        raise ValueError(f"{name} has {dataset.ndim} dimensions, not {dimensions}")
+    is_text = dataset.dtype.kind == "S" or h5py.check_string_dtype(dataset.dtype) is not None
+    if not (is_text if dtype == "text" else dataset.dtype == np.dtype(dtype) and dataset.dtype.str == dtype):
+        raise ValueError(f"{name} is of type {dataset.dtype}, not {dtype}")
+    if dataset.chunks != ((1, *dataset.shape[1:]) if by_row else None):
+        raise ValueError(f"{name} is in chunks of {dataset.chunks}")
+    claimed = dataset.size * dataset.id.get_type().get_size()
+    if claimed > os.fstat(file.id.get_vfd_handle()).st_size:
+        raise ValueError(f"{name} claims {claimed} bytes, more than the file has")
+    return dataset
+
+
+def text_of(dataset: h5py.Dataset) -> list[str]:
+    """Return the strings of a dataset; ValueError for what is no UTF-8."""
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in dataset[()]]
+
+
+def read_apart(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[str, Any]:
+    """Open an HDF5 file in a child process and return what `read` makes of it, which has to go through JSON.
+
+    Raises:
+        ValueError: the file cannot be opened, or `read` raised, crashed, took too much memory or too long.
+    """
+    receive, send = os.pipe()
+    child = os.fork()
+    if not child:
+        _answer(path, read, receive, send)
+    os.close(send)
+    with os.fdopen(receive, "rb") as pipe:
+        text = pipe.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        raise ValueError(_why(code)) from None
+    if "error" in answer:
+        raise ValueError(answer["error"])
+    return answer["value"]
+
+
+def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: int, send: int) -> None:
+    """The child's whole life; it never returns."""
+    code = 1
+    try:
+        os.close(receive)
+        faulthandler.disable()  # the parent says in a line what happened
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (has + MEMORY, has + MEMORY))
+        try:
+            with h5py.File(path, "r") as file:
+                text = json.dumps({"value": read(file)})
+        except MemoryError:
+            text = json.dumps({"error": "it asks for more memory than such a file needs"})
+        except Exception as error:  # the library's own kinds, which it does not name in one place
+            text = json.dumps({"error": " ".join(f"{error}".split())[:200] or type(error).__name__})
+        with os.fdopen(send, "wb") as pipe:
+            pipe.write(text.encode())
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _why(code: int) -> str:
+    if code == -signal.SIGXCPU or code == -signal.SIGKILL:
+        return f"not read within {SECONDS} s of computing"
+    return "it crashes the HDF5 library"

@@ -1,0 +1,72 @@
+"""Strangers' HDF5: read in a child whose end is an error in a line."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sed.data import hdf5
+from sed.data.hdf5 import plain, read_apart, text_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["values"] = np.arange(6, dtype="<f4").reshape(2, 3)
+        file["names"] = np.array(["é", "b"], dtype=object)
+        file["group/inside"] = 1
+    return tmp_path / "a.h5"
+
+
+def test_what_the_child_read_comes_back(path: Path) -> None:
+    read = read_apart(path, lambda file: {"sum": float(plain(file, "values", "<f4", 2)[()].sum())})
+    assert read == {"sum": 15.0}
+    assert read_apart(path, lambda file: {"names": text_of(plain(file, "names", "text", 1))}) == {"names": ["é", "b"]}
+
+
+def test_whatever_ends_the_child_is_one_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: h5py.File) -> dict[str, object]:
+        raise RuntimeError("two\nlines")
+
+    def crash(_: h5py.File) -> dict[str, object]:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return {}
+
+    def devour(_: h5py.File) -> dict[str, object]:
+        return {"size": len(bytearray(2 * hdf5.MEMORY))}
+
+    def recurse(file: h5py.File) -> dict[str, object]:
+        return recurse(file)
+
+    def spin(_: h5py.File) -> dict[str, object]:
+        while True:
+            pass
+
+    monkeypatch.setattr(hdf5, "SECONDS", 1)
+    for read, message in (
+        (fail, "two lines"), (crash, "crashes"), (devour, "memory"), (recurse, "recursion"), (spin, "not read within"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message) as error:
+            read_apart(path, read)
+        assert "\n" not in str(error.value)
+    (path.parent / "b.h5").write_bytes(b"no HDF5")
+    with pytest.raises(ValueError, match="nable to"):
+        read_apart(path.parent / "b.h5", lambda _: {})
+
+
+def test_only_plain_datasets_pass(path: Path) -> None:
+    with h5py.File(path) as file:
+        assert plain(file, "values", "<f4", 2).shape == (2, 3)
+        for name, dtype, dimensions, message in (
+            ("none", "<f4", 2, "no none"), ("group", "<f4", 2, "no dataset"), ("values", "<f4", 1, "2 dimensions"),
+            ("values", "<f8", 2, "float32"), ("values", "text", 2, "float32"), ("names", "<f4", 1, "object"),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=message):
+                plain(file, name, dtype, dimensions)
+        with pytest.raises(ValueError, match="chunks of None"):
+            plain(file, "values", "<f4", 2, by_row=True)
