@@ -12,6 +12,7 @@ be read is named at the end, the others are done, and the exit status is 1.
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file, words
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
+from sed.parallel import default_jobs, free_processors
 from sed.prediction.live import KINDS
 from sed.prediction.writers import FORMATS
 
@@ -58,7 +60,7 @@ def parser() -> Parser:
         "of the model's products; bfloat16 is the faster one to take",
         choices=["float32", "bfloat16", "int8"],
     )
-    p.option("threads", 0, "processor threads (0: as many as there are processors)", least=0)
+    p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else as many as processors are idle)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")
     p.option("live-rate", 16000, "samples a second of the stream", least=1000)
@@ -68,6 +70,13 @@ def parser() -> Parser:
     p.option("live-lookahead", 0.5, "seconds that the model hears beyond what it decides", least=0)
     add_arguments(p)
     return p
+
+
+def _idle_threads() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    threads = int(given) if given.isdecimal() and int(given) else free_processors()
+    logging.getLogger("sed.predict").info("%d of %d processors (--threads N for others)", threads, default_jobs())
+    return threads
 
 
 @entry
@@ -81,7 +90,7 @@ def main() -> int:
         raise UserError("--live reads standard input and writes to --out: no recordings, --html or --out-dir")
     if not args.live and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
-    threads = args.threads or len(os.sched_getaffinity(0))
+    threads = args.threads or _idle_threads()
 
     from sed.prediction import session
 

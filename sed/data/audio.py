@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from sed.data.containers import flac, foreign, mpeg, ogg, riff
+from sed.data.containers.silence import silent
 from sed.data.containers.view import View
 from sed.errors import UserError
 
@@ -151,8 +152,15 @@ def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
         def seekable(self) -> bool:
             return False
 
+        def read(self, *args: Any, **how: Any) -> np.ndarray:
+            with silent() if self.format == "MP3" else nullcontext():
+                return super().read(*args, **how)
+
+    head = file.read(4)
+    file.seek(0)
     try:
-        sound = Forward(file)
+        with silent() if head[:3] == b"ID3" or mpeg.frame_of(head) else nullcontext():
+            sound = Forward(file)
     except soundfile.LibsndfileError as error:
         if error.code != UNRECOGNISED:  # damaged: no other decoder may read a part of it
             raise

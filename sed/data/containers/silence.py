@@ -1,0 +1,49 @@
+"""Keeps what a C library writes on standard error off the terminal: libmpg123 remarks on every damaged frame."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_STANDARD_ERROR = 2
+_lock = threading.Lock()
+_inside = 0
+_kept: int | None = None
+"""where standard error went before the first of several threads came in"""
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop what is written on the process's standard error meanwhile. Any number of threads may be inside at once."""
+    _enter()
+    try:
+        yield
+    finally:
+        _leave()
+
+
+def _enter() -> None:
+    global _inside, _kept
+    with _lock:
+        if _inside == 0:
+            try:
+                _kept = os.dup(_STANDARD_ERROR)
+            except OSError:  # closed: nothing comes out of it
+                _kept = None
+            else:
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, _STANDARD_ERROR)
+                os.close(nowhere)
+        _inside += 1
+
+
+def _leave() -> None:
+    global _inside, _kept
+    with _lock:
+        _inside -= 1
+        if _inside == 0 and _kept is not None:
+            os.dup2(_kept, _STANDARD_ERROR)
+            os.close(_kept)
+            _kept = None

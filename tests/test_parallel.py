@@ -1,0 +1,61 @@
+"""How many processors there are, and how many of them are free."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sed import parallel
+from sed.parallel import default_jobs, free_processors, run_tasks
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A machine of so many processors, this process on some of them, its load and the tasks that run now."""
+
+    def make(processors: int, mine: int, load: float | None, running: int | None) -> None:
+        monkeypatch.setattr(os, "cpu_count", lambda: processors)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(mine)), raising=False)
+        if load is None:
+            monkeypatch.delattr(os, "getloadavg")
+        else:
+            monkeypatch.setattr(os, "getloadavg", lambda: (load, 9.0, 9.0))
+        monkeypatch.setattr(parallel, "_LOAD", tmp_path / "loadavg")
+        if running is not None:
+            (tmp_path / "loadavg").write_text(f"{load} 9.00 9.00 {running}/812 4711\n")
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("processors", "mine", "load", "running", "free"),
+    [
+        (8, 8, 0.1, 1, 8),
+        (8, 8, 3.4, 6, 5),
+        (8, 8, 8.0, 1, 8),  # what made the load has ended
+        (8, 8, 0.2, 9, 8),  # what runs now is no lasting load
+        (2, 2, 16.0, 17, 1),
+        (64, 4, 40.0, 41, 4),
+        (64, 4, 62.0, 70, 2),
+        (8, 8, 5.0, None, 3),  # no Linux
+        (8, 8, None, None, 8),
+    ],
+)
+def test_threads_are_those_that_are_idle(machine, processors, mine, load, running, free) -> None:
+    machine(processors, mine, load, running)
+    assert free_processors() == free and default_jobs() == mine
+
+
+def test_a_system_without_affinity_counts_all_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert default_jobs() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_jobs() == 1
+
+
+def test_tasks_have_their_results_by_name() -> None:
+    tasks = {str(k): (lambda k=k: k * k) for k in range(5)}
+    assert run_tasks(tasks, 1) == run_tasks(tasks, 3) == {str(k): k * k for k in range(5)}
