@@ -24,7 +24,11 @@ def parser() -> Parser:
     p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
     p.option(
-        "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0
+        "overlap",
+        None,
+        "seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: 0.8 of one)",
+        type=float,
+        least=0,
     )
     p.option("tolerance", 1e-3, "largest difference to torch's posteriors on noise", least=0)
     add_arguments(p)

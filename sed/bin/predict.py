@@ -45,12 +45,17 @@ def parser() -> Parser:
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     p.option(
-        "overlap", None, "seconds that windows overlap in longer recordings (default: 0.4 of one)", type=float, least=0
+        "overlap",
+        None,
+        "seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: 0.8 of one)",
+        type=float,
+        least=0,
     )
     p.option(
         "centre-events",
-        True,
-        "hear events that two windows share once more, in the middle of a window of their own (not with --live)",
+        False,
+        "take events that windows share from one more window, with the event in its middle: borders that do not depend "
+        "on where in a recording an event lies, but fewer events (not with --live)",
     )
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")

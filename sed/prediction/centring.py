@@ -19,6 +19,9 @@ AROUND = 0.5
 """seconds on either side of an event that come from its own window, fading in the outer half"""
 BATCH = 8
 """windows the model runs at a time: a number of its own, for what is found must not depend on --batch-size"""
+SCOUTED = 4
+"""windows' lengths that the scout decides at a time: about BATCH events. More would run these windows in lumps, which
+no estimate of the time left foresees."""
 
 
 class Span(NamedTuple):
@@ -30,9 +33,9 @@ class Span(NamedTuple):
 
 
 class Centring:
-    """Stands between the cross-fade and the decisions of one recording, holding rows back until they are final.
+    """Stands between the join of windows and the decisions of one recording, holding rows back until they are final.
 
-    scout: decides as the recording's own decisions do, from the posteriors as they were cross-faded. What is held is
+    scout: decides as the recording's own decisions do, from the posteriors as they were joined. What is held is
     bounded: `scout`'s delay and some windows, of sound and of posteriors. Events that leave less than AROUND beside
     them in a window stay as they are.
     """
@@ -51,8 +54,8 @@ class Centring:
 
     def add(self, window: Window, rows: np.ndarray) -> np.ndarray:
         """Take the rows (n, frame and clip posteriors) that a window made final; returns those that now are."""
-        last = window.next_ramp is None
-        if last and window.ramp is None:  # one window: nothing is faded
+        last = window.next_first is None
+        if last and window.first is None:  # one window: nothing is joined
             return rows
         new = window.samples[self._heard - window.start * self._plan.frame_samples :]
         self._sound, self._heard = np.concatenate([self._sound, new]), self._heard + len(new)

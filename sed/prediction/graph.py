@@ -1,7 +1,7 @@
 """The whole of prediction as one graph for export: waveforms of any length to frame and clip posteriors.
 
-Front end, windows, detector and cross-fade, in operations that ONNX has: frames are gathered, and the Fourier
-transform is a matrix product. The same windows and shares as `sed.prediction.windows`.
+Front end, windows, detector and their join, in operations that ONNX has: frames are gathered, and the Fourier
+transform is a matrix product. The same windows as `sed.prediction.windows`.
 """
 
 from __future__ import annotations
@@ -65,8 +65,6 @@ class PredictionGraph(nn.Module):
     theirs. Frames beyond the recording's end are 0.
     """
 
-    rise: Tensor
-
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
         super().__init__()
         self.features = KaldiGraph(front_end)
@@ -76,10 +74,6 @@ class PredictionGraph(nn.Module):
         self.frame_samples = plan.frame_samples
         self.mean, self.scale = front_end.norm_mean, 2 * front_end.norm_std
         self.input_frames = detector.input_frames
-        shared = plan.frames - plan.hop
-        position = torch.arange(shared) - plan.ramp_start
-        rise = ((position + 0.5) / plan.ramp).clamp(0, 1) if plan.ramp else (position >= 0).float()
-        self.register_buffer("rise", rise.reshape(1, 1, shared, 1))
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Also the log-mel (batch, windows, frames, bins) that the posteriors are of."""
@@ -104,14 +98,15 @@ class PredictionGraph(nn.Module):
         frame = frame.reshape(batch, -1, self.frames, classes)
         clip = output.clip.clamp(0, 1).reshape(batch, -1, classes).amax(1)
         shown = logmel.reshape(batch, -1, self.features.frames, logmel.shape[2])
-        return self._fade(frame), clip, shown
+        return self._join(frame), clip, shown
 
-    def _fade(self, frame: Tensor) -> Tensor:
-        """(batch, windows, frames, classes) to (batch, all frames, classes): shares rise and fall in the overlaps."""
-        batch, classes = frame.shape[0], frame.shape[3]
-        head, rest = frame[:, :, : self.frames - self.hop_frames], frame[:, :, self.frames - self.hop_frames :]
-        tail = frame[:, :, self.hop_frames :]
-        mixed = (1 - self.rise) * tail[:, :-1] + self.rise * head[:, 1:]
-        head = torch.cat([head[:, :1], mixed], 1)
-        body = torch.cat([head, rest], 2)[:, :, : self.hop_frames].reshape(batch, -1, classes)
-        return torch.cat([body, tail[:, -1]], 1)
+    def _join(self, frame: Tensor) -> Tensor:
+        """(batch, windows, frames, classes) to (batch, all frames, classes): the highest of what windows say."""
+        batch, count, classes = frame.shape[0], frame.shape[1], frame.shape[3]
+        hops = -(-self.frames // self.hop_frames)  # of a window, the last of them perhaps in part
+        frame = nn.functional.pad(frame, (0, 0, 0, hops * self.hop_frames - self.frames))
+        frame = frame.reshape(batch, -1, hops, self.hop_frames, classes)
+        # hop by hop, the frames of all windows moved to where they lie in the recording; 0 beside, below any posterior
+        moved = [nn.functional.pad(frame[:, :, k], (0, 0, 0, 0, k, hops - 1 - k)) for k in range(hops)]
+        whole = torch.stack(moved).amax(0).reshape(batch, -1, classes)
+        return whole[:, : (count - 1) * self.hop_frames + self.frames]

@@ -154,18 +154,20 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
         The largest absolute difference of frame posteriors.
     """
     from sed.prediction.predictor import TorchPredictor
-    from sed.prediction.windows import CrossFade
+    from sed.prediction.windows import Join
 
     ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
     theirs = OnnxPredictor(path, threads=1)
     rng = np.random.default_rng(0)
     worst = 0.0
-    for count in (plan.samples // 7, plan.samples, plan.samples + plan.hop * plan.frame_samples // 3):
+    for count in (plan.samples // 7, plan.samples, plan.samples + 5 * plan.hop * plan.frame_samples // 2):
         gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]
         audio = (0.003 + 0.2 * gate).astype(np.float32) * rng.standard_normal(count).astype(np.float32)
-        fade = CrossFade(plan, len(model.labels))
-        torch_frame = np.concatenate([fade.add(w, ours([w.samples]).frame[0]) for w in plan.cut([audio])])
+        join, rows = Join(plan, len(model.labels)), []
+        for window in plan.cut([audio]):
+            output = ours([window.samples])
+            rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(model.labels)])
         sound = -(-count // plan.frame_samples)
         frame = theirs.whole(audio[None])[0][0]
-        worst = max(worst, float(np.abs(frame[:sound] - torch_frame[:sound]).max()))
+        worst = max(worst, float(np.abs(frame[:sound] - np.concatenate(rows)[:sound]).max()))
     return worst

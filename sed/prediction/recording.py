@@ -12,7 +12,7 @@ from sed.errors import UserError
 from sed.prediction.centring import Centring
 from sed.prediction.decisions import Decisions, Detection
 from sed.prediction.predictor import Predictor, hear
-from sed.prediction.windows import CrossFade, Window, WindowPlan
+from sed.prediction.windows import Join, Window, WindowPlan
 
 
 @dataclass
@@ -78,8 +78,9 @@ class Track:
         self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink
         self._centring = centring
         self._classes = len(predictor.labels)
-        self._fade = CrossFade(plan, 2 * self._classes)
+        self._join = Join(plan, self._classes)
         self._samples = 0
+        self._reached = 0  # the end of the newest window that was taken, in samples
 
     def heard(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass the recording's blocks on, counting and handing them to the sink."""
@@ -88,19 +89,31 @@ class Track:
             self._sink.audio(block)
             yield block
 
-    def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> None:
-        """Add a window's posteriors (frames, classes), (classes,) and log-mel (n, bins)."""
+    def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> float:
+        """Add what the model said of the recording's next window.
+
+        Args:
+            window: the window.
+            frame: frame posteriors (frames, classes).
+            clip: clip posteriors (classes,).
+            logmel: log-mel (n, bins).
+
+        Returns:
+            Seconds of the recording that no window before held.
+        """
         tags = self.result.tags
         self.result.tags = clip if tags is None else np.maximum(tags, clip)
-        rows = self._fade.add(window, np.concatenate([frame, np.broadcast_to(clip, frame.shape)], axis=1))
+        rows = self._join.add(window, frame, clip)
         if self._centring is not None:
             rows = self._centring.add(window, rows)
-        if window.next_ramp is not None:  # what the next window covers too is its to give
+        if window.next_first is not None:  # what the next window covers too is its to give
             logmel = logmel[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
         self._sink.logmel(logmel)
         self._decide(rows)
-        if window.next_ramp is None:
+        if window.next_first is None:
             self._finish()
+        before, self._reached = self._reached, window.start * self._plan.frame_samples + len(window.samples)
+        return (self._reached - before) / self._predictor.rate
 
     def _decide(self, rows: np.ndarray) -> None:
         frame, clip = rows[:, : self._classes], rows[:, self._classes :]
@@ -135,7 +148,8 @@ def run(
     """Predict on recordings, in batches of windows that may span several of them.
 
     tracks: each with a function that cuts it into windows. report: called once for each with None or what was wrong;
-    advance: called with the seconds of audio that are done.
+    advance: called with the seconds of audio that are done; what windows share counts once, so that they add up to the
+    recordings' length.
     """
     batch: list[tuple[Track, Window]] = []
 
@@ -146,9 +160,8 @@ def run(
             return
         output = hear(predictor, [window.samples for _, window in kept])
         for (track, window), frame, clip, logmel in zip(kept, *output, strict=True):
-            track.take(window, frame, clip, logmel)
-            advance(len(window.samples) / predictor.rate)
-            if window.next_ramp is None:
+            advance(track.take(window, frame, clip, logmel))
+            if window.next_first is None:
                 report(track, None)
 
     for track, windows in tracks:

@@ -19,8 +19,8 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
-from sed.prediction.centring import Centring
-from sed.prediction.decisions import Decisions
+from sed.prediction.centring import SCOUTED, Centring
+from sed.prediction.decisions import PIECE, Decisions
 from sed.prediction.live import read_pcm, resampled, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor
@@ -174,8 +174,13 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     )
     tally = Tally(names)
 
-    def decider() -> Decisions:
-        return Decisions.of(post, predictor.labels, predictor.frame_seconds)
+    def decider(piece: int = PIECE) -> Decisions:
+        return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=piece)
+
+    def centring() -> Centring | None:
+        if not args.centre_events:
+            return None
+        return Centring(plan=plan, predictor=predictor, scout=decider(SCOUTED * predictor.frames))
 
     def windows(name: str, track: Track) -> Iterator[Window]:
         return plan.cut(track.heard(read_recording(name, predictor.rate)))
@@ -188,7 +193,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
                 predictor=predictor,
                 decisions=decider(),
                 sink=open_sinks(name),
-                centring=Centring(plan=plan, predictor=predictor, scout=decider()) if args.centre_events else None,
+                centring=centring(),
             )
             yield track, partial(windows, name)
 

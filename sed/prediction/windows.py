@@ -1,9 +1,9 @@
-"""Windows over a recording of any length, and their posteriors cross-faded into one sequence.
+"""Windows over a recording of any length, and their posteriors joined into one sequence.
 
-Window i covers the samples [i * hop, i * hop + length). Its share of a frame is r(t - i * hop) - r(t - (i + 1) * hop)
-with r a ramp from 0 to 1 inside the overlap, so the shares of a frame add up to 1, and no window says anything about
-its outermost frames, where it lacks context. The first window has no ramp before it and the last none after it: a
-recording of at most one window is that window, untouched.
+Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
+cover it, and the highest clip posterior of theirs to be masked with. A detector finds an event in some windows and
+misses it in others, and its mean over them is below the threshold more often than not (figures: OVERLAP). A recording
+of at most one window is that window, untouched.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ class Window(NamedTuple):
 
     start: int
     """its first frame, counted from the recording's start"""
-    ramp: int | None
-    """the frame at which its share begins to grow from 0; None when no window is before it"""
-    next_ramp: int | None
+    first: int | None
+    """the first frame that it decides; None when no window is before it: all from its start"""
+    next_first: int | None
     """the same of the window after it; None when the recording ends with this one"""
     samples: np.ndarray
     """float32, at most the window's length"""
 
 
-OVERLAP = 0.4
-"""of a window. Near a clip's ends detectors hear a little otherwise: of events across a border, a small trained one
-found 1.5 % not once with 0.2, and none with 0.4."""
+OVERLAP = 0.8
+"""of a window. Chosen on 240 minutes of continuous soundscapes, then measured on 90 others: event-based F1 of a small
+AST-SED .242, and .180, .238, .232, .246, .251 with 0, .4, .5, .7, .9 (.218 with the mean of the windows); of a small
+AST-GRU .197, and .136, .177, .179, .190, .200 (.164). The same sound cut into clips: .231 and .183."""
+MOST_OVERLAP = 0.9
+"""of a window: ten times the computation of windows that do not overlap"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WindowPlan:
-    """Where windows lie and how they fade into each other; lengths in output frames where nothing else is said."""
+    """Where windows lie and what each decides; lengths in output frames where nothing else is said."""
 
     samples: int
     """of a window: the clip length that the model was trained on"""
@@ -45,31 +48,31 @@ class WindowPlan:
     frames: int
     """of a window's output, which may go a part of a frame beyond its samples"""
     hop: int
-    ramp_start: int
-    """frame of a window at which its share begins to grow"""
-    ramp: int
-    """frames over which the share grows from 0 to 1"""
+    first: int
+    """the first frame of a window that it decides, if there is one before it"""
+    common: int
+    """frames from there on that the window before decides too"""
 
     @classmethod
     def overlapping(
         cls, *, samples: int, frame_seconds: float, rate: int, frames: int, overlap: float | None = None
     ) -> WindowPlan:
-        """For recordings: windows overlap by `overlap` seconds, or OVERLAP, and fade in the middle half of that."""
+        """For recordings: windows overlap by `overlap` seconds, or OVERLAP, and all of them decide what they cover."""
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
         shared = round(overlap / frame_seconds)
-        if not 0 <= shared <= frames // 2:
+        if not 0 <= shared <= MOST_OVERLAP * frames:
+            window = frames * frame_seconds
             raise UserError(
-                f"--overlap {overlap:g}: the model's {frames * frame_seconds:g} s windows overlap by 0 to half"
+                f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s"
             )
-        guard = shared // 4
         return cls(
             samples=samples,
             frame_samples=frame_samples,
             frames=frames,
             hop=frames - shared,
-            ramp_start=guard,
-            ramp=shared - 2 * guard,
+            first=0,
+            common=shared,
         )
 
     @classmethod
@@ -78,7 +81,6 @@ class WindowPlan:
     ) -> WindowPlan:
         """For streams: every `hop` seconds the newest window decides what is `lookahead` seconds old."""
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
-        fade = min(ahead // 2, step)
         if step + ahead > frames:
             window = f"the model's {frames * frame_seconds:g} s window"
             raise UserError(f"--live-hop {hop:g} and --live-lookahead {lookahead:g} together exceed {window}")
@@ -87,14 +89,9 @@ class WindowPlan:
             frame_samples=samples_of(frame_seconds, rate),
             frames=frames,
             hop=step,
-            ramp_start=frames - ahead - step,
-            ramp=fade,
+            first=frames - ahead - step,
+            common=min(ahead // 2, step),
         )
-
-    @property
-    def delay(self) -> int:
-        """Frames from the newest frame of a window back to the newest that later windows leave alone."""
-        return self.frames - self.hop - self.ramp_start
 
     def shared(self, begin: int, end: int) -> bool:
         """Whether of the frames [begin, end) of a recording some are in two windows, or a window's end cuts them."""
@@ -144,12 +141,12 @@ class WindowPlan:
 
     def _window(self, index: int, samples: np.ndarray, *, last: bool) -> Window:
         start = index * self.hop
-        ramp = start + self.ramp_start
-        return Window(start, ramp if index else None, None if last else ramp + self.hop, samples)
+        first = start + self.first
+        return Window(start, first if index else None, None if last else first + self.hop, samples)
 
     def _live(self, end: int, samples: np.ndarray, *, last: bool) -> Window:
-        ramp = end - self.frames + self.ramp_start
-        return Window(self._begin(end), None if end == self.hop else ramp, None if last else ramp + self.hop, samples)
+        first = end - self.frames + self.first
+        return Window(self._begin(end), None if end == self.hop else first, None if last else first + self.hop, samples)
 
 
 def samples_of(seconds: float, rate: int) -> int:
@@ -160,42 +157,38 @@ def samples_of(seconds: float, rate: int) -> int:
     return samples
 
 
-class CrossFade:
-    """Adds windows' posteriors, each by its share, and hands out the frames that no later window changes."""
+class Join:
+    """Joins windows' posteriors, the highest for each frame, and hands out the frames that no later window decides."""
 
-    def __init__(self, plan: WindowPlan, columns: int) -> None:
-        self._plan = plan
-        self._sum = np.zeros((0, columns), np.float32)
+    def __init__(self, plan: WindowPlan, classes: int) -> None:
+        self._plan, self._classes = plan, classes
+        self._rows = np.zeros((0, 2 * classes), np.float32)
         self._start = 0
 
-    def add(self, window: Window, values: np.ndarray) -> np.ndarray:
-        """Add a window's (frames, columns) values.
+    def add(self, window: Window, frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
+        """Add a window's posteriors.
 
-        Returns the (n, columns) frames that became final, in order.
+        Args:
+            window: the next one of the recording.
+            frame: its frame posteriors (frames, classes).
+            clip: its clip posteriors (classes,).
+
+        Returns:
+            The rows (n, 2 classes) that became final, in order: a frame's posteriors, then the clip posteriors that
+            are to mask it.
         """
-        share = np.ones(len(values), np.float32)
-        frames = np.arange(window.start, window.start + len(values))
-        if window.ramp is not None:
-            share = self._rise(frames - window.ramp)
-        if window.next_ramp is not None:
-            share = share - self._rise(frames - window.next_ramp)
-        skip = max(0, self._start - window.start)  # frames already handed out: their share is 0
-        missing = window.start + len(values) - self._start - len(self._sum)
+        begin = self._start if window.first is None else max(self._start, window.first)
+        end = window.start + len(frame)
+        if window.next_first is not None:
+            end = max(begin, min(end, window.next_first + self._plan.common))
+        missing = end - self._start - len(self._rows)
         if missing > 0:
-            self._sum = np.concatenate([self._sum, np.zeros((missing, values.shape[1]), np.float32)])
-        at = window.start + skip - self._start
-        whole = share[skip:] == 1  # a frame that is one window's alone keeps that window's value to the bit
-        target = self._sum[at : at + len(values) - skip]
-        target += np.where(whole[:, None], values[skip:], share[skip:, None] * values[skip:])
-        final = len(self._sum)
-        if window.next_ramp is not None:
-            final = min(final, max(0, window.next_ramp - self._start))
-        out, self._sum = self._sum[:final], self._sum[final:]
-        self._start += final
+            self._rows = np.concatenate([self._rows, np.zeros((missing, 2 * self._classes), np.float32)])
+        rows = self._rows[begin - self._start : end - self._start]
+        of_frames, of_clips = rows[:, : self._classes], rows[:, self._classes :]
+        np.maximum(of_frames, frame[begin - window.start : end - window.start], out=of_frames)
+        np.maximum(of_clips, clip, out=of_clips)
+        final = len(self._rows) if window.next_first is None else max(0, window.next_first - self._start)
+        out, self._rows = self._rows[:final], self._rows[final:]
+        self._start += len(out)
         return out
-
-    def _rise(self, position: np.ndarray) -> np.ndarray:
-        ramp = self._plan.ramp
-        if not ramp:
-            return (position >= 0).astype(np.float32)
-        return np.clip((position + 0.5) / ramp, 0, 1).astype(np.float32)

@@ -66,7 +66,7 @@ class Recorder(BaseSink):
         self.abandoned = True
 
 
-def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False):
+def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False, advance=None):
     model = model or Loudness()
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)
     sinks = [Recorder() for _ in recordings]
@@ -97,6 +97,7 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
         model,
         batch_size=batch_size,
         report=lambda track, problem: problems.append((track.result.name, problem)),
+        advance=advance or (lambda _: None),
     )
     return sinks, problems, model
 

@@ -34,11 +34,13 @@ def farthest(sinks, onsets, length):
 
 @pytest.mark.parametrize("length", [pytest.param(0.3, marks=pytest.mark.slow), 1.5])
 def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length):
-    """Windows [0, 10), [6, 16), [12, 22): from before the second to past the first one's end."""
+    """From before the window [6, 16) to past the end of [0, 10)."""
     onsets = np.arange(round((6 - length) * 100) + 1, 1000) / 100
     recordings = [burst(onset, length, 26) for onset in onsets]
-    assert farthest(predict(recordings, model=Wandering())[0], onsets, length) > 0.05
-    assert farthest(predict(recordings, model=Wandering(), centred=True)[0], onsets, length) <= 0.02 + 1e-9
+    assert farthest(predict(recordings, model=Wandering(), overlap=4)[0], onsets, length) > 0.05
+    for overlap in (4, None):
+        centred = predict(recordings, model=Wandering(), overlap=overlap, centred=True)[0]
+        assert farthest(centred, onsets, length) <= 0.02 + 1e-9
 
 
 @pytest.mark.parametrize("step", [0.08, 0.1, 0.4])
@@ -56,7 +58,7 @@ def test_windows_start_on_the_encoders_grid(step):
 
     model = Noting()
     sound = burst(8.13, 0.6, 26) + np.arange(26 * RATE, dtype=np.float32) / RATE / 100  # its samples tell the time
-    predict([sound], model=model, centred=True)
+    predict([sound], model=model, overlap=4, centred=True)
     assert len(model.starts) == 5  # windows 0, 6, 12 and 18 s, and the event's
     np.testing.assert_allclose(np.asarray(model.starts) / step, np.rint(np.asarray(model.starts) / step), atol=1e-3)
     assert min(abs(np.asarray(model.starts) - 3.43)) <= step / 2 + 1e-3
@@ -92,7 +94,7 @@ def test_posteriors_cover_the_recording_once_and_are_zero_beyond_it(seconds):
     np.testing.assert_allclose(centred, plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("onset,length,total", [(2, 3, 10), (1, 4, 30), (3, 9.5, 30), (3, 40, 60)])
+@pytest.mark.parametrize("onset,length,total", [(2, 3, 10), (0.2, 1.5, 30), (3, 9.5, 30), (3, 40, 60)])
 def test_what_one_window_has_and_what_is_as_long_as_one_stays(onset, length, total):
     sinks, models = [], []
     for centred in (False, True):
@@ -113,7 +115,7 @@ class Two(Wandering):
 
 
 def posteriors(model, audio):
-    """As cross-faded, as centred, and the most rows and samples held on the way."""
+    """As joined, as centred, and the most rows and samples held on the way."""
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
     post = replace(
         POST,
@@ -124,7 +126,7 @@ def posteriors(model, audio):
     plain, out, rows, sound = [], [], 0, 0
     start = 0
     for window in plan.cut([audio]):
-        end = None if window.next_ramp is None else window.next_ramp - window.start
+        end = None if window.next_first is None else window.next_first - window.start
         frame, clip, _ = model([window.samples])
         values = np.concatenate([frame[0], np.broadcast_to(clip[0], frame[0].shape)], 1)[start - window.start : end]
         start += len(values)

@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
-from loudness import RATE, burst, predict
+from loudness import RATE, Loudness, burst, predict
+
+from sed.prediction.predictor import Output
 
 
 @pytest.mark.parametrize(
     "length", [pytest.param(0.25, marks=pytest.mark.slow), 1.0, pytest.param(3.5, marks=pytest.mark.slow)]
 )
 def test_an_event_across_a_window_border_is_one_event_in_its_place(length):
-    """At every offset of 10 ms over the borders of windows [0, 10), [6, 16), [12, 22)."""
+    """At every offset of 10 ms over the borders of the windows at 0, 2, 4 ... s."""
     middle = predict([burst(4, length, 26)])[0][0].result.detections[0].event
     onsets = np.arange(round((5.9 - length) * 100), 1010) / 100
     sinks, _, _ = predict([burst(onset, length, 26) for onset in onsets])
@@ -25,9 +27,9 @@ def test_what_sinks_get_covers_the_recording_once():
     np.testing.assert_array_equal(np.concatenate(sink.heard), audio)
     assert sink.result.seconds == pytest.approx(43.21)
     posteriors = np.concatenate(sink.posterior_frames)
-    assert len(posteriors) == 3600 + 1000  # windows at 0, 6 ... 36
+    assert len(posteriors) == 3400 + 1000  # windows at 0, 2 ... 34
     assert (posteriors[:4321] > 0).all() and (posteriors[4321:] == 0).all()
-    assert len(np.concatenate(sink.logmel_frames)) == 3600 + 1000
+    assert len(np.concatenate(sink.logmel_frames)) == 3400 + 1000
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
@@ -52,3 +54,29 @@ def test_a_recording_that_breaks_off_harms_no_other():
     assert [sink.abandoned for sink in sinks] == [False, True, False, True]
     assert sinks[1].result is None and sinks[0].result.detections and sinks[2].result.detections
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
+
+
+@pytest.mark.parametrize("overlap", [0, 4, 8])
+def test_progress_counts_what_windows_share_once(overlap):
+    recordings = [burst(1, 1, seconds) for seconds in (61.25, 10, 3, 12.5)]
+    counted = []
+    predict(recordings, overlap=overlap, advance=counted.append)
+    assert sum(counted) == pytest.approx(61.25 + 10 + 3 + 12.5)
+    assert max(counted) <= 10 and min(counted) >= 0
+
+
+class Tagger(Loudness):
+    """Its clip posterior is 1 where the window's middle is loud, else 0: other windows do not know the event."""
+
+    def __call__(self, waveforms):
+        frame, _, logmel = super().__call__(waveforms)
+        return Output(frame, (frame[:, 400:600].max(1) > 0.5).astype(np.float32), logmel)
+
+
+@pytest.mark.parametrize("centred", [False, True])
+def test_an_event_whose_label_one_of_its_windows_has_is_not_masked(centred):
+    """At any offset; half of the event's windows say that their clip does not have it."""
+    for onset in np.arange(10, 16, 0.35):
+        (sink,), _, _ = predict([burst(onset, 1.5, 30)], model=Tagger(), centred=centred)
+        (found,) = sink.result.detections
+        assert abs(found.event.onset - onset) < 0.1 and abs(found.event.offset - onset - 1.5) < 0.1

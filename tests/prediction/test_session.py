@@ -242,7 +242,7 @@ def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, ca
         (["--model", "MODEL", "--format", "xml", "WAV"], "unknown"),
         (["--model", "MODEL", "--format", "tsv,vtt", "WAV"], "--out-dir"),
         (["--model", "MODEL", "--format", "vtt", "WAV", "WAV2"], "--out-dir"),
-        (["--model", "MODEL", "--overlap", "6", "WAV"], "overlap by 0 to half"),
+        (["--model", "MODEL", "--overlap", "9.5", "WAV"], "overlap by 0 to 9 s"),
         (["--model", "MODEL", "--threshold", "Cow=.5", "WAV"], "unknown label"),
         (["--model", "MODEL", "--live", "WAV"], "--live reads"),
         (["--model", "MODEL", "nowhere.wav"], "no such file"),

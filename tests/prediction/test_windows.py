@@ -4,14 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.errors import UserError
-from sed.prediction.windows import CrossFade, WindowPlan, samples_of
+from sed.prediction.windows import Join, WindowPlan, samples_of
 
 PLAN = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.2)  # 10 samples a frame
 
 
-def blend(plan: WindowPlan, windows, model):
-    fade = CrossFade(plan, 1)
-    return np.concatenate([fade.add(window, model(window)) for window in windows])
+def joined(plan: WindowPlan, windows, model, clip=lambda _: np.zeros(1)):
+    """(frames, 2): one class's frame posteriors and what is to mask them."""
+    join = Join(plan, 1)
+    return np.concatenate([join.add(window, model(window), clip(window)) for window in windows])
 
 
 def cut_up(samples, sizes):
@@ -27,11 +28,11 @@ def cut_up(samples, sizes):
 def test_windows_are_the_same_for_any_blocks_and_cover_every_sample(count, block):
     samples = np.arange(count, dtype=np.float32)
     windows = list(PLAN.cut(cut_up(samples, iter(lambda: block, None))))
-    assert [w.next_ramp for w in windows] == [w.ramp for w in windows[1:]] + [None]
+    assert [w.next_first for w in windows] == [w.first for w in windows[1:]] + [None]
     assert [w.start for w in windows] == [30 * i for i in range(len(windows))]
     for window in windows:
         np.testing.assert_array_equal(window.samples, samples[window.start * 10 :][: len(window.samples)])
-        assert len(window.samples) == 500 or window.next_ramp is None
+        assert len(window.samples) == 500 or window.next_first is None
     assert windows[-1].start * 10 + len(windows[-1].samples) == count
     assert len(windows) == 1 or len(windows[-1].samples) > 200  # more than the overlap: it brings something new
 
@@ -41,49 +42,64 @@ def test_one_window_comes_through_to_the_bit():
     for count in (1, 300, 500):
         windows = list(PLAN.cut([np.zeros(count, np.float32)]))
         assert len(windows) == 1
-        np.testing.assert_array_equal(blend(PLAN, windows, lambda _: values), values)
+        rows = joined(PLAN, windows, lambda _: values, lambda _: np.full(1, 0.25))
+        np.testing.assert_array_equal(rows, np.concatenate([values, np.full((50, 1), 0.25)], 1))
 
 
-@pytest.mark.parametrize("overlap", [0, 0.01, 0.02, 0.1, 0.25])
+@pytest.mark.parametrize("overlap", [0, 0.01, 0.02, 0.1, 0.25, 0.4, 0.45])
 @pytest.mark.parametrize("count", [1, 500, 501, 999, 2000, 2345])
-def test_shares_add_up_to_one(overlap, count):
+def test_a_frame_gets_the_highest_of_the_windows_that_cover_it(overlap, count):
     plan = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=overlap)
     windows = list(plan.cut([np.zeros(count, np.float32)]))
-    ones = blend(plan, windows, lambda _: np.ones((50, 1), np.float32))
-    assert len(ones) == windows[-1].start + 50
-    np.testing.assert_allclose(ones, 1, atol=1e-6)
+    rng = np.random.default_rng(0)
+    said = {window.start: (rng.random((50, 1), np.float32), rng.random(1, np.float32)) for window in windows}
+    rows = joined(plan, windows, lambda w: said[w.start][0], lambda w: said[w.start][1])
+    assert len(rows) == windows[-1].start + 50
+    for t, row in enumerate(rows):
+        covering = [one for start, one in said.items() if start <= t < start + 50]
+        assert row[0] == max(frame[t - start, 0] for start, (frame, _) in said.items() if start <= t < start + 50)
+        assert row[1] == max(clip[0] for _, clip in covering)
+
+
+def test_rows_are_handed_out_as_soon_as_no_window_is_to_come_for_them():
+    join = Join(PLAN, 1)
+    windows = list(PLAN.cut([np.zeros(2000, np.float32)]))
+    handed = [len(join.add(window, np.ones((50, 1), np.float32), np.ones(1, np.float32))) for window in windows]
+    assert handed == [30] * (len(windows) - 1) + [50]
 
 
 @pytest.mark.parametrize("hop,lookahead", [(0.05, 0.1), (0.1, 0), (0.2, 0.3), (0.01, 0.2)])
 @pytest.mark.parametrize("count", [7, 100, 499, 1500, 2345])
-def test_live_windows_end_with_the_stream_and_share_every_frame(hop, lookahead, count):
+def test_live_windows_end_with_the_stream_and_decide_every_frame(hop, lookahead, count):
     plan = WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=hop, lookahead=lookahead)
     samples = np.arange(count, dtype=np.float32)
     windows = list(plan.grow(cut_up(samples, iter(lambda: 13, None))))
     for window in windows:
         np.testing.assert_array_equal(window.samples, samples[window.start * 10 :][: len(window.samples)])
     assert windows[-1].start * 10 + len(windows[-1].samples) == count
-    # values that say which frame they are: a blend of equal values is that value, whatever the shares
-    frames = blend(plan, windows, lambda w: np.arange(w.start, w.start + 50, dtype=np.float32)[:, None])
+    # values that say which frame they are: the highest of equal values is that value
+    frames = joined(plan, windows, lambda w: np.arange(w.start, w.start + 50, dtype=np.float32)[:, None])
     np.testing.assert_allclose(frames[:, 0], np.arange(len(frames)), rtol=1e-4)
     assert len(frames) * 10 >= count
 
 
-def test_windows_say_nothing_of_their_outermost_frames():
-    windows = list(PLAN.cut([np.zeros(2000, np.float32)]))
+def test_live_windows_say_nothing_of_their_newest_frames():
+    plan = WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.1, lookahead=0.1)
+    windows = list(plan.grow([np.zeros(2000, np.float32)]))
+    *most, last = (w.start + len(w.samples) // 10 for w in windows)  # where each ends
 
-    def wrong_at_the_ends(_):
-        values = np.ones((50, 1), np.float32)
-        values[:5] = values[-5:] = 1000
+    def wrong_at_the_end(window):
+        values = np.zeros((50, 1), np.float32)
+        values[max(0, len(window.samples) // 10 - 5) :] = 1
         return values
 
-    blended = blend(PLAN, windows, wrong_at_the_ends)
-    np.testing.assert_allclose(blended[5:-5], 1, atol=1e-5)
+    wrong = joined(plan, windows, wrong_at_the_end)[:, 0]
+    assert (wrong[: last - 5] == 0).all() and (wrong[last - 5 :] == 1).all() and most
 
 
 def test_impossible_plans_are_refused():
-    with pytest.raises(UserError, match="by 0 to half"):
-        WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.3)
+    with pytest.raises(UserError, match=r"by 0 to 0\.45 s"):
+        WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.46)
     with pytest.raises(UserError, match="exceed"):
         WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.3, lookahead=0.3)
     with pytest.raises(UserError, match="whole samples"):
