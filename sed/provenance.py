@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from sed.cli import script_name
 
@@ -46,3 +48,44 @@ def environment() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+_ELSEWHERE = re.compile(r"(?:/|~|\.\./)")
+_PATH_INSIDE = re.compile(r"(?<![\w/:.~])(?:~[\w.-]*|\.\.)?(?:/[^/\s'\"`,;:)\]]+)+/?")
+
+
+def without_folders(value: Any) -> Any:
+    """Return JSON in which absolute paths, and those above a working folder, are their last names only.
+
+    For what is given away: a path says who had the model, and on which machine.
+    """
+    if isinstance(value, dict):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    return _named(value) if isinstance(value, str) else value
+
+
+def _named(text: str) -> str:
+    if "/" not in text:
+        return text
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if len(words) > 1 and not _ELSEWHERE.match(text):  # a command: quotes hold names with blanks together
+        named = [_option(word) for word in words]
+        return shlex.join(named) if named != words else text
+    return _option(text)
+
+
+def _option(word: str) -> str:
+    """`--config=/home/me/x.yaml`, `/home/me/x.yaml` or text with such a path in it, by its last name."""
+    name, equals, path = word.partition("=")
+    if equals and _ELSEWHERE.match(path):
+        return f"{name}={_last(path)}"
+    return _last(word) if _ELSEWHERE.match(word) else _PATH_INSIDE.sub(lambda found: _last(found[0]), word)
+
+
+def _last(path: str) -> str:
+    return ",".join(PurePosixPath(part).name or part for part in path.split(","))

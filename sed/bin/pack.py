@@ -9,6 +9,7 @@ usage: python3 -m sed.bin.pack exp/ast_sed model/
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
@@ -42,15 +43,17 @@ def main() -> None:
     from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card
     from sed.prediction.model import gather_results, open_model
+    from sed.provenance import without_folders
 
     folder, source = Path(args.folder), Path(args.model)
     recover(folder)
     opened = open_model(source, which=args.which)
     post = resolve(args, opened.model.labels, stored=opened.post_processing)
-    results = gather_results(source) if source.is_dir() else {}
+    results = without_folders(gather_results(source) if source.is_dir() else {})
+    model = replace(opened.model, info=without_folders(opened.model.info), config=without_folders(opened.model.config))
     text = card(
         args.name or folder.resolve().name,
-        opened.model,
+        model,
         post,
         results,
         which=args.which,
@@ -60,11 +63,11 @@ def main() -> None:
     )
     save_pack(
         folder,
-        opened.model,
+        model,
         post_processing=to_stored(post),
         results=results,
         card=text,
-        source=f"{source} ({args.which})",
+        source=f"{without_folders(str(source))} ({args.which})",
     )
     size = sum((folder / name).stat().st_size for name in NAMES if (folder / name).exists()) / 1e6
     logger.info("%s: %d labels, %.1f MB, post-processing of %s", folder, len(opened.model.labels), size, opened.source)

@@ -15,13 +15,13 @@ from torch import nn
 from sed import __version__
 from sed.checkpoints.defaults import complete_config
 from sed.compatibility import FORMAT, check_format
+from sed.data.labels import check_labels
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
 from sed.models.detector import Detector, build_detector
 from sed.seal import Damaged, SealedWriter, is_sealed
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22
 KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
 
@@ -94,17 +94,6 @@ def _check_bytes(path: Path) -> None:
         damaged = archive.testzip()
         if damaged:
             raise Damaged(f"{damaged} does not match its checksum")
-
-
-def check_labels(path: object, labels: object) -> None:
-    """Refuse labels of a model that no table could tell apart or hold; `path` names the file in the UserError."""
-    if not isinstance(labels, list | tuple) or not labels:
-        raise UserError(f"{path}: its labels are {_kind(labels)}, not a list of names (make the file again)")
-    for label in labels:
-        if not isinstance(label, str) or not label.strip() or _CONTROL.search(label):
-            raise UserError(f"{path}: label {label!r} is no name: text without tabs or line ends (make the file again)")
-        if list(labels).count(label) > 1:
-            raise UserError(f"{path}: label '{label}' comes twice (make the file again)")
 
 
 def check_weights(path: object, state: object) -> None:

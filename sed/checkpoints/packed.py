@@ -74,8 +74,9 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
     import safetensors
     import safetensors.torch
 
-    from sed.checkpoints.checkpoint import LoadedModel, check_labels, check_weights
+    from sed.checkpoints.checkpoint import LoadedModel, check_weights
     from sed.checkpoints.defaults import complete_config
+    from sed.data.labels import check_labels
     from sed.features.logmel import FrontEnd
     from sed.models.detector import build_detector
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from sed.data.tables import Event
+from sed.errors import UserError
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Key = TypeVar("Key")
 
@@ -79,3 +83,15 @@ def merge_spans(spans: Iterable[tuple[Key, float, float]], *, touching: bool = F
         else:
             merged.append((key, onset, offset))
     return merged
+
+
+def check_labels(path: object, labels: object) -> None:
+    """Refuse labels of a model that no table could tell apart or hold; `path` names the file in the UserError."""
+    if not isinstance(labels, list | tuple) or not labels:
+        what = "empty" if labels in ([], ()) else f"of type {type(labels).__name__}"
+        raise UserError(f"{path}: its labels are {what}, not a list of names (make the file again)")
+    for label in labels:
+        if not isinstance(label, str) or not label.strip() or _CONTROL.search(label):
+            raise UserError(f"{path}: label {label!r} is no name: text without tabs or line ends (make the file again)")
+        if list(labels).count(label) > 1:
+            raise UserError(f"{path}: label '{label}' comes twice (make the file again)")

@@ -112,6 +112,9 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
         raise UserError(f"{file}: no frames (a row for each frame is expected)")
     if rows.shape[1] != columns:
         raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns}")
+    if not np.isfinite(rows[:, :2]).all() or rows[0, 0] < 0:
+        line = int(np.argmin(np.isfinite(rows[:, :2]).all(1) & (rows[:, 0] >= 0))) + 2
+        raise UserError(f"{file}:{line}: a frame that begins before 0, or never (times are seconds from the start)")
     bad = ~(rows[:, 0] < rows[:, 1])
     bad[1:] |= rows[1:, 0] != rows[:-1, 1]
     if bad.any():
@@ -130,6 +133,8 @@ def _slow_rows(file: Path, columns: int) -> np.ndarray:
         if len(fields) != columns:
             raise UserError(f"{file}:{line}: {len(fields)} fields where the header has {columns}")
         try:
+            if any("_" in value for value in fields):  # float() would take 1_0 for 10
+                raise ValueError
             rows.append([float(value) for value in fields])
         except ValueError:
             raise UserError(f"{file}:{line}: a field that is not a number") from None

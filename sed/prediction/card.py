@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sed.evaluation.metrics.table import shown_in
+from sed.evaluation.reports.markdown import prose, text
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -35,26 +36,26 @@ def card(
     detector, front_end = model.detector, model.front_end
     thresholds = zip(model.labels, post.thresholds(model.labels), strict=True)
     facts = [
-        f"Labels: {', '.join(map(_text, model.labels))}",
+        f"Labels: {', '.join(map(text, model.labels))}",
         f"A posterior every {detector.frame_seconds * 1000:g} ms; clips of {front_end.clip_seconds:g} s at "
         f"{front_end.sample_rate} Hz, longer recordings by windows",
         f"Encoder {config.get('encoder')}, pooling {config.get('pooling')}, upsampling {config.get('upsample')}, "
         f"{parameters / 1e6:.1f} M parameters, the {which} of a mean-teacher training",
         f"Post-processing: {', '.join(post.names) or 'none'}",
-        f"Thresholds: {', '.join(f'{_text(label)} {value:g}' for label, value in thresholds)}",
+        f"Thresholds: {', '.join(f'{text(label)} {value:g}' for label, value in thresholds)}",
     ]
     trained = ("command", "git", "seed", "step", "device", "seconds")
     sections = {
         "": "\n".join(f"- {fact}" for fact in facts),
         "Use": "```\npython3 -m sed.bin.predict --model <this folder> recording.wav\n```",
-        "Training data": data or UNSAID,
+        "Training data": prose(data) or UNSAID,
         "Results": _results(results),
-        "Intended use": intended_use or f"{UNSAID} {CAUTION}",
-        "Licence": licence or UNSAID,
-        "Training": "\n".join(f"- {key}: {_text(str(info[key]))}" for key in trained if info.get(key) is not None),
+        "Intended use": prose(intended_use) or f"{UNSAID} {CAUTION}",
+        "Licence": prose(licence) or UNSAID,
+        "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
     }
-    parts = [f"# {name}: sound event detection", sections.pop("")]
-    parts += [f"## {title}\n\n{text}" for title, text in sections.items() if text]
+    parts = [f"# {prose(name)}: sound event detection", sections.pop("")]
+    parts += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
     return "\n\n".join(parts) + "\n"
 
 
@@ -67,10 +68,5 @@ def _results(results: Mapping[str, Any]) -> str:
     for name, result in results.items():
         shown = [entry.text(result.get(entry.key)) for entry in entries]
         clips = f"{result.get('clips')} of {result.get('clips_expected')}"
-        lines.append(f"| {name} | {clips} | {' | '.join(shown)} |")
+        lines.append(f"| {prose(name)} | {clips} | {' | '.join(shown)} |")
     return "\n".join(lines)
-
-
-def _text(text: str) -> str:
-    """Text that Markdown and HTML show as it is."""
-    return "".join(f"&#{ord(c)};" if c in "<>&|*_`[]" else c for c in text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from sed import __version__
 from sed.compatibility import FORMAT, check_format
+from sed.data.labels import check_labels
 from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.params import completed
@@ -120,10 +122,20 @@ class OnnxPredictor:
                 f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
             ) from None
         check_format(path, facts, oldest=2, remedy="export it again")
+        check_labels(path, facts.get("labels"))
+        for key in ("frame_seconds", "encoder_seconds", "samples", "min_samples", "frames"):
+            value = facts.get(key)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise UserError(f"{path}: {key} is {value}, not a positive number (export it again)")
         return {**facts, "front_end": completed(facts["front_end"])}
 
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
-        """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel."""
+        """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel.
+
+        UserError for recordings of fewer samples than the front end's window.
+        """
+        if waveforms.shape[1] < self.min_samples:
+            raise UserError(f"{waveforms.shape[1]} samples are too few for the model (at least {self.min_samples})")
         return self._session.run(None, {"waveforms": waveforms})
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import call, pack_tiny
+from tiny_model import LABELS, call, pack_tiny, save_tiny
 
 from sed.bin import pack
 from sed.compatibility import FORMAT
@@ -44,6 +44,28 @@ def test_packing_again_replaces_and_other_folders_are_left_alone(
     assert call(pack, packed / "exp", tmp_path / "mine") == 2
     assert "no packed model" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["again", "mine"]
+
+
+def test_a_pack_says_nothing_of_its_author_s_machine(tmp_path: Path) -> None:
+    home = tmp_path / "home" / "someone"
+    home.mkdir(parents=True)
+    experiment = save_tiny(home / "exp", options=f" --pretrained {home}/ast.pth")
+    saved = torch.load(experiment / "final.pt", weights_only=True)
+    command = f"python3 -m sed.bin.train --config {home}/conf/x.yaml '{home}/a b' --init={home}/y.pt"
+    info = {"command": command, "pretrained": f"{home}/ast.pth"}
+    torch.save(saved | {"info": info, "format": 1}, experiment / "final.pt")
+    (experiment / "validation").mkdir()
+    result = {
+        "post_processing": {"steps": []}, "threshold": dict.fromkeys(LABELS, 0.4), "command": command,
+        "ground_truth": f"{home}/events.tsv", "input": {"path": f"{home}/scores.h5", "attrs": {"model": f"{home}/exp"}},
+    }  # fmt: skip
+    (experiment / "validation" / "result.json").write_text(json.dumps(result))
+    assert call(pack, experiment, tmp_path / "given") == 0
+    for path in (tmp_path / "given").iterdir():
+        for word in ("someone", str(tmp_path)):
+            assert word.encode() not in path.read_bytes(), (path.name, word)
+    kept = json.loads((tmp_path / "given" / "results.json").read_text())["validation"]
+    assert kept["ground_truth"] == "events.tsv" and "--config x.yaml 'a b' --init=y.pt" in kept["command"]
 
 
 def damaged(packed: Path, tmp_path: Path, how: str) -> Path:

@@ -72,6 +72,21 @@ def test_rows_out_of_order(made):
     refused(made, "tsv", r"b\.tsv:5: rows out of order")
 
 
+@pytest.mark.parametrize("onset", ["-1.0", "-inf", "nan"])
+def test_a_first_frame_that_begins_before_the_clip(made, onset):
+    path = made / "tsv" / "b.tsv"
+    lines = path.read_text().splitlines()
+    lines[1] = "\t".join([onset, *lines[1].split("\t")[1:]])
+    path.write_text("\n".join(lines) + "\n")
+    refused(made, "tsv", r"b\.tsv:2: a frame that begins before 0")
+
+
+def test_digits_with_underscores_are_no_number(made):
+    path = made / "tsv" / "b.tsv"
+    path.write_text(path.read_text().replace("0.5\t0.6\t", "0.5\t1_0\t"))
+    refused(made, "tsv", r"b\.tsv:7: a field that is not a number")
+
+
 def test_a_field_that_is_no_number_and_a_short_row(made):
     path = made / "tsv" / "b.tsv"
     text = path.read_text()

@@ -108,3 +108,43 @@ def test_other_files_are_one_line(exported, crnn_experiment, tmp_path, monkeypat
         assert "\n" not in str(error.value)
     assert call(monkeypatch, export_onnx, crnn_experiment, tmp_path / "crnn.onnx") == 2
     assert "kaldi front end" in capsys.readouterr().err and not (tmp_path / "crnn.onnx").exists()
+
+
+def test_fewer_samples_than_the_front_end_s_window_are_refused(exported):
+    from sed.prediction.onnx import OnnxPredictor
+
+    predictor = OnnxPredictor(exported, threads=1)
+    predictor.whole(np.zeros((1, predictor.min_samples), np.float32))
+    with pytest.raises(UserError, match="too few for the model"):
+        predictor.whole(np.zeros((1, predictor.min_samples - 1), np.float32))
+
+
+def test_the_file_says_nothing_of_the_machine(exported, experiment):
+    data = exported.read_bytes()
+    for word in (str(ROOT), str(experiment), str(exported.parent)):
+        assert word.encode() not in data
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"frame_seconds": 0}, "frame_seconds is 0"),
+        ({"frame_seconds": -0.01}, "frame_seconds is -0.01"),
+        ({"frame_seconds": float("nan")}, "frame_seconds is nan"),
+        ({"frames": None}, "frames is None"),
+        ({"labels": ["Dog", "Dog", "a", "b"]}, "'Dog' comes twice"),
+        ({"labels": ["Dog", "", "a", "b"]}, "is no name"),
+        ({"labels": ["Dog", "a\0b", "a", "b"]}, "is no name"),
+    ],
+)
+def test_facts_without_sense_are_refused(exported, tmp_path, change, message):
+    import onnx
+
+    from sed.prediction.onnx import OnnxPredictor
+
+    proto = onnx.load(str(exported))
+    facts = json.loads(proto.metadata_props[0].value) | change
+    onnx.helper.set_model_props(proto, {KEY: json.dumps(facts)})
+    onnx.save(proto, str(tmp_path / "model.onnx"))
+    with pytest.raises(UserError, match=rf"model\.onnx: .*{message}"):
+        OnnxPredictor(tmp_path / "model.onnx", threads=1)

@@ -65,6 +65,12 @@ class ClassOption:
         """Numbers by label that count when the option is not given."""
         return self._by_label(self.unset or str(self.default), labels)
 
+    def checked(self, value: float) -> float:
+        """Return a number that the option takes; ValueError for any other."""
+        if not (math.isfinite(value) and self.least <= value <= self.most):
+            raise ValueError(f"{value} is out of range ({self.least} to {self.most})")
+        return value
+
     def _by_label(self, text: str, labels: Sequence[str]) -> dict[str, float]:
         if text in self.tables:
             return {label: self.tables[text].get(label, self.default) for label in labels}
@@ -75,6 +81,8 @@ class ClassOption:
         for label, value in values.items():
             if label != "*" and label not in labels:
                 raise UserError(f"{self.flag}: unknown label '{label}' (known: {', '.join(labels)})")
-            if not (math.isfinite(value) and self.least <= value <= self.most):
-                raise UserError(f"{self.flag}: {value} is out of range ({self.least} to {self.most})")
+            try:
+                self.checked(value)
+            except ValueError as error:
+                raise UserError(f"{self.flag}: {error}") from None
         return {label: values.get(label, values.get("*", self.default)) for label in labels}

@@ -136,5 +136,6 @@ class OneNumber(PerClass[float]):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> Self:
-        """Read {key: {label: number}}."""
-        return cls({label: float(stored[cls.key][label]) for label in labels})
+        """Read {key: {label: number}}; ValueError for numbers that the option would refuse."""
+        (option,) = cls.options
+        return cls({label: option.checked(float(stored[cls.key][label])) for label in labels})

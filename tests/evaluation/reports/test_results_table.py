@@ -121,3 +121,11 @@ def test_what_was_not_pretrained_is_marked() -> None:
     assert kinds == {"old": "unknown", "whole": "ast.pth", "bare": "random", "meant": "random", "cnn": "random"}
     assert "**Not pretrained, from random weights: bare, meant; " in text
     assert "Not pretrained" not in markdown(rows[:2] + rows[4:], {})
+
+
+def test_set_names_and_commands_make_no_markup() -> None:
+    path, result = found("x", 0, set="</script><script>alert(2)</script>\n# a", command="score\n## b `c`")
+    text = markdown(group([(path, result)]), {})
+    assert "<script" not in text and "</script" not in text
+    assert not [line for line in text.splitlines() if line.startswith(("# a", "## b"))]
+    assert "``score ## b `c` ``" in text or "`` score ## b `c` ``" in text

@@ -1,0 +1,32 @@
+"""Text of anyone's in Markdown: names, set names and commands that show as they are and make no markup."""
+
+from __future__ import annotations
+
+import re
+
+
+def text(value: object) -> str:
+    """Return text that Markdown and HTML show as it is, in one line."""
+    return _escaped(value, "<>&|*_`[]")
+
+
+def prose(value: object) -> str:
+    """Return text whose author may use Markdown within a line, but neither HTML nor another line or column."""
+    return _escaped(value, "<>&|")
+
+
+def code(value: object) -> str:
+    """Return an inline code span, which shows text as it is, in one line."""
+    line = one_line(value)
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def one_line(value: object) -> str:
+    """Return text with its line ends, tabs and other control characters as blanks."""
+    return re.sub(r"[\x00-\x1f\x7f\x85\u2028\u2029]+", " ", str(value))
+
+
+def _escaped(value: object, marks: str) -> str:
+    return "".join(f"&#{ord(c)};" if c in marks else c for c in one_line(value))
