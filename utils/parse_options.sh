@@ -133,6 +133,11 @@ _check_option() { # is _value of the type of _default?
     fi
 }
 
+((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) ||
+    die "bash ${BASH_VERSION} is too old: 4.3 or newer (apt-get install bash; brew install bash)"
+if [[ ${OSTYPE} == darwin* ]] && { ! realpath -m / >/dev/null 2>&1 || ! command -v flock >/dev/null; }; then
+    die "macOS lacks GNU coreutils or flock (brew install coreutils gnu-sed gawk flock, their gnubin folders first on PATH)"
+fi
 [[ -z ${TMPDIR-} || -d ${TMPDIR} ]] || die "TMPDIR ${TMPDIR}: no such folder (make it, or unset TMPDIR)"
 _options_script=${BASH_SOURCE[1]}
 passed=()

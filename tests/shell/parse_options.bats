@@ -189,3 +189,13 @@ END
         [[ ${status} == 0 && ${output} == *'usage:'* ]]
     done
 }
+
+@test "what macOS lacks is one line" {
+    local root=${BATS_TEST_DIRNAME}/../..
+    cd "${BATS_TEST_TMPDIR}" && mkdir bin
+    for tool in bash awk basename dirname grep cat; do ln -s "$(command -v "${tool}")" "bin/${tool}"; done
+    printf '%s\n' '#!/usr/bin/env bash' 'echo "realpath: illegal option -- m" >&2; exit 1' >bin/realpath
+    chmod +x bin/realpath
+    PATH=${PWD}/bin run bash -c "OSTYPE=darwin23 && source '${root}/utils/parse_options.sh'"
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'brew install coreutils'* ]]
+}

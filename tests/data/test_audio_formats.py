@@ -1,0 +1,149 @@
+"""Every kind of recording that libsndfile or ffmpeg writes is read as the same sound, at any rate, by every command."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from paths import ROOT
+from scipy.signal import fftconvolve
+from sounds import encode, needs_ffmpeg
+
+from sed.data.audio import duration, inspect, read_audio, resample
+from sed.data.store import FeatureStore
+
+# name: (how ffmpeg makes it, most error relative to the sound's own size, whether its container states the delay)
+BY_FFMPEG: dict[str, tuple[list[str], float, bool]] = {
+    "u8.wav": (["-c:a", "pcm_u8"], 0.05, True),
+    "s16.wav": (["-c:a", "pcm_s16le"], 1e-3, True),
+    "s24.wav": (["-c:a", "pcm_s24le"], 1e-3, True),
+    "f32.wav": (["-c:a", "pcm_f32le"], 1e-3, True),
+    "f64.wav": (["-c:a", "pcm_f64le"], 1e-3, True),
+    "alaw.wav": (["-c:a", "pcm_alaw"], 0.05, True),
+    "ulaw.wav": (["-c:a", "pcm_mulaw"], 0.05, True),
+    "adpcm.wav": (["-c:a", "adpcm_ima_wav"], 0.2, False),
+    "rf64.wav": (["-rf64", "always"], 1e-3, True),
+    "a.w64": ([], 1e-3, True),
+    "a.aiff": ([], 1e-3, True),
+    "a.aifc": (["-c:a", "pcm_s16le", "-f", "aiff"], 1e-3, True),
+    "a.au": ([], 1e-3, True),
+    "a.caf": (["-c:a", "pcm_s24be"], 1e-3, True),
+    "a.flac": ([], 1e-3, True),
+    "a.ogg": (["-c:a", "libvorbis", "-q:a", "5"], 0.3, True),
+    "a.opus": (["-c:a", "libopus", "-b:a", "96k"], 0.3, True),
+    "a.mp3": (["-c:a", "libmp3lame", "-q:a", "3"], 0.3, True),
+    "bare.mp3": (["-c:a", "libmp3lame", "-q:a", "3", "-write_xing", "0"], 0.3, False),
+    "cbr.mp3": (["-c:a", "libmp3lame", "-b:a", "96k"], 0.3, True),
+    "a.mp2": (["-c:a", "mp2", "-b:a", "96k"], 0.4, False),
+    "a.m4a": (["-c:a", "aac", "-b:a", "96k"], 0.4, True),
+    "alac.m4a": (["-c:a", "alac"], 1e-3, True),
+    "a.mp4": (["-c:a", "aac", "-b:a", "96k"], 0.4, True),
+    "a.3gp": (["-c:a", "aac", "-b:a", "96k"], 0.4, True),
+    "a.aac": (["-c:a", "aac", "-b:a", "96k"], 0.4, False),
+    "a.ac3": (["-c:a", "ac3", "-b:a", "128k"], 0.4, False),
+    "a.webm": (["-c:a", "libopus", "-b:a", "96k"], 0.3, True),
+    "a.mkv": (["-c:a", "flac"], 1e-3, True),
+    "a.mka": (["-c:a", "libvorbis", "-q:a", "5"], 0.3, False),
+    "a.mov": (["-c:a", "pcm_s16le"], 1e-3, True),
+    "a.wma": (["-c:a", "wmav2", "-b:a", "96k"], 0.4, False),
+}
+RATES = (8000, 16000, 22050, 44100, 48000)
+SECONDS = 2.3
+FRAME = 2048  # samples that a codec fills up at most, or delays
+
+
+def chirp(rate: int, channels: int) -> np.ndarray:
+    """A sweep below 3 kHz that is different at every time: (samples, channels)."""
+    t = np.arange(round(SECONDS * rate)) / rate
+    sweep = 0.4 * np.sin(2 * np.pi * (300 * t + 500 * t**2)) * np.minimum(1, 20 * t) * np.minimum(1, 20 * (SECONDS - t))
+    return np.stack([sweep, 0.5 * sweep][:channels], axis=1).astype(np.float32)
+
+
+def made(folder: Path, name: str, rate: int, channels: int) -> tuple[Path, np.ndarray]:
+    """The chirp encoded, and as it should be read: mono at 16 kHz."""
+    sound = chirp(rate, channels)
+    soundfile.write(folder / "source.wav", sound, rate, subtype="FLOAT")
+    path = folder / name
+    encode(folder / "source.wav", path, *BY_FFMPEG[name][0])
+    return path, resample(sound.mean(1), rate, 16000)
+
+
+def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
+    _, error, stated = BY_FFMPEG[name]
+    found = read_audio(path, 16000)
+    room = FRAME * 16000 // rate + 160
+    assert -(160 if stated else room) <= len(found) - len(wanted) <= (room if error > 0.01 or not stated else 160)
+    most = 160 if stated else 3 * room
+    padded = np.concatenate([np.zeros(most, np.float32), found, np.zeros(most + len(wanted), np.float32)])
+    lags = fftconvolve(padded[: 2 * most + len(wanted)], wanted[::-1], "valid")
+    lag = int(np.argmax(lags))
+    at = padded[lag : lag + len(wanted)]
+    assert abs(lag - most) <= (16 if stated else most)
+    assert np.linalg.norm(at - wanted) <= error * np.linalg.norm(wanted) + 1e-6
+    seconds, fault = inspect(path)
+    assert fault == "" and abs(seconds - len(found) / 16000) < 1e-3
+    assert duration(path) is None or abs(duration(path) - seconds) < 0.06  # a decoder drops its delay
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", BY_FFMPEG)
+def test_a_kind_is_read_as_the_same_sound(tmp_path, name):
+    number = list(BY_FFMPEG).index(name)
+    rate, channels = RATES[number % len(RATES)], 1 + number % 2
+    check(*made(tmp_path, name, rate, channels), rate, name)
+
+
+@needs_ffmpeg
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.parametrize("name", BY_FFMPEG)
+def test_every_kind_at_every_rate(tmp_path, name, rate, channels):
+    try:
+        path, wanted = made(tmp_path, name, rate, channels)
+    except subprocess.CalledProcessError:
+        pytest.skip(f"ffmpeg writes no {name} at {rate} Hz")
+    check(path, wanted, rate, name)
+
+
+def run(folder: Path, command: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"sed.bin.{command}", *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
+def test_every_command_reads_it_whole(tmp_path, name):
+    """Own data, stage 1 and the dump say how long it is; prediction shares `read_blocks` with them."""
+    recordings = tmp_path / "rec"
+    recordings.mkdir()
+    soundfile.write(tmp_path / "source.wav", chirp(48000, 2), 48000, subtype="FLOAT")
+    path, seconds = recordings / name, SECONDS
+    if name == "chain.ogg":
+        encode(tmp_path / "source.wav", tmp_path / "one.ogg", "-c:a", "libvorbis")
+        path.write_bytes(2 * (tmp_path / "one.ogg").read_bytes())
+        seconds = 2 * SECONDS
+    elif name == "pipe.flac":
+        piped = ["ffmpeg", "-v", "error", "-i", str(tmp_path / "source.wav"), "-f", "flac", "-"]
+        path.write_bytes(subprocess.run(piped, check=True, stdout=subprocess.PIPE).stdout)
+    else:
+        encode(tmp_path / "source.wav", path, *BY_FFMPEG[name][0])
+    (tmp_path / "t.tsv").write_text(f"filename\tonset\toffset\tevent_label\n{name}\t0.5\t1.5\tchirp\n")
+    (tmp_path / "labels.txt").write_text("chirp\n")
+    run(tmp_path, "own_data", "--events", "t.tsv", "--nj", "1", "rec", "own")
+    clips = list((tmp_path / "own" / "audio").rglob("*.flac"))
+    assert sum(len(read_audio(clip, 16000)) for clip in clips) / 16000 == pytest.approx(seconds, abs=0.06)
+    run(tmp_path, "make_data_dir", "t.tsv", "rec", "dir", "--kind", "strong", "--labels", "labels.txt", "--nj", "1")
+    row = (tmp_path / "dir" / "durations.tsv").read_text().splitlines()[1]
+    assert float(row.split("\t")[1]) == pytest.approx(seconds, abs=0.06)
+    run(tmp_path, "dump_features", "dir/wav.scp", "feats.1.h5")
+    (tmp_path / "feats.scp").write_text(f"{path.stem} feats.1.h5:0\n")
+    assert FeatureStore(tmp_path).valid[0] == pytest.approx(100 * seconds - 2, abs=7)
