@@ -46,11 +46,17 @@ source "${root}/utils/parse_options.sh"
 downloads=$1
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
-keep=--keep-archives
+code=0 keep=--keep-archives
 [[ ${keep_archives} == true ]] || keep=--no-keep-archives
 python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast}" --nj "${nj}" "${keep}" \
     --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
-    "${root}/local/${corpus}_records.tsv" "${downloads}"
+    "${root}/local/${corpus}_records.tsv" "${downloads}" || code=$?
+if ((code > 0)); then # an AST that cannot be had does not keep recordings from being linked
+    [[ ,${parts}, == *,ast,* ]] || exit "${code}"
+    for part in ${parts//,/ }; do
+        [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"
+    done
+fi
 
 recordings=${root}/local/${corpus}_recordings.tsv
 if [[ -e ${recordings} ]]; then
@@ -58,4 +64,9 @@ if [[ -e ${recordings} ]]; then
     python3 -m sed.bin.index_audio ${audio_args[@]+"${audio_args[@]}"} "${recordings}" "${downloads}"
 elif [[ -n ${audio} ]]; then
     die "--audio: all recordings of ${corpus} are in its archives"
+fi
+if ((code > 0)); then
+    printf '%s: all but the AST is there (the error is above): run again, or give a checkpoint by --ast FILE\n' \
+        "$(basename "$0")" >&2
+    exit "${code}"
 fi

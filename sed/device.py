@@ -24,7 +24,9 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         if name == "cpu" and visible not in ("", "-1", "NoDevFiles"):
-            raise UserError(f"GPU {visible} does not answer (see nvidia-smi; on the CPU: --device cpu, --ngpu 0)")
+            raise UserError(
+                f"GPU {visible} does not answer (see nvidia-smi; on the CPU: --device cpu, scripts: --ngpu 0)"
+            )
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -37,6 +39,6 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise UserError("no GPU here that torch can use (give --device cpu)")
     number = local_rank if device.index is None else device.index
     if number >= torch.cuda.device_count():
-        told = "lower --ngpu" if device.index is None else "give another --device"
+        told = "lower --ngpu of the script" if device.index is None else "give another --device"
         raise UserError(f"{torch.cuda.device_count()} GPUs here, no number {number} ({told})")
     return torch.device("cuda", number)

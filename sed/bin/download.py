@@ -18,6 +18,8 @@ from sed.errors import UserError
 from sed.files import lock
 from sed.progress import Meter
 
+ELSEWHERE = "--mirror names another server, --archives a folder with a good copy"
+
 
 @entry
 def main() -> None:
@@ -48,7 +50,9 @@ def main() -> None:
             link_ast(Path(args.ast), args.downloads)
         if args.ast or any(name.is_symlink() and name.exists() for name in args.downloads.glob("ast.*")):
             parts.pop("ast", None)
-        fetcher = Fetcher(meter=Meter(), timeout=args.timeout, retries=args.retries, backoff=args.backoff)
+        fetcher = Fetcher(
+            meter=Meter(), timeout=args.timeout, retries=args.retries, backoff=args.backoff, elsewhere=ELSEWHERE
+        )
         hosts = Hosts(fetcher, args.mirror)
         stage = Parts(
             args.downloads, fetcher=fetcher, hosts=hosts, archives=args.archives, keep_archives=args.keep_archives

@@ -64,7 +64,7 @@ def locate(pretrained: str) -> Path:
         return path
     if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
         return _from_hub(pretrained)
-    raise UserError(f"{path}: no such checkpoint (local/download.sh fetches the AST, or give another --pretrained)")
+    raise UserError(f"{path}: no such checkpoint (is its path right? local/download.sh fetches the published AST)")
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -273,7 +273,7 @@ def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
     cache.mkdir(parents=True, exist_ok=True)
-    return Hosts(Fetcher(**how), os.environ.get("HF_ENDPOINT", "")), cache
+    return Hosts(Fetcher(**how, elsewhere="HF_ENDPOINT names another server"), os.environ.get("HF_ENDPOINT", "")), cache
 
 
 def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:

@@ -206,7 +206,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         if other:
             raise UserError(
                 f"{dump / name}: features of another front end than asked: {other} "
-                "(--force true redoes them, --work DIR keeps both)"
+                "(--force redoes them, another folder keeps both)"
             )
     for name, clips in shards.items():
         fault = shard_fault(dump / name, clips=clips, front_end=front_ends[name])

@@ -371,7 +371,7 @@ class Loop(ABC):
                 model.load_state_dict(saved[which])
             load_optimiser_state(self.optimiser, saved["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: does not fit this config: {error} (--force true starts anew)") from None
+            raise UserError(f"{path}: does not fit this config: {error} (--force starts anew)") from None
         self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
         self.restore_info(saved["info"])
         with suppress(OSError, ValueError, KeyError):

@@ -59,6 +59,24 @@ def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
     assert missing == ["set\tfilename\treason", f"validation\t{names[1]}\tPrivate video"]
 
 
+@pytest.mark.parametrize("given", [[], ["--ast", "none.pth"]])
+def test_an_ast_that_cannot_be_had_does_not_keep_recordings_from_being_linked(server, tmp_path, given):
+    options = ["--mirror", server.url, "--parts", "synthetic,metadata", "d"]
+    assert download(*options, cwd=tmp_path).returncode == 0
+    (tmp_path / "copies").mkdir()
+    (tmp_path / "copies" / "00000000012_30_40.wav").write_bytes(b"1")
+    options = ["--mirror", "http://127.0.0.1:9", "--retries", "0", "--parts", "synthetic,metadata,ast"]
+    run = download(*options, *given, "--audio", "copies", "d", cwd=tmp_path)
+    assert run.returncode in (1, 2) and "--ast FILE" in run.stderr.splitlines()[-1], run.stderr
+    assert (tmp_path / "d" / "missing_recordings.tsv").exists() and "Traceback" not in run.stderr
+    linked = [path for path in (tmp_path / "d" / "audio").rglob("*00000000012*") if path.is_symlink()]
+    assert linked
+    lost = download("--mirror", "http://127.0.0.1:9", "--retries", "0", "--parts", "synthetic,metadata,ast,strong",
+                    "--audio", "copies", "d", cwd=tmp_path)  # fmt: skip
+    assert lost.returncode == 1 and "Still to get: strong, ast" in lost.stderr.splitlines()[-1]
+    assert "or --ast FILE" in lost.stderr.splitlines()[-1]
+
+
 def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
     desed = made_up_desed(scale=500)
     for number, files in enumerate(desed["zenodo"].values()):

@@ -120,8 +120,10 @@ class Fetcher:
         retries: int = 8,
         backoff: float = 1.0,
         pause: Callable[[float], None] = time.sleep,
+        elsewhere: str = "--mirror names another server",
     ) -> None:
         self.meter = meter or Meter()
+        self.elsewhere = elsewhere  # for messages: what the command that fetches offers besides
         self.timeout = timeout
         self.retries = retries
         self.backoff = backoff
@@ -194,10 +196,7 @@ class Fetcher:
                     records += 1
                 remote = fresh
                 if thrown_away == DOWNLOADS or records == 5 * DOWNLOADS:
-                    raise UserError(
-                        f"{name}: {error}, {DOWNLOADS} times over (try later or another --mirror, or pass the folder "
-                        f"of a good copy with --archives)"
-                    ) from None
+                    raise UserError(f"{name}: {error}, {DOWNLOADS} times over (try later; {self.elsewhere})") from None
 
     def _retry(
         self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None
@@ -228,11 +227,11 @@ class Fetcher:
                 timeout=(min(self.timeout, 20), self.timeout),
             )
         except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
-            raise UserError(f"{url}: not an address (https://..., as in --mirror)") from None
+            raise UserError(f"{url}: not an address (https://... is one; {self.elsewhere})") from None
         except (UnicodeError, ValueError, urllib3.exceptions.LocationValueError) as error:
             if isinstance(error, requests.RequestException) and not isinstance(error, requests.exceptions.InvalidURL):
                 raise Again(_reason(error)) from None
-            raise UserError(f"{url}: it, or where it redirects to, is no address (try another --mirror)") from None
+            raise UserError(f"{url}: it, or where it redirects to, is no address ({self.elsewhere})") from None
         except requests.RequestException as error:
             if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
                 self._answered.add(urlsplit(url).netloc)
@@ -244,7 +243,7 @@ class Fetcher:
         what = f"answered {response.status_code} {response.reason}"
         if response.status_code in BUSY:
             raise Again(what, _retry_after(response))
-        raise UserError(f"{url}: the server {what} (check the address; --mirror names another server)")
+        raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
     def _stream(self, remote: Remote, part: Path) -> None:
         """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""

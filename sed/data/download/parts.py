@@ -75,6 +75,7 @@ class Parts:
             raise RunError(
                 f"{next(iter(errors.values()))}. Still to get: {', '.join(errors)}. Run again when the network is "
                 f"back, or place {files} in a folder and give stage 0's script in local/ the option --archives FOLDER"
+                + (", or --ast FILE for a checkpoint of yours" if "ast" in errors else "")
             )
 
     def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> list[str]:

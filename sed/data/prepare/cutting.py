@@ -58,7 +58,8 @@ def cut_split(
         log.warning("left out: %s: %s", name, why)
     if 100 * len(bad) > max_bad * len(names):
         raise UserError(
-            f"{split}: {len(bad)} of {len(names)} recordings cannot be read (more than --max-bad {max_bad:g} %): "
+            f"{split}: {len(bad)} of {len(names)} recordings cannot be read (more than {max_bad:g} %; --max-bad of "
+            f"sed.bin.cut_recordings): "
             f"{next(iter(bad.values()))}"
         )
     ids = {name: audio_stem(name) for name in found}

@@ -174,7 +174,7 @@ def make_data_dir(
     write_tsv(out / "bad_audio.tsv", ("filename", "reason"), ((files[clip].name, bad[clip]) for clip in sorted(bad)))
     if 100 * len(bad) > max_bad * len(files):
         share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
-        raise UserError(f"{out / 'bad_audio.tsv'}: {share} (replace them, or allow more by --max-bad)")
+        raise UserError(f"{out / 'bad_audio.tsv'}: {share} (replace them, or allow more: --max-bad of make_data_dir)")
     wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
     if not wavs:
         raise UserError(

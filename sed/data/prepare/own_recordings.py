@@ -251,7 +251,9 @@ def _events(
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
-        raise UserError(f"{table}: none of its {len(rows)} recordings is there, as '{missing[0]}' (check --recordings)")
+        raise UserError(
+            f"{table}: none of its {len(rows)} recordings is there, as '{missing[0]}' (check the folder of recordings)"
+        )
     if missing:
         log.warning("%s: %d of %d recordings are not there, as '%s'", table, len(missing), len(rows), missing[0])
     return {name: value for name, value in rows.items() if name in recordings}

@@ -6,15 +6,15 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from sed.data.audio import inspect, read_audio
+from sed.data.audio import read_audio
 from sed.data.containers.silence import silent
-from sed.errors import UserError
 
 
 def test_what_c_writes_is_dropped_and_what_comes_later_is_not(capfd: pytest.CaptureFixture) -> None:
@@ -57,34 +57,25 @@ def test_a_closed_standard_error_is_no_error() -> None:
     assert done.stdout == "inside\n"
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Path:
-    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44100).astype(np.float32)
-    soundfile.write(tmp_path / "x.mp3", noise, 44100)
-    return tmp_path / "x.mp3"
-
-
-@pytest.mark.parametrize("damage", ["zeros", "noise", "cut", "tag", "joined"])
-def test_damaged_mp3_is_read_or_refused_without_a_word_of_the_decoder(
-    recording: Path, damage: str, capfd: pytest.CaptureFixture
+@pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 2), ("tone", 2), ("tone", 4)])
+def test_damaged_mp3_is_read_without_a_word_of_the_decoder(
+    tmp_path: Path, kind: str, seed: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = bytearray(recording.read_bytes())
-    middle = len(data) // 2
-    if damage == "zeros":
-        data[middle : middle + 700] = bytes(700)
-    elif damage == "noise":
-        for at in range(4000, len(data), 999):
-            data[at : at + 40] = np.random.default_rng(at).bytes(40)
-    elif damage == "cut":
-        del data[middle + 100 :]
-    elif damage == "tag":
-        data[:0] = b"ID3\x04\0\0\0\0\0\x14" + bytes(10)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44100)
+    times = np.arange(5 * 44100) / 44100
+    tone = 0.5 * np.sin(2 * np.pi * 440 * times) * (times % 1 < 0.5)
+    path = tmp_path / "x.mp3"
+    soundfile.write(path, (tone if kind == "tone" else noise).astype(np.float32), 44100)
+    data, rng = bytearray(path.read_bytes()), np.random.default_rng(seed)
+    if seed % 4 == 2:
+        del data[6000 : 6000 + 50 * seed]
     else:
-        data += data[300:]
-    recording.write_bytes(data)
-    try:
-        read_audio(recording, 16000)
-    except UserError as error:
-        assert "\n" not in str(error)
-    inspect(recording)
-    assert capfd.readouterr().err == ""
+        for at in range(3000 + seed, len(data), 500):
+            data[at] = rng.integers(256)
+    path.write_bytes(data)
+    whole = read_audio(path, 16000)
+    assert "libmpg123" not in capfd.readouterr().err
+    monkeypatch.setattr("sed.data.audio.silent", nullcontext)
+    np.testing.assert_array_equal(read_audio(path, 16000), whole)
+    if "libmpg123" not in capfd.readouterr().err:
+        pytest.skip("this libmpg123 has nothing to say of it")
