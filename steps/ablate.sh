@@ -31,7 +31,6 @@ source "${root}/utils/step.sh"
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
 done
-[[ -z ${pretrained} ]] || train_args="--pretrained $(printf '%q' "${pretrained}") ${train_args}"
 declare -A trained=() # by what a config says
 pairs=()
 number=0
@@ -43,8 +42,8 @@ for conf in "${configs[@]}"; do
     else
         say "${name} (${number} of ${#configs[@]})"
         trained[${said}]=${name}
-        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --train-args "${train_args}" --force "${force}" \
-            "${conf}" "${dump}" "${exp}/${name}"
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --pretrained "${pretrained}" \
+            --train-args "${train_args}" --force "${force}" "${conf}" "${dump}" "${exp}/${name}"
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${infer_args}" --force "${force}" \
             "${dump}/${test_set}" "${exp}/${name}" "${exp}/${name}/${test_set}"
         "${root}/steps/score.sh" --cmd "${asked_cmd}" --score-args "${score_args}" --force "${force}" \

@@ -8,6 +8,7 @@
 #   --jobs N            bands at once, on one GPU (1)
 #   --retrain BOOL      the second reading too: train AST-GRU anew on each band (false)
 #   --conf FILE         what --retrain trains (conf/ast_gru.yaml)
+#   --pretrained FILE   the AST that --retrain starts from ('none': random weights)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --infer-args ARGS   the same of sed.bin.infer
 #   --score-args ARGS   the same of sed.bin.score
@@ -19,8 +20,8 @@
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 jobs=1 retrain=false conf=${root}/conf/ast_gru.yaml train_args="" infer_args=""
-score_args="" force=false
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 retrain=false conf=${root}/conf/ast_gru.yaml pretrained="" train_args=""
+infer_args="" score_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 dump=${1%/} model=${2%/} out=${3%/}
@@ -46,7 +47,7 @@ scored() { # scored <band>: by every reading
     score "${model}" "${out}/swapped/${name}" --band "$1" || return
     if [[ ${retrain} == true ]]; then
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" \
-            --train-args "${train_args} --pooling band --band $1" \
+            --pretrained "${pretrained}" --train-args "${train_args} --pooling band --band $1" \
             "${conf}" "$(dirname "${dump}")" "${out}/retrained/${name}" || return
         score "${out}/retrained/${name}" "${out}/retrained/${name}/${set}"
     fi

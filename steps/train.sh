@@ -6,6 +6,7 @@
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
 #   --nodes N           machines, each with that many GPUs (on CPUs: a process each) (1)
+#   --pretrained FILE   checkpoint that it starts from ('none': random weights); the config's, where it names one
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train anew (false)
 #
@@ -14,7 +15,7 @@
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" force=false
+cmd=${root}/utils/run.sh ngpu=1 nodes=1 pretrained="" train_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 conf=$1 dump=${2%/} exp=${3%/}
@@ -27,6 +28,7 @@ if [[ ! -f ${dump}/labels.txt ]]; then
 fi
 use_folder "${exp}"
 split_words "${train_args}"
+[[ -z ${pretrained} ]] || words=(--pretrained "${pretrained}" ${words[@]+"${words[@]}"})
 if [[ ${force} == true ]]; then
     rm -f "${exp}/.done"
     words+=(--force)

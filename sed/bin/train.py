@@ -1,6 +1,6 @@
 """Train a detector by the mean-teacher recipe.
 
-usage: python3 -m sed.bin.train --config conf/ast_sed.yaml [options] dump exp/ast_sed
+usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
 Writes exp/ast_sed/{config.yaml,train.log,checkpoints/,tensorboard/,final.pt,info.json,.done}. The same command goes on
 where a killed run stopped, and does nothing when it is done. With N GPUs: torchrun --nproc-per-node N -m sed.bin.train.

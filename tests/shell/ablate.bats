@@ -62,10 +62,10 @@ EOF
     [ "$(grep -c '^infer ' calls)" -eq 2 ]
     grep -q '^infer --model exp/ast_gru --band 1 dump/validation exp/figure3/swapped/band_01/scores.h5$' calls
     [ "$(tail -1 calls)" = "figure3 --model exp/ast_gru exp/figure3" ]
-    run "${top}/steps/figure3.sh" --ngpu 0 --retrain true --conf ten.yaml dump/validation exp/ast_gru exp/figure3
+    run "${top}/steps/figure3.sh" --ngpu 0 --retrain true --pretrained ast.pth --conf ten.yaml dump/validation exp/ast_gru exp/figure3
     [ "${status}" -eq 0 ]
     [ "$(grep -c '^infer ' calls)" -eq 4 ] # the swapped ones are finished
-    grep -q '^train --config ten.yaml --pooling band --band 1 dump exp/figure3/retrained/band_01$' calls
+    grep -q '^train --config ten.yaml --pretrained ast.pth --pooling band --band 1 dump exp/figure3/retrained/band_01$' calls
 }
 
 @test "figure 3 needs a trained AST-GRU" {
