@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from sed.checkpoints.ast_layouts import to_tagger
-from sed.checkpoints.checkpoint import load_checkpoint
+from sed.checkpoints.checkpoint import check_weights, load_checkpoint
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
@@ -193,6 +193,7 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
     path = folder / WEIGHTS
     state = read_state(path)
+    check_weights(path, state)
     ours = detector.state_dict()
     for key in [key for key in ours if key in state and key.startswith(Detector.OF_CLASSES)]:
         if len(state[key]) != len(theirs):

@@ -140,3 +140,13 @@ def test_broken_folders_are_one_line(packed: Path, tmp_path: Path, how: str, mes
     with pytest.raises(UserError, match=message) as error:
         open_model(damaged(packed, tmp_path, how))
     assert "\n" not in str(error.value) and str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize("how,message", [("nan weights", "NaN or infinite"), ("edited", "changed or damaged")])
+def test_a_training_does_not_start_from_a_damaged_pack(packed: Path, tmp_path: Path, how: str, message: str) -> None:
+    from sed.checkpoints.pretrained import load_packed
+
+    folder = damaged(packed, tmp_path, how)
+    model = open_model(packed / "model").model
+    with pytest.raises(UserError, match=message):
+        load_packed(model.detector, folder, model.labels)
