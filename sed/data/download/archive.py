@@ -303,7 +303,7 @@ def merge(source: Path, place: Path) -> Iterable[Path]:
         if entry.is_dir() and target.is_dir():
             yield from merge(entry, target)
         else:
-            if target.is_dir() and not target.is_symlink():
+            if not entry.is_dir() and target.is_dir() and not target.is_symlink():
                 raise UserError(f"{target}: is a folder, and a file of the archive (move it away)")
             # listed before the move: in its new place, other parts may be at work in the folder too
             files = sorted(p.relative_to(entry) for p in entry.rglob("*") if p.is_file()) if entry.is_dir() else None

@@ -242,3 +242,22 @@ def test_merging_lists_its_own_files_alone_while_others_write_and_make_folders(t
     monkeypatch.setattr(Path, "replace", meddled)
     assert list(merge(source, place)) == [place / "eval" / "mine.tsv", place / "train" / "mine.tsv"]
     assert (place / "eval" / "mine.tsv").read_text() == "mine"
+
+
+def test_a_folder_that_another_part_makes_meanwhile_is_merged_with(tmp_path, monkeypatch):
+    source, place = tmp_path / "new", tmp_path / "old"
+    for path in (source / "metadata" / "mine.tsv", place / "metadata" / "theirs.tsv"):
+        path.parent.mkdir(parents=True)
+        path.write_text("x")
+    asked, is_dir = [], Path.is_dir
+
+    def late(path):
+        """The folder is not there yet when it is asked for first."""
+        if path == place / "metadata":
+            asked.append(path)
+            return len(asked) > 1 and is_dir(path)
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", late)
+    assert list(merge(source, place)) == [place / "metadata" / "mine.tsv"]
+    assert sorted(path.name for path in (place / "metadata").iterdir()) == ["mine.tsv", "theirs.tsv"]
