@@ -41,21 +41,6 @@ def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.n
     return mono
 
 
-def resampled(blocks: Iterable[np.ndarray], rate_in: int, rate_out: int) -> Iterator[np.ndarray]:
-    """The blocks at another rate; what is left comes with the end, also when the stream breaks off."""
-    if rate_in == rate_out:
-        yield from blocks
-        return
-    import soxr
-
-    stream = soxr.ResampleStream(rate_in, rate_out, 1, dtype="float32", quality="HQ")
-    for block in blocks:
-        if len(out := stream.resample_chunk(block)):
-            yield out
-    if len(out := stream.resample_chunk(np.empty(0, np.float32), last=True)):
-        yield out
-
-
 def until_broken(blocks: Iterable[np.ndarray], problems: list[str]) -> Iterator[np.ndarray]:
     """The blocks; a stream that ends inside a sample ends here as if whole, and is noted in `problems`."""
     try:

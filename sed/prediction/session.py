@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from sed.data.audio import duration
+from sed.data.audio import duration, resampled
 from sed.data.recordings import shown
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
@@ -21,7 +21,7 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.centring import SCOUTED, Centring
 from sed.prediction.decisions import PIECE, Decisions
-from sed.prediction.live import read_pcm, resampled, until_broken
+from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
