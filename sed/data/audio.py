@@ -61,6 +61,17 @@ def duration(path: str | Path) -> float | None:
         return None if sound.frames is None else sound.frames / sound.rate
 
 
+def counted_duration(path: str | Path) -> float:
+    """Return a file's length in seconds, from its header where that can be believed, else by counting its samples.
+
+    Raises:
+        UserError: as `read_audio`, as far as was read.
+    """
+    with opened(path) as sound:
+        frames = sum(map(len, sound.blocks)) if sound.frames is None else sound.frames
+        return frames / sound.rate
+
+
 def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
     """Yield the samples of `read_audio` block by block, the same to the bit, in constant memory.
 

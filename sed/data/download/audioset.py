@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sed.data.audio import duration, inspect
+from sed.data.audio import counted_duration
 from sed.data.recordings import FOREIGN, find_recordings
 from sed.errors import UserError
 from sed.files import replacing, write_text
@@ -101,8 +101,7 @@ def _same(one: Path, other: Path) -> bool:
 def _is_clip(path: Path) -> bool:
     """Is a file named by its id alone a clip, not the whole video?"""
     try:
-        seconds = duration(path)
-        return (inspect(path)[0] if seconds is None else seconds) <= LONGEST
+        return counted_duration(path) <= LONGEST
     except UserError:
         return False
 

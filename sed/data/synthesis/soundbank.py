@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.audio import duration, inspect, read_audio
+from sed.data.audio import counted_duration, read_audio
 from sed.data.recordings import SUFFIXES
 from sed.data.synthesis.signals import RATE, Voice, edges, loop, samples
 from sed.errors import UserError
@@ -63,8 +63,7 @@ class SoundBank:
         """The median length (s) of the label's training recordings."""
         lengths = []
         for file in self._files["train", "foreground"][label]:
-            seconds = duration(file)
-            lengths.append(inspect(file)[0] if seconds is None else seconds)
+            lengths.append(counted_duration(file))
         return float(np.median(lengths))
 
     def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)
