@@ -57,15 +57,13 @@ def frame_of(head: bytes) -> Frame | None:
 
 
 class Scan(NamedTuple):
-    """What a file holds: runs of whole frames, their number, and bytes between them that are none."""
+    """The frames of a file: runs of whole ones, their number, and bytes between them that are none."""
 
     spans: list[Span]
     frames: int
     skipped: int
     stated: int | None
     """frames that a Xing, Info or VBRI header states"""
-    gapless: bool
-    """a LAME header that states the encoder's delay is there"""
     first: bytes
 
 
@@ -113,7 +111,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
     frame = frame_of(first)
     assert frame is not None
     kind = frame.kind
-    stated, gapless = _stated(file, start, frame)
+    stated = _stated(file, start, frame)
     spans: list[Span] = []
     frames = skipped = 0
     begin = at = start
@@ -137,7 +135,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
         buffer = b""
     if at > begin and (not spans or spans[-1] != (begin, at)):
         spans.append((begin, at))
-    return Scan(spans, frames - (stated is not None), skipped, stated, gapless, first)
+    return Scan(spans, frames - (stated is not None), skipped, stated, first)
 
 
 def _after_tags(file: BinaryIO) -> int:
@@ -184,18 +182,18 @@ def _is_tag(file: BinaryIO, at: int) -> bool:
     return file.read(8)[:3] in (b"TAG", b"APE", b"LYR")
 
 
-def _stated(file: BinaryIO, start: int, frame: Frame) -> tuple[int | None, bool]:
-    """Return the number of frames that a header in the first frame states, and whether it states a delay."""
+def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
+    """Return the number of frames that a header in the first frame states."""
     file.seek(start)
     data = file.read(frame.size)
     tag = data[4 + frame.side : 8 + frame.side]
     if tag in (b"Xing", b"Info"):
         at = 8 + frame.side
         flags = int.from_bytes(data[at : at + 4], "big")
-        return (int.from_bytes(data[at + 4 : at + 8], "big") if flags & 1 else None), b"LAME" in data or b"Lav" in data
+        return int.from_bytes(data[at + 4 : at + 8], "big") if flags & 1 else None
     if data[36:40] == b"VBRI":
-        return int.from_bytes(data[50:54], "big"), False
-    return None, False
+        return int.from_bytes(data[50:54], "big")
+    return None
 
 
 def xing_frame(head: bytes, frames: int) -> bytes:
