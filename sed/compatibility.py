@@ -1,4 +1,4 @@
-"""What the files of earlier versions mean: the formats, the options that they lack, and those with another name now.
+"""Compatibility with files of earlier versions: formats, options that they lack, and options renamed since.
 
 Checkpoints, packed models and ONNX files share one `FORMAT`, and state the version of the program that wrote them.
 """

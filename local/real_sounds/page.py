@@ -40,7 +40,7 @@ HISTORY = "c6f5938"  # the last commit with the whole results of earlier runs
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What the page is made of.
+    """The contents of the page.
 
     Attributes:
         results: {config: its seeds} of the newest run.
@@ -186,7 +186,7 @@ class Page:
             "EB-F1 of the trained AST-GRU (first seed) when one frequency band takes the place of its mean over all, "
             "over the best band's.",
             "",
-            f"![Bands in which classes are heard]({picture})",
+            f"![Frequency bands that carry each class]({picture})",
             "",
         ]
 

@@ -39,7 +39,7 @@ def main() -> None:
     parser.options_of("sed.training.pretraining.pretraining")
     parser.section("this run")
     parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
-    parser.option("force", False, "train anew over a checkpoint that is there", in_config=False)
+    parser.option("force", False, "restart from scratch, replacing an existing checkpoint", in_config=False)
     args = parser.parse_args()
     config = parser.settings(args)
 

@@ -44,7 +44,7 @@ def main() -> None:
     parser.options_of("sed.config.recipe_options")
     parser.section("this run")
     parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
-    parser.option("force", False, "start anew over an experiment that is there", in_config=False)
+    parser.option("force", False, "restart from scratch, replacing an existing experiment", in_config=False)
     args = parser.parse_args()
 
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
@@ -151,7 +151,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
         if stored.get(key) != config.get(key):
             raise UserError(
                 f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "
-                "(another folder, or --force, trains anew)"
+                "(give another folder, or --force to restart)"
             )
 
 

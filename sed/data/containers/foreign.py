@@ -1,4 +1,4 @@
-"""What libsndfile does not read (m4a, mp4, webm and the like), decoded by ffmpeg or by PyAV, whichever is installed."""
+"""Formats that libsndfile does not read (m4a, mp4, webm), decoded by ffmpeg or by PyAV, whichever is installed."""
 
 from __future__ import annotations
 
