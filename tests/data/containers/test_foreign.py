@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sounds import encode, needs_ffmpeg, write_beep
 
-from sed.data.audio import inspect, read_audio
+from sed.data.audio import counted_duration, duration, inspect, read_audio
 from sed.data.containers import foreign
 from sed.errors import UserError
 
@@ -42,6 +42,19 @@ def test_a_file_cut_short_is_refused(tmp_path, suffix):
     (tmp_path / f"a.{suffix}").write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=rf"a\.{suffix}: not audio that ffmpeg reads"):
         read_audio(tmp_path / f"a.{suffix}", 16000)
+
+
+@needs_ffmpeg
+def test_a_length_that_no_header_states_is_counted_and_damage_is_not_a_length(tmp_path):
+    write_beep(tmp_path / "a.wav", 48000)
+    encode(tmp_path / "a.wav", tmp_path / "a.webm", *FORMATS["webm"])
+    assert duration(tmp_path / "a.webm") is None
+    assert counted_duration(tmp_path / "a.webm") == inspect(tmp_path / "a.webm")[0]
+    assert counted_duration(tmp_path / "a.wav") == duration(tmp_path / "a.wav") == 3.0
+    data = (tmp_path / "a.webm").read_bytes()
+    (tmp_path / "a.webm").write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"a\.webm: not audio that ffmpeg reads"):
+        counted_duration(tmp_path / "a.webm")
 
 
 @needs_ffmpeg
