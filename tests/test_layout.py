@@ -30,6 +30,7 @@ COMMON = {
 # Package -> packages that it may import. `typed` adds what it may name in annotations only (under TYPE_CHECKING).
 ALLOWED = {
     "bin": {"prediction", "training", "evaluation", "checkpoints", "models", "features", "data", "config"},
+    "api": {"prediction", "evaluation", "data", "config"},
     "prediction": {"prediction", "evaluation", "checkpoints", "models", "features", "data", "config"},
     "training": {"training", "checkpoints", "models", "features", "data", "config"},
     "evaluation": {"evaluation", "models", "features", "data", "config"},
@@ -39,7 +40,7 @@ ALLOWED = {
     "features": {"features", "config"},  # defaults of its own options, read without torch
     "config": {"config"},
     **{name: set() for name in COMMON},
-    "__init__": set(),
+    "__init__": {"api"},  # on first use
 }
 TYPED = {"config"}
 # Third party's package -> who alone imports it.

@@ -202,6 +202,10 @@ class Parser(configargparse.ArgumentParser):
             if not action.option_strings:
                 action.nargs = "?" if action.nargs is None else "*"
 
+    def defaults(self) -> dict[str, Any]:
+        """Return {option: value} of a command line that gives none."""
+        return vars(self.parse_args([]))
+
     def _check_config(self, path: str) -> None:
         actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
         seen: dict[str, str] = {}
@@ -233,4 +237,4 @@ def default_options(*modules: str) -> dict[str, Any]:
     parser = Parser("defaults")
     for module in modules:
         parser.options_of(module)
-    return vars(parser.parse_args([]))
+    return parser.defaults()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sed.data.events import fit, read_rows
+from sed.data.events import Row, fit, read_rows
 from sed.data.scores import FrameScores
 from sed.data.tables import METADATA, read_durations_tsv
 from sed.errors import UserError
@@ -44,22 +44,45 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
     Raises:
         UserError: clips of the ground truth have no duration, there are no events, or too many do not count.
     """
-    rows = read_rows(truth, METADATA)
+    return reference_of(
+        read_rows(truth, METADATA),
+        read_durations_tsv(durations, METADATA),
+        path=Path(truth),
+        durations_path=Path(durations),
+        max_dropped=max_dropped,
+    )
+
+
+def reference_of(
+    rows: Sequence[Row], seconds: Mapping[str, float], *, path: Path, durations_path: Path, max_dropped: float = 10.0
+) -> Reference:
+    """Return ground truth and durations as a reference.
+
+    Args:
+        rows: the true events.
+        seconds: length of each clip that is expected.
+        path: the event table, for messages.
+        durations_path: the table of durations, for messages.
+        max_dropped: as in `read_reference`.
+
+    Raises:
+        UserError: as `read_reference`.
+    """
     named = list(dict.fromkeys(row.clip for row in rows))
-    seconds = read_durations_tsv(durations, METADATA)
     lacking = [clip for clip in named if clip not in seconds]
     if lacking:
         raise UserError(
-            f"{durations}: lacks {len(lacking)} clips of {truth}, such as {lacking[0]} (every clip needs a duration)"
+            f"{durations_path}: lacks {len(lacking)} clips of {path}, such as {lacking[0]} "
+            "(every clip needs a duration)"
         )
-    kept, tally = fit(truth, rows, seconds, cut=False)
+    kept, tally = fit(path, rows, seconds, cut=False)
     for line in tally.lines():
         logger.warning("%s", line)
     tally.check(max_dropped)
     events = raw_events(kept)
     if not events:
-        raise UserError(f"{truth}: holds no events, so nothing can be scored")
-    return Reference(path=Path(truth), durations_path=Path(durations), events=events, named=named, durations=seconds)
+        raise UserError(f"{path}: holds no events, so nothing can be scored")
+    return Reference(path=path, durations_path=durations_path, events=events, named=named, durations=dict(seconds))
 
 
 @dataclass(frozen=True, kw_only=True)

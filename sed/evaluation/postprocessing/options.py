@@ -65,6 +65,16 @@ def given(args: argparse.Namespace) -> list[str]:
     return named + [option.flag for option in options if option.text(args) is not None]
 
 
+def options_of(*, post_processing: str | None = None, threshold: str | None = None) -> argparse.Namespace:
+    """Return the options as a command line with these would, all others not given."""
+    from sed.config import Parser
+
+    parser = Parser("post-processing")
+    add_arguments(parser)
+    named = post_processing and steps(post_processing)
+    return argparse.Namespace(**{**parser.defaults(), "post_processing": named, "threshold": threshold})
+
+
 def resolve(
     args: argparse.Namespace, labels: Sequence[str], *, ours: bool = True, stored: PostProcessing | None = None
 ) -> PostProcessing:

@@ -1,0 +1,351 @@
+"""The Python API: open a model, detect events in recordings or streams, read event tables, score.
+
+    import sed
+
+    model = sed.load("kitchen-model")
+    for event in model.detect("clip.wav"):
+        print(event.onset, event.offset, event.label, event.score)
+
+Everything here is reached as `sed.NAME`; `import sed` alone loads neither PyTorch nor NumPy. A model, a recording or a
+table that cannot be used raises `sed.UserError`, whose message says what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
+
+import numpy as np
+
+from sed.data.arrays import mono_blocks
+from sed.data.audio import resampled
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+from sed.evaluation.postprocessing.options import options_of, resolve
+from sed.parallel import free_processors
+from sed.prediction.decisions import PIECE, Decisions, Detection
+from sed.prediction.predictor import Predictor, hear
+from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.session import open_predictor
+from sed.prediction.sources import read_recording
+from sed.prediction.windows import Window, WindowPlan
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+Recording = str | Path | np.ndarray
+"""a file, or samples in [-1, 1]: (samples,), (samples, channels) or (channels, samples)"""
+Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
+Events = str | Path | Mapping[str, Sequence[Event]]
+"""a table of events, or {clip: its events}"""
+
+
+class DetectedEvent(NamedTuple):
+    """An event that a model found; onset and offset in seconds from the recording's start."""
+
+    onset: float
+    offset: float
+    label: str
+    score: float
+    """mean posterior of the label over the event"""
+
+
+class _Posteriors(BaseSink):
+    """Keeps a recording's frame posteriors."""
+
+    def __init__(self) -> None:
+        self._pieces: list[np.ndarray] = []
+
+    def posteriors(self, frames: np.ndarray) -> None:
+        self._pieces.append(frames)
+
+    def whole(self, classes: int) -> np.ndarray:
+        """Return all of them, (frames, classes)."""
+        return np.concatenate([np.zeros((0, classes), np.float32), *self._pieces])
+
+
+class _Newest(BaseSink):
+    """Keeps the events that were decided since it was last asked."""
+
+    def __init__(self) -> None:
+        self._events: list[Detection] = []
+
+    def detections(self, detections: Sequence[Detection]) -> None:
+        self._events += detections
+
+    def take(self) -> list[DetectedEvent]:
+        """Return the new events, and forget them."""
+        taken, self._events = self._events, []
+        return [_event(detection) for detection in taken]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is ready to detect events; `sed.load` makes it.
+
+    Attributes:
+        predictor: the network and its front end.
+        post_processing: the filters and thresholds that turn posteriors into events.
+        name: where it was loaded from.
+    """
+
+    predictor: Predictor
+    post_processing: PostProcessing
+    name: str
+
+    def __repr__(self) -> str:
+        return f"<sed.Model {self.name}: {len(self.labels)} labels, {self.sample_rate} Hz>"
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels, in the order of the posteriors' columns."""
+        return list(self.predictor.labels)
+
+    @property
+    def sample_rate(self) -> int:
+        """The rate that the model works at, in Hz; recordings of others are resampled."""
+        return self.predictor.rate
+
+    @property
+    def frame_seconds(self) -> float:
+        """The length of a frame of the posteriors."""
+        return self.predictor.frame_seconds
+
+    @overload
+    def detect(
+        self,
+        recording: Recording,
+        rate: int | None = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        overlap: float | None = None,
+        batch_size: int = 8,
+    ) -> list[DetectedEvent]: ...
+    @overload
+    def detect(
+        self,
+        recording: Recordings,
+        rate: int | None = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        overlap: float | None = None,
+        batch_size: int = 8,
+    ) -> list[list[DetectedEvent]]: ...
+    def detect(
+        self,
+        recording: Recording | Recordings,
+        rate: int | None = None,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        overlap: float | None = None,
+        batch_size: int = 8,
+    ) -> list[DetectedEvent] | list[list[DetectedEvent]]:
+        """Return the events of a recording, in order of their onsets.
+
+        Args:
+            recording: a file, an array of samples, or a list of these, whose windows share batches.
+            rate: of arrays, in Hz.
+            threshold: for all labels, or by label, in place of the model's own for those named.
+            overlap: seconds that windows overlap in recordings longer than the model's window; None for the default.
+            batch_size: windows that are computed together.
+
+        Returns:
+            The events; for a list, a list for each recording, in order.
+
+        Raises:
+            UserError: a recording cannot be read, an array comes without its rate, or an unknown label.
+        """
+        post = self.post_processing if threshold is None else self._with_threshold(threshold)
+        sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
+        tracks = self._run(sources, rate, [BaseSink() for _ in sources], post, overlap=overlap, batch_size=batch_size)
+        events = [[_event(detection) for detection in track.result.detections] for track in tracks]
+        return events if isinstance(recording, list) else events[0]
+
+    def posteriors(
+        self, recording: Recording, rate: int | None = None, *, overlap: float | None = None, batch_size: int = 8
+    ) -> np.ndarray:
+        """Return the frame posteriors of a recording, before post-processing.
+
+        Args:
+            recording: a file, or an array of samples.
+            rate: of an array, in Hz.
+            overlap: as in `detect`.
+            batch_size: windows that are computed together.
+
+        Returns:
+            (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`.
+
+        Raises:
+            UserError: as `detect`.
+        """
+        sink = _Posteriors()
+        self._run([recording], rate, [sink], self.post_processing, overlap=overlap, batch_size=batch_size)
+        return sink.whole(len(self.labels))
+
+    def stream(
+        self,
+        blocks: Iterable[np.ndarray],
+        rate: int,
+        *,
+        threshold: float | Mapping[str, float] | None = None,
+        hop: float = 1.0,
+        lookahead: float = 0.5,
+    ) -> Iterator[DetectedEvent]:
+        """Yield the events of a stream as soon as they are decided, in constant memory.
+
+        Args:
+            blocks: arrays of samples as they arrive, each as in `detect`.
+            rate: of the blocks, in Hz.
+            threshold: as in `detect`.
+            hop: seconds between two runs of the model.
+            lookahead: seconds of the stream that the model sees beyond what it decides.
+
+        Raises:
+            UserError: samples that are not finite, an unknown label, or a hop and lookahead beyond the window.
+        """
+        post = self.post_processing if threshold is None else self._with_threshold(threshold)
+        plan = WindowPlan.live(**self._geometry(), hop=hop, lookahead=lookahead)
+        sink = _Newest()
+        track = self._track("stream", plan, post, sink, piece=1)
+        samples = (block for piece in blocks for block in mono_blocks(piece, "the stream"))
+        for window in plan.grow(track.heard(resampled(samples, rate, self.sample_rate))):
+            output = hear(self.predictor, [window.samples])
+            track.take(window, output.frame[0], output.clip[0], output.logmel[0])
+            yield from sink.take()
+
+    def _run(
+        self,
+        sources: Sequence[Recording],
+        rate: int | None,
+        sinks: Sequence[BaseSink],
+        post: PostProcessing,
+        *,
+        overlap: float | None,
+        batch_size: int,
+    ) -> list[Track]:
+        plan = WindowPlan.overlapping(**self._geometry(), overlap=overlap)
+        names = [str(source) if isinstance(source, str | Path) else f"array {i}" for i, source in enumerate(sources)]
+        tracks = [self._track(name, plan, post, sink) for name, sink in zip(names, sinks, strict=True)]
+
+        def windows(source: Recording, track: Track) -> Iterator[Window]:
+            return plan.cut(track.heard(self._blocks(source, rate, track.result.name)))
+
+        def report(_track: Track, problem: str | None) -> None:
+            if problem is not None:
+                raise UserError(problem)
+
+        cut = (partial(windows, source) for source in sources)
+        run(zip(tracks, cut, strict=True), self.predictor, batch_size=batch_size, report=report)
+        return tracks
+
+    def _track(self, name: str, plan: WindowPlan, post: PostProcessing, sink: BaseSink, piece: int = PIECE) -> Track:
+        decisions = Decisions.of(post, self.labels, self.frame_seconds, piece=piece)
+        return Track(name, plan=plan, predictor=self.predictor, decisions=decisions, sink=sink)
+
+    def _blocks(self, source: Recording, rate: int | None, name: str) -> Iterator[np.ndarray]:
+        if isinstance(source, str | Path):
+            return read_recording(str(source), self.sample_rate)
+        if rate is None:
+            raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
+        return resampled(mono_blocks(source, name), rate, self.sample_rate)
+
+    def _geometry(self) -> dict[str, Any]:
+        return {
+            "samples": self.predictor.samples,
+            "frame_seconds": self.frame_seconds,
+            "rate": self.sample_rate,
+            "frames": self.predictor.frames,
+        }
+
+    def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
+        named = dict(threshold) if isinstance(threshold, Mapping) else {"*": threshold}
+        if "*" not in named:  # labels that are not named keep theirs
+            own = dict(zip(self.labels, self.post_processing.thresholds(self.labels), strict=True))
+            named = {**own, **named}
+        text = ",".join(f"{label}={float(value)!r}" for label, value in named.items())
+        return resolve(options_of(threshold=text), self.labels, stored=self.post_processing)
+
+
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    which: str = "teacher",
+    precision: str = "float32",
+    threads: int | None = None,
+    post_processing: str | None = None,
+) -> Model:
+    """Open a trained model for detection.
+
+    Args:
+        model: an experiment's folder, a checkpoint, a packed model, or an exported `.onnx` file.
+        device: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU when there is one.
+        which: the half of a mean teacher to use, `teacher` or `student`.
+        precision: `float32`, `bfloat16` or `int8`.
+        threads: processor threads; None for as many as there are idle processors.
+        post_processing: steps in order as in `--post-processing`, or `none`; None for the model's own.
+
+    Raises:
+        UserError: there is no such model, or it cannot be read.
+    """
+    threads = free_processors() if threads is None else threads
+    onnx = str(model).endswith(".onnx")
+    predictor, post, _ = open_predictor(
+        model=None if onnx else str(model),
+        onnx=str(model) if onnx else None,
+        which=which,
+        device=device,
+        precision=precision,
+        threads=threads,
+        options=options_of(post_processing=post_processing),
+    )
+    return Model(predictor, post, str(model))
+
+
+def read_events(path: str | Path) -> dict[str, list[Event]]:
+    """Return {clip: its events} of a table with the columns filename, onset, offset, event_label.
+
+    Clips that the table names without an event have an empty list. UserError names the line of what cannot be read.
+    """
+    return by_clip(read_rows(path))
+
+
+def score(
+    predicted: Events,
+    truth: Events,
+    durations: str | Path | Mapping[str, float],
+    *,
+    post_processing: str | None = None,
+    labels: Sequence[str] | None = None,
+    bootstrap: int = 0,
+) -> dict[str, Any]:
+    """Score detected events against the truth, as `sed.bin.score` does.
+
+    Args:
+        predicted: the detected events; or scores.h5, a folder of score tables, or of event tables at operating points.
+        truth: the true events.
+        durations: a table of durations, or {clip: seconds}; the clips that are scored.
+        post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
+        labels: the label set; None takes the labels of the scores, else those of the truth.
+        bootstrap: samples of clips for 95 % intervals; 0 for none.
+
+    Returns:
+        The numbers of result.json by name: `event_f1_macro`, `psds1` where there are scores or operating points,
+        `per_class` and the rest; `intervals` with a bootstrap.
+
+    Raises:
+        UserError: what does not fit together, with the file and line where there is one.
+    """
+    from sed.evaluation.scoring import score_events
+
+    return score_events(
+        predicted, truth, durations, post_processing=post_processing, labels=labels, bootstrap=bootstrap
+    )
+
+
+def _event(detection: Detection) -> DetectedEvent:
+    return DetectedEvent(*detection.event, detection.score)

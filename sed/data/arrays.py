@@ -1,0 +1,45 @@
+"""Audio that is in memory already: arrays of samples, as blocks like those of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sed.data.audio import BLOCK
+from sed.errors import UserError
+
+
+def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
+    """Yield an array of samples as mono float32 blocks (n,).
+
+    Args:
+        samples: (samples,), (samples, channels) or (channels, samples): the shorter axis holds the channels. Floating
+            point in [-1, 1], or integers, whose full scale becomes 1.
+        name: what messages call the array.
+
+    Raises:
+        UserError: another type or shape, no samples, or values that are not finite.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim == 2 and samples.shape[0] < samples.shape[1]:
+        samples = samples.T
+    if samples.ndim not in (1, 2) or not samples.size:
+        raise UserError(f"{name}: an array of shape {samples.shape} ((samples,) or (samples, channels) is expected)")
+    if samples.dtype.kind not in "fiu":
+        raise UserError(f"{name}: samples of type {samples.dtype} (floating point or integers are expected)")
+    offset, scale = _scaling(samples.dtype)
+    for start in range(0, len(samples), BLOCK):
+        block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
+        block = block if block.ndim == 1 else block.mean(axis=1)
+        if not np.isfinite(block).all():
+            raise UserError(f"{name}: holds values that are not finite")
+        yield block
+
+
+def _scaling(dtype: np.dtype) -> tuple[float, float]:
+    """Return what to subtract and then to multiply with, so that full scale is 1."""
+    if dtype.kind == "f":
+        return 0.0, 1.0
+    half = 2.0 ** (8 * dtype.itemsize - 1)
+    return (half if dtype.kind == "u" else 0.0), 1 / half

@@ -1,0 +1,88 @@
+"""Score a system's output in one call, from files or from objects in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sed.data.events import Row, read_rows
+from sed.data.tables import Event, read_durations_tsv
+from sed.evaluation.alignment import align, decide, reference_of
+from sed.evaluation.confidence.bootstrap import add_intervals, resample
+from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.metrics.events import raw_events
+from sed.evaluation.postprocessing.options import options_of, resolve
+from sed.evaluation.submission import Submission, read_submission
+from sed.parallel import default_jobs
+
+POINTS = 50
+"""operating points of psds_eval's PSDS"""
+
+
+def score_events(
+    predicted: str | Path | Mapping[str, Sequence[Event]],
+    truth: str | Path | Mapping[str, Sequence[Event]],
+    durations: str | Path | Mapping[str, float],
+    *,
+    post_processing: str | None = None,
+    labels: Sequence[str] | None = None,
+    bootstrap: int = 0,
+) -> dict[str, Any]:
+    """Score detected events or scores against the truth.
+
+    Args:
+        predicted: whatever `sed.bin.score` takes, or {clip: detected events}.
+        truth: an event table, or {clip: true events}.
+        durations: a table, or {clip: seconds}: the clips that are scored.
+        post_processing: steps for scores as in `--post-processing`; None: the paper's for our scores.h5, else none.
+        labels: the label set; None takes the scores', else the truth's.
+        bootstrap: samples of clips for intervals; 0 for none.
+
+    Returns:
+        The numbers of result.json.
+
+    Raises:
+        UserError: what does not fit together.
+    """
+    submission = _submission(predicted)
+    reference = reference_of(
+        _rows(truth),
+        durations if isinstance(durations, Mapping) else read_durations_tsv(durations),
+        path=_path(truth, "the truth"),
+        durations_path=_path(durations, "the durations"),
+    )
+    problem, _ = align(submission, reference, labels=labels, only_scored=False, allow_missing=False)
+    post = resolve(options_of(post_processing=post_processing), problem.labels, ours=submission.kind == "scores.h5")
+    decisions = decide(problem, submission, post, points=POINTS, f1_from=None)
+    evaluation = evaluate(
+        problem, detections=decisions.detections, points=decisions.points, scores=decisions.scores, jobs=1
+    )
+    result = {"clips": len(problem.clips), **summary(problem, evaluation)}
+    if bootstrap:
+        names, values = resample(problem, evaluation, samples=bootstrap, jobs=default_jobs())
+        add_intervals(result, names, values)
+    return result
+
+
+def _submission(predicted: str | Path | Mapping[str, Sequence[Event]]) -> Submission:
+    if not isinstance(predicted, Mapping):
+        return read_submission(predicted)
+    path = _path(predicted, "the predicted events")
+    return Submission(
+        kind="detections", path=path, clips=list(predicted), tables=[(path, raw_events(_rows(predicted)))]
+    )
+
+
+def _rows(events: str | Path | Mapping[str, Sequence[Event]]) -> list[Row]:
+    """Return events as rows; of a mapping the n-th event is line n."""
+    if not isinstance(events, Mapping):
+        return read_rows(events)
+    named: list[tuple[str, Event | None]] = []
+    for clip, of_clip in events.items():
+        named += [(clip, Event(*event[:3])) for event in of_clip] or [(clip, None)]
+    return [Row(line, clip, event) for line, (clip, event) in enumerate(named, 1)]
+
+
+def _path(source: object, name: str) -> Path:
+    return Path(source) if isinstance(source, str | Path) else Path(f"<{name}>")

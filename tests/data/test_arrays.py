@@ -1,0 +1,53 @@
+"""Arrays of samples as mono blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sed.data.arrays import mono_blocks
+from sed.errors import UserError
+
+
+def joined(samples: np.ndarray) -> np.ndarray:
+    return np.concatenate(list(mono_blocks(samples, "array")))
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        (np.array([0.5, -0.25]), [0.5, -0.25]),
+        (np.array([16384, -32768], np.int16), [0.5, -1.0]),
+        (np.array([1 << 30, -(1 << 31)], np.int32), [0.5, -1.0]),
+        (np.array([128, 0, 255], np.uint8), [0.0, -1.0, 127 / 128]),
+        (np.array([[0.5, 0.1], [0.3, 0.1], [0.0, 1.0]]), [0.3, 0.2, 0.5]),  # (samples, channels)
+        (np.array([[0.5, 0.3, 0.0], [0.1, 0.1, 1.0]]), [0.3, 0.2, 0.5]),  # (channels, samples)
+    ],
+)
+def test_samples_become_mono_of_full_scale_one(samples: np.ndarray, expected: list[float]) -> None:
+    found = joined(samples)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-7)
+
+
+def test_a_long_array_comes_in_blocks() -> None:
+    samples = np.random.default_rng(0).uniform(-1, 1, 200_000).astype(np.float32)
+    blocks = list(mono_blocks(samples, "array"))
+    assert len(blocks) > 1
+    np.testing.assert_array_equal(np.concatenate(blocks), samples)
+
+
+@pytest.mark.parametrize(
+    ("samples", "message"),
+    [
+        (np.zeros(0), "shape"),
+        (np.zeros((2, 3, 4)), "shape"),
+        (np.array(["a"]), "type"),
+        (np.array([0.0, np.nan]), "not finite"),
+        (np.array([np.inf, 0.0]), "not finite"),
+        (np.zeros(3, complex), "type"),
+    ],
+)
+def test_what_is_no_audio_is_refused(samples: np.ndarray, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        joined(samples)

@@ -1,0 +1,36 @@
+"""Scoring in one call: scores.h5 and objects; `tests/test_api.py` compares with the command."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sed.data.tables import Event
+from sed.errors import UserError
+from sed.evaluation.scoring import score_events
+
+
+def test_the_perfect_detector_has_perfect_scores_and_a_silent_one_none() -> None:
+    truth = {"a": [Event(1.0, 2.0, "Dog")], "b": [Event(0.5, 4.0, "Cat")], "c": []}
+    seconds = {"a": 10.0, "b": 10.0, "c": 10.0}
+    perfect = score_events(truth, truth, seconds)
+    assert perfect["clips"] == 3
+    assert perfect["event_f1_macro"] == perfect["intersection_f1_macro"] == 1
+    silent = score_events({clip: [] for clip in truth}, truth, seconds)
+    assert not silent["event_f1_macro"]
+
+
+def test_intervals_hold_the_number_itself() -> None:
+    rng = np.random.default_rng(0)
+    truth = {f"c{i}": [Event(1.0, 2.0 + i % 3, "Dog")] for i in range(40)}
+    found = {clip: [event._replace(onset=event.onset + rng.uniform(0, 0.4))] for clip, (event,) in truth.items()}
+    result = score_events(found, truth, dict.fromkeys(truth, 10.0), bootstrap=200)
+    low, high = result["intervals"]["event_f1_macro"]
+    assert low <= result["event_f1_macro"] <= high
+    assert low < high
+
+
+def test_a_label_that_the_truth_lacks_is_named() -> None:
+    truth = {"a": [Event(1.0, 2.0, "Dog")]}
+    with pytest.raises(UserError, match="<the predicted events>:1: unknown label 'Bird'"):
+        score_events({"a": [Event(1.0, 2.0, "Bird")]}, truth, {"a": 10.0})

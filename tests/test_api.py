@@ -1,0 +1,117 @@
+"""The Python API against the command line: same events, posteriors and scores."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_model import LABELS, call, save_tiny, write_sounds
+
+import sed
+from sed.bin import predict
+from sed.bin import score as score_command
+from sed.data.audio import read_audio
+from sed.data.tables import read_events_tsv
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("api") / "model")
+
+
+@pytest.fixture(scope="module")
+def model(experiment: Path) -> sed.Model:
+    return sed.load(experiment, device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("recordings")
+    lengths = [(10, 16000), (23.4, 44100), (3.3, 22050)]
+    return [write_sounds(folder / f"r{i}.wav", seconds, rate, seed=i) for i, (seconds, rate) in enumerate(lengths)]
+
+
+def rounded(events: list[sed.DetectedEvent]) -> list[tuple[float, float, str]]:
+    return sorted((round(event.onset, 3), round(event.offset, 3), event.label) for event in events)
+
+
+def test_events_and_posteriors_are_those_of_the_command(
+    model: sed.Model, experiment: Path, recordings: list[Path], tmp_path: Path
+) -> None:
+    args = ["--model", experiment, "--device", "cpu", "--format", "tsv,csv", "--out-dir", tmp_path, "--threads", 1]
+    assert call(predict, *args, *recordings) == 0
+    found = model.detect(recordings)
+    for path, events in zip(recordings, found, strict=True):
+        assert events == sorted(events)
+        written = read_events_tsv(tmp_path / f"{path.stem}.tsv").get(path.stem, [])
+        assert rounded(events) == sorted((e.onset, e.offset, e.label) for e in written)
+        table = np.loadtxt(tmp_path / f"{path.stem}.csv", delimiter=",", skiprows=1, usecols=range(3, 7))
+        np.testing.assert_allclose(model.posteriors(path), table, atol=1e-4)
+    assert any(found)
+    assert model.detect(recordings[1]) == found[1]
+
+
+def test_an_array_gives_what_its_file_gives(model: sed.Model, recordings: list[Path]) -> None:
+    samples, rate = soundfile.read(recordings[1], dtype="float32")
+    expected = model.detect(recordings[1])
+    assert rounded(model.detect(samples, rate)) == rounded(expected)
+    assert rounded(model.detect(np.stack([samples, samples]), rate)) == rounded(expected)
+    assert rounded(model.detect(read_audio(recordings[1], model.sample_rate), model.sample_rate)) == rounded(expected)
+
+
+def test_thresholds_by_keyword(model: sed.Model, recordings: list[Path]) -> None:
+    own = model.detect(recordings[0])
+    assert not model.detect(recordings[0], threshold=1.0)
+    only = model.detect(recordings[0], threshold=dict.fromkeys(LABELS[1:], 1.0))
+    assert rounded(only) == [event for event in rounded(own) if event[2] == LABELS[0]]
+    with pytest.raises(sed.UserError, match="Bark"):
+        model.detect(recordings[0], threshold={"Bark": 0.5})
+
+
+def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, recordings: list[Path]) -> None:
+    samples = read_audio(recordings[1], model.sample_rate)
+    small = list(model.stream((samples[i : i + 1000] for i in range(0, len(samples), 1000)), model.sample_rate))
+    large = list(model.stream((samples[i : i + 77777] for i in range(0, len(samples), 77777)), model.sample_rate))
+    assert small == large
+    assert small
+
+
+def test_what_cannot_be_read_raises_one_line(model: sed.Model, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    for recording, message in ((bad, "empty"), (tmp_path / "none.wav", "no such"), (np.zeros(9), "without their rate")):
+        with pytest.raises(sed.UserError, match=message):
+            model.detect(recording)
+    with pytest.raises(sed.UserError, match="no such model"):
+        sed.load(tmp_path / "nothing")
+    with pytest.raises(AttributeError, match="lod"):
+        sed.lod  # noqa: B018
+
+
+def test_scores_are_those_of_the_command(tmp_path: Path) -> None:
+    truth, predicted, durations = (tmp_path / f"{name}.tsv" for name in ("truth", "predicted", "durations"))
+    header = "filename\tonset\toffset\tevent_label\n"
+    truth.write_text(header + "a.wav\t1\t2\tDog\na.wav\t4\t9\tSpeech\nb.wav\t0\t3\tSpeech\n")
+    predicted.write_text(header + "a.wav\t1.1\t2\tDog\na.wav\t4\t6\tSpeech\nb.wav\t0.1\t3\tSpeech\nb.wav\t5\t6\tDog\n")
+    durations.write_text("filename\tduration\na.wav\t10\nb.wav\t10\n")
+    out = tmp_path / "out" / "result.json"
+    args = [predicted, "--ground-truth", truth, "--durations", durations, "--out", out, "--jobs", 1, "--bootstrap", 0]
+    assert call(score_command, *args) == 0
+    expected = json.loads(out.read_text())
+    of_files = sed.score(predicted, truth, durations)
+    of_objects = sed.score(sed.read_events(predicted), sed.read_events(truth), {"a": 10.0, "b": 10.0})
+    assert of_files == of_objects
+    assert of_files == {key: expected[key] for key in of_files}
+    assert of_files["event_f1_macro"] == pytest.approx((2 / 3 + 1 / 2) / 2)
+    with pytest.raises(sed.UserError, match="duration"):
+        sed.score(predicted, truth, {"a": 10.0})
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import sed, sys; print([name for name in ('torch', 'numpy', 'h5py', 'yaml') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
