@@ -1,21 +1,31 @@
 """The registry of time decoders: frames at the encoder's rate to frames at the output's rate.
 
 A new decoder is a module with `OPTIONS` and a function that builds it from a config, the width of its input and the
-number of the encoder's frames in a clip, and a line of `DECODERS`.
+number of the encoder's frames in a clip, and a line of `DECODERS`. One that also describes the clip as a whole keeps
+to `Summarising`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from sed.registry import chosen
 
 
+class Decoded(NamedTuple):
+    """What a time decoder makes of a clip."""
+
+    hidden: Tensor
+    """(batch, frames, dim)"""
+    summary: Tensor | None = None
+    """(batch, dim): the clip as a whole, in the space of `hidden`; None where the decoder has no such thing"""
+
+
 class Decoder(Protocol):
-    """A `torch.nn.Module`: (batch, patches, input dim) -> (batch, frames * upsample, dim).
+    """A `torch.nn.Module`: (batch, patches, input dim) -> `Decoded` of frames * upsample frames.
 
     Encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1; patches after `frames` are dropped.
     """
@@ -26,7 +36,15 @@ class Decoder(Protocol):
     upsample: int
     """output frames for each of them"""
 
-    def __call__(self, x: Tensor) -> Tensor: ...
+    def __call__(self, x: Tensor) -> Decoded: ...
+
+
+@runtime_checkable
+class Summarising(Protocol):
+    """A decoder whose outputs have a summary: what `clip_pooling: token` needs."""
+
+    summarises: bool
+    """True"""
 
 
 RunGru = Callable[[nn.GRU, Tensor, int], Tensor]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sed.errors import UserError
 from sed.models.ast import NORM_EPS
-from sed.models.clip_poolings import ClipPooling, build_clip_pooling
+from sed.models.clip_poolings import ClipInputs, ClipPooling, build_clip_pooling
 from sed.models.decoders import Decoder, build_decoder
 from sed.models.encoders import Encoder, build_encoder
 from sed.models.poolings import BandwisePooling, Pooling, build_pooling
@@ -93,11 +93,12 @@ class Detector(nn.Module):
 
     def decode(self, frames: Tensor) -> DetectorOutput:
         """(batch, patches, dim) -> `DetectorOutput`."""
-        hidden = self.decoder(frames)
+        hidden, summary = self.decoder(frames)
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             logits = self.classifier(hidden)
-            return DetectorOutput(logits, self.clip_pooling(logits.sigmoid(), hidden))
+            summary_logits = None if summary is None else self.classifier(summary.float())
+            return DetectorOutput(logits, self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, summary_logits)))
 
     def forward(self, x: Tensor) -> DetectorOutput:
         return self.decode(self.encode(x))
@@ -123,7 +124,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         encoder=encoder,
         pooling=build_pooling(config, encoder),
         decoder=decoder,
-        clip_pooling=build_clip_pooling(config, dim=decoder.dim, classes=num_classes),
+        clip_pooling=build_clip_pooling(config, decoder=decoder, classes=num_classes),
         classes=num_classes,
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sed.models.decoders import Decoder, RunGru
+from sed.models.decoders import Decoded, Decoder, RunGru
 
 OPTIONS = {
     "upsample": {
@@ -48,9 +48,9 @@ class GruDecoder(nn.Module):
         )
         self.run_gru = run_gru
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, patches, dim) -> (batch, frames * upsample, 2 * units)."""
-        return self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample))
+    def forward(self, x: Tensor) -> Decoded:
+        """(batch, patches, dim) -> hidden (batch, frames * upsample, 2 * units)."""
+        return Decoded(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample)))
 
 
 def repeated(x: Tensor, repeat: int) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sed.models.decoders import DECODERS, GruBased, build_decoder
+from sed.models.decoders import DECODERS, GruBased, Summarising, build_decoder
 
 
 @pytest.mark.parametrize("upsample", [1, 5])
@@ -19,11 +19,17 @@ def test_frames_are_cropped_and_upsampled(small: Callable[..., dict[str, Any]], 
     assert isinstance(decoder, nn.Module)
     decoder.eval()
     x = torch.randn(2, 22, 6)
-    out = decoder(x)
+    out, summary = decoder(x)
     assert (decoder.frames, decoder.upsample) == (20, upsample)
     assert out.shape == (2, 20 * upsample, decoder.dim)
     x[:, 20:] = 9.0
-    assert torch.equal(decoder(x), out), "what comes after the clip has no say"
+    again = decoder(x)
+    assert torch.equal(again.hidden, out), "what comes after the clip has no say"
+    if isinstance(decoder, Summarising):
+        assert summary is not None and again.summary is not None and summary.shape == (2, decoder.dim)
+        assert torch.equal(again.summary, summary)
+    else:
+        assert summary is None
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -38,7 +44,7 @@ def test_another_implementation_of_its_gru_is_used(small: Callable[..., dict[str
         return torch.zeros(len(x), x.shape[1] * repeat, decoder.dim)
 
     decoder.run_gru = run_gru
-    assert not decoder(torch.randn(2, 22, 6)).any() and calls == [(True, (2, 20, 6), 2)]
+    assert not decoder(torch.randn(2, 22, 6)).hidden.any() and calls == [(True, (2, 20, 6), 2)]
 
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sed.models.decoders import GruBased
+from sed.models.decoders import Decoded, GruBased
 from sed.models.detector import Detector, build_detector
 from sed.models.gru_decoder import run_gru
 from sed.training.gpu.gru_backend import bf16_gru, by_cudnn, use_bf16, use_persistent
@@ -23,8 +23,8 @@ class Linear(nn.Module):
         super().__init__()
         self.map = nn.Linear(6, 5)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.as_tensor(self.map(x[:, :7]))
+    def forward(self, x: torch.Tensor) -> Decoded:
+        return Decoded(self.map(x[:, :7]))
 
 
 def without_gru(config: dict[str, Any]) -> Detector:
@@ -65,4 +65,4 @@ def test_a_decoder_without_a_gru_is_left_alone(tiny_config: Callable[..., dict[s
     x = torch.randn(2, 9, 6)
     with by_cudnn(detector):
         inside = detector.decoder(x)
-    assert torch.equal(inside, detector.decoder(x)) and not hasattr(detector.decoder, "run_gru")
+    assert torch.equal(inside.hidden, detector.decoder(x).hidden) and not hasattr(detector.decoder, "run_gru")
