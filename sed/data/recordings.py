@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -69,6 +70,28 @@ def find_recordings(folder: str | Path) -> Found:
             found.paths.append(path)
     found.paths.sort()
     return found
+
+
+def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | None = None) -> list[Path]:
+    """Return the recordings below a folder, and say what else is there.
+
+    Args:
+        folder: where to look, at any depth.
+        log: gets a line with the number of hidden files.
+        closed: gets a line for each folder that cannot be read; without it the log does, as a warning.
+
+    Returns:
+        The recordings in order.
+    """
+    found = find_recordings(folder)
+    if found.hidden:
+        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, found.hidden)
+    if closed is not None:
+        closed += found.closed
+    else:
+        for problem in found.closed:
+            log.warning("%s", problem)
+    return found.paths
 
 
 def _walk(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data import recordings
 from sed.data.audio import read_blocks
+from sed.data.recordings import recordings_of
 
 log = logging.getLogger("sed.predict")
 
@@ -32,7 +32,8 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         path = Path(text)
         try:
             if path.is_dir():
-                names, closed = _in_folder(path)
+                closed: list[str] = []
+                names = list(map(str, recordings_of(path, log, closed)))
                 problems += closed
                 if closed and not names:
                     continue
@@ -58,14 +59,6 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
 def place(name: str) -> Path:
     """Return a recording's whole path, without `.` and `..`: what two ways to write it have in common."""
     return Path(os.path.normpath(Path(name).absolute()))
-
-
-def _in_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """The recordings below a folder, and a line for each folder there that cannot be read."""
-    found = recordings.find_recordings(folder)
-    if found.hidden:
-        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, found.hidden)
-    return list(map(str, found.paths)), found.closed
 
 
 def _is_glob(text: str) -> bool:

@@ -1,6 +1,18 @@
+import logging
+import os
 from pathlib import Path
 
-from sed.data.recordings import FOREIGN, SUFFIXES, find_recordings
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.download.audioset import index
+from sed.data.prepare import data_directory, own_recordings
+from sed.data.recordings import FOREIGN, SUFFIXES, find_recordings, recordings_of
+from sed.data.synthesis.soundbank import SoundBank
+from sed.data.synthesis.split_bank import sources
+from sed.evaluation.reports.timeline import Sources
+from sed.prediction.sources import find_recordings as predicted
 
 
 def names(folder: Path) -> list[str]:
@@ -36,3 +48,57 @@ def test_a_folder_is_no_recording(tmp_path):
 def test_suffixes_are_lower_case_and_once_each():
     assert len(set(SUFFIXES)) == len(SUFFIXES) and all(s == s.lower() and s[0] == "." for s in SUFFIXES)
     assert set(FOREIGN) < set(SUFFIXES)
+
+
+COMMANDS = {
+    "own data": lambda folder: own_recordings.find_audio(folder).values(),
+    "stage 1": lambda folder: data_directory.find_audio(folder).values(),
+    "index": lambda folder: index([folder], set()) or [folder / "a.wav"],
+    "predict": lambda folder: predicted([str(folder)])[0],
+    "split": lambda folder: sources(folder),
+    "report": lambda folder: Sources(None, folder).audio.values(),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_every_command_says_that_hidden_files_are_left_out(tmp_path, caplog, command):
+    for name in ("a.wav", "._a.wav", "._b.m4a"):
+        soundfile.write(tmp_path / name, np.zeros(8), 8000, format="WAV")
+    with caplog.at_level(logging.INFO):
+        assert [Path(path).name for path in command(tmp_path)] == ["a.wav"]
+    assert [line for line in caplog.messages if "hidden" in line] == [
+        f"{tmp_path}: 2 hidden files (such as ._a.wav) are no recordings"
+    ]
+
+
+def test_a_soundbank_has_neither_hidden_files_nor_what_links_lead_to_twice(tmp_path, caplog):
+    for split in ("train", "validation"):
+        folder = tmp_path / "bank" / split / "foreground" / "dog"
+        folder.mkdir(parents=True)
+        for name in ("a.wav", "._a.wav"):
+            soundfile.write(folder / name, np.ones(800), 8000)
+    there = tmp_path / "elsewhere"
+    there.mkdir()
+    soundfile.write(there / "b.flac", np.ones(800), 8000)
+    (tmp_path / "bank/train/foreground/dog/more").symlink_to(there)
+    with caplog.at_level(logging.INFO):
+        found = SoundBank(tmp_path / "bank").files("train", "foreground")
+    assert [path.name for path in found["dog"]] == ["a.wav", "b.flac"]
+    assert sum("hidden" in line for line in caplog.messages) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_a_line(tmp_path, caplog, monkeypatch):
+    def scandir(path, scan=os.scandir):
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)  # root may read everything
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "a.wav").write_bytes(b"")
+    line = f"{tmp_path / 'shut'}: permission denied (check its owner and mode)"
+    assert [path.name for path in recordings_of(tmp_path, logging.getLogger("sed.x"))] == ["a.wav"]
+    assert caplog.messages == [line]
+    kept: list[str] = []
+    recordings_of(tmp_path, logging.getLogger("sed.x"), kept)
+    assert kept == [line] and len(caplog.messages) == 1

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sed.data.audio import counted_duration
-from sed.data.recordings import FOREIGN, find_recordings
+from sed.data.recordings import FOREIGN, recordings_of
 from sed.errors import UserError
 from sed.files import replacing, write_text
 
@@ -91,7 +91,7 @@ def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (--audio names a folder of recordings)")
-        yield from find_recordings(folder).paths
+        yield from recordings_of(folder, log)
 
 
 def _same(one: Path, other: Path) -> bool:

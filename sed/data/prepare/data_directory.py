@@ -16,7 +16,7 @@ from sed.data.directory import write_scp
 from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import write_coverage
-from sed.data.recordings import find_recordings, shown
+from sed.data.recordings import recordings_of, shown
 from sed.data.tables import (
     audio_stem,
     clip_id,
@@ -84,7 +84,7 @@ def _check_label(tsv: str | Path, line: int, label: str, labels: Sequence[str]) 
 def find_audio(folder: str | Path) -> dict[str, Path]:
     """{clip id: file} of all audio below a folder, links followed; UserError for two files of one id."""
     found: dict[str, Path] = {}
-    for path in find_recordings(folder).paths:
+    for path in recordings_of(folder, log):
         clip = clip_id(path.name)
         if clip in found:
             raise UserError(f"{path}: and {found[clip]} are both clip '{clip}' (remove one)")

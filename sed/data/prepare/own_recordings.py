@@ -16,7 +16,7 @@ from sed.data.events import by_clip, fit, read_rows
 from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
 from sed.data.prepare.clips import spans as windows_of
 from sed.data.prepare.data_directory import check_audio
-from sed.data.recordings import SUFFIXES, find_recordings, shown
+from sed.data.recordings import SUFFIXES, recordings_of, shown
 from sed.data.tables import Event, audio_stem, read_tags_tsv, write_events_tsv, write_tags_tsv, write_tsv
 from sed.errors import UserError
 from sed.files import write_text
@@ -38,12 +38,7 @@ def find_audio(folder: Path) -> dict[str, Path]:
     """{recording: its file}, at any depth; UserError for two of one name, or none."""
     found: dict[str, Path] = {}
     clips: dict[str, Path] = {}
-    listing = find_recordings(folder)
-    for problem in listing.closed:
-        log.warning("%s", problem)
-    if listing.hidden:
-        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, listing.hidden)
-    for path in listing.paths:
+    for path in recordings_of(folder, log):
         name = audio_stem(path.name)
         other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
         if other is not path:

@@ -6,14 +6,17 @@ Its foreground folders define the labels. Training and validation draw from thei
 from __future__ import annotations
 
 import functools
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from sed.data.audio import counted_duration, read_audio
-from sed.data.recordings import SUFFIXES
+from sed.data.recordings import recordings_of
 from sed.data.synthesis.signals import RATE, Voice, edges, loop, samples
 from sed.errors import UserError
+
+log = logging.getLogger("sed.soundbank")
 
 SPLITS = ("train", "validation")
 # Labels whose recordings are this long (s, median) are textures: any stretch of one will do, and it may be looped.
@@ -106,7 +109,7 @@ def _folder(path: Path) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for folder in sorted(path.iterdir()) if path.is_dir() else []:
         if folder.is_dir() and not folder.name.startswith("."):
-            files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+            files = recordings_of(folder, log)
             if files:
                 found[folder.name] = files
     return found

@@ -4,6 +4,7 @@ the other's validation."""
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import shutil
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sed.data.recordings import SUFFIXES
+from sed.data.recordings import recordings_of
 from sed.errors import UserError
+
+log = logging.getLogger("sed.soundbank")
 
 ATTRIBUTION = "ATTRIBUTION.tsv"
 COLUMNS = ("source", "author")
@@ -20,11 +23,7 @@ COLUMNS = ("source", "author")
 
 def sources(bank: Path) -> dict[str, str]:
     """{file relative to `bank`: where it comes from}: ATTRIBUTION.tsv's source, else its author, else the file."""
-    files = sorted(
-        str(path.relative_to(bank))
-        for path in bank.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    )
+    files = [str(path.relative_to(bank)) for path in recordings_of(bank, log)]
     table = bank / ATTRIBUTION
     known: dict[str, str] = {}
     if table.is_file():

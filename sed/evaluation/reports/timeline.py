@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
 
 from sed.data.audio import opened
 from sed.data.directory import read_scp
+from sed.data.recordings import recordings_of
 from sed.data.scores import FrameScores
 from sed.data.store import FeatureStore
 from sed.data.tables import audio_stem
@@ -18,6 +20,8 @@ from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports.html import escape
 from sed.evaluation.reports.svg import png
+
+log = logging.getLogger("sed.report")
 
 WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
 
@@ -67,8 +71,7 @@ def _audio_files(path: Path) -> dict[str, str]:
         return read_scp(path)
     if not path.is_dir():
         raise UserError(f"{path}: no such folder (--audio takes a folder of sounds or a wav.scp)")
-    files = (file for file in sorted(path.iterdir()) if file.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3"))
-    return {audio_stem(file.name): str(file) for file in files}
+    return {audio_stem(file.name): str(file) for file in recordings_of(path, log)}
 
 
 def clip_figure(
