@@ -16,6 +16,7 @@ setup(
     license="MIT",
     packages=find_packages(include=["sed", "sed.*"]),
     package_data={"sed.prediction": ["page.html"]},
+    entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.10,<3.13",
     install_requires=[
         "torch>=2.11,<2.15",

@@ -1,0 +1,107 @@
+"""One command for everything: `ast-sed COMMAND ...`, or `python3 -m sed COMMAND ...`.
+
+Command `export-onnx` is the module `sed.bin.export_onnx`, so each is also `python3 -m sed.bin.export_onnx`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from typing import NoReturn
+
+from sed import __version__
+
+GROUPS = {
+    "use a model": {
+        "predict": "detect events in recordings, folders or a live stream",
+        "tag": "tag recordings with a published AST's AudioSet classes",
+        "pack": "pack a trained model as one folder to give away",
+        "export-onnx": "export a trained model as one ONNX file",
+    },
+    "train": {
+        "train": "train a detector",
+        "pretrain": "pre-train an encoder as a tagger",
+        "infer": "compute posteriors of a dumped set",
+        "tune": "tune filters and thresholds on one set, for others",
+        "pseudo-label": "label clips with a trained model",
+        "launch": "start a training on several GPUs",
+    },
+    "score and compare": {
+        "score": "score any system's output: F1, PSDS, intervals",
+        "compare": "test the difference of systems, paired by clip",
+        "results": "write RESULTS.md of a folder of experiments",
+        "ablations": "write the table of an ablation",
+        "evaluate-tagger": "measure a tagger's average precision",
+        "merge-scores": "join the scores of a set's parts",
+        "choose-rates": "choose learning rates by results on a split",
+        "figure3": "draw the paper's figure 3",
+    },
+    "prepare data": {
+        "own-data": "lay out your own recordings and labels for training",
+        "download": "download a corpus",
+        "index-audio": "link the real recordings of a corpus",
+        "make-data-dir": "make a data directory from a table and recordings",
+        "check-data-dir": "check data directories",
+        "dump-features": "compute the features of a data directory",
+        "check-dump": "check computed features",
+        "cut-recordings": "cut long annotated recordings into clips",
+        "synthesize": "mix a small corpus from made-up sounds",
+        "split-soundbank": "split a soundbank's training sources for tuning",
+    },
+    "look inside": {
+        "show-config": "print a config with what its base sets",
+        "experiments": "list a recipe's experiments",
+        "benchmark": "measure training speed on this machine",
+        "benchmark-dump": "measure the speed of feature extraction",
+        "benchmark-features": "compare the front end with torchaudio's",
+        "benchmark-prediction": "measure prediction speed",
+    },
+}
+COMMANDS = [name for commands in GROUPS.values() for name in commands]
+
+
+def main() -> None:
+    """Run the command that the first argument names."""
+    arguments = sys.argv[1:]
+    name = arguments[0].replace("_", "-") if arguments else "--help"
+    if name in ("--help", "-h", "help"):
+        print(overview())
+        sys.exit(0 if arguments else 2)
+    if name in ("--version", "-V"):
+        print(f"ast-sed {__version__}")
+        sys.exit(0)
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        fail(f"no command '{arguments[0]}'" + (f" (did you mean '{near[0]}'?)" if near else " (ast-sed --help)"))
+    module = name.replace("-", "_")
+    sys.argv = [module, *arguments[1:]]
+    try:
+        run = importlib.import_module(f"sed.bin.{module}").main
+        run()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").split(".")[0]
+        if missing in ("", "sed"):
+            raise
+        fail(
+            f"the package {missing} is missing (utils/bootstrap.sh makes an environment that has all; "
+            "it prints the folder to put on PATH)"
+        )
+
+
+def overview() -> str:
+    """Return the commands by group, each with what it does."""
+    lines = ["usage: ast-sed COMMAND [options]   (ast-sed COMMAND --help describes one)"]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"] + [f"  {name:<22}{what}" for name, what in commands.items()]
+    return "\n".join([*lines, "", "  --version             print the version"])
+
+
+def fail(message: str) -> NoReturn:
+    """Print one line and exit with 2."""
+    print(f"ast-sed: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
