@@ -13,7 +13,23 @@ from sed import __version__
 from sed.errors import UserError
 
 ADDED: dict[int, dict[str, Any]] = {
-    3: {"decoder": "gru"},  # files state the version that wrote them
+    3: {  # files state the version that wrote them
+        "decoder": "gru",
+        "cnn_filters": [16, 32, 64, 128, 128, 128, 128],
+        "cnn_pools": ["2x2", "2x2", "1x2", "1x2", "1x2", "1x2", "1x2"],
+        "cnn_act": "cg",
+        "cnn_conv": "plain",
+        "fdy_kernels": 4,
+        "fdy_temperature": 31.0,
+        "sk_reduction": 4,
+        "sk_least": 32,
+        "conformer_dim": 144,
+        "conformer_blocks": 3,
+        "conformer_heads": 4,
+        "conformer_hidden": 576,
+        "conformer_kernel": 7,
+        "conformer_dropout": 0.1,
+    },
 }
 """{format: {option that came with it: what a file without the option means}}
 
@@ -31,7 +47,7 @@ class Removed:
     value: Any
 
 
-ALIASES: dict[str, str | Removed] = {}
+ALIASES: dict[str, str | Removed] = {"crnn_width": "cnn_width", "crnn_dropout": "cnn_dropout"}
 """{earlier name of an option: its name now, or `Removed`}"""
 
 

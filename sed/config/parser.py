@@ -138,9 +138,12 @@ class Parser(configargparse.ArgumentParser):
         least: float | None = None,
         most: float | None = None,
         in_config: bool = True,
+        formerly: str = "",
         **kwargs: Any,
     ) -> None:
         """Register `--name` and `--na_me` (and their YAML keys); a bool default makes `--name` / `--no-name`.
+
+        `formerly`: an earlier name, which is still accepted.
 
         `least` and `most` bound numbers, ends included. `type` overrides the type of the default: a function, or its
         name in `TYPES`; a value that does not pass is refused with exit 2. Without `in_config` the option
@@ -148,7 +151,9 @@ class Parser(configargparse.ArgumentParser):
         """
         if isinstance(type, str):
             type = TYPES[type]
-        flags = list(dict.fromkeys([f"--{name.replace('_', '-')}", f"--{name.replace('-', '_')}"]))
+        names = [name, formerly] if formerly else [name]
+        flags = [f"--{spelled}" for n in names for spelled in (n.replace("_", "-"), n.replace("-", "_"))]
+        flags = list(dict.fromkeys(flags))
         kwargs.update(default=default, help=help, dest=name.replace("-", "_"))
         if isinstance(default, bool) and type is None:
             kwargs["action"] = argparse.BooleanOptionalAction

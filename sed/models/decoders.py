@@ -59,9 +59,17 @@ class GruBased(Protocol):
     run_gru: RunGru
 
 
-DECODERS = {"gru": "sed.models.gru_decoder:build_gru"}
+DECODERS = {
+    "gru": "sed.models.gru_decoder:build_gru",
+    "conformer": "sed.models.conformer:build_conformer",
+}
 OPTIONS = {
     "decoder": {"default": "gru", "help": "from the encoder's frames to the output's", "choices": DECODERS},
+    "upsample": {
+        "default": 10,
+        "help": "output frames for each of the encoder's (1: the encoder's own rate)",
+        "least": 1,
+    },
 }
 OPTIONS_FROM = DECODERS
 
@@ -76,3 +84,8 @@ def build_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decode
     """
     decoder: Decoder = chosen(DECODERS, config["decoder"], "decoder")(config, dim=dim, frames=frames)
     return decoder
+
+
+def repeated(x: Tensor, repeat: int) -> Tensor:
+    """(batch, frames, dim) -> (batch, frames * repeat, dim), each frame `repeat` times: nearest interpolation."""
+    return x.repeat_interleave(repeat, dim=1) if repeat > 1 else x

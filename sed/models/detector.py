@@ -1,7 +1,7 @@
 """The sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
 
 AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
-`encoder: crnn`. Every row of the paper's ablation is another value.
+`encoder: cnn`. Every row of the paper's ablation is another value.
 """
 
 from __future__ import annotations

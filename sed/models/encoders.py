@@ -53,7 +53,8 @@ class CountedEncoder(Protocol):
 
 ENCODERS = {
     "ast": "sed.models.ast:build_ast",
-    "crnn": "sed.models.crnn:build_crnn",
+    "cnn": "sed.models.cnn:build_cnn",
+    "crnn": "sed.models.cnn:build_cnn",  # its earlier name
 }
 OPTIONS = {
     "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ENCODERS},

@@ -7,14 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from sed.models.decoders import Decoded, Decoder, RunGru
+from sed.models.decoders import Decoded, Decoder, RunGru, repeated
 
 OPTIONS = {
-    "upsample": {
-        "default": 10,
-        "help": "output frames for each of the encoder's (1: the encoder's own rate)",
-        "least": 1,
-    },
     "gru_units": {"default": 768, "help": "units of the Bi-GRU per direction", "least": 1},
     "gru_layers": {"default": 2, "help": "layers of the Bi-GRU", "least": 1},
     "gru_dropout": {"default": 0.0, "help": "dropout between the Bi-GRU's layers", "least": 0, "most": 1},
@@ -51,11 +46,6 @@ class GruDecoder(nn.Module):
     def forward(self, x: Tensor) -> Decoded:
         """(batch, patches, dim) -> hidden (batch, frames * upsample, 2 * units)."""
         return Decoded(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample)))
-
-
-def repeated(x: Tensor, repeat: int) -> Tensor:
-    """(batch, frames, dim) -> (batch, frames * repeat, dim), each frame `repeat` times."""
-    return x.repeat_interleave(repeat, dim=1) if repeat > 1 else x
 
 
 def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:

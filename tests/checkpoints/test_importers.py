@@ -69,7 +69,7 @@ def test_an_ast_is_recognised_and_loaded(small: Config, published: Path) -> None
 def test_each_encoder_takes_its_own(
     small: Config, published: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    cnn = small(encoder="crnn", crnn_width=0.25, pretrained=str(tmp_path / "cnn.pth"))
+    cnn = small(encoder="crnn", cnn_width=0.25, pretrained=str(tmp_path / "cnn.pth"))
     torch.manual_seed(1)
     state = build_detector(cnn, 3).get_submodule("encoder").state_dict()
     torch.save(state, tmp_path / "cnn.pth")

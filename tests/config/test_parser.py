@@ -197,3 +197,12 @@ def test_commands_show_their_config(command, config, tmp_path):
     shown = yaml.safe_load((tmp_path / "my.yaml").read_text())
     assert shown["mel_bins"] == 80
     assert not {"config", "force", "dump", "exp", "source", "out", "scp", "shard", "base"} & set(shown)
+
+
+def test_an_earlier_name_of_an_option_is_accepted(tmp_path):
+    path = tmp_path / "old.yaml"
+    path.write_text("crnn_width: 0.5\n")
+    for given in (["--crnn-width", "0.5"], ["--crnn_width", "0.5"], ["--cnn-width", "0.5"], ["--config", str(path)]):
+        parser = Parser("test", config=True)
+        parser.option("cnn_width", 1.0, "factor", formerly="crnn_width")
+        assert parser.settings(parser.parse_args(given)) == {"cnn_width": 0.5}

@@ -16,7 +16,7 @@ from sed.models.encoders import ENCODERS, CountedEncoder, SplitEncoder, build_en
 def make(small: Callable[..., dict[str, Any]], name: str) -> tuple[Any, torch.Tensor]:
     """Return the small encoder of a name, and two clips of features."""
     torch.manual_seed(0)
-    config = small(encoder=name, crnn_width=0.25, input_frames=208)
+    config = small(encoder=name, cnn_width=0.25, input_frames=208)
     encoder = build_encoder(config)
     assert isinstance(encoder, nn.Module)
     return encoder.eval(), torch.randn(2, 208, config["mel_bins"])
@@ -59,5 +59,5 @@ def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name
 
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
-    with pytest.raises(ValueError, match=r"encoder 'unheard-of' is not known \(ast, crnn"):
+    with pytest.raises(ValueError, match=r"encoder 'unheard-of' is not known \(ast, cnn, crnn"):
         build_encoder({**small(), "encoder": "unheard-of"})

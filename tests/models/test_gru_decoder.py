@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from sed.models.gru_decoder import GruDecoder, repeated, run_gru
+from sed.models.decoders import repeated
+from sed.models.gru_decoder import GruDecoder, run_gru
 
 
 @pytest.mark.parametrize("upsample", [1, 2, 5, 10])

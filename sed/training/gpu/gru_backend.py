@@ -13,9 +13,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sed.models.decoders import GruBased
+from sed.models.decoders import GruBased, repeated
 from sed.models.detector import Detector
-from sed.models.gru_decoder import repeated
 
 
 def use_bf16(detector: Detector) -> None:

@@ -35,8 +35,8 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _system(config: Mapping[str, Any]) -> str:
-    if config["encoder"] == "crnn":
-        return "crnn"
+    if config["encoder"] != "ast":
+        return {"cnn": "crnn"}.get(config["encoder"], config["encoder"])
     return SYSTEMS.get((config["pooling"], config["upsample"] > 1), config["pooling"])
 
 

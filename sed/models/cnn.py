@@ -1,0 +1,111 @@
+"""A CNN as an encoder: layers of convolution, batch norm, gate, dropout and average pooling.
+
+The encoder of the DCASE task 4 baseline's CRNN, of FDY-CRNN, SK-CRNN and of the Conformer system, by options. The
+default filters and pools end at one band of 128, and at a quarter of the frames.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from sed.models.convolutions import build_convolution, build_plain
+from sed.models.encoders import Encoder
+from sed.models.gates import build_gate
+
+OPTIONS = {
+    "cnn_filters": {
+        "default": [16, 32, 64, 128, 128, 128, 128],
+        "help": "filters of the CNN's layers (D)",
+        "type": "numbers",
+    },
+    "cnn_pools": {
+        "default": ["2x2", "2x2", "1x2", "1x2", "1x2", "1x2", "1x2"],
+        "help": "frames x bands that each of them averages into one (D)",
+        "type": "words",
+    },
+    "cnn_width": {"default": 1.0, "help": "factor of the filters", "least": 0, "formerly": "crnn_width"},
+    "cnn_dropout": {
+        "default": 0.5,
+        "help": "dropout of the CNN's layers (D)",
+        "least": 0,
+        "most": 1,
+        "formerly": "crnn_dropout",
+    },
+}
+OPTIONS_FROM = ["sed.models.gates", "sed.models.convolutions"]
+_POOL = re.compile(r"([1-9]\d*)x([1-9]\d*)")
+
+
+class CNN(nn.Module):
+    """(batch, frames, mel bins) -> (batch, 1, frames / time_stride, dim): what is left of the bands is in `dim`."""
+
+    fresh_norm = False
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        mel_bins: int,
+        input_frames: int,
+        filters: Sequence[int],
+        pools: Sequence[tuple[int, int]],
+    ) -> None:
+        """
+        Args:
+            config: A flat config: of gate, dropout and convolutions.
+            mel_bins: Bands of the input.
+            input_frames: Frames of the input.
+            filters: Of each layer.
+            pools: Frames and bands that each layer averages into one.
+
+        Raises:
+            ValueError: There are no frames left, or not as many pools as filters.
+        """
+        super().__init__()
+        if len(filters) != len(pools):
+            raise ValueError(f"{len(filters)} cnn_filters and {len(pools)} cnn_pools: one of each for a layer")
+        time, bands, inside = input_frames, mel_bins, 1
+        layers: list[nn.Module] = []
+        for count, pool in zip(filters, pools, strict=True):
+            pool = (pool[0], min(pool[1], bands))  # fewer mel bins end at one band earlier
+            layers += [
+                build_convolution(config, inside, count) if layers else build_plain(config, inside, count),
+                nn.BatchNorm2d(count, eps=0.001, momentum=0.99),
+                build_gate(config, count),
+                nn.Dropout(config["cnn_dropout"]),
+                nn.AvgPool2d(pool),
+            ]
+            time, bands, inside = time // pool[0], bands // pool[1], count
+        self.time_stride = math.prod(pool[0] for pool in pools)
+        if time < 1:
+            raise ValueError(f"the CNN has no frames left of {input_frames}: give at least {self.time_stride}")
+        self.layers = nn.Sequential(*layers)
+        self.dim = inside * bands
+        self.grid = (1, time)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers(x.unsqueeze(1))
+        return x.permute(0, 2, 1, 3).flatten(2).unsqueeze(1)
+
+
+def build_cnn(config: Mapping[str, Any]) -> Encoder:
+    """Build the CNN of a flat config; ValueError where its values make none."""
+    return CNN(
+        config,
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        filters=[max(1, round(config["cnn_width"] * count)) for count in config["cnn_filters"]],
+        pools=[_pool(text) for text in config["cnn_pools"]],
+    )
+
+
+def _pool(text: str) -> tuple[int, int]:
+    found = _POOL.fullmatch(text)
+    if not found:
+        raise ValueError(f"cnn_pools {text}: frames x bands are expected, such as 2x2")
+    return int(found[1]), int(found[2])

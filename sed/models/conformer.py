@@ -1,0 +1,204 @@
+"""The Conformer of Miyazaki et al. 2020 as a time decoder: a class token and the frames, through the same blocks.
+
+A block is half a feed-forward layer, self-attention over relative positions, a convolution along time and the other
+half of a feed-forward layer (Gulati et al. 2020). The token is the summary that `clip_pooling: token` reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.models.decoders import Decoded, Decoder, repeated
+
+OPTIONS = {
+    "conformer_dim": {"default": 144, "help": "width of the Conformer", "least": 1},
+    "conformer_blocks": {"default": 3, "help": "blocks of the Conformer", "least": 1},
+    "conformer_heads": {"default": 4, "help": "heads of its self-attention", "least": 1},
+    "conformer_hidden": {"default": 576, "help": "units inside its feed-forward layers", "least": 1},
+    "conformer_kernel": {"default": 7, "help": "frames that its convolutions span, odd", "least": 1},
+    "conformer_dropout": {"default": 0.1, "help": "dropout of the Conformer", "least": 0, "most": 1},
+}
+
+
+class Token(nn.Linear):
+    """A learned vector, drawn as the weights and biases of a linear map of the constant 1 are."""
+
+    no_weight_decay = ("weight",)
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(1, dim)
+
+    def forward(self, like: Tensor) -> Tensor:
+        """(batch, frames, dim) -> (batch, 1, dim)."""
+        return (self.weight[:, 0] + self.bias).expand(len(like), 1, -1)
+
+
+class FeedForward(nn.Sequential):
+    """LayerNorm, linear, Swish, linear: (batch, frames, dim) to the same."""
+
+    def __init__(self, dim: int, hidden: int, dropout: float) -> None:
+        super().__init__(
+            nn.LayerNorm(dim),
+            nn.Linear(dim, hidden),
+            nn.SiLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, dim),
+            nn.Dropout(dropout),
+        )
+
+
+class RelativeAttention(nn.Module):
+    """Self-attention whose scores add what a query says of a key to what it says of the distance (Dai et al. 2019).
+
+    Distances are those of the past, as where the scheme comes from: frame i scores distance i - j of an earlier frame
+    j. A later frame gets what the same shift leaves in its place, as in the authors' system: 0 for the next, and for
+    frame j beyond it what frame i + 1 says of distance frames + 1 - (j - i).
+    """
+
+    no_weight_decay = ("content", "position")
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"conformer_dim {dim} is not a multiple of conformer_heads {heads}")
+        self.heads, size = heads, dim // heads
+        self.norm = nn.LayerNorm(dim)
+        self.query_key_value = nn.Linear(dim, 3 * dim, bias=False)
+        self.distance = nn.Linear(dim, dim, bias=False)
+        self.content = nn.Parameter(torch.zeros(heads, size))
+        self.position = nn.Parameter(torch.zeros(heads, size))
+        self.out = nn.Linear(dim, dim, bias=False)
+        self.scale = size**-0.5
+        self.drop_shares, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, distances: Tensor) -> Tensor:
+        """(batch, frames, dim) and sinusoids of the distances frames - 1 to 0 (frames, dim) -> as x."""
+        query, key, value = (self._split(part) for part in self.query_key_value(self.norm(x)).chunk(3, -1))
+        far = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        by_content = (query + self.content[:, None]) @ key.transpose(-1, -2)
+        by_position = shifted((query + self.position[:, None]) @ far.transpose(-1, -2))
+        shares = self.drop_shares(((by_content + by_position) * self.scale).softmax(-1))
+        mixed: Tensor = self.out((shares @ value).transpose(1, 2).flatten(2))
+        return self.drop_out(mixed)
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(batch, frames, dim) -> (batch, heads, frames, dim / heads)."""
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+def shifted(scores: Tensor) -> Tensor:
+    """Scores (..., frames, distances frames - 1 to 0) -> (..., frames, frames): row i moves by frames - 1 - i."""
+    frames = scores.shape[-1]
+    padded = nn.functional.pad(scores, (1, 0))
+    return padded.flatten(-2).unflatten(-1, (frames + 1, frames))[..., 1:, :]
+
+
+class Convolution(nn.Module):
+    """LayerNorm, gated pointwise, depthwise and pointwise convolution along time: (batch, frames, dim) to the same."""
+
+    def __init__(self, dim: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"conformer_kernel {kernel}: an odd number is expected")
+        self.norm = nn.LayerNorm(dim)
+        self.spread = nn.Conv1d(dim, 2 * dim, kernel_size=1)
+        self.depthwise = nn.Conv1d(dim, dim, kernel, padding=kernel // 2, groups=dim)
+        self.batch_norm = nn.BatchNorm1d(dim)
+        self.mix = nn.Conv1d(dim, dim, kernel_size=1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.glu(self.spread(self.norm(x).transpose(1, 2)), dim=1)
+        x = nn.functional.silu(self.batch_norm(self.depthwise(x)))
+        return self.dropout(self.mix(x).transpose(1, 2))
+
+
+class Block(nn.Module):
+    """(batch, frames, dim) to the same."""
+
+    def __init__(self, dim: int, *, heads: int, hidden: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.before = FeedForward(dim, hidden, dropout)
+        self.attention = RelativeAttention(dim, heads, dropout)
+        self.convolution = Convolution(dim, kernel, dropout)
+        self.after = FeedForward(dim, hidden, dropout)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, distances: Tensor) -> Tensor:
+        x = x + self.before(x) / 2
+        x = x + self.attention(x, distances)
+        x = x + self.convolution(x)
+        normed: Tensor = self.norm(x + self.after(x) / 2)
+        return normed
+
+
+class Conformer(nn.Module):
+    """A token before the frames, an input layer, and blocks; the token's output is the summary."""
+
+    summarises = True
+    places: Tensor
+    distances: Tensor
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        frames: int,
+        upsample: int,
+        width: int,
+        blocks: int,
+        heads: int,
+        hidden: int,
+        kernel: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.frames, self.upsample, self.dim = frames, upsample, width
+        self.token = Token(dim)
+        self.input = nn.Sequential(nn.Linear(dim, width), nn.LayerNorm(width), nn.Dropout(dropout), nn.ReLU())
+        self.drop_places = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(width, heads=heads, hidden=hidden, kernel=kernel, dropout=dropout) for _ in range(blocks)
+        )
+        count = 1 + frames * upsample
+        sine, cosine = sinusoids(torch.arange(count), width)
+        places = torch.stack([sine, cosine], -1).flatten(1)[:, :width]
+        self.register_buffer("places", places, persistent=False)
+        sine, cosine = sinusoids(torch.arange(count - 1, -1, -1), width)
+        self.register_buffer("distances", torch.cat([sine, cosine], -1)[:, :width], persistent=False)
+
+    def forward(self, x: Tensor) -> Decoded:
+        """(batch, patches, dim) -> hidden (batch, frames * upsample, width) and the token's (batch, width)."""
+        x = repeated(x[:, : self.frames], self.upsample)
+        x = self.input(torch.cat([self.token(x).to(x.dtype), x], 1))
+        x = self.drop_places(x * math.sqrt(self.dim) + self.places)
+        for block in self.blocks:
+            x = block(x, self.distances)
+        return Decoded(x[:, 1:], x[:, 0])
+
+
+def sinusoids(positions: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the sines and the cosines (positions, dim / 2 rounded up) of positions at falling frequencies."""
+    frequencies = 10000.0 ** (-torch.arange(0, dim, 2) / dim)
+    angles = positions.float()[:, None] * frequencies
+    return angles.sin(), angles.cos()
+
+
+def build_conformer(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
+    """Build the Conformer of a flat config, for an encoder of width `dim` and `frames` frames a clip."""
+    return Conformer(
+        dim=dim,
+        frames=frames,
+        upsample=config["upsample"],
+        width=config["conformer_dim"],
+        blocks=config["conformer_blocks"],
+        heads=config["conformer_heads"],
+        hidden=config["conformer_hidden"],
+        kernel=config["conformer_kernel"],
+        dropout=config["conformer_dropout"],
+    )

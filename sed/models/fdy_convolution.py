@@ -1,0 +1,60 @@
+"""Frequency dynamic convolution (Nam et al. 2022): at each band another mixture of the same few kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OPTIONS = {
+    "fdy_kernels": {"default": 4, "help": "basis kernels of a frequency dynamic convolution (F)", "least": 1},
+    "fdy_temperature": {
+        "default": 31.0,
+        "help": "temperature of the softmax that mixes them: higher is more even (F)",
+        "least": 1e-3,
+    },
+}
+
+
+class FrequencyDynamicConvolution(nn.Module):
+    """The weighted sum of `kernels` 3 x 3 convolutions without biases.
+
+    The weights depend on the clip and on the band, and are the same for all frames: a softmax, at a temperature, over
+    the kernels of what two convolutions along frequency make of the mean over time.
+    """
+
+    def __init__(self, inside: int, out: int, *, kernels: int, temperature: float) -> None:
+        super().__init__()
+        hidden = max(4, inside // 4)
+        self.kernels, self.temperature = kernels, temperature
+        self.weight = nn.Parameter(torch.empty(kernels, out, inside, 3, 3))
+        along, mix = nn.Conv1d(inside, hidden, kernel_size=3, padding=1, bias=False), nn.Conv1d(hidden, kernels, 1)
+        self.attention = nn.Sequential(along, nn.BatchNorm1d(hidden), nn.ReLU(), mix)
+        for kernel in self.weight.data:
+            nn.init.kaiming_normal_(kernel)
+        for layer in (along, mix):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if mix.bias is not None:
+            nn.init.zeros_(mix.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
+        parts = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
+        shares = self.shares(x)[:, :, None, None, :].unbind(1)
+        # One by one: a product with all of them would need as much memory again as their convolutions.
+        first, *others = (share * part for share, part in zip(shares, parts.unbind(1), strict=True))
+        return sum(others, start=first)
+
+    def shares(self, x: Tensor) -> Tensor:
+        """(batch, channels in, frames, bands) -> each kernel's share (batch, kernels, bands), 1 together."""
+        logits: Tensor = self.attention(x.mean(2))
+        return (logits / self.temperature).softmax(1)
+
+
+def build_fdy(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+    """Build the frequency dynamic convolution of a flat config."""
+    return FrequencyDynamicConvolution(
+        inside, out, kernels=config["fdy_kernels"], temperature=config["fdy_temperature"]
+    )

@@ -1,0 +1,71 @@
+"""The registry of what comes behind the batch norm of a CNN's layer: (batch, channels, frames, bands) to the same.
+
+A new one is a class that is made of the number of channels, and a line of `GATES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.registry import chosen
+
+GATES = {
+    "glu": "sed.models.gates:GatedLinear",
+    "cg": "sed.models.gates:ContextGating",
+    "relu": "sed.models.gates:Rectified",
+}
+OPTIONS = {
+    "cnn_act": {
+        "default": "cg",
+        "help": "gate after each batch norm: glu linear(x) sigmoid(x) (D), cg x sigmoid(linear(x)) (F), or relu",
+        "choices": GATES,
+    },
+}
+
+
+class GatedLinear(nn.Module):
+    """linear(x) * sigmoid(x), over channels: the gated linear unit of the DCASE baseline (D)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return over_channels(self.linear, x) * torch.sigmoid(x)
+
+
+class ContextGating(nn.Module):
+    """x * sigmoid(linear(x)), over channels (F)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(over_channels(self.linear, x))
+
+
+class Rectified(nn.Module):
+    """max(x, 0): no gate."""
+
+    def __init__(self, channels: int) -> None:  # noqa: ARG002 (of any number)
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu()
+
+
+def over_channels(linear: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear map to the channels (batch, channels, frames, bands) of each point."""
+    mapped: Tensor = linear(x.permute(0, 2, 3, 1))
+    return mapped.permute(0, 3, 1, 2)
+
+
+def build_gate(config: Mapping[str, Any], channels: int) -> nn.Module:
+    """Build the gate that a flat config names, for so many channels; ValueError if there is none."""
+    gate: nn.Module = chosen(GATES, config["cnn_act"], "cnn_act")(channels)
+    return gate

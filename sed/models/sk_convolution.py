@@ -1,0 +1,56 @@
+"""Selective kernels (Li et al. 2019): two convolutions of different reach, and each channel's share of either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+OPTIONS = {
+    "sk_reduction": {
+        "default": 4,
+        "help": "channels of a selective-kernel convolution for each of its descriptor's (I)",
+        "least": 1,
+    },
+    "sk_least": {"default": 32, "help": "least size of that descriptor", "least": 1},
+}
+DILATIONS = (1, 2)
+"""of the branches: the second reaches as far as a 5 x 5 kernel"""
+
+
+class SelectiveKernelConvolution(nn.Module):
+    """sum_i a_i * U_i with U_i = ReLU(norm(conv_i(x))); the shares a_i, 1 together, are of a channel and a clip.
+
+    They are a softmax over the branches of what a descriptor z = ReLU(norm(W s)) says of each, where s is the mean of
+    sum_i U_i over time and frequency.
+    """
+
+    def __init__(self, inside: int, out: int, *, reduction: int, least: int) -> None:
+        super().__init__()
+        size = max(out // reduction, least)
+        self.branches = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(inside, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+                nn.BatchNorm2d(out, eps=0.001, momentum=0.99),
+                nn.ReLU(),
+            )
+            for dilation in DILATIONS
+        )
+        self.descriptor = nn.Linear(out, size, bias=False)
+        self.norm = nn.BatchNorm1d(size, eps=0.001, momentum=0.99)
+        self.choices = nn.ModuleList(nn.Linear(size, out, bias=False) for _ in DILATIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
+        found = [branch(x) for branch in self.branches]
+        z = self.norm(self.descriptor(sum(found[1:], start=found[0]).mean((2, 3)))).relu()
+        shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None]
+        first, *others = (share * part for share, part in zip(shares.unbind(0), found, strict=True))
+        return sum(others, start=first)
+
+
+def build_sk(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+    """Build the selective-kernel convolution of a flat config."""
+    return SelectiveKernelConvolution(inside, out, reduction=config["sk_reduction"], least=config["sk_least"])
