@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sed.errors import RunError, UserError
+from sed.lifetime import end_with_owner
 
 # What the user cures: exit 2. Any other failure of the operating system is the machine's: exit 1, in a line as well.
 _CURES = {
@@ -45,6 +46,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def wrapped() -> None:
+        end_with_owner()
         try:
             code = main() or 0
             sys.stdout.flush()

@@ -116,6 +116,20 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+_held: set[IO[str]] = set()
+"""the lock files of this process"""
+
+
+def _drop_locks() -> None:
+    """Close the locks that a forked child has from its parent: an orphan must not keep them."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_drop_locks)
+
+
 @contextmanager
 def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[None]:
     """Hold `folder` (made when missing), or what is called `name` in it, for this process.
@@ -131,7 +145,11 @@ def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[
         except OSError as error:
             held = f"{folder / name}: another run is using it"
             raise UserError(f"{held} (wait for it, or choose another {'name' if name else 'folder'})") from error
-        yield
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.discard(file)
 
 
 _RENAME_EXCHANGE = 2

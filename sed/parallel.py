@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sed.lifetime import end_with_parent
+
 _LOAD = Path("/proc/loadavg")
 _TASKS: Mapping[str, Callable[[], Any]] = {}
 
@@ -49,7 +51,7 @@ def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, An
         return {name: task() for name, task in tasks.items()}
     _TASKS = tasks  # found by the forked workers, so that no task needs pickling
     try:
-        with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        with multiprocessing.get_context("fork").Pool(jobs, end_with_parent) as pool:
             return dict(pool.imap_unordered(_run, list(tasks), chunksize=1))
     finally:
         _TASKS = {}

@@ -52,7 +52,6 @@ scored() { # scored <band>: by every reading
         score "${out}/retrained/${name}" "${out}/retrained/${name}/${set}"
     fi
 }
-export RUN_OWNER=${RUN_OWNER:-$$}
 for ((first = 0; first < bands; first += jobs)); do
     running=()
     for ((band = first; band < first + jobs && band < bands; band++)); do

@@ -50,7 +50,6 @@ if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
     cores=$(nproc)
     export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
 fi
-export RUN_OWNER=${RUN_OWNER:-$$}
 
 experiment() { # experiment <name> <config> <dump> <options>
     local model=$1 out=$1/${test_set}
@@ -83,7 +82,7 @@ worker() { # worker <slot>: the next of the list until none is left
         gpu=$(($1 % ngpu))
         export CUDA_VISIBLE_DEVICES=${mps_gpus[gpu]}
     fi
-    while :; do
+    while kill -0 $$ 2>/dev/null; do # until this script is gone: its jobs end with it
         flock "${lock}"
         IFS=$'\t' read -r name conf dump options before <&"${queue}" || break
         echo "${name}" >>"${scratch}/begun"
@@ -123,7 +122,7 @@ for ((slot = 0; slot < jobs && slot < total; slot++)); do
     worker "${slot}" &
     workers+=($!)
 done
-trap 'kill "${workers[@]}" 2>/dev/null || true; exit 143' TERM INT
+trap 'kill "${workers[@]}" 2>/dev/null || true; exit 143' TERM INT HUP
 broken=""
 for process in "${workers[@]}"; do wait "${process}" || broken=yes; done
 [[ -z ${broken} ]] || die "a process of the sweep was killed: the same command goes on"

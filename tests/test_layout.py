@@ -18,6 +18,7 @@ COMMON = {
     "cli",
     "provenance",
     "files",
+    "lifetime",
     "seal",
     "device",
     "parallel",

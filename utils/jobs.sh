@@ -76,7 +76,8 @@ run_task() { # run_task <number> <surroundings>: run that job with its log, and 
     trap 'again=true stops=$((stops + 1)); stop_command' TERM
     begin_log "$2" "${filled[@]:1}" >"${log}"
     if ((stops == 0)); then
-        ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
+        # sed/lifetime.py: even if this shell is killed outright, its command does not run on
+        RUN_OWNER=${BASHPID} ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
         pid=$!
         ((stops == 0)) || stop_command # asked to stop between the two lines above
     fi

@@ -33,7 +33,7 @@ on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of 
     local code=0 waiting=true
     trap 'waiting=true; scancel --signal=TERM "${job}"' TERM
     # shellcheck disable=SC2016
-    srun --wait=60 bash -c 'PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
+    srun --wait=60 bash -c 'unset RUN_OWNER && PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" & # no process of those nodes
     while ${waiting}; do
         waiting=false code=0
         wait $! || code=$?

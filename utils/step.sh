@@ -44,5 +44,6 @@ if [[ -f path.sh && :${PYTHONPATH-}: != *:"${root}":* ]]; then # a step called b
     source ./path.sh
 fi
 [[ :${PYTHONPATH-}: == *:"${root}":* ]] || export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
+export RUN_OWNER=${RUN_OWNER:-$$} # all that is started ends with the outermost script (sed/lifetime.py, utils/run.sh)
 split_words "${cmd}"
 cmd=("${words[@]}")

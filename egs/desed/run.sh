@@ -51,7 +51,7 @@ stage() { # stage <n> <what>: shall stage n run?
 [[ -z ${work} ]] || { mkdir -p "${work}" && work=$(cd "${work}" && pwd)/; } || die "--work ${work}: cannot be made"
 cd "${here}"
 for file in conf gru_conf feature_conf pretrained; do printf -v "${file}" '%s' "$(from "${!file}")"; done
-export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source ./path.sh
 source ./cmd.sh
 downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp

@@ -44,7 +44,7 @@ for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}"
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
 cd "${here}/../desed"
-export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=$$
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
 downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs.json pretraining=""

@@ -36,6 +36,7 @@ soundbank=$(cd "${soundbank}" && pwd)
 { mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
     die "${work}: cannot be made"
 cd "${here}/../desed"
+export RUN_OWNER=${RUN_OWNER:-$$} # what run.sh starts ends with this script
 # shellcheck source=egs/desed/path.sh
 source ./path.sh
 # shellcheck source=egs/desed/cmd.sh

@@ -9,9 +9,11 @@ after a signal.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 from sed.cli import entry
+from sed.lifetime import OWNER
 
 
 @entry
@@ -24,6 +26,7 @@ def main() -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    os.environ[OWNER] = str(os.getpid())  # what it starts ends with it, even if it is killed outright
     options = parse_args(sys.argv[1:])
     logging.disable(logging.CRITICAL)  # of torchrun's own; the processes that it starts say what is wrong
     try:

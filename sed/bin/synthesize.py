@@ -16,10 +16,11 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, load_config, save_config
-from sed.data.synthesis.corpus import PLANS, Block, blocks, end_with_parent, make_block, make_tables, missing
+from sed.data.synthesis.corpus import PLANS, Block, blocks, make_block, make_tables, missing
 from sed.data.synthesis.soundscape import Bank
 from sed.errors import RunError, UserError
 from sed.files import lock, write_text
+from sed.lifetime import end_with_parent
 from sed.progress import Progress
 
 SIZES = {

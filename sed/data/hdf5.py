@@ -19,6 +19,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from sed.lifetime import end_with_parent
+
 MEMORY = 1 << 30
 """bytes that the child may take: it reads names and attributes, never the values"""
 SECONDS = 60
@@ -98,6 +100,7 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
     code = 1
     try:
         os.close(receive)
+        end_with_parent()
         faulthandler.disable()  # the parent says in a line what happened
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)

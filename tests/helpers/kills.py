@@ -28,7 +28,7 @@ def forked(work: Callable[[], int], *, kill_at: int = 0, under: Path | None = No
             _arm(kill_at, under)
         return work()
 
-    return _ended(_start(armed))
+    return ended(begin(armed))
 
 
 def at_once(works: Sequence[Callable[[], int]]) -> list[int]:
@@ -40,14 +40,15 @@ def at_once(works: Sequence[Callable[[], int]]) -> list[int]:
         os.read(gate, 1)
         return work()
 
-    children = [_start(lambda work=work: wait(work)) for work in works]
+    children = [begin(lambda work=work: wait(work)) for work in works]
     os.close(opened)
-    codes = [_ended(child) for child in children]
+    codes = [ended(child) for child in children]
     os.close(gate)
     return codes
 
 
-def _start(work: Callable[[], int]) -> int:
+def begin(work: Callable[[], int]) -> int:
+    """Run `work` in a forked process, which this does not wait for; its id."""
     child = os.fork()
     if child:
         return child
@@ -60,7 +61,8 @@ def _start(work: Callable[[], int]) -> int:
         os._exit(code)
 
 
-def _ended(child: int) -> int:
+def ended(child: int) -> int:
+    """Wait for a forked process; its exit code, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 

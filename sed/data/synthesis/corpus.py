@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
-import time
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -177,18 +175,6 @@ def make_tables(
             write_durations_tsv(table.with_name("durations.tsv"), durations, suffix)
     for tables in ("metadata", "pretrain"):
         write_text(out / tables / "labels.txt", "".join(f"{label}\n" for label in labels))
-
-
-def end_with_parent() -> None:
-    """Have this worker process end when the process that started it is killed."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def missing(todo: list[Block], out: Path) -> Iterator[Block]:

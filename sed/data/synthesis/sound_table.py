@@ -18,6 +18,7 @@ from sed.data.synthesis.signals import RATE, level, loop, samples
 from sed.data.synthesis.soundbank import LONGEST, SoundBank
 from sed.data.synthesis.soundscape import PROFILES, trim
 from sed.data.synthesis.split_bank import sources
+from sed.lifetime import end_with_parent
 
 LOOPED = 14.0
 """seconds that textures and backgrounds are looped to, so that any stretch of a ten-second clip fits, sped up too"""
@@ -121,7 +122,7 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
     todo = [families[i % len(families)] for i in range(count)]
     render = partial(_render, seed)
     if nj > 1 and count > 100:
-        with ProcessPoolExecutor(nj) as pool:
+        with ProcessPoolExecutor(nj, initializer=end_with_parent) as pool:
             waves = list(pool.map(render, range(count), todo, chunksize=20))
     else:
         waves = [render(i, name) for i, name in enumerate(todo)]

@@ -1,0 +1,124 @@
+"""Workers and scripts' processes end with those that they work for, and keep no lock."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from kills import begin, ended
+from tiny_model import call
+
+from sed.bin import synthesize
+from sed.files import lock
+from sed.parallel import run_tasks
+
+
+def alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(processes: list[int], seconds: float = 5.0) -> bool:
+    """Return whether all of them end within so many seconds."""
+    until = time.monotonic() + seconds
+    while any(map(alive, processes)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return not any(map(alive, processes))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_of_a_killed_process_end_with_it_and_keep_no_lock(tmp_path: Path, number: int) -> None:
+    ready, told = os.pipe()
+
+    def task() -> None:
+        os.write(told, b"%9d" % os.getpid())
+        time.sleep(60)
+
+    def work() -> int:
+        with lock(tmp_path):
+            run_tasks({"a": task, "b": task}, jobs=2)
+        return 0
+
+    child = begin(work)
+    workers = [int(os.read(ready, 9)) for _ in range(2)]
+    os.kill(child, number)
+    assert ended(child) == -number
+    with lock(tmp_path):  # at once
+        pass
+    assert gone(workers)
+
+
+def test_a_killed_synthesis_goes_on_at_once(tmp_path: Path) -> None:
+    """Workers that outlived the first process held its lock for up to a second: three of four refused."""
+
+    def work(place: Path) -> int:
+        os.dup2(os.open(tmp_path / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+        sets = [part for name in synthesize.SIZES for part in (f"--{name.replace('_', '-')}", 0)]
+        return call(synthesize, *sets, "--validation", 120, "--clip-seconds", 1, "--nj", 2, place)
+
+    assert ended(begin(lambda: work(tmp_path / "whole"))) == 0
+    kills, made = 0, 0
+    while kills < 3:
+        child = begin(lambda: work(tmp_path / "killed"))
+        while len(list((tmp_path / "killed" / ".blocks").glob("*.json"))) <= made and alive(child):
+            time.sleep(0.001)
+        os.kill(child, signal.SIGKILL)
+        assert ended(child) == -signal.SIGKILL, (tmp_path / "said").read_text()
+        kills, made = kills + 1, made + 1
+    assert ended(begin(lambda: work(tmp_path / "killed"))) == 0, (tmp_path / "said").read_text()
+    files = [
+        {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in (tmp_path / name).rglob("*")
+            if path.is_file()
+        }
+        for name in ("whole", "killed")
+    ]
+    assert files[0] == files[1]
+
+
+COMMAND = """
+import sys, time
+from sed.cli import entry
+@entry
+def main():
+    print("up", flush=True)
+    time.sleep(60)
+main()
+"""
+
+
+def command(owner: object) -> subprocess.Popen[str]:
+    environment = {**os.environ, "RUN_OWNER": str(owner)}
+    return subprocess.Popen([sys.executable, "-c", COMMAND], env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_command_gets_sigterm_when_its_owner_is_gone_even_before_it_began() -> None:
+    owner = subprocess.Popen(["sleep", "60"])
+    running = command(owner.pid)
+    assert running.stdout is not None and running.stdout.readline() == "up\n"
+    owner.kill()
+    assert running.wait(10) == -signal.SIGTERM
+    owner.wait()
+    assert command(owner.pid).wait(30) == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("owner", ["", "nobody", "²", "-1"])
+def test_without_an_owner_a_command_is_left_alone(owner: str) -> None:
+    running = command(owner)
+    try:
+        assert running.stdout is not None and running.stdout.readline() == "up\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(0.2)
+    finally:
+        running.kill()
+        running.wait()
