@@ -50,7 +50,7 @@ def main() -> None:
             raise UserError(f"{path}: {len(waveform)} samples, shorter than a window of {front_end.window_samples}")
         with torch.inference_mode():
             windows = list(cut(front_end(waveform.unsqueeze(0)), args.input_frames))
-            inputs = [front_end.normalise(window, None, args.input_frames) for window in windows]
+            inputs = [front_end.normalise(window, None, args.input_frames, args.input_padding) for window in windows]
             posteriors = torch.stack([tagger(x)[0].sigmoid() for x in inputs]).mean(0)
         for index in posteriors.argsort(descending=True)[: args.top].tolist():
             print(f"{shown(path)}\t{names[index]}\t{posteriors[index]:.4f}")
@@ -64,6 +64,9 @@ def parse() -> Any:
     parser.option("top", 5, "classes to print for a recording", least=1)
     parser.section("a checkpoint of other sizes")
     parser.option("input_frames", 1024, "frames of its input", least=1)
+    parser.option(
+        "input_padding", "raw", "as it was trained (published ones: raw)", choices=["raw", "silence", "normalised"]
+    )
     parser.options_of("sed.models.ast")
     parser.options_of("sed.features.logmel")
     return parser.parse_args()

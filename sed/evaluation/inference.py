@@ -58,7 +58,7 @@ def posteriors(
     import torch
 
     with torch.inference_mode():
-        x = front_end.normalise(logmel, valid, detector.input_frames)
+        x = front_end.normalise(logmel, valid, detector.input_frames, detector.input_padding)
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=amp):
             output = detector(x)
         frame = torch.sigmoid(output.logits.float())

@@ -5,7 +5,7 @@
 of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128 bins, decibels of the magnitude). A new kind is a module with
 a class that keeps to `sed.features.analysis.Analysis` (and with `OPTIONS`, if it has any) and a line of `FRONT_ENDS`.
 
-Features are stored raw; `normalise` is applied where the model runs, then padding, so that padding is zero there.
+Features are stored raw; they are normalised and padded (`sed.features.padding`) where the model runs.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from sed.errors import UserError
 from sed.features.analysis import Analysis
+from sed.features.padding import PADDINGS, normalised
 from sed.features.params import completed, defaults, difference
 from sed.registry import chosen
 
@@ -172,20 +173,26 @@ class FrontEnd(nn.Module):
             return (spectrum.double() @ self.bank.double()).float()
         return torch.cat([spectrum[..., lo:hi] @ self.bank[lo:hi, a:b] for lo, hi, a, b in self._blocks], -1)
 
-    def normalise(self, logmel: Tensor, valid: Tensor | None, input_frames: int) -> Tensor:
-        """Raw log-mel (batch, frames, bins), any float type, to (batch, input_frames, bins) float32.
+    def normalise(self, logmel: Tensor, valid: Tensor | None, input_frames: int, padding: str) -> Tensor:
+        """Return a model's input of raw log-mel.
 
-        Normalised, zero from each clip's `valid` frames on (batch,), cut or zero-padded to `input_frames`.
+        Args:
+            logmel: (batch, frames, bins), any float type.
+            valid: each clip's frames (batch,), what comes after them is padding; None: all.
+            input_frames: the model's; clips are cut or padded to them.
+            padding: the model's, a name of `sed.features.padding.PADDINGS`.
+
+        Returns:
+            (batch, input_frames, bins) float32.
         """
-        frames = min(logmel.shape[1], input_frames)
-        x = logmel[:, :frames].float()
-        inside = None
-        if valid is not None:
-            inside = (torch.arange(frames, device=x.device) < valid.to(x.device).unsqueeze(1)).unsqueeze(2)
-        x = self._normalised(x, inside, self._settings)
-        if inside is not None:
-            x = x.masked_fill(~inside, 0.0)
-        return nn.functional.pad(x, (0, 0, 0, input_frames - frames))
+        return normalised(
+            logmel[:, :input_frames].float(),
+            valid,
+            input_frames,
+            PADDINGS[padding],
+            silence=self.silence,
+            normaliser=lambda x, inside: self._normalised(x, inside, self._settings),
+        )
 
 
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:

@@ -1,4 +1,4 @@
-"""Normalisers: raw log-mel to a model's input, before padding."""
+"""Normalisers: raw log-mel to a model's input."""
 
 from __future__ import annotations
 

@@ -23,6 +23,11 @@ from sed.models.poolings import BandwisePooling, Pooling, build_pooling
 # `mel_bins`, `clip_seconds` and `frame_shift` of the front end are read, too.
 OPTIONS = {
     "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
+    "input_padding": {
+        "default": "raw",
+        "help": "frames after a clip's end: 0 or silence before normalising (raw, silence), or 0 after it (raw: L)",
+        "choices": ["raw", "silence", "normalised"],
+    },
 }
 OPTIONS_FROM = ["sed.models.encoders", "sed.models.poolings", "sed.models.decoders", "sed.models.clip_poolings"]
 
@@ -58,6 +63,7 @@ class Detector(nn.Module):
         classes: int,
         mel_bins: int,
         input_frames: int,
+        input_padding: str,
         frame_seconds: float,
     ) -> None:
         super().__init__()
@@ -69,7 +75,7 @@ class Detector(nn.Module):
         self.classifier = nn.Linear(decoder.dim, classes)
         self.clip_pooling = clip_pooling
         self.mel_bins = mel_bins
-        self.input_frames = input_frames
+        self.input_frames, self.input_padding = input_frames, input_padding
         self.frame_seconds = frame_seconds
         self.encoder_seconds = frame_seconds * decoder.upsample
         self.num_frames = decoder.frames * decoder.upsample
@@ -128,5 +134,6 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         classes=num_classes,
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],
+        input_padding=config["input_padding"],
         frame_seconds=round(patch_seconds / decoder.upsample, 9),
     )

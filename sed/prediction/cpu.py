@@ -110,6 +110,7 @@ class CpuDetector(nn.Module):
         self.num_frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
         self.encoder_seconds = detector.encoder_seconds
         self.input_frames, self.mel_bins = detector.input_frames, detector.mel_bins
+        self.input_padding = detector.input_padding
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         if isinstance(detector.decoder, GruBased):
             gru = PackedGRU(detector.decoder.gru, threads, dtype)

@@ -72,8 +72,7 @@ class PredictionGraph(nn.Module):
         self.samples, self.hop = plan.samples, plan.hop * plan.frame_samples
         self.frames, self.hop_frames = plan.frames, plan.hop
         self.frame_samples = plan.frame_samples
-        self.mean, self.scale = front_end.norm_mean, 2 * front_end.norm_std
-        self.input_frames = detector.input_frames
+        self.front_end = front_end
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Also the log-mel (batch, windows, frames, bins) that the posteriors are of."""
@@ -88,9 +87,7 @@ class PredictionGraph(nn.Module):
         logmel = self.features(windows, valid)
         stored = logmel.half().float()  # as stage 2 stores it
         whole = (valid - self.features.window_samples) // self.features.shift_samples + 1
-        inside = torch.arange(self.features.frames) < whole.unsqueeze(1)
-        x = (stored - self.mean) / self.scale * inside.unsqueeze(2)
-        x = nn.functional.pad(x, (0, 0, 0, self.input_frames - self.features.frames))
+        x = self.front_end.normalise(stored, whole, self.detector.input_frames, self.detector.input_padding)
         output = self.detector(x)
         sound = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
         frame = torch.sigmoid(output.logits) * sound.unsqueeze(2)

@@ -167,12 +167,20 @@ def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Te
 
 
 def mix_features(
-    x: torch.Tensor, valid: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, decibel: float
+    x: torch.Tensor, valid: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, *, decibel: float, floor: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add amplitudes: weight * clip + (1 - weight) * partner, as raw features (n, time, bins) of the first n clips.
+    """Add amplitudes: weight * clip + (1 - weight) * partner.
 
-    x (clips, time, bins) float32, valid frames (clips,), partner and weight (n,); frames beyond a clip's
-    valid ones add nothing, and the mixture's valid frames (n,) are the longer clip's where both are heard.
+    Args:
+        x: Raw features (clips, time, bins) float32; frames beyond a clip's valid ones add nothing.
+        valid: Frames of each clip (clips,).
+        partner: The clip that each of the first n is mixed with (n,).
+        weight: Of the clip itself (n,).
+        decibel: One decibel in the units of the features.
+        floor: The features of silence, which no sound falls below, however it is attenuated.
+
+    Returns:
+        Features (n, time, bins) and valid frames (n,): the longer clip's where two are mixed.
     """
     n = len(weight)
     log_amplitude = math.log(10) / 20 / decibel
@@ -181,7 +189,7 @@ def mix_features(
     own = torch.where((time < valid[:n, None])[..., None], x[:n] * log_amplitude, -math.inf)
     other = torch.where((time < other_valid[:, None])[..., None], other * log_amplitude, -math.inf)
     w = weight.view(n, 1, 1)
-    total = torch.logaddexp(own + w.log(), other + (1 - w).log()) / log_amplitude
+    total = (torch.logaddexp(own + w.log(), other + (1 - w).log()) / log_amplitude).clamp_min(floor)
     longer = torch.where(weight < 1, torch.maximum(valid[:n], other_valid), valid[:n])
     return torch.where((time < longer[:, None])[..., None], total, 0.0), longer
 

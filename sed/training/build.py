@@ -140,6 +140,7 @@ def make_step(
         preparation=Preparation(
             front_end=front_end,
             input_frames=student.input_frames,
+            input_padding=student.input_padding,
             frame_seconds=student.frame_seconds,
             mixup_labels=config["mixup_labels"],
             apart=config["filter_augment"] != "none",

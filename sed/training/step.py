@@ -46,6 +46,7 @@ class Preparation:
 
     front_end: FrontEnd
     input_frames: int
+    input_padding: str
     frame_seconds: float
     """of the labels"""
     mixup_labels: str = "soft"
@@ -53,7 +54,7 @@ class Preparation:
     """whether student and teacher have gains of their own"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
-        decibel = self.front_end.decibel
+        decibel, floor = self.front_end.decibel, self.front_end.silence
         ratio = self.frame_seconds / self.front_end.frame_shift
         x = inputs.features.float()
         valid = inputs.valid
@@ -69,17 +70,17 @@ class Preparation:
         x_strong, valid_strong = x[:strong], valid[:strong]
         if strong:
             x_strong, valid_strong = augment.mix_features(
-                x[:slots], valid[:slots], inputs.strong_partner, inputs.strong_mix, decibel
+                x[:slots], valid[:slots], inputs.strong_partner, inputs.strong_mix, decibel=decibel, floor=floor
             )
             strong_y = augment.mix_labels(strong_y, inputs.strong_partner, inputs.strong_mix, self.mixup_labels)
             start, stop = inputs.mask_start * ratio, (inputs.mask_start + inputs.mask_width) * ratio
             start, stop = torch.round(start).long(), torch.round(stop).long()
-            x_strong = augment.time_mask(x_strong, start, stop - start, self.front_end.silence)
+            x_strong = augment.time_mask(x_strong, start, stop - start, floor)
             strong_y = augment.time_mask(strong_y, inputs.mask_start, inputs.mask_width, 0.0)
         x_weak, valid_weak = x[slots : slots + weak], valid[slots : slots + weak]
         if weak:
             x_weak, valid_weak = augment.mix_features(
-                x[slots:end], valid[slots:end], inputs.weak_partner, inputs.weak_mix, decibel
+                x[slots:end], valid[slots:end], inputs.weak_partner, inputs.weak_mix, decibel=decibel, floor=floor
             )
             weak_y = augment.mix_labels(weak_y, inputs.weak_partner, inputs.weak_mix, self.mixup_labels)
         x = torch.cat([x_strong, x_weak, x[end:]])
@@ -89,7 +90,8 @@ class Preparation:
         return Prepared(student, teacher, strong_y, weak_y)
 
     def _finish(self, x: torch.Tensor, gain: torch.Tensor, valid: torch.Tensor, decibel: float) -> torch.Tensor:
-        return self.front_end.normalise(x + gain[:, None, :] * decibel, valid, self.input_frames)
+        x = x + gain[:, None, :] * decibel
+        return self.front_end.normalise(x, valid, self.input_frames, self.input_padding)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ def validate(
         features = torch.from_numpy(data.store.read(rows)).to(device)
         valid = torch.from_numpy(np.asarray(data.store.valid)[rows].astype(np.int64)).to(device)
         targets = torch.from_numpy(data.targets[rows]).to(device).float()
-        x = front_end.normalise(features, valid, model.input_frames)
+        x = front_end.normalise(features, valid, model.input_frames, model.input_padding)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(x).logits
         loss += losses.frame_loss(logits, targets).double() * len(rows)

@@ -41,7 +41,7 @@ def test_prints_the_most_probable_classes(run, tmp_path):
     assert code == 0 and err == ""
     lines = [line.split("\t") for line in out.splitlines()]
     front_end = FrontEnd()
-    x = front_end.normalise(front_end(torch.from_numpy(noise).unsqueeze(0)), None, 112)
+    x = front_end.normalise(front_end(torch.from_numpy(noise).unsqueeze(0)), None, 112, "raw")
     with torch.inference_mode():
         posteriors = load_tagger(run.config)[0](x)[0].sigmoid()
     best = posteriors.argsort(descending=True)[:2].tolist()

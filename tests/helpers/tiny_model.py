@@ -32,7 +32,7 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     front_end = logmel.FrontEnd.from_config(config)
     with torch.no_grad():  # posteriors that swing about 0.5, so that there are events
         features = front_end(torch.from_numpy(sounds(10))[None])
-        logits = model(front_end.normalise(features, None, model.input_frames)).logits[0]
+        logits = model(front_end.normalise(features, None, model.input_frames, model.input_padding)).logits[0]
         spread = logits.std(0) / 2
         model.classifier.bias.sub_(logits.mean(0)).div_(spread)
         model.classifier.weight.div_(spread[:, None])

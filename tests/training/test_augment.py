@@ -83,13 +83,31 @@ def test_mixing_adds_amplitudes(kind):
     amplitude = rng.uniform(0.01, 1, (2, 5, 3))
     x = torch.tensor(20 * np.log10(amplitude) * decibel).float()
     valid, weight = torch.tensor([5, 3]), torch.tensor([0.3, 1.0])
-    mixed, longer = augment.mix_features(x, valid, torch.tensor([1, 0]), weight, decibel)
+    mixed, longer = augment.mix_features(x, valid, torch.tensor([1, 0]), weight, decibel=decibel, floor=-99)
     heard = amplitude.copy()
     heard[1, 3:] = 0
     expected = 20 * np.log10(0.3 * heard[0] + 0.7 * heard[1]) * decibel
     assert np.allclose(mixed[0], expected, atol=1e-4)
     assert torch.allclose(mixed[1, :3], x[1, :3], atol=1e-5) and not mixed[1, 3:].any()  # weight 1: as it was
     assert longer.tolist() == [5, 3]
+
+
+@pytest.mark.parametrize("kind", ["kaldi", "stft"])
+def test_a_mixture_is_never_quieter_than_silence(kind):
+    """The front end would give the same of waveforms that are mixed: its logarithm has a floor."""
+    front_end = FrontEnd(front_end=kind)
+    silence = torch.full((2, 4, 3), front_end.silence)
+    weight, valid = torch.tensor([0.5, 0.001]), torch.tensor([4, 2])
+    units = {"decibel": front_end.decibel, "floor": front_end.silence}
+    mixed, longer = augment.mix_features(silence, valid, torch.tensor([1, 0]), weight, **units)
+    assert longer.tolist() == [4, 4]
+    # halves of silence, and a thousandth of it where the partner is over: 6 and 60 dB lower without a floor
+    torch.testing.assert_close(mixed, torch.full_like(mixed, front_end.silence), rtol=0, atol=1e-4)
+    loud = silence.clone()
+    loud[0] += 60 * front_end.decibel
+    mixed, _ = augment.mix_features(loud, valid, torch.tensor([1, 0]), weight, **units)
+    expected = front_end.silence + 20 * math.log10(0.5 * 1e3 + 0.5) * front_end.decibel
+    assert torch.allclose(mixed[0, :2], torch.tensor(expected), atol=1e-3)
 
 
 def test_mixed_labels_soft_and_hard():

@@ -60,7 +60,7 @@ def test_every_cache_gives_the_same_inputs(sets, cache):
 def prepare(inputs, tiny_config):
     config = tiny_config()
     front_end = FrontEnd.from_config(config)
-    return Preparation(front_end=front_end, input_frames=112, frame_seconds=0.02)(inputs)
+    return Preparation(front_end=front_end, input_frames=112, input_padding="raw", frame_seconds=0.02)(inputs)
 
 
 def test_the_shares_together_are_the_whole_batch(sets, tiny_config):
@@ -80,7 +80,7 @@ def test_without_augmentation_the_models_see_the_front_end_s_output(sets, tiny_c
     inputs = maker.make(2)
     prepared = prepare(inputs, tiny_config)
     front_end = FrontEnd.from_config(tiny_config())
-    assert torch.equal(prepared.student, front_end.normalise(inputs.features, inputs.valid, 112))
+    assert torch.equal(prepared.student, front_end.normalise(inputs.features, inputs.valid, 112, "raw"))
     assert torch.equal(prepared.strong_targets, inputs.strong_targets.float())
 
 

@@ -41,7 +41,7 @@ def logits_of(model: Detector, data: TrainingSet, config: dict[str, Any]) -> tor
     features = torch.from_numpy(data.store.read(np.arange(len(data))))
     valid = torch.from_numpy(np.asarray(data.store.valid, np.int64))
     with torch.no_grad():
-        return model(FrontEnd.from_config(config).normalise(features, valid, model.input_frames)).logits
+        return model(FrontEnd.from_config(config).normalise(features, valid, model.input_frames, "raw")).logits
 
 
 def test_scores_are_sklearn_s_and_torch_s(

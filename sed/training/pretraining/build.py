@@ -72,6 +72,7 @@ def build_pretraining(
         preparation=Preparation(
             front_end=front_end,
             input_frames=config["input_frames"],
+            input_padding=config["input_padding"],
             frame_seconds=frame_seconds,
             mixup_labels=config["mixup_labels"],
             apart=False,

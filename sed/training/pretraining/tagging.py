@@ -53,7 +53,8 @@ def average_precisions(
             rows = range(first, min(first + batch_size, len(store.clips)))
             x = torch.from_numpy(store.read(rows)).to(device)
             valid = torch.from_numpy(np.asarray(store.valid, np.int64)[first : first + len(rows)]).to(device)
-            parts.append(tagger(front_end.normalise(x, valid, config["input_frames"]))[:, columns].float().cpu())
+            x = front_end.normalise(x, valid, config["input_frames"], config["input_padding"])
+            parts.append(tagger(x)[:, columns].float().cpu())
     scores, truth = torch.cat(parts).numpy(), tag_targets(found, labels)
     there = [k for k in range(len(labels)) if truth[:, k].any()]
     return {labels[k]: float(average_precision_score(truth[:, k], scores[:, k])) for k in there}, len(store.clips)

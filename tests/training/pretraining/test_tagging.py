@@ -44,7 +44,7 @@ def test_scores_are_the_definition_s(dump: Path, tagger: dict[str, Any], name: s
     model, names = load_tagger(tagger)
     valid = torch.from_numpy(np.asarray(store.valid, np.int64))
     features = torch.from_numpy(store.read(range(len(store.clips))))
-    x = FrontEnd.from_config(tagger).normalise(features, valid, tagger["input_frames"])
+    x = FrontEnd.from_config(tagger).normalise(features, valid, tagger["input_frames"], "raw")
     with torch.no_grad():
         scores = model.eval()(x)[:, [names.index(label) for label in LABELS]].numpy()
     for k, label in enumerate(LABELS):
