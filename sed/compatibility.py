@@ -30,6 +30,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "conformer_hidden": 576,
         "conformer_kernel": 7,
         "conformer_dropout": 0.1,
+        "strong_tag_weight": 0.0,
     },
 }
 """{format: {option that came with it: what a file without the option means}}

@@ -205,7 +205,7 @@ def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.devi
     )
 
 
-def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float]:
+def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float, float]:
     """Return the weights of `losses.PARTS` at full ramp."""
     consistency = config["consistency_weight"]
     return (
@@ -213,6 +213,7 @@ def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float]
         config["weak_weight"],
         consistency * config["frame_consistency_weight"],
         consistency * config["clip_consistency_weight"],
+        config["strong_tag_weight"],
     )
 
 

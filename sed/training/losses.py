@@ -5,13 +5,18 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-PARTS = ("strong", "weak", "frame_consistency", "clip_consistency")
+PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags")
 
 
 SECTION = "objective"
 OPTIONS = {
     "strong_weight": {"default": 1.0, "help": "weight of the frame cross-entropy of strong clips", "least": 0},
     "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips", "least": 0},
+    "strong_tag_weight": {
+        "default": 0.0,
+        "help": "weight of the clip cross-entropy of strong clips, whose tags are those of their events",
+        "least": 0,
+    },
     "consistency_weight": {
         "default": 2.0,
         "help": "final weight of both student-teacher errors; 0: the teacher is only averaged, a faster step",
@@ -61,10 +66,10 @@ def objective(
     weak_targets: torch.Tensor,
     weights: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Total loss () and its unweighted parts (4,) in the order of `PARTS`, in float32.
+    """Total loss () and its unweighted parts (5,) in the order of `PARTS`, in float32.
 
     Logits are (clips, frames, classes) and clip posteriors (clips, classes), clips ordered strong, weak, unlabelled;
-    the targets' lengths say how many there are of the first two. `weights` (4,) weighs the parts.
+    the targets' lengths say how many there are of the first two. `weights` (5,) weighs the parts.
     """
     strong, weak = len(strong_targets), len(weak_targets)
     zero = student_clip.new_zeros(())
@@ -74,6 +79,7 @@ def objective(
             clip_loss(student_clip[strong : strong + weak].float(), weak_targets) if weak else zero,
             consistency(torch.sigmoid(student_logits.float()), torch.sigmoid(teacher_logits.float())),
             consistency(student_clip.float(), teacher_clip.float()),
+            clip_loss(student_clip[:strong].float(), strong_targets.amax(1)) if strong else zero,
         ]
     )
     # A part of weight 0 is left out even when it is not finite: 0 * nan would poison the rest.

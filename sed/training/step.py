@@ -102,7 +102,7 @@ class StepValues:
     head_lr: float
     ema_weight: float
     """1 - decay"""
-    loss_weights: tuple[float, float, float, float]
+    loss_weights: tuple[float, float, float, float, float]
 
     def as_list(self) -> list[float]:
         return [self.encoder_lr, self.head_lr, self.ema_weight, *self.loss_weights]
@@ -135,7 +135,7 @@ class TrainingStep:
         self.flat, self.optimiser, self.average = flat, optimiser, average
         self.preparation, self.clip_norm = preparation, clip_norm
         self.precision, self.device, self.world = precision, device, world
-        self._values = torch.zeros(7, device=device)
+        self._values = torch.zeros(3 + len(losses.PARTS), device=device)
         if precision == "bf16" and device.type == "cuda":
             for model in (student, teacher):
                 use_bf16(model)
@@ -159,7 +159,7 @@ class TrainingStep:
                 group["lr"] = values.as_list()[which]
 
     def backward(self, inputs: StepInputs, share: float) -> torch.Tensor:
-        """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (5,)."""
+        """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (6,)."""
         with torch.no_grad():
             prepared = self.preparation(inputs)
         if self.consistent:

@@ -36,7 +36,7 @@ class Trainer(Loop):
         schedule: Schedule,
         encoder_lr: float,
         head_lr: float,
-        loss_weights: tuple[float, float, float, float],
+        loss_weights: tuple[float, float, float, float, float],
         identity: Mapping[str, Any],
         options: RunOptions,
         shares: Sequence[int] = (0,),
@@ -53,7 +53,7 @@ class Trainer(Loop):
             schedule: of the rates, the ramp and the decay.
             encoder_lr: the encoder's learning rate before the schedule's factor.
             head_lr: that of all else.
-            loss_weights: of `losses.PARTS` at full ramp; the last two are ramped.
+            loss_weights: of `losses.PARTS` at full ramp; those of consistency are ramped.
             identity, options, shares, open_logger: as in `Loop`.
             validate: scores the teacher after each epoch (`score`: higher is better).
             select: last or best: which step's model becomes final.pt.
@@ -93,12 +93,12 @@ class Trainer(Loop):
     def values(self, step: int) -> StepValues:
         """Return the scheduled values of a step."""
         rates, ramp = self.rates(step), self.schedule.ramp(step)
-        strong, weak, frame, clip = self.loss_weights
+        strong, weak, frame, clip, tags = self.loss_weights
         return StepValues(
             encoder_lr=rates["encoder"],
             head_lr=rates["head"],
             ema_weight=1 - self.schedule.decay(step),
-            loss_weights=(strong, weak, frame * ramp, clip * ramp),
+            loss_weights=(strong, weak, frame * ramp, clip * ramp, tags),
         )
 
     # Validation and selection ------------------------------------------------------------------------------------

@@ -14,11 +14,13 @@ def test_objective_equals_a_hand_computation():
         teacher_clip=torch.tensor([[0.5], [0.6]]),
         strong_targets=torch.tensor([[[1.0]]]),
         weak_targets=torch.tensor([[1.0]]),
-        weights=torch.tensor([1.0, 0.5, 2.0, 3.0]),
+        weights=torch.tensor([1.0, 0.5, 2.0, 3.0, 0.25]),
     )
-    expected = [math.log(2), -math.log(0.8), 1 / 16, 0.02]
+    expected = [math.log(2), -math.log(0.8), 1 / 16, 0.02, math.log(2)]
     assert torch.allclose(parts, torch.tensor(expected))
-    assert math.isclose(total.item(), expected[0] + 0.5 * expected[1] + 2 / 16 + 3 * 0.02, rel_tol=1e-6)
+    assert math.isclose(
+        total.item(), expected[0] + 0.5 * expected[1] + 2 / 16 + 3 * 0.02 + 0.25 * expected[4], rel_tol=1e-6
+    )
 
 
 def test_only_the_student_gets_gradients_and_unlabelled_clips_count_in_consistency_alone():
@@ -32,7 +34,7 @@ def test_only_the_student_gets_gradients_and_unlabelled_clips_count_in_consisten
         teacher_clip=clips[1],
         strong_targets=torch.rand(1, 6, 3),
         weak_targets=torch.rand(2, 3),
-        weights=torch.tensor([1.0, 1.0, 0.0, 0.0]),
+        weights=torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]),
     )
     total.backward()
     assert teacher.grad is None and clips[1].grad is None
@@ -63,6 +65,28 @@ def test_missing_supervision_is_zero_and_not_nan():
         teacher_clip=torch.full((2, 1), 0.5),
         strong_targets=torch.zeros(0, 3, 1),
         weak_targets=torch.zeros(0, 1),
-        weights=torch.ones(4),
+        weights=torch.ones(5),
     )
-    assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0]
+    assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0, 0]
+
+
+def test_tags_of_strong_clips_are_those_of_their_events() -> None:
+    """A class that sounds in any frame is a tag of the clip, and the clip's posterior learns it."""
+    torch.manual_seed(0)
+    clip = torch.tensor([[0.2, 0.3], [0.9, 0.6]], requires_grad=True)
+    targets = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
+    total, parts = losses.objective(
+        student_logits=torch.zeros(2, 3, 2),
+        student_clip=clip,
+        teacher_logits=torch.zeros(2, 3, 2),
+        teacher_clip=clip.detach(),
+        strong_targets=targets,
+        weak_targets=torch.zeros(1, 2),
+        weights=torch.tensor([0.0, 0.0, 0.0, 0.0, 2.0]),
+    )
+    expected = -(math.log(0.2) + math.log(1 - 0.3)) / 2
+    assert math.isclose(parts[4].item(), expected, rel_tol=1e-6) and math.isclose(
+        total.item(), 2 * expected, rel_tol=1e-6
+    )
+    total.backward()
+    assert clip.grad is not None and clip.grad[0, 0] < 0 < clip.grad[0, 1] and not clip.grad[1].any()

@@ -105,7 +105,7 @@ def _runtime(trainer: Trainer) -> dict[str, Any]:
 def test_frozen_rates_leave_the_encoder_as_it_is(trainer: Trainer) -> None:
     step = trainer.training_step
     before = {name: value.clone() for name, value in step.student.state_dict().items()}
-    values = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=0.0, loss_weights=(1.0, 1.0, 0.0, 0.0))
+    values = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=0.0, loss_weights=(1.0, 1.0, 0.0, 0.0, 0.0))
     step([trainer.maker.make(0)], values)
     changed = {name for name, value in step.student.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and not any(name.startswith("encoder.") for name in changed)
