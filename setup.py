@@ -37,6 +37,7 @@ setup(
         "configargparse>=1.7",
         "pyyaml>=6",
         "safetensors>=0.4.3",
+        "praatio>=6.2,<7",  # Praat's TextGrids
         "requests>=2.31",  # downloads: redirects, proxies, connections kept; dcase_util brings it anyway
         "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
         "tqdm>=4.66",

@@ -4,7 +4,8 @@
 # usage: local/own_data.sh --recordings DIR [options] <downloads>
 #
 #   --recordings DIR   audio of any depth, format, rate and length; longer than a clip is cut into clips
-#   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events)
+#   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
+#                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio): a file or a folder
 #   --tags FILE        TSV: filename, event_labels (commas between), of recordings without a row in --events
 #   --validation P     share of the recordings with events that is kept to score on (0.2)
 #   --group REGEX      recordings in whose names it finds the same go to the same side: a speaker, a place, a day

@@ -38,6 +38,7 @@ GROUPS = {
         "figure3": "draw the paper's figure 3",
     },
     "prepare data": {
+        "convert": "convert label files between tools",
         "own-data": "lay out your own recordings and labels for training",
         "download": "download a corpus",
         "index-audio": "link the real recordings of a corpus",

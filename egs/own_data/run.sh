@@ -4,7 +4,8 @@
 # usage: egs/own_data/run.sh --recordings DIR --events FILE [options]
 #
 #   --recordings DIR   your audio
-#   --events FILE      TSV: filename, onset, offset, event_label
+#   --events FILE      TSV: filename, onset, offset, event_label; or labels of another tool (Audacity, CSV, Raven,
+#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings
 #   --tags FILE        TSV: filename, event_labels; instead of events (then add --stop-stage 4), or besides
 #   --validation P     share of the recordings that is kept to score on (0.2)
 #   --group REGEX      recordings in whose names it finds the same stay on one side of the split

@@ -22,7 +22,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path, help="folder of audio, any depth, format and rate")
     parser.add_argument("downloads", type=Path, help="folder to write")
-    parser.option("events", "", "TSV of events")
+    parser.option("events", "", "table of events: DESED's TSV, or labels of another tool; a file or a folder")
     parser.option("tags", "", "TSV of tags, of recordings without events")
     parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
     parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)

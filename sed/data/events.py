@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sed.data.tables import METADATA, Event, Rules, event_rows
+from sed.data.annotations.annotation import read_text
+from sed.data.annotations.registry import label_files, reader_of
+from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
 
 NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
+FULL_NAMES = Rules(clip_id=str)
 LONG = 0.5
 """seconds; an event that ends so much beyond its recording counts among those that make a table suspect"""
 NEGLIGIBLE = 0.01
@@ -28,6 +31,8 @@ class Row(NamedTuple):
     line: int
     clip: str
     event: Event | None
+    file: Path | None = None
+    """the file that holds the row, where the table is a folder of files"""
 
 
 @dataclass
@@ -39,17 +44,25 @@ class Tally:
     events: int = 0
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     suspect: int = 0
+    files: dict[str, Path] = field(default_factory=dict)
+    """of each kind the file of the first row, where the table is a folder of files"""
 
-    def add(self, kind: str, line: int, *, suspect: bool = True) -> None:
+    def add(self, kind: str, row: Row, *, suspect: bool = True) -> None:
         """Count a row."""
-        count, first = self.found.get(kind, (0, line))
-        self.found[kind] = count + 1, min(first, line)
+        count, first = self.found.get(kind, (0, row.line))
+        self.found[kind] = count + 1, first if row.file else min(first, row.line)
+        if row.file:
+            self.files.setdefault(kind, row.file)
         self.suspect += suspect
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each kind."""
         for kind, (count, first) in self.found.items():
-            yield f"{self.path}: {count} of {self.events} events {kind}, the first at line {first}"
+            yield f"{self.path}: {count} of {self.events} events {kind}, the first at {self._place(kind, first)}"
+
+    def _place(self, kind: str, line: int) -> str:
+        file = self.files.get(kind)
+        return f"line {line} of {file.relative_to(self.path)}" if file else f"line {line}"
 
     def check(self, allowed: float) -> None:
         """Refuse a table of which too much does not count.
@@ -61,7 +74,9 @@ class Tally:
             UserError: when more are of no length, or beyond or far beyond their recording.
         """
         if 100 * self.suspect > allowed * self.events:
-            kinds = "; ".join(f"{count} {kind} (line {first})" for kind, (count, first) in self.found.items())
+            kinds = "; ".join(
+                f"{count} {kind} ({self._place(kind, first)})" for kind, (count, first) in self.found.items()
+            )
             raise UserError(
                 f"{self.path}: {self.suspect} of {self.events} events do not fit their recordings: {kinds} (are its "
                 "times in seconds? --max-dropped allows more, in per cent)"
@@ -69,8 +84,41 @@ class Tally:
 
 
 def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
-    """Read an event table; UserError names the line of what cannot be read."""
-    return [Row(*row) for row in event_rows(path, rules)]
+    """Read an event table in DESED's columns, a label file of another tool, or a folder of these.
+
+    UserError names the file and line of what cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return list(_rows_of(path, rules, ClipIds(rules)))
+    clips = ClipIds(rules)
+    return [row._replace(file=file) for file in label_files(path) for row in _rows_of(file, rules, clips)]
+
+
+def read_named(path: str | Path) -> dict[str, list[Event]]:
+    """Return {file name as the labels have it: its events} of a label file or a folder of them, to be written again."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder (check the path)")
+    named: dict[str, list[Event]] = {}
+    for file in label_files(path) if path.is_dir() else [path]:
+        reader = reader_of(file)
+        if reader is None:
+            found = [(name, event) for _, name, event in event_rows(file, FULL_NAMES)]
+        else:
+            found = [(name, event) for _, name, event in reader.read(file, read_text(file))]
+        for name, event in found:
+            named.setdefault(name, []).extend([event] if event else [])
+    return named
+
+
+def _rows_of(path: Path, rules: Rules, clips: ClipIds) -> Iterator[Row]:
+    reader = reader_of(path) if path.is_file() and not rules.exact else None
+    if reader is None:
+        yield from (Row(*row) for row in event_rows(path, rules, clips))
+        return
+    for line, recording, event in reader.read(path, read_text(path)):
+        yield Row(line, clips.of(f"{path}:{line}", recording), event)
 
 
 def fit(
@@ -97,16 +145,16 @@ def fit(
         event, end = row.event, seconds[row.clip]
         tally.events += 1
         if (row.clip, event) in seen:
-            tally.add(TWICE, row.line, suspect=False)
+            tally.add(TWICE, row, suspect=False)
             continue
         seen.add((row.clip, event))
         if round(event.onset, 3) >= round(event.offset, 3):
-            tally.add(NO_LENGTH, row.line)
+            tally.add(NO_LENGTH, row)
         elif event.onset >= end - 1e-3:
-            tally.add(BEYOND, row.line)
+            tally.add(BEYOND, row)
         else:
             if event.offset > end + NEGLIGIBLE:
-                tally.add(CUT, row.line, suspect=event.offset > end + LONG)
+                tally.add(CUT, row, suspect=event.offset > end + LONG)
             kept.append(row._replace(event=event._replace(offset=min(event.offset, end))) if cut else row)
     return kept, tally
 

@@ -74,20 +74,20 @@ METADATA = Rules()
 DATA_DIR = Rules(exact=True, clip_id=clip_id)
 
 
-class _Clips:
+class ClipIds:
     """Clip ids of one table; refuses two recordings whose names differ in their folders or suffixes only."""
 
-    def __init__(self, path: str | Path, rules: Rules) -> None:
-        self._path, self._rules = path, rules
+    def __init__(self, rules: Rules = METADATA) -> None:
+        self._rules = rules
         self._names: dict[str, str] = {}
 
-    def of(self, line: int, filename: str) -> str:
-        """Return a file name's clip id."""
+    def of(self, where: str, filename: str) -> str:
+        """Return a file name's clip id; `where` (file:line) is for the UserError."""
         clip = self._rules.clip_id(filename)
         other = self._names.setdefault(clip, filename)
         if not self._rules.exact and shown(other) != shown(filename):
             raise UserError(
-                f"{self._path}:{line}: {filename} and {other} are both clip '{clip}' (folders and suffixes do not "
+                f"{where}: {filename} and {other} are both clip '{clip}' (folders and suffixes do not "
                 "count: rename one, here and on disk)"
             )
         return clip
@@ -165,27 +165,46 @@ def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
     write_text(path, "\n".join(lines) + "\n")
 
 
-def event_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, Event | None]]:
+def event_rows(
+    path: str | Path, rules: Rules = METADATA, clips: ClipIds | None = None
+) -> Iterator[tuple[int, str, Event | None]]:
     """Yield (line, clip id, event) of a strong TSV; the event is None where a row only names a clip without any.
 
-    Such a row has three empty fields, or `nan` in them, as pandas writes it.
+    Such a row has three empty fields, or `nan` in them, as pandas writes it. `clips`: of several tables that are one.
     """
-    clips = _Clips(path, rules)
+    clips = clips or ClipIds(rules)
     for line, (filename, onset, offset, label) in tsv_rows(path, EVENT_COLUMNS, rules):
         if filename == "\\" and not rules.exact:  # Audacity's second line of a label with a frequency range
             continue
-        where, clip = f"{path}:{line}", clips.of(line, filename)
+        where, clip = f"{path}:{line}", clips.of(f"{path}:{line}", filename)
         if not (onset or offset or label) or (not rules.exact and {onset, offset, label} <= _NOTHING):
             yield line, clip, None
             continue
-        if not (onset and offset and label):
-            raise UserError(f"{where}: broken row of {filename} (onset, offset and event_label, or none of them)")
-        start, end = number(where, "onset", onset), number(where, "offset", offset)
-        if start < 0:
-            raise UserError(f"{where}: onset {onset} is negative: before the recording's start (correct the row)")
-        if start > end or (start == end and rules.exact):
-            raise UserError(f"{where}: onset {onset} is not before offset {offset} (correct the row)")
-        yield line, clip, Event(start, end, label)
+        yield line, clip, event_of(where, filename, onset, offset, label, exact=rules.exact)
+
+
+def event_of(where: str, filename: str, onset: str, offset: str, label: str, *, exact: bool = False) -> Event:
+    """Return the event of a row's fields.
+
+    Args:
+        where: file:line, for the message.
+        filename: the recording, for the message.
+        onset: seconds, as text.
+        offset: seconds, as text.
+        label: the label.
+        exact: refuse events of no length.
+
+    Raises:
+        UserError: an empty field, or times that are no numbers, negative or reversed.
+    """
+    if not (onset and offset and label):
+        raise UserError(f"{where}: broken row of {filename} (onset, offset and event_label, or none of them)")
+    start, end = number(where, "onset", onset), number(where, "offset", offset)
+    if start < 0:
+        raise UserError(f"{where}: onset {onset} is negative: before the recording's start (correct the row)")
+    if start > end or (start == end and exact):
+        raise UserError(f"{where}: onset {onset} is not before offset {offset} (correct the row)")
+    return Event(start, end, label)
 
 
 def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
@@ -224,12 +243,12 @@ def write_events_tsv(
 
 def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """Yield (line, clip id, tags) of a weak TSV; a clip may have none, and (DESED's has) one tag twice."""
-    clips = _Clips(path, rules)
+    clips = ClipIds(rules)
     for line, (filename, text) in tsv_rows(path, TAG_COLUMNS, rules):
         tags = [tag.strip() for tag in text.split(",")] if text else []
         if not all(tags):
             raise UserError(f"{path}:{line}: empty tag in '{text}' (commas between labels)")
-        yield line, clips.of(line, filename), tuple(tags)
+        yield line, clips.of(f"{path}:{line}", filename), tuple(tags)
 
 
 def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
@@ -245,9 +264,9 @@ def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: 
 def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, float]]:
     """Yield (line, clip id, seconds) of a durations TSV."""
     durations: dict[str, float] = {}
-    clips = _Clips(path, rules)
+    clips = ClipIds(rules)
     for line, (filename, text) in tsv_rows(path, DURATION_COLUMNS, rules):
-        clip, seconds = clips.of(line, filename), number(f"{path}:{line}", "duration", text)
+        clip, seconds = clips.of(f"{path}:{line}", filename), number(f"{path}:{line}", "duration", text)
         if seconds <= 0:
             raise UserError(f"{path}:{line}: duration {text} is not positive (seconds)")
         if rules.exact and clip in durations:

@@ -1,4 +1,8 @@
-"""What can be scored: our scores.h5, a folder of score TSVs, one detections TSV, or a folder of them."""
+"""What can be scored: our scores.h5, a folder of score TSVs, a table of detections, or a folder of them.
+
+A table of detections may be of any format that `sed.data.annotations` reads; a folder of other tools' label files, one
+per recording, is one table.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sed.data.annotations.registry import SUFFIXES, reader_of
 from sed.data.scores import FrameScores, check_range, read_scores
 from sed.data.tables import audio_stem, read_lines
 from sed.errors import UserError
@@ -44,11 +49,15 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
     if path.is_dir():
         files = sorted({file for pattern in TABLES for file in path.glob(pattern)})
         files = [file for file in files if file.resolve() not in others]
+        if not files and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):  # of other tools
+            return _detections(path, [path], "detections")
         if not files:
             raise UserError(f"{path}: no .tsv in this folder (score TSVs or detection TSVs are expected)")
         header = _header(files[0])
         if "event_label" in header:
             return _detections(path, files, "operating points")
+        if header[:2] != ["onset", "offset"] and reader_of(files[0]) is not None:
+            return _detections(path, [path], "detections")
         return read_score_folder(path, files)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (give scores.h5, a folder of score TSVs, or detection TSVs)")

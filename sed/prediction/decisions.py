@@ -27,6 +27,7 @@ class Detection(NamedTuple):
 
     event: Event
     score: float
+    """NaN for events that no model found"""
 
 
 class Decisions:

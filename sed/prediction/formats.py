@@ -1,4 +1,4 @@
-"""Formats of what is predicted: DESED's TSV, JSON lines, Audacity labels, WebVTT, and posteriors as CSV.
+"""Formats of what is predicted: DESED's TSV, tables with scores, JSON lines, label files of other tools, subtitles.
 
 A new format is a class with what `Format` asks for, and its entry in `writers.FORMATS`.
 """
@@ -9,11 +9,13 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from sed.data.recorder_names import clock_time, start_of
 from sed.data.tables import EVENT_COLUMNS, event_row
 from sed.prediction.decisions import Detection
 from sed.prediction.recording import Result
@@ -25,6 +27,8 @@ class Format(Protocol):
     suffix: str
     together: bool = True
     """whether one file may hold several recordings: there is a place for their names"""
+    whole: bool = False
+    """whether it is written only when a recording has ended: not for streams"""
     short: bool = False
     """whether recordings are named as DESED's tables do, by their files' names, not by the paths that were given"""
 
@@ -63,7 +67,11 @@ class JsonLines(Format):
     suffix = ".jsonl"
 
     def event(self, name: str, detection: Detection) -> str:
-        fields = {"filename": name, **detection.event._asdict(), "score": round(detection.score, 4)}
+        fields = {
+            "filename": name,
+            **detection.event._asdict(),
+            "score": None if math.isnan(detection.score) else round(detection.score, 4),
+        }
         return json.dumps(fields, ensure_ascii=False) + "\n"
 
 
@@ -95,6 +103,115 @@ class PosteriorCsv(Format):
         return text.getvalue()
 
 
+class EventTable(Format):
+    """One row per event: path, times, label, score; times of day where a recorder's file name states its start."""
+
+    def __init__(self, suffix: str, separator: str) -> None:
+        self.suffix, self._separator = suffix, separator
+
+    def header(self, labels: Sequence[str]) -> str:
+        return self._row(["path", "onset", "offset", "event_label", "score", "start_time", "end_time"])
+
+    def event(self, name: str, detection: Detection) -> str:
+        onset, offset, label = detection.event
+        begin = start_of(name)
+        clock = ["", ""] if begin is None else [clock_time(begin, seconds) for seconds in (onset, offset)]
+        return self._row([name, f"{onset:.3f}", f"{offset:.3f}", label, _score(detection), *clock])
+
+    def _row(self, fields: Sequence[str]) -> str:
+        if self._separator == "\t":  # names and labels hold no tabs: `shown` and the label reader see to it
+            return "\t".join(fields) + "\n"
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(fields)
+        return text.getvalue()
+
+
+class Raven(Format):
+    """A selection table of one recording, over the band of a 16 kHz model."""
+
+    suffix, together, whole = ".Table.1.selections.txt", False, True
+    columns = (
+        "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)",
+        "Begin File", "File Offset (s)", "Annotation", "Score",
+    )  # fmt: skip
+
+    def header(self, labels: Sequence[str]) -> str:
+        return "\t".join(self.columns) + "\n"
+
+    def end(self, result: Result) -> str:
+        file = result.name.rsplit("/", 1)[-1]
+        rows = []
+        for number, detection in enumerate(result.detections, 1):
+            event, score = detection.event, _score(detection)
+            times = f"{event.onset:.3f}", f"{event.offset:.3f}"
+            rows.append([str(number), "Spectrogram 1", "1", *times, "0", "8000", file, times[0], event.label, score])
+        return "".join("\t".join(row) + "\n" for row in rows)
+
+
+class TextGrid(Format):
+    """Praat's: one interval tier per label, empty intervals between events."""
+
+    suffix, together, whole = ".TextGrid", False, True
+
+    def end(self, result: Result) -> str:
+        events = [detection.event for detection in result.detections]
+        labels = sorted({event.label for event in events})
+        longest = max([result.seconds, *(event.offset for event in events)])
+        head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {longest!r}"]
+        head += ["tiers? <exists>", f"size = {len(labels)}", "item []:"]
+        for number, label in enumerate(labels, 1):
+            spans = [(event.onset, event.offset) for event in events if event.label == label]
+            head += [f"    item [{number}]:", *self._tier(label, sorted(spans), longest)]
+        return "\n".join(head) + "\n"
+
+    def _tier(self, label: str, spans: Sequence[tuple[float, float]], end: float) -> list[str]:
+        intervals: list[tuple[float, float, str]] = []
+        reached = 0.0
+        for onset, offset in spans:
+            intervals += [(reached, onset, "")] * (onset > reached) + [(onset, offset, label)]
+            reached = offset
+        intervals += [(reached, end, "")] * (end > reached)
+        name = label.replace('"', '""')
+        lines = ['class = "IntervalTier"', f'name = "{name}"', "xmin = 0", f"xmax = {end!r}"]
+        lines += [f"intervals: size = {len(intervals)}"]
+        for number, (onset, offset, text) in enumerate(intervals, 1):
+            quoted = text.replace('"', '""')
+            lines += [f"intervals [{number}]:", f"    xmin = {onset!r}", f"    xmax = {offset!r}"]
+            lines += [f'    text = "{quoted}"']
+        return [f"        {line}" for line in lines]
+
+
+class LabelStudio(Format):
+    """A task with pre-annotations, to import into Label Studio and correct."""
+
+    suffix, together, whole = ".json", False, True
+
+    def end(self, result: Result) -> str:
+        found = [self._region(detection) for detection in result.detections]
+        prediction = {"model_version": "ast-sed", "result": found}
+        task = {"data": {"audio": result.name}, "predictions": [prediction]}
+        return json.dumps([task], ensure_ascii=False, indent=1) + "\n"
+
+    def _region(self, detection: Detection) -> dict[str, object]:
+        onset, offset, label = detection.event
+        value = {"start": round(onset, 6), "end": round(offset, 6), "channel": 0, "labels": [label]}
+        region = {"from_name": "label", "to_name": "audio", "type": "labels", "value": value}
+        return region if detection.score is None else {**region, "score": round(detection.score, 4)}
+
+
+class SubRip(Format):
+    """Subtitles for a player, numbered."""
+
+    suffix, together, whole = ".srt", False, True
+
+    def end(self, result: Result) -> str:
+        cues = []
+        for number, (event, _) in enumerate(result.detections, 1):
+            times = (_clock(seconds).replace(".", ",") for seconds in (event.onset, event.offset))
+            cues.append(f"{number}\n{' --> '.join(times)}\n{event.label}\n")
+        return "\n".join(cues)
+
+
 class WebVtt(Format):
     """Subtitles for a player."""
 
@@ -106,8 +223,13 @@ class WebVtt(Format):
     def event(self, name: str, detection: Detection) -> str:
         onset, offset, label = detection.event
         text = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        return f"\n{self._time(onset)} --> {self._time(offset)}\n{text}\n"
+        return f"\n{_clock(onset)} --> {_clock(offset)}\n{text}\n"
 
-    def _time(self, seconds: float) -> str:
-        minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
-        return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"
+
+def _score(detection: Detection) -> str:
+    return "" if math.isnan(detection.score) else f"{detection.score:.4f}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, milliseconds = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d}.{milliseconds % 1000:03d}"

@@ -266,6 +266,8 @@ def _outputs(
 def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
     """Predict on a stream; the exit status."""
     (format,) = check_formats(args.format, together=True, recordings=1)
+    if format.whole:
+        raise UserError(f"--format {args.format[0]}: written when a recording has ended, and a stream does not")
     plan = WindowPlan.live(
         samples=predictor.samples,
         frame_seconds=predictor.frame_seconds,

@@ -15,7 +15,19 @@ from sed.data.recordings import shown
 from sed.data.scores import TIME_DECIMALS
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
-from sed.prediction.formats import Audacity, Format, JsonLines, PosteriorCsv, Tsv, WebVtt
+from sed.prediction.formats import (
+    Audacity,
+    EventTable,
+    Format,
+    JsonLines,
+    LabelStudio,
+    PosteriorCsv,
+    Raven,
+    SubRip,
+    TextGrid,
+    Tsv,
+    WebVtt,
+)
 from sed.prediction.recording import BaseSink, Result
 from sed.prediction.sources import place
 
@@ -25,6 +37,12 @@ FORMATS: dict[str, Format] = {
     "audacity": Audacity(),
     "csv": PosteriorCsv(),
     "vtt": WebVtt(),
+    "srt": SubRip(),
+    "events-tsv": EventTable(".events.tsv", "\t"),
+    "events-csv": EventTable(".events.csv", ","),
+    "raven": Raven(),
+    "textgrid": TextGrid(),
+    "labelstudio": LabelStudio(),
 }
 
 

@@ -66,3 +66,12 @@ def test_what_is_none_of_the_four_is_refused(tmp_path: Path) -> None:
         read_submission(tmp_path / "nothing.tsv")
     with pytest.raises(UserError, match=r"no \.tsv in this folder"):
         read_submission(tmp_path)
+
+
+def test_a_folder_of_another_tools_label_files_is_one_table(tmp_path):
+    (tmp_path / "a.txt").write_text("1\t2\tDog\n")
+    (tmp_path / "b.txt").write_text("0.5\t1\tCat\n")
+    found = read_submission(tmp_path)
+    assert (found.kind, found.clips) == ("detections", ["a", "b"])
+    ((path, events),) = found.tables
+    assert path == tmp_path and [event[1:] for event in events] == [("a", 1, 2, "Dog"), ("b", 0.5, 1, "Cat")]

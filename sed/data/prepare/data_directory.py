@@ -53,11 +53,11 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
     found = Annotation(kind)
     if kind == "strong":
         found.rows = read_rows(tsv)
-        for line, clip, event in found.rows:
-            found.clips.setdefault(clip, [])
-            if event is not None:
-                _check_label(tsv, line, event.label, labels)
-                found.clips[clip].append(event.label)
+        for row in found.rows:
+            found.clips.setdefault(row.clip, [])
+            if row.event is not None:
+                _check_label(row.file or tsv, row.line, row.event.label, labels)
+                found.clips[row.clip].append(row.event.label)
     elif kind == "weak":
         for line, clip, tags in tag_rows(tsv):
             if clip in found.clips:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.bin import own_data
-from sed.data.prepare.own_recordings import split
+from sed.data.prepare.own_recordings import lay_out, split
 from sed.data.tables import read_events_tsv, read_tags_tsv
 
 
@@ -104,3 +104,21 @@ def test_bad_input_is_one_line(corpus, monkeypatch, capsys, change, message):
     assert call(monkeypatch, "--events", corpus / "events.tsv", corpus / "rec", corpus / "out") == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
     assert not (corpus / "out" / "metadata" / "labels.txt").exists()
+
+
+def test_labels_of_audacity_beside_the_recordings(tmp_path):
+    audio, labels = tmp_path / "audio", tmp_path / "labels"
+    audio.mkdir(), labels.mkdir()
+    for name in "abcd":
+        soundfile.write(audio / f"{name}.wav", np.full(12 * 8000, 0.1), 8000)
+        (labels / f"{name}.txt").write_text("1.0\t2.5\tDog\n\\\t100\t900\n11.0\t11.9\tDog\n")
+    table = tmp_path / "events.tsv"
+    rows = "".join(f"{name}.wav\t1\t2.5\tDog\n{name}.wav\t11\t11.9\tDog\n" for name in "abcd")
+    table.write_text(f"filename\tonset\toffset\tevent_label\n{rows}")
+    found = []
+    for events in (labels, table):
+        out = tmp_path / f"out_{events.name}"
+        lay_out(audio, out, events=events, tags=None, seconds=10, share=0.3, group="", seed=0, jobs=1)
+        found.append({path.name: path.read_text() for path in (out / "metadata").rglob("*.tsv")})
+    assert found[0] == found[1]
+    assert sum(map(len, found[0].values())) > 100

@@ -1,0 +1,53 @@
+"""Convert label files: any format that this project reads into any that it writes.
+
+usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
+       python3 -m sed.bin.convert audacity_labels/ --to tsv --out events.tsv
+
+INPUT is a label file or a folder of them (Audacity, CSV or TSV by column names, Raven, Praat TextGrid, ELAN, Label
+Studio, JSON lines, DESED's TSV), recognised by its content.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser, output_file
+from sed.errors import UserError
+from sed.prediction.writers import FORMATS
+
+
+@entry
+def main() -> None:
+    """Read and write."""
+    formats = sorted(FORMATS.keys() - {"csv"})  # that one holds posteriors
+    parser = Parser(__doc__.split("\n", 1)[0])
+    parser.add_argument("input", type=Path, help="label file, or folder of label files")
+    parser.option("to", "tsv", "format to write", choices=formats)
+    parser.option("out", None, "file for all recordings together (default: standard output)", type=output_file)
+    parser.option("out-dir", None, "folder for a file per recording", type=Path)
+    args = parser.parse_args()
+    logger = setup_logging()
+    if args.out and args.out_dir:
+        raise UserError("give either --out or --out-dir")
+
+    from sed.data.events import read_named
+    from sed.files import write_text
+    from sed.prediction.conversion import in_one_file, one_file_each
+
+    recordings = read_named(args.input)
+    if args.out_dir:
+        files = one_file_each(recordings, args.to)
+        args.out_dir.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            write_text(args.out_dir / name, text)
+    else:
+        text = in_one_file(recordings, args.to)
+        write_text(args.out, text) if args.out else sys.stdout.write(text)
+    events = sum(map(len, recordings.values()))
+    logger.info("%s: %d events of %d recordings", args.input, events, len(recordings))
+
+
+if __name__ == "__main__":
+    main()

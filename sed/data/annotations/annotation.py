@@ -1,0 +1,88 @@
+"""What every reader of label files gives and takes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from sed.data.tables import Event, event_of
+from sed.errors import UserError
+
+MOST_BYTES = 1 << 28
+"""of a label file; larger ones are no labels"""
+_RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
+
+
+class Annotation(NamedTuple):
+    """A labelled event, or a recording without any (`event` None)."""
+
+    line: int
+    """where it stands in the file; of formats without lines, its number"""
+    recording: str
+    """file name of the recording"""
+    event: Event | None
+
+
+class Reader(Protocol):
+    """A format of label files. A new one is a module with these and its entry in `registry.READERS`."""
+
+    name: str
+    """what messages call the format"""
+
+    def recognises(self, text: str) -> bool:
+        """Return whether the beginning of a file, a few kB, looks like this format."""
+        ...
+
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
+        """Yield the annotations of a file's text; UserError names the line of what cannot be read."""
+        ...
+
+
+def read_text(path: Path) -> str:
+    """Return a text file in UTF-8 or UTF-16 (with a byte order mark); UserError for anything else."""
+    with path.open("rb") as file:
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path}: over {MOST_BYTES >> 20} MB (a file of labels is expected)")
+    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file (UTF-8 is expected)") from None
+    if "\0" in text:
+        raise UserError(
+            f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: not a text file (it holds a NUL byte)"
+        )
+    return text
+
+
+def recording_of(path: Path) -> str:
+    """Return the recording of a label file, `a` of `a.txt`, of `a.wav.txt` and of `a.Table.1.selections.txt`."""
+    return _RAVEN_NAME.sub("", path.name.rsplit(".", 1)[0] if "." in path.name[1:] else path.name)
+
+
+def annotation(path: Path, line: int, recording: str, onset: str, offset: str, label: str) -> Annotation:
+    """Return an annotation from its fields as text.
+
+    Args:
+        path: the label file, for messages.
+        line: where it stands.
+        recording: file name of the recording.
+        onset: seconds; a decimal comma is read as a point.
+        offset: likewise.
+        label: the label.
+
+    Raises:
+        UserError: times that are no numbers, negative or reversed, or no label.
+    """
+    onset, offset = (text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for text in (onset, offset))
+    return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label.strip()))
+
+
+def seconds_text(value: float) -> str:
+    """Return a number as `annotation` takes it."""
+    return repr(float(value)) if math.isfinite(value) else "nan"

@@ -1,0 +1,37 @@
+"""Audacity's label tracks: start, end and label with tabs between, for one recording of the file's name.
+
+A second line that begins with a backslash holds a label's frequency range and is passed over; a point label has no
+length, and is counted and dropped like every event of no length.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sed.data.annotations.annotation import Annotation, annotation, recording_of
+from sed.errors import UserError
+
+_TIME = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
+_LABEL = re.compile(rf"{_TIME}\t{_TIME}(\t.*)?")
+
+
+class Audacity:
+    """Reads label tracks."""
+
+    name = "Audacity labels"
+
+    def recognises(self, text: str) -> bool:
+        """Return whether the first line is a label."""
+        return bool(_LABEL.fullmatch(next((line for line in text.splitlines() if line.strip()), "")))
+
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
+        """Yield the labels."""
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.strip() or line.startswith("\\\t"):
+                continue
+            fields = line.split("\t", 2)
+            if len(fields) < 3 or not fields[2].strip():
+                raise UserError(f"{path}:{number}: a label without text (start, end and label, with tabs between)")
+            yield annotation(path, number, recording_of(path), fields[0].strip(), fields[1].strip(), fields[2])

@@ -1,0 +1,92 @@
+"""Tables by the names of their columns, separated by commas, semicolons or tabs; other columns are passed over.
+
+The DCASE baselines' predictions, spreadsheets and most annotation tools' exports are such tables.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from sed.data.annotations.annotation import Annotation, annotation, seconds_text
+from sed.data.tables import number
+from sed.errors import UserError
+
+NAMES: Mapping[str, Sequence[str]] = {
+    "recording": ("filename", "file", "file name", "file_name", "audio", "audio_file", "audio_filename", "recording",
+                  "path", "filepath", "file path", "fname", "wav", "clip", "begin file"),
+    "onset": ("onset", "start", "start_time", "start time", "begin", "begin_time", "begin time", "start (s)",
+              "start_s", "start_seconds", "begin time (s)", "tmin", "from"),
+    "offset": ("offset", "end", "end_time", "end time", "stop", "stop_time", "end (s)", "end_s", "end_seconds",
+               "end time (s)", "tmax", "to"),
+    "duration": ("duration", "length", "duration_s", "duration (s)"),
+    "label": ("event_label", "label", "event", "class", "annotation", "event_class", "category", "species", "tag",
+              "common name", "sound_event", "text"),
+}  # fmt: skip
+"""what each column may be called, in any case, the preferred name first"""
+
+
+class CsvTable:
+    """Reads tables with a header."""
+
+    name = "a table"
+
+    def recognises(self, text: str) -> bool:
+        """Return whether the header names a recording, an onset, an end and a label."""
+        return not _missing(_columns(_header(text)))
+
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
+        """Yield the rows."""
+        header, separator = _header(text), _separator(text)
+        columns = _columns(header)
+        if missing := _missing(columns):
+            raise UserError(f"{path}:1: no column of {missing} (the header has {', '.join(header)})")
+        rows = csv.reader(text.splitlines(), delimiter=separator)
+        for fields in rows:
+            line = rows.line_num
+            if line == 1 or not any(field.strip() for field in fields):
+                continue
+            if len(fields) > len(header):
+                raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns")
+            fields += [""] * (len(header) - len(fields))
+            yield _annotation(path, line, {key: fields[at].strip() for key, at in columns.items()})
+
+
+def _annotation(path: Path, line: int, row: Mapping[str, str]) -> Annotation:
+    if not row["recording"]:
+        raise UserError(f"{path}:{line}: no file name (every row needs one)")
+    if not any(row.get(key) for key in ("onset", "offset", "duration", "label")):
+        return Annotation(line, row["recording"], None)
+    end = row.get("offset", "")
+    if "offset" not in row:
+        begin, length = (number(f"{path}:{line}", key, row[key].replace(",", ".")) for key in ("onset", "duration"))
+        end = seconds_text(begin + length)
+    return annotation(path, line, row["recording"], row["onset"], end, row["label"])
+
+
+def _separator(text: str) -> str:
+    header = text.split("\n", 1)[0]
+    return max("\t;,", key=header.count)
+
+
+def _header(text: str) -> list[str]:
+    rows = csv.reader(text.splitlines()[:1], delimiter=_separator(text))
+    return [field.strip() for field in next(rows, [])]
+
+
+def _columns(header: Sequence[str]) -> dict[str, int]:
+    """Return {what a column holds: its place}."""
+    lower = [field.casefold() for field in header]
+    return {
+        key: lower.index(next(name for name in names if name in lower))
+        for key, names in NAMES.items()
+        if any(name in lower for name in names)
+    }
+
+
+def _missing(columns: Mapping[str, int]) -> str:
+    wanted = {"file names": "recording", "onsets": "onset", "labels": "label"}
+    lacking = [what for what, key in wanted.items() if key not in columns]
+    lacking += ["ends or durations"] * ("offset" not in columns and "duration" not in columns)
+    return ", ".join(lacking)

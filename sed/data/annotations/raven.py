@@ -1,0 +1,58 @@
+"""Raven's selection tables. Each selection may stand there once per view; one of them counts.
+
+Times are those of the listing that Raven had open; where `Begin File` and `File Offset (s)` name the file and the time
+in it, these count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sed.data.annotations.annotation import Annotation, annotation, recording_of, seconds_text
+from sed.data.tables import number
+from sed.errors import UserError
+
+BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
+FILES = ("Begin File", "Begin Path")
+LABELS = ("Annotation", "Label", "Class", "Species", "Common Name", "Sound Type", "Tag", "Call Type", "Type", "Notes")
+"""columns that may hold the label; Raven's users name them"""
+
+
+class Raven:
+    """Reads selection tables."""
+
+    name = "a Raven selection table"
+
+    def recognises(self, text: str) -> bool:
+        """Return whether the header has Raven's columns of times."""
+        return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
+
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
+        """Yield the selections."""
+        lines = text.splitlines()
+        header = lines[0].split("\t")
+        label = next((name for name in LABELS if name in header), None)
+        if label is None:
+            raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
+        seen: set[str] = set()
+        for line, content in enumerate(lines[1:], 2):
+            if not content.strip():
+                continue
+            row = dict(zip(header, content.split("\t"), strict=False))
+            selection = row.get("Selection", "")
+            if selection and selection in seen:  # the same in another view
+                continue
+            seen.add(selection)
+            yield _selection(path, line, row, label)
+
+
+def _selection(path: Path, line: int, row: Mapping[str, str], label: str) -> Annotation:
+    begin, end = row.get(BEGIN, "").strip(), row.get(END, "").strip()
+    recording = next((row[name].replace("\\", "/") for name in FILES if row.get(name)), recording_of(path))
+    if row.get(OFFSET) and any(row.get(name) for name in FILES):
+        where = f"{path}:{line}"
+        length = number(where, END, end) - number(where, BEGIN, begin)
+        begin = row[OFFSET].strip()
+        end = seconds_text(round(number(where, OFFSET, begin) + length, 6))
+    return annotation(path, line, recording, begin, end, row.get(label, ""))

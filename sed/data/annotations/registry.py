@@ -1,0 +1,69 @@
+"""Which format a label file has, by its content, and the label files of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.data.annotations.annotation import Reader, read_text
+from sed.data.annotations.audacity import Audacity
+from sed.data.annotations.csv_table import CsvTable
+from sed.data.annotations.elan import Elan
+from sed.data.annotations.json_lines import JsonLines
+from sed.data.annotations.label_studio import LabelStudio
+from sed.data.annotations.raven import Raven
+from sed.data.annotations.textgrid import TextGrid
+from sed.data.tables import DURATION_COLUMNS, EVENT_COLUMNS, TAG_COLUMNS
+from sed.errors import UserError
+
+READERS: dict[str, Reader] = {
+    "textgrid": TextGrid(),
+    "elan": Elan(),
+    "jsonl": JsonLines(),
+    "labelstudio": LabelStudio(),
+    "raven": Raven(),
+    "audacity": Audacity(),
+    "csv": CsvTable(),
+}
+"""in the order in which they are asked"""
+SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl")
+HEAD = 4096
+
+
+def reader_of(path: Path) -> Reader | None:
+    """Return the reader of a label file; None for a table in DESED's columns, which `sed.data.tables` reads.
+
+    UserError for a file that looks like something else. What looks like nothing known counts as a broken DESED table.
+    """
+    text = read_text(path)
+    if set(EVENT_COLUMNS) <= set(text.split("\n", 1)[0].rstrip("\r").split("\t")):
+        return None
+    for reader in READERS.values():
+        if reader.recognises(text[:HEAD]):
+            return reader
+    if guess := looks_like(text):
+        raise UserError(f"{path}: looks like {guess}")
+    return None
+
+
+def looks_like(text: str) -> str:
+    """Return what a text that no reader takes may be and what takes it; empty where that cannot be told."""
+    header = set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
+    if set(TAG_COLUMNS) <= header:
+        return "a table of tags, without times (--tags takes it)"
+    if set(DURATION_COLUMNS) == header:
+        return "a table of durations (--durations takes it)"
+    if {"onset", "offset"} <= header and "filename" not in header:
+        return "frame scores of one clip (score takes a folder of them)"
+    return ""
+
+
+def label_files(folder: Path) -> list[Path]:
+    """Return the label files below a folder, by their suffix; UserError where there are none."""
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+    if not files:
+        raise UserError(f"{folder}: no label files in this folder (looked for {' '.join(SUFFIXES)})")
+    return files

@@ -1,0 +1,30 @@
+"""When a recording began, where its recorder put that into the file's name."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from pathlib import PurePath
+
+# AudioMoth 20260501_053000.WAV, Song Meter SITE_20260501_053000.wav, phones 2026-05-01 05.30.00.m4a, and the like.
+_START = re.compile(
+    r"(?<!\d)(\d{4})([-_.]?)(\d{2})\2(\d{2})[T_ -]{1,2}(\d{2})([-:.h_]?)(\d{2})[-:.m_]?(\d{2})(Z?)(?!\d)"
+)
+
+
+def start_of(name: str) -> datetime | None:
+    """Return the time that a recording's file name states, None where it states none or an impossible one."""
+    found = _START.search(PurePath(name).name)
+    if found is None:
+        return None
+    year, _, month, day, hour, _, minute, second, utc = found.groups()
+    try:
+        start = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
+    except ValueError:
+        return None
+    return start.replace(tzinfo=timezone.utc) if utc else start
+
+
+def clock_time(start: datetime, seconds: float) -> str:
+    """Return the time that many seconds after a recording's start, in ISO 8601 to the millisecond."""
+    return (start + timedelta(seconds=round(seconds, 3))).isoformat(timespec="milliseconds")

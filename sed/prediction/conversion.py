@@ -1,0 +1,41 @@
+"""Events that are known already, written in the formats of prediction."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sed.data.tables import Event
+from sed.prediction.decisions import Detection
+from sed.prediction.formats import Format
+from sed.prediction.recording import Result
+from sed.prediction.writers import FORMATS, check_formats, file_stems
+
+
+def in_one_file(recordings: Mapping[str, Sequence[Event]], name: str) -> str:
+    """Return the text of all recordings' events; UserError for a format that holds one recording.
+
+    recordings: {file name: events}; name: of the format.
+    """
+    (format,) = check_formats([name], together=True, recordings=len(recordings))
+    return format.header(_labels(recordings)) + "".join(_body(format, *one) for one in recordings.items())
+
+
+def one_file_each(recordings: Mapping[str, Sequence[Event]], name: str) -> dict[str, str]:
+    """Return {file name: text} of each recording's events.
+
+    recordings: {file name: events}; name: of the format.
+    """
+    format, stems = FORMATS[name], file_stems(list(recordings))
+    header = format.header(_labels(recordings))
+    return {stems[one] + format.suffix: header + _body(format, one, events) for one, events in recordings.items()}
+
+
+def _labels(recordings: Mapping[str, Sequence[Event]]) -> list[str]:
+    return sorted({event.label for events in recordings.values() for event in events})
+
+
+def _body(format: Format, name: str, events: Sequence[Event]) -> str:
+    detections = [Detection(event, math.nan) for event in sorted(events)]
+    result = Result(name, max((event.offset for event in events), default=0.0), detections)
+    return "".join(format.event(name, detection) for detection in detections) + format.end(result)

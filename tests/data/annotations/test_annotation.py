@@ -1,0 +1,35 @@
+"""What all readers of label files share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sed.data.annotations.annotation import Annotation, annotation, read_text, recording_of
+from sed.data.tables import Event
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "recording"),
+    [("a.txt", "a"), ("a.wav.txt", "a.wav"), ("a.b.eaf", "a.b"), ("a.Table.1.selections.txt", "a"), (".x", ".x")],
+)
+def test_a_label_file_of_its_own_names_its_recording(name: str, recording: str) -> None:
+    assert recording_of(Path("folder") / name) == recording
+
+
+def test_a_decimal_comma_is_a_point() -> None:
+    found = annotation(Path("x"), 3, "a.wav", "0,5", "1.25", " Dog ")
+    assert found == Annotation(3, "a.wav", Event(0.5, 1.25, "Dog"))
+    with pytest.raises(UserError, match=r"x:3: onset '1,000,000'"):
+        annotation(Path("x"), 3, "a.wav", "1,000,000", "2", "Dog")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b"\xff\x00\xfa", "not a text file"), (b"a\nb\0", "x:2: not a text file")]
+)
+def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "x").write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        read_text(tmp_path / "x")

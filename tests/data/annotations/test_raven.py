@@ -1,0 +1,37 @@
+"""Raven's selection tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from label_files import write
+
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("r.txt", "Selection\tBegin Time (s)\tEnd Time (s)\tFoo\n1\t0\t1\tx\n", r"r.txt:1: no column of labels"),
+        ("r.txt", "Begin Time (s)\tEnd Time (s)\tSpecies\nx\t1\tDog\n", r"r.txt:2: onset 'x'"),
+    ],
+)
+def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_rows(write(tmp_path, name, text))
+
+
+def test_without_a_file_column_the_table_is_its_recordings(tmp_path: Path) -> None:
+    text = (
+        "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\tW\t1\t2\tDog\n1\tS\t1\t2\tDog\n2\tS\t1\t2\tCat\n"
+    )
+    path = write(tmp_path, "a.Table.1.selections.txt", text)
+    assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "Dog"), Event(1, 2, "Cat")]}
+
+
+def test_windows_paths_name_the_file(tmp_path: Path) -> None:
+    text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin Path\tSpecies\n1\t1\t2\tC:\\site\\a.wav\tDog\n"
+    assert by_clip(read_rows(write(tmp_path, "r.txt", text))) == {"a": [Event(1, 2, "Dog")]}

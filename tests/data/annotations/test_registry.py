@@ -1,0 +1,71 @@
+"""Label files are recognised by their content; a folder of them is one table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from label_files import CAT, DOG, FILES, TEXTGRID, write
+
+from sed.data.annotations.registry import label_files, reader_of
+from sed.data.events import by_clip, fit, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_every_format_is_recognised_and_read(tmp_path: Path, kind: str) -> None:
+    name, text = FILES[kind]
+    assert by_clip(read_rows(write(tmp_path, name, text))) == {"a": [DOG, CAT]}
+
+
+@pytest.mark.parametrize("kind", ["audacity", "textgrid", "elan"])
+def test_utf_16_as_praat_and_windows_write_it(tmp_path: Path, kind: str) -> None:
+    name, text = FILES[kind]
+    (tmp_path / name).write_text(text.replace("Cat meow", "Katze ü").replace(' encoding="UTF-8"', ""), "utf-16")
+    assert by_clip(read_rows(tmp_path / name)) == {"a": [DOG, CAT._replace(label="Katze ü")]}
+
+
+def test_a_folder_of_label_files_is_one_table(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "b.txt").write_text("1\t2\tDog\n3\t3\tpoint\n")
+    (tmp_path / "deep" / "c.txt").write_text("0\t99\tDog\n")
+    (tmp_path / "a.TextGrid").write_text(TEXTGRID)
+    (tmp_path / "._b.txt").write_bytes(b"\0\0")
+    assert [path.name for path in label_files(tmp_path)] == ["a.TextGrid", "b.txt", "c.txt"]
+    rows = read_rows(tmp_path)
+    assert by_clip(rows) == {
+        "a": [DOG, CAT],
+        "b": [Event(1, 2, "Dog"), Event(3, 3, "point")],
+        "c": [Event(0, 99, "Dog")],
+    }
+    kept, tally = fit(tmp_path, rows, dict.fromkeys("abc", 10.0))
+    lines = list(tally.lines())
+    assert f"{tmp_path}: 1 of 5 events of no length dropped, the first at line 2 of b.txt" in lines
+    assert any(line.endswith("the first at line 1 of deep/c.txt") for line in lines)
+    assert len(kept) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("tags.tsv", "filename\tevent_labels\na.wav\tDog,Cat\n", r"looks like a table of tags.*--tags"),
+        ("d.tsv", "filename\tduration\na.wav\t10\n", r"looks like a table of durations.*--durations"),
+        ("a.tsv", "onset\toffset\tDog\tCat\n0\t1\t0.5\t0.1\n", r"looks like frame scores of one clip"),
+        ("e.tsv", "something\telse\n1\t2\n", r"e.tsv:1: no column 'filename'"),
+    ],
+)
+def test_something_else_is_named_with_what_takes_it(tmp_path: Path, name: str, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_rows(write(tmp_path, name, text))
+
+
+def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no label files.*\.txt"):
+        read_rows(tmp_path)
+
+
+def test_a_desed_table_is_left_to_the_strict_reader(tmp_path: Path) -> None:
+    path = tmp_path / "e.tsv"
+    path.write_text("event_label\tfilename\tonset\toffset\nDog\ta.wav\t1\t2\n")
+    assert reader_of(path) is None

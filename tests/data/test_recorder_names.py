@@ -1,0 +1,36 @@
+"""Start times in recorders' file names."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from sed.data.recorder_names import clock_time, start_of
+
+START = datetime(2026, 5, 1, 5, 30, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("20260501_053007.WAV", START),
+        ("deep/SITE3_20260501_053007.wav", START),
+        ("SM4_20260501_053007_000.wav", START),
+        ("2026-05-01T05-30-07.m4a", START),
+        ("2026-05-01 05.30.07.m4a", START),
+        ("20260501T053007Z.flac", START.replace(tzinfo=timezone.utc)),
+        ("Y-abcdefghij_350.000_360.000.wav", None),
+        ("00000000_000000.wav", None),
+        ("20261301_053007.wav", None),
+        ("120260501_053007.wav", None),
+        ("20260501_053007/rec.wav", None),
+    ],
+)
+def test_start(name: str, start: datetime | None) -> None:
+    assert start_of(name) == start
+
+
+def test_an_event_over_midnight() -> None:
+    assert clock_time(datetime(2026, 12, 31, 23, 59, 59), 1.25) == "2027-01-01T00:00:00.250"
+    assert clock_time(START.replace(tzinfo=timezone.utc), 0) == "2026-05-01T05:30:07.000+00:00"

@@ -1,0 +1,102 @@
+"""Events survive every format that is written and read: random events, names and labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from praatio import textgrid
+from tiny_model import call
+
+from sed.bin import convert
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+from sed.prediction.conversion import in_one_file, one_file_each
+
+TOGETHER = ["tsv", "jsonl", "events-tsv", "events-csv"]
+APART = ["audacity", "raven", "textgrid"]
+LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+SPANS = st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 900)), max_size=5)
+
+
+@st.composite
+def recordings(draw: st.DrawFn) -> dict[str, list[Event]]:
+    found: dict[str, list[Event]] = {}
+    for name in draw(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=3, unique=True)):
+        events = {Event(on / 1000, (on + length) / 1000, draw(LABELS)) for on, length in draw(SPANS)}
+        apart: list[Event] = []
+        for event in sorted(events):  # a tier holds one event at a time
+            if all(event.onset >= other.offset for other in apart if other.label == event.label):
+                apart.append(event)
+        found[f"{name}.wav"] = apart
+    return found
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+@given(recordings())
+@settings(max_examples=30, deadline=None)
+def test_one_file_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
+) -> None:
+    path = tmp_path_factory.mktemp("out") / "all.txt"
+    path.write_text(in_one_file(events, name), encoding="utf-8")
+    found = by_clip(read_rows(path)) if any(events.values()) else {}
+    assert found == {clip[:-4]: sorted(of_clip) for clip, of_clip in events.items() if of_clip}
+
+
+@pytest.mark.parametrize("name", APART)
+@given(recordings())
+@settings(max_examples=30, deadline=None)
+def test_a_file_each_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    for file, text in one_file_each({clip: of for clip, of in events.items() if of}, name).items():
+        (folder / file).write_text(text, encoding="utf-8")
+    found = by_clip(read_rows(folder)) if any(folder.iterdir()) else {}
+    assert {clip: sorted(of) for clip, of in found.items()} == {
+        clip[:-4]: sorted(of_clip) for clip, of_clip in events.items() if of_clip
+    }
+
+
+def test_praats_own_reader_agrees(tmp_path: Path) -> None:
+    events = [Event(0.0, 1.5, 'a "b"'), Event(1.0, 2.0, "c"), Event(3.0, 4.0, "c")]
+    (tmp_path / "x.TextGrid").write_text(one_file_each({"x.wav": events}, "textgrid")["x.TextGrid"])
+    grid = textgrid.openTextgrid(str(tmp_path / "x.TextGrid"), includeEmptyIntervals=False)
+    assert [(e.start, e.end, e.label) for tier in grid.tiers for e in tier.entries] == [tuple(e) for e in events]
+
+
+def test_label_studio_takes_the_task_as_a_prediction() -> None:
+    (text,) = one_file_each({"a.wav": [Event(1.0, 2.0, "Dog")]}, "labelstudio").values()
+    (task,) = json.loads(text)
+    assert task["data"] == {"audio": "a.wav"}
+    (region,) = task["predictions"][0]["result"]
+    assert region["value"] == {"start": 1.0, "end": 2.0, "channel": 0, "labels": ["Dog"]}
+    assert (region["type"], region["from_name"], region["to_name"]) == ("labels", "label", "audio")
+
+
+def test_subtitles_and_times_of_day() -> None:
+    events = {"20260501_235959.wav": [Event(0.5, 2.0, "Dog")]}
+    assert in_one_file(events, "srt") == "1\n00:00:00,500 --> 00:00:02,000\nDog\n"
+    (row,) = csv.DictReader(in_one_file(events, "events-csv").splitlines())
+    assert (row["start_time"], row["end_time"]) == ("2026-05-01T23:59:59.500", "2026-05-02T00:00:01.000")
+
+
+def test_a_format_of_one_recording_wants_a_folder() -> None:
+    with pytest.raises(UserError, match="--out-dir"):
+        in_one_file({"a.wav": [], "b.wav": []}, "raven")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text("1\t2\tDog\n")
+    assert call(convert, tmp_path / "in") == 0
+    assert capsys.readouterr().out.splitlines()[1:] == ["a\t1.000\t2.000\tDog"]
+    assert call(convert, tmp_path / "in", "--to", "raven", "--out-dir", tmp_path / "out") == 0
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.Table.1.selections.txt"]
+    assert call(convert, tmp_path / "missing") == 2
