@@ -46,6 +46,7 @@ GROUPS = {
         "check-data-dir": "check data directories",
         "dump-features": "compute the features of a data directory",
         "check-dump": "check computed features",
+        "compare-levels": "warn where sets differ in level",
         "cut-recordings": "cut long annotated recordings into clips",
         "synthesize": "mix a small corpus from made-up sounds",
         "split-soundbank": "split a soundbank's training sources for tuning",

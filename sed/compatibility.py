@@ -16,6 +16,7 @@ ADDED: dict[int, dict[str, Any]] = {
     3: {  # files state the version that wrote them
         "decoder": "gru",
         "input_padding": "normalised",
+        "wave_norm": "none",
         "cnn_filters": [16, 32, 64, 128, 128, 128, 128],
         "cnn_pools": ["2x2", "2x2", "1x2", "1x2", "1x2", "1x2", "1x2"],
         "cnn_act": "cg",

@@ -8,7 +8,7 @@
 #   --force BOOL   redo what is finished (false)
 #
 # A line of the list: front end, folder of its dump; a tab between (steps/experiments.sh features makes such lists).
-# `-` for the list is standard input. Each <data>/<set> goes to <folder>/<set>.
+# `-` for the list is standard input. Each <data>/<set> goes to <folder>/<set>. Sets that differ much in level are named.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -24,9 +24,12 @@ compgen -G "${data}/*/wav.scp" >/dev/null || die "${data}: no data directories (
 mapfile -t front_ends < <(cat "${list}")
 for front_end in ${front_ends[@]+"${front_ends[@]}"}; do
     IFS=$'\t' read -r conf dump <<<"${front_end}"
+    dumps=()
     for scp in "${data}"/*/wav.scp; do
         set=$(basename "$(dirname "${scp}")")
         "${root}/steps/dump_features.sh" --cmd "${asked_cmd}" --nj "${nj}" --conf "${conf}" --force "${force}" \
             "${data}/${set}" "${dump}/${set}"
+        dumps+=("${dump}/${set}")
     done
+    python3 -m sed.bin.compare_levels "${dumps[@]}"
 done

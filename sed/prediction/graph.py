@@ -36,7 +36,7 @@ class KaldiGraph(nn.Module):
             raise UserError("export: only models with the fixed normaliser")
         length, shift, size = front_end.window_samples, front_end.shift_samples, front_end.fft_size
         self.window_samples, self.shift_samples = length, shift
-        self.frames = front_end.clip_frames
+        self.frames, self.level = front_end.clip_frames, front_end.level
         # Cosine and sine of every frequency, the window in them: (samples, 2 frequencies). In float64, since a rounding
         # error beside a loud tone moves quiet bins across the steps of float16, in which stage 2 stores them.
         angle = 2 * math.pi / size * torch.outer(torch.arange(length).double(), torch.arange(size // 2 + 1).double())
@@ -48,8 +48,9 @@ class KaldiGraph(nn.Module):
 
     def forward(self, windows: Tensor, valid: Tensor) -> Tensor:
         """(n, samples) and samples that count (n,) to raw log-mel (n, frames, bins)."""
-        mean = windows.sum(1, keepdim=True) / valid.unsqueeze(1).float()
-        windows = windows - mean
+        count = valid.unsqueeze(1).float()
+        windows = self.level(windows, count)
+        windows = windows - windows.sum(1, keepdim=True) / count
         frames = windows.index_select(1, self.index).reshape(-1, self.frames, self.window_samples)
         frames = frames - frames.mean(-1, keepdim=True)
         before = torch.cat([frames[..., :1], frames[..., :-1]], -1)

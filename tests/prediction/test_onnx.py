@@ -64,18 +64,17 @@ def test_any_batch_and_length_equal_torch(exported, experiment):
             np.testing.assert_allclose(one.logmel[0], other.logmel[0], atol=0.02)
 
 
-@pytest.mark.parametrize("padding", ["raw", "silence", "normalised"])
-def test_short_clips_are_padded_alike_everywhere(padding, tmp_path):
+@pytest.mark.parametrize("padding, wave_norm", [("raw", "peak"), ("silence", "centred_peak"), ("normalised", "none")])
+def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
     """As an independent expression pads them: by `predict` in torch and in ONNX Runtime, and by stage 5."""
     from sed.evaluation.inference import posteriors
     from sed.prediction.onnx import OnnxPredictor
 
-    experiment = tiny_model.save_tiny(
-        tmp_path / "exp", options=f" --input-padding {padding} --clip-seconds 2 --input-frames 224"
-    )
+    options = f" --input-padding {padding} --wave-norm {wave_norm} --clip-seconds 2 --input-frames 224"
+    experiment = tiny_model.save_tiny(tmp_path / "exp", options=options)
     path = tmp_path / "model.onnx"
     assert tiny_model.call(export_onnx, experiment, path) == 0
-    model, audio = open_model(experiment).model, sounds(1.3)
+    model, audio = open_model(experiment).model, 0.1 * sounds(1.3)
     logmel = model.front_end(torch.from_numpy(audio)[None]).half()
     fill = {"raw": (0 + 4.2677393) / 9.1379948, "silence": (-15.9423847 + 4.2677393) / 9.1379948, "normalised": 0.0}
     x = torch.full((1, 224, 128), fill[padding])
@@ -85,12 +84,21 @@ def test_short_clips_are_padded_alike_everywhere(padding, tmp_path):
     wanted = expected.logits[0].sigmoid().numpy()[:130]
     ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)([audio])
     np.testing.assert_allclose(ours.frame[0, :130], wanted, atol=5e-4)
-    theirs = OnnxPredictor(path, threads=1)([audio])
+    onnx = OnnxPredictor(path, threads=1)
+    theirs = onnx([audio])
     np.testing.assert_allclose(theirs.frame[0, :130], wanted, atol=5e-4)
     stored = torch.cat([logmel, torch.full((1, 60, 128), 9.0)], 1).half()  # what lies beyond the clip is not read
     frame, clip = posteriors(model.detector, model.front_end, stored, torch.tensor([logmel.shape[1]]))
     np.testing.assert_allclose(frame[0, :130], wanted, atol=5e-4)
     np.testing.assert_allclose(clip, expected.clip.numpy(), atol=5e-4)
+    long = np.concatenate([audio, 20 * sounds(2, seed=1)])  # each window of it has a level of its own
+    plan = WindowPlan.overlapping(samples=32000, frame_seconds=0.01, rate=16000, frames=200)
+    join, rows = Join(plan, len(LABELS)), []
+    torch_predictor = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
+    for window in plan.cut([long]):
+        output = torch_predictor([window.samples])
+        rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(LABELS)])
+    np.testing.assert_allclose(onnx.whole(long[None])[0][0, :330], np.concatenate(rows)[:330], atol=5e-4)
 
 
 def test_predict_without_torch_gives_the_same_events(exported, experiment, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,39 @@
+"""Warn where dumped sets of one front end differ much in level.
+
+usage: python3 -m sed.bin.compare_levels dump/<set>...
+
+Prints one line with the sets and their levels, loudest first, when they are more than 10 dB apart; else nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser
+
+
+@entry
+def main() -> None:
+    parser = Parser(__doc__.splitlines()[0])
+    parser.add_argument("dumps", nargs="+", type=Path, help="dump directories")
+    args = parser.parse_args()
+    setup_logging()
+
+    from sed.data.levels import level, spread
+    from sed.data.store import FeatureStore
+    from sed.features.logmel import FrontEnd
+
+    stores = {dump.name: FeatureStore(dump) for dump in args.dumps}
+    levels = {name: level(store, FrontEnd.from_params(store.front_end).decibel) for name, store in stores.items()}
+    found = spread(levels)
+    if found:
+        logging.getLogger("sed.dump").warning(
+            "%s: sets differ in level: %s (wave_norm: peak in the front end's config evens it out)",
+            *(args.dumps[0].parent, found),
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Levels of waveforms before the analysis: as they are, or each clip's peak at 1.
+
+A clip is what the front end is given at once: a clip of a dump, or a window of a longer recording, at the front end's
+rate and no longer than the model's input.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+QUIETEST = 1e-3
+"""-60 dBFS: a peak under it is noise, and would be blown up to full scale"""
+
+
+def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
+    """Return (..., samples) as they are; arguments as those of `centred_peak`."""
+    return waveforms
+
+
+def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
+    """Divide (..., samples) by the largest absolute value (F, L); arguments as those of `centred_peak`."""
+    highest = waveforms.abs().amax(-1, keepdim=True)
+    return waveforms / highest.where(highest >= QUIETEST, highest.new_ones(()))
+
+
+def centred_peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Subtract the mean, then divide by the largest absolute value (pb_sed).
+
+    Args:
+        waveforms: (..., samples), zero beyond the valid ones.
+        valid: Samples that count (..., 1); None: all.
+
+    Returns:
+        (..., samples), zero beyond the valid ones.
+    """
+    if valid is None:
+        return peak(waveforms - waveforms.mean(-1, keepdim=True))
+    inside = waveforms.new_ones(waveforms.shape[-1]).cumsum(-1) <= valid
+    return peak((waveforms - waveforms.sum(-1, keepdim=True) / valid) * inside)
