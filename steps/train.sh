@@ -10,7 +10,7 @@
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train anew (false)
 #
-# Writes <exp/x>/{config.yaml,train.log,checkpoints/,final.pt,info.json} and, last, .done.
+# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json} and, last, .done; until then checkpoints/, to go on from.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -47,6 +47,7 @@ def main() -> None:
 
     from sed.data.directory import read_set_labels
     from sed.device import choose_device
+    from sed.training.loop import drop_resume_state
     from sed.training.pretraining.build import build_pretraining
     from sed.training.pretraining.pretraining import folder_of
 
@@ -62,6 +63,7 @@ def main() -> None:
             changed = [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]
             if changed:
                 raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains anew)")
+            drop_resume_state(folder_of(args.out))  # of a run that was killed in its last moment
             logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains anew)", args.out)
             return
         if config["threads"]:

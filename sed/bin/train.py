@@ -2,8 +2,9 @@
 
 usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
-Writes exp/ast_sed/{config.yaml,train.log,checkpoints/,tensorboard/,final.pt,info.json,.done}. The same command goes on
-where a killed run stopped, and does nothing when it is done. With N GPUs: torchrun --nproc-per-node N -m sed.bin.train.
+Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}; until it is done checkpoints/, from
+which the same command goes on where a killed run stopped. When it is done it does nothing. With N GPUs:
+torchrun --nproc-per-node N -m sed.bin.train.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ def main() -> None:
             if rank == 0:
                 setup_logging()
                 logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
+                if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
+                    from sed.training.loop import drop_resume_state
+
+                    drop_resume_state(args.exp)  # of a run that was killed in its last moment
             return
         _train(args, config, local_rank)
 

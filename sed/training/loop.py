@@ -378,6 +378,12 @@ class Loop(ABC):
             self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
 
 
+def drop_resume_state(folder: Path) -> None:
+    """Remove what only resuming needs of a run that has ended."""
+    (folder / "progress.json").unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+
+
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -16,7 +16,7 @@ from sed.checkpoints.checkpoint import save_checkpoint
 from sed.files import replacing, write_json, write_text
 from sed.training.inputs import InputMaker, StepInputs
 from sed.training.logger import Logger, NoLogger
-from sed.training.loop import Loop, RunOptions
+from sed.training.loop import Loop, RunOptions, drop_resume_state
 from sed.training.schedule import Schedule
 from sed.training.step import LOGGED, StepValues, TrainingStep
 
@@ -133,10 +133,12 @@ class Trainer(Loop):
             save_checkpoint(self.folder / "final.pt", self.checkpoint(self.schedule.steps, with_optimiser=False))
 
     def mark_done(self, info: dict[str, Any]) -> None:
-        """Write info.json, then the marker."""
+        """Write info.json, then the marker; what only resuming needs goes, as `.done` without progress.json says."""
         if self.world.first:
             write_json(self.folder / "info.json", info)
+            (self.folder / "progress.json").unlink(missing_ok=True)
             write_text(self.folder / ".done", "")
+            drop_resume_state(self.folder)
 
     def parts_that_fit(self) -> int | None:
         """Return the least number of parts (`--accumulate`) that a batch must be cut into to fit on the GPU, by trying.

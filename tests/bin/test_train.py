@@ -83,9 +83,27 @@ def test_another_config_is_refused(tiny_config, tmp_path, go_on):
     assert code == 2 and "of_a_later_version: 1, not None" in said
 
 
+def test_what_only_resuming_needs_goes_with_the_end_or_the_next_run(tmp_path, go_on):
+    assert go_on(tmp_path / "whole", "--checkpoint-seconds", "0")[0] == 0
+    names = sorted(path.name for path in (tmp_path / "whole").iterdir())
+    assert ".done" in names and "checkpoints" not in names and "progress.json" not in names
+    experiment = tmp_path / "exp"
+    with pytest.MonkeyPatch.context() as patch:  # killed in its last moment
+        patch.setattr("sed.training.trainer.drop_resume_state", lambda _folder: None)
+        assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
+    assert (experiment / "checkpoints").exists()
+    (experiment / "progress.json").touch()  # an earlier version's, whose checkpoints stay
+    assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0 and (experiment / "checkpoints").exists()
+    (experiment / "progress.json").unlink()
+    assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
+    assert sorted(path.name for path in experiment.iterdir()) == names
+
+
 def test_a_killed_run_from_before_an_option_is_resumed(tmp_path, go_on):
     experiment = tmp_path / "exp"
-    assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
+    with pytest.MonkeyPatch.context() as patch:  # as a killed run leaves it
+        patch.setattr("sed.training.trainer.drop_resume_state", lambda _folder: None)
+        assert go_on(experiment, "--checkpoint-seconds", "0")[0] == 0
     whole = (experiment / "final.pt").read_bytes()
     for name in (".done", "final.pt"):
         (experiment / name).unlink()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,32 +67,80 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _arm(kill_at: int, under: Path | None) -> None:
-    count = 0
+def _arm(kill_at: int, under: Path | None) -> list[str]:
+    """Have the process killed before its so many-th call; the list returned grows by the name of each."""
+    names: list[str] = []
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        nonlocal count
         if event not in CALLS:
             return
         named = [os.fsdecode(arg) for arg in args if isinstance(arg, (str, bytes, os.PathLike)) and event[0] in "os"]
         if under and named and not any(name.startswith(str(under)) for name in named):
             return
-        count += 1
-        if count == kill_at:
+        names.append(event)
+        if len(names) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
+    return names
 
 
-def kill_at_every_call(work: Callable[[], int], prepare: Callable[[], None], check: Callable[[int], None], under: Path):
-    """Prepare, kill `work` at its n-th call, run it again, check; for every n. Return how many calls there are."""
-    n = 0
-    while True:
-        n += 1
+def kill_at_every_call(
+    work: Callable[[], int],
+    prepare: Callable[[], None],
+    check: Callable[[int], None],
+    under: Path,
+    *,
+    most: int | None = None,
+) -> int:
+    """Prepare, kill `work` at its n-th call, run it again, check; for every n. Return how many kills there were.
+
+    Args:
+        work: returns the exit code.
+        prepare: brings back what there was before.
+        check: gets n; looks at what the second run made.
+        under: as in `forked`.
+        most: a sample of so many n: one for each kind of call, evenly spread.
+    """
+    chosen: Iterable[int] = itertools.count(1)
+    if most is not None:
+        prepare()
+        chosen = _sample(_calls(work, under), most)
+    kills = 0
+    for n in chosen:
         prepare()
         code = forked(work, kill_at=n, under=under)
-        if code == 0:
-            return n - 1
+        if code == 0:  # there are no more
+            break
         assert code == -signal.SIGKILL, f"call {n}: exit {code}"
         assert forked(work) == 0, f"killed at call {n}, the same command fails"
         check(n)
+        kills += 1
+    return kills
+
+
+def _calls(work: Callable[[], int], under: Path) -> list[str]:
+    """Return the names of a run's calls, in order."""
+    receive, send = os.pipe()
+
+    def noted() -> int:
+        os.close(receive)
+        names = _arm(0, under)
+        code = work()
+        with os.fdopen(send, "w") as pipe:
+            pipe.write("\n".join(names))
+        return code
+
+    child = begin(noted)
+    os.close(send)
+    with os.fdopen(receive) as pipe:
+        names = pipe.read().split("\n")
+    assert ended(child) == 0
+    return names
+
+
+def _sample(calls: Sequence[str], most: int) -> list[int]:
+    """Return numbers of calls, from 1: the last of each kind, and others evenly spread."""
+    last = {name: number for number, name in enumerate(calls, 1)}
+    spread = range(1, len(calls) + 1, max(1, len(calls) // max(1, most - len(last))))
+    return sorted({*last.values(), *spread})[-most:]

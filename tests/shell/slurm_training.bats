@@ -43,7 +43,7 @@ goes_on() { # goes_on <n>: wait until the training has resumed n times; 0: until
     for _ in {1..900}; do
         if (($1 > 0)); then
             [[ $(grep -c 'resumed from' "${exp}/train.log") -lt $1 ]] || return 0
-        elif compgen -G "${exp}/checkpoints/step-*.pt" >/dev/null; then
+        elif compgen -G "${exp}/checkpoints/step-*.pt" >/dev/null || [[ -e ${exp}/.done ]]; then
             return 0
         fi
         sleep 0.1

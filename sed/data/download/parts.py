@@ -51,8 +51,11 @@ class Parts:
         self._offline = False  # seen when a record could not be asked; then the others are not
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
-        """Those parts that are not there whole."""
-        return {part: rows for part, rows in parts.items() if not self._is_done(part, rows)}
+        """Return those parts that are not there whole; of the others go the archives that a killed run left."""
+        found = {part: rows for part, rows in parts.items() if not self._is_done(part, rows)}
+        for part in parts.keys() - found.keys():
+            self._drop_archives(parts[part])
+        return found
 
     def get(self, parts: Mapping[str, Sequence[Row]], *, jobs: int = 3) -> None:
         """Get all parts, `jobs` at once. What fails does not hold up the others; then one error speaks for all.
@@ -153,11 +156,16 @@ class Parts:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise UserError(f"{self.folder}: no space left for {part} (free some, and run again)") from None
             raise
-        for row in rows:
-            if not row.holds or not self.keep_archives:
-                self._archive(row).unlink(missing_ok=True)
-                forget(self._archive(row))
+        self._drop_archives(rows)
         log.info("%s: done, %d files", part, len(placed))
+
+    def _drop_archives(self, rows: Sequence[Row]) -> None:
+        """Remove what was downloaded of a part that is in its place, less the archives that are to be kept."""
+        for row in rows:
+            for choice in filter(None, (row, row.instead)):
+                if not choice.holds or not self.keep_archives:
+                    self._archive(choice).unlink(missing_ok=True)
+                    forget(self._archive(choice))
 
     def _obtain(self, row: Row) -> tuple[Row, Path, str]:
         """A row's file, checked; the row that it is of, its path and its checksum."""

@@ -8,7 +8,6 @@ Batches, augmentation and the loop are training's own.
 from __future__ import annotations
 
 import logging
-import shutil
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +24,7 @@ from sed.files import open_replacing, write_text
 from sed.training import losses
 from sed.training.inputs import Maker, StepInputs
 from sed.training.logger import Logger, NoLogger
-from sed.training.loop import Loop, RunOptions
+from sed.training.loop import Loop, RunOptions, drop_resume_state
 from sed.training.parameters import FlatParameters
 from sed.training.pretraining.pretrainer import Pretrainer
 from sed.training.schedule import Schedule
@@ -177,8 +176,7 @@ class Pretraining(Loop):
         tagger = self.model.tagger
         with open_replacing(self.out, "wb") as file:
             torch.save(export_published(tagger.encoder, tagger.head), file)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        (self.folder / "progress.json").unlink(missing_ok=True)
+        drop_resume_state(self.folder)
 
 
 def folder_of(out: Path) -> Path:
