@@ -93,6 +93,27 @@ def test_systems_build(path):
     assert model.num_frames * model.frame_seconds > config["clip_seconds"] - model.frame_seconds
 
 
+PARAMETERS = {
+    "crnn.yaml": 1_112_420,
+    "crnn_wide.yaml": 4_427_956,
+    "fdy_crnn.yaml": 11_061_468,
+    "sk_crnn.yaml": 6_803_828,
+    "real_sounds/crnn.yaml": 1_112_420,
+    "real_sounds/crnn_wide.yaml": 4_427_956,
+    "real_sounds/fdy_crnn.yaml": 11_061_468,
+    "real_sounds/sk_crnn.yaml": 6_803_828,
+    "real_sounds/conformer.yaml": 2_069_834,
+}
+"""what is published of the systems, with ten classes; SK-CRNN's is of the sizes that conf/sk_crnn.yaml infers"""
+
+
+@pytest.mark.parametrize("system, parameters", PARAMETERS.items())
+def test_systems_have_their_published_sizes(system: str, parameters: int) -> None:
+    with torch.device("meta"):
+        model = detector.build_detector(parse(CONF / system), 10)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
 @pytest.mark.parametrize("path", SYSTEMS, ids=name)
 def test_systems_have_the_front_end_of_their_features(path):
     """Training refuses features of another front end than its config's."""

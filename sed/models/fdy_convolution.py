@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sed.models.clip_norm import ClipNorm
+
 OPTIONS = {
     "fdy_kernels": {"default": 4, "help": "basis kernels of a frequency dynamic convolution (F)", "least": 1},
     "fdy_temperature": {
@@ -31,7 +33,7 @@ class FrequencyDynamicConvolution(nn.Module):
         self.kernels, self.temperature = kernels, temperature
         self.weight = nn.Parameter(torch.empty(kernels, out, inside, 3, 3))
         along, mix = nn.Conv1d(inside, hidden, kernel_size=3, padding=1, bias=False), nn.Conv1d(hidden, kernels, 1)
-        self.attention = nn.Sequential(along, nn.BatchNorm1d(hidden), nn.ReLU(), mix)
+        self.attention = nn.Sequential(along, ClipNorm(hidden), nn.ReLU(), mix)
         for kernel in self.weight.data:
             nn.init.kaiming_normal_(kernel)
         for layer in (along, mix):

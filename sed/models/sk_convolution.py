@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sed.models.clip_norm import ClipNorm
+
 OPTIONS = {
     "sk_reduction": {
         "default": 4,
@@ -39,7 +41,7 @@ class SelectiveKernelConvolution(nn.Module):
             for dilation in DILATIONS
         )
         self.descriptor = nn.Linear(out, size, bias=False)
-        self.norm = nn.BatchNorm1d(size, eps=0.001, momentum=0.99)
+        self.norm = ClipNorm(size, eps=0.001, momentum=0.99)
         self.choices = nn.ModuleList(nn.Linear(size, out, bias=False) for _ in DILATIONS)
 
     def forward(self, x: Tensor) -> Tensor:
