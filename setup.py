@@ -17,10 +17,10 @@ setup(
     packages=find_packages(include=["sed", "sed.*"]),
     package_data={"sed.prediction": ["page.html"]},
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
-    python_requires=">=3.10,<3.13",
-    install_requires=[
-        "torch>=2.11,<2.15",
-        "torchaudio>=2.11,<2.15",
+    python_requires=">=3.11,<3.14",
+    install_requires=[  # wheels only: to detect, pack and score no compiler is needed
+        "torch==2.11.*",  # torchaudio ends at 2.11, and pip pairs it with any newer torch, which fails on import
+        "torchaudio==2.11.*",
         "numpy>=1.26,<2.4",
         "scipy>=1.11",
         "h5py>=3.10",
@@ -29,22 +29,27 @@ setup(
         "psds_eval==0.5.3",
         "sed_eval==0.2.1",
         "dcase_util==0.2.20",
-        "sed_scores_eval>=0.0.4",
-        "numba>=0.60",  # decoding and bootstrap; dcase_util brings it already, by way of librosa
-        "scikit-learn>=1.3",  # average precision of tagging; librosa brings it already
+        "numba>=0.61",  # decoding and bootstrap; dcase_util brings it already, by way of librosa
         "soundfile>=0.12.1",  # torchaudio.load needs torchcodec now
         "soxr>=0.5",
         "configargparse>=1.7",
         "pyyaml>=6",
         "safetensors>=0.4.3",
         "praatio>=6.2,<7",  # Praat's TextGrids
-        "requests>=2.31",  # downloads: redirects, proxies, connections kept; dcase_util brings it anyway
-        "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
         "tqdm>=4.66",
-        "tensorboard>=2.15",
-        "matplotlib>=3.8",
+        "onnx>=1.16",
+        "onnxruntime>=1.18",
+        "onnxscript>=0.2",
     ],
     extras_require={
+        "recipe": [  # what only the recipes of egs/ need; utils/bootstrap.sh installs it always
+            "sed_scores_eval>=0.0.4",  # the one package that is compiled
+            "scikit-learn>=1.3",  # average precision of tagging; librosa brings it already
+            "requests>=2.31",  # downloads: redirects, proxies, connections kept
+            "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
+            "tensorboard>=2.15",
+            "matplotlib>=3.8",
+        ],
         "test": [
             "pytest>=8",
             "pytest-xdist>=3.5",
@@ -60,7 +65,7 @@ setup(
             "types-PyYAML",
             "types-requests",
         ],
-        "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.2"],
+        "onnx": [],  # in the light install since; the name stays for commands that ask for it
         "fetch": ["yt-dlp>=2025.1"],
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },

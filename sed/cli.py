@@ -59,6 +59,11 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
         except BrokenPipeError:  # `... | head` closed the pipe: not an error of ours
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
+        except ModuleNotFoundError as error:
+            package = (error.name or "").split(".")[0]
+            if package in ("", "sed"):
+                raise
+            code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
         except OSError as error:
             code = _fail(*_described(error))
         except MemoryError:

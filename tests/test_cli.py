@@ -99,3 +99,16 @@ def test_logging_goes_to_the_file_too(tmp_path):
     setup_logging(tmp_path / "x.log").info("here")
     assert (tmp_path / "x.log").read_text().endswith(" here\n")
     setup_logging()
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypatch, capsys):
+    @entry
+    def main() -> None:
+        import no_such_package.part  # noqa: F401
+
+    monkeypatch.setattr(sys, "argv", ["score"])
+    with pytest.raises(SystemExit) as done:
+        main()
+    assert done.value.code == 2
+    line = "score: the package no_such_package is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)\n"
+    assert capsys.readouterr().err == line

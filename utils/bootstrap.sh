@@ -31,7 +31,7 @@ say() {
 # python3 -c "${requirements}" <setup.py> <extras>: a requirement a line.
 requirements='
 import ast, sys
-path, extras = sys.argv[1], [e for e in sys.argv[2].split(",") if e]
+path, extras = sys.argv[1], ["recipe", *(e for e in sys.argv[2].split(",") if e)]
 call = next(n for n in ast.walk(ast.parse(open(path, encoding="utf-8").read()))
             if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "setup")
 values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")}
@@ -45,7 +45,7 @@ print("\n".join(values["install_requires"] + [r for e in extras for r in values[
 # Looks at metadata only, since importing torch takes seconds.
 check='
 import importlib.metadata, sys
-if not (3, 10) <= sys.version_info[:2] <= (3, 12):
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     sys.exit("Python %d.%d" % sys.version_info[:2])
 try:
     from packaging.requirements import Requirement
@@ -69,17 +69,17 @@ trial='
 import torch, torchaudio, h5py, scipy, soundfile, soxr, psds_eval, sed_eval, sed_scores_eval, dcase_util
 '
 
-find_python() { # print a Python 3.10-3.12: python3 if it is one, else a numbered one on PATH
+find_python() { # print a Python 3.11-3.13: python3 if it is one, else a numbered one on PATH
     local name found=""
-    for name in python3 python3.12 python3.11 python3.10; do
+    for name in python3 python3.13 python3.12 python3.11; do
         command -v "${name}" >/dev/null || continue
         found+="${found:+, }$("${name}" --version 2>&1 | head -n 1)"
-        if "${name}" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; then
+        if "${name}" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
             command -v "${name}"
             return
         fi
     done
-    die "needs Python 3.10, 3.11 or 3.12, found: ${found:-none} (apt-get install python3 python3-venv python3-dev, or put one on PATH)"
+    die "needs Python 3.11, 3.12 or 3.13, found: ${found:-none} (apt-get install python3 python3-venv python3-dev, or put one on PATH)"
 }
 
 check_system() { # check_system <python>: what pip cannot install, each with its cure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePath
 
 # AudioMoth 20260501_053000.WAV, Song Meter SITE_20260501_053000.wav, phones 2026-05-01 05.30.00.m4a, and the like.
@@ -22,7 +22,7 @@ def start_of(name: str) -> datetime | None:
         start = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
     except ValueError:
         return None
-    return start.replace(tzinfo=timezone.utc) if utc else start
+    return start.replace(tzinfo=UTC) if utc else start
 
 
 def clock_time(start: datetime, seconds: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
@@ -19,7 +19,7 @@ START = datetime(2026, 5, 1, 5, 30, 7)
         ("SM4_20260501_053007_000.wav", START),
         ("2026-05-01T05-30-07.m4a", START),
         ("2026-05-01 05.30.07.m4a", START),
-        ("20260501T053007Z.flac", START.replace(tzinfo=timezone.utc)),
+        ("20260501T053007Z.flac", START.replace(tzinfo=UTC)),
         ("Y-abcdefghij_350.000_360.000.wav", None),
         ("00000000_000000.wav", None),
         ("20261301_053007.wav", None),
@@ -33,4 +33,4 @@ def test_start(name: str, start: datetime | None) -> None:
 
 def test_an_event_over_midnight() -> None:
     assert clock_time(datetime(2026, 12, 31, 23, 59, 59), 1.25) == "2027-01-01T00:00:00.250"
-    assert clock_time(START.replace(tzinfo=timezone.utc), 0) == "2026-05-01T05:30:07.000+00:00"
+    assert clock_time(START.replace(tzinfo=UTC), 0) == "2026-05-01T05:30:07.000+00:00"

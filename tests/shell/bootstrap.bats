@@ -6,7 +6,7 @@ setup() {
     mkdir -p "${repo}/utils" "${BATS_TEST_TMPDIR}/bin"
     cp "${BATS_TEST_DIRNAME}"/../../utils/{bootstrap,parse_options}.sh "${repo}/utils"
     printf '%s\n' 'from setuptools import setup' 'setup(name="x", install_requires=["torch>=2", "torchaudio>=2"],' \
-        '      extras_require={"test": ["pytest>=8"], "lint": ["shfmt-py"]})' >"${repo}/setup.py"
+        '      extras_require={"recipe": [], "test": ["pytest>=8"], "lint": ["shfmt-py"]})' >"${repo}/setup.py"
     printf 'torch==2.11.0\n' >"${repo}/constraints.txt"
     real=$(python3 -c 'import sys; print(getattr(sys, "_base_executable", sys.executable))')
     export CALLS=${BATS_TEST_TMPDIR}/calls
@@ -130,8 +130,8 @@ bootstrap() {
 
 @test "a Python of another version: one that fits is looked for, or the cure is told" {
     mv "${BATS_TEST_TMPDIR}/bin/python3" "${BATS_TEST_TMPDIR}/bin/python3.11"
-    for name in python3 python3.10 python3.12; do
-        printf '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.13.0" && exit\nexit 1\n' >"${BATS_TEST_TMPDIR}/bin/${name}"
+    for name in python3 python3.12 python3.13; do
+        printf '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.14.0" && exit\nexit 1\n' >"${BATS_TEST_TMPDIR}/bin/${name}"
         chmod +x "${BATS_TEST_TMPDIR}/bin/${name}"
     done
     bootstrap
@@ -139,7 +139,7 @@ bootstrap() {
     cp "${BATS_TEST_TMPDIR}/bin/python3" "${BATS_TEST_TMPDIR}/bin/python3.11"
     rm -rf "${venv}"
     bootstrap
-    [[ ${status} == 2 && ${lines[-1]} == *'needs Python 3.10, 3.11 or 3.12, found: Python 3.13.0'*'apt-get install'* ]]
+    [[ ${status} == 2 && ${lines[-1]} == *'needs Python 3.11, 3.12 or 3.13, found: Python 3.14.0'*'apt-get install'* ]]
 }
 
 @test "a full disk is told before anything is downloaded" {
@@ -150,5 +150,5 @@ bootstrap() {
 
 @test "an extra that setup.py does not have" {
     bootstrap --extras nope
-    [[ ${status} == 2 && ${output} == 'bootstrap.sh: setup.py has no extra nope, it has test, lint' ]]
+    [[ ${status} == 2 && ${output} == 'bootstrap.sh: setup.py has no extra nope, it has recipe, test, lint' ]]
 }

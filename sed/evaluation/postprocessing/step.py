@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import argparse
-
-    from typing_extensions import Self
+    from typing import Self
 
     from sed.data.scores import FrameScores
     from sed.evaluation.postprocessing.class_option import ClassOption
