@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from paths import ROOT
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.slow]
 
 
 def test_newest_allowed_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
