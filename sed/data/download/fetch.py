@@ -15,13 +15,13 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
@@ -39,6 +39,8 @@ DOWNLOADS = 4  # of one file, when what arrived is not what its record says
 WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
 SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
 LISTING = 16 << 20  # bytes of a listing; Zenodo's and Hugging Face's are under 1 MB
+UNSTATED = 4 << 30  # bytes of a file whose size nobody states; the one that there is has 350 MB
+REDIRECTS = 10
 HEADERS = 5.0  # seconds beyond a time-out that headers may take altogether
 BUSY = {408, 425, 429, 500, 502, 503, 504}
 T = TypeVar("T")
@@ -105,6 +107,13 @@ def _shut(sock: socket.socket | None) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
+class _Session(requests.Session):
+    """Follows no redirect: requests would read all that comes with one, which may have no end."""
+
+    def resolve_redirects(self, *_args: Any, **_kwargs: Any) -> Iterator[Any]:
+        return iter(())
+
+
 class Fetcher:
     """Downloads with one set of connections; safe to use from several threads.
 
@@ -129,7 +138,7 @@ class Fetcher:
         self.backoff = backoff
         self.pause = pause
         self.stop = threading.Event()
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers["User-Agent"] = "ast-sed"
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, _Adapter(timeout + HEADERS, pool_maxsize=32))
@@ -219,6 +228,26 @@ class Fetcher:
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
         """An open response of status 200, 206 or 416; Again when the server is busy or away."""
+        place = url
+        for _ in range(REDIRECTS):
+            response, target = self._answer(place, headers)
+            if target is None:
+                break
+            response.close()
+            place = target
+        else:
+            raise Again(f"more than {REDIRECTS} redirects")
+        self._answered.add(urlsplit(url).netloc)
+        if response.status_code in (200, 206, 416):
+            return response
+        response.close()
+        what = f"answered {response.status_code} {response.reason}"
+        if response.status_code in BUSY:
+            raise Again(what, _retry_after(response))
+        raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
+
+    def _answer(self, url: str, headers: dict[str, str]) -> tuple[requests.Response, str | None]:
+        """An open response of any status, and where it redirects to."""
         try:
             response = self._session.get(
                 url,
@@ -226,6 +255,8 @@ class Fetcher:
                 stream=True,
                 timeout=(min(self.timeout, 20), self.timeout),
             )
+            target = self._session.get_redirect_target(response)
+            return response, None if target is None else urljoin(url, target)
         except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema, requests.exceptions.InvalidURL):
             raise UserError(f"{url}: not an address (https://... is one; {self.elsewhere})") from None
         except (UnicodeError, ValueError, urllib3.exceptions.LocationValueError) as error:
@@ -236,14 +267,6 @@ class Fetcher:
             if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
                 self._answered.add(urlsplit(url).netloc)
             raise Again(_reason(error)) from None
-        self._answered.add(urlsplit(url).netloc)
-        if response.status_code in (200, 206, 416):
-            return response
-        response.close()
-        what = f"answered {response.status_code} {response.reason}"
-        if response.status_code in BUSY:
-            raise Again(what, _retry_after(response))
-        raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
     def _stream(self, remote: Remote, part: Path) -> None:
         """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""
@@ -298,7 +321,9 @@ class Fetcher:
         with self._get(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
             if response.status_code != 206 or _placed(response, -1) != (start, remote.size):
                 raise Differs("its server gives no ranges any more")
-            data = b"".join(iter(lambda: _read(response), b""))
+            data = bytearray()
+            while len(data) <= end - start and (arrived := _read(response)):
+                data += arrived
         if len(data) != end - start:
             raise Again(f"{len(data)} of {end - start} bytes came")
         with part.open("r+b") as file:
@@ -307,12 +332,16 @@ class Fetcher:
 
     def _save(self, response: requests.Response, part: Path, start: int, total: int | None) -> None:
         since, arrived = time.monotonic(), 0
+        most = UNSTATED if total is None else total
         with part.open("r+b" if part.exists() else "wb") as file:
             file.seek(start)
             while data := _read(response):
                 if self.stop.is_set():
                     raise RunError("interrupted")
-                if total is not None and file.tell() + len(data) > total:
+                if file.tell() + len(data) > most:
+                    if total is None:
+                        part.unlink()
+                        raise UserError(f"{response.url}: over {human(most)}, nobody says how large (not taken)")
                     raise Differs(f"more than the {total} bytes of its record")
                 file.write(data)
                 file.flush()

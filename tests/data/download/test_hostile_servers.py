@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import socketserver
 import threading
 import time
@@ -9,7 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
+from faulty_server import zipped
 
+from sed.data.download.archive import damaged_ranges
 from sed.data.download.fetch import LISTING, Fetcher, Remote, partial
 from sed.errors import RunError, UserError
 
@@ -93,6 +96,83 @@ def test_a_file_that_goes_on_beyond_its_size_is_cut_at_once(tmp_path):
     with answering(answer) as url, pytest.raises(UserError, match="more than the 100000 bytes"):
         fetcher(timeout=20.0).fetch(ask(url, 100_000), tmp_path / "a.bin")
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
+
+
+def test_a_file_of_no_stated_size_has_a_limit_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("sed.data.download.fetch.UNSTATED", 1_000_000)
+
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(2000):
+            send(bytes(65536))
+
+    with answering(answer) as url, pytest.raises(UserError, match="nobody says how large"):
+        fetcher(timeout=20.0).fetch(ask(url), tmp_path / "a.bin")
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1000
+
+
+def test_a_damaged_piece_that_has_no_end_is_cut(tmp_path):
+    """A zip file with one wrong byte is mended by a range; then the server sends without end."""
+    body = zipped({f"{n}.bin": bytes([n]) * 50_000 + bytes(range(256)) * 40 for n in range(4)})
+    wrong = bytearray(body)
+    wrong[len(body) // 3] ^= 0x55
+    sent, asked = 0, 0
+
+    def answer(send):
+        nonlocal sent, asked
+        asked += 1
+        if asked == 1:
+            send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
+            send(bytes(wrong))
+            return
+        start, end = damaged_ranges(partial(tmp_path / "a.zip"))[0]
+        send(b"HTTP/1.1 206 OK\r\nContent-Range: bytes %d-%d/%d\r\n\r\n" % (start, end - 1, len(body)))
+        for _ in range(1000):
+            send(bytes(65536))
+            sent += 65536
+
+    def record(_fresh):
+        return Remote(url + "/a.zip", len(body), "md5:" + hashlib.md5(body).hexdigest())
+
+    with answering(answer) as url, pytest.raises((RunError, UserError)):
+        fetcher(timeout=20.0, retries=0).fetch(record, tmp_path / "a.zip")
+    assert asked > 1 and sent < 30_000_000
+
+
+def test_a_redirect_whose_body_has_no_end_is_followed_without_it():
+    sent, asked = 0, 0
+
+    def answer(send):
+        nonlocal sent, asked
+        asked += 1
+        if asked > 1:
+            send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+            return
+        send(b"HTTP/1.1 302 Found\r\nLocation: /there\r\n\r\n")
+        for _ in range(2000):
+            send(bytes(65536))
+            sent += 65536
+
+    with answering(answer) as url:
+        assert fetcher(timeout=5.0).json(url + "/here", lambda value: value) == []
+    assert asked == 2 and sent < 30_000_000
+
+
+def test_redirects_without_an_end_are_one_line():
+    def answer(send):
+        send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
+
+    with answering(answer) as url, pytest.raises(RunError, match="more than 10 redirects"):
+        fetcher(retries=0).json(url, lambda value: value)
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://a/", "gopher://a/", "data:,x", "javascript:x"])
+def test_a_redirect_to_another_scheme_is_refused_in_a_line(place):
+    def answer(send):
+        send(b"HTTP/1.1 302 Found\r\nLocation: " + place.encode() + b"\r\nContent-Length: 0\r\n\r\n")
+
+    with answering(answer) as url, pytest.raises(UserError, match="not an address"):
+        fetcher().json(url, lambda value: value)
 
 
 @pytest.mark.parametrize(
