@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # List the experiments of a recipe's configs: what its stages work through, tab-separated.
 #
-# usage: steps/experiments.sh [options] <features|train|label|score> [<config>...]
+# usage: steps/experiments.sh [options] <features|pretrain|train|label|score> [<config>...]
 #
 #   --dump DIR           folder of the dumped sets (dump)
 #   --exp DIR            folder of the experiments (exp)
@@ -10,6 +10,7 @@
 #   --rates LIST         learning rates head:encoder; none: the config's own
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
 #   --pretrained FILE    what a config without init_from starts from ('none': random weights)
+#   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
 #   --folder NAME        score: where in the experiment the scores go
 #   --score-args ARGS    score: options of sed.bin.score
 #
@@ -20,10 +21,11 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates=""
-feature_conf=${root}/conf/logmel.yaml pretrained="" folder="" score_args=""
+feature_conf=${root}/conf/logmel.yaml pretrained="" checkpoints="" folder="" score_args=""
 source "${root}/utils/parse_options.sh"
 (($# >= 1)) || usage
 source "${root}/utils/step.sh"
 
 python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" \
-    --feature-conf "${feature_conf}" --pretrained "${pretrained}" --folder "${folder}" --score-args="${score_args}" "$@"
+    --feature-conf "${feature_conf}" --pretrained "${pretrained}" --checkpoints "${checkpoints}" \
+    --folder "${folder}" --score-args="${score_args}" "$@"

@@ -125,12 +125,26 @@ def test_systems_have_the_front_end_of_their_features(path):
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
 def test_pretraining_makes_what_its_systems_import(path):
     config = parse(path)
-    systems = [other for other in SYSTEMS if other.parent == path.parent and parse(other)["encoder"] == "ast"]
+    own = {other: parse(other) for other in SYSTEMS if other.parent == path.parent}
+    named = {other: theirs for other, theirs in own.items() if theirs["pretrained_by"] == path.stem}
+    systems = named or {other: theirs for other, theirs in own.items() if theirs["encoder"] == "ast"}
     assert systems
-    for system in systems:
-        theirs = parse(system)
-        same = [key for key in theirs if key.startswith(("ast_", "patch_", "stride_")) and key != "ast_blocks"]
+    for system, theirs in systems.items():
+        kinds = ("ast_", "patch_", "stride_", "cnn_", "fdy_", "sk_", "encoder")
+        same = [key for key in theirs if key.startswith(kinds) and key not in ("ast_blocks", "encoder_lr")]
         assert {key: config[key] for key in same} == {key: theirs[key] for key in same}, system
+        if named:
+            assert FrontEnd.from_config(config).params() == FrontEnd.from_config(theirs).params()
+
+
+def test_encoders_are_pre_trained_alike() -> None:
+    """The same soundscapes, steps, batches and augmentation for each encoder, but for what only patches have."""
+    first, *others = (parse(path) for path in PRETRAINING if path.parent.name == "real_sounds")
+    model = default_options("sed.features.logmel", "sed.models.detector")
+    assert len(others) >= 5
+    for other in others:
+        differing = {key for key, value in other.items() if key not in model and first[key] != value}
+        assert differing <= {"patchout", "frame_detail"}
 
 
 def test_second_stages_go_on_with_the_model_that_they_start_from() -> None:

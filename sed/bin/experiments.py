@@ -1,19 +1,22 @@
 """List the experiments of a recipe's configs for its scripts, as tab-separated lines.
 
-usage: python3 -m sed.bin.experiments [options] <features|train|label|score> <config...>
+usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|label|score> <config...>
 
 A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else called as the file is
 without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --seeds exp/NAME_seed<k>. The columns are
 
 features  front end, folder of its dump: each front end once
+pretrain  config that pre-trains an encoder, the checkpoint that it makes: each once
 train     name, config, dump, options of sed.bin.train, experiment of this list that has to end first; each after that
 label     set of pseudo-labels to make, experiment that makes them, dump
 score     name, config, dump, options of sed.bin.score; those that are trained
 
-Of a config this reads three keys. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
+Of a config this reads four keys. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
 for the recipe's own (conf/logmel.yaml, --feature-conf, and files that say the same as that). `init_from` is the config
-whose model training starts from ('none': random weights; where it is missing, --pretrained). `pseudo_labels_of` is the
-config whose pseudo-labels are the set `pseudo` of its train_sets. Models and pseudo-labels are those of the same seed.
+whose model training starts from ('none': random weights; where it is missing, --pretrained), and `pretrained_by` the
+config of sed.bin.pretrain whose encoder it starts from instead where there are --checkpoints, unless it starts from a
+config's model. `pseudo_labels_of` is the config whose pseudo-labels are the set `pseudo` of its train_sets. Models and
+pseudo-labels are those of the same seed.
 """
 
 from __future__ import annotations
@@ -60,14 +63,22 @@ class Experiment:
         """Return `name` as it is called with this seed."""
         return f"{name}_seed{self.seed}" if self.seed else name
 
-    def options(self, exp: Path, pretrained: str) -> str:
-        """Return the options of sed.bin.train, of which `pretrained` is the recipe's checkpoint or '' or 'none'."""
+    def options(self, exp: Path, pretrained: str, checkpoints: str) -> str:
+        """Return the options of sed.bin.train.
+
+        Args:
+            exp: the folder of the experiments.
+            pretrained: the recipe's checkpoint, or '' or 'none'.
+            checkpoints: the folder of the encoders that it pre-trained, or ''.
+        """
         words = ["--seed", self.seed] if self.seed else []
         if self.labeller and self.seed:
             sets = value_text(self.settings["train_sets"]).split(",")
             words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
         if self.start:
             words += ["--pretrained", str(exp / self.start)]
+        elif self.settings["pretrained_by"] and checkpoints:
+            words += ["--pretrained", str(checkpoint(self.settings["pretrained_by"], checkpoints))]
         elif self.settings["init_from"] or pretrained:
             words += ["--pretrained", self.settings["init_from"] or pretrained]
         if self.rates:
@@ -88,6 +99,7 @@ def main() -> None:
     parser.option("rates", "", "learning rates head:encoder, blanks between; none: the config's own")
     parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
     parser.option("pretrained", "", "what a config without init_from starts from; 'none': random weights")
+    parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is not looked at")
     parser.option("folder", "", "score: where in the experiment the scores go; the name is then NAME/folder")
     parser.option("score-args", "", "score: options of sed.bin.score")
     args = parser.parse_args()
@@ -156,6 +168,19 @@ def features_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tu
     return (front_end(experiment, args) for experiment in experiments)
 
 
+def checkpoint(name: str, checkpoints: str) -> Path:
+    """Return the checkpoint that a config of sed.bin.pretrain makes in this folder."""
+    return Path(checkpoints) / f"{name}.pth"
+
+
+def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield what is pre-trained; without --checkpoints nothing is."""
+    for e in experiments:
+        if args.checkpoints and e.settings["pretrained_by"] and not e.start:
+            name, path = find(e.settings["pretrained_by"], args.conf_dirs.split())
+            yield path, str(checkpoint(name, args.checkpoints))
+
+
 def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
     """Yield what is trained, each experiment after the one that it starts from."""
     names = {experiment.name for experiment in experiments}
@@ -166,7 +191,7 @@ def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
             raise UserError(f"{waiting[0].config}: init_from: {waiting[0].name} would start from itself")
         for e in ready:
             wait = e.start if e.start in names else ""
-            yield e.name, e.config, front_end(e, args)[1], e.options(args.exp, args.pretrained), wait
+            yield e.name, e.config, front_end(e, args)[1], e.options(args.exp, args.pretrained, args.checkpoints), wait
         ended |= {e.name for e in ready}
         waiting = [e for e in waiting if e.name not in ended]
 
@@ -184,7 +209,13 @@ def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
             yield name, e.config, front_end(e, args)[1], args.score_args
 
 
-LISTS = {"features": features_rows, "train": train_rows, "label": label_rows, "score": score_rows}
+LISTS = {
+    "features": features_rows,
+    "pretrain": pretrain_rows,
+    "train": train_rows,
+    "label": label_rows,
+    "score": score_rows,
+}
 
 if __name__ == "__main__":
     main()

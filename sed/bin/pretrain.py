@@ -1,4 +1,4 @@
-"""Pre-train an AST as a tagger, and write it in the published checkpoint's layout.
+"""Pre-train an encoder as a tagger; an AST is written in the published checkpoint's layout.
 
 usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 

@@ -1,4 +1,4 @@
-"""Checkpoint files of a published AST: read safely, checked, loaded into a detector or a tagger.
+"""Checkpoint files of published or pre-trained encoders: read safely, checked, loaded into a detector or a tagger.
 
 A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face stores it, or a name there
 (`MIT/ast-finetuned-audioset-10-10-0.4593`), which is downloaded once and checked against the hub's SHA-256.
@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sed.checkpoints import own_layout
 from sed.checkpoints.ast_layouts import to_tagger
 from sed.checkpoints.checkpoint import check_weights, load_checkpoint
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
@@ -35,7 +36,8 @@ from sed.data.download.sources import HUGGING_FACE, Hosts, Row
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.models.detector import Detector
-from sed.models.tagger import Tagger, build_tagger
+from sed.models.encoders import EARLIER_NAMES
+from sed.models.tagger import GridTagger, Tagger, build_any_tagger, build_tagger
 
 log = logging.getLogger("sed.train")
 
@@ -106,7 +108,7 @@ def read_model(path: Path) -> Model:
     """
     state = read_state(path)
     try:
-        model = unwrapped(state, lambda names: kind_of(names) is not None)
+        model = unwrapped(state, lambda names: encoder_of(names) is not None)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (torch.save it under another name)") from None
     if model.prefix:
@@ -127,39 +129,46 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """Load `config["pretrained"]` into the detector: a published AST, a packed model of `sed.bin.pack`, or a whole
-    detector that was trained here (its experiment's folder). `labels` names the detector's classes.
+    """Load `config["pretrained"]` into the detector: a published encoder, one of `sed.bin.pretrain`, a packed model of
+    `sed.bin.pack`, or a whole detector that was trained here (its experiment's folder).
 
-    A checkpoint of another encoder is left out with a notice: a recipe hands the same one to all that it trains.
+    Args:
+        detector: its weights are replaced.
+        config: a flat config.
+        labels: the detector's classes.
 
     Returns:
         What was loaded; '' for nothing: the detector has its random weights.
 
     Raises:
-        UserError: the checkpoint is missing or damaged, or does not fit; the message names the keys.
+        UserError: the checkpoint is missing or damaged, of another encoder, or does not fit; the message says where.
     """
-    name = config["encoder"]
+    name = EARLIER_NAMES.get(config["encoder"], config["encoder"])
     if config["pretrained"] in ("", NONE):
         return ""
     if (Path(config["pretrained"]) / FACTS).is_file():
         return load_packed(detector, Path(config["pretrained"]), labels)
     if (Path(config["pretrained"]) / "final.pt").is_file():
         return load_trained(detector, Path(config["pretrained"]), labels)
-    importer = importer_of(name)
-    if importer is None:
-        log.info("%s: no published checkpoint is for encoder '%s', which starts afresh", config["pretrained"], name)
-        return ""
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
-    kind = kind_of(state)
-    if kind not in (name, None):
-        log.info("%s: for encoder '%s', so not for '%s'", config["pretrained"], kind, name)
-        return ""
+    kind = encoder_of(state)
+    importer = own_layout.OwnImporter() if own_layout.encoder_of(state) else importer_of(name)
+    if kind not in (name, None) or importer is None:
+        what = f"for encoder '{kind}'" if kind else "of no layout that is known"
+        raise UserError(
+            f"{path}: {what}, the config's is '{name}' (pre-train that one by sed.bin.pretrain, or --pretrained none)"
+        )
     try:
         importer.load(detector.get_submodule("encoder"), state, config)
     except Mismatch as error:
         raise _misfit(path, prefix, error) from None
     return f"the encoder, {len(detector.get_submodule('encoder').state_dict())} tensors of {path}"
+
+
+def encoder_of(state: Mapping[str, Tensor]) -> str | None:
+    """Return the encoder that a state dict is of, published or pre-trained here; None if it is of none."""
+    return own_layout.encoder_of(state) or kind_of(state)
 
 
 def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
@@ -211,7 +220,7 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     return f"{folder}, fresh: {', '.join(fresh) or 'none'}"
 
 
-def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger, list[str]]:
+def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger | GridTagger, list[str]]:
     """The whole tagger of `config["pretrained"]` and the names of its classes.
 
     Names come from `labels` (AudioSet's class_labels_indices.csv, or one name a line), else from the file of either
@@ -220,6 +229,9 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger,
     """
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
+    if own_layout.encoder_of(state):
+        own = _own_tagger(path, state, config)
+        return own.eval(), class_names(path, own.head.linear.out_features, labels)
     with torch.device("meta"):
         like = build_tagger(config, 1)
     try:
@@ -232,6 +244,19 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger,
     tagger = build_tagger(config, classes)
     tagger.load_state_dict(ours)
     return tagger.eval(), class_names(path, classes, labels)
+
+
+def _own_tagger(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> GridTagger:
+    """Return the tagger of the config's encoder with the weights of a file that pre-training wrote."""
+    classes = next((len(value) for key, value in state.items() if key.endswith("head.linear.bias")), 1)
+    tagger = build_any_tagger(config, classes)
+    if not isinstance(tagger, GridTagger):
+        raise UserError(f"{path}: for encoder '{encoder_of(state)}', the config's is 'ast' (give its config)")
+    try:
+        tagger.load_state_dict(own_layout.to_tagger(state, tagger, config["encoder"]))
+    except Mismatch as error:
+        raise _misfit(path, "", error) from None
+    return tagger
 
 
 def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:

@@ -16,6 +16,10 @@ OPTIONS = {
         "default": "",
         "help": "config whose model, of the same seed, training starts from; none: random weights; '': --pretrained",
     },
+    "pretrained_by": {
+        "default": "",
+        "help": "config of sed.bin.pretrain whose encoder training starts from, in recipes that pre-train encoders",
+    },
     "pseudo_labels_of": {
         "default": "",
         "help": "config whose model, of the same seed, makes the set `pseudo` of train_sets",

@@ -54,8 +54,10 @@ class CountedEncoder(Protocol):
 ENCODERS = {
     "ast": "sed.models.ast:build_ast",
     "cnn": "sed.models.cnn:build_cnn",
-    "crnn": "sed.models.cnn:build_cnn",  # its earlier name
+    "crnn": "sed.models.cnn:build_cnn",
 }
+EARLIER_NAMES = {"crnn": "cnn"}
+"""{earlier name of an encoder: its name now}"""
 OPTIONS = {
     "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ENCODERS},
     "pretrained": {

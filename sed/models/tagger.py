@@ -1,14 +1,16 @@
-"""Audio tagging with a whole AST: what the published checkpoint does, and what a small one is pre-trained as."""
+"""Audio tagging with an encoder: what the published AST does, and what encoders are pre-trained as."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.models.ast import AST, NORM_EPS, build_ast, init_weights
+from sed.models.ast import AST, LEADING, NORM_EPS, build_ast, init_weights
+from sed.models.encoders import Encoder, build_encoder
 
 
 class TaggingHead(nn.Module):
@@ -27,7 +29,7 @@ class TaggingHead(nn.Module):
 
 
 class Tagger(nn.Module):
-    """(batch, frames, mel bins) normalised features -> tagging logits (batch, classes)."""
+    """An AST's: (batch, frames, mel bins) normalised features -> tagging logits (batch, classes)."""
 
     def __init__(self, *, encoder: AST, classes: int) -> None:
         super().__init__()
@@ -36,6 +38,55 @@ class Tagger(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder.tokens(x))
+
+    def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the logits, and the mean over the bands of each time step (batch, patches in time, dim).
+
+        Args:
+            x: (batch, frames, mel bins).
+            bands: (kept,) int64: only their patches are seen (Koutini et al. 2022, structured patchout); None: all.
+        """
+        encoder = self.encoder
+        tokens, grid = encoder.embed(x), encoder.grid
+        if bands is not None:
+            patches = tokens[:, LEADING:].unflatten(1, grid).index_select(1, bands)
+            tokens, grid = torch.cat([tokens[:, :LEADING], patches.flatten(1, 2)], 1), (len(bands), grid[1])
+        tokens = encoder.transform(tokens)
+        return self.head(tokens), tokens[:, LEADING:].unflatten(1, grid).mean(1)
+
+
+class GridHead(nn.Module):
+    """A linear map of the mean and the highest value over time, added up, as in PANNs' taggers."""
+
+    def __init__(self, *, dim: int, classes: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, classes)
+
+    def forward(self, steps: Tensor) -> Tensor:
+        """(batch, patches in time, dim) -> logits (batch, classes)."""
+        logits: Tensor = self.linear(steps.mean(1) + steps.amax(1))
+        return logits
+
+
+class GridTagger(nn.Module):
+    """Any encoder's: (batch, frames, mel bins) normalised features -> tagging logits (batch, classes)."""
+
+    encoder: Encoder
+
+    def __init__(self, *, encoder: Encoder, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = GridHead(dim=encoder.dim, classes=classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.described(x)[0]
+
+    def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `Tagger.described`; no bands can be left out."""
+        assert bands is None
+        steps = self.encoder(x).mean(1)
+        logits: Tensor = self.head(steps)
+        return logits, steps
 
 
 def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
@@ -46,5 +97,19 @@ def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
     """
     try:
         return Tagger(encoder=build_ast(config, whole=True), classes=classes)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None
+
+
+def build_any_tagger(config: Mapping[str, Any], classes: int) -> Tagger | GridTagger:
+    """Build the encoder of a flat config with a tagging head; of an AST all blocks.
+
+    Raises:
+        UserError: the config's values make no encoder.
+    """
+    if config["encoder"] == "ast":
+        return build_tagger(config, classes)
+    try:
+        return GridTagger(encoder=build_encoder(config), classes=classes)
     except ValueError as error:
         raise UserError(f"{error} (change the config)") from None

@@ -81,6 +81,24 @@ def test_what_a_training_starts_from(listed):
     assert spaced[0][3] == "--pretrained 'my ast.pth'"
 
 
+def test_encoders_that_a_recipe_pre_trains(listed):
+    config("pre")
+    config("a", "init_from: none\npretrained_by: pre\n")
+    config("b", "pretrained_by: pre\n")
+    config("c", "init_from: a\npretrained_by: pre\n")
+    config("d")
+    every = ("a", "b", "c", "d")
+    assert listed("pretrain", *every) == []  # a recipe that pre-trains none
+    assert [row[3] for row in listed("train", "a", "b", "--pretrained", "ast.pth")] == [
+        "--pretrained none",
+        "--pretrained ast.pth",
+    ]
+    assert listed("pretrain", *every, "--checkpoints", "d", "--seeds", "1 2") == [["own/pre.yaml", "d/pre.pth"]]
+    rows = {row[0]: row[3] for row in listed("train", *every, "--checkpoints", "d", "--pretrained", "ast.pth")}
+    assert rows["a"] == rows["b"] == "--pretrained d/pre.pth"
+    assert rows["c"] == "--pretrained exp/a" and rows["d"] == "--pretrained ast.pth"
+
+
 def test_what_others_start_from_comes_first(listed):
     config("c", "init_from: b\n")
     config("b", "init_from: a\n")

@@ -113,11 +113,17 @@ def test_refused(tmp_path, monkeypatch, recwarn, state, kind, message):
     assert "\n" not in str(refused.value) and not (tmp_path / "ran").exists() and not recwarn.list
 
 
-def test_another_encoder_is_left_as_it_is():
-    config = make(encoder="crnn", pretrained="/nowhere/ast.pth")
+def test_a_checkpoint_of_another_encoder_is_refused(tmp_path, state):
+    torch.save(state, tmp_path / "ast.pth")
+    config = make(encoder="cnn", pretrained=str(tmp_path / "ast.pth"))
     model = build_detector(config, 3)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    load_pretrained(model, config, "abc")
+    with pytest.raises(UserError, match="for encoder 'ast', the config's is 'cnn'") as refused:
+        load_pretrained(model, config, "abc")
+    assert "\n" not in str(refused.value)
+    torch.save({"w": torch.zeros(2)}, tmp_path / "ast.pth")
+    with pytest.raises(UserError, match="of no layout that is known, the config's is 'cnn'"):
+        load_pretrained(model, config, "abc")
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sed.errors import UserError
-from sed.models.tagger import build_tagger
+from sed.models.tagger import GridTagger, Tagger, build_any_tagger, build_tagger
 
 
 def test_tags_are_of_the_mean_of_the_leading_tokens(small: Callable[..., dict[str, Any]]) -> None:
@@ -30,3 +30,20 @@ def test_all_blocks_are_there_however_many_the_detector_keeps(small: Callable[..
 def test_configs_that_make_no_tagger(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(UserError, match=r"not a multiple of 5 heads \(change the config\)"):
         build_tagger(small(ast_heads=5), 2)
+
+
+def test_any_encoder_tags_by_mean_and_maximum_over_time(small: Callable[..., dict[str, Any]]) -> None:
+    torch.manual_seed(0)
+    tagger = build_any_tagger(small(encoder="cnn", cnn_width=0.25, input_frames=208), 7).eval()
+    assert isinstance(tagger, GridTagger)
+    x = torch.randn(2, 208, 64)
+    logits, steps = tagger.described(x)
+    assert steps.shape == (2, 52, 32) and torch.equal(tagger(x), logits)
+    by_hand = torch.stack([step.mean(0) + step.max(0).values for step in tagger.encoder(x)[:, 0]])
+    torch.testing.assert_close(logits, by_hand @ tagger.head.linear.weight.T + tagger.head.linear.bias)
+
+
+def test_an_ast_tags_by_its_own_head(small: Callable[..., dict[str, Any]]) -> None:
+    assert isinstance(build_any_tagger(small(), 7), Tagger)
+    with pytest.raises(UserError, match="no frames left"):
+        build_any_tagger(small(encoder="cnn", input_frames=2), 7)

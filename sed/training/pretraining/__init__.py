@@ -1,1 +1,1 @@
-"""Pre-training of an AST as a tagger."""
+"""Pre-training of an encoder as a tagger."""

@@ -16,7 +16,7 @@ from sed.data.synthesis.sound_table import Sounds
 from sed.data.synthesis.soundbank import SoundBank
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
-from sed.models.tagger import build_tagger
+from sed.models.tagger import Tagger, build_any_tagger
 from sed.training.augment import AugmentOptions
 from sed.training.build import RANDOM, check_front_end, feature_bytes, log_start, run_options
 from sed.training.inputs import InputMaker
@@ -95,13 +95,17 @@ def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
     """Return the label frames of a clip, and the seconds of one.
 
     Raises:
-        UserError: patchout leaves no band of patches.
+        UserError: patchout leaves no band of patches, or the encoder has no patches to leave out.
     """
     with torch.device("meta"):
-        bands, columns = build_tagger(config, 1).encoder.grid
-    if config["patchout"] >= bands:
+        tagger = build_any_tagger(config, 1)
+    bands, columns = tagger.encoder.grid
+    for option in ("patchout", "drop_path"):
+        if config[option] and not isinstance(tagger, Tagger):
+            raise UserError(f"{option} {config[option]}: encoder '{config['encoder']}' has no patches (leave it at 0)")
+    if config["patchout"] and config["patchout"] >= bands:
         raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (leave one at least)")
-    step_seconds = config["stride_time"] * config["frame_shift"]
+    step_seconds = tagger.encoder.time_stride * config["frame_shift"]
     steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))
     return steps * config["frame_detail"], step_seconds / config["frame_detail"]
 
@@ -170,12 +174,15 @@ def make_schedule(config: Mapping[str, Any], clips: int) -> Schedule:
 
 def make_model(config: Mapping[str, Any], classes: int, device: torch.device) -> Pretrainer:
     """Return what is trained, on the device and in training mode; compiled where the config says so."""
-    tagger = build_tagger(config, classes)
+    tagger = build_any_tagger(config, classes)
     model = Pretrainer(tagger, classes, detail=config["frame_detail"]).to(device)
     model.train()
-    for block in tagger.encoder.blocks:
-        block.drop_path = config["drop_path"]
+    parts: list[nn.Module] = [model.get_submodule("tagger.encoder")]
+    if isinstance(tagger, Tagger):
+        parts = list(tagger.encoder.blocks)  # one by one: they are alike, so one compilation serves all
+        for block in tagger.encoder.blocks:
+            block.drop_path = config["drop_path"]
     if config["accelerate"] == "compile" or (config["accelerate"] == "auto" and device.type == "cuda"):
-        for block in tagger.encoder.blocks:  # one by one: they are alike, so one compilation serves all
-            block.compile(dynamic=False)
+        for part in parts:
+            part.compile(dynamic=False)
     return model

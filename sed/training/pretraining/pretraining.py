@@ -1,8 +1,8 @@
-"""Pre-training of an AST as a tagger, on clip tags and, where the data has events, on frame labels too.
+"""Pre-training of an encoder as a tagger, on clip tags and, where the data has events, on frame labels too.
 
-For people without the AudioSet checkpoint: the result is a file in the published layout, which training then loads
-as it would load the real one. It learns from a dumped set, or from soundscapes mixed on the fly from a soundbank.
-Batches, augmentation and the loop are training's own.
+For people without the AudioSet checkpoint: of an AST the result is a file in the published layout, which training then
+loads as it would load the real one, and of other encoders one of `sed.checkpoints.own_layout`. It learns from a dumped
+set, or from soundscapes mixed on the fly from a soundbank. Batches, augmentation and the loop are training's own.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sed.checkpoints import own_layout
 from sed.checkpoints.ast_layouts import export_published
 from sed.compatibility import complete
 from sed.config import default_options
 from sed.files import open_replacing, write_text
+from sed.models.tagger import GridTagger
 from sed.training import losses
 from sed.training.inputs import Maker, StepInputs
 from sed.training.logger import Logger, NoLogger
@@ -59,7 +61,7 @@ OPTIONS_FROM = [
 
 
 class Pretraining(Loop):
-    """One run: writes `out` (published layout) and its class names beside it; resumes a killed one.
+    """One run: writes `out` and its class names beside it; resumes a killed one.
 
     The loop's files are in a folder beside it, `ast.run` for `ast.pth`; the checkpoints in it go at the end.
     """
@@ -174,8 +176,12 @@ class Pretraining(Loop):
         """Write the class names and, last, the checkpoint; what only resuming needs goes."""
         write_text(self.out.with_suffix(".labels.txt"), "".join(f"{label}\n" for label in self.labels))
         tagger = self.model.tagger
+        if isinstance(tagger, GridTagger):
+            state = own_layout.export(self.config["encoder"], tagger)
+        else:
+            state = export_published(tagger.encoder, tagger.head)
         with open_replacing(self.out, "wb") as file:
-            torch.save(export_published(tagger.encoder, tagger.head), file)
+            torch.save(state, file)
         drop_resume_state(self.folder)
 
 

@@ -29,6 +29,13 @@ def test_label_frames_are_parts_of_a_patch_s_step(pretraining_config: dict[str, 
     assert label_frames({**config, "clip_seconds": 9.0})[0] == 10  # the grid has no more
 
 
+def test_label_frames_of_any_encoder_are_parts_of_its_steps(pretraining_config: dict[str, Any]) -> None:
+    config = {**pretraining_config, "encoder": "cnn", "cnn_width": 0.125, "frame_shift": 0.01, "clip_seconds": 1.0}
+    frames = config["input_frames"] // 4
+    assert label_frames(config) == (min(25, frames), pytest.approx(0.04))
+    assert label_frames({**config, "frame_detail": 2}) == (2 * min(25, frames), pytest.approx(0.02))
+
+
 def test_an_epoch_is_the_set_seen_once_unless_said(pretraining_config: dict[str, Any]) -> None:
     config = {**pretraining_config, "batch_size": 4, "epochs": 3}
     assert make_schedule({**config, "steps_per_epoch": 0}, 25).steps == 18
@@ -43,6 +50,9 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
 
     refused("needs labels", "unlabelled")
     refused("leave one at least", patchout=99)
+    cnn = {"encoder": "cnn", "cnn_width": 0.125}
+    refused("patchout 1: encoder 'cnn' has no patches", patchout=1, **cnn)
+    refused("drop_path 0.1: encoder 'cnn' has no patches", drop_path=0.1, **cnn)
     refused("soundscapes have no end", "bank", steps_per_epoch=0, procedural=0)
     refused("mel_bins is 16, not 32", mel_bins=32)
     refused("--loggers wandb: unknown", loggers=["wandb"])

@@ -42,6 +42,25 @@ def test_the_result_loads_as_the_published_checkpoint_does(
     assert all(torch.equal(value, trained[key]) for key, value in model.encoder.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["strong_synth", "bank"])
+@pytest.mark.parametrize("convolution", ["plain", "fdy"])
+def test_any_encoder_s_result_loads(
+    pretraining: Build, tmp_path: Path, tiny_config: Callable[..., dict[str, Any]], name: str, convolution: str
+) -> None:
+    out = tmp_path / "cnn.pth"
+    sizes = {"encoder": "cnn", "cnn_width": 0.125, "cnn_conv": convolution}
+    run = pretraining(name, out, **sizes, procedural=0)
+    before = {key: value.clone() for key, value in run.model.get_submodule("tagger.encoder").state_dict().items()}
+    run.run()
+    trained = run.model.get_submodule("tagger.encoder").state_dict()
+    assert not all(torch.equal(value, trained[key]) for key, value in before.items() if "weight" in key)
+    config = tiny_config(**sizes, pooling="mean", pretrained=str(out))
+    model = build_detector(config, 3)
+    load_pretrained(model, config, LABELS)
+    loaded = model.get_submodule("encoder").state_dict()
+    assert loaded.keys() == trained.keys() and all(torch.equal(value, trained[key]) for key, value in loaded.items())
+
+
 def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path) -> None:
     run = pretraining(
         "strong_synth", tmp_path / "ast.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, ast_dim=16
