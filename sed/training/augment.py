@@ -25,8 +25,8 @@ OPTIONS = {
         "least": 0,
     },
     "mixup_probability": {
-        "default": 0.5,
-        "help": "share of strong and of weak clips that are mixed",
+        "default": 1.0,
+        "help": "probability that a strong or weak clip is mixed with another (F: every step; D: 0.5)",
         "least": 0,
         "most": 1,
     },
@@ -56,7 +56,7 @@ class AugmentOptions:
     """The options above, and the frame lengths that turn seconds into frames."""
 
     shift_seconds: float = 1.44
-    mixup_probability: float = 0.5
+    mixup_probability: float = 1.0
     mixup_alpha: float = 0.2
     mixup_labels: str = "soft"
     mask_min_seconds: float = 0.5

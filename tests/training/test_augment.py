@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import beta, kstest
 
 from sed.features.logmel import FrontEnd
 from sed.training import augment
@@ -34,15 +35,22 @@ def test_draws_are_in_the_paper_s_ranges():
     assert width.min() >= 0.5 and width.max() < 2.0 and abs(width.mean() - 1.2) < 0.05
     assert all((d.mask_width[6:] == 0).all() for d in found)  # strong clips alone
     assert all((d.mask_start + d.mask_width <= 100).all() for d in found)
-    mix = np.concatenate([d.mix[:10] for d in found])
-    assert abs((mix < 1).mean() - 0.5) < 0.05
-    assert abs(mix[mix < 1].mean() - 0.5) < 0.05  # Beta is symmetric
-    assert all((d.mix[10:] == 1).all() for d in found)
-    for d in found:  # strong with strong, weak with weak
-        assert sorted(d.partner[:6]) == list(range(6)) and sorted(d.partner[6:10]) == list(range(6, 10))
     gains = np.stack([d.student_gain for d in found])
     assert gains.min() >= -4.5 and gains.max() <= 6
     assert not np.allclose(found[0].student_gain, found[0].teacher_gain)
+
+
+def test_every_strong_and_weak_clip_is_mixed_by_a_weight_of_beta():
+    found = many()
+    mix = np.concatenate([d.mix[:10] for d in found])
+    assert kstest(mix, beta(0.2, 0.2).cdf).pvalue > 0.01
+    assert all((d.mix[10:] == 1).all() for d in found)  # unlabelled clips stay as they are
+    for d in found:  # strong with strong, weak with weak
+        assert sorted(d.partner[:6]) == list(range(6)) and sorted(d.partner[6:10]) == list(range(6, 10))
+    half = np.concatenate([d.mix[:10] for d in many(mixup_probability=0.5)])
+    unmixed = 0.5 + 0.5 * np.mean(mix == 1)  # float32 rounds some of the weights to 1
+    assert abs((half == 1).mean() - unmixed) < 0.03
+    assert all((d.mix == 1).all() for d in many(mixup_probability=0.0))
 
 
 @pytest.mark.parametrize("bins", [8, 32, 128])
