@@ -15,6 +15,8 @@ from sed.errors import UserError
 ADDED: dict[int, dict[str, Any]] = {
     3: {  # files state the version that wrote them
         "decoder": "gru",
+        "decay": "exponential",
+        "warmup": "linear",
         "input_padding": "normalised",
         "wave_norm": "none",
         "cnn_filters": [16, 32, 64, 128, 128, 128, 128],

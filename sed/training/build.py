@@ -107,8 +107,7 @@ def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets)
-    keys = ("epochs", "frozen_epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ramp_epochs", "ema_decay")
-    return Schedule(steps_per_epoch=per_epoch, **{key: config[key] for key in keys})
+    return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
 
 def make_step(
@@ -245,6 +244,7 @@ def build_trainer(
     if world.first:
         log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
+        warn_of_a_slow_teacher(schedule)
     parts = config["accumulate"]
     return Trainer(
         folder,
@@ -292,6 +292,16 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
         "weights: %s; device: %s; precision: %s; %.2f M parameters; %s",
         *(weights, describe(device), precision, sum(p.numel() for p in model.parameters()) / 1e6, clips),
     )
+
+
+def warn_of_a_slow_teacher(schedule: Schedule) -> None:
+    """Warn where the training is short for the teacher's decay."""
+    if schedule.teacher_is_slow:
+        log.warning(
+            "%d steps are few for ema_decay %g: %.0f %% of the teacher are students of the first half of the training "
+            "(ema_decay up to %.4g suits so many)",
+            *(schedule.steps, schedule.ema_decay, 100 * schedule.first_half_share, max(0.0, 1 - 5 / schedule.steps)),
+        )
 
 
 def _log_plan(sets: list[TrainingSet], maker: InputMaker, schedule: Schedule) -> None:

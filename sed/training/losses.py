@@ -32,7 +32,6 @@ OPTIONS = {
         "help": "share of the clip posteriors' squared error in it",
         "least": 0,
     },
-    "ramp_epochs": {"default": 5.0, "help": "epochs over which the consistency weight ramps up", "least": 0},
 }
 
 

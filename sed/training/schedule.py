@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 SECTION = "schedule"
@@ -14,11 +14,26 @@ OPTIONS = {
     "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
     "frozen_epochs": {"default": 0.0, "help": "epochs in which the encoder does not learn yet", "least": 0},
-    "warmup_steps": {"default": 0, "help": "steps over which both rates first rise linearly", "least": 0},
-    "constant_epochs": {"default": 5.0, "help": "epochs at full rate before the exponential decay (P)", "least": 0},
+    "warmup": {
+        "default": "linear",
+        "help": "first rise of both rates: linear over warmup_steps, or exp(-5 (1 - t)^2) over ramp_epochs (D, F)",
+        "choices": ["linear", "exp"],
+    },
+    "warmup_steps": {"default": 0, "help": "steps over which both rates first rise (warmup: linear)", "least": 0},
+    "ramp_epochs": {
+        "default": 5.0,
+        "help": "epochs over which the consistency weight ramps up, and the rates (warmup: exp)",
+        "least": 0,
+    },
+    "constant_epochs": {"default": 5.0, "help": "epochs at full rate before the decay (P)", "least": 0},
+    "decay": {
+        "default": "exponential",
+        "help": "shape of the decay to the final factor f over t from 0 to 1: exponential f^t (P), squared f^(t^2) (L)",
+        "choices": ["exponential", "squared"],
+    },
     "final_lr_factor": {
         "default": 0.01,
-        "help": "factor of both rates at the end of the decay (I)",
+        "help": "factor of both rates at the end of the decay (I; L: exp(-5), 0.0067379)",
         "least": 1e-9,
         "most": 1,
     },
@@ -41,11 +56,18 @@ class Schedule:
     epochs: int
     steps_per_epoch: int
     frozen_epochs: float = 0.0
+    warmup: str = "linear"
     warmup_steps: int = 0
     constant_epochs: float = 5.0
+    decay: str = "exponential"
     final_lr_factor: float = 0.01
     ramp_epochs: float = 5.0
     ema_decay: float = 0.999
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, steps_per_epoch: int) -> Schedule:
+        """Return the schedule of a flat config, whose own `steps_per_epoch` may be 0."""
+        return cls(**{f.name: config[f.name] for f in fields(cls)} | {"steps_per_epoch": steps_per_epoch})
 
     @property
     def steps(self) -> int:
@@ -53,7 +75,7 @@ class Schedule:
         return self.epochs * self.steps_per_epoch
 
     def lr_factor(self, step: int) -> float:
-        """Factor of the learning rates: linear warm-up, constant, then exponential decay to the final factor.
+        """Factor of the learning rates: warm-up, constant, then decay to the final factor.
 
         The decay runs from `constant_epochs` to the last step, so that a longer training decays more slowly.
         """
@@ -61,16 +83,20 @@ class Schedule:
         last = self.steps - 1
         factor = 1.0
         if step > start:
-            factor = self.final_lr_factor ** ((step - start) / max(last - start, 1))
-        return factor * min(1.0, (step + 1) / (self.warmup_steps + 1))
+            phase = (step - start) / max(last - start, 1)
+            factor = self.final_lr_factor ** (phase if self.decay == "exponential" else phase**2)
+        return factor * self.warmup_factor(step)
+
+    def warmup_factor(self, step: int) -> float:
+        """Factor of the learning rates `step` steps after they begin to rise."""
+        return self.ramp(step) if self.warmup == "exp" else min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def encoder_factor(self, step: int) -> float:
         """`lr_factor` for the encoder: 0 while it is frozen, then warmed up from there."""
         start = round(self.frozen_epochs * self.steps_per_epoch)
         if step < start:
             return 0.0
-        again = min(1.0, (step - start + 1) / (self.warmup_steps + 1)) if start else 1.0
-        return self.lr_factor(step) * again
+        return self.lr_factor(step) * (self.warmup_factor(step - start) if start else 1.0)
 
     def ramp(self, step: int) -> float:
         """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (F); its factor is an option of the loss."""
@@ -78,6 +104,16 @@ class Schedule:
         t = min(step / length, 1.0) if length > 0 else 1.0
         return math.exp(-5 * (1 - t) ** 2)
 
-    def decay(self, step: int) -> float:
+    def teacher_decay(self, step: int) -> float:
         """The teacher's decay after step `step`: min(1 - 1 / n, ema_decay) where n = step + 1 counts from 1 (F, L)."""
         return min(1 - 1 / (step + 1), self.ema_decay)
+
+    @property
+    def teacher_is_slow(self) -> bool:
+        """Whether the teacher averages over more than a fifth of the training."""
+        return self.steps * (1 - self.ema_decay) < 5
+
+    @property
+    def first_half_share(self) -> float:
+        """Weight of the students of the first half of the training in the last teacher."""
+        return math.prod(map(self.teacher_decay, range(self.steps // 2, self.steps)))

@@ -97,7 +97,7 @@ class Trainer(Loop):
         return StepValues(
             encoder_lr=rates["encoder"],
             head_lr=rates["head"],
-            ema_weight=1 - self.schedule.decay(step),
+            ema_weight=1 - self.schedule.teacher_decay(step),
             loss_weights=(strong, weak, frame * ramp, clip * ramp, tags),
         )
 

@@ -1,6 +1,7 @@
 import math
 import subprocess
 
+import numpy as np
 import pytest
 
 from sed.training.schedule import Schedule, scale_steps
@@ -16,6 +17,27 @@ def test_five_constant_epochs_then_exponential_to_the_final_factor():
     assert plan.lr_factor(plan.steps - 1) == pytest.approx(0.01)
     decay = [plan.lr_factor(s + 1) / plan.lr_factor(s) for s in range(5 * 394 + 1, plan.steps - 1)]
     assert max(decay) - min(decay) < 1e-9 and max(decay) < 1  # the same factor each step: exponential
+
+
+def test_the_laboratory_s_decay_is_the_exponential_of_a_square():
+    plan = paper(decay="squared", final_lr_factor=math.exp(-5))
+    start, last = 5 * 394, 10 * 394 - 1
+    assert [plan.lr_factor(s) for s in (0, start)] == [1, 1]
+    for step in (start + 1, start + 700, last - 1, last):
+        phase = (step - start) / (last - start)
+        assert plan.lr_factor(step) == pytest.approx(math.exp(-5 * phase * phase), rel=1e-12)
+    assert plan.lr_factor(start + 300) > paper(final_lr_factor=math.exp(-5)).lr_factor(start + 300)
+
+
+def test_the_baseline_s_warm_up_is_the_consistency_s_ramp():
+    plan = Schedule(epochs=200, steps_per_epoch=118, warmup="exp", ramp_epochs=50, constant_epochs=200)
+    for step in (0, 118, 2000, 5899):  # DESED_task: exp(-5 (1 - step / 5900)^2)
+        assert plan.lr_factor(step) == pytest.approx(np.exp(-5 * (1 - step / (50 * 118)) ** 2), rel=1e-12)
+    assert {plan.lr_factor(step) for step in range(5900, plan.steps, 500)} == {1.0}
+    assert plan.lr_factor(0) == pytest.approx(0.0067379, rel=1e-4)
+    frozen = paper(warmup="exp", ramp_epochs=1, frozen_epochs=2)
+    assert {frozen.encoder_factor(s) for s in range(788)} == {0.0}
+    assert frozen.encoder_factor(788) == pytest.approx(math.exp(-5)) and frozen.encoder_factor(788 + 394) == 1
 
 
 def test_warm_up_rises_linearly():
@@ -41,9 +63,27 @@ def test_ramp_is_the_paper_note_s():
 
 def test_teacher_copies_first_then_averages_up_to_the_largest_decay():
     plan = paper()
-    assert plan.decay(0) == 0  # after the first step the teacher is the student
-    assert plan.decay(3) == 0.75
-    assert plan.decay(5000) == 0.999
+    assert plan.teacher_decay(0) == 0  # after the first step the teacher is the student
+    assert plan.teacher_decay(3) == 0.75
+    assert plan.teacher_decay(5000) == 0.999
+
+
+@pytest.mark.parametrize(
+    "steps, decay, slow, share", [(980, 0.999, True, 0.5), (3940, 0.999, True, 0.14), (980, 0.994, False, 0.05)]
+)
+def test_what_a_short_training_leaves_of_its_first_half_in_the_teacher(steps, decay, slow, share):
+    plan = Schedule(epochs=1, steps_per_epoch=steps, ema_decay=decay)
+    assert plan.teacher_is_slow is slow
+    early = late = 0.0  # weights of the students of both halves, averaged one by one
+    for step in range(steps):
+        kept = min(1 - 1 / (step + 1), decay)
+        early, late = kept * early, kept * late
+        if step < steps // 2:
+            early += 1 - kept
+        else:
+            late += 1 - kept
+    assert early + late == pytest.approx(1)
+    assert plan.first_half_share == pytest.approx(early) == pytest.approx(share, abs=0.01)
 
 
 @pytest.mark.parametrize("factor", [0.1, 0.125, 0.333, 0.004, 1.0, 2.5])

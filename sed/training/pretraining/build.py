@@ -168,8 +168,7 @@ def make_schedule(config: Mapping[str, Any], clips: int) -> Schedule:
     per_epoch = config["steps_per_epoch"] or clips // config["batch_size"]
     if not per_epoch:
         raise UserError("steps_per_epoch 0: soundscapes have no end (say how many steps are an epoch)")
-    keys = ("epochs", "warmup_steps", "constant_epochs", "final_lr_factor", "ema_decay")
-    return Schedule(steps_per_epoch=per_epoch, **{key: config[key] for key in keys})
+    return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
 
 def make_model(config: Mapping[str, Any], classes: int, device: torch.device) -> Pretrainer:
