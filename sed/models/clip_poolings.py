@@ -39,6 +39,8 @@ class ClipPooling(Protocol):
 
 CLIP_POOLINGS = {
     "linear_softmax": "sed.models.clip_poolings:LinearSoftmax",
+    "exponential_softmax": "sed.models.exponential_softmax:ExponentialSoftmax",
+    "time_softmax": "sed.models.time_softmax:TimeSoftmax",
     "attention": "sed.models.clip_poolings:AttentionPooling",
     "mean": "sed.models.clip_poolings:MeanClip",
     "max": "sed.models.clip_poolings:MaxClip",
@@ -54,12 +56,14 @@ OPTIONS = {
 OPTIONS_FROM = CLIP_POOLINGS
 
 
-class _WithoutParameters(nn.Module):
+class WithoutParameters(nn.Module):
+    """A clip pooling that learns nothing."""
+
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:  # noqa: ARG002
         super().__init__()
 
 
-class LinearSoftmax(_WithoutParameters):
+class LinearSoftmax(WithoutParameters):
     """sum y^2 / sum y (P says "softmax", L)."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
@@ -79,21 +83,21 @@ class AttentionPooling(nn.Module):
         return ((inputs.posteriors * weights).sum(1) / weights.sum(1)).clamp(LOW, HIGH)
 
 
-class MeanClip(_WithoutParameters):
+class MeanClip(WithoutParameters):
     """Mean over the frames."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         return inputs.posteriors.mean(1).clamp(LOW, HIGH)
 
 
-class MaxClip(_WithoutParameters):
+class MaxClip(WithoutParameters):
     """Highest of the frames."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         return inputs.posteriors.amax(1).clamp(LOW, HIGH)
 
 
-class TokenClip(_WithoutParameters):
+class TokenClip(WithoutParameters):
     """What the classifier of the frames says of the decoder's summary: the class token of the Conformer."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:

@@ -40,7 +40,11 @@ def test_by_hand() -> None:
     assert value["linear_softmax"] == pytest.approx((0.04 + 0.36) / 0.8)
     assert value["mean"] == pytest.approx(0.4)
     assert value["max"] == pytest.approx(0.6)
-    assert value["attention"] == pytest.approx(0.4)  # no evidence, equal weights
+    assert value["exponential_softmax"] == pytest.approx(
+        (0.2 * math.exp(0.2) + 0.6 * math.exp(0.6)) / (math.exp(0.2) + math.exp(0.6))
+    )
+    assert value["attention"] == pytest.approx(0.4)
+    assert value["time_softmax"] == pytest.approx(0.4)  # no evidence, equal weights
     assert value["token"] == pytest.approx(0.3)  # the posterior of the summary's logit, whatever the frames say
 
 

@@ -1,0 +1,18 @@
+"""Clip posteriors as the mean over frames weighted by the exponential of the frame posteriors."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sed.models.clip_poolings import HIGH, LOW, ClipInputs, WithoutParameters
+
+
+class ExponentialSoftmax(WithoutParameters):
+    """sum y e^y / sum e^y: the other reading of the paper's word "softmax".
+
+    Posteriors are in [0, 1], so that no frame weighs more than e times another: nearly the mean.
+    """
+
+    def forward(self, inputs: ClipInputs) -> Tensor:
+        """Pool frames to (batch, classes)."""
+        return (inputs.posteriors * inputs.posteriors.softmax(1)).sum(1).clamp(LOW, HIGH)

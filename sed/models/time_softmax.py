@@ -1,0 +1,27 @@
+"""Clip posteriors by attention whose weights are a softmax over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from sed.models.clip_poolings import HIGH, LOW, ClipInputs
+from sed.models.decoders import Decoder
+
+
+class TimeSoftmax(nn.Module):
+    """sum_t a_t y_t, where a is the softmax over time of a second linear map of the decoder's output.
+
+    `attention` takes its softmax over the classes instead, so that there a class gets little weight in a frame that
+    belongs to another.
+    """
+
+    def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
+        super().__init__()
+        self.attention = nn.Linear(decoder.dim, classes)
+
+    def forward(self, inputs: ClipInputs) -> Tensor:
+        """Pool frames to (batch, classes)."""
+        return (inputs.posteriors * self.attention(inputs.hidden).softmax(1)).sum(1).clamp(LOW, HIGH)
