@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Many experiments, some at once: train or score them, or label with them, spread over the GPUs that there are.
+# Many experiments, some at once: pre-train, train or score them, or label with them, spread over the GPUs that there are.
 #
-# usage: steps/sweep.sh [options] <train|score|label> <list.tsv> <exp>
+# usage: steps/sweep.sh [options] <pretrain|train|score|label> <list.tsv> <exp>
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
@@ -12,23 +12,25 @@
 #   --test-set SET      set of the dump that is scored (validation)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
 #   --infer-args ARGS   the same of sed.bin.infer
+#   --pretrain-args A   the same of sed.bin.pretrain
+#   --soundbank DIR     what encoders are pre-trained on: a soundbank, or a dumped set
 #   --force BOOL        redo what is finished (false)
 #
 # A line of the list: name, config, dump, options of its own; tabs between (steps/experiments.sh makes such lists). To
 # train, the options are sed.bin.train's and <exp>/<name> is made, once the experiment in a fifth column, if any, has
 # ended; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with other options, into
 # <exp>/<name>/<folder>. To label: name of a set, experiment, dump; <dump>/<name> is made of that model's
-# pseudo-labels of the weak and unlabelled clips. `-` for the list is standard input, which may be empty. What is
-# finished is skipped. When one fails the others go on; exit 1.
+# pseudo-labels of the weak and unlabelled clips. To pre-train: name, config, the checkpoint to make. `-` for the list is
+# standard input, which may be empty. What is finished is skipped. When one fails the others go on; exit 1.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" force=false
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" pretrain_args="" soundbank="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/}
-[[ ${what} == train || ${what} == score || ${what} == label ]] || die "'${what}' is none of train, score, label (see --help)"
+[[ " pretrain train score label " == *" ${what} "* ]] || die "'${what}' is none of pretrain, train, score, label (see --help)"
 [[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 ((jobs > 0)) || die "--jobs is at least 1"
 asked_cmd=${cmd} asked_train=${train_args}
@@ -53,6 +55,11 @@ fi
 
 experiment() { # experiment <name> <config> <dump> <options>
     local model=$1 out=$1/${test_set}
+    if [[ ${what} == pretrain ]]; then
+        "${root}/steps/pretrain.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+            --pretrain-args "${pretrain_args}" "$2" "${soundbank}" "$3"
+        return
+    fi
     if [[ ${what} == train ]]; then
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1"
@@ -94,6 +101,7 @@ worker() { # worker <slot>: the next of the list until none is left
         began=${SECONDS}
         told="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
+        [[ ${what} != pretrain ]] || place=${dump%.*}.log
         # what it prints is in its own log too; RUN_OWNER ends its jobs with this script
         if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then

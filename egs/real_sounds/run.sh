@@ -3,7 +3,7 @@
 #
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
-# Stages: 0 corpus and pre-trained AST, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
+# Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
 # RESULTS.md. What is finished is skipped, what was killed goes on. An experiment is exp/<config>_seed<k>.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
@@ -20,7 +20,7 @@
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
 #   --work DIR            where downloads, data, dump, exp and the results go (this folder; scale_X in it for another scale)
-#   --pretrained FILE     the AST to start from (stage 0's; 'none': random weights, and no pre-training)
+#   --pretrained FILE     the AST to start from (stage 0's, and its CNNs; 'none': random weights, and no pre-training)
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
 #   --public N            clips of a second test set (0)
@@ -47,10 +47,10 @@ cd "${here}/../desed"
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
-downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs.json pretraining=""
+downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs.json pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
 train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${scale} ${pretrain_args}"
-small="--ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
-((ngpu > 0)) || train_args="${small} --fte-blocks 1 --crnn-width 0.5 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
+small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
+((ngpu > 0)) || train_args="${small} --fte-blocks 1 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 stage() { # stage <n> <what>: shall stage n run?
     ((stage <= $1 && $1 <= stop_stage)) || return 1
@@ -60,17 +60,17 @@ stage() { # stage <n> <what>: shall stage n run?
 list() { # list <what> <configs> [<option>...]: lines of steps/experiments.sh
     split_words "$2"
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" \
-        --pretrained "${pretrained:-${downloads}/ast.pth}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
+        --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
 sweep() { # sweep <what> [<option>...]: of a list
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         "$@" - "${exp}"
 }
 front_ends=$(list features "pretrain ${systems} ${more}") # a wrong name is refused before any work
-if stage 0 "corpus and pre-trained AST"; then
+if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
-        steps/pretrain.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --pretrain-args "${pretrain_args}" \
-            conf/real_sounds/pretrain.yaml "${soundbank}" "${downloads}/ast.pth" &
+        { printf 'ast\tconf/real_sounds/pretrain.yaml\t%s/ast.pth\n' "${downloads}" && list pretrain "${systems} ${more}"; } |
+            sweep pretrain --soundbank "${soundbank}" --pretrain-args "${pretrain_args}" &
         pretraining=$! # on a GPU it goes on beside the corpus and stages 1 and 2, which want none
         ((ngpu > 0)) || wait "${pretraining}"
     fi

@@ -6,7 +6,7 @@ A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment
 without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --seeds exp/NAME_seed<k>. The columns are
 
 features  front end, folder of its dump: each front end once
-pretrain  config that pre-trains an encoder, the checkpoint that it makes: each once
+pretrain  name of a config that pre-trains an encoder, that config, the checkpoint that it makes: each once
 train     name, config, dump, options of sed.bin.train, experiment of this list that has to end first; each after that
 label     set of pseudo-labels to make, experiment that makes them, dump
 score     name, config, dump, options of sed.bin.score; those that are trained
@@ -178,7 +178,7 @@ def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tu
     for e in experiments:
         if args.checkpoints and e.settings["pretrained_by"] and not e.start:
             name, path = find(e.settings["pretrained_by"], args.conf_dirs.split())
-            yield path, str(checkpoint(name, args.checkpoints))
+            yield name, path, str(checkpoint(name, args.checkpoints))
 
 
 def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:

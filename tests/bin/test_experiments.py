@@ -93,7 +93,7 @@ def test_encoders_that_a_recipe_pre_trains(listed):
         "--pretrained none",
         "--pretrained ast.pth",
     ]
-    assert listed("pretrain", *every, "--checkpoints", "d", "--seeds", "1 2") == [["own/pre.yaml", "d/pre.pth"]]
+    assert listed("pretrain", *every, "--checkpoints", "d", "--seeds", "1 2") == [["pre", "own/pre.yaml", "d/pre.pth"]]
     rows = {row[0]: row[3] for row in listed("train", *every, "--checkpoints", "d", "--pretrained", "ast.pth")}
     assert rows["a"] == rows["b"] == "--pretrained d/pre.pth"
     assert rows["c"] == "--pretrained exp/a" and rows["d"] == "--pretrained ast.pth"

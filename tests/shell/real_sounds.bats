@@ -134,7 +134,7 @@ END
 
 @test "a sweep refuses what it cannot do, in a line" {
     sweep tune
-    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is none of train, score, label"* ]]
+    [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is none of pretrain, train, score, label"* ]]
     run "${root}/steps/sweep.sh" train missing.tsv exp
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *'missing.tsv: no such file'* ]]
     : >list.tsv
@@ -180,7 +180,7 @@ END
     [[ $(calls sed.bin.infer) == 18 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
     [[ $(calls sed.bin.score) == 24 && $(calls 'sed.bin.score .*csebbs') == 6 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
-    [[ $(of crnn_seed1) == *'--pretrained none'* ]]
+    [[ $(of crnn_seed1) == *"--pretrained ${PWD}/work/downloads/pretrain_crnn.pth"* ]]
     of crnn_seed1 | grep -q "${PWD}/work/dump/logmel_crnn "
     of ratio_2_seed2 | grep -q -- "--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "
     of ast_sed_second_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_seed2 "
@@ -201,11 +201,15 @@ END
 @test "stage 0 makes the corpus at its scale and pre-trains, or takes the AST that is there" {
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0
     echo "${output}"
-    [[ ${status} == 0 && -e work/downloads/ast.pth ]]
+    [[ ${status} == 0 && -e work/downloads/ast.pth && -e work/downloads/pretrain_crnn.pth ]]
+    [[ $(calls sed.bin.pretrain) == 2 ]] # the encoders of the AST systems, and of the CRNN
     grep -q -- '--strong-real 150 --synthetic 1000 --weak 150 --unlabelled 1200 --validation 117 --public 0' calls
     grep sed.bin.pretrain calls | grep -q -- "--ast-dim .* ${PWD}/bank ${PWD}/work/downloads/ast.pth"
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
-    [[ ${status} == 0 && $(calls sed.bin.pretrain) == 1 ]]
+    [[ ${status} == 0 && $(calls sed.bin.pretrain) == 2 ]]
+    run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --systems "ast_sed" --more "fdy_crnn sk_crnn"
+    [[ ${status} == 0 && $(calls sed.bin.pretrain) == 4 && -e work/downloads/pretrain_fdy_crnn.pth ]]
+    grep sed.bin.pretrain calls | grep -q -- "--config conf/real_sounds/pretrain_sk_crnn.yaml .* ${PWD}/bank ${PWD}/work/downloads/pretrain_sk_crnn.pth"
 }
 
 @test "a GPU pre-trains beside the next stages, ends with the recipe, and is waited for before training" {
