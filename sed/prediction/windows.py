@@ -1,9 +1,10 @@
 """Windows over a recording of any length, and their posteriors joined into one sequence.
 
 Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
-cover it, and the highest clip posterior of theirs to be masked with. A detector finds an event in some windows and
-misses it in others, and its mean over them is below the threshold more often than not (figures: OVERLAP). A recording
-of at most one window is that window, untouched.
+cover it: a detector finds an event in some windows and misses it in others, and the mean over them is below the
+threshold more often than not. It is masked with the mean of their clip posteriors, each weighted by its square: one
+window that is sure of a label outweighs some that do not have it, but a label that one of many just has is not let
+through, as it is by the highest (figures: OVERLAP). A recording of at most one window is that window, untouched.
 """
 
 from __future__ import annotations
@@ -158,11 +159,13 @@ def samples_of(seconds: float, rate: int) -> int:
 
 
 class Join:
-    """Joins windows' posteriors, the highest for each frame, and hands out the frames that no later window decides."""
+    """Joins windows' posteriors and hands out the frames that no later window decides."""
 
     def __init__(self, plan: WindowPlan, classes: int) -> None:
         self._plan, self._classes = plan, classes
-        self._rows = np.zeros((0, 2 * classes), np.float32)
+        # of each frame and class: the highest frame posterior, sums of the clip posteriors' cubes and squares. In
+        # float64, from which a lone window's clip posterior comes back to the bit.
+        self._rows = np.zeros((0, 3, classes))
         self._start = 0
 
     def add(self, window: Window, frame: np.ndarray, clip: np.ndarray) -> np.ndarray:
@@ -183,12 +186,13 @@ class Join:
             end = max(begin, min(end, window.next_first + self._plan.common))
         missing = end - self._start - len(self._rows)
         if missing > 0:
-            self._rows = np.concatenate([self._rows, np.zeros((missing, 2 * self._classes), np.float32)])
+            self._rows = np.concatenate([self._rows, np.zeros((missing, 3, self._classes))])
         rows = self._rows[begin - self._start : end - self._start]
-        of_frames, of_clips = rows[:, : self._classes], rows[:, self._classes :]
-        np.maximum(of_frames, frame[begin - window.start : end - window.start], out=of_frames)
-        np.maximum(of_clips, clip, out=of_clips)
+        np.maximum(rows[:, 0], frame[begin - window.start : end - window.start], out=rows[:, 0])
+        rows[:, 1:] += clip.astype(np.float64) ** np.array([[3], [2]])
         final = len(self._rows) if window.next_first is None else max(0, window.next_first - self._start)
         out, self._rows = self._rows[:final], self._rows[final:]
         self._start += len(out)
-        return out
+        highest, cubes, squares = out.transpose(1, 0, 2)
+        mask = np.divide(cubes, squares, out=np.zeros_like(cubes), where=squares > 0)
+        return np.concatenate([highest, mask], 1).astype(np.float32)

@@ -58,7 +58,22 @@ def test_a_frame_gets_the_highest_of_the_windows_that_cover_it(overlap, count):
     for t, row in enumerate(rows):
         covering = [one for start, one in said.items() if start <= t < start + 50]
         assert row[0] == max(frame[t - start, 0] for start, (frame, _) in said.items() if start <= t < start + 50)
-        assert row[1] == max(clip[0] for _, clip in covering)
+        clips = [float(clip[0]) for _, clip in covering]
+        assert row[1] == pytest.approx(np.average(clips, weights=np.square(clips)), rel=1e-6)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=5))
+def test_what_masks_a_frame_lies_between_the_mean_and_the_highest_of_its_windows(clips):
+    plan = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.4)
+    windows = list(plan.cut([np.zeros(500 + 100 * (len(clips) - 1), np.float32)]))
+    said = dict(zip([w.start for w in windows], np.array(clips, np.float32), strict=True))
+    mask = joined(plan, windows, lambda _: np.zeros((50, 1), np.float32), lambda w: said[w.start][None])[:, 1]
+    shared = mask[10 * (len(clips) - 1) : 50]  # in all windows
+    assert (shared == shared[0]).all() and np.mean(clips) <= shared[0] * 1.000001 and shared[0] <= max(clips)
+    assert mask[0] == np.float32(clips[0]) and mask[-1] == np.float32(clips[-1])  # in one, to the bit
+    sure = 1.0 if 1.0 in clips and set(clips) <= {0.0, 1.0} else None
+    assert sure is None or shared[0] == sure  # windows without the label do not outvote those that are sure
 
 
 def test_rows_are_handed_out_as_soon_as_no_window_is_to_come_for_them():
