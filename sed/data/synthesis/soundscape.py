@@ -110,7 +110,7 @@ def soundscape(
     for label in drawn:
         track = np.zeros(length)
         loudness = base + float(rng.normal(0, mixing.vary))
-        for onset, sound in _place(bank, split, label, rng, seconds):
+        for onset, sound in place(bank, split, label, rng, seconds):
             gain = power * 10 ** ((loudness + float(rng.normal(0, mixing.vary / 2))) / 20)
             first = max(0, -onset)
             part = sound[first : first + length - max(0, onset)]
@@ -118,6 +118,22 @@ def soundscape(
             track[start : start + len(part)] += gain * part
             events.append(Event(round(start / RATE, 3), round((start + len(part)) / RATE, 3), label))
         clip += reverberate(track, room(rng, reverberation, wet=float(rng.uniform(*mixing.wet))))
+    add_distractors(clip, bank, split, mixing, rng, power)
+    return finished(clip, mixing, rng), sorted(events)
+
+
+def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rng: Generator, power: float) -> None:
+    """Add sounds that are none of the labels.
+
+    Args:
+        clip: (samples,) what they are added to, in place.
+        bank: where sounds come from.
+        split: the bank's half, train or validation.
+        mixing: how many there are, and how loud.
+        rng: the generator.
+        power: the background's root mean square.
+    """
+    length = len(clip)
     for _ in range(int(rng.poisson(mixing.distractors))):
         found = bank.distractor(split, rng)
         if found is not None:
@@ -125,11 +141,15 @@ def soundscape(
             start = int(rng.integers(max(1, length - len(sound) // 2)))
             gain = power * 10 ** (rng.uniform(-3, 0.6 * mixing.snr[1]) / 20)
             clip[start : start + len(sound)] += gain * sound[: length - start]
+
+
+def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
+    """Return the clip (samples,) as float32, with the upper corner frequency and the peak of a recording."""
     top = float(rng.uniform(*mixing.top))
     if top < 7900:
         clip = shape(clip, 1 / (1 + (BINS[None] / top) ** 8))
     clip *= 10 ** (float(rng.uniform(*mixing.peak)) / 20) / max(float(np.max(np.abs(clip))), 1e-9)
-    return clip.astype(np.float32), sorted(events)
+    return clip.astype(np.float32)
 
 
 def profile(bank: Bank, label: str) -> Profile:
@@ -149,8 +169,19 @@ def draw_labels(bank: Bank, split: str, rng: Generator) -> list[str]:
     return [there[int(k)] for k in rng.choice(len(there), count, replace=False, p=shares / shares.sum())]
 
 
-def _place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) -> list[tuple[int, np.ndarray]]:
-    """(onset in samples, perhaps negative; sound at level 1) of a label's events in a clip, at least GAP apart."""
+def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) -> list[tuple[int, np.ndarray]]:
+    """Draw a label's events in a clip, at least GAP apart.
+
+    Args:
+        bank: where sounds come from.
+        split: the bank's half, train or validation.
+        label: the events' label.
+        rng: the generator.
+        seconds: the clip's length.
+
+    Returns:
+        Each event's onset in samples, perhaps negative, and its sound at level 1.
+    """
     how = profile(bank, label)
     voice = bank.voice(split, label, rng)
     if rng.random() < how.full:

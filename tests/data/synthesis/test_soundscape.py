@@ -2,32 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from bursts import Bursts
 
 from sed.data.labels import merge_events
 from sed.data.synthesis.procedural_bank import ProceduralBank
-from sed.data.synthesis.signals import RATE
 from sed.data.synthesis.soundscape import ISOLATED, PROFILES, REAL, SYNTHETIC, draw_labels, profile, soundscape, trim
-
-
-class Bursts:
-    """A bank of one label: white noise over near silence, so that what is heard is known."""
-
-    labels = ("Burst",)
-
-    def has(self, _split, label):
-        return label == "Burst"
-
-    def typical_seconds(self, _label):
-        return 1.0
-
-    def voice(self, *_):
-        return lambda rng, seconds: rng.normal(size=int(seconds * RATE))
-
-    def background(self, _split, rng, length):
-        return rng.normal(size=length)
-
-    def distractor(self, *_):
-        return None
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,40 @@
+"""Events of a long recording cut where its clips are, and events of clips put back into their recording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sed.data.tables import Event
+
+SHORTEST = 0.01
+"""seconds of an event in a clip that count as one: less is rounding"""
+
+
+def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
+    """Cut a recording's events where its clips of so many seconds are; times from each clip's start."""
+    pieces: list[list[Event]] = [[] for _ in range(count)]
+    for onset, offset, label in events:
+        for number in range(int(onset / seconds), min(count, int(offset / seconds) + 1)):
+            begin, end = max(0.0, onset - number * seconds), min(seconds, offset - number * seconds)
+            if end - begin >= SHORTEST:
+                pieces[number].append(Event(begin, end, label))
+    return pieces
+
+
+def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
+    """Return a recording's events from those of its clips: one where two touch at a cut."""
+    open_at_cut: dict[str, Event] = {}
+    whole: list[Event] = []
+    for number, events in enumerate(pieces):
+        still: dict[str, Event] = {}
+        for onset, offset, label in sorted(events):
+            event = Event(onset + number * seconds, min(offset, seconds) + number * seconds, label)
+            if onset == 0 and label in open_at_cut:
+                event = event._replace(onset=open_at_cut.pop(label).onset)
+            if offset >= seconds:
+                still[label] = event
+            else:
+                whole.append(event)
+        whole += open_at_cut.values()
+        open_at_cut = still
+    return sorted([*whole, *open_at_cut.values()])

@@ -1,0 +1,169 @@
+"""Settings of prediction on long recordings compared: by the whole events, and by pieces of them in clips."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sed.data.tables import Event
+from sed.evaluation.metrics.events import EventTable, merge_overlaps
+from sed.evaluation.metrics.f1 import Counts, event_counts
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.pieces import in_pieces, put_back
+from sed.prediction.centring import SCOUTED, Centring
+from sed.prediction.decisions import PIECE, Decisions
+from sed.prediction.predictor import Output, Predictor
+from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+Found = list[list[Event]]
+"""events of each recording"""
+
+
+class Recording(NamedTuple):
+    """A continuous soundscape."""
+
+    audio: np.ndarray
+    events: list[Event]
+    minutes: int
+
+
+class Setting(NamedTuple):
+    """A way to predict, and its counts (recordings, classes)."""
+
+    name: str
+    whole: Counts
+    pieces: Counts
+
+
+class Remembered:
+    """A predictor that runs each window once: those of several overlaps coincide. It forgets the log-mel."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._known: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._predictor, name)
+
+    def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
+        keys = [hashlib.blake2b(waveform.tobytes(), digest_size=16).digest() for waveform in waveforms]
+        new = {key: waveform for key, waveform in zip(keys, waveforms, strict=True) if key not in self._known}
+        if new:
+            output = self._predictor(list(new.values()))
+            self._known.update(zip(new, zip(output.frame, output.clip, strict=True), strict=True))
+        frame, clip = zip(*(self._known[key] for key in keys), strict=True)
+        return Output(np.stack(frame), np.stack(clip), [np.empty((0, 0), np.float32) for _ in keys])
+
+
+def predict(
+    sounds: Sequence[np.ndarray],
+    predictor: Predictor,
+    post: PostProcessing,
+    *,
+    overlap: float,
+    centre: bool = False,
+    batch_size: int = 32,
+) -> Found:
+    """Predict on recordings, as `predict` does.
+
+    Args:
+        sounds: each recording's samples, at the predictor's rate.
+        predictor: the model.
+        post: its post-processing.
+        overlap: of windows, as a share of one.
+        centre: run the model again on events that windows share.
+        batch_size: windows a batch.
+
+    Returns:
+        The events of each recording.
+    """
+    plan = WindowPlan.overlapping(
+        samples=predictor.samples,
+        frame_seconds=predictor.frame_seconds,
+        rate=predictor.rate,
+        frames=predictor.frames,
+        overlap=overlap * predictor.frames * predictor.frame_seconds,
+    )
+
+    def decider(piece: int = PIECE) -> Decisions:
+        return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=piece)
+
+    def track(name: str) -> Track:
+        scout = decider(SCOUTED * predictor.frames)
+        centring = Centring(plan=plan, predictor=predictor, scout=scout) if centre else None
+        return Track(name, plan=plan, predictor=predictor, decisions=decider(), sink=BaseSink(), centring=centring)
+
+    tracks = [track(str(number)) for number in range(len(sounds))]
+    cuts = [functools.partial(lambda audio, track: plan.cut(track.heard([audio])), audio) for audio in sounds]
+    run(zip(tracks, cuts, strict=True), predictor, batch_size=batch_size)
+    return [[detection.event for detection in track.result.detections] for track in tracks]
+
+
+def score(truth: Found, found: Found, seconds: Sequence[float], labels: Sequence[str]) -> Counts:
+    """Count by sed_eval.
+
+    Args:
+        truth: the events of each recording.
+        found: those predicted.
+        seconds: each recording's length.
+        labels: the classes.
+
+    Returns:
+        Counts (recordings, classes).
+    """
+
+    def table(some: Found) -> EventTable:
+        rows = [(clip, labels.index(e.label), e.onset, e.offset) for clip, events in enumerate(some) for e in events]
+        return EventTable.of(*zip(*rows, strict=True)) if rows else EventTable.of([], [], [], [])
+
+    clips = [str(number) for number in range(len(truth))]
+    merged, _ = merge_overlaps(table(truth))
+    problem = Problem(clips=clips, labels=list(labels), durations=np.array(seconds, float), truth=merged)
+    return event_counts(problem, table(found))
+
+
+class Scorer:
+    """The events of recordings, and the clips that their sound is cut into."""
+
+    def __init__(self, recordings: Sequence[Recording], labels: Sequence[str], clip_seconds: float) -> None:
+        self._labels, self._seconds = labels, clip_seconds
+        self._truth = [recording.events for recording in recordings]
+        self._lengths = [60.0 * recording.minutes for recording in recordings]
+        self._clips = [math.ceil(length / clip_seconds - 1e-6) for length in self._lengths]
+        self._first = np.cumsum([0, *self._clips])
+        self._truth_in_pieces = self._cut(self._truth)
+
+    def _cut(self, found: Found) -> Found:
+        cut = (in_pieces(*one) for one in zip(found, itertools.repeat(self._seconds), self._clips, strict=False))
+        return [piece for pieces in cut for piece in pieces]
+
+    def of_recordings(self, name: str, found: Found) -> Setting:
+        """Score predictions on the recordings."""
+        return self._setting(name, found, self._cut(found))
+
+    def of_clips(self, name: str, found: Found) -> Setting:
+        """Score predictions on the clips, all recordings' in a row."""
+        bounds = itertools.pairwise(self._first)
+        return self._setting(name, [put_back(found[a:b], self._seconds) for a, b in bounds], found)
+
+    def _setting(self, name: str, whole: Found, pieces: Found) -> Setting:
+        lengths = [min(self._seconds, length - k * self._seconds)
+                   for length, clips in zip(self._lengths, self._clips, strict=True) for k in range(clips)]  # fmt: skip
+        apart = score(self._truth_in_pieces, pieces, lengths, self._labels)
+        starts = self._first[:-1]
+        together = Counts(
+            tp=np.add.reduceat(apart.tp, starts),
+            system=np.add.reduceat(apart.system, starts),
+            truth=np.add.reduceat(apart.truth, starts),
+        )
+        return Setting(name, score(self._truth, whole, self._lengths, self._labels), together)
