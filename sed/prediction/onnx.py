@@ -18,7 +18,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.params import completed
 from sed.files import replacing
-from sed.prediction.predictor import Output
+from sed.prediction.predictor import Output, bin_hertz
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -70,6 +70,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
         "encoder_seconds": model.detector.encoder_seconds,
         "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
         "post_processing": to_stored(post),
+        "bin_hertz": bin_hertz(model.front_end),
     }
     with replacing(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -110,6 +111,7 @@ class OnnxPredictor:
         self.frames, self.frame_seconds = int(facts["frames"]), float(facts["frame_seconds"])
         self.encoder_seconds = float(facts["encoder_seconds"])
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
+        self.bin_hertz: list[float] | None = facts.get("bin_hertz")
         self._window = round(facts["front_end"]["frame_length"] * self.rate)
         self._shift = round(self.feature_seconds * self.rate)
         self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")

@@ -27,18 +27,29 @@ COLUMNS = 1 << 17
 """time columns that a recording's picture keeps; longer ones are halved"""
 LEVELS = 1 << 22
 """posteriors that a recording keeps, all classes together; the same"""
+SHADES = 37
+"""of a picture: more are not told apart by eye, and take more space"""
+FINEST = 0.02
+"""seconds of a column of posteriors"""
 TILE = 4096
 """columns of one image of the page"""
-WAV_SECONDS = 60
-"""longer recordings are embedded as MP3"""
+WAV_SECONDS = 2
+"""longer recordings are embedded as MP3: a minute of page is then under 1 MB"""
 
 
 class Shrinking:
     """A sequence of columns that halves itself in time (by `pool`) when it outgrows `limit`."""
 
-    def __init__(self, limit: int, seconds: float, pool: Any) -> None:
-        self.seconds, self._pool, self._limit = seconds, pool, limit
-        self._factor = 1
+    def __init__(self, limit: int, seconds: float, pool: Any, finest: float = 0.0) -> None:
+        """
+        Args:
+            limit: columns that are kept.
+            seconds: length of a column.
+            pool: makes one column of several, along an axis.
+            finest: columns are never shorter, in seconds.
+        """
+        self._factor = max(1, round(finest / seconds))
+        self.seconds, self._pool, self._limit = self._factor * seconds, pool, limit
         self._parts: list[np.ndarray] = []
         self._rest: np.ndarray | None = None
         self._count = 0
@@ -122,12 +133,24 @@ class PageSink(BaseSink):
         frame_seconds: float,
         labels: Sequence[str],
         thresholds: Sequence[float],
+        hertz: Sequence[float] | None = None,
         audio: bool = True,
     ) -> None:
+        """
+        Args:
+            page: where the recording is added.
+            rate: of the samples, in Hz.
+            feature_seconds: length of a frame of the log-mel.
+            frame_seconds: length of a frame of the posteriors.
+            labels: the classes.
+            thresholds: of each class.
+            hertz: centre of each mel bin; None: no frequency axis.
+            audio: put the audio into the page.
+        """
         self._page, self._rate, self._labels, self._thresholds = page, rate, list(labels), list(thresholds)
-        self._with_audio = audio
+        self._with_audio, self._hertz = audio, None if hertz is None else [round(float(f), 1) for f in hertz]
         self._logmel = Shrinking(COLUMNS, feature_seconds, np.mean)
-        self._posteriors = Shrinking(LEVELS // max(1, len(self._labels)), frame_seconds, np.max)
+        self._posteriors = Shrinking(LEVELS // max(1, len(self._labels)), frame_seconds, np.max, finest=FINEST)
         self._audio = tempfile.TemporaryFile()  # noqa: SIM115
         self._samples = 0
 
@@ -155,6 +178,7 @@ class PageSink(BaseSink):
             "labels": self._labels,
             "thresholds": [float(t) for t in self._thresholds],
             "column_seconds": seconds,
+            "hertz": self._hertz,
             "tags": [label for label, p, t in zip(self._labels, tags, self._thresholds, strict=False) if p > t],
             "tiles": [
                 {"index": i, "from": i * TILE * column, "to": min((i + 1) * TILE, columns) * column}
@@ -181,14 +205,14 @@ class PageSink(BaseSink):
         if self._samples > 600 * self._rate:
             logger.info("encoding %.0f minutes of sound for the page", self._samples / self._rate / 60)
         # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
-        # (at 16 kHz 56 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
+        # (at 16 kHz 48 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
         options: dict[str, Any] = {"format": "WAV", "subtype": "PCM_16"}
         if not short and self._rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
             options = {
                 "format": "MP3",
                 "subtype": "MPEG_LAYER_III",
                 "bitrate_mode": "CONSTANT",
-                "compression_level": 0.7 if self._samples <= 600 * self._rate else 0.9,
+                "compression_level": 0.75 if self._samples <= 600 * self._rate else 0.9,
             }
         with soundfile.SoundFile(out, "w", samplerate=self._rate, channels=1, **options) as sound:
             while block := self._audio.read(1 << 18):
@@ -202,7 +226,8 @@ class PageSink(BaseSink):
         if not logmel.size:
             return self._logmel.seconds, [], 0
         low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
-        level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8).T[::-1]
+        level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * (SHADES - 1)).round() * (255 // (SHADES - 1))
+        level = level.astype(np.uint8).T[::-1]
         tiles = [png(level[:, i : i + TILE]) for i in range(0, level.shape[1], TILE)]
         return self._logmel.seconds, tiles, level.shape[1]
 

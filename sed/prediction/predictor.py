@@ -45,6 +45,8 @@ class Predictor(Protocol):
     """of the encoder's output, which the decoder may repeat"""
     feature_seconds: float
     """of a frame of the log-mel"""
+    bin_hertz: list[float] | None
+    """centre of each bin of the log-mel, where it is known"""
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
 
@@ -55,6 +57,13 @@ def hear(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
     seconds = np.array([len(waveform) / predictor.rate for waveform in waveforms])
     silence_padding(output.frame, seconds, predictor.frame_seconds)
     return output
+
+
+def bin_hertz(front_end: FrontEnd) -> list[float]:
+    """Return the centre of gravity of each of a front end's mel filters, in Hz."""
+    bank = front_end.bank.double()  # (FFT bins, mel bins)
+    hertz = (bank.new_ones(len(bank)).cumsum(0) - 1) * front_end.sample_rate / front_end.fft_size
+    return (hertz @ bank / bank.sum(0).clamp_min(1e-12)).tolist()
 
 
 class TorchPredictor:
@@ -78,6 +87,7 @@ class TorchPredictor:
         self.frames, self.frame_seconds = detector.num_frames, detector.frame_seconds
         self.encoder_seconds = detector.encoder_seconds
         self.feature_seconds = front_end.frame_shift
+        self.bin_hertz: list[float] | None = bin_hertz(front_end)
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
         import torch

@@ -255,6 +255,7 @@ def _outputs(
                     frame_seconds=seconds,
                     labels=labels,
                     thresholds=post.thresholds(labels),
+                    hertz=predictor.bin_hertz,
                     audio=args.html_audio,
                 )
             )

@@ -102,3 +102,16 @@ def test_each_window_has_a_peak_of_its_own(tmp_path: Path, recording: np.ndarray
     np.testing.assert_allclose(found, expected, atol=1e-5)
     without = through(plain, recording, live=live)
     assert np.abs(found - without)[:200].max() > 0.05  # the quiet window is another one without
+
+
+def test_bins_have_their_frequencies():
+    from sed.config import default_options
+    from sed.features.logmel import FrontEnd
+    from sed.prediction.predictor import bin_hertz
+
+    front_end = FrontEnd.from_config({**default_options("sed.features.logmel"), "f_min": 0.0})
+    hertz = np.array(bin_hertz(front_end))
+    mel = np.linspace(0, 1127 * np.log(1 + 8000 / 700), 130)[1:-1]
+    expected = 700 * (np.exp(mel / 1127) - 1)
+    np.testing.assert_allclose(hertz[40:], expected[40:], rtol=0.01)  # narrow filters hold one FFT bin
+    assert (np.diff(hertz[20:]) > 0).all()
