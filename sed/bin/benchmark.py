@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from sed.training.benchmark import Benchmark, Row
 
 log = logging.getLogger("sed.benchmark")
-PARTS = ["step", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
+PARTS = ["step", "frozen", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
+STEP, FROZEN = "training step", "the same, encoder frozen"
 DESED = [3470, 10000, 1578, 14412]
 
 
@@ -53,7 +54,8 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
     import torch
 
     calls: dict[str, Callable[[], Row | None]] = {
-        "step": lambda: benchmark.step("training step", accelerate_as=args.accelerate, precision=precision),
+        "step": lambda: benchmark.step(STEP, accelerate_as=args.accelerate, precision=precision),
+        "frozen": lambda: benchmark.step(FROZEN, accelerate_as=args.accelerate, precision=precision, frozen=True),
         "eager": lambda: benchmark.step(f"the same, eager {precision}", accelerate_as="eager", precision=precision),
         "fp32": lambda: benchmark.step("the same, eager fp32", accelerate_as="eager", precision="fp32"),
         "encoder": lambda: benchmark.bare_encoder("bare encoder's step", compiled=on_gpu),
@@ -105,8 +107,11 @@ def main() -> None:
     print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips a step of {args.clip_seconds:g} s")
     print(f"matrix product {benchmark.rate / 1e12:.4g} TFLOP/s ({precision})")
     print(table(rows))
-    if "step" in args.parts:
-        steps, seconds = training_seconds(config, rows[0].milliseconds, args.clips)
+    times = {row.name: row.milliseconds for row in rows}
+    if STEP in times and FROZEN in times:
+        print(f"with a frozen encoder the step is {times[STEP] / times[FROZEN]:.2f} times as fast")
+    if STEP in times:
+        steps, seconds = training_seconds(config, times[STEP], args.clips)
         print(f"{args.epochs} epochs, {steps} steps: {seconds / 60:.1f} minutes")
     if args.out:
         write_json(

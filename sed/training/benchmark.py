@@ -9,7 +9,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -154,8 +154,16 @@ class Benchmark:
         torch.manual_seed(0)
         return build_detector(self.config, CLASSES).to(self.device)
 
-    def step(self, name: str, *, accelerate_as: str, precision: str, cache: str = "auto") -> Row:
-        """The whole training step, inputs made ahead and features from the cache, as training runs it."""
+    def step(self, name: str, *, accelerate_as: str, precision: str, cache: str = "auto", frozen: bool = False) -> Row:
+        """The whole training step, inputs made ahead and features from the cache, as training runs it.
+
+        Args:
+            name: of the row.
+            accelerate_as: the option `accelerate`.
+            precision: bf16, or anything else for the model's own.
+            cache: where features are held.
+            frozen: as in the `frozen_epochs`, in which the encoder does not learn.
+        """
         detector = self._detector()
         config = {**self.config, "accelerate": accelerate_as, "precision": precision}
         step = make_step(config, detector, self.front_end, device=self.device, world=World())
@@ -163,10 +171,11 @@ class Benchmark:
         maker = self.maker(detector, self.sets(detector), cache)
         ahead = self.config["ahead"] if self.device.type == "cuda" else 0
         source = inputs_from(maker, range(1 << 30), [0], ahead=ahead)
+        values = replace(VALUES, encoder_lr=0.0) if frozen else VALUES
 
         def call() -> None:
             _, (inputs,) = next(source)
-            step([maker.fetched(inputs)], VALUES)
+            step([maker.fetched(inputs)], values)
 
         return self.row(name, call)
 

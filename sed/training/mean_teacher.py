@@ -36,6 +36,7 @@ class MovingAverage:
         of_teacher = dict(teacher.named_parameters())
         groups = {g: {n: of_teacher[n] for n in names} for g, names in student_flat.names.items()}
         self._teacher = FlatParameters(groups, gradients=False).flat
+        self._student_flat = student_flat
         self._student = {group: flat.detach() for group, flat in student_flat.flat.items()}
         buffers = dict(student.named_buffers())
         pairs = [(b, buffers[name]) for name, b in teacher.named_buffers()]
@@ -51,7 +52,8 @@ class MovingAverage:
     def update(self, weight: torch.Tensor) -> None:
         """Move the teacher by `weight` = 1 - decay, a tensor () where the teacher is."""
         for group, flat in self._teacher.items():
-            flat.lerp_(self._student[group], weight)
+            if group in self._student_flat.learning:  # the others are the student's already
+                flat.lerp_(self._student[group], weight)
         for teacher, student in self._averaged:
             teacher.lerp_(student, weight.to(teacher.dtype))
         for teacher, student in self._copied:

@@ -64,9 +64,12 @@ class FlatParameters:
 
     def __init__(self, groups: dict[str, dict[str, nn.Parameter]], *, gradients: bool) -> None:
         self.names = {group: list(named) for group, named in groups.items()}
+        self._parameters = {group: list(named.values()) for group, named in groups.items()}
         self.flat: dict[str, torch.Tensor] = {}
-        for group, named in groups.items():
-            parameters = list(named.values())
+        self.learning = set(groups)
+        """groups that are not frozen"""
+        self._frozen: dict[str, list[tuple[torch.Tensor, torch.Tensor | None]]] = {}
+        for group, parameters in self._parameters.items():
             flat = torch.cat([p.detach().reshape(-1) for p in parameters])
             grad = torch.zeros_like(flat) if gradients else None
             at = 0
@@ -84,6 +87,23 @@ class FlatParameters:
     def gradients(self) -> list[torch.Tensor]:
         """The flat gradients."""
         return [flat.grad for flat in self.flat.values() if flat.grad is not None]
+
+    def freeze(self, group: str) -> None:
+        """Have a group take no gradients until `thaw`: it is not differentiated, clipped by, stepped or averaged."""
+        if group in self.learning:
+            self.learning.remove(group)
+            tensors = [*self._parameters[group], self.flat[group]]
+            self._frozen[group] = [(tensor, tensor.grad) for tensor in tensors]
+            for tensor in tensors:
+                tensor.grad = None
+                tensor.requires_grad_(False)
+
+    def thaw(self, group: str) -> None:
+        """Have a frozen group take gradients again, in the same memory."""
+        for tensor, gradient in self._frozen.pop(group, []):
+            tensor.requires_grad_(True)
+            tensor.grad = gradient
+        self.learning.add(group)
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero, keeping their memory."""

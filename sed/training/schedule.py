@@ -13,7 +13,11 @@ OPTIONS = {
     "steps_per_epoch": {"default": 0, "help": "steps an epoch; 0: the smallest set seen once", "least": 0},
     "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
-    "frozen_epochs": {"default": 0.0, "help": "epochs in which the encoder does not learn yet", "least": 0},
+    "frozen_epochs": {
+        "default": 0.0,
+        "help": "epochs in which the encoder does not learn yet, nor has gradients: faster",
+        "least": 0,
+    },
     "warmup": {
         "default": "linear",
         "help": "first rise of both rates: linear over warmup_steps, or exp(-5 (1 - t)^2) over ramp_epochs (D, F)",

@@ -104,6 +104,11 @@ class StepValues:
     """1 - decay"""
     loss_weights: tuple[float, float, float, float, float]
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the encoder does not learn."""
+        return self.encoder_lr == 0
+
     def as_list(self) -> list[float]:
         return [self.encoder_lr, self.head_lr, self.ema_weight, *self.loss_weights]
 
@@ -135,6 +140,7 @@ class TrainingStep:
         self.flat, self.optimiser, self.average = flat, optimiser, average
         self.preparation, self.clip_norm = preparation, clip_norm
         self.precision, self.device, self.world = precision, device, world
+        self.frozen = False
         self._values = torch.zeros(3 + len(losses.PARTS), device=device)
         if precision == "bf16" and device.type == "cuda":
             for model in (student, teacher):
@@ -148,7 +154,9 @@ class TrainingStep:
         return torch.cat([logged, self.update()[None]])
 
     def set_values(self, values: StepValues) -> None:
-        """Bring the scheduled values to the device (and the optimiser)."""
+        """Bring the scheduled values to the device (and the optimiser), and freeze the encoder or have it learn."""
+        if values.frozen != self.frozen:
+            self.freeze(values.frozen)
         host = torch.tensor(values.as_list())
         self._values.copy_(host.pin_memory() if self.device.type == "cuda" else host, non_blocking=True)
         for group in self.optimiser.param_groups:
@@ -157,6 +165,17 @@ class TrainingStep:
                 group["lr"].copy_(self._values[which])
             else:
                 group["lr"] = values.as_list()[which]
+
+    def freeze(self, frozen: bool) -> None:
+        """Freeze the student's encoder, or have it learn again.
+
+        While it is frozen its parameters require no gradients, so that no graph of it is built; neither the norm that
+        gradients are clipped to nor the optimiser's moments see it, and the teacher's encoder is the student's already.
+        """
+        self.frozen = frozen
+        for group in self.flat.names:
+            if group.startswith("encoder"):
+                (self.flat.freeze if frozen else self.flat.thaw)(group)
 
     def backward(self, inputs: StepInputs, share: float) -> torch.Tensor:
         """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (6,)."""

@@ -14,13 +14,14 @@ def benchmark(tiny_config):
 def test_every_part_is_timed(benchmark):
     rows = [
         benchmark.step("step", accelerate_as="eager", precision="fp32"),
+        benchmark.step("frozen step", accelerate_as="eager", precision="fp32", frozen=True),
         benchmark.bare_encoder("encoder", compiled=False),
         benchmark.heads("heads", graph=False),
         benchmark.inference(),
         benchmark.data(clips=24),
     ]
     assert all(row.clips_per_second > 0 and row.milliseconds > 0 for row in rows)
-    assert len(table(rows).splitlines()) == 6
+    assert len(table(rows).splitlines()) == 7
 
 
 def test_the_paper_s_schedule(tiny_config):

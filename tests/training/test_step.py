@@ -112,6 +112,45 @@ def test_frozen_rates_leave_the_encoder_as_it_is(trainer: Trainer) -> None:
     assert all(torch.equal(value, before[name]) for name, value in step.teacher.state_dict().items())
 
 
+def test_a_frozen_encoder_has_no_gradients_and_the_head_has_its_own(
+    trainer: Trainer, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    step = trainer.training_step
+    whole, teacher = copy_of(trainer, tiny_config()), copy_of(trainer, tiny_config())
+    prepared = step.preparation(trainer.maker.make(0))
+    outputs = whole(prepared.student)  # the graph of an encoder that learns
+    with torch.no_grad():
+        theirs = teacher(prepared.teacher)
+    targets = {"strong_targets": prepared.strong_targets, "weak_targets": prepared.weak_targets}
+    loss, _ = losses.objective(
+        student_logits=outputs.logits,
+        student_clip=outputs.clip,
+        teacher_logits=theirs.logits,
+        teacher_clip=theirs.clip,
+        weights=torch.ones(len(losses.PARTS)),
+        **targets,
+    )
+    loss.backward()
+    wanted = {name: value.grad for name, value in whole.named_parameters() if not name.startswith("encoder.")}
+    norm = torch.cat([g.flatten() for g in wanted.values() if g is not None]).norm()
+    seen: list[torch.Tensor] = []
+    step.student.encoder.register_forward_hook(lambda _m, _x, grid: seen.append(grid))  # type: ignore[attr-defined]
+    frozen = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=1.0, loss_weights=(1.0, 1.0, 1.0, 1.0, 1.0))
+    logged = step([trainer.maker.make(0)], frozen)
+    assert not seen[0].requires_grad
+    assert logged[-1].item() == pytest.approx(norm.item(), rel=1e-5)
+    for name, value in step.student.named_parameters():
+        if name.startswith("encoder."):
+            assert value.grad is None and not value.requires_grad, name
+        else:  # clipped to 0.5
+            assert torch.allclose(value.grad, wanted[name] * (0.5 / norm), atol=1e-6), name
+    moved = {group["name"]: step.optimiser.state[group["params"][0]] for group in step.optimiser.param_groups}
+    assert moved["head"]["step"] == 1 and moved["encoder"]["step"] == 0 and not moved["encoder"]["exp_avg"].any()
+    step([trainer.maker.make(1)], trainer.values(1))
+    assert all(value.grad is not None and value.requires_grad for value in step.student.parameters())
+    assert moved["head"]["step"] == 2 and moved["encoder"]["step"] == 1 and moved["encoder"]["exp_avg"].any()
+
+
 def test_without_consistency_the_teacher_is_not_asked(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:

@@ -33,11 +33,13 @@ def run(*args, **kwargs):
     return subprocess.run(*args, capture_output=True, text=True, check=False, **kwargs)
 
 
-def test_resume_is_bit_identical_from_any_checkpoint(dump, tiny_config, tmp_path):
+@pytest.mark.parametrize("frozen_epochs", [0, 1])
+def test_resume_is_bit_identical_from_any_checkpoint(frozen_epochs, dump, tiny_config, tmp_path):
     config = tiny_config(valid_set="synth_valid", select="best", encoder_lr=1e-3, lr=1e-2, head_dropout=0.1)
+    config["frozen_epochs"] = frozen_epochs
     trainer_of(config, dump, tmp_path / "whole").run()
     final = (tmp_path / "whole" / "final.pt").read_bytes()
-    for stop in (5, 6):  # within an epoch, and at its end
+    for stop in (5, 6, 7):  # within an epoch, at its end, and in the next
         folder = tmp_path / f"stopped_{stop}"
         trainer = trainer_of(config, dump, folder)
         trainer.open_logger = Recorder(

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sed.models.detector import Detector, DetectorOutput
-from sed.models.encoders import SplitEncoder
+from sed.models.encoders import Encoder, SplitEncoder
 from sed.training import losses
 from sed.training.gpu.gru_backend import by_cudnn, use_bf16, use_persistent
 from sed.training.inputs import StepInputs
@@ -38,6 +38,10 @@ class CompiledStep(TrainingStep):
         self._encode_teacher = compiled(self.teacher)
         self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
         self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
+
+    def freeze(self, frozen: bool) -> None:
+        super().freeze(frozen)
+        self._encode_student = (compiled_frozen if frozen else compiled)(self.student)
 
     def student_alone(self, x: Tensor) -> DetectorOutput:
         return self.student.decode(self._encode_student(x))
@@ -76,6 +80,21 @@ def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
     return lambda x: rest(encoder.embed(x))
 
 
+def compiled_frozen(detector: Detector) -> Callable[[Tensor], Tensor]:
+    """As `compiled`, for a frozen encoder: it is compiled without gradients, and the pooling by itself."""
+    encoder: Encoder = detector.encoder
+    embed = encoder.embed if isinstance(encoder, SplitEncoder) else None
+    rest = torch.compile(encoder.from_embedded if isinstance(encoder, SplitEncoder) else encoder, dynamic=False)
+    pool = torch.compile(detector.pool, dynamic=False)
+
+    def encode(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            grid = rest(embed(x) if embed else x)
+        return pool(grid)
+
+    return encode
+
+
 class GraphedStep(CompiledStep):
     """`CompiledStep` replayed from CUDA graphs, captured at the first call. Inputs keep their shapes.
 
@@ -103,10 +122,15 @@ class GraphedStep(CompiledStep):
         self._calls = 0
         self._seen: list[Tensor] = []
 
+    def freeze(self, frozen: bool) -> None:
+        super().freeze(frozen)
+        self._static = None  # what was captured is of the other kind of step
+        self._calls = 0
+
     def __call__(self, inputs: list[StepInputs], values: StepValues) -> Tensor:
         self.set_values(values)
         self._calls += 1
-        if self._static is None:
+        if self._static is None and not self._plain:
             self._prepare(inputs[0], 1 / len(inputs))
         elif self._calls == self._AGAIN and not self._plain:
             self._settle(1 / len(inputs))

@@ -113,11 +113,25 @@ def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_p
     assert recorded.last.captures == 1 and not recorded.last._plain
 
 
+@pytest.mark.parametrize("step", [Recorded, graphs.CompiledStep])
+def test_a_frozen_encoder_is_captured_and_compiled_apart(step, dump, tiny_config, tmp_path, monkeypatch):
+    compilations = []
+    monkeypatch.setattr(torch, "compile", lambda call, **_: (compilations.append(call), call)[1])
+    monkeypatch.setattr(graphs, "choose", lambda *_: step)
+    config = tiny_config(frozen_epochs=1, encoder_lr=1e-3, lr=1e-2)
+    found = rows_of(config, dump, tmp_path / "compiled")
+    assert len(compilations) == 2 + 2 + 1  # student and teacher; encoder and pooling of a frozen one; the student again
+    if step is Recorded:
+        assert step.last.captures == 2 and not step.last._plain
+    monkeypatch.undo()
+    assert found == rows_of(config, dump, tmp_path / "plain")
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("upsample", [1, 5])
-def test_on_a_gpu_graphs_are_the_models(upsample, dump, tiny_config, tmp_path, caplog):
-    config = tiny_config(device="cuda", gru_units=16, upsample=upsample)
+@pytest.mark.parametrize("upsample, frozen", [(1, 0), (5, 0), (5, 1)])
+def test_on_a_gpu_graphs_are_the_models(upsample, frozen, dump, tiny_config, tmp_path, caplog):
+    config = tiny_config(device="cuda", gru_units=16, upsample=upsample, frozen_epochs=frozen)
     with caplog.at_level(logging.INFO):
         trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())
         trainer.run()
