@@ -1,0 +1,136 @@
+"""The CNN of FB-CRNN and Bi-CRNN (Ebbers and Haeb-Umbach 2021), as an encoder: frames of 20 ms, no pooling in time.
+
+2-D convolutions over time and frequency, then 1-D ones over time. Each convolution but the first is preceded by batch
+norm and ReLU, and so is what comes after the last; max pooling halves the bands four times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.models.encoders import Encoder
+
+NORM = {"eps": 1e-3, "momentum": 0.05}
+
+OPTIONS = {
+    "fbcrnn_cnn": {
+        "default": "shallow",
+        "help": "9 + 5 convolutions of FB-CRNN, or 18 + 8 with residuals",
+        "choices": ["shallow", "deep"],
+    },
+    "fbcrnn_width": {
+        "default": 1.0,
+        "help": "channels of FB-CRNN's CNN, in the published 16 to 256 (deep: 2)",
+        "least": 0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Layers of a stack; `residuals` has the layers at whose input a residual over two layers starts, from 0."""
+
+    channels: tuple[int, ...]
+    kernels: tuple[int, ...]
+    pooled: frozenset[int] = frozenset()
+    residuals: frozenset[int] = frozenset()
+
+
+LAYOUTS = {
+    "shallow": (
+        Layout((16, 16, 32, 32, 64, 64, 128, 128, 256), (3,) * 9, frozenset({1, 3, 5, 7})),
+        Layout((256,) * 5, (1, 3, 3, 3, 1)),
+    ),
+    "deep": (
+        Layout(
+            (*(16,) * 4, *(32,) * 4, *(64,) * 4, *(128,) * 4, 256, 256),
+            (3, 1) * 9,
+            frozenset({3, 7, 11, 15}),
+            frozenset(range(2, 16, 2)),
+        ),
+        Layout((256,) * 8, (1, 3, 1, 3, 1, 3, 1, 1), residuals=frozenset({1, 3, 5})),
+    ),
+}
+MOST = 512  # channels of the deep stack's last 2-D layer
+
+
+class Stack(nn.Module):
+    """Pre-activated convolutions of one dimensionality: (batch, channels in, [bands,] frames) -> the same form."""
+
+    def __init__(self, dims: int, channels_in: int, channels: Sequence[int], layout: Layout) -> None:
+        super().__init__()
+        convolution, norm = (nn.Conv1d, nn.BatchNorm1d) if dims == 1 else (nn.Conv2d, nn.BatchNorm2d)
+        widths = [channels_in, *channels]
+        self.layout = layout
+        self.convolutions = nn.ModuleList(
+            convolution(widths[i], widths[i + 1], kernel, padding=kernel // 2)
+            for i, kernel in enumerate(layout.kernels)
+        )
+        # norms[i] comes before layer i + 1, the last one after all
+        self.norms = nn.ModuleList(norm(width, **NORM) for width in channels)
+        self.skips = nn.ModuleDict(
+            {
+                str(i): convolution(widths[i], widths[i + 2], 1)
+                for i in sorted(layout.residuals)
+                if widths[i] != widths[i + 2]
+            }
+        )
+        for module in self.convolutions:
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+            nn.init.zeros_(module.bias)
+        for module in self.skips.values():
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        carried: dict[int, Tensor] = {}
+        for i, convolution in enumerate(self.convolutions):
+            if i in self.layout.residuals:
+                carried[i + 1] = self.skips[str(i)](x) if str(i) in self.skips else x
+            x = convolution(torch.relu(self.norms[i - 1](x)) if i else x)
+            if i in carried:
+                x = x + carried.pop(i)
+            if i in self.layout.pooled and x.shape[2] > 1:
+                x = nn.functional.max_pool2d(x, (2, 1))
+        return torch.relu(self.norms[-1](x))
+
+
+class FBCNN(nn.Module):
+    """(batch, frames, mel bins) -> (batch, 1, frames, 256 * width)."""
+
+    fresh_norm = False
+    time_stride = 1
+
+    def __init__(
+        self, *, mel_bins: int = 128, input_frames: int = 500, layout: str = "shallow", width: float = 1.0
+    ) -> None:
+        super().__init__()
+        planar, linear = LAYOUTS[layout]
+        channels = [[max(1, round(width * count)) for count in part.channels] for part in (planar, linear)]
+        channels[0][-1] = min(channels[0][-1], MOST)
+        bands = mel_bins
+        for _ in planar.pooled:
+            bands = max(1, bands // 2)
+        self.planar = Stack(2, 1, channels[0], planar)
+        self.linear = Stack(1, channels[0][-1] * bands, channels[1], linear)
+        self.dim = channels[1][-1]
+        self.grid = (1, input_frames)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.planar(x.transpose(1, 2).unsqueeze(1))
+        return self.linear(x.flatten(1, 2)).transpose(1, 2).unsqueeze(1)
+
+
+def build_fbcrnn(config: Mapping[str, Any]) -> Encoder:
+    """Build the CNN of a flat config."""
+    return FBCNN(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        layout=config["fbcrnn_cnn"],
+        width=config["fbcrnn_width"],
+    )
