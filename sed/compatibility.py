@@ -34,6 +34,11 @@ ADDED: dict[int, dict[str, Any]] = {
         "conformer_kernel": 7,
         "conformer_dropout": 0.1,
         "strong_tag_weight": 0.0,
+        "freeze_batchnorm": False,
+        "panns_channels": 64,
+        "panns_dropout": 0.2,
+        "fbcrnn_cnn": "shallow",
+        "fbcrnn_width": 1.0,
     },
 }
 """{format: {option that came with it: what a file without the option means}}

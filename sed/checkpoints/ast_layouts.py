@@ -13,14 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sed.checkpoints.importers import Mismatch
+from sed.checkpoints.importers import Mismatch, differences
 from sed.checkpoints.wrappers import plain_name
 from sed.models.ast import AST, LEADING
 from sed.models.tagger import Tagger, TaggingHead, build_tagger
 
 PUBLISHED_GRID = (12, 101)  # 128 bins and 1024 frames, patches of 16 x 16, strides of 10 x 10
 _IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, left over in the authors' file
-_SHOWN = 10
 
 
 def _authors(key: str) -> tuple[str, ...]:
@@ -91,13 +90,8 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
                 want[1] = have[1] if _source_grid(have[1] - LEADING, like.encoder.grid) else want[1]
             if have != want:
                 misshapen.append(f"{names[name]} {have} for {want}")
-    problems = [
-        f"{what}: {', '.join(keys[:_SHOWN])}" + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
-        if keys
-    ]
-    if problems:
-        raise Mismatch("not the AST that the config describes; " + "; ".join(problems))
+    if problems := differences(missing=missing, unexpected=unexpected, misshapen=misshapen):
+        raise Mismatch("not the AST that the config describes; " + problems)
     result = {}
     for key in shapes:
         if has_head or "mlp_head" not in key:
@@ -121,7 +115,7 @@ def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str]
     if any(name.startswith(trunk) for name in names):
         five = any(name.startswith(trunk + "layers.") for name in names)
         return names, lambda key: _hugging_face(key, five)
-    shown = ", ".join(list(state)[:_SHOWN]) or "none"
+    shown = ", ".join(list(state)[:10]) or "none"
     raise Mismatch(
         "not an AST: the keys are neither the authors' (module.v.*) nor Hugging Face's"
         f" (audio_spectrogram_transformer.*) but: {shown}"

@@ -5,7 +5,7 @@ An importer for another encoder is a module with a class that keeps to `Importer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -30,7 +30,21 @@ class Importer(Protocol):
         ...
 
 
-IMPORTERS = {"ast": "sed.checkpoints.ast_layouts:AstImporter"}
+_SHOWN = 10
+
+
+def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> str:
+    """Return how a state dict differs from the one that is expected, a few keys of each kind; '' where it does not."""
+    return "; ".join(
+        f"{what}: {', '.join(keys[:_SHOWN])}" + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
+        for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if keys
+    )
+
+
+IMPORTERS = {
+    "ast": "sed.checkpoints.ast_layouts:AstImporter",
+}
 """importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
 
 

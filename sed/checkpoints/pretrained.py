@@ -45,12 +45,13 @@ PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 AUDIOSET_CLASSES = 527
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_SCALAR = np.float64(0).__reduce__()[0]
+_SCALAR, _ARRAY = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
-    *(argparse.Namespace, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")),
+    *(argparse.Namespace, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")),
     *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
+    *((_ARRAY, f"numpy.{place}.multiarray._reconstruct") for place in ("core", "_core")),
 ]
-"""what trainings keep beside the weights and runs nothing: their arguments, and numbers of NumPy"""
+"""what trainings keep beside the weights and runs nothing: their arguments, and numbers and arrays of NumPy"""
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
@@ -173,7 +174,7 @@ def encoder_of(state: Mapping[str, Tensor]) -> str | None:
 
 def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
     under = f"under '{prefix}': " if prefix else ""
-    return UserError(f"{path}: {under}{error} (give the published AST, or the config that made this one)")
+    return UserError(f"{path}: {under}{error} (give the published checkpoint, or the config that made this one)")
 
 
 def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str:

@@ -65,9 +65,13 @@ class Detector(nn.Module):
         input_frames: int,
         input_padding: str,
         frame_seconds: float,
+        freeze_batchnorm: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
+        self._frozen_norms = _batch_norms(encoder) if freeze_batchnorm else []
+        for norm in self._frozen_norms:
+            norm.requires_grad_(False)
         # The encoder's own last norm belongs to blocks that are not kept: a fresh one (P, L).
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
@@ -89,6 +93,13 @@ class Detector(nn.Module):
         except ValueError as error:
             raise UserError(str(error)) from None
 
+    def train(self, mode: bool = True) -> Detector:
+        """Switch to training or evaluation; frozen batch norms stay in evaluation."""
+        super().train(mode)
+        for norm in self._frozen_norms:
+            norm.eval()
+        return self
+
     def encode(self, x: Tensor) -> Tensor:
         """(batch, input_frames, mel_bins) -> frames (batch, patches, dim), before the time decoder."""
         return self.pool(self.encoder(x))
@@ -108,6 +119,11 @@ class Detector(nn.Module):
 
     def forward(self, x: Tensor) -> DetectorOutput:
         return self.decode(self.encode(x))
+
+
+def _batch_norms(encoder: Encoder) -> list[nn.Module]:
+    assert isinstance(encoder, nn.Module)
+    return [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def build_detector(config: Mapping[str, Any], num_classes: int) -> Detector:
@@ -136,4 +152,5 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         input_frames=config["input_frames"],
         input_padding=config["input_padding"],
         frame_seconds=round(patch_seconds / decoder.upsample, 9),
+        freeze_batchnorm=config["freeze_batchnorm"],
     )

@@ -55,6 +55,8 @@ ENCODERS = {
     "ast": "sed.models.ast:build_ast",
     "cnn": "sed.models.cnn:build_cnn",
     "crnn": "sed.models.cnn:build_cnn",
+    "fbcrnn": "sed.models.fbcrnn:build_fbcrnn",
+    "panns": "sed.models.panns:build_panns",
 }
 EARLIER_NAMES = {"crnn": "cnn"}
 """{earlier name of an encoder: its name now}"""
@@ -63,6 +65,10 @@ OPTIONS = {
     "pretrained": {
         "default": "",
         "help": "checkpoint to start from: a file, a folder or a name; none: random weights",
+    },
+    "freeze_batchnorm": {
+        "default": False,
+        "help": "keep the encoder's batch norms as they were loaded: statistics, scale and shift",
     },
 }
 OPTIONS_FROM = ENCODERS

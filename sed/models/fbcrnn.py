@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sed.models.encoders import Encoder
 
-NORM = {"eps": 1e-3, "momentum": 0.05}
+EPS, MOMENTUM = 1e-3, 0.05  # of all batch norms
 
 OPTIONS = {
     "fbcrnn_cnn": {
@@ -72,7 +72,7 @@ class Stack(nn.Module):
             for i, kernel in enumerate(layout.kernels)
         )
         # norms[i] comes before layer i + 1, the last one after all
-        self.norms = nn.ModuleList(norm(width, **NORM) for width in channels)
+        self.norms = nn.ModuleList(norm(width, eps=EPS, momentum=MOMENTUM) for width in channels)
         self.skips = nn.ModuleDict(
             {
                 str(i): convolution(widths[i], widths[i + 2], 1)
@@ -80,12 +80,14 @@ class Stack(nn.Module):
                 if widths[i] != widths[i + 2]
             }
         )
-        for module in self.convolutions:
-            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
-        for module in self.skips.values():
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        for module in self.skips.modules():
+            if isinstance(module, nn.Conv1d | nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         carried: dict[int, Tensor] = {}

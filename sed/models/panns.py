@@ -49,7 +49,10 @@ class ConvBlock(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """(batch, frames, mel bins) -> (batch, mel bins / 32, frames / 32, 32 * channels): two bands of 2048 as published."""
+    """(batch, frames, mel bins) -> (batch, mel bins / 32, frames / 32, 32 * channels).
+
+    Two bands of width 2048 as published.
+    """
 
     fresh_norm = False
 

@@ -216,6 +216,17 @@ def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float,
     )
 
 
+def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str]) -> str:
+    """Load what the student starts from; return what that is, or `RANDOM`."""
+    weights = load_pretrained(student, config, labels) or RANDOM
+    if config["freeze_batchnorm"] and weights == RANDOM:
+        raise UserError(
+            "freeze_batchnorm: there are no weights to start from, so no statistics to keep (give --pretrained, or "
+            "--no-freeze-batchnorm)"
+        )
+    return weights
+
+
 def build_trainer(
     config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
 ) -> Trainer:
@@ -236,7 +247,7 @@ def build_trainer(
     check_selection(config)
     sets = load_training_sets(config, dump, labels, student)
     check_front_end(sets, front_end)
-    weights = load_pretrained(student, config, labels) or RANDOM
+    weights = start_weights(config, student, labels)
     valid = make_validation(config, dump, labels, student, front_end)
     student, front_end = student.to(device), front_end.to(device)
     step = make_step(config, student, front_end, device=device, world=world)

@@ -101,3 +101,9 @@ def test_the_seed_alone_draws_the_weights(dump: Path, tiny_config: Config, tmp_p
     states = [t.training_step.student.state_dict() for t in (one, two, three)]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     assert not all(torch.equal(value, states[2][name]) for name, value in states[0].items())
+
+
+def test_frozen_batch_norms_need_weights_to_start_from(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    config = tiny_config(freeze_batchnorm=True, pretrained="none")
+    with pytest.raises(UserError, match=r"freeze_batchnorm: there are no weights .*--no-freeze-batchnorm"):
+        trainer_of(config, dump, tmp_path / "exp")

@@ -259,9 +259,9 @@ def _cannot_be_compared(module: nn.Module) -> bool:
     """Whether chance, or the other clips of a batch, have a say in what a module gives."""
     if isinstance(module, nn.Dropout):
         return module.p > 0
-    return isinstance(module, nn.modules.batchnorm._BatchNorm) or (
-        isinstance(module, nn.RNNBase) and module.dropout > 0
-    )
+    if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        return module.training  # frozen ones do what they do in evaluation
+    return isinstance(module, nn.RNNBase) and module.dropout > 0
 
 
 def disagreement(found: Tensor, expected: Tensor) -> float:
