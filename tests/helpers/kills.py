@@ -112,7 +112,7 @@ def kill_at_every_call(
         code = forked(work, kill_at=n, under=under)
         if code == 0:  # there are no more
             break
-        assert code == -signal.SIGKILL, f"call {n}: exit {code}"
+        assert code in (-signal.SIGKILL, 1), f"call {n}: exit {code}"  # 1: it was a worker that was killed
         assert forked(work) == 0, f"killed at call {n}, the same command fails"
         check(n)
         kills += 1
