@@ -1,0 +1,155 @@
+#!/usr/bin/env bats
+# A recipe killed outright, asked to stop, or whose terminal is closed: nothing that it started runs on, and the same
+# command goes on at once.
+
+root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+
+setup() {
+    cd "${BATS_TEST_TMPDIR}" || return 1
+    export SED_BACKEND=local PYTHONPATH=${root} CUDA_VISIBLE_DEVICES=''
+}
+
+wait_for() { # wait_for <glob>: up to two minutes
+    for ((i = 0; i < 2400; i++)); do
+        ! compgen -G "$1" >/dev/null || return 0
+        sleep 0.05
+    done
+    echo "$1 does not come"
+    tail -n 20 said
+    return 1
+}
+
+of_the_run() { # the processes of the run: all that name a place in its folder
+    pgrep -f -- "${PWD}/work" || true
+}
+
+gone() { # gone <process id...>: all of them, within ten seconds
+    for ((i = 0; i < 100; i++)); do
+        [[ -n $(ps -o pid=,stat= -p "$(paste -sd , <<<"${*// /,}" | tr ' ' ,)" | grep -v ' Z') ]] || return 0
+        sleep 0.1
+    done
+    ps -o pid,ppid,stat,args -p "$(paste -sd , <<<"${*// /,}" | tr ' ' ,)"
+    return 1
+}
+
+recordings() { # eight of three seconds, of two sounds, and the table of seven
+    mkdir sounds
+    python3 - <<'END'
+import numpy, soundfile
+rng = numpy.random.default_rng(0)
+rows = ["filename\tonset\toffset\tevent_label"]
+for i in range(8):
+    sound = 0.01 * rng.standard_normal(48000)
+    sound[16000:32000] += 0.3 * (rng.standard_normal(16000) if i % 2 else numpy.sin(numpy.arange(16000) / 5))
+    soundfile.write(f"sounds/s{i}.wav", sound, 16000)
+    if i < 7:
+        rows.append(f"s{i}.wav\t1.0\t2.0\t{['low hum', 'loud hiss'][i % 2]}")
+open("events.tsv", "w").write("\n".join(rows) + "\n")
+END
+}
+
+# bats test_tags=slow
+@test "own_data: kill -9, SIGTERM and a closed terminal, in three stages" {
+    recordings
+    recipe=("${root}/egs/own_data/run.sh" --recordings sounds --events events.tsv --ngpu 0 --nj 1 --pretrained none
+        --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --score-args "--bootstrap 0 --no-report"
+        --train-args "--epochs 3 --steps-per-epoch 30 --batch-sizes 1,1,1,1 --ast-dim 16 --gru-units 8 --checkpoint-seconds 0")
+    "${recipe[@]}" --work "${PWD}/whole" >said 2>&1 3>&-
+
+    "${recipe[@]}" --work "${PWD}/work" >said 2>&1 3>&- &
+    wait_for work/downloads/.lock
+    first=$(of_the_run)
+    kill -9 $!
+    "${recipe[@]}" --work "${PWD}/work" >said 2>&1 3>&- & # at once
+    gone ${first}
+    wait_for 'work/dump/*/log/*.log'
+    second=$(of_the_run)
+    kill $!
+    python3 - "${recipe[@]}" --work "${PWD}/work" >said.terminal 3>&- <<'END' &
+import glob, os, pty, subprocess, sys, time
+child, terminal = pty.fork()
+if not child:
+    os.execv(sys.argv[1], sys.argv[1:])
+os.set_blocking(terminal, False)
+while not glob.glob("work/exp/*/checkpoints/step-*.pt"):
+    try:
+        sys.stdout.write(os.read(terminal, 65536).decode())
+    except BlockingIOError:
+        time.sleep(0.02)
+with open("third", "w") as file:
+    file.write(subprocess.run(["pgrep", "-f", os.getcwd() + "/work"], capture_output=True, text=True).stdout)
+os.close(terminal)
+END
+    gone ${second}
+    wait $!
+    "${recipe[@]}" --work "${PWD}/work" >said 2>&1 3>&- || {
+        tail -n 20 said
+        return 1
+    }
+    gone $(grep -vx "$$" third)
+    grep -q 'resumed from' work/exp/ast_sed/train.log
+    for file in downloads/metadata/labels.txt exp/ast_sed/final.pt exp/ast_sed/validation/events.tsv; do
+        cmp "whole/${file}" "work/${file}"
+    done
+    (cd work && find . -type f ! -name '*.log' | sort) >files
+    diff <(cd whole && find . -type f ! -name '*.log' ! -name 'events.out.*' | sort) <(grep -v events.out files)
+}
+
+stand_in() { # a python3 that trains for a minute
+    mkdir -p bin bank work/dump/{strong_real,weak,unlabelled,validation}
+    printf '#!/usr/bin/env bash\n[[ "$*" != *sys.executable* ]] || { echo "%s" && exit; }\n' "${PWD}/bin" >bin/python3
+    printf '[[ $1 == -m && $2 != sed.bin.experiments ]] || exec "%s" "$@"\n' "$(command -v python3)" >>bin/python3
+    printf 'real="%s"\n' "$(command -v python3)" >>bin/python3
+    cat >>bin/python3 <<'END'
+waits='import time; from sed.lifetime import end_with_owner; end_with_owner(); time.sleep(60)'
+case $2 in
+    sed.bin.train | sed.bin.pretrain | sed.bin.synthesize)
+        touch "${STARTED}.$(tr -c 'a-z0-9\n' . <<<"${*: -1}")"
+        [[ $2 != sed.bin.synthesize || -n ${TICKS-} ]] || exec "${real}" -c "${waits}" "$@" # no backend looks after it
+        for ((i = 0; i < ${TICKS:-600}; i++)); do sleep 0.1; done
+        if [[ $2 == sed.bin.train ]]; then touch "${*: -1}"/{final.pt,.done}; else touch "${*: -1}"; fi
+        ;;
+esac
+END
+    chmod +x bin/python3
+    PATH=${PWD}/bin:${PATH}
+    export STARTED=${PWD}/started
+    for set in work/dump/*; do touch "${set}"/{feats.scp,events.tsv,durations.tsv}; done
+    touch work/dump/labels.txt x.yaml
+    for name in a b c d; do printf '%s\tx.yaml\t%s/work/dump\t--seed 1\n' "${name}" "${PWD}" >>list.tsv; done
+}
+
+@test "sweep.sh: its experiments end with it, none is begun any more, and all are trained again at once" {
+    stand_in
+    for signal in KILL TERM HUP; do
+        rm -f started.* && mkdir -p work
+        "${root}/steps/sweep.sh" --ngpu 0 --jobs 2 train list.tsv "${PWD}/work/exp" >said 2>&1 3>&- &
+        wait_for 'started.*exp.b'
+        running=$(of_the_run)
+        kill -s "${signal}" $!
+        gone ${running}
+        [[ -z $(of_the_run) && ! -e $(compgen -G 'started.*exp.d') ]] || {
+            ps -ef | grep "${PWD}/work"
+            return 1
+        }
+    done
+    TICKS=0 run "${root}/steps/sweep.sh" --ngpu 0 --jobs 2 train list.tsv "${PWD}/work/exp"
+    [[ ${status} == 0 && -e work/exp/d/.done ]]
+}
+
+@test "real_sounds: pre-training beside the corpus, and the corpus, end with the recipe" {
+    stand_in
+    export CUDA_VISIBLE_DEVICES=0
+    for signal in KILL TERM HUP; do
+        rm -f started.*
+        "${root}/egs/real_sounds/run.sh" --soundbank bank --work work >said 2>&1 3>&- &
+        wait_for 'started.*ast.pth'
+        wait_for 'started.*downloads'
+        running=$(of_the_run)
+        kill -s "${signal}" $!
+        gone ${running}
+        [[ -z $(of_the_run) ]]
+    done
+    TICKS=0 run "${root}/egs/real_sounds/run.sh" --soundbank bank --work work --stop-stage 0
+    [[ ${status} == 0 && -e work/downloads/ast.pth ]]
+}
