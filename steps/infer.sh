@@ -27,8 +27,10 @@ use_folder "${out}"
 split_words "${infer_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 scores=${out}/scores.h5
-if [[ ${force} == false && -f ${scores} && ! ${model}/final.pt -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]] &&
-    same "${out}/.infer" "${asked}"; then
+shopt -s nullglob # a dump of an earlier version may have its features elsewhere
+state=$(state_of "${model}/final.pt" "${dump}/feats.scp" "${dump}"/feats.*.h5)
+if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$'\n'"${state}" ||
+    { same "${out}/.infer" "${asked}" && [[ ! ${model}/final.pt -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
     finished "${scores}: already done"
 fi
 rm -f "${out}/result.json" "${out}/.infer"
@@ -51,4 +53,4 @@ else
     rm -rf "${parts}" # what does not fit together is made again
     ((merged == 0)) || exit "${merged}"
 fi
-remember "${out}/.infer" "${asked}"
+remember "${out}/.infer" "${asked}"$'\n'"${state}"

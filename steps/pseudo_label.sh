@@ -27,11 +27,12 @@ done
 use_folder "${out}"
 split_words "${label_args}"
 asked=$(printf '%s\n' "${model}" "${sets[@]}" ${words[@]+"${words[@]}"})
-if [[ ${force} == false && -f ${out}/feats.scp && ! ${model}/final.pt -nt ${out}/feats.scp ]] &&
-    same "${out}/.asked" "${asked}"; then
+state=$(state_of "${model}/final.pt")
+if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${asked}"$'\n'"${state}" ||
+    { same "${out}/.asked" "${asked}" && [[ ! ${model}/final.pt -nt ${out}/feats.scp ]]; }; }; then
     finished "${out}: already done"
 fi
 rm -f "${out}"/{feats.scp,.asked}
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/label.log" \
     python3 -m sed.bin.pseudo_label --model "${model}" ${words[@]+"${words[@]}"} "${sets[@]}" "${out}"
-remember "${out}/.asked" "${asked}"
+remember "${out}/.asked" "${asked}"$'\n'"${state}"

@@ -26,12 +26,13 @@ scores=${out}/scores.h5 result=${out}/result.json truth=${dump}/events.tsv
 use_folder "${out}"
 split_words "${score_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
-if [[ ${force} == false && -f ${result} && ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]] &&
-    same "${out}/.score" "${asked}"; then
+state=$(state_of "${scores}" && cksum <"${truth}")
+if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${asked}"$'\n'"${state}" ||
+    { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; then
     finished "${result}: already done"
 fi
 rm -f "${result}" "${out}/.score"
 "${cmd[@]}" "${out}/log/score.log" \
     python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${dump}/durations.tsv" \
     --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}
-remember "${out}/.score" "${asked}"
+remember "${out}/.score" "${asked}"$'\n'"${state}"

@@ -206,13 +206,26 @@ train() {
     calls 7
     score --score-args '--threshold 0.4'
     calls 8
-    touch -d '+1 minute' exp/x/final.pt
+    touch -d '+1 hour' exp/x/final.pt dump/strong/feats.scp data/strong/events.tsv # a clock that jumps
+    infer
+    score --score-args '--threshold 0.4'
+    [[ ${output} == *'already done' ]]
+    calls 8
+    echo another >exp/x/final.pt
+    touch -d '-1 hour' exp/x/final.pt
     infer
     score --score-args '--threshold 0.4'
     calls 10
     infer --infer-args '--which student'
     score
     calls 12
+    printf '%s\n' dump/strong --which student >exp/x/strong/.infer # an earlier version's: by times
+    touch -d '+2 hours' exp/x/strong/scores.h5
+    infer --infer-args '--which student'
+    calls 12
+    touch -d '+3 hours' exp/x/final.pt
+    infer --infer-args '--which student'
+    calls 13
     run "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/none exp/none/strong
     [[ ${status} == 2 && ${output} == *'exp/none/final.pt: no such file'* ]]
     run "${root}/steps/infer.sh" --ngpu 0 dump/none exp/x exp/x/none
@@ -233,7 +246,7 @@ train() {
     calls 2
     infer
     [[ ${output} == *'already done' ]]
-    touch -d '+1 minute' exp/x/final.pt
+    echo another >exp/x/final.pt
     FAIL=sed.bin.merge_scores infer
     [[ ${status} == 2 && ! -e exp/x/strong/parts ]]
     : >"${CALLS}"

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import soundfile
 from faulty_server import zipped
 from paths import ROOT
 
+from sed.data.prepare.clips import Columns
+from sed.data.prepare.cutting import cut_split
 from sed.data.tables import Event, read_events_tsv
 
 
@@ -70,3 +73,25 @@ def test_another_layout_of_realdesed_is_refused(realdesed, tmp_path):
     run = stage0(realdesed, tmp_path / "d")
     assert run.returncode == 2
     assert "test: no annotations.csv or annotations_raw.csv" in run.stderr.splitlines()[-1]
+
+
+def test_a_split_is_cut_again_when_its_tables_change_whatever_the_clock_says(tmp_path, log_lines):
+    split, tsv = tmp_path / "split", tmp_path / "t.tsv"
+    (split / "audio").mkdir(parents=True)
+    soundfile.write(split / "audio" / "a.wav", 0.1 * np.ones(8000), 4000)
+    (split / "clips.csv").write_text("filename\na.wav\n")
+
+    def cut(rows: str) -> bool:
+        (split / "events.csv").write_text("filename,onset,offset,class\n" + rows)
+        log_lines.clear()
+        tables = {"clips": "clips.csv", "annotations": ["events.csv"], "columns": Columns()}
+        cut_split(split, tmp_path / "clips", tsv, **tables, seconds=1, max_bad=0, jobs=1)
+        return not any("there already" in line for line in log_lines)
+
+    assert cut("a.wav,0,0.5,x\n")
+    for hours in (5, -5):  # from now
+        os.utime(split / "events.csv", (time.time() + 3600 * hours,) * 2)
+        os.utime(tsv, (time.time() - 3600 * hours,) * 2)
+        assert not cut("a.wav,0,0.5,x\n")
+    assert cut("a.wav,0,0.5,y\n")
+    assert {event.label for events in read_events_tsv(tsv).values() for event in events} == {"y"}
