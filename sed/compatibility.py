@@ -17,6 +17,8 @@ ADDED: dict[int, dict[str, Any]] = {
         "decoder": "gru",
         "decay": "exponential",
         "warmup": "linear",
+        "fte_token": "shared",
+        "fte_token_spread": 0.02,
         "input_padding": "normalised",
         "wave_norm": "none",
         "cnn_filters": [16, 32, 64, 128, 128, 128, 128],

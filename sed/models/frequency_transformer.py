@@ -15,11 +15,21 @@ from sed.models.poolings import Pooling
 OPTIONS = {
     "fte_blocks": {"default": 2, "help": "blocks of the frequency-wise transformer", "least": 1},
     "fte_heads": {"default": 4, "help": "attention heads of a frequency-wise block", "least": 1},
+    "fte_token": {
+        "default": "shared",
+        "help": "the class token: one for all time steps (L), or one of each, as P may be read",
+        "choices": ["shared", "per_step"],
+    },
+    "fte_token_spread": {
+        "default": 0.02,
+        "help": "standard deviation that the token starts with (L: 0.816)",
+        "least": 0,
+    },
 }
 
 
 class FrequencyTransformer(nn.Module):
-    """FTE: a learned token, shared over time, attends to the bands of its own time step (P, L).
+    """FTE: a learned token, shared over time or one of each time step, attends to the bands of that step (P, L).
 
     Blocks attend along frequency only; no further positions. Only the token leaves, so the last block computes
     nothing for the bands but their keys and values.
@@ -27,15 +37,25 @@ class FrequencyTransformer(nn.Module):
 
     no_weight_decay = ("token",)
 
-    def __init__(self, *, dim: int, blocks: int = 2, heads: int = 4, mlp_ratio: float = 4.0) -> None:
+    def __init__(
+        self,
+        *,
+        dim: int,
+        blocks: int = 2,
+        heads: int = 4,
+        mlp_ratio: float = 4.0,
+        tokens: int = 1,
+        token_spread: float = 0.02,
+    ) -> None:
+        """`tokens`: 1, or as many as there are patches in time."""
         super().__init__()
         if blocks < 1:
             raise ValueError("fte_blocks: at least 1")
-        self.token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.token = nn.Parameter(torch.zeros(1, tokens, dim))
         self.blocks = nn.ModuleList(Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio) for _ in range(blocks))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
         init_weights(self, dim)
-        nn.init.trunc_normal_(self.token, std=0.02)
+        nn.init.trunc_normal_(self.token, std=token_spread)
 
     @property
     def last(self) -> Block:
@@ -53,7 +73,8 @@ class FrequencyTransformer(nn.Module):
         """(batch, bands, patches, dim) -> (batch, patches, dim)."""
         batch, bands, patches, dim = grid.shape
         columns = grid.transpose(1, 2).reshape(batch * patches, bands, dim)
-        x = torch.cat([self.token.to(columns.dtype).expand(batch * patches, -1, -1), columns], dim=1)
+        token = self.token.to(columns.dtype).expand(batch, patches, dim).reshape(batch * patches, 1, dim)
+        x = torch.cat([token, columns], dim=1)
         for block in self.blocks[:-1]:
             x = block(x)
         return self.norm(self.last.first(x)).view(batch, patches, dim)
@@ -61,4 +82,10 @@ class FrequencyTransformer(nn.Module):
 
 def build_fte(config: Mapping[str, Any], encoder: Encoder) -> Pooling:
     """Build the frequency-wise transformer of a flat config."""
-    return FrequencyTransformer(dim=encoder.dim, blocks=config["fte_blocks"], heads=config["fte_heads"])
+    return FrequencyTransformer(
+        dim=encoder.dim,
+        blocks=config["fte_blocks"],
+        heads=config["fte_heads"],
+        tokens=encoder.grid[1] if config["fte_token"] == "per_step" else 1,
+        token_spread=config["fte_token_spread"],
+    )
