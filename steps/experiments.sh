@@ -8,6 +8,7 @@
 #   --conf-dirs LIST     folders where configs given by name are looked for, in this order (conf)
 #   --seeds LIST         seeds of every config; none: the config's own
 #   --rates LIST         learning rates head:encoder; none: the config's own
+#   --vary LIST          KEY=VALUE,VALUE...: every combination, in place of the config's own values
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
 #   --pretrained FILE    what a config without init_from starts from ('none': random weights)
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
@@ -20,12 +21,12 @@
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates=""
+cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates="" vary=""
 feature_conf=${root}/conf/logmel.yaml pretrained="" checkpoints="" folder="" score_args=""
 source "${root}/utils/parse_options.sh"
 (($# >= 1)) || usage
 source "${root}/utils/step.sh"
 
-python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" \
+python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
     --feature-conf "${feature_conf}" --pretrained "${pretrained}" --checkpoints "${checkpoints}" \
     --folder "${folder}" --score-args="${score_args}" "$@"

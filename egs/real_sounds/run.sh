@@ -9,11 +9,11 @@
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X             sizes and steps times this; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
-#   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru ast_sed")
-#   --more LIST           what stage 4 trains; none: nothing ("fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen")
-#   --boxes LIST          what is scored with bounding boxes too, by tuning/csebbs.json where tune.sh has made it
-#                         ("ast_gru ast_sed ast_sed_frozen ast_sed_best")
+#   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru fte_only lgd_only ast_sed")
+#   --more LIST           what stage 4 trains; none: nothing ("ratio_2 ratio_5")
+#   --boxes LIST          what is scored with bounding boxes too, by what tune.sh wrote of it ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --rates LIST          learning rates head:encoder instead of the config's own, exp/<config>_lr<h>_<e>_seed<k>
+#   --vary LIST           KEY=VALUE,VALUE...: every combination in place of the config's values, exp/<config>_<key>_<value>_seed<k>
 #   --jobs N              experiments at once (1)
 #   --ngpu N              GPUs to spread them over; 0: the CPU, and a smaller AST (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)
@@ -31,9 +31,8 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
-soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work="" public=0
-more="fte_only lgd_only ratio_2 ratio_5 ast_sed_frozen" boxes="ast_gru ast_sed ast_sed_frozen ast_sed_best" pretrained=""
-pretrain_args="" train_args="" rates="" analysis=true force=false
+soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru fte_only lgd_only ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work="" public=0
+more="ratio_2 ratio_5" boxes="crnn ast_gru fte_only lgd_only ast_sed" pretrained="" pretrain_args="" train_args="" rates="" vary="" analysis=true force=false
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0 && jobs > 0)) || die "--nj and --jobs are at least 1"
@@ -47,7 +46,7 @@ cd "${here}/../desed"
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
-downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs.json pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
+downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
 train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${scale} ${pretrain_args}"
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
 ((ngpu > 0)) || train_args="${small} --fte-blocks 1 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
@@ -59,7 +58,7 @@ stage() { # stage <n> <what>: shall stage n run?
 }
 list() { # list <what> <configs> [<option>...]: lines of steps/experiments.sh
     split_words "$2"
-    steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" \
+    steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
 sweep() { # sweep <what> [<option>...]: of a list
@@ -84,10 +83,11 @@ fi
 if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
 if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi
 if stage 5 "scores"; then
-    [[ -f ${tuned} ]] && boxes_args="--tuned ${tuned}" || boxes_args="--post-processing csebbs"
     list score "${systems} ${more}" | sweep score
-    list score "${boxes}" --folder csebbs --score-args "${boxes_args}" | sweep score
-    if [[ ${analysis} == true && -z ${rates} ]]; then # of the first seed
+    for config in ${boxes}; do # by boxes tuned for it, if there are any
+        list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned ${tuned}/${config}.json" || echo "--post-processing csebbs")"
+    done | sweep score
+    if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # of the first seed
         seeds=${seeds%% *} list score "${systems}" --score-args "--bootstrap 0" | sweep score --test-set strong_real
         gru=${exp}/ast_gru_seed${seeds%% *}
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \

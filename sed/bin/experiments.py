@@ -3,7 +3,8 @@
 usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|label|score> <config...>
 
 A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else called as the file is
-without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --seeds exp/NAME_seed<k>. The columns are
+without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --vary exp/NAME_<key>_<value> where the value is not the
+config's own, with --seeds exp/NAME_seed<k>. The columns are
 
 features  front end, folder of its dump: each front end once
 pretrain  name of a config that pre-trains an encoder, that config, the checkpoint that it makes: each once
@@ -22,6 +23,7 @@ pseudo-labels are those of the same seed.
 from __future__ import annotations
 
 import functools
+import itertools
 import shlex
 from argparse import Namespace
 from collections.abc import Iterator
@@ -41,13 +43,15 @@ DEFAULTS = default_options("sed.config.recipe_options")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config with a seed and learning rates, each '' for the config's own."""
+    """A config with a seed and learning rates, each '' for the config's own, and other values than its own."""
 
     config: str
     settings: dict[str, Any]
     name: str
     seed: str
     rates: str
+    varied: tuple[tuple[str, str], ...] = ()
+    """(key, value)"""
 
     @property
     def start(self) -> str:
@@ -84,6 +88,8 @@ class Experiment:
         if self.rates:
             head, encoder = self.rates.split(":")
             words += ["--lr", head, "--encoder-lr", encoder]
+        for key, value in self.varied:
+            words += [f"--{key.replace('_', '-')}", value]
         return " ".join(shlex.quote(word) for word in words)
 
 
@@ -97,6 +103,7 @@ def main() -> None:
     parser.option("conf-dirs", "conf", "folders where configs given by name are looked for, blanks between")
     parser.option("seeds", "", "seeds of every config, blanks between; none: the config's own")
     parser.option("rates", "", "learning rates head:encoder, blanks between; none: the config's own")
+    parser.option("vary", "", "KEY=VALUE,VALUE..., blanks between: every combination, instead of the config's own")
     parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
     parser.option("pretrained", "", "what a config without init_from starts from; 'none': random weights")
     parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is not looked at")
@@ -106,7 +113,12 @@ def main() -> None:
     experiments = [
         experiment
         for config in args.configs
-        for experiment in expand(*find(config, args.conf_dirs.split()), args.seeds.split(), args.rates.split())
+        for experiment in expand(
+            *find(config, args.conf_dirs.split()),
+            args.seeds.split(),
+            args.rates.split(),
+            combinations(args.vary.split()),
+        )
     ]
     for row in dict.fromkeys(LISTS[args.what](experiments, args)):
         print("\t".join(row).rstrip("\t"))
@@ -126,7 +138,28 @@ def find(config: str, folders: list[str]) -> tuple[str, str]:
     raise UserError(f"{config}: no such config in {places} (give the name of one, or a file)")
 
 
-def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator[Experiment]:
+def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
+    """Return every combination of the values of some keys, each as (key, value) pairs; one empty one without any.
+
+    Raises:
+        UserError: a range is no `KEY=VALUE,VALUE...`.
+    """
+    choices = []
+    for text in ranges:
+        key, _, values = text.partition("=")
+        if not key or not all(values.split(",")):
+            raise UserError(f"--vary {text}: KEY=VALUE,VALUE... is expected, such as frozen_epochs=0,6")
+        choices.append([(key.replace("-", "_"), value) for value in values.split(",")])
+    return list(itertools.product(*choices))
+
+
+def expand(
+    name: str,
+    path: str,
+    seeds: list[str],
+    rates: list[str],
+    varied: list[tuple[tuple[str, str], ...]],
+) -> Iterator[Experiment]:
     """Yield the experiments of a config, seed by seed.
 
     Args:
@@ -134,6 +167,7 @@ def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator
         path: the config's file.
         seeds: none for one experiment with the config's own.
         rates: pairs `head:encoder`, none for the config's own.
+        varied: of `combinations`; a value that is the config's own is no variation.
 
     Raises:
         UserError: the config cannot be read, or names pseudo-labels that it does not train on, or a pair is none.
@@ -141,12 +175,19 @@ def expand(name: str, path: str, seeds: list[str], rates: list[str]) -> Iterator
     settings = DEFAULTS | load_config(path)
     if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
-    for seed in seeds or [""]:
-        for pair in rates or [""]:
-            if pair and len(pair.split(":")) != 2:
-                raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4")
-            suffix = (f"_lr{pair.replace(':', '_')}" if pair else "") + (f"_seed{seed}" if seed else "")
-            yield Experiment(path, settings, f"{name}{suffix}", seed, pair)
+    for pair in rates:
+        if len(pair.split(":")) != 2:
+            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4")
+    for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
+        other = tuple((key, value) for key, value in values if not _own(settings, key, value))
+        suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
+        suffix += "".join(f"_{key}_{value}" for key, value in other) + (f"_seed{seed}" if seed else "")
+        yield Experiment(path, settings, f"{name}{suffix}", seed, pair, other)
+
+
+def _own(settings: dict[str, Any], key: str, value: str) -> bool:
+    """Return whether this is the value that the config has already."""
+    return key in settings and canonical({key: value}) == canonical({key: settings[key]})
 
 
 def front_end(experiment: Experiment, args: Namespace) -> tuple[str, str]:

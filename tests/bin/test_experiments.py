@@ -146,3 +146,17 @@ def test_what_is_not_there_is_refused_in_a_line(listed):
     ]:
         said = listed(*args)
         assert isinstance(said, str) and expected in said and said.count("\n") == 1
+
+
+def test_every_combination_of_other_values(listed):
+    config("a", "frozen_epochs: 6\nencoder_lr: 0.00005\n")
+    rows = listed("train", "a", "--seeds", "1", "--vary", "clip_pooling=mean,max frozen-epochs=0,6.0")
+    assert [(row[0], row[3]) for row in rows] == [
+        ("a_clip_pooling_mean_frozen_epochs_0_seed1", "--seed 1 --clip-pooling mean --frozen-epochs 0"),
+        ("a_clip_pooling_mean_seed1", "--seed 1 --clip-pooling mean"),  # 6 is its own value
+        ("a_clip_pooling_max_frozen_epochs_0_seed1", "--seed 1 --clip-pooling max --frozen-epochs 0"),
+        ("a_clip_pooling_max_seed1", "--seed 1 --clip-pooling max"),
+    ]
+    assert listed("train", "a", "--vary", "encoder_lr=5e-5") == [["a", "own/a.yaml", "dump"]]
+    for text in ("frozen_epochs", "=1", "frozen_epochs=", "frozen_epochs=0,,6"):
+        assert f"--vary {text}: KEY=VALUE,VALUE... is expected" in listed("train", "a", "--vary", text)

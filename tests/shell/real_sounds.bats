@@ -172,22 +172,23 @@ END
 }
 
 @test "a config starts from what it needs, seed by seed" {
-    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best"
+    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --systems "crnn crnn_pretrained ast_gru ast_sed" --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best" --boxes "ast_sed ast_sed_best"
     echo "${output}"
     [[ ${status} == 0 && -s work/RESULTS.md ]]
-    [[ $(calls sed.bin.train) == 14 && $(calls sed.bin.pseudo_label) == 2 ]]
-    # besides the first seed of three systems on training clips, and AST-GRU with its one band
-    [[ $(calls sed.bin.infer) == 18 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
-    [[ $(calls sed.bin.score) == 24 && $(calls 'sed.bin.score .*csebbs') == 6 ]]
+    [[ $(calls sed.bin.train) == 16 && $(calls sed.bin.pseudo_label) == 2 ]]
+    # besides the first seed of four systems on training clips, and AST-GRU with its one band
+    [[ $(calls sed.bin.infer) == 21 && $(calls 'sed.bin.infer .* --band 0') == 1 ]]
+    [[ $(calls sed.bin.score) == 25 && $(calls 'sed.bin.score .*csebbs') == 4 ]]
     of() { grep -- " ${PWD}/work/exp/$1 @" calls | grep sed.bin.train; }
-    [[ $(of crnn_seed1) == *"--pretrained ${PWD}/work/downloads/pretrain_crnn.pth"* ]]
+    [[ $(of crnn_seed1) == *"--pretrained none"* ]]
+    [[ $(of crnn_pretrained_seed1) == *"--pretrained ${PWD}/work/downloads/pretrain_crnn.pth"* ]]
     of crnn_seed1 | grep -q "${PWD}/work/dump/logmel_crnn "
     of ratio_2_seed2 | grep -q -- "--seed 2 --pretrained ${PWD}/work/downloads/ast.pth "
     of ast_sed_second_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_seed2 "
     of ast_sed_pseudo_seed2 | grep -q -- "--train-sets strong_real,strong_synth,pseudo_seed2,weak,unlabelled "
     of ast_sed_best_seed2 | grep -q -- "--pretrained ${PWD}/work/exp/ast_sed_pseudo_seed2 "
     before=$(wc -l <calls)
-    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best"
+    run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --systems "crnn crnn_pretrained ast_gru ast_sed" --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best" --boxes "ast_sed ast_sed_best"
     [[ ${status} == 0 ]]
     [[ $(tail -n +$((before + 1)) calls) != *sed.bin.@(train|pseudo_label|infer|score)* ]]
 }
@@ -198,8 +199,17 @@ END
     grep -q -- "--lr 3e-3 --encoder-lr 1e-4 ${PWD}/work/dump ${PWD}/work/exp/ast_gru_lr3e-3_1e-4_seed1 @" calls
 }
 
+@test "with --vary a config is trained with each combination of values, those of the protocol under its own name" {
+    run "${recipe}" --work work --ngpu 0 --seeds 1 --stage 3 --stop-stage 4 --systems ast_gru --more none \
+        --vary "clip_pooling=linear_softmax,attention frozen_epochs=0,6"
+    echo "${output}"
+    [[ ${status} == 0 && $(calls sed.bin.train) == 4 ]]
+    grep -q -- "--clip-pooling attention --frozen-epochs 0 .*/exp/ast_gru_clip_pooling_attention_frozen_epochs_0_seed1 @" calls
+    grep -q "/exp/ast_gru_seed1 @" calls
+}
+
 @test "stage 0 makes the corpus at its scale and pre-trains, or takes the AST that is there" {
-    run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0
+    run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --more crnn_pretrained
     echo "${output}"
     [[ ${status} == 0 && -e work/downloads/ast.pth && -e work/downloads/pretrain_crnn.pth ]]
     [[ $(calls sed.bin.pretrain) == 2 ]] # the encoders of the AST systems, and of the CRNN
