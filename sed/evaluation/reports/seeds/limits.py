@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sed.evaluation.reports.seeds.reduce import LENGTHS
+from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Results, found_share, values_of
 
 Points = list[tuple[int, float | None, float]]

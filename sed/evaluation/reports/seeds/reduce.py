@@ -6,6 +6,7 @@ Nothing in them names a folder or a machine but the kind of device.
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,49 +15,29 @@ from typing import Any
 from sed.data.tables import Event, read_events_tsv
 from sed.evaluation.confidence.bootstrap import load
 from sed.evaluation.confidence.paired import Difference, System, check_comparable, paired
-from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
 from sed.evaluation.metrics.table import shown_in
+from sed.evaluation.reports.seeds.fragments import fragments
+from sed.evaluation.reports.seeds.matching import by_collar, by_length
 from sed.evaluation.result_file import read_result
 
 NUMBERS = tuple(entry.key for entry in shown_in("runs"))
 MARGINS = tuple(entry.key for entry in shown_in("margins"))
 CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
-LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
-SETTINGS = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "consistency_weight", "ema_decay")
+SETTINGS = (
+    *(
+        "encoder",
+        "pooling",
+        "upsample",
+        "clip_pooling",
+        "frozen_epochs",
+        "lr",
+        "encoder_lr",
+        "epochs",
+        "steps_per_epoch",
+    ),
+    *("batch_sizes", "consistency_weight", "ema_decay"),
+)
 _NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
-
-
-def length_of(seconds: float) -> str:
-    """The name of the bin of `LENGTHS` that an event of so many seconds is in."""
-    return next(name for name, most in LENGTHS.items() if seconds < most)
-
-
-def found_by_length(
-    truth: Mapping[str, Sequence[Event]], detections: Mapping[str, Sequence[Event]]
-) -> dict[str, dict[str, list[int]]]:
-    """{label: {length: [events found, events]}} by the collars of the event-based F1, each detection used once."""
-    table: dict[str, dict[str, list[int]]] = {}
-    for clip, events in truth.items():
-        free = sorted(detections.get(clip, ()))
-        for event in sorted(events):
-            seconds = event.offset - event.onset
-            collar = max(ONSET_COLLAR, OFFSET_SHARE * seconds)
-            match = next(
-                (
-                    found
-                    for found in free
-                    if found.label == event.label
-                    and abs(found.onset - event.onset) <= ONSET_COLLAR
-                    and abs(found.offset - event.offset) <= collar
-                ),
-                None,
-            )
-            row = table.setdefault(event.label, {name: [0, 0] for name in LENGTHS})[length_of(seconds)]
-            row[1] += 1
-            if match is not None:
-                row[0] += 1
-                free.remove(match)
-    return table
 
 
 def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
@@ -88,7 +69,7 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
     model = result.get("model") or {}
     trained = model.get("config") or {}
     numbers = {name: _rounded(result.get(name)) for name in NUMBERS}
-    by_length = found_by_length(truth, read_events_tsv(path.with_name("events.tsv")))
+    detections = read_events_tsv(path.with_name("events.tsv"))
     return {
         "config": config,
         "seed": seed,
@@ -100,7 +81,10 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
             for label, row in result["per_class"].items()
             if row["ground_truth"]
         },
-        "by_length": by_length,
+        "psds1_class_mean": _class_mean(result, "psds1"),
+        "by_length": by_length(truth, detections),
+        "by_collar": by_collar(truth, detections),
+        "fragments": fragments(truth, detections),
         "post_processing": result["post_processing"].get("steps"),
         "tuned_on": result.get("tuned_on"),
         "parameters": model.get("parameters"),
@@ -110,6 +94,12 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
         "settings": {key: trained[key] for key in SETTINGS if key in trained},
         "git": result.get("git"),
     }
+
+
+def _class_mean(result: Mapping[str, Any], name: str) -> float | None:
+    """Return the mean of a class-wise number over the classes with ground truth: the spread takes nothing off it."""
+    values = [row[name] for row in result["per_class"].values() if row["ground_truth"] and row.get(name) is not None]
+    return _rounded(statistics.fmean(values)) if values else None
 
 
 def system(config: str, paths: Sequence[Path]) -> System:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
-from sed.evaluation.reports.seeds.reduce import LENGTHS
+from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]

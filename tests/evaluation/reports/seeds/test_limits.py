@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sed.evaluation.reports.seeds import limits
-from sed.evaluation.reports.seeds.reduce import LENGTHS
+from sed.evaluation.reports.seeds.matching import LENGTHS
 
 SOURCES = {"Rain": [9, 9], "Cat": [5, 7], "Dog": [2, 3], "Elsewhere": [1, 1]}
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from several_seeds import LABELS, TRUTH, experiments
 
-from sed.data.tables import Event
 from sed.evaluation.confidence.paired import System, paired
 from sed.evaluation.reports.seeds import reduce
 
@@ -14,16 +13,6 @@ from sed.evaluation.reports.seeds import reduce
 @pytest.fixture
 def exp(tmp_path: Path) -> Path:
     return experiments(tmp_path / "exp")
-
-
-def test_events_are_found_within_the_collars_and_a_detection_is_used_once():
-    truth = {"a": [Event(1.0, 1.3, "Dog"), Event(1.1, 1.4, "Dog"), Event(2.0, 9.0, "Dog")]}
-    detections = {"a": [Event(1.05, 1.35, "Dog"), Event(2.19, 7.7, "Dog")], "b": [Event(0, 1, "Dog")]}
-    table = reduce.found_by_length(truth, detections)
-    assert table["Dog"]["under 0.5 s"] == [1, 2]
-    assert table["Dog"]["over 3 s"] == [1, 1]  # a collar of a fifth of seven seconds at its end
-    assert reduce.found_by_length(truth, {"a": [Event(1.05, 1.35, "Cat")]})["Dog"]["under 0.5 s"] == [0, 2]
-    assert reduce.length_of(0.5) == "0.5 to 1 s"
 
 
 def test_experiments_are_found_by_config_and_seed(exp):
@@ -38,7 +27,11 @@ def test_a_result_is_reduced_to_what_the_page_needs(exp):
     small = reduce.reduced(exp / "ast_sed_seed2" / "validation" / "result.json", "ast_sed", 2, TRUTH)
     assert small["event_f1_macro"] == 0.5 and small["psds2"] is None and small["steps"] == 2000
     assert set(small["per_class"]) == set(LABELS)
-    assert small["by_length"]["Dog"]["under 0.5 s"] == [1, 1] and small["by_length"]["Frying"]["over 3 s"] == [0, 1]
+    assert small["by_length"]["Dog"]["under 0.5 s"] == [1, 1, 0]
+    assert small["by_length"]["Frying"]["over 3 s"] == [0, 1, 1]
+    assert small["by_collar"]["0.02"]["Dog"] == [0, 2, 1] and small["by_collar"]["0.05"]["Dog"] == [1, 2, 0]
+    assert small["fragments"] == {"events": 3, "split": 0, "merged": 0}
+    assert small["psds1_class_mean"] == pytest.approx(0.5)  # without the class that has no ground truth
     assert len(json.dumps(small)) < 4000
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sed.evaluation.metrics.table import BY_KEY
 from sed.evaluation.reports.seeds import tables
-from sed.evaluation.reports.seeds.reduce import LENGTHS
+from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
 DOG = {"under 0.5 s": [1, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [2, 2], "over 3 s": [0, 1]}

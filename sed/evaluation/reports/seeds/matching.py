@@ -1,0 +1,103 @@
+"""Events found, by length and by collar: as many as can be paired with a detection each, as sed_eval pairs them.
+
+An event and a detection of its class fit when their onsets differ by no more than the collar, and their offsets by no
+more than the collar or a fifth of the event, whichever is more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from sed.data.tables import Event
+from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
+
+LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
+COLLARS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds
+NEAR = 1e-9  # seconds: offsets that are the collar apart but for rounding
+Events = Mapping[str, Sequence[Event]]
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Events of one class that are found, events, and detections that found none, by the length of each."""
+
+    found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
+    events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
+    false: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
+
+    @property
+    def totals(self) -> list[int]:
+        """Found, events and false detections of all lengths."""
+        return [sum(counts.values()) for counts in (self.found, self.events, self.false)]
+
+
+def length_of(seconds: float) -> str:
+    """Return the name of the bin of `LENGTHS` that an event of so many seconds is in."""
+    return next(name for name, most in LENGTHS.items() if seconds < most)
+
+
+def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> dict[str, Tally]:
+    """Count events that are found and detections that find none.
+
+    Args:
+        truth: {clip: its events}.
+        detections: the same of a system; clips that the truth lacks are left out.
+        collar: seconds.
+
+    Returns:
+        {label: its tally} of the labels of either.
+    """
+    table: dict[str, Tally] = {}
+    for clip, events in truth.items():
+        detected = detections.get(clip, ())
+        for label in {event.label for event in (*events, *detected)}:
+            tally = table.setdefault(label, Tally())
+            true = [event for event in events if event.label == label]
+            mine = [event for event in detected if event.label == label]
+            pairs = _paired(true, mine, collar)
+            for row, event in enumerate(true):
+                length = length_of(event.offset - event.onset)
+                tally.events[length] += 1
+                tally.found[length] += row in pairs
+            for column in {*range(len(mine))} - {*pairs.values()}:
+                tally.false[length_of(mine[column].offset - mine[column].onset)] += 1
+    return table
+
+
+def _paired(true: Sequence[Event], mine: Sequence[Event], collar: float) -> dict[int, int]:
+    """Return {place of an event: place of the detection that finds it}, as many as can be."""
+    if not true or not mine:
+        return {}
+    spans = np.array([(e.onset, e.offset) for e in true])[:, None], np.array([(e.onset, e.offset) for e in mine])[None]
+    apart = np.abs(spans[0] - spans[1])
+    late = np.maximum(collar, OFFSET_SHARE * (spans[0][..., 1] - spans[0][..., 0]))
+    fit = (apart[..., 0] <= collar + NEAR) & (apart[..., 1] <= late + NEAR)
+    columns = maximum_bipartite_matching(csr_matrix(fit), perm_type="column")
+    return {row: int(column) for row, column in enumerate(columns) if column >= 0}
+
+
+def by_length(truth: Events, detections: Events) -> dict[str, dict[str, list[int]]]:
+    """Return {label: {length: [found, events, false detections]}} at the collar of EB-F1."""
+    return {
+        label: {name: [t.found[name], t.events[name], t.false[name]] for name in LENGTHS}
+        for label, t in tallies(truth, detections).items()
+    }
+
+
+def by_collar(truth: Events, detections: Events) -> dict[str, dict[str, list[int]]]:
+    """Return {collar: {label: [found, events, false detections]}}."""
+    return {
+        f"{collar:g}": {label: tally.totals for label, tally in tallies(truth, detections, collar).items()}
+        for collar in COLLARS
+    }
+
+
+def f1(counts: Sequence[int]) -> float | None:
+    """Return the F1 of found, events and false detections; None without events."""
+    found, events, false = counts
+    return 2 * found / (events + found + false) if events else None
