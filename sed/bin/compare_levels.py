@@ -23,10 +23,11 @@ def main() -> None:
 
     from sed.data.levels import level, spread
     from sed.data.store import FeatureStore
-    from sed.features.logmel import FrontEnd
+    from sed.features.params import completed
+    from sed.features.units import decibel
 
     stores = {dump.name: FeatureStore(dump) for dump in args.dumps}
-    levels = {name: level(store, FrontEnd.from_params(store.front_end).decibel) for name, store in stores.items()}
+    levels = {name: level(store, decibel(completed(store.front_end))) for name, store in stores.items()}
     found = spread(levels)
     if found:
         logging.getLogger("sed.dump").warning(

@@ -1,4 +1,4 @@
-"""What a front end asks of the kind of analysis that its settings name."""
+"""What a front end asks of the kind of analysis that its settings name, and the power spectrum that all kinds share."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from torch import Tensor
 
 
 class Analysis(Protocol):
-    """One kind of log-mel analysis. `FrontEnd` holds the window and the mel bank, on the device that it is on.
+    """What one kind of front end does to a waveform and to each of its frames before the window."""
 
-    It is built from (settings, window_samples, shift_samples), where settings are the front end's options.
-    """
+    def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return waveforms (..., samples) as they are framed.
 
-    fft_size: int
-    min_samples: int
-    """the shortest waveform that has a frame"""
-    decibel: float
-    """one decibel in the units of the features"""
-    silence: float
-    """the features of silence"""
-
-    def window(self) -> Tensor:
-        """Return the analysis window (window_samples,)."""
+        Args:
+            waveforms: (..., samples), zero beyond the valid ones.
+            valid: samples that count (..., 1); None: all. What comes out beyond them is not used.
+        """
         ...
 
-    def bank(self) -> Tensor:
-        """Return the mel bank (fft_size / 2 + 1, mel_bins)."""
+    def condition(self, frames: Tensor, out: Tensor) -> Tensor:
+        """Write conditioned frames (..., frames, window) to `out`, of the same shape, and return it."""
         ...
 
-    def num_frames(self, samples: int) -> int:
-        """Return the frames of a waveform that is not shorter than `min_samples`."""
+    def traced(self, frames: Tensor) -> Tensor:
+        """Return what `condition` writes, in operations that export can trace."""
         ...
 
-    def spectrum(self, waveforms: Tensor, window: Tensor) -> Tensor:
-        """(..., samples) -> (..., frames, fft_size / 2 + 1): what the mel bank sums."""
-        ...
 
-    def logarithm(self, mel: Tensor) -> Tensor:
-        """(..., frames, mel_bins) -> the features, in place."""
-        ...
+def spectrum(analysis: Analysis, frames: Tensor, window: Tensor, fft_size: int) -> Tensor:
+    """Return the power spectrum (..., frames, fft_size / 2 + 1) of frames (..., frames, window)."""
+    # One buffer for all: what is written once stays in the cache (measured: a sixth of the time).
+    padded = frames.new_zeros(*frames.shape[:-1], fft_size)
+    analysis.condition(frames, padded[..., : len(window)]).mul_(window)
+    if padded.is_cuda:
+        # Beside a full-scale tone, torchaudio's quiet bins are float32 rounding of its FFT (0.07 in the log);
+        # another FFT library can only come near by rounding less. Exact under any TF32 setting, too.
+        padded = padded.double()
+    return power(torch.fft.rfft(padded))
 
 
 def power(spectrum: Tensor) -> Tensor:

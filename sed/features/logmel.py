@@ -1,11 +1,12 @@
 """The one front end: batched log-mel spectrograms for training, scoring and prediction.
 
-`kaldi` equals `torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window,
-10 ms shift, 128 bins, no dither, no energy, waveform mean removed; P, L), a batch at a time. `stft` is the front end
-of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128 bins, decibels of the magnitude). A new kind is a module with
-a class that keeps to `sed.features.analysis.Analysis` (and with `OPTIONS`, if it has any) and a line of `FRONT_ENDS`.
-
-Features are stored raw; they are normalised and padded (`sed.features.padding`) where the model runs.
+Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum of windows -> mel bank -> logarithm: raw
+log-mel, as it is stored. Where a model runs, it is normalised and padded (`padding`). `front_end` names the kind of
+analysis, and what the options that say `auto` mean: `kaldi` equals `torchaudio.compliance.kaldi.fbank` with the
+settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins, no dither, no energy, waveform mean
+removed; P, L), a batch at a time; `stft` is the front end of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128
+bins, decibels of the magnitude). A new kind is a module with a class that keeps to `sed.features.analysis.Analysis`,
+a line of `FRONT_ENDS`, and its presets (`params.PRESETS`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.features.analysis import Analysis
+from sed.features import units
+from sed.features.analysis import Analysis, spectrum
+from sed.features.framing import Framing
+from sed.features.logarithm import logarithm
+from sed.features.mel import mel_bank
 from sed.features.padding import PADDINGS, normalised
-from sed.features.params import completed, defaults, difference
+from sed.features.params import completed, defaults, difference, resolved
 from sed.registry import chosen
 
 # AudioSet's statistics, as the AST release gives them (L).
@@ -34,11 +39,25 @@ WAVE_NORMS = {
     "peak": "sed.features.wave_norms:peak",
     "centred_peak": "sed.features.wave_norms:centred_peak",
 }
-NORMALISERS = {"fixed": "sed.features.normalisers:fixed", "minmax": "sed.features.normalisers:minmax"}
+WINDOWS = {
+    "auto": "",
+    "hann": "sed.features.analysis_windows:hann",
+    "hamming": "sed.features.analysis_windows:hamming",
+    "blackman": "sed.features.analysis_windows:blackman",
+    "povey": "sed.features.analysis_windows:povey",
+    "rectangular": "sed.features.analysis_windows:rectangular",
+}
+NORMALISERS = {
+    "none": "sed.features.normalisers:Unchanged",
+    "fixed": "sed.features.normalisers:Fixed",
+    "minmax": "sed.features.normalisers:MinMax",
+    "minmax_bins": "sed.features.normalisers:MinMaxOfBins",
+    "bins": "sed.features.normalisers:Bins",
+}
 OPTIONS = {
     "front_end": {
         "default": "kaldi",
-        "help": "log-mel of the AST (kaldi) or of the CRNN baseline",
+        "help": "log-mel of the AST (kaldi) or of the CRNN baseline (stft), which options that say auto, or 0, follow",
         "choices": FRONT_ENDS,
     },
     "sample_rate": {"default": 16000, "help": "Hz", "least": 1000},
@@ -47,21 +66,80 @@ OPTIONS = {
         "help": "level of waveforms: as it is, or each clip by its peak (F, L), its mean removed before (centred_peak)",
         "choices": WAVE_NORMS,
     },
+    "wave_scale": {"default": 1.0, "help": "what waveforms in [-1, 1] are multiplied by, too", "least": 1e-6},
     "frame_length": {"default": 0.025, "help": "analysis window, seconds", "least": 0.001},
     "frame_shift": {"default": 0.01, "help": "seconds between frames", "least": 0.001},
+    "window": {"default": "auto", "help": "analysis window (kaldi: hann, stft: hamming)", "choices": WINDOWS},
+    "window_ends": {
+        "default": "auto",
+        "help": "whether its ends are equal (kaldi, stft: symmetric)",
+        "choices": ["auto", "symmetric", "periodic"],
+    },
+    "fft_size": {
+        "default": 0,
+        "help": "samples of the transform (kaldi: the next power of two, stft: the window's)",
+        "least": 0,
+    },
+    "centring": {
+        "default": "auto",
+        "help": "frames that fit whole (none: kaldi), centred on every shift and mirrored at the ends (reflect: stft), "
+        "or each shift in a window's middle, zeros at the ends (fade)",
+        "choices": ["auto", "none", "reflect", "fade"],
+    },
     "mel_bins": {"default": 128, "help": "mel filters", "least": 4},
     "f_min": {"default": 20.0, "help": "lowest frequency, Hz", "least": 0},
     "f_max": {"default": 8000.0, "help": "highest frequency, Hz", "least": 1},
+    "mel_scale": {
+        "default": "auto",
+        "help": "where filters lie: kaldi's are linear in mel (kaldi: kaldi, stft: htk)",
+        "choices": ["auto", "htk", "slaney", "kaldi"],
+    },
+    "mel_norm": {
+        "default": "peak",
+        "help": "height of filters: 1, Slaney's of one area, or of a sum of 1",
+        "choices": ["peak", "area", "sum"],
+    },
+    "power": {
+        "default": 0,
+        "help": "what filters sum: 1 the magnitude (stft), 2 the power (kaldi)",
+        "choices": [0, 1, 2],
+    },
+    "log": {"default": "auto", "help": "natural logarithm (kaldi) or decibels (stft)", "choices": ["auto", "ln", "db"]},
+    "log_floor": {
+        "default": 0.0,
+        "help": "least value that a logarithm is taken of (kaldi: 2^-23, stft: 0.00001)",
+        "least": 0,
+    },
+    "log_floor_by": {
+        "default": "max",
+        "help": "whether lower values are raised to the floor, or it is added to all",
+        "choices": ["max", "add"],
+    },
+    "top_db": {"default": 0.0, "help": "most that a clip's values are under its greatest; 0: any", "least": 0},
+    "clamp": {
+        "default": "auto",
+        "help": "least and greatest value of features, `-50,80`, or none (kaldi: none, stft: -50,80)",
+    },
     "clip_seconds": {"default": 10.0, "help": "longest clip of a dump, seconds; longer ones are cut", "least": 0.1},
     "normaliser": {
         "default": "fixed",
-        "help": "by norm_mean and norm_std, or each clip to 0..1",
+        "help": "none; by norm_mean and norm_std; each clip, or bin of a clip, to 0..1; each bin by the training sets' "
+        "mean and deviation",
         "choices": NORMALISERS,
     },
-    "norm_mean": {"default": AUDIOSET_MEAN, "help": "(x - norm_mean) / (2 norm_std)"},
-    "norm_std": {"default": AUDIOSET_STD, "help": "(x - norm_mean) / (2 norm_std)", "least": 1e-6},
+    "norm_mean": {"default": AUDIOSET_MEAN, "help": "fixed: (x - norm_mean) / (2 norm_std)"},
+    "norm_std": {"default": AUDIOSET_STD, "help": "fixed: (x - norm_mean) / (2 norm_std)", "least": 1e-6},
+    "norm_bins": {
+        "default": "",
+        "help": "bins: the means of all bins, then their deviations, comma-separated; '': the training sets'",
+    },
+    "norm_over": {
+        "default": "clips",
+        "help": "bins: the mean over clips of each one's mean and deviation, or those of all frames",
+        "choices": ["clips", "frames"],
+    },
+    "norm_clamp": {"default": 0.0, "help": "greatest size of a normalised value; 0: any", "least": 0},
 }
-OPTIONS_FROM = FRONT_ENDS
 
 
 class FrontEnd(nn.Module):
@@ -76,38 +154,53 @@ class FrontEnd(nn.Module):
     front_end: str
     sample_rate: int
     wave_norm: str
+    wave_scale: float
     frame_length: float
     frame_shift: float
+    window: str
+    window_ends: str
+    fft_size: int
+    centring: str
     mel_bins: int
     f_min: float
     f_max: float
+    mel_scale: str
+    mel_norm: str
+    power: int
+    log: str
+    log_floor: float
+    log_floor_by: str
+    top_db: float
+    clamp: str
     clip_seconds: float
     normaliser: str
     norm_mean: float
     norm_std: float
-    window: Tensor
+    norm_bins: str
+    norm_over: str
+    norm_clamp: float
+    taper: Tensor
     bank: Tensor
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         if unknown := settings.keys() - {*self.KEYS}:
             raise TypeError(f"FrontEnd has no setting {sorted(unknown)[0]}")
-        self._settings = {key: type(default)(settings.get(key, default)) for key, default in defaults().items()}
-        for key, value in self._settings.items():
+        given = {key: type(default)(settings.get(key, default)) for key, default in defaults().items()}
+        self.settings: Mapping[str, Any] = resolved(given)
+        for key, value in self.settings.items():
             setattr(self, key, value)
-        rate, f_min, f_max = self.sample_rate, self._settings["f_min"], self._settings["f_max"]
+        rate, f_min, f_max = self.sample_rate, self.f_min, self.f_max
         if not 0 <= f_min < f_max <= rate / 2:
             raise ValueError(f"f_min {f_min} and f_max {f_max} are not within 0 and half of sample_rate {rate}")
-        self.window_samples = round(self.frame_length * rate)
-        self.shift_samples = round(self.frame_shift * rate)
-        if self.window_samples < 2 or self.shift_samples < 1:
-            raise ValueError(f"frame_length {self.frame_length} or frame_shift {self.frame_shift} is under a sample")
-        kind = chosen(FRONT_ENDS, self.front_end, "front_end")
-        self._analysis: Analysis = kind(self._settings, self.window_samples, self.shift_samples)
+        self.analysis: Analysis = chosen(FRONT_ENDS, self.front_end, "front_end")()
+        self.framing = Framing.of(self.settings)
         self.level = chosen(WAVE_NORMS, self.wave_norm, "wave_norm")
-        self._normalised = chosen(NORMALISERS, self.normaliser, "normaliser")
-        bank = self._analysis.bank()
-        self.register_buffer("window", self._analysis.window(), persistent=False)
+        self.decibel, self.silence = units.decibel(self.settings), units.silence(self.settings)
+        self._normaliser = chosen(NORMALISERS, self.normaliser, "normaliser")(self.settings)
+        taper, bank = chosen(WINDOWS, self.window, "window"), mel_bank(self.settings)
+        periodic = self.window_ends == "periodic"
+        self.register_buffer("taper", taper(self.framing.window, periodic=periodic), persistent=False)
         self.register_buffer("bank", bank, persistent=False)
         self._blocks = _blocks_of(bank)
 
@@ -126,35 +219,30 @@ class FrontEnd(nn.Module):
 
     def params(self) -> dict[str, Any]:
         """What dumps and checkpoints store."""
-        return dict(self._settings)
+        return dict(self.settings)
 
     def difference(self, found: Mapping[str, Any]) -> str | None:
         """Return how the front end with the parameters `found` differs from this one; see `params.difference`."""
         return difference(found, self.params())
 
     def num_frames(self, samples: int) -> int:
-        """Frames that `samples` give: windows that fit whole (kaldi), or centred on every hop (stft)."""
-        return 0 if samples < self.min_samples else self._analysis.num_frames(samples)
+        """Return the frames that `samples` give; 0 for fewer than `min_samples`."""
+        return 0 if samples < self.min_samples else self.framing.num_frames(samples)
 
     @property
     def min_samples(self) -> int:
         """The shortest waveform that has a frame; callers refuse shorter ones with their file's name."""
-        return self._analysis.min_samples
+        return self.framing.min_samples
 
     @property
-    def fft_size(self) -> int:
-        """Samples of the Fourier transform of a window."""
-        return self._analysis.fft_size
+    def window_samples(self) -> int:
+        """Samples of a window."""
+        return self.framing.window
 
     @property
-    def decibel(self) -> float:
-        """One decibel in the units of raw features."""
-        return self._analysis.decibel
-
-    @property
-    def silence(self) -> float:
-        """Raw features of silence."""
-        return self._analysis.silence
+    def wants_statistics(self) -> bool:
+        """Whether it has to be given those of the training sets before it can normalise."""
+        return self.normaliser == "bins" and not self.norm_bins
 
     @property
     def clip_samples(self) -> int:
@@ -171,14 +259,22 @@ class FrontEnd(nn.Module):
         if waveforms.shape[-1] < self.min_samples:
             raise ValueError(f"{waveforms.shape[-1]} samples are shorter than a window of {self.window_samples}")
         with torch.autocast(waveforms.device.type, enabled=False):
-            waveforms = self.level(waveforms.float())
+            waveforms = self.prepare(waveforms.float())
             if waveforms.is_cuda:
                 return self._logmel(waveforms)
             # One clip's frames stay in a core's cache; a batch's do not (measured: 2.5 times slower).
             return torch.stack([self._logmel(waveform) for waveform in waveforms])
 
+    def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return waveforms as they are framed; arguments as those of `Analysis.prepare`."""
+        waveforms = self.level(waveforms, valid)
+        if self.wave_scale != 1:
+            waveforms = waveforms * self.wave_scale
+        return self.analysis.prepare(waveforms, valid)
+
     def _logmel(self, waveforms: Tensor) -> Tensor:
-        return self._analysis.logarithm(self._mel(self._analysis.spectrum(waveforms, self.window)))
+        found = spectrum(self.analysis, self.framing.frames(waveforms), self.taper, self.fft_size)
+        return logarithm(self._mel(found if self.power == 2 else found.sqrt_()), self.settings)
 
     def _mel(self, spectrum: Tensor) -> Tensor:
         if spectrum.is_cuda:
@@ -203,8 +299,12 @@ class FrontEnd(nn.Module):
             input_frames,
             PADDINGS[padding],
             silence=self.silence,
-            normaliser=lambda x, inside: self._normalised(x, inside, self._settings),
+            normaliser=self._normalised,
         )
+
+    def _normalised(self, x: Tensor, inside: Tensor | None) -> Tensor:
+        x = self._normaliser(x, inside)
+        return x.clamp(-self.norm_clamp, self.norm_clamp) if self.norm_clamp else x
 
 
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:

@@ -1,11 +1,32 @@
-"""Mel filter banks: Kaldi's, and the HTK one of the DCASE baseline."""
+"""Mel filter banks: triangles on a mel scale, Kaldi's or by frequency, and how their weights are normalised."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+SLANEY_LINEAR = 1000.0  # Hz; below it, 3 mels are 200 Hz
+SLANEY_STEP = math.log(6.4) / 27  # of a mel above it
+
+
+def mel_bank(settings: Mapping[str, Any]) -> Tensor:
+    """Return the bank (fft_size / 2 + 1, mel_bins) float32 of a front end's resolved settings."""
+    s = settings
+    sizes = s["mel_bins"], s["fft_size"], s["sample_rate"], s["f_min"], s["f_max"]
+    if s["mel_scale"] == "kaldi":
+        bank = kaldi_mel_bank(*sizes)
+    else:
+        bank = frequency_mel_bank(s["mel_scale"], *sizes)
+    if s["mel_norm"] == "area":
+        edges = torch.tensor(mel_edges(s["mel_scale"], s["mel_bins"], s["f_min"], s["f_max"]), dtype=torch.float64)
+        bank = (bank.double() * (2 / (edges[2:] - edges[:-2]))).float()
+    elif s["mel_norm"] == "sum":
+        bank = bank / bank.sum(0).clamp_min(torch.finfo(torch.float32).tiny)  # a filter between two FFT bins is empty
+    return bank
 
 
 def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
@@ -24,20 +45,39 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
     return torch.cat([weights, weights.new_zeros(1, bins)])
 
 
-def kaldi_edges(bins: int, f_min: float, f_max: float) -> list[float]:
-    """The bins + 2 corners of Kaldi's triangles in Hz: triangle k reaches from edge k to edge k + 2."""
-    low, high = 1127.0 * math.log(1.0 + f_min / 700.0), 1127.0 * math.log(1.0 + f_max / 700.0)
-    return [700.0 * (math.exp((low + i * (high - low) / (bins + 1)) / 1127.0) - 1.0) for i in range(bins + 2)]
-
-
-def htk_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
-    """HTK's mel scale, triangles linear in Hz, no area normalisation: (fft_size / 2 + 1, bins) float32."""
-    limits = torch.tensor([f_min, f_max], dtype=torch.float64)
-    low, high = (2595.0 * torch.log10(1.0 + limits / 700.0)).tolist()
-    mel = torch.linspace(low, high, bins + 2, dtype=torch.float64)
-    edges = 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+def frequency_mel_bank(
+    mel_scale: str, bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float
+) -> Tensor:
+    """Triangles linear in Hz, evenly spaced on a mel scale, of height 1: (fft_size / 2 + 1, bins) float32."""
+    edges = torch.tensor(mel_edges(mel_scale, bins, f_min, f_max), dtype=torch.float64)
     frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
     return _triangles(frequency, edges[:-2], edges[1:-1], edges[2:]).float()
+
+
+def mel_edges(mel_scale: str, bins: int, f_min: float, f_max: float) -> list[float]:
+    """The bins + 2 corners of a bank's triangles in Hz: triangle k reaches from edge k to edge k + 2."""
+    to_mel, to_hertz = _CONVERSIONS[mel_scale]
+    low, high = to_mel(f_min), to_mel(f_max)
+    return [to_hertz(low + i * (high - low) / (bins + 1)) for i in range(bins + 2)]
+
+
+def _slaney_mel(hertz: float) -> float:
+    if hertz < SLANEY_LINEAR:
+        return 3 * hertz / 200
+    return 3 * SLANEY_LINEAR / 200 + math.log(hertz / SLANEY_LINEAR) / SLANEY_STEP
+
+
+def _slaney_hertz(mel: float) -> float:
+    if mel < 3 * SLANEY_LINEAR / 200:
+        return 200 * mel / 3
+    return SLANEY_LINEAR * math.exp(SLANEY_STEP * (mel - 3 * SLANEY_LINEAR / 200))
+
+
+_CONVERSIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "htk": (lambda hertz: 2595 * math.log10(1 + hertz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
+    "kaldi": (lambda hertz: 1127 * math.log(1 + hertz / 700), lambda mel: 700 * (math.exp(mel / 1127) - 1)),
+    "slaney": (_slaney_mel, _slaney_hertz),
+}
 
 
 def _triangles(points: Tensor, left: Tensor, centre: Tensor, right: Tensor) -> Tensor:

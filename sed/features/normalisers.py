@@ -1,4 +1,4 @@
-"""Normalisers: raw log-mel to a model's input."""
+"""Normalisers: raw log-mel to a model's input. Each is a module, built from a front end's settings."""
 
 from __future__ import annotations
 
@@ -6,23 +6,88 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
+
+from sed.errors import UserError
 
 
-def fixed(x: Tensor, inside: Tensor | None, settings: Mapping[str, Any]) -> Tensor:  # noqa: ARG001 (alike)
-    """(x - norm_mean) / (2 norm_std), as the AST release does.
+class Unchanged(nn.Module):
+    """Features as they are."""
 
-    Args:
-        x: Raw log-mel (batch, frames, bins) float32.
-        inside: Which frames are the clip's (batch, frames, 1); None: all.
-        settings: The front end's.
-    """
-    return (x - settings["norm_mean"]) / (2 * settings["norm_std"])
+    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (alike)
+        super().__init__()
+
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+        """Return `x`; arguments as those of `Fixed`."""
+        return x
 
 
-def minmax(x: Tensor, inside: Tensor | None, settings: Mapping[str, Any]) -> Tensor:  # noqa: ARG001 (alike)
-    """Each clip to 0..1 by its own frames; arguments as those of `fixed`."""
-    low = x if inside is None else x.masked_fill(~inside, math.inf)
-    high = x if inside is None else x.masked_fill(~inside, -math.inf)
-    low, high = low.amin((1, 2), keepdim=True), high.amax((1, 2), keepdim=True)
-    return (x - low) / (high - low + 1e-8)
+class Fixed(nn.Module):
+    """(x - norm_mean) / (2 norm_std), as the AST release does."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        self._mean, self._scale = settings["norm_mean"], 2 * settings["norm_std"]
+
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+        """Normalise a batch.
+
+        Args:
+            x: Raw log-mel (batch, frames, bins) float32.
+            inside: Which frames are the clip's (batch, frames, 1); None: all.
+
+        Returns:
+            (batch, frames, bins); what is not the clip's is normalised like it, and has no say.
+        """
+        return (x - self._mean) / self._scale
+
+
+class MinMax(nn.Module):
+    """Each clip to 0..1 by its own least and greatest value."""
+
+    over: tuple[int, ...] = (1, 2)
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (alike)
+        super().__init__()
+
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:
+        """Normalise a batch; arguments as those of `Fixed`."""
+        low = x if inside is None else x.masked_fill(~inside, math.inf)
+        high = x if inside is None else x.masked_fill(~inside, -math.inf)
+        low, high = low.amin(self.over, keepdim=True), high.amax(self.over, keepdim=True)
+        return (x - low) / (high - low + 1e-8)
+
+
+class MinMaxOfBins(MinMax):
+    """Each mel bin of each clip to 0..1. FDY-SED does so over all clips of a batch (I: a clip at a time)."""
+
+    over = (1,)
+
+
+class Bins(nn.Module):
+    """Each mel bin by the mean and standard deviation of the training sets."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__()
+        try:
+            values = [float(value) for value in settings["norm_bins"].split(",") if settings["norm_bins"]]
+        except ValueError:
+            values = [math.nan]
+        bins, known = settings["mel_bins"], bool(values)
+        sound = len(values) == 2 * bins and all(map(math.isfinite, values)) and min(values[bins:]) > 0
+        if known and not sound:
+            raise ValueError(f"norm_bins is not {bins} means and {bins} standard deviations above 0")
+        self.known = known
+        stored = torch.tensor(values if known else [0.0] * bins + [1.0] * bins, dtype=torch.float64).float()
+        self.register_buffer("mean", stored[:bins].clone(), persistent=False)
+        self.register_buffer("deviation", stored[bins:].clone(), persistent=False)
+
+    def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
+        """Normalise a batch; arguments as those of `Fixed`."""
+        if not self.known:
+            raise UserError("normaliser bins: no statistics (norm_bins; training takes those of its sets)")
+        return (x - self.mean) / self.deviation

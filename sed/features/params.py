@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from sed.compatibility import complete
 from sed.config import default_options
+
+STATISTICS = "norm_bins"
+AUTO: tuple[Any, ...] = ("auto", 0, 0.0)
+PRESETS: dict[str, dict[str, Any]] = {
+    "kaldi": {  # the AST release
+        "window": "hann",
+        "window_ends": "symmetric",
+        "centring": "none",
+        "mel_scale": "kaldi",
+        "power": 2,
+        "log": "ln",
+        "log_floor": 2.0**-23,  # float32's epsilon
+        "clamp": "none",
+    },
+    "stft": {  # DESED_task
+        "window": "hamming",
+        "window_ends": "symmetric",
+        "centring": "reflect",
+        "mel_scale": "htk",
+        "power": 1,
+        "log": "db",
+        "log_floor": 1e-5,
+        "clamp": "-50,80",
+    },
+}
+"""{front_end: what its options mean by `auto`, or 0}; fft_size follows from the window"""
 
 
 @cache
@@ -16,9 +43,18 @@ def defaults() -> Mapping[str, Any]:
     return default_options("sed.features.logmel")
 
 
+def resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with the values that `auto` (or 0) stands for in a front end of their kind."""
+    preset = dict(PRESETS.get(settings["front_end"], {}))
+    with suppress(TypeError, ValueError):  # what is no number is refused where a front end is built
+        window = round(float(settings["frame_length"]) * float(settings["sample_rate"]))
+        preset["fft_size"] = 1 << (window - 1).bit_length() if settings["front_end"] == "kaldi" else window
+    return {key: preset.get(key, value) if value in AUTO else value for key, value in settings.items()}
+
+
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored parameters with those that their version lacked, at the value that it stood for."""
-    return complete(stored, defaults())
+    """Return stored parameters, resolved, with those that their version lacked, at the value that it stood for."""
+    return resolved(complete(stored, defaults()))
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
@@ -30,12 +66,29 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
 
     Returns:
         The first parameter that differs, and both values: "mel_bins is 64, not 128"; None for one and the same.
+        Statistics are no difference where one has none yet: dumps have none, training takes those of its sets.
     """
     there, asked = completed(found), completed(wanted)
     for key in asked | there:
+        if key == STATISTICS and "" in (there.get(key), asked.get(key)):
+            continue
         if not _equal(there.get(key), asked.get(key)):
             return f"{key} is {there.get(key)}, not {asked.get(key)}"
     return None
+
+
+def mismatch(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
+    """Return the first setting of a config's front end that is not as wanted; None where it names no front end.
+
+    Args:
+        config: a flat config.
+        wanted: {setting: value}.
+    """
+    if "front_end" not in config:
+        return None
+    there = resolved({key: config.get(key, default) for key, default in defaults().items()})
+    wrong = (f"{key} is {there[key]}, not {value}" for key, value in wanted.items() if not _equal(there[key], value))
+    return next(wrong, None)
 
 
 def _equal(one: Any, other: Any) -> bool:

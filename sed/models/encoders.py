@@ -10,6 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from sed.errors import UserError
+from sed.features.params import mismatch
 from sed.registry import chosen
 
 
@@ -40,6 +42,14 @@ class SplitEncoder(Protocol):
     def embed(self, x: Tensor) -> Tensor: ...
 
     def from_embedded(self, x: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
+class BoundEncoder(Protocol):
+    """An encoder that is of one front end, as published weights are."""
+
+    front_end: Mapping[str, Any]
+    """{setting: value} that a config must have; others are left alone"""
 
 
 @runtime_checkable
@@ -78,3 +88,11 @@ def build_encoder(config: Mapping[str, Any]) -> Encoder:
     """Build the encoder that a flat config names; ValueError where its values make none."""
     encoder: Encoder = chosen(ENCODERS, config["encoder"], "encoder")(config)
     return encoder
+
+
+def check_front_end(encoder: Encoder, config: Mapping[str, Any]) -> None:
+    """Refuse, by a UserError, a config whose front end is not the one that its encoder is bound to."""
+    if isinstance(encoder, BoundEncoder) and (wrong := mismatch(config, encoder.front_end)):
+        raise UserError(
+            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (take the features of its config in conf/)"
+        )

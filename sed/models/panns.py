@@ -19,9 +19,30 @@ from sed.models.encoders import Encoder
 BLOCKS = 6
 TIME_STRIDE = 2 ** (BLOCKS - 1)  # the last block does not pool
 
+CHANNELS = 64
+FRONT_END = {
+    "front_end": "stft",
+    "sample_rate": 16000,
+    "frame_length": 0.032,
+    "frame_shift": 0.01,
+    "window": "hann",
+    "window_ends": "periodic",
+    "fft_size": 512,
+    "centring": "reflect",
+    "mel_bins": 64,
+    "f_min": 50.0,
+    "f_max": 8000.0,
+    "mel_scale": "slaney",
+    "mel_norm": "area",
+    "power": 2,
+    "log": "db",
+    "normaliser": "none",
+}
+"""that the published weights are of (conf/logmel_panns.yaml)"""
+
 OPTIONS = {
     "panns_channels": {
-        "default": 64,
+        "default": CHANNELS,
         "help": "channels of Cnn14's first block; each block doubles them",
         "least": 1,
     },
@@ -62,6 +83,7 @@ class Cnn14(nn.Module):
             raise ValueError(
                 f"Cnn14 has nothing left of {mel_bins} mel bins x {input_frames} frames: give at least {TIME_STRIDE}"
             )
+        self.front_end = FRONT_END if channels == CHANNELS else {}  # small ones have no published weights
         self.bn0 = nn.BatchNorm2d(mel_bins)
         widths = [1, *(channels * 2**i for i in range(BLOCKS))]
         for i in range(BLOCKS):

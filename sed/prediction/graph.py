@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from sed.errors import UserError
-from sed.features.kaldi import EPS, PREEMPHASIS
+from sed.features.logarithm import logarithm
 from sed.prediction.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from sed.models.detector import Detector
 
 
-class KaldiGraph(nn.Module):
-    """The Kaldi front end on windows of one length, of which the first `valid` samples are sound."""
+class FeatureGraph(nn.Module):
+    """A front end on windows of one length, of which the first `valid` samples are sound."""
 
     fourier: Tensor
     bank: Tensor
@@ -30,33 +29,42 @@ class KaldiGraph(nn.Module):
 
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
-        if front_end.front_end != "kaldi":
-            raise UserError("export: only models on the kaldi front end (the CRNN's stft one reflects at a clip's end)")
-        if front_end.normaliser != "fixed":
-            raise UserError("export: only models with the fixed normaliser")
-        length, shift, size = front_end.window_samples, front_end.shift_samples, front_end.fft_size
-        self.window_samples, self.shift_samples = length, shift
-        self.frames, self.level = front_end.clip_frames, front_end.level
+        self.front_end, self.framing = front_end, front_end.framing
+        self.samples, self.frames = front_end.clip_samples, front_end.clip_frames
+        length, size = front_end.window_samples, front_end.fft_size
         # Cosine and sine of every frequency, the window in them: (samples, 2 frequencies). In float64, since a rounding
         # error beside a loud tone moves quiet bins across the steps of float16, in which stage 2 stores them.
         angle = 2 * math.pi / size * torch.outer(torch.arange(length).double(), torch.arange(size // 2 + 1).double())
-        window = front_end.window.double().unsqueeze(1)
+        window = front_end.taper.double().unsqueeze(1)
         self.register_buffer("fourier", torch.cat([window * angle.cos(), -window * angle.sin()], 1))
         self.register_buffer("bank", front_end.bank.clone())
-        index = torch.arange(self.frames).unsqueeze(1) * shift + torch.arange(length)
-        self.register_buffer("index", index.flatten())
+        start = torch.arange(self.frames).unsqueeze(1) * self.framing.shift - self.framing.lead
+        self.register_buffer("index", (start + torch.arange(length)).flatten())
 
-    def forward(self, windows: Tensor, valid: Tensor) -> Tensor:
-        """(n, samples) and samples that count (n,) to raw log-mel (n, frames, bins)."""
-        count = valid.unsqueeze(1).float()
-        windows = self.level(windows, count)
-        windows = windows - windows.sum(1, keepdim=True) / count
-        frames = windows.index_select(1, self.index).reshape(-1, self.frames, self.window_samples)
-        frames = frames - frames.mean(-1, keepdim=True)
-        before = torch.cat([frames[..., :1], frames[..., :-1]], -1)
-        spectrum = ((frames - PREEMPHASIS * before).double() @ self.fourier).float()
+    def forward(self, windows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, samples), zero beyond those that count (n,), to raw log-mel (n, frames, bins) and valid frames (n,)."""
+        windows = self.front_end.prepare(windows, valid.unsqueeze(1).float())
+        found = self._framed(windows, valid).reshape(-1, self.frames, self.framing.window)
+        spectrum = (self.front_end.analysis.traced(found).double() @ self.fourier).float()
         real, imag = spectrum.chunk(2, -1)
-        return ((real * real + imag * imag) @ self.bank).clamp_min(EPS).log()
+        power = real * real + imag * imag
+        mel = (power if self.front_end.power == 2 else power.sqrt()) @ self.bank
+        count = self.framing.num_frames(valid)
+        inside = (torch.arange(self.frames) < count.unsqueeze(1)).unsqueeze(2)
+        return logarithm(mel, self.front_end.settings, inside), count
+
+    def _framed(self, windows: Tensor, valid: Tensor) -> Tensor:
+        """The samples of all frames, (n, frames * window)."""
+        if self.framing.centring == "none":
+            return windows.index_select(1, self.index)
+        last = valid.unsqueeze(1) - 1
+        index = self.index.abs() if self.framing.centring == "reflect" else self.index.clamp_min(0)
+        index = index.unsqueeze(0).expand(windows.shape[0], -1)
+        inside = index <= last
+        if self.framing.centring == "reflect":  # frames that the clip does not have may reach beyond its mirror image
+            return windows.gather(1, torch.where(inside, index, 2 * last - index).clamp_min(0))
+        inside = inside & (self.index >= 0)
+        return windows.gather(1, index.clamp_max(self.samples - 1)) * inside
 
 
 class PredictionGraph(nn.Module):
@@ -68,12 +76,11 @@ class PredictionGraph(nn.Module):
 
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
         super().__init__()
-        self.features = KaldiGraph(front_end)
+        self.features = FeatureGraph(front_end)
         self.detector = detector
         self.samples, self.hop = plan.samples, plan.hop * plan.frame_samples
         self.frames, self.hop_frames = plan.frames, plan.hop
         self.frame_samples = plan.frame_samples
-        self.front_end = front_end
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Also the log-mel (batch, windows, frames, bins) that the posteriors are of."""
@@ -85,10 +92,9 @@ class PredictionGraph(nn.Module):
         index = (start.unsqueeze(1) + torch.arange(self.samples)).clamp_max(samples)  # beyond the end: a zero
         windows = padded[:, index.flatten()].reshape(-1, self.samples)
         valid = (samples - start).clamp_max(self.samples).repeat(batch)
-        logmel = self.features(windows, valid)
+        logmel, whole = self.features(windows, valid)
         stored = logmel.half().float()  # as stage 2 stores it
-        whole = (valid - self.features.window_samples) // self.features.shift_samples + 1
-        x = self.front_end.normalise(stored, whole, self.detector.input_frames, self.detector.input_padding)
+        x = self.features.front_end.normalise(stored, whole, self.detector.input_frames, self.detector.input_padding)
         output = self.detector(x)
         sound = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
         frame = torch.sigmoid(output.logits) * sound.unsqueeze(2)

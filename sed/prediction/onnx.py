@@ -16,6 +16,7 @@ from sed.compatibility import FORMAT, check_format
 from sed.data.labels import check_labels
 from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
+from sed.features.framing import Framing
 from sed.features.params import completed
 from sed.files import replacing
 from sed.prediction.predictor import Output, bin_hertz
@@ -112,8 +113,7 @@ class OnnxPredictor:
         self.encoder_seconds = float(facts["encoder_seconds"])
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
         self.bin_hertz: list[float] | None = facts.get("bin_hertz")
-        self._window = round(facts["front_end"]["frame_length"] * self.rate)
-        self._shift = round(self.feature_seconds * self.rate)
+        self._framing = Framing.of(facts["front_end"])
         self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")
 
     def _facts(self, path: str | Path) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class OnnxPredictor:
             batch = np.stack([waveforms[row] for row in rows]).astype(np.float32, copy=False)
             frames, clips, mel = self.whole(batch)
             frame[rows], clip[rows] = frames, clips
-            valid = 1 + (length - self._window) // self._shift
+            valid = self._framing.num_frames(length)
             for row, one in zip(rows, mel, strict=True):
                 logmel[row] = one[0, :valid]
         return Output(frame, clip, logmel)

@@ -14,9 +14,11 @@ from torch import nn
 from sed.checkpoints.pretrained import load_pretrained
 from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
 from sed.data.directory import read_labels
+from sed.data.statistics import fitted
 from sed.device import describe
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
+from sed.models import encoders
 from sed.models.detector import Detector, build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.distributed import World
@@ -103,6 +105,18 @@ def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
             f"{sets[0].store.path}: features of another front end: {other} as in the config (dump with this config, "
             "or correct it)"
         )
+
+
+def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: encoders.Encoder) -> FrontEnd:
+    """Return the config's front end, with the sets' statistics where it needs some.
+
+    Raises:
+        UserError: the config describes no front end, the features are of another one, or the encoder's is another.
+    """
+    encoders.check_front_end(encoder, config)
+    front_end = FrontEnd.from_config(config)
+    check_front_end(sets, front_end)
+    return fitted(front_end, [s.store for s in sets])
 
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
@@ -242,11 +256,10 @@ def build_trainer(
     labels = read_labels(dump / "labels.txt")
     open_logger = logger_opener(config)
     torch.manual_seed(config["seed"])
-    front_end = FrontEnd.from_config(config)
     student = build_detector(config, len(labels))
     check_selection(config)
     sets = load_training_sets(config, dump, labels, student)
-    check_front_end(sets, front_end)
+    front_end = make_front_end(config, sets, student.encoder)
     weights = start_weights(config, student, labels)
     valid = make_validation(config, dump, labels, student, front_end)
     student, front_end = student.to(device), front_end.to(device)

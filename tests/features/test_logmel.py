@@ -26,13 +26,14 @@ def test_params_make_the_same_front_end():
 def test_too_short_and_impossible_are_refused():
     with pytest.raises(ValueError, match="shorter than a window"):
         FrontEnd()(torch.zeros(1, 399))
-    for bad in ({"f_max": 9000}, {"f_min": 8000}, {"frame_shift": 0}, {"front_end": "cqt"}):
+    values = {"f_max": 9000, "f_min": 8000, "frame_shift": 0, "front_end": "cqt", "fft_size": 300, "clamp": "3"}
+    for bad in ({key: value} for key, value in values.items()):
         with pytest.raises(UserError, match="change the config"):
             FrontEnd.from_config(bad)
 
 
 def test_settings_are_the_options_and_no_others() -> None:
-    declared = {name for name in FrontEnd.__annotations__ if name not in ("window", "bank")}
+    declared = {name for name in FrontEnd.__annotations__ if name not in ("taper", "bank")}
     assert declared == {*FrontEnd.KEYS}
     with pytest.raises(TypeError, match="no setting hop"):
         FrontEnd(hop=3)

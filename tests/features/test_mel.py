@@ -7,7 +7,8 @@ import torch
 import torchaudio
 from analysed_signals import RATE
 
-from sed.features.mel import htk_mel_bank, kaldi_edges, kaldi_mel_bank
+from sed.features.logmel import FrontEnd
+from sed.features.mel import frequency_mel_bank, kaldi_mel_bank, mel_bank, mel_edges
 
 
 @pytest.mark.parametrize("bins, low, high", [(64, 20, 8000), (40, 0, 7600), (128, 300, 3400)])
@@ -18,14 +19,37 @@ def test_mel_bank_equals_torchaudio(bins, low, high):
 
 
 def test_htk_bank_equals_torchaudio() -> None:
-    bank = htk_mel_bank(128, 2048, RATE, 0.0, 8000.0)
+    bank = frequency_mel_bank("htk", 128, 2048, RATE, 0.0, 8000.0)
     theirs = torchaudio.functional.melscale_fbanks(1025, 0.0, 8000.0, 128, RATE, norm=None, mel_scale="htk")
     torch.testing.assert_close(bank, theirs, rtol=0, atol=2e-4)  # torchaudio's is float32 from the start
 
 
-def test_edges_are_where_triangles_begin_and_end() -> None:
-    bank, edges = kaldi_mel_bank(20, 512, RATE, 20.0, 8000.0), kaldi_edges(20, 20.0, 8000.0)
+@pytest.mark.parametrize("mel_scale", ["kaldi", "htk", "slaney"])
+def test_edges_are_where_triangles_begin_and_end(mel_scale: str) -> None:
+    bank = mel_bank(FrontEnd(mel_scale=mel_scale, mel_bins=20).settings)
+    edges = mel_edges(mel_scale, 20, 20.0, 8000.0)
+    assert edges[0] == pytest.approx(20) and edges[-1] == pytest.approx(8000)
     hertz = torch.arange(257) * RATE / 512
     for k, (low, high) in enumerate(zip(edges, edges[2:], strict=False)):
         used = hertz[bank[:, k] > 1e-4]
         assert len(used) and low <= used.min() and used.max() <= high
+
+
+def test_slaney_s_scale_bends_at_1_khz() -> None:
+    """66.7 Hz a mel to 15 mels, then a factor of 6.4 in 27 (Auditory Toolbox)."""
+    assert mel_edges("slaney", 41, 0.0, 6400.0)[::14] == pytest.approx([0, 2800 / 3, 1000 * 6.4 ** (13 / 27), 6400])
+
+
+@pytest.mark.parametrize("mel_norm", ["peak", "area", "sum"])
+def test_filters_are_as_high_as_their_norm_says(mel_norm: str) -> None:
+    bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.256, mel_bins=30, mel_norm=mel_norm).settings).double()
+    if mel_norm == "peak":
+        assert bank.amax(0).min() > 0.9 and bank.max() <= 1
+    else:
+        area = bank.sum(0) * (RATE / 4096 if mel_norm == "area" else 1)  # of Slaney's, in Hz
+        torch.testing.assert_close(area, torch.ones(30, dtype=torch.float64), rtol=0, atol=0.01)
+
+
+def test_a_filter_between_two_bins_is_empty_not_a_number() -> None:
+    bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.008, mel_norm="sum").settings)
+    assert bank.isfinite().all() and not bank.sum(0).all()

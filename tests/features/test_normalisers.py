@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
+from sed.errors import UserError
 from sed.features.logmel import NORMALISERS, FrontEnd
 from sed.features.padding import PADDINGS
+
+BINS = ",".join(map(str, [*range(-64, 64), *range(1, 129)]))  # means, then deviations
 
 
 def test_minmax_sees_the_clip_alone():
@@ -21,9 +25,34 @@ def test_minmax_sees_the_clip_alone():
 @pytest.mark.parametrize("name", NORMALISERS)
 def test_what_is_after_the_clip_has_no_say(name: str) -> None:
     torch.manual_seed(0)
-    front_end, logmel = FrontEnd(normaliser=name), torch.randn(2, 30, 128)
+    front_end, logmel = FrontEnd(normaliser=name, norm_bins=BINS), torch.randn(2, 30, 128)
     valid = torch.tensor([20, 30])
     before = [front_end.normalise(logmel, valid, 30, padding) for padding in PADDINGS]
     logmel[0, 20:] = 1e3
     for padding, x in zip(PADDINGS, before, strict=True):
         assert torch.equal(front_end.normalise(logmel, valid, 30, padding), x)
+
+
+@pytest.mark.parametrize("name", NORMALISERS)
+def test_values(name: str) -> None:
+    front_end = FrontEnd(normaliser=name, norm_bins=BINS, norm_mean=-3, norm_std=2)
+    x = torch.randn(2, 30, 128).double().numpy()
+    expected = {
+        "none": x,
+        "fixed": (x + 3) / 4,
+        "minmax": (x - x.min((1, 2), keepdims=True)) / np.ptp(x, (1, 2), keepdims=True),
+        "minmax_bins": (x - x.min(1, keepdims=True)) / np.ptp(x, 1, keepdims=True),
+        "bins": (x - np.arange(-64, 64)) / np.arange(1, 129),
+    }[name]
+    found = front_end.normalise(torch.from_numpy(x), None, 30, "raw").numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    clamped = FrontEnd(normaliser=name, norm_bins=BINS, norm_mean=-3, norm_std=2, norm_clamp=0.5)
+    np.testing.assert_allclose(
+        clamped.normalise(torch.from_numpy(x), None, 30, "raw"), expected.clip(-0.5, 0.5), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_statistics_of_another_size_are_refused() -> None:
+    for bad in ("1,2,3", BINS + ",1", BINS.replace("128", "0"), BINS.replace("128", "nan"), "a" + BINS):
+        with pytest.raises(UserError, match="norm_bins is not 128 means and 128 standard deviations"):
+            FrontEnd.from_config({"normaliser": "bins", "norm_bins": bad})

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from sed import compatibility
-from sed.features.params import completed, defaults, difference
+from sed.features.params import STATISTICS, completed, defaults, difference, resolved
 
 
 def test_defaults_are_those_of_the_front_end() -> None:
     from sed.features.logmel import FrontEnd
 
-    assert FrontEnd().params() == defaults() and tuple(defaults()) == FrontEnd.KEYS
+    assert FrontEnd().params() == resolved(defaults()) and tuple(defaults()) == FrontEnd.KEYS
 
 
 @pytest.mark.parametrize("value", [64, 64.0, np.int64(64), np.float32(64), "64", "6.4e1"])
@@ -24,13 +24,39 @@ def test_numbers_are_compared_as_numbers(value: object) -> None:
     assert difference({"mel_bins": 64}, {"mel_bins": value}) is None
 
 
-@pytest.mark.parametrize("key", defaults())
+@pytest.mark.parametrize("key", [key for key in defaults() if key != STATISTICS])
 def test_every_parameter_counts_and_is_named_with_both_values(key: str) -> None:
-    value = defaults()[key]
+    value = resolved(defaults())[key]
     other = "other" if isinstance(value, str) else value + 1
     assert difference({key: other}, {}) == f"{key} is {other}, not {value}"
     assert difference({}, {key: other}) == f"{key} is {value}, not {other}"
     assert difference({key: value}, {}) is difference({}, {key: value}) is None
+
+
+def test_auto_is_what_the_kind_of_front_end_says() -> None:
+    kaldi, stft = resolved(defaults()), resolved({**defaults(), "front_end": "stft", "frame_length": 0.128})
+    assert not {*kaldi.values(), *stft.values()} & {"auto"}
+    assert (kaldi["fft_size"], stft["fft_size"]) == (512, 2048)
+    assert (kaldi["window"], stft["window"], kaldi["power"], stft["power"]) == ("hann", "hamming", 2, 1)
+    for found in (kaldi, stft):
+        assert resolved(found) == found
+        asked = {**defaults(), "front_end": found["front_end"], "frame_length": found["frame_length"]}
+        assert difference(asked, found) is difference(found, asked) is None
+    assert difference({"window": "povey"}, {}) == "window is povey, not hann"
+
+
+def test_dumps_and_models_of_before_these_options_are_the_presets() -> None:
+    early = ("front_end", "sample_rate", "frame_length", "frame_shift", "mel_bins", "f_min", "f_max", "clip_seconds",
+             "normaliser", "norm_mean", "norm_std")  # fmt: skip
+    for preset in ({}, {"front_end": "stft", "frame_length": 0.128, "frame_shift": 0.016}):
+        now = resolved({**defaults(), **preset})
+        assert completed({key: now[key] for key in early}) == now
+
+
+def test_statistics_are_no_difference_to_features_that_have_none() -> None:
+    ones, twos = ",".join(["1"] * 256), ",".join(["2"] * 256)
+    assert difference({STATISTICS: ones}, {}) is difference({}, {STATISTICS: ones}) is None
+    assert difference({STATISTICS: ones}, {STATISTICS: twos}) == f"{STATISTICS} is {ones}, not {twos}"
 
 
 def test_what_an_earlier_version_lacked_is_as_it_behaved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +64,7 @@ def test_what_an_earlier_version_lacked_is_as_it_behaved(monkeypatch: pytest.Mon
     monkeypatch.setitem(compatibility.ALIASES, "normalizer", "normaliser")
     early = {**defaults(), "normalizer": "minmax"}
     del early["norm_std"], early["normaliser"]
-    now = {**defaults(), "norm_std": 4.0, "normaliser": "minmax"}
+    now = resolved({**defaults(), "norm_std": 4.0, "normaliser": "minmax"})
     assert completed(early) == now and difference(early, now) is difference(now, early) is None
     assert difference(early, {**now, "norm_std": 5.0}) == "norm_std is 4.0, not 5.0"
 

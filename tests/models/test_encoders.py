@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from resolved_configs import CONF, parse
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from sed.models.encoders import ENCODERS, CountedEncoder, SplitEncoder, build_encoder
+from sed.errors import UserError
+from sed.models.encoders import ENCODERS, CountedEncoder, SplitEncoder, build_encoder, check_front_end
+from sed.models.panns import Cnn14
 
 
 def make(small: Callable[..., dict[str, Any]], name: str) -> tuple[Any, torch.Tensor]:
@@ -56,6 +59,34 @@ def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name
         encoder(x[:1])
     # torch counts no fused attention on the CPU at some versions: compare with and without it.
     assert counter.get_total_flops() <= encoder.operations() <= 1.5 * counter.get_total_flops()
+
+
+class Bound(nn.Identity):
+    """Published weights, as it were."""
+
+    front_end: ClassVar = {"front_end": "stft", "mel_bins": 64, "mel_norm": "area"}
+
+
+def test_an_encoder_of_another_front_end_is_refused(small: Callable[..., dict[str, Any]]) -> None:
+    config = {**small(), "encoder": "bound", "front_end": "stft", "mel_bins": 64}
+    for changes, message in (({"front_end": "kaldi"}, "front_end is kaldi, not stft"), ({}, "mel_norm is peak, not area")):
+        with pytest.raises(UserError, match=f"encoder 'bound' has a front end of its own: {message}"):
+            check_front_end(Bound(), {**config, **changes})
+    check_front_end(Bound(), {**config, "mel_norm": "area"})
+    check_front_end(nn.Identity(), config)
+
+
+def test_cnn14_is_of_the_features_that_its_published_weights_are_of() -> None:
+    panns = {"encoder": "panns", **parse(CONF / "logmel_panns.yaml")}
+    with torch.device("meta"):
+        published, small = Cnn14(), Cnn14(channels=2)
+    check_front_end(published, panns)
+    kaldi = parse(CONF / "logmel.yaml")
+    with pytest.raises(UserError, match="encoder 'panns' has a front end of its own: front_end is kaldi, not stft"):
+        check_front_end(published, {**panns, **kaldi})
+    with pytest.raises(UserError, match=r"f_min is 0\.0, not 50"):
+        check_front_end(published, {**panns, "f_min": 0.0})
+    check_front_end(small, {**panns, **kaldi})
 
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from sed.errors import UserError
 from sed.evaluation.result_file import read_result
-from sed.features.mel import kaldi_edges
+from sed.features.mel import mel_edges
+from sed.features.params import completed, defaults
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
     """Lowest and highest frequency in Hz of each band of a config's AST; UserError for another encoder."""
     if config["encoder"] != "ast":
         raise UserError(f"encoder '{config['encoder']}' has no frequency bands (figure 3 is about AST-GRU)")
-    edges = kaldi_edges(config["mel_bins"], config["f_min"], config["f_max"])
+    front_end = completed({key: config[key] for key in defaults() if key in config})
+    edges = mel_edges(*(front_end[key] for key in ("mel_scale", "mel_bins", "f_min", "f_max")))
     starts = range(0, config["mel_bins"] - config["patch_freq"] + 1, config["stride_freq"])
     return [(edges[start], edges[start + config["patch_freq"] + 1]) for start in starts]
 

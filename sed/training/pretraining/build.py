@@ -47,6 +47,8 @@ def build_pretraining(
     open_logger = logger_opener(config)
     torch.manual_seed(config["seed"])
     front_end = FrontEnd.from_config(config).to(device)
+    if front_end.wants_statistics:
+        raise UserError("normaliser bins: pre-training takes no statistics (give norm_bins, or another normaliser)")
     frames, frame_seconds = label_frames(config)
     maker: InputMaker | SoundscapeMaker
     if labels is None:

@@ -1,0 +1,57 @@
+"""Statistics of training sets that a front end normalises by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from sed.features.logmel import FrontEnd
+
+CLIPS = 2000
+"""of all sets that are read, evenly spaced: the mean of a bin is then known to a tenth of a decibel"""
+LEAST = 1e-3
+"""deviation of a bin that holds nothing but the floor"""
+
+
+class Features(Protocol):
+    """What is needed of a feature store."""
+
+    clips: list[str]
+    valid: np.ndarray
+
+    def read(self, rows: Any) -> np.ndarray: ...
+
+
+def fitted(front_end: FrontEnd, stores: Sequence[Features]) -> FrontEnd:
+    """Return a front end with the statistics of training sets, where it has to be given them; else itself."""
+    if not front_end.wants_statistics:
+        return front_end
+    mean, deviation = bin_statistics(stores, over=front_end.norm_over)
+    text = ",".join(f"{value:.9g}" for value in (*mean, *deviation))
+    return type(front_end)(**{**front_end.params(), "norm_bins": text})
+
+
+def bin_statistics(stores: Sequence[Features], *, over: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean and the standard deviation of each mel bin, float64.
+
+    Args:
+        stores: The sets' features.
+        over: `clips`, the mean over clips of each one's own; `frames`, of all frames alike.
+    """
+    sizes = np.cumsum([0, *(len(store.clips) for store in stores)])
+    rows = np.unique(np.linspace(0, sizes[-1] - 1, CLIPS).round().astype(int))
+    sums = []
+    for row in rows:
+        which = int(np.searchsorted(sizes, row, side="right")) - 1
+        store, own = stores[which], int(row - sizes[which])
+        x = store.read([own])[0, : store.valid[own]].astype(np.float64)
+        sums.append((len(x), x.mean(0), x.var(0)))
+    lengths, means, variances = (np.array(column) for column in zip(*sums, strict=True))
+    if over == "clips":
+        return means.mean(0), np.maximum(np.sqrt(variances).mean(0), LEAST)
+    weights = lengths / lengths.sum()
+    mean = weights @ means
+    return mean, np.maximum(np.sqrt(weights @ (variances + (means - mean) ** 2)), LEAST)

@@ -1,0 +1,80 @@
+"""Where the frames of a waveform lie: how many there are, and what stands beyond its ends. Read without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Count = TypeVar("Count", int, "Tensor")
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Windows of `window` samples, `shift` apart.
+
+    `none`: those that fit whole (Kaldi's snipped edges). `reflect`: centred on every shift, the waveform mirrored at
+    its ends (torch, librosa). `fade`: a shift each in its window's middle, zeros at the ends, to the last sample
+    (paderbox's "half" fading).
+    """
+
+    window: int
+    shift: int
+    fft_size: int
+    centring: str
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Framing:
+        """Return the framing of a front end's resolved settings; ValueError where they make none."""
+        rate = settings["sample_rate"]
+        found = cls(
+            round(settings["frame_length"] * rate),
+            round(settings["frame_shift"] * rate),
+            settings["fft_size"],
+            settings["centring"],
+        )
+        if found.window < 2 or found.shift < 1:
+            length, shift = settings["frame_length"], settings["frame_shift"]
+            raise ValueError(f"frame_length {length} or frame_shift {shift} is under a sample")
+        if found.fft_size < found.window:
+            raise ValueError(f"fft_size {found.fft_size} is less than the window of {found.window} samples")
+        if found.centring == "fade" and found.window < found.shift:
+            raise ValueError(f"centring fade: a window of {found.window} samples is less than a shift, {found.shift}")
+        return found
+
+    @property
+    def lead(self) -> int:
+        """Samples of the first window that are before the waveform."""
+        if self.centring == "reflect":
+            return self.fft_size // 2 - (self.fft_size - self.window) // 2
+        return (self.window - self.shift) // 2 if self.centring == "fade" else 0
+
+    @property
+    def min_samples(self) -> int:
+        """The shortest waveform that has a frame."""
+        return {"none": self.window, "reflect": self.fft_size // 2 + 1, "fade": 1}[self.centring]
+
+    def num_frames(self, samples: Count) -> Count:
+        """Return the frames of a waveform that is not shorter than `min_samples`."""
+        if self.centring == "none":
+            return 1 + (samples - self.window) // self.shift
+        if self.centring == "reflect":
+            return 1 + (samples + 2 * (self.fft_size // 2) - self.fft_size) // self.shift
+        return (samples + self.shift - 1) // self.shift
+
+    def frames(self, waveforms: Tensor) -> Tensor:
+        """(..., samples) -> (..., frames, window), a view where nothing is padded."""
+        from torch.nn.functional import pad
+
+        samples = waveforms.shape[-1]
+        end = (self.num_frames(samples) - 1) * self.shift + self.window - self.lead - samples
+        if self.centring == "reflect":
+            shape = waveforms.shape
+            waveforms = pad(waveforms.reshape(-1, samples), (self.lead, max(end, 0)), mode="reflect")
+            waveforms = waveforms.reshape(*shape[:-1], -1)
+        elif self.centring == "fade":
+            waveforms = pad(waveforms, (self.lead, max(end, 0)))
+        return waveforms.unfold(-1, self.window, self.shift)

@@ -1,0 +1,37 @@
+"""Units of raw log-mel, which follow from the logarithm and what it is taken of; read without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the least and the greatest value of a front end's resolved settings; ValueError where `clamp` is none."""
+    if settings["clamp"] == "none":
+        return -math.inf, math.inf
+    try:
+        low, high = map(float, str(settings["clamp"]).split(","))
+    except ValueError:
+        low = high = math.nan
+    if not low < high:
+        raise ValueError(f"clamp '{settings['clamp']}' is not two numbers, the lower first, or none")
+    return low, high
+
+
+def decibel(settings: Mapping[str, Any]) -> float:
+    """Return one decibel in the units of the features."""
+    return 1.0 if settings["log"] == "db" else settings["power"] * math.log(10) / 20
+
+
+def scale(settings: Mapping[str, Any]) -> float:
+    """Return by what a natural logarithm is multiplied."""
+    return 1.0 if settings["log"] == "ln" else 20 / settings["power"] / math.log(10)
+
+
+def silence(settings: Mapping[str, Any]) -> float:
+    """Return the features of silence: the logarithm's floor."""
+    floor = settings["log_floor"]
+    value = math.log(floor) if settings["log"] == "ln" else 20 / settings["power"] * math.log10(floor)
+    return min(max(value, clamps(settings)[0]), clamps(settings)[1])

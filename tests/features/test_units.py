@@ -1,0 +1,49 @@
+"""A decibel is a decibel and silence is the floor, whatever the features are the logarithm of."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+
+from sed.features.logmel import FRONT_ENDS, FrontEnd
+from sed.features.units import clamps
+
+KINDS = [
+    {"front_end": kind, "power": power, "log": log, "clamp": "none"}
+    for kind, power, log in itertools.product(FRONT_ENDS, (1, 2), ("ln", "db"))
+] + [{"front_end": kind} for kind in FRONT_ENDS]
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_a_decibel_is_a_decibel_and_silence_is_the_floor(settings: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    for floor in ({}, {"log_floor": 1e-9, "log_floor_by": "add"}):
+        front_end, noise = FrontEnd(mel_bins=32, **settings, **floor), torch.randn(1, 8000)
+        louder = front_end(noise * 10 ** (6 / 20)) - front_end(noise)
+        assert torch.allclose(louder, torch.tensor(6 * front_end.decibel), atol=1e-3)
+        silence = front_end(torch.zeros(1, 8000))
+        assert torch.allclose(silence, torch.tensor(front_end.silence), atol=1e-4)
+
+
+def test_values() -> None:
+    kaldi, crnn = FrontEnd(), FrontEnd(front_end="stft")
+    assert kaldi.decibel == math.log(10) / 10 and kaldi.silence == math.log(torch.finfo(torch.float32).eps)
+    assert crnn.decibel == 1 and crnn.silence == -50
+
+
+def test_limits() -> None:
+    assert clamps({"clamp": "none"}) == (-math.inf, math.inf) and clamps({"clamp": "-50, 80"}) == (-50, 80)
+    for bad in ("80,-50", "1", "low,high", "1,2,3", ""):
+        with pytest.raises(ValueError, match="not two numbers"):
+            clamps({"clamp": bad})
+
+
+def test_no_torch_is_imported() -> None:
+    script = "import sys, sed.features.units, sed.features.framing; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
