@@ -94,5 +94,5 @@ def check_front_end(encoder: Encoder, config: Mapping[str, Any]) -> None:
     """Refuse, by a UserError, a config whose front end is not the one that its encoder is bound to."""
     if isinstance(encoder, BoundEncoder) and (wrong := mismatch(config, encoder.front_end)):
         raise UserError(
-            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (take the features of its config in conf/)"
+            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (its config in conf/ names it)"
         )

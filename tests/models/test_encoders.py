@@ -69,7 +69,10 @@ class Bound(nn.Identity):
 
 def test_an_encoder_of_another_front_end_is_refused(small: Callable[..., dict[str, Any]]) -> None:
     config = {**small(), "encoder": "bound", "front_end": "stft", "mel_bins": 64}
-    for changes, message in (({"front_end": "kaldi"}, "front_end is kaldi, not stft"), ({}, "mel_norm is peak, not area")):
+    for changes, message in (
+        ({"front_end": "kaldi"}, "front_end is kaldi, not stft"),
+        ({}, "mel_norm is peak, not area"),
+    ):
         with pytest.raises(UserError, match=f"encoder 'bound' has a front end of its own: {message}"):
             check_front_end(Bound(), {**config, **changes})
     check_front_end(Bound(), {**config, "mel_norm": "area"})

@@ -13,6 +13,7 @@ from tiny_training import LABELS, trainer_of, write_set
 from sed.data.batches import load_set
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
+from sed.models.ast import AST
 from sed.models.detector import build_detector
 from sed.training.build import (
     check_front_end,
@@ -58,6 +59,14 @@ def test_features_of_another_front_end_are_refused(tmp_path: Path, dump: Path, t
     other = load_set(tmp_path / "weak", LABELS, frames=50, frame_seconds=0.02)
     with pytest.raises(UserError, match=r"another front end: frame_length is 0\.03"):
         check_front_end([other], front_end)
+
+
+def test_a_front_end_that_the_encoder_is_not_of_is_refused(
+    tmp_path: Path, dump: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AST, "front_end", {"mel_norm": "area"}, raising=False)
+    with pytest.raises(UserError, match="encoder 'ast' has a front end of its own: mel_norm is peak, not area"):
+        trainer_of(tiny_config(), dump, tmp_path / "exp")
 
 
 def test_weights_of_the_parts() -> None:
