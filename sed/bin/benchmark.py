@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sed.training.benchmark import Benchmark, Row
 
 log = logging.getLogger("sed.benchmark")
-PARTS = ["step", "frozen", "eager", "fp32", "encoder", "heads", "data", "inference", "peer"]
+PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "data", "inference", "peer"]
 STEP, FROZEN = "training step", "the same, encoder frozen"
 DESED = [3470, 10000, 1578, 14412]
 
@@ -53,12 +53,13 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
     """Time the parts that were asked for and fit into memory; RunError when none does."""
     import torch
 
-    calls: dict[str, Callable[[], Row | None]] = {
+    calls: dict[str, Callable[[], Row | list[Row] | None]] = {
         "step": lambda: benchmark.step(STEP, accelerate_as=args.accelerate, precision=precision),
         "frozen": lambda: benchmark.step(FROZEN, accelerate_as=args.accelerate, precision=precision, frozen=True),
         "eager": lambda: benchmark.step(f"the same, eager {precision}", accelerate_as="eager", precision=precision),
         "fp32": lambda: benchmark.step("the same, eager fp32", accelerate_as="eager", precision="fp32"),
         "encoder": lambda: benchmark.bare_encoder("bare encoder's step", compiled=on_gpu),
+        "convolutions": benchmark.convolutions,
         "heads": lambda: benchmark.heads("heads' step", graph=on_gpu),
         "data": lambda: benchmark.data("data from HDF5, one thread"),
         "inference": benchmark.inference,
@@ -73,12 +74,11 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
             continue
         log.info("timing: %s", part)
         try:
-            row = calls[part]()
+            found = calls[part]()
         except torch.OutOfMemoryError:
             log.info("%s: out of GPU memory at %d clips (lower --batch-sizes)", part, benchmark.clips)
             continue
-        if row is not None:
-            rows.append(row)
+        rows += found if isinstance(found, list) else [found] if found is not None else []
     if not rows:
         raise RunError("nothing could be timed")
     return rows

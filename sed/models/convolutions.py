@@ -7,7 +7,7 @@ line of `CONVOLUTIONS`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -26,6 +26,14 @@ OPTIONS = {
     },
 }
 OPTIONS_FROM = CONVOLUTIONS
+
+
+@runtime_checkable
+class Mixing(Protocol):
+    """A convolution that mixes the results of several plain ones."""
+
+    kernels: int
+    """how many"""
 
 
 def build_plain(_config: Mapping[str, Any], inside: int, out: int) -> nn.Module:

@@ -32,6 +32,7 @@ class SelectiveKernelConvolution(nn.Module):
     def __init__(self, inside: int, out: int, *, reduction: int, least: int) -> None:
         super().__init__()
         size = max(out // reduction, least)
+        self.kernels = len(DILATIONS)
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(inside, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),

@@ -8,7 +8,7 @@ import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
+from sed.models.convolutions import Mixing
 from sed.models.detector import Detector, build_detector
 from sed.models.encoders import CountedEncoder
 from sed.training.augment import AugmentOptions
@@ -202,6 +203,52 @@ class Benchmark:
 
         operations = 4 * student.operations() * self.clips if isinstance(student, CountedEncoder) else 0.0
         return self.row(name, call, operations=operations)
+
+    def convolutions(self) -> list[Row]:
+        """Time forward and backward of the encoder's mixing convolutions, and of as many plain filters as they mix.
+
+        Without such convolutions there is nothing to compare, and no row.
+        """
+        encoder = self._detector().get_submodule("encoder")
+        layers = [module for module in encoder.modules() if isinstance(module, Mixing)]
+        shapes: list[tuple[torch.Size, int]] = []
+        hooks = [
+            layer.register_forward_hook(lambda _, given, out: shapes.append((given[0].shape[1:], out.shape[1])))
+            for layer in layers
+            if isinstance(layer, torch.nn.Module)
+        ]
+        with torch.no_grad():
+            encoder(torch.randn(2, self.config["input_frames"], self.config["mel_bins"], device=self.device))
+        for hook in hooks:
+            hook.remove()
+        plain = [
+            torch.nn.Conv2d(shape[0], layer.kernels * out, kernel_size=3, padding=1, bias=False)
+            for layer, (shape, out) in zip(layers, shapes, strict=True)
+        ]
+        if not layers:
+            return []
+        inputs = [shape for shape, _ in shapes]
+        return [
+            self._layers(f"{len(layers)} mixing convolutions", layers, inputs),
+            self._layers(f"as many plain ones of {layers[0].kernels} x the filters", plain, inputs),
+        ]
+
+    def _layers(self, name: str, layers: Sequence[Any], shapes: Sequence[torch.Size]) -> Row:
+        """Time forward and backward of layers, each on random input (clips, *shape) of its own."""
+        inputs = [torch.randn(self.clips, *shape, device=self.device, requires_grad=True) for shape in shapes]
+        runs = [layer.to(self.device) for layer in layers]
+        with torch.no_grad(), self._autocast():
+            errors = [torch.randn_like(run(x)) for run, x in zip(runs, inputs, strict=True)]
+        if self.device.type == "cuda":
+            runs = [torch.compile(run, dynamic=False) for run in runs]
+
+        def call() -> None:
+            for run, x, error in zip(runs, inputs, errors, strict=True):
+                with self._autocast():
+                    out = run(x)
+                out.backward(error)
+
+        return self.row(name, call)
 
     def heads(self, name: str = "heads", *, graph: bool) -> Row:
         """Everything after the encoder: student forward and backward, teacher forward."""

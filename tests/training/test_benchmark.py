@@ -24,6 +24,18 @@ def test_every_part_is_timed(benchmark):
     assert len(table(rows).splitlines()) == 7
 
 
+def test_mixing_convolutions_are_timed_beside_plain_ones(tiny_config):
+    cnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean"}
+    for convolution, kernels in (("fdy", 4), ("sk", 2)):
+        found = Benchmark(tiny_config(**cnn, cnn_conv=convolution), device=CPU, repeats=2).convolutions()
+        assert [row.name for row in found] == [
+            "6 mixing convolutions",
+            f"as many plain ones of {kernels} x the filters",
+        ]
+        assert all(row.milliseconds > 0 for row in found)
+    assert Benchmark(tiny_config(**cnn), device=CPU, repeats=2).convolutions() == []
+
+
 def test_the_paper_s_schedule(tiny_config):
     config = tiny_config(epochs=10, steps_per_epoch=0, batch_sizes=[2, 2, 4, 4])
     assert training_seconds(config, 100.0, [3470, 10000, 1578, 14412]) == (3940, 394.0)
