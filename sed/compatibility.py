@@ -57,6 +57,10 @@ ADDED: dict[int, dict[str, Any]] = {
         "panns_dropout": 0.2,
         "fbcrnn_cnn": "shallow",
         "fbcrnn_width": 1.0,
+        "gru_directions": "both",
+        "head_hidden": 0,
+        "detection_frames": 25,
+        "objective": "mean_teacher",
     },
 }
 """{format: {option that came with it: what a file without the option means}}

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
-from sed.models.decoders import Decoder, Summarising
+from sed.models.decoders import Decoder, Directed, Summarising
 from sed.registry import chosen
 
 LOW, HIGH = 1e-7, 1.0
@@ -26,6 +26,8 @@ class ClipInputs(NamedTuple):
     """what their logits were computed from (batch, frames, dim)"""
     summary: Tensor | None = None
     """logits (batch, classes) that the same classifier gives the decoder's summary; None where it has none"""
+    directions: Tensor | None = None
+    """logits (2, batch, frames, classes) of recurrences that stay apart; None where they do not"""
 
 
 class ClipPooling(Protocol):
@@ -45,6 +47,7 @@ CLIP_POOLINGS = {
     "mean": "sed.models.clip_poolings:MeanClip",
     "max": "sed.models.clip_poolings:MaxClip",
     "token": "sed.models.clip_poolings:TokenClip",
+    "ends": "sed.models.clip_poolings:EndsClip",
 }
 OPTIONS = {
     "clip_pooling": {
@@ -108,6 +111,20 @@ class TokenClip(WithoutParameters):
     def forward(self, inputs: ClipInputs) -> Tensor:
         assert inputs.summary is not None
         return inputs.summary.sigmoid().clamp(LOW, HIGH)
+
+
+class EndsClip(WithoutParameters):
+    """Mean of what both recurrences say once they have seen the whole clip, at its end and at its start."""
+
+    def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
+        super().__init__(config, decoder=decoder, classes=classes)
+        if not isinstance(decoder, Directed):
+            raise ValueError("clip_pooling ends: the recurrences are not apart (use gru_directions: apart)")
+
+    def forward(self, inputs: ClipInputs) -> Tensor:
+        assert inputs.directions is not None
+        ahead, back = inputs.directions.sigmoid()
+        return ((ahead[:, -1] + back[:, 0]) / 2).clamp(LOW, HIGH)
 
 
 def build_clip_pooling(config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> ClipPooling:

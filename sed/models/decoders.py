@@ -47,16 +47,34 @@ class Summarising(Protocol):
     """True"""
 
 
+@runtime_checkable
+class Directed(Protocol):
+    """A decoder each half of whose hidden state is of a recurrence of its own: forward, then backward in time.
+
+    The detector's classifier then has a part for each, and `clip_pooling: ends` reads both.
+    """
+
+    def near(self, x: Tensor) -> Tensor | None:
+        """Return the hidden state of recurrences that see a window around each frame alone; None: there is none."""
+        ...
+
+
 RunGru = Callable[[nn.GRU, Tensor, int], Tensor]
 """(gru, x (batch, frames, dim), repeat) -> (batch, frames * repeat, directions * units): each frame `repeat` times"""
 
 
 @runtime_checkable
-class GruBased(Protocol):
-    """A decoder whose GRU may be run by another, equal implementation: training on a GPU and the CPU session set it."""
+class RunsGrus(Protocol):
+    """A decoder whose GRUs are all run by one function, in whose place another precision may be put."""
+
+    run_gru: RunGru
+
+
+@runtime_checkable
+class GruBased(RunsGrus, Protocol):
+    """A decoder of one Bi-GRU, which an equal implementation may run: training on a GPU and the CPU session set it."""
 
     gru: nn.GRU
-    run_gru: RunGru
 
 
 DECODERS = {

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
+from sed.models.apart_decoder import DirectionClassifier
 from sed.models.ast import NORM_EPS
 from sed.models.clip_poolings import ClipInputs, ClipPooling, build_clip_pooling
-from sed.models.decoders import Decoder, build_decoder
+from sed.models.decoders import Decoder, Directed, build_decoder
 from sed.models.encoders import Encoder, build_encoder
 from sed.models.poolings import BandwisePooling, Pooling, build_pooling
 
@@ -33,10 +34,14 @@ OPTIONS_FROM = ["sed.models.encoders", "sed.models.poolings", "sed.models.decode
 
 
 class DetectorOutput(NamedTuple):
-    """Float32 also under autocast: `logits` (batch, frames, classes), `clip` posteriors (batch, classes)."""
+    """Float32 also under autocast: `logits` (batch, frames, classes), `clip` posteriors (batch, classes).
+
+    `directions` (2, batch, frames, classes): logits of the forward and the backward recurrence of a `Directed` decoder.
+    """
 
     logits: Tensor
     clip: Tensor
+    directions: Tensor | None = None
 
 
 class Detector(nn.Module):
@@ -76,7 +81,8 @@ class Detector(nn.Module):
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
         self.decoder = decoder
-        self.classifier = nn.Linear(decoder.dim, classes)
+        kind = DirectionClassifier if isinstance(decoder, Directed) else nn.Linear
+        self.classifier = kind(decoder.dim, classes)
         self.clip_pooling = clip_pooling
         self.mel_bins = mel_bins
         self.input_frames, self.input_padding = input_frames, input_padding
@@ -114,8 +120,19 @@ class Detector(nn.Module):
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden.float()
             logits = self.classifier(hidden)
+            if isinstance(self.decoder, Directed):
+                return self._of_directions(logits, hidden, self.decoder.near(frames))
             summary_logits = None if summary is None else self.classifier(summary.float())
             return DetectorOutput(logits, self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, summary_logits)))
+
+    def _of_directions(self, directions: Tensor, hidden: Tensor, near: Tensor | None) -> DetectorOutput:
+        """The lesser of both directions, or the mean of what they say `near` each frame."""
+        if near is None:
+            logits = directions.amin(0)
+        else:
+            logits = self.classifier(near.float()).sigmoid().mean(0).logit()
+        clip = self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, directions=directions))
+        return DetectorOutput(logits, clip, directions)
 
     def forward(self, x: Tensor) -> DetectorOutput:
         return self.decode(self.encode(x))

@@ -8,12 +8,32 @@ from typing import Any
 from torch import Tensor, nn
 
 from sed.models.decoders import Decoded, Decoder, RunGru, repeated
+from sed.registry import chosen
 
+DIRECTIONS = {
+    "both": "sed.models.gru_decoder:GruDecoder",
+    "apart": "sed.models.apart_decoder:ApartDecoder",
+}
 OPTIONS = {
     "gru_units": {"default": 768, "help": "units of the Bi-GRU per direction", "least": 1},
     "gru_layers": {"default": 2, "help": "layers of the Bi-GRU", "least": 1},
     "gru_dropout": {"default": 0.0, "help": "dropout between the Bi-GRU's layers", "least": 0, "most": 1},
     "head_dropout": {"default": 0.0, "help": "dropout after the Bi-GRU", "least": 0, "most": 1},
+    "head_hidden": {
+        "default": 0,
+        "help": "units of a layer with batch norm and ReLU between the GRU and the classifier; 0: none",
+        "least": 0,
+    },
+    "gru_directions": {
+        "default": "both",
+        "help": "a Bi-GRU, or FB-CRNN's two recurrences that never see each other",
+        "choices": DIRECTIONS,
+    },
+    "detection_frames": {
+        "default": 25,
+        "help": "frames around each one in which FB-CRNN detects (I); 0: one event a class, between its boundaries",
+        "least": 0,
+    },
 }
 
 
@@ -26,12 +46,21 @@ class GruDecoder(nn.Module):
     run_gru: RunGru
 
     def __init__(
-        self, *, dim: int, frames: int, upsample: int, units: int, layers: int, gru_dropout: float, dropout: float
+        self,
+        *,
+        dim: int,
+        frames: int,
+        upsample: int,
+        units: int,
+        layers: int,
+        gru_dropout: float,
+        dropout: float,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         self.frames = frames
         self.upsample = upsample
-        self.dim = 2 * units
+        self.dim = hidden or 2 * units
         self.dropout = nn.Dropout(dropout)
         self.gru = nn.GRU(
             dim,
@@ -42,10 +71,25 @@ class GruDecoder(nn.Module):
             dropout=gru_dropout if layers > 1 else 0.0,
         )
         self.run_gru = run_gru
+        self.hidden = HiddenLayer(2 * units, hidden) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Decoded:
-        """(batch, patches, dim) -> hidden (batch, frames * upsample, 2 * units)."""
-        return Decoded(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample)))
+        """(batch, patches, dim) -> hidden (batch, frames * upsample, dim)."""
+        return Decoded(self.hidden(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample))))
+
+
+class HiddenLayer(nn.Module):
+    """(batch, frames, dim) -> (batch, frames, units): linear map, batch norm over all frames, ReLU (FB-CRNN's)."""
+
+    def __init__(self, dim: int, units: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, units)
+        self.norm = nn.BatchNorm1d(units, eps=1e-3, momentum=0.05)
+        nn.init.kaiming_uniform_(self.linear.weight, nonlinearity="relu")
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.linear(x).transpose(1, 2)).transpose(1, 2).relu()
 
 
 def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
@@ -56,12 +100,17 @@ def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
 
 def build_gru(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
     """Build the Bi-GRU decoder of a flat config, for an encoder of width `dim` and `frames` frames a clip."""
-    return GruDecoder(
-        dim=dim,
-        frames=frames,
-        upsample=config["upsample"],
-        units=config["gru_units"],
-        layers=config["gru_layers"],
-        gru_dropout=config["gru_dropout"],
-        dropout=config["head_dropout"],
-    )
+    sizes = {
+        "dim": dim,
+        "frames": frames,
+        "upsample": config["upsample"],
+        "units": config["gru_units"],
+        "layers": config["gru_layers"],
+        "gru_dropout": config["gru_dropout"],
+        "dropout": config["head_dropout"],
+        "hidden": config["head_hidden"],
+    }
+    if config["gru_directions"] == "apart":
+        sizes["window"] = config["detection_frames"]
+    decoder: Decoder = chosen(DIRECTIONS, config["gru_directions"], "gru_directions")(**sizes)
+    return decoder

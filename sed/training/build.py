@@ -26,6 +26,7 @@ from sed.training.gpu import graphs
 from sed.training.inputs import InputMaker, Maker
 from sed.training.logger import logger_opener
 from sed.training.loop import RunOptions
+from sed.training.losses import build_objective
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.run_options import RUNTIME
@@ -133,6 +134,10 @@ def make_step(
     world: World,
 ) -> TrainingStep:
     """The student's teacher, flat parameters, optimiser and step; the student is on the device already."""
+    try:
+        objective = build_objective(config, student)
+    except ValueError as error:
+        raise UserError(f"{error} (change the config)") from None
     teacher = make_teacher(student)
     student.train()
     teacher.train()
@@ -162,6 +167,7 @@ def make_step(
         precision=precision,
         device=device,
         world=world,
+        objective=objective,
         consistent=config["consistency_weight"] > 0,
     )
 

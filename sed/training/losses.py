@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Protocol
+
 import torch
 import torch.nn.functional as F
 
-PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags")
+from sed.models.detector import Detector, DetectorOutput
+from sed.registry import chosen
 
+PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags")
+OBJECTIVES = {
+    "mean_teacher": "sed.training.losses:MeanTeacher",
+    "forward_backward": "sed.training.forward_backward:ForwardBackward",
+}
 
 SECTION = "objective"
 OPTIONS = {
+    "objective": {
+        "default": "mean_teacher",
+        "help": "cross-entropies with or without consistency, or FB-CRNN's of both directions",
+        "choices": OBJECTIVES,
+    },
     "strong_weight": {"default": 1.0, "help": "weight of the frame cross-entropy of strong clips", "least": 0},
     "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips", "least": 0},
     "strong_tag_weight": {
@@ -83,3 +97,53 @@ def objective(
     )
     # A part of weight 0 is left out even when it is not finite: 0 * nan would poison the rest.
     return torch.where(weights > 0, parts * weights, 0.0).sum(), parts.detach()
+
+
+class Objective(Protocol):
+    """What a step minimises; made of (config, student), ValueError where they do not fit.
+
+    Called with the outputs of student and teacher and the targets of the strong and the weak clips, which come first in
+    this order; returns the total loss () and its unweighted parts in the order of `PARTS`.
+    """
+
+    def __call__(
+        self,
+        student: DetectorOutput,
+        teacher: DetectorOutput,
+        *,
+        strong_targets: torch.Tensor,
+        weak_targets: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]: ...
+
+
+class MeanTeacher:
+    """`objective` of outputs."""
+
+    def __init__(self, _config: Mapping[str, Any], _student: Detector) -> None:
+        pass
+
+    def __call__(
+        self,
+        student: DetectorOutput,
+        teacher: DetectorOutput,
+        *,
+        strong_targets: torch.Tensor,
+        weak_targets: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return objective(
+            student_logits=student.logits,
+            student_clip=student.clip,
+            teacher_logits=teacher.logits,
+            teacher_clip=teacher.clip,
+            strong_targets=strong_targets,
+            weak_targets=weak_targets,
+            weights=weights,
+        )
+
+
+def build_objective(config: Mapping[str, Any], student: Detector) -> Objective:
+    """Build the objective that a flat config names; ValueError where it does not fit the student."""
+    built: Objective = chosen(OBJECTIVES, config["objective"], "objective")(config, student)
+    return built

@@ -133,6 +133,7 @@ class TrainingStep:
         precision: str,
         device: torch.device,
         world: World,
+        objective: losses.Objective,
         consistent: bool = True,
     ) -> None:
         """`consistent` False: the teacher is averaged but never asked, and both consistency parts are 0."""
@@ -140,6 +141,7 @@ class TrainingStep:
         self.flat, self.optimiser, self.average = flat, optimiser, average
         self.preparation, self.clip_norm = preparation, clip_norm
         self.precision, self.device, self.world = precision, device, world
+        self.objective = objective
         self.frozen = False
         self._values = torch.zeros(3 + len(losses.PARTS), device=device)
         if precision == "bf16" and device.type == "cuda":
@@ -186,11 +188,9 @@ class TrainingStep:
         else:
             with self.autocast():
                 student = teacher = self.student_alone(prepared.student)
-        loss, parts = losses.objective(
-            student_logits=student.logits,
-            student_clip=student.clip,
-            teacher_logits=teacher.logits,
-            teacher_clip=teacher.clip,
+        loss, parts = self.objective(
+            student,
+            teacher,
             strong_targets=prepared.strong_targets,
             weak_targets=prepared.weak_targets,
             weights=self._values[3:],

@@ -25,12 +25,16 @@ class Summary:
     def __call__(self, x: Tensor) -> Decoded:
         return Decoded(x, x.mean(1))
 
+    def near(self, x: Tensor) -> None:
+        """Make it `Directed`, too."""
+
 
 def pool(name: str, posteriors: Tensor, hidden: Tensor, summary: Tensor | None = None) -> Tensor:
     classes = posteriors.shape[2]
     pooling = build_clip_pooling({"clip_pooling": name}, decoder=Summary(hidden.shape[2]), classes=classes)
     summary = torch.zeros(len(posteriors), classes) if summary is None else summary
-    return pooling(ClipInputs(posteriors, hidden, summary))
+    directions = posteriors.logit().expand(2, *posteriors.shape)
+    return pooling(ClipInputs(posteriors, hidden, summary, directions))
 
 
 def test_by_hand() -> None:
@@ -45,6 +49,7 @@ def test_by_hand() -> None:
     )
     assert value["attention"] == pytest.approx(0.4)
     assert value["time_softmax"] == pytest.approx(0.4)  # no evidence, equal weights
+    assert value["ends"] == pytest.approx(0.4)  # both directions are the frames here: (0.6 + 0.2) / 2
     assert value["token"] == pytest.approx(0.3)  # the posterior of the summary's logit, whatever the frames say
 
 
@@ -82,3 +87,14 @@ def test_a_token_needs_a_decoder_that_has_one(small: Callable[..., dict[str, Any
 def test_unknown() -> None:
     with pytest.raises(ValueError, match="clip_pooling 'median' is not known"):
         build_clip_pooling({"clip_pooling": "median"}, decoder=Summary(3), classes=2)
+
+
+def test_ends_are_the_last_frame_forward_and_the_first_backward(small: Callable[..., dict[str, Any]]) -> None:
+    ahead, back = torch.tensor([0.1, 0.5, 0.9]), torch.tensor([0.8, 0.3, 0.2])
+    directions = torch.stack([ahead, back]).logit()[:, None, :, None]
+    pooling = build_clip_pooling({"clip_pooling": "ends"}, decoder=Summary(6), classes=1)
+    lesser = torch.minimum(ahead, back)[None, :, None]
+    assert pooling(ClipInputs(lesser, lesser, directions=directions)).item() == pytest.approx((0.9 + 0.8) / 2)
+    config = small(clip_pooling="ends")
+    with pytest.raises(ValueError, match="use gru_directions: apart"):
+        build_clip_pooling(config, decoder=build_decoder(config, dim=6, frames=20), classes=3)

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sed.models.decoders import GruBased, repeated
+from sed.models.decoders import GruBased, RunsGrus, repeated
 from sed.models.detector import Detector
 
 
 def use_bf16(detector: Detector) -> None:
-    """Have the decoder's GRU, if it has one, compute in bf16 by cuDNN."""
-    if isinstance(detector.decoder, GruBased):
+    """Have the decoder's GRUs, if it has any, compute in bf16 by cuDNN."""
+    if isinstance(detector.decoder, RunsGrus):
         detector.decoder.run_gru = bf16_gru
 
 
@@ -27,7 +27,7 @@ def use_bf16(detector: Detector) -> None:
 def by_cudnn(detector: Detector) -> Iterator[None]:
     """`use_bf16` for a while, without cuDNN's word that weights in a row would be faster."""
     decoder = detector.decoder
-    if not isinstance(decoder, GruBased):
+    if not isinstance(decoder, RunsGrus):
         yield
         return
     before = decoder.run_gru

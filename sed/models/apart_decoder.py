@@ -1,0 +1,91 @@
+"""FB-CRNN's recurrences (Ebbers and Haeb-Umbach 2021): one forward and one backward in time, which stay apart.
+
+What the forward one says of frame t is whether a class has begun by then, the backward one whether it is still to come:
+both are at every frame where the class has both begun and not ended. To detect, each is run over a short window around
+every frame in place of the whole clip, up to the window's end and back to its start.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sed.models.decoders import Decoded, RunGru, repeated
+from sed.models.gru_decoder import HiddenLayer, run_gru
+
+LOW = 1e-5
+"""posteriors are kept in [LOW, 1 - LOW], as published"""
+
+
+class ApartDecoder(nn.Module):
+    """Crop to the clip, repeat each frame `upsample` times, GRUs in both directions; see `Decoder` and `Directed`."""
+
+    run_gru: RunGru
+
+    def __init__(
+        self,
+        *,
+        dim: int,
+        frames: int,
+        upsample: int,
+        units: int,
+        layers: int,
+        gru_dropout: float,
+        dropout: float,
+        hidden: int,
+        window: int,
+    ) -> None:
+        super().__init__()
+        self.frames, self.upsample, self.window = frames, upsample, window
+        self.dim = 2 * (hidden or units)
+        self.dropout = nn.Dropout(dropout)
+        inner = gru_dropout if layers > 1 else 0.0
+        self.ahead, self.back = (
+            nn.GRU(dim, units, num_layers=layers, batch_first=True, dropout=inner) for _ in range(2)
+        )
+        self.hidden_ahead, self.hidden_back = (
+            HiddenLayer(units, hidden) if hidden else nn.Identity() for _ in range(2)
+        )
+        self.run_gru = run_gru
+
+    def forward(self, x: Tensor) -> Decoded:
+        """(batch, patches, dim) -> hidden (batch, frames * upsample, dim): of the forward, then of the backward one."""
+        x = repeated(x[:, : self.frames], self.upsample)
+        back = self.run_gru(self.back, x.flip(1), 1).flip(1)
+        return Decoded(self._hidden(self.run_gru(self.ahead, x, 1), back))
+
+    def near(self, x: Tensor) -> Tensor | None:
+        """As `forward`, of windows around each frame, zeros beyond the clip; None without a window or in training."""
+        if self.training or self.window < 2:
+            return None
+        x = repeated(x[:, : self.frames], self.upsample)
+        batch, frames, dim = x.shape
+        before = self.window // 2
+        x = nn.functional.pad(x, (0, 0, before, self.window - 1 - before))
+        index = torch.arange(frames, device=x.device)[:, None] + torch.arange(self.window, device=x.device)
+        windows = x[:, index.flatten()].reshape(batch * frames, self.window, dim)
+        ahead = self.run_gru(self.ahead, windows, 1)[:, -1]
+        back = self.run_gru(self.back, windows.flip(1), 1)[:, -1]
+        return self._hidden(ahead.reshape(batch, frames, -1), back.reshape(batch, frames, -1))
+
+    def _hidden(self, ahead: Tensor, back: Tensor) -> Tensor:
+        return torch.cat([self.hidden_ahead(self.dropout(ahead)), self.hidden_back(self.dropout(back))], 2)
+
+
+class DirectionClassifier(nn.Module):
+    """(batch, frames, dim) -> logits (2, batch, frames, classes) of the forward and of the backward half.
+
+    Rows of its parameters are classes.
+    """
+
+    def __init__(self, dim: int, classes: int) -> None:
+        super().__init__()
+        self.ahead, self.back = (nn.Linear(dim // 2, classes) for _ in range(2))
+        for linear in (self.ahead, self.back):
+            nn.init.xavier_uniform_(linear.weight)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        ahead, back = hidden.chunk(2, -1)
+        posteriors = LOW + (1 - 2 * LOW) * torch.stack([self.ahead(ahead), self.back(back)]).sigmoid()
+        return posteriors.logit()

@@ -1,0 +1,91 @@
+"""FB-CRNN's objective (Ebbers and Haeb-Umbach 2021): tags that one direction or the other has at every frame.
+
+A class that is in the clip has begun by frame t, or is still to come from there, or both: so the larger of both
+directions learns the tag at each frame. Where a class's events are known, the forward direction learns whether the
+first has begun, and the backward one whether the last has not ended. What is not known has no part in the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sed.models.decoders import Directed
+from sed.models.detector import Detector, DetectorOutput
+from sed.training.losses import PARTS
+
+ABSENT, PRESENT = 0.01, 0.99  # between them, targets are of a mixture
+
+
+def known(targets: Tensor) -> Tensor:
+    """Return where targets say yes or no: neither soft, of a mixture, nor NaN, which nobody knows."""
+    return (targets <= ABSENT) | (targets >= PRESENT)
+
+
+def tags_of(frames: Tensor) -> Tensor:
+    """Return the tags (clips, classes) of frame targets: present where any frame is, also if nobody knows which."""
+    return frames.nan_to_num(nan=1.0).amax(1)
+
+
+def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Compute each class's loss in each clip.
+
+    Args:
+        directions: Logits (2, clips, frames, classes), forward and backward.
+        tags: Targets (clips, classes); what is not `known` does not count.
+        frames: Targets (clips, frames, classes) of clips with events; None: only tags are known.
+
+    Returns:
+        The losses, 0 where nothing is known, and whether they count, both (clips, classes).
+    """
+    counts = known(tags)
+    tags = torch.where(counts, tags, 0.0).round()
+    either = directions.amax(0)
+    losses = F.binary_cross_entropy_with_logits(either, tags[:, None].expand_as(either), reduction="none")
+    if frames is not None:
+        bounded = counts & (tags > 0.5) & known(frames).all(1)
+        active = (torch.where(bounded[:, None], frames, 0.0) > 0.5).to(losses.dtype)
+        begun, to_come = active.cummax(1).values, active.flip(1).cummax(1).values.flip(1)
+        both = F.binary_cross_entropy_with_logits(directions, torch.stack([begun, to_come]), reduction="none").mean(0)
+        losses = torch.where(bounded[:, None], both, losses)
+    return losses.mean(1) * counts, counts
+
+
+class ForwardBackward:
+    """See `sed.training.losses.Objective`: the mean over all known classes of all clips.
+
+    Strong and weak clips are weighed by the first two weights; the other parts are 0.
+    """
+
+    def __init__(self, config: Mapping[str, Any], student: Detector) -> None:
+        if not isinstance(student.decoder, Directed):
+            raise ValueError("objective forward_backward: the recurrences are not apart (gru_directions: apart)")
+        if config["consistency_weight"] > 0:
+            raise ValueError("objective forward_backward has no consistency (consistency_weight: 0)")
+
+    def __call__(
+        self,
+        student: DetectorOutput,
+        teacher: DetectorOutput,  # noqa: ARG002 (alike)
+        *,
+        strong_targets: Tensor,
+        weak_targets: Tensor,
+        weights: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        assert student.directions is not None
+        directions, strong = student.directions.float(), len(strong_targets)
+        total, count = directions.new_zeros(()), directions.new_zeros(())
+        parts = [directions.new_zeros(())] * len(PARTS)
+        of_strong = directions[:, :strong], tags_of(strong_targets), strong_targets
+        of_weak = directions[:, strong : strong + len(weak_targets)], weak_targets, None
+        for part, (logits, tags, frames) in enumerate((of_strong, of_weak)):
+            if len(tags):
+                losses, counts = class_losses(logits, tags, frames)
+                parts[part] = losses.detach().sum() / counts.sum().clamp_min(1)
+                total = total + weights[part] * losses.sum()
+                count = count + weights[part] * counts.sum()
+        return total / count.clamp_min(1e-6), torch.stack(parts)
