@@ -47,6 +47,8 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
+        if hasattr(sys.stdout, "reconfigure"):  # names may hold bytes that are no text: scripts read them as they are
+            sys.stdout.reconfigure(errors="surrogateescape")
         try:
             code = main() or 0
             sys.stdout.flush()
@@ -66,6 +68,11 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
         except OSError as error:
             code = _fail(*_described(error))
+        except RuntimeError as error:  # of pathlib, in place of an OSError
+            if not str(error).startswith("Symlink loop from "):
+                raise
+            where = str(error).removeprefix("Symlink loop from ").strip("'")
+            code = _fail(2, f"{where}: {_CURES[errno.ELOOP]}")
         except MemoryError:
             code = _fail(1, "out of memory (smaller batches or fewer jobs)")
         sys.exit(code)
@@ -76,9 +83,15 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
 def _described(error: OSError) -> tuple[int, str]:
     """Return the exit code and the line of a failure of the operating system."""
     where = ", ".join(os.fsdecode(name) for name in (error.filename, error.filename2) if name)
+    why = explained(error)
+    return 2 if errno_of(error) in _CURES else 1, f"{where}: {why}" if where else why
+
+
+def explained(error: OSError) -> str:
+    """Return what is wrong and what to do about it, without the file's name."""
     found = errno_of(error)
-    why = _CURES.get(found) or _MACHINE.get(found) or error.strerror or str(error) or type(error).__name__
-    return 2 if found in _CURES else 1, f"{where}: {why}" if where else why
+    known = _CURES.get(found) or _MACHINE.get(found)
+    return known or f"{error.strerror or error or type(error).__name__} (look at the file and its disk)"
 
 
 def errno_of(error: OSError) -> int:
@@ -96,12 +109,19 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
+class _Lines(logging.Formatter):
+    """One line per message, whatever a file is called."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
+
+
 def setup_logging(file: str | Path | None = None) -> logging.Logger:
     """Log to standard error, and append to `file` too; returns the package's logger."""
     logger = logging.getLogger("sed")
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    formatter = logging.Formatter("%(asctime)s %(message)s", "%FT%T")
+    formatter = _Lines("%(asctime)s %(message)s", "%FT%T")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if hasattr(sys.stderr, "reconfigure"):  # a name that is no text must not break the line that names it
         sys.stderr.reconfigure(errors="backslashreplace")

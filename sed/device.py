@@ -32,7 +32,9 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     except RuntimeError:
         device = torch.device("meta")
     if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected")
+        raise UserError(
+            f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected (--device auto takes what there is)"
+        )
     if device.type == "cpu":
         return device
     if not torch.cuda.is_available():

@@ -74,6 +74,12 @@ def _clear_stale(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def refuse_device(path: Path) -> None:
+    """Refuse what would have to be replaced though it is no file: `/dev/null`, which root would lose, or a pipe."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: not a file that can be replaced (choose another name)")
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success sync it and rename it to `path`, else remove it.
@@ -82,6 +88,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     one left is removed by the next that writes in the folder.
     """
     path = Path(path)
+    refuse_device(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear_stale(path.parent)
     part = _temporary(path)
@@ -100,8 +107,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def open_replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file for writing that appears under its name only once it is whole."""
-    with replacing(path) as part, part.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+    """Open a file for writing that appears under its name only once it is whole.
+
+    Text is UTF-8; bytes of file names that are no text become escapes, which JSON reads as well.
+    """
+    encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
+    with replacing(path) as part, part.open(mode, encoding=encoding, errors=errors) as file:
         yield file
 
 

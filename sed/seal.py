@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from sed.input_files import check_file
+
 SEAL = b"sed-crc32:%08x\n"
 _SEAL = re.compile(rb"sed-crc32:([0-9a-f]{8})\n")
 SIZE = len(SEAL % 0)
@@ -99,6 +101,7 @@ def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
         Damaged: it is not the one.
         ValueError: no JSON.
     """
+    check_file(path)
     data = path.read_bytes()
     found = _JSON_SEAL.fullmatch(data)
     if found and hashlib.sha256(found[1]).hexdigest() != found[2].decode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import subprocess
@@ -112,3 +113,44 @@ def test_a_package_that_is_not_installed_is_named_with_what_installs_it(monkeypa
     assert done.value.code == 2
     line = "score: the package no_such_package is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)\n"
     assert capsys.readouterr().err == line
+
+
+def test_a_loop_of_links_is_one_line_also_where_pathlib_finds_it(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    done = run_main(tmp_path, "from pathlib import Path; Path('loop').resolve()")
+    assert done.returncode in (0, 2) and "Traceback" not in done.stderr
+    assert done.returncode == 0 or done.stderr.endswith("loop: a link that leads to itself (remove it)\n")
+
+
+def test_a_message_is_one_line_of_the_log(tmp_path):
+    done = run_main(tmp_path, "from sed.cli import setup_logging; setup_logging().info('%s: 4 clips', 'now\\nhere')")
+    assert done.returncode == 0 and done.stderr.endswith(" now\\nhere: 4 clips\n") and done.stderr.count("\n") == 1
+
+
+def test_names_that_are_no_text_are_printed_as_they_are(tmp_path):
+    done = run_main(tmp_path, "import os; print(os.fsdecode(b'k\\xfcche'))", text=False)
+    assert done.stdout == b"k\xfcche\n"
+
+
+def run_main(folder, code, text=True):
+    """Run code as an entry point."""
+    (folder / "x.py").write_text(f"from sed.cli import entry\n@entry\ndef main():\n    {code}\nmain()\n")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONUTF8": "1"}
+    return subprocess.run(
+        [sys.executable, "x.py"], cwd=folder, env=env, capture_output=True, text=text, check=False, timeout=60
+    )
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sed").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_refusals_say_what_to_do(path):
+    """The words of a `UserError` hold something in brackets, unless another error's words are passed on."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError" and node.args):
+            continue
+        message = node.args[0]
+        words = "".join(c.value for c in ast.walk(message) if isinstance(c, ast.Constant) and isinstance(c.value, str))
+        passed_on = not isinstance(message, ast.JoinedStr | ast.Constant) or words.strip(": ") == ""
+        assert passed_on or "(" in words, f"{path}:{node.lineno}: {ast.unparse(message)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ import pytest
 from kills import at_once, forked, kill_at_every_call
 
 from sed.errors import UserError
-from sed.files import exchange, lock, open_replacing, replacing, write_text
+from sed.files import exchange, lock, open_replacing, replacing, write_json, write_text
 
 
 def test_an_error_leaves_the_earlier_file_and_nothing_else(tmp_path: Path) -> None:
@@ -104,3 +105,16 @@ def test_folders_exchange_their_names(tmp_path: Path) -> None:
     with pytest.raises(OSError) as error:
         exchange(tmp_path / "a", tmp_path / "none")
     assert error.value.errno == errno.ENOENT
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    """Root would lose /dev/null to `--out /dev/null`."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: not a file that can be replaced \(choose another name\)"):
+        write_text(tmp_path / "pipe", "text")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_bytes_of_names_that_are_no_text_are_escaped(tmp_path):
+    write_json(tmp_path / "x.json", {"model": os.fsdecode(b"k\xfcche")})
+    assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"model": "k\udcfcche"}

@@ -18,6 +18,7 @@ COMMON = {
     "cli",
     "provenance",
     "files",
+    "input_files",
     "lifetime",
     "seal",
     "device",

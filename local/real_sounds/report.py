@@ -49,7 +49,7 @@ def main() -> None:
     from sed.files import write_text
 
     if args.exp and not args.dump:
-        raise UserError("--exp needs --dump, which holds the ground truth")
+        raise UserError("--exp needs --dump, which holds the ground truth (give both)")
     if args.archive:
         archive(args.results, args.archive)
     if args.exp:
@@ -82,10 +82,11 @@ def main() -> None:
 
 def _parts(folder: Path) -> dict[str, Any]:
     """Return the JSON files beside runs.jsonl by their names, those that are there."""
-    from sed.evaluation.reports.seeds.store import read_json
+    from sed.input_files import read_json
 
     paths = [folder / f"{name}.json" for name in PARTS]
-    return {path.stem: read_json(path) for path in paths if path.is_file()}
+    remedy = "make it again, or take it from the repository"
+    return {path.stem: read_json(path, remedy=remedy) for path in paths if path.is_file()}
 
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ def main() -> None:
     for pair in args.pairs:
         config, equals, result = pair.rpartition("=")
         if not equals:
-            raise UserError(f"'{pair}' is not config=result.json")
+            raise UserError(f"'{pair}' is not config=result.json (conf/x.yaml=exp/x/validation/result.json, say)")
         ablations.append(Ablation(name=Path(config).stem, config=load_config(config), result=read_result(result)))
     reference = load_config(args.reference)
     if args.out:

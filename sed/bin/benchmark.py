@@ -45,7 +45,7 @@ def parse() -> argparse.Namespace:
     args = parser.parse_args()
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
-        raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)}")
+        raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)} (choose some of them)")
     return args
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     torch.manual_seed(0)
     waveforms = 0.1 * torch.randn(args.clips, round(args.seconds * front_end.sample_rate))
     if waveforms.shape[1] < front_end.min_samples:
-        raise UserError(f"--seconds {args.seconds} is shorter than a window of {front_end.frame_length} s")
+        raise UserError(f"--seconds {args.seconds} is shorter than a window of {front_end.frame_length} s (give more)")
 
     def ours() -> torch.Tensor:
         return front_end(waveforms)

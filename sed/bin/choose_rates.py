@@ -32,16 +32,20 @@ def main() -> None:
 
     table = sys.stderr if args.best else sys.stdout
 
+    columns = shown_in("main")
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for run in read_runs(args.results):
         if run.get("run") or "_lr" not in run["config"]:
             continue
+        lacking = [key for key in ("steps", *(column.key for column in columns)) if run.get(key) is None]
+        lacking += [key for key in ("lr", "encoder_lr") if key not in run.get("settings", {})]
+        if lacking:
+            raise UserError(f"{args.results}: {run['config']}: a result without {lacking[0]} (make it again)")
         rates = (run["settings"]["lr"], run["settings"]["encoder_lr"])
         runs.setdefault(run["config"].partition("_lr")[0], {}).setdefault(rates, []).append(run)
     if not runs:
         raise UserError(f"{args.results}: no results of several rates (run.sh --rates makes them)")
     chosen = {}
-    columns = shown_in("main")
     print(
         f"{'config':<16}{'head':>10}{'encoder':>10}{''.join(f'{column.column:>10}' for column in columns)}", file=table
     )

@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     logger = setup_logging()
     if args.out and args.out_dir:
-        raise UserError("give either --out or --out-dir")
+        raise UserError("give either --out or --out-dir (one of them)")
 
     from sed.data.events import read_named
     from sed.files import write_text

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed.cli import entry
-from sed.config import Parser, load_config, output_file
+from sed.config import Parser, output_file
 from sed.errors import UserError
 
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
 
-    from sed.checkpoints.defaults import complete_config
+    from sed.checkpoints.defaults import read_model_config
     from sed.device import choose_device
     from sed.files import write_json
     from sed.training.pretraining.tagging import average_precisions
@@ -33,7 +33,7 @@ def main() -> None:
     stored = args.checkpoint.with_suffix(".yaml")
     if not stored.is_file():
         raise UserError(f"{stored}: no such config (sed.bin.pretrain writes it beside the checkpoint)")
-    config = complete_config(load_config(stored)) | {"pretrained": str(args.checkpoint)}
+    config = read_model_config(stored) | {"pretrained": str(args.checkpoint)}
     scores, clips = average_precisions(config, args.dump, batch_size=args.batch_size, device=choose_device(args.device))
     if not scores:
         raise UserError(f"{args.dump}: no label of it has a clip (nothing to score)")

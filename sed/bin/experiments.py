@@ -148,7 +148,7 @@ def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
     for text in ranges:
         key, _, values = text.partition("=")
         if not key or not all(values.split(",")):
-            raise UserError(f"--vary {text}: KEY=VALUE,VALUE... is expected, such as frozen_epochs=0,6")
+            raise UserError(f"--vary {text}: KEY=VALUE,VALUE... is expected (frozen_epochs=0,6, say)")
         choices.append([(key.replace("-", "_"), value) for value in values.split(",")])
     return list(itertools.product(*choices))
 
@@ -177,7 +177,7 @@ def expand(
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
     for pair in rates:
         if len(pair.split(":")) != 2:
-            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4")
+            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (blanks between)")
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
         other = tuple((key, value) for key, value in values if not _own(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
@@ -229,7 +229,9 @@ def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
     while waiting:
         ready = [e for e in waiting if e.start not in names or e.start in ended]
         if not ready:
-            raise UserError(f"{waiting[0].config}: init_from: {waiting[0].name} would start from itself")
+            raise UserError(
+                f"{waiting[0].config}: init_from: {waiting[0].name} would start from itself (name another config)"
+            )
         for e in ready:
             wait = e.start if e.start in names else ""
             yield e.name, e.config, front_end(e, args)[1], e.options(args.exp, args.pretrained, args.checkpoints), wait

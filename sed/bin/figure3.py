@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sed.checkpoints.defaults import complete_config
+from sed.checkpoints.defaults import read_model_config
 from sed.cli import entry
-from sed.config import Parser, literals, load_config, words
+from sed.config import Parser, literals, words
 from sed.errors import UserError
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     from sed.evaluation.reports import figure3
     from sed.files import replacing, write_text
 
-    edges = figure3.band_edges(complete_config(load_config(Path(args.model) / "config.yaml")))
+    edges = figure3.band_edges(read_model_config(Path(args.model) / "config.yaml"))
     if args.list:
         for band, (low, high) in enumerate(edges):
             print(f"{band} {low:.0f} {high:.0f}")

@@ -42,7 +42,7 @@ def main() -> None:
     try:
         re.compile(args.group)
     except re.error as error:
-        raise UserError(f"--group {args.group}: not a regular expression: {error}") from None
+        raise UserError(f"--group {args.group}: not a regular expression: {error} (see Python's re)") from None
 
     from sed.data.prepare.own_recordings import lay_out
     from sed.files import lock

@@ -90,9 +90,11 @@ def main() -> int:
     args = parser().parse_args()
     logger = setup_logging()
     if (args.model is None) == (args.onnx is None):
-        raise UserError("give either --model or --onnx")
+        raise UserError("give either --model or --onnx (one of them, not both)")
     if args.live and (args.recordings or args.html or args.out_dir):
-        raise UserError("--live reads standard input and writes to --out: no recordings, --html or --out-dir")
+        raise UserError(
+            "--live reads standard input and writes to --out: no recordings, --html or --out-dir (leave them out)"
+        )
     if not args.live and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
     threads = args.threads or _idle_threads()

@@ -31,7 +31,7 @@ def main() -> None:
     logger = setup_logging()
     *sources, out = args.folders
     if not sources:
-        raise UserError("one folder given: the sets to label, and then the one to write")
+        raise UserError("one folder given: the sets to label, and then the one to write (name two or more)")
     from sed.checkpoints.checkpoint import load_detector
     from sed.data.tables import read_durations_tsv, read_tags_tsv
     from sed.device import choose_device

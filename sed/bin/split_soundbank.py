@@ -32,7 +32,7 @@ def main() -> None:
     from sed.files import write_json
 
     if not args.soundbank.is_dir():
-        raise UserError(f"{args.soundbank}: no such soundbank")
+        raise UserError(f"{args.soundbank}: no such soundbank (check the path)")
     if args.count:
         write_json(args.count, split_bank.counts(split_bank.sources(args.soundbank)))
         return

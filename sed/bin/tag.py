@@ -47,7 +47,9 @@ def main() -> None:
     for path in args.audio:
         waveform = torch.from_numpy(read_audio(path, front_end.sample_rate))
         if len(waveform) < front_end.min_samples:
-            raise UserError(f"{path}: {len(waveform)} samples, shorter than a window of {front_end.window_samples}")
+            raise UserError(
+                f"{path}: {len(waveform)} samples, shorter than a window of {front_end.window_samples} (leave it out)"
+            )
         with torch.inference_mode():
             windows = list(cut(front_end(waveform.unsqueeze(0)), args.input_frames))
             inputs = [front_end.normalise(window, None, args.input_frames, args.input_padding) for window in windows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from sed.data.labels import check_labels
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.files import open_replacing
+from sed.input_files import check_file
 from sed.models.detector import Detector, build_detector
 from sed.seal import Damaged, SealedWriter, is_sealed
 
@@ -56,13 +58,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     try:
         _check_bytes(path)
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
     except UserError:
         raise
     except Exception as error:  # weights_only's unpickler raises its own kinds
-        raise UserError(f"{path}: not a checkpoint of this project: {_first_line(error)}") from None
+        raise UserError(f"{path}: not a checkpoint of this project: {_unpickled(error)} (train again)") from None
     if isinstance(checkpoint, dict) and "format" in checkpoint:
         check_format(path, checkpoint, oldest=1, remedy="train again")
     if not isinstance(checkpoint, dict) or any(key not in checkpoint for key in ("format", *KEYS)):
@@ -80,6 +84,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 def _check_bytes(path: Path) -> None:
     """Compare the file's checksum, or that of each part of the archive where an earlier version wrote it."""
+    check_file(path)
     if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
@@ -110,6 +115,12 @@ def check_weights(path: object, state: object) -> None:
 
 def _kind(value: object) -> str:
     return "empty" if value in ({}, [], ()) else f"of type {type(value).__name__}"
+
+
+def _unpickled(error: Exception) -> str:
+    """Return what torch's own unpickler found, without its advice to run the code of a pickle."""
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    return f"it holds an object of {named[1]}" if named else f"no tensors and plain values ({type(error).__name__})"
 
 
 def _first_line(error: Exception) -> str:
@@ -168,7 +179,7 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
     except (RuntimeError, KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: its weights do not fit its config: {_first_line(error)}") from None
+        raise UserError(f"{path}: its weights do not fit its config: {_first_line(error)} (train again)") from None
     nn.Module.requires_grad_(detector, False)
     return LoadedModel(
         detector=detector.to(device).eval(),

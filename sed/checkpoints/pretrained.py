@@ -35,6 +35,7 @@ from sed.data.download.fetch import Fetcher
 from sed.data.download.sources import HUGGING_FACE, Hosts, Row
 from sed.errors import RunError, UserError
 from sed.files import lock
+from sed.input_files import check_file, read_text
 from sed.models.detector import Detector
 from sed.models.encoders import EARLIER_NAMES
 from sed.models.tagger import GridTagger, Tagger, build_any_tagger, build_tagger
@@ -75,6 +76,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
     What is no tensor (a training's step, its arguments) is left out.
     """
+    check_file(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
@@ -275,7 +277,7 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
         return [f"class {i}" for i in range(classes)]
     try:
         names = _read_names(path)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error):
         raise UserError(f"{path}: no class names in it (give class_labels_indices.csv or a config.json)") from None
     if len(names) != classes:
         raise UserError(f"{path}: {len(names)} class names for a checkpoint of {classes} (give the checkpoint's own)")
@@ -283,7 +285,7 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
 
 
 def _read_names(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if path.suffix == ".json":
         table = json.loads(text)["id2label"]
         return [table[str(i)] for i in range(len(table))]

@@ -2,12 +2,13 @@
 
 from sed.config.literals import literals, option_modules
 from sed.config.option_types import numbers, output_file, words
-from sed.config.parser import PROVENANCE, Parser, default_options
+from sed.config.parser import PROVENANCE, Parser, check_options, default_options
 from sed.config.yaml_file import load_config, read_yaml, save_config
 
 __all__ = [
     "PROVENANCE",
     "Parser",
+    "check_options",
     "default_options",
     "literals",
     "load_config",

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sed.files import refuse_device
 from sed.provenance import ROOT
 
 
 def bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
     """Return a type like `convert`; for int and float, one that refuses what is no number or not in these bounds."""
+    if convert is Path:
+        return given_path
     if convert not in (int, float):
         return convert
 
@@ -51,13 +54,21 @@ def config_file(text: str) -> str:
     return str((path if path.exists() else ROOT / path).resolve())
 
 
+def given_path(text: str) -> Path:
+    """An option's type: a path, which an empty text is not: it would mean the folder where you are."""
+    if not text:
+        raise argparse.ArgumentTypeError("'': a path is expected")
+    return Path(text)
+
+
 def output_file(text: str) -> Path:
-    """An option's type: a file to write. A folder is refused here, before any work is done."""
+    """An option's type: a file to write. A folder or a device is refused here, before any work is done."""
     if not text:
         raise argparse.ArgumentTypeError("'': a file to write is expected")
     path = Path(text)
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path}: a folder (a file to write is expected)")
+    refuse_device(path)
     return path
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import copy
 import difflib
+import functools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import configargparse
@@ -103,6 +104,13 @@ class Parser(configargparse.ArgumentParser):
                 default=argparse.SUPPRESS,
                 help="print the config that results, which is a config itself, and stop",
             )
+
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        """As argparse's; a path is not empty."""
+        if "type" in kwargs:
+            kwargs["type"] = bounded(kwargs["type"], None, None)
+        action: argparse.Action = super().add_argument(*names, **kwargs)
+        return action
 
     def section(self, title: str) -> None:
         """Put the options that follow under `title` in --help."""
@@ -218,7 +226,10 @@ class Parser(configargparse.ArgumentParser):
             action = actions.get(key)
             if action is None or action.dest in ("config", "show_config"):
                 near = difflib.get_close_matches(key, actions, n=1)
-                raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+                raise UserError(
+                    f"{where}: unknown key '{key}'"
+                    + (f" (did you mean '{near[0]}'?)" if near else " (--help lists them)")
+                )
             if action.dest in seen:
                 raise UserError(f"{where}: '{key}' and '{seen[action.dest]}' are one option (keep one)")
             seen[action.dest] = key
@@ -227,14 +238,40 @@ class Parser(configargparse.ArgumentParser):
     def _check_type(self, where: str, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse.BooleanOptionalAction):
             if not isinstance(value, bool):
-                raise UserError(f"{where}: '{value}' is not true or false")
+                raise UserError(f"{where}: '{value}' is not true or false (write one of them)")
             return
         if isinstance(value, bool) and action.type is not str:
-            raise UserError(f"{where}: a value is expected, not true or false")
+            raise UserError(f"{where}: a value is expected, not true or false (--help says which)")
         try:
             self._check_value(action, self._get_value(action, value_text(value)))
         except argparse.ArgumentError as error:
-            raise UserError(f"{where}: {error.message}") from None
+            raise UserError(f"{where}: {error.message} (--help says what is expected)") from None
+
+
+@functools.cache
+def _options_parser(modules: tuple[str, ...]) -> Parser:
+    parser = Parser("options")
+    for module in modules:
+        parser.options_of(module)
+    return parser
+
+
+def check_options(values: Mapping[str, Any], *modules: str) -> None:
+    """Refuse stored values of these modules' options that no command line could give; others are left alone.
+
+    Raises:
+        UserError: the option, its value and what is expected; the caller knows the file.
+    """
+    parser = _options_parser(modules)
+    for action in parser._actions:
+        if action.dest not in values or values[action.dest] == action.default:
+            continue
+        value = values[action.dest]
+        if not isinstance(value, bool | int | float | str | list | tuple) or (
+            action.type is str and not isinstance(value, str)
+        ):
+            raise UserError(f"{action.dest} is {str(value)[:40]!r}, of another type (make the file again)")
+        parser._check_type(action.dest, action, value)
 
 
 def default_options(*modules: str) -> dict[str, Any]:

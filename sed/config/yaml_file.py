@@ -11,6 +11,7 @@ import yaml
 
 from sed.errors import UserError
 from sed.files import write_text
+from sed.input_files import read_text
 
 BASE = "base"
 # Keys whose value is a file, relative to the config that names it, and is read as an absolute path.
@@ -56,31 +57,39 @@ def read_yaml(path: str | Path) -> dict[str, Setting]:
 
 def _read_file(path: Path) -> dict[str, Setting]:
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        return _settings(path, read_text(path))
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such config (check the path; the recipes' configs are in conf/)") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file (a config is flat YAML, `key: value` lines)") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise UserError(f"{where}: not YAML: {getattr(error, 'problem', error)} (write `key: value` lines)") from None
+    except RecursionError:
+        raise UserError(f"{path}: nested too deep for a config (write `key: value` lines)") from None
+
+
+def _settings(path: Path, text: str) -> dict[str, Setting]:
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML, `key: value` lines")
+        raise UserError(f"{path}:{node.start_mark.line + 1}: a config is flat YAML (write `key: value` lines)")
     settings: dict[str, Setting] = {}
-    constructor = yaml.SafeLoader(text)
     for key_node, value_node in node.value:
         where = f"{path}:{key_node.start_mark.line + 1}"
-        key = str(constructor.construct_object(key_node, deep=True))
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UserError(f"{where}: a key that is no word (write `key: value`)")
+        key = str(_constructed(where, key_node))
         if key in settings:
             first = settings[key].where.rpartition(":")[2]
             raise UserError(f"{where}: duplicate key '{key}', first on line {first} (keep one)")
         if isinstance(value_node, yaml.MappingNode):
             raise UserError(f"{where}: '{key}' is nested (configs are flat: `key: value`)")
-        value = constructor.construct_object(value_node, deep=True)
+        if isinstance(value_node, yaml.SequenceNode) and not all(
+            isinstance(item, yaml.ScalarNode) for item in value_node.value
+        ):
+            raise UserError(f"{where}: '{key}' is a list of lists (a list of words or numbers is expected)")
+        value = _constructed(where, value_node)
         if value is None:
             raise UserError(f"{where}: '{key}' has no value (give one, or leave the line out)")
         if key in FILES and isinstance(value, str) and value:
@@ -89,6 +98,26 @@ def _read_file(path: Path) -> dict[str, Setting]:
                 raise UserError(f"{where}: {key}: {value}: no such config (its path is relative to this file)")
         settings[key] = Setting(value, where)
     return settings
+
+
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq")}
+
+
+def _constructed(where: str, node: yaml.Node) -> Any:
+    """Return the value of a scalar or of a list of scalars, of plain types only."""
+    for inner in (node, *(node.value if isinstance(node, yaml.SequenceNode) else [])):
+        if inner.tag == "tag:yaml.org,2002:timestamp":  # a name that looks like a date, possible or not
+            inner.tag = "tag:yaml.org,2002:str"
+        if inner.tag not in _TAGS:
+            raise UserError(f"{where}: a value of type {inner.tag.rpartition(':')[2]} (write a number or a word)")
+    try:
+        value = yaml.constructor.SafeConstructor().construct_object(node, deep=True)
+    except (ValueError, OverflowError, KeyError, yaml.YAMLError):
+        raise UserError(f"{where}: '{node.value}' is not of the type that it names (write the value alone)") from None
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str) and "\0" in item:
+            raise UserError(f"{where}: a NUL in a value (remove it)")
+    return value
 
 
 def _canonical_key(key: str) -> str:

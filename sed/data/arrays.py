@@ -33,7 +33,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)
         block = block if block.ndim == 1 else block.mean(axis=1)
         if not np.isfinite(block).all():
-            raise UserError(f"{name}: holds values that are not finite")
+            raise UserError(f"{name}: holds values that are not finite (replace it)")
         yield block
 
 

@@ -19,6 +19,7 @@ from sed.data.containers import flac, foreign, mpeg, ogg, riff
 from sed.data.containers.silence import silent
 from sed.data.containers.view import View
 from sed.errors import UserError
+from sed.input_files import check_file, naming
 
 if TYPE_CHECKING:
     import soundfile
@@ -108,7 +109,9 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
     import soundfile
 
     try:
-        with file or Path(path).open("rb") as source:
+        if file is None:
+            check_file(path)
+        with naming(path), file or Path(path).open("rb") as source:
             size = source.seek(0, 2)
             if size == 0:
                 raise UserError(f"{path}: empty file (replace it)")

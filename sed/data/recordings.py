@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sed.cli import explained
+
 FOREIGN = (
     *(
         ".m4a",
@@ -58,8 +60,7 @@ def find_recordings(folder: str | Path) -> Found:
     found = Found()
 
     def note(error: OSError) -> None:
-        what = "permission denied (check its owner and mode)" if isinstance(error, PermissionError) else error.strerror
-        found.closed.append(f"{error.filename}: {what}")
+        found.closed.append(f"{error.filename}: {explained(error)}")
 
     for place, name in _walk(folder, note):
         if Path(name).suffix.lower() not in SUFFIXES:

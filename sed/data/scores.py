@@ -21,6 +21,7 @@ import numpy as np
 from sed.data.hdf5 import plain, read_apart, text_of
 from sed.errors import UserError
 from sed.files import replacing
+from sed.input_files import naming
 from sed.seal import Damaged, is_sealed, seal_file
 
 log = logging.getLogger("sed")
@@ -111,7 +112,7 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     if scores.clip.shape != (clips, classes) or len(scores.clips) != clips or len(scores.labels) != classes:
         raise ValueError("shapes of clips, labels, frame and clip scores disagree")
     with replacing(path) as part:
-        with h5py.File(part, "w") as file:
+        with naming(path), h5py.File(part, "w") as file:
             file.create_dataset("frame", data=np.asarray(scores.frame, "<f4"))
             file.create_dataset("clip", data=np.asarray(scores.clip, "<f4"))
             file.create_dataset("clip_id", data=np.array(scores.clips, dtype=object), dtype=h5py.string_dtype())
@@ -231,7 +232,8 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
     found = [clip for part in full.values() for clip in part.clips]
     if found != list(clips):
         raise UserError(
-            f"{first_path} and the other parts: {len(found)} clips that are not the {len(clips)} of {where}"
+            f"{first_path} and the other parts: {len(found)} clips that are not the {len(clips)} of {where} "
+            "(infer again)"
         )
     rate = sum(part.attrs.get("clips_per_second", 0.0) for part in full.values())
     return Scores(

@@ -29,7 +29,8 @@ from sed.data.directory import read_scp
 from sed.data.hdf5 import plain, text_of
 from sed.errors import UserError
 from sed.features.params import difference
-from sed.files import sync_folder
+from sed.files import refuse_device, sync_folder
+from sed.input_files import check_file, naming
 from sed.seal import SEAL, SIZE, Damaged, crc_of, found_seal
 
 log = logging.getLogger("sed")
@@ -47,6 +48,7 @@ class FeatureWriter:
         self, path: str | Path, *, clips: Sequence[str], frames: int, bins: int, front_end: Mapping[str, Scalar]
     ) -> None:
         self.path = Path(path)
+        refuse_device(self.path)
         self.clips = list(clips)
         self.shape = (frames, bins)
         self._part = self.path.with_name(f".{self.path.name}.part")
@@ -118,7 +120,7 @@ class FeatureWriter:
         early.set_obj_track_times(False)  # the same clips give the same bytes
         chunked = early.copy()
         chunked.set_chunk((1, frames, bins))
-        with h5py.File(self._part, "w", libver="v110") as file:
+        with naming(self.path), h5py.File(self._part, "w", libver="v110") as file:
             for name, kind, shape, plist in (
                 ("logmel", h5py.h5t.IEEE_F16LE, (count, frames, bins), chunked),
                 ("frames", h5py.h5t.STD_U32LE, (count,), early),
@@ -156,6 +158,7 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
 
     Reads the whole shard to compare every clip's checksum.
     """
+    check_file(path)
     try:
         with h5py.File(path, "r") as file:
             _check(Path(path), file)
@@ -200,7 +203,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         try:
             with h5py.File(dump / name, "r") as file:
                 front_ends[name] = _attributes(file)
-        except (OSError, RuntimeError):
+        except (OSError, KeyError, ValueError, RuntimeError):
             continue  # shard_fault says what
         other = difference(front_ends[name], wanted) if wanted is not None else None
         if other:
@@ -253,6 +256,7 @@ class FeatureStore:
         self.front_end: dict[str, Any] = {}
         """the parameters of the front end that made the features"""
         for shard, path in enumerate(self._paths):
+            check_file(path)
             try:
                 with h5py.File(path, "r") as file:
                     sealed = _check(path, file)

@@ -20,16 +20,20 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from sed.data.recordings import SUFFIXES, shown
 from sed.errors import UserError
 from sed.files import write_text
+from sed.input_files import check_file, naming
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
+LONGEST = 1 << 20
+"""characters of a line"""
 _NOTHING = {"", "nan", "NaN"}  # what pandas writes where a field is empty
 # float() takes more: 1_000, inf, nan, digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
@@ -95,10 +99,16 @@ class ClipIds:
 
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
     """Yield (line number, line) of a text file, empty lines left out; UserError when missing or not text."""
+    check_file(path)
     try:
         errors = "surrogateescape" if rules.exact else "strict"  # paths may hold bytes that are no text
-        with Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:  # "": lines keep their ends
-            for number, text in enumerate(file, 1):
+        with (
+            naming(path),
+            Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file,
+        ):  # "": lines keep their ends
+            for number, text in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
+                if len(text) == LONGEST:
+                    raise UserError(f"{path}:{number}: a line of more than {LONGEST} characters (is it a table?)")
                 line = text.rstrip("\r\n")
                 if "\0" in text:
                     raise UserError(f"{path}:{number}: not a text file (it holds a NUL byte)")
@@ -272,7 +282,9 @@ def duration_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[i
         if rules.exact and clip in durations:
             raise UserError(f"{path}:{line}: clip '{clip}' comes twice (one row per clip)")
         if durations.setdefault(clip, seconds) != seconds:
-            raise UserError(f"{path}:{line}: {filename} has two durations, {durations[clip]:g} and {seconds:g} s")
+            raise UserError(
+                f"{path}:{line}: {filename} has two durations, {durations[clip]:g} and {seconds:g} s (keep one)"
+            )
         yield line, clip, seconds
 
 

@@ -81,7 +81,7 @@ def reference_of(
     tally.check(max_dropped)
     events = raw_events(kept)
     if not events:
-        raise UserError(f"{path}: holds no events, so nothing can be scored")
+        raise UserError(f"{path}: holds no events, so nothing can be scored (is it whole?)")
     return Reference(path=path, durations_path=durations_path, events=events, named=named, durations=dict(seconds))
 
 
@@ -122,7 +122,9 @@ def align(
     output = set(submission.clips)
     clips = sorted(clip for clip in reference.durations if clip in output or not only_scored)
     if not clips:
-        raise UserError(f"{submission.path}: none of its clips is in {reference.durations_path}")
+        raise UserError(
+            f"{submission.path}: none of its clips is in {reference.durations_path} (are both of the same set?)"
+        )
     problem = Problem(
         clips=clips,
         labels=chosen,
@@ -139,7 +141,10 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
     truth_labels = sorted({label for *_, label in reference.events})
     if submission.labels is not None and labels is not None and set(submission.labels) != set(labels):
         odd = sorted(set(submission.labels) ^ set(labels))
-        raise UserError(f"{submission.path}: its label set is not that of --labels: {', '.join(odd)} differ")
+        raise UserError(
+            f"{submission.path}: its label set is not that of --labels: {', '.join(odd)} differ "
+            "(labels.txt has to be the model's)"
+        )
     chosen = list(submission.labels or labels or truth_labels)
     unknown = [label for label in truth_labels if label not in chosen]
     if unknown:
@@ -185,7 +190,9 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
             connected,
         )
     if not len(truth):
-        raise UserError(f"{reference.path}: no events in the {len(clips)} clips that are scored")
+        raise UserError(
+            f"{reference.path}: no events in the {len(clips)} clips that are scored (are both of the same set?)"
+        )
     return truth
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from sed.evaluation.reports.experiment import report
 from sed.evaluation.reports.timeline import Sources
 from sed.evaluation.submission import Submission
 from sed.files import write_text
+from sed.input_files import read_json
 from sed.provenance import command_line, environment, git_hash
 
 logger = logging.getLogger("sed.score")
@@ -80,10 +80,7 @@ def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
     """info.json and config of the experiment: the folder above the scores', or the model that they name."""
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
-            try:
-                info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
-            except ValueError:
-                raise UserError(f"{folder / 'info.json'}: not JSON (train again, or remove it)") from None
+            info = read_json(folder / "info.json", remedy="train again, or remove it")
             return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
     return None
 

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sed.errors import UserError
+from sed.evaluation.metrics.table import ENTRIES
+from sed.input_files import Each, misfit, read_json
 
+_NUMBER = (int, float, type(None))
+_TEXT = (str, type(None))
+_METRICS = {entry.key: _NUMBER for entry in ENTRIES}
+_CLASS_METRICS = {name: _NUMBER for entry in ENTRIES for name, _ in entry.classes}
+SHAPE = {
+    **_METRICS,
+    **dict.fromkeys(("clips", "clips_expected", "clips_with_output", "operating_points"), (int, type(None))),
+    **dict.fromkeys(("set", "tuned_on", "git", "command", "ground_truth"), _TEXT),
+    "per_class": Each(
+        {**_CLASS_METRICS, "events": int, "detections": int, "ground_truth": bool, "intervals": Each([_NUMBER])}
+    ),
+    "intervals": Each([_NUMBER]),
+    "psd_roc": Each([[_NUMBER]]),
+    "classes_without_ground_truth": [str],
+    "environment": dict,
+    "model": (dict, type(None)),
+    "input": {"kind": str, "path": str, "attrs": dict},
+    "bootstrap": (dict, type(None)),
+    "coverage": dict,
+}
+"""what readers of a result rely on"""
+_MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
+_NEEDED = ("set", "clips", "clips_expected", "per_class")
 PLACES = (  # keys of a config that do not describe the system
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
     *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
@@ -23,15 +47,23 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path, remedy="score again")
     except FileNotFoundError:
         raise UserError(f"{path}: no such result (score first: python3 -m sed.bin.score --help)") from None
-    except (ValueError, UnicodeDecodeError):
-        raise UserError(f"{path}: not JSON (score again)") from None
-    lacking = [key for key in ("set", "clips", "clips_expected", "per_class") if key not in result]
+    lacking = [key for key in _NEEDED if not isinstance(result, dict) or result.get(key) is None]
     if lacking:
         raise UserError(f"{path}: not a result of this project: no '{lacking[0]}' (score again)")
-    return result
+    check_result(path, result)
+    return dict(result)
+
+
+def check_result(path: str | Path, result: Mapping[str, Any]) -> None:
+    """Refuse a result that holds other things than `score` writes; UserError names the file and the place."""
+    post = result.get("post_processing")
+    wrong = misfit(result, SHAPE) or misfit(result.get("model") or {}, _MODEL, "model")
+    wrong = wrong or misfit(post or {}, {"steps": [str]}, "post_processing")
+    if wrong:
+        raise UserError(f"{path}: not what a result of this project holds: {wrong} (score again)")
 
 
 def experiment_name(path: Path) -> str:

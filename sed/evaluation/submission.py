@@ -6,6 +6,7 @@ per recording, is one table.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,11 +92,13 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
     for file in files:
         header = _header(file)
         if header[:2] != ["onset", "offset"] or len(header) < 3:
-            raise UserError(f"{file}:1: a score TSV starts with the columns onset, offset and then the labels")
+            raise UserError(
+                f"{file}:1: a score TSV starts with the columns onset, offset and then the labels (write it again)"
+            )
         if labels is None:
             labels = header[2:]
             if len(set(labels)) != len(labels):
-                raise UserError(f"{file}:1: a label stands there twice")
+                raise UserError(f"{file}:1: a label stands there twice (keep one)")
         elif header[2:] != labels:
             raise UserError(f"{file}:1: other labels than {files[0].name} has (one folder, one label set)")
         clips.append(audio_stem(file.name.rsplit(".", 1)[0]))
@@ -107,20 +110,22 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
         clips=clips, labels=labels, start=start, onset=rows[:, 0], offset=rows[:, 1], values=rows[:, 2:].copy()
     )
     if len(set(clips)) != len(clips):
-        raise UserError(f"{folder}: two files of one clip")
+        raise UserError(f"{folder}: two files of one clip (remove one)")
     check_range(scores, {clip: str(file) for clip, file in zip(clips, files, strict=True)})
     return Submission(kind="score folder", path=folder, clips=clips, labels=labels, scores=scores)
 
 
 def _score_rows(file: Path, columns: int) -> np.ndarray:
     try:
-        rows = np.loadtxt(file, delimiter="\t", skiprows=1, ndmin=2, comments=None, encoding="utf-8-sig")
+        with warnings.catch_warnings():  # of a file without rows, which is refused below
+            warnings.simplefilter("ignore")
+            rows = np.loadtxt(file, delimiter="\t", skiprows=1, ndmin=2, comments=None, encoding="utf-8-sig")
     except ValueError:
         rows = _slow_rows(file, columns)
     if not len(rows):
         raise UserError(f"{file}: no frames (a row for each frame is expected)")
     if rows.shape[1] != columns:
-        raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns}")
+        raise UserError(f"{file}:2: {rows.shape[1]} fields where the header has {columns} (a column for each label)")
     if not np.isfinite(rows[:, :2]).all() or rows[0, 0] < 0:
         line = int(np.argmin(np.isfinite(rows[:, :2]).all(1) & (rows[:, 0] >= 0))) + 2
         raise UserError(f"{file}:{line}: a frame that begins before 0, or never (times are seconds from the start)")
@@ -129,7 +134,8 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
     if bad.any():
         line = int(np.argmax(bad)) + 2
         raise UserError(
-            f"{file}:{line}: rows out of order: a frame begins before its end and where the one before it ended"
+            f"{file}:{line}: rows out of order: a frame begins before its end and where the one before it ended "
+            "(sort them)"
         )
     return rows
 
@@ -140,11 +146,13 @@ def _slow_rows(file: Path, columns: int) -> np.ndarray:
     for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
         fields = text.split("\t")
         if len(fields) != columns:
-            raise UserError(f"{file}:{line}: {len(fields)} fields where the header has {columns}")
+            raise UserError(
+                f"{file}:{line}: {len(fields)} fields where the header has {columns} (a column for each label)"
+            )
         try:
             if any("_" in value for value in fields):  # float() would take 1_0 for 10
                 raise ValueError
             rows.append([float(value) for value in fields])
         except ValueError:
-            raise UserError(f"{file}:{line}: a field that is not a number") from None
+            raise UserError(f"{file}:{line}: a field that is not a number (posteriors are, 0 to 1)") from None
     return np.array(rows, float).reshape(len(rows), columns)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sed.checkpoints.pack_folder import FACTS, RESULTS
 from sed.checkpoints.packed import is_packed, load_pack
 from sed.errors import UserError
+from sed.evaluation.result_file import check_result
+from sed.input_files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -60,10 +61,9 @@ def gather_results(model: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON: {error} ({remedy})") from None
+    value = read_json(path, remedy=remedy)
     if not isinstance(value, dict):
         raise UserError(f"{path}: not what this project writes ({remedy})")
+    for result in value.values() if path.name == RESULTS else [value]:
+        check_result(path, result if isinstance(result, dict) else {"set": result})
     return value

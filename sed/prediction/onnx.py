@@ -103,7 +103,7 @@ class OnnxPredictor:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own kinds, which it does not name in one place
             raise UserError(
-                f"{path}: not a model that ONNX Runtime reads: {str(error).splitlines()[0][:160]}"
+                f"{path}: not a model that ONNX Runtime reads: {str(error).splitlines()[0][:160]} (export it again)"
             ) from None
         facts = self._facts(path)
         self.labels: list[str] = facts["labels"]

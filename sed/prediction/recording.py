@@ -169,7 +169,9 @@ def run(
             for window in windows(track):
                 if len(window.samples) < predictor.min_samples:
                     seconds = predictor.min_samples / predictor.rate
-                    raise UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window")
+                    raise UserError(
+                        f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)"
+                    )
                 batch.append((track, window))
                 if len(batch) == batch_size:
                     flush()

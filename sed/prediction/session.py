@@ -98,7 +98,7 @@ class Sinks(BaseSink):
     def abandon(self) -> None:
         for sink in self._sinks:
             sink.abandon()
-        error = UserError("abandoned")
+        error = UserError("abandoned (its reason is reported)")
         self._files.__exit__(type(error), error, None)
 
 
@@ -268,7 +268,9 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     """Predict on a stream; the exit status."""
     (format,) = check_formats(args.format, together=True, recordings=1)
     if format.whole:
-        raise UserError(f"--format {args.format[0]}: written when a recording has ended, and a stream does not")
+        raise UserError(
+            f"--format {args.format[0]}: written when a recording has ended, and a stream does not (take another)"
+        )
     plan = WindowPlan.live(
         samples=predictor.samples,
         frame_seconds=predictor.frame_seconds,

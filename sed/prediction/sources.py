@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sed.cli import explained
 from sed.data.audio import read_blocks
 from sed.data.recordings import recordings_of
 
@@ -45,10 +46,8 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
                 pattern = str(path.relative_to(parent)) if path.anchor else text
                 names = sorted(str(p) for p in parent.glob(pattern) if p.is_file()) if _is_glob(text) else []
                 wrong = f"{text}: no such file (check the path)"
-        except PermissionError:
-            names, wrong = [], f"{text}: permission denied (check its owner and mode)"
         except OSError as error:
-            names, wrong = [], f"{text}: {error.strerror or error}"
+            names, wrong = [], f"{text}: {explained(error)}"
         found.update(dict.fromkeys(names))
         if not names:
             problems.append(wrong)

@@ -65,7 +65,8 @@ class WindowPlan:
         if not 0 <= shared <= MOST_OVERLAP * frames:
             window = frames * frame_seconds
             raise UserError(
-                f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s"
+                f"--overlap {overlap:g}: the model's {window:g} s windows overlap by 0 to {MOST_OVERLAP * window:g} s "
+                "(choose in between)"
             )
         return cls(
             samples=samples,
@@ -84,7 +85,9 @@ class WindowPlan:
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
         if step + ahead > frames:
             window = f"the model's {frames * frame_seconds:g} s window"
-            raise UserError(f"--live-hop {hop:g} and --live-lookahead {lookahead:g} together exceed {window}")
+            raise UserError(
+                f"--live-hop {hop:g} and --live-lookahead {lookahead:g} together exceed {window} (take less of one)"
+            )
         return cls(
             samples=samples,
             frame_samples=samples_of(frame_seconds, rate),
@@ -154,7 +157,10 @@ def samples_of(seconds: float, rate: int) -> int:
     """A frame's length in samples, which must be whole; UserError otherwise."""
     samples = round(seconds * rate)
     if abs(samples - seconds * rate) > 1e-6 * samples:
-        raise UserError(f"frames of {seconds:g} s are not whole samples at {rate} Hz: windows cannot be aligned")
+        raise UserError(
+            f"frames of {seconds:g} s are not whole samples at {rate} Hz: windows cannot be aligned "
+            "(train with another frame_shift or upsample)"
+        )
     return samples
 
 

@@ -91,7 +91,7 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
         if name not in FORMATS:
             raise UserError(f"--format {name}: unknown (one of {', '.join(FORMATS)})")
     if together and len(names) > 1:
-        raise UserError("several formats need --out-dir: one file each")
+        raise UserError("several formats need --out-dir: one file each (or name one format)")
     if together and recordings > 1 and not FORMATS[names[0]].together:
         raise UserError(f"--format {names[0]}: no room for file names: one file per recording (give --out-dir)")
     return [FORMATS[name] for name in dict.fromkeys(names)]

@@ -175,7 +175,10 @@ def make_step(
 def check_selection(config: Mapping[str, Any]) -> None:
     """Refuse to select on a test set, or on none."""
     if config["valid_set"] in TEST_SETS:
-        raise UserError(f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result")
+        raise UserError(
+            f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result "
+            "(name a validation set)"
+        )
     if config["select"] == "best" and not config["valid_set"]:
         raise UserError("--select best needs --valid-set (synth_valid)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -160,3 +161,36 @@ def test_show_config_reads_without_torch():
     modules = "import sys, sed.bin.show_config; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", modules], capture_output=True, text=True, check=True)
     assert not {"torch", "numpy"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!python/object/apply:os.system [x]", "!!python/name:os.system", "!!python/none", "!!int x", "!!float x",
+        "!!bool x", "!!binary x", "!!set {a, b}", "!x y", "&x [*x]", "[[1], [2]]", "[" * 3000, "[" * 3000 + "]" * 3000,
+        '"\\0"',
+    ],
+)  # fmt: skip
+def test_odd_values_are_one_line(folder, value):
+    for text in (f"lr: {value}\n", f"lr: 1\nseed: {value}\n", f"? {value}\n: 1\n"):
+        own = write(folder / "own.yaml", text)
+        with pytest.raises(UserError, match=rf"^{own}(:\d+)?: .*\(.+\)$") as error:
+            read_yaml(own)
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("date", ["2001-01-01", "2001-99-99", "!!timestamp x"])
+def test_what_looks_like_a_date_is_a_word(folder, date):
+    assert read_yaml(write(folder / "own.yaml", f"tag: {date}\n"))["tag"].value == date.removeprefix("!!timestamp ")
+
+
+def test_aliases_of_aliases_do_not_multiply(folder):
+    lines = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]" for n in range(9)]
+    with pytest.raises(UserError, match=r":2: 'a1' is a list of lists"):
+        read_yaml(write(folder / "own.yaml", "\n".join(lines)))
+
+
+def test_a_pipe_is_no_config(folder):
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(UserError, match="a pipe, not a file"):
+        read_yaml(folder / "pipe")

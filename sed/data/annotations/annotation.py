@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from sed.data.tables import Event, event_of
 from sed.errors import UserError
+from sed.input_files import check_file, naming
 
 MOST_BYTES = 1 << 28
 """of a label file; larger ones are no labels"""
@@ -44,7 +45,8 @@ class Reader(Protocol):
 
 def read_text(path: Path) -> str:
     """Return a text file in UTF-8 or UTF-16 (with a byte order mark); UserError for anything else."""
-    with path.open("rb") as file:
+    check_file(path)
+    with naming(path), path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise UserError(f"{path}: over {MOST_BYTES >> 20} MB (a file of labels is expected)")

@@ -48,7 +48,7 @@ class CsvTable:
             if line == 1 or not any(field.strip() for field in fields):
                 continue
             if len(fields) > len(header):
-                raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns")
+                raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns (correct the row)")
             fields += [""] * (len(header) - len(fields))
             yield _annotation(path, line, {key: fields[at].strip() for key, at in columns.items()})
 

@@ -79,6 +79,6 @@ def _region(path: Path, number: int, recording: str, value: dict[str, Any]) -> A
         raise UserError(f"{path}: task {number} has a region without a label (label it, or remove it)")
     times = [value.get(key) for key in ("start", "end")]
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
-        raise UserError(f"{path}: task {number} has a region without a start and an end in seconds")
+        raise UserError(f"{path}: task {number} has a region without a start and an end in seconds (remove it)")
     onset, offset = (seconds_text(float(time)) for time in times if time is not None)
     return annotation(path, number, recording, onset, offset, names[0])

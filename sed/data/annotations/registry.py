@@ -41,7 +41,7 @@ def reader_of(path: Path) -> Reader | None:
         if reader.recognises(text[:HEAD]):
             return reader
     if guess := looks_like(text):
-        raise UserError(f"{path}: looks like {guess}")
+        raise UserError(f"{path}: {guess}")
     return None
 
 
@@ -49,11 +49,11 @@ def looks_like(text: str) -> str:
     """Return what a text that no reader takes may be and what takes it; empty where that cannot be told."""
     header = set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
     if set(TAG_COLUMNS) <= header:
-        return "a table of tags, without times (--tags takes it)"
+        return "looks like a table of tags, without times (--tags takes it)"
     if set(DURATION_COLUMNS) == header:
-        return "a table of durations (--durations takes it)"
+        return "looks like a table of durations (--durations takes it)"
     if {"onset", "offset"} <= header and "filename" not in header:
-        return "frame scores of one clip (score takes a folder of them)"
+        return "looks like frame scores of one clip (score takes a folder of them)"
     return ""
 
 

@@ -20,6 +20,7 @@ from sed.data.audio import counted_duration
 from sed.data.recordings import FOREIGN, recordings_of
 from sed.errors import UserError
 from sed.files import replacing, write_text
+from sed.input_files import read_text
 
 log = logging.getLogger("sed.recordings")
 
@@ -136,7 +137,7 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
             absent.append(metadata)
             continue
         names: dict[str, Key] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             name = line.split("\t")[0].strip()
             if number == 1:
                 if name != "filename":
@@ -154,12 +155,14 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
 
 def _rows(table: Path, columns: list[str]) -> Iterator[list[str]]:
     header = False
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(table).splitlines(), 1):
         if line.startswith("#") or not line.strip():
             continue
         fields = line.split("\t")
         if len(fields) != len(columns) or (not header and fields != columns):
-            raise UserError(f"{table}:{number}: the columns are {' '.join(columns)}, tab-separated")
+            raise UserError(
+                f"{table}:{number}: the columns are {' '.join(columns)}, tab-separated (see local/desed_recordings.tsv)"
+            )
         if header:
             yield fields
         header = True

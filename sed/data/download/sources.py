@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from sed.data.download.fetch import Fetcher, Remote
 from sed.errors import UserError
+from sed.input_files import read_text
 
 ZENODO = "https://zenodo.org"
 HUGGING_FACE = "https://huggingface.co"
@@ -39,7 +40,7 @@ class Row:
 def read_records(path: Path) -> dict[str, list[Row]]:
     """A table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such table of records (see local/desed_records.tsv)") from None
     parts: dict[str, list[Row]] = {}
@@ -50,7 +51,9 @@ def read_records(path: Path) -> dict[str, list[Row]]:
         fields = line.split("\t")
         if not header:
             if fields != COLUMNS:
-                raise UserError(f"{path}:{number}: the columns are {' '.join(COLUMNS)}, tab-separated")
+                raise UserError(
+                    f"{path}:{number}: the columns are {' '.join(COLUMNS)}, tab-separated (see local/desed_records.tsv)"
+                )
             header = True
             continue
         kind = fields[1].partition(":")[0] if len(fields) == len(COLUMNS) else ""
@@ -62,7 +65,8 @@ def read_records(path: Path) -> dict[str, list[Row]]:
         if kind == "or":
             if not files:
                 raise UserError(
-                    f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none"
+                    f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none "
+                    "(put it below one)"
                 )
             files[-1] = Row(**{**vars(files[-1]), "instead": row})
         else:
@@ -95,7 +99,9 @@ class Hosts:
                     known.update(listing)
                     fresh = row.file not in listing
             if row.file not in known:
-                raise UserError(f"{row.page}: has no file {row.file}, only {', '.join(sorted(known)) or 'none'}")
+                raise UserError(
+                    f"{row.page}: has no file {row.file}, only {', '.join(sorted(known)) or 'none'} (correct the table)"
+                )
             return known[row.file]
 
         return remote

@@ -17,6 +17,7 @@ from pathlib import Path
 from sed.data.download.audioset import Key
 from sed.errors import UserError
 from sed.files import write_text
+from sed.input_files import read_text
 from sed.progress import duration
 
 log = logging.getLogger("sed.recordings")
@@ -41,7 +42,7 @@ class Failures:
         self.path = path
         self.known: dict[str, tuple[str, str]] = {}
         if path.exists():
-            text = path.read_text(encoding="utf-8")
+            text = read_text(path)
             for line in text.splitlines()[1:]:
                 fields = line.split("\t")
                 if len(fields) == len(COLUMNS):

@@ -9,6 +9,7 @@ import csv
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from sed.data.audio import opened
 from sed.data.tables import Event
 from sed.errors import UserError
+from sed.input_files import read_text
 
 log = logging.getLogger("sed.cut")
 SHORTEST = 1.0  # seconds; less than this at a recording's end is no clip of its own
@@ -41,7 +43,7 @@ STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """(line, values of `columns`) of a CSV table; UserError for a column that it lacks, naming those it has."""
     try:
-        file = path.open(encoding="utf-8-sig", newline="")
+        file = StringIO(read_text(path, "utf-8-sig"), newline="")
     except FileNotFoundError:
         raise UserError(f"{path}: no such table (is the corpus whole, and in the layout of its own README?)") from None
     with file:

@@ -52,7 +52,9 @@ def cut_split(
     events = read_events(table, columns)
     names = _names(listing, columns.filename)
     if unknown := sorted(set(events) - set(names)):
-        raise UserError(f"{table}: {len(unknown)} recordings that {clips} does not name, as '{unknown[0]}'")
+        raise UserError(
+            f"{table}: {len(unknown)} recordings that {clips} does not name, as '{unknown[0]}' (add them there)"
+        )
     if not final:  # a recording that nobody annotated is not one without events
         log.info("%s: %d of %d recordings are annotated, the others left out", table, len(events), len(names))
         names = [name for name in names if name in events]

@@ -14,6 +14,7 @@ import numpy as np
 
 from sed.data.recordings import recordings_of
 from sed.errors import UserError
+from sed.input_files import read_text
 
 log = logging.getLogger("sed.soundbank")
 
@@ -27,11 +28,10 @@ def sources(bank: Path) -> dict[str, str]:
     table = bank / ATTRIBUTION
     known: dict[str, str] = {}
     if table.is_file():
-        with table.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                told = next((row[key] for key in COLUMNS if row.get(key)), None)
-                if row.get("file") and told:
-                    known[row["file"]] = told
+        for row in csv.DictReader(read_text(table).splitlines(), delimiter="\t"):
+            told = next((row[key] for key in COLUMNS if row.get(key)), None)
+            if row.get("file") and told:
+                known[row["file"]] = told
     return {file: known.get(file, file) for file in files}
 
 

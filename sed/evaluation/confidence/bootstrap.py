@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -165,5 +166,5 @@ def load(path: str | Path) -> Samples:
                 clips=str(file["clips"]),
                 seed=int(file["seed"]),
             )
-    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile, zlib.error, NotImplementedError) as error:
         raise UserError(f"{path}: damaged ({error}): score again") from None

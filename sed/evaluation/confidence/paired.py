@@ -103,11 +103,13 @@ def check_comparable(systems: Sequence[System]) -> None:
     for system in systems:
         for path, result, samples in zip(system.paths, system.results, system.samples, strict=True):
             if set(result["per_class"]) != set(first.results[0]["per_class"]):
-                raise UserError(f"{path}: another label set than {first.paths[0]} has")
+                raise UserError(
+                    f"{path}: another label set than {first.paths[0]} has (compare results of one label set)"
+                )
             if samples.clips != first.samples[0].clips:
                 raise UserError(
                     f"{path}: scored on other clips or against another ground truth than {first.paths[0]}: "
-                    "their difference would mean nothing"
+                    "their difference would mean nothing (score both again)"
                 )
             drawn = (samples.seed, samples.values.shape[1])
             if drawn != (first.samples[0].seed, first.samples[0].values.shape[1]):

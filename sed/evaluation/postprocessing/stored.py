@@ -8,7 +8,6 @@ Each step of `steps` adds its own entries (`Step.to_dict`). In result.json the t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,8 +19,10 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.registry import STEPS
 from sed.evaluation.postprocessing.threshold import Threshold
 from sed.files import write_json
+from sed.input_files import misfit, read_json
 
 FORMAT = 2
+_TUNED = {"clips": [str], "threshold": dict, "tuned": [str], "tuned_on": (str, type(None))}
 
 
 def steps_dict(post: PostProcessing) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
         return None, None
     path = results[-1]
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
+        result = read_json(path, remedy="score again")
         stored = {**result["post_processing"], Threshold.key: result[Threshold.key]}
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: not a result of stage 5: {error} (score again)") from None
@@ -137,7 +138,7 @@ def read_tuned(path: str | Path, labels: Sequence[str]) -> PostProcessing:
     value = load_tuned(path)
     odd = sorted(set(value["threshold"]) ^ set(labels))
     if odd:
-        raise UserError(f"{path}: tuned for another label set: {', '.join(odd)} differ")
+        raise UserError(f"{path}: tuned for another label set: {', '.join(odd)} differ (tune again for this one)")
     post = from_stored(value, labels, str(path), again="tune again")
     return replace(post, tuned_on=f"{value['tuned_on']} ({', '.join(value['tuned'])})")
 
@@ -145,13 +146,13 @@ def read_tuned(path: str | Path, labels: Sequence[str]) -> PostProcessing:
 def load_tuned(path: str | Path) -> dict[str, Any]:
     """Read a tuned file as it is; UserError when it is none."""
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        value = read_json(path, remedy="tune again")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file (write it with python3 -m sed.bin.tune)") from None
-    except (ValueError, UnicodeDecodeError):
-        value = None
     if not isinstance(value, dict) or not {"format", "clips", "threshold", "tuned", "tuned_on"} <= set(value):
         raise UserError(f"{path}: not written by sed.bin.tune (tune again)")
+    if wrong := misfit(value, _TUNED):
+        raise UserError(f"{path}: not what sed.bin.tune writes: {wrong} (tune again)")
     return value
 
 

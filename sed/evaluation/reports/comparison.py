@@ -145,7 +145,7 @@ def _about(system: System) -> str:
         model = result.get("model") or {}
         told = [("result", path), ("scored by", result.get("command")), ("git", result.get("git"))]
         told += [("trained by", model.get("command")), ("trained at git", model.get("git"))]
-        told += [("post-processing", ", ".join(result["post_processing"]["steps"]) or "none")]
+        told += [("post-processing", ", ".join((result.get("post_processing") or {}).get("steps") or ["none"]))]
         told += [("tuned on", result.get("tuned_on") or "nothing")]
         lines += [f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in told if v is not None]
     return f"<h3>{escape(system.name)}</h3>{''.join(lines)}"

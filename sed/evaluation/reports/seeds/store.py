@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from sed.errors import UserError
-from sed.evaluation.metrics.table import shown_in
+from sed.evaluation.metrics.table import ENTRIES, shown_in
 from sed.files import write_text
+from sed.input_files import misfit, read_json, read_text
 
 RUNS = "runs.jsonl"
+_NUMBER = (int, float, type(None))
+_RUN = {
+    **{entry.key: _NUMBER for entry in ENTRIES},
+    **dict.fromkeys(("lr", "encoder_lr"), (int, float)),
+    "config": str,
+    "run": (str, type(None)),
+    "settings": {"lr": (int, float), "encoder_lr": (int, float)},
+}
 Run = dict[str, Any]
 
 
@@ -29,14 +38,16 @@ def read_runs(folder: Path) -> list[Run]:
     if not path.is_file():
         return []
     runs: list[Run] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
             run = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise UserError(f"{path}:{number}: not JSON (one result per line is expected)") from None
         lacking = [key for key in ("config", "seed") if not isinstance(run, dict) or key not in run]
         if lacking:
-            raise UserError(f"{path}:{number}: not a result: no '{lacking[0]}'")
+            raise UserError(f"{path}:{number}: not a result: no '{lacking[0]}' (take the file from the repository)")
+        if wrong := misfit(run, _RUN):
+            raise UserError(f"{path}:{number}: not what a result holds: {wrong} (take the file from the repository)")
         runs.append(run)
     return runs
 
@@ -59,7 +70,7 @@ def archive(folder: Path, name: str) -> None:
         raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
     path = folder / "remarks.json"
     if path.is_file():  # before the results, so that what is killed between the two can be repeated
-        remarks = read_json(path)
+        remarks = read_json(path, remedy="make it again, or take it from the repository")
         write_items(path, [one if one.get("run") else {"run": name, **one} for one in remarks])
     keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
     kept = [run if run.get("run") else {"run": name} | {key: run.get(key) for key in keys} for run in runs]
@@ -72,18 +83,6 @@ def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
     for run in sorted(runs, key=_place):
         found.setdefault(run.get("run") or "", {}).setdefault(run["config"], []).append(run)
     return found
-
-
-def read_json(path: Path) -> Any:
-    """Return the content of a JSON file.
-
-    Raises:
-        UserError: it is not JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise UserError(f"{path}: not JSON (make it again, or take it from the repository)") from None
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:

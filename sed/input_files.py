@@ -1,0 +1,116 @@
+"""Files that come from anyone: opened where they end, read as text or JSON, refused in a line with what to do."""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sed.cli import errno_of
+from sed.errors import UserError
+
+MOST = 256 << 20
+"""bytes of a text that is read at once"""
+_DEVICES = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+
+
+def check_file(path: str | Path) -> None:
+    """Refuse what may have no end or never begin: a device, a socket, a pipe that has a name.
+
+    The pipes of a shell's `<(...)` are read. What is missing, or a folder, is left to who opens it.
+    """
+    try:
+        kind = stat.S_IFMT(Path(path).stat().st_mode)
+    except OSError:
+        return
+    is_shell_pipe = kind == stat.S_IFIFO and not Path(path).resolve().exists()
+    if kind in _DEVICES and not is_shell_pipe:
+        raise UserError(f"{path}: {_DEVICES[kind]}, not a file (give a file)")
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Name the file in errors of the operating system that know none: of reading and writing, and HDF5's."""
+    try:
+        yield
+    except OSError as error:
+        error.errno = error.errno or errno_of(error)
+        error.filename = error.filename or str(path)
+        raise
+
+
+def read_text(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+    """Return a text file's content.
+
+    Raises:
+        UserError: it is no file, no text or of no sensible size.
+        OSError: it cannot be opened.
+    """
+    check_file(path)
+    with naming(path), Path(path).open(encoding=encoding, errors=errors) as file:
+        try:
+            text = file.read(MOST)
+            if len(text) == MOST:
+                raise UserError(f"{path}: more than {MOST >> 20} MB of text (is it the right file?)")
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not a text file (UTF-8 is expected)") from None
+    return text
+
+
+def read_json(path: str | Path, *, remedy: str) -> Any:
+    """Return a JSON file's value.
+
+    Args:
+        path: the file.
+        remedy: what to do where it is no JSON.
+
+    Raises:
+        UserError: as `read_text`, or it is no JSON.
+        OSError: it cannot be opened.
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        why = "nested too deep" if isinstance(error, RecursionError) else error
+        raise UserError(f"{path}: not JSON: {why} ({remedy})") from None
+
+
+@dataclass(frozen=True)
+class Each:
+    """The shape of a table of any names: that of its values."""
+
+    shape: Any
+
+
+def misfit(value: Any, shape: Any, where: str = "") -> str:
+    """Return how a value of JSON differs from what its reader relies on, '' where it does not.
+
+    Args:
+        value: what was read.
+        shape: a type or several; a list of one shape; {name: shape} of names that may be there, among others; `Each`.
+        where: the value's place, for the answer.
+    """
+    kind = list if isinstance(shape, list) else dict if isinstance(shape, dict | Each) else shape
+    if not _is(value, kind):
+        return f"{where.lstrip('.') or 'it'} is {json.dumps(value)[:40]}"
+    parts: list[tuple[str, Any, Any]] = []
+    if isinstance(shape, list):
+        parts = [(f"{where}[{number}]", inner, shape[0]) for number, inner in enumerate(value)]
+    elif isinstance(shape, dict):
+        parts = [(f"{where}.{name}", value[name], shape[name]) for name in shape if name in value]
+    elif isinstance(shape, Each):
+        parts = [(f"{where}.{name}", inner, shape.shape) for name, inner in value.items()]
+    return next((found for place, inner, of in parts if (found := misfit(inner, of, place))), "")
+
+
+def _is(value: Any, types: Any) -> bool:
+    """Return whether a value is of one of these types; true and false are no numbers, nor is infinity."""
+    types = types if isinstance(types, tuple) else (types,)
+    if isinstance(value, float) and not math.isfinite(value):
+        return False
+    return isinstance(value, types) and (not isinstance(value, bool) or bool in types)
