@@ -1,4 +1,4 @@
-"""RESULTS.md of an exp folder, and its main numbers on the terminal.
+"""RESULTS.md of an exp folder, the same as RESULTS.csv and RESULTS.tex, and its main numbers on the terminal.
 
 usage: python3 -m sed.bin.results exp RESULTS.md
 """
@@ -11,6 +11,7 @@ from sed.cli import entry
 from sed.config import Parser, load_config, output_file
 from sed.errors import UserError
 from sed.evaluation.reports.results_table import group, markdown, terminal_table
+from sed.evaluation.reports.systems_table import csv_text, latex_text
 from sed.evaluation.result_file import find_results
 from sed.files import write_text
 from sed.provenance import ROOT
@@ -21,7 +22,12 @@ def main() -> None:
     """Collect, write, show."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("exp", help="folder of experiments: <experiment>/<set>/result.json")
-    p.add_argument("output", nargs="?", type=output_file, help="RESULTS.md to write (default: only show)")
+    p.add_argument(
+        "output",
+        nargs="?",
+        type=output_file,
+        help="RESULTS.md to write, with a .csv and a .tex beside it (default: only show)",
+    )
     p.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others are compared with")
     args = p.parse_args()
     found = find_results(args.exp)
@@ -30,6 +36,8 @@ def main() -> None:
     rows = group(found)
     reference = load_config(args.reference) if Path(args.reference).is_file() else {}
     if args.output:
+        write_text(args.output.with_suffix(".csv"), csv_text(rows))
+        write_text(args.output.with_suffix(".tex"), latex_text(rows))
         write_text(args.output, markdown(rows, reference))
     print(terminal_table(rows))
 

@@ -76,7 +76,7 @@ def _summary(systems: Sequence[System]) -> str:
     for entry in shown_in("published"):
         published = [of_experiment(s.name) if on_their_set(s.results[0]) else None for s in systems]
         if any(published):
-            cells = [entry.plain(paper.value(entry.key)) if paper else "–" for paper in published]
+            cells = [paper.text(entry.key) if paper else "–" for paper in published]
             rows.append([f"published {entry.column} (DESED validation)", *cells])
     heads = [f"{s.name} ({len(s.results)} seeds)" if len(s.results) > 1 else s.name for s in systems]
     return table("Values with 95 % intervals over clips; seeds as their mean.", ["number", *heads], rows)

@@ -10,10 +10,10 @@ from typing import Any
 
 from sed.config.yaml_file import canonical
 from sed.evaluation.metrics.metric import Entry
-from sed.evaluation.metrics.table import over_seeds, shown_in
+from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
 from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.reports.markdown import code, one_line
-from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_set
+from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
@@ -124,9 +124,9 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
             "",
             "On DESED's validation set (1168 clips), by their authors; not measured here.",
             "",
-            f"| system | {' | '.join(entry.column for entry in shown_in('published'))} | source |",
-            "|---|---|---|---|",
-            *(f"| {p.system} | {' | '.join(p.shown())} | {p.source} |" for p in PUBLISHED),
+            f"| system | {' | '.join(BY_KEY[key].column for key in KEYS)} | source | note |",
+            "|" + "---|" * (len(KEYS) + 3),
+            *(f"| {p.system} | {' | '.join(map(p.text, KEYS))} | {p.source} | {p.note} |" for p in PUBLISHED),
         ]
     return "\n".join(lines) + "\n"
 

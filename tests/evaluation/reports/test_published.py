@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sed.evaluation.metrics.table import shown_in
-from sed.evaluation.reports.published import PUBLISHED, of_experiment
+from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,13 @@ from sed.evaluation.reports.published import PUBLISHED, of_experiment
         ("ast_sed-2", "AST-SED"),
         ("ast_sed_seed1", "AST-SED"),
         ("ast_gru.lr", "AST-GRU"),
-        ("crnn", "CRNN mean teacher"),
+        ("crnn", "CRNN, DCASE 2022 baseline with recorded strong clips"),
+        ("crnn_seed2", "CRNN, DCASE 2022 baseline with recorded strong clips"),
+        ("crnn_wide", "CRNN mean teacher"),
+        ("crnn_wide_seed1", "CRNN mean teacher"),
+        ("fdy_crnn_seed1", "FDY-CRNN"),
+        ("conformer", "Conformer"),
+        ("sk_crnn", None),
         ("ast_sedation", None),
         ("my_ast_sed", None),
         ("", None),
@@ -35,4 +41,5 @@ def test_margins_are_the_papers() -> None:
 def test_values_are_found_by_the_keys_of_the_table() -> None:
     for row in PUBLISHED:
         assert [row.value(entry.key) for entry in shown_in("published")] == [row.event_f1_macro, row.psds1]
+        assert all(value is None or 0 < value < 1 for value in map(row.value, KEYS))
         assert len(row.shown()) == len(shown_in("published")) and row.source
