@@ -4,7 +4,8 @@ usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sourc
        python3 -m local.real_sounds.report results RESULTS.md         # from the results alone
 
 With --exp, results/runs.jsonl (a line for each config and seed), margins.json, corpus.json and training.json are made
-of exp/<config>_seed<k>/<set>; lines of experiments that are not there stay. With --ways, ways.json is made of all that
+of exp/<config>_seed<k>/<set>; lines and margins of experiments that are not there stay: a campaign may be taken in by
+parts. With --ways, ways.json is made of all that
 folder's experiments. --archive NAME first makes an earlier run of what is there. remarks.json is written by hand, as
 sed.evaluation.reports.seeds.remarks says; faulty trainings of earlier runs are left out. The page is always made of
 these files alone; gains.png is drawn of them, and figure3.png shown where it is.
@@ -25,6 +26,7 @@ from sed.errors import UserError
 
 PARTS = ("margins", "corpus", "tagging", "training", "ways", "remarks")  # JSON files beside runs.jsonl
 PICTURES = ("figure3", "gains")
+FINDING = "finding.md"  # what the results say, written by hand
 
 
 @entry
@@ -73,11 +75,16 @@ def main() -> None:
         training=parts.get("training", {}),
         pictures={name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()},
         trials=parts.get("ways", []),
+        finding=_finding(args.results / FINDING),
         remarks=[one for one in remarks if not one.get("run")],
         earlier={name: without_faulty(those, earlier[name]) for name, those in runs.items()},
     )
     write_text(args.output, page.markdown())
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
+
+
+def _finding(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def _parts(folder: Path) -> dict[str, Any]:
@@ -110,20 +117,46 @@ def _take_in(args: Any) -> None:
     from sed.files import write_json
 
     truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
+    corpus = _corpus(args, truth)
+    _check_soundbank(args.results, corpus)
     found = find(Path(args.exp), args.set)
     add_runs(
         args.results,
         [reduced(path, config, seed, truth) for config, seeds in found.items() for seed, path in seeds.items()],
     )
     margins = [margin(pair.a, pair.b, found) for pair in pairs({*found})]
-    write_items(args.results / "margins.json", [one for one in margins if one is not None])
+    write_items(args.results / "margins.json", _margins(args.results, [one for one in margins if one is not None]))
     training = _on_training_clips(Path(args.exp), args.training_set)
     if training:
         write_json(args.results / "training.json", training)
-    write_json(args.results / "corpus.json", _corpus(args, truth))
+    write_json(args.results / "corpus.json", corpus)
     if args.tagging and Path(args.tagging).is_file():
         tagging = json.loads(Path(args.tagging).read_text())
         write_json(args.results / "tagging.json", {key: tagging[key] for key in ("set", "clips", "map", "ap")})
+
+
+def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the margins that there are with new ones, in the page's order; of two of a pair the one of more seeds."""
+    from local.real_sounds.page import pairs
+
+    kept = {(one["a"], one["b"]): one for one in _parts(folder).get("margins", [])}
+    for one in new:
+        place = (one["a"], one["b"])
+        if place not in kept or len(one["seeds"]) >= len(kept[place]["seeds"]):
+            kept[place] = one
+    order = [(pair.a, pair.b) for pair in pairs({name for place in kept for name in place})]
+    return [kept[place] for place in order if place in kept]
+
+
+def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
+    """UserError where the results that are there are of a corpus with other sources."""
+    from sed.evaluation.reports.seeds.store import RUNS
+
+    before = _parts(folder).get("corpus", {}).get("sources")
+    if before and corpus["sources"] and before != corpus["sources"] and (folder / RUNS).is_file():
+        raise UserError(
+            f"{folder}: holds results of another soundbank, which compare with none of these (choose another folder)"
+        )
 
 
 def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:

@@ -80,6 +80,37 @@ def test_results_of_experiments_that_are_gone_stay(options: list[Any], command: 
     assert (tmp_path / "RESULTS.md").read_text() == page
 
 
+def test_a_campaign_is_taken_in_by_parts(options: list[Any], command: Command, tmp_path: Path) -> None:
+    """Margins of an earlier part stay, and those over fewer seeds do not replace them."""
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    margins = (tmp_path / "results" / "margins.json").read_text()
+    assert '"a":"ast_gru","b":"ast_sed","seeds":[1,2]' in margins
+    (tmp_path / "exp" / "ast_gru_seed2").rename(tmp_path / "elsewhere")
+    (tmp_path / "exp" / "ast_sed_seed1").rename(tmp_path / "elsewhere2")
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    assert (tmp_path / "results" / "margins.json").read_text() == margins
+
+
+def test_results_of_two_soundbanks_are_not_mixed(
+    options: list[Any], command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    before = (tmp_path / "results" / "runs.jsonl").read_text()
+    (tmp_path / "sources.json").write_text(json.dumps({"train": {"Dog": [5, 20], "Frying": [2, 5]}}))
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert "holds results of another soundbank" in capsys.readouterr().err
+    assert (tmp_path / "results" / "runs.jsonl").read_text() == before
+    assert command(*options, tmp_path / "new", tmp_path / "RESULTS.md") == 0
+
+
+def test_the_finding_is_written_by_hand(options: list[Any], command: Command, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "finding.md").write_text("The order holds.\n")
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
+    page = (tmp_path / "RESULTS.md").read_text()
+    assert page.index("The order holds.") < page.index("## ")
+
+
 def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: Command, tmp_path: Path) -> None:
     results, page = tmp_path / "results", tmp_path / "RESULTS.md"
     assert command(*options, results, page) == 0

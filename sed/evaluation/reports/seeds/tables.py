@@ -12,7 +12,7 @@ from typing import Any
 
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
-from sed.evaluation.reports.seeds.matching import LENGTHS
+from sed.evaluation.reports.seeds.matching import COLLARS, LENGTHS, f1
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -131,15 +131,21 @@ def class_gains(
     Returns:
         Lines of Markdown.
     """
-    f1, psds = BY_KEY["event_f1_macro"], BY_KEY["psds1"]
+    event_f1, psds = BY_KEY["event_f1_macro"], BY_KEY["psds1"]
     rows = []
     for label in sorted(gain["per_class"], key=lambda name: seconds.get(name, 0.0)):
         own = gain["per_class"][label]
         row = [label, f"{seconds[label]:.2f}" if label in seconds else "–"]
-        row += [difference(own["event_f1"], f1), difference(own["psds1"], psds)]
-        row.append(difference(before["per_class"][label]["event_f1"], f1) if before else "–")
+        row += [difference(own["event_f1"], event_f1), difference(own["psds1"], psds)]
+        row.append(difference(before["per_class"][label]["event_f1"], event_f1) if before else "–")
         rows.append(row)
-    heads = ["class", "median event, s", f"{names[0]}: {f1.heading}", psds.heading, f"{names[1]}: {f1.heading}"]
+    heads = [
+        "class",
+        "median event, s",
+        f"{names[0]}: {event_f1.heading}",
+        psds.heading,
+        f"{names[1]}: {event_f1.heading}",
+    ]
     return table(heads, rows)
 
 
@@ -156,8 +162,41 @@ def lengths(results: Results) -> list[str]:
     for name, runs in results.items():
         if any(run.get("by_length") for run in runs):
             shares = [found_share(runs, length) for length in LENGTHS]
-            rows.append([f"`{name}`", *("–" if share is None else f"{100 * share:.1f}" for share in shares)])
+            rows.append([f"`{name}`", *map(_per_cent, shares)])
     return table(["config", *LENGTHS], rows) if rows else []
+
+
+def collars(results: Results) -> list[str]:
+    """Return a table of EB-F1 by its collar, mean over classes and seeds; no lines where no result has it."""
+    rows = []
+    for name, runs in results.items():
+        measured = [run["by_collar"] for run in runs if run.get("by_collar")]
+        if measured:
+            rows.append([f"`{name}`", *(_per_cent(_f1_at(measured, f"{collar:g}")) for collar in COLLARS)])
+    return table(["config", *(f"{1000 * collar:g} ms" for collar in COLLARS)], rows) if rows else []
+
+
+def _f1_at(measured: Sequence[Mapping[str, Mapping[str, Sequence[int]]]], collar: str) -> float | None:
+    """Return the mean F1 at a collar over seeds and the classes with ground truth."""
+    values = [f1(counts) for seed in measured for counts in seed[collar].values()]
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
+
+
+def fragments(results: Results) -> list[str]:
+    """Return a table of the share of split and of merged events; no lines where no result has it."""
+    rows = []
+    for name, runs in results.items():
+        measured = [run["fragments"] for run in runs if run.get("fragments")]
+        events = sum(one["events"] for one in measured)
+        if events:
+            shares = [sum(one[what] for one in measured) / events for what in ("split", "merged")]
+            rows.append([f"`{name}`", *map(_per_cent, shares)])
+    return table(["config", "split", "merged"], rows) if rows else []
+
+
+def _per_cent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f}"
 
 
 def every_seed(results: Results, remarks: Remarks) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sed.evaluation.metrics.table import BY_KEY
 from sed.evaluation.reports.seeds import tables
-from sed.evaluation.reports.seeds.matching import LENGTHS
+from sed.evaluation.reports.seeds.matching import COLLARS, LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
 DOG = {"under 0.5 s": [1, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [2, 2], "over 3 s": [0, 1]}
@@ -78,3 +78,22 @@ def test_every_seed_has_a_row() -> None:
 def test_a_difference_without_a_value_is_a_dash() -> None:
     assert tables.difference(None, BY_KEY["psds1"]) == "–"
     assert tables.difference(value(0.0), BY_KEY["psds1"]) == "+0.0000 [-0.0100, +0.0200]"
+
+
+def test_f1_by_collar_is_the_mean_over_classes_and_seeds() -> None:
+    def of(dog: list[int]) -> dict[str, Any]:
+        return {f"{collar:g}": {"Dog": dog, "Cat": [0, 0, 3]} for collar in COLLARS}  # no Cat in the ground truth
+
+    lines = tables.collars({"a": [{"by_collar": of([1, 2, 0])}, {"by_collar": of([0, 2, 5])}], "b": [{}]})
+    assert lines[0] == "| config | 20 ms | 50 ms | 100 ms | 200 ms | 500 ms | 1000 ms |"
+    assert lines[2] == "| `a` |" + " 33.3 |" * 6 and len(lines) == 4
+    assert tables.collars({"b": [{}]}) == []
+
+
+def test_fragments_are_shares_of_all_events() -> None:
+    runs = [
+        {"fragments": {"events": 10, "split": 1, "merged": 0}},
+        {"fragments": {"events": 30, "split": 1, "merged": 4}},
+    ]
+    assert tables.fragments({"a": runs, "b": [{}]})[2] == "| `a` | 5.0 | 10.0 |"
+    assert tables.fragments({"b": [{}]}) == []

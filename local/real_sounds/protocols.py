@@ -1,0 +1,176 @@
+"""The two protocols of egs/real_sounds and the grid behind them, as tables.
+
+Protocol A is the paper's regime: one clip pooling and one way of training the encoder for all AST systems. In protocol
+B each has what it does best with (`<system>_tuned`). Both were chosen on a split of the training sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sed.evaluation.metrics.table import BY_KEY, over_seeds
+from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
+from sed.evaluation.reports.seeds.tables import Margins, Results, difference, table, values_of
+
+F1, PSDS1, PSDS2 = BY_KEY["event_f1_macro"], BY_KEY["psds1"], BY_KEY["psds2"]
+AST_SYSTEMS = ("ast_gru", "lgd_only", "fte_only", "ast_sed")
+TITLES = {
+    "crnn": "CRNN",
+    "ast_gru": "AST-GRU",
+    "lgd_only": "LGD only",
+    "fte_only": "FTE only (ratio 1)",
+    "ratio_2": "FTE, ratio 2",
+    "ratio_5": "FTE, ratio 5",
+    "ast_sed": "AST-SED (ratio 10)",
+}
+PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed": ("59.60", "0.5140")}
+TUNED = "_tuned"
+GRID = ("clip_pooling", "frozen_epochs")
+"""what its rows differ in; `encoder_lr` and `lr` are those of protocol A"""
+SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes")
+CLIP_POOLINGS = {
+    "linear_softmax": "linear softmax (L)",
+    "exponential_softmax": "sum y e^y / sum e^y",
+    "time_softmax": "attention, softmax over time",
+    "attention": "attention, softmax over classes (D)",
+}
+
+
+def protocol_a(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
+    """Return the table of protocol A beside the paper; no lines where it has no AST system.
+
+    Args:
+        results: {config: its seeds}.
+        margins: as `reduce.margin` makes them.
+        remarks: marked at the configs that they name.
+
+    Returns:
+        Lines of Markdown.
+    """
+    if not any(name in results for name in AST_SYSTEMS):
+        return []
+    rows = []
+    for name, title in TITLES.items():
+        if name in results:
+            f1, psds1 = PAPER.get(name, ("–", "–"))
+            cells = _numbers(results[name])
+            over = "crnn" if name == "ast_gru" else "ast_gru"
+            gains = _over(margins, over, name)
+            rows.append(
+                [title + _marks(remarks, name, results[name]), cells[0], f1, cells[1], psds1, *cells[2:], *gains]
+            )
+    heads = ["system", F1.column, "paper", PSDS1.heading, "paper", *OTHERS, *GAINS]
+    return table(heads, rows)
+
+
+def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
+    """Return the table of protocol B: each system as it does best by itself; no lines without one.
+
+    Args:
+        results: {config: its seeds}.
+        margins: as `reduce.margin` makes them.
+        remarks: marked at the configs that they name.
+
+    Returns:
+        Lines of Markdown.
+    """
+    names = [f"{name}{TUNED}" for name in AST_SYSTEMS if f"{name}{TUNED}" in results]
+    if not names:
+        return []
+    rows = []
+    for name in (*(["crnn"] if "crnn" in results else []), *names):
+        title = TITLES[name.removesuffix(TUNED)]
+        over = "crnn" if name == f"ast_gru{TUNED}" else f"ast_gru{TUNED}"
+        cells = [title + _marks(remarks, name, results[name]), _way(results[name][0].get("settings", {}))]
+        rows.append([*cells, *_numbers(results[name]), *_over(margins, over, name)])
+    return table(["system", "chosen on the split", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
+
+
+def grid(results: Results) -> list[str]:
+    """Return EB-F1 and PSDS1 of the AST systems by clip pooling and frozen epochs, else trained as protocol A.
+
+    Args:
+        results: {config: its seeds}; which belong to it their settings say.
+
+    Returns:
+        Lines of Markdown; none where fewer than two rows have a system.
+    """
+    own = next((run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None)
+    if own is None:
+        return []
+    cells: dict[tuple[str, float], dict[str, dict[int, Mapping[str, Any]]]] = {}
+    for name, runs in results.items():
+        system = next((s for s in AST_SYSTEMS if name == s or name.startswith(f"{s}_")), None)
+        for run in runs:
+            settings = run.get("settings", {})
+            alike = all(settings.get(key) == own.get(key) for key in SAME) and all(key in settings for key in GRID)
+            if system and alike and _system(settings) == system and run.get("post_processing") != ["csebbs"]:
+                place = cells.setdefault((settings[GRID[0]], float(settings[GRID[1]])), {})
+                place.setdefault(system, {})[run["seed"]] = run
+    if len(cells) < 2:
+        return []
+    rows = []
+    order = [*CLIP_POOLINGS]
+    for pooling, frozen in sorted(cells, key=lambda one: (order.index(one[0]) if one[0] in order else 99, one[1])):
+        seen = cells[pooling, frozen]
+        first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
+        rows.append([*first, *(_cell(list(seen.get(system, {}).values())) for system in AST_SYSTEMS)])
+    return table(["clip pooling", "frozen first", *(TITLES[system] for system in AST_SYSTEMS)], rows)
+
+
+OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "seeds"]
+GAINS = ["over", "EB-F1, points", "PSDS1"]
+
+
+def _system(settings: Mapping[str, Any]) -> str:
+    """Return which of the four systems this is, by its frequency pooling and ratio."""
+    return {
+        ("mean", False): "ast_gru",
+        ("mean", True): "lgd_only",
+        ("fte", False): "fte_only",
+        ("fte", True): "ast_sed",
+    }.get((settings.get("pooling", ""), settings.get("upsample", 1) > 1), "")
+
+
+def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return EB-F1, PSDS1, its mean over classes, PSDS2, the lowest seed's PSDS1, and how many seeds there are."""
+    psds1 = values_of(runs, "psds1")
+    return [
+        over_seeds(F1, values_of(runs, "event_f1_macro")),
+        over_seeds(PSDS1, psds1),
+        over_seeds(PSDS1, values_of(runs, "psds1_class_mean")),
+        over_seeds(PSDS2, values_of(runs, "psds2")),
+        PSDS1.plain(min(psds1)) if psds1 else "–",
+        str(len(runs)),
+    ]
+
+
+def _over(margins: Margins, a: str, b: str) -> list[str]:
+    """Return what b is compared with and the differences; dashes where there are none."""
+    one = next((one for one in margins if (one["a"], one["b"]) == (a, b)), None)
+    if one is None:
+        return ["–", "–", "–"]
+    numbers = one["numbers"]
+    return [TITLES[a.removesuffix(TUNED)], difference(numbers[F1.key], F1), difference(numbers[PSDS1.key], PSDS1)]
+
+
+def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    return marks(remarks, *(training(name, run["seed"]) for run in runs))
+
+
+def _way(settings: Mapping[str, Any]) -> str:
+    """Return how it was trained: clip pooling, frozen epochs and the ratio of its rates."""
+    words = [CLIP_POOLINGS.get(settings.get("clip_pooling", ""), str(settings.get("clip_pooling", "–")))]
+    if settings.get("encoder") == "ast":
+        frozen = settings.get("frozen_epochs")
+        words.append(f"frozen for {frozen:g} epochs" if frozen else "not frozen")
+        words.append(f"encoder at {settings['encoder_lr'] / settings['lr']:.2g} of the head's rate")
+    return ", ".join(words)
+
+
+def _cell(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Format `40.71, 0.3148 (3)`; a dash without any."""
+    if not runs:
+        return "–"
+    return f"{over_seeds(F1, values_of(runs, F1.key))}, {over_seeds(PSDS1, values_of(runs, PSDS1.key))} ({len(runs)})"

@@ -1,0 +1,68 @@
+"""The tables of the two protocols and of the grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local.real_sounds.protocols import grid, protocol_a, protocol_b
+
+WAY = {"mean": ("mean", 1), "lgd": ("mean", 10), "fte": ("fte", 1), "sed": ("fte", 10)}
+
+
+def run(seed: int, value: float, kind: str = "sed", **changed: Any) -> dict[str, Any]:
+    pooling, upsample = WAY[kind]
+    settings = {"encoder": "ast", "pooling": pooling, "upsample": upsample, "clip_pooling": "linear_softmax"}
+    settings |= {"frozen_epochs": 6, "lr": 0.001, "encoder_lr": 0.00005, "epochs": 15, **changed}
+    numbers = {"event_f1_macro": value, "psds1": value / 2, "psds1_class_mean": value, "psds2": None}
+    return {"seed": seed, **numbers, "settings": settings, "post_processing": ["median"]}
+
+
+def margin(a: str, b: str, value: float) -> dict[str, Any]:
+    number = {"value": value, "low": value - 0.01, "high": value + 0.01}
+    return {"a": a, "b": b, "seeds": [1, 2], "numbers": {"event_f1_macro": number, "psds1": number}}
+
+
+def test_protocol_a_stands_beside_the_paper() -> None:
+    results = {
+        "ast_sed": [run(1, 0.4), run(2, 0.5)],
+        "crnn": [run(1, 0.1)],
+        "ast_gru": [run(1, 0.3, "mean")],
+        "other": [run(1, 0.9)],
+    }
+    lines = protocol_a(results, [margin("ast_gru", "ast_sed", 0.1)], [{"names": ["crnn_seed1"], "text": "Slow."}])
+    assert [line.split(" | ")[0] for line in lines[2:-1]] == ["| CRNN (1)", "| AST-GRU", "| AST-SED (ratio 10)"]
+    assert "| 59.60 | 0.2250 ± 0.0354 | 0.5140 | 0.4500 ± 0.0707 | – | 0.2000 | 2 | AST-GRU |" in lines[4]
+    assert "+10.00 [+9.00, +11.00] | +0.1000 [+0.0900, +0.1100] |" in lines[4]
+    assert lines[3].endswith("| 1 | – | – | – |")  # no margin over the CRNN is known
+    assert protocol_a({"crnn": results["crnn"]}, [], []) == []
+
+
+def test_protocol_b_says_what_was_chosen() -> None:
+    tuned = run(1, 0.4, "mean", clip_pooling="attention", encoder_lr=0.0003)
+    results = {"crnn": [run(1, 0.1, encoder="cnn")], "ast_gru_tuned": [tuned], "ast_sed_tuned": [run(1, 0.5)]}
+    lines = protocol_b(results, [margin("crnn", "ast_gru_tuned", 0.3)], [])
+    way = "attention, softmax over classes (D), frozen for 6 epochs, encoder at 0.3 of the head's rate"
+    assert lines[2].startswith("| CRNN | linear softmax (L) | 10.00 |")
+    assert lines[3].startswith(f"| AST-GRU | {way} | 40.00 |")
+    assert "| CRNN | +30.00 [+29.00, +31.00] |" in lines[3]
+    assert "encoder at 0.05 of the head's rate" in lines[4]
+    assert protocol_b({"ast_sed": [run(1, 0.5)]}, [], []) == []
+
+
+def test_the_grid_takes_its_cells_from_settings() -> None:
+    results = {
+        "ast_gru": [run(1, 0.30, "mean"), run(2, 0.32, "mean")],
+        "ast_sed": [run(1, 0.4)],
+        "ast_sed_csebbs": [{**run(1, 0.9), "post_processing": ["csebbs"]}],
+        "ast_gru_clip_pooling_attention": [run(1, 0.35, "mean", clip_pooling="attention")],
+        "ast_gru_tuned": [run(1, 0.35, "mean", clip_pooling="attention")],  # the same training once more
+        "lgd_only_frozen_epochs_0": [run(1, 0.2, "lgd", frozen_epochs=0)],
+        "ast_sed_long": [run(1, 0.8, epochs=30, frozen_epochs=12)],
+        "fte_only_tuned": [run(1, 0.8, "fte", encoder_lr=0.0003, clip_pooling="attention")],
+    }
+    assert grid(results)[2:-1] == [
+        "| linear softmax (L) | no | – | 20.00, 0.1000 (1) | – | – |",
+        "| linear softmax (L) | 6 epochs | 31.00 ± 1.41, 0.1550 ± 0.0071 (2) | – | – | 40.00, 0.2000 (1) |",
+        "| attention, softmax over classes (D) | 6 epochs | 35.00, 0.1750 (1) | – | – | – |",
+    ]
+    assert grid({"ast_sed": [run(1, 0.4)]}) == [] and grid({}) == []
