@@ -1,16 +1,20 @@
 #!/usr/bin/env bash
-# What run.sh's configs hold of tuning, from the soundbank's training sources alone: learning rates and bounding boxes.
+# What run.sh's configs hold of tuning, from the soundbank's training sources alone: ways of training and bounding boxes.
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
-# Splits DIR's train sources in two, makes a corpus of each, pre-trains on the first, trains every system with every
-# pair of learning rates, and writes tuning/rates.json: what did best on the second. With the best AST-SED it then tunes
-# the bounding boxes on a set of its own of the second: tuning/csebbs.json. Then write the rates into conf/real_sounds/.
+# Splits DIR's train sources in two, makes a corpus of each, pre-trains on the first, trains every system in several
+# ways, and writes what did best on the second: tuning/rates.json, the CRNN's learning rates; tuning/regime.json, how
+# long protocol A freezes the encoder of all AST systems, and how protocol B trains each. It then tunes the bounding
+# boxes of each system on a set of its own of the second: tuning/csebbs/. Then write the rest into conf/real_sounds/.
 #
 #   --soundbank DIR      recordings, as run.sh's
-#   --rates LIST         head:encoder of the AST's systems ("3e-4:3e-5 3e-4:1e-4 1e-3:3e-5 1e-3:1e-4 1e-3:3e-4 3e-3:1e-4")
-#   --crnn-rates LIST    of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
-#   --systems LIST       what is tuned besides the CRNN ("ast_gru ast_sed")
+#   --frozen LIST        epochs that the encoder is frozen for, with protocol A's clip pooling and rates ("0,6")
+#   --poolings LIST      protocol B's clip poolings, with --own-frozen and --rates ("linear_softmax,attention")
+#   --own-frozen LIST    protocol B's frozen epochs ("6")
+#   --rates LIST         protocol B's rates of the encoder ("0.00005,0.0003")
+#   --crnn-rates LIST    head:encoder of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
+#   --systems LIST       what is tuned besides the CRNN ("ast_gru lgd_only fte_only ast_sed")
 #   --share P            share of each label's recordings to validate on (0.25)
 #   --seeds LIST         seeds of training (1)
 #   --public N           clips that the boxes are tuned on (400)
@@ -21,13 +25,13 @@
 #   --pretrain-args ARGS as run.sh's
 #   --train-args ARGS    as run.sh's
 #   --work DIR           where all of it goes (tuning/work in this folder)
-#   --out DIR            where the two JSON files go (tuning in this folder)
+#   --out DIR            where the JSON files go (tuning in this folder)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-soundbank="" rates="3e-4:3e-5 3e-4:1e-4 1e-3:3e-5 1e-3:1e-4 1e-3:3e-4 3e-3:1e-4" crnn_rates="3e-4:3e-4 1e-3:1e-3 3e-3:3e-3"
-systems="ast_gru ast_sed" share=0.25 seeds=1 public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""
+soundbank="" frozen="0,6" poolings="linear_softmax,attention" own_frozen="6" rates="0.00005,0.0003"
+crnn_rates="3e-4:3e-4 1e-3:1e-3 3e-3:3e-3" systems="ast_gru lgd_only fte_only ast_sed" share=0.25 seeds=1 public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""
 work=${here}/tuning/work out=${here}/tuning
 source "${here}/../../utils/parse_options.sh"
 (($# == 0)) || usage
@@ -51,11 +55,20 @@ recipe() { # recipe <stage> <last stage> <options of run.sh...>
 recipe 0 2
 for n in 3 5; do
     recipe "${n}" "${n}" --systems crnn --rates "${crnn_rates}"
-    recipe "${n}" "${n}" --systems "${systems}" --rates "${rates}"
+    recipe "${n}" "${n}" --systems "${systems}" --vary "frozen_epochs=${frozen}"
+    recipe "${n}" "${n}" --systems "${systems}" \
+        --vary "clip_pooling=${poolings} frozen_epochs=${own_frozen} encoder_lr=${rates}"
 done
-best=$(steps/choose_rates.sh --best ast_sed "${work}/results" "${out}/rates.json")
-if [[ -n ${best} ]]; then
-    near=$(realpath --relative-to=. "${work}") # the file says how it was made, in any place
-    steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${near}/dump/public_eval" \
-        "${near}/exp/${best}_seed${seeds%% *}" "$(realpath --relative-to=. "${out}")/csebbs.json"
-fi
+near=$(realpath --relative-to=. "${work}") # the files say how they were made, in any place
+own=$(realpath --relative-to=. "${out}")
+best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
+{
+    [[ -z ${best} ]] || printf 'crnn\t%s_seed%s\n' "${best}" "${seeds%% *}"
+    local/real_sounds_regime.sh "${work}/results" "${out}/regime.json"
+} >"${work}/chosen.tsv"
+mkdir -p "${out}/csebbs"
+while IFS=$'\t' read -r config experiment <&3; do
+    dump=${near}/dump/public_eval
+    [[ ${config} != crnn ]] || dump=${near}/dump/logmel_crnn/public_eval
+    steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${dump}" "${near}/exp/${experiment}" "${own}/csebbs/${config}.json"
+done 3<"${work}/chosen.tsv"

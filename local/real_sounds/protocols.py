@@ -105,7 +105,7 @@ def grid(results: Results) -> list[str]:
         for run in runs:
             settings = run.get("settings", {})
             alike = all(settings.get(key) == own.get(key) for key in SAME) and all(key in settings for key in GRID)
-            if system and alike and _system(settings) == system and run.get("post_processing") != ["csebbs"]:
+            if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
                 place = cells.setdefault((settings[GRID[0]], float(settings[GRID[1]])), {})
                 place.setdefault(system, {})[run["seed"]] = run
     if len(cells) < 2:
@@ -123,14 +123,17 @@ OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "se
 GAINS = ["over", "EB-F1, points", "PSDS1"]
 
 
-def _system(settings: Mapping[str, Any]) -> str:
-    """Return which of the four systems this is, by its frequency pooling and ratio."""
-    return {
+def system_of(settings: Mapping[str, Any]) -> str:
+    """Return which of the four AST systems settings are of, by frequency pooling and ratio; '' for none."""
+    if settings.get("encoder") != "ast":
+        return ""
+    kinds = {
         ("mean", False): "ast_gru",
         ("mean", True): "lgd_only",
         ("fte", False): "fte_only",
         ("fte", True): "ast_sed",
-    }.get((settings.get("pooling", ""), settings.get("upsample", 1) > 1), "")
+    }
+    return kinds.get((settings.get("pooling", ""), settings.get("upsample", 1) > 1), "")
 
 
 def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
