@@ -61,7 +61,7 @@ def _is_stale(name: str) -> bool:
     return False
 
 
-def _clear_stale(folder: Path) -> None:
+def clear_stale(folder: Path) -> None:
     """Remove what killed writers left in a folder, once per process: a folder may hold many files."""
     if folder in _cleared:
         return
@@ -90,7 +90,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     refuse_device(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_stale(path.parent)
+    clear_stale(path.parent)
     part = _temporary(path)
     try:
         yield part

@@ -23,7 +23,7 @@ from sed.checkpoints.checkpoint import checkpoint_name, checkpoints, load_checkp
 from sed.compatibility import NewerFormat
 from sed.errors import RunError, UserError
 from sed.features.params import difference
-from sed.files import write_json
+from sed.files import clear_stale, write_json
 from sed.progress import Progress
 from sed.training.distributed import World
 from sed.training.inputs import Maker, StepInputs, inputs_from
@@ -382,6 +382,7 @@ def drop_resume_state(folder: Path) -> None:
     """Remove what only resuming needs of a run that has ended."""
     (folder / "progress.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    clear_stale(folder)
 
 
 def _duration(seconds: float) -> str:

@@ -69,7 +69,8 @@ def contents(place: Path) -> dict[str, Any]:
         elif path.name == "result.json":
             found[name] = {key: value for key, value in json.loads(path.read_text()).items() if key != "seconds"}
         else:
-            found[name] = re.sub(rb'"(mtime_ns|seconds|clips_per_second)": [0-9.]+', rb"", path.read_bytes())
+            changing = rb'"(mtime_ns|seconds|clips_per_second|git)": ([0-9.]+|"[^"]*"|null)'
+            found[name] = re.sub(changing, b"", path.read_bytes())
     return found
 
 
