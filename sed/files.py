@@ -68,7 +68,7 @@ def clear_stale(folder: Path) -> None:
     _cleared.add(folder)
     try:
         stale = [path for path in folder.iterdir() if _is_stale(path.name)]
-    except PermissionError:  # a folder may be writable and not readable
+    except (PermissionError, FileNotFoundError):  # a folder may be writable and not readable, or not there
         return
     for path in stale:
         path.unlink(missing_ok=True)
