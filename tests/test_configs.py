@@ -98,11 +98,16 @@ PARAMETERS = {
     "crnn_wide.yaml": 4_427_956,
     "fdy_crnn.yaml": 11_061_468,
     "sk_crnn.yaml": 6_803_828,
+    "fb_crnn.yaml": 3_490_116,
+    "bi_crnn.yaml": 3_879_994,
     "real_sounds/crnn.yaml": 1_112_420,
     "real_sounds/crnn_wide.yaml": 4_427_956,
     "real_sounds/fdy_crnn.yaml": 11_061_468,
     "real_sounds/sk_crnn.yaml": 6_803_828,
     "real_sounds/conformer.yaml": 2_069_834,
+    "real_sounds/fb_crnn.yaml": 3_490_116,
+    "real_sounds/bi_crnn.yaml": 3_879_994,
+    "real_sounds/bi_crnn_pseudo.yaml": 3_879_994,
 }
 """what is published of the systems, with ten classes; SK-CRNN's is of the sizes that conf/sk_crnn.yaml infers"""
 

@@ -70,6 +70,7 @@ class Detector(nn.Module):
         input_frames: int,
         input_padding: str,
         frame_seconds: float,
+        clip_seconds: float,
         freeze_batchnorm: bool = False,
     ) -> None:
         super().__init__()
@@ -88,7 +89,8 @@ class Detector(nn.Module):
         self.input_frames, self.input_padding = input_frames, input_padding
         self.frame_seconds = frame_seconds
         self.encoder_seconds = frame_seconds * decoder.upsample
-        self.num_frames = decoder.frames * decoder.upsample
+        # what an encoder's last frame has beyond the clip is dropped
+        self.num_frames = min(decoder.frames * decoder.upsample, math.ceil(clip_seconds / frame_seconds - 1e-6))
 
     def use_band(self, band: int) -> None:
         """Put one band in place of the mean (figure 3, the trained model's reading); UserError where that is none."""
@@ -118,7 +120,7 @@ class Detector(nn.Module):
         """(batch, patches, dim) -> `DetectorOutput`."""
         hidden, summary = self.decoder(frames)
         with torch.autocast(hidden.device.type, enabled=False):
-            hidden = hidden.float()
+            hidden = hidden[:, : self.num_frames].float()
             logits = self.classifier(hidden)
             if isinstance(self.decoder, Directed):
                 return self._of_directions(logits, hidden, self.decoder.near(frames))
@@ -130,7 +132,7 @@ class Detector(nn.Module):
         if near is None:
             logits = directions.amin(0)
         else:
-            logits = self.classifier(near.float()).sigmoid().mean(0).logit()
+            logits = self.classifier(near[:, : self.num_frames].float()).sigmoid().mean(0).logit()
         clip = self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, directions=directions))
         return DetectorOutput(logits, clip, directions)
 
@@ -169,5 +171,6 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         input_frames=config["input_frames"],
         input_padding=config["input_padding"],
         frame_seconds=round(patch_seconds / decoder.upsample, 9),
+        clip_seconds=config["clip_seconds"],
         freeze_batchnorm=config["freeze_batchnorm"],
     )
