@@ -17,6 +17,8 @@ ADDED: dict[int, dict[str, Any]] = {
         "decoder": "gru",
         "decay": "exponential",
         "warmup": "linear",
+        "ema_buffers": "average",
+        "epoch_clips": "found",
         "fte_token": "shared",
         "fte_token_spread": 0.02,
         "input_padding": "normalised",

@@ -50,11 +50,14 @@ def main() -> None:
 
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
     config = {key: value for key, value in parser.settings(args).items() if key not in recipe_options.OPTIONS}
+    defaults = {key: parser.get_default(key) for key in config}
+    earlier = {} if args.force else _as_it_began(args.exp, config, defaults)
+    config |= earlier
     with lock(args.exp) if rank == 0 else nullcontext():
         if rank == 0:
             if args.force:
                 _clear(args.exp)
-            _check_config(args.exp, config, {key: parser.get_default(key) for key in config})
+            _check_config(args.exp, config, defaults)
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
                 setup_logging()
@@ -64,7 +67,7 @@ def main() -> None:
 
                     drop_resume_state(args.exp)  # of a run that was killed in its last moment
             return
-        _train(args, config, local_rank)
+        _train(args, config, earlier, local_rank)
 
 
 def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
@@ -73,7 +76,8 @@ def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
     return scale_steps(config, args.step_scale)
 
 
-def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
+def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], local_rank: int) -> None:
+    """Train; `earlier` are the values of config that the experiment's own config lacks, and goes on lacking."""
     import torch
 
     from sed.device import choose_device
@@ -86,11 +90,13 @@ def _train(args: Namespace, config: dict[str, Any], local_rank: int) -> None:
     with joined(device) as world:
         if world.first:
             setup_logging(args.exp / "train.log")
+            for key, value in earlier.items():
+                logging.getLogger("sed.train").info("began before the option %s, and goes on with %s", key, value)
         trainer = None
         try:
             trainer = build.build_trainer(config, args.dump, args.exp, device=device, world=world)
             if world.first:  # only now: a config that cannot train marks no folder as its own
-                save_config(args.exp / "config.yaml", config)
+                save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
             trainer.run()
         except torch.OutOfMemoryError:
             pass  # told below, where no traceback holds the step's memory any more
@@ -132,6 +138,19 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
             "best_score": trainer.best_score,
         }
     )
+
+
+def _as_it_began(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return {option: value} of what came after an experiment began and meant something else until then.
+
+    Only where nothing else than the default of today is asked for: anything else is refused later.
+    """
+    path = exp / "config.yaml"
+    if not path.exists():
+        return {}
+    stored = load_config(path)
+    meant, lacking = complete(stored, defaults), defaults.keys() - complete(stored, {}).keys()
+    return {key: meant[key] for key in sorted(lacking) if config[key] == defaults[key] != meant[key]}
 
 
 def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:

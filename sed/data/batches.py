@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,6 +14,7 @@ import torch
 
 from sed.data.directory import DataDir
 from sed.data.labels import frame_targets, tag_targets
+from sed.data.prepare.coverage import ALL, read_coverage
 from sed.data.store import FeatureStore
 from sed.errors import UserError
 from sed.features.params import difference
@@ -46,6 +48,13 @@ class TrainingSet:
     targets: np.ndarray | None
     """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""
     batch_size: int = 0
+    named: int = 0
+    """clips that its metadata names; 0: not stated"""
+
+    @property
+    def found(self) -> str:
+        """How many clips there are, and of how many where some are missing."""
+        return f"{len(self)} of {self.named}" if self.named > len(self) else str(len(self))
 
     def __len__(self) -> int:
         return len(self.store.clips)
@@ -60,6 +69,8 @@ def load_set(
     """
     data = DataDir.load(folder, labels)
     store = FeatureStore(folder)
+    listed = folder / "coverage.tsv"
+    named = read_coverage(listed)[ALL].clips_expected if listed.exists() else 0
     clips = list(store.clips)
     if not clips:
         raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
@@ -69,18 +80,18 @@ def load_set(
             f"{folder}: wav.scp has {len(data.clips)} clips and feats.scp {len(clips)}, e.g. '{strange[0]}' is in one "
             "alone (dump the features again: stage 2 with --force true)"
         )
+    made = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
     if data.events is not None:
         events, parts = data.events, []
         for first in range(0, len(clips), 512):  # by parts: float32 targets of a whole set are gigabytes
             part = [events[clip] for clip in clips[first : first + 512]]
             parts.append(frame_targets(part, labels, frames=frames, frame_seconds=frame_seconds).astype(np.uint8))
-        return TrainingSet(
-            name=folder.name, store=store, supervision="strong", targets=np.concatenate(parts), batch_size=batch_size
-        )
+        return made(supervision="strong", targets=np.concatenate(parts))
     if data.tags is not None:
-        tags = tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)
-        return TrainingSet(name=folder.name, store=store, supervision="weak", targets=tags, batch_size=batch_size)
-    return TrainingSet(name=folder.name, store=store, supervision="unlabelled", targets=None, batch_size=batch_size)
+        return made(
+            supervision="weak", targets=tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)
+        )
+    return made(supervision="unlabelled", targets=None)
 
 
 def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
@@ -106,9 +117,12 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
     return [s for supervision in SUPERVISIONS for s in sets if s.supervision == supervision]
 
 
-def steps_per_epoch(sets: Sequence[TrainingSet]) -> int:
-    """An epoch is the smallest set seen once (I): 394 steps for 1578 weak clips, 4 a step."""
-    return min(len(s) // s.batch_size for s in sets)
+def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int:
+    """An epoch is the smallest set seen once (I): 394 steps for 1578 weak clips, 4 a step.
+
+    `clips`: those that the metadata names, or those found.
+    """
+    return min((max(len(s), s.named) if clips == "named" else len(s)) // s.batch_size for s in sets)
 
 
 class BatchSampler:

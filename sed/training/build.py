@@ -54,6 +54,11 @@ OPTIONS = {
         "help": "clips of each set in a batch (P: 1:1:2:2); one number: of every set",
         "type": "numbers",
     },
+    "epoch_clips": {
+        "default": "named",
+        "help": "clips of an epoch: those that the metadata names, so that missing ones shorten none; or those found",
+        "choices": ["named", "found"],
+    },
     "accumulate": {"default": 1, "help": "parts that a batch is computed in: less memory, the same step", "least": 1},
     "valid_set": {
         "default": "",
@@ -69,6 +74,7 @@ OPTIONS_FROM = [
     "sed.training.losses",
     "sed.training.augment",
     "sed.training.schedule",
+    "sed.training.mean_teacher",
     "sed.training.parameters",
     "sed.training.run_options",
 ]
@@ -121,7 +127,7 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
-    per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets)
+    per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
     return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
 
@@ -138,11 +144,12 @@ def make_step(
         objective = build_objective(config, student)
     except ValueError as error:
         raise UserError(f"{error} (change the config)") from None
-    teacher = make_teacher(student)
+    check_statistics(config, student)
+    teacher = make_teacher(student, buffers=config["ema_buffers"])
     student.train()
     teacher.train()
     flat = FlatParameters(parameter_groups(student, student.encoder), gradients=True)
-    average = MovingAverage(student, flat, teacher)
+    average = MovingAverage(student, flat, teacher, buffers=config["ema_buffers"])
     world.copy_from_first(*(t.detach() for t in flat.flat.values()), *average.flat)
     optimiser = build_optimiser(
         flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
@@ -170,6 +177,15 @@ def make_step(
         objective=objective,
         consistent=config["consistency_weight"] > 0,
     )
+
+
+def check_statistics(config: Mapping[str, Any], student: Detector) -> None:
+    """Refuse batch-norm statistics of the teacher's own where it sees no clips."""
+    statistics = any(map(torch.is_floating_point, student.buffers()))
+    if statistics and config["ema_buffers"] == "own" and config["consistency_weight"] == 0:
+        raise UserError(
+            "ema_buffers own: with consistency_weight 0 the teacher sees no clips to take statistics of (use average)"
+        )
 
 
 def check_selection(config: Mapping[str, Any]) -> None:
@@ -340,7 +356,7 @@ def warn_of_a_slow_teacher(schedule: Schedule) -> None:
 def _log_plan(sets: list[TrainingSet], maker: InputMaker, schedule: Schedule) -> None:
     log.info(
         "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
-        ", ".join(f"{s.name} {len(s)} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
+        ", ".join(f"{s.name} {s.found} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
         schedule.epochs,
         schedule.steps_per_epoch,
         maker.clips,

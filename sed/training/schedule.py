@@ -10,7 +10,11 @@ from typing import Any
 SECTION = "schedule"
 OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
-    "steps_per_epoch": {"default": 0, "help": "steps an epoch; 0: the smallest set seen once", "least": 0},
+    "steps_per_epoch": {
+        "default": 0,
+        "help": "steps an epoch; 0: the smallest set once (epoch_clips)",
+        "least": 0,
+    },
     "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
     "frozen_epochs": {

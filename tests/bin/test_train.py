@@ -74,6 +74,19 @@ def test_an_experiment_from_before_an_option_goes_on(tiny_config, tmp_path, go_o
     assert code == 2 and "this experiment has gru_dropout: 0.0, not 0.5" in said and said.count("\n") == 1
 
 
+def test_what_an_option_meant_before_it_existed_holds_for_experiments_of_that_time(tiny_config, tmp_path, go_on):
+    experiment = experiment_of(tmp_path / "exp", tiny_config(), epoch_clips=None)
+    (experiment / ".done").unlink()
+    for _ in range(2):  # what is written says nothing that the first run did not say
+        code, said = go_on(experiment)
+        assert code == 0 and "began before the option epoch_clips, and goes on with found" in said
+        assert "epoch_clips" not in yaml.safe_load((experiment / "config.yaml").read_text())
+        assert torch.load(experiment / "final.pt", weights_only=True)["config"]["epoch_clips"] == "found"
+        (experiment / ".done").unlink()
+    assert go_on(tmp_path / "other")[0] == 0
+    assert yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())["epoch_clips"] == "named"
+
+
 def test_another_config_is_refused(tiny_config, tmp_path, go_on):
     experiment = experiment_of(tmp_path / "exp", tiny_config(), lr=0.5, threads=7)
     code, said = go_on(experiment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 
 from sed.data.batches import BatchSampler, FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
 from sed.data.directory import DataDir
+from sed.data.prepare.coverage import write_coverage
 from sed.data.store import FeatureStore
 from sed.errors import UserError
 
@@ -30,6 +32,21 @@ def sets(dump: Path) -> list[TrainingSet]:
 def test_sets_are_ordered_by_supervision_and_the_smallest_is_an_epoch(sets: list[TrainingSet]) -> None:
     assert [s.name for s in sets] == ["strong_real", "strong_synth", "weak", "unlabelled"]
     assert steps_per_epoch(sets) == 9 // 2  # of strong_real
+
+
+def test_an_epoch_counts_the_clips_that_the_metadata_names(dump: Path, tmp_path: Path) -> None:
+    shutil.copytree(dump / "weak", tmp_path / "weak")
+    named = {f"weak_{i:03d}": ["Cat"] for i in range(40)}  # 25 of which the dump has
+
+    def weak() -> TrainingSet:
+        return load_set(tmp_path / "weak", LABELS, frames=50, frame_seconds=0.02, batch_size=4)
+
+    assert (steps_per_epoch([weak()]), weak().found) == (6, "25")
+    write_coverage(tmp_path / "weak" / "coverage.tsv", "weak", named, {*weak().store.clips})
+    assert (steps_per_epoch([weak()]), weak().found) == (10, "25 of 40")
+    assert steps_per_epoch([weak()], clips="found") == 6
+    paper = dataclasses.replace(weak(), named=1578)
+    assert steps_per_epoch([paper]) == 394
 
 
 def test_each_pass_sees_each_clip_once_in_a_new_order(sets: list[TrainingSet]) -> None:

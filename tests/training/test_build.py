@@ -52,6 +52,17 @@ def test_an_epoch_is_the_smallest_set_seen_once_unless_said(dump: Path, tiny_con
     assert make_schedule({**config, "steps_per_epoch": 7}, sets).steps == 35
 
 
+def test_a_teacher_that_sees_nothing_has_no_statistics_of_its_own(
+    dump: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    crnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean", "upsample": 1, "ema_buffers": "own"}
+    with pytest.raises(UserError, match="ema_buffers own"):
+        trainer_of(tiny_config(**crnn, consistency_weight=0.0), dump, tmp_path)
+    step = trainer_of(tiny_config(**crnn, epochs=1), dump, tmp_path).training_step
+    assert step.teacher.encoder.layers[1].momentum == 0.99  # type: ignore[attr-defined]
+    trainer_of(tiny_config(ema_buffers="own", consistency_weight=0.0), dump, tmp_path)  # an AST has no statistics
+
+
 def test_features_of_another_front_end_are_refused(tmp_path: Path, dump: Path, tiny_config: Config) -> None:
     front_end = FrontEnd.from_config(tiny_config())
     check_front_end([load_set(dump / "weak", LABELS, frames=50, frame_seconds=0.02)], front_end)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -46,6 +47,26 @@ def test_teacher_is_the_average_of_parameters_and_buffers() -> None:
         assert torch.allclose(value, expected[name], atol=1e-6), name
     assert not any(p.requires_grad for p in teacher.parameters())
     assert any(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize("buffers", ["copy", "own"])
+def test_buffers_may_be_the_student_s_or_the_teacher_s_own(buffers: str) -> None:
+    torch.manual_seed(0)
+    net = Net()
+    flat = FlatParameters(parameter_groups(net, net.encoder), gradients=True)
+    teacher = make_teacher(net, buffers=buffers)
+    average = MovingAverage(net, flat, teacher, buffers=buffers)
+    expected = nn.BatchNorm1d(5)  # that of the teacher, alone
+    for _ in range(3):
+        x = torch.randn(3, 6, 4)
+        net(x)
+        expected((teacher.encoder(2 * x) + teacher.cls_token).transpose(1, 2))
+        teacher(2 * x)
+        average.update(torch.tensor(0.1))
+    found = dict(teacher.norm.named_buffers())
+    wanted = expected if buffers == "own" else net.norm
+    assert all(torch.allclose(found[name], value, atol=1e-6) for name, value in wanted.named_buffers())
+    assert not torch.allclose(net.norm.running_var, expected.running_var)  # type: ignore[arg-type]
 
 
 def test_frozen_parameters_stay_the_student_s() -> None:
