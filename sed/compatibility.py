@@ -18,6 +18,8 @@ ADDED: dict[int, dict[str, Any]] = {
         "decay": "exponential",
         "warmup": "linear",
         "ema_buffers": "average",
+        "select_by": "frame_f1",
+        "select_post_processing": "paper",
         "epoch_clips": "found",
         "fte_token": "shared",
         "fte_token_spread": 0.02,

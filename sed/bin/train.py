@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import torch
 
     from sed.training.trainer import Trainer
+    from sed.training.validation import Scorer
 
 
 @entry
@@ -84,6 +86,12 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
     from sed.training import build
     from sed.training.distributed import joined
 
+    make_scorer: Callable[..., Scorer] | None = None
+    if config["valid_set"] and config["select_by"] != "frame_f1":  # the metric packages take a second to import
+        from sed.evaluation.selection import Selection
+
+        make_scorer = Selection
+
     if config["threads"]:
         torch.set_num_threads(config["threads"])
     device = choose_device(config["device"], local_rank)
@@ -94,7 +102,9 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
                 logging.getLogger("sed.train").info("began before the option %s, and goes on with %s", key, value)
         trainer = None
         try:
-            trainer = build.build_trainer(config, args.dump, args.exp, device=device, world=world)
+            trainer = build.build_trainer(
+                config, args.dump, args.exp, device=device, world=world, make_scorer=make_scorer
+            )
             if world.first:  # only now: a config that cannot train marks no folder as its own
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
             trainer.run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation, TrainingStep, choose_precision
 from sed.training.trainer import Trainer
-from sed.training.validation import validate
+from sed.training.validation import Scorer, validate
 
 log = logging.getLogger("sed.train")
 
@@ -68,6 +68,15 @@ OPTIONS = {
         "default": "last",
         "help": "final.pt: the last step, or the best epoch on --valid-set",
         "choices": ["last", "best"],
+    },
+    "select_by": {
+        "default": "frame_f1",
+        "help": "score of an epoch: the frame F1 at 0.5, EB-F1, or the threshold-free PSDS1",
+        "choices": ["frame_f1", "event_f1", "psds1"],
+    },
+    "select_post_processing": {
+        "default": "paper",
+        "help": "before EB-F1 or PSDS1: paper (weak masking, its median filters: F), none, or steps",
     },
 }
 OPTIONS_FROM = [
@@ -213,6 +222,48 @@ def make_validation(
     return valid
 
 
+def make_validate(
+    config: Mapping[str, Any],
+    valid: TrainingSet | None,
+    labels: list[str],
+    step: TrainingStep,
+    front_end: FrontEnd,
+    make_scorer: Callable[..., Scorer] | None,
+) -> Callable[[], dict[str, float]] | None:
+    """Return what scores the teacher after an epoch; None without a validation set.
+
+    Args:
+        config: says by which score, and after which post-processing.
+        valid: the validation set.
+        labels: the classes.
+        step: holds the teacher.
+        front_end: on its device.
+        make_scorer: as in `build_trainer`.
+    """
+    if valid is None:
+        return None
+    scorer = None
+    if config["select_by"] != "frame_f1" and make_scorer is not None:
+        scorer = make_scorer(
+            config["select_by"],
+            valid.store.path,
+            clips=valid.store.clips,
+            labels=labels,
+            frame_seconds=step.teacher.frame_seconds,
+            post_processing=config["select_post_processing"],
+        )
+    return partial(
+        validate,
+        step.teacher,
+        valid,
+        front_end=front_end,
+        batch_size=max(1, sum(config["batch_sizes"])),
+        device=step.device,
+        precision=step.precision,
+        scorer=scorer,
+    )
+
+
 def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[str], step: TrainingStep) -> InputMaker:
     """Make what makes the inputs of a step's shares; the features go into the cache that the config names."""
     student, nbytes = step.student, feature_bytes(sets)
@@ -267,7 +318,13 @@ def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str
 
 
 def build_trainer(
-    config: Mapping[str, Any], dump: Path, folder: Path, *, device: torch.device, world: World
+    config: Mapping[str, Any],
+    dump: Path,
+    folder: Path,
+    *,
+    device: torch.device,
+    world: World,
+    make_scorer: Callable[..., Scorer] | None = None,
 ) -> Trainer:
     """Build everything that `Trainer.run` needs.
 
@@ -277,6 +334,7 @@ def build_trainer(
         folder: the experiment's, to be written.
         device: trains.
         world: the processes that train together.
+        make_scorer: `sed.evaluation.selection.Selection`, which training knows nothing of; None: the frame F1 alone.
     """
     labels = read_labels(dump / "labels.txt")
     open_logger = logger_opener(config)
@@ -311,17 +369,7 @@ def build_trainer(
         options=run_options(config, maker, device),
         shares=[world.rank * parts + part for part in range(parts)],
         open_logger=open_logger,
-        validate=None
-        if valid is None
-        else partial(
-            validate,
-            step.teacher,
-            valid,
-            front_end=front_end,
-            batch_size=max(1, sum(config["batch_sizes"])),
-            device=device,
-            precision=step.precision,
-        ),
+        validate=make_validate(config, valid, labels, step, front_end, make_scorer),
         select=config["select"],
         weights=weights,
     )

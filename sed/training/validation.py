@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -12,10 +14,20 @@ from sed.training import losses
 
 THRESHOLD = 0.5
 
+Scorer = Callable[[np.ndarray, np.ndarray], float]
+"""(frame posteriors (clips, frames, classes), clip posteriors (clips, classes)) -> score: higher is better"""
+
 
 @torch.no_grad()
 def validate(
-    model: Detector, data: TrainingSet, *, front_end: FrontEnd, batch_size: int, device: torch.device, precision: str
+    model: Detector,
+    data: TrainingSet,
+    *,
+    front_end: FrontEnd,
+    batch_size: int,
+    device: torch.device,
+    precision: str,
+    scorer: Scorer | None = None,
 ) -> dict[str, float]:
     """Score a model on a strong set, without augmentation.
 
@@ -26,9 +38,10 @@ def validate(
         batch_size: clips at a time.
         device: computes.
         precision: bf16, or anything else for the model's own.
+        scorer: gives the score; None: the frame F1 is it.
 
     Returns:
-        {`score`: macro frame F1 at threshold 0.5, `frame_loss`: frame cross-entropy}.
+        {`score`, `frame_f1`: macro frame F1 at threshold 0.5, `frame_loss`: frame cross-entropy}.
     """
     was_training = model.training
     model.eval()
@@ -36,6 +49,7 @@ def validate(
     counts = torch.zeros(3, data.targets.shape[2], dtype=torch.float64, device=device)
     loss = torch.zeros((), dtype=torch.float64, device=device)
     clips = len(data)
+    posteriors: list[tuple[np.ndarray, np.ndarray]] = []
     for first in range(0, clips, batch_size):
         rows = np.arange(first, min(first + batch_size, clips))
         features = torch.from_numpy(data.store.read(rows)).to(device)
@@ -43,7 +57,9 @@ def validate(
         targets = torch.from_numpy(data.targets[rows]).to(device).float()
         x = front_end.normalise(features, valid, model.input_frames, model.input_padding)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            logits = model(x).logits
+            logits, tags = model(x)[:2]
+        if scorer is not None:
+            posteriors.append((torch.sigmoid(logits.float()).cpu().numpy(), tags.float().clamp(0, 1).cpu().numpy()))
         loss += losses.frame_loss(logits, targets).double() * len(rows)
         found = (torch.sigmoid(logits) > THRESHOLD).float()
         counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
@@ -51,4 +67,6 @@ def validate(
     hits, detected, wanted = counts.cpu()
     seen = (detected + wanted) > 0
     f1 = (2 * hits / (detected + wanted).clamp(min=1))[seen]
-    return {"score": float(f1.mean()) if len(f1) else 0.0, "frame_loss": float(loss) / clips}
+    frame_f1 = float(f1.mean()) if len(f1) else 0.0
+    score = frame_f1 if scorer is None else scorer(*map(np.concatenate, zip(*posteriors, strict=True)))
+    return {"score": score, "frame_f1": frame_f1, "frame_loss": float(loss) / clips}

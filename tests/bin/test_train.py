@@ -87,6 +87,22 @@ def test_what_an_option_meant_before_it_existed_holds_for_experiments_of_that_ti
     assert yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())["epoch_clips"] == "named"
 
 
+@pytest.mark.parametrize("score", ["event_f1", "psds1"])
+def test_the_best_epoch_by_a_metric_is_kept(score, tmp_path, go_on):
+    experiment = tmp_path / "exp"
+    options = ["--valid-set", "synth_valid", "--select", "best", "--select-by", score, "--lr", "1e-2", "--epochs", "3"]
+    code, said = go_on(experiment, *options)
+    assert code == 0
+    scores = [float(line.split("score ")[1].split(",")[0]) for line in said.splitlines() if "validation: score" in line]
+    info = json.loads((experiment / "info.json").read_text())
+    assert len(scores) == 3 and info["best_score"] == pytest.approx(max(scores), abs=1e-4)
+    assert (
+        torch.load(experiment / "final.pt", weights_only=True)["step"]
+        == info["best_step"]
+        == 6 * (1 + scores.index(max(scores)))
+    )
+
+
 def test_another_config_is_refused(tiny_config, tmp_path, go_on):
     experiment = experiment_of(tmp_path / "exp", tiny_config(), lr=0.5, threads=7)
     code, said = go_on(experiment)

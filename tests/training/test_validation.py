@@ -85,3 +85,20 @@ def test_the_model_is_left_in_the_mode_that_it_was_in(
         first, second = (scores(model, data, tiny_config(head_dropout=0.5)) for _ in range(2))
         assert first == second and model.training is mode
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_another_score_takes_the_posteriors_of_every_clip_in_order(
+    model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
+) -> None:
+    model.eval()
+    logits = logits_of(model, data, tiny_config())
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def scorer(frame: np.ndarray, clip: np.ndarray) -> float:
+        seen.append((frame, clip))
+        return 0.125
+
+    plain, ours = scores(model, data, tiny_config()), scores(model, data, tiny_config(), scorer=scorer)
+    assert ours == {**plain, "score": 0.125} and plain["score"] == plain["frame_f1"]
+    [(frame, clip)] = seen
+    assert np.allclose(frame, 1 / (1 + np.exp(-logits.numpy())), atol=1e-6) and clip.shape == (len(data), 3)

@@ -1,0 +1,73 @@
+"""The score by which a training selects its best epoch: EB-F1 or PSDS1 of a labelled set, post-processed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.scores import FrameScores, Scores
+from sed.evaluation.alignment import align, read_reference, scores_for
+from sed.evaluation.inference import silence_padding
+from sed.evaluation.metrics.f1 import event_counts
+from sed.evaluation.metrics.psds import PSDS1, exact
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.postprocessing.options import options_of, resolve
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.submission import Submission
+
+
+def event_f1(problem: Problem, scores: FrameScores, post: PostProcessing) -> float:
+    """Return the macro event-based F1 of post-processed scores."""
+    return float(event_counts(problem, post.threshold.decide(scores)).total().macro())
+
+
+def psds1(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float:
+    """Return the threshold-free PSDS1 of post-processed scores."""
+    return exact(problem, PSDS1, scores)[0].value
+
+
+SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {"event_f1": event_f1, "psds1": psds1}
+
+
+class Selection:
+    """Scores posteriors of one set: frames (clips, frames, classes) and clips (clips, classes) -> a score."""
+
+    def __init__(
+        self,
+        score: str,
+        dump: Path,
+        *,
+        clips: Sequence[str],
+        labels: Sequence[str],
+        frame_seconds: float,
+        post_processing: str = "paper",
+    ) -> None:
+        """
+        Args:
+            score: of `SCORES`.
+            dump: the dumped set, with events.tsv and durations.tsv.
+            clips: its clips in the order of the posteriors.
+            labels: the classes.
+            frame_seconds: length of a frame.
+            post_processing: none, paper, or steps with commas between.
+
+        Raises:
+            UserError: the set has no events.
+        """
+        self._score, self._frame_seconds = SCORES[score], frame_seconds
+        reference = read_reference(dump / "events.tsv", dump / "durations.tsv")
+        self._seconds = np.array([reference.durations[clip] for clip in clips])
+        output = Submission(kind="scores.h5", path=dump, clips=list(clips), labels=list(labels))
+        self._problem, _ = align(output, reference, labels=None, only_scored=False, allow_missing=False)
+        self._post = resolve(options_of(post_processing=post_processing), labels)
+        self._clips, self._labels = list(clips), list(labels)
+
+    def __call__(self, frame: np.ndarray, clip: np.ndarray) -> float:
+        frame = frame.copy()
+        silence_padding(frame, self._seconds, self._frame_seconds)
+        scores = Scores(
+            clips=self._clips, labels=self._labels, frame=frame, clip=clip, frame_seconds=self._frame_seconds
+        )
+        return self._score(self._problem, self._post.apply(scores_for(self._problem, scores.flat())), self._post)
