@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+QUIETEST = 1e-3
+"""-60 dBFS: a clip whose peak is under it is noise, and would be blown up to full scale"""
+
 
 def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
     """Return the least and the greatest value of a front end's resolved settings; ValueError where `clamp` is none."""

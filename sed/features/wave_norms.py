@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-QUIETEST = 1e-3
-"""-60 dBFS: a peak under it is noise, and would be blown up to full scale"""
+from sed.features.units import QUIETEST
 
 
 def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)

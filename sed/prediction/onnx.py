@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.framing import Framing
 from sed.features.params import completed
 from sed.files import replacing
-from sed.prediction.predictor import Output, bin_hertz
+from sed.prediction.predictor import Output, at_own_level, bin_hertz
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -113,7 +113,8 @@ class OnnxPredictor:
         self.encoder_seconds = float(facts["encoder_seconds"])
         self.feature_seconds = float(facts["front_end"]["frame_shift"])
         self.bin_hertz: list[float] | None = facts.get("bin_hertz")
-        self._framing = Framing.of(facts["front_end"])
+        self._settings: Mapping[str, Any] = facts["front_end"]
+        self._framing = Framing.of(self._settings)
         self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")
 
     def _facts(self, path: str | Path) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class OnnxPredictor:
             frame[rows], clip[rows] = frames, clips
             valid = self._framing.num_frames(length)
             for row, one in zip(rows, mel, strict=True):
-                logmel[row] = one[0, :valid]
+                logmel[row] = at_own_level(one[0, :valid], waveforms[row], self._settings)
         return Output(frame, clip, logmel)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from sed.evaluation.inference import silence_padding
+from sed.features.units import QUIETEST, decibel, silence
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,7 @@ class Output(NamedTuple):
     clip: np.ndarray
     """clip posteriors (windows, classes) float32"""
     logmel: list[np.ndarray]
-    """raw log-mel of each (its frames, bins)"""
+    """log-mel of each (its frames, bins), at the recording's own level"""
 
 
 class Predictor(Protocol):
@@ -66,6 +68,23 @@ def bin_hertz(front_end: FrontEnd) -> list[float]:
     return (hertz @ bank / bank.sum(0).clamp_min(1e-12)).tolist()
 
 
+def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
+    """Return a window's log-mel at the recording's level, so that a picture of several windows has no steps.
+
+    Args:
+        logmel: (frames, bins), of the window as its front end had it.
+        waveform: the window.
+        settings: the front end's, resolved.
+    """
+    if settings["wave_norm"] == "none":
+        return logmel
+    centred = waveform - waveform.mean() if settings["wave_norm"] == "centred_peak" else waveform
+    peak = float(np.abs(centred).max())
+    if peak < QUIETEST:
+        return logmel
+    return np.maximum(logmel + 20 * math.log10(peak) * decibel(settings), silence(settings))
+
+
 class TorchPredictor:
     """A detector and its front end in torch, by the steps of stages 2 and 5: log-mel to float16, normalise, detect."""
 
@@ -105,4 +124,8 @@ class TorchPredictor:
             valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)
-        return Output(frame, clip, [frames.float().cpu().numpy() for frames in logmel])
+        shown = [
+            at_own_level(frames.float().cpu().numpy(), waveform, self._front_end.settings)
+            for frames, waveform in zip(logmel, waveforms, strict=True)
+        ]
+        return Output(frame, clip, shown)

@@ -115,3 +115,15 @@ def test_bins_have_their_frequencies():
     expected = 700 * (np.exp(mel / 1127) - 1)
     np.testing.assert_allclose(hertz[40:], expected[40:], rtol=0.01)  # narrow filters hold one FFT bin
     assert (np.diff(hertz[20:]) > 0).all()
+
+
+@pytest.mark.parametrize("wave_norm", ["peak", "centred_peak"])
+def test_the_picture_of_a_recording_has_no_steps_of_level(
+    tmp_path: Path, recording: np.ndarray, wave_norm: str
+) -> None:
+    ours, plain = predictor_of(tmp_path / "peak", wave_norm), predictor_of(tmp_path / "none", "none")
+    windows = [recording[i * WINDOW : (i + 1) * WINDOW] for i in range(4)]
+    for one, other in zip(ours(windows).logmel, plain(windows).logmel, strict=True):
+        heard = other > -12  # well over the floor, which both have
+        assert one.shape == other.shape and heard.any()
+        np.testing.assert_allclose(one[heard], other[heard], atol=0.05)
