@@ -39,10 +39,13 @@ SUFFIXES = (
 
 @dataclass
 class Found:
-    """Recordings below a folder, in order; folders that could not be read, and why; the number of hidden files."""
+    """Recordings below a folder, in order, and what else is there."""
 
     paths: list[Path] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    """folders that could not be read, and why"""
+    broken: list[str] = field(default_factory=list)
+    """names of recordings that are no files, and why"""
     hidden: int = 0
 
 
@@ -69,6 +72,8 @@ def find_recordings(folder: str | Path) -> Found:
             found.hidden += 1
         elif (path := Path(place, name)).is_file():
             found.paths.append(path)
+        else:
+            found.broken.append(f"{path}: {'not a regular file' if path.exists() else 'a link that leads nowhere'}")
     found.paths.sort()
     return found
 
@@ -79,7 +84,8 @@ def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | N
     Args:
         folder: where to look, at any depth.
         log: gets a line with the number of hidden files.
-        closed: gets a line for each folder that cannot be read; without it the log does, as a warning.
+        closed: gets a line for each folder or name that cannot be read; without it the log does, as warnings, and only
+            for the first of many links that lead nowhere: a folder that was moved has thousands.
 
     Returns:
         The recordings in order.
@@ -88,10 +94,11 @@ def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | N
     if found.hidden:
         log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, found.hidden)
     if closed is not None:
-        closed += found.closed
-    else:
-        for problem in found.closed:
-            log.warning("%s", problem)
+        closed += found.closed + found.broken
+        return found.paths
+    more = len(found.broken) - 1
+    for problem in found.closed + found.broken[:1]:
+        log.warning("%s%s", problem, f" (and {more} more)" if more > 0 and problem in found.broken else "")
     return found.paths
 
 

@@ -25,7 +25,7 @@ from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
-from sed.prediction.sources import find_recordings, read_recording
+from sed.prediction.sources import find_recordings, is_stream, read_recording
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import FormatSink, check_formats, file_stems, table_names
 from sed.progress import Progress
@@ -153,7 +153,7 @@ class Tally:
 
 def _seconds(name: str) -> float:
     try:
-        return 0.0 if name == "-" else duration(name) or 0.0
+        return 0.0 if is_stream(name) else duration(name) or 0.0
     except (UserError, OSError):
         return 0.0
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -64,10 +66,19 @@ def _is_glob(text: str) -> bool:
     return any(character in text for character in "*?[")
 
 
+def is_stream(path: str) -> bool:
+    """Whether a recording can be read only once, from its start: standard input, a named pipe, `<(command)`."""
+    try:
+        return path == "-" or stat.S_ISFIFO(Path(path).stat().st_mode)
+    except OSError:
+        return False  # whoever reads it says what is wrong
+
+
 def read_recording(path: str, rate: int) -> Iterator[np.ndarray]:
     """Yield a recording's mono float32 samples at `rate`, block by block; `-` reads a file from standard input."""
-    if path != "-":
+    if not is_stream(path):
         return read_blocks(path, rate)
     spool = tempfile.TemporaryFile()  # libsndfile seeks, a pipe does not  # noqa: SIM115
-    shutil.copyfileobj(sys.stdin.buffer, spool)
-    return read_blocks("standard input", rate, spool)
+    with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as source:
+        shutil.copyfileobj(source, spool)
+    return read_blocks("standard input" if path == "-" else path, rate, spool)

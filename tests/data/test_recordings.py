@@ -102,3 +102,19 @@ def test_a_folder_that_cannot_be_read_is_a_line(tmp_path, caplog, monkeypatch):
     kept: list[str] = []
     recordings_of(tmp_path, logging.getLogger("sed.x"), kept)
     assert kept == [line] and len(caplog.messages) == 1
+
+
+def test_a_name_that_is_no_file_is_said(tmp_path, caplog):
+    (tmp_path / "a.wav").write_bytes(b"")
+    for name in ("gone.wav", "lost.wav"):
+        (tmp_path / name).symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.flac")
+    lines = [
+        f"{tmp_path / 'gone.wav'}: a link that leads nowhere",
+        f"{tmp_path / 'lost.wav'}: a link that leads nowhere",
+    ]
+    lines += [f"{tmp_path / 'pipe.flac'}: not a regular file"]
+    names, problems = predicted([str(tmp_path)])
+    assert names == [str(tmp_path / "a.wav")] and sorted(problems) == lines
+    assert recordings_of(tmp_path, logging.getLogger("sed.x")) == [tmp_path / "a.wav"]
+    assert caplog.messages == [f"{lines[0]} (and 2 more)"]

@@ -3,6 +3,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import soxr
 
 from sed.data import audio
 from sed.errors import UserError
+from sed.prediction.session import Tally
 from sed.prediction.sources import find_recordings, read_recording
 
 RNG = np.random.default_rng(1)
@@ -78,6 +80,17 @@ def test_standard_input(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", type("stdin", (), {"buffer": Pipe((tmp_path / "x.flac").read_bytes())}))
     np.testing.assert_array_equal(whole("-"), whole(tmp_path / "x.flac"))
+
+
+def test_a_named_pipe_is_read_once_from_its_start(tmp_path):
+    soundfile.write(tmp_path / "x.flac", RNG.uniform(-1, 1, 5000), 16000)
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes((tmp_path / "x.flac").read_bytes()))
+    writer.start()
+    assert find_recordings([str(tmp_path / "pipe")]) == ([str(tmp_path / "pipe")], [])
+    assert Tally([str(tmp_path / "pipe")]).recordings == 1  # its length is not asked for: that would take its start
+    np.testing.assert_array_equal(whole(tmp_path / "pipe"), whole(tmp_path / "x.flac"))
+    writer.join()
 
 
 def test_folders_globs_and_files(tmp_path):
