@@ -35,7 +35,7 @@ class Token(nn.Linear):
 
     def forward(self, like: Tensor) -> Tensor:
         """(batch, frames, dim) -> (batch, 1, dim)."""
-        return (self.weight[:, 0] + self.bias).expand(len(like), 1, -1)
+        return (self.weight[:, 0] + self.bias).expand(like.shape[0], 1, -1)  # export traces this, not len()
 
 
 class FeedForward(nn.Sequential):
