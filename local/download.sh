@@ -4,7 +4,7 @@
 # usage: local/download.sh [options] <downloads>
 #
 #   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
-#   --parts LIST         comma-separated (synthetic,metadata,strong,public,ast; soundbank is optional)
+#   --parts LIST         comma-separated (synthetic,metadata,strong,public,ast; soundbank and panns are optional)
 #   --archives DIR       files that you downloaded by hand, looked for before the network is asked; may be repeated
 #   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one

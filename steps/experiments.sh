@@ -11,6 +11,7 @@
 #   --vary LIST          KEY=VALUE,VALUE...: every combination, in place of the config's own values
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
 #   --pretrained FILE    what a config without init_from starts from ('none': random weights)
+#   --downloads DIR      folder of published encoders, <encoder>.pth: what a config starts from without --pretrained
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
 #   --folder NAME        score: where in the experiment the scores go
 #   --score-args ARGS    score: options of sed.bin.score
@@ -22,11 +23,11 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates="" vary=""
-feature_conf=${root}/conf/logmel.yaml pretrained="" checkpoints="" folder="" score_args=""
+feature_conf=${root}/conf/logmel.yaml pretrained="" downloads="" checkpoints="" folder="" score_args=""
 source "${root}/utils/parse_options.sh"
 (($# >= 1)) || usage
 source "${root}/utils/step.sh"
 
 python3 -m sed.bin.experiments --dump "${dump}" --exp "${exp}" --conf-dirs "${conf_dirs}" --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
-    --feature-conf "${feature_conf}" --pretrained "${pretrained}" --checkpoints "${checkpoints}" \
+    --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" --checkpoints "${checkpoints}" \
     --folder "${folder}" --score-args="${score_args}" "$@"

@@ -16,7 +16,7 @@
 #   --tag NAME            name of its experiment (the config's)
 #   --gru-conf FILE       what ast_gru is, which stage 3 trains (conf/ast_gru.yaml)
 #   --feature-conf FILE   front end of stage 2, for configs without `features` (conf/logmel.yaml)
-#   --pretrained FILE     the AST that training starts from (stage 0's; 'none': random weights)
+#   --pretrained FILE     encoder that training starts from (of stage 0's, the config's; 'none': random weights)
 #   --train-args ARGS     more options of sed.bin.train, one string: "--lr 1e-4 --seed 2"
 #   --infer-args ARGS     the same of sed.bin.infer
 #   --score-args ARGS     the same of sed.bin.score
@@ -66,7 +66,7 @@ for system in ${systems}; do
 done
 list() { # list <what> [<config>...]: lines of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
-        --feature-conf "${feature_conf}" --pretrained "${pretrained}" "$@"
+        --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
 train() { # train [<config>...]
     list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
@@ -86,9 +86,6 @@ fi
 if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi
-for file in "${downloads}"/ast.{safetensors,pth}; do
-    [[ -n ${pretrained} || ! -e ${file} ]] || pretrained=${file}
-done
 if stage 3 "train AST-GRU"; then train ${gru[@]+"${gru[@]}"}; fi
 if stage 4 "train the other systems"; then train ${others[@]+"${others[@]}"}; fi
 if stage 5 "scores"; then

@@ -39,6 +39,7 @@ from sed.errors import UserError
 
 PSEUDO = "pseudo"
 DEFAULTS = default_options("sed.config.recipe_options")
+ENCODER = default_options("sed.models.encoders")["encoder"]
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,22 @@ class Experiment:
         """Return `name` as it is called with this seed."""
         return f"{name}_seed{self.seed}" if self.seed else name
 
-    def options(self, exp: Path, pretrained: str, checkpoints: str) -> str:
+    def published(self, downloads: str) -> str:
+        """Return the published checkpoint of its encoder, <encoder>.safetensors or .pth of a folder; '' for none."""
+        encoder = self.settings.get("encoder", ENCODER)
+        found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
+        return next((str(path) for path in found if path.exists()), "")
+
+    def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
         """Return the options of sed.bin.train.
 
         Args:
             exp: the folder of the experiments.
-            pretrained: the recipe's checkpoint, or '' or 'none'.
+            pretrained: the recipe's checkpoint, or 'none'; '': the one of `published`.
             checkpoints: the folder of the encoders that it pre-trained, or ''.
+            downloads: the folder of published ones, or ''.
         """
+        pretrained = pretrained or self.published(downloads)
         words = ["--seed", self.seed] if self.seed else []
         if self.labeller and self.seed:
             sets = value_text(self.settings["train_sets"]).split(",")
@@ -106,6 +115,7 @@ def main() -> None:
     parser.option("vary", "", "KEY=VALUE,VALUE..., blanks between: every combination, instead of the config's own")
     parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
     parser.option("pretrained", "", "what a config without init_from starts from; 'none': random weights")
+    parser.option("downloads", "", "folder of published encoders, <encoder>.pth; where there is no --pretrained")
     parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is not looked at")
     parser.option("folder", "", "score: where in the experiment the scores go; the name is then NAME/folder")
     parser.option("score-args", "", "score: options of sed.bin.score")
@@ -234,7 +244,8 @@ def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
             )
         for e in ready:
             wait = e.start if e.start in names else ""
-            yield e.name, e.config, front_end(e, args)[1], e.options(args.exp, args.pretrained, args.checkpoints), wait
+            options = e.options(args.exp, args.pretrained, args.checkpoints, args.downloads)
+            yield e.name, e.config, front_end(e, args)[1], options, wait
         ended |= {e.name for e in ready}
         waiting = [e for e in waiting if e.name not in ended]
 

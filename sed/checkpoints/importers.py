@@ -44,6 +44,7 @@ def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen:
 
 IMPORTERS = {
     "ast": "sed.checkpoints.ast_layouts:AstImporter",
+    "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
 """importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
 

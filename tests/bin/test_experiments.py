@@ -81,6 +81,20 @@ def test_what_a_training_starts_from(listed):
     assert spaced[0][3] == "--pretrained 'my ast.pth'"
 
 
+def test_a_published_checkpoint_is_that_of_the_config_s_encoder(listed):
+    config("ours")
+    config("theirs", "encoder: panns\n")
+    config("cnn", "encoder: cnn\n")
+    Path("d").mkdir()
+    Path("d/ast.pth").touch()
+    Path("d/panns.pth").touch()
+    rows = {row[0]: row[3:] for row in listed("train", "ours", "theirs", "cnn", "--downloads", "d")}
+    assert rows == {"ours": ["--pretrained d/ast.pth"], "theirs": ["--pretrained d/panns.pth"], "cnn": []}
+    Path("d/ast.safetensors").touch()
+    assert listed("train", "ours", "--downloads", "d")[0][3] == "--pretrained d/ast.safetensors"
+    assert listed("train", "theirs", "--downloads", "d", "--pretrained", "none")[0][3] == "--pretrained none"
+
+
 def test_encoders_that_a_recipe_pre_trains(listed):
     config("pre")
     config("a", "init_from: none\npretrained_by: pre\n")

@@ -50,7 +50,7 @@ def whole(serve, made_up, tmp_path):
 
 
 def test_the_layout_is_deseds(whole):
-    assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1
+    assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1 + 1
     for path in (
         "audio/train/synthetic21_train/soundscapes/0.wav",
         "audio/validation/synthetic21_validation/soundscapes/9.wav",

@@ -1,0 +1,91 @@
+"""Checkpoints of PANNs' Cnn14 at 16 kHz (`Cnn14_16k_mAP=0.438.pth`), into the encoder.
+
+The file also holds the kernels of its own front end. They have to be this project's: features of another rate or mel
+scale would train without any error, and worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sed.checkpoints.importers import Mismatch, differences
+from sed.checkpoints.wrappers import plain_name
+from sed.features.logmel import FrontEnd
+
+PUBLISHED = "Cnn14_16k_mAP=0.438.pth"
+TOLERANCE = 1e-6
+_COSINE, _SINE = (f"spectrogram_extractor.stft.conv_{part}.weight" for part in ("real", "imag"))
+_BANK = "logmel_extractor.melW"
+_IGNORED = ("spectrogram_extractor.", "logmel_extractor.", "fc1.", "fc_audioset.")  # checked, and the tagger's head
+
+
+class PannsImporter:
+    """Loads Cnn14's blocks, and checks the front end that they were trained on; see `Importer`."""
+
+    def recognises(self, state: Mapping[str, Tensor]) -> bool:
+        """Return whether the keys are those of a CNN of the PANNs."""
+        return {"bn0.weight", "conv_block1.conv1.weight"} <= {plain_name(name) for name in state}
+
+    def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+        """Load the blocks; Mismatch where the file is another network's, or of another front end than the config's."""
+        found = {plain_name(name): value for name, value in state.items()}
+        check_front_end(found, FrontEnd.from_config(config))
+        ours = encoder.state_dict()
+        wrong = differences(
+            missing=[key for key in ours if key not in found],
+            unexpected=[key for key in found if key not in ours and not key.startswith(_IGNORED)],
+            misshapen=[
+                f"{key} {list(found[key].shape)} for {list(value.shape)}"
+                for key, value in ours.items()
+                if key in found and found[key].shape != value.shape
+            ],
+        )
+        if wrong:
+            raise Mismatch(f"not the Cnn14 that the config describes; {wrong}")
+        for key in ours:
+            if not found[key].isfinite().all():
+                raise Mismatch(f"{key} has values that are not finite")
+        encoder.load_state_dict({key: found[key] for key in ours})
+
+
+def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
+    """Compare the kernels of a file's own front end with ours.
+
+    Args:
+        state: The file's tensors.
+        front_end: Makes the features of the training.
+
+    Raises:
+        Mismatch: The file has none, or other ones; the message says which.
+    """
+    if lacking := [key for key in (_COSINE, _SINE, _BANK) if key not in state]:
+        raise Mismatch(f"it does not say which features it was trained on: {lacking[0]} is missing")
+    samples, rate = state[_COSINE].shape[-1], front_end.sample_rate
+    if samples != front_end.fft_size:
+        raise Mismatch(
+            f"its STFT is over {samples} samples and the config's, at {rate} Hz, over {front_end.fft_size}: made for "
+            f"another rate or front end (at {rate} Hz: {PUBLISHED} and conf/logmel_panns.yaml)"
+        )
+    for key, kernel in zip((_COSINE, _SINE, _BANK), (*stft_kernels(front_end), front_end.bank), strict=True):
+        theirs = state[key].squeeze(1) if key != _BANK else state[key]
+        if theirs.shape != kernel.shape:
+            off = f"of shape {list(theirs.shape)}, the config's of {list(kernel.shape)}"
+        elif not (error := (theirs.double() - kernel.double()).abs().max().item()) <= TOLERANCE:
+            off = f"{error:.2g} off the config's"
+        else:
+            continue
+        raise Mismatch(f"{key} is {off}: made for another front end (conf/logmel_panns.yaml has the published one)")
+
+
+def stft_kernels(front_end: FrontEnd) -> tuple[Tensor, Tensor]:
+    """Return the real and the imaginary part of every frequency's kernel (fft_size / 2 + 1, fft_size), windowed."""
+    window = front_end.taper.double().cpu()
+    left = (front_end.fft_size - len(window)) // 2  # torch.stft centres a window that is shorter
+    padded = F.pad(window, (left, front_end.fft_size - len(window) - left))
+    kernels = torch.fft.rfft(torch.diag(padded)).T
+    return kernels.real, kernels.imag
