@@ -22,7 +22,7 @@ cd "${root}"
 failed=0
 
 if [[ -n ${campaign} ]]; then
-    OMP_NUM_THREADS=1 exec python3 -m pytest -n auto -m campaign -k "${campaign}" tests/campaigns "$@"
+    OMP_NUM_THREADS=1 exec python3 -m pytest -n auto -m campaign -rP -k "${campaign}" tests/campaigns "$@"
 fi
 
 if [[ ${only} != shell ]]; then

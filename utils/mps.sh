@@ -6,7 +6,7 @@
 # by turns, as without. A daemon that CUDA_MPS_PIPE_DIRECTORY names already is used as it is. `mps_stop` ends what was
 # started.
 
-mps_started="" mps_gpus=()
+mps_started="" mps_gpus=() mps_watch=""
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
@@ -33,6 +33,8 @@ mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
             return 0
         fi
         IFS=, read -ra mps_gpus <<<"${uuids}"
+        (trap '' INT TERM HUP && while kill -0 $$; do sleep 1; done && mps_stop) >/dev/null 2>&1 & # if we are killed outright
+        mps_watch=$!
     fi
     export SED_GPU_SHARERS=$2 # sed/training/gpu/persistent_gru.py finds room for all
 }
@@ -40,5 +42,6 @@ mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
 mps_stop() {
     [[ -n ${mps_started} ]] || return 0
     mps_started=""
+    [[ -z ${mps_watch} ]] || kill -9 "${mps_watch}" 2>/dev/null || true
     timeout 30 nvidia-cuda-mps-control <<<"quit -t 10" >/dev/null 2>&1 || true
 }

@@ -98,7 +98,7 @@ END
 stand_in() { # a python3 that trains for a minute
     mkdir -p bin bank work/dump/{strong_real,weak,unlabelled,validation}
     printf '#!/usr/bin/env bash\n[[ "$*" != *sys.executable* ]] || { echo "%s" && exit; }\n' "${PWD}/bin" >bin/python3
-    printf '[[ $1 == -m && $2 != sed.bin.experiments ]] || exec "%s" "$@"\n' "$(command -v python3)" >>bin/python3
+    printf '[[ "$*" != *cuInit* ]] || exit 0\n[[ $1 == -m && $2 != sed.bin.experiments ]] || exec "%s" "$@"\n' "$(command -v python3)" >>bin/python3
     printf 'real="%s"\n' "$(command -v python3)" >>bin/python3
     cat >>bin/python3 <<'END'
 waits='import time; from sed.lifetime import end_with_owner; end_with_owner(); time.sleep(60)'
@@ -135,6 +135,23 @@ END
     done
     TICKS=0 run "${root}/steps/sweep.sh" --ngpu 0 --jobs 2 train list.tsv "${PWD}/work/exp"
     [[ ${status} == 0 && -e work/exp/d/.done ]]
+}
+
+@test "sweep.sh: the daemon by which experiments share a GPU ends with it" {
+    stand_in
+    printf '#!/usr/bin/env bash\nif [[ $1 == -d ]]; then echo start; else cat; fi >>"%s/mps"\n' "${PWD}" >bin/nvidia-cuda-mps-control
+    printf '#!/usr/bin/env bash\necho "GPU-${*: -1}"\n' >bin/nvidia-smi
+    chmod +x bin/nvidia-cuda-mps-control bin/nvidia-smi
+    CUDA_VISIBLE_DEVICES=0 "${root}/steps/sweep.sh" --ngpu 1 --jobs 2 train list.tsv "${PWD}/work/exp" >said 2>&1 3>&- &
+    wait_for 'started.*exp.b'
+    [[ $(<mps) == start ]]
+    kill -9 $!
+    for ((i = 0; i < 50; i++)); do
+        [[ $(<mps) != $'start\nquit -t 10' ]] || return 0
+        sleep 0.1
+    done
+    cat mps
+    return 1
 }
 
 @test "real_sounds: pre-training beside the corpus, and the corpus, end with the recipe" {

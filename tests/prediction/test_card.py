@@ -1,0 +1,26 @@
+"""The model card: what its author and the training say is shown as it is, and makes no headings, columns or HTML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tiny_model import call, pack_tiny
+
+from sed.bin import pack
+
+EVIL = "x\n---\n# evil\t<script>alert(1)</script> | y"
+
+
+def headings(card: str) -> list[str]:
+    return [line for line in card.splitlines() if line.startswith(("#", "---"))]
+
+
+def test_anyone_s_words_make_no_headings_and_no_html(tmp_path: Path) -> None:
+    pack_tiny(tmp_path)
+    plain = (tmp_path / "model" / "README.md").read_text()
+    words = [word for name in ("--name", "--data", "--licence", "--intended-use") for word in (name, EVIL)]
+    assert call(pack, *words, tmp_path / "exp", tmp_path / "other") == 0
+    card = (tmp_path / "other" / "README.md").read_text()
+    assert "<script" not in card and card.count("evil") == 4
+    assert len(headings(card)) == len(headings(plain))
+    assert [line.count("|") for line in card.splitlines()] == [line.count("|") for line in plain.splitlines()]
