@@ -58,6 +58,7 @@ GROUPS = {
         "benchmark-dump": "measure the speed of feature extraction",
         "benchmark-features": "compare the front end with torchaudio's",
         "benchmark-prediction": "measure prediction speed",
+        "benchmark-windows": "measure how well long recordings are predicted",
     },
 }
 COMMANDS = [name for commands in GROUPS.values() for name in commands]
