@@ -204,7 +204,7 @@ END
         --vary "clip_pooling=linear_softmax,attention frozen_epochs=0,6"
     echo "${output}"
     [[ ${status} == 0 && $(calls sed.bin.train) == 4 ]]
-    grep -q -- "--clip-pooling attention --frozen-epochs 0 .*/exp/ast_gru_clip_pooling_attention_frozen_epochs_0_seed1 @" calls
+    grep -q -- "--clip-pooling attention --frozen-epochs 6 .*/exp/ast_gru_clip_pooling_attention_frozen_epochs_6_seed1 @" calls
     grep -q "/exp/ast_gru_seed1 @" calls
 }
 
