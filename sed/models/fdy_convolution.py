@@ -44,7 +44,8 @@ class FrequencyDynamicConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
         parts = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
-        shares = self.shares(x)[:, :, None, None, :].unbind(1)
+        # In the parts' precision: the softmax's float32 would make a float32 output under autocast.
+        shares = self.shares(x).to(parts.dtype)[:, :, None, None, :].unbind(1)
         # One by one: a product with all of them would need as much memory again as their convolutions.
         first, *others = (share * part for share, part in zip(shares, parts.unbind(1), strict=True))
         return sum(others, start=first)

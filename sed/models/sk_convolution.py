@@ -49,7 +49,7 @@ class SelectiveKernelConvolution(nn.Module):
         """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
         found = [branch(x) for branch in self.branches]
         z = self.norm(self.descriptor(sum(found[1:], start=found[0]).mean((2, 3)))).relu()
-        shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None]
+        shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None].to(found[0].dtype)
         first, *others = (share * part for share, part in zip(shares.unbind(0), found, strict=True))
         return sum(others, start=first)
 

@@ -27,3 +27,12 @@ def test_shape_gradients_and_batch(small: Callable[..., dict[str, Any]], name: s
 def test_unknown(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match=r"cnn_conv 'odd' is not known \(plain, fdy, sk\)"):
         build_convolution({**small(), "cnn_conv": "odd"}, 3, 6)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_autocast_s_precision_is_kept(small: Callable[..., dict[str, Any]], name: str) -> None:
+    """A float32 output would double what the layers behind it read."""
+    convolution = build_convolution(small(cnn_conv=name), 3, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = convolution(torch.randn(2, 3, 7, 8))
+    assert out.dtype == torch.bfloat16 and out.isfinite().all()
