@@ -19,7 +19,6 @@ from sed.prediction.predictor import TorchPredictor, hear
 SYSTEMS = {
     "fdy": "--cnn-conv fdy --fdy-kernels 2",
     "sk": "--cnn-conv sk --sk-least 4",
-    "glu": "--cnn-act glu",
     "conformer": "--cnn-act relu --decoder conformer --conformer-dim 12 --conformer-blocks 2 --conformer-heads 2 "
     "--conformer-hidden 16 --clip-pooling token",
 }
