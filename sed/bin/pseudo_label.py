@@ -1,28 +1,42 @@
-"""Label clips by a trained model: a dumped strong set whose events are what the model hears.
+"""Label clips by a trained model, an ensemble, or a published table: a dumped strong set to train on.
 
 usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabelled dump/pseudo
+       python3 -m sed.bin.pseudo_label --scores exp/x/weak/scores.h5 --tuned tuned.json dump/weak dump/pseudo
+       python3 -m sed.bin.pseudo_label --events weak.tsv unlabelled.tsv -- dump/weak dump/unlabelled dump/pseudo
 
-The last folder is written: events.tsv, and feats.scp that refers to the features of the others. Where a set has
-tags.tsv, what its tags rule out is silenced first. The model is an experiment's folder or one checkpoint (.pt).
+The last folder is written: events.tsv, feats.scp that refers to the features of the others, and pseudo_labels.json,
+which says where the labels are from and which every result of a training on them names. Where a set has tags.tsv, what
+its tags rule out is silenced first. The model is an experiment's folder or one checkpoint (.pt); scores are of each set
+in turn (sed.bin.infer, sed.bin.average_scores). A tuned file that has the bias of onsets and offsets (sed.bin.tune
+--bias) corrects them by it. Tables are taken as they are, for the clips that they name.
 """
 
 from __future__ import annotations
 
+from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.data.tables import Event
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.provenance import command_line, git_hash
+
+if TYPE_CHECKING:
+    from sed.data.scores import Scores
 
 
 @entry
 def main() -> None:
-    """Infer, decide, write."""
+    """Infer or read, decide, write."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("folders", nargs="+", type=Path, help="dumped sets to label, and last the set to write")
-    p.option("model", None, "experiment folder or checkpoint (.pt)", required=True)
+    p.option("model", "", "experiment folder or checkpoint (.pt)")
+    p.option("scores", [], "scores.h5 of each set, in the place of a model", type=Path, nargs="+")
+    p.option("events", [], "published tables of events, in the place of a model", type=Path, nargs="+")
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
@@ -32,34 +46,89 @@ def main() -> None:
     *sources, out = args.folders
     if not sources:
         raise UserError("one folder given: the sets to label, and then the one to write (name two or more)")
+    if sum(map(bool, (args.model, args.scores, args.events))) != 1:
+        raise UserError("one of --model, --scores and --events says where the labels are from (give one)")
+    if args.scores and len(args.scores) != len(sources):
+        raise UserError(f"{len(args.scores)} --scores for {len(sources)} sets (one file for each)")
+    from sed.data.directory import read_set_labels
+    from sed.data.tables import read_durations_tsv
+    from sed.evaluation.pseudo import read_published, summary, write_pseudo_set
+
+    durations: dict[str, float] = {}
+    for source in sources:
+        durations |= read_durations_tsv(source / "durations.tsv")
+    if args.events:
+        events = read_published(args.events, durations, read_set_labels(sources[0]))
+        origin = {"tables": {str(path): _digest(path) for path in args.events}}
+    else:
+        events, origin = _decided(args, sources, durations)
+    logger.info("%s: %s", out, summary(events))
+    facts = {"sets": [source.name for source in sources], "command": command_line(), "git": git_hash()}
+    write_pseudo_set(out, sources, events, durations, origin | facts)
+
+
+def _decided(
+    args: Namespace, sources: list[Path], durations: dict[str, float]
+) -> tuple[dict[str, list[Event]], dict[str, Any]]:
+    """Return the events that posteriors come to, and what the posteriors and the decisions are from."""
+    from sed.data.tables import read_tags_tsv
+    from sed.evaluation.postprocessing.stored import load_tuned
+    from sed.evaluation.pseudo import Bias, mask_by_tags, pseudo_events
+
+    tuned = load_tuned(args.tuned) if args.tuned else {}
+    bias = Bias.of(tuned, args.tuned)
+    events: dict[str, list[Event]] = {}
+    models: list[str] = []
+    for source, scores in _posteriors(args, sources):
+        if (source / "tags.tsv").exists():
+            mask_by_tags(scores, read_tags_tsv(source / "tags.tsv"))
+        found = pseudo_events(scores, durations, resolve(args, scores.labels))
+        events |= {clip: bias.corrected(own, durations[clip]) for clip, own in found.items()}
+        models += scores.attrs.get("ensemble") or [str(scores.attrs.get("model", args.model))]
+    return events, {"models": sorted(set(models)), "tuned_on": tuned.get("tuned_on", ""), "bias": bias._asdict()}
+
+
+def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Scores]]:
+    """Yield the posteriors of each set, read or inferred.
+
+    Raises:
+        UserError: scores are of other clips than the set.
+    """
+    if args.scores:
+        from sed.data.directory import read_scp
+        from sed.data.scores import read_scores
+
+        for path, source in zip(args.scores, sources, strict=True):
+            scores = read_scores(path)
+            if sorted(scores.clips) != sorted(read_scp(source / "feats.scp")):
+                raise UserError(f"{path}: not of the clips of {source} (infer on that set)")
+            yield source, scores
+        return
     from sed.checkpoints.checkpoint import load_detector
-    from sed.data.tables import read_durations_tsv, read_tags_tsv
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
-    from sed.evaluation.pseudo import mask_by_tags, pseudo_events, summary, write_pseudo_set
 
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
-    post = resolve(args, model.labels)
-    events: dict[str, list[Event]] = {}
-    durations: dict[str, float] = {}
     for source in sources:
-        scores = infer_set(
-            model.detector,
-            model.front_end,
-            model.labels,
+        yield (
             source,
-            batch_size=args.batch_size,
-            device=device,
-            amp=device.type == "cuda",
+            infer_set(
+                model.detector,
+                model.front_end,
+                model.labels,
+                source,
+                batch_size=args.batch_size,
+                device=device,
+                amp=device.type == "cuda",
+            ),
         )
-        durations |= read_durations_tsv(source / "durations.tsv")
-        if (source / "tags.tsv").exists():
-            mask_by_tags(scores, read_tags_tsv(source / "tags.tsv"))
-        found = pseudo_events(scores, durations, post)
-        logger.info("%s: %s", source, summary(found))
-        events |= found
-    write_pseudo_set(out, sources, events, durations)
+
+
+def _digest(path: Path) -> str:
+    import hashlib
+
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 if __name__ == "__main__":

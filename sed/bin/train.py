@@ -111,7 +111,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
         except torch.OutOfMemoryError:
             pass  # told below, where no traceback holds the step's memory any more
         else:
-            _mark_done(trainer, config, device)
+            _mark_done(trainer, config, device, args.dump)
             return
         raise RunError(_out_of_memory(trainer, config))
 
@@ -127,8 +127,9 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
     return f"{message}: {least} fits; --accumulate {parts * config['accumulate']} takes the same step in parts that fit"
 
 
-def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -> None:
+def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, dump: Path) -> None:
     from sed.device import describe
+    from sed.evaluation.pseudo import read_origins
 
     trainer.mark_done(
         {
@@ -144,6 +145,7 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device) -
             "seed": config["seed"],
             "pretrained": config["pretrained"],
             "weights": trainer.weights,
+            "pseudo_labels": read_origins(dump, config["train_sets"]),
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,
         }

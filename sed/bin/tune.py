@@ -43,6 +43,7 @@ def main() -> None:
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
     p.option("what", Threshold.name, f"{', '.join(WHAT)}; commas between", type=choices)
+    p.option("bias", False, "measure how late onsets and offsets come, too, which sed.bin.pseudo_label corrects")
     p.option("only-scored", False, "tune on just the clips that INPUT has")
     add_arguments(p)
     args = p.parse_args()
@@ -66,7 +67,14 @@ def main() -> None:
             raise UserError(f"--what {name}: that step is not in --post-processing ({', '.join(post.names) or 'none'})")
     tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
     name = args.set or Path(args.ground_truth).resolve().parent.name
-    facts = {"tuned": args.what, "input": args.input, "command": command_line(), "git": git_hash()}
+    late = {}
+    if args.bias:
+        from sed.data.tables import read_events_tsv
+        from sed.evaluation.pseudo import boundary_bias, decided_events
+
+        found = decided_events(scores_for(problem, submission.scores), tuned)
+        late["bias"] = boundary_bias(found, read_events_tsv(args.ground_truth))._asdict()
+    facts = {**late, "tuned": args.what, "input": args.input, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
 
 

@@ -246,6 +246,34 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
     )
 
 
+def average_scores(members: Mapping[str, Scores]) -> Scores:
+    """Return the mean posteriors of an ensemble.
+
+    Args:
+        members: by the names of their files, of the same set.
+
+    Raises:
+        UserError: naming the file whose clips, labels or frames are not those of the first.
+    """
+    (first_path, first), *rest = members.items()
+    for path, other in rest:
+        for what in ("labels", "clips", "frame_seconds"):
+            if getattr(other, what) != getattr(first, what):
+                raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set and one front end)")
+        if other.frame.shape != first.frame.shape:
+            raise UserError(f"{path}: {other.frame.shape[1]} frames, {first_path} has {first.frame.shape[1]}")
+    frame = np.stack([member.frame for member in members.values()]).mean(0, dtype=np.float64)
+    clip = np.stack([member.clip for member in members.values()]).mean(0, dtype=np.float64)
+    return Scores(
+        clips=first.clips,
+        labels=first.labels,
+        frame=frame.astype(np.float32),
+        clip=clip.astype(np.float32),
+        frame_seconds=first.frame_seconds,
+        attrs={"ensemble": [str(member.attrs.get("model", path)) for path, member in members.items()]},
+    )
+
+
 def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
     """UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
     good = _is_posterior(scores.values)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sed.data.directory import read_scp, write_scp
-from sed.data.scores import Scores
-from sed.data.tables import Event, write_durations_tsv, write_events_tsv
+from sed.data.scores import FrameScores, Scores
+from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, write_events_tsv
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.files import write_json
+
+ORIGIN = "pseudo_labels.json"
+"""file of a set that says where its labels are from"""
+
+log = logging.getLogger("sed.pseudo")
 
 CHUNK = 500
 """clips that are post-processed at once: the filters take several times the memory of their scores"""
@@ -40,31 +49,143 @@ def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProc
             clip=scores.clip[part],
             frame_seconds=scores.frame_seconds,
         )
-        table = post.threshold.decide(post.apply(chosen.flat()))
-        for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
-            end = round(min(float(offset), durations[clips[clip]]), 3)
-            if round(float(onset), 3) < end:
-                found[clips[clip]].append(Event(round(float(onset), 3), end, scores.labels[label]))
+        for clip, events in decided_events(chosen.flat(), post).items():
+            for event in events:
+                end = round(min(event.offset, durations[clip]), 3)
+                if round(event.onset, 3) < end:
+                    found[clip].append(Event(round(event.onset, 3), end, event.label))
     return {clip: sorted(events) for clip, events in found.items()}
 
 
+def decided_events(scores: FrameScores, post: PostProcessing) -> dict[str, list[Event]]:
+    """Return {clip: its events}, post-processed and decided as in scoring."""
+    found: dict[str, list[Event]] = {clip: [] for clip in scores.clips}
+    table = post.threshold.decide(post.apply(scores))
+    for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
+        found[scores.clips[clip]].append(Event(float(onset), float(offset), scores.labels[label]))
+    return found
+
+
+class Bias(NamedTuple):
+    """How many seconds too late detections begin and end, on average."""
+
+    onset: float = 0.0
+    offset: float = 0.0
+
+    @classmethod
+    def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
+        """Return the bias that a tuned file has, none where it has none; UserError naming `path` for a broken one."""
+        bias = tuned.get("bias", {})
+        values = list(bias.values()) if isinstance(bias, dict) else [None]
+        if not {*bias} <= {*cls._fields} or not all(isinstance(v, int | float) and abs(v) < 60 for v in values):
+            raise UserError(f"{path}: bias is not seconds of onset and offset (tune again)")
+        return cls(**bias)
+
+    def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
+        """Return the events moved by it, but for ends that are the clip's; what nothing is left of goes."""
+        moved = []
+        for onset, offset, label in events:
+            start = max(0.0, onset - self.onset) if onset > 0 else 0.0
+            end = min(duration, offset - self.offset) if offset < duration else duration
+            if round(end - start, 3) > 0:
+                moved.append(Event(round(start, 3), round(end, 3), label))
+        return sorted(moved)
+
+
+def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequence[Event]]) -> Bias:
+    """Measure the bias of detections: the mean over pairs of a detection and an event that overlap each other most.
+
+    Args:
+        found: {clip: detected events}.
+        truth: {clip: events}, of a set that is neither tested on nor labelled.
+    """
+    late: list[tuple[float, float]] = []
+    for clip, events in truth.items():
+        for event in events:
+            same = [other for other in found.get(clip, ()) if other.label == event.label]
+            best = max(same, key=lambda other: _overlap(event, other), default=None)
+            if best is None or _overlap(event, best) <= 0:
+                continue
+            rivals = [other for other in events if other.label == event.label]
+            if max(rivals, key=lambda other: _overlap(best, other)) == event:
+                late.append((best.onset - event.onset, best.offset - event.offset))
+    return Bias(*np.mean(late, axis=0).round(4).tolist()) if late else Bias()
+
+
+def _overlap(one: Event, other: Event) -> float:
+    return min(one.offset, other.offset) - max(one.onset, other.onset)
+
+
+def read_published(
+    paths: Iterable[Path], durations: Mapping[str, float], labels: Sequence[str]
+) -> dict[str, list[Event]]:
+    """Read tables of pseudo-labels that somebody published, for the clips of our sets.
+
+    Rows of three empty fields are clips without events. Offsets beyond a clip are cut, and events that begin there
+    dropped; both are counted. Clips that no table names have no part in the set.
+
+    Args:
+        paths: event tables.
+        durations: {clip: seconds} of the sets that are labelled.
+        labels: of the dump.
+
+    Raises:
+        UserError: a row of another clip or label, or broken; with file and line.
+    """
+    events: dict[str, list[Event]] = {}
+    cut = dropped = 0
+    for path in paths:
+        for line, clip, event in event_rows(path, METADATA):
+            if clip not in durations:
+                raise UserError(f"{path}:{line}: clip '{clip}' is in none of the sets (pseudo-labels of other clips?)")
+            own = events.setdefault(clip, [])
+            if event is None:
+                continue
+            if event.label not in labels:
+                raise UserError(f"{path}:{line}: unknown label '{event.label}' (labels.txt has {', '.join(labels)})")
+            end = min(event.offset, durations[clip])
+            if event.onset >= end:
+                dropped += 1
+                continue
+            cut += end < event.offset
+            own.append(Event(event.onset, end, event.label))
+    log.info("%d offsets beyond their clip cut, %d events beyond it dropped", cut, dropped)
+    return {clip: sorted(found) for clip, found in events.items()}
+
+
 def write_pseudo_set(
-    out: Path, sources: Iterable[Path], events: Mapping[str, Sequence[Event]], durations: Mapping[str, float]
+    out: Path,
+    sources: Iterable[Path],
+    events: Mapping[str, Sequence[Event]],
+    durations: Mapping[str, float],
+    origin: Mapping[str, Any],
 ) -> None:
-    """A dumped strong set of the sources' clips: features by reference, not copied; feats.scp last."""
+    """Write a dumped strong set of the clips that have labels: features by reference, not copied; feats.scp last.
+
+    Args:
+        out: the set's folder.
+        sources: dumped sets that have the clips.
+        events: {clip: its events}.
+        durations: {clip: seconds}.
+        origin: where the labels are from, which every result of a training on them names.
+    """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
+    seen: set[str] = set()
     for source in sources:
         for clip, place in read_scp(source / "feats.scp").items():
-            if clip in features:
+            if clip in seen:
                 raise UserError(f"{source}: clip '{clip}' is in another of the sets too (ids are unique)")
-            features[clip] = os.path.relpath(source / place, out)
+            seen.add(clip)
+            if clip in events:
+                features[clip] = os.path.relpath(source / place, out)
         wavs |= read_scp(source / "wav.scp")
     out.mkdir(parents=True, exist_ok=True)
     (out / "feats.scp").unlink(missing_ok=True)
     write_scp(out / "wav.scp", {clip: wavs[clip] for clip in features})
     write_durations_tsv(out / "durations.tsv", {clip: durations[clip] for clip in features})
     write_events_tsv(out / "events.tsv", events)
+    write_json(out / ORIGIN, dict(origin))
     write_scp(out / "feats.scp", features)
 
 
@@ -72,3 +193,17 @@ def summary(events: Mapping[str, Sequence[Event]]) -> str:
     """`1200 clips, 3400 events, 80 without any`."""
     counts = np.array([len(found) for found in events.values()])
     return f"{len(counts)} clips, {counts.sum()} events, {(counts == 0).sum()} without any"
+
+
+def read_origins(dump: Path, sets: Iterable[str]) -> dict[str, Any]:
+    """Return {set: where its labels are from} of the sets whose labels are no annotations."""
+    origins = {name: dump / name / ORIGIN for name in sets}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in origins.items() if path.is_file()}
+
+
+def origin_text(origin: Mapping[str, Any]) -> str:
+    """Return what a result says of pseudo-labels in a few words: `tables a.tsv, b.tsv` or `3 models, tuned on x`."""
+    if tables := origin.get("tables"):
+        return "tables " + ", ".join(Path(path).name for path in tables)
+    models, tuned = origin.get("models", []), origin.get("tuned_on")
+    return f"{len(models)} model{'s' * (len(models) != 1)}" + (f", tuned on {tuned}" if tuned else "")

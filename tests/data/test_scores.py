@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from paths import ROOT
 
-from sed.data.scores import Scores, export_tsv, merge_scores, read_scores, write_scores
+from sed.data.scores import Scores, average_scores, export_tsv, merge_scores, read_scores, write_scores
 from sed.errors import UserError
 
 FIXTURES = ROOT / "tests" / "fixtures"
@@ -51,6 +51,21 @@ def test_parts_make_the_whole():
     np.testing.assert_array_equal(again.frame, whole.frame)
     np.testing.assert_array_equal(again.clip, whole.clip)
     assert again.attrs == {"model": "exp/x", "clips_per_second": 4.0, "jobs": 3}
+
+
+def test_an_ensemble_is_the_mean_of_its_members():
+    one, other = make(clips=3), make(clips=3)
+    other.frame[:], other.clip[:] = 1 - one.frame / 2, 0.25
+    mean = average_scores({"a": one, "b": other})
+    np.testing.assert_allclose(mean.frame, (one.frame + 1 - one.frame / 2) / 2, rtol=0, atol=1e-7)
+    np.testing.assert_allclose(mean.clip, (one.clip + 0.25) / 2, rtol=0, atol=1e-7)
+    assert mean.attrs == {"ensemble": ["exp/x", "exp/x"]} and mean.clips == one.clips
+    for odd, message in (
+        (make(clips=2), "b: other clips than a"),
+        (make(clips=3, frames=8), "b: 8 frames"),
+    ):
+        with pytest.raises(UserError, match=message):
+            average_scores({"a": one, "b": odd})
 
 
 def test_parts_that_are_not_the_whole_are_refused():

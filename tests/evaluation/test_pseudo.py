@@ -66,17 +66,96 @@ def sets(tmp_path):
 def test_the_set_refers_to_the_features_of_the_others_and_is_a_data_directory(sets, tmp_path):
     out = tmp_path / "dump" / "pseudo"
     events = {"weak_1": [Event(1.0, 2.5, "Cat")], "unlabelled_1": []}
-    pseudo.write_pseudo_set(out, sets, events, {"weak_1": 10.0, "unlabelled_1": 10.0})
+    pseudo.write_pseudo_set(out, sets, events, {"weak_1": 10.0, "unlabelled_1": 10.0}, {"models": ["exp/x"]})
     assert read_scp(out / "feats.scp") == {
         "weak_1": "../weak/feats.1.h5:0",
         "unlabelled_1": "../unlabelled/feats.1.h5:0",
     }
     made = DataDir.load(out, LABELS)
     assert made.events == events and made.tags is None
+    assert pseudo.read_origins(tmp_path / "dump", ["weak", "pseudo"]) == {"pseudo": {"models": ["exp/x"]}}
     assert read_events_tsv(out / "events.tsv")["weak_1"] == events["weak_1"]
 
 
 def test_a_clip_in_two_of_the_sets_is_refused(sets, tmp_path):
     with pytest.raises(UserError, match="clip 'weak_1' is in another of the sets too"):
-        pseudo.write_pseudo_set(tmp_path / "pseudo", [sets[0], sets[0]], {}, {"weak_1": 10.0})
+        pseudo.write_pseudo_set(tmp_path / "pseudo", [sets[0], sets[0]], {}, {"weak_1": 10.0}, {})
     assert not (tmp_path / "pseudo").exists()
+
+
+def test_clips_that_no_label_is_known_of_have_no_part_in_the_set(sets, tmp_path):
+    pseudo.write_pseudo_set(tmp_path / "dump" / "pseudo", sets, {"weak_1": []}, {"weak_1": 10.0}, {})
+    assert [*read_scp(tmp_path / "dump" / "pseudo" / "feats.scp")] == ["weak_1"]
+
+
+def test_the_bias_is_that_of_pairs_that_overlap_each_other_most():
+    truth = {
+        "a": [Event(1.0, 2.0, "Dog"), Event(3.0, 4.0, "Dog"), Event(1.0, 2.0, "Cat")],
+        "b": [Event(5.0, 6.0, "Cat")],
+    }
+    found = {
+        "a": [Event(1.1, 2.4, "Dog"), Event(3.3, 4.0, "Dog"), Event(3.9, 9.0, "Dog"), Event(2.5, 3.0, "Cat")],
+        "b": [Event(4.8, 6.2, "Cat")],
+    }
+    # onsets are 0.1, 0.3 and -0.2 late, offsets 0.4, 0 and 0.2; Cat of clip a is missed, and 3.9 to 9 is no pair
+    assert pseudo.boundary_bias(found, truth) == pytest.approx((0.2 / 3, 0.6 / 3), abs=1e-4)
+    assert pseudo.boundary_bias({}, truth) == (0, 0)
+
+
+def test_a_planted_bias_is_measured_and_taken_back():
+    rng = np.random.default_rng(0)
+    truth = {f"c{i}": [Event(2.0 + i / 50, 4.0 + rng.random(), "Dog")] for i in range(20)}
+    late = {clip: [Event(e.onset + 0.12, e.offset - 0.3, e.label) for e in events] for clip, events in truth.items()}
+    bias = pseudo.boundary_bias(late, truth)
+    assert bias == pytest.approx((0.12, -0.3), abs=1e-3)
+    for clip, events in late.items():
+        (event,) = bias.corrected(events, 10.0)
+        assert (event.onset, event.offset) == pytest.approx(truth[clip][0][:2], abs=2e-3)
+
+
+def test_the_bias_of_a_tuned_file():
+    assert pseudo.Bias.of({}, "t.json") == (0, 0)
+    assert pseudo.Bias.of({"bias": {"onset": 0.1, "offset": -0.2}}, "t.json") == (0.1, -0.2)
+    for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}):
+        with pytest.raises(UserError, match=r"t\.json: bias is not seconds"):
+            pseudo.Bias.of({"bias": broken}, "t.json")
+
+
+def test_ends_that_are_the_clip_s_stay_and_what_nothing_is_left_of_goes():
+    bias = pseudo.Bias(onset=0.5, offset=0.2)
+    events = [Event(0.0, 10.0, "Dog"), Event(0.2, 3.0, "Cat"), Event(4.0, 4.1, "Cat")]
+    assert bias.corrected(events, 10.0) == [Event(0.0, 2.8, "Cat"), Event(0.0, 10.0, "Dog"), Event(3.5, 3.9, "Cat")]
+    assert pseudo.Bias(onset=-0.3, offset=0.0).corrected([Event(1.0, 1.2, "Cat")], 10.0) == []
+
+
+HEAD = "filename\tonset\toffset\tevent_label\n"
+
+
+def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_lines):
+    path = tmp_path / "train_weak_pseudo_labeled.tsv"
+    path.write_text(f"{HEAD}a.wav\t0.0\t10.03\tDog\nb.wav\t\t\t\na.wav\t1.5\t2.0\tCat\na.wav\t10.01\t10.02\tCat\n")
+    found = pseudo.read_published([path], {"a": 10.0, "b": 9.5, "c": 10.0}, LABELS)
+    assert found == {"a": [Event(0.0, 10.0, "Dog"), Event(1.5, 2.0, "Cat")], "b": []}
+    assert log_lines == ["1 offsets beyond their clip cut, 1 events beyond it dropped"]
+
+
+@pytest.mark.parametrize(
+    "row, message",
+    [
+        ("x.wav\t0.0\t1.0\tDog", r"labels.tsv:2: clip 'x' is in none of the sets \(pseudo-labels of other clips\?\)"),
+        ("a.wav\t0.0\t1.0\tFrog", r"labels.tsv:2: unknown label 'Frog'"),
+        ("a.wav\t2.0\t1.0\tDog", r"labels.tsv:2: onset 2.0 is not before offset 1.0"),
+    ],
+)
+def test_tables_of_other_clips_or_labels_are_refused_with_their_line(tmp_path, row, message):
+    (tmp_path / "labels.tsv").write_text(f"{HEAD}{row}\n")
+    with pytest.raises(UserError, match=message):
+        pseudo.read_published([tmp_path / "labels.tsv"], {"a": 10.0}, LABELS)
+
+
+def test_what_a_result_says_of_the_labels():
+    assert pseudo.origin_text({"tables": {"far/weak.tsv": "sha256:1", "far/other.tsv": "sha256:2"}}) == (
+        "tables weak.tsv, other.tsv"
+    )
+    assert pseudo.origin_text({"models": ["a", "b"], "tuned_on": "synth_valid"}) == "2 models, tuned on synth_valid"
+    assert pseudo.origin_text({"models": ["a"], "tuned_on": ""}) == "1 model"

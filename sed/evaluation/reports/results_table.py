@@ -12,6 +12,7 @@ from sed.config.yaml_file import canonical
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
 from sed.evaluation.postprocessing.stored import comparable
+from sed.evaluation.pseudo import origin_text
 from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
@@ -73,8 +74,14 @@ def parameters(row: Row) -> str:
 
 
 def weights(row: Row) -> str:
-    """What training started from, of all seeds."""
-    return ", ".join(dict.fromkeys(map(weights_of, row.results)))
+    """What training started from, of all seeds, and the pseudo-labels that it learned from."""
+    return ", ".join(dict.fromkeys([*map(weights_of, row.results), *pseudo_labels(row)]))
+
+
+def pseudo_labels(row: Row) -> list[str]:
+    """Return where the pseudo-labels of all seeds' trainings are from."""
+    origins = [origin for r in row.results for origin in ((r.get("model") or {}).get("pseudo_labels") or {}).values()]
+    return [f"pseudo-labels of {origin_text(origin)}" for origin in origins]
 
 
 def published(row: Row) -> str:

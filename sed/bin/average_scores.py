@@ -1,0 +1,36 @@
+"""Average the scores of several models on one set: an ensemble.
+
+usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
+
+The last file is written. All have to be of the same clips, labels and frames.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser
+from sed.errors import UserError
+
+
+@entry
+def main() -> None:
+    """Read, average, write."""
+    parser = Parser(__doc__.split("\n", 1)[0])
+    parser.add_argument("files", nargs="+", type=Path, help="scores.h5 of each model, and last the one to write")
+    *members, out = parser.parse_args().files
+    logger = setup_logging()
+    if not members:
+        raise UserError("one file given: the scores of each model, and then the file to write")
+
+    from sed.data.scores import average_scores, read_scores, write_scores
+
+    scores = average_scores({str(path): read_scores(path) for path in members})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(out, scores)
+    logger.info("%s: %d clips, the mean of %d models", out, len(scores.clips), len(members))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Self-training: an ensemble labels the clips without events, and is trained again with its labels, a few times over.
+#
+# usage: steps/self_train.sh [options] <conf/first.yaml> <conf/next.yaml> <dump> <exp/x>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --seeds LIST        the ensemble: a training for each ("1 2 3")
+#   --iterations N      how often the ensemble labels, and is trained with the labels (2)
+#   --label-sets LIST   sets of the dump that get labels ("weak unlabelled")
+#   --tune-set SET      strong set that thresholds and the bias of boundaries are measured on, never one to test on (synth_valid)
+#   --tune-args ARGS    options of sed.bin.tune ("--post-processing weak_mask,median --what median,threshold")
+#   --pretrained FILE   checkpoint that each training starts from ('none': random weights); the config's, where it names one
+#   --train-args ARGS   more options of sed.bin.train, one string
+#   --force BOOL        redo what is finished (false)
+#
+# The first config is trained without pseudo-labels (exp/x_it1_seed1 ...), the next one with the set `pseudo` of its
+# train_sets (exp/x_it2_seed1 ...; FB-CRNN labels for Bi-CRNN so). Each iteration's posteriors, averaged over its seeds, and
+# tuned.json are in exp/x_it1 ..., its labels in <dump>/pseudo_x_it1 ... What is finished is skipped, what was killed goes on.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
+set -euo pipefail
+unset CDPATH # with it, cd prints where it went
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 seeds="1 2 3" iterations=2 label_sets="weak unlabelled" tune_set=synth_valid
+tune_args="--post-processing weak_mask,median --what median,threshold" pretrained="" train_args="" force=false
+source "${root}/utils/parse_options.sh"
+(($# == 4)) || usage
+first=$1 next=$2 dump=${3%/} exp=${4%/}
+asked_cmd=${cmd} asked_train=${train_args} asked_tune=${tune_args}
+source "${root}/utils/step.sh"
+
+case ${tune_set} in
+    validation | public_eval | test) die "--tune-set ${tune_set}: a test set: what is tuned on it would void its result" ;;
+esac
+((iterations > 0)) || die "--iterations is at least 1"
+[[ -f ${dump}/${tune_set}/events.tsv ]] || die "${dump}/${tune_set}/events.tsv: no such file (--tune-set is a strong set)"
+read -ra members <<<"${seeds}"
+read -ra sets <<<"${label_sets}"
+((${#members[@]} > 0 && ${#sets[@]} > 0)) || die "--seeds and --label-sets name one at least"
+for set in "${sets[@]}"; do
+    [[ ${set} != "${tune_set}" ]] || die "--tune-set ${tune_set} is labelled, too (tune on a set that is not)"
+done
+name=$(basename "${exp}")
+
+train() { # train <iteration> <config>: all members
+    local options=${asked_train} seed
+    if (($1 > 1)); then
+        options+=" --train-sets $(python3 -m sed.bin.show_config "$2" --keys train_sets |
+            sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")"
+    fi
+    for seed in "${members[@]}"; do
+        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" --pretrained "${pretrained}" \
+            --train-args "${options} --seed ${seed}" "$2" "${dump}" "${exp}_it$1_seed${seed}"
+    done
+}
+average() { # average <iteration> <set>: the members' posteriors
+    local out=${exp}_it$1/$2/scores.h5 scores=() seed
+    for seed in "${members[@]}"; do
+        scores+=("${exp}_it$1_seed${seed}/$2/scores.h5")
+        "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" \
+            "${dump}/$2" "${exp}_it$1_seed${seed}" "${exp}_it$1_seed${seed}/$2"
+    done
+    made "${out}" "${scores[@]}" || {
+        mkdir -p "$(dirname "${out}")"
+        python3 -m sed.bin.average_scores "${scores[@]}" "${out}"
+        remember "${out}.of" "$(state_of "${scores[@]}")"
+    }
+}
+made() { # made <file> <file>...: is the first there, made of the others as they are?
+    [[ ${force} == false && -f $1 ]] && same "$1.of" "$(state_of "${@:2}")"
+}
+
+for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
+    if ((iteration == 1)); then train 1 "${first}"; else train "${iteration}" "${next}"; fi
+    ((iteration <= iterations)) || break
+    all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=()
+    average "${iteration}" "${tune_set}"
+    if ! made "${tuned}" "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv"; then
+        split_words "${asked_tune}"
+        python3 -m sed.bin.tune "${all}/${tune_set}/scores.h5" --ground-truth "${dump}/${tune_set}/events.tsv" \
+            --durations "${dump}/${tune_set}/durations.tsv" --bias --out "${tuned}" "${words[@]}"
+        remember "${tuned}.of" "$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv")"
+    fi
+    for set in "${sets[@]}"; do
+        average "${iteration}" "${set}"
+        scores+=("${all}/${set}/scores.h5")
+    done
+    made "${out}/feats.scp" "${tuned}" "${scores[@]}" || {
+        python3 -m sed.bin.pseudo_label --tuned "${tuned}" --scores "${scores[@]}" -- "${sets[@]/#/${dump}/}" "${out}"
+        remember "${out}/feats.scp.of" "$(state_of "${tuned}" "${scores[@]}")"
+    }
+done
+say "${exp}_it$((iterations + 1))_seed*: trained with the labels of ${dump}/pseudo_${name}_it${iterations}"

@@ -1,0 +1,107 @@
+"""Labelling by scores and by published tables: the set that comes out, its origin in every result, and bad input."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_training import LABELS, SECONDS, write_set
+
+from sed.bin import pseudo_label
+from sed.data.batches import load_set
+from sed.data.directory import read_scp
+from sed.data.scores import Scores, write_scores
+from sed.data.tables import Event, read_events_tsv
+from sed.evaluation.reports.results_table import Row, weights
+
+
+@pytest.fixture
+def dump(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    root = Path("dump")
+    root.mkdir()
+    (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    write_set(root / "weak", clips=4, supervision="weak", seed=1)
+    write_set(root / "unlabelled", clips=5, supervision="none", seed=2)
+    return root
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["pseudo_label", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stopped:
+        pseudo_label.main()
+    return int(stopped.value.code or 0)
+
+
+def scores_of(path: Path, clips: list[str]) -> Path:
+    frame = np.zeros((len(clips), 50, len(LABELS)), np.float32)
+    frame[:, 10:30, 1] = 0.9
+    clip = frame.max(1)
+    attrs = {"ensemble": ["exp/x_seed1", "exp/x_seed2"]}
+    write_scores(path, Scores(clips=clips, labels=LABELS, frame=frame, clip=clip, frame_seconds=0.02, attrs=attrs))
+    return path
+
+
+def test_a_published_table_becomes_a_set_whose_origin_results_name(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Path("train_weak_pseudo_labeled.tsv")
+    rows = ["weak_000.wav\t0.1\t1.03\tDog", "weak_001.wav\t\t\t", "weak_002.wav\t0.5\t0.7\tCat"]
+    table.write_text("\n".join(["filename\tonset\toffset\tevent_label", *rows]) + "\n")
+    out = dump / "pseudo"
+    assert call(monkeypatch, "--events", table, "--", dump / "weak", dump / "unlabelled", out) == 0
+    assert [*read_scp(out / "feats.scp")] == ["weak_000", "weak_001", "weak_002"]
+    assert read_events_tsv(out / "events.tsv") == {
+        "weak_000": [Event(0.1, SECONDS, "Dog")],
+        "weak_002": [Event(0.5, 0.7, "Cat")],
+    }
+    made = load_set(out, LABELS, frames=50, frame_seconds=0.02)
+    assert made.supervision == "strong" and len(made) == 3
+    origin = json.loads((out / "pseudo_labels.json").read_text())
+    assert [*origin["tables"]] == [str(table)] and origin["tables"][str(table)].startswith("sha256:")
+    result = {"set": "validation", "model": {"pseudo_labels": {"pseudo": origin}, "weights": "random"}}
+    assert "pseudo-labels of tables train_weak_pseudo_labeled.tsv" in weights(
+        Row(name="x", set="validation", results=[result])
+    )
+
+
+def test_an_ensemble_s_scores_are_corrected_by_the_tuned_bias(dump: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [
+        scores_of(Path(f"{name}.h5"), [f"{name}_{i:03d}" for i in range(count)])
+        for name, count in (("weak", 4), ("unlabelled", 5))
+    ]
+    tuned = {
+        "format": 2,
+        "steps": [],
+        "threshold": dict.fromkeys(LABELS, 0.5),
+        "tuned": ["threshold"],
+        "tuned_on": "synth_valid",
+        "bias": {"onset": 0.04, "offset": -0.02},
+        "clips": ["elsewhere"],
+    }
+    Path("tuned.json").write_text(json.dumps(tuned))
+    sets = dump / "weak", dump / "unlabelled", dump / "pseudo"
+    assert call(monkeypatch, "--tuned", "tuned.json", "--scores", *files, "--", *sets) == 0
+    events = read_events_tsv(dump / "pseudo" / "events.tsv")
+    assert events["unlabelled_003"] == [Event(0.16, 0.62, "Dog")]
+    origin = json.loads((dump / "pseudo" / "pseudo_labels.json").read_text())
+    assert origin["models"] == ["exp/x_seed1", "exp/x_seed2"] and origin["tuned_on"] == "synth_valid"
+
+
+@pytest.mark.parametrize("kind", ["table", "scores", "count", "two", "none"])
+def test_labels_of_other_clips_end_with_a_line_and_exit_2(
+    dump: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    Path("other.tsv").write_text("filename\tonset\toffset\tevent_label\nelsewhere.wav\t0.1\t0.4\tDog\n")
+    scores = scores_of(Path("other.h5"), ["elsewhere"])
+    options, message = {
+        "table": (["--events", "other.tsv"], "other.tsv:2: clip 'elsewhere' is in none of the sets"),
+        "scores": (["--scores", scores], "other.h5: not of the clips of dump/weak"),
+        "count": (["--scores", scores, scores], "2 --scores for 1 sets"),
+        "two": (["--scores", scores, "--events", "other.tsv"], "one of --model, --scores and --events"),
+        "none": ([], "one of --model, --scores and --events"),
+    }[kind]
+    assert call(monkeypatch, *options, "--", dump / "weak", dump / "pseudo") == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert message in said[-1] and not (dump / "pseudo").exists()

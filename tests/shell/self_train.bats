@@ -1,0 +1,45 @@
+# Self-training: what it refuses, and, at a tiny size, what it makes and leaves alone the second time.
+
+setup() {
+    top=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
+    cd "${BATS_TEST_TMPDIR}" || exit
+    mkdir -p dump/validation dump/weak
+    touch dump/validation/events.tsv first.yaml next.yaml
+}
+
+@test "thresholds are not tuned on a test set, on no set, or on one that is labelled" {
+    run "${top}/steps/self_train.sh" --tune-set validation first.yaml next.yaml dump exp/x
+    [[ ${status} == 2 && ${output} == *"validation: a test set"* ]]
+    run "${top}/steps/self_train.sh" first.yaml next.yaml dump exp/x
+    [[ ${status} == 2 && ${output} == *"dump/synth_valid/events.tsv: no such file"* ]]
+    touch dump/weak/events.tsv
+    run "${top}/steps/self_train.sh" --tune-set weak first.yaml next.yaml dump exp/x
+    [[ ${status} == 2 && ${output} == *"weak is labelled, too"* ]]
+}
+
+# bats test_tags=slow
+@test "an ensemble labels, is trained with its labels, and is left alone when all is done" {
+    rm -r dump
+    PYTHONPATH=${top}:${top}/tests/helpers python3 - <<'END'
+from pathlib import Path
+
+import yaml
+from tiny_training import TINY, write_dump
+
+write_dump(Path("dump"))
+first = {**TINY, "train_sets": ["strong_real", "strong_synth"], "batch_sizes": [2, 2], "consistency_weight": 0.0}
+Path("first.yaml").write_text(yaml.safe_dump(first))
+Path("next.yaml").write_text(yaml.safe_dump({**first, "train_sets": ["strong_real", "pseudo"], "batch_sizes": [2, 4]}))
+END
+    self_train() { "${top}/steps/self_train.sh" --ngpu 0 --seeds "1 2" --iterations 1 first.yaml next.yaml dump exp/x; }
+    self_train
+    grep -q '"tuned_on": "synth_valid"' dump/pseudo_x_it1/pseudo_labels.json
+    grep -q '"onset"' exp/x_it1/tuned.json
+    grep -q '"exp/x_it1_seed2"' exp/x_it2_seed1/info.json # a result names the labels' ensemble
+    cp dump/pseudo_x_it1/feats.scp exp/x_it2_seed2/final.pt .
+    rm exp/x_it2_seed2/.done exp/x_it2_seed2/final.pt dump/pseudo_x_it1/feats.scp.of # as where it was killed
+    run self_train
+    [[ ${status} == 0 && ${output} == *"x_it2_seed1: already done"* ]]
+    cmp feats.scp dump/pseudo_x_it1/feats.scp
+    cmp final.pt exp/x_it2_seed2/final.pt # resumed or trained again: the same bytes
+}
