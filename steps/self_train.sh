@@ -86,7 +86,7 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
         scores+=("${all}/${set}/scores.h5")
     done
     made "${out}/feats.scp" "${tuned}" "${scores[@]}" || {
-        python3 -m sed.bin.pseudo_label --tuned "${tuned}" --scores "${scores[@]}" -- "${sets[@]/#/${dump}/}" "${out}"
+        python3 -m sed.bin.pseudo_label --tuned "${tuned}" --keep-tags --scores "${scores[@]}" -- "${sets[@]/#/${dump}/}" "${out}"
         remember "${out}/feats.scp.of" "$(state_of "${tuned}" "${scores[@]}")"
     }
 done

@@ -100,6 +100,7 @@ PARAMETERS = {
     "sk_crnn.yaml": 6_803_828,
     "fb_crnn.yaml": 3_490_116,
     "bi_crnn.yaml": 3_879_994,
+    "bi_crnn_pseudo.yaml": 3_879_994,
     "real_sounds/crnn.yaml": 1_112_420,
     "real_sounds/crnn_wide.yaml": 4_427_956,
     "real_sounds/fdy_crnn.yaml": 11_061_468,

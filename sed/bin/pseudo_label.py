@@ -37,6 +37,9 @@ def main() -> None:
     p.option("model", "", "experiment folder or checkpoint (.pt)")
     p.option("scores", [], "scores.h5 of each set, in the place of a model", type=Path, nargs="+")
     p.option("events", [], "published tables of events, in the place of a model", type=Path, nargs="+")
+    p.option(
+        "keep-tags", False, "a tag without an event is in the clip, nobody knows when; else it is taken for absent"
+    )
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
@@ -64,7 +67,7 @@ def main() -> None:
         events, origin = _decided(args, sources, durations)
     logger.info("%s: %s", out, summary(events))
     facts = {"sets": [source.name for source in sources], "command": command_line(), "git": git_hash()}
-    write_pseudo_set(out, sources, events, durations, origin | facts)
+    write_pseudo_set(out, sources, events, durations, origin | facts, _tags(sources) if args.keep_tags else None)
 
 
 def _decided(
@@ -123,6 +126,15 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
                 amp=device.type == "cuda",
             ),
         )
+
+
+def _tags(sources: list[Path]) -> dict[str, tuple[str, ...]]:
+    from sed.data.tables import read_tags_tsv
+
+    found: dict[str, tuple[str, ...]] = {}
+    for path in (source / "tags.tsv" for source in sources):
+        found |= read_tags_tsv(path) if path.exists() else {}
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from sed.data.directory import DataDir
-from sed.data.labels import frame_targets, tag_targets
+from sed.data.labels import frame_targets, mark_unknown, tag_targets
 from sed.data.prepare.coverage import ALL, read_coverage
 from sed.data.store import FeatureStore
 from sed.errors import UserError
@@ -65,6 +65,8 @@ def load_set(
 ) -> TrainingSet:
     """Read a dump directory; events.tsv makes it strong, tags.tsv weak, neither unlabelled.
 
+    With both, frames of a tag without an event are unknown.
+
     `frames` and `frame_seconds` are the model's output frames, at which strong targets are made.
     """
     data = DataDir.load(folder, labels)
@@ -86,7 +88,10 @@ def load_set(
         for first in range(0, len(clips), 512):  # by parts: float32 targets of a whole set are gigabytes
             part = [events[clip] for clip in clips[first : first + 512]]
             parts.append(frame_targets(part, labels, frames=frames, frame_seconds=frame_seconds).astype(np.uint8))
-        return made(supervision="strong", targets=np.concatenate(parts))
+        targets = np.concatenate(parts)
+        if data.tags is not None:
+            mark_unknown(targets, (events[clip] for clip in clips), (data.tags[clip] for clip in clips), labels)
+        return made(supervision="strong", targets=targets)
     if data.tags is not None:
         return made(
             supervision="weak", targets=tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)

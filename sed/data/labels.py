@@ -15,6 +15,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 Key = TypeVar("Key")
 
+UNKNOWN = 2
+"""target of a frame of which nobody knows whether a label is active"""
+
 
 def frame_targets(
     clips: Iterable[Sequence[Event]], labels: Sequence[str], *, frames: int, frame_seconds: float
@@ -36,6 +39,22 @@ def frame_targets(
                 end = start + 1
             row[start:end, column[label]] = 1
     return targets
+
+
+def mark_unknown(
+    targets: np.ndarray, clips: Iterable[Sequence[Event]], tags: Iterable[Sequence[str]], labels: Sequence[str]
+) -> None:
+    """Set in place to `UNKNOWN` all frames of a tag that has no event: the label is in the clip, nobody knows when.
+
+    Args:
+        targets: (clips, frames, classes) uint8.
+        clips: each clip's events.
+        tags: each clip's tags.
+        labels: of the classes.
+    """
+    for row, events, own in zip(targets, clips, tags, strict=True):
+        found = {event.label for event in events}
+        row[:, [column for column, label in enumerate(labels) if label in own and label not in found]] = UNKNOWN
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sed.data.directory import read_scp, write_scp
 from sed.data.scores import FrameScores, Scores
-from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, write_events_tsv
+from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import write_json
@@ -159,6 +159,7 @@ def write_pseudo_set(
     events: Mapping[str, Sequence[Event]],
     durations: Mapping[str, float],
     origin: Mapping[str, Any],
+    tags: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write a dumped strong set of the clips that have labels: features by reference, not copied; feats.scp last.
 
@@ -168,6 +169,7 @@ def write_pseudo_set(
         events: {clip: its events}.
         durations: {clip: seconds}.
         origin: where the labels are from, which every result of a training on them names.
+        tags: {clip: labels that are known to be in it}; those without an event are unknown frames then.
     """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
@@ -185,6 +187,11 @@ def write_pseudo_set(
     write_scp(out / "wav.scp", {clip: wavs[clip] for clip in features})
     write_durations_tsv(out / "durations.tsv", {clip: durations[clip] for clip in features})
     write_events_tsv(out / "events.tsv", events)
+    if tags is None:
+        (out / "tags.tsv").unlink(missing_ok=True)
+    else:
+        found = {clip: [event.label for event in own] for clip, own in events.items()}
+        write_tags_tsv(out / "tags.tsv", {c: sorted({*found[c], *tags.get(c, ())}) for c in events})
     write_json(out / ORIGIN, dict(origin))
     write_scp(out / "feats.scp", features)
 

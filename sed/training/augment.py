@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sed.data.labels import UNKNOWN
+
 FILTERS = ["none", "step", "linear"]
 
 SECTION = "augmentation"
@@ -194,6 +196,11 @@ def mix_features(
     return torch.where((time < longer[:, None])[..., None], total, 0.0), longer
 
 
+def as_known(y: torch.Tensor) -> torch.Tensor:
+    """Return targets uint8 as float32, NaN where they are `UNKNOWN`."""
+    return torch.where(y == UNKNOWN, math.nan, y.float())
+
+
 def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
     """Labels (n, ...) of the mixtures: the weighted sum (soft), or every label of both in full (hard)."""
     n = len(weight)
@@ -201,7 +208,7 @@ def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kin
     other = y.index_select(0, partner)
     if kind == "hard":
         return torch.where(w < 1, torch.maximum(y[:n], other), y[:n])
-    return w * y[:n] + (1 - w) * other
+    return torch.where(w < 1, w * y[:n] + (1 - w) * other, y[:n])  # what is not mixed takes no NaN of another
 
 
 def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: float) -> torch.Tensor:

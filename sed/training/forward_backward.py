@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sed.models.decoders import Directed
 from sed.models.detector import Detector, DetectorOutput
-from sed.training.losses import PARTS
+from sed.training.losses import PARTS, tags_of
 
 ABSENT, PRESENT = 0.01, 0.99  # between them, targets are of a mixture
 
@@ -24,11 +24,6 @@ ABSENT, PRESENT = 0.01, 0.99  # between them, targets are of a mixture
 def known(targets: Tensor) -> Tensor:
     """Return where targets say yes or no: neither soft, of a mixture, nor NaN, which nobody knows."""
     return (targets <= ABSENT) | (targets >= PRESENT)
-
-
-def tags_of(frames: Tensor) -> Tensor:
-    """Return the tags (clips, classes) of frame targets: present where any frame is, also if nobody knows which."""
-    return frames.nan_to_num(nan=1.0).amax(1)
 
 
 def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -50,8 +50,18 @@ OPTIONS = {
 
 
 def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy of frame logits against targets in [0, 1], both (clips, frames, classes)."""
-    return F.binary_cross_entropy_with_logits(logits, targets)
+    """Mean binary cross-entropy of frame logits against targets in [0, 1], both (clips, frames, classes).
+
+    Targets that are NaN, which nobody knows, have no part in it.
+    """
+    known = ~targets.isnan()
+    mean = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), weight=known.to(logits.dtype))
+    return mean * (known.numel() / known.sum().clamp_min(1))
+
+
+def tags_of(frames: torch.Tensor) -> torch.Tensor:
+    """Return the tags (clips, classes) of frame targets: present where any frame is, also if nobody knows which."""
+    return frames.nan_to_num(nan=1.0).amax(1)
 
 
 def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -92,7 +102,7 @@ def objective(
             clip_loss(student_clip[strong : strong + weak].float(), weak_targets) if weak else zero,
             consistency(torch.sigmoid(student_logits.float()), torch.sigmoid(teacher_logits.float())),
             consistency(student_clip.float(), teacher_clip.float()),
-            clip_loss(student_clip[:strong].float(), strong_targets.amax(1)) if strong else zero,
+            clip_loss(student_clip[:strong].float(), tags_of(strong_targets)) if strong else zero,
         ]
     )
     # A part of weight 0 is left out even when it is not finite: 0 * nan would poison the rest.

@@ -62,7 +62,7 @@ class Preparation:
         x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
         slots = len(inputs.strong_targets)
         label_period = torch.round(valid[:slots] / ratio).long().clamp(max=inputs.strong_targets.shape[1])
-        strong_y = augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period).float()
+        strong_y = augment.as_known(augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period))
         weak_y = inputs.weak_targets.float()
 
         strong, weak = len(inputs.strong_mix), len(inputs.weak_mix)

@@ -10,7 +10,7 @@ import torch
 from sed.data.batches import TrainingSet
 from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector
-from sed.training import losses
+from sed.training import augment, losses
 
 THRESHOLD = 0.5
 
@@ -54,7 +54,7 @@ def validate(
         rows = np.arange(first, min(first + batch_size, clips))
         features = torch.from_numpy(data.store.read(rows)).to(device)
         valid = torch.from_numpy(np.asarray(data.store.valid)[rows].astype(np.int64)).to(device)
-        targets = torch.from_numpy(data.targets[rows]).to(device).float()
+        targets = augment.as_known(torch.from_numpy(data.targets[rows]).to(device)).nan_to_num()
         x = front_end.normalise(features, valid, model.input_frames, model.input_padding)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits, tags = model(x)[:2]

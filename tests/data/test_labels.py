@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sed.data.labels import frame_targets, merge_events, tag_targets
+from sed.data.labels import frame_targets, mark_unknown, merge_events, tag_targets
 from sed.data.tables import Event
 
 LABELS = ["Cat", "Dog", "Speech"]
@@ -76,3 +76,10 @@ def test_tags():
     assert tag_targets([("Dog", "Cat"), ()], LABELS).tolist() == [[1, 1, 0], [0, 0, 0]]
     with pytest.raises(KeyError):
         tag_targets([("Bird",)], LABELS)
+
+
+def test_a_tag_without_an_event_is_unknown_in_every_frame():
+    events = [[Event(0.0, 0.2, "Dog")], []]
+    targets = frame_targets(events, ["Cat", "Dog"], frames=4, frame_seconds=0.1).astype(np.uint8)
+    mark_unknown(targets, events, [("Dog", "Cat"), ()], ["Cat", "Dog"])
+    assert targets[0].tolist() == [[2, 1], [2, 1], [2, 0], [2, 0]] and not targets[1].any()

@@ -159,3 +159,12 @@ def test_what_a_result_says_of_the_labels():
     )
     assert pseudo.origin_text({"models": ["a", "b"], "tuned_on": "synth_valid"}) == "2 models, tuned on synth_valid"
     assert pseudo.origin_text({"models": ["a"], "tuned_on": ""}) == "1 model"
+
+
+def test_tags_without_an_event_are_kept_as_unknown_frames(sets, tmp_path):
+    out, events = tmp_path / "dump" / "pseudo", {"weak_1": [Event(1.0, 2.5, "Cat")], "unlabelled_1": []}
+    every = {"weak_1": 10.0, "unlabelled_1": 10.0}
+    pseudo.write_pseudo_set(out, sets, events, every, {}, {"weak_1": ("Dog",)})
+    assert DataDir.load(out, LABELS).tags == {"unlabelled_1": (), "weak_1": ("Cat", "Dog")}
+    pseudo.write_pseudo_set(out, sets, events, every, {})
+    assert DataDir.load(out, LABELS).tags is None

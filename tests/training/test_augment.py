@@ -135,3 +135,13 @@ def test_a_decibel_is_a_decibel():
     # Twice the power is 3.01 dB in either front end's units.
     assert math.isclose(math.log(2) / FrontEnd(front_end="kaldi").decibel, 10 * math.log10(2))
     assert FrontEnd(front_end="stft").decibel == 1
+
+
+def test_unknown_targets_stay_with_the_clips_that_are_mixed_with_them() -> None:
+    y = augment.as_known(torch.tensor([[[0], [1]], [[2], [1]]], dtype=torch.uint8))
+    assert y.isnan().tolist() == [[[False], [False]], [[True], [False]]]
+    partner, weight = torch.tensor([1, 0]), torch.tensor([1.0, 0.75])
+    for kind in ("soft", "hard"):
+        mixed = augment.mix_labels(y, partner, weight, kind)
+        assert torch.equal(mixed[0], y[0]), "not mixed, so nothing of its partner"
+        assert mixed[1, 0].isnan() and mixed[1, 1] == 1

@@ -90,3 +90,20 @@ def test_tags_of_strong_clips_are_those_of_their_events() -> None:
     )
     total.backward()
     assert clip.grad is not None and clip.grad[0, 0] < 0 < clip.grad[0, 1] and not clip.grad[1].any()
+
+
+def test_frames_that_nobody_knows_have_no_part_and_known_ones_cost_what_they_did():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, 7, 3, requires_grad=True), torch.rand(2, 7, 3).round()
+    plain = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    assert torch.equal(losses.frame_loss(logits, targets), plain), "to every digit"
+    unknown = targets.clone()
+    unknown[0, 2:5, 1] = torch.nan
+    inside = ~unknown.isnan()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(logits[inside], targets[inside])
+    found = losses.frame_loss(logits, unknown)
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert logits.grad is not None and logits.grad.isfinite().all() and not logits.grad[0, 2:5, 1].any()
+    assert losses.tags_of(unknown)[0, 1] == 1
+    assert torch.equal(losses.tags_of(targets), targets.amax(1))

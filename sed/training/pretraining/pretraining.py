@@ -158,7 +158,7 @@ class Pretraining(Loop):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             tag_logits, frame_logits = self.model(prepared.student, self.frames, bands)
         if len(prepared.strong_targets):
-            tags = losses.frame_loss(tag_logits, prepared.strong_targets.amax(1))
+            tags = losses.frame_loss(tag_logits, losses.tags_of(prepared.strong_targets))
             frames = losses.frame_loss(frame_logits, prepared.strong_targets)
         else:
             tags, frames = losses.frame_loss(tag_logits, prepared.weak_targets), tag_logits.new_zeros(())
