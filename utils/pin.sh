@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Write constraints.txt: the exact version of every package of a working environment, for others to have the same.
+# Write constraints.txt: the version of every package that setup.py's need, direct or not, in a working environment.
 #
 # usage: utils/pin.sh
 #
 # Run it in an environment whose tests pass (tests/run.sh), after setup.py changed or to move on to newer versions:
-# rm -r .venv constraints.txt; tests/run.sh; utils/pin.sh
+# rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -12,13 +12,39 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
+# python3 -c "${pins}" <setup.py>: the versions that are installed. What else an environment holds is left out, and so is
+# what torch needs of CUDA: it pins that itself, and other platforms have none of it.
+pins='
+import ast, re, sys
+from importlib.metadata import PackageNotFoundError, distribution
+from packaging.requirements import Requirement
+call = next(n for n in ast.walk(ast.parse(open(sys.argv[1], encoding="utf-8").read()))
+            if isinstance(n, ast.Call) and getattr(n.func, "id", "") == "setup")
+values = {k.arg: ast.literal_eval(k.value) for k in call.keywords if k.arg in ("install_requires", "extras_require")}
+wanted = values["install_requires"] + [r for extra in ("recipe", "test", "lint") for r in values["extras_require"][extra]]
+queue, seen, found = [Requirement(text) for text in wanted], set(), {}
+while queue:
+    needed = queue.pop()
+    key = (re.sub(r"[-_.]+", "-", needed.name).lower(), frozenset(needed.extras))
+    if key in seen or re.match("nvidia|cuda|triton", key[0]):
+        continue
+    seen.add(key)
+    try:
+        package = distribution(needed.name)
+    except PackageNotFoundError:
+        continue  # an optional package, or one of another platform
+    found[key[0]] = package.version.split("+")[0]
+    for text in package.requires or []:
+        inner = Requirement(text)
+        if inner.marker is None or any(inner.marker.evaluate({"extra": extra}) for extra in ("", *needed.extras)):
+            queue.append(inner)
+print("\n".join(f"{name}=={found[name]}" for name in sorted(found)))
+'
 bin=$("${root}/utils/bootstrap.sh" --extras test,lint)
 part=${root}/.constraints.part
 {
     echo "# What is installed, by utils/pin.sh; setup.py says what is allowed, and why. Tried on Python 3.11-3.13."
-    # torch pins what it takes of CUDA itself, and other platforms have none of it; a version's +cu130 is the platform's
-    "${bin}/python3" -m pip list --format freeze | grep -Ev '^(nvidia|cuda|triton|pip|ast-sed)' | sed 's/+[^+]*$//' |
-        LC_ALL=C sort -f
+    "${bin}/python3" -c "${pins}" "${root}/setup.py"
 } >"${part}"
 mv "${part}" "${root}/constraints.txt"
 printf '%s\n' "${root}/constraints.txt"
