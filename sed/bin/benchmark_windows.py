@@ -55,7 +55,6 @@ def parser() -> Parser:
     p.option("short", 60, "recordings of one minute, of each density", least=0)
     p.option("long", 6, "recordings of ten minutes, of each density", least=0)
     p.option("overlaps", [0.0, 0.5, 0.7, 0.9], "of a window, to compare with the default", type=_shares)
-    p.option("centre-events", True, "compare also with --centre-events")
     p.option("seed", 0, "random seed", least=0)
     p.option("samples", 1000, "bootstrap samples", least=100)
     p.option("batch-size", 32, "windows a batch", least=1)
@@ -113,9 +112,9 @@ def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace
     settings = [scorer.of_clips("cut into clips", predicted(clips, overlap=0.0))]
     shares = [share for share in args.overlaps if share != OVERLAP]
     for title, overlap, centre in (
-        (f"default: --overlap of {OVERLAP:g}", OVERLAP, False),
-        *((f"--overlap of {share:g}", share, False) for share in shares),
-        *([("default, --centre-events", OVERLAP, True)] if args.centre_events else []),
+        ("default", OVERLAP, True),
+        ("--no-centre-events", OVERLAP, False),
+        *((f"that, --overlap of {share:g}", share, False) for share in shares),
     ):
         logger.info("%s: %s", name, title)
         settings.append(scorer.of_recordings(title, predicted(sounds, overlap=overlap, centre=centre)))

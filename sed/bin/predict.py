@@ -53,9 +53,9 @@ def parser() -> Parser:
     )
     p.option(
         "centre-events",
-        False,
-        "take events that windows share from one more window, with the event in its middle: borders that do not depend "
-        "on where in a recording an event lies, but fewer events (not with --live)",
+        True,
+        "take events that windows share from one more window, with the event in its middle: fewer false ones, "
+        "and borders that do not depend on where in a recording an event lies (not with --live)",
     )
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")

@@ -33,11 +33,10 @@ class Window(NamedTuple):
 
 OVERLAP = 0.8
 """of a window. It and the join were chosen on 270 minutes of continuous soundscapes. On 270 others, by
-`sed.bin.benchmark_windows`, event-based F1 of a small AST-SED is .517 on sparse and .243 on dense ones; .450 and .193
-with 0, .487 and .220 with .5, .518 and .242 with .9. Of a small AST-GRU: .380 and .164; .323 and .115, .379 and .159,
-.376 and .164. The same sound cut into clips, their events put back: .429 and .184, .307 and .108. Masked with the
-highest clip posterior sparse ones lose .010 and .018, dense ones lose .009 and gain .005; with the mean dense ones
-lose .034."""
+`sed.bin.benchmark_windows`, event-based F1 of a small AST-SED without `--centre-events` is .517 on sparse and .243 on
+dense ones; .450 and .193 with 0, .487 and .220 with .5, .518 and .242 with .9. Of a small AST-GRU: .380 and .164; .323
+and .115, .379 and .159, .376 and .164. Masked with the highest clip posterior sparse ones lose .010 and .018,
+dense ones lose .009 and gain .005; with the mean dense ones lose .034."""
 MOST_OVERLAP = 0.9
 """of a window: ten times the computation of windows that do not overlap"""
 

@@ -20,9 +20,9 @@ def test_the_table_has_a_line_for_every_setting(model: Path, capsys: pytest.Capt
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     assert [row[0] for row in cells[2:]] == [
         "cut into clips",
-        "default: --overlap of 0.8",
-        "--overlap of 0",
-        "default, --centre-events",
+        "default",
+        "--no-centre-events",
+        "that, --overlap of 0",
     ]
     assert {len(row) for row in cells} == {8}
     assert cells[2][4] == "" and cells[3][3] == "" and "[" in cells[4][3]

@@ -44,7 +44,7 @@ def test_it_predicts_as_the_command_does(
     audio = sounds(27)
     soundfile.write(tmp_path / "a.wav", audio, 16000, subtype="FLOAT")
     options = ["--threads", 1, "--device", "cpu", "--overlap", 10 * overlap]
-    options += ["--centre-events"] if centre else []
+    options += ["--centre-events" if centre else "--no-centre-events"]
     assert call(predict_command, "--model", experiment, *options, tmp_path / "a.wav") == 0
     rows = [line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()[1:]]
     for one in (predictor, Remembered(predictor)):
