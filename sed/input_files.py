@@ -62,6 +62,20 @@ def read_text(path: str | Path, encoding: str = "utf-8", errors: str = "strict")
     return text
 
 
+def parse_json(text: str | bytes) -> Any:
+    """Return the value of JSON; ValueError for what is none, infinite numbers and NaN included, which JSON lacks."""
+
+    def finite(number: str) -> float:
+        if not math.isfinite(value := float(number)):
+            raise ValueError(f"{number[:20]} is no number")
+        return value
+
+    try:
+        return json.loads(text, parse_constant=finite, parse_float=finite)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_json(path: str | Path, *, remedy: str) -> Any:
     """Return a JSON file's value.
 
@@ -74,10 +88,9 @@ def read_json(path: str | Path, *, remedy: str) -> Any:
         OSError: it cannot be opened.
     """
     try:
-        return json.loads(read_text(path))
-    except (ValueError, RecursionError) as error:
-        why = "nested too deep" if isinstance(error, RecursionError) else error
-        raise UserError(f"{path}: not JSON: {why} ({remedy})") from None
+        return parse_json(read_text(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON: {error} ({remedy})") from None
 
 
 @dataclass(frozen=True)

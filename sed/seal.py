@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sed.input_files import check_file
+from sed.input_files import check_file, parse_json
 
 SEAL = b"sed-crc32:%08x\n"
 _SEAL = re.compile(rb"sed-crc32:([0-9a-f]{8})\n")
@@ -106,10 +106,7 @@ def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
     found = _JSON_SEAL.fullmatch(data)
     if found and hashlib.sha256(found[1]).hexdigest() != found[2].decode():
         raise Damaged("changed or damaged since it was written")
-    try:
-        value = json.loads(data)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
+    value = parse_json(data)
     if found:
         del value["checksum"]
         return value, True

@@ -46,7 +46,7 @@ def test_text_has_limits(tmp_path: Path) -> None:
         read_text(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000, "nul"])
+@pytest.mark.parametrize("text", ["{", "", "[" * 100_000, "9" * 5000, "nul", "NaN", "[1e999]"])
 def test_no_json_is_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)

@@ -16,6 +16,8 @@ from sed.evaluation.result_file import find_results
 from sed.files import write_text
 from sed.provenance import ROOT
 
+REFERENCE = str(ROOT / "conf" / "ast_sed.yaml")
+
 
 @entry
 def main() -> None:
@@ -28,13 +30,13 @@ def main() -> None:
         type=output_file,
         help="RESULTS.md to write, with a .csv and a .tex beside it (default: only show)",
     )
-    p.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others are compared with")
+    p.option("reference", REFERENCE, "config that the others are compared with")
     args = p.parse_args()
     found = find_results(args.exp)
     if not found:
         raise UserError(f"{args.exp}: no result.json below it (run stage 5)")
     rows = group(found)
-    reference = load_config(args.reference) if Path(args.reference).is_file() else {}
+    reference = load_config(args.reference) if args.reference != REFERENCE or Path(REFERENCE).is_file() else {}
     if args.output:
         write_text(args.output.with_suffix(".csv"), csv_text(rows))
         write_text(args.output.with_suffix(".tex"), latex_text(rows))

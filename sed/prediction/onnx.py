@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import mmap
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +14,14 @@ import numpy as np
 
 from sed import __version__
 from sed.compatibility import FORMAT, check_format
+from sed.config import check_options
 from sed.data.labels import check_labels
 from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.framing import Framing
 from sed.features.params import completed
 from sed.files import replacing
+from sed.input_files import misfit
 from sed.prediction.predictor import Output, at_own_level, bin_hertz
 
 if TYPE_CHECKING:
@@ -96,6 +99,8 @@ class OnnxPredictor:
             raise UserError("--onnx needs the package onnxruntime (pip install onnxruntime)") from None
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file (python3 -m sed.bin.export_onnx writes it)")
+        self._path = path
+        _refuse_loops(Path(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
@@ -120,7 +125,7 @@ class OnnxPredictor:
     def _facts(self, path: str | Path) -> dict[str, Any]:
         try:
             facts = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             raise UserError(
                 f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
             ) from None
@@ -130,7 +135,14 @@ class OnnxPredictor:
             value = facts.get(key)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise UserError(f"{path}: {key} is {value}, not a positive number (export it again)")
-        return {**facts, "front_end": completed(facts["front_end"])}
+        if wrong := misfit(facts, {"front_end": dict, "post_processing": dict}):
+            raise UserError(f"{path}: {wrong} (export it again)")
+        front_end = completed(facts["front_end"])
+        try:
+            check_options(front_end, "sed.features.logmel")
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
+        return {**facts, "front_end": front_end}
 
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
         """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel.
@@ -139,7 +151,11 @@ class OnnxPredictor:
         """
         if waveforms.shape[1] < self.min_samples:
             raise UserError(f"{waveforms.shape[1]} samples are too few for the model (at least {self.min_samples})")
-        return self._session.run(None, {"waveforms": waveforms})
+        try:
+            return self._session.run(["frame", "clip", "logmel"], {"waveforms": waveforms})
+        except Exception as error:  # ONNX Runtime's own kinds
+            why = str(error).splitlines()[0][:160]
+            raise UserError(f"{self._path}: ONNX Runtime cannot run it: {why} (export it again)") from None
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
         frame = np.empty((len(waveforms), self.frames, len(self.labels)), np.float32)
@@ -150,11 +166,33 @@ class OnnxPredictor:
             rows = [row for row, other in enumerate(lengths) if other == length]
             batch = np.stack([waveforms[row] for row in rows]).astype(np.float32, copy=False)
             frames, clips, mel = self.whole(batch)
+            self._check(frames, (len(rows), *frame.shape[1:]))
+            self._check(clips, (len(rows), clip.shape[1]))
+            if mel.ndim != 4 or len(mel) != len(rows):
+                raise UserError(f"{self._path}: log-mel of shape {mel.shape} (export it again)")
             frame[rows], clip[rows] = frames, clips
             valid = self._framing.num_frames(length)
             for row, one in zip(rows, mel, strict=True):
                 logmel[row] = at_own_level(one[0, :valid], waveforms[row], self._settings)
         return Output(frame, clip, logmel)
+
+    def _check(self, values: np.ndarray, shape: tuple[int, ...]) -> None:
+        if values.shape != shape or not ((values >= 0) & (values <= 1)).all():
+            what = (
+                f"of shape {values.shape}, not {shape}" if values.shape != shape else "that are NaN or outside [0, 1]"
+            )
+            raise UserError(f"{self._path}: posteriors {what} (export it again)")
+
+
+def _refuse_loops(path: Path) -> None:
+    """Refuse a graph with loops, which could run for ever; none is in what `export` writes."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            raise UserError(f"{path}: empty file (export it again)")
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            for kind in (b"Loop", b"Scan"):
+                if data.find(b"\x22\x04" + kind) >= 0:  # a node's field of its operator
+                    raise UserError(f"{path}: its graph has a {kind.decode()} (export it by sed.bin.export_onnx)")
 
 
 def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 from sed.errors import UserError
 from sed.evaluation.metrics.table import ENTRIES, shown_in
 from sed.files import write_text
-from sed.input_files import misfit, read_json, read_text
+from sed.input_files import misfit, parse_json, read_json, read_text
 
 RUNS = "runs.jsonl"
 _NUMBER = (int, float, type(None))
@@ -40,8 +40,8 @@ def read_runs(folder: Path) -> list[Run]:
     runs: list[Run] = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         try:
-            run = json.loads(line)
-        except (ValueError, RecursionError):
+            run = parse_json(line)
+        except ValueError:
             raise UserError(f"{path}:{number}: not JSON (one result per line is expected)") from None
         lacking = [key for key in ("config", "seed") if not isinstance(run, dict) or key not in run]
         if lacking:

@@ -1,0 +1,269 @@
+"""Every command with bad paths in every place that takes one: a line that names it and a cure, and nothing else.
+
+A sample takes one kind for each place, another for each; all kinds are a campaign.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import os
+import pkgutil
+import random
+import re
+import shutil
+import socket
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from attacks import Ended, attacked, emptied
+from workplace import PRETRAINING, make_workplace
+
+import sed.bin
+from sed.config import Parser
+
+TRAIN = "--device cpu --threads 1"
+TABLES = "--ground-truth {dump/synth_valid/events.tsv} --durations {dump/synth_valid/durations.tsv}"
+SCORES = "exp/validation/scores.h5"
+BENCHMARK = "--repeats 1 --parts data --device cpu --pretrained none --threads 1"
+COMMANDS = {
+    "ablations": "--reference {tiny.yaml} --out {>ABLATIONS.md} tiny.yaml={results/one/validation/result.json}",
+    "benchmark": f"--config {{tiny.yaml}} {BENCHMARK} --out {{>numbers.json}}",
+    "benchmark_dump": "--clips 100 --files 1 --seconds 0.1 --nj 1 {>>scratch}",
+    "benchmark_features": "--config {logmel.yaml} --seconds 0.5 --clips 1 --rounds 1",
+    "benchmark_prediction": "--config {tiny.yaml} --model {exp} --cpu-threads 1 --clips 1 --rounds 1 --no-peer"
+    " --precisions float32",
+    "check_data_dir": "--labels {labels.txt} {data}",
+    "check_dump": "--config {logmel.yaml} {dump/weak}",
+    "choose_rates": "{runs} {>rates.json}",
+    "compare": "--no-seeds --out {>differences.json} --html {>compare.html} {results/one} {results/two}",
+    "compare_levels": "{dump/weak} {dump/strong_real}",
+    "convert": "--to tsv --out {>t.tsv} {events.tsv}",
+    "cut_recordings": "--seconds 2 --nj 1 --clips {metadata.csv} --annotations {annotations.csv} {split} {>>clips}"
+    " {>clips.tsv}",
+    "download": "--ast {ast.pth} --archives {audio} --parts ast --mirror http://localhost:1 --retries 0 {records.tsv}"
+    " {>>downloads}",
+    "dump_features": "--config {logmel.yaml} {data/wav.scp} {>feats.1.h5}",
+    "evaluate_tagger": "--device cpu --out {>map.json} {ast.pth} {dump/synth_valid}",
+    "experiments": "--dump {dump} --exp {exp} --conf-dirs {.} --feature-conf {logmel.yaml} --pretrained {ast.pth} train"
+    " {tiny.yaml}",
+    "export_onnx": "--tuned {tuned.json} {exp} {>m.onnx}",
+    "figure3": "--model {exp} {figure3}",
+    "index_audio": "--audio {audio} {recordings.tsv} {downloads}",
+    "infer": "--model {exp} --device cpu --export-tsv {>>tsv} {dump/synth_valid} {>scores.h5}",
+    "make_data_dir": "--labels {labels.txt} --durations {durations.tsv} --nj 1 {events.tsv} {audio} {>>made}",
+    "merge_scores": f"{{{SCORES}}} {{dump/synth_valid}} {{>scores.h5}}",
+    "own_data": "--events {events.tsv} --tags {tags.tsv} --seconds 1 --nj 1 {audio} {>>own}",
+    "pack": "--tuned {tuned.json} {exp} {>>packed}",
+    "predict": "--model {pack} --device cpu --threads 1 --tuned {tuned.json} --html {>page.html} --out {>e.tsv}"
+    " {audio/0.wav}",
+    "pretrain": f"--config {{logmel.yaml}} {PRETRAINING} --force {{dump/weak}} {{>new.pth}}",
+    "pseudo_label": "--model {exp} --device cpu {dump/weak} {>>dump/pseudo}",
+    "results": "--reference {tiny.yaml} {results} {>RESULTS.md}",
+    "score": f"{TABLES} --labels {{labels.txt}} --audio {{audio}} --features {{dump/synth_valid}}"
+    f" --tuned {{tuned.json}} --bootstrap 0 --jobs 1 --out {{>r/result.json}} {{{SCORES}}}",
+    "show_config": "{tiny.yaml}",
+    "split_soundbank": "--count {>count.json} {bank} {>>split_bank}",
+    "synthesize": "--soundbank {bank} --strong-real 1 --synthetic 0 --weak 0 --unlabelled 0 --validation 0 --pretrain 0"
+    " --clip-seconds 1 --nj 1 {>>corpus}",
+    "tag": "--config {logmel.yaml} --ast-dim 16 --ast-depth 1 --ast-heads 2 --ast-blocks 1 --patch-freq 8"
+    " --stride-freq 8 --input-frames 112 --pretrained {ast.pth} --labels {ast.labels.txt} {audio/0.wav}",
+    "train": f"--config {{tiny.yaml}} {TRAIN} --pretrained {{exp}} --features {{logmel.yaml}} {{dump}} {{>>new}}",
+    "tune": f"{TABLES} --out {{>tuned.2.json}} {{{SCORES}}}",
+}
+
+WITHOUT = {
+    "launch": "its options are torchrun's",
+    "benchmark_windows": "a measurement of minutes",
+}
+"""commands that are not walked, and why"""
+ELSEWHERE = {"out-dir"}
+"""options that are walked with one command for all that have them"""
+SLOT = re.compile(r"\{(>{0,2})([^}]*)\}")
+
+
+def name(text: str) -> Callable[[Path], str]:
+    """A path that is only its text."""
+    return lambda _place: text
+
+
+def made(file: str, make: Callable[[Path], object], written: str = "") -> Callable[[Path], str]:
+    """A path that `make` makes, below a folder `odd`."""
+
+    def kind(place: Path) -> str:
+        (place / "odd").mkdir(exist_ok=True)
+        make(place / "odd" / file)
+        return written or f"odd/{file}"
+
+    return kind
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(path.parent)  # a socket's name has room for 107 bytes
+        server.bind(path.name)
+        os.chdir(here)
+
+
+def _sparse(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 36)
+
+
+def _chain(path: Path) -> None:
+    for number in range(50):
+        Path(f"{path}{number or ''}").symlink_to(f"{path.name}{number + 1}")
+
+
+def _full(path: Path) -> None:
+    (path / "below" / "it").mkdir(parents=True)
+    (path / "notes.txt").write_text("notes")
+
+
+KINDS: dict[str, Callable[[Path], str]] = {
+    "empty": name(""),
+    "blank": name(" "),
+    "missing": name("nowhere"),
+    "missing below": name("nowhere/below/it"),
+    "trailing slash": name("nowhere/"),
+    "below a file": made("file", Path.touch, "odd/file/below"),
+    "file with a slash": made("file", lambda path: path.write_text("text"), "odd/file/"),
+    "folder": made("folder", _full),
+    "empty folder": made("hollow", Path.mkdir),
+    "here": name("."),
+    "above": name(".."),
+    "empty file": made("nothing", Path.touch),
+    "text": made("words", lambda path: path.write_text("<!DOCTYPE html>\n<p>404\n")),
+    "noise": made("noise", lambda path: path.write_bytes(zlib.compress(bytes(range(256)) * 9))),
+    "zeros": made("zeros", lambda path: path.write_bytes(bytes(5000))),
+    "latin-1": made("latin", lambda path: path.write_bytes(b"k\xfcche\tw\xe4sche\n")),
+    "utf-16": made("wide", lambda path: path.write_text("filename\tonset\n", "utf-16")),
+    "gzip": made("packed.gz", lambda path: path.write_bytes(gzip.compress(b"text"))),
+    "one long line": made("line", lambda path: path.write_bytes(b"x" * 3_000_000)),
+    "sparse": made("sparse", _sparse),
+    "pipe": made("pipe", os.mkfifo),
+    "socket": made("socket", _socket),
+    "dangling link": made("dangling", lambda path: path.symlink_to("nowhere")),
+    "loop": made("loop", lambda path: path.symlink_to("loop")),
+    "below a loop": made("loop", lambda path: path.symlink_to("loop"), "odd/loop/below"),
+    "chain of links": made("chain", _chain),
+    "link to a pipe": made("to_pipe", lambda path: (os.mkfifo(path.with_name("p")), path.symlink_to("p"))),
+    "long name": name("n" * 300),
+    "long path": name("deep/" * 1000),
+    "newline": name("now\nhere"),
+    "tab": name("now\there"),
+    "no text": name(os.fsdecode(b"nowhere\xff\xfe")),
+    "right to left": name("\u202enowhere\u0301\U0001f600"),
+    "shell": name("nowhere$(touch owned); `id` 'x"),
+    "percent": name("nowhere%s%d{0}{x}"),
+    "glob": name("nowhere[0-9]*?"),
+    "tilde": name("~nowhere/x"),
+    "address": name("http://localhost:1/x"),
+    "file address": name("file:///etc/passwd"),
+    "dash": name("./-nowhere"),
+    "zero": name("/dev/zero"),
+    "full": name("/dev/full"),
+    "null": name("/dev/null"),
+    "terminal": name("/dev/tty"),
+    "standard input": name("/dev/stdin"),
+    "memory": name("/proc/self/mem"),
+    "proc": name("/proc/nowhere"),
+    "sound": made("sound.wav", lambda path: shutil.copy(path.parents[1] / "audio" / "0.wav", path)),
+    "checkpoint": made("model.pt", lambda path: shutil.copy(path.parents[1] / "exp" / "final.pt", path)),
+    "scores": made("scores.h5", lambda path: shutil.copy(path.parents[1] / "exp/validation/scores.h5", path)),
+    "yaml": made("model.yaml", lambda path: shutil.copy(path.parents[1] / "model.yaml", path)),
+    "json": made("tuned.json", lambda path: shutil.copy(path.parents[1] / "tuned.json", path)),
+    "table": made("events.tsv", lambda path: shutil.copy(path.parents[1] / "events.tsv", path)),
+}
+NAMED = {"missing", "missing below", "long name", "newline", "tab", "no text", "shell", "percent", "tilde", "address"}
+"""kinds of which the line has to hold the first word"""
+NOTHING = {*NAMED, "below a file", "dangling link", "loop", "below a loop", "pipe", "socket", "zero", "long path"}
+"""kinds that no command may read"""
+
+
+def filled(command: str, place: Path, slot: int = -1, kind: str = "") -> list[str]:
+    """Return the command line, with a bad path in one of its slots."""
+    words, count = [], -1
+    for word in COMMANDS[command].split():
+        if found := SLOT.search(word):
+            count += 1
+            value = KINDS[kind](place) if count == slot else f"new/{found[2]}" if found[1] else found[2]
+            word = SLOT.sub(lambda _, value=value: value, word)
+        words.append(word)
+    return words
+
+
+def slots(command: str) -> list[str]:
+    """Return the places of a command line that take a path."""
+    return [found[1] + found[2] for word in COMMANDS[command].split() if (found := SLOT.search(word))]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
+
+
+def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: str = "") -> Ended:
+    """Run a command in a copy of the workplace."""
+    place = emptied(scratch / "place", lambda folder: shutil.copytree(workplace, folder, dirs_exist_ok=True))
+    return attacked(command, filled(command, place, slot, kind), place=place, scratch=scratch)
+
+
+def kinds_of(command: str, slot: int, count: int) -> list[str]:
+    """Return the kinds that are tried in a place; a sample is another in each place, and always the same."""
+    kinds = [kind for kind in KINDS if kind != "standard input" or not slots(command)[slot].startswith(">")]
+    if command == "benchmark_dump":  # where it succeeds it takes half a minute
+        kinds = [kind for kind in kinds if kind in ("empty", "folder", "below a file", "loop", "pipe", "full")]
+    if slots(command)[slot] == "tiny.yaml" and command.startswith("benchmark"):
+        kinds.remove("empty file")  # is the config of the paper's size
+    if count >= len(kinds):
+        return kinds
+    return random.Random(f"{command} {slot}").sample(kinds, count)
+
+
+def is_read(command: str, slot: int) -> bool:
+    """Return whether a command opens what is named there."""
+    return command != "experiments" and not slots(command)[slot].startswith(">")
+
+
+def test_every_command_is_walked() -> None:
+    assert {module.name for module in pkgutil.iter_modules(sed.bin.__path__)} == {*COMMANDS, *WITHOUT}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_of_a_path_type_is_walked(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsers: list[Parser] = []
+    module = importlib.import_module(f"sed.bin.{command}")
+
+    def keep(self: Parser, *_args: object, **_how: object) -> None:
+        parsers.append(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Parser, "parse_args", keep)
+    with pytest.raises(SystemExit):
+        module.main()
+    words = COMMANDS[command].replace("_", "-")
+    for action in parsers[0]._actions:
+        names = {flag.lstrip("-").replace("_", "-") for flag in action.option_strings}
+        if names and getattr(action.type, "__name__", "") in ("given_path", "output_file", "config_file"):
+            assert names & ELSEWHERE or any(f"--{name} {{" in words for name in names), f"{command}: walk {names}"
+
+
+@pytest.mark.parametrize("count", [1, pytest.param(99, marks=[pytest.mark.campaign, pytest.mark.slow])])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_paths_end_in_a_line(workplace: Path, tmp_path: Path, command: str, count: int) -> None:
+    if command == "export_onnx":
+        pytest.importorskip("onnx")
+    faults = []
+    for slot in range(len(slots(command))):
+        for kind in kinds_of(command, slot, count):
+            found = ended(command, tmp_path, workplace, slot, kind)
+            named = re.search(r"[a-z]{3,}", KINDS[kind](tmp_path / "place") if kind in NAMED else "")
+            if fault := found.fault(named=named[0] if named else ""):
+                faults.append(f"{slots(command)[slot]}: {kind}: {fault}: {found.line}")
+            elif found.code == 0 and kind in NOTHING and is_read(command, slot):
+                faults.append(f"{slots(command)[slot]}: {kind}: taken for something")
+    assert not faults, "\n".join(faults)
