@@ -79,7 +79,7 @@ WITHOUT = {
     "benchmark_windows": "a measurement of minutes",
 }
 """commands that are not walked, and why"""
-ELSEWHERE = {"out-dir"}
+ELSEWHERE = {"out-dir", "features"}
 """options that are walked with one command for all that have them"""
 SLOT = re.compile(r"\{(>{0,2})([^}]*)\}")
 
