@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sed.errors import UserError
 from sed.lifetime import end_with_parent
 
 _LOAD = Path("/proc/loadavg")
@@ -41,6 +42,14 @@ def _busy() -> float:
     except (OSError, ValueError, IndexError):  # no Linux
         return load
     return min(load, float(running))
+
+
+def launched(name: str, default: int) -> int:
+    """Return a number that the launcher of processes has put into the environment: RANK, LOCAL_RANK or WORLD_SIZE."""
+    text = os.environ.get(name, "").strip() or str(default)
+    if not text.isdecimal():
+        raise UserError(f"{name}={text} in the environment: a whole number is expected (unset it)")
+    return int(text)
 
 
 def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, Any]:

@@ -59,3 +59,16 @@ def test_a_system_without_affinity_counts_all_processors(monkeypatch: pytest.Mon
 def test_tasks_have_their_results_by_name() -> None:
     tasks = {str(k): (lambda k=k: k * k) for k in range(5)}
     assert run_tasks(tasks, 1) == run_tasks(tasks, 3) == {str(k): k * k for k in range(5)}
+
+
+def test_a_rank_that_is_no_number_is_named(monkeypatch):
+    from sed.errors import UserError
+    from sed.parallel import launched
+
+    monkeypatch.delenv("RANK", raising=False)
+    assert launched("RANK", 0) == 0
+    monkeypatch.setenv("RANK", "3")
+    assert launched("RANK", 0) == 3
+    monkeypatch.setenv("RANK", "x")
+    with pytest.raises(UserError, match=r"^RANK=x in the environment: a whole number is expected \(.+\)$"):
+        launched("RANK", 0)

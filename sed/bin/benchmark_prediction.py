@@ -32,7 +32,7 @@ def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0], config=True)
     p.option("model", None, "experiment, checkpoint or packed model, in place of random weights of the options below")
-    p.option("cpu-threads", 2, "processor threads", least=1)
+    p.option("cpu-threads", 2, "processor threads", least=1, most=1024)
     p.option("clips", 4, "clips a batch", least=1)
     p.option("rounds", 5, "times that each contender runs", least=1)
     p.option("precisions", ["float32", "bfloat16", "int8"], "of ours, to compare", type=words)

@@ -29,7 +29,7 @@ def main() -> None:
     parser.option("labels", "data/labels.txt", "the labels, one a line")
     parser.option("kind", "strong", "what the TSV says of a clip", choices=KINDS)
     parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
-    parser.option("nj", 2, "threads of the audio check", least=1)
+    parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
     parser.option(
         "max-dropped",

@@ -65,7 +65,7 @@ def parser() -> Parser:
         "of the model's products; bfloat16 is the faster one to take",
         choices=["float32", "bfloat16", "int8"],
     )
-    p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else as many as processors are idle)", least=0)
+    p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=1024)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")
     p.option("live-rate", 16000, "samples a second of the stream", least=1000)

@@ -10,7 +10,6 @@ torchrun --nproc-per-node N -m sed.bin.train.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from argparse import Namespace
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from sed.compatibility import complete
 from sed.config import Parser, load_config, recipe_options, save_config
 from sed.errors import RunError, UserError
 from sed.files import lock
+from sed.parallel import launched
 from sed.provenance import command_line, environment, git_hash
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import scale_steps
@@ -50,7 +50,7 @@ def main() -> None:
     parser.option("force", False, "restart from scratch, replacing an existing experiment", in_config=False)
     args = parser.parse_args()
 
-    rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    rank, local_rank = launched("RANK", 0), launched("LOCAL_RANK", 0)
     config = {key: value for key, value in parser.settings(args).items() if key not in recipe_options.OPTIONS}
     defaults = {key: parser.get_default(key) for key in config}
     earlier = {} if args.force else _as_it_began(args.exp, config, defaults)

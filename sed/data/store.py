@@ -74,6 +74,8 @@ class FeatureWriter:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
         chunk[:valid] = features
+        if not np.isfinite(chunk[:valid]).all():
+            raise UserError(f"{self.path}: clip {self.clips[self.done]}: not finite (replace the recording)")
         data = chunk.tobytes()
         try:
             _write_at(self._file, data, self._places[self.done])

@@ -6,13 +6,14 @@ equals DistributedDataParallel, whose hooks would stand in the way of a CUDA gra
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+
+from sed.parallel import launched
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class World:
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """Join the processes that torchrun started (its environment variables say so); alone otherwise."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = launched("WORLD_SIZE", 1)
     if size == 1:
         yield World()
         return

@@ -23,7 +23,7 @@ OPTIONS = {
     },
     "cache": {"default": "auto", "help": "where features are held", "choices": ["auto", "device", "ram", "none"]},
     "ahead": {"default": 2, "help": "batches made ahead by a thread on a GPU, or without a cache", "least": 0},
-    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0},
+    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0, "most": 1024},
     "checkpoint_seconds": {"default": 120.0, "help": "seconds between checkpoints", "least": 0},
 }
 OPTIONS_FROM = ["sed.training.logger"]

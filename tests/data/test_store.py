@@ -212,3 +212,12 @@ def test_a_writer_killed_after_its_checksum_gives_the_same_bytes(tmp_path, monke
         write(tmp_path / "killed.h5", items, clips)
     assert write(tmp_path / "killed.h5", items, clips) == 4
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e9])
+def test_features_that_are_not_finite_are_refused(tmp_path, value):
+    items = features(2)
+    items[1][3, 2] = value
+    with pytest.raises(UserError, match=r"clip b: not finite \(replace the recording\)$"):
+        write(tmp_path / "feats.1.h5", items, ["a", "b"])
+    assert not (tmp_path / "feats.1.h5").exists()

@@ -79,6 +79,9 @@ def cut_split(
 
 def _names(listing: Path, column: str) -> list[str]:
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise UserError(f"{listing}: {name}: a place outside the split's audio (name files below it)")
     if len({audio_stem(name) for name in names}) < len(names):
         raise UserError(f"{listing}: two recordings whose names differ in the folder or the suffix only (rename one)")
     return names

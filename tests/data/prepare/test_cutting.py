@@ -14,6 +14,7 @@ from paths import ROOT
 from sed.data.prepare.clips import Columns
 from sed.data.prepare.cutting import cut_split
 from sed.data.tables import Event, read_events_tsv
+from sed.errors import UserError
 
 
 @pytest.fixture
@@ -95,3 +96,16 @@ def test_a_split_is_cut_again_when_its_tables_change_whatever_the_clock_says(tmp
         assert not cut("a.wav,0,0.5,x\n")
     assert cut("a.wav,0,0.5,y\n")
     assert {event.label for events in read_events_tsv(tsv).values() for event in events} == {"y"}
+
+
+@pytest.mark.parametrize("name", ["../secret.wav", "/etc/passwd", "a/../../b.wav"])
+def test_names_outside_the_split_are_refused(tmp_path, name):
+    (tmp_path / "split" / "audio").mkdir(parents=True)
+    (tmp_path / "split" / "metadata.csv").write_text(f"filename\n{name}\n")
+    (tmp_path / "split" / "annotations.csv").write_text("filename,onset,offset,class\n")
+    with pytest.raises(UserError, match=r"metadata.csv: .*: a place outside the split's audio \(.+\)$"):
+        cut_split(
+            tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", clips="metadata.csv",
+            annotations=["annotations.csv"], columns=Columns(), seconds=10.0, max_bad=5.0, jobs=1,
+        )  # fmt: skip
+    assert not (tmp_path / "clips.tsv").exists()
