@@ -70,9 +70,10 @@ def ended(child: int) -> int:
 def _arm(kill_at: int, under: Path | None) -> list[str]:
     """Have the process killed before its so many-th call; the list returned grows by the name of each."""
     names: list[str] = []
+    armed = os.getpid()
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
-        if event not in CALLS:
+        if event not in CALLS or (event == "ctypes.dlsym" and os.getpid() != armed):  # a forked reader touches no file
             return
         named = [os.fsdecode(arg) for arg in args if isinstance(arg, (str, bytes, os.PathLike)) and event[0] in "os"]
         if under and named and not any(name.startswith(str(under)) for name in named):
