@@ -32,7 +32,7 @@ OPTIONS = {
         "least": 0,
         "most": 1,
     },
-    "mixup_alpha": {"default": 0.2, "help": "mixing weights are drawn from Beta(alpha, alpha) (P)", "least": 1e-3},
+    "mixup_alpha": {"default": 0.2, "help": "mixing weights are drawn from Beta(alpha, alpha) (F)", "least": 1e-3},
     "mixup_labels": {
         "default": "soft",
         "help": "labels add weighted, or a clip has both in full",

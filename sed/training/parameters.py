@@ -21,7 +21,7 @@ OPTIONS = {
     },
     "beta1": {"default": 0.9, "help": "AdamW's decay of the gradient's mean", "least": 0, "most": 0.9999},
     "beta2": {"default": 0.999, "help": "AdamW's decay of the gradient's square", "least": 0, "most": 0.999999},
-    "clip_norm": {"default": 5.0, "help": "clip the gradient's norm to this, after backward; 0: never", "least": 0},
+    "clip_norm": {"default": 5.0, "help": "clip the gradient's norm to this, after backward; 0: never (I)", "least": 0},
 }
 
 

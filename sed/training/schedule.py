@@ -45,7 +45,7 @@ OPTIONS = {
         "least": 1e-9,
         "most": 1,
     },
-    "ema_decay": {"default": 0.999, "help": "the teacher's largest decay (F)", "least": 0, "most": 1},
+    "ema_decay": {"default": 0.999, "help": "the teacher's largest decay (F, D, L)", "least": 0, "most": 1},
 }
 
 
@@ -107,13 +107,13 @@ class Schedule:
         return self.lr_factor(step) * (self.warmup_factor(step - start) if start else 1.0)
 
     def ramp(self, step: int) -> float:
-        """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (F); its factor is an option of the loss."""
+        """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (D, F); its factor is an option of the loss."""
         length = self.ramp_epochs * self.steps_per_epoch
         t = min(step / length, 1.0) if length > 0 else 1.0
         return math.exp(-5 * (1 - t) ** 2)
 
     def teacher_decay(self, step: int) -> float:
-        """The teacher's decay after step `step`: min(1 - 1 / n, ema_decay) where n = step + 1 counts from 1 (F, L)."""
+        """The teacher's decay after a step: min(1 - 1 / n, ema_decay) where n = step + 1 counts from 1 (F, D, L)."""
         return min(1 - 1 / (step + 1), self.ema_decay)
 
     @property
