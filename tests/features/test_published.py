@@ -102,8 +102,13 @@ def ast(x: np.ndarray) -> np.ndarray:
     ).numpy()  # fmt: skip
 
 
+def ast_of_peak(x: np.ndarray) -> np.ndarray:
+    return ast(x / np.abs(x).max())
+
+
 CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "logmel.yaml": (ast, 998),
+    "logmel_peak.yaml": (ast_of_peak, 998),
     "logmel_crnn.yaml": (crnn, 626),
     "logmel_fdy.yaml": (fdy, 626),
     "logmel_conformer.yaml": (conformer, 496),
