@@ -26,7 +26,7 @@ PRETRAINING = [path for path in CONFIGS if kind(path) == "pretraining"]
 SYSTEMS = [path for path in CONFIGS if kind(path) == "training"]
 ABLATIONS = sorted((CONF / "ablation").glob("*.yaml"))
 
-QUICK = [CONF / "mini" / "ast_gru.yaml", CONF / "mini" / "ast_sed.yaml"]
+QUICK = [CONF / "mini" / f"{system}.yaml" for system in ("ast_gru", "ast_sed", "conformer")]
 
 
 def name(path: Path) -> str:
@@ -106,6 +106,7 @@ PARAMETERS = {
     "real_sounds/fdy_crnn.yaml": 11_061_468,
     "real_sounds/sk_crnn.yaml": 6_803_828,
     "real_sounds/conformer.yaml": 2_069_834,
+    "conformer.yaml": 2_069_834,
     "real_sounds/fb_crnn.yaml": 3_490_116,
     "real_sounds/bi_crnn.yaml": 3_879_994,
     "real_sounds/bi_crnn_pseudo.yaml": 3_879_994,
