@@ -48,7 +48,7 @@ def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
     """
     if not on_their_set(ablation.result):
         return ["-"] * len(COLUMNS)
-    known = {"ast_sed": AST_SED, "ast_gru": AST_GRU, "crnn": CRNN}.get(ablation.name)
+    known = {"ast_sed": AST_SED, "ast_gru": AST_GRU, "crnn_wide": CRNN}.get(ablation.name)
     if _learned(ablation.config) == _learned(reference):
         known = AST_SED
     if known:
