@@ -61,10 +61,9 @@ def test_any_encoder_s_result_loads(
     assert loaded.keys() == trained.keys() and all(torch.equal(value, trained[key]) for key, value in loaded.items())
 
 
-def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path) -> None:
-    run = pretraining(
-        "strong_synth", tmp_path / "ast.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, ast_dim=16
-    )
+@pytest.mark.parametrize("sizes", [{"ast_dim": 16}, {"encoder": "cnn", "cnn_width": 0.25, "cnn_dropout": 0.0}])
+def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, sizes: dict[str, Any]) -> None:
+    run = pretraining("strong_synth", tmp_path / "x.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, **sizes)
     inputs = run.maker.make(10_000)
     before = torch.stack(run.objective(inputs, None))
     run.run()
