@@ -1,64 +1,87 @@
-"""FB-CRNN, Bi-CRNN and PANN-RNN in use: exported to ONNX, over windows of a long recording, packed for other labels."""
+"""What trains also predicts: windows, live, in lower precision and as ONNX, with every convolution and decoder."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-import torch
-from paths import ROOT
-from resolved_configs import parse
-from tiny_model import call, write_sounds
+import tiny_model
+from tiny_model import LABELS, sounds
 
-from sed.bin import export_onnx, pack, predict
-from sed.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from sed.checkpoints.pretrained import load_pretrained
-from sed.features.logmel import FrontEnd
-from sed.models.detector import build_detector
+from sed.bin import export_onnx, predict
+from sed.prediction.cpu import lower
+from sed.prediction.model import open_model
+from sed.prediction.predictor import TorchPredictor, hear
 
-LABELS = ["Cat", "Dog", "Speech"]
-SIZES = {
-    "fb_crnn": {"fbcrnn_width": 0.05, "gru_units": 4, "head_hidden": 4, "detection_frames": 5},
-    "bi_crnn": {"fbcrnn_width": 0.05, "gru_units": 4, "head_hidden": 4},
-    "pann_rnn": {"panns_channels": 1, "gru_units": 4, "gru_layers": 1},
+SYSTEMS = {
+    "fdy": "--cnn-conv fdy --fdy-kernels 2",
+    "sk": "--cnn-conv sk --sk-least 4",
+    "conformer": "--cnn-act relu --decoder conformer --conformer-dim 12 --conformer-blocks 2 --conformer-heads 2 "
+    "--conformer-hidden 16 --clip-pooling token",
 }
+SHORT = " --clip-seconds 2 --input-frames 126 --input-padding silence "
 
 
-def end(line: str) -> float:
-    offset = line.split("\t")[2]
-    return 0.0 if offset == "offset" else float(offset)
+@pytest.fixture(scope="module", params=SYSTEMS)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The experiment of a system with random weights."""
+    folder = tmp_path_factory.mktemp("systems") / request.param
+    experiment: Path = tiny_model.save_tiny(folder, "crnn", options=SHORT + SYSTEMS[request.param])
+    return experiment
 
 
-@pytest.mark.parametrize(
-    "system",
-    ["fb_crnn", pytest.param("bi_crnn", marks=pytest.mark.slow), pytest.param("pann_rnn", marks=pytest.mark.slow)],
-)
-def test_in_use(system: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = {**parse(ROOT / f"conf/{system}.yaml"), **SIZES[system], "clip_seconds": 2.0}
-    if config["normaliser"] == "bins":
-        config["norm_bins"] = ",".join(["-4"] * config["mel_bins"] + ["2"] * config["mel_bins"])
-    front_end = FrontEnd.from_config(config)
-    config["input_frames"] = 224 if system == "pann_rnn" else front_end.clip_frames
-    torch.manual_seed(0)
-    model = build_detector(config, 3).eval()
-    assert model.num_frames * model.frame_seconds == pytest.approx(2.0)
-    (tmp_path / "exp").mkdir()
-    weights = {"student": model.state_dict(), "teacher": model.state_dict(), "optimizer": {}, "step": 1}
-    facts = {"config": config, "labels": LABELS, "front_end": front_end.params(), "info": {"seed": 0}}
-    save_checkpoint(tmp_path / "exp" / "final.pt", {**weights, **facts})
+def torch_predictor(experiment: Path) -> tuple[TorchPredictor, Any]:
+    model = open_model(experiment).model
+    return TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels), model
 
-    # export compares the file with torch, on recordings of a part of a window, of one and of several
-    assert call(export_onnx, tmp_path / "exp", tmp_path / "model.onnx") == 0
-    write_sounds(tmp_path / "long.wav", 5.3)
-    capsys.readouterr()
-    for options in (["--model", tmp_path / "exp"], ["--onnx", tmp_path / "model.onnx"]):
-        assert call(predict, *options, "--threshold", "0.2", tmp_path / "long.wav") == 0
-        said = capsys.readouterr().out.splitlines()
-        assert any("long.wav" in line for line in said) and all(end(line) <= 5.3 + model.frame_seconds for line in said)
 
-    assert call(pack, "--licence", "CC0", "--data", "none", tmp_path / "exp", tmp_path / "packed") == 0
-    start = dict(load_checkpoint(tmp_path / "exp" / "final.pt")["config"], pretrained=str(tmp_path / "packed"))
-    other = build_detector(start, 2)
-    assert load_pretrained(other, start, ["Dog", "Horse"]).endswith("fresh: Horse")
-    for name, value in model.classifier.state_dict().items():
-        assert torch.equal(other.classifier.state_dict()[name][0], value[LABELS.index("Dog")])
+def test_onnx_gives_torch_s_posteriors(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    from sed.prediction.onnx import OnnxPredictor
+
+    path = tmp_path / "model.onnx"
+    assert tiny_model.call(export_onnx, trained, path) == 0  # which compares longer recordings, too
+    ours, theirs = torch_predictor(trained)[0], OnnxPredictor(path, threads=1)
+    for seconds in (2.0, 0.7):
+        clips = [sounds(seconds, seed=seed) for seed in range(3)]
+        one, other = hear(theirs, clips), hear(ours, clips)
+        np.testing.assert_allclose(one.frame, other.frame, atol=1e-3)
+        np.testing.assert_allclose(one.clip, other.clip, atol=1e-3)
+
+
+def test_a_window_does_not_depend_on_its_batch(trained: Path) -> None:
+    predictor = torch_predictor(trained)[0]
+    clips = [sounds(2.0, seed=seed) for seed in range(4)]
+    together = predictor(clips)
+    alone = [predictor([clip]) for clip in clips]
+    np.testing.assert_allclose(together.frame, np.concatenate([one.frame for one in alone]), atol=1e-4)
+    np.testing.assert_allclose(together.clip, np.concatenate([one.clip for one in alone]), atol=1e-4)
+    assert together.frame.shape == (4, 31, len(LABELS)) and together.frame.std() > 0.01
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 5e-2), ("int8", 5e-2)])
+def test_lower_precision_keeps_the_posteriors(trained: Path, precision: str, tolerance: float) -> None:
+    predictor, model = torch_predictor(trained)
+    detector = lower(copy.deepcopy(model.detector), precision, "cpu", 1)
+    low = TorchPredictor(detector=detector, front_end=model.front_end, labels=model.labels)
+    clips = [sounds(2.0), sounds(1.2, seed=1)]
+    assert abs(predictor(clips).frame - low(clips).frame).mean() <= tolerance
+
+
+def test_files_and_streams_are_predicted(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audio = sounds(7)
+    tiny_model.write_sounds(tmp_path / "x.wav", 7)
+    common = ("--model", trained, "--device", "cpu", "--post-processing", "none")
+    assert tiny_model.call(predict, *common, tmp_path / "x.wav") == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) > 1 and rows[0].startswith("filename")
+    (tmp_path / "pcm").write_bytes((audio * 32767).astype("<i2").tobytes())
+    with (tmp_path / "pcm").open() as stream:
+        monkeypatch.setattr("sys.stdin", stream)
+        assert tiny_model.call(predict, *common, "--live", "--live-rate", 16000) == 0
+    assert len(capsys.readouterr().out.splitlines()) > 1
