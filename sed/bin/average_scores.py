@@ -22,7 +22,7 @@ def main() -> None:
     *members, out = parser.parse_args().files
     logger = setup_logging()
     if not members:
-        raise UserError("one file given: the scores of each model, and then the file to write")
+        raise UserError("one file given: the scores of each model, and then the file to write (name three or more)")
 
     from sed.data.scores import average_scores, read_scores, write_scores
 

@@ -261,7 +261,9 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
             if getattr(other, what) != getattr(first, what):
                 raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set and one front end)")
         if other.frame.shape != first.frame.shape:
-            raise UserError(f"{path}: {other.frame.shape[1]} frames, {first_path} has {first.frame.shape[1]}")
+            raise UserError(
+                f"{path}: {other.frame.shape[1]} frames, {first_path} has {first.frame.shape[1]} (infer again)"
+            )
     frame = np.stack([member.frame for member in members.values()]).mean(0, dtype=np.float64)
     clip = np.stack([member.clip for member in members.values()]).mean(0, dtype=np.float64)
     return Scores(

@@ -73,7 +73,8 @@ class FeatureWriter:
         if valid > self.shape[0] or features.shape[1] != self.shape[1]:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
-        chunk[:valid] = features
+        with np.errstate(over="ignore"):  # what float16 cannot hold is refused
+            chunk[:valid] = features
         if not np.isfinite(chunk[:valid]).all():
             raise UserError(f"{self.path}: clip {self.clips[self.done]}: not finite (replace the recording)")
         data = chunk.tobytes()

@@ -30,6 +30,7 @@ SCORES = "exp/validation/scores.h5"
 BENCHMARK = "--repeats 1 --parts data --device cpu --pretrained none --threads 1"
 COMMANDS = {
     "ablations": "--reference {tiny.yaml} --out {>ABLATIONS.md} tiny.yaml={results/one/validation/result.json}",
+    "average_scores": "{exp/validation/scores.h5} {results/one/validation/scores.h5} {>average.h5}",
     "benchmark": f"--config {{tiny.yaml}} {BENCHMARK} --out {{>numbers.json}}",
     "benchmark_dump": "--clips 100 --files 1 --seconds 0.1 --nj 1 {>>scratch}",
     "benchmark_features": "--config {logmel.yaml} --seconds 0.5 --clips 1 --rounds 1",
@@ -79,7 +80,7 @@ WITHOUT = {
     "benchmark_windows": "a measurement of minutes",
 }
 """commands that are not walked, and why"""
-ELSEWHERE = {"out-dir", "features"}
+ELSEWHERE = {"out-dir", "features", "scores", "events"}
 """options that are walked with one command for all that have them"""
 SLOT = re.compile(r"\{(>{0,2})([^}]*)\}")
 
