@@ -124,8 +124,8 @@ class OnnxPredictor:
 
     def _facts(self, path: str | Path) -> dict[str, Any]:
         try:
-            facts = json.loads(self._session.get_modelmeta().custom_metadata_map[KEY])
-        except (KeyError, ValueError, RecursionError):
+            facts = dict(json.loads(self._session.get_modelmeta().custom_metadata_map[KEY]))
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise UserError(
                 f"{path}: not exported by this project (python3 -m sed.bin.export_onnx writes it)"
             ) from None
