@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shutil
 import stat
 import sys
@@ -11,13 +12,17 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from sed.cli import explained
 from sed.data.audio import read_blocks
 from sed.data.recordings import recordings_of
+from sed.errors import UserError
 
+PIPE_SECONDS = 20
+"""that a pipe may take for its first byte"""
 log = logging.getLogger("sed.predict")
 
 
@@ -74,11 +79,21 @@ def is_stream(path: str) -> bool:
         return False  # whoever reads it says what is wrong
 
 
+def _opened_pipe(path: str) -> BinaryIO:
+    """Open a pipe to which something is written, or will be soon; UserError for one that would be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
+        os.close(descriptor)
+        raise UserError(f"{path}: a pipe to which nothing is written for {PIPE_SECONDS} s (start what writes to it)")
+    os.set_blocking(descriptor, True)
+    return os.fdopen(descriptor, "rb")
+
+
 def read_recording(path: str, rate: int) -> Iterator[np.ndarray]:
     """Yield a recording's mono float32 samples at `rate`, block by block; `-` reads a file from standard input."""
     if not is_stream(path):
         return read_blocks(path, rate)
     spool = tempfile.TemporaryFile()  # libsndfile seeks, a pipe does not  # noqa: SIM115
-    with nullcontext(sys.stdin.buffer) if path == "-" else Path(path).open("rb") as source:
+    with nullcontext(sys.stdin.buffer) if path == "-" else _opened_pipe(path) as source:
         shutil.copyfileobj(source, spool)
     return read_blocks("standard input" if path == "-" else path, rate, spool)

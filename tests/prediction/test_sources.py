@@ -13,6 +13,7 @@ import soxr
 
 from sed.data import audio
 from sed.errors import UserError
+from sed.prediction import sources
 from sed.prediction.session import Tally
 from sed.prediction.sources import find_recordings, read_recording
 
@@ -130,3 +131,10 @@ def test_what_may_not_be_read_is_one_line_each_and_the_rest_is_found(shared):
     assert problems == [f"{shared}/{name}: {denied}" for name in ("in/closed", "shut", "shut/4.wav")]
     with pytest.raises(UserError, match=r"3\.wav: permission denied"):
         whole(shared / "in/3.wav")
+
+
+def test_a_pipe_that_nothing_is_written_to_is_not_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "PIPE_SECONDS", 0.2)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: a pipe to which nothing is written for 0.2 s \(start what writes"):
+        list(sources.read_recording(str(tmp_path / "pipe"), 16000))
