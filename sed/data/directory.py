@@ -49,13 +49,17 @@ def scp_rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
         clip, _, value = text.strip().partition(" ")
         if not value.strip():
             raise UserError(f"{path}:{line}: no value after '{clip}' (each line: id, a space, the rest)")
+        try:
+            key = clip.encode()
+        except UnicodeEncodeError:  # the path beside it may be any bytes, an id is in tables
+            raise UserError(f"{path}:{line}: clip {clip!a} is not UTF-8 (rename it)") from None
         if clip in seen:
             raise UserError(f"{path}:{line}: clip '{clip}' comes twice (ids are unique)")
-        if clip.encode() < last:
+        if key < last:
             raise UserError(f"{path}:{line}: '{clip}' is out of order (sort with LC_ALL=C sort)")
         yield line, clip, value.strip()
         seen.add(clip)
-        last = clip.encode()
+        last = key
 
 
 def read_scp(path: str | Path) -> dict[str, str]:

@@ -143,3 +143,9 @@ def test_audio_that_is_not_there_is_named_by_its_line(data: Path) -> None:
         DataDir.load(data, ["Cat", "Dog"]).check_audio()  # a folder is none
     (data / "wav.scp").write_text(scp.replace(f"b {data}\n", f"b {data / 'a b.wav'}\n"))
     DataDir.load(data, ["Cat", "Dog"]).check_audio()
+
+
+def test_a_clip_id_of_bytes_that_are_no_text_is_named(tmp_path):
+    (tmp_path / "wav.scp").write_bytes(b"k\xfcche /audio/k\xfcche.wav\n")
+    with pytest.raises(UserError, match=r"wav.scp:1: clip 'k\\udcfcche' is not UTF-8 \(rename it\)$"):
+        read_scp(tmp_path / "wav.scp")
