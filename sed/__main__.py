@@ -33,6 +33,7 @@ GROUPS = {
         "results": "write RESULTS.md of a folder of experiments",
         "ablations": "write the table of an ablation",
         "evaluate-tagger": "measure a tagger's average precision",
+        "average-scores": "average the scores of several models",
         "merge-scores": "join the scores of a set's parts",
         "choose-rates": "choose learning rates by results on a split",
         "figure3": "draw the paper's figure 3",

@@ -27,6 +27,7 @@ from sed.data.tables import Event
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.parallel import free_processors
+from sed.prediction.centring import SCOUTED, Centring
 from sed.prediction.decisions import PIECE, Decisions, Detection
 from sed.prediction.predictor import Predictor, hear
 from sed.prediction.recording import BaseSink, Track, run
@@ -123,6 +124,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
+        centre_events: bool = True,
         batch_size: int = 8,
     ) -> list[DetectedEvent]: ...
     @overload
@@ -133,6 +135,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
+        centre_events: bool = True,
         batch_size: int = 8,
     ) -> list[list[DetectedEvent]]: ...
     def detect(
@@ -142,6 +145,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
+        centre_events: bool = True,
         batch_size: int = 8,
     ) -> list[DetectedEvent] | list[list[DetectedEvent]]:
         """Return the events of a recording, in order of their onsets.
@@ -151,6 +155,7 @@ class Model:
             rate: of arrays, in Hz.
             threshold: for all labels, or by label, in place of the model's own for those named.
             overlap: seconds that windows overlap in recordings longer than the model's window; None for the default.
+            centre_events: take events that windows share from one more window, with the event in its middle.
             batch_size: windows that are computed together.
 
         Returns:
@@ -161,12 +166,21 @@ class Model:
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
-        tracks = self._run(sources, rate, [BaseSink() for _ in sources], post, overlap=overlap, batch_size=batch_size)
+        sinks = [BaseSink() for _ in sources]
+        tracks = self._run(
+            sources, rate, sinks, post, overlap=overlap, centre_events=centre_events, batch_size=batch_size
+        )
         events = [[_event(detection) for detection in track.result.detections] for track in tracks]
         return events if isinstance(recording, list) else events[0]
 
     def posteriors(
-        self, recording: Recording, rate: int | None = None, *, overlap: float | None = None, batch_size: int = 8
+        self,
+        recording: Recording,
+        rate: int | None = None,
+        *,
+        overlap: float | None = None,
+        centre_events: bool = True,
+        batch_size: int = 8,
     ) -> np.ndarray:
         """Return the frame posteriors of a recording, before post-processing.
 
@@ -174,6 +188,7 @@ class Model:
             recording: a file, or an array of samples.
             rate: of an array, in Hz.
             overlap: as in `detect`.
+            centre_events: likewise.
             batch_size: windows that are computed together.
 
         Returns:
@@ -183,7 +198,15 @@ class Model:
             UserError: as `detect`.
         """
         sink = _Posteriors()
-        self._run([recording], rate, [sink], self.post_processing, overlap=overlap, batch_size=batch_size)
+        self._run(
+            [recording],
+            rate,
+            [sink],
+            self.post_processing,
+            overlap=overlap,
+            centre_events=centre_events,
+            batch_size=batch_size,
+        )
         return sink.whole(len(self.labels))
 
     def stream(
@@ -225,11 +248,21 @@ class Model:
         post: PostProcessing,
         *,
         overlap: float | None,
+        centre_events: bool,
         batch_size: int,
     ) -> list[Track]:
         plan = WindowPlan.overlapping(**self._geometry(), overlap=overlap)
+
+        def centring() -> Centring | None:
+            if not centre_events:
+                return None
+            scout = Decisions.of(post, self.labels, self.frame_seconds, piece=SCOUTED * self.predictor.frames)
+            return Centring(plan=plan, predictor=self.predictor, scout=scout)
+
         names = [str(source) if isinstance(source, str | Path) else f"array {i}" for i, source in enumerate(sources)]
-        tracks = [self._track(name, plan, post, sink) for name, sink in zip(names, sinks, strict=True)]
+        tracks = [
+            self._track(name, plan, post, sink, centring=centring()) for name, sink in zip(names, sinks, strict=True)
+        ]
 
         def windows(source: Recording, track: Track) -> Iterator[Window]:
             return plan.cut(track.heard(self._blocks(source, rate, track.result.name)))
@@ -242,9 +275,18 @@ class Model:
         run(zip(tracks, cut, strict=True), self.predictor, batch_size=batch_size, report=report)
         return tracks
 
-    def _track(self, name: str, plan: WindowPlan, post: PostProcessing, sink: BaseSink, piece: int = PIECE) -> Track:
+    def _track(
+        self,
+        name: str,
+        plan: WindowPlan,
+        post: PostProcessing,
+        sink: BaseSink,
+        *,
+        piece: int = PIECE,
+        centring: Centring | None = None,
+    ) -> Track:
         decisions = Decisions.of(post, self.labels, self.frame_seconds, piece=piece)
-        return Track(name, plan=plan, predictor=self.predictor, decisions=decisions, sink=sink)
+        return Track(name, plan=plan, predictor=self.predictor, decisions=decisions, sink=sink, centring=centring)
 
     def _blocks(self, source: Recording, rate: int | None, name: str) -> Iterator[np.ndarray]:
         if isinstance(source, str | Path):

@@ -44,8 +44,16 @@ def naming(path: str | Path) -> Iterator[None]:
         raise
 
 
-def read_text(path: str | Path, encoding: str = "utf-8", errors: str = "strict") -> str:
+def read_text(
+    path: str | Path, encoding: str = "utf-8", errors: str = "strict", *, remedy: str = "UTF-8 is expected"
+) -> str:
     """Return a text file's content.
+
+    Args:
+        path: the file.
+        encoding: of its text.
+        errors: what becomes of bytes that are no text, as in `open`.
+        remedy: what to do where it is no text.
 
     Raises:
         UserError: it is no file, no text or of no sensible size.
@@ -58,7 +66,7 @@ def read_text(path: str | Path, encoding: str = "utf-8", errors: str = "strict")
             if len(text) == MOST:
                 raise UserError(f"{path}: more than {MOST >> 20} MB of text (is it the right file?)")
         except UnicodeDecodeError:
-            raise UserError(f"{path}: not a text file (UTF-8 is expected)") from None
+            raise UserError(f"{path}: not a text file ({remedy})") from None
     return text
 
 
@@ -88,7 +96,7 @@ def read_json(path: str | Path, *, remedy: str) -> Any:
         OSError: it cannot be opened.
     """
     try:
-        return parse_json(read_text(path))
+        return parse_json(read_text(path, remedy=remedy))
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error} ({remedy})") from None
 

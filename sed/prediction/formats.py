@@ -119,10 +119,8 @@ class EventTable(Format):
         return self._row([name, f"{onset:.3f}", f"{offset:.3f}", label, _score(detection), *clock])
 
     def _row(self, fields: Sequence[str]) -> str:
-        if self._separator == "\t":  # names and labels hold no tabs: `shown` and the label reader see to it
-            return "\t".join(fields) + "\n"
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(fields)
+        csv.writer(text, delimiter=self._separator, lineterminator="\n").writerow(fields)
         return text.getvalue()
 
 

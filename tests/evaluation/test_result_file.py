@@ -33,7 +33,7 @@ def test_results_are_found_in_order_and_named_by_their_experiment(tmp_path: Path
     [
         (None, "no such result"),
         (b"{", "not JSON"),
-        (b"\xff\xfe", "not JSON"),
+        (b"\xff\xfe", "not a text file"),
         (b'{"set": "x", "clips": 1, "clips_expected": 1}', "no 'per_class'"),
     ],
 )

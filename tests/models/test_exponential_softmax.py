@@ -10,7 +10,16 @@ import torch
 from sed.models.clip_poolings import ClipInputs, ClipPooling, build_clip_pooling
 from sed.models.decoders import build_decoder
 
-GRU = {"decoder": "gru", "upsample": 1, "gru_units": 2, "gru_layers": 1, "gru_dropout": 0.0, "head_dropout": 0.0}
+GRU = {
+    "decoder": "gru",
+    "upsample": 1,
+    "gru_units": 2,
+    "gru_layers": 1,
+    "gru_dropout": 0.0,
+    "gru_directions": "both",
+    "head_dropout": 0.0,
+    "head_hidden": 0,
+}
 
 
 def build(name: str) -> ClipPooling:

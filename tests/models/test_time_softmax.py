@@ -21,6 +21,8 @@ def pooling(units: int, classes: int) -> TimeSoftmax:
         "gru_layers": 1,
         "gru_dropout": 0.0,
         "head_dropout": 0.0,
+        "head_hidden": 0,
+        "gru_directions": "both",
     }
     decoder = build_decoder(gru, dim=3, frames=20)
     built = build_clip_pooling({"clip_pooling": "time_softmax"}, decoder=decoder, classes=classes)

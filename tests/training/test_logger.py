@@ -66,7 +66,7 @@ def test_a_training_logs_losses_rates_scores_and_events(
     (log,) = added()  # named twice, opened once
     assert log.folder == tmp_path / "exp" and log.step == 0 and log.closed
     names = {f"x/train/{name}" for name in LOGGED} | {"x/lr/encoder", "x/lr/head", "x/clips_per_second"}
-    assert set(log.rows) == names | {"x/valid/score", "x/valid/frame_loss"}
+    assert set(log.rows) == names | {"x/valid/score", "x/valid/frame_f1", "x/valid/frame_loss"}
     rows = rows_of(tiny_config(lr=1e-2, valid_set="synth_valid"), dump, tmp_path / "again")
     for place, name in enumerate(LOGGED):
         assert log.rows[f"x/train/{name}"] == [(step, row[place]) for step, row in enumerate(rows, 1)]
