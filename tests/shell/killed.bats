@@ -7,6 +7,10 @@ root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
     export SED_BACKEND=local PYTHONPATH=${root} CUDA_VISIBLE_DEVICES=''
+    # Under nohup all of these would ignore the hang-up that is tested, and a shell cannot undo that.
+    printf '#!%s\nimport os, signal, sys\n' "$(command -v python3)" >with_hang_up
+    printf 'signal.signal(signal.SIGHUP, signal.SIG_DFL)\nos.execv(sys.argv[1], sys.argv[1:])\n' >>with_hang_up
+    chmod +x with_hang_up
 }
 
 wait_for() { # wait_for <glob>: up to two minutes
@@ -66,9 +70,10 @@ END
     second=$(of_the_run)
     kill $!
     python3 - "${recipe[@]}" --work "${PWD}/work" >said.terminal 3>&- <<'END' &
-import glob, os, pty, subprocess, sys, time
+import glob, os, pty, signal, subprocess, sys, time
 child, terminal = pty.fork()
 if not child:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.execv(sys.argv[1], sys.argv[1:])
 os.set_blocking(terminal, False)
 while not glob.glob("work/exp/*/checkpoints/step-*.pt"):
@@ -123,7 +128,7 @@ END
     stand_in
     for signal in KILL TERM HUP; do
         rm -f started.* && mkdir -p work
-        "${root}/steps/sweep.sh" --ngpu 0 --jobs 2 train list.tsv "${PWD}/work/exp" >said 2>&1 3>&- &
+        ./with_hang_up "${root}/steps/sweep.sh" --ngpu 0 --jobs 2 train list.tsv "${PWD}/work/exp" >said 2>&1 3>&- &
         wait_for 'started.*exp.b'
         running=$(of_the_run)
         kill -s "${signal}" $!
@@ -159,7 +164,7 @@ END
     export CUDA_VISIBLE_DEVICES=0
     for signal in KILL TERM HUP; do
         rm -f started.*
-        "${root}/egs/real_sounds/run.sh" --soundbank bank --work work >said 2>&1 3>&- &
+        ./with_hang_up "${root}/egs/real_sounds/run.sh" --soundbank bank --work work >said 2>&1 3>&- &
         wait_for 'started.*ast.pth'
         wait_for 'started.*downloads'
         running=$(of_the_run)
