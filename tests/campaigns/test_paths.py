@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import socket
+import stat
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,21 @@ def _chain(path: Path) -> None:
         Path(f"{path}{number or ''}").symlink_to(f"{path.name}{number + 1}")
 
 
+def _device(name: str) -> Callable[[Path], object]:
+    """Return what makes a node of a device: a command that replaces it must not take the machine's own away."""
+
+    def make(path: Path) -> None:
+        real = Path("/dev") / name
+        try:
+            os.mknod(path, stat.S_IFCHR | 0o666, real.stat().st_rdev)
+        except PermissionError:
+            if os.access("/dev", os.W_OK):
+                pytest.skip("devices cannot be made here, and those of /dev could be lost")
+            path.symlink_to(real)
+
+    return make
+
+
 def _full(path: Path) -> None:
     (path / "below" / "it").mkdir(parents=True)
     (path / "notes.txt").write_text("notes")
@@ -165,9 +181,9 @@ KINDS: dict[str, Callable[[Path], str]] = {
     "address": name("http://localhost:1/x"),
     "file address": name("file:///etc/passwd"),
     "dash": name("./-nowhere"),
-    "zero": name("/dev/zero"),
-    "full": name("/dev/full"),
-    "null": name("/dev/null"),
+    "zero": made("zero", _device("zero")),
+    "full": made("full", _device("full")),
+    "null": made("null", _device("null")),
     "terminal": name("/dev/tty"),
     "standard input": name("/dev/stdin"),
     "memory": name("/proc/self/mem"),
