@@ -27,9 +27,8 @@ from sed.data.tables import Event
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.parallel import free_processors
-from sed.prediction.centring import SCOUTED, Centring
-from sed.prediction.decisions import PIECE, Decisions, Detection
-from sed.prediction.predictor import Predictor, hear
+from sed.prediction.decisions import Detection
+from sed.prediction.predictor import Predictor, hear, window_geometry
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.session import open_predictor
 from sed.prediction.sources import read_recording
@@ -231,11 +230,11 @@ class Model:
             UserError: samples that are not finite, an unknown label, or a hop and lookahead beyond the window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
-        plan = WindowPlan.live(**self._geometry(), hop=hop, lookahead=lookahead)
+        plan = WindowPlan.live(**window_geometry(self.predictor), hop=hop, lookahead=lookahead)
         sink = _Newest()
-        track = self._track("stream", plan, post, sink, piece=1)
+        track = Track.of("stream", self.predictor, post, plan, sink=sink, piece=1)
         samples = (block for piece in blocks for block in mono_blocks(piece, "the stream"))
-        for window in plan.grow(track.heard(resampled(samples, rate, self.sample_rate))):
+        for window in plan.grow(track.passed_on(resampled(samples, rate, self.sample_rate))):
             output = hear(self.predictor, [window.samples])
             track.take(window, output.frame[0], output.clip[0], output.logmel[0])
             yield from sink.take()
@@ -251,21 +250,16 @@ class Model:
         centre_events: bool,
         batch_size: int,
     ) -> list[Track]:
-        plan = WindowPlan.overlapping(**self._geometry(), overlap=overlap)
-
-        def centring() -> Centring | None:
-            if not centre_events:
-                return None
-            scout = Decisions.of(post, self.labels, self.frame_seconds, piece=SCOUTED * self.predictor.frames)
-            return Centring(plan=plan, predictor=self.predictor, scout=scout)
+        plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=overlap)
 
         names = [str(source) if isinstance(source, str | Path) else f"array {i}" for i, source in enumerate(sources)]
         tracks = [
-            self._track(name, plan, post, sink, centring=centring()) for name, sink in zip(names, sinks, strict=True)
+            Track.of(name, self.predictor, post, plan, sink=sink, centre=centre_events)
+            for name, sink in zip(names, sinks, strict=True)
         ]
 
         def windows(source: Recording, track: Track) -> Iterator[Window]:
-            return plan.cut(track.heard(self._blocks(source, rate, track.result.name)))
+            return plan.cut(track.passed_on(self._blocks(source, rate, track.result.name)))
 
         def report(_track: Track, problem: str | None) -> None:
             if problem is not None:
@@ -275,33 +269,12 @@ class Model:
         run(zip(tracks, cut, strict=True), self.predictor, batch_size=batch_size, report=report)
         return tracks
 
-    def _track(
-        self,
-        name: str,
-        plan: WindowPlan,
-        post: PostProcessing,
-        sink: BaseSink,
-        *,
-        piece: int = PIECE,
-        centring: Centring | None = None,
-    ) -> Track:
-        decisions = Decisions.of(post, self.labels, self.frame_seconds, piece=piece)
-        return Track(name, plan=plan, predictor=self.predictor, decisions=decisions, sink=sink, centring=centring)
-
     def _blocks(self, source: Recording, rate: int | None, name: str) -> Iterator[np.ndarray]:
         if isinstance(source, str | Path):
             return read_recording(str(source), self.sample_rate)
         if rate is None:
             raise UserError(f"{name}: samples without their rate (detect(samples, 44100))")
         return resampled(mono_blocks(source, name), rate, self.sample_rate)
-
-    def _geometry(self) -> dict[str, Any]:
-        return {
-            "samples": self.predictor.samples,
-            "frame_seconds": self.frame_seconds,
-            "rate": self.sample_rate,
-            "frames": self.predictor.frames,
-        }
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
         named = dict(threshold) if isinstance(threshold, Mapping) else {"*": threshold}

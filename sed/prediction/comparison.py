@@ -16,9 +16,7 @@ from sed.evaluation.metrics.events import EventTable, merge_overlaps
 from sed.evaluation.metrics.f1 import Counts, event_counts
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.pieces import in_pieces, put_back
-from sed.prediction.centring import SCOUTED, Centring
-from sed.prediction.decisions import PIECE, Decisions
-from sed.prediction.predictor import Output, Predictor
+from sed.prediction.predictor import Output, Predictor, window_geometry
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.windows import WindowPlan
 
@@ -87,24 +85,11 @@ def predict(
     Returns:
         The events of each recording.
     """
-    plan = WindowPlan.overlapping(
-        samples=predictor.samples,
-        frame_seconds=predictor.frame_seconds,
-        rate=predictor.rate,
-        frames=predictor.frames,
-        overlap=overlap * predictor.frames * predictor.frame_seconds,
-    )
-
-    def decider(piece: int = PIECE) -> Decisions:
-        return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=piece)
-
-    def track(name: str) -> Track:
-        scout = decider(SCOUTED * predictor.frames)
-        centring = Centring(plan=plan, predictor=predictor, scout=scout) if centre else None
-        return Track(name, plan=plan, predictor=predictor, decisions=decider(), sink=BaseSink(), centring=centring)
-
-    tracks = [track(str(number)) for number in range(len(sounds))]
-    cuts = [functools.partial(lambda audio, track: plan.cut(track.heard([audio])), audio) for audio in sounds]
+    seconds = overlap * predictor.frames * predictor.frame_seconds
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=seconds)
+    numbers = range(len(sounds))
+    tracks = [Track.of(str(n), predictor, post, plan, sink=BaseSink(), centre=centre) for n in numbers]
+    cuts = [functools.partial(lambda audio, track: plan.cut(track.passed_on([audio])), audio) for audio in sounds]
     run(zip(tracks, cuts, strict=True), predictor, batch_size=batch_size)
     return [[detection.event for detection in track.result.detections] for track in tracks]
 

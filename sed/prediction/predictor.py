@@ -53,6 +53,16 @@ class Predictor(Protocol):
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
 
 
+def window_geometry(predictor: Predictor) -> dict[str, Any]:
+    """Return what a `WindowPlan` has to know of a model."""
+    return {
+        "samples": predictor.samples,
+        "frame_seconds": predictor.frame_seconds,
+        "rate": predictor.rate,
+        "frames": predictor.frames,
+    }
+
+
 def hear(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
     """What the model says of windows, with silence from the end of each on: padding is not sound."""
     output = predictor(waveforms)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from sed.errors import UserError
-from sed.prediction.centring import Centring
-from sed.prediction.decisions import Decisions, Detection
+from sed.prediction.centring import SCOUTED, Centring
+from sed.prediction.decisions import PIECE, Decisions, Detection
 from sed.prediction.predictor import Predictor, hear
 from sed.prediction.windows import Join, Window, WindowPlan
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 
 @dataclass
@@ -82,7 +85,38 @@ class Track:
         self._samples = 0
         self._reached = 0  # the end of the newest window that was taken, in samples
 
-    def heard(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        predictor: Predictor,
+        post: PostProcessing,
+        plan: WindowPlan,
+        *,
+        sink: Sink,
+        centre: bool = False,
+        piece: int = PIECE,
+    ) -> Track:
+        """Begin a recording.
+
+        Args:
+            name: of the recording.
+            predictor: the model.
+            post: its post-processing.
+            plan: where windows lie.
+            sink: takes the results.
+            centre: run the model again on events that windows share, each in the middle of a window.
+            piece: frames to wait for before deciding some.
+        """
+
+        def decisions(frames: int) -> Decisions:
+            return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=frames)
+
+        scout = decisions(SCOUTED * predictor.frames) if centre else None
+        centring = Centring(plan=plan, predictor=predictor, scout=scout) if scout else None
+        return cls(name, plan=plan, predictor=predictor, decisions=decisions(piece), sink=sink, centring=centring)
+
+    def passed_on(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass the recording's blocks on, counting and handing them to the sink."""
         for block in blocks:
             self._samples += len(block)

@@ -19,11 +19,9 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
-from sed.prediction.centring import SCOUTED, Centring
-from sed.prediction.decisions import PIECE, Decisions
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.page import Page, PageSink
-from sed.prediction.predictor import Predictor, TorchPredictor
+from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, is_stream, read_recording
 from sed.prediction.windows import Window, WindowPlan
@@ -165,36 +163,16 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         raise UserError("; ".join(problems))
     peaks = Peaks(predictor.labels)
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
-    plan = WindowPlan.overlapping(
-        samples=predictor.samples,
-        frame_seconds=predictor.frame_seconds,
-        rate=predictor.rate,
-        frames=predictor.frames,
-        overlap=args.overlap,
-    )
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=args.overlap)
     tally = Tally(names)
 
-    def decider(piece: int = PIECE) -> Decisions:
-        return Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=piece)
-
-    def centring() -> Centring | None:
-        if not args.centre_events:
-            return None
-        return Centring(plan=plan, predictor=predictor, scout=decider(SCOUTED * predictor.frames))
-
     def windows(name: str, track: Track) -> Iterator[Window]:
-        return plan.cut(track.heard(read_recording(name, predictor.rate)))
+        return plan.cut(track.passed_on(read_recording(name, predictor.rate)))
 
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
-            track = Track(
-                shown(name),
-                plan=plan,
-                predictor=predictor,
-                decisions=decider(),
-                sink=open_sinks(name),
-                centring=centring(),
-            )
+            sink = open_sinks(name)
+            track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=args.centre_events)
             yield track, partial(windows, name)
 
     def report(track: Track, problem: str | None) -> None:
@@ -271,14 +249,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         raise UserError(
             f"--format {args.format[0]}: written when a recording has ended, and a stream does not (take another)"
         )
-    plan = WindowPlan.live(
-        samples=predictor.samples,
-        frame_seconds=predictor.frame_seconds,
-        rate=predictor.rate,
-        frames=predictor.frames,
-        hop=args.live_hop,
-        lookahead=args.live_lookahead,
-    )
+    plan = WindowPlan.live(**window_geometry(predictor), hop=args.live_hop, lookahead=args.live_lookahead)
     file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
     file.write(format.header(predictor.labels))
     file.flush()
@@ -292,19 +263,14 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     problems: list[str] = []
     pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, block, args.live_rate)
     blocks = resampled(until_broken(pcm, problems), args.live_rate, predictor.rate)
-    track = Track(
-        "-",
-        plan=plan,
-        predictor=predictor,
-        decisions=Decisions.of(post, predictor.labels, predictor.frame_seconds, piece=1),
-        sink=FormatSink(file, format, "-", frame_seconds=predictor.frame_seconds, live=True),
-    )
+    sink = FormatSink(file, format, "-", frame_seconds=predictor.frame_seconds, live=True)
+    track = Track.of("-", predictor, post, plan, sink=sink, piece=1)
 
     def report(_track: Track, problem: str | None) -> None:
         if problem is not None:
             problems.append(problem.replace("-:", "standard input:", 1))
 
-    run([(track, lambda track: plan.grow(track.heard(blocks)))], predictor, batch_size=1, report=report)
+    run([(track, lambda track: plan.grow(track.passed_on(blocks)))], predictor, batch_size=1, report=report)
     if not track.result.seconds and not problems:
         problems.append("standard input: no samples")
     for problem in problems:

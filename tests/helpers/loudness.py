@@ -90,7 +90,7 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
                 if centred
                 else None,
             )
-            yield track, lambda track, audio=audio: plan.cut(track.heard(blocks(audio)))
+            yield track, lambda track, audio=audio: plan.cut(track.passed_on(blocks(audio)))
 
     run(
         tracks(),

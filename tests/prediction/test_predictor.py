@@ -54,7 +54,7 @@ def through(predictor: Predictor, audio: np.ndarray, *, live: bool = False) -> n
     )
     cut = plan.grow if live else plan.cut
     blocks = [audio[first : first + 1600] for first in range(0, len(audio), 1600)]
-    run([(track, lambda track: cut(track.heard(blocks)))], predictor, batch_size=3)
+    run([(track, lambda track: cut(track.passed_on(blocks)))], predictor, batch_size=3)
     return np.concatenate(sink.rows)
 
 
