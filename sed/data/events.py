@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sed.data.annotations.annotation import read_text
-from sed.data.annotations.registry import label_files, reader_of
+from sed.data.annotations.registry import label_files, recognised
 from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
 
@@ -100,24 +99,16 @@ def read_named(path: str | Path) -> dict[str, list[Event]]:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (check the path)")
-    named: dict[str, list[Event]] = {}
-    for file in label_files(path) if path.is_dir() else [path]:
-        reader = reader_of(file)
-        if reader is None:
-            found = [(name, event) for _, name, event in event_rows(file, FULL_NAMES)]
-        else:
-            found = [(name, event) for _, name, event in reader.read(file, read_text(file))]
-        for name, event in found:
-            named.setdefault(name, []).extend([event] if event else [])
-    return named
+    return by_clip(read_rows(path, FULL_NAMES))
 
 
 def _rows_of(path: Path, rules: Rules, clips: ClipIds) -> Iterator[Row]:
-    reader = reader_of(path) if path.is_file() and not rules.exact else None
-    if reader is None:
+    found = recognised(path) if path.is_file() and not rules.exact else None
+    if found is None:
         yield from (Row(*row) for row in event_rows(path, rules, clips))
         return
-    for line, recording, event in reader.read(path, read_text(path)):
+    reader, text = found
+    for line, recording, event in reader.read(path, text):
         yield Row(line, clips.of(f"{path}:{line}", recording), event)
 
 

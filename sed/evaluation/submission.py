@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sed.data.annotations.registry import SUFFIXES, reader_of
+from sed.data.annotations.registry import SUFFIXES, recognised
 from sed.data.scores import FrameScores, check_range, read_scores
 from sed.data.tables import audio_stem, read_lines
 from sed.errors import UserError
@@ -57,7 +57,7 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
         header = _header(files[0])
         if "event_label" in header:
             return _detections(path, files, "operating points")
-        if header[:2] != ["onset", "offset"] and reader_of(files[0]) is not None:
+        if header[:2] != ["onset", "offset"] and recognised(files[0]) is not None:
             return _detections(path, [path], "detections")
         return read_score_folder(path, files)
     if not path.exists():

@@ -29,8 +29,8 @@ SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl")
 HEAD = 4096
 
 
-def reader_of(path: Path) -> Reader | None:
-    """Return the reader of a label file; None for a table in DESED's columns, which `sed.data.tables` reads.
+def recognised(path: Path) -> tuple[Reader, str] | None:
+    """Return the reader of a label file and the file's text; None for a table in DESED's columns, `sed.data.tables`'s.
 
     UserError for a file that looks like something else. What looks like nothing known counts as a broken DESED table.
     """
@@ -39,7 +39,7 @@ def reader_of(path: Path) -> Reader | None:
         return None
     for reader in READERS.values():
         if reader.recognises(text[:HEAD]):
-            return reader
+            return reader, text
     if guess := looks_like(text):
         raise UserError(f"{path}: {guess}")
     return None

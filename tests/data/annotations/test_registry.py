@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from label_files import CAT, DOG, FILES, TEXTGRID, write
 
-from sed.data.annotations.registry import label_files, reader_of
+from sed.data.annotations.registry import label_files, recognised
 from sed.data.events import by_clip, fit, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
@@ -68,4 +68,4 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
 def test_a_desed_table_is_left_to_the_strict_reader(tmp_path: Path) -> None:
     path = tmp_path / "e.tsv"
     path.write_text("event_label\tfilename\tonset\toffset\nDog\ta.wav\t1\t2\n")
-    assert reader_of(path) is None
+    assert recognised(path) is None
