@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sed.data.statistics import sampled
 from sed.data.store import FeatureStore
 
 CLIPS = 100
@@ -25,11 +26,7 @@ def level(store: FeatureStore, decibel: float) -> float:
     Returns:
         Decibels over a reference that only the front end knows.
     """
-    rows = np.unique(np.linspace(0, len(store.clips) - 1, CLIPS).round().astype(int))
-    levels = []
-    for row in rows:
-        x = store.read([row])[0, : store.valid[row]].astype(np.float64) / decibel
-        levels.append(10 * np.log10(np.mean(10 ** (x / 10))))
+    levels = [10 * np.log10(np.mean(10 ** (x / decibel / 10))) for x in sampled([store], CLIPS)]
     return float(np.median(levels))
 
 

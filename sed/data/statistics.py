@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ LEAST = 1e-3
 
 
 class Features(Protocol):
-    """What is needed of a feature store."""
+    """A feature store, as far as statistics are taken of it."""
 
     clips: list[str]
     valid: np.ndarray
@@ -34,21 +34,23 @@ def fitted(front_end: FrontEnd, stores: Sequence[Features]) -> FrontEnd:
     return type(front_end)(**{**front_end.params(), "norm_bins": text})
 
 
+def sampled(stores: Sequence[Features], count: int) -> Iterator[np.ndarray]:
+    """Yield the valid frames (n, bins) float64 of at most `count` clips, evenly spaced over all stores."""
+    sizes = np.cumsum([0, *(len(store.clips) for store in stores)])
+    for row in np.unique(np.linspace(0, sizes[-1] - 1, count).round().astype(int)):
+        which = int(np.searchsorted(sizes, row, side="right")) - 1
+        store, own = stores[which], int(row - sizes[which])
+        yield store.read([own])[0, : store.valid[own]].astype(np.float64)
+
+
 def bin_statistics(stores: Sequence[Features], *, over: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the standard deviation of each mel bin, float64.
 
     Args:
         stores: The sets' features.
-        over: `clips`, the mean over clips of each one's own; `frames`, of all frames alike.
+        over: `clips`: averages over clips of the statistics of each; `frames`: statistics of all frames together.
     """
-    sizes = np.cumsum([0, *(len(store.clips) for store in stores)])
-    rows = np.unique(np.linspace(0, sizes[-1] - 1, CLIPS).round().astype(int))
-    sums = []
-    for row in rows:
-        which = int(np.searchsorted(sizes, row, side="right")) - 1
-        store, own = stores[which], int(row - sizes[which])
-        x = store.read([own])[0, : store.valid[own]].astype(np.float64)
-        sums.append((len(x), x.mean(0), x.var(0)))
+    sums = [(len(x), x.mean(0), x.var(0)) for x in sampled(stores, CLIPS)]
     lengths, means, variances = (np.array(column) for column in zip(*sums, strict=True))
     if over == "clips":
         return means.mean(0), np.maximum(np.sqrt(variances).mean(0), LEAST)
