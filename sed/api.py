@@ -13,7 +13,7 @@ table that cannot be used raises `sed.UserError`, whose message says what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
@@ -25,7 +25,7 @@ from sed.data.audio import resampled
 from sed.data.events import by_clip, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
-from sed.evaluation.postprocessing.options import options_of, resolve
+from sed.evaluation.postprocessing.options import options_of
 from sed.parallel import free_processors
 from sed.prediction.decisions import Detection
 from sed.prediction.predictor import Predictor, hear, window_geometry
@@ -277,12 +277,8 @@ class Model:
         return resampled(mono_blocks(source, name), rate, self.sample_rate)
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
-        named = dict(threshold) if isinstance(threshold, Mapping) else {"*": threshold}
-        if "*" not in named:  # labels that are not named keep theirs
-            own = dict(zip(self.labels, self.post_processing.thresholds(self.labels), strict=True))
-            named = {**own, **named}
-        text = ",".join(f"{label}={float(value)!r}" for label, value in named.items())
-        return resolve(options_of(threshold=text), self.labels, stored=self.post_processing)
+        named = threshold if isinstance(threshold, Mapping) else {"*": threshold}
+        return replace(self.post_processing, threshold=self.post_processing.threshold.with_values(named, self.labels))
 
 
 def load(

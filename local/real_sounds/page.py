@@ -230,7 +230,7 @@ class Page:
         return lines
 
     def _parts(self) -> list[str]:
-        """What each part of the system buys: events found by length and collar, events in pieces."""
+        """Return the tables of events by length, of EB-F1 by collar, and of events in pieces."""
         shown = {name: runs for name, runs in ordered(self.results).items() if name in KNOWN}
         lines = []
         for head, text, rows in (

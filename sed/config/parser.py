@@ -106,7 +106,7 @@ class Parser(configargparse.ArgumentParser):
             )
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
-        """As argparse's; a path is not empty."""
+        """Add an argument as argparse does, and refuse an empty path."""
         if "type" in kwargs:
             kwargs["type"] = bounded(kwargs["type"], None, None)
         action: argparse.Action = super().add_argument(*names, **kwargs)

@@ -11,7 +11,16 @@ SHORTEST = 0.01
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
-    """Cut a recording's events where its clips of so many seconds are; times from each clip's start."""
+    """Cut a recording's events at the borders of its clips.
+
+    Args:
+        events: of the whole recording.
+        seconds: length of a clip.
+        count: number of clips.
+
+    Returns:
+        The events of each clip, with times from the clip's start.
+    """
     pieces: list[list[Event]] = [[] for _ in range(count)]
     for onset, offset, label in events:
         for number in range(int(onset / seconds), min(count, int(offset / seconds) + 1)):

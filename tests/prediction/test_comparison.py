@@ -32,15 +32,7 @@ def opened(experiment: Path) -> tuple[Predictor, PostProcessing]:
 def test_it_predicts_as_the_command_does(
     experiment: Path, tmp_path: Path, overlap: float, centre: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    predictor, post, _ = open_predictor(
-        model=str(experiment),
-        onnx=None,
-        which="teacher",
-        device="cpu",
-        precision="float32",
-        threads=1,
-        options=options_of(),
-    )
+    predictor, post = opened(experiment)
     audio = sounds(27)
     soundfile.write(tmp_path / "a.wav", audio, 16000, subtype="FLOAT")
     options = ["--threads", 1, "--device", "cpu", "--overlap", 10 * overlap]
@@ -54,15 +46,7 @@ def test_it_predicts_as_the_command_does(
 
 
 def test_a_window_is_run_once(experiment: Path) -> None:
-    predictor, _, _ = open_predictor(
-        model=str(experiment),
-        onnx=None,
-        which="teacher",
-        device="cpu",
-        precision="float32",
-        threads=1,
-        options=options_of(),
-    )
+    predictor, _ = opened(experiment)
     windows = [sounds(10, seed=seed) for seed in range(3)]
     plain = predictor(windows)
     runs: list[int] = []

@@ -1,4 +1,4 @@
-"""What every reader of label files gives and takes."""
+"""The protocol of readers of label files, and what they share: annotations, text, times."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sed.errors import UserError
 from sed.input_files import check_file, naming
 
 MOST_BYTES = 1 << 28
-"""of a label file; larger ones are no labels"""
+"""the largest label file that is read"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 

@@ -46,7 +46,7 @@ def recognised(path: Path) -> tuple[Reader, str] | None:
 
 
 def looks_like(text: str) -> str:
-    """Return what a text that no reader takes may be and what takes it; empty where that cannot be told."""
+    """Return what a text that no reader takes may be, and the option or command that takes it; empty if unknown."""
     header = set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
     if set(TAG_COLUMNS) <= header:
         return "looks like a table of tags, without times (--tags takes it)"

@@ -29,9 +29,9 @@ def sources(bank: Path) -> dict[str, str]:
     known: dict[str, str] = {}
     if table.is_file():
         for row in csv.DictReader(read_text(table).splitlines(), delimiter="\t"):
-            told = next((row[key] for key in COLUMNS if row.get(key)), None)
-            if row.get("file") and told:
-                known[row["file"]] = told
+            source = next((row[key] for key in COLUMNS if row.get(key)), None)
+            if row.get("file") and source:
+                known[row["file"]] = source
     return {file: known.get(file, file) for file in files}
 
 

@@ -59,11 +59,11 @@ class ClassOption:
     def given(self, args: argparse.Namespace, labels: Sequence[str]) -> dict[str, float] | None:
         """Numbers by label, None when the option is not given; UserError for unknown labels and bad numbers."""
         text = self.text(args)
-        return None if text is None else self._by_label(text, labels)
+        return None if text is None else self._parsed(text, labels)
 
     def defaults(self, labels: Sequence[str]) -> dict[str, float]:
         """Numbers by label that count when the option is not given."""
-        return self._by_label(self.unset or str(self.default), labels)
+        return self._parsed(self.unset or str(self.default), labels)
 
     def checked(self, value: float) -> float:
         """Return a number that the option takes; ValueError for any other."""
@@ -71,18 +71,30 @@ class ClassOption:
             raise ValueError(f"{value} is out of range ({self.least} to {self.most})")
         return value
 
-    def _by_label(self, text: str, labels: Sequence[str]) -> dict[str, float]:
+    def by_label(self, values: Mapping[str, float], labels: Sequence[str]) -> dict[str, float]:
+        """Return a number for each label; those not named get that of `*`, else the default.
+
+        Args:
+            values: numbers by label.
+            labels: the classes.
+
+        Raises:
+            UserError: an unknown label, no number, or one out of range.
+        """
+        for label, value in values.items():
+            if label != "*" and label not in labels:
+                raise UserError(f"{self.flag}: unknown label '{label}' (known: {', '.join(labels)})")
+            try:
+                self.checked(float(value))
+            except (TypeError, ValueError) as error:
+                raise UserError(f"{self.flag}: {error}") from None
+        return {label: float(values.get(label, values.get("*", self.default))) for label in labels}
+
+    def _parsed(self, text: str, labels: Sequence[str]) -> dict[str, float]:
         if text in self.tables:
             return {label: self.tables[text].get(label, self.default) for label in labels}
         try:
             values = per_class(text)
         except argparse.ArgumentTypeError as error:
             raise UserError(f"{self.flag}: {error}") from None
-        for label, value in values.items():
-            if label != "*" and label not in labels:
-                raise UserError(f"{self.flag}: unknown label '{label}' (known: {', '.join(labels)})")
-            try:
-                self.checked(value)
-            except ValueError as error:
-                raise UserError(f"{self.flag}: {error}") from None
-        return {label: values.get(label, values.get("*", self.default)) for label in labels}
+        return self.by_label(values, labels)

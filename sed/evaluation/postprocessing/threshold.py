@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,6 +30,11 @@ class Threshold(OneNumber):
             most=1.0,
         ),
     )
+
+    def with_values(self, values: Mapping[str, float], labels: Sequence[str]) -> Threshold:
+        """Return these thresholds with others for the labels that `values` names, or for all others too by `*`."""
+        (option,) = self.options
+        return Threshold(option.by_label(values if "*" in values else {**self.by_label, **values}, labels))
 
     def decide(self, scores: FrameScores) -> EventTable:
         """Return the events of post-processed scores."""

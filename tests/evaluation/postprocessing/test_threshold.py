@@ -1,7 +1,11 @@
+from typing import Any
+
 import numpy as np
+import pytest
 from options import post_processing_options
 from random_scores import uniform
 
+from sed.errors import UserError
 from sed.evaluation.postprocessing.threshold import Threshold
 
 
@@ -26,3 +30,18 @@ def test_an_explicit_half_wins_over_what_is_stored() -> None:
 def test_stored_form() -> None:
     step = Threshold({"a": 0.3})
     assert step.to_dict() == {"threshold": {"a": 0.3}} and Threshold.from_dict(step.to_dict(), ["a"]) == step
+
+
+def test_values_by_label_hold_for_labels_of_any_text() -> None:
+    labels = ["door, glass", "a=b", "c"]
+    own = Threshold(dict(zip(labels, (0.1, 0.2, 0.3), strict=True)))
+    assert own.with_values({"door, glass": 0.6, "a=b": 1}, labels).by_label == {
+        "door, glass": 0.6,
+        "a=b": 1.0,
+        "c": 0.3,
+    }
+    assert own.with_values({"*": 0.4, "c": 0.5}, labels).by_label == {"door, glass": 0.4, "a=b": 0.4, "c": 0.5}
+    bad: tuple[dict[str, Any], ...] = ({"door": 0.5}, {"c": 1.5}, {"c": float("nan")}, {"c": "half"}, {"c": None})
+    for values in bad:
+        with pytest.raises(UserError, match="--threshold: "):
+            own.with_values(values, labels)
