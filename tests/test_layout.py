@@ -256,3 +256,25 @@ def test_scripts_start_alike(path: Path) -> None:
         guards = ['[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@"', "unset CDPATH"]
         assert all(guard in text for guard in guards), "works as `sh script`, and where CDPATH is exported"
     assert not re.search(r"^\s*eval\b", code(path), re.MULTILINE), "no eval"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    anchors = {}
+    documents = [ROOT / line for line in tracked() if line.endswith(".md")]
+    for document in documents:
+        heads = re.findall(r"(?m)^#+ (.*)$", document.read_text())
+        anchors[document.resolve()] = {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+    for document in documents:
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", document.read_text()):
+            path = (document.parent / target).resolve() if target else document.resolve()
+            assert path.exists(), f"{document}: {target}"
+            assert not anchor or anchor in anchors[path], f"{document}: {target}#{anchor}"
+
+
+def test_chapters_begin_with_a_command_and_are_in_the_index() -> None:
+    chapters = sorted((ROOT / "docs").glob("*.md"))
+    assert chapters
+    index = (ROOT / "egs/README.md").read_text()
+    for chapter in chapters:
+        assert re.match(r"# [^\n]+\n\n```bash\n", chapter.read_text()), chapter
+        assert f"(../docs/{chapter.name})" in index, chapter
