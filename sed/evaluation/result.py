@@ -17,6 +17,7 @@ from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import steps_dict
+from sed.evaluation.reports.certainty import caveat
 from sed.evaluation.reports.experiment import report
 from sed.evaluation.reports.timeline import Sources
 from sed.evaluation.submission import Submission
@@ -160,4 +161,5 @@ def tell(path: Path, result: Mapping[str, Any]) -> None:
         logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)
     shown = [entry for entry in shown_in("closing") if result.get(entry.key) is not None]
     numbers = ", ".join(f"{entry.heading} {entry.text(result[entry.key])}" for entry in shown)
-    logger.info("%s: %d of %d clips: %s", path, clips, expected, numbers)
+    few = caveat([result])
+    logger.info("%s: %d of %d clips: %s%s", path, clips, expected, numbers, f" ({few})" if few else "")

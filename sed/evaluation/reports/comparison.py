@@ -10,6 +10,7 @@ from sed.evaluation.confidence.bootstrap import interval
 from sed.evaluation.confidence.paired import Difference, System, class_differences, differences
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.reports import svg
+from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
 from sed.evaluation.reports.published import of_experiment, on_their_set
 
@@ -70,8 +71,7 @@ def _summary(systems: Sequence[System]) -> str:
         cells = []
         for system, value in zip(systems, values, strict=True):
             bounds = _bounds(system, entry.key)
-            interval_text = f" [{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else ""
-            cells.append("–" if value is None else f"{entry.plain(value)}{interval_text}")
+            cells.append("–" if value is None else f"{entry.plain(value)} {interval_text(bounds, entry)}".rstrip())
         rows.append([entry.row, *cells])
     for entry in shown_in("published"):
         published = [of_experiment(s.name) if on_their_set(s.results[0]) else None for s in systems]
@@ -79,7 +79,9 @@ def _summary(systems: Sequence[System]) -> str:
             cells = [paper.text(entry.key) if paper else "–" for paper in published]
             rows.append([f"published {entry.column} (DESED validation)", *cells])
     heads = [f"{s.name} ({len(s.results)} seeds)" if len(s.results) > 1 else s.name for s in systems]
-    return table("Values with 95 % intervals over clips; seeds as their mean.", ["number", *heads], rows)
+    few = caveat([result for system in systems for result in system.results])
+    note = f'<p class="warn">{few}</p>' if few else ""
+    return note + table("Values with 95 % intervals over clips; seeds as their mean.", ["number", *heads], rows)
 
 
 def _differences(a: System, b: System) -> str:

@@ -15,6 +15,7 @@ from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES, shown_in
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports import errors, svg
+from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
 from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.timeline import Sources, clip_figure
@@ -38,7 +39,7 @@ CONFUSED = 40  # classes in that table at most
 def bounds_of(result: Mapping[str, Any], entry: Entry) -> str:
     """Format the interval of a number, where it was computed: `[55.10, 63.90]`."""
     bounds = result.get("intervals", {}).get(entry.key)
-    return f"[{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else "–"
+    return interval_text(bounds, entry) or "–"
 
 
 def report(
@@ -95,6 +96,8 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
     )
     if result["clips"] < result["clips_expected"]:
         parts.append(f'<p class="warn">Only {result["clips"]} of {result["clips_expected"]} clips are scored.</p>')
+    if few := caveat([result]):
+        parts.append(f'<p class="warn">{few}</p>')
     if result["classes_without_ground_truth"]:
         absent = ", ".join(result["classes_without_ground_truth"])
         parts.append(f'<p class="warn">Without ground truth here, hence in no average: {escape(absent)}.</p>')

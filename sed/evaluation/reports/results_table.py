@@ -13,6 +13,7 @@ from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
 from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.pseudo import origin_text
+from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
@@ -55,7 +56,7 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
 def interval(row: Row, entry: Entry) -> str:
     """Format the bootstrap interval of a single seed's number: ` [55.10, 63.90]`; empty when there is none."""
     bounds = (row.results[0].get("intervals") or {}).get(entry.key) if len(row.results) == 1 else None
-    return f" [{entry.plain(bounds[0])}, {entry.plain(bounds[1])}]" if bounds else ""
+    return f" {interval_text(bounds, entry)}" if bounds else ""
 
 
 def coverage(row: Row) -> str:
@@ -110,7 +111,8 @@ def terminal_table(rows: Sequence[Row]) -> str:
         table.append([row.name, row.set, coverage(row), *numbers])
     widths = [max(len(line[column]) for line in table) for column in range(len(head))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    few = caveat([result for row in rows for result in row.results])
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], *([few] if few else [])])
 
 
 def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
@@ -139,12 +141,13 @@ def markdown(rows: Sequence[Row], reference: Mapping[str, Any]) -> str:
 
 
 def _banner(rows: Sequence[Row]) -> list[str]:
-    """Lines that say so when not all of the set's clips were there, or a model was not pretrained."""
+    """Return what stands above a table: clips that are missing, or few, and models that were not pretrained."""
     short = sorted(
         {(r["clips"], r["clips_expected"]) for row in rows for r in row.results if r["clips"] < r["clips_expected"]}
     )
     told = ", ".join(f"{clips} of {expected}" for clips, expected in short)
     lines = [f"Incomplete: {told} clips are scored; these numbers do not compare with others'."] if short else []
+    lines.append(caveat([result for row in rows for result in row.results]))
     lines.append(warning([_safe(row.name) for row in rows if any(map(lacks_weights, row.results))]))
     return [text for line in lines if line for text in (f"**{line}**", "")]
 

@@ -98,7 +98,11 @@ def test_missing_clips_are_told_above_the_table() -> None:
 
 
 def test_the_terminal_has_aligned_columns_in_the_same_units() -> None:
-    head, rule, one, other = terminal_table(group([found("a", 1), found("longer", 2, pooling="mean")])).splitlines()
+    lines = terminal_table(group([found("a", 1), found("longer", 2, pooling="mean")])).splitlines()
+    head, rule, one, other, few = lines
+    assert few.startswith("Scored on 6 clips only")
+    enough = [found(name, 1, pooling=name, clips=1168, clips_expected=1168) for name in "ab"]
+    assert len(terminal_table(group(enough)).splitlines()) == 4 and "only" not in markdown(group(enough), {})
     at = head.index("EB-F1 %")
     assert (one[at : at + 5], other[at : at + 5]) == ("60.00", "70.00") and set(rule) == {"-"}
 

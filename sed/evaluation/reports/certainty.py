@@ -1,0 +1,29 @@
+"""How certain a score is, in words: intervals, and the caveat of a score on a handful of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sed.evaluation.metrics.metric import Entry
+
+FEW = 30
+"""clips; on fewer, intervals over clips are too narrow and one clip moves every number by some per cent"""
+NO_INTERVAL = "no interval: all samples alike"
+
+
+def interval_text(bounds: Sequence[float] | None, entry: Entry) -> str:
+    """Return `[55.10, 63.90]`; words where both bounds are one number, which is no certainty; empty without bounds."""
+    if not bounds:
+        return ""
+    low, high = bounds
+    return f"[{NO_INTERVAL}]" if low == high else f"[{entry.plain(low)}, {entry.plain(high)}]"
+
+
+def caveat(results: Iterable[Mapping[str, Any]]) -> str:
+    """Return the line that stands beside scores on few clips; empty where all were scored on enough."""
+    fewest = min((result["clips"] for result in results), default=FEW)
+    if fewest >= FEW:
+        return ""
+    clips = f"{fewest} clip{'s' * (fewest != 1)}"
+    return f"Scored on {clips} only: a first look; on other recordings the numbers may be very different."
