@@ -130,6 +130,15 @@ def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int
     return min((max(len(s), s.named) if clips == "named" else len(s)) // s.batch_size for s in sets)
 
 
+def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
+    """Return the steps per epoch, at least one, in which `epochs` see the labelled sets `passes` times.
+
+    The set with the most clips for its share of a batch counts; unlabelled sets do where there is no other.
+    """
+    labelled = [s for s in sets if s.supervision != "unlabelled"] or list(sets)
+    return max(1, max(passes * len(s) // (s.batch_size * epochs) for s in labelled))
+
+
 class BatchSampler:
     """The rows of the global batch of step s, in the order of `sets`: each set is shuffled anew each pass.
 

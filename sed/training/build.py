@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sed.checkpoints.pretrained import load_pretrained
-from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, steps_per_epoch
+from sed.data.batches import FeaturePool, TrainingSet, arrange, choose_cache, load_set, most_steps, steps_per_epoch
 from sed.data.directory import read_labels
 from sed.data.statistics import fitted
 from sed.device import describe
@@ -136,7 +136,13 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
+    """Return the config's schedule: its own steps per epoch, else those of the smallest set, fewer for small sets."""
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
+    if config["most_passes"]:
+        most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
+        if most < per_epoch:
+            log.info("%d steps per epoch, not %d: %d passes at most", most, per_epoch, config["most_passes"])
+            per_epoch = most
     return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
 

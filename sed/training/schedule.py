@@ -15,6 +15,11 @@ OPTIONS = {
         "help": "steps an epoch; 0: the smallest set once (epoch_clips)",
         "least": 0,
     },
+    "most_passes": {
+        "default": 0,
+        "help": "steps of an epoch at most so that the whole training sees no labelled set more often; 0: no bound",
+        "least": 0,
+    },
     "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
     "frozen_epochs": {

@@ -52,6 +52,18 @@ def test_an_epoch_is_the_smallest_set_seen_once_unless_said(dump: Path, tiny_con
     assert make_schedule({**config, "steps_per_epoch": 7}, sets).steps == 35
 
 
+def test_small_sets_have_few_steps_where_passes_are_bounded(dump: Path, tiny_config: Config) -> None:
+    config = tiny_config(steps_per_epoch=1000, epochs=5)
+    sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
+    labelled = [s for s in sets if s.supervision != "unlabelled"]
+    for passes in (10, 50):
+        steps = make_schedule({**config, "most_passes": passes}, sets).steps
+        fewest = min(steps * s.batch_size / len(s) for s in labelled)
+        assert passes - 5 < fewest <= passes and steps < 5000
+    assert make_schedule({**config, "most_passes": 1}, sets).steps >= 5
+    assert make_schedule({**config, "most_passes": 10**6}, sets).steps == 5000
+
+
 def test_a_teacher_that_sees_nothing_has_no_statistics_of_its_own(
     dump: Path, tiny_config: Config, tmp_path: Path
 ) -> None:
