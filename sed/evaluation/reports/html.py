@@ -45,8 +45,27 @@ summary { cursor: pointer; padding: .2rem 0; } audio { width: 100%; max-width: 3
 .key i { display: inline-block; width: .9rem; height: .5rem; border-radius: 2px; margin-right: .35rem; }
 .turned thead th:not(:first-child) { writing-mode: vertical-rl; transform: rotate(180deg); text-align: left;
   padding: .5rem .3rem; } .turned td { text-align: center; min-width: 2.2rem; }
-@media (max-width: 34rem) { th, td { padding: .28rem .45rem; font-size: .88rem; } svg { min-width: 29rem; }
-  svg text { font-size: 12.5px; } svg .tick { font-size: 12px; } details svg { min-width: 44rem; } }
+.scroll { background: linear-gradient(90deg, var(--bg) 40%, transparent) 0 0 / 3rem 100% no-repeat local,
+  linear-gradient(270deg, var(--bg) 40%, transparent) 100% 0 / 3rem 100% no-repeat local,
+  linear-gradient(90deg, var(--line), transparent) 0 0 / .8rem 100% no-repeat scroll,
+  linear-gradient(270deg, var(--line), transparent) 100% 0 / .8rem 100% no-repeat scroll; }
+details .scroll { background: none; }
+@media screen and (max-width: 34rem) { th, td { padding: .28rem .45rem; font-size: .88rem; } svg { min-width: 29rem; }
+  svg text { font-size: 12.5px; } svg .tick { font-size: 12px; } details svg { min-width: 44rem; }
+  .rows table, .rows caption, .rows tbody, .rows tr, .rows th, .rows td { display: block; white-space: normal; }
+  .rows thead { display: none; } .rows tbody th { padding: .6rem 0 .1rem; border: 0; position: static; }
+  .rows td { display: flex; gap: 1rem; justify-content: space-between; padding: .1rem 0 .1rem .8rem; border: 0; }
+  .rows td::before { content: attr(data-head); color: var(--dim); text-align: left; }
+  .rows tr { border-bottom: 1px solid var(--line); padding-bottom: .4rem; } }
+@media print { @page { margin: 12mm; } body { max-width: none; padding: 0; font-size: 11pt; }
+  nav, .skip, audio { display: none; }
+  .scroll { overflow: visible; background: none; } table { width: 100%; } thead { display: table-header-group; }
+  th, td { white-space: normal; padding: .2rem .3rem; font-size: 8.5pt; }
+  th:first-child, td:first-child { position: static; }
+  .turned td, .turned th { padding: .15rem .05rem; font-size: 7.5pt; min-width: 0; }
+  .turned tbody th { overflow-wrap: anywhere; }
+  tr, figure, .card, .warn { break-inside: avoid; } h2, h3, caption, summary { break-after: avoid; }
+  svg { min-width: 0; } .figures { display: block; } * { print-color-adjust: exact; } }
 """
 
 
@@ -81,7 +100,7 @@ def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
 def table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
 ) -> str:
-    """Return a table that scrolls by itself on narrow screens, by keyboard too.
+    """Return a table whose rows become lists on a phone; one with turned heads scrolls there, by keyboard too.
 
     Args:
         caption: above the table.
@@ -91,14 +110,15 @@ def table(
         turned: column names stand upright.
     """
     cell = str if raw else escape
-    top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
+    heads = [escape(name) for name in head]
+    top = "".join(f'<th scope="col">{name}</th>' for name in heads)
     lines = []
     for first, *rest in rows:
-        cells = "".join(f"<td>{cell(value)}</td>" for value in rest)
+        cells = "".join(f'<td data-head="{key}">{cell(value)}</td>' for key, value in zip(heads[1:], rest, strict=True))
         lines.append(f'<tr><th scope="row">{cell(first)}</th>{cells}</tr>')
     name = escape(caption)
     return (
-        f'<div class="scroll{" turned" if turned else ""}" tabindex="0" role="region" aria-label="{name}"><table>'
+        f'<div class="scroll {"turned" if turned else "rows"}" tabindex="0" role="region" aria-label="{name}"><table>'
         f"<caption>{name}</caption><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 

@@ -39,7 +39,7 @@ def cells(page: str, row: str) -> list[str]:
     """The cells of the first table row with this head."""
     found = re.search(rf'<th scope="row">{re.escape(row)}</th>(.*?)</tr>', page)
     assert found, row
-    return re.findall(r"<td>(.*?)</td>", found[1])
+    return re.findall(r"<td[^>]*>(.*?)</td>", found[1])
 
 
 def test_numbers_are_in_one_unit_and_published_ones_beside_them() -> None:

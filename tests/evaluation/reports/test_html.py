@@ -34,7 +34,7 @@ class Seen(HTMLParser):
     [
         html.escape(NASTY),
         html.section("a", NASTY, "x"),
-        html.table(NASTY, [NASTY], [[NASTY, NASTY]]),
+        html.table(NASTY, [NASTY, NASTY], [[NASTY, NASTY]]),
         html.figure("", NASTY, [("red", NASTY)]),
         html.contents([("a", NASTY)], '<section id="a">'),
     ],
@@ -50,7 +50,7 @@ def test_text_in_an_attribute_stays_in_it() -> None:
 
 
 def test_raw_cells_are_as_they_are_and_heads_never() -> None:
-    seen = Seen(html.table("c", ["<i>h</i>"], [["<b>r</b>", "<b>v</b>"]], raw=True))
+    seen = Seen(html.table("c", ["<i>h</i>", "v"], [["<b>r</b>", "<b>v</b>"]], raw=True))
     assert seen.tags.count("b") == 2 and "i" not in seen.tags and "<i>h</i>" in seen.text
 
 
@@ -66,3 +66,11 @@ def test_a_page_forbids_what_it_does_not_hold() -> None:
     seen = Seen(page)
     assert "script" not in seen.tags and "default-src 'none'" in page
     assert "http://" not in page.replace("http-equiv", "") and "https://" not in page
+
+
+def test_a_cell_names_its_column_where_rows_become_lists() -> None:
+    made = html.table("c", ["class", 'EB-F1 "%"'], [["Dog", "5"]])
+    assert Seen(made).attributes["data-head"] == 'EB-F1 "%"' and 'class="scroll rows"' in made
+    assert 'class="scroll turned"' in html.table("c", ["class", "x"], [["Dog", "5"]], turned=True)
+    for rule in (".rows td::before { content: attr(data-head)", "@media print", ".scroll { overflow: visible"):
+        assert rule in html.STYLE
