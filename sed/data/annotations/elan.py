@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
@@ -21,7 +21,7 @@ class Elan:
         return "<ANNOTATION_DOCUMENT" in text
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the annotations with a time of their own; those that only refer to others have none."""
+        """Yield the aligned annotations; those that only refer to others have no time."""
         if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither: entities can be made to explode
             raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN once more)")
         try:
@@ -31,16 +31,35 @@ class Elan:
         slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
         media = next((unquote(one.get("MEDIA_URL", "")) for one in root.iter("MEDIA_DESCRIPTOR")), "")
         recording = media.rsplit("/", 1)[-1] or recording_of(path)
-        for number, found in enumerate(root.iter("ALIGNABLE_ANNOTATION"), 1):
-            times = [slots.get(found.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)]
-            label = (found.findtext("ANNOTATION_VALUE") or "").strip()
-            if not label:  # an empty interval
-                continue
-            onset, offset = (_seconds(path, number, time) for time in times)
-            yield annotation(path, number, recording, onset, offset, label)
+        number = 0
+        for tier in root.iter("TIER"):
+            found = list(tier.iter("ALIGNABLE_ANNOTATION"))
+            times = _spread([tuple(slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)) for one in found])
+            for one, (onset, offset) in zip(found, times, strict=True):
+                number += 1
+                label = (one.findtext("ANNOTATION_VALUE") or "").strip()
+                if not label:  # an empty interval
+                    continue
+                if onset is None or offset is None:
+                    raise UserError(f"{path}: annotation {number} has no time of its own (align it in ELAN)")
+                yield annotation(path, number, recording, seconds_text(onset), seconds_text(offset), label)
 
 
-def _seconds(path: Path, number: int, milliseconds: str | None) -> str:
-    if milliseconds is None or not milliseconds.isdecimal():
-        raise UserError(f"{path}: annotation {number} has no time of its own (align it in ELAN)")
-    return seconds_text(int(milliseconds) / 1000)
+def _spread(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:
+    """Return onset and offset of a tier's annotations in seconds, None where nothing says when they are.
+
+    Where borders within a run of annotations have no time, ELAN draws these with equal lengths, and so they are here.
+    """
+    times = [[int(t) / 1000 if t is not None and t.isdecimal() else None for t in pair] for pair in slots]
+    first = 0
+    for last, pair in enumerate(times):
+        following = times[last + 1][0] if last + 1 < len(times) else None
+        onset, offset = times[first][0], pair[1] if pair[1] is not None else following
+        if offset is None:
+            continue
+        if onset is not None:
+            length = (offset - onset) / (last + 1 - first)
+            for place, inner in enumerate(times[first : last + 1]):
+                inner[:] = [round(onset + length * place, 3), round(onset + length * (place + 1), 3)]
+        first = last + 1
+    return [(onset, offset) for onset, offset in times]

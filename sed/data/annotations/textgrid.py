@@ -28,9 +28,12 @@ class TextGrid:
         from praatio.utilities.errors import PraatioException
 
         try:
-            grid = textgrid.openTextgrid(str(path), includeEmptyIntervals=False, reportingMode="silence")
+            grid = textgrid.openTextgrid(
+                str(path), includeEmptyIntervals=False, reportingMode="silence", duplicateNamesMode="rename"
+            )
         except (PraatioException, ValueError, IndexError, KeyError, AttributeError) as error:
-            raise UserError(f"{path}: not a whole TextGrid: {error} (save it in Praat once more)") from None
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: not a whole TextGrid: {reason} (save it in Praat once more)") from None
         number = 0
         for tier in grid.tiers:
             for entry in tier.entries:

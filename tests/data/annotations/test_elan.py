@@ -9,6 +9,7 @@ import pytest
 from label_files import DOG, ELAN, write
 
 from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
 from sed.errors import UserError
 
 
@@ -28,3 +29,22 @@ def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: 
 def test_without_media_the_document_is_its_recordings_and_empty_intervals_are_none(tmp_path: Path) -> None:
     text = re.sub("<MEDIA_DESCRIPTOR[^>]*>", "", ELAN).replace("Cat meow", " ")
     assert by_clip(read_rows(write(tmp_path, "b.eaf", text))) == {"b": [DOG]}
+
+
+def test_annotations_without_borders_of_their_own_share_the_time_between_those_that_have_some(tmp_path: Path) -> None:
+    times = (0, None, None, None, None, 900, 1000, None, None, 2000)
+    slots = "".join(
+        f'<TIME_SLOT TIME_SLOT_ID="ts{i}"{f" TIME_VALUE={chr(34)}{t}{chr(34)}" if t is not None else ""}/>'
+        for i, t in enumerate(times)
+    )
+    annotations = "".join(
+        f'<ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a{i}" TIME_SLOT_REF1="ts{i}" TIME_SLOT_REF2="ts{i + 1}">'
+        f"<ANNOTATION_VALUE>{label}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>"
+        for i, label in ((0, "a"), (2, "b"), (4, "c"), (6, "d"), (8, "e"))
+    )
+    text = (
+        f'<ANNOTATION_DOCUMENT><HEADER/><TIME_ORDER>{slots}</TIME_ORDER><TIER TIER_ID="t">{annotations}</TIER>'
+        "</ANNOTATION_DOCUMENT>"
+    )
+    expected = [(0, 0.3, "a"), (0.3, 0.6, "b"), (0.6, 0.9, "c"), (1.0, 1.5, "d"), (1.5, 2.0, "e")]
+    assert by_clip(read_rows(write(tmp_path, "a.eaf", text)))["a"] == [Event(*event) for event in expected]

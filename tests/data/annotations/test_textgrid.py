@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,22 @@ def test_points_are_events_of_no_length(tmp_path: Path) -> None:
     assert by_clip(read_rows(write(tmp_path, "a.TextGrid", text))) == {
         "a": [Event(0.5, 1.25, "Dog"), Event(2, 2, "Cat meow")]
     }
+
+
+def test_tiers_may_share_a_name(tmp_path: Path) -> None:
+    names = re.findall(r'name = "[^"]*"', TEXTGRID)
+    text = re.sub(r'name = "[^"]*"', names[0], TEXTGRID)
+    assert len(names) > 1
+    assert by_clip(read_rows(write(tmp_path, "a.TextGrid", text))) == by_clip(
+        read_rows(write(tmp_path, "a.TextGrid", TEXTGRID))
+    )
+
+
+def test_intervals_that_overlap_are_one_line(tmp_path: Path) -> None:
+    name = 'name = "more"'
+    head, tier = TEXTGRID.split(name)
+    with pytest.raises(UserError, match="overlap in time") as refused:
+        tier = tier.replace("intervals: size = 1", "intervals: size = 2").rstrip()
+        more = '\n        intervals [2]:\n            xmin = 2.4\n            xmax = 2.9\n            text = "x"\n'
+        read_rows(write(tmp_path, "a.TextGrid", head + name + tier + more))
+    assert "\n" not in str(refused.value)
