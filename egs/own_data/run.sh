@@ -12,6 +12,7 @@
 #   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
 #   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
+#   --train-args ARGS  more options of sed.bin.train; --most-passes 0 lifts the bound of 200 passes over your clips
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
 # and every option of egs/desed/run.sh; --work is this folder unless given, --systems is ast_sed.

@@ -111,6 +111,7 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     }
     [[ $(<work/data/labels.txt) == $'loud hiss\nlow hum' ]]
     grep -q '| ast_sed ' work/RESULTS.md
+    grep -q '^most_passes: 200' work/exp/ast_sed/config.yaml # beside the options of --train-args
     run python3 -m sed.bin.predict --model work/exp/ast_sed --threshold 0.001 --post-processing median --format jsonl sounds/a.wav
     [[ ${status} == 0 && ${output} == *'"label": "low hum"'* ]]
 }
