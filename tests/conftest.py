@@ -35,6 +35,10 @@ def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             "ast_depth": 3,
             "ast_blocks": 3,
             "stride_freq": 16,
+            "atst_dim": 48,
+            "atst_heads": 3,
+            "atst_depth": 2,
+            "atst_blocks": 2,
             "gru_units": 24,
         }
         return config(**{**sizes, **values})

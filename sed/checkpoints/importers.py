@@ -42,11 +42,48 @@ def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen:
     )
 
 
+def fitting(
+    found: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, model: str, ignored: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """Return the tensors of a file that a model of the same names has, all of them checked.
+
+    Args:
+        found: the file's.
+        ours: those that are expected, on any device.
+        model: the model's name, for the message.
+        ignored: how names of the file begin that the model does without.
+
+    Raises:
+        Mismatch: names or shapes differ, or values are not finite; the message names them.
+    """
+    wrong = differences(
+        missing=[key for key in ours if key not in found],
+        unexpected=[key for key in found if key not in ours and not key.startswith(ignored)],
+        misshapen=[
+            f"{key} {list(found[key].shape)} for {list(value.shape)}"
+            for key, value in ours.items()
+            if key in found and found[key].shape != value.shape
+        ],
+    )
+    if wrong:
+        raise Mismatch(f"not the {model} that the config describes; {wrong}")
+    for key in ours:
+        if not found[key].isfinite().all():
+            raise Mismatch(f"{key} has values that are not finite")
+    return {key: found[key] for key in ours}
+
+
 IMPORTERS = {
     "ast": "sed.checkpoints.ast_layouts:AstImporter",
+    "atst_frame": "sed.checkpoints.atst_layout:AtstImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
 """importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
+
+LICENCES = {
+    "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
+}
+"""{encoder: licences of its published weights}, for the card of a model that started from them"""
 
 
 def importer_of(encoder: str) -> Importer | None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sed.checkpoints.importers import Mismatch, differences
+from sed.checkpoints.importers import Mismatch, fitting
 from sed.checkpoints.wrappers import plain_name
 from sed.features.logmel import FrontEnd
 
@@ -35,22 +35,7 @@ class PannsImporter:
         """Load the blocks; Mismatch where the file is another network's, or of another front end than the config's."""
         found = {plain_name(name): value for name, value in state.items()}
         check_front_end(found, FrontEnd.from_config(config))
-        ours = encoder.state_dict()
-        wrong = differences(
-            missing=[key for key in ours if key not in found],
-            unexpected=[key for key in found if key not in ours and not key.startswith(_IGNORED)],
-            misshapen=[
-                f"{key} {list(found[key].shape)} for {list(value.shape)}"
-                for key, value in ours.items()
-                if key in found and found[key].shape != value.shape
-            ],
-        )
-        if wrong:
-            raise Mismatch(f"not the Cnn14 that the config describes; {wrong}")
-        for key in ours:
-            if not found[key].isfinite().all():
-                raise Mismatch(f"{key} has values that are not finite")
-        encoder.load_state_dict({key: found[key] for key in ours})
+        encoder.load_state_dict(fitting(found, encoder.state_dict(), model="Cnn14", ignored=_IGNORED))
 
 
 def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:

@@ -16,6 +16,10 @@ DEPTH = 4
 """parts of a prefix at most: Lightning's `state_dict.model.`, and one or two folders of somebody's own"""
 
 
+TEACHER = "teacher.encoder."
+"""how the prefix of a self-distilled encoder ends (ATST-Frame), whose student is in the file, too"""
+
+
 class Model(NamedTuple):
     """A model's tensors by their own names, the prefix that the file has before them ('' for none), all others."""
 
@@ -49,7 +53,8 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
         recognised: whether names without any prefix are those of a model.
 
     Returns:
-        The model; all tensors without a prefix where nothing is recognised, for the importer to say what they are.
+        The model, a self-distilled one's teacher; all tensors without a prefix where nothing is recognised, for the
+        importer to say what they are.
 
     Raises:
         Mismatch: there are several models, or two tensors of one name; the message names the prefixes.
@@ -68,6 +73,7 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
         below = {name.removeprefix(prefix): tensor for name, tensor in plain.items() if name.startswith(prefix)}
         if recognised(below):
             found.append(Model(below, prefix, [name for name in plain if not name.startswith(prefix)]))
+    found = [model for model in found if model.prefix.endswith(TEACHER)] or found
     if len(found) > 1:
         places = ", ".join(f"'{model.prefix}'" for model in found)
         raise Mismatch(f"holds {len(found)} models, under {places}: save the one that is meant alone")

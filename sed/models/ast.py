@@ -6,7 +6,7 @@ Parameter names are the published checkpoint's (`v.` removed), so that its state
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -51,12 +51,12 @@ def init_weights(part: nn.Module, dim: int) -> None:
 class Attention(nn.Module):
     """Multi-head self-attention with one fused projection and the fused kernel."""
 
-    def __init__(self, *, dim: int, heads: int) -> None:
+    def __init__(self, *, dim: int, heads: int, qkv_bias: bool = True) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"width {dim} is not a multiple of {heads} heads")
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,10 +92,12 @@ class Mlp(nn.Module):
 class Block(nn.Module):
     """Pre-norm transformer block."""
 
-    def __init__(self, *, dim: int, heads: int, mlp_ratio: float, norm_eps: float = NORM_EPS) -> None:
+    def __init__(
+        self, *, dim: int, heads: int, mlp_ratio: float, norm_eps: float = NORM_EPS, qkv_bias: bool = True
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim, eps=norm_eps)
-        self.attn = Attention(dim=dim, heads=heads)
+        self.attn = Attention(dim=dim, heads=heads, qkv_bias=qkv_bias)
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
         self.drop_path = 0.0
@@ -121,6 +123,13 @@ class Block(nn.Module):
         """Return the multiply-adds of one clip of so many tokens, times two."""
         dim, hidden = self.mlp.fc1.in_features, self.mlp.fc1.out_features
         return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
+
+
+def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *, recompute: bool) -> Tensor:
+    """Apply blocks one after another, (batch, tokens, dim) -> the same; recompute them in backward, or keep all."""
+    for block in blocks:
+        x = checkpoint(block, x, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x)
+    return x
 
 
 class PatchEmbed(nn.Module):
@@ -198,12 +207,7 @@ class AST(nn.Module):
 
     def transform(self, x: Tensor) -> Tensor:
         """What the blocks make of any of the embedded tokens, (batch, tokens, dim) -> the same."""
-        for block in self.blocks:
-            if self.checkpoint_activations and self.training and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False)
-            else:
-                x = block(x)
-        return x
+        return run_blocks(self.blocks, x, recompute=self.checkpoint_activations and self.training)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, mel bins) -> (batch, bands, patches, dim), the two leading tokens dropped."""

@@ -63,6 +63,7 @@ class CountedEncoder(Protocol):
 
 ENCODERS = {
     "ast": "sed.models.ast:build_ast",
+    "atst_frame": "sed.models.atst_frame:build_atst_frame",
     "cnn": "sed.models.cnn:build_cnn",
     "crnn": "sed.models.cnn:build_cnn",
     "fbcrnn": "sed.models.fbcrnn:build_fbcrnn",

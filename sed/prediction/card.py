@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sed.checkpoints.importers import LICENCES
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.markdown import prose, text
+from sed.evaluation.reports.weights import RANDOM, UNKNOWN, weights_of
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -51,12 +53,20 @@ def card(
         "Training data": prose(data) or UNSAID,
         "Results": _results(results),
         "Intended use": prose(intended_use) or f"{UNSAID} {CAUTION}",
-        "Licence": prose(licence) or UNSAID,
+        "Licence": "\n\n".join([prose(licence) or UNSAID, *licences_of_the_start(config, info)]),
         "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
     }
     parts = [f"# {prose(name)}: sound event detection", sections.pop("")]
     parts += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
     return "\n\n".join(parts) + "\n"
+
+
+def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
+    """Return what is known of the licence of the weights that training started from, a paragraph or none."""
+    started, encoder = weights_of({"model": {**info, "config": config}}), config.get("encoder", "")
+    if started in (RANDOM, UNKNOWN) or encoder not in LICENCES:
+        return []
+    return [f"Training started from {text(started)}; published weights of this encoder are {LICENCES[encoder]}."]
 
 
 def _results(results: Mapping[str, Any]) -> str:

@@ -94,6 +94,12 @@ def panns(x: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(np.abs(spectrum) ** 2 @ panns_bank(), 1e-10))
 
 
+def atst_frame(x: np.ndarray) -> np.ndarray:
+    spectrum = np.abs(frames_of(np.pad(x, 512, mode="reflect"), scipy.signal.get_window("hann", 1024), 160, 1024))
+    decibels = 10 * np.log10(np.maximum(spectrum**2 @ triangles(htk_edges(64, 60, 7800), 1024), 1e-10))
+    return np.clip(np.maximum(decibels, decibels.max() - 80), -50, 80)
+
+
 def ast(x: np.ndarray) -> np.ndarray:
     """torchaudio rounds as Kaldi does, which an expression in float64 would not."""
     return torchaudio.compliance.kaldi.fbank(
@@ -109,6 +115,7 @@ def ast_of_peak(x: np.ndarray) -> np.ndarray:
 CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "logmel.yaml": (ast, 998),
     "logmel_peak.yaml": (ast_of_peak, 998),
+    "logmel_atst.yaml": (atst_frame, 1001),
     "logmel_crnn.yaml": (crnn, 626),
     "logmel_fdy.yaml": (fdy, 626),
     "logmel_conformer.yaml": (conformer, 496),
@@ -173,11 +180,7 @@ def encoder(**settings: Any) -> Callable[[Callable], Callable]:
     return add
 
 
-@encoder(
-    front_end="stft", frame_length=0.064, frame_shift=0.01, window="hann", window_ends="periodic", mel_bins=64,
-    f_min=60, f_max=7800, power=2, log_floor=1e-10, top_db=80, clamp="-50,80", normaliser="fixed",
-    norm_mean=(-79.6482 + 50.6842) / 2, norm_std=(79.6482 + 50.6842) / 4,
-)  # fmt: skip
+@encoder(**parse(CONF / "logmel_atst.yaml"))
 def atst(x: torch.Tensor) -> torch.Tensor:
     mel = torchaudio.transforms.MelSpectrogram(
         RATE, n_fft=1024, win_length=1024, hop_length=160, f_min=60, f_max=7800, n_mels=64

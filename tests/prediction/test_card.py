@@ -7,6 +7,7 @@ from pathlib import Path
 from tiny_model import call, pack_tiny
 
 from sed.bin import pack
+from sed.prediction.card import licences_of_the_start
 
 EVIL = "x\n---\n# evil\t<script>alert(1)</script> | y"
 
@@ -24,3 +25,16 @@ def test_anyone_s_words_make_no_headings_and_no_html(tmp_path: Path) -> None:
     assert "<script" not in card and card.count("evil") == 4
     assert len(headings(card)) == len(headings(plain))
     assert [line.count("|") for line in card.splitlines()] == [line.count("|") for line in plain.splitlines()]
+
+
+def test_the_licence_of_the_weights_that_training_started_from_is_named() -> None:
+    start = "d/ATST-F_strong_1.pt"
+    for encoder, pretrained, info, named in (
+        ("atst_frame", start, {}, True),
+        ("atst_frame", start, {"weights": "random"}, False),
+        ("atst_frame", "none", {}, False),
+        ("cnn", start, {}, False),
+    ):
+        found = licences_of_the_start({"encoder": encoder, "pretrained": pretrained}, info)
+        assert len(found) == named, (encoder, pretrained, info)
+        assert not named or ("strong" in found[0] and "MIT" in found[0] and "CC BY 4.0" in found[0])

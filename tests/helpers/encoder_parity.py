@@ -1,0 +1,71 @@
+"""Made-up weights, sounds and recorded values, to compare an encoder with another implementation of it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from paths import ROOT
+from torch import Tensor, nn
+
+RATE = 16000
+VALUES = 8
+RECORDED = ROOT / "tests/fixtures/encoders"
+
+
+def weights(like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return random tensors of the names and shapes of a state dict; each follows from its name alone.
+
+    Matrices keep the size of what they are applied to, vectors that scale are about 1, and others about 0.
+    """
+    return {name: _random(name, tuple(value.shape)) for name, value in like.items()}
+
+
+def _random(name: str, shape: tuple[int, ...]) -> Tensor:
+    values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
+    if len(shape) > 1:
+        values /= np.sqrt(np.prod(shape[1:])) if not name.endswith("embed") else 5
+    else:
+        values = 0.1 * values + ("norm" in name and name.endswith("weight"))
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def sounds(seconds: float) -> Tensor:
+    """Return a loud clip, a tone in noise, and a quiet one, noise that dies away (2, samples)."""
+    rng = np.random.default_rng(7)
+    samples = round(seconds * RATE)
+    time = np.arange(samples) / RATE
+    loud = 0.8 * np.sin(2 * np.pi * 700 * time) + 0.02 * rng.standard_normal(samples)
+    quiet = 0.01 * np.exp(-6 * time) * rng.standard_normal(samples)
+    return torch.from_numpy(np.stack([loud, quiet]).astype(np.float32))
+
+
+def recorded(x: Tensor) -> list[float]:
+    """Return a few values of a tensor (batch, frames, dim): some of its own, its mean and its standard deviation."""
+    flat = x.detach().double().flatten()
+    places = np.random.default_rng(len(flat)).choice(len(flat), VALUES, replace=False)
+    return [*flat[torch.from_numpy(places)].tolist(), flat.mean().item(), flat.std().item()]
+
+
+def read_recorded(encoder: str) -> dict[str, Any]:
+    """Return an encoder's `size` and `seconds`, and {what: {"shape", "values"}} as `outputs`."""
+    found: dict[str, Any] = json.loads((RECORDED / f"{encoder}.json").read_text())
+    return found
+
+
+def outputs_of(encoder: nn.Module, blocks: Iterable[nn.Module], features: Tensor) -> dict[str, Tensor]:
+    """Return what each block gives, `blocks.0` and so on, and the encoder's own output (batch, patches, dim)."""
+    found: dict[str, Tensor] = {}
+    hooks = [
+        block.register_forward_hook(lambda _module, _inputs, x, name=f"blocks.{number}": found.update({name: x}))
+        for number, block in enumerate(blocks)
+    ]
+    with torch.inference_mode():
+        found["output"] = encoder(features).flatten(1, 2)
+    for hook in hooks:
+        hook.remove()
+    return found

@@ -1,0 +1,70 @@
+"""What avex's encoders make of made-up weights and sounds, and the few values of it that tests compare with.
+
+usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # with the extra `parity`: writes them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torchaudio
+from encoder_parity import RATE, RECORDED, recorded, sounds, weights
+from torch import Tensor, nn
+
+SECONDS = 1.0
+Outputs = dict[str, Tensor]
+
+
+def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
+    """Return features (batch, frames, bins), every block's output and the normalised last one, all float32."""
+    from avex.models.atst_frame.atst_frame import FrameAST, MinMax
+
+    mel = torchaudio.transforms.MelSpectrogram(
+        RATE, f_min=60, f_max=7800, hop_length=160, win_length=1024, n_fft=1024, n_mels=64
+    )
+    decibels, scale = torchaudio.transforms.AmplitudeToDB(stype="power", top_db=80), MinMax(-79.6482, 50.6842)
+    # a clip at a time: a batch's would have one floor; and avex leaves the published clamp at -50 dB out
+    features = torch.stack([scale(decibels(mel(clip)).clamp(-50, 80)) for clip in waveforms])
+    model = FrameAST(
+        spec_w=features.shape[2], patch_h=64, patch_w=4, embed_dim=dim, depth=depth, num_heads=heads,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+    )  # fmt: skip
+    model.load_state_dict(weights(model.state_dict()))
+    found = _watched(model.blocks)
+    model.eval()
+    with torch.inference_mode():
+        frames = torch.full((len(features),), features.shape[2])
+        found["output"] = model.get_intermediate_layers(features.unsqueeze(1), frames, n=1, scene=False)
+    return {"features": features.transpose(1, 2), **found}
+
+
+def _watched(blocks: nn.ModuleList) -> Outputs:
+    found: Outputs = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        return lambda _module, _inputs, output: found.update({name: output[0] if type(output) is tuple else output})
+
+    for number, block in enumerate(blocks):
+        block.register_forward_hook(keep(f"blocks.{number}"))
+    return found
+
+
+REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame}
+SMALL = {"dim": 32, "depth": 3, "heads": 2}
+PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
+
+
+def main() -> None:
+    for name, reference in REFERENCES.items():
+        outputs = reference(**SMALL, waveforms=sounds(SECONDS))
+        values = {key: {"shape": list(x.shape), "values": recorded(x)} for key, x in outputs.items()}
+        (RECORDED / f"{name}.json").write_text(
+            json.dumps({"size": SMALL, "seconds": SECONDS, "outputs": values}, indent=1)
+        )
+
+
+if __name__ == "__main__":
+    main()
