@@ -66,7 +66,11 @@ setup(
             "types-requests",
         ],
         "onnx": [],  # in the light install since; the name stays for commands that ask for it
-        "parity": ["avex==1.4.0", "pytorch-lightning>=2.4"],  # encoders to compare ours with; CI has recorded values
+        "parity": [
+            "avex==1.4.0",
+            "dasheng==0.0.9",
+            "pytorch-lightning>=2.4",
+        ],  # encoders to compare ours with; CI has recorded values
         "fetch": ["yt-dlp>=2025.1"],
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },

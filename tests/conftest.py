@@ -39,6 +39,10 @@ def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             "atst_heads": 3,
             "atst_depth": 2,
             "atst_blocks": 2,
+            "dasheng_dim": 48,
+            "dasheng_heads": 3,
+            "dasheng_depth": 2,
+            "dasheng_blocks": 2,
             "gru_units": 24,
         }
         return config(**{**sizes, **values})

@@ -76,12 +76,14 @@ def fitting(
 IMPORTERS = {
     "ast": "sed.checkpoints.ast_layouts:AstImporter",
     "atst_frame": "sed.checkpoints.atst_layout:AtstImporter",
+    "dasheng": "sed.checkpoints.dasheng_layout:DashengImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
 """importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
 
 LICENCES = {
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
+    "dasheng": "Apache-2.0",
 }
 """{encoder: licences of its published weights}, for the card of a model that started from them"""
 

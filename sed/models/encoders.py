@@ -66,6 +66,7 @@ ENCODERS = {
     "atst_frame": "sed.models.atst_frame:build_atst_frame",
     "cnn": "sed.models.cnn:build_cnn",
     "crnn": "sed.models.cnn:build_cnn",
+    "dasheng": "sed.models.dasheng:build_dasheng",
     "fbcrnn": "sed.models.fbcrnn:build_fbcrnn",
     "panns": "sed.models.panns:build_panns",
 }

@@ -100,6 +100,12 @@ def atst_frame(x: np.ndarray) -> np.ndarray:
     return np.clip(np.maximum(decibels, decibels.max() - 80), -50, 80)
 
 
+def dasheng_in_numpy(x: np.ndarray) -> np.ndarray:
+    spectrum = np.abs(frames_of(np.pad(x, 256, mode="reflect"), scipy.signal.get_window("hann", 512), 160, 512))
+    decibels = 10 * np.log10(np.maximum(spectrum**2 @ triangles(htk_edges(64, 0, 8000), 512), 1e-10))
+    return np.maximum(decibels, decibels.max() - 120)
+
+
 def ast(x: np.ndarray) -> np.ndarray:
     """torchaudio rounds as Kaldi does, which an expression in float64 would not."""
     return torchaudio.compliance.kaldi.fbank(
@@ -117,6 +123,7 @@ CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "logmel_peak.yaml": (ast_of_peak, 998),
     "logmel_atst.yaml": (atst_frame, 1001),
     "logmel_crnn.yaml": (crnn, 626),
+    "logmel_dasheng.yaml": (dasheng_in_numpy, 1001),
     "logmel_fdy.yaml": (fdy, 626),
     "logmel_conformer.yaml": (conformer, 496),
     "logmel_fbcrnn.yaml": (fbcrnn, 500),
@@ -199,10 +206,7 @@ def beats(x: torch.Tensor) -> torch.Tensor:
     return (fbank - 15.41663) / (2 * 6.55582)
 
 
-@encoder(
-    front_end="stft", frame_length=0.032, frame_shift=0.01, window="hann", window_ends="periodic", mel_bins=64, f_min=0,
-    power=2, log_floor=1e-10, top_db=120, clamp="none", normaliser="none",
-)  # fmt: skip
+@encoder(**parse(CONF / "logmel_dasheng.yaml"))
 def dasheng(x: torch.Tensor) -> torch.Tensor:
     mel = torchaudio.transforms.MelSpectrogram(RATE, n_fft=512, win_length=512, hop_length=160, f_max=8000, n_mels=64)
     return torchaudio.transforms.AmplitudeToDB(top_db=120)(mel(x[None]))[0].T

@@ -20,18 +20,21 @@ RECORDED = ROOT / "tests/fixtures/encoders"
 def weights(like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return random tensors of the names and shapes of a state dict; each follows from its name alone.
 
-    Matrices keep the size of what they are applied to, vectors that scale are about 1, and others about 0.
+    Matrices keep the size of what they are applied to, vectors that scale are about 1, and others about 0; statistics
+    of a batch norm are those of decibels.
     """
     return {name: _random(name, tuple(value.shape)) for name, value in like.items()}
 
 
 def _random(name: str, shape: tuple[int, ...]) -> Tensor:
     values = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape)
-    if len(shape) > 1:
+    if name.endswith(("running_mean", "running_var")):
+        values = 20 * values - 40 if name.endswith("mean") else 400 * np.exp(0.1 * values)
+    elif len(shape) > 1:
         values /= np.sqrt(np.prod(shape[1:])) if not name.endswith("embed") else 5
     else:
-        values = 0.1 * values + ("norm" in name and name.endswith("weight"))
-    return torch.from_numpy(values.astype(np.float32))
+        values = 0.1 * values + (("norm" in name or "_bn" in name) and name.endswith("weight"))
+    return torch.from_numpy(np.asarray(values, np.float32))
 
 
 def sounds(seconds: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What avex's encoders make of made-up weights and sounds, and the few values of it that tests compare with.
+"""What others' encoders make of made-up weights and sounds, and the few values of it that tests compare with.
 
 usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # with the extra `parity`: writes them
 """
@@ -41,7 +41,23 @@ def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Output
     return {"features": features.transpose(1, 2), **found}
 
 
-def _watched(blocks: nn.ModuleList) -> Outputs:
+def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
+    """As `atst_frame`, of the package `dasheng`; features before the batch norm."""
+    from dasheng.pretrained.pretrained import Dasheng
+
+    model = Dasheng(embed_dim=dim, depth=depth, num_heads=heads)
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith("front_end.")}
+    model.load_state_dict({**model.state_dict(), **weights(own)})
+    found = _watched(model.blocks)
+    model.eval()
+    with torch.inference_mode():
+        # a clip at a time: a batch's would have one floor
+        features = torch.cat([model.front_end(clip[None]) for clip in waveforms])
+        found["output"] = model.forward_spectrogram(model.init_bn(features.unsqueeze(1)))
+    return {"features": features.transpose(1, 2), **found}
+
+
+def _watched(blocks: nn.ModuleList | nn.Sequential) -> Outputs:
     found: Outputs = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -52,7 +68,7 @@ def _watched(blocks: nn.ModuleList) -> Outputs:
     return found
 
 
-REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame}
+REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame, "dasheng": dasheng}
 SMALL = {"dim": 32, "depth": 3, "heads": 2}
 PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
 
