@@ -43,6 +43,10 @@ def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             "dasheng_heads": 3,
             "dasheng_depth": 2,
             "dasheng_blocks": 2,
+            "eat_dim": 48,
+            "eat_heads": 3,
+            "eat_depth": 2,
+            "eat_blocks": 2,
             "gru_units": 24,
         }
         return config(**{**sizes, **values})

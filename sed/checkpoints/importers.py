@@ -77,6 +77,7 @@ IMPORTERS = {
     "ast": "sed.checkpoints.ast_layouts:AstImporter",
     "atst_frame": "sed.checkpoints.atst_layout:AtstImporter",
     "dasheng": "sed.checkpoints.dasheng_layout:DashengImporter",
+    "eat": "sed.checkpoints.eat_layout:EatImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
 """importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
@@ -84,6 +85,7 @@ IMPORTERS = {
 LICENCES = {
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
     "dasheng": "Apache-2.0",
+    "eat": "MIT",
 }
 """{encoder: licences of its published weights}, for the card of a model that started from them"""
 

@@ -67,6 +67,7 @@ ENCODERS = {
     "cnn": "sed.models.cnn:build_cnn",
     "crnn": "sed.models.cnn:build_cnn",
     "dasheng": "sed.models.dasheng:build_dasheng",
+    "eat": "sed.models.eat:build_eat",
     "fbcrnn": "sed.models.fbcrnn:build_fbcrnn",
     "panns": "sed.models.panns:build_panns",
 }

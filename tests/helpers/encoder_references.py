@@ -1,13 +1,20 @@
 """What others' encoders make of made-up weights and sounds, and the few values of it that tests compare with.
 
 usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # with the extra `parity`: writes them
+
+EAT's needs timm and a checkout of github.com/cwx-worst-one/EAT, too, which the environment's EAT_CHECKOUT names.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from types import ModuleType
 
 import torch
 import torchaudio
@@ -57,6 +64,64 @@ def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
     return {"features": features.transpose(1, 2), **found}
 
 
+def eat(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
+    """As `atst_frame`, of avex's features and, since avex fetches EAT's network at run time, its authors' own parts."""
+    from avex.models.eat import EATAudioProcessor
+
+    mae, modules = _eat_sources()
+    frames = -(-waveforms.shape[1] // 160 // 16) * 16
+    features = EATAudioProcessor(target_length=frames)(waveforms)
+    norm = partial(nn.LayerNorm, eps=1e-6)
+    patches = mae.PatchEmbed_new((frames, 128), 16, 1, dim)
+    before = modules.BlockEncoder(nn.ModuleList(), norm(dim), False, 0, 0)
+    blocks = nn.ModuleList(
+        modules.AltBlock(dim, heads, qkv_bias=True, norm_layer=norm, layer_norm_first=False) for _ in range(depth)
+    )
+    positions = torch.from_numpy(mae.get_2d_sincos_pos_embed_flexible(dim, (frames // 16, 8))).float()[None]
+    image = "modality_encoders.IMAGE."
+    token = weights({f"{image}extra_tokens": torch.empty(1, 1, dim)})[f"{image}extra_tokens"]
+    parts = ((patches, f"{image}local_encoder."), (before, f"{image}context_encoder."), (blocks, "blocks."))
+    for part, prefix in parts:
+        made = weights({prefix + name: value for name, value in part.state_dict().items()})
+        part.load_state_dict({name.removeprefix(prefix): value for name, value in made.items()})
+        part.eval()
+    found = _watched(blocks)
+    with torch.inference_mode():
+        x = torch.cat([token.expand(len(features), -1, -1), patches(features[:, None]) + positions], 1)
+        x = before(x, None, None, None)
+        for block in blocks:
+            x, _ = block(x)
+    return {"features": features, **found, "output": x[:, 1:]}
+
+
+def _eat_sources() -> list[ModuleType]:
+    """Import two files of a checkout of EAT, without the parts of fairseq that they name and these parts do without."""
+
+    def register_model(*_: object, **__: object) -> Callable[[type], type]:
+        return lambda made: made
+
+    stand_ins: dict[str, dict[str, object]] = {
+        "fairseq": {},
+        "fairseq.modules": dict.fromkeys(("LayerNorm", "SamePad", "SamePad2d", "TransposeLast")),
+        "fairseq.dataclass": {"FairseqDataclass": object},
+        "fairseq.models": {"BaseFairseqModel": nn.Module, "register_model": register_model},
+        "fairseq.models.wav2vec": {},
+        "fairseq.models.wav2vec.wav2vec2": {"TransformerSentenceEncoderLayer": None},
+    }
+    for name, values in stand_ins.items():
+        module = ModuleType(name)
+        vars(module).update(values)
+        sys.modules.setdefault(name, module)
+    folder = Path(os.environ["EAT_CHECKOUT"]) / "models"
+    found = []
+    for name in ("mae", "modules"):
+        spec = importlib.util.spec_from_file_location(f"eat_{name}", folder / f"{name}.py")
+        assert spec and spec.loader
+        found.append(importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(found[-1])
+    return found
+
+
 def _watched(blocks: nn.ModuleList | nn.Sequential) -> Outputs:
     found: Outputs = {}
 
@@ -68,7 +133,7 @@ def _watched(blocks: nn.ModuleList | nn.Sequential) -> Outputs:
     return found
 
 
-REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame, "dasheng": dasheng}
+REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame, "dasheng": dasheng, "eat": eat}
 SMALL = {"dim": 32, "depth": 3, "heads": 2}
 PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
 

@@ -1,0 +1,150 @@
+"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16, and SSLAM in its layout.
+
+Patches do not overlap: eight bands at 128 bins, and a step every 160 ms, a step's bands side by side. A leading token
+stands before them, positions are fixed, and a LayerNorm closes each half of a block, so that the output of every block
+is normalised. It is of the AST's features (conf/logmel.yaml).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sed.models.ast import NORM_EPS, Block, grid_size, init_weights, run_blocks
+
+DIM = 768
+PUBLISHED_DIMS = (DIM, 1024)  # base and large
+PATCH = 16
+FRONT_END = {
+    "front_end": "kaldi",
+    "sample_rate": 16000,
+    "wave_norm": "none",
+    "wave_scale": 1.0,
+    "frame_length": 0.025,
+    "frame_shift": 0.01,
+    "window": "hann",
+    "window_ends": "symmetric",
+    "fft_size": 512,
+    "mel_bins": 128,
+    "f_min": 20.0,
+    "f_max": 8000.0,
+    "normaliser": "fixed",
+}
+"""that the published weights are of (conf/logmel.yaml); its authors round AudioSet's mean and deviation"""
+
+OPTIONS = {
+    "eat_dim": {"default": DIM, "help": "width of EAT (base 768, large 1024)", "least": 4},
+    "eat_depth": {"default": 12, "help": "blocks of EAT that the checkpoint has (base 12, large 24)", "least": 1},
+    "eat_heads": {"default": 12, "help": "attention heads of an EAT block (base 12, large 16)", "least": 1},
+    "eat_mlp_ratio": {"default": 4.0, "help": "hidden width of an EAT block's MLP, in widths", "least": 0},
+    "eat_blocks": {"default": 12, "help": "first blocks of EAT that are kept", "least": 1},
+}
+
+
+class PostNormBlock(Block):
+    """A transformer block whose LayerNorms stand behind its sums."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, tokens, dim) -> the same."""
+        x = self.norm1(x + self._dropped(self.attn(x)))
+        return self.norm2(x + self._dropped(self.mlp(x)))
+
+    def first(self, x: Tensor) -> Tensor:
+        """As `forward`, for the first token alone: (batch, 1, dim)."""
+        x = self.norm1(x[:, :1] + self.attn.first(x))
+        return self.norm2(x + self.mlp(x))
+
+
+class TimeMajorPatches(nn.Module):
+    """(batch, frames, mel bins) -> (batch, patches * bands, dim), step by step."""
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, dim, kernel_size=PATCH, stride=PATCH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.proj(x.unsqueeze(1)).flatten(2).transpose(1, 2)
+
+
+def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
+    """Return the positions of a grid, (1, steps * bands, dim), a step's bands side by side.
+
+    Half of a position says the band and half the step, each by the sine and then the cosine of geometric rates.
+    """
+    rates = 10000.0 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]
+    band, step = (torch.outer(torch.arange(count), rates) for count in (bands, steps))
+    halves = [torch.cat([angle.sin(), angle.cos()], 1) for angle in (band, step)]
+    return torch.cat([halves[0].repeat(steps, 1), halves[1].repeat_interleave(bands, 0)], 1).unsqueeze(0)
+
+
+class Eat(nn.Module):
+    """The first `blocks` of an EAT.
+
+    (batch, frames, mel bins) -> (batch, bands, patches, dim).
+    """
+
+    fresh_norm = False
+    no_weight_decay = ("extra_tokens",)
+    positions: Tensor
+
+    def __init__(
+        self,
+        *,
+        mel_bins: int = 128,
+        input_frames: int = 1024,
+        dim: int = DIM,
+        heads: int = 12,
+        mlp_ratio: float = 4.0,
+        depth: int = 12,
+        blocks: int = 12,
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        if blocks > depth:
+            raise ValueError(f"eat_blocks {blocks} is more than eat_depth {depth}")
+        if dim % 4:
+            raise ValueError(f"eat_dim {dim} is not a multiple of 4, as its positions need")
+        self.front_end = FRONT_END if dim in PUBLISHED_DIMS else {}  # small ones have no published weights
+        self.dim = dim
+        size = (PATCH, PATCH)
+        self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
+        self.time_stride = PATCH
+        self.checkpoint_activations = checkpoint_activations
+        self.local_encoder = TimeMajorPatches(dim=dim)
+        self.register_buffer("positions", fixed_positions(self.grid[1], self.grid[0], dim))
+        self.extra_tokens = nn.Parameter(torch.zeros(1, 1, dim))
+        self.pre_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.blocks = nn.ModuleList(
+            PostNormBlock(dim=dim, heads=heads, mlp_ratio=mlp_ratio, norm_eps=NORM_EPS) for _ in range(blocks)
+        )
+        init_weights(self, dim)
+        nn.init.normal_(self.extra_tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.local_encoder(x) + self.positions
+        x = torch.cat([self.extra_tokens.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+        x = run_blocks(self.blocks, self.pre_norm(x), recompute=self.checkpoint_activations and self.training)
+        return x[:, 1:].unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
+
+    def operations(self) -> float:
+        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        patches = self.grid[0] * self.grid[1]
+        embedding = 2 * patches * self.dim * PATCH * PATCH
+        return embedding + sum(block.operations(1 + patches) for block in self.blocks if isinstance(block, Block))
+
+
+def build_eat(config: Mapping[str, Any], *, whole: bool = False) -> Eat:
+    """Build the EAT of a flat config: the first `eat_blocks` blocks, or the `whole` of its `eat_depth`."""
+    return Eat(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        dim=config["eat_dim"],
+        heads=config["eat_heads"],
+        mlp_ratio=config["eat_mlp_ratio"],
+        depth=config["eat_depth"],
+        blocks=config["eat_depth"] if whole else config["eat_blocks"],
+        checkpoint_activations=config["checkpoint_activations"],
+    )
