@@ -82,6 +82,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "head_hidden": 0,
         "detection_frames": 25,
         "objective": "mean_teacher",
+        "most_passes": 0,
     },
 }
 """{format: {option that came with it: what a file without the option means}}
