@@ -83,6 +83,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "detection_frames": 25,
         "objective": "mean_teacher",
         "most_passes": 0,
+        "layer_decay": 1.0,
     },
 }
 """{format: {option that came with it: what a file without the option means}}

@@ -157,17 +157,22 @@ def make_step(
     """The student's teacher, flat parameters, optimiser and step; the student is on the device already."""
     try:
         objective = build_objective(config, student)
+        groups = parameter_groups(student, student.encoder, by_layer=config["layer_decay"] < 1)
     except ValueError as error:
         raise UserError(f"{error} (change the config)") from None
     check_statistics(config, student)
     teacher = make_teacher(student, buffers=config["ema_buffers"])
     student.train()
     teacher.train()
-    flat = FlatParameters(parameter_groups(student, student.encoder), gradients=True)
+    flat = FlatParameters(groups, gradients=True)
     average = MovingAverage(student, flat, teacher, buffers=config["ema_buffers"])
     world.copy_from_first(*(t.detach() for t in flat.flat.values()), *average.flat)
     optimiser = build_optimiser(
-        flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
+        flat,
+        weight_decay=config["weight_decay"],
+        betas=(config["beta1"], config["beta2"]),
+        device=device,
+        layer_decay=config["layer_decay"],
     )
     precision = choose_precision(config["precision"], device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"

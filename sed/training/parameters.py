@@ -45,18 +45,56 @@ class HasParameters(Protocol):
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
 
-def parameter_groups(model: nn.Module, encoder: HasParameters) -> dict[str, dict[str, nn.Parameter]]:
-    """The trained parameters by group (`encoder`, `encoder_plain`, `head`, `head_plain`), then by name.
+def parameter_groups(
+    model: nn.Module, encoder: HasParameters, *, by_layer: bool = False
+) -> dict[str, dict[str, nn.Parameter]]:
+    """Return the trained parameters by group (`encoder`, `encoder_plain`, `head`, `head_plain`), then by name.
 
-    The plain groups take no weight decay. Empty groups are left out.
+    Args:
+        model: a whole one.
+        encoder: the part of it that has a rate of its own.
+        by_layer: whether each of the encoder's layers is a group, `encoder_003` and so on; see `layers_above`.
+
+    Returns:
+        The groups; the plain ones take no weight decay, and empty ones are left out.
+
+    Raises:
+        ValueError: `by_layer`, and the encoder is not made of blocks.
     """
     inside, with_decay = {id(p) for p in encoder.parameters()}, decayed(model)
+    above = layers_above(encoder) if by_layer else {}
     groups: dict[str, dict[str, nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            group = ("encoder" if id(parameter) in inside else "head") + ("" if name in with_decay else "_plain")
-            groups.setdefault(group, {})[name] = parameter
+            group = "encoder" if id(parameter) in inside else "head"
+            group += f"_{above[id(parameter)]:03}" if id(parameter) in above else ""
+            groups.setdefault(group + ("" if name in with_decay else "_plain"), {})[name] = parameter
     return dict(sorted(groups.items()))
+
+
+def layers_above(encoder: HasParameters) -> dict[int, int]:
+    """Return how many of an encoder's blocks are above each of its parameters, by the parameter's id.
+
+    0 for the last block and what comes after it, and one more than for the first block for what comes before it.
+    Parameters before the first block are those that the module has before it. ValueError for one without `blocks`.
+    """
+    blocks = getattr(encoder, "blocks", None)
+    if not isinstance(blocks, nn.ModuleList) or not len(blocks):
+        raise ValueError("layer_decay is of encoders that are made of blocks, as transformers are: this one is not")
+    of_blocks = {id(p): len(blocks) - 1 - number for number, block in enumerate(blocks) for p in block.parameters()}
+    found: dict[int, int] = {}
+    above = len(blocks)
+    for parameter in encoder.parameters():
+        if id(parameter) in of_blocks:
+            above = 0
+        found[id(parameter)] = of_blocks.get(id(parameter), above)
+    return found
+
+
+def rate_factor(group: str, layer_decay: float) -> float:
+    """Return what a group's learning rate is multiplied by: a decay for each of the encoder's blocks above it."""
+    layer = group.removesuffix("_plain").removeprefix("encoder_")
+    return layer_decay ** int(layer) if layer.isdecimal() else 1.0
 
 
 class FlatParameters:
@@ -121,9 +159,24 @@ class FlatParameters:
 
 
 def build_optimiser(
-    flat: FlatParameters, *, weight_decay: float, betas: tuple[float, float], device: torch.device, fused: bool = True
+    flat: FlatParameters,
+    *,
+    weight_decay: float,
+    betas: tuple[float, float],
+    device: torch.device,
+    fused: bool = True,
+    layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
-    """AdamW over the flat groups; on a GPU its learning rates are tensors there, so that a graph can hold the step."""
+    """Return AdamW over the flat groups; on a GPU its rates are tensors there, so that a graph can hold the step.
+
+    Args:
+        flat: the parameters.
+        weight_decay: of the groups that are not plain.
+        betas: decays of the gradient's mean and square.
+        device: where the parameters are.
+        fused: whether one kernel updates a group.
+        layer_decay: see `rate_factor`; each group holds its factor as `rate_factor`.
+    """
     on_gpu = device.type == "cuda"
     groups = [
         {
@@ -131,6 +184,7 @@ def build_optimiser(
             "weight_decay": 0.0 if name.endswith("_plain") else weight_decay,
             "lr": torch.zeros((), device=device) if on_gpu else 0.0,
             "name": name,
+            "rate_factor": rate_factor(name, layer_decay),
         }
         for name, tensor in flat.flat.items()
     ]

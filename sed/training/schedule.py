@@ -22,6 +22,12 @@ OPTIONS = {
     },
     "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
+    "layer_decay": {
+        "default": 1.0,
+        "help": "factor of the encoder's rate from each of its blocks to the one before: encoder_lr is the last one's",
+        "least": 1e-3,
+        "most": 1,
+    },
     "frozen_epochs": {
         "default": 0.0,
         "help": "epochs in which the encoder does not learn yet, nor has gradients: faster",

@@ -164,9 +164,9 @@ class TrainingStep:
         for group in self.optimiser.param_groups:
             which = 0 if group["name"].startswith("encoder") else 1
             if isinstance(group["lr"], torch.Tensor):
-                group["lr"].copy_(self._values[which])
+                group["lr"].copy_(self._values[which] * group["rate_factor"])
             else:
-                group["lr"] = values.as_list()[which]
+                group["lr"] = values.as_list()[which] * group["rate_factor"]
 
     def freeze(self, frozen: bool) -> None:
         """Freeze the student's encoder, or have it learn again.

@@ -75,6 +75,22 @@ def test_a_teacher_that_sees_nothing_has_no_statistics_of_its_own(
     trainer_of(tiny_config(ema_buffers="own", consistency_weight=0.0), dump, tmp_path)  # an AST has no statistics
 
 
+def test_rates_fall_by_the_layer_in_training_and_a_freeze_holds_all_layers(
+    dump: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    rates = {"encoder_lr": 1e-3, "lr": 2e-3, "constant_epochs": 9, "frozen_epochs": 0.5, "warmup_steps": 0}
+    trainer = trainer_of(tiny_config(**rates, layer_decay=0.5, epochs=1), dump, tmp_path)
+    step = trainer.training_step
+    step.set_values(trainer.values(3))
+    found = {group["name"].removesuffix("_plain"): float(group["lr"]) for group in step.optimiser.param_groups}
+    assert found == pytest.approx({"encoder_000": 1e-3, "encoder_001": 5e-4, "encoder_002": 2.5e-4, "head": 2e-3})
+    step.set_values(trainer.values(0))
+    assert not any(p.requires_grad for p in step.student.encoder.parameters())
+    with pytest.raises(UserError, match=r"layer_decay is of encoders that are made of blocks.*change the config"):
+        crnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean", "upsample": 1}
+        trainer_of(tiny_config(**crnn, layer_decay=0.5), dump, tmp_path)
+
+
 def test_features_of_another_front_end_are_refused(tmp_path: Path, dump: Path, tiny_config: Config) -> None:
     front_end = FrontEnd.from_config(tiny_config())
     check_front_end([load_set(dump / "weak", LABELS, frames=50, frame_seconds=0.02)], front_end)

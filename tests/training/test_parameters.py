@@ -10,6 +10,7 @@ from sed.training.parameters import (
     load_optimiser_state,
     optimiser_state,
     parameter_groups,
+    rate_factor,
 )
 
 CPU = torch.device("cpu")
@@ -95,3 +96,84 @@ def test_optimiser_state_round_trip_and_refusal():
     assert all(torch.equal(again[g][k], v) for g, s in saved.items() for k, v in s.items())
     with pytest.raises(ValueError, match="group"):
         load_optimiser_state(other, {"head": saved["head"]})
+
+
+class Blocks(nn.Module):
+    """Three blocks, with a token and an embedding before them and a norm behind."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(1, 4))
+        self.embed = nn.Linear(4, 4)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(4, 4), nn.Tanh()) for _ in range(3))
+        self.norm = nn.LayerNorm(4)
+
+    def forward(self, x):
+        x = self.embed(x) + self.token
+        for block in self.blocks:
+            x = x + block(x)
+        return self.norm(x)
+
+
+class Layered(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.head = Blocks(), nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.encoder(x))
+
+
+def expected_factor(name, decay):
+    """By its name alone: the last block's rate is whole, and each step down multiplies it."""
+    if name.startswith("head"):
+        return 1.0
+    layer = name.removeprefix("encoder.")
+    steps_down = {"blocks.2": 0, "blocks.1": 1, "blocks.0": 2, "embed": 3, "token": 3, "norm": 0}
+    return decay ** next(steps for start, steps in steps_down.items() if layer.startswith(start))
+
+
+def test_rates_fall_from_the_last_block_down_to_the_embedding():
+    net = Layered()
+    groups = parameter_groups(net, net.encoder, by_layer=True)
+    assert sum(map(len, groups.values())) == len(list(net.parameters()))
+    for group, named in groups.items():
+        for name in named:
+            assert rate_factor(group, 0.5) == expected_factor(name, 0.5), name
+    plain = parameter_groups(net, net.encoder)
+    assert set(plain) == {"encoder", "encoder_plain", "head", "head_plain"}
+    assert {rate_factor(group, 0.5) for group in plain} == {1.0}
+
+
+@pytest.mark.parametrize("decay", [0.95, 0.5])
+def test_layer_decay_equals_adamw_with_a_group_for_each_parameter(decay):
+    torch.manual_seed(0)
+    net = Layered()
+    plain = copy.deepcopy(net)
+    flat = FlatParameters(parameter_groups(net, net.encoder, by_layer=True), gradients=True)
+    ours = build_optimiser(flat, weight_decay=0.1, betas=(0.9, 0.99), device=CPU, layer_decay=decay)
+    for group in ours.param_groups:
+        group["lr"] = group["rate_factor"] * (1e-3 if group["name"].startswith("encoder") else 1e-2)
+    separate = [
+        {
+            "params": [parameter],
+            "lr": (1e-2 if name.startswith("head") else 1e-3) * expected_factor(name, decay),
+            "weight_decay": 0.1 if parameter.ndim > 1 else 0.0,
+        }
+        for name, parameter in plain.named_parameters()
+    ]
+    theirs = torch.optim.AdamW(separate, betas=(0.9, 0.99), foreach=False)
+    for seed in range(4):
+        x = torch.randn(6, 4, generator=torch.Generator().manual_seed(seed))
+        flat.zero_gradients()
+        theirs.zero_grad()
+        for model, optimiser in ((net, ours), (plain, theirs)):
+            model(x).square().mean().backward()
+            optimiser.step()
+    for (name, a), b in zip(net.named_parameters(), plain.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-7), name
+
+
+def test_an_encoder_without_blocks_has_no_layers():
+    with pytest.raises(ValueError, match="layer_decay is of encoders that are made of blocks"):
+        parameter_groups(net := Net(), net.encoder, by_layer=True)
