@@ -106,7 +106,7 @@ def test_positions_are_the_sines_and_cosines_of_band_and_step() -> None:
 
 
 def test_has_the_published_sizes_and_ten_seconds_are_63_steps_in_eight_bands(config: Config) -> None:
-    """88 M and 309 M with the decoder of pre-training left out: 85 M and 303 M."""
+    """Base and large, without the decoder of pre-training."""
     for dim, depth, heads in ((768, 12, 12), (1024, 24, 16)):
         with torch.device("meta"):
             encoder = Eat(dim=dim, depth=depth, heads=heads, blocks=depth)
