@@ -34,12 +34,13 @@ def main() -> None:
     if not args.soundbank.is_dir():
         raise UserError(f"{args.soundbank}: no such soundbank (check the path)")
     if args.count:
+        if args.out is not None:
+            raise UserError(f"--count splits nothing: {args.out} would not be written (leave it out, or --count)")
         write_json(args.count, split_bank.counts(split_bank.sources(args.soundbank)))
         return
     if args.out is None:
         raise UserError("which folder to write? (<soundbank> <out>)")
-    if args.out.exists() and not (args.out / "train").is_dir():
-        raise UserError(f"{args.out}: exists and is no soundbank (choose another folder)")
+    split_bank.check_replaceable(args.soundbank, args.out)
     files = split_bank.sources(args.soundbank)
     sides = split_bank.split(files, args.share, args.seed)
     split_bank.write(args.soundbank, args.out, sides)

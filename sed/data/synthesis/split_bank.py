@@ -67,10 +67,27 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
     return {file: side[source] for mine in labels.values() for source, found in mine.items() for file in found}
 
 
+def check_replaceable(bank: Path, out: Path) -> None:
+    """Refuse a folder to write that holds anything but what `write` puts there, or `bank` itself."""
+    if bank.resolve().is_relative_to(out.resolve()):
+        raise UserError(f"{out}: holds the soundbank that is to be split (choose another folder)")
+    if not (out.exists() or out.is_symlink()):
+        return
+    if out.is_symlink() or not out.is_dir():
+        raise UserError(f"{out}: exists and is no folder (choose another name)")
+    strange = [path for path in out.iterdir() if path.name not in ("train", "validation", ATTRIBUTION)]
+    walked = (found for side in ("train", "validation") for found in os.walk(out / side))
+    below = (Path(folder, name) for folder, _, files in walked for name in files)
+    for path in (*strange, *(path for path in below if not path.is_symlink())):
+        raise UserError(f"{out}: holds {path.relative_to(out)}, which no split has written (choose another folder)")
+
+
 def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
-    """A bank of symbolic links to `bank`'s train, and its attribution with the files' new names."""
-    if out.exists():
-        shutil.rmtree(out)
+    """Write a bank of symbolic links to `bank`'s train, and its attribution with the files' new names.
+
+    UserError where `out` holds what is not of an earlier split.
+    """
+    check_replaceable(bank, out)
     part = out.with_name(f".{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     names: dict[str, str] = {}
@@ -87,6 +104,8 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
                 writer = csv.DictWriter(new, reader.fieldnames or [], delimiter="\t", lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(rows)
+    if out.exists():
+        shutil.rmtree(out)
     part.rename(out)
 
 

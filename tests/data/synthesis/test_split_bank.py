@@ -1,9 +1,11 @@
 import os
 
 import pytest
+import tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sed.bin import split_soundbank
 from sed.data.synthesis import split_bank
 from sed.errors import UserError
 
@@ -86,3 +88,35 @@ def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path)
     again = split_bank.sources(out)
     for file, side in sides.items():
         assert again[file.replace("train/", f"{side}/", 1)] == split_bank.sources(bank)[file]
+
+
+@pytest.mark.parametrize("name", ["train/notes.txt", "train/foreground/Dog/mine.wav", "notes.txt", "validation/x/y"])
+def test_a_folder_with_files_of_others_is_not_replaced(bank, tmp_path, name):
+    """Any folder with a train/ in it was taken for a split, and removed whole."""
+    out = tmp_path / "mine"
+    (out / "train").mkdir(parents=True)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("precious")
+    with pytest.raises(UserError, match=rf"mine: holds {name}, which no split has written"):
+        split_bank.write(bank, out, split_bank.split(split_bank.sources(bank), 0.25, 0))
+    assert (out / name).read_text() == "precious"
+
+
+def test_the_bank_itself_is_not_replaced(bank, tmp_path):
+    sides = split_bank.split(split_bank.sources(bank), 0.25, 0)
+    split_bank.write(bank, tmp_path / "links", sides)  # a bank of links only
+    (tmp_path / "to_bank").symlink_to(bank)
+    for source, out in (
+        (bank, bank),
+        (bank, tmp_path),
+        (tmp_path / "links", tmp_path / "links"),
+        (bank, tmp_path / "to_bank"),
+    ):
+        with pytest.raises(UserError, match="holds the soundbank that is to be split"):
+            split_bank.write(source, out, sides)
+    assert len(list(bank.rglob("*.*"))) == 6 and all(path.exists() for path in (tmp_path / "links").rglob("*.wav"))
+
+
+def test_counting_splits_nothing(bank, tmp_path, capsys):
+    assert tiny_model.call(split_soundbank, "--count", tmp_path / "count.json", bank, "/dev/null") == 2
+    assert capsys.readouterr().err.endswith("(leave it out, or --count)\n") and not (tmp_path / "count.json").exists()
