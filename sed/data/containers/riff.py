@@ -6,6 +6,8 @@ others 0. Such files are whole. One whose header states more than there is, is t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import repeat
 from typing import BinaryIO
 
 from sed.data.containers.view import View
@@ -16,6 +18,14 @@ STREAMED = 0x7FFF0000
 SLACK = 64
 """bytes by which a header may overstate the data: writers that count the header or a chunk in"""
 LARGEST = 0xFFFFFF00
+MOST_CHUNKS = 10_000
+"""of a file; a gigabyte of zeros reads as a hundred million empty ones"""
+
+
+def _limited(path: str) -> Iterator[bool]:
+    """Yield True for every chunk of a file that may be looked at; then raise UserError."""
+    yield from repeat(True, MOST_CHUNKS)
+    raise UserError(f"{path}: more than {MOST_CHUNKS} chunks in its header: damaged (replace the file)")
 
 
 def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
@@ -29,8 +39,8 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: when samples that the header announces are not there, or there are none.
     """
-    at, wide = 12, 0
-    while at + 8 <= size:
+    at, wide, more = 12, 0, _limited(path)
+    while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
         length = int.from_bytes(chunk[4:], "little")
@@ -46,7 +56,7 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> 
     available = size - at - 8
     if length and length <= available:
         return file
-    if length == 0 and _chunks_to_the_end(file, at + 8, size):
+    if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
         raise UserError(f"{path}: no samples (replace the file)")
     if 0 < length < STREAMED and length - available > SLACK:
         raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
@@ -61,9 +71,10 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> 
     return View(file, [bytes(head), (at + 8, size)])
 
 
-def _chunks_to_the_end(file: BinaryIO, at: int, size: int) -> bool:
-    """Tell whether nothing or whole chunks follow: then a length of 0 is true."""
-    while at + 8 <= size:
+def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
+    """Return whether nothing or whole chunks follow: then a length of 0 is true."""
+    more = _limited(path)
+    while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
         if not chunk[:4].isalnum() and not chunk[:4].strip().isalnum():
@@ -75,8 +86,8 @@ def _chunks_to_the_end(file: BinaryIO, at: int, size: int) -> bool:
 
 def check_aiff(path: str, file: BinaryIO, size: int) -> None:
     """Raise UserError for an AIFF file that ends before the samples that it announces; libsndfile reads the rest."""
-    at = 12
-    while at + 8 <= size:
+    at, more = 12, _limited(path)
+    while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
         length = int.from_bytes(chunk[4:], "big")
@@ -107,8 +118,8 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: when samples that the header announces are not there.
     """
-    at = 40  # behind the GUIDs of the file and of its kind
-    while at + 24 <= size:
+    at, more = 40, _limited(path)  # behind the GUIDs of the file and of its kind
+    while at + 24 <= size and next(more):
         file.seek(at)
         chunk = file.read(24)
         length = int.from_bytes(chunk[16:], "little")  # of the chunk with its head
@@ -126,10 +137,10 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     return file
 
 
-def open_caf(file: BinaryIO, size: int) -> BinaryIO | View:
+def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     """Return `file`, or a view of it with the length that there is, where its header has -1: it came from a pipe."""
-    at = 8
-    while at + 12 <= size:
+    at, more = 8, _limited(path)
+    while at + 12 <= size and next(more):
         file.seek(at)
         chunk = file.read(12)
         length = int.from_bytes(chunk[4:], "big", signed=True)

@@ -1,4 +1,5 @@
 import struct
+import time
 from pathlib import Path
 
 import numpy as np
@@ -96,3 +97,24 @@ def test_rf64(tmp_path):
 def test_32_bit_float_keeps_its_level(tmp_path):
     write_beep(tmp_path / "a.wav", subtype="FLOAT")
     assert np.abs(read_audio(tmp_path / "a.wav", 16000) - beep(16000)).max() == 0
+
+
+HEADS = {
+    "RIFF": b"RIFF\0\0\0\0WAVE",
+    "RF64": b"RF64\xff\xff\xff\xffWAVE",
+    "RIFF of no samples": b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0" + bytes(16) + b"data\0\0\0\0" + b"note\0\0\0\0" * 20_000,
+    "AIFF": b"FORM\0\0\0\0AIFF",
+    "Wave64": b"riff" + bytes(20) + b"wave" + bytes(12),
+    "CAF": b"caff\0\1\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_gigabyte_of_zeros_behind_a_head_is_refused_at_once(kind, tmp_path):
+    with (tmp_path / "a.wav").open("wb") as file:
+        file.write(HEADS[kind])
+        file.truncate(1 << 30)
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"a\.wav: more than 10000 chunks"):
+        read_audio(tmp_path / "a.wav", 16000)
+    assert time.monotonic() - began < 5
