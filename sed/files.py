@@ -74,6 +74,15 @@ def clear_stale(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def is_text(path: str | Path) -> bool:
+    """Return whether a path is UTF-8: some libraries take no other."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def refuse_device(path: Path) -> None:
     """Refuse what would have to be replaced though it is no file: `/dev/null`, which root would lose, or a pipe."""
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -89,6 +98,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     refuse_device(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_stale(path.parent)
     part = _temporary(path)
@@ -100,7 +111,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename == str(part):
+        if isinstance(error, OSError) and error.filename in (None, str(part)):  # a write on a full disk has no name
             error.filename, error.filename2 = str(path), None  # what the user knows it by
         raise
 

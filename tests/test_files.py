@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from kills import at_once, forked, kill_at_every_call
+from sounds import limited_files
 
 from sed.errors import UserError
 from sed.files import exchange, lock, open_replacing, replacing, write_json, write_text
@@ -118,3 +119,17 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
 def test_bytes_of_names_that_are_no_text_are_escaped(tmp_path):
     write_json(tmp_path / "x.json", {"model": os.fsdecode(b"k\xfcche")})
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"model": "k\udcfcche"}
+
+
+def test_a_folder_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", str(tmp_path), "/"):
+        with pytest.raises(IsADirectoryError) as failure:
+            write_text(name, "text")
+        assert failure.value.filename == str(Path(name))
+
+
+def test_a_full_disk_is_named_by_what_is_written(tmp_path: Path) -> None:
+    with limited_files(100), pytest.raises(OSError) as failure, open_replacing(tmp_path / "a", "wb") as file:
+        file.write(bytes(100_000))
+    assert failure.value.filename == str(tmp_path / "a") and not list(tmp_path.iterdir())

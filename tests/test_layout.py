@@ -20,6 +20,7 @@ COMMON = {
     "files",
     "input_files",
     "lifetime",
+    "memory",
     "seal",
     "device",
     "parallel",

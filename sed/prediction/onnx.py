@@ -7,6 +7,7 @@ import math
 import mmap
 import warnings
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.stored import from_stored, to_stored
 from sed.features.framing import Framing
 from sed.features.params import completed
-from sed.files import replacing
+from sed.files import is_text, replacing
 from sed.input_files import misfit
+from sed.memory import limited
 from sed.prediction.predictor import Output, at_own_level, bin_hertz
 
 if TYPE_CHECKING:
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 KEY = "ast_sed"
 """of the metadata entry, JSON"""
 OPSET = 18
+LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
+"""bytes that a model may take while it is loaded, when it runs, for each window and thread, beside what its file says.
+
+AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB a window; strangers' graphs can ask for anything.
+"""
 
 
 def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan) -> None:
@@ -78,15 +85,17 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
     }
     with replacing(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        written = BytesIO()  # torch and onnx take no name that is not text
         with torch.inference_mode():
             # The tracing exporter: the newer one takes minutes over a recurrent layer of a thousand steps.
             torch.onnx.export(
-                graph, (example,), str(part), dynamo=False, opset_version=OPSET, dynamic_axes=axes,
+                graph, (example,), written,  # type: ignore[arg-type]  # a file will do, which its annotation lacks
+                dynamo=False, opset_version=OPSET, dynamic_axes=axes,
                 input_names=["waveforms"], output_names=["frame", "clip", "logmel"],
             )  # fmt: skip
-        proto = onnx.load(str(part))
+        proto = onnx.load_from_string(written.getvalue())
         onnx.helper.set_model_props(proto, {KEY: json.dumps(facts, ensure_ascii=False)})
-        onnx.save(proto, str(part))
+        part.write_bytes(proto.SerializeToString())
 
 
 class OnnxPredictor:
@@ -103,12 +112,15 @@ class OnnxPredictor:
         _refuse_loops(Path(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what it says of an error is raised as well
+        self._size = Path(path).stat().st_size
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            model = str(path) if is_text(path) else Path(path).read_bytes()  # its loader takes no other names
+            with limited(LOADING + 3 * self._size + threads * THREAD):
+                self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own kinds, which it does not name in one place
             raise UserError(
-                f"{path}: not a model that ONNX Runtime reads: {str(error).splitlines()[0][:160]} (export it again)"
+                f"{path}: not a model that ONNX Runtime reads: {_reason(error)} (export it again)"
             ) from None
         facts = self._facts(path)
         self.labels: list[str] = facts["labels"]
@@ -154,8 +166,7 @@ class OnnxPredictor:
         try:
             return self._session.run(["frame", "clip", "logmel"], {"waveforms": waveforms})
         except Exception as error:  # ONNX Runtime's own kinds
-            why = str(error).splitlines()[0][:160]
-            raise UserError(f"{self._path}: ONNX Runtime cannot run it: {why} (export it again)") from None
+            raise UserError(f"{self._path}: ONNX Runtime cannot run it: {_reason(error)} (export it again)") from None
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
         frame = np.empty((len(waveforms), self.frames, len(self.labels)), np.float32)
@@ -165,7 +176,8 @@ class OnnxPredictor:
         for length in set(lengths):
             rows = [row for row, other in enumerate(lengths) if other == length]
             batch = np.stack([waveforms[row] for row in rows]).astype(np.float32, copy=False)
-            frames, clips, mel = self.whole(batch)
+            with limited(RUNNING + len(rows) * (WINDOW + self._size)):
+                frames, clips, mel = self.whole(batch)
             self._check(frames, (len(rows), *frame.shape[1:]))
             self._check(clips, (len(rows), clip.shape[1]))
             if mel.ndim != 4 or len(mel) != len(rows):
@@ -182,6 +194,14 @@ class OnnxPredictor:
                 f"of shape {values.shape}, not {shape}" if values.shape != shape else "that are NaN or outside [0, 1]"
             )
             raise UserError(f"{self._path}: posteriors {what} (export it again)")
+
+
+def _reason(error: Exception) -> str:
+    """Return the words of ONNX Runtime in a line, or that it ran into the limit of memory."""
+    text = str(error)
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bfc_arena" in text:
+        return "it asks for more memory than such a model needs"
+    return text.splitlines()[0][:160] if text else type(error).__name__
 
 
 def _refuse_loops(path: Path) -> None:

@@ -351,8 +351,12 @@ def onnx_edit(rng: random.Random, path: Path) -> None:
         return
     model = onnx.load(str(path))
     graph = model.graph
-    edit = rng.randrange(9)
-    if edit == 0:
+    edit = rng.randrange(10)
+    if edit == 9:
+        _add_huge_tensor(
+            graph, rng.choice(["Expand", "ConstantOfShape", "Tile"]), rng.choice([6 * 10**8, 10**10, 2**40])
+        )
+    elif edit == 0:
         node = rng.choice(graph.node)
         node.op_type = rng.choice(["Loop", "If", "Scan", "Nothing", "ConstantOfShape", "Expand", "Tile", "Sequence"])
     elif edit == 1:
@@ -384,6 +388,26 @@ def onnx_edit(rng: random.Random, path: Path) -> None:
     else:
         model.opset_import[0].version = rng.choice([0, 1, 7, 99, 2**40])
     path.write_bytes(model.SerializeToString())
+
+
+def _add_huge_tensor(graph: Any, kind: str, size: int) -> None:
+    """Have the first output depend on a tensor of so many numbers."""
+    from onnx import helper, numpy_helper
+
+    name = graph.output[0].name
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["x_own" if other == name else other for other in names]
+    numbers = {"x_size": np.array([size]), "x_one": np.float32([1]), "x_zero": np.float32(0)}
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), key) for key, value in numbers.items())
+    graph.node.extend(
+        [
+            helper.make_node(kind, ["x_size"] if kind == "ConstantOfShape" else ["x_one", "x_size"], ["x_huge"]),
+            helper.make_node("ReduceMin", ["x_huge"], ["x_least"], keepdims=0),
+            helper.make_node("Mul", ["x_least", "x_zero"], ["x_naught"]),
+            helper.make_node("Add", ["x_own", "x_naught"], [name]),
+        ]
+    )
 
 
 def _other_facts(rng: random.Random, model: Any) -> None:

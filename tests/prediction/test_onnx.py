@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import tiny_model
 import torch
+from attacks import attacked
 from paths import ROOT
 from resolved_configs import CONF, parse
 from tiny_model import LABELS, sounds, write_sounds
@@ -217,3 +219,60 @@ def test_facts_without_sense_are_refused(exported, tmp_path, change, message):
     onnx.save(proto, str(tmp_path / "model.onnx"))
     with pytest.raises(UserError, match=rf"model\.onnx: .*{message}"):
         OnnxPredictor(tmp_path / "model.onnx", threads=1)
+
+
+def with_tensor_of(source, out, kind, count):
+    """Write the model with one more node, which makes a tensor of `count` numbers that no optimiser can fold."""
+    from onnx import helper, load, numpy_helper, save
+
+    proto = load(str(source))
+    graph = proto.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["own_frame" if name == "frame" else name for name in names]
+    numbers = {"none": np.int64(0), "size": np.array([count]), "one": np.float32([1]), "start": np.int64(0),
+               "step": np.int64(1), "first": np.array([0]), "nothing": np.float32(0)}  # fmt: skip
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), f"x_{key}") for key, value in numbers.items())
+    makers = {
+        "Expand": [helper.make_node("Expand", ["x_one", "x_dynamic"], ["x_huge"])],
+        "ConstantOfShape": [helper.make_node("ConstantOfShape", ["x_dynamic"], ["x_huge"])],
+        "Range": [
+            helper.make_node("Squeeze", ["x_dynamic", "x_first"], ["x_end"]),
+            helper.make_node("Range", ["x_start", "x_end", "x_step"], ["x_whole"]),
+            helper.make_node("Cast", ["x_whole"], ["x_huge"], to=1),
+        ],
+    }
+    graph.node.extend(
+        [
+            helper.make_node("Size", ["waveforms"], ["x_samples"]),
+            helper.make_node("Mul", ["x_samples", "x_none"], ["x_zero"]),
+            helper.make_node("Add", ["x_size", "x_zero"], ["x_dynamic"]),
+            *makers[kind],
+            helper.make_node("ReduceMin", ["x_huge"], ["x_least"], keepdims=0),
+            helper.make_node("Mul", ["x_least", "x_nothing"], ["x_naught"]),
+            helper.make_node("Add", ["own_frame", "x_naught"], ["frame"]),
+        ]
+    )
+    save(proto, str(out))
+    return out
+
+
+@pytest.mark.parametrize(("kind", "count"), [("Expand", 6e8), ("ConstantOfShape", 6e8), ("Range", 2.6e8)])
+def test_a_graph_that_asks_for_memory_without_end_is_refused(exported, tmp_path, kind, count):
+    """In a child, whose peak is read, of counts that its own limit would let pass."""
+    write_sounds(tmp_path / "a.wav", 1)
+    honest = with_tensor_of(exported, tmp_path / "small.onnx", kind, 1000)
+    huge = with_tensor_of(exported, tmp_path / "huge.onnx", kind, int(count))
+    for path, code in ((honest, 0), (huge, 2)):
+        ended = attacked("predict", ["--onnx", str(path), "--threads", "1", "a.wav"], place=tmp_path, scratch=tmp_path)
+        assert ended.code == code and not ended.fault(), ended.text
+        assert ended.memory < 2 << 30
+        assert code == 0 or "it asks for more memory than such a model needs" in ended.text
+
+
+def test_a_name_that_is_no_text_is_written_and_read(experiment, tmp_path):
+    path = tmp_path / os.fsdecode(b"m\xff.onnx")
+    assert tiny_model.call(export_onnx, experiment, path) == 0
+    assert (
+        tiny_model.call(predict, "--onnx", path, "--out", tmp_path / "e.tsv", write_sounds(tmp_path / "a.wav", 1)) == 0
+    )
