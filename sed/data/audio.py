@@ -122,11 +122,17 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
                 with foreign.decoding(str(path), source) as decoded:
                     _check_rate(path, decoded.rate)
                     yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{path}: no such audio file (is its path right?)") from None
-    except PermissionError:
-        raise UserError(f"{path}: permission denied (check its owner and mode)") from None
-    except (IsADirectoryError, soundfile.LibsndfileError, RuntimeError) as error:
+    except OSError as error:
+        if error.filename not in (None, path, str(path)):  # of a file that is written meanwhile
+            raise
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise UserError(f"{path}: no such audio file (is its path right?)") from None
+        if isinstance(error, PermissionError):
+            raise UserError(f"{path}: permission denied (check its owner and mode)") from None
+        if isinstance(error, IsADirectoryError):
+            raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
+        raise
+    except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
 
 
@@ -199,7 +205,7 @@ def _believable(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]
     elif head[:4] == b"riff":
         return [riff.open_w64(path, source, size)]
     elif head[:4] == b"caff":
-        return [riff.open_caf(source, size)]
+        return [riff.open_caf(path, source, size)]
     elif head[:4] == b"fLaC":
         return [flac.open_flac(path, source, size)]
     elif head[:3] == b"ID3" or mpeg.frame_of(head) is not None or path.lower().endswith((".mp3", ".mp2")):

@@ -12,9 +12,10 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -65,6 +66,58 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
     if claimed > os.fstat(file.id.get_vfd_handle()).st_size:
         raise ValueError(f"{name} claims {claimed} bytes, more than the file has")
     return dataset
+
+
+class _Deferring:
+    """A file for HDF5 to write, whose first failure is kept until HDF5 has closed it.
+
+    The library, once it could not write, crashes when it closes what it has open.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: memoryview) -> int:
+        """Write all of it; after a failure nothing."""
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int) -> int:
+        """As the file's; a failure is kept."""
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+        return size
+
+    def __getattr__(self, name: str) -> Any:  # seek, tell, read, readinto, flush
+        return getattr(self._file, name)
+
+
+@contextmanager
+def created(path: Path, **how: Any) -> Iterator[h5py.File]:
+    """Open a new HDF5 file for writing; what the system refuses is raised once the file is closed.
+
+    Args:
+        path: the file.
+        how: arguments of `h5py.File`.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    with path.open("w+b", buffering=0) as raw:
+        file = _Deferring(raw)
+        with h5py.File(file, "w", **how) as hdf5:
+            yield hdf5
+        if file.error is not None:
+            raise file.error
 
 
 def text_of(dataset: h5py.Dataset) -> list[str]:

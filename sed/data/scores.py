@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sed.data.hdf5 import plain, read_apart, text_of
+from sed.data.hdf5 import created, plain, read_apart, text_of
 from sed.errors import UserError
 from sed.files import replacing
 from sed.input_files import naming
@@ -112,16 +112,21 @@ def write_scores(path: str | Path, scores: Scores) -> None:
     if scores.clip.shape != (clips, classes) or len(scores.clips) != clips or len(scores.labels) != classes:
         raise ValueError("shapes of clips, labels, frame and clip scores disagree")
     with replacing(path) as part:
-        with naming(path), h5py.File(part, "w") as file:
+        with naming(path), created(part) as file:
             file.create_dataset("frame", data=np.asarray(scores.frame, "<f4"))
             file.create_dataset("clip", data=np.asarray(scores.clip, "<f4"))
             file.create_dataset("clip_id", data=np.array(scores.clips, dtype=object), dtype=h5py.string_dtype())
             file.attrs["format"] = FORMAT
             file.attrs["frame_seconds"] = float(scores.frame_seconds)
-            file.attrs["labels"] = json.dumps(scores.labels, ensure_ascii=False)
-            file.attrs["attrs"] = json.dumps(scores.attrs, ensure_ascii=False)
+            file.attrs["labels"] = _json(scores.labels)
+            file.attrs["attrs"] = _json(scores.attrs)
             file.attrs["sealed"] = True
         seal_file(part)
+
+
+def _json(value: Any) -> str:
+    """Return JSON in which bytes of file names that are no text are escapes, as `sed.files` writes them."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def read_scores(path: str | Path) -> Scores:

@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from sed.data.directory import read_scp
-from sed.data.hdf5 import plain, text_of
+from sed.data.hdf5 import created, plain, text_of
 from sed.errors import UserError
 from sed.features.params import difference
 from sed.files import refuse_device, sync_folder
@@ -123,7 +123,7 @@ class FeatureWriter:
         early.set_obj_track_times(False)  # the same clips give the same bytes
         chunked = early.copy()
         chunked.set_chunk((1, frames, bins))
-        with naming(self.path), h5py.File(self._part, "w", libver="v110") as file:
+        with naming(self.path), created(self._part, libver="v110") as file:
             for name, kind, shape, plist in (
                 ("logmel", h5py.h5t.IEEE_F16LE, (count, frames, bins), chunked),
                 ("frames", h5py.h5t.STD_U32LE, (count,), early),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from sed.data import hdf5
-from sed.data.hdf5 import plain, read_apart, text_of
+from sed.data.hdf5 import created, plain, read_apart, text_of
 
 
 @pytest.fixture
@@ -70,3 +73,34 @@ def test_only_plain_datasets_pass(path: Path) -> None:
                 plain(file, name, dtype, dimensions)
         with pytest.raises(ValueError, match="chunks of None"):
             plain(file, "values", "<f4", 2, by_row=True)
+
+
+def test_a_disk_that_is_full_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    """In a child: once HDF5 could not write, closing its file ended the process by SIGSEGV."""
+    code = f"""
+import resource, numpy as np
+from pathlib import Path
+from sed.data.scores import Scores, write_scores
+resource.setrlimit(resource.RLIMIT_FSIZE, ({{size}}, {{size}}))
+zeros = np.zeros((9, 100, 3), np.float32)
+scores = Scores(clips=list("abcdefghi"), labels=list("xyz"), frame=zeros, clip=zeros[:, 0], frame_seconds=0.1)
+try:
+    write_scores(Path({str(tmp_path)!r}) / "s.h5", scores)
+except OSError as error:
+    print(error.filename, error.errno)
+"""
+    for size in (0, 100, 1000, 6000):
+        done = subprocess.run([sys.executable, "-c", code.format(size=size)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), size
+        assert done.stdout == f"{tmp_path / 's.h5'} {errno.EFBIG}\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_through_python_is_read_by_hdf5(tmp_path: Path) -> None:
+    with created(tmp_path / "a", libver="v110") as file:
+        file.attrs["x"] = 1
+        file["values"] = np.arange(5000.0)
+    with h5py.File(tmp_path / "a", "r") as file:
+        assert file.attrs["x"] == 1 and np.array_equal(file["values"], np.arange(5000.0))
+        offset = file["values"].id.get_offset()
+    assert np.array_equal(np.fromfile(tmp_path / "a", "<f8", 5000, offset=offset), np.arange(5000.0))

@@ -1,4 +1,6 @@
 import json
+import os
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -231,3 +233,9 @@ def test_a_file_that_crashes_the_library_is_one_line(tmp_path):
     (tmp_path / "scores.h5").write_bytes(data)
     with pytest.raises(UserError, match=r"scores\.h5: damaged HDF5"):
         read_scores(tmp_path / "scores.h5")
+
+
+def test_a_command_whose_names_are_no_text_is_kept(tmp_path):
+    scores = replace(make(), attrs={"command": os.fsdecode(b"infer s\xff.h5")})
+    write_scores(tmp_path / os.fsdecode(b"s\xff.h5"), scores)
+    assert read_scores(tmp_path / os.fsdecode(b"s\xff.h5")).attrs == scores.attrs

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sed.data.audio import opened
+from sed.data.sound_files import write_sound
 from sed.data.tables import Event
 from sed.errors import UserError
 from sed.input_files import read_text
@@ -177,7 +178,7 @@ def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> li
                 clipped += int((np.abs(samples) > 1).sum())
                 place = folder / f"{window_name(name, *span)}.flac"
                 if not place.exists():
-                    _write_clip(place, samples, sound.rate)
+                    write_sound(place, samples.clip(-1, 1), sound.rate)  # beyond full scale it would wrap around
                     written.append(place)
     except UserError:
         for place in written:
@@ -200,15 +201,6 @@ def _windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[tuple[int, np.
             start, held, count = start + size, [joined[size:]], count - size
     if count:
         yield start, np.concatenate(held)
-
-
-def _write_clip(place: Path, samples: np.ndarray, rate: int) -> None:
-    import soundfile
-
-    part = place.with_name(f".{place.name}.part")
-    # libsndfile would let what is beyond full scale wrap around
-    soundfile.write(part, samples.clip(-1, 1), rate, subtype="PCM_16", format="FLAC")
-    part.replace(place)
 
 
 def window_events(

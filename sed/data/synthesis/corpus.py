@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from sed.data.directory import write_scp
+from sed.data.sound_files import write_sound
 from sed.data.synthesis.signals import RATE
 from sed.data.synthesis.soundscape import ISOLATED, REAL, SYNTHETIC, Bank, Mixing, soundscape
 from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv, write_tsv
-from sed.errors import UserError
 from sed.files import sync_folder, write_text
 
 BLOCK = 20
@@ -118,8 +118,6 @@ def clip_name(plan: SetPlan, index: int, seconds: float) -> str:
 
 def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float, suffix: str) -> None:
     """Synthesise a block's clips and, last, its notes; a clip is a function of seed, set and number alone."""
-    import soundfile
-
     plan = PLANS[block.name]
     folder = out / plan.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,13 +129,7 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
             labels = [bank.labels[index % len(bank.labels)]]
         audio, events = soundscape(bank, plan.split, plan.mixing, rng, seconds=seconds, labels=labels)
         clip = clip_name(plan, index, seconds)
-        part = folder / f".{clip}{suffix}.part"
-        try:
-            soundfile.write(part, audio, RATE, subtype="PCM_16", format=suffix[1:].upper())
-        except (soundfile.LibsndfileError, RuntimeError) as error:  # libsndfile does not say that a disk is full
-            part.unlink(missing_ok=True)
-            raise UserError(f"{part}: cannot be written: {error} (is the disk full, the folder writable?)") from None
-        part.replace(folder / (clip + suffix))
+        write_sound(folder / (clip + suffix), audio, RATE)
         found[clip] = events
     for clip in found:  # all at once: the disk has had time to write most of them
         with (folder / (clip + suffix)).open("rb") as file:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from sed.errors import UserError
+from sed.files import is_text
+from sed.input_files import naming
 
 
 class TensorBoard:
@@ -13,15 +18,37 @@ class TensorBoard:
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        # What a killed run logged after the checkpoint comes again: it is hidden.
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1, flush_secs=10)
+        self._folder = folder / "tensorboard"
+        if not is_text(self._folder):
+            raise UserError(f"{self._folder}: TensorBoard takes UTF-8 only (rename the folder)")
+        _silence_writers()
+        with naming(self._folder):
+            # What a killed run logged after the checkpoint comes again: it is hidden.
+            self._writer = SummaryWriter(str(self._folder), purge_step=step + 1, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        with naming(self._folder):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
 
     def text(self, step: int, message: str) -> None:
-        self._writer.add_text("run", message, step)
+        with naming(self._folder):
+            self._writer.add_text("run", message, step)
 
     def close(self) -> None:
-        self._writer.close()
+        with naming(self._folder):
+            self._writer.close()
+
+
+def _silence_writers() -> None:
+    """Keep the traceback of TensorBoard's writing thread off the terminal: the next call of the writer raises it."""
+    shown = threading.excepthook
+    if getattr(shown, "spares_writers", False):
+        return
+
+    def show(failure: threading.ExceptHookArgs) -> None:
+        if not type(failure.thread).__module__.startswith("tensorboard."):
+            shown(failure)
+
+    show.spares_writers = True  # type: ignore[attr-defined]
+    threading.excepthook = show

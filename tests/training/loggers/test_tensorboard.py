@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
+import pytest
+from sounds import limited_files
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from sed.errors import UserError
 from sed.training.loggers.tensorboard import TensorBoard
 
 
@@ -39,3 +44,19 @@ def test_a_resumed_run_shows_every_step_once(tmp_path: Path) -> None:
     log.close()
     found = [(event.step, event.value) for event in read(tmp_path).Scalars("train/loss")]
     assert found == [*((step, step) for step in range(1, 6)), *((step, 10 * step) for step in range(6, 9))]
+
+
+def test_a_full_disk_is_one_error_that_names_the_folder(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    log = TensorBoard(tmp_path, 0, {})
+    with limited_files(300), pytest.raises(OSError) as failure:
+        for step in range(1, 1000):
+            log.scalars(step, {"train/loss": step})
+            time.sleep(0.001)  # the thread that writes comes to its turn
+        log.close()
+    assert failure.value.filename == str(tmp_path / "tensorboard")
+    assert capfd.readouterr().err == ""  # TensorBoard's thread printed its traceback
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="TensorBoard takes UTF-8 only"):
+        TensorBoard(tmp_path / os.fsdecode(b"x\xff"), 0, {})
