@@ -70,6 +70,21 @@ def read_text(
     return text
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """Return a small file's content, what sums are made of.
+
+    Raises:
+        UserError: it is no file, or of no sensible size.
+        OSError: it cannot be opened or read.
+    """
+    check_file(path)
+    with naming(path), Path(path).open("rb") as file:
+        data = file.read(MOST)
+    if len(data) == MOST:
+        raise UserError(f"{path}: more than {MOST >> 20} MB (is it the right file?)")
+    return data
+
+
 def parse_json(text: str | bytes) -> Any:
     """Return the value of JSON; ValueError for what is none, infinite numbers and NaN included, which JSON lacks."""
 

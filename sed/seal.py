@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from sed.input_files import check_file, parse_json
+from sed.input_files import parse_json, read_bytes
 
 SEAL = b"sed-crc32:%08x\n"
 _SEAL = re.compile(rb"sed-crc32:([0-9a-f]{8})\n")
@@ -101,8 +101,7 @@ def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
         Damaged: it is not the one.
         ValueError: no JSON.
     """
-    check_file(path)
-    data = path.read_bytes()
+    data = read_bytes(path)
     found = _JSON_SEAL.fullmatch(data)
     if found and hashlib.sha256(found[1]).hexdigest() != found[2].decode():
         raise Damaged("changed or damaged since it was written")

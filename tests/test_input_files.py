@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sed.errors import UserError
-from sed.input_files import MOST, Each, check_file, misfit, naming, read_json, read_text
+from sed.input_files import MOST, Each, check_file, misfit, naming, read_bytes, read_json, read_text
 
 
 def test_what_may_never_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,3 +70,17 @@ def test_a_misfit_names_its_place() -> None:
     assert misfit({"names": ["a", None]}, shape) == "names[1] is null"
     assert misfit({"rates": {"x": {"lr": "1"}}}, shape) == 'rates.x.lr is "1"'
     assert misfit([], shape) == "it is []"
+
+
+def test_what_sums_are_made_of_ends(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"text")
+    assert read_bytes(tmp_path / "small") == b"text"
+    with pytest.raises(UserError, match=r"^/dev/zero: a device, not a file"):
+        read_bytes("/dev/zero")
+    with pytest.raises(OSError) as failure:
+        read_bytes("/proc/self/mem")
+    assert failure.value.filename == "/proc/self/mem"
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(UserError, match=rf"sparse: more than {MOST >> 20} MB"):
+        read_bytes(tmp_path / "sparse")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser
+from sed.config import Parser, output_file
 from sed.errors import UserError
 
 
@@ -18,8 +18,10 @@ from sed.errors import UserError
 def main() -> None:
     """Read, average, write."""
     parser = Parser(__doc__.split("\n", 1)[0])
-    parser.add_argument("files", nargs="+", type=Path, help="scores.h5 of each model, and last the one to write")
-    *members, out = parser.parse_args().files
+    parser.add_argument("members", nargs="*", type=Path, help="scores.h5 of each model")
+    parser.add_argument("out", type=output_file, help="scores.h5 to write")
+    args = parser.parse_args()
+    members, out = args.members, args.out
     logger = setup_logging()
     if not members:
         raise UserError("one file given: the scores of each model, and then the file to write (name three or more)")

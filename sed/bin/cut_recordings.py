@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, words
+from sed.config import Parser, output_file, words
 from sed.data.prepare.clips import Columns
 from sed.data.prepare.cutting import cut_split
 from sed.files import lock
@@ -22,7 +22,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("split", type=Path, help="folder of one split")
     parser.add_argument("audio", type=Path, help="folder for the clips")
-    parser.add_argument("tsv", type=Path, help="events of the clips, in DESED's columns")
+    parser.add_argument("tsv", type=output_file, help="events of the clips, in DESED's columns")
     parser.option("clips", "metadata.csv", "CSV that names every recording of the split")
     parser.option("annotations", ["annotations.csv"], "CSVs of events, comma-separated; the first there is", type=words)
     for column in ("filename", "onset", "offset"):

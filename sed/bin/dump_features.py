@@ -11,14 +11,14 @@ import logging
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser
+from sed.config import Parser, output_file
 
 
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("scp", type=Path, help="list of this job's clips, `clip-id path` a line")
-    parser.add_argument("shard", type=Path, help="feats.JOB.h5 to write")
+    parser.add_argument("shard", type=output_file, help="feats.JOB.h5 to write")
     parser.option("threads", 1, "threads of the front end", least=1, most=1024)
     parser.section("front end")
     parser.options_of("sed.features.logmel")

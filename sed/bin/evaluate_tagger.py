@@ -30,6 +30,8 @@ def main() -> None:
     from sed.files import write_json
     from sed.training.pretraining.tagging import average_precisions
 
+    if not args.checkpoint.is_file():
+        raise UserError(f"{args.checkpoint}: no such checkpoint (sed.bin.pretrain writes it)")
     stored = args.checkpoint.with_suffix(".yaml")
     if not stored.is_file():
         raise UserError(f"{stored}: no such config (sed.bin.pretrain writes it beside the checkpoint)")

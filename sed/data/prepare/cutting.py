@@ -13,6 +13,7 @@ from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events
 from sed.data.tables import audio_stem, write_events_tsv
 from sed.errors import UserError
 from sed.files import write_text
+from sed.input_files import read_bytes
 from sed.progress import Progress
 
 log = logging.getLogger("sed.cut")
@@ -41,7 +42,7 @@ def cut_split(
     if not tables:
         raise UserError(f"{split}: no {' or '.join(annotations)} (its layout is not the one known here)")
     table, listing = tables[0], split / clips
-    read = hashlib.sha256(b"".join(path.read_bytes() for path in (table, listing) if path.exists())).hexdigest()
+    read = hashlib.sha256(b"".join(read_bytes(path) for path in (table, listing) if path.exists())).hexdigest()
     note = tsv.with_name(f".{tsv.name}.of")
     if tsv.exists() and note.exists() and note.read_text().strip() == read:  # not by their times: clocks jump
         log.info("%s: there already", tsv)
