@@ -200,7 +200,7 @@ NAMED = {"missing", "missing below", "long name", "newline", "tab", "no text", "
 """kinds of which the line has to hold the first word"""
 NOTHING = {*NAMED, "below a file", "dangling link", "loop", "below a loop", "pipe", "socket", "zero", "long path"}
 """kinds that no command may read"""
-UNWRITABLE = {"below a file", "loop", "below a loop", "pipe", "socket", "zero", "full", "null", "long name", "proc"}
+UNWRITABLE = {"below a file", "below a loop", "pipe", "socket", "zero", "full", "null", "long name", "proc"}
 """kinds where nothing can be written"""
 
 
