@@ -14,7 +14,7 @@ OPTIONS = {
     "device": {"default": "auto", "help": "auto: the GPU where there is one", "choices": ["auto", "cpu", "cuda"]},
     "cache": {"default": "auto", "help": "where features are held", "choices": ["auto", "device", "ram", "none"]},
     "ahead": {"default": 2, "help": "batches made ahead by a thread on a GPU, or without a cache", "least": 0},
-    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0},
+    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0, "most": 1024},
     "nj": {"default": 2, "help": "processes that make sounds by rule at the start", "least": 1},
     "accelerate": {
         "default": "auto",
