@@ -28,7 +28,9 @@ PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed":
 TUNED = "_tuned"
 GRID = ("clip_pooling", "frozen_epochs")
 """what its rows differ in; `encoder_lr` and `lr` are those of protocol A"""
-SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes")
+SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "mixup_probability", "input_padding")
+MIXUP = ("mixup_probability", "encoder_lr")
+"""what the rows of `mixup` differ in, all else as protocol A"""
 CLIP_POOLINGS = {
     "linear_softmax": "linear softmax (L)",
     "exponential_softmax": "sum y e^y / sum e^y",
@@ -84,7 +86,7 @@ def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str
         over = "crnn" if name == f"ast_gru{TUNED}" else f"ast_gru{TUNED}"
         cells = [title + _marks(remarks, name, results[name]), _way(results[name][0].get("settings", {}))]
         rows.append([*cells, *_numbers(results[name]), *_over(margins, over, name)])
-    return table(["system", "chosen on the split", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
+    return table(["system", "trained with", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
 
 
 def grid(results: Results) -> list[str]:
@@ -96,18 +98,7 @@ def grid(results: Results) -> list[str]:
     Returns:
         Lines of Markdown; none where fewer than two rows have a system.
     """
-    own = next((run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None)
-    if own is None:
-        return []
-    cells: dict[tuple[str, float], dict[str, dict[int, Mapping[str, Any]]]] = {}
-    for name, runs in results.items():
-        system = next((s for s in AST_SYSTEMS if name == s or name.startswith(f"{s}_")), None)
-        for run in runs:
-            settings = run.get("settings", {})
-            alike = all(settings.get(key) == own.get(key) for key in SAME) and all(key in settings for key in GRID)
-            if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
-                place = cells.setdefault((settings[GRID[0]], float(settings[GRID[1]])), {})
-                place.setdefault(system, {})[run["seed"]] = run
+    cells = _cells(results, GRID)
     if len(cells) < 2:
         return []
     rows = []
@@ -117,6 +108,46 @@ def grid(results: Results) -> list[str]:
         first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
         rows.append([*first, *(_cell(list(seen.get(system, {}).values())) for system in AST_SYSTEMS)])
     return table(["clip pooling", "frozen first", *(TITLES[system] for system in AST_SYSTEMS)], rows)
+
+
+def mixup(results: Results) -> list[str]:
+    """Return EB-F1 and PSDS1 by the share of steps with mixup and the encoder's rate, else trained as protocol A.
+
+    Args:
+        results: {config: its seeds}; which belong to it their settings say.
+
+    Returns:
+        Lines of Markdown; none where fewer than two rows have a system.
+    """
+    cells = _cells(results, MIXUP)
+    if len(cells) < 2:
+        return []
+    rows = [
+        [
+            "every step" if share == 1 else f"{100 * share:g} % of the steps",
+            f"{rate:g}",
+            *(_cell(list(cells[share, rate].get(system, {}).values())) for system in AST_SYSTEMS),
+        ]
+        for share, rate in sorted(cells, key=lambda one: (-one[0], one[1]))
+    ]
+    return table(["mixup in", "encoder's rate", *(TITLES[system] for system in AST_SYSTEMS)], rows)
+
+
+def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]]:
+    """Return {values of the settings `by`: {system: {seed: run}}} of the runs that are otherwise as protocol A."""
+    own = next((run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None)
+    same = [key for key in (*GRID, *SAME) if key not in by]
+    cells: dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]] = {}
+    if own is None:
+        return cells
+    for name, runs in results.items():
+        system = next((s for s in AST_SYSTEMS if name == s or name.startswith(f"{s}_")), None)
+        for run in runs:
+            settings = run.get("settings", {})
+            alike = all(settings.get(key) == own.get(key) for key in same) and all(key in settings for key in by)
+            if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
+                cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})[run["seed"]] = run
+    return cells
 
 
 OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "seeds"]

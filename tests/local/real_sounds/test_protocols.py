@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.real_sounds.protocols import grid, protocol_a, protocol_b
+from local.real_sounds.protocols import grid, mixup, protocol_a, protocol_b
 
 WAY = {"mean": ("mean", 1), "lgd": ("mean", 10), "fte": ("fte", 1), "sed": ("fte", 10)}
 
@@ -66,3 +66,25 @@ def test_the_grid_takes_its_cells_from_settings() -> None:
         "| attention, softmax over classes (D) | 6 epochs | 35.00, 0.1750 (1) | – | – | – |",
     ]
     assert grid({"ast_sed": [run(1, 0.4)]}) == [] and grid({}) == []
+
+
+def test_mixup_has_a_table_of_its_own_and_stays_out_of_the_grid() -> None:
+    whole, half = {"mixup_probability": 1.0}, {"mixup_probability": 0.5}
+    results = {
+        "ast_gru": [run(1, 0.30, "mean", **whole)],
+        "ast_sed": [run(1, 0.4, **whole), run(2, 0.5, **whole)],
+        "ast_sed_mixup_probability_0.5": [run(1, 0.6, **half)],
+        "ast_sed_encoder_lr_0.0003": [run(1, 0.7, **whole, encoder_lr=0.0003)],
+        "ast_sed_clip_pooling_attention": [run(1, 0.2, **whole, clip_pooling="attention")],
+        "ast_sed_mixup_probability_0.5_csebbs": [{**run(1, 0.9, **half), "post_processing": ["csebbs"]}],
+    }
+    rows = [line.strip("| ").split(" | ") for line in mixup(results)[2:-1]]
+    assert [row[:2] for row in rows] == [
+        ["every step", "5e-05"],
+        ["every step", "0.0003"],
+        ["50 % of the steps", "5e-05"],
+    ]
+    assert [row[5] for row in rows] == ["45.00 ± 7.07, 0.2250 ± 0.0354 (2)", "70.00, 0.3500 (1)", "60.00, 0.3000 (1)"]
+    assert rows[2][2] == "–"
+    assert len(grid(results)) == 2 + 2 + 1  # two poolings, and nothing of the other rows of mixup
+    assert mixup({"ast_sed": results["ast_sed"]}) == []

@@ -35,7 +35,7 @@ SETTINGS = (
         "epochs",
         "steps_per_epoch",
     ),
-    *("batch_sizes", "consistency_weight", "ema_decay"),
+    *("batch_sizes", "consistency_weight", "ema_decay", "mixup_probability", "input_padding"),
 )
 _NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
 
