@@ -62,6 +62,10 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
         try:
             yield part
             _install(part, folder)
+        except OSError as error:
+            if error.filename and Path(os.fsdecode(error.filename)).parent == part:  # the user knows it by its name
+                error.filename = str(folder / Path(os.fsdecode(error.filename)).name)
+            raise
         finally:
             if part.is_dir():
                 _empty(part, folder)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from kills import at_once, forked, kill_at_every_call
+from sounds import limited_files
 from tiny_model import call, pack_tiny
 
 from sed.bin import pack
 from sed.checkpoints import pack_folder
+from sed.files import open_replacing
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +133,17 @@ def test_two_at_once_give_one_whole_model(packed: Path, tmp_path: Path) -> None:
         assert set(contents(folder)) == set(pack_folder.NAMES)
         open_model(folder)
         assert not hidden(tmp_path)
+
+
+def test_a_full_disk_is_named_by_the_folder_that_the_user_gave(packed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    weights = (packed / "model" / "model.safetensors").read_bytes()
+    with (
+        limited_files(100),
+        pytest.raises(OSError) as failure,
+        pack_folder.replacing_pack(folder) as part,
+        open_replacing(part / "model.safetensors", "wb") as file,
+    ):
+        file.write(weights)
+    assert failure.value.filename == str(folder / "model.safetensors")
+    assert not folder.exists() and hidden(tmp_path) == []

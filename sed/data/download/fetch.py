@@ -273,7 +273,7 @@ class Fetcher:
         have = _size(part)
         tag = _tag_file(part)
         known = _sendable(tag.read_text(errors="replace")) if tag.exists() else ""
-        if remote.size is not None and have == remote.size:
+        if remote.size is not None and have == remote.size and part.exists():
             return
         if (remote.size is not None and have > remote.size) or (not known and remote.checksum is None):
             have = 0  # without a validator or a checksum, a splice of two files would go unseen
@@ -304,7 +304,7 @@ class Fetcher:
 
     def _repair(self, remote: Remote, part: Path) -> bool:
         """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
-        if _size(part) != remote.size:
+        if not part.exists() or _size(part) != remote.size:
             return False
         ranges = damaged_ranges(part)
         if not ranges or sum(end - start for start, end in ranges) > remote.size / 2:

@@ -220,3 +220,22 @@ def test_a_poisoned_tag_does_not_outlive_the_run(tmp_path):
         whole = True
         fetcher().fetch(ask(url, len(body)), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == body
+
+
+def test_a_record_that_says_nothing_is_in_a_file_is_not_believed(tmp_path):
+    """The line named a hidden file that was never made."""
+
+    def answer(send):
+        send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntext")
+
+    with (
+        answering(answer) as url,
+        pytest.raises(UserError, match=r"^a\.bin: 4 bytes on the server, 0 in its record, 4 times"),
+    ):
+        fetcher().fetch(ask(url, 0), tmp_path / "a.bin")
+
+
+def test_a_file_that_is_empty_is_brought(tmp_path):
+    with answering(lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
+        fetcher().fetch(ask(url, 0), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == b""
