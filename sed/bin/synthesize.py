@@ -50,6 +50,8 @@ def main() -> None:
     labels = _open_bank(args.soundbank, args.seed).labels
     with lock(out):
         stamp = out / "synthesis.yaml"
+        if not stamp.exists():
+            _refuse_others(out)
         if args.force:
             _clear(out)
         if stamp.exists() and load_config(stamp) != config:
@@ -83,13 +85,21 @@ def _parser() -> Parser:
     return parser
 
 
+def _refuse_others(out: Path) -> None:
+    """Refuse a folder that has recordings or tables in places of ours which were not made here: of a real corpus."""
+    for plan in PLANS.values():
+        for place in (plan.folder, plan.table):
+            if (out / place).is_file() or ((out / place).is_dir() and any((out / place).iterdir())):
+                raise UserError(f"{out}: holds {place}, which was not synthesised (choose another folder)")
+
+
 def _clear(out: Path) -> None:
     (out / MARKER).unlink(missing_ok=True)
-    (out / "synthesis.yaml").unlink(missing_ok=True)
     shutil.rmtree(out / ".blocks", ignore_errors=True)
     for plan in PLANS.values():
         shutil.rmtree(out / plan.folder, ignore_errors=True)
         (out / plan.table).unlink(missing_ok=True)
+    (out / "synthesis.yaml").unlink(missing_ok=True)  # last: what it names is ours to remove
 
 
 def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, float], suffix: str) -> None:

@@ -22,6 +22,10 @@ from sed.errors import UserError
 from sed.files import write_text
 
 log = logging.getLogger("sed.own")
+_CLIP = re.compile(r".*_\d+\.\d{3}_\d+\.\d{3}\.flac(\.part)?", re.DOTALL)
+"""names of the clips that recordings are cut into, and of half-written ones"""
+CHECKED = ".audio_check.tsv"
+"""the first file that a run writes"""
 Spans = dict[str, list[tuple[float, float]]]
 """{file name: its clips' starts and ends in seconds}"""
 
@@ -129,7 +133,8 @@ def lay_out(
     Raises:
         UserError: nothing to learn, broken tables, or more that does not fit than is allowed.
     """
-    recordings, length = _readable(find_audio(audio), out / ".audio_check.tsv", max_bad=max_bad, jobs=jobs)
+    _refuse_others(out)
+    recordings, length = _readable(find_audio(audio), out / CHECKED, max_bad=max_bad, jobs=jobs)
     strong = _events(events, recordings, length, seconds, max_dropped) if events else {}
     weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
     weak = {name: heard for name, heard in weak.items() if name not in strong}
@@ -243,6 +248,19 @@ def _events(
     return by_clip(kept)
 
 
+def _refuse_others(out: Path) -> None:
+    """Refuse a folder whose clips or tables are not of an earlier run but of another corpus: they would be replaced."""
+    if (out / CHECKED).exists():
+        return
+    for folder, table in LAYOUT.values():
+        clips = out / "audio" / folder
+        names = [path.name for path in clips.iterdir()] if clips.is_dir() else []
+        if other := next((name for name in names if not _CLIP.fullmatch(name)), ""):
+            raise UserError(f"{clips}: holds {other}, which is no clip of ours (choose another folder)")
+        if (out / "metadata" / table).exists() and not names:
+            raise UserError(f"{out / 'metadata' / table}: of another corpus (choose another folder)")
+
+
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
@@ -255,13 +273,13 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
 
 
 def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int) -> Spans:
-    """Cut recordings into clips in `folder`, which holds no others afterwards; {file name: spans}."""
+    """Cut recordings into clips in `folder`, which holds no other clips afterwards; {file name: spans}."""
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda name: cut_recording(recordings[name], folder, name=name, window=seconds), names)
     cut = dict(zip(names, found, strict=True))
     wanted = {f"{clip}.flac" for clip in window_events({}, cut)}
     for path in folder.iterdir():
-        if path.name not in wanted:
+        if path.name not in wanted and _CLIP.fullmatch(path.name):
             path.unlink()
     return cut

@@ -122,3 +122,14 @@ def test_labels_of_audacity_beside_the_recordings(tmp_path):
         found.append({path.name: path.read_text() for path in (out / "metadata").rglob("*.tsv")})
     assert found[0] == found[1]
     assert sum(map(len, found[0].values())) > 100
+
+
+@pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
+def test_the_folder_of_another_corpus_is_refused(corpus, monkeypatch, capsys, place):
+    """Its recordings were removed and its tables replaced, with exit 0."""
+    other = corpus / "desed" / place
+    other.parent.mkdir(parents=True)
+    other.write_text("precious")
+    code = call(monkeypatch, "--events", corpus / "events.tsv", corpus / "rec", corpus / "desed")
+    assert code == 2 and capsys.readouterr().err.endswith("(choose another folder)\n")
+    assert other.read_text() == "precious"

@@ -3,7 +3,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import soundfile
+from tiny_model import call
 
+from sed.bin import synthesize
 from sed.data.synthesis.corpus import PLANS, blocks, make_block, make_tables, missing
 from sed.data.synthesis.procedural_bank import ProceduralBank
 from sed.data.tables import read_events_tsv, read_tags_tsv, tsv_rows
@@ -60,3 +62,24 @@ def test_sets_differ(tmp_path, bank):
     folders = [tmp_path / PLANS[name].folder for name in ("strong_real", "weak", "validation")]
     first = [sorted(folder.iterdir())[0].read_bytes() for folder in folders]
     assert len(set(first)) == 3
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+@pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
+def test_the_folder_of_another_corpus_is_refused(tmp_path, capsys, force, place):
+    """Its tables were replaced, and its recordings removed where --force was given; with exit 0."""
+    other = tmp_path / "desed" / place
+    other.parent.mkdir(parents=True)
+    other.write_text("precious")
+    sizes = [word for name in synthesize.SIZES for word in (f"--{name.replace('_', '-')}", 1)]
+    assert call(synthesize, *sizes, "--nj", 1, *force, tmp_path / "desed") == 2
+    assert capsys.readouterr().err.endswith(", which was not synthesised (choose another folder)\n")
+    assert other.read_text() == "precious"
+
+
+def test_what_was_made_here_is_made_again_by_force(tmp_path):
+    sizes = [word for name in synthesize.SIZES for word in (f"--{name.replace('_', '-')}", int(name == "weak"))]
+    for seed, force in ((1, []), (2, ["--force"])):
+        options = [*sizes, "--clip-seconds", 1, "--nj", 1, "--seed", seed, *force]
+        assert call(synthesize, *options, tmp_path / "made") == 0
+    assert (tmp_path / "made" / "metadata/train/weak.tsv").is_file()
