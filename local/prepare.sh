@@ -84,7 +84,7 @@ while IFS='|' read -r set kind tsv audio test; do
         [[ ${test} == - || ${min_coverage} =~ ^0*(\.0*)?$ || ${lacks} == "no metadata"* ]] ||
             die "${set}: there is ${lacks} in ${downloads} (bring it, or lower --min-coverage)"
         left_out+=("${set} (${lacks})")
-        rm -rf "${data:?}/${set}"
+        [[ ! -e ${data}/${set}/.audio_check.tsv ]] || rm -rf "${data:?}/${set}" # which no other folder has
         [[ ${lacks} == "no metadata"* ]] || absent "${set}" "${kind}" "${downloads}/metadata/${tsv}"
         continue
     fi

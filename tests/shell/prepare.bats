@@ -56,6 +56,10 @@ prepare() {
     [ ! -e "${data}/weak" ]
     grep -qx "$(printf 'weak\tall\t0\t1\t0\t2')" "${data}/coverage.tsv" # none of the one clip, of its two tags
     [ "$(grep -c public "${data}/coverage.tsv")" -eq 0 ]
+    mkdir "${data}/weak"
+    echo precious >"${data}/weak/notes.txt" # in the place of a set, and none of ours
+    prepare
+    [[ ${status} -eq 0 && -s ${data}/weak/notes.txt ]]
 }
 
 @test "a test set that is not there is less than --min-coverage asks for" {

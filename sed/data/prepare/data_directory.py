@@ -32,6 +32,8 @@ from sed.errors import UserError
 from sed.progress import Progress
 
 log = logging.getLogger("sed.prepare")
+CHECKED = ".audio_check.tsv"
+"""the first file that is written in a data directory"""
 KINDS = ("strong", "weak", "unlabelled")
 _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
@@ -148,6 +150,14 @@ def faults(
     return bad
 
 
+def _refuse_others(out: Path) -> None:
+    """Refuse a folder with tables of those names which is no data directory, whole or begun: they would be replaced."""
+    if (out / CHECKED).exists() or (out / "wav.scp").exists():
+        return
+    if other := next((name for name in ("events.tsv", "tags.tsv", "durations.tsv") if (out / name).exists()), ""):
+        raise UserError(f"{out}: holds {other}, and is no data directory (choose another folder)")
+
+
 def make_data_dir(
     tsv: Path,
     audio: Path,
@@ -164,11 +174,12 @@ def make_data_dir(
     longest: float = 60.0,
 ) -> None:
     """Write the data directory `out`, its bad_audio.tsv and its coverage.tsv; UserError before anything is written."""
+    _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
     stated = read_durations_tsv(durations) if durations else {}
     files = {clip: path.resolve() for clip, path in find_audio(audio).items() if clip in annotation.clips}
     out.mkdir(parents=True, exist_ok=True)
-    checked = check_audio(files, out / ".audio_check.tsv", jobs=jobs)
+    checked = check_audio(files, out / CHECKED, jobs=jobs)
     bad = faults(checked, stated, shortest=shortest, longest=longest)
     name, expected = out.name, len(annotation.clips)
     write_tsv(out / "bad_audio.tsv", ("filename", "reason"), ((files[clip].name, bad[clip]) for clip in sorted(bad)))

@@ -181,3 +181,19 @@ def test_desed_itself_gives_the_known_counts(tmp_path, name, kind, clips, events
 def _named(clip):
     start, end = clip.rsplit("_", 2)[1:]
     return float(end) - float(start)
+
+
+@pytest.mark.parametrize("name", ["events.tsv", "tags.tsv", "durations.tsv"])
+def test_tables_of_others_are_not_replaced(raw, name):
+    """A table beside the annotations, or the annotations themselves, were replaced or removed."""
+    (raw / name).write_text("precious")
+    with pytest.raises(UserError, match=rf"holds {name}, and is no data directory"):
+        strong(raw, out=".")
+    assert (raw / name).read_text() == "precious"
+
+
+def test_a_data_directory_is_made_again(raw):
+    for _ in range(2):
+        strong(raw)
+    (raw / "out" / ".audio_check.tsv").unlink()  # a copy without hidden files
+    assert strong(raw).clips == ["a", "b", "c"]
