@@ -22,6 +22,9 @@ from importlib import import_module
 from pathlib import Path
 
 SECONDS = 30
+"""of its own, on the processors: other work on the machine does not make a command hang"""
+WAITING = 150
+"""seconds by the clock, against one that waits for ever"""
 MEMORY = 2 << 30
 """bytes that a command may hold"""
 IMPORTED = {"sed", "numba", "pandas", "sklearn", "matplotlib", "torch", "soxr", "onnxruntime", "tensorboard", "scipy"}
@@ -54,8 +57,10 @@ class Ended:
         Args:
             named: text that the line of a refusal has to hold.
         """
+        if self.code == -signal.SIGPROF:
+            return f"hangs: not done within {SECONDS} s of its own"
         if self.code == -signal.SIGALRM:
-            return f"hangs: not done within {SECONDS} s"
+            return f"hangs: waits for {WAITING} s"
         if self.code not in (0, 1, 2):
             return f"exit {self.code}"
         if self.memory > MEMORY:
@@ -127,10 +132,12 @@ def _import_too(file: Path) -> None:
 
 
 def _limited(scratch: Path) -> None:
-    """Make this process one of its own group that ends after `SECONDS`, with its words in files."""
+    """Make this process one of its own group that ends after `SECONDS` or `WAITING`, with its words in files."""
     os.setsid()
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(SECONDS)
+    for late in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(late, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.alarm(WAITING)
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
