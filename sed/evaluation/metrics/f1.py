@@ -15,7 +15,7 @@ import numpy as np
 from sed.evaluation.metrics.decode import stack
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.intersections import point_counts
-from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Place, Values
+from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Place, Values, mean_of_known
 from sed.evaluation.metrics.packages import sed_eval
 from sed.evaluation.metrics.psds import Parameters
 from sed.evaluation.metrics.task import Problem
@@ -53,10 +53,7 @@ class Counts:
 
     def macro(self) -> np.ndarray:
         """(...) mean F1 over the classes that have ground truth; NaN when none has."""
-        f1 = self.ratios()["f1"]
-        has = ~np.isnan(f1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(has, f1, 0.0).sum(-1) / has.sum(-1)
+        return mean_of_known(self.ratios()["f1"])
 
     def micro(self) -> np.ndarray:
         """(...) F1 of all classes' counts together, false alarms of classes without ground truth included."""

@@ -33,6 +33,13 @@ Place = Literal[
 Values = dict[str, np.ndarray]
 
 
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the last axis (..., classes) of what is not NaN; NaN where all is."""
+    known = ~np.isnan(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(known, values, 0.0).sum(-1) / known.sum(-1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One number of result.json and how it is shown.

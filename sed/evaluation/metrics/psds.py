@@ -87,6 +87,11 @@ class PSDSValue:
     efpr: np.ndarray
     etpr: np.ndarray
 
+    @property
+    def class_mean(self) -> float:
+        """The mean area over classes: the PSDS without a penalty on instability (alpha_st 0)."""
+        return float(np.mean(list(self.per_class.values())))
+
 
 def evaluator(problem: Problem, parameters: Parameters) -> Any:
     """psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sed.evaluation.metrics.intersections import point_counts
-from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values
+from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values, mean_of_known
 from sed.evaluation.metrics.psds import (
     PSDS1,
     PSDS2,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PARTS = 4  # tasks among which the operating points of one PSDS are divided
 BY_04 = "psds2_psds_eval_04"
+CLASS_MEAN = "_class_mean"
 
 
 class MeasuredPSDS(Measured):
@@ -40,13 +41,17 @@ class MeasuredPSDS(Measured):
         parameters: Mapping[str, Parameters],
         values: Mapping[str, PSDSValue],
         deltas: Mapping[str, list[Deltas]],
+        keys: Collection[str],
     ) -> None:
         self.parameters, self.values = parameters, values
-        self._inputs, self._deltas = inputs, deltas
+        self._inputs, self._deltas, self._keys = inputs, deltas, keys
 
     def numbers(self) -> Mapping[str, float]:
-        """Return every value."""
-        return {name: value.value for name, value in self.values.items()}
+        """Return every value, and the means over classes that the metric has an entry of."""
+        means = {f"{name}{CLASS_MEAN}": value.class_mean for name, value in self.values.items()}
+        return {name: value.value for name, value in self.values.items()} | {
+            name: value for name, value in means.items() if name in self._keys
+        }
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
         """Return the area of each class alone."""
@@ -82,7 +87,10 @@ class MeasuredPSDS(Measured):
     def _named(self, name: str, values: np.ndarray, areas: np.ndarray) -> Values:
         problem = self._inputs.problem
         labels = [problem.labels[index] for index in problem.present]
-        return {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
+        named = {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
+        if f"{name}{CLASS_MEAN}" in self._keys:
+            named[f"{name}{CLASS_MEAN}"] = mean_of_known(areas)
+        return named
 
 
 class PSDS(Metric):
@@ -116,7 +124,7 @@ class PSDS(Metric):
                 values[BY_04] = value_of(inputs.problem, parameters, table, counted_by_04=True)
         for name in self._parameters if inputs.scores is not None else ():
             values[f"{name}_exact"], deltas[f"{name}_exact"] = done[f"{name}_exact"]
-        return MeasuredPSDS(inputs, self._parameters, values, deltas)
+        return MeasuredPSDS(inputs, self._parameters, values, deltas, {entry.key for entry in self.entries})
 
 
 class OwnPSDS(PSDS):
@@ -187,6 +195,21 @@ STANDARD_ENTRIES = (
         counted_by="cross-triggers over K classes",
         per_cent=False,
         shown=frozenset({"results"}),
+    ),
+    *(
+        Entry(
+            key=f"{name}{CLASS_MEAN}",
+            title=f"{title}, mean over classes",
+            heading=f"{title} (class mean)",
+            counted_by=f"{counted_by}, alpha_st 0",
+            per_cent=False,
+        )
+        for name, title, counted_by in (
+            ("psds1", "PSDS1", POINTS),
+            ("psds2", "PSDS2", POINTS),
+            ("psds1_exact", "PSDS1 exact", THRESHOLD_FREE),
+            ("psds2_exact", "PSDS2 exact", THRESHOLD_FREE),
+        )
     ),
 )
 OWN_ENTRIES = (

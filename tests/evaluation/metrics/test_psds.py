@@ -1,6 +1,7 @@
 """PSDS against psds_eval and sed_scores_eval, called directly on random detections and ground truth."""
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def test_psds_of_operating_points_is_psds_evals(seed, parameters):
         theirs = evaluator._auc(curve.xp, curve.yp[row], parameters.e_max) / parameters.e_max
         assert ours.per_class[label] == pytest.approx(theirs, abs=1e-12)
         assert areas[0][[made.labels[i] for i in made.present].index(label)] == pytest.approx(theirs, abs=1e-12)
+
+
+@SLOWLY
+@given(seeds, st.sampled_from([ONE, TWO, OWN]))
+def test_the_mean_over_classes_is_what_both_packages_give_without_alpha_st(seed, parameters):
+    made = problem(seed)
+    if len(made.present) == 1:
+        return  # psds_eval has no value of one class
+    tables = [detections(seed + point, made, count=30 - 5 * point) for point in range(4)]
+    decoded, frames = stack(tables, len(made.clips), len(made.labels)), scores(seed, made)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        evaluator = psds_eval_directly(made, tables, parameters.dtc, parameters.gtc, parameters.cttc)
+        theirs = evaluator.psds(parameters.alpha_ct, 0.0, parameters.e_max).value
+    ours = value_of(made, parameters, count_points(made, parameters, decoded))
+    assert ours.class_mean == pytest.approx(theirs, abs=1e-9)
+    joined, without = made.joined, replace(parameters, alpha_st=0.0)
+    assert exact(joined, parameters, frames)[0].class_mean == pytest.approx(
+        exact(joined, without, frames)[0].value, abs=1e-9
+    )
 
 
 def test_psds2_as_psds_eval_counted_it_up_to_04():
