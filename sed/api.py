@@ -333,6 +333,7 @@ def score(
     post_processing: str | None = None,
     labels: Sequence[str] | None = None,
     bootstrap: int = 0,
+    scores: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score detected events against the truth, as `sed.bin.score` does.
 
@@ -343,6 +344,7 @@ def score(
         post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
         labels: the label set; None takes the labels of the scores, else those of the truth.
         bootstrap: samples of clips for 95 % intervals; 0 for none.
+        scores: names of scores that are measured on request, as in `--scores` of `sed.bin.score`.
 
     Returns:
         The numbers of result.json by name: `event_f1_macro`, `psds1` where there are scores or operating points,
@@ -354,7 +356,13 @@ def score(
     from sed.evaluation.scoring import score_events
 
     return score_events(
-        predicted, truth, durations, post_processing=post_processing, labels=labels, bootstrap=bootstrap
+        predicted,
+        truth,
+        durations,
+        post_processing=post_processing,
+        labels=labels,
+        bootstrap=bootstrap,
+        scores=scores,
     )
 
 

@@ -13,7 +13,7 @@ import time
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
-from sed.evaluation.metrics.table import METRICS
+from sed.evaluation.metrics.table import ALL, METRICS, ON_REQUEST, chosen
 from sed.evaluation.postprocessing.options import add_arguments, resolve
 from sed.evaluation.postprocessing.stored import refuse_own_clips
 
@@ -35,6 +35,8 @@ def parser() -> Parser:
     p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
     p.option("bootstrap-seed", 0, "of the samples; two results are compared only with the same", least=0)
     p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
+    names = ", ".join((*ON_REQUEST, ALL))
+    p.option("scores", (), f"scores besides those of every result, with commas: {names}", type="words")
     for metric in METRICS:
         metric.add_arguments(p)
     p.section("report.html")
@@ -62,7 +64,7 @@ def main() -> None:
     started, out, jobs = time.monotonic(), args.out, args.jobs or default_jobs()
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
-    metrics = [metric.configured(vars(args)) for metric in METRICS]
+    metrics = [metric.configured(vars(args)) for metric in chosen(args.scores)]
     labels = read_labels(args.labels) if args.labels else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)

@@ -12,6 +12,7 @@ from sed.evaluation.alignment import align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
 from sed.evaluation.metrics.evaluate import evaluate, summary
 from sed.evaluation.metrics.events import raw_events
+from sed.evaluation.metrics.table import chosen
 from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.evaluation.submission import Submission, read_submission
 from sed.parallel import default_jobs
@@ -28,6 +29,7 @@ def score_events(
     post_processing: str | None = None,
     labels: Sequence[str] | None = None,
     bootstrap: int = 0,
+    scores: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score detected events or scores against the truth.
 
@@ -38,6 +40,7 @@ def score_events(
         post_processing: steps for scores as in `--post-processing`; None: the paper's for our scores.h5, else none.
         labels: the label set; None takes the scores', else the truth's.
         bootstrap: samples of clips for intervals; 0 for none.
+        scores: names of scores that are measured on request, as in `--scores`.
 
     Returns:
         The numbers of result.json.
@@ -56,7 +59,12 @@ def score_events(
     post = resolve(options_of(post_processing=post_processing), problem.labels, ours=submission.kind == "scores.h5")
     decisions = decide(problem, submission, post, points=POINTS, f1_from=None)
     evaluation = evaluate(
-        problem, detections=decisions.detections, points=decisions.points, scores=decisions.scores, jobs=1
+        problem,
+        detections=decisions.detections,
+        points=decisions.points,
+        scores=decisions.scores,
+        metrics=chosen(scores),
+        jobs=1,
     )
     result = {"clips": len(problem.clips), **summary(problem, evaluation)}
     if bootstrap:

@@ -6,8 +6,9 @@ way when nothing was detected: here a class with ground truth always counts, one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,9 @@ from sed.evaluation.metrics.task import Problem
 ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
 OFFSET_SHARE = 0.2  # of the event's length, when that is more than the collar (P: 20 %)
 SEGMENT = 1.0  # seconds
+COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds: event-based F1 over collars
 INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)  # DCASE task 4's
+OF_EVERY_RESULT: frozenset[Place] = frozenset({"closing", "terminal", "results", "card", "runs"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +58,11 @@ class Counts:
         """(...) mean F1 over the classes that have ground truth; NaN when none has."""
         return mean_of_known(self.ratios()["f1"])
 
+    def macro_psds_eval(self) -> np.ndarray:
+        """(...) mean F1 over the classes with a true positive: `compute_macro_f_score` makes the others NaN."""
+        f1 = self.ratios()["f1"]
+        return mean_of_known(np.where(self.tp > 0, f1, np.nan))
+
     def micro(self) -> np.ndarray:
         """(...) F1 of all classes' counts together, false alarms of classes without ground truth included."""
         total = (self.system + self.truth).sum(-1)
@@ -75,10 +83,25 @@ def _by_clip(metric: Any, problem: Problem, detections: EventTable, evaluate: Ca
     return Counts(tp=rows[0], system=rows[1], truth=rows[2])
 
 
-def event_counts(problem: Problem, detections: EventTable) -> Counts:
-    """Event-based counts (clips, classes) by sed_eval: onset within the collar, offset within collar or share."""
+def event_counts(
+    problem: Problem, detections: EventTable, *, collar: float = ONSET_COLLAR, offsets: bool = True
+) -> Counts:
+    """Count events by sed_eval: onset within the collar, offset within collar or share.
+
+    Args:
+        problem: clips, classes and ground truth.
+        detections: decisions.
+        collar: seconds.
+        offsets: whether the offset has to fit too.
+
+    Returns:
+        Counts (clips, classes).
+    """
     metric = sed_eval().sound_event.EventBasedMetrics(
-        event_label_list=problem.labels, t_collar=ONSET_COLLAR, percentage_of_length=OFFSET_SHARE
+        event_label_list=problem.labels,
+        t_collar=collar,
+        percentage_of_length=OFFSET_SHARE,
+        evaluate_offset=offsets,
     )
     return _by_clip(metric, problem, detections, lambda metric, _, truth, found: metric.evaluate(truth, found))
 
@@ -121,14 +144,19 @@ def intersection_counts(problem: Problem, detections: EventTable, parameters: Pa
 class MeasuredF1(Measured):
     """Counts (clips, classes) of one kind, and their ratios."""
 
-    def __init__(self, kind: str, problem: Problem, counts: Counts) -> None:
-        self.kind, self.counts = kind, counts
+    def __init__(self, kind: str, problem: Problem, counts: Counts, keys: Collection[str]) -> None:
+        self.kind, self.counts, self._keys = kind, counts, keys
         self._labels, self._present = problem.labels, problem.present
 
     def numbers(self) -> Mapping[str, float]:
-        """Return the macro and the micro average."""
-        total = self.counts.total()
-        return {f"{self.kind}_f1_macro": float(total.macro()), f"{self.kind}_f1_micro": float(total.micro())}
+        """Return the averages."""
+        return {key: float(value) for key, value in self._averages(self.counts.total()).items()}
+
+    def _averages(self, counts: Counts) -> Values:
+        """Return the averages (...) of counts (..., classes) that the metric has an entry of."""
+        averages = {"macro": counts.macro(), "micro": counts.micro(), "macro_psds_eval": counts.macro_psds_eval()}
+        named = {f"{self.kind}_f1_{name}": value for name, value in averages.items()}
+        return {key: value for key, value in named.items() if key in self._keys}
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
         """Return F1, precision and recall of each class, and how many detections it has."""
@@ -141,7 +169,7 @@ class MeasuredF1(Measured):
 
     def _sample(self, weights: np.ndarray) -> Values:
         counts = self.counts.resampled(weights)
-        values: Values = {f"{self.kind}_f1_macro": counts.macro(), f"{self.kind}_f1_micro": counts.micro()}
+        values = self._averages(counts)
         for ratio, columns in counts.ratios().items():
             for index in self._present:
                 values[f"{self._labels[index]}\t{self.kind}_{ratio}"] = columns[:, index]
@@ -161,6 +189,8 @@ class F1(Metric):
         classes: tuple[tuple[str, str], ...] = (),
         shown: frozenset[Place] = frozenset(),
         micro_counted_by: str | None = None,
+        optional: bool = False,
+        by_package: str | None = None,
     ) -> None:
         self._kind, self._count = kind, count
         macro = Entry(
@@ -170,7 +200,8 @@ class F1(Metric):
             counted_by=counted_by,
             per_cent=True,
             classes=classes,
-            shown=shown | {"closing", "terminal", "results", "card", "runs"},
+            shown=shown | (frozenset() if optional else OF_EVERY_RESULT),
+            optional=optional,
         )
         micro = Entry(
             key=f"{kind}_f1_micro",
@@ -178,8 +209,19 @@ class F1(Metric):
             heading=f"{heading}, micro",
             counted_by=micro_counted_by or counted_by,
             per_cent=True,
+            optional=optional,
         )
-        self.entries = (macro, micro)
+        self.entries: tuple[Entry, ...] = (macro, micro)
+        if by_package is not None:
+            self.entries += (
+                Entry(
+                    key=f"{kind}_f1_macro_psds_eval",
+                    title=f"{heading}, macro of psds_eval",
+                    heading=f"{heading} (psds_eval)",
+                    counted_by=by_package,
+                    per_cent=True,
+                ),
+            )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Counts]]:
         """Return one task where there are decisions."""
@@ -188,7 +230,7 @@ class F1(Metric):
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredF1:
         """Return the counts with their ratios."""
-        return MeasuredF1(self._kind, inputs.problem, done[self._kind])
+        return MeasuredF1(self._kind, inputs.problem, done[self._kind], {entry.key for entry in self.entries})
 
 
 EVENT_F1 = F1(
@@ -207,4 +249,28 @@ SEGMENT_F1 = F1(
     segment_counts,
     classes=(("segment_f1", "segment F1"),),
 )
-INTERSECTION_F1 = F1("intersection", "intersection F1", "psds_eval, 0.5 / 0.5", intersection_counts)
+INTERSECTION_F1 = F1(
+    "intersection",
+    "intersection F1",
+    "psds_eval, 0.5 / 0.5",
+    intersection_counts,
+    by_package="psds_eval, 0.5 / 0.5, classes without a true positive left out",
+)
+ONSET_F1 = F1(
+    "onset",
+    "onset F1",
+    "sed_eval, collar 200 ms, onsets only",
+    partial(event_counts, offsets=False),
+    optional=True,
+)
+COLLAR_F1 = tuple(
+    F1(
+        f"event_{1000 * collar:.0f}ms",
+        f"EB-F1 at {1000 * collar:.0f} ms",
+        f"sed_eval, collar {1000 * collar:.0f} ms / 20 %",
+        partial(event_counts, collar=collar),
+        optional=True,
+    )
+    for collar in COLLARS
+    if collar != ONSET_COLLAR  # which every result has
+)

@@ -1,6 +1,7 @@
 """The metric table: every number of result.json in order, how it is shown and where.
 
-A new metric is one file with a class that derives from `Metric`, its import here, and its place in METRICS.
+A new metric is one file with a class that derives from `Metric`, its import here, and its place in METRICS, or in
+ON_REQUEST when it is measured only where `--scores` names it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
+from sed.errors import UserError
 from sed.evaluation.metrics import f1, psds_metric
 from sed.evaluation.metrics.metric import Entry, Metric, Place
 
@@ -18,8 +20,28 @@ METRICS: tuple[Metric, ...] = (
     psds_metric.STANDARD,
     psds_metric.OWN,
 )
-ENTRIES: tuple[Entry, ...] = tuple(entry for metric in METRICS for entry in metric.entries)
+ON_REQUEST: dict[str, tuple[Metric, ...]] = {
+    "onset": (f1.ONSET_F1,),
+    "collars": f1.COLLAR_F1,
+}
+ALL = "all"
+ENTRIES: tuple[Entry, ...] = tuple(
+    entry for metrics in (METRICS, *ON_REQUEST.values()) for metric in metrics for entry in metric.entries
+)
 BY_KEY = {entry.key: entry for entry in ENTRIES}
+
+
+def chosen(names: Sequence[str]) -> tuple[Metric, ...]:
+    """Return the metrics of every result and those that are named (keys of ON_REQUEST, or `all`), in the table's order.
+
+    Raises:
+        UserError: there is no such name.
+    """
+    unknown = [name for name in names if name not in (*ON_REQUEST, ALL)]
+    if unknown:
+        raise UserError(f"--scores {unknown[0]}: no such scores (there are {', '.join(ON_REQUEST)}, and {ALL})")
+    asked = [metric for name, of_name in ON_REQUEST.items() if name in names or ALL in names for metric in of_name]
+    return (*METRICS, *asked)
 
 
 def shown_in(place: Place) -> tuple[Entry, ...]:

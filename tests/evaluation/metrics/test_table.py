@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from problems import detections, problem, scores
 
+from sed.errors import UserError
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.metrics.decode import decode, operating_points
 from sed.evaluation.metrics.evaluate import evaluate, summary
 from sed.evaluation.metrics.metric import Place
-from sed.evaluation.metrics.table import BY_KEY, ENTRIES, METRICS, over_seeds, shown_in
+from sed.evaluation.metrics.table import BY_KEY, ENTRIES, METRICS, ON_REQUEST, chosen, over_seeds, shown_in
 from sed.evaluation.reports.published import PUBLISHED
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,7 +24,7 @@ OWN = {"dtc": 0.5, "gtc": None, "cttc": None, "alpha_ct": None, "alpha_st": None
 def measured():
     made = problem(0, clips=6, events=30)
     frames = scores(0, made)
-    metrics = [metric.configured(OWN) for metric in METRICS]
+    metrics = [metric.configured(OWN) for metric in chosen(["all"])]
     found, points = detections(0, made), decode(frames, operating_points(10))
     evaluation = evaluate(made, detections=found, points=points, scores=frames, metrics=metrics)
     return made, evaluation, summary(made, evaluation)
@@ -47,6 +48,18 @@ def test_every_number_has_samples_that_start_with_itself(measured) -> None:
     names, values = bootstrap.resample(made, evaluation, samples=4)
     assert {entry.key for entry in ENTRIES} <= set(names)
     assert bootstrap.disagreements(result, names, values) == []
+
+
+def test_scores_on_request_come_after_those_of_every_result_and_leave_no_trace_when_not_asked_for() -> None:
+    assert chosen([]) == METRICS
+    names = list(ON_REQUEST)
+    assert (
+        chosen(names[::-1]) == chosen(["all"]) == (*METRICS, *(metric for of in ON_REQUEST.values() for metric in of))
+    )
+    assert chosen(names[:1]) == (*METRICS, *ON_REQUEST[names[0]])
+    assert all(entry.optional for metrics in ON_REQUEST.values() for metric in metrics for entry in metric.entries)
+    with pytest.raises(UserError, match="--scores recall: no such scores"):
+        chosen(["recall"])
 
 
 def test_a_number_has_one_unit_and_its_heading_says_which() -> None:

@@ -14,10 +14,9 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sed.data.tables import Event
-from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
+from sed.evaluation.metrics.f1 import COLLARS, OFFSET_SHARE, ONSET_COLLAR
 
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
-COLLARS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # seconds
 NEAR = 1e-9  # seconds: offsets that are the collar apart but for rounding
 Events = Mapping[str, Sequence[Event]]
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sed.evaluation.metrics.f1 import COLLARS
 from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
-from sed.evaluation.reports.seeds.matching import COLLARS, LENGTHS, f1
+from sed.evaluation.reports.seeds.matching import LENGTHS, f1
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -177,8 +178,8 @@ def collars(results: Results) -> list[str]:
 
 
 def _f1_at(measured: Sequence[Mapping[str, Mapping[str, Sequence[int]]]], collar: str) -> float | None:
-    """Return the mean F1 at a collar over seeds and the classes with ground truth."""
-    values = [f1(counts) for seed in measured for counts in seed[collar].values()]
+    """Return the mean F1 at a collar over seeds and the classes with ground truth; older runs lack some collars."""
+    values = [f1(counts) for seed in measured for counts in seed.get(collar, {}).values()]
     known = [value for value in values if value is not None]
     return statistics.fmean(known) if known else None
 

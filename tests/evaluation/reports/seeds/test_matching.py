@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from sed.data.tables import Event
+from sed.evaluation.metrics.f1 import COLLARS
 from sed.evaluation.metrics.packages import sed_eval
-from sed.evaluation.reports.seeds.matching import COLLARS, LENGTHS, Tally, by_collar, by_length, f1, length_of, tallies
+from sed.evaluation.reports.seeds.matching import LENGTHS, Tally, by_collar, by_length, f1, length_of, tallies
 
 LABELS = ("Dog", "Cat")
 Clips = dict[str, list[Event]]

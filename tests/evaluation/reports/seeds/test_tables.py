@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from sed.evaluation.metrics.f1 import COLLARS
 from sed.evaluation.metrics.table import BY_KEY
 from sed.evaluation.reports.seeds import tables
-from sed.evaluation.reports.seeds.matching import COLLARS, LENGTHS
+from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Pair
 
 DOG = {"under 0.5 s": [1, 4], "0.5 to 1 s": [0, 0], "1 to 3 s": [2, 2], "over 3 s": [0, 1]}
@@ -85,8 +86,10 @@ def test_f1_by_collar_is_the_mean_over_classes_and_seeds() -> None:
         return {f"{collar:g}": {"Dog": dog, "Cat": [0, 0, 3]} for collar in COLLARS}  # no Cat in the ground truth
 
     lines = tables.collars({"a": [{"by_collar": of([1, 2, 0])}, {"by_collar": of([0, 2, 5])}], "b": [{}]})
-    assert lines[0] == "| config | 20 ms | 50 ms | 100 ms | 200 ms | 500 ms | 1000 ms |"
-    assert lines[2] == "| `a` |" + " 33.3 |" * 6 and len(lines) == 4
+    assert lines[0] == "| config | 20 ms | 50 ms | 100 ms | 200 ms | 300 ms | 500 ms | 1000 ms |"
+    assert lines[2] == "| `a` |" + " 33.3 |" * 7 and len(lines) == 4
+    older = {collar: counts for collar, counts in of([1, 2, 0]).items() if collar != "0.3"}  # of before it was one
+    assert tables.collars({"a": [{"by_collar": older}]})[2] == "| `a` |" + " 66.7 |" * 4 + " – |" + " 66.7 |" * 2
     assert tables.collars({"b": [{}]}) == []
 
 
