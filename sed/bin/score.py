@@ -82,6 +82,7 @@ def main() -> None:
         detections=decisions.detections,
         points=decisions.points,
         scores=decisions.scores,
+        raw=decisions.raw,
         metrics=metrics,
         jobs=jobs,
     )

@@ -221,13 +221,17 @@ def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """What the metrics take: F1 decisions, operating points, and scores for the exact PSDS; each may be absent."""
+    """What the metrics take: F1 decisions, operating points, scores for the exact PSDS; each may be absent.
+
+    raw: scores before post-processing.
+    """
 
     detections: EventTable | None
     points: Decoded | None
     scores: FrameScores | None
     thresholds: dict[str, float] | None
     point_names: list[str]
+    raw: FrameScores | None = None
 
 
 def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, points: int) -> Decisions:
@@ -239,12 +243,14 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
         post: steps and thresholds.
         points: number of operating points.
     """
-    processed = post.apply(scores_for(problem, scores))
+    raw = scores_for(problem, scores)
+    processed = post.apply(raw)
     sweep = operating_points(points)
     return Decisions(
         detections=post.threshold.decide(processed),
         points=decode(processed, sweep),
         scores=processed,
+        raw=raw,
         thresholds=dict(zip(problem.labels, post.thresholds(problem.labels), strict=True)),
         point_names=[f"{threshold:.2f}" for threshold in sweep],
     )

@@ -63,6 +63,7 @@ def score_events(
         detections=decisions.detections,
         points=decisions.points,
         scores=decisions.scores,
+        raw=decisions.raw,
         metrics=chosen(scores),
         jobs=1,
     )

@@ -59,6 +59,7 @@ def evaluate(
     detections: EventTable | None,
     points: Decoded | None,
     scores: FrameScores | None,
+    raw: FrameScores | None = None,
     metrics: Sequence[Metric] = METRICS,
     jobs: int = 1,
 ) -> Evaluation:
@@ -69,13 +70,14 @@ def evaluate(
         detections: decisions, for F1.
         points: decisions at operating points, for the PSDS by psds_eval.
         scores: frame scores, for the exact PSDS.
+        raw: frame scores before any post-processing, for the piPSDS.
         metrics: the metrics, with their options.
         jobs: processes.
 
     Returns:
         What each metric measured; metrics that need what is not there are left out.
     """
-    inputs = Inputs(problem=problem, detections=detections, points=points, scores=scores)
+    inputs = Inputs(problem=problem, detections=detections, points=points, scores=scores, raw=raw)
     tasks: dict[str, Callable[[], Any]] = {}
     for place, metric in reversed(list(enumerate(metrics))):  # the PSDS take longest, so they come first
         tasks |= {f"{place} {name}": task for name, task in metric.tasks(inputs).items()}

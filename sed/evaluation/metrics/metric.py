@@ -103,12 +103,14 @@ class Inputs:
         detections: decisions at one threshold (F1).
         points: decisions at every operating point (PSDS).
         scores: frame scores (threshold-free PSDS).
+        raw: frame scores before any post-processing.
     """
 
     problem: Problem
     detections: EventTable | None
     points: Decoded | None
     scores: FrameScores | None
+    raw: FrameScores | None = None
 
 
 class Measured(Protocol):

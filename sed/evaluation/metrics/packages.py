@@ -20,6 +20,12 @@ def sed_eval() -> ModuleType:
 
 
 def sed_scores_eval() -> ModuleType:
-    """sed_scores_eval: threshold-free PSDS, best F1."""
-    parts = ("intersection_based", "collar_based", "base_modules.scores")
+    """sed_scores_eval: threshold-free PSDS, best F1, segments."""
+    parts = (
+        "intersection_based",
+        "collar_based",
+        "segment_based",
+        "base_modules.scores",
+        "base_modules.postprocessing",
+    )
     return _quietly("sed_scores_eval", *(f"sed_scores_eval.{part}" for part in parts))

@@ -219,13 +219,16 @@ def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
     return truth
 
 
-def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tuple[PSDSValue, list[Deltas]]:
+def exact(
+    problem: Problem, parameters: Parameters, scores: FrameScores, *, median: float = 0.0
+) -> tuple[PSDSValue, list[Deltas]]:
     """Measure the threshold-free PSDS by sed_scores_eval.
 
     Args:
         problem: clips, classes and ground truth.
         parameters: of the PSDS.
         scores: frame scores of the problem's clips.
+        median: length in seconds of a median filter (the package's) before it; 0 for none.
 
     Returns:
         The value, and for each class the changes of the counts that it is made of.
@@ -233,6 +236,8 @@ def exact(problem: Problem, parameters: Parameters, scores: FrameScores) -> tupl
     package = sed_scores_eval()
     labels = [problem.labels[index] for index in problem.present]
     frames, truth = score_frames(problem, scores), truth_lists(problem)
+    if median:
+        frames = package.base_modules.postprocessing.medfilt(frames, median)
     crossing = parameters.alpha_ct > 0 and len(labels) > 1  # a single class triggers no other
     criteria = {
         "dtc_threshold": parameters.dtc,

@@ -6,6 +6,7 @@ of that sample's PSDS, as it is of any set's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,14 +97,51 @@ def from_deltas(
     Returns:
         PSDS (samples,) and each class's area (samples, classes), NaN where a sample holds no event of the class.
     """
-    samples, classes = len(weights), len(deltas)
+    return from_all_deltas(truth, parameters, [deltas], weights)
+
+
+def from_all_deltas(
+    truth: Truth, parameters: Parameters, systems: Sequence[list[Deltas]], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Measure the PSDS of a system that is the best of several at each rate, class by class, on resampled clips.
+
+    Args:
+        truth: what each clip adds to the denominators.
+        parameters: of the PSDS.
+        systems: the deltas of each.
+        weights: (samples, clips) how often each clip is drawn.
+
+    Returns:
+        As `from_deltas`.
+    """
+    events = weights @ truth.events
+    curves = [_curves(truth, parameters, deltas, weights) for deltas in systems]
+    values, areas = np.empty(len(weights)), np.full(events.shape, np.nan)
+    for sample in range(len(weights)):
+        has = np.flatnonzero(events[sample] > 0)
+        if not len(has):
+            values[sample] = np.nan
+            continue
+        chosen = [(place, *points[k][sample]) for points in curves for place, k in enumerate(has)]
+        label = np.concatenate([np.full(len(x), place) for place, x, _ in chosen])
+        x, y = (np.concatenate(part) for part in list(zip(*chosen, strict=True))[1:])
+        area = np.empty(len(has))
+        values[sample] = sweep(x, y, label, len(has), parameters.alpha_st, parameters.e_max, area)
+        areas[sample, has] = area
+    return values, areas
+
+
+def _curves(
+    truth: Truth, parameters: Parameters, deltas: list[Deltas], weights: np.ndarray
+) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+    """Return [class][sample] the points of its curve: eFPR and TPR, (points,) each."""
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
     whole = weights.astype(np.int64)
     points: list[list[tuple[np.ndarray, np.ndarray]]] = []
     for k, delta in enumerate(deltas):  # class by class: one class's changes stay in the cache
         rows = []
         buffer = np.empty((2, len(delta.score) + 1))
-        for sample in range(samples):
+        for sample in range(len(weights)):
             has = events[sample] > 0
             cost = np.where(has, HOUR / np.maximum(seconds[sample], 1e-12), 0.0)
             cost *= parameters.alpha_ct / max(1, has.sum() - 1)
@@ -113,19 +151,7 @@ def from_deltas(
             )  # fmt: skip
             rows.append((buffer[0, :kept].copy(), buffer[1, :kept] / max(1.0, events[sample, k])))
         points.append(rows)
-    values, areas = np.empty(samples), np.full((samples, classes), np.nan)
-    for sample in range(samples):
-        has = np.flatnonzero(events[sample] > 0)
-        if not len(has):
-            values[sample] = np.nan
-            continue
-        chosen = [points[k][sample] for k in has]
-        label = np.repeat(np.arange(len(has)), [len(x) for x, _ in chosen])
-        x, y = (np.concatenate(part) for part in zip(*chosen, strict=True))
-        area = np.empty(len(has))
-        values[sample] = sweep(x, y, label, len(has), parameters.alpha_st, parameters.e_max, area)
-        areas[sample, has] = area
-    return values, areas
+    return points
 
 
 @compiled

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from sed.errors import UserError
-from sed.evaluation.metrics import f1, psds_metric
+from sed.evaluation.metrics import f1, pipsds, psds_metric, segment_auc
 from sed.evaluation.metrics.metric import Entry, Metric, Place
 
 METRICS: tuple[Metric, ...] = (
@@ -21,6 +21,8 @@ METRICS: tuple[Metric, ...] = (
     psds_metric.OWN,
 )
 ON_REQUEST: dict[str, tuple[Metric, ...]] = {
+    "mpauc": (segment_auc.SEGMENT_AUC,),
+    "pipsds": (pipsds.PIPSDS,),
     "onset": (f1.ONSET_F1,),
     "collars": f1.COLLAR_F1,
 }

@@ -26,7 +26,7 @@ def measured():
     frames = scores(0, made)
     metrics = [metric.configured(OWN) for metric in chosen(["all"])]
     found, points = detections(0, made), decode(frames, operating_points(10))
-    evaluation = evaluate(made, detections=found, points=points, scores=frames, metrics=metrics)
+    evaluation = evaluate(made, detections=found, points=points, scores=frames, raw=frames, metrics=metrics)
     return made, evaluation, summary(made, evaluation)
 
 

@@ -1,0 +1,95 @@
+"""piPSDS (Ebbers et al., DCASE Workshop 2023): the PSDS with the best of several median filters at each rate and class.
+
+It compares models without what their post-processing adds, so it takes the scores before any: of ours those of the
+network, of anyone else's what was handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values
+from sed.evaluation.metrics.psds import PSDS1, PSDS2, Deltas, Parameters, exact
+from sed.evaluation.metrics.psds_resampling import Truth, from_all_deltas
+from sed.evaluation.metrics.task import Problem
+
+MEDIANS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.96, 1.28, 1.92)
+"""seconds, our choice: the package leaves it open; 0 is no filter"""
+PARAMETERS: Mapping[str, Parameters] = {"pipsds1": PSDS1, "pipsds2": PSDS2}
+
+
+class MeasuredPiPSDS(Measured):
+    """The changes of the counts under each filter, and what they amount to."""
+
+    def __init__(
+        self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[list[Deltas]]]
+    ) -> None:
+        self._problem, self._parameters, self._deltas = problem, parameters, deltas
+        once = np.ones((1, len(problem.clips)))
+        self._values = {key: value for name in parameters for key, value in self._sample(name, once).items()}
+
+    def numbers(self) -> Mapping[str, float]:
+        """Return every value."""
+        return {name: float(self._values[name][0]) for name in self._parameters}
+
+    def of_classes(self) -> Mapping[str, np.ndarray]:
+        """Return the area of each class alone."""
+        none = np.array([np.nan])
+        return {
+            name: np.concatenate([self._values.get(f"{label}\t{name}", none) for label in self._problem.labels])
+            for name in self._parameters
+        }
+
+    def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
+        """Return one for each set of parameters."""
+        return {name: partial(self._sample, name) for name in self._parameters}
+
+    def _sample(self, name: str, weights: np.ndarray) -> Values:
+        truth = Truth.of(self._problem.joined)
+        values, areas = from_all_deltas(truth, self._parameters[name], self._deltas[name], weights)
+        labels = [self._problem.labels[index] for index in self._problem.present]
+        return {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
+
+
+class PiPSDS(Metric):
+    """piPSDS1 and piPSDS2."""
+
+    def __init__(self, parameters: Mapping[str, Parameters] = PARAMETERS, medians: Sequence[float] = MEDIANS) -> None:
+        self._parameters, self._medians = parameters, medians
+        self.entries = tuple(
+            Entry(
+                key=name,
+                title=name.replace("pipsds", "piPSDS"),
+                heading=name.replace("pipsds", "piPSDS"),
+                counted_by=f"sed_scores_eval, best of {len(medians)} median filters, 0 to {max(medians):g} s",
+                per_cent=False,
+                optional=True,
+                shown=frozenset({"closing"}),
+            )
+            for name in parameters
+        )
+
+    def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
+        """Return one task for each PSDS and filter, those with cross-triggers first."""
+        raw = inputs.raw
+        if raw is None:
+            return {}
+        return {
+            f"{name} {place}": partial(exact, inputs.problem, self._parameters[name], raw, median=seconds)
+            for name in sorted(self._parameters, reverse=True)
+            for place, seconds in enumerate(self._medians)
+        }
+
+    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPiPSDS:
+        """Put the filters' changes together."""
+        deltas = {
+            name: [done[f"{name} {place}"][1] for place in range(len(self._medians))] for name in self._parameters
+        }
+        return MeasuredPiPSDS(inputs.problem, self._parameters, deltas)
+
+
+PIPSDS = PiPSDS()
