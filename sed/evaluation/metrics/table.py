@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from sed.errors import UserError
-from sed.evaluation.metrics import f1, pipsds, psds_metric, segment_auc
+from sed.evaluation.metrics import error_kinds, f1, pipsds, psds_metric, segment_auc
 from sed.evaluation.metrics.metric import Entry, Metric, Place
 
 METRICS: tuple[Metric, ...] = (
@@ -25,6 +25,7 @@ ON_REQUEST: dict[str, tuple[Metric, ...]] = {
     "pipsds": (pipsds.PIPSDS,),
     "onset": (f1.ONSET_F1,),
     "collars": f1.COLLAR_F1,
+    "errors": (error_kinds.ERROR_KINDS,),
 }
 ALL = "all"
 ENTRIES: tuple[Entry, ...] = tuple(

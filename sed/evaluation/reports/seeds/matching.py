@@ -1,8 +1,4 @@
-"""Events found, by length and by collar: as many as can be paired with a detection each, as sed_eval pairs them.
-
-An event and a detection of its class fit when their onsets differ by no more than the collar, and their offsets by no
-more than the collar or a fifth of the event, whichever is more.
-"""
+"""Events found, by length and by collar: as many as can be paired with a detection each, as sed_eval pairs them."""
 
 from __future__ import annotations
 
@@ -10,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from sed.data.tables import Event
-from sed.evaluation.metrics.f1 import COLLARS, OFFSET_SHARE, ONSET_COLLAR
+from sed.evaluation.metrics.f1 import COLLARS, ONSET_COLLAR
+from sed.evaluation.metrics.pairing import fitting, pairs
 
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
 NEAR = 1e-9  # seconds: offsets that are the collar apart but for rounding
@@ -58,26 +53,19 @@ def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> 
             tally = table.setdefault(label, Tally())
             true = [event for event in events if event.label == label]
             mine = [event for event in detected if event.label == label]
-            pairs = _paired(true, mine, collar)
+            paired = pairs(fitting(_spans(true), _spans(mine), collar, near=NEAR))
             for row, event in enumerate(true):
                 length = length_of(event.offset - event.onset)
                 tally.events[length] += 1
-                tally.found[length] += row in pairs
-            for column in {*range(len(mine))} - {*pairs.values()}:
+                tally.found[length] += row in paired
+            for column in {*range(len(mine))} - {*paired.values()}:
                 tally.false[length_of(mine[column].offset - mine[column].onset)] += 1
     return table
 
 
-def _paired(true: Sequence[Event], mine: Sequence[Event], collar: float) -> dict[int, int]:
-    """Return {place of an event: place of the detection that finds it}, as many as can be."""
-    if not true or not mine:
-        return {}
-    spans = np.array([(e.onset, e.offset) for e in true])[:, None], np.array([(e.onset, e.offset) for e in mine])[None]
-    apart = np.abs(spans[0] - spans[1])
-    late = np.maximum(collar, OFFSET_SHARE * (spans[0][..., 1] - spans[0][..., 0]))
-    fit = (apart[..., 0] <= collar + NEAR) & (apart[..., 1] <= late + NEAR)
-    columns = maximum_bipartite_matching(csr_matrix(fit), perm_type="column")
-    return {row: int(column) for row, column in enumerate(columns) if column >= 0}
+def _spans(events: Sequence[Event]) -> np.ndarray:
+    """Return (events, 2) onsets and offsets."""
+    return np.array([(event.onset, event.offset) for event in events]).reshape(-1, 2)
 
 
 def by_length(truth: Events, detections: Events) -> dict[str, dict[str, list[int]]]:
