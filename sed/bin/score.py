@@ -8,7 +8,9 @@ at many operating points. Our scores.h5 is post-processed as in the paper by def
 
 from __future__ import annotations
 
+import argparse
 import time
+from dataclasses import replace
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
@@ -30,7 +32,11 @@ def parser() -> Parser:
     p.option("only-scored", False, "score only the clips that INPUT has")
     p.option("allow-missing", False, "count clips without output as silent instead of refusing")
     p.option("max-dropped", 10.0, "percentage of the true events that may lie beyond their clips", least=0, most=100)
-    p.option("event-f1-from", None, "of a folder of operating points: the file that F1 is taken of")
+    p.option("exclude", None, "list of clips that are left out: a name or a YouTube id per line")
+    p.option("event-f1-from", None, "the detections that F1 is taken of: a file of INPUT's folder, or any other")
+    p.option("raw", False, "also the numbers of the scores without post-processing, as `raw` in the result")
+    p.option("groups", None, "table of filename and another column: also the numbers of each group of recordings")
+    p.option("group-by", None, "the column of --groups")
     p.option("operating-points", 50, "thresholds of psds_eval's PSDS", least=2, most=1000)
     p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
     p.option("bootstrap-seed", 0, "of the samples; two results are compared only with the same", least=0)
@@ -47,6 +53,14 @@ def parser() -> Parser:
     return p
 
 
+def refuse_contradictions(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together."""
+    if args.only_scored and args.allow_missing:
+        raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
+    if (args.groups is None) != (args.group_by is None):
+        raise UserError("--groups FILE and --group-by COLUMN belong together (give both)")
+
+
 @entry
 def main() -> None:
     """Read, score, write."""
@@ -54,20 +68,24 @@ def main() -> None:
     setup_logging()
     from sed.data.directory import read_labels
     from sed.evaluation.alignment import align, decide, read_reference
-    from sed.evaluation.metrics.evaluate import evaluate
+    from sed.evaluation.groups import read_groups
     from sed.evaluation.metrics.events import write_events
-    from sed.evaluation.result import add_confidence, find_sources, result_of, tell, write_report
+    from sed.evaluation.result import add_confidence, add_more, find_sources, result_of, tell, write_report
+    from sed.evaluation.scoring import measure
     from sed.evaluation.submission import read_submission
     from sed.files import lock, write_json
     from sed.parallel import default_jobs
 
     started, out, jobs = time.monotonic(), args.out, args.jobs or default_jobs()
-    if args.only_scored and args.allow_missing:
-        raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
+    refuse_contradictions(args)
     metrics = [metric.configured(vars(args)) for metric in chosen(args.scores)]
     labels = read_labels(args.labels) if args.labels else None
+    groups = read_groups(args.groups, args.group_by) if args.groups else None
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
     reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
+    reference = reference.without(args.exclude) if args.exclude else reference
+    if args.raw and submission.scores is None:
+        raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
     problem, coverage = align(
         submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
     )
@@ -77,15 +95,11 @@ def main() -> None:
     sources = find_sources(args.features, args.audio, reference) if args.report else None
     out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
     decisions = decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from)
-    evaluation = evaluate(
-        problem,
-        detections=decisions.detections,
-        points=decisions.points,
-        scores=decisions.scores,
-        raw=decisions.raw,
-        metrics=metrics,
-        jobs=jobs,
-    )
+    evaluation = measure(problem, decisions, metrics=metrics, jobs=jobs)
+    raw = None
+    if args.raw:
+        plain = decide(problem, submission, replace(post, steps=()), points=args.operating_points)
+        raw = measure(problem, replace(plain, raw=None), metrics=metrics, jobs=jobs)  # the piPSDS is of them anyway
     result = result_of(
         problem,
         evaluation,
@@ -96,6 +110,7 @@ def main() -> None:
         post=post,
         set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
     )
+    add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
     with lock(out.parent, "score", wait=True):  # two that score into one folder must not mix their files
         path, count = out.with_name("bootstrap.npz"), args.bootstrap
         add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)

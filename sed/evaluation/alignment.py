@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,24 +13,52 @@ from sed.data.events import Row, fit, read_rows
 from sed.data.scores import FrameScores
 from sed.data.tables import METADATA, read_durations_tsv
 from sed.errors import UserError
+from sed.evaluation.exclusion import listed, read_list
 from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
 from sed.evaluation.metrics.events import EventTable, RawEvents, merge_overlaps, raw_events, table_of
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.pipeline import PostProcessing
-from sed.evaluation.submission import Submission
+from sed.evaluation.submission import Submission, read_submission
 
 logger = logging.getLogger("sed.score")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Ground truth and durations as read: events, the clips that the table names, {clip: seconds}."""
+    """Ground truth and durations as read: events, the clips that the table names, {clip: seconds}.
+
+    excluded: clips that are left out of the scoring, and of all of these.
+    """
 
     path: Path
     durations_path: Path
     events: RawEvents
     named: list[str]
     durations: dict[str, float]
+    excluded: frozenset[str] = frozenset()
+
+    def without(self, path: str | Path) -> Reference:
+        """Return the same without the clips of a list (`sed.evaluation.exclusion`).
+
+        Raises:
+            UserError: the list names none of the clips.
+        """
+        found = listed(read_list(path), self.durations)
+        out = frozenset(clip for clips in found.values() for clip in clips)
+        if not out:
+            raise UserError(
+                f"{path}: names none of the {len(self.durations)} clips of {self.durations_path} (another set?)"
+            )
+        unknown = [name for name, clips in found.items() if not clips]
+        if unknown:
+            logger.warning("%s: %d of its %d names are no clips of this set", path, len(unknown), len(found))
+        return replace(
+            self,
+            events=[event for event in self.events if event[1] not in out],
+            named=[clip for clip in self.named if clip not in out],
+            durations={clip: seconds for clip, seconds in self.durations.items() if clip not in out},
+            excluded=out,
+        )
 
 
 def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: float = 10.0) -> Reference:
@@ -158,7 +186,7 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
 
 def _missing_clips(submission: Submission, reference: Reference, *, allowed: bool) -> list[str]:
     """Return the clips with ground truth and without output; refuse these in scores unless they are allowed."""
-    unknown = [clip for clip in submission.clips if clip not in reference.durations]
+    unknown = [clip for clip in submission.clips if clip not in reference.durations and clip not in reference.excluded]
     if unknown:
         raise UserError(
             f"{reference.durations_path}: lacks {len(unknown)} clips of {submission.path}, such as {unknown[0]} "
@@ -256,44 +284,71 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
     )
 
 
-def decide_tables(problem: Problem, submission: Submission, f1_from: str | None) -> Decisions:
+def decide_tables(problem: Problem, submission: Submission) -> Decisions:
     """Return detections as they are: one table, or one per operating point.
 
     Args:
         problem: clips and classes.
         submission: detections or operating points.
-        f1_from: file name of the operating point that F1 is taken of; None: no F1.
 
     Raises:
-        UserError: a label is unknown, or there is no such file.
+        UserError: a label is unknown.
     """
-    index = {clip: row for row, clip in enumerate(problem.clips)}
-    columns = {label: column for column, label in enumerate(problem.labels)}
-    tables = []
-    for path, events in submission.tables:
-        table, merged = merge_overlaps(table_of(path, events, index, columns))
-        if merged:
-            logger.warning("%s: %d detections overlap another of their class: merged with it", path, merged)
-        outside = len(table) - len(problem.inside(table))
-        if outside:
-            logger.warning(
-                "%s: %d detections of no length or beyond their recording: false alarms to the event-based F1, as "
-                "sed_eval counts, and left out by all other metrics",
-                path,
-                outside,
-            )
-        tables.append(table)
+    tables = [_detections(problem, path, events) for path, events in submission.tables]
     if submission.kind == "detections":
         return Decisions(detections=tables[0], points=None, scores=None, thresholds=None, point_names=[])
     names = [path.name for path, _ in submission.tables]
-    chosen = None
-    if f1_from is not None:
-        name = Path(f1_from).name
-        if name not in names:
-            raise UserError(f"--event-f1-from {f1_from}: no such file in {submission.path} (it has {', '.join(names)})")
-        chosen = tables[names.index(name)]
     decoded = stack([problem.inside(table) for table in tables], len(problem.clips), len(problem.labels))
-    return Decisions(detections=chosen, points=decoded, scores=None, thresholds=None, point_names=names)
+    return Decisions(detections=None, points=decoded, scores=None, thresholds=None, point_names=names)
+
+
+def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
+    """Return a table of detections of the problem's clips, and warn of what is merged in it or does not count."""
+    index = {clip: row for row, clip in enumerate(problem.clips)}
+    columns = {label: column for column, label in enumerate(problem.labels)}
+    table, merged = merge_overlaps(table_of(path, events, index, columns))
+    if merged:
+        logger.warning("%s: %d detections overlap another of their class: merged with it", path, merged)
+    outside = len(table) - len(problem.inside(table))
+    if outside:
+        logger.warning(
+            "%s: %d detections of no length or beyond their recording: false alarms to the event-based F1, as "
+            "sed_eval counts, and left out by all other metrics",
+            path,
+            outside,
+        )
+    return table
+
+
+def detections_from(problem: Problem, submission: Submission, source: str) -> EventTable:
+    """Return the detections that F1 is taken of where `--event-f1-from` says which.
+
+    Args:
+        problem: clips and classes.
+        submission: scores, or operating points.
+        source: the name of one of the operating points, or any table of detections.
+
+    Raises:
+        UserError: there is no such file, or it has none of the problem's clips.
+    """
+    own = {path.name: (path, events) for path, events in submission.tables}
+    asked = Path(source)
+    if submission.kind == "detections":
+        raise UserError(
+            f"--event-f1-from {source}: {submission.path} is one table, of which F1 is taken (leave it out)"
+        )
+    if asked.name in own and (source == asked.name or not asked.is_file()):
+        return _detections(problem, *own[asked.name])
+    if not asked.is_file():
+        if own:
+            raise UserError(f"--event-f1-from {source}: no such file in {submission.path} (it has {', '.join(own)})")
+        raise UserError(f"--event-f1-from {source}: no such file (give a table of detections)")
+    other = read_submission(asked)
+    if other.kind != "detections":
+        raise UserError(f"--event-f1-from {source}: no table of detections (it is taken as {other.kind})")
+    if not {*other.clips} & {*problem.clips}:
+        raise UserError(f"--event-f1-from {source}: none of its clips is scored (is it of the same set?)")
+    return _detections(problem, *other.tables[0])
 
 
 def decide(
@@ -306,13 +361,17 @@ def decide(
         submission: anyone's output.
         post: steps and thresholds, for scores.
         points: number of operating points, for scores.
-        f1_from: file name of the operating point that F1 is taken of.
+        f1_from: the operating point, or any table of detections, that F1 is taken of.
 
     Raises:
         UserError: post-processing is asked of what is decided already.
     """
-    if submission.scores is not None:
-        return decide_scores(problem, submission.scores, post, points)
-    if post.steps:
+    if submission.scores is None and post.steps:
         raise UserError(f"{submission.path}: decisions take no post-processing, only scores do (leave it out)")
-    return decide_tables(problem, submission, f1_from)
+    if submission.scores is not None:
+        decisions = decide_scores(problem, submission.scores, post, points)
+    else:
+        decisions = decide_tables(problem, submission)
+    if f1_from is None:
+        return decisions
+    return replace(decisions, detections=detections_from(problem, submission, f1_from), thresholds=None)

@@ -12,6 +12,7 @@ from sed.data.prepare.coverage import ALL, read_coverage
 from sed.errors import UserError
 from sed.evaluation.alignment import Coverage, Decisions, Reference
 from sed.evaluation.confidence.bootstrap import LEVEL, Samples, add_intervals, digest, disagreements, resample, save
+from sed.evaluation.groups import by_group
 from sed.evaluation.metrics.evaluate import Evaluation, summary
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.metrics.task import Problem
@@ -54,7 +55,8 @@ def result_of(
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
     # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.
-    expected = max(coverage.expected, shares[ALL].clips_expected) if shares else coverage.expected
+    known = shares[ALL].clips_expected - len(reference.excluded) if shares else 0
+    expected = max(coverage.expected, known)
     own = evaluation.parameters.get("psds")
     return {
         "set": set_name,
@@ -84,6 +86,39 @@ def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
             info = read_json(folder / "info.json", remedy="train again, or remove it")
             return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
     return None
+
+
+def add_more(
+    result: dict[str, Any],
+    problem: Problem,
+    evaluation: Evaluation,
+    *,
+    reference: Reference,
+    raw: Evaluation | None,
+    groups: Mapping[str, str] | None,
+    options: Mapping[str, Any],
+) -> None:
+    """Put what was asked for besides the numbers into the result: raw scores' numbers, groups, what was left out.
+
+    Args:
+        result: content of result.json, changed in place.
+        problem: what was scored.
+        evaluation: what the metrics measured.
+        reference: ground truth and durations.
+        raw: the same of the scores without post-processing.
+        groups: {clip: its group}.
+        options: those of sed.bin.score.
+    """
+    if raw is not None:
+        numbers = summary(problem, raw)
+        result["raw"] = {entry.key: numbers[entry.key] for entry in raw.entries if entry.key in numbers}
+    if groups is not None:
+        result["groups"] = {"of": options["groups"], "by": options["group_by"]}
+        result["groups"]["numbers"] = by_group(problem, evaluation, groups)
+    if options["exclude"] is not None:
+        result["excluded"] = {"list": options["exclude"], "clips": sorted(reference.excluded)}
+    if options["event_f1_from"] is not None:
+        result["event_f1_from"] = options["event_f1_from"]
 
 
 def add_confidence(
@@ -161,5 +196,13 @@ def tell(path: Path, result: Mapping[str, Any]) -> None:
         logger.warning("%d of %d clips scored, %d of them with output", clips, expected, output)
     shown = [entry for entry in shown_in("closing") if result.get(entry.key) is not None]
     numbers = ", ".join(f"{entry.heading} {entry.text(result[entry.key])}" for entry in shown)
+    for group, of_group in result.get("groups", {}).get("numbers", {}).items():
+        own = ", ".join(
+            f"{entry.heading} {entry.text(of_group[entry.key])}" for entry in shown if entry.key in of_group
+        )
+        logger.info("%s %s: %d clips: %s", result["groups"]["by"], group, of_group["clips"], own)
+    if "raw" in result:
+        own = ", ".join(f"{entry.heading} {entry.text(result['raw'][entry.key])}" for entry in shown)
+        logger.info("without post-processing: %s", own)
     few = caveat([result])
     logger.info("%s: %d of %d clips: %s%s", path, clips, expected, numbers, f" ({few})" if few else "")

@@ -8,11 +8,13 @@ from typing import Any
 
 from sed.data.events import Row, read_rows
 from sed.data.tables import Event, read_durations_tsv
-from sed.evaluation.alignment import align, decide, reference_of
+from sed.evaluation.alignment import Decisions, align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
-from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.metrics.evaluate import Evaluation, evaluate, summary
 from sed.evaluation.metrics.events import raw_events
+from sed.evaluation.metrics.metric import Metric
 from sed.evaluation.metrics.table import chosen
+from sed.evaluation.metrics.task import Problem
 from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.evaluation.submission import Submission, read_submission
 from sed.parallel import default_jobs
@@ -58,20 +60,32 @@ def score_events(
     problem, _ = align(submission, reference, labels=labels, only_scored=False, allow_missing=False)
     post = resolve(options_of(post_processing=post_processing), problem.labels, ours=submission.kind == "scores.h5")
     decisions = decide(problem, submission, post, points=POINTS, f1_from=None)
-    evaluation = evaluate(
-        problem,
-        detections=decisions.detections,
-        points=decisions.points,
-        scores=decisions.scores,
-        raw=decisions.raw,
-        metrics=chosen(scores),
-        jobs=1,
-    )
+    evaluation = measure(problem, decisions, metrics=chosen(scores))
     result = {"clips": len(problem.clips), **summary(problem, evaluation)}
     if bootstrap:
         names, values = resample(problem, evaluation, samples=bootstrap, jobs=default_jobs())
         add_intervals(result, names, values)
     return result
+
+
+def measure(problem: Problem, decisions: Decisions, *, metrics: Sequence[Metric], jobs: int = 1) -> Evaluation:
+    """Measure what the metrics make of decisions.
+
+    Args:
+        problem: clips, classes and ground truth.
+        decisions: what was decided of a submission.
+        metrics: the metrics, with their options.
+        jobs: processes.
+    """
+    return evaluate(
+        problem,
+        detections=decisions.detections,
+        points=decisions.points,
+        scores=decisions.scores,
+        raw=decisions.raw,
+        metrics=metrics,
+        jobs=jobs,
+    )
 
 
 def _submission(predicted: str | Path | Mapping[str, Sequence[Event]]) -> Submission:

@@ -105,3 +105,48 @@ def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
     durations.write_text("filename\tduration\na.wav\t4.0\n")
     with pytest.raises(UserError, match=r"lacks 1 clips of .*such as b"):
         read_reference(truth, durations)
+
+
+def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:
+    """A name alone is a file of the folder; a path is the file itself, and scores take one too."""
+    made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
+    post = PostProcessing(threshold=Threshold(0.5))
+    other = tmp_path / "0.1.tsv"
+    other.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0.5\t2.0\tx\na.wav\t0.0\t0.5\ty\n")
+    chosen = decide(made, points(), post, points=9, f1_from=str(other))
+    assert chosen.detections is not None and chosen.detections.offset.tolist() == [0.5, 2.0]
+    assert chosen.points is not None and chosen.points.points == 2
+    of_scores = problem(0, clips=2)
+    given = scores(0, of_scores)
+    system = Submission(
+        kind="scores.h5", path=Path("s.h5"), clips=of_scores.clips, labels=of_scores.labels, scores=given
+    )
+    other.write_text("filename\tonset\toffset\tevent_label\nclip1.wav\t0.5\t2.0\ta_label\n")
+    chosen = decide(of_scores, system, post_of(of_scores.labels), points=9, f1_from=str(other))
+    assert chosen.detections is not None and chosen.detections.clip.tolist() == [1] and chosen.thresholds is None
+    with pytest.raises(UserError, match="none of its clips is scored"):
+        decide(made, points(), post, points=9, f1_from=str(other))
+    with pytest.raises(UserError, match=r"no such file \(give a table"):
+        decide(of_scores, system, post_of(of_scores.labels), points=9, f1_from=str(tmp_path / "none.tsv"))
+    with pytest.raises(UserError, match=r"found[.]tsv is one table, of which F1 is taken"):
+        decide(made, detections("a"), post, points=9, f1_from=str(other))
+
+
+def post_of(labels: list[str]) -> PostProcessing:
+    return PostProcessing(threshold=Threshold(dict.fromkeys(labels, 0.5)))
+
+
+def test_clips_of_a_list_are_in_neither_truth_nor_durations_and_their_output_is_not_refused(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("a.wav\nelsewhere.wav\n")
+    left = reference().without(path)
+    assert left.excluded == {"a"} and left.named == ["b"] and left.durations == {"c": 4.0, "b": 3.0}
+    made, coverage = align(detections("a", "b"), left, labels=None, only_scored=False, allow_missing=False)
+    assert made.clips == ["b", "c"] and made.labels == ["x"] and coverage.expected == 2 and coverage.with_output == 1
+    chosen = decide(made, detections("a", "b"), PostProcessing(threshold=Threshold(0.5)), points=9)
+    assert chosen.detections is not None and chosen.detections.clip.tolist() == [0]
+    with pytest.raises(UserError, match=r"lacks 1 clips of found[.]tsv, such as d"):
+        align(detections("d"), left, labels=None, only_scored=False, allow_missing=False)
+    path.write_text("elsewhere.wav\n")
+    with pytest.raises(UserError, match="names none of the 3 clips"):
+        reference().without(path)

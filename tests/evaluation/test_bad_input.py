@@ -137,7 +137,7 @@ def test_unknown_labels_of_detections(made):
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")
     problem, _ = align(submission, reference, labels=None, only_scored=False, allow_missing=False)
     with pytest.raises(UserError, match=r"found\.tsv:3: unknown label 'z'"):
-        decide_tables(problem, submission, None)
+        decide_tables(problem, submission)
 
 
 def test_detections_may_be_empty(made):
@@ -148,7 +148,7 @@ def test_detections_may_be_empty(made):
     submission = read_submission(made / "found.tsv")
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")
     problem, _ = align(submission, reference, labels=None, only_scored=False, allow_missing=False)
-    decisions = decide_tables(problem, submission, None)
+    decisions = decide_tables(problem, submission)
     result = summary(problem, evaluate(problem, detections=decisions.detections, points=None, scores=None))
     assert result["event_f1_macro"] == result["intersection_f1_macro"] == 0.0
     assert result["psds1"] is None  # one operating point is no curve

@@ -116,3 +116,27 @@ def test_features_are_looked_for_beside_the_ground_truth(parts: dict[str, Any], 
     assert module.find_sources(None, None, reference).store is None
     with pytest.raises(UserError, match=r"no feats\.scp"):
         module.find_sources(str(tmp_path), None, reference)
+
+
+def test_what_was_asked_for_besides_is_in_the_result_and_in_the_closing_lines(
+    parts: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    made, evaluation = parts["problem"], parts["evaluation"]
+    nothing = {"groups": None, "group_by": None, "exclude": None, "event_f1_from": None}
+    shared: dict[str, Any] = {"reference": replace(parts["reference"], excluded=frozenset({"z", "y"}))}
+    before = module.result_of(**parts)
+    result = dict(before)
+    module.add_more(result, made, evaluation, **shared, raw=None, groups=None, options=nothing)
+    assert result == before
+    options = {"groups": "g.tsv", "group_by": "place", "exclude": "list.txt", "event_f1_from": "f.tsv"}
+    groups = dict.fromkeys(made.clips, "hall")
+    module.add_more(result, made, evaluation, **shared, raw=evaluation, groups=groups, options=options)
+    assert result["excluded"] == {"list": "list.txt", "clips": ["y", "z"]} and result["event_f1_from"] == "f.tsv"
+    hall = result["groups"]["numbers"]["hall"]
+    for key in ("event_f1_macro", "psds1", "psds2_exact", "psds1_class_mean"):
+        assert result["raw"][key] == result[key] and hall[key] == pytest.approx(result[key], abs=1e-9)
+    with caplog.at_level(logging.INFO, logger="sed.score"):
+        module.tell(Path("result.json"), result)
+    said = [record.getMessage() for record in caplog.records]
+    assert any(text.startswith("place hall: 6 clips: EB-F1 ") for text in said)
+    assert any(text.startswith("without post-processing: EB-F1 ") for text in said)

@@ -1,0 +1,71 @@
+"""Scores of groups of recordings: by device, place, or whatever else a table says of them.
+
+A group's number is that of its clips scored alone. What every clip adds to the counts is known from the bootstrap,
+where a group is a sample that draws each of its clips once and no other; nothing is measured twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sed.data.tables import audio_stem, tsv_rows
+from sed.errors import UserError
+from sed.evaluation.metrics.evaluate import Evaluation, number
+from sed.evaluation.metrics.task import Problem
+
+
+def read_groups(path: str | Path, column: str) -> dict[str, str]:
+    """Return {clip: its group} of a table with a column `filename` and one of groups; '' where it has none.
+
+    Raises:
+        UserError: a column is missing, or a clip is in two groups.
+    """
+    groups: dict[str, str] = {}
+    for line, (filename, group) in tsv_rows(path, ("filename", column)):
+        clip = audio_stem(filename)
+        if groups.setdefault(clip, group) != group:
+            raise UserError(f"{path}:{line}: {filename} is in '{groups[clip]}' and in '{group}' (keep one {column})")
+    return groups
+
+
+def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Score each group.
+
+    Args:
+        problem: clips, classes and ground truth.
+        evaluation: what the metrics measured on all clips.
+        groups: {clip: its group}; '' is none.
+
+    Returns:
+        {group: its numbers, with `clips`, `events` and `classes`, how many of these have ground truth in it}.
+
+    Raises:
+        UserError: none of the clips has a group.
+    """
+    of_clips = np.array([groups.get(clip, "") for clip in problem.clips])
+    names = sorted({*of_clips.tolist()} - {""})
+    if not names:
+        raise UserError(
+            f"--groups: none of the {len(problem.clips)} clips has a group, such as {problem.clips[0]} "
+            "(is the table of another set?)"
+        )
+    weights = (of_clips[None, :] == np.array(names)[:, None]).astype(float)
+    values: dict[str, np.ndarray] = {}
+    for measured in evaluation.measured:
+        for sample in measured.samplers().values():
+            values |= sample(weights)
+    keys = [entry.key for entry in evaluation.entries if entry.key in values]
+    result: dict[str, dict[str, Any]] = {}
+    for row, name in enumerate(names):
+        events = weights[row, problem.truth.clip] > 0
+        result[name] = {
+            "clips": int(weights[row].sum()),
+            "events": int(events.sum()),
+            "classes": len(np.unique(problem.truth.label[events])),
+            **{key: number(values[key][row]) for key in keys},
+        }
+    return result
