@@ -12,8 +12,10 @@ from pathlib import Path
 
 import hostile
 import pytest
+import soundfile
 from attacks import Ended, attacked, emptied
-from workplace import PRETRAINING, SOUNDS
+from sounds import beep
+from workplace import PRETRAINING, make_workplace
 
 TABLES = "--ground-truth dump/synth_valid/events.tsv --durations dump/synth_valid/durations.tsv"
 SCORE = "score --bootstrap 0 --jobs 1 --no-report --out new/result.json"
@@ -42,6 +44,10 @@ def of(file: str, edit: hostile.Edit, *commands: str) -> Kind:
     return Kind(file, edit, commands)
 
 
+SOUNDS = {
+    "wav": {"subtype": "PCM_16"}, "float.wav": {"subtype": "FLOAT"}, "flac": {}, "ogg": {}, "mp3": {}, "aiff": {},
+    "caf": {}, "au": {}, "w64": {}, "rf64": {"format": "RF64"}, "opus": {"format": "OGG", "subtype": "OPUS"},
+}  # fmt: skip
 KINDS = {
     "strong table": of(
         "events.tsv", hostile.table_edit, f"{OWN} --events events.tsv audio new/own",
@@ -143,6 +149,20 @@ KINDS = {
         for name in SOUNDS
     },
 }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_workplace(tmp_path_factory.mktemp("workplace"))
+    add_sounds(folder / "sounds")
+    return folder
+
+
+def add_sounds(folder: Path) -> None:
+    """Write one sound in every format that libsndfile writes."""
+    folder.mkdir()
+    for name, how in SOUNDS.items():
+        soundfile.write(folder / f"sound.{name}", beep(16000, 1.2), 16000, **how)
 
 
 def fuzzed(name: str, number: int, scratch: Path, workplace: Path) -> tuple[Ended, str]:

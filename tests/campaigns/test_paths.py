@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from attacks import Ended, attacked, emptied
-from workplace import PRETRAINING
+from workplace import PRETRAINING, make_workplace
 
 import sed.bin
 from sed.config import Parser
@@ -219,6 +219,11 @@ def filled(command: str, place: Path, slot: int = -1, kind: str = "") -> list[st
 def slots(command: str) -> list[str]:
     """Return the places of a command line that take a path."""
     return [found[1] + found[2] for word in COMMANDS[command].split() if (found := SLOT.search(word))]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 
 def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: str = "") -> Ended:

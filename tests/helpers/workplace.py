@@ -10,7 +10,6 @@ import numpy as np
 import soundfile
 import torch
 import yaml
-from sounds import beep
 from tiny_model import call, save_tiny, write_sounds
 from tiny_training import LABELS, TINY, write_dump
 
@@ -29,17 +28,10 @@ PRETRAINING = (
 )
 
 
-SOUNDS = {
-    "wav": {"subtype": "PCM_16"}, "float.wav": {"subtype": "FLOAT"}, "flac": {}, "ogg": {}, "mp3": {}, "aiff": {},
-    "caf": {}, "au": {}, "w64": {}, "rf64": {"format": "RF64"}, "opus": {"format": "OGG", "subtype": "OPUS"},
-}  # fmt: skip
-
-
 def make_workplace(root: Path) -> Path:
     """Make the folder; relative paths of `COMMANDS` are below it."""
     root.mkdir(parents=True, exist_ok=True)
     _recordings(root)
-    _sounds(root / "sounds")
     write_dump(root / "dump")
     _data_directory(root)
     (root / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "epochs": 1, "steps_per_epoch": 1, "loggers": "jsonl"}))
@@ -97,13 +89,6 @@ def _recordings(root: Path) -> None:
     write_text(
         root / "downloads" / "metadata" / "weak.tsv", "filename\tevent_labels\nY0123456789a_1.000_2.000.wav\tDog\n"
     )
-
-
-def _sounds(folder: Path) -> None:
-    """Write one sound in every format that libsndfile writes."""
-    folder.mkdir()
-    for name, how in SOUNDS.items():
-        soundfile.write(folder / f"sound.{name}", beep(16000, 1.2), 16000, **how)
 
 
 def _data_directory(root: Path) -> None:
