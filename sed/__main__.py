@@ -24,6 +24,7 @@ GROUPS = {
         "pretrain": "pre-train an encoder as a tagger",
         "infer": "compute posteriors of a dumped set",
         "tune": "tune filters and thresholds on one set, for others",
+        "tune-windows": "choose how a model predicts on long recordings",
         "pseudo-label": "label clips with a trained model",
         "launch": "start a training on several GPUs",
     },

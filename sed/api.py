@@ -123,7 +123,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
-        centre_events: bool = True,
+        centre_events: bool | None = None,
         batch_size: int = 8,
     ) -> list[DetectedEvent]: ...
     @overload
@@ -134,7 +134,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
-        centre_events: bool = True,
+        centre_events: bool | None = None,
         batch_size: int = 8,
     ) -> list[list[DetectedEvent]]: ...
     def detect(
@@ -144,7 +144,7 @@ class Model:
         *,
         threshold: float | Mapping[str, float] | None = None,
         overlap: float | None = None,
-        centre_events: bool = True,
+        centre_events: bool | None = None,
         batch_size: int = 8,
     ) -> list[DetectedEvent] | list[list[DetectedEvent]]:
         """Return the events of a recording, in order of their onsets.
@@ -153,8 +153,9 @@ class Model:
             recording: a file, an array of samples, or a list of these, whose windows share batches.
             rate: of arrays, in Hz.
             threshold: for all labels, or by label, in place of the model's own for those named.
-            overlap: seconds that windows overlap in recordings longer than the model's window; None for the default.
-            centre_events: take events that windows share from one more window, with the event in its middle.
+            overlap: seconds that windows overlap in recordings longer than the model's window; None for its own.
+            centre_events: take events that windows share from one more window, with the event in its middle; None
+                for the model's own.
             batch_size: windows that are computed together.
 
         Returns:
@@ -178,7 +179,7 @@ class Model:
         rate: int | None = None,
         *,
         overlap: float | None = None,
-        centre_events: bool = True,
+        centre_events: bool | None = None,
         batch_size: int = 8,
     ) -> np.ndarray:
         """Return the frame posteriors of a recording, before post-processing.
@@ -247,14 +248,15 @@ class Model:
         post: PostProcessing,
         *,
         overlap: float | None,
-        centre_events: bool,
+        centre_events: bool | None,
         batch_size: int,
     ) -> list[Track]:
-        plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=overlap)
+        settings = self.predictor.windows.changed(overlap=overlap, centre_events=centre_events)
+        plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=settings.overlap)
 
         names = [str(source) if isinstance(source, str | Path) else f"array {i}" for i, source in enumerate(sources)]
         tracks = [
-            Track.of(name, self.predictor, post, plan, sink=sink, centre=centre_events)
+            Track.of(name, self.predictor, post, plan, sink=sink, centre=settings.centre_events)
             for name, sink in zip(names, sinks, strict=True)
         ]
 

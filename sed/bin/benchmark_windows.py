@@ -16,46 +16,29 @@ import functools
 import logging
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, words
-from sed.data.synthesis.signals import RATE
+from sed.config import Parser
 from sed.errors import UserError
 from sed.evaluation.confidence.bootstrap import draw, interval
 from sed.evaluation.metrics.f1 import Counts
-from sed.evaluation.postprocessing.options import options_of
-from sed.parallel import default_jobs, free_processors, run_tasks
-from sed.prediction.comparison import Recording, Remembered, Scorer, Setting, predict
-from sed.prediction.windows import MOST_OVERLAP, OVERLAP
+from sed.prediction import soundscapes
+from sed.prediction.comparison import Remembered, Scorer, Setting, open_for, predict, sounds_at
+from sed.prediction.soundscapes import KINDS, Mix, Recording
+from sed.prediction.window_settings import WindowSettings
+from sed.prediction.windows import OVERLAP
 
 logger = logging.getLogger("sed")
-KINDS = {"dense": 10.0, "sparse": 60.0}
-"""seconds that hold as many events as a clip"""
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        shares = [float(word) for word in words(text)]
-    except ValueError:
-        shares = []
-    if not all(0 <= share <= MOST_OVERLAP for share in shares) or not shares:
-        raise argparse.ArgumentTypeError(f"'{text}' are not numbers from 0 to {MOST_OVERLAP:g}, with commas between")
-    return shares
 
 
 def parser() -> Parser:
     """The command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("models", nargs="+", help="experiments, checkpoints or packed models")
-    p.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
-    p.option("kinds", list(KINDS), f"densities: some of {', '.join(KINDS)}", type=words)
-    p.option("short", 60, "recordings of one minute, of each density", least=0)
-    p.option("long", 6, "recordings of ten minutes, of each density", least=0)
-    p.option("overlaps", [0.0, 0.5, 0.7, 0.9], "of a window, to compare with the default", type=_shares)
-    p.option("seed", 0, "random seed", least=0)
+    soundscapes.add_arguments(p, short=60, long=6, seed=0)
+    p.option("overlaps", [0.0, 0.5, 0.7, 0.9], "of a window, to compare with the default", type=soundscapes.shares)
     p.option("samples", 1000, "bootstrap samples", least=100)
     p.option("batch-size", 32, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
@@ -63,61 +46,36 @@ def parser() -> Parser:
     return p
 
 
-def mix(soundbank: str, seed: int, every: float, minutes: int, number: int) -> Recording:
-    """Mix the recording of this number."""
-    from sed.data.synthesis.continuous import continuous
-    from sed.data.synthesis.soundscape import REAL
-
-    rng = np.random.default_rng((seed, int(every), minutes, number))
-    audio, events = continuous(_bank(soundbank), "validation", REAL, rng, seconds=60.0 * minutes, every=every)
-    return Recording(audio, events, minutes)
-
-
-def mixed(args: argparse.Namespace, every: float) -> list[Recording]:
-    """Mix all recordings of one density."""
-    tasks = {
-        f"{minutes} {number}": functools.partial(mix, args.soundbank, args.seed, every, minutes, number)
-        for minutes, count in ((10, args.long), (1, args.short))  # the costliest first
-        for number in range(count)
-    }
-    done = run_tasks(tasks, args.jobs or default_jobs())
-    return [done[name] for name in tasks]
-
-
-@functools.cache
-def _bank(soundbank: str) -> Any:
-    from sed.data.synthesis.procedural_bank import ProceduralBank
-    from sed.data.synthesis.soundbank import SoundBank
-
-    return SoundBank(soundbank) if soundbank else ProceduralBank(seed=0)
-
-
 def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace) -> list[Setting]:
     """Predict on recordings in every setting; the clips come first, the default second."""
-    from sed.data.audio import resampled
-    from sed.prediction.session import open_predictor
-
-    predictor, post, _ = open_predictor(
-        model=name, onnx=None, which="teacher", device=args.device, precision="float32",
-        threads=free_processors(), options=options_of(),
-    )  # fmt: skip
-    missing = {event.label for recording in recordings for event in recording.events} - set(predictor.labels)
-    if missing:
-        raise UserError(f"{name}: does not know {', '.join(sorted(missing))} (give the soundbank of its labels)")
-    sounds = [np.concatenate(list(resampled([one.audio], RATE, predictor.rate))) for one in recordings]
+    predictor, post = open_for(recordings, name, args.device)
+    stored = predictor.windows
+    if stored.was_tuned_on(args.soundbank, args.seed):
+        raise UserError(
+            f"{name}: soundscapes of this bank and --seed {args.seed} chose its windows (take another seed)"
+        )
+    sounds = sounds_at(predictor.rate, recordings)
     size = predictor.samples
     clips = [sound[at : at + size] for sound in sounds for at in range(0, len(sound), size)]
     scorer = Scorer(recordings, predictor.labels, size / predictor.rate)
     predicted = functools.partial(predict, predictor=Remembered(predictor), post=post, batch_size=args.batch_size)
-    settings = [scorer.of_clips("cut into clips", predicted(clips, overlap=0.0))]
-    shares = [share for share in args.overlaps if share != OVERLAP]
-    for title, overlap, centre in (
-        ("default", OVERLAP, True),
-        ("--no-centre-events", OVERLAP, False),
-        *((f"that, --overlap of {share:g}", share, False) for share in shares),
-    ):
+    settings = [scorer.of_clips("cut into clips", predicted(clips, windows=WindowSettings(overlap=0.0)))]
+    for title, windows in _compared(stored, args.overlaps, predictor.frames * predictor.frame_seconds):
         logger.info("%s: %s", name, title)
-        settings.append(scorer.of_recordings(title, predicted(sounds, overlap=overlap, centre=centre)))
+        settings.append(scorer.of_recordings(title, predicted(sounds, windows=windows)))
+    return settings
+
+
+def _compared(stored: WindowSettings, shares: Sequence[float], window: float) -> list[tuple[str, WindowSettings]]:
+    """Return settings with their titles: what the model stores, then others by the options that make them."""
+    own = OVERLAP * window if stored.overlap is None else stored.overlap
+    seconds = [share * window for share in dict.fromkeys([OVERLAP, *shares]) if abs(share * window - own) > 1e-6]
+    settings = [("default", stored)]
+    for flag, overlap in (("", None), *((f" --overlap {one:g}", one) for one in seconds)):
+        for centre in (True, False):
+            if flag or centre != stored.centre_events:
+                title = f"{'--centre-events' if centre else '--no-centre-events'}{flag}"
+                settings.append((title, stored.changed(overlap=overlap, centre_events=centre)))
     return settings
 
 
@@ -162,13 +120,10 @@ def main() -> None:
     """Mix, predict, print."""
     args = parser().parse_args()
     setup_logging()
-    if not args.short + args.long:
-        raise UserError("nothing to mix (give --short or --long)")
+    soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
+    mix = Mix(args.soundbank, sources=0, seed=args.seed)
     for kind in args.kinds:
-        if kind not in KINDS:
-            raise UserError(f"--kinds {kind}: unknown (some of {', '.join(KINDS)})")
-    for kind in args.kinds:
-        recordings = mixed(args, KINDS[kind])
+        recordings = mix.recordings(KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         logger.info("%s: %d recordings mixed", kind, len(recordings))
         for model in args.models:
             settings = compare(model, recordings, args)

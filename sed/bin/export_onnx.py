@@ -15,6 +15,8 @@ from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import RunError
 from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
 
 
 def parser() -> Parser:
@@ -23,13 +25,7 @@ def parser() -> Parser:
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
-    p.option(
-        "overlap",
-        None,
-        "seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: 0.8 of one)",
-        type=float,
-        least=0,
-    )
+    add_window_arguments(p)
     p.option("tolerance", 1e-3, "largest difference to torch's posteriors on noise", least=0)
     add_arguments(p)
     return p
@@ -47,16 +43,16 @@ def main() -> None:
     from sed.prediction.windows import WindowPlan
 
     opened = open_model(args.model, which=args.which)
-    model = opened.model
+    model, windows = opened.model, resolve_windows(args, opened.windows)
     plan = WindowPlan.overlapping(
         samples=model.front_end.clip_samples,
         frame_seconds=model.detector.frame_seconds,
         rate=model.front_end.sample_rate,
         frames=model.detector.num_frames,
-        overlap=args.overlap,
+        overlap=windows.overlap,
     )
     with replacing(args.output) as part:
-        export(part, model, resolve(args, model.labels, stored=opened.post_processing), plan)
+        export(part, model, resolve(args, model.labels, stored=opened.post_processing), plan, windows)
         worst = difference(part, model, plan)
         if not worst <= args.tolerance:
             raise RunError(f"{args.output}: ONNX Runtime differs from torch by {worst:.2g} (above --tolerance)")

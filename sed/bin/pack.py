@@ -4,7 +4,8 @@ usage: python3 -m sed.bin.pack exp/ast_sed model/
        python3 -m sed.bin.pack --data "kitchen sounds of 12 homes" --licence CC-BY-4.0 exp/kitchen kitchen-model/
 
 `sed.bin.predict --model model/` runs it, `sed.bin.export_onnx model/ model.onnx` exports it, and a training with
-`--pretrained model/` starts from it. Post-processing is that of the experiment's newest result, or by option.
+`--pretrained model/` starts from it. Post-processing is that of the experiment's newest result, windows are those that
+`sed.bin.tune_windows` chose, or either by option.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
 
 
 def parser() -> Parser:
@@ -28,6 +31,8 @@ def parser() -> Parser:
     p.option("data", "", "what it was trained on")
     p.option("licence", "", "of the weights")
     p.option("intended-use", "", "what it is for, and what it is not for")
+    p.section("windows")
+    add_window_arguments(p)
     add_arguments(p)
     return p
 
@@ -49,12 +54,14 @@ def main() -> None:
     recover(folder)
     opened = open_model(source, which=args.which)
     post = resolve(args, opened.model.labels, stored=opened.post_processing)
+    windows = resolve_windows(args, opened.windows)
     results = without_folders(gather_results(source) if source.is_dir() else {})
     model = replace(opened.model, info=without_folders(opened.model.info), config=without_folders(opened.model.config))
     text = card(
         args.name or folder.resolve().name,
         model,
         post,
+        windows,
         results,
         which=args.which,
         data=args.data,
@@ -65,6 +72,7 @@ def main() -> None:
         folder,
         model,
         post_processing=to_stored(post),
+        windows=without_folders(windows.to_stored()),
         results=results,
         card=text,
         source=f"{without_folders(str(source))} ({args.which})",

@@ -23,6 +23,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.parallel import default_jobs, free_processors
 from sed.prediction.live import KINDS
+from sed.prediction.window_settings import add_arguments as add_window_arguments
 from sed.prediction.writers import FORMATS
 
 
@@ -44,19 +45,7 @@ def parser() -> Parser:
     p.option("html", None, "page to look at and listen to", type=output_file)
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
-    p.option(
-        "overlap",
-        None,
-        "seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: 0.8 of one)",
-        type=float,
-        least=0,
-    )
-    p.option(
-        "centre-events",
-        True,
-        "take events that windows share from one more window, with the event in its middle: fewer false ones, "
-        "and borders that do not depend on where in a recording an event lies (not with --live)",
-    )
+    add_window_arguments(p)
     p.option("batch-size", 8, "windows a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option(
@@ -111,6 +100,8 @@ def main() -> int:
         options=args,
     )
     logger.info("%s: %d labels, post-processing of %s", args.model or args.onnx, len(predictor.labels), source)
+    if predictor.windows.tuned_on:
+        logger.info("longer recordings, as chosen for this model: %s", predictor.windows)
     with ExitStack() as stack:
         if args.live:
             return session.live(args, predictor, post, stack)

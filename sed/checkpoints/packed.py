@@ -1,7 +1,7 @@
 """A model as one folder: weights, config, labels, front end, post-processing, results and a card.
 
 model.safetensors      the weights of one half (teacher by default)
-model.json             format, version, labels, config, front end, post-processing, where it came from, our files
+model.json             format, version, labels, config, front end, post-processing, windows, its source, our files
 results.json           the scores of stage 5, when there are any
 README.md              the model card
 """
@@ -70,7 +70,7 @@ def _check_weights_file(folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedModel, dict[str, Any]]:
-    """Return the model of a packed folder, in eval mode, and its stored post-processing; UserError for damage."""
+    """Return the model of a packed folder, in eval mode, and what its model.json says; UserError for damage."""
     import safetensors
     import safetensors.torch
 
@@ -105,7 +105,7 @@ def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedM
         config=config,
         info=dict(facts["info"]),
     )
-    return model, facts["post_processing"]
+    return model, facts
 
 
 def save_pack(
@@ -113,6 +113,7 @@ def save_pack(
     model: LoadedModel,
     *,
     post_processing: Mapping[str, Any],
+    windows: Mapping[str, Any],
     results: Mapping[str, Any],
     card: str,
     source: str,
@@ -123,6 +124,7 @@ def save_pack(
         folder: what to write; an earlier packed model there is replaced, files of others in it stay.
         model: the half that is packed.
         post_processing: as stored with every model, thresholds included.
+        windows: the settings of prediction on long recordings, as stored.
         results: {set: its result.json}; none writes no results.json.
         card: the text of README.md.
         source: what the model was packed from.
@@ -151,6 +153,7 @@ def save_pack(
             "labels": model.labels,
             "front_end": model.front_end.params(),
             "post_processing": post_processing,
+            "windows": windows,
             "config": model.config,
             "info": model.info,
             "files": manifest(part),

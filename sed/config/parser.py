@@ -149,7 +149,7 @@ class Parser(configargparse.ArgumentParser):
         formerly: str = "",
         **kwargs: Any,
     ) -> None:
-        """Register `--name` and `--na_me` (and their YAML keys); a bool default makes `--name` / `--no-name`.
+        """Register `--name` and `--na_me` (and their YAML keys); bool, default or type, makes `--name` / `--no-name`.
 
         `formerly`: an earlier name, which is still accepted.
 
@@ -163,7 +163,7 @@ class Parser(configargparse.ArgumentParser):
         flags = [f"--{spelled}" for n in names for spelled in (n.replace("_", "-"), n.replace("-", "_"))]
         flags = list(dict.fromkeys(flags))
         kwargs.update(default=default, help=help, dest=name.replace("-", "_"))
-        if isinstance(default, bool) and type is None:
+        if type is bool or (isinstance(default, bool) and type is None):
             kwargs["action"] = argparse.BooleanOptionalAction
         else:
             convert = type or (str if default is None else default.__class__)

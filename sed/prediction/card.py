@@ -13,6 +13,7 @@ from sed.evaluation.reports.weights import RANDOM, UNKNOWN, weights_of
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
+    from sed.prediction.window_settings import WindowSettings
 
 UNSAID = "Not stated by who packed it."
 CAUTION = (
@@ -25,6 +26,7 @@ def card(
     name: str,
     model: LoadedModel,
     post: PostProcessing,
+    windows: WindowSettings,
     results: Mapping[str, Any],
     *,
     which: str,
@@ -44,6 +46,7 @@ def card(
         f"Encoder {config.get('encoder')}, pooling {config.get('pooling')}, upsampling {config.get('upsample')}, "
         f"{parameters / 1e6:.1f} M parameters, the {which} of a mean-teacher training",
         f"Post-processing: {', '.join(post.names) or 'none'}",
+        f"Longer recordings: {windows} ({_chosen(windows)})",
         f"Thresholds: {', '.join(f'{text(label)} {value:g}' for label, value in thresholds)}",
     ]
     trained = ("command", "git", "seed", "step", "device", "seconds")
@@ -67,6 +70,14 @@ def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) ->
     if started in (RANDOM, UNKNOWN) or encoder not in LICENCES:
         return []
     return [f"Training started from {text(started)}; published weights of this encoder are {LICENCES[encoder]}."]
+
+
+def _chosen(windows: WindowSettings) -> str:
+    tuned = windows.tuned_on
+    if not tuned:
+        return "not tuned"
+    bank = text(str(tuned.get("soundbank") or "made-up sounds"))
+    return f"chosen on {text(str(tuned.get('minutes')))} minutes of soundscapes mixed of {bank}"
 
 
 def _results(results: Mapping[str, Any]) -> str:

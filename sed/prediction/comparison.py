@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from sed.data.synthesis.signals import RATE
 from sed.data.tables import Event
+from sed.errors import UserError
 from sed.evaluation.metrics.events import EventTable, merge_overlaps
 from sed.evaluation.metrics.f1 import Counts, event_counts
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.pieces import in_pieces, put_back
+from sed.parallel import free_processors
 from sed.prediction.predictor import Output, Predictor, window_geometry
 from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.soundscapes import Recording
+from sed.prediction.window_settings import WindowSettings
 from sed.prediction.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -25,14 +30,6 @@ if TYPE_CHECKING:
 
 Found = list[list[Event]]
 """events of each recording"""
-
-
-class Recording(NamedTuple):
-    """A continuous soundscape."""
-
-    audio: np.ndarray
-    events: list[Event]
-    minutes: int
 
 
 class Setting(NamedTuple):
@@ -68,8 +65,7 @@ def predict(
     predictor: Predictor,
     post: PostProcessing,
     *,
-    overlap: float,
-    centre: bool = False,
+    windows: WindowSettings,
     batch_size: int = 32,
 ) -> Found:
     """Predict on recordings, as `predict` does.
@@ -78,17 +74,15 @@ def predict(
         sounds: each recording's samples, at the predictor's rate.
         predictor: the model.
         post: its post-processing.
-        overlap: of windows, as a share of one.
-        centre: run the model again on events that windows share.
+        windows: their overlap, and whether events that they share are centred.
         batch_size: windows a batch.
 
     Returns:
         The events of each recording.
     """
-    seconds = overlap * predictor.frames * predictor.frame_seconds
-    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=seconds)
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
     numbers = range(len(sounds))
-    tracks = [Track.of(str(n), predictor, post, plan, sink=BaseSink(), centre=centre) for n in numbers]
+    tracks = [Track.of(str(n), predictor, post, plan, sink=BaseSink(), centre=windows.centre_events) for n in numbers]
     cuts = [functools.partial(lambda audio, track: plan.cut(track.passed_on([audio])), audio) for audio in sounds]
     run(zip(tracks, cuts, strict=True), predictor, batch_size=batch_size)
     return [[detection.event for detection in track.result.detections] for track in tracks]
@@ -115,6 +109,28 @@ def score(truth: Found, found: Found, seconds: Sequence[float], labels: Sequence
     merged, _ = merge_overlaps(table(truth))
     problem = Problem(clips=clips, labels=list(labels), durations=np.array(seconds, float), truth=merged)
     return event_counts(problem, table(found))
+
+
+def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[Predictor, PostProcessing]:
+    """Open a model, on all idle processors, with its post-processing; UserError where it lacks recordings' labels."""
+    from sed.evaluation.postprocessing.options import options_of
+    from sed.prediction.session import open_predictor
+
+    predictor, post, _ = open_predictor(
+        model=model, onnx=None, which="teacher", device=device, precision="float32",
+        threads=free_processors(), options=options_of(),
+    )  # fmt: skip
+    missing = {event.label for recording in recordings for event in recording.events} - set(predictor.labels)
+    if missing:
+        raise UserError(f"{model}: does not know {', '.join(sorted(missing))} (give the soundbank of its labels)")
+    return predictor, post
+
+
+def sounds_at(rate: int, recordings: Sequence[Recording]) -> list[np.ndarray]:
+    """Return the recordings' samples at another rate."""
+    from sed.data.audio import resampled
+
+    return [np.concatenate(list(resampled([one.audio], RATE, rate))) for one in recordings]
 
 
 class Scorer:

@@ -1,4 +1,4 @@
-"""Any trained model, opened for prediction together with the post-processing that belongs to it."""
+"""Any trained model, opened for prediction together with the post-processing and windows that belong to it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from sed.checkpoints.packed import is_packed, load_pack
 from sed.errors import UserError
 from sed.evaluation.result_file import check_result
 from sed.input_files import read_json
+from sed.prediction import window_settings
+from sed.prediction.window_settings import WindowSettings
 
 if TYPE_CHECKING:
     import torch
@@ -18,14 +20,19 @@ if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
+PAPER = "the paper's, as stage 5 by default"
+"""where the post-processing of a model that stores none is from"""
+
 
 @dataclass(frozen=True)
 class Opened:
-    """A model and the post-processing that goes with it; `source` names where that came from."""
+    """A model, the post-processing that goes with it, where that came from, and how its windows lie."""
 
     model: LoadedModel
     post_processing: PostProcessing | None
     source: str
+    windows: WindowSettings
+    """of recordings longer than the model's window"""
 
 
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
@@ -45,12 +52,17 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     path = Path(path)
     if path.is_dir() and is_packed(path):
         model, stored = load_pack(path, device)
-        return Opened(model, from_stored(stored, model.labels, f"{path / FACTS}"), str(path / FACTS))
+        facts = str(path / FACTS)
+        post = from_stored(stored["post_processing"], model.labels, facts)
+        windows = window_settings.from_stored(stored.get("windows"), facts, again="pack the model again")
+        return Opened(model, post, facts, windows)
     if not path.exists():
         raise UserError(f"{path}: no such model (an experiment's folder, a checkpoint or a packed model)")
     model = load_detector(path, which=which, device=device)
-    post, found = of_experiment(path, model.labels) if path.is_dir() else (None, None)
-    return Opened(model, post, str(found) if found else "the paper's, as stage 5 by default")
+    if not path.is_dir():
+        return Opened(model, None, PAPER, WindowSettings())
+    stored_post, found = of_experiment(path, model.labels)
+    return Opened(model, stored_post, str(found) if found else PAPER, window_settings.of_experiment(path))
 
 
 def gather_results(model: Path) -> dict[str, Any]:

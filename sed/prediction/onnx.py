@@ -24,11 +24,13 @@ from sed.features.params import completed
 from sed.files import is_text, replacing
 from sed.input_files import misfit
 from sed.memory import limited
+from sed.prediction import window_settings
 from sed.prediction.predictor import Output, at_own_level, bin_hertz
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
     from sed.evaluation.postprocessing.pipeline import PostProcessing
+    from sed.prediction.window_settings import WindowSettings
     from sed.prediction.windows import WindowPlan
 
 KEY = "ast_sed"
@@ -41,14 +43,17 @@ AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB a window; 
 """
 
 
-def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan) -> None:
+def export(
+    path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan, windows: WindowSettings
+) -> None:
     """Write waveform -> frame and clip posteriors (and log-mel) with dynamic batch and length.
 
     Args:
         path: the .onnx file.
         model: the detector with its front end and labels.
         post: the post-processing that the file stores.
-        plan: how recordings longer than the model's clips are cut into windows.
+        plan: how the graph cuts recordings longer than the model's clips into windows.
+        windows: how prediction does, which the file stores.
 
     Raises:
         UserError: the package onnx is missing, or the model cannot be exported.
@@ -80,6 +85,7 @@ def export(path: str | Path, model: LoadedModel, post: PostProcessing, plan: Win
         "frame_seconds": model.detector.frame_seconds,
         "encoder_seconds": model.detector.encoder_seconds,
         "overlap_seconds": (plan.frames - plan.hop) * model.detector.frame_seconds,
+        "windows": windows.to_stored(),
         "post_processing": to_stored(post),
         "bin_hertz": bin_hertz(model.front_end),
     }
@@ -132,6 +138,7 @@ class OnnxPredictor:
         self.bin_hertz: list[float] | None = facts.get("bin_hertz")
         self._settings: Mapping[str, Any] = facts["front_end"]
         self._framing = Framing.of(self._settings)
+        self.windows = window_settings.from_stored(facts.get("windows"), str(path), again="export it again")
         self.post_processing = from_stored(facts["post_processing"], self.labels, str(path), again="export it again")
 
     def _facts(self, path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from sed.evaluation.inference import silence_padding
 from sed.features.units import QUIETEST, decibel, silence
+from sed.prediction.window_settings import WindowSettings
 
 if TYPE_CHECKING:
     import torch
@@ -49,6 +50,8 @@ class Predictor(Protocol):
     """of a frame of the log-mel"""
     bin_hertz: list[float] | None
     """centre of each bin of the log-mel, where it is known"""
+    windows: WindowSettings
+    """of longer recordings, as stored with the model"""
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
 
@@ -106,6 +109,7 @@ class TorchPredictor:
         labels: Sequence[str],
         device: torch.device | str = "cpu",
         amp: bool = False,
+        windows: WindowSettings | None = None,
     ) -> None:
         import torch
 
@@ -117,6 +121,7 @@ class TorchPredictor:
         self.encoder_seconds = detector.encoder_seconds
         self.feature_seconds = front_end.frame_shift
         self.bin_hertz: list[float] | None = bin_hertz(front_end)
+        self.windows = windows or WindowSettings()
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
         import torch

@@ -24,6 +24,7 @@ from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, is_stream, read_recording
+from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import FormatSink, check_formats, file_stems, table_names
 from sed.progress import Progress
@@ -65,6 +66,7 @@ def open_predictor(
         labels=opened.model.labels,
         device=device,
         amp=precision == "bfloat16" and device != "cpu",
+        windows=opened.windows,
     )
     post = resolve(options, torch_predictor.labels, stored=opened.post_processing)
     return torch_predictor, post, opened.source
@@ -163,7 +165,8 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         raise UserError("; ".join(problems))
     peaks = Peaks(predictor.labels)
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
-    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=args.overlap)
+    settings = resolve_windows(args, predictor.windows)
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
     tally = Tally(names)
 
     def windows(name: str, track: Track) -> Iterator[Window]:
@@ -172,7 +175,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in names:
             sink = open_sinks(name)
-            track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=args.centre_events)
+            track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=settings.centre_events)
             yield track, partial(windows, name)
 
     def report(track: Track, problem: str | None) -> None:

@@ -22,7 +22,8 @@ def test_the_table_has_a_line_for_every_setting(model: Path, capsys: pytest.Capt
         "cut into clips",
         "default",
         "--no-centre-events",
-        "that, --overlap of 0",
+        "--centre-events --overlap 0",
+        "--no-centre-events --overlap 0",
     ]
     assert {len(row) for row in cells} == {8}
     assert cells[2][4] == "" and cells[3][3] == "" and "[" in cells[4][3]

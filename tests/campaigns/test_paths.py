@@ -80,6 +80,7 @@ COMMANDS = {
 WITHOUT = {
     "launch": "its options are torchrun's",
     "benchmark_windows": "a measurement of minutes",
+    "tune_windows": "likewise",
 }
 """commands that are not walked, and why"""
 ELSEWHERE = {"out-dir", "features", "scores", "events"}

@@ -10,9 +10,11 @@ from sed.data.tables import Event
 from sed.evaluation.pieces import in_pieces
 from sed.evaluation.postprocessing.options import options_of
 from sed.evaluation.postprocessing.pipeline import PostProcessing
-from sed.prediction.comparison import Recording, Remembered, Scorer, predict
+from sed.prediction.comparison import Remembered, Scorer, predict
 from sed.prediction.predictor import Output, Predictor
 from sed.prediction.session import open_predictor
+from sed.prediction.soundscapes import Recording
+from sed.prediction.window_settings import WindowSettings
 
 
 def opened(experiment: Path) -> tuple[Predictor, PostProcessing]:
@@ -40,7 +42,7 @@ def test_it_predicts_as_the_command_does(
     assert call(predict_command, "--model", experiment, *options, tmp_path / "a.wav") == 0
     rows = [line.split("\t")[1:] for line in capsys.readouterr().out.splitlines()[1:]]
     for one in (predictor, Remembered(predictor)):
-        (found,) = predict([audio], one, post, overlap=overlap, centre=centre)
+        (found,) = predict([audio], one, post, windows=WindowSettings(overlap=10 * overlap, centre_events=centre))
         assert [(float(a), float(b), label) for a, b, label in rows] == [tuple(event) for event in found]
     assert len(found) > 3
 

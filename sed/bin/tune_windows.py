@@ -1,0 +1,82 @@
+"""Choose how a model's long recordings are predicted, by measurement, and store it with the model.
+
+usage: python3 -m sed.bin.tune_windows exp/ast_sed exp/ast_gru
+       python3 -m sed.bin.tune_windows --soundbank DIR exp/ast_sed
+
+Mixes continuous recordings, of DIR's validation sounds or else of made-up ones that neither training nor
+`sed.bin.benchmark_windows` draws from, predicts on them with events centred and not (and with other overlaps of windows
+by --overlaps), prints event-based F1, and writes the best into the experiment as windows.json. Prediction, packed
+models and ONNX files use it from then on, unless an option says otherwise. `benchmark_windows` refuses to measure a
+model on the soundscapes that chose its windows. A model that is trained again wants to be tuned again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser
+from sed.errors import UserError
+from sed.prediction import soundscapes
+from sed.prediction.windows import OVERLAP
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("models", nargs="+", help="folders of experiments")
+    soundscapes.add_arguments(p, short=40, long=2, seed=1)
+    p.option("overlaps", [OVERLAP], "of a window, to choose from", type=soundscapes.shares)
+    p.option("batch-size", 32, "windows a batch", least=1)
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("jobs", 0, "processes that mix (0: as many as processors)", least=0)
+    return p
+
+
+@entry
+def main() -> None:
+    """Mix, compare, write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+    soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
+
+    from sed.checkpoints.packed import is_packed
+    from sed.prediction import window_settings
+    from sed.prediction.comparison import open_for
+    from sed.prediction.window_tuning import best, candidates, measure
+    from sed.provenance import command_line, git_hash
+
+    for model in map(Path, args.models):
+        if is_packed(model):
+            raise UserError(f"{model}: a packed model (tune the experiment and pack it again, or sed.bin.pack --help)")
+        if not model.is_dir():
+            raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
+    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)
+    recordings = {
+        kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
+        for kind in args.kinds
+    }
+    mixed = [one for some in recordings.values() for one in some]
+    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # a model says no paths of its author
+    tuned_on = {"soundbank": bank, "seed": args.seed, "minutes": sum(one.minutes for one in mixed)}
+    for model in args.models:
+        predictor, post = open_for(mixed, model, args.device)
+        settings = candidates(predictor, args.overlaps)
+        measured = measure(predictor, post, recordings, settings, batch_size=args.batch_size)
+        chosen = best(measured)
+        for one in measured:
+            scores = ", ".join(f"{kind} {value:.3f}" for kind, value in one.f1.items())
+            print(f"{model}: {scores}, mean {one.mean:.3f}: {one.settings}{' (chosen)' * (one is chosen)}", flush=True)
+        facts = {
+            "measured": [{**one.settings.to_stored(), "event_f1": one.f1} for one in measured],
+            "command": command_line(),
+            "git": git_hash(),
+        }
+        path = Path(model) / window_settings.WINDOWS
+        window_settings.write(path, replace(chosen.settings, tuned_on=tuned_on), facts)
+        logger.info("%s written", path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Continuous soundscapes of one and of ten minutes, dense and sparse, on which settings of windows are compared."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sed.config import words
+from sed.data.tables import Event
+from sed.errors import UserError
+from sed.parallel import default_jobs, run_tasks
+from sed.prediction.windows import MOST_OVERLAP
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+KINDS = {"dense": 10.0, "sparse": 60.0}
+"""seconds that hold as many events as a clip"""
+
+
+class Recording(NamedTuple):
+    """A continuous soundscape."""
+
+    audio: np.ndarray
+    events: list[Event]
+    minutes: int
+
+
+class Mix(NamedTuple):
+    """What soundscapes are mixed of.
+
+    Attributes:
+        soundbank: a folder of recordings; empty for procedural sounds.
+        sources: the seed of procedural sources; training and benchmarks draw from those of 0.
+        seed: of the mixing.
+    """
+
+    soundbank: str
+    sources: int
+    seed: int
+
+    def recording(self, every: float, minutes: int, number: int) -> Recording:
+        """Mix the recording of this number, of as many minutes, with the events of a clip every so many seconds."""
+        from sed.data.synthesis.continuous import continuous
+        from sed.data.synthesis.soundscape import REAL
+
+        rng = np.random.default_rng((self.seed, int(every), minutes, number))
+        bank = _bank(self.soundbank, self.sources)
+        audio, events = continuous(bank, "validation", REAL, rng, seconds=60.0 * minutes, every=every)
+        return Recording(audio, events, minutes)
+
+    def recordings(self, every: float, *, short: int, long: int, jobs: int) -> list[Recording]:
+        """Mix `long` recordings of ten minutes and `short` ones of one, of one density, by `jobs` processes."""
+        tasks = {
+            f"{minutes} {number}": functools.partial(self.recording, every, minutes, number)
+            for minutes, count in ((10, long), (1, short))  # the costliest first
+            for number in range(count)
+        }
+        done = run_tasks(tasks, jobs or default_jobs())
+        return [done[name] for name in tasks]
+
+
+def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
+    """Register the options of soundscapes, with these defaults."""
+    parser.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
+    parser.option("kinds", list(KINDS), f"densities: some of {', '.join(KINDS)}", type=words)
+    parser.option("short", short, "recordings of one minute, of each density", least=0)
+    parser.option("long", long, "recordings of ten minutes, of each density", least=0)
+    parser.option("seed", seed, "random seed", least=0)
+
+
+def check(*, kinds: list[str], minutes: int) -> None:
+    """Refuse unknown kinds, and nothing to mix."""
+    if not minutes:
+        raise UserError("nothing to mix (give --short or --long)")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UserError(f"--kinds {kind}: unknown (some of {', '.join(KINDS)})")
+
+
+def shares(text: str) -> list[float]:
+    """Parse an option of overlaps as shares of a window."""
+    try:
+        found = [float(word) for word in words(text)]
+    except ValueError:
+        found = []
+    if not all(0 <= share <= MOST_OVERLAP for share in found) or not found:
+        raise argparse.ArgumentTypeError(f"'{text}' are not numbers from 0 to {MOST_OVERLAP:g}, with commas between")
+    return found
+
+
+@functools.cache
+def _bank(soundbank: str, sources: int) -> Any:
+    from sed.data.synthesis.procedural_bank import ProceduralBank
+    from sed.data.synthesis.soundbank import SoundBank
+
+    return SoundBank(soundbank) if soundbank else ProceduralBank(seed=sources)

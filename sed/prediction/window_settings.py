@@ -1,0 +1,126 @@
+"""How recordings longer than a model's window are predicted: settings that are stored with the model.
+
+Which settings are best depends on the model: one that finds too many events gains by centring, one that misses events
+loses by it. `sed.bin.tune_windows` measures that and writes WINDOWS into an experiment's folder; packed models and ONNX
+files keep what it says. A model without it has the defaults, and so has every model of before there was a choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sed.errors import UserError
+from sed.files import write_json
+from sed.input_files import misfit, read_json
+from sed.prediction.windows import OVERLAP
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+
+WINDOWS = "windows.json"
+"""of an experiment"""
+FORMAT = 1
+_SHAPE = {"overlap": (int, float, type(None)), "centre_events": bool, "tuned_on": (dict, type(None))}
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowSettings:
+    """The overlap of windows, and whether events that windows share are centred.
+
+    Attributes:
+        overlap: in seconds; None for OVERLAP of a window.
+        centre_events: whether the model runs again on events that windows share, each in the middle of a window.
+        tuned_on: the soundscapes that chose it, if any did.
+    """
+
+    overlap: float | None = None
+    centre_events: bool = True
+    tuned_on: Mapping[str, Any] | None = None
+
+    def __str__(self) -> str:
+        overlap = f"{OVERLAP:g} of one" if self.overlap is None else f"{self.overlap:g} s"
+        centring = "centred" if self.centre_events else "not centred"
+        return f"windows overlap by {overlap}, events that they share are {centring}"
+
+    def changed(self, *, overlap: float | None = None, centre_events: bool | None = None) -> WindowSettings:
+        """Return the same with what is given, not None, in its place."""
+        if overlap is None and centre_events is None:
+            return self
+        return WindowSettings(
+            overlap=self.overlap if overlap is None else overlap,
+            centre_events=self.centre_events if centre_events is None else centre_events,
+        )
+
+    def to_stored(self) -> dict[str, Any]:
+        """Return it as JSON; `from_stored` reads it."""
+        tuned_on = dict(self.tuned_on) if self.tuned_on else None
+        return {"overlap": self.overlap, "centre_events": self.centre_events, "tuned_on": tuned_on}
+
+    def was_tuned_on(self, soundbank: str, seed: int) -> bool:
+        """Return whether soundscapes of a bank of this name, and of this seed, chose it."""
+        tuned = self.tuned_on or {}
+        return tuned.get("seed") == seed and tuned.get("soundbank") == Path(soundbank).name
+
+
+def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:
+    """Read the stored form.
+
+    Args:
+        stored: what `WindowSettings.to_stored` wrote; None where a file is from before there was a choice.
+        where: the file, for messages.
+        again: what to do about a broken one, for messages.
+
+    Raises:
+        UserError: it is broken.
+    """
+    if stored is None:
+        return WindowSettings()
+    wrong = misfit(stored, _SHAPE, "windows") or ", ".join(f"no {name}" for name in _SHAPE if name not in stored)
+    if wrong or (stored["overlap"] or 0) < 0:
+        raise UserError(f"{where}: broken settings of windows: {wrong or 'a negative overlap'} ({again})")
+    return WindowSettings(**{name: stored[name] for name in _SHAPE})
+
+
+def of_experiment(folder: Path) -> WindowSettings:
+    """Return what `sed.bin.tune_windows` chose for an experiment, or the defaults; UserError for a broken file."""
+    path = folder / WINDOWS
+    if not path.is_file():
+        return WindowSettings()
+    stored = read_json(path, remedy="tune again")
+    if not isinstance(stored, dict) or stored.get("format") != FORMAT:
+        raise UserError(f"{path}: not what this version of sed.bin.tune_windows writes (tune again)")
+    return from_stored(stored, str(path), again="tune again")
+
+
+def write(path: Path, settings: WindowSettings, facts: Mapping[str, Any]) -> None:
+    """Write what was chosen, and facts on how, as JSON."""
+    write_json(path, {"format": FORMAT, **settings.to_stored(), **facts})
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register the options of windows; what is not given is None: then what the model stores counts."""
+    parser.option(
+        "overlap",
+        None,
+        f"seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: the model's, else {OVERLAP:g} "
+        "of one)",
+        type=float,
+        least=0,
+    )
+    parser.option(
+        "centre-events",
+        None,
+        "take events that windows share from one more window, with the event in its middle: fewer false ones, "
+        "and borders that do not depend on where in a recording an event lies; not in live prediction (default: as "
+        "the model stores it, else yes)",
+        type=bool,
+    )
+
+
+def resolve(args: argparse.Namespace, stored: WindowSettings) -> WindowSettings:
+    """Return the settings by the options, whatever is not given from what is stored."""
+    return stored.changed(overlap=args.overlap, centre_events=args.centre_events)

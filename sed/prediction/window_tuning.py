@@ -1,0 +1,69 @@
+"""The choice of a model's windows: settings compared on continuous soundscapes, and the best kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from sed.prediction.comparison import Remembered, Scorer, predict, sounds_at
+from sed.prediction.predictor import Predictor
+from sed.prediction.soundscapes import Recording
+from sed.prediction.window_settings import WindowSettings
+from sed.prediction.windows import OVERLAP
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+
+class Measured(NamedTuple):
+    """Settings and their event-based F1 (mean over labels, whole events) on each kind of soundscapes."""
+
+    settings: WindowSettings
+    f1: dict[str, float]
+
+    @property
+    def mean(self) -> float:
+        """Over the kinds."""
+        return sum(self.f1.values()) / len(self.f1)
+
+
+def candidates(predictor: Predictor, shares: Sequence[float]) -> list[WindowSettings]:
+    """Return settings with these overlaps, as shares of a window, each with and without centring; defaults first."""
+    window = predictor.frames * predictor.frame_seconds
+    overlaps = [None if share == OVERLAP else share * window for share in sorted(shares, key=lambda s: s != OVERLAP)]
+    return [WindowSettings(overlap=one, centre_events=centre) for one in overlaps for centre in (True, False)]
+
+
+def measure(
+    predictor: Predictor,
+    post: PostProcessing,
+    recordings: Mapping[str, Sequence[Recording]],
+    settings: Sequence[WindowSettings],
+    *,
+    batch_size: int = 32,
+) -> list[Measured]:
+    """Score settings on soundscapes.
+
+    Args:
+        predictor: the model.
+        post: its post-processing.
+        recordings: soundscapes of each kind.
+        settings: what is compared.
+        batch_size: windows a batch.
+
+    Returns:
+        Each of the settings with its scores, in order.
+    """
+    found: list[dict[str, float]] = [{} for _ in settings]
+    for kind, some in recordings.items():
+        remembered, sounds = Remembered(predictor), sounds_at(predictor.rate, some)
+        scorer = Scorer(some, predictor.labels, predictor.samples / predictor.rate)
+        for scores, one in zip(found, settings, strict=True):
+            events = predict(sounds, remembered, post, windows=one, batch_size=batch_size)
+            scores[kind] = float(scorer.of_recordings(str(one), events).whole.total().macro())
+    return [Measured(*pair) for pair in zip(settings, found, strict=True)]
+
+
+def best(measured: Sequence[Measured]) -> Measured:
+    """Return the first of those with the highest mean."""
+    return max(measured, key=lambda one: one.mean)

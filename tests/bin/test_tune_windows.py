@@ -1,0 +1,100 @@
+"""The choice of a model's windows, and who uses it then."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny_model import call, save_tiny, write_sounds
+
+from sed.bin import benchmark_windows, export_onnx, pack, predict, tune_windows
+from sed.data.synthesis.sound_families import FAMILIES
+from sed.prediction.model import open_model
+from sed.prediction.window_settings import WindowSettings
+
+SMALL = ["--short", 2, "--long", 0, "--kinds", "sparse", "--jobs", 1]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiment whose windows were chosen."""
+    folder = save_tiny(tmp_path_factory.mktemp("tuned") / "ast", labels=sorted(FAMILIES))
+    assert call(tune_windows, *SMALL, "--overlaps", "0,0.5", "--device", "cpu", folder) == 0
+    return folder
+
+
+def store(folder: Path, **changed: object) -> None:
+    """Change what is stored of an experiment's windows."""
+    path = folder / "windows.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def test_the_highest_mean_is_chosen(tuned: Path) -> None:
+    stored = json.loads((tuned / "windows.json").read_text())
+    measured = stored["measured"]
+    assert [(one["overlap"], one["centre_events"]) for one in measured] == [
+        (0.0, True), (0.0, False), (5.0, True), (5.0, False),
+    ]  # fmt: skip
+    best = max(measured, key=lambda one: one["event_f1"]["sparse"])
+    assert (stored["overlap"], stored["centre_events"]) == (best["overlap"], best["centre_events"])
+    assert stored["tuned_on"] == {"soundbank": "", "seed": 1, "minutes": 2}
+
+
+def test_every_form_of_the_model_predicts_as_was_chosen(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store(tuned, overlap=2.5, centre_events=False)
+    assert call(pack, tuned, tmp_path / "packed") == 0
+    assert call(export_onnx, tmp_path / "packed", tmp_path / "model.onnx") == 0
+    write_sounds(tmp_path / "a.wav", 27)
+    capsys.readouterr()
+
+    def events(*options: object) -> str:
+        assert call(predict, "--threads", 1, "--device", "cpu", *options, tmp_path / "a.wav") == 0
+        return capsys.readouterr().out
+
+    chosen = events("--model", tuned)
+    assert chosen == events("--model", tuned, "--overlap", 2.5, "--no-centre-events")
+    assert chosen == events("--model", tmp_path / "packed") == events("--onnx", tmp_path / "model.onnx")
+    other = events("--model", tuned, "--overlap", 8, "--centre-events")
+    assert chosen != other == events("--onnx", tmp_path / "model.onnx", "--overlap", 8, "--centre-events")
+    assert (
+        "windows overlap by 2.5 s, events that they share are not centred"
+        in (tmp_path / "packed/README.md").read_text()
+    )
+
+
+def test_a_model_that_was_never_tuned_has_the_defaults(tmp_path: Path) -> None:
+    assert open_model(save_tiny(tmp_path / "exp")).windows == WindowSettings()
+
+
+def test_soundscapes_that_chose_are_not_reported_on(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(benchmark_windows, *SMALL, "--seed", 1, tuned) == 2
+    assert "--seed 1 chose its windows (take another seed)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("{", "not JSON"),
+        ("[]", "not what this version"),
+        ('{"format": 2}', "not what this version"),
+        ('{"format": 1, "overlap": 1}', "broken settings of windows"),
+        ('{"format": 1, "overlap": -1, "centre_events": true, "tuned_on": null}', "a negative overlap"),
+        ('{"format": 1, "overlap": 1, "centre_events": "yes", "tuned_on": null}', "broken settings of windows"),
+    ],
+)
+def test_a_broken_choice_is_one_line(tmp_path: Path, text: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = save_tiny(tmp_path / "exp")
+    (folder / "windows.json").write_text(text)
+    write_sounds(tmp_path / "a.wav", 1)
+    assert call(predict, "--model", folder, tmp_path / "a.wav") == 2
+    err = capsys.readouterr().err.strip().splitlines()
+    assert words in err[-1] and "tune again" in err[-1] and "Traceback" not in "".join(err)
+
+
+def test_only_experiments_are_tuned(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(pack, tuned, tmp_path / "packed") == 0
+    assert call(tune_windows, *SMALL, tmp_path / "packed") == 2
+    assert "a packed model" in capsys.readouterr().err
+    assert call(tune_windows, *SMALL, tuned / "final.pt") == 2
+    assert "no experiment's folder" in capsys.readouterr().err

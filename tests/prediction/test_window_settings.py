@@ -1,0 +1,17 @@
+from sed.prediction.window_settings import WindowSettings, from_stored
+
+
+def test_what_is_given_goes_before_what_is_stored() -> None:
+    stored = WindowSettings(overlap=3.0, centre_events=False, tuned_on={"seed": 1, "soundbank": ""})
+    assert stored.changed() is stored
+    assert stored.changed(centre_events=True) == WindowSettings(overlap=3.0, centre_events=True)
+    assert stored.changed(overlap=0.0) == WindowSettings(overlap=0.0, centre_events=False)
+    assert from_stored(stored.to_stored(), "x", again="y") == stored
+    assert from_stored(None, "x", again="y") == WindowSettings()
+
+
+def test_the_soundscapes_that_chose_are_known_by_bank_and_seed() -> None:
+    stored = WindowSettings(tuned_on={"soundbank": "bank", "seed": 1, "minutes": 2})
+    assert stored.was_tuned_on("elsewhere/bank", 1)
+    assert not stored.was_tuned_on("elsewhere/bank", 2) and not stored.was_tuned_on("", 1)
+    assert not WindowSettings().was_tuned_on("", 0)
