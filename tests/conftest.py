@@ -47,6 +47,11 @@ def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             "eat_heads": 3,
             "eat_depth": 2,
             "eat_blocks": 2,
+            "beats_dim": 48,
+            "beats_patch_dim": 32,
+            "beats_heads": 3,
+            "beats_depth": 2,
+            "beats_blocks": 2,
             "gru_units": 24,
         }
         return config(**{**sizes, **values})

@@ -26,7 +26,10 @@ PRETRAINING = [path for path in CONFIGS if kind(path) == "pretraining"]
 SYSTEMS = [path for path in CONFIGS if kind(path) == "training"]
 ABLATIONS = sorted((CONF / "ablation").glob("*.yaml"))
 
-QUICK = [CONF / "mini" / f"{system}.yaml" for system in ("ast_gru", "ast_sed", "conformer", "dasheng_sed", "eat_sed")]
+QUICK = [
+    CONF / "mini" / f"{system}.yaml"
+    for system in ("ast_gru", "ast_sed", "beats_sed", "conformer", "dasheng_sed", "eat_sed")
+]
 
 
 def name(path: Path) -> str:

@@ -76,6 +76,7 @@ def fitting(
 IMPORTERS = {
     "ast": "sed.checkpoints.ast_layouts:AstImporter",
     "atst_frame": "sed.checkpoints.atst_layout:AtstImporter",
+    "beats": "sed.checkpoints.beats_layout:BeatsImporter",
     "dasheng": "sed.checkpoints.dasheng_layout:DashengImporter",
     "eat": "sed.checkpoints.eat_layout:EatImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
@@ -84,6 +85,7 @@ IMPORTERS = {
 
 LICENCES = {
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
+    "beats": "MIT",
     "dasheng": "Apache-2.0",
     "eat": "MIT",
 }

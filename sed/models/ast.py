@@ -125,10 +125,21 @@ class Block(nn.Module):
         return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
 
 
-def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *, recompute: bool) -> Tensor:
-    """Apply blocks one after another, (batch, tokens, dim) -> the same; recompute them in backward, or keep all."""
+def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recompute: bool) -> Tensor:
+    """Apply blocks one after another, (batch, tokens, dim) -> the same.
+
+    Args:
+        blocks: each is applied to the output of the one before.
+        x: (batch, tokens, dim).
+        shared: what every block takes besides.
+        recompute: recompute blocks in backward, rather than keep what they computed.
+
+    Returns:
+        (batch, tokens, dim).
+    """
     for block in blocks:
-        x = checkpoint(block, x, use_reentrant=False) if recompute and torch.is_grad_enabled() else block(x)
+        recomputed = recompute and torch.is_grad_enabled()
+        x = checkpoint(block, x, *shared, use_reentrant=False) if recomputed else block(x, *shared)
     return x
 
 

@@ -64,6 +64,7 @@ class CountedEncoder(Protocol):
 ENCODERS = {
     "ast": "sed.models.ast:build_ast",
     "atst_frame": "sed.models.atst_frame:build_atst_frame",
+    "beats": "sed.models.beats:build_beats",
     "cnn": "sed.models.cnn:build_cnn",
     "crnn": "sed.models.cnn:build_cnn",
     "dasheng": "sed.models.dasheng:build_dasheng",

@@ -196,9 +196,7 @@ def atst(x: torch.Tensor) -> torch.Tensor:
     return (decibels + 79.6482) / (79.6482 + 50.6842) * 2 - 1
 
 
-@encoder(
-    wave_scale=2.0**15, window="povey", norm_mean=15.41663, norm_std=6.55582, normaliser="fixed"
-)  # fmt: skip
+@encoder(**parse(CONF / "logmel_beats.yaml"))
 def beats(x: torch.Tensor) -> torch.Tensor:
     fbank = torchaudio.compliance.kaldi.fbank(
         x[None] * 2**15, num_mel_bins=128, sample_frequency=RATE, frame_length=25, frame_shift=10, dither=0.0

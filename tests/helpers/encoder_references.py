@@ -48,6 +48,28 @@ def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Output
     return {"features": features.transpose(1, 2), **found}
 
 
+def beats(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
+    """As `atst_frame`; the blocks share the first one's table of distances."""
+    from avex.models.beats.beats import BEATs, BEATsConfig
+
+    model = BEATs(
+        BEATsConfig(
+            encoder_embed_dim=dim, encoder_ffn_embed_dim=4 * dim, encoder_layers=depth, encoder_attention_heads=heads
+        )
+    )
+    own = {name: value for name, value in model.state_dict().items() if not name.startswith("fbank.")}
+    table = "self_attn.relative_attention_bias.weight"
+    made = weights(own)
+    made = {name: made[f"encoder.layers.0.{table}"] if name.endswith(table) else x for name, x in made.items()}
+    model.load_state_dict({**model.state_dict(), **made})
+    found = _watched(model.encoder.layers)
+    model.eval()
+    with torch.inference_mode():
+        features = model.preprocess(waveforms)
+        output, _ = model.extract_features(waveforms, feature_only=True)
+    return {"features": features, **{name: x.transpose(0, 1) for name, x in found.items()}, "output": output}
+
+
 def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
     """As `atst_frame`, of the package `dasheng`; features before the batch norm."""
     from dasheng.pretrained.pretrained import Dasheng
@@ -133,7 +155,12 @@ def _watched(blocks: nn.ModuleList | nn.Sequential) -> Outputs:
     return found
 
 
-REFERENCES: dict[str, Callable[..., Outputs]] = {"atst_frame": atst_frame, "dasheng": dasheng, "eat": eat}
+REFERENCES: dict[str, Callable[..., Outputs]] = {
+    "atst_frame": atst_frame,
+    "beats": beats,
+    "dasheng": dasheng,
+    "eat": eat,
+}
 SMALL = {"dim": 32, "depth": 3, "heads": 2}
 PUBLISHED = {"dim": 768, "depth": 12, "heads": 12}
 

@@ -94,6 +94,6 @@ def test_cnn14_is_of_the_features_that_its_published_weights_are_of() -> None:
 
 def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(
-        ValueError, match=r"encoder 'unheard-of' is not known \(ast, atst_frame, cnn, crnn, dasheng, eat"
+        ValueError, match=r"encoder 'unheard-of' is not known \(ast, atst_frame, beats, cnn, crnn, dasheng, eat"
     ):
         build_encoder({**small(), "encoder": "unheard-of"})

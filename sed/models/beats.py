@@ -1,0 +1,222 @@
+"""BEATs (Chen et al. 2023) as an encoder: a transformer over patches of 16 x 16 that knows distances, not places.
+
+Patches do not overlap: eight bands at 128 bins, and a step every 160 ms, a step's bands side by side. A convolution
+over the patches stands for absolute positions; every block adds a bias for the distance between two patches to its
+attention, by one table for all of them and a gate of each query. A block's sums weigh what passes by it (DeepNorm), and
+a LayerNorm closes each, so that the output of every block is normalised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sed.models.ast import grid_size, init_weights, run_blocks
+
+DIM = 768
+PATCH = 16
+NORM_EPS = 1e-5
+KERNEL, GROUPS = 128, 16
+BUCKETS, FARTHEST = 320, 800
+GATE = 8
+FRONT_END = {
+    "front_end": "kaldi",
+    "sample_rate": 16000,
+    "wave_norm": "none",
+    "wave_scale": 32768.0,
+    "frame_length": 0.025,
+    "frame_shift": 0.01,
+    "window": "povey",
+    "fft_size": 512,
+    "mel_bins": 128,
+    "f_min": 20.0,
+    "f_max": 8000.0,
+    "normaliser": "fixed",
+    "norm_mean": 15.41663,
+    "norm_std": 6.55582,
+}
+"""that the published weights are of (conf/logmel_beats.yaml)"""
+
+OPTIONS = {
+    "beats_dim": {"default": DIM, "help": "width of BEATs", "least": 1},
+    "beats_patch_dim": {"default": 512, "help": "width of BEATs' patches before they are projected", "least": 1},
+    "beats_depth": {"default": 12, "help": "blocks of BEATs that the checkpoint has", "least": 1},
+    "beats_heads": {"default": 12, "help": "attention heads of a BEATs block", "least": 1},
+    "beats_mlp_ratio": {"default": 4.0, "help": "hidden width of a BEATs block's MLP, in widths", "least": 0},
+    "beats_blocks": {"default": 12, "help": "first blocks of BEATs that are kept", "least": 1},
+}
+
+
+def distance_buckets(tokens: int) -> Tensor:
+    """Return the bucket of the way from each token to each other one, (tokens, tokens), from 0 to BUCKETS - 1.
+
+    Half of the buckets are of tokens behind and half of those ahead; of each half, one half has a distance each, and
+    the other half's widths grow geometrically up to FARTHEST, beyond which all share the last.
+    """
+    half = BUCKETS // 2
+    exact = half // 2
+    way = torch.arange(tokens)[None, :] - torch.arange(tokens)[:, None]
+    distance = way.abs()
+    growth = torch.log(distance.clamp(min=exact).float() / exact) / math.log(FARTHEST / exact)
+    far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
+    return torch.where(distance < exact, distance, far) + half * (way > 0)
+
+
+class PositionalConvolution(nn.Module):
+    """(batch, tokens, dim) -> the same: a grouped convolution over the tokens, and a GELU.
+
+    Its kernels are weight-normalised at each of their taps: `weight_g` has the norms, `weight_v` the directions.
+    """
+
+    no_weight_decay = ("weight_g", "weight_v")  # the norm cancels the directions' length
+
+    def __init__(self, *, dim: int) -> None:
+        super().__init__()
+        if dim % GROUPS:
+            raise ValueError(f"beats_dim {dim} is not a multiple of {GROUPS}, the groups of its convolution")
+        self.weight_v = nn.Parameter(math.sqrt(4 / (KERNEL * dim)) * torch.randn(dim, dim // GROUPS, KERNEL))
+        self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
+        self.bias = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
+        x = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=KERNEL // 2, groups=GROUPS)
+        return F.gelu(x[..., :-1]).transpose(1, 2)  # an even kernel gives one token too many
+
+
+class GatedAttention(nn.Module):
+    """Multi-head self-attention with a bias for distances, which each query weighs by a gate of its own."""
+
+    no_weight_decay = ("grep_a",)
+
+    def __init__(self, *, dim: int, heads: int) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} is not a multiple of {heads} heads")
+        self.heads = heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim) for _ in range(4))
+        self.grep_linear = nn.Linear(dim // heads, GATE)
+        self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(batch, tokens, dim) and the bias (heads, tokens, tokens) -> (batch, tokens, dim)."""
+        q, k, v = (
+            project(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for project in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        opened, reset = self.grep_linear(q).unflatten(3, (2, GATE // 2)).sum(-1).sigmoid().split(1, dim=-1)
+        gate = opened * (reset * self.grep_a - 1) + 2
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=(gate * bias).to(q.dtype))
+        return self.out_proj(x.transpose(1, 2).flatten(2))
+
+
+class DeepNormBlock(nn.Module):
+    """A transformer block whose sums weigh what passes by, with LayerNorms behind them (Wang et al. 2022)."""
+
+    def __init__(self, *, dim: int, heads: int, mlp_ratio: float, depth: int) -> None:
+        super().__init__()
+        self.weight = (2 * depth) ** 0.25
+        self.self_attn = GatedAttention(dim=dim, heads=heads)
+        self.self_attn_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.fc1 = nn.Linear(dim, int(dim * mlp_ratio))
+        self.fc2 = nn.Linear(int(dim * mlp_ratio), dim)
+        self.final_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
+
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """(batch, tokens, dim) and the bias (heads, tokens, tokens) -> (batch, tokens, dim)."""
+        x = self.self_attn_layer_norm(self.weight * x + self.self_attn(x, bias))
+        return self.final_layer_norm(self.weight * x + self.fc2(F.gelu(self.fc1(x))))
+
+    def shrink(self, factor: float) -> None:
+        """Scale the maps that DeepNorm starts smaller: values, the attention's output and the MLP."""
+        for part in (self.self_attn.v_proj, self.self_attn.out_proj, self.fc1, self.fc2):
+            part.weight.data.mul_(factor)
+
+    def operations(self, tokens: int) -> float:
+        """Return the multiply-adds of one clip of so many tokens, times two."""
+        dim, hidden = self.fc1.in_features, self.fc1.out_features
+        return 2 * tokens * dim * (4 * dim + 2 * hidden + GATE) + 4 * tokens * tokens * dim
+
+
+class Beats(nn.Module):
+    """The first `blocks` of a BEATs.
+
+    (batch, frames, mel bins) -> (batch, bands, patches, dim).
+    """
+
+    fresh_norm = False
+    buckets: Tensor
+
+    def __init__(
+        self,
+        *,
+        mel_bins: int = 128,
+        input_frames: int = 1008,
+        dim: int = DIM,
+        patch_dim: int = 512,
+        heads: int = 12,
+        mlp_ratio: float = 4.0,
+        depth: int = 12,
+        blocks: int = 12,
+        checkpoint_activations: bool = False,
+    ) -> None:
+        super().__init__()
+        if blocks > depth:
+            raise ValueError(f"beats_blocks {blocks} is more than beats_depth {depth}")
+        self.front_end = FRONT_END if dim == DIM else {}  # small ones have no published weights
+        self.dim = dim
+        size = (PATCH, PATCH)
+        self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
+        self.time_stride = PATCH
+        self.checkpoint_activations = checkpoint_activations
+        self.patch_embedding = nn.Conv2d(1, patch_dim, kernel_size=PATCH, stride=PATCH, bias=False)
+        self.layer_norm = nn.LayerNorm(patch_dim, eps=NORM_EPS)
+        self.post_extract_proj = nn.Linear(patch_dim, dim) if patch_dim != dim else nn.Identity()
+        self.pos_conv = PositionalConvolution(dim=dim)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.distances = nn.Embedding(BUCKETS, heads)
+        self.blocks = nn.ModuleList(
+            DeepNormBlock(dim=dim, heads=heads, mlp_ratio=mlp_ratio, depth=depth) for _ in range(blocks)
+        )
+        self.register_buffer("buckets", distance_buckets(self.grid[0] * self.grid[1]), persistent=False)
+        init_weights(self, dim)
+        nn.init.normal_(self.distances.weight, std=0.02)
+        for block in self.blocks:
+            if isinstance(block, DeepNormBlock):
+                block.shrink((8 * depth) ** -0.25)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patch_embedding(x.unsqueeze(1)).flatten(2).transpose(1, 2)
+        x = self.post_extract_proj(self.layer_norm(x))
+        x = self.norm(x + self.pos_conv(x))
+        bias = self.distances(self.buckets).permute(2, 0, 1)
+        x = run_blocks(self.blocks, x, bias, recompute=self.checkpoint_activations and self.training)
+        return x.unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
+
+    def operations(self) -> float:
+        """Return the multiply-adds of one clip's forward pass, times two: patches, positions and blocks."""
+        tokens, width = self.grid[0] * self.grid[1], self.patch_embedding.out_channels
+        patches = 2 * tokens * width * (PATCH * PATCH + (self.dim if width != self.dim else 0))
+        positions = 2 * (tokens + 1) * self.pos_conv.weight_v.numel()  # with the token that is dropped
+        blocks = sum(block.operations(tokens) for block in self.blocks if isinstance(block, DeepNormBlock))
+        return patches + positions + blocks
+
+
+def build_beats(config: Mapping[str, Any], *, whole: bool = False) -> Beats:
+    """Build the BEATs of a flat config: the first `beats_blocks` blocks, or the `whole` of its `beats_depth`."""
+    return Beats(
+        mel_bins=config["mel_bins"],
+        input_frames=config["input_frames"],
+        dim=config["beats_dim"],
+        patch_dim=config["beats_patch_dim"],
+        heads=config["beats_heads"],
+        mlp_ratio=config["beats_mlp_ratio"],
+        depth=config["beats_depth"],
+        blocks=config["beats_depth"] if whole else config["beats_blocks"],
+        checkpoint_activations=config["checkpoint_activations"],
+    )
