@@ -118,10 +118,18 @@ def ast_of_peak(x: np.ndarray) -> np.ndarray:
     return ast(x / np.abs(x).max())
 
 
+def kaldi_of_povey(x: np.ndarray) -> np.ndarray:
+    """As `ast`: torchaudio's defaults are Povey's window, among others."""
+    return torchaudio.compliance.kaldi.fbank(
+        torch.from_numpy(x)[None] * 2**15, num_mel_bins=128, sample_frequency=RATE, dither=0.0
+    ).numpy()
+
+
 CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "logmel.yaml": (ast, 998),
     "logmel_peak.yaml": (ast_of_peak, 998),
     "logmel_atst.yaml": (atst_frame, 1001),
+    "logmel_beats.yaml": (kaldi_of_povey, 998),
     "logmel_crnn.yaml": (crnn, 626),
     "logmel_dasheng.yaml": (dasheng_in_numpy, 1001),
     "logmel_fdy.yaml": (fdy, 626),
