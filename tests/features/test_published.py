@@ -119,9 +119,9 @@ def ast_of_peak(x: np.ndarray) -> np.ndarray:
 
 
 def kaldi_of_povey(x: np.ndarray) -> np.ndarray:
-    """As `ast`: torchaudio's defaults are Povey's window, among others."""
+    """In double precision; torchaudio's defaults are Povey's window, among others."""
     return torchaudio.compliance.kaldi.fbank(
-        torch.from_numpy(x)[None] * 2**15, num_mel_bins=128, sample_frequency=RATE, dither=0.0
+        torch.from_numpy(x).double()[None] * 2**15, num_mel_bins=128, sample_frequency=RATE, dither=0.0
     ).numpy()
 
 
@@ -137,6 +137,10 @@ CONFIGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], int]] = {
     "logmel_fbcrnn.yaml": (fbcrnn, 500),
     "logmel_panns.yaml": (panns, 1001),
 }
+
+
+# Where not 4e-5: in the lowest bin is almost nothing, and torchaudio's own single precision is 6e-4 off its double.
+ROUNDING = {"logmel_beats.yaml": 6e-4}
 
 
 def of_config(name: str) -> FrontEnd:
@@ -156,7 +160,8 @@ def test_raw_features(name: str) -> None:
         for seconds in (1.2345, 0.3):
             x = amplitude * clip(seconds)
             ours = front_end(torch.from_numpy(x)[None])[0].numpy()
-            np.testing.assert_allclose(ours, expression(x), rtol=1e-5, atol=4e-5, err_msg=f"{amplitude} {seconds}")
+            atol = ROUNDING.get(name, 4e-5)
+            np.testing.assert_allclose(ours, expression(x), rtol=1e-5, atol=atol, err_msg=f"{amplitude} {seconds}")
 
 
 def test_normalised_features_of_the_crnns() -> None:
