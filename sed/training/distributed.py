@@ -74,6 +74,10 @@ def joined(device: torch.device) -> Iterator[World]:
     if size == 1:
         yield World()
         return
+    # Before the group: importing it afterwards (the optimiser does) binds the group as a default argument, which keeps
+    # Gloo's threads past the group's end; one that frees a tensor while Python shuts down aborts the process.
+    import torch._dynamo
+
     if device.type == "cuda":
         torch.cuda.set_device(device)
         dist.init_process_group("nccl", device_id=device)
