@@ -70,7 +70,7 @@ def main() -> None:
     from sed.evaluation.alignment import align, decide, read_reference
     from sed.evaluation.groups import read_groups
     from sed.evaluation.metrics.events import write_events
-    from sed.evaluation.result import add_confidence, add_more, find_sources, result_of, tell, write_report
+    from sed.evaluation.result import add_confidence, add_more, find_sources, result_of, log_summary, write_report
     from sed.evaluation.scoring import measure
     from sed.evaluation.submission import read_submission
     from sed.files import lock, write_json
@@ -120,7 +120,7 @@ def main() -> None:
             write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
         result["seconds"] = round(time.monotonic() - started, 2)
         write_json(out, result)
-    tell(out, result)
+    log_summary(out, result)
 
 
 if __name__ == "__main__":

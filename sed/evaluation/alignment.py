@@ -1,4 +1,4 @@
-"""Bring a submission, the ground truth and the durations together into a problem and what is scored of it."""
+"""Match a submission with ground truth and durations, and turn it into the inputs of the metrics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = logging.getLogger("sed.score")
 class Reference:
     """Ground truth and durations as read: events, the clips that the table names, {clip: seconds}.
 
-    excluded: clips that are left out of the scoring, and of all of these.
+    excluded: clips that are left out of the scoring; events, names and durations lack them.
     """
 
     path: Path
@@ -38,7 +38,7 @@ class Reference:
     excluded: frozenset[str] = frozenset()
 
     def without(self, path: str | Path) -> Reference:
-        """Return the same without the clips of a list (`sed.evaluation.exclusion`).
+        """Return the reference without the clips of a list (`sed.evaluation.exclusion`).
 
         Raises:
             UserError: the list names none of the clips.
@@ -51,7 +51,7 @@ class Reference:
             )
         unknown = [name for name, clips in found.items() if not clips]
         if unknown:
-            logger.warning("%s: %d of its %d names are no clips of this set", path, len(unknown), len(found))
+            logger.warning("%s: %d of its %d names match no clip of this set", path, len(unknown), len(found))
         return replace(
             self,
             events=[event for event in self.events if event[1] not in out],
@@ -65,12 +65,15 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
     """Read ground truth and durations.
 
     Args:
-        truth: the event table; rows that do not count are named in a warning.
+        truth: the event table; rows that cannot be scored are counted in a warning.
         durations: the table of durations.
         max_dropped: per cent of the events that may lie beyond their recordings or have no length.
 
+    Returns:
+        The reference.
+
     Raises:
-        UserError: clips of the ground truth have no duration, there are no events, or too many do not count.
+        UserError: clips of the ground truth have no duration, there are no events, or too many events are dropped.
     """
     return reference_of(
         read_rows(truth, METADATA),
@@ -84,14 +87,17 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
 def reference_of(
     rows: Sequence[Row], seconds: Mapping[str, float], *, path: Path, durations_path: Path, max_dropped: float = 10.0
 ) -> Reference:
-    """Return ground truth and durations as a reference.
+    """Build a reference from events and durations.
 
     Args:
         rows: the true events.
-        seconds: length of each clip that is expected.
+        seconds: {clip: duration} of every expected clip.
         path: the event table, for messages.
         durations_path: the table of durations, for messages.
         max_dropped: as in `read_reference`.
+
+    Returns:
+        The reference.
 
     Raises:
         UserError: as `read_reference`.
@@ -131,16 +137,19 @@ def align(
     only_scored: bool,
     allow_missing: bool,
 ) -> tuple[Problem, Coverage]:
-    """Return the problem that the submission is scored on, and how much of it the submission covers.
+    """Match a submission with the reference.
 
-    Clips without output are an error in score files; a table of detections cannot tell silent clips from missing ones.
+    Clips without output are an error in score files; in a table of detections, silent clips look like missing ones.
 
     Args:
-        submission: anyone's output.
+        submission: output of any system.
         reference: ground truth and durations.
         labels: the label set; None takes the submission's, or else the ground truth's.
         only_scored: leave clips without output out.
         allow_missing: count clips without output as silent.
+
+    Returns:
+        The task to evaluate, and how much of it the submission covers.
 
     Raises:
         UserError: label sets or clips of the submission and the reference do not fit together.
@@ -165,7 +174,7 @@ def align(
 
 
 def _label_set(submission: Submission, reference: Reference, labels: Sequence[str] | None) -> list[str]:
-    """Return the label set that is scored, in order; refuse one that another file contradicts."""
+    """Return the label set that is scored, in order; raise UserError if files contradict each other."""
     truth_labels = sorted({label for *_, label in reference.events})
     if submission.labels is not None and labels is not None and set(submission.labels) != set(labels):
         odd = sorted(set(submission.labels) ^ set(labels))
@@ -185,7 +194,7 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
 
 
 def _missing_clips(submission: Submission, reference: Reference, *, allowed: bool) -> list[str]:
-    """Return the clips with ground truth and without output; refuse these in scores unless they are allowed."""
+    """Return the clips with ground truth and without output; raise UserError for scores unless this is allowed."""
     unknown = [clip for clip in submission.clips if clip not in reference.durations and clip not in reference.excluded]
     if unknown:
         raise UserError(
@@ -225,7 +234,7 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
 
 
 def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
-    """The submission's scores in the problem's order; clips without any get one frame of zeros: silence."""
+    """Return scores in the order of the problem's clips; a clip without scores gets one frame of zeros."""
     known = set(scores.clips)
     lacking = [row for row, clip in enumerate(problem.clips) if clip not in known]
     if not lacking:
@@ -249,7 +258,7 @@ def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """What the metrics take: F1 decisions, operating points, scores for the exact PSDS; each may be absent.
+    """Inputs of the metrics: F1 decisions, operating points, scores for the exact PSDS; each may be absent.
 
     raw: scores before post-processing.
     """
@@ -267,9 +276,12 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
 
     Args:
         problem: clips and classes.
-        scores: the submission's, of any of the problem's clips.
+        scores: the submission's scores; they may lack clips of the problem.
         post: steps and thresholds.
         points: number of operating points.
+
+    Returns:
+        Detections, operating points, and the scores before and after post-processing.
     """
     raw = scores_for(problem, scores)
     processed = post.apply(raw)
@@ -285,11 +297,14 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
 
 
 def decide_tables(problem: Problem, submission: Submission) -> Decisions:
-    """Return detections as they are: one table, or one per operating point.
+    """Return a submission's tables of events: detections, or one table per operating point.
 
     Args:
         problem: clips and classes.
         submission: detections or operating points.
+
+    Returns:
+        The decisions, without scores.
 
     Raises:
         UserError: a label is unknown.
@@ -303,7 +318,7 @@ def decide_tables(problem: Problem, submission: Submission) -> Decisions:
 
 
 def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
-    """Return a table of detections of the problem's clips, and warn of what is merged in it or does not count."""
+    """Return detections of the problem's clips; warn of those that are merged or cannot be scored."""
     index = {clip: row for row, clip in enumerate(problem.clips)}
     columns = {label: column for column, label in enumerate(problem.labels)}
     table, merged = merge_overlaps(table_of(path, events, index, columns))
@@ -321,12 +336,15 @@ def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:
 
 
 def detections_from(problem: Problem, submission: Submission, source: str) -> EventTable:
-    """Return the detections that F1 is taken of where `--event-f1-from` says which.
+    """Return the detections that `--event-f1-from` names.
 
     Args:
         problem: clips and classes.
         submission: scores, or operating points.
         source: the name of one of the operating points, or any table of detections.
+
+    Returns:
+        The detections of the problem's clips.
 
     Raises:
         UserError: there is no such file, or it has none of the problem's clips.
@@ -335,7 +353,7 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
     asked = Path(source)
     if submission.kind == "detections":
         raise UserError(
-            f"--event-f1-from {source}: {submission.path} is one table, of which F1 is taken (leave it out)"
+            f"--event-f1-from {source}: {submission.path} is one table of detections, which F1 uses (leave it out)"
         )
     if asked.name in own and (source == asked.name or not asked.is_file()):
         return _detections(problem, *own[asked.name])
@@ -354,17 +372,21 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
 def decide(
     problem: Problem, submission: Submission, post: PostProcessing, *, points: int, f1_from: str | None = None
 ) -> Decisions:
-    """Return what the metrics take of a submission of any kind.
+    """Turn a submission of any kind into the inputs of the metrics.
 
     Args:
         problem: clips and classes.
-        submission: anyone's output.
+        submission: output of any system.
         post: steps and thresholds, for scores.
         points: number of operating points, for scores.
-        f1_from: the operating point, or any table of detections, that F1 is taken of.
+        f1_from: the operating point or the table of detections that F1 is computed from; None: post-processed scores
+            or the submitted detections.
+
+    Returns:
+        The decisions.
 
     Raises:
-        UserError: post-processing is asked of what is decided already.
+        UserError: post-processing was asked for, but the submission holds decisions instead of scores.
     """
     if submission.scores is None and post.steps:
         raise UserError(f"{submission.path}: decisions take no post-processing, only scores do (leave it out)")

@@ -23,7 +23,7 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def listed(names: Iterable[str], clips: Iterable[str]) -> dict[str, list[str]]:
-    """Return {name: the clips that it stands for, in their order} of every name."""
+    """Return {name: the matching clips, in their order} for every name."""
     found: dict[str, list[str]] = {name: [] for name in names}
     for clip in clips:
         videos = (key.video for key in candidates(clip))

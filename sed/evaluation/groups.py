@@ -1,7 +1,7 @@
-"""Scores of groups of recordings: by device, place, or whatever else a table says of them.
+"""Scores by group of recordings: device, place, or any other column of a table.
 
-A group's number is that of its clips scored alone. What every clip adds to the counts is known from the bootstrap,
-where a group is a sample that draws each of its clips once and no other; nothing is measured twice.
+A group's score is that of its clips alone. The bootstrap already knows what each clip adds to the counts; a group is a
+sample that draws each of its clips once and no other, so nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sed.evaluation.metrics.task import Problem
 
 
 def read_groups(path: str | Path, column: str) -> dict[str, str]:
-    """Return {clip: its group} of a table with a column `filename` and one of groups; '' where it has none.
+    """Return {clip: its group} from a table with the columns `filename` and `column`; '' where the field is empty.
 
     Raises:
         UserError: a column is missing, or a clip is in two groups.
@@ -37,11 +37,11 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
 
     Args:
         problem: clips, classes and ground truth.
-        evaluation: what the metrics measured on all clips.
+        evaluation: the metrics' values on all clips.
         groups: {clip: its group}; '' is none.
 
     Returns:
-        {group: its numbers, with `clips`, `events` and `classes`, how many of these have ground truth in it}.
+        {group: its scores, with the numbers of `clips`, `events` and `classes` with ground truth}.
 
     Raises:
         UserError: none of the clips has a group.

@@ -1,4 +1,4 @@
-"""A detector over a dumped set: frame and clip posteriors of every clip, in the order of feats.scp."""
+"""Inference on a dumped set: frame and clip posteriors of every clip, in the order of feats.scp."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ logger = logging.getLogger("sed.infer")
 
 
 class Store(Protocol):
-    """What inference needs of a feature store (sed.data.store.FeatureStore)."""
+    """Interface of a feature store as inference uses it (sed.data.store.FeatureStore)."""
 
     clips: list[str]
     valid: np.ndarray
@@ -30,9 +30,9 @@ class Store(Protocol):
 
 
 class Part:
-    """Consecutive clips of a store: what one of several jobs infers.
+    """Consecutive clips of a store: the share of one of several jobs.
 
-    Made of whole batches, so that every clip is computed in the same company as by one job, and comes out the same.
+    Split on batch boundaries, so that results do not depend on the number of jobs.
     """
 
     def __init__(self, store: Store, *, number: int, parts: int, batch_size: int) -> None:
@@ -50,10 +50,17 @@ class Part:
 def posteriors(
     detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frame posteriors (batch, frames, classes) and clip posteriors (batch, classes) of raw log-mel on the device.
+    """Run the detector on raw log-mel; scoring and prediction both use this function.
 
-    Scoring and prediction both come through here. logmel: (batch, frames, bins); valid: (batch,) frames that count;
-    the rest as in `infer`.
+    Args:
+        detector: in evaluation mode on the device of `logmel`.
+        front_end: normalises raw log-mel.
+        logmel: (batch, frames, bins).
+        valid: (batch,) frames before the end of each clip.
+        amp: bfloat16 autocast, for GPUs.
+
+    Returns:
+        Frame posteriors (batch, frames, classes) and clip posteriors (batch, classes), float32.
     """
     import torch
 
@@ -68,10 +75,19 @@ def posteriors(
 def infer(
     detector: Any, front_end: Any, store: Store, *, batch_size: int, device: torch.device | str, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frame posteriors (clips, frames, classes) and clip posteriors (clips, classes), float32, of every clip.
+    """Run the detector on every clip of a store.
 
-    detector: in evaluation mode on `device`, called with (batch, input_frames, mel_bins); front_end normalises raw
-    log-mel. What lies beyond a clip's end is 0: padding is not sound. amp: bfloat16 autocast, for GPUs.
+    Args:
+        detector: in evaluation mode on `device`, called with (batch, input_frames, mel_bins).
+        front_end: normalises raw log-mel.
+        store: the clips' features.
+        batch_size: clips per batch.
+        device: where the detector is.
+        amp: bfloat16 autocast, for GPUs.
+
+    Returns:
+        Frame posteriors (clips, frames, classes), 0 after the end of each clip, and clip posteriors (clips, classes);
+        both float32.
     """
     import torch
 
@@ -107,9 +123,24 @@ def infer_set(
     number: int = 1,
     parts: int = 1,
 ) -> Scores:
-    """Posteriors of a dumped set, or of part `number` of `parts`, 0 from each clip's end on.
+    """Run the detector on a dumped set.
 
-    UserError for features of another front end than the model's.
+    Args:
+        detector: in evaluation mode on `device`.
+        front_end: the model's front end.
+        labels: the classes.
+        dump: folder of the dumped set.
+        batch_size: clips per batch.
+        device: where the detector is.
+        amp: bfloat16 autocast, for GPUs.
+        number: which of `parts` equal shares of the set to compute, from 1.
+        parts: number of shares.
+
+    Returns:
+        Posteriors, 0 after the end of each clip.
+
+    Raises:
+        UserError: the features were made by another front end than the model's.
     """
     from sed.data.scores import Scores
     from sed.data.store import FeatureStore
@@ -118,7 +149,7 @@ def infer_set(
     store = FeatureStore(dump)
     other = front_end.difference(store.front_end)
     if other:
-        raise UserError(f"{dump}: features of another front end than the model learnt on: {other} (redo stage 2)")
+        raise UserError(f"{dump}: features of another front end than the model was trained on: {other} (redo stage 2)")
     todo = Part(store, number=number, parts=parts, batch_size=batch_size)
     if todo.clips:
         frame, clip = infer(detector, front_end, todo, batch_size=batch_size, device=device, amp=amp)
@@ -131,6 +162,12 @@ def infer_set(
 
 
 def silence_padding(frame: np.ndarray, valid_seconds: np.ndarray, frame_seconds: float) -> None:
-    """Set in place to 0 what starts at or after a clip's end: frame (clips, frames, classes)."""
+    """Set the posteriors of frames that start at or after a clip's end to 0, in place.
+
+    Args:
+        frame: (clips, frames, classes).
+        valid_seconds: (clips,) duration of each clip.
+        frame_seconds: length of a frame.
+    """
     starts = np.arange(frame.shape[1]) * frame_seconds
     frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0

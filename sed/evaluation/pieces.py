@@ -1,4 +1,4 @@
-"""Events of a long recording cut where its clips are, and events of clips put back into their recording."""
+"""Split a long recording's events into its clips, and join the events of clips again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sed.data.tables import Event
 
 SHORTEST = 0.01
-"""seconds of an event in a clip that count as one: less is rounding"""
+"""seconds; shorter remainders of an event at a clip's border are rounding"""
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
@@ -31,7 +31,7 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
 
 
 def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
-    """Return a recording's events from those of its clips: one where two touch at a cut."""
+    """Join the events of a recording's clips; two that touch at a cut become one."""
     open_at_cut: dict[str, Event] = {}
     whole: list[Event] = []
     for number, events in enumerate(pieces):

@@ -1,4 +1,4 @@
-"""Pseudo-labels: the events that a trained model hears in clips without any, as a strong set to train on."""
+"""Pseudo-labels: events that a trained model detects in unlabelled clips, as a strong set to train on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import write_json
 
 ORIGIN = "pseudo_labels.json"
-"""file of a set that says where its labels are from"""
+"""file of a set with the origin of its labels"""
 
 log = logging.getLogger("sed.pseudo")
 
 CHUNK = 500
-"""clips that are post-processed at once: the filters take several times the memory of their scores"""
+"""clips that are post-processed together: the filters need several times the memory of their scores"""
 
 
 def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:
-    """Set in place to 0 what a clip's tags rule out; clips without tags are left alone."""
+    """Set classes that a clip's tags rule out to 0, in place; clips without tags stay as they are."""
     for row, clip in enumerate(scores.clips):
         if clip in tags:
             absent = [column for column, label in enumerate(scores.labels) if label not in tags[clip]]
@@ -37,7 +37,16 @@ def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:
 
 
 def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProcessing) -> dict[str, list[Event]]:
-    """{clip: its events}, post-processed and decided as in scoring, none beyond the clip's end."""
+    """Return pseudo-labels from scores, post-processed and decided as in scoring.
+
+    Args:
+        scores: posteriors.
+        durations: {clip: seconds}.
+        post: steps and thresholds.
+
+    Returns:
+        {clip: its events}; no event exceeds its clip's end.
+    """
     found: dict[str, list[Event]] = {clip: [] for clip in scores.clips}
     for first in range(0, len(scores.clips), CHUNK):
         part = slice(first, first + CHUNK)
@@ -67,14 +76,14 @@ def decided_events(scores: FrameScores, post: PostProcessing) -> dict[str, list[
 
 
 class Bias(NamedTuple):
-    """How many seconds too late detections begin and end, on average."""
+    """Mean delay of detected onsets and offsets in seconds."""
 
     onset: float = 0.0
     offset: float = 0.0
 
     @classmethod
     def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
-        """Return the bias that a tuned file has, none where it has none; UserError naming `path` for a broken one."""
+        """Return the bias in a tuned file, 0 where it has none; UserError naming `path` if it is broken."""
         bias = tuned.get("bias", {})
         values = list(bias.values()) if isinstance(bias, dict) else [None]
         if not {*bias} <= {*cls._fields} or not all(isinstance(v, int | float) and abs(v) < 60 for v in values):
@@ -82,7 +91,7 @@ class Bias(NamedTuple):
         return cls(**bias)
 
     def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
-        """Return the events moved by it, but for ends that are the clip's; what nothing is left of goes."""
+        """Return the events shifted by the bias, except ends at the clip's borders; events that vanish are dropped."""
         moved = []
         for onset, offset, label in events:
             start = max(0.0, onset - self.onset) if onset > 0 else 0.0
@@ -119,18 +128,21 @@ def _overlap(one: Event, other: Event) -> float:
 def read_published(
     paths: Iterable[Path], durations: Mapping[str, float], labels: Sequence[str]
 ) -> dict[str, list[Event]]:
-    """Read tables of pseudo-labels that somebody published, for the clips of our sets.
+    """Read published tables of pseudo-labels for the clips of our sets.
 
     Rows of three empty fields are clips without events. Offsets beyond a clip are cut, and events that begin there
-    dropped; both are counted. Clips that no table names have no part in the set.
+    dropped; both are counted. Clips that no table names are left out of the set.
 
     Args:
         paths: event tables.
         durations: {clip: seconds} of the sets that are labelled.
         labels: of the dump.
 
+    Returns:
+        {clip: its events}.
+
     Raises:
-        UserError: a row of another clip or label, or broken; with file and line.
+        UserError: a row of an unknown clip or label, or a broken row; with file and line.
     """
     events: dict[str, list[Event]] = {}
     cut = dropped = 0
@@ -197,19 +209,19 @@ def write_pseudo_set(
 
 
 def summary(events: Mapping[str, Sequence[Event]]) -> str:
-    """`1200 clips, 3400 events, 80 without any`."""
+    """Return counts in words: `1200 clips, 3400 events, 80 without any`."""
     counts = np.array([len(found) for found in events.values()])
     return f"{len(counts)} clips, {counts.sum()} events, {(counts == 0).sum()} without any"
 
 
 def read_origins(dump: Path, sets: Iterable[str]) -> dict[str, Any]:
-    """Return {set: where its labels are from} of the sets whose labels are no annotations."""
+    """Return {set: origin of its labels} of the sets with pseudo-labels."""
     origins = {name: dump / name / ORIGIN for name in sets}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in origins.items() if path.is_file()}
 
 
 def origin_text(origin: Mapping[str, Any]) -> str:
-    """Return what a result says of pseudo-labels in a few words: `tables a.tsv, b.tsv` or `3 models, tuned on x`."""
+    """Return the origin of pseudo-labels in a few words: `tables a.tsv, b.tsv` or `3 models, tuned on x`."""
     if tables := origin.get("tables"):
         return "tables " + ", ".join(Path(path).name for path in tables)
     models, tuned = origin.get("models", []), origin.get("tuned_on")

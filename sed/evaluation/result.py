@@ -1,4 +1,4 @@
-"""From an evaluation to the files beside it: result.json's content, intervals, report.html, and the closing lines."""
+"""Files of a scoring: result.json, intervals, report.html and the closing log lines."""
 
 from __future__ import annotations
 
@@ -45,16 +45,19 @@ def result_of(
     Args:
         problem: clips, classes and ground truth.
         evaluation: what the metrics measured.
-        submission: what was scored.
+        submission: the output that was scored.
         reference: ground truth and durations as read.
         coverage: which clips were expected and which have output.
-        decisions: what was decided of the submission.
+        decisions: detections and scores that the metrics were computed from.
         post: the post-processing.
         set_name: name of the set.
+
+    Returns:
+        The content, ready for JSON.
     """
     listed = reference.durations_path.with_name("coverage.tsv")
     shares = read_coverage(listed) if listed.exists() else {}
-    # Of a set whose audio is not all there, durations.tsv has only what is; coverage.tsv knows of the rest.
+    # durations.tsv lists only the clips whose audio exists; coverage.tsv lists the missing ones, too.
     known = shares[ALL].clips_expected - len(reference.excluded) if shares else 0
     expected = max(coverage.expected, known)
     own = evaluation.parameters.get("psds")
@@ -80,7 +83,7 @@ def result_of(
 
 
 def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
-    """info.json and config of the experiment: the folder above the scores', or the model that they name."""
+    """Return info.json and config of the experiment: the folder above the scores, or the model that they name."""
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
             info = read_json(folder / "info.json", remedy="train again, or remove it")
@@ -137,25 +140,28 @@ def add_confidence(
     """
     result["bootstrap"] = {"samples": samples, "seed": seed, "level": LEVEL}
     if not samples:
-        path.unlink(missing_ok=True)  # those of an earlier scoring would be compared as if they were this one's
+        path.unlink(missing_ok=True)  # those of an earlier scoring do not belong to this result
         return
     names, values = resample(problem, evaluation, samples=samples, seed=seed, jobs=jobs)
-    for told in disagreements(result, names, values):
-        logger.warning("bootstrap and metric package disagree on %s: report this", told)
+    for line in disagreements(result, names, values):
+        logger.warning("bootstrap and metric package disagree on %s: report this", line)
     add_intervals(result, names, values)
     save(path, Samples(names=names, values=values, clips=digest(problem), seed=seed))
 
 
 def find_sources(features: str | None, audio: str | None, reference: Reference) -> Sources:
-    """Return where the report takes log-mel and sound from.
+    """Return the sources of log-mel and audio for the report.
 
     Args:
         features: dump/<set>; None: the folder of the ground truth, where it has features.
-        audio: folder of sounds, or wav.scp.
+        audio: folder of audio files, or wav.scp.
         reference: the ground truth.
 
+    Returns:
+        The sources.
+
     Raises:
-        UserError: the folder that was named has no features.
+        UserError: the given folder has no features.
     """
     folder = Path(features) if features else reference.path.parent
     has = (folder / "feats.scp").is_file()
@@ -186,8 +192,8 @@ def write_report(
     write_text(path, report(name, result, problem, evaluation, decisions, sources))
 
 
-def tell(path: Path, result: Mapping[str, Any]) -> None:
-    """The closing lines: what has no score, how much was covered, the main numbers."""
+def log_summary(path: Path, result: Mapping[str, Any]) -> None:
+    """Log the closing lines: what has no score, how much was covered, the main numbers."""
     absent = result["classes_without_ground_truth"]
     if absent:
         logger.warning("no ground truth in these clips, so no score, and in no average: %s", ", ".join(absent))

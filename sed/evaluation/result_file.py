@@ -30,7 +30,7 @@ SHAPE = {
     "bootstrap": (dict, type(None)),
     "coverage": dict,
 }
-"""what readers of a result rely on"""
+"""types of the fields that readers of a result use"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
 PLACES = (  # keys of a config that do not describe the system
@@ -58,7 +58,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
 
 
 def check_result(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Refuse a result that holds other things than `score` writes; UserError names the file and the place."""
+    """Raise UserError, with file and field, if a field has another type than `score` writes."""
     post = result.get("post_processing")
     wrong = misfit(result, SHAPE) or misfit(result.get("model") or {}, _MODEL, "model")
     wrong = wrong or misfit(post or {}, {"steps": [str]}, "post_processing")

@@ -69,13 +69,16 @@ def score_events(
 
 
 def measure(problem: Problem, decisions: Decisions, *, metrics: Sequence[Metric], jobs: int = 1) -> Evaluation:
-    """Measure what the metrics make of decisions.
+    """Compute the metrics of decisions.
 
     Args:
         problem: clips, classes and ground truth.
-        decisions: what was decided of a submission.
+        decisions: detections, operating points and scores of a submission.
         metrics: the metrics, with their options.
         jobs: processes.
+
+    Returns:
+        The values, overall and by class.
     """
     return evaluate(
         problem,
@@ -98,7 +101,7 @@ def _submission(predicted: str | Path | Mapping[str, Sequence[Event]]) -> Submis
 
 
 def _rows(events: str | Path | Mapping[str, Sequence[Event]]) -> list[Row]:
-    """Return events as rows; of a mapping the n-th event is line n."""
+    """Return events as rows; the n-th event of a mapping gets line number n."""
     if not isinstance(events, Mapping):
         return read_rows(events)
     named: list[tuple[str, Event | None]] = []

@@ -1,4 +1,4 @@
-"""The score by which a training selects its best epoch: EB-F1 or PSDS1 of a labelled set, post-processed."""
+"""Validation score that selects the best epoch: EB-F1 or PSDS1 of a labelled set, post-processed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,30 @@ from sed.evaluation.submission import Submission
 
 
 def event_f1(problem: Problem, scores: FrameScores, post: PostProcessing) -> float:
-    """Return the macro event-based F1 of post-processed scores."""
+    """Return the macro event-based F1 of post-processed scores.
+
+    Args:
+        problem: clips, classes and ground truth.
+        scores: post-processed posteriors.
+        post: its thresholds make the decisions.
+
+    Returns:
+        F1 from 0 to 1.
+    """
     return float(event_counts(problem, post.threshold.decide(scores)).total().macro())
 
 
 def psds1(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float:
-    """Return the threshold-free PSDS1 of post-processed scores."""
+    """Return the threshold-free PSDS1 of post-processed scores.
+
+    Args:
+        problem: clips, classes and ground truth.
+        scores: post-processed posteriors.
+        _post: unused; PSDS has no threshold.
+
+    Returns:
+        PSDS1 from 0 to 1.
+    """
     return exact(problem, PSDS1, scores)[0].value
 
 
@@ -32,7 +50,7 @@ SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {"e
 
 
 class Selection:
-    """Scores posteriors of one set: frames (clips, frames, classes) and clips (clips, classes) -> a score."""
+    """Scorer of one set's posteriors: frames (clips, frames, classes) and clips (clips, classes)."""
 
     def __init__(
         self,

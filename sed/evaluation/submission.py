@@ -1,4 +1,4 @@
-"""What can be scored: our scores.h5, a folder of score TSVs, a table of detections, or a folder of them.
+"""Formats that can be scored: our scores.h5, a folder of score TSVs, a table of detections, or a folder of them.
 
 A table of detections may be of any format that `sed.data.annotations` reads; a folder of other tools' label files, one
 per recording, is one table.
@@ -28,7 +28,7 @@ class Submission:
     """A system's output as it was read.
 
     kind: `scores.h5`, `score folder`, `detections` or `operating points`; scores for the first two; tables: for the
-    others (path, its rows), one table an operating point; clips: those that the output names.
+    others (path, its rows), one table per operating point; clips: those that the output names.
     """
 
     kind: str
@@ -41,16 +41,16 @@ class Submission:
 
 
 def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Submission:
-    """Read INPUT, telling its kind by what it is; UserError when it is none of the four.
+    """Read INPUT and detect its kind by content; UserError when it is none of the four.
 
-    exclude: files that are no system output though they lie in the folder (ground truth, durations).
+    exclude: files in the folder that are not system output (ground truth, durations).
     """
     path = Path(path)
     others = {Path(file).resolve() for file in exclude}
     if path.is_dir():
         files = sorted({file for pattern in TABLES for file in path.glob(pattern)})
         files = [file for file in files if file.resolve() not in others]
-        if not files and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):  # of other tools
+        if not files and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):  # label files of other tools
             return _detections(path, [path], "detections")
         if not files:
             raise UserError(f"{path}: no .tsv in this folder (score TSVs or detection TSVs are expected)")
@@ -85,7 +85,7 @@ def _detections(path: Path, files: Iterable[Path], kind: str) -> Submission:
 
 
 def read_score_folder(folder: Path, files: list[Path]) -> Submission:
-    """A folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label."""
+    """Read a folder of sed_scores_eval's score TSVs: `<clip>.tsv` with onset, offset and a column for each label."""
     labels: list[str] | None = None
     clips: list[str] = []
     parts: list[np.ndarray] = []
@@ -141,7 +141,7 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
 
 
 def _slow_rows(file: Path, columns: int) -> np.ndarray:
-    """Line by line, to name the one that is wrong."""
+    """Parse line by line, to name the one that is wrong."""
     rows = []
     for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
         fields = text.split("\t")
@@ -150,7 +150,7 @@ def _slow_rows(file: Path, columns: int) -> np.ndarray:
                 f"{file}:{line}: {len(fields)} fields where the header has {columns} (a column for each label)"
             )
         try:
-            if any("_" in value for value in fields):  # float() would take 1_0 for 10
+            if any("_" in value for value in fields):  # float() would read 1_0 as 10
                 raise ValueError
             rows.append([float(value) for value in fields])
         except ValueError:

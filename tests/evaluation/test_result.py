@@ -104,7 +104,7 @@ def test_the_closing_line_has_units_and_what_is_missing(
     found = module.result_of(**parts) | {"event_f1_macro": 0.3862, "psds1": 0.305, "psds2": None}
     found["classes_without_ground_truth"] = ["Dog"]
     with caplog.at_level(logging.INFO):
-        module.tell(Path("r.json"), found)
+        module.log_summary(Path("r.json"), found)
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].endswith("Dog") and lines[1] == "6 of 7 clips scored, 5 of them with output"
     assert lines[2].startswith("r.json: 6 of 7 clips: EB-F1 38.62 %, ") and ", PSDS1 0.3050, " in lines[2]
@@ -136,7 +136,7 @@ def test_what_was_asked_for_besides_is_in_the_result_and_in_the_closing_lines(
     for key in ("event_f1_macro", "psds1", "psds2_exact", "psds1_class_mean"):
         assert result["raw"][key] == result[key] and hall[key] == pytest.approx(result[key], abs=1e-9)
     with caplog.at_level(logging.INFO, logger="sed.score"):
-        module.tell(Path("result.json"), result)
+        module.log_summary(Path("result.json"), result)
     said = [record.getMessage() for record in caplog.records]
     assert any(text.startswith("place hall: 6 clips: EB-F1 ") for text in said)
     assert any(text.startswith("without post-processing: EB-F1 ") for text in said)

@@ -1,4 +1,4 @@
-"""Confidence: every number again on clips drawn with replacement, from what each clip adds to the counts.
+"""Bootstrap over clips: recompute every number on clips drawn with replacement, from per-clip counts.
 
 The draws depend on the number of clips and the seed alone, so two systems scored on the same clips share them, and
 the difference of their samples is the paired difference (`sed.bin.compare`).
@@ -46,11 +46,11 @@ def draw(clips: int, samples: int, seed: int) -> np.ndarray:
 def resample(
     problem: Problem, evaluation: Evaluation, *, samples: int, seed: int = 0, jobs: int = 1
 ) -> tuple[list[str], np.ndarray]:
-    """Measure every number again on clips drawn with replacement.
+    """Recompute every number on clips drawn with replacement.
 
     Args:
         problem: the problem that was evaluated.
-        evaluation: what the metrics measured on it.
+        evaluation: the metrics' values on it.
         samples: how many samples are drawn.
         seed: of the draws.
         jobs: processes.
@@ -68,7 +68,7 @@ def resample(
                 tasks[f"{part} {name}"] = partial(sample, weights[rows])
     done = run_tasks(tasks, jobs)
     table: dict[str, list[np.ndarray]] = {}
-    for task in tasks:  # in order, so that the parts follow each other
+    for task in tasks:  # in order, so that chunks are concatenated in order
         for name, values in done[task].items():
             table.setdefault(name, []).append(values)
     names = sorted(table)
@@ -76,7 +76,7 @@ def resample(
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """The central 95 % of samples (samples,); None when hardly any sample has the number."""
+    """Return the central 95 % of samples (samples,); None when fewer than half of them have a value."""
     known = values[~np.isnan(values)]
     if len(known) < max(2, len(values) / 2):
         return None
@@ -111,15 +111,15 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
         values: (names, samples + 1).
 
     Returns:
-        A line for each number that differs: none, or something is wrong.
+        A line for each number that differs; any line means a defect.
     """
-    told = []
+    lines = []
     for name, row in zip(names, values, strict=True):
         label, tab, number = name.rpartition("\t")
         known = result["per_class"][label].get(number) if tab else result.get(number)
         if known is not None and not abs(row[0] - known) < 1e-6:
-            told.append(f"{name.replace(chr(9), ' ')}: {row[0]:.9f} instead of {known:.9f}")
-    return told
+            lines.append(f"{name.replace(chr(9), ' ')}: {row[0]:.9f} instead of {known:.9f}")
+    return lines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +132,12 @@ class Samples:
     seed: int
 
     def of(self, name: str) -> np.ndarray:
-        """(samples + 1,) one number, the set's own first."""
+        """Return one number's samples (samples + 1,); the first is the value on the set itself."""
         return self.values[self.names.index(name)]
 
 
 def digest(problem: Problem) -> str:
-    """What two results must share to be compared: clips, durations and ground truth."""
+    """Return a hash of clips, durations and ground truth; only results with equal digests can be compared."""
     table = problem.truth
     truth = [(int(c), problem.labels[k], float(a), float(b)) for c, k, a, b in zip(
         table.clip, table.label, table.onset, table.offset, strict=True)]  # fmt: skip
@@ -146,7 +146,7 @@ def digest(problem: Problem) -> str:
 
 
 def save(path: str | Path, samples: Samples) -> None:
-    """Write bootstrap.npz at once or not at all."""
+    """Write bootstrap.npz atomically."""
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file, names=np.array(samples.names), values=samples.values, clips=samples.clips, seed=samples.seed

@@ -45,12 +45,23 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
+        """Return whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
 def find_result(folder: str | Path, set_name: str | None = None) -> Path:
-    """The result.json that is meant: the file, a set's folder, or an experiment with one set (or `set_name`)."""
+    """Return the path of a result.json.
+
+    Args:
+        folder: the file itself, the folder of a set, or the folder of an experiment.
+        set_name: the set, for an experiment that was scored on several.
+
+    Returns:
+        The path.
+
+    Raises:
+        UserError: there is none, or several and no `set_name`.
+    """
     folder = Path(folder)
     if folder.is_file():
         return folder
@@ -66,7 +77,7 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 
 
 def other_seeds(path: Path) -> list[Path]:
-    """Results beside this one (`exp/*/<set>/result.json`) whose configuration differs in nothing but the seed."""
+    """Return the results beside this one (`exp/*/<set>/result.json`) whose configurations differ only in the seed."""
     mine = read_result(path)
     known = {seed_of(mine)}
     if not settings(mine) or known == {None}:
@@ -82,9 +93,18 @@ def other_seeds(path: Path) -> list[Path]:
 
 
 def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) -> System:
-    """One system from `exp/a`, or from its seeds with commas between: `exp/a,exp/a-2,exp/a-3`.
+    """Load a system's results and bootstrap samples.
 
-    seeds: add the experiments beside `exp/a` that differ from it only in their seed.
+    Args:
+        text: `exp/a`, or the experiments of several seeds separated by commas: `exp/a,exp/a-2,exp/a-3`.
+        set_name: the set, where an experiment was scored on several.
+        seeds: add the experiments beside `exp/a` that differ from it only in their seed.
+
+    Returns:
+        The system, named after the first experiment.
+
+    Raises:
+        UserError: a result or its samples are missing or damaged.
     """
     paths = [find_result(part.strip(), set_name) for part in text.split(",")]
     if seeds and len(paths) == 1:
@@ -98,13 +118,17 @@ def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) 
 
 
 def check_comparable(systems: Sequence[System]) -> None:
-    """UserError unless all were scored on the same clips against the same truth, with the same draws."""
+    """Check that all systems were scored on the same clips and ground truth, with the same bootstrap draws.
+
+    Raises:
+        UserError: a result differs from the first system's in one of these.
+    """
     first = systems[0]
     for system in systems:
         for path, result, samples in zip(system.paths, system.results, system.samples, strict=True):
             if set(result["per_class"]) != set(first.results[0]["per_class"]):
                 raise UserError(
-                    f"{path}: another label set than {first.paths[0]} has (compare results of one label set)"
+                    f"{path}: its label set differs from that of {first.paths[0]} (compare results of one label set)"
                 )
             if samples.clips != first.samples[0].clips:
                 raise UserError(
@@ -113,13 +137,23 @@ def check_comparable(systems: Sequence[System]) -> None:
                 )
             drawn = (samples.seed, samples.values.shape[1])
             if drawn != (first.samples[0].seed, first.samples[0].values.shape[1]):
-                raise UserError(f"{path}: other bootstrap samples than {first.paths[0]} (score both with the same)")
+                raise UserError(
+                    f"{path}: other bootstrap samples than those of {first.paths[0]} (score both with the same)"
+                )
 
 
 def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool = False) -> Difference | None:
-    """The difference of one number; None when either lacks it.
+    """Return the difference b - a of one number, with its interval.
 
-    same_seeds: a's first seed belongs to b's first and so on, so a sample draws them together.
+    Args:
+        a: the system that is subtracted.
+        b: the system that it is subtracted from.
+        number: name of the number, as in the samples.
+        seed: of the draws among training seeds.
+        same_seeds: draw the n-th training seed of both systems together.
+
+    Returns:
+        The difference; None when a system lacks the number.
     """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
@@ -148,25 +182,28 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
 
 
 def differences(a: System, b: System) -> list[Difference]:
-    """Of every summary number that both have."""
+    """Return b - a of every summary number that both systems have."""
     found = (paired(a, b, entry.key) for entry in ENTRIES)
     return [difference for difference in found if difference is not None]
 
 
 def class_differences(a: System, b: System, number: str) -> dict[str, Difference]:
-    """Return {label: difference} of one class-wise number.
+    """Return the difference b - a of one class-wise number for each class.
 
     Args:
         a: the system that is subtracted.
         b: the system that it is subtracted from.
         number: name of the class-wise number, such as `event_f1`.
+
+    Returns:
+        {label: difference}, without the classes for which a system lacks the number.
     """
     found = {label: paired(a, b, f"{label}\t{number}") for label in a.results[0]["per_class"]}
     return {label: difference for label, difference in found.items() if difference is not None}
 
 
 def terminal(a: System, b: System) -> str:
-    """Aligned lines: number, a, b, difference, its interval."""
+    """Return a table for the terminal, one aligned line per number: a, b, difference and its interval."""
     seeds = "" if len(a.samples) == len(b.samples) == 1 else f" ({len(a.samples)} and {len(b.samples)} seeds)"
     lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over clips", ""]
     width = max(len(entry.row) for entry in ENTRIES) + 2

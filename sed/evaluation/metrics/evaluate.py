@@ -111,12 +111,15 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], list[float]]:
-    """Keep at most about `number` points of a staircase, always those of its ends.
+    """Keep at most about `number` points of a staircase, always its two ends.
 
     Args:
         x: (points,).
         y: (points,).
         number: how many are kept.
+
+    Returns:
+        The x and y that are kept.
     """
     if len(x) > number:
         keep = np.unique(np.linspace(0, len(x) - 1, number).round().astype(int))

@@ -68,17 +68,17 @@ class Entry:
 
     @property
     def factor(self) -> int:
-        """What the fraction in result.json is multiplied with."""
+        """Return the factor between the fraction in result.json and the number shown."""
         return 100 if self.per_cent else 1
 
     @property
     def column(self) -> str:
-        """The heading with its unit, and an arrow where lower is better."""
+        """Return the heading with its unit, and an arrow where lower is better."""
         return self.heading + (" %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
 
     @property
     def row(self) -> str:
-        """The title with its unit, and an arrow where lower is better."""
+        """Return the title with its unit, and an arrow where lower is better."""
         return self.title + (", %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
 
     def plain(self, value: float, sign: str = "") -> str:

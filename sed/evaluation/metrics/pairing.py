@@ -17,14 +17,17 @@ HELD = 0.5
 
 
 def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *, near: float = 0.0) -> np.ndarray:
-    """Return (events, detections) whether they fit.
+    """Return (events, detections) whether a detection's times fit an event's.
 
     Args:
         true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of the detections.
         collar: seconds.
-        near: seconds by which they may miss it, for times that are the collar apart but for rounding; with 0 they fit
-            where sed_eval says so.
+        near: tolerance in seconds beyond the collar, for times that are exactly a collar apart but for rounding; with 0
+            the decision is sed_eval's.
+
+    Returns:
+        Booleans (events, detections).
     """
     apart = np.abs(true[:, None] - found[None])
     late = np.maximum(collar, OFFSET_SHARE * (true[:, 1] - true[:, 0]))[:, None]

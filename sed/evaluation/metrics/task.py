@@ -24,7 +24,7 @@ class Problem:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """(classes,) true events of each class."""
+        """Return (classes,) the number of true events of each class."""
         return np.bincount(self.truth.label, minlength=len(self.labels))
 
     @cached_property
@@ -34,7 +34,7 @@ class Problem:
 
     @cached_property
     def joined(self) -> Problem:
-        """The same with events that touch joined to one: sed_scores_eval refuses such ground truth."""
+        """Return the task with touching events joined; sed_scores_eval refuses ground truth that has them."""
         truth, merged = merge_overlaps(self.truth, touching=True)
         return replace(self, truth=truth) if merged else self
 
@@ -66,7 +66,7 @@ class Problem:
         )
 
     def lists(self, table: EventTable) -> list[list[dict]]:
-        """For each clip, its events as the dictionaries that sed_eval wants."""
+        """Return, for each clip, its events as the dictionaries that sed_eval takes."""
         lists: list[list[dict]] = [[] for _ in self.clips]
         columns = (column.tolist() for column in (table.clip, table.label, table.onset, table.offset))
         for clip, label, onset, offset in zip(*columns, strict=True):

@@ -2,7 +2,7 @@
 
 Thresholding lets an event's extent depend on the threshold. A bounding box has one extent and one confidence: its
 borders lie where the posterior changes most, and a threshold only decides whether the box is there. Written from the
-paper's description alone; what it leaves open is decided here and said so.
+paper's description alone; the points below include our choices where it leaves details open.
 
 1. Change: at every border between frames, the mean of the posteriors in a half window after it less that before it (a
    step filter). Beyond the clip there is silence, so an event that is cut by the clip's end still has both borders.
@@ -25,10 +25,10 @@ from sed.evaluation.metrics.jit import compiled
 
 
 def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, float, float]]) -> FrameScores:
-    """Return scores that are a box's confidence inside it and 0 elsewhere, on frames between the borders of boxes.
+    """Return scores equal to a box's confidence inside it and 0 elsewhere, on frames between the borders of boxes.
 
-    So decoding and exact PSDS treat boxes as any scores; two boxes of a class never touch. `parameters` has for each
-    label the length of the step filter in seconds, and the absolute and relative limits of merging.
+    Decoding and exact PSDS then treat boxes as any scores; two boxes of a class never touch. `parameters` holds, for
+    each label, the length of the step filter in seconds and the absolute and relative limits of merging.
     """
     frame = scores.frame_seconds()
     settings = [parameters[label] for label in scores.labels]
@@ -62,7 +62,7 @@ def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, fl
 
 @compiled
 def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
-    """(label, begin, end, confidence) of one clip's boxes; values (frames, classes); begin, end count borders."""
+    """Return label, begin, end, confidence of a clip's boxes; values (frames, classes); begin, end count borders."""
     frames, classes = values.shape
     size = classes * (frames // 2 + 1)
     label, begin, end = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
@@ -73,7 +73,7 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
         for row in range(frames):
             sums[row + 1] = sums[row] + values[row, k]
         border = _candidates(sums, half[k])
-        mean = np.empty(len(border) - 1)  # of gap, event, gap ... event, gap; the outer gaps may be empty
+        mean = np.empty(len(border) - 1)  # means of gap, event, gap ... event, gap; the outer gaps may be empty
         for i in range(len(mean)):
             mean[i] = _mean(sums, border[i], border[i + 1])
         parts = _merge(border, mean, sums, absolute[k], relative[k])
@@ -90,7 +90,7 @@ def _mean(sums, begin, end):  # type: ignore[no-untyped-def]
 
 @compiled
 def _candidates(sums, half):  # type: ignore[no-untyped-def]
-    """Borders 0, onset, offset, onset, ... offset, frames: the steepest of each rising and each falling run."""
+    """Return borders 0, onset, offset, onset, ... offset, frames: the steepest of each rising and each falling run."""
     frames = len(sums) - 1
     borders = np.empty(frames + 3, np.int64)
     borders[0] = 0
@@ -99,7 +99,7 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
         after = sums[min(frames, border + half)] - sums[border]
         before = sums[border] - sums[max(0, border - half)]
         change = (after - before) / half
-        if abs(change) < 1e-9:  # the rounding of the sums
+        if abs(change) < 1e-9:  # rounding errors of the sums
             continue
         if (change > 0) != rising:
             if best_at >= 0:
@@ -117,7 +117,7 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
 
 @compiled
 def _merge(border, mean, sums, absolute, relative):  # type: ignore[no-untyped-def]
-    """Merge in place; how many parts (gap, event, gap ...) are left."""
+    """Merge in place; return how many segments (gap, event, gap ...) are left."""
     parts = len(mean)
     edges = False  # an event that the clip's end cuts has one gap only, so its turn comes after all others
     while parts > 1:

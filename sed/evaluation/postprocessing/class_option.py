@@ -1,4 +1,4 @@
-"""Options that take one number for all classes, or a number per class. "Not given" is None."""
+"""Options that take one number for all classes, or one per class; None when not given."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def per_class(text: str) -> dict[str, float]:
 class ClassOption:
     """One option, `--name NUMBER` or `--name label=number,...`.
 
-    default: the number of labels that a given text does not name; least, most: bounds, ends included; tables: words
-    that may stand for a number, and their numbers by label; unset: what counts when the option is not given.
+    default: the number for labels that the given text does not name; least, most: inclusive bounds; tables: names of
+    predefined tables, with their numbers by label; unset: the text that applies when the option is not given.
     """
 
     name: str
@@ -44,29 +44,29 @@ class ClassOption:
 
     @property
     def flag(self) -> str:
-        """The option as it is typed."""
+        """Return the option as it is typed."""
         return f"--{self.name}"
 
     def register(self, parser: Parser) -> None:
-        """Add the option to a parser, None when it is not given; its help tells what counts then."""
+        """Add the option to a parser, with None as its default; the help text names the value that then applies."""
         parser.option(self.name, None, f"{self.help} (default: {self.unset or f'{self.default:g}'})")
 
     def text(self, args: argparse.Namespace) -> str | None:
-        """The option's text, None when it is not given."""
+        """Return the option's text; None when it is not given."""
         value: str | None = getattr(args, self.name.replace("-", "_"))
         return value
 
     def given(self, args: argparse.Namespace, labels: Sequence[str]) -> dict[str, float] | None:
-        """Numbers by label, None when the option is not given; UserError for unknown labels and bad numbers."""
+        """Return numbers by label; None when the option is not given. UserError for unknown labels and bad numbers."""
         text = self.text(args)
         return None if text is None else self._parsed(text, labels)
 
     def defaults(self, labels: Sequence[str]) -> dict[str, float]:
-        """Numbers by label that count when the option is not given."""
+        """Return the numbers by label that apply when the option is not given."""
         return self._parsed(self.unset or str(self.default), labels)
 
     def checked(self, value: float) -> float:
-        """Return a number that the option takes; ValueError for any other."""
+        """Return the number if it is within the bounds; ValueError otherwise."""
         if not (math.isfinite(value) and self.least <= value <= self.most):
             raise ValueError(f"{value} is out of range ({self.least} to {self.most})")
         return value

@@ -1,4 +1,4 @@
-"""The step of sound event bounding boxes; `boxes` draws them."""
+"""Post-processing by sound event bounding boxes; `boxes` computes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REACH_SECONDS = 60.0
 
 
 class BoxParameters(NamedTuple):
-    """Of one class: length of the step filter in seconds, and the two limits of merging."""
+    """Parameters of one class: length of the step filter in seconds, and the two limits of merging."""
 
     filter_seconds: float = 0.64
     absolute: float = 0.3
@@ -31,7 +31,7 @@ BOXES = BoxParameters()
 
 @dataclass(frozen=True)
 class Csebbs(PerClass[BoxParameters]):
-    """Scores that are a box's confidence inside it and 0 elsewhere."""
+    """Step that replaces scores by each box's confidence inside it and 0 elsewhere."""
 
     name: ClassVar[str] = "csebbs"
     options: ClassVar[Sequence[ClassOption]] = (  # in the order of BoxParameters
@@ -51,7 +51,7 @@ class Csebbs(PerClass[BoxParameters]):
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = False
-    # Around what systems use.
+    # Around the values in common use.
     grid: ClassVar[Sequence[Any]] = (
         BOXES,
         *itertools.starmap(
@@ -61,7 +61,16 @@ class Csebbs(PerClass[BoxParameters]):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Csebbs | None = None) -> Csebbs:
-        """Build from the options; each that is not given is taken from `stored`, else is the default."""
+        """Build from the options; each that is not given is taken from `stored`, else is the default.
+
+        Args:
+            args: the parsed options.
+            labels: the classes.
+            stored: parameters to fall back on.
+
+        Returns:
+            The step.
+        """
         kept = stored.by_label if stored is not None else dict.fromkeys(labels, BOXES)
         columns = []
         for place, option in enumerate(cls.options):
@@ -70,7 +79,7 @@ class Csebbs(PerClass[BoxParameters]):
         return cls({label: BoxParameters(*(column[label] for column in columns)) for label in labels})
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Draw the boxes; their frames lie between the borders of boxes."""
+        """Return the boxes as scores; their frames lie between the borders of boxes."""
         from sed.evaluation.postprocessing.boxes import bounding_boxes
 
         return bounding_boxes(scores, self.by_label)
@@ -78,7 +87,7 @@ class Csebbs(PerClass[BoxParameters]):
     def reach(self, frame_seconds: float) -> int:
         """Return a minute: boxes are merged over any distance.
 
-        Pieces of a long recording give the whole recording's boxes as long as what is merged fits into that.
+        A long recording processed in pieces gives the same boxes as long as merged segments are shorter than this.
         """
         return round(REACH_SECONDS / frame_seconds)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Maximum(OneNumber):
-    """Maximum filter of so many seconds per class, edges reflected."""
+    """Maximum filter with one length in seconds per class; edges are reflected."""
 
     name: ClassVar[str] = "maximum"
     key: ClassVar[str] = "maximum_seconds"

@@ -13,7 +13,7 @@ from sed.evaluation.postprocessing.step import OneNumber
 if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
-# Seconds (F: taken over from FDY-SED, whose filters the paper reuses).
+# Seconds (F: from FDY-SED, whose filters the paper reuses).
 PAPER_MEDIAN = {
     "Alarm_bell_ringing": 0.32,
     "Blender": 0.70,
@@ -26,12 +26,12 @@ PAPER_MEDIAN = {
     "Speech": 0.32,
     "Vacuum_cleaner": 1.09,
 }
-OTHER_MEDIAN = 0.32  # labels that the paper does not know
+OTHER_MEDIAN = 0.32  # labels for which the paper has no window
 
 
 @dataclass(frozen=True)
 class Median(OneNumber):
-    """Median filter of so many seconds per class, edges reflected."""
+    """Median filter with one length in seconds per class; edges are reflected."""
 
     name: ClassVar[str] = "median"
     key: ClassVar[str] = "median_seconds"
@@ -46,7 +46,7 @@ class Median(OneNumber):
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = True
-    grid: ClassVar[Sequence[Any]] = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)  # what systems use
+    grid: ClassVar[Sequence[Any]] = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)  # in common use
 
     def apply(self, scores: FrameScores) -> FrameScores:
         """Return the filtered scores."""

@@ -2,8 +2,8 @@
 
 `--post-processing` names the steps in order, or `none`, or `paper` for the paper's: weak masking, then its median
 filters (F). The parameters of a step are options of its own, one value for all classes or `label=value,...`; or all
-come from a file that `sed.bin.tune` wrote on another set (`--tuned`). An option that is not given is None: then what
-the model stores counts, and only then the default.
+come from a file that `sed.bin.tune` wrote on another set (`--tuned`). An option that is not given is None: the value
+stored with the model applies, else the default.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAPER = ("weak_mask", "median")
 
 
 def steps(text: str) -> list[str] | None:
-    """Parse `auto` (as if it were not given: None), `none`, `paper`, or steps with commas between."""
+    """Parse `auto` (None, as if not given), `none`, `paper`, or steps separated by commas."""
     if text in ("auto", "none", "paper"):
         return {"auto": None, "none": [], "paper": list(PAPER)}[text]
     names = [name.strip() for name in text.split(",")]
@@ -42,14 +42,14 @@ def add_arguments(parser: Parser) -> None:
     parser.option(
         "post-processing",
         None,
-        f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: what the model stores, "
-        "else paper for our scores.h5 and none for anyone else's (default: auto)",
+        f"steps in order: some of {', '.join(STEPS)}; none; paper: {','.join(PAPER)}; auto: as stored with the model, "
+        "else paper for our scores.h5 and none for the scores of other systems (default: auto)",
         type=steps,
     )
     for step in STEPS.values():
         for option in step.options:
             option.register(parser)
-    parser.option("tuned", None, "post-processing from this file of sed.bin.tune, in place of the other options here")
+    parser.option("tuned", None, "post-processing from this file of sed.bin.tune, instead of the other options here")
     for option in Threshold.options:
         option.register(parser)
 
@@ -66,7 +66,7 @@ def given(args: argparse.Namespace) -> list[str]:
 
 
 def options_of(*, post_processing: str | None = None, threshold: str | None = None) -> argparse.Namespace:
-    """Return the options as a command line with these would, all others not given."""
+    """Return the parsed options of a command line with these values and no others."""
     from sed.config import Parser
 
     parser = Parser("post-processing")

@@ -24,7 +24,7 @@ class PostProcessing:
 
     @property
     def names(self) -> list[str]:
-        """The steps' names in order."""
+        """Return the steps' names in order."""
         return [step.name for step in self.steps]
 
     def apply(self, scores: FrameScores) -> FrameScores:
@@ -38,7 +38,7 @@ class PostProcessing:
         return [self.threshold.by_label[label] for label in labels]
 
     def reach(self, frame_seconds: float) -> int:
-        """Return how many frames to either side of a frame its decision depends on; UserError where that is all."""
+        """Return how many frames to either side a frame's decision depends on; UserError if it depends on all."""
         total = 0
         for step in self.steps:
             frames = step.reach(frame_seconds)
@@ -48,14 +48,14 @@ class PostProcessing:
         return total
 
     def with_step(self, step: Step) -> PostProcessing:
-        """Return the same with `step` in the place of the step of its name."""
+        """Return the pipeline with `step` replacing the step of the same name."""
         return replace(self, steps=[step if other.name == step.name else other for other in self.steps])
 
     def split(self) -> tuple[PostProcessing, PostProcessing]:
         """Split into the steps that need clip posteriors, to be applied first, and the others.
 
         Returns:
-            Both parts; one after the other they do what the whole does.
+            Both parts; applied one after the other they equal the whole pipeline.
 
         Raises:
             UserError: a step that needs clip posteriors comes after one that it does not commute with.

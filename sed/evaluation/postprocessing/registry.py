@@ -1,4 +1,4 @@
-"""The steps of post-processing by name; a new one is a module of this package and a line here."""
+"""The steps of post-processing by name; a new step is a module of this package and a line here."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a step of post-processing is, and bases for steps whose parameters are numbers per class.
+"""Interface of post-processing steps, and base classes for steps with one number per class.
 
 A new step is one file, named like the step, with a class that satisfies `Step`, and one line in `registry.py`. Options,
-results, tuned files, packed models, ONNX files, tuning and streaming prediction then know it.
+results, tuned files, packed models, ONNX files, tuning and streaming prediction then support it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ P = TypeVar("P")
 
 
 class Component(Protocol):
-    """Something with options of its own that is stored with results and models: a step, or the decision after them.
+    """Component with options that is stored with results and models: a step, or the final decision.
 
     name: in `--post-processing` and in stored forms; options: registered on every parser that post-processes.
     """
@@ -52,7 +52,7 @@ class Component(Protocol):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> Self:
-        """Read what `to_dict` wrote; KeyError, TypeError or ValueError where that is not there."""
+        """Read what `to_dict` wrote; KeyError, TypeError or ValueError if it is missing or malformed."""
         ...
 
 
@@ -69,11 +69,11 @@ class Step(Component, Protocol):
     is_rank_filter: ClassVar[bool]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Return the scores after this step; their frames may be other ones."""
+        """Return the scores after this step; the frames may differ from the input's."""
         ...
 
     def reach(self, frame_seconds: float) -> int | None:
-        """Return how many frames to either side of a frame its result depends on; None: on all, so it cannot stream."""
+        """Return how many frames to either side a frame's result depends on; None: on all, so it cannot stream."""
         ...
 
 
@@ -122,7 +122,16 @@ class OneNumber(PerClass[float]):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
-        """Build from the option, else `stored`, else the option's default."""
+        """Build from the option, else from `stored`, else from the option's default.
+
+        Args:
+            args: the parsed options.
+            labels: the classes.
+            stored: parameters to fall back on.
+
+        Returns:
+            The step.
+        """
         (option,) = cls.options
         given = option.given(args, labels)
         if given is None and stored is not None:

@@ -34,7 +34,7 @@ def steps_dict(post: PostProcessing) -> dict[str, Any]:
 
 
 def to_stored(post: PostProcessing) -> dict[str, Any]:
-    """Return all of it as JSON; `from_stored` reads it."""
+    """Return steps and thresholds as JSON; `from_stored` reads it."""
     return {**steps_dict(post), **post.threshold.to_dict()}
 
 
@@ -73,7 +73,7 @@ def from_stored(
         return PostProcessing(
             steps=[STEPS[name].from_dict(stored, labels) for name in names],
             threshold=Threshold.from_dict(stored, labels)
-            if stored.get(Threshold.key)  # a result of decisions has none
+            if stored.get(Threshold.key)  # results of submitted decisions have none
             else Threshold(Threshold.options[0].defaults(labels)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -81,7 +81,7 @@ def from_stored(
 
 
 def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the current form of what was written before forms were numbered.
+    """Convert the stored form of versions that did not number it to the current one.
 
     Results, packed models and ONNX files had today's keys. Tuned files named filters without `_seconds`, held a box's
     parameters as a list, and had tables for steps that were not used.
@@ -98,7 +98,7 @@ def _of_format_1(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparable(result: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return the steps and parameters of a result.json for comparison with another, of whatever format each is."""
+    """Return the steps and parameters of a result.json, without the format, for comparison with another result."""
     stored = result.get("post_processing")
     return None if stored is None else {key: value for key, value in stored.items() if key != "format"}
 
@@ -134,7 +134,7 @@ def write_tuned(path: str | Path, post: PostProcessing, *, clips: Sequence[str],
 
 
 def read_tuned(path: str | Path, labels: Sequence[str]) -> PostProcessing:
-    """Read the post-processing of a tuned file; UserError when it is none, or of another label set."""
+    """Read the post-processing of a tuned file; UserError when it is not a tuned file, or of another label set."""
     value = load_tuned(path)
     odd = sorted(set(value["threshold"]) ^ set(labels))
     if odd:
@@ -144,7 +144,7 @@ def read_tuned(path: str | Path, labels: Sequence[str]) -> PostProcessing:
 
 
 def load_tuned(path: str | Path) -> dict[str, Any]:
-    """Read a tuned file as it is; UserError when it is none."""
+    """Return the content of a tuned file; UserError when it is not one."""
     try:
         value = read_json(path, remedy="tune again")
     except FileNotFoundError:
@@ -163,5 +163,5 @@ def refuse_own_clips(tuned: str | Path, clips: Sequence[str]) -> None:
     if shared:
         raise UserError(
             f"{tuned}: tuned on {value['tuned_on']}, which holds {len(shared)} of the clips to be scored, such as "
-            f"{shared[0]} (tune on another set: what a set chose cannot be measured on it)"
+            f"{shared[0]} (tune on another set: a score on the tuning clips is biased)"
         )

@@ -25,14 +25,14 @@ class Threshold(OneNumber):
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(
             name="threshold",
-            help="of the F1 decisions: one number, or label=threshold,...",
+            help="threshold of the F1 decisions: one number, or label=threshold,...",
             default=DEFAULT,
             most=1.0,
         ),
     )
 
     def with_values(self, values: Mapping[str, float], labels: Sequence[str]) -> Threshold:
-        """Return these thresholds with others for the labels that `values` names, or for all others too by `*`."""
+        """Return the thresholds with those in `values` replaced; `*` replaces all that are not named."""
         (option,) = self.options
         return Threshold(option.by_label(values if "*" in values else {**self.by_label, **values}, labels))
 

@@ -29,7 +29,16 @@ logger = logging.getLogger("sed.tune")
 
 
 def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dict[str, float]:
-    """Return each class's area under its PSDS1 curve."""
+    """Return each class's area under its PSDS1 curve.
+
+    Args:
+        problem: the task that the scores are of.
+        scores: posteriors.
+        points: number of operating points of the curve.
+
+    Returns:
+        {label: area} of the classes with ground truth.
+    """
     decoded = decode(scores, operating_points(points))
     counts = point_counts(problem, PSDS1, decoded)
     areas = from_points(Truth.of(problem), PSDS1, counts, np.ones((1, len(problem.clips))))[1][0]
@@ -61,7 +70,16 @@ def tune_step(problem: Problem, scores: FrameScores, post: PostProcessing, step:
 
 
 def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) -> PostProcessing:
-    """Choose the threshold of each class that gives its best event-based F1 after the steps."""
+    """Choose the threshold of each class that gives its best event-based F1 after the steps.
+
+    Args:
+        problem: the task that the scores are of.
+        scores: posteriors.
+        post: the steps.
+
+    Returns:
+        The same steps with tuned thresholds; a class whose F1 is 0 at every threshold keeps the default.
+    """
     package = sed_scores_eval()
     present = [problem.labels[index] for index in problem.present]
     f1, _, _, thresholds, _ = package.collar_based.best_fscore(
@@ -71,7 +89,7 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
         offset_collar=ONSET_COLLAR,
         offset_collar_rate=OFFSET_SHARE,
     )
-    # A class of which no threshold finds an event keeps the usual one.
+    # A class whose events no threshold finds keeps the default.
     found = {label: float(np.clip(thresholds[label], 0.0, 1.0)) for label in present if f1[label] > 0}
     return replace(post, threshold=Threshold({label: found.get(label, DEFAULT) for label in problem.labels}))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class WeakMask:
     """Silence a class in a clip wherever its clip posterior is not above the threshold (F).
 
-    Written for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold just where both do.
+    Applied for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold exactly where both do.
     """
 
     name: ClassVar[str] = "weak_mask"
@@ -36,7 +36,16 @@ class WeakMask:
         labels: Sequence[str],  # noqa: ARG003
         stored: WeakMask | None = None,  # noqa: ARG003
     ) -> WeakMask:
-        """Return the step; it has no options."""
+        """Return the step; it has no options.
+
+        Args:
+            args: unused.
+            labels: unused.
+            stored: unused.
+
+        Returns:
+            The step.
+        """
         return cls()
 
     def apply(self, scores: FrameScores) -> FrameScores:
@@ -51,7 +60,7 @@ class WeakMask:
         return 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nothing: it has no parameters."""
+        """Return an empty dictionary: the step has no parameters."""
         return {}
 
     @classmethod

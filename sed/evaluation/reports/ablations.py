@@ -1,4 +1,4 @@
-"""The table of an ablation: what each config changes, what it reached, and what the paper reports."""
+"""Ablation table: the changed options of each config, its scores, and the paper's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
 COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
-# What the paper says of its ablation in words; the tables' other numbers are lost.
+# The paper's statements on its ablation; the numbers of these tables could not be recovered.
 BETTER_THAN_GRU = "above AST-GRU's"
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "with 10 the best ratio"}
 
@@ -32,20 +32,20 @@ class Ablation:
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    """`pooling mean, upsample 1`: the keys whose values differ, or that only `config` has; `-` for none."""
+    """Return the keys whose values differ from the reference's or are new: `pooling mean, upsample 1`; `-` for none."""
     ours, theirs = _learned(config), _learned(reference)
     return ", ".join(f"{key} {value}" for key, value in ours.items() if theirs.get(key) != value) or "-"
 
 
 def _learned(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what training reads of a config."""
+    """Return the options of a config that affect training."""
     return {key: value for key, value in canonical(config).items() if key not in recipe_options.OPTIONS}
 
 
 def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
-    """Return the paper's number for each of `COLUMNS`, as numbers or in its words.
+    """Return the paper's number for each of `COLUMNS`, or its words where it gives none.
 
-    `-` where it says nothing, and for other labels or sets than its own.
+    `-` where the paper is silent, and for labels or sets that are not the paper's.
     """
     if not on_their_set(ablation.result):
         return ["-"] * len(COLUMNS)
@@ -58,7 +58,7 @@ def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
 
 
 def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The table's cells, one tuple for each ablation, under `HEADS`."""
+    """Return the table's cells, one tuple for each ablation, in the order of `HEADS`."""
     table = []
     for ablation in ablations:
         result = ablation.result
@@ -81,14 +81,14 @@ def rows(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> list[tu
 
 
 def aligned(table: Sequence[Sequence[str]]) -> str:
-    """The table for a terminal."""
+    """Return the table with aligned columns, for a terminal."""
     lines = [HEADS, *table]
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines)
 
 
 def markdown(ablations: Sequence[Ablation], reference: Mapping[str, Any]) -> str:
-    """The table for a file."""
+    """Return the table as a Markdown page."""
     table = rows(ablations, reference)
     lines = [
         f"# Ablations on {ablations[0].result['set']}",

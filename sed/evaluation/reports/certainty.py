@@ -1,4 +1,4 @@
-"""How certain a score is, in words: intervals, and the caveat of a score on a handful of clips."""
+"""Intervals as text, and the caveat for scores on few clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_INTERVAL = "no interval: all samples alike"
 
 
 def interval_text(bounds: Sequence[float] | None, entry: Entry) -> str:
-    """Return `[55.10, 63.90]`; words where both bounds are one number, which is no certainty; empty without bounds."""
+    """Return `[55.10, 63.90]`; words where all samples are alike, which is no certainty; empty without bounds."""
     if not bounds:
         return ""
     low, high = bounds

@@ -24,7 +24,7 @@ SECTIONS = (
 
 
 def compare_report(systems: Sequence[System]) -> str:
-    """The page; the first system is what the others are compared with."""
+    """Return the page; the first system is the one that the others are compared with."""
     first = systems[0]
     result = first.results[0]
     body = "".join(
@@ -145,9 +145,9 @@ def _about(system: System) -> str:
     lines = []
     for path, result in zip(system.paths, system.results, strict=True):
         model = result.get("model") or {}
-        told = [("result", path), ("scored by", result.get("command")), ("git", result.get("git"))]
-        told += [("trained by", model.get("command")), ("trained at git", model.get("git"))]
-        told += [("post-processing", ", ".join((result.get("post_processing") or {}).get("steps") or ["none"]))]
-        told += [("tuned on", result.get("tuned_on") or "nothing")]
-        lines += [f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in told if v is not None]
+        facts = [("result", path), ("scored by", result.get("command")), ("git", result.get("git"))]
+        facts += [("trained by", model.get("command")), ("trained at git", model.get("git"))]
+        facts += [("post-processing", ", ".join((result.get("post_processing") or {}).get("steps") or ["none"]))]
+        facts += [("tuned on", result.get("tuned_on") or "nothing")]
+        lines += [f"<p><b>{escape(k)}</b>: <code>{escape(v)}</code></p>" for k, v in facts if v is not None]
     return f"<h3>{escape(system.name)}</h3>{''.join(lines)}"

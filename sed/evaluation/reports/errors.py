@@ -1,4 +1,4 @@
-"""What goes wrong, event by event: boundary errors, what is missed, what is taken for what, the worst clips."""
+"""Error analysis by event: boundary errors, missed events, confusions, worst clips."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """Of one group of true events: its name, how many there are, how many are hit, how many touched at all."""
+    """Recall within one group of true events: name, number of events, number hit, number touched."""
 
     name: str
     events: int
@@ -82,7 +82,7 @@ class Recall:
 
 
 def recall_by_duration(problem: Problem, matches: Matches) -> list[Recall]:
-    """True events in bins of their length."""
+    """Return recall by the length of events."""
     length = problem.truth.offset - problem.truth.onset
     groups = []
     for low, high in pairwise(DURATIONS):
@@ -94,7 +94,7 @@ def recall_by_duration(problem: Problem, matches: Matches) -> list[Recall]:
 
 
 def recall_by_overlap(matches: Matches) -> list[Recall]:
-    """True events by how many events of other classes sound during them."""
+    """Return recall by the number of events of other classes that overlap the event."""
     names = ("alone", "with 1 other", "with 2 others", "with 3 or more")
     level = np.minimum(matches.others, 3)
     return [_recall(name, level == k, matches) for k, name in enumerate(names) if (level == k).any()]
@@ -109,8 +109,11 @@ def _recall(name: str, inside: np.ndarray, matches: Matches) -> Recall:
 
 @dataclass(frozen=True, kw_only=True)
 class Confusion:
-    """Of the classes with ground truth: right (classes,) true events found; taken [detected, true] false detections
-    on another class; nowhere (classes,) false detections on no other class; missed (classes,) true events."""
+    """Confusions between the classes with ground truth.
+
+    right: (classes,) true events found; taken: [detected, true] false detections on another class; nowhere: (classes,)
+    false detections on no other class; missed: (classes,) true events.
+    """
 
     labels: list[str]
     right: np.ndarray
@@ -119,7 +122,7 @@ class Confusion:
     missed: np.ndarray
 
     def most(self, number: int) -> Confusion:
-        """Only the `number` classes of most true events, in their order."""
+        """Return the confusions of the `number` classes with most true events, in their order."""
         keep = np.sort(np.argsort(-(self.right + self.missed), kind="stable")[:number])
         return Confusion(
             labels=[self.labels[index] for index in keep],
@@ -131,7 +134,7 @@ class Confusion:
 
 
 def confusion(problem: Problem, detections: EventTable) -> Confusion:
-    """By the intersection criteria of intersection F1 (0.5, 0.5, cross-trigger 0.3)."""
+    """Return confusions by the criteria of intersection F1 (0.5, 0.5, cross-trigger 0.3)."""
     one = stack([detections], len(problem.clips), len(problem.labels))
     counts = point_counts(problem, f1.INTERSECTION, one)
     right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
@@ -145,7 +148,7 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
 
 
 def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
-    """Worst and best clips by event-based F1: most errors first; most events of those without many errors."""
+    """Return worst and best clips by event-based F1: those with most errors; with most events among few errors."""
     tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)
     errors = system + truth - 2 * tp
     score = 2 * tp / np.maximum(system + truth, 1)

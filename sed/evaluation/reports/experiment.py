@@ -56,9 +56,12 @@ def report(
         name: of the experiment.
         result: content of result.json.
         problem: clips, classes and ground truth.
-        evaluation: what the metrics measured.
-        decisions: what they measured it on.
-        sources: where log-mel and sound of the shown clips come from.
+        evaluation: the metrics' values.
+        decisions: detections and scores that the metrics were computed from.
+        sources: log-mel and audio of the clips shown.
+
+    Returns:
+        HTML that needs no other file.
     """
     found = decisions.detections
     parts = [
@@ -241,10 +244,10 @@ def _clips(
             parts.append(f"<h3>{title}</h3>")
         for place, clip in enumerate(chosen):
             tp, system, truth = (int(c[clip].sum()) for c in (counts.tp, counts.system, counts.truth))
-            told = f"{tp} of {truth} events found, {system - tp} false"
+            summary = f"{tp} of {truth} events found, {system - tp} false"
             picture = clip_figure(problem, clip, found, decisions.scores, sources)
             parts.append(
-                f"<details{' open' if place == 0 else ''}><summary>{escape(problem.clips[clip])}: {told}</summary>"
+                f"<details{' open' if place == 0 else ''}><summary>{escape(problem.clips[clip])}: {summary}</summary>"
                 f"{figure(picture, 'Seconds.', key)}{sources.player(problem.clips[clip])}</details>"
             )
     return parts

@@ -1,7 +1,7 @@
-"""Figure 3 of the paper: which frequency bands a class is heard in.
+"""Figure 3 of the paper: which frequency bands a class is detected in.
 
 AST-GRU's mean over frequency is replaced by one band, and the event-based F1 that each class reaches with each band
-is normalised to [0, 1]. The paper does not say whether the model is retrained per band; both readings are kept apart.
+is normalised to [0, 1]. The paper does not say whether the model is retrained per band; both readings are available.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 READINGS = {"swapped": "trained on the mean, band swapped in", "retrained": "retrained on each band"}
-# One of each kind that the paper tells apart: high bands, low bands, middle bands, spread over all (I).
+# One of each of the paper's groups: high bands, low bands, middle bands, spread over all (I).
 FOUR = ("Alarm_bell_ringing", "Speech", "Dog", "Vacuum_cleaner")
 Bands = dict[str, list[float]]
 
 
 def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Lowest and highest frequency in Hz of each band of a config's AST; UserError for another encoder."""
+    """Return lowest and highest frequency in Hz of each band of a config's AST; UserError for another encoder."""
     if config["encoder"] != "ast":
         raise UserError(f"encoder '{config['encoder']}' has no frequency bands (figure 3 is about AST-GRU)")
     front_end = completed({key: config[key] for key in defaults() if key in config})
@@ -35,7 +35,7 @@ def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def read_bands(folder: Path, bands: int) -> Bands | None:
-    """{class: EB-F1 with each band} from band_KK/**/result.json; None when the reading was not made."""
+    """Read {class: EB-F1 with each band} from band_KK/**/result.json; None when a band has no result."""
     if not folder.is_dir():
         return None
     result: Bands = {}
@@ -50,13 +50,13 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
 
 
 def activation(values: Sequence[float]) -> list[float]:
-    """F1 over the class's best band (I): 1 is that band, 0 a band that finds nothing; all 0 when none finds any."""
+    """Return F1 relative to the class's best band (I): 1 for that band, 0 for a band without hits."""
     best = max(values)
     return [value / best if best > 0 else 0.0 for value in values]
 
 
 def table(readings: Mapping[str, Bands], edges: Sequence[tuple[float, float]]) -> str:
-    """Tab-separated: every bar of every histogram, with the F1 that it was made of."""
+    """Return a tab-separated table of every bar of every histogram, with its F1."""
     lines = ["reading\tevent_label\tband\tlow_hz\thigh_hz\tevent_f1\tactivation"]
     for reading, classes in readings.items():
         for label, values in classes.items():
@@ -71,9 +71,12 @@ def draw(classes: Bands, labels: Sequence[str], edges: Sequence[tuple[float, flo
 
     Args:
         classes: {label: EB-F1 with each band}.
-        labels: those that are drawn.
+        labels: the classes to draw.
         edges: lowest and highest frequency of each band in Hz.
         title: above the figure.
+
+    Returns:
+        The figure.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Pages that need nothing but themselves: skeleton, tables, and the escaping of all that comes from outside."""
+"""Self-contained HTML pages: skeleton, tables, and escaping of all external text."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ details .scroll { background: none; }
 
 
 def escape(value: object) -> str:
-    """Text as text, whatever it looks like: in elements and in double-quoted attributes."""
+    """Escape text for elements and double-quoted attributes."""
     return html.escape(str(value), quote=True)
 
 
 def page(title: str, body: str) -> str:
-    """A whole document; nothing in it may be loaded from elsewhere (Content-Security-Policy)."""
+    """Return a whole document; its Content-Security-Policy forbids loading anything from elsewhere."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -86,13 +86,13 @@ def page(title: str, body: str) -> str:
 
 
 def section(anchor: str, title: str, *parts: str) -> str:
-    """A headed section; empty when it has no content."""
+    """Return a section with a heading; empty when it has no content."""
     content = "".join(parts)
     return f'<section id="{anchor}"><h2>{escape(title)}</h2>{content}</section>' if content else ""
 
 
 def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
-    """Links to the sections that `body` holds."""
+    """Return links to the sections in `body`."""
     links = [f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title in entries if f'id="{anchor}"' in body]
     return f'<nav aria-label="Sections">{"".join(links)}</nav>'
 
@@ -100,7 +100,7 @@ def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
 def table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
 ) -> str:
-    """Return a table whose rows become lists on a phone; one with turned heads scrolls there, by keyboard too.
+    """Return a table whose rows become lists on a phone; one with turned heads scrolls there, also by keyboard.
 
     Args:
         caption: above the table.
@@ -108,6 +108,9 @@ def table(
         rows: cells; the first of each row is its head.
         raw: cells are HTML, not text.
         turned: column names stand upright.
+
+    Returns:
+        HTML.
     """
     cell = str if raw else escape
     heads = [escape(name) for name in head]
@@ -130,6 +133,9 @@ def figure(svg: str, caption: str, key: Sequence[tuple[str, str]] = ()) -> str:
         svg: the picture.
         caption: below it.
         key: (CSS colour, meaning) of each series.
+
+    Returns:
+        HTML.
     """
     marks = "".join(f'<span><i style="background:{colour}"></i>{escape(text)}</span>' for colour, text in key)
     legend = f'<div class="key dim">{marks}</div>' if marks else ""

@@ -1,4 +1,4 @@
-"""Text of anyone's in Markdown: names, set names and commands that show as they are and make no markup."""
+"""Escape external text for Markdown: names, set names and commands appear literally."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def text(value: object) -> str:
-    """Return text that Markdown and HTML show as it is, in one line."""
+    """Escape text so that Markdown and HTML show it literally, in one line."""
     return _escaped(value, "<>&|*_`[]")
 
 
@@ -16,7 +16,7 @@ def prose(value: object) -> str:
 
 
 def code(value: object) -> str:
-    """Return an inline code span, which shows text as it is, in one line."""
+    """Return an inline code span that shows the text literally, in one line."""
     line = one_line(value)
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     pad = " " if line.startswith("`") or line.endswith("`") else ""

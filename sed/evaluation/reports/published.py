@@ -1,4 +1,4 @@
-"""Numbers that others published, each with its source; shown beside ours and never mixed with them."""
+"""Published numbers of other systems, with sources; shown beside ours, never mixed with them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    `names` are of experiments that reproduce it, `note` says what keeps the numbers from being compared as they stand.
+    `names` are the experiments that reproduce it; `note` states why its numbers cannot be compared as they stand.
     """
 
     system: str
@@ -78,7 +78,7 @@ PUBLISHED = (
     Published("CRNN with AST embeddings, late fusion", 0.372, 0.322, DESED_TASK, 0.722, note="the AST frozen"),
     Published("CRNN with BEATs embeddings", 0.571, 0.480, DESED_TASK, 0.727, note="BEATs frozen; mean of three runs"),
 )
-"""What was found of the paper's tables and of the projects that it compares with; nothing was measured here."""
+"""Numbers recovered from the paper's tables and from the projects it compares with; not measured here."""
 
 
 def on_their_set(result: Mapping[str, Any]) -> bool:
@@ -87,7 +87,7 @@ def on_their_set(result: Mapping[str, Any]) -> bool:
 
 
 def of_experiment(name: str) -> Published | None:
-    """Return the published system that an experiment of this name reproduces, if any: the one of the longest name."""
+    """Return the published system that an experiment of this name reproduces, if any: the longest match."""
     found = [
         (len(own), row)
         for row in PUBLISHED

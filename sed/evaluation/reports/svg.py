@@ -16,7 +16,7 @@ WIDTH, LEFT, RIGHT, TOP, BOTTOM = 560, 52, 12, 12, 42
 
 
 def colour(index: int) -> str:
-    """The n-th line's colour."""
+    """Return the colour of the n-th series."""
     return COLOURS[index % len(COLOURS)]
 
 
@@ -34,7 +34,16 @@ def _line(x1: float, y1: float, x2: float, y2: float, extra: str = 'class="axis"
 
 
 def ticks(low: float, high: float, number: int = 5) -> list[float]:
-    """Return about `number` round values from low to high."""
+    """Return round values for an axis.
+
+    Args:
+        low: start of the axis.
+        high: end of the axis.
+        number: about how many values.
+
+    Returns:
+        Values from low to high.
+    """
     if not high > low:
         return [low]
     step = 10 ** np.floor(np.log10((high - low) / number))
@@ -78,10 +87,13 @@ def staircases(
     """Draw PSD-ROCs, each value held to the next point and to e_max.
 
     Args:
-        title: of the picture, for those who cannot see it.
+        title: text alternative of the picture.
         curves: (name, x, y, colour) of each.
-        e_max: where the x axis ends.
+        e_max: end of the x axis.
         x_label: below the x axis.
+
+    Returns:
+        SVG.
     """
     axes = Axes((0, e_max), (0, 1))
     parts = [_open(axes.height, title), axes.frame(x_label, "effective TPR")]
@@ -103,14 +115,17 @@ def staircases(
 
 
 def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[float], x_label: str) -> str:
-    """Draw counts of values in 40 bins over -limit .. limit, what lies outside in the outer bins.
+    """Draw counts of values in 40 bins over -limit .. limit; values outside count in the outer bins.
 
     Args:
-        title: of the picture, for those who cannot see it.
+        title: text alternative of the picture.
         values: (n,).
-        limit: where the x axis ends on both sides.
+        limit: end of the x axis on both sides.
         marks: collars, drawn on both sides.
         x_label: below the x axis.
+
+    Returns:
+        SVG.
     """
     edges = np.linspace(-limit, limit, 41)
     counts, _ = np.histogram(np.clip(values, -limit, limit - 1e-9), edges)
@@ -222,7 +237,7 @@ def differences(
 
 
 def png(grey: np.ndarray) -> str:
-    """(rows, columns) values from 0 to 1 as a data URL of an 8-bit PNG in a dark-to-bright scale."""
+    """Return values (rows, columns) from 0 to 1 as a data URL of an 8-bit PNG on a dark-to-bright scale."""
     stops = np.array([[13, 8, 35], [80, 18, 99], [177, 50, 90], [243, 120, 60], [252, 230, 150]], float)
     x = np.clip(grey, 0, 1) * (len(stops) - 1)
     low = np.minimum(x.astype(int), len(stops) - 2)

@@ -47,7 +47,7 @@ def csv_text(rows: Sequence[Row]) -> str:
 
 
 def latex_text(rows: Sequence[Row]) -> str:
-    """Return a tabular per set (it wants the package booktabs): ours, and what is published of the same system."""
+    """Return a tabular per set (it needs the package booktabs): ours, and the published numbers of the same system."""
     columns = shown_in("results")
     heads = ["System", "Seeds", "Parameters", *(entry.column for entry in columns)]
     published = [f"{BY_KEY[key].column}, published" for key in KEYS]
@@ -70,12 +70,12 @@ def latex_text(rows: Sequence[Row]) -> str:
 
 
 def _counterpart(row: Row) -> Published | None:
-    """Return what is published of a row's system, where the row is on the same set."""
+    """Return the published entry of a row's system, if the row is on the same set."""
     return of_experiment(row.name) if on_their_set(row.results[0]) else None
 
 
 def _others(rows: Sequence[Row]) -> list[Published]:
-    """Return the published systems that none of the rows reproduces; none where no row is on their set."""
+    """Return the published systems that none of the rows reproduces; an empty list if no row is on their set."""
     if not any(on_their_set(row.results[0]) for row in rows):
         return []
     taken = [_counterpart(row) for row in rows]

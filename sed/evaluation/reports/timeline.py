@@ -1,4 +1,4 @@
-"""One clip over time: log-mel, truth, detections and posteriors, and a player where the audio is at hand."""
+"""One clip over time: log-mel, truth, detections and posteriors, and a player where the audio is available."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
 
 
 class Sources:
-    """Where a clip's log-mel and sound come from; either may be absent."""
+    """Sources of a clip's log-mel and audio; either may be absent."""
 
     def __init__(self, features: Path | None, audio: Path | None) -> None:
         self.store = FeatureStore(features) if features else None
@@ -35,7 +35,7 @@ class Sources:
         self.audio = _audio_files(audio) if audio else {}
 
     def logmel(self, clip: str) -> np.ndarray | None:
-        """(bins, frames) from 0 to 1, low bands at the bottom."""
+        """Return log-mel (bins, frames) scaled to 0 .. 1, low bands at the bottom; None without features."""
         if self.store is None or clip not in self.rows:
             return None
         row = self.rows[clip]
@@ -46,7 +46,7 @@ class Sources:
         return picture[:: max(1, picture.shape[0] // 64), ::step]
 
     def player(self, clip: str) -> str:
-        """An audio element with the sound inside it, or nothing."""
+        """Return an audio element that contains the recording; empty when there is no audio file."""
         path = self.audio.get(clip)
         if path is None or not Path(path).is_file():
             return ""
@@ -85,6 +85,9 @@ def clip_figure(
         detections: decisions of all clips.
         scores: frame scores of all clips, if there are any.
         sources: where the clip's log-mel comes from.
+
+    Returns:
+        SVG.
     """
     seconds = float(problem.durations[clip])
     truth = problem.truth.where(problem.truth.clip == clip)

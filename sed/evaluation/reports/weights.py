@@ -1,4 +1,4 @@
-"""What the model of a result was trained from: a checkpoint, random weights, or nobody knows."""
+"""Origin of a result's initial weights: a checkpoint, random weights, or unknown."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def weights_of(result: Mapping[str, Any]) -> str:
 
 
 def lacks_weights(result: Mapping[str, Any]) -> bool:
-    """Return whether the encoder was trained from random weights although published ones are for it."""
+    """Return whether the encoder was trained from random weights although published weights exist for it."""
     return weights_of(result) == RANDOM and _expects_weights((result.get("model") or {}).get("config") or {})
 
 
 def _expects_weights(config: Mapping[str, Any]) -> bool:
-    """Return whether an importer is for the config's encoder."""
+    """Return whether there is an importer for the config's encoder."""
     return config.get("encoder", "ast") in literals("sed.checkpoints.importers")["IMPORTERS"]
 
 
 def warning(names: list[str]) -> str:
-    """Return the line that stands above the numbers of systems that lack weights; '' for none."""
+    """Return the warning above scores of systems that lack pretrained weights; '' for none."""
     if not names:
         return ""
     return f"Not pretrained, from random weights: {', '.join(names)}; these numbers say nothing of pretrained models."

@@ -96,7 +96,7 @@ def test_samples_of_other_clips_or_draws_are_refused(change: dict[str, Any], sai
 
 def test_other_labels_are_refused() -> None:
     a, b = system("a", 0.3), system("b", 0.4)
-    with pytest.raises(UserError, match="another label set"):
+    with pytest.raises(UserError, match="label set differs"):
         check_comparable([a, replace(b, results=[{"per_class": {"y": {}}}])])
 
 

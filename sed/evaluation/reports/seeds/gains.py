@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def gains(margin: Mapping[str, Any], seconds: Mapping[str, float]) -> Figure | None:
-    """Bars of EB-F1 with their 95 % intervals. seconds: {label: median length of its events}; None without any."""
+    """Draw bars of EB-F1 with 95 % intervals; `seconds` is {label: median event length}. None without data."""
     from matplotlib.figure import Figure
 
     known = {label: row["event_f1"] for label, row in margin["per_class"].items() if row["event_f1"] is not None}

@@ -1,4 +1,4 @@
-"""Events found, by length and by collar: as many as can be paired with a detection each, as sed_eval pairs them."""
+"""Events found by length and by collar, paired one to one with detections as in sed_eval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.evaluation.metrics.f1 import COLLARS, ONSET_COLLAR
 from sed.evaluation.metrics.pairing import fitting, pairs
 
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
-NEAR = 1e-9  # seconds: offsets that are the collar apart but for rounding
+NEAR = 1e-9  # seconds: tolerance for offsets that are a collar apart except for rounding
 Events = Mapping[str, Sequence[Event]]
 
 
@@ -31,7 +31,7 @@ class Tally:
 
 
 def length_of(seconds: float) -> str:
-    """Return the name of the bin of `LENGTHS` that an event of so many seconds is in."""
+    """Return the name of the bin of `LENGTHS` for a length in seconds."""
     return next(name for name, most in LENGTHS.items() if seconds < most)
 
 

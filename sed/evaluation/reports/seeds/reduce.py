@@ -1,6 +1,6 @@
 """Reduce experiments with several seeds to a line of JSON for each (config, seed), and to their paired margins.
 
-Nothing in them names a folder or a machine but the kind of device.
+They name no folder and no machine except the kind of device.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
 
 
 def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
-    """{config: {seed: result.json}} of `exp/<config>_seed<k>/<set>/`.
+    """Return {config: {seed: result.json}} of `exp/<config>_seed<k>/<set>/`.
 
-    Other folders with the same set (`csebbs`) are the same models decided otherwise: config `<config>_csebbs`.
+    Other folders with the same set (`csebbs`) hold the same models with other decisions: config `<config>_csebbs`.
     """
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(exp.glob("*_seed*/*/result.json")):
@@ -57,13 +57,16 @@ def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
 
 
 def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
-    """Reduce a result.json to a few kilobytes: numbers, classes, events by length, what it was trained with.
+    """Reduce a result.json to a few kilobytes: numbers, classes, events by length, the training's options.
 
     Args:
         path: result.json, with events.tsv beside it.
         config: name of the config.
         seed: of the training.
         truth: {clip: its events}.
+
+    Returns:
+        The reduced result, one line of runs.jsonl.
     """
     result = read_result(path)
     model = result.get("model") or {}
@@ -97,13 +100,13 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
 
 
 def _class_mean(result: Mapping[str, Any], name: str) -> float | None:
-    """Return the mean of a class-wise number over the classes with ground truth: the spread takes nothing off it."""
+    """Return the mean of a class-wise number over the classes with ground truth, without a penalty on its spread."""
     values = [row[name] for row in result["per_class"].values() if row["ground_truth"] and row.get(name) is not None]
     return _rounded(statistics.fmean(values)) if values else None
 
 
 def system(config: str, paths: Sequence[Path]) -> System:
-    """A config's results and samples, seed by seed."""
+    """Return a config's results and bootstrap samples, seed by seed."""
     return System(
         name=config,
         paths=list(paths),

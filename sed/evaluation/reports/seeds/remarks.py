@@ -1,7 +1,7 @@
-"""Remarks on trainings, written by hand: marked in tables, told below them, and faulty trainings left out of means.
+"""Hand-written remarks on trainings: footnotes of tables, and faulty trainings left out of means.
 
 A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run. "faulty": true
-says that these trainings are no results of their configs; "run": NAME that it belongs to an earlier run.
+marks trainings that are not results of their configs; "run": NAME assigns it to an earlier run.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ Remarks = Sequence[Mapping[str, Any]]
 
 
 def training(config: str, seed: int) -> str:
-    """Return the name that remarks give a training."""
+    """Return the name by which remarks refer to a training."""
     return f"{config}_seed{seed}"
 
 
 def marks(remarks: Remarks, *names: str) -> str:
-    """Return what follows a name in a table: ` (1) (3)`, the numbers of the remarks on any of `names`."""
+    """Return the footnote marks of any of `names` in a table, such as ` (1) (3)`."""
     return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one.get("names", [])))
 
 
@@ -34,7 +34,7 @@ def footnotes(remarks: Remarks) -> list[str]:
 def without_faulty(
     results: Mapping[str, Sequence[Mapping[str, Any]]], remarks: Remarks
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Return {config: its seeds} without the trainings that a remark calls faulty."""
+    """Return {config: its seeds} without the trainings that a remark marks as faulty."""
     faulty = [one for one in remarks if one.get("faulty")]
     kept = {
         config: [run for run in runs if not marks(faulty, training(config, run["seed"]))]

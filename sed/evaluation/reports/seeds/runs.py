@@ -1,4 +1,4 @@
-"""The same configs in several runs: means of each, and differences over the seeds of all."""
+"""Tables of configs trained in several runs: means per run, and differences over all seeds."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _of_run(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _margin(a: Trainings, b: Trainings) -> list[str] | None:
-    """Return the cells seeds, trainings and differences of what both have; None below two seeds."""
+    """Return the cells seeds, trainings and differences over the shared seeds; None below two."""
     both = [one for one in a if one in b]
     differences = _by_seed({one: {key: b[one][key] - a[one][key] for key in a[one].keys() & b[one]} for one in both})
     if len(differences) < 2:

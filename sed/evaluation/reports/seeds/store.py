@@ -1,7 +1,7 @@
 """Results of several seeds as files of a repository: runs.jsonl, one line per training, and lists of one line per item.
 
-A line of runs.jsonl is what `reduce.reduced` makes, and `run`: NAME where it belongs to an earlier run, of which it
-keeps the main numbers only.
+A line of runs.jsonl is what `reduce.reduced` makes, and `run`: NAME where it belongs to an earlier run, of which only
+the main numbers are kept.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def add_runs(folder: Path, runs: Iterable[Run]) -> None:
-    """Put results into runs.jsonl, in place of those of the same run, config and seed; all others stay."""
+    """Write results to runs.jsonl, replacing those of the same run, config and seed; all others stay."""
     kept = {_place(run): run for run in read_runs(folder)} | {_place(run): run for run in runs}
     lines = [_line(kept[place]) for place in sorted(kept)]
     write_text(folder / RUNS, "".join(f"{line}\n" for line in lines))
 
 
 def archive(folder: Path, name: str) -> None:
-    """Make the results and remarks that belong to no earlier run those of the run `name`, with main numbers only.
+    """Assign the results and remarks of the newest run to the run `name`, with main numbers only.
 
     Raises:
         UserError: there is a run of this name.
@@ -69,7 +69,7 @@ def archive(folder: Path, name: str) -> None:
     if any(run.get("run") == name for run in runs):
         raise UserError(f"{folder / RUNS}: has a run '{name}' already (choose another name)")
     path = folder / "remarks.json"
-    if path.is_file():  # before the results, so that what is killed between the two can be repeated
+    if path.is_file():  # before the results: a run killed between the two can be repeated
         remarks = read_json(path, remedy="make it again, or take it from the repository")
         write_items(path, [one if one.get("run") else {"run": name, **one} for one in remarks])
     keys = ("config", "seed", *(entry.key for entry in shown_in("main")))
@@ -86,7 +86,7 @@ def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    """Write a JSON list with one item per line, at once or not at all."""
+    """Write a JSON list with one item per line, atomically."""
     write_text(path, "[" + ",".join(f"\n{_line(item)}" for item in items) + "\n]\n")
 
 

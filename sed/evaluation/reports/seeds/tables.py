@@ -1,6 +1,6 @@
 """Markdown tables over several seeds of the same configs: systems, paired margins, classes, lengths, every seed.
 
-They know no corpus: which configs are compared, what a comparison is called and what was published of it is given.
+Independent of the corpus: the caller provides the configs to compare, titles and published numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Margins = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Config b compared with config a: what that is called, and what was published of it by key of result.json."""
+    """Comparison of config b with config a: title, and published differences by key of result.json."""
 
     a: str
     b: str
@@ -31,12 +31,12 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The title, or the names of the configs."""
+        """Return the title, else the names of the configs."""
         return self.title or f"`{self.b}` over `{self.a}`"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a Markdown table, and an empty one."""
+    """Return the lines of a Markdown table, followed by an empty line."""
     return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 

@@ -1,4 +1,4 @@
-"""One-off experiments: one training each, told by the options in which those of one system differ."""
+"""One-off experiments: one training each, named by the options in which those of one system differ."""
 
 from __future__ import annotations
 
