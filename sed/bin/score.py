@@ -70,7 +70,7 @@ def main() -> None:
     from sed.evaluation.alignment import align, decide, read_reference
     from sed.evaluation.groups import read_groups
     from sed.evaluation.metrics.events import write_events
-    from sed.evaluation.result import add_confidence, add_more, find_sources, result_of, log_summary, write_report
+    from sed.evaluation.result import add_confidence, add_more, find_sources, log_summary, result_of, write_report
     from sed.evaluation.scoring import measure
     from sed.evaluation.submission import read_submission
     from sed.files import lock, write_json

@@ -128,7 +128,7 @@ def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:
         decide(made, points(), post, points=9, f1_from=str(other))
     with pytest.raises(UserError, match=r"no such file \(give a table"):
         decide(of_scores, system, post_of(of_scores.labels), points=9, f1_from=str(tmp_path / "none.tsv"))
-    with pytest.raises(UserError, match=r"found[.]tsv is one table, which F1 uses"):
+    with pytest.raises(UserError, match=r"found[.]tsv is one table of detections"):
         decide(made, detections("a"), post, points=9, f1_from=str(other))
 
 
