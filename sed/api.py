@@ -233,7 +233,7 @@ class Model:
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         plan = WindowPlan.live(**window_geometry(self.predictor), hop=hop, lookahead=lookahead)
         sink = _Newest()
-        track = Track.of("stream", self.predictor, post, plan, sink=sink, piece=1)
+        track = Track.of("stream", self.predictor, post, plan, sink=sink, live=True)
         samples = (block for piece in blocks for block in mono_blocks(piece, "the stream"))
         for window in plan.grow(track.passed_on(resampled(samples, rate, self.sample_rate))):
             output = hear(self.predictor, [window.samples])

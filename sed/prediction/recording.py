@@ -75,11 +75,12 @@ class Track:
         decisions: Decisions,
         sink: Sink,
         centring: Centring | None = None,
+        live: bool = False,
     ) -> None:
         self.result = Result(name, 0.0)
         self.failed = False
         self._plan, self._predictor, self._decisions, self._sink = plan, predictor, decisions, sink
-        self._centring = centring
+        self._centring, self._live = centring, live
         self._classes = len(predictor.labels)
         self._join = Join(plan, self._classes)
         self._samples = 0
@@ -95,7 +96,7 @@ class Track:
         *,
         sink: Sink,
         centre: bool = False,
-        piece: int = PIECE,
+        live: bool = False,
     ) -> Track:
         """Begin a recording.
 
@@ -106,7 +107,7 @@ class Track:
             plan: where windows lie.
             sink: takes the results.
             centre: run the model again on events that windows share, each in the middle of a window.
-            piece: frames to wait for before deciding some.
+            live: a stream: decide as soon as possible, and end no event after it, though frames and filters reach on.
         """
 
         def decisions(frames: int) -> Decisions:
@@ -114,7 +115,10 @@ class Track:
 
         scout = decisions(SCOUTED * predictor.frames) if centre else None
         centring = Centring(plan=plan, predictor=predictor, scout=scout) if scout else None
-        return cls(name, plan=plan, predictor=predictor, decisions=decisions(piece), sink=sink, centring=centring)
+        piece = 1 if live else PIECE
+        return cls(
+            name, plan=plan, predictor=predictor, decisions=decisions(piece), sink=sink, centring=centring, live=live
+        )
 
     def passed_on(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Pass the recording's blocks on, counting and handing them to the sink."""
@@ -154,8 +158,16 @@ class Track:
         self._sink.posteriors(frame)
         self._report(self._decisions.push(frame, clip))
 
+    def _cut(self, found: list[Detection]) -> list[Detection]:
+        """Return events as they are before the end of what has come of a stream; those of a recording as they are."""
+        end = self._samples / self._predictor.rate
+        if not self._live:
+            return found
+        cut = [one._replace(event=one.event._replace(offset=min(one.event.offset, end))) for one in found]
+        return [one for one in cut if one.event.onset < end]
+
     def _report(self, found: list[Detection]) -> None:
-        if found:
+        if found := self._cut(found):
             self.result.detections += found
             self._sink.detections(found)
 

@@ -267,7 +267,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     pcm = read_pcm(sys.stdin.buffer, args.live_kind, args.live_channels, block, args.live_rate)
     blocks = resampled(until_broken(pcm, problems), args.live_rate, predictor.rate)
     sink = FormatSink(file, format, "-", frame_seconds=predictor.frame_seconds, live=True)
-    track = Track.of("-", predictor, post, plan, sink=sink, piece=1)
+    track = Track.of("-", predictor, post, plan, sink=sink, live=True)
 
     def report(_track: Track, problem: str | None) -> None:
         if problem is not None:

@@ -233,6 +233,19 @@ def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, ca
     assert code == 1 and not again and "no samples" in err
 
 
+@pytest.mark.parametrize("seconds", [3.3371, 12.403])
+def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, capsys, seconds):
+    """A filter of a second carries events half a second on, and the last frame begins before the end."""
+    pcm = (sounds(seconds) * 32767).astype("<i2")
+    (tmp_path / "pcm").write_bytes(pcm.tobytes())
+    for filters in (["none"], ["maximum", "--maximum", "1"]):
+        options = ["--live", "--format", "jsonl", "--threshold", "0.3", "--post-processing", *filters]
+        assert call(monkeypatch, "--model", experiment, *options, stdin=tmp_path / "pcm") == 0
+        rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert max(row["offset"] for row in rows) == len(pcm) / 16000
+        assert all(row["onset"] < row["offset"] for row in rows)
+
+
 @pytest.mark.parametrize(
     "options,message",
     [
