@@ -4,9 +4,10 @@
 # usage: local/download.sh [options] <downloads>
 #
 #   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
-#   --parts LIST         comma-separated (synthetic,metadata,strong,public,ast; soundbank and panns are optional)
+#   --parts LIST         comma-separated (synthetic,metadata,strong,public,xares,ast; soundbank and panns are optional)
 #   --archives DIR       files that you downloaded by hand, looked for before the network is asked; may be repeated
-#   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
+#   --research-only LIST copies of the recordings whose terms allow research only, of local/<name>_copies.tsv: minhleduc ("")
+#   --mirror URL         server that stands for Zenodo, Hugging Face and GitHub, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
 #   --audio DIR          copies of the AudioSet recordings, any names, formats and depth; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
@@ -37,7 +38,7 @@ for word; do # options that may be repeated: parse_options.sh checks them all, a
 done
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-corpus=desed parts=synthetic,metadata,strong,public,ast archives='' mirror='' ast='' audio='' fetch=false
+corpus=desed parts=synthetic,metadata,strong,public,xares,ast research_only='' archives='' mirror='' ast='' audio='' fetch=false
 fetch_pause=5 keep_archives=true timeout=60 retries=8 nj=3
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
@@ -48,12 +49,16 @@ export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 code=0 keep=--keep-archives
 [[ ${keep_archives} == true ]] || keep=--no-keep-archives
+copies=${root}/local/${corpus}_copies.tsv
+[[ -e ${copies} ]] || copies=''
 python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast}" --nj "${nj}" "${keep}" \
+    --research-only "${research_only}" \
     --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
     "${root}/local/${corpus}_records.tsv" "${downloads}" || code=$?
 if ((code > 0)); then # an AST that cannot be had does not keep recordings from being linked
     [[ ,${parts}, == *,ast,* ]] || exit "${code}"
     for part in ${parts//,/ }; do
+        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # done without
         [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"
     done
 fi

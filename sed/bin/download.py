@@ -1,10 +1,13 @@
 """Stage 0: download a corpus into its own layout; what is there already and whole is left alone.
 
-python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] records.tsv downloads
+python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] NAME_records.tsv downloads
+
+NAME_copies.tsv beside the table has the terms of those parts that are copies by others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
@@ -12,8 +15,9 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sed.cli import entry, setup_logging
 from sed.config import Parser, words
 from sed.data.download.fetch import Fetcher
+from sed.data.download.hosts import Hosts
 from sed.data.download.parts import Parts
-from sed.data.download.sources import Hosts, read_records
+from sed.data.download.sources import Copy, read_copies, read_records
 from sed.errors import UserError
 from sed.files import lock
 from sed.progress import Meter
@@ -27,6 +31,7 @@ def main() -> None:
     parser.add_argument("records", type=Path, help="table of the corpus's records")
     parser.add_argument("downloads", type=Path, help="folder of the corpus, made when missing")
     parser.option("parts", [], "comma-separated parts of the table; all when empty", type=_parts)
+    parser.option("research_only", [], "copies to get besides, whose terms allow research only", type=_parts)
     parser.option("mirror", "", "server that stands for all hosts, with their paths below its own")
     parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
     parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
@@ -39,12 +44,16 @@ def main() -> None:
     log = setup_logging()
 
     table = read_records(args.records)
-    if unknown := [part for part in args.parts if part not in table]:
+    beside = args.records.with_name(args.records.name.replace("_records", "_copies"))
+    copies = read_copies(beside) if beside != args.records and beside.exists() else {}
+    free = [part for part in table if part not in copies or copies[part].use != "research"]
+    wanted = _with_copies(args.parts or free, args.research_only, copies)
+    if unknown := [part for part in wanted if part not in table]:
         raise UserError(f"--parts: no part '{unknown[0]}' (there are {', '.join(table)})")
     for folder in args.archives:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder (--archives names a folder of downloaded files)")
-    parts = {part: table[part] for part in args.parts or table}
+    parts = {part: table[part] for part in wanted}
     with lock(args.downloads):
         if args.ast:
             link_ast(Path(args.ast), args.downloads)
@@ -55,7 +64,12 @@ def main() -> None:
         )
         hosts = Hosts(fetcher, args.mirror)
         stage = Parts(
-            args.downloads, fetcher=fetcher, hosts=hosts, archives=args.archives, keep_archives=args.keep_archives
+            args.downloads,
+            fetcher=fetcher,
+            hosts=hosts,
+            archives=args.archives,
+            keep_archives=args.keep_archives,
+            copies=copies,
         )
         missing = stage.missing(parts)
         if there := [part for part in parts if part not in missing]:
@@ -66,6 +80,18 @@ def main() -> None:
 
 def _parts(text: str) -> list[str]:
     return words(text) if text.strip() else []
+
+
+def _with_copies(parts: list[str], research: list[str], copies: Mapping[str, Copy]) -> list[str]:
+    """Return the parts to get; UserError for a copy for research only that --research-only does not name."""
+    for part in research:
+        if part not in copies or copies[part].use != "research":
+            names = ", ".join(name for name, copy in copies.items() if copy.use == "research")
+            raise UserError(f"--research-only: no copy '{part}' (there are: {names or 'none'})")
+    for part in parts:
+        if part in copies and copies[part].use == "research" and part not in research:
+            raise UserError(f"--parts: {part} is for research only: {copies[part].terms} (--research-only {part})")
+    return list(dict.fromkeys([*parts, *research]))
 
 
 def link_ast(source: Path, downloads: Path) -> None:

@@ -32,7 +32,8 @@ from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
 from sed.config.recipe_options import NONE
 from sed.data.download.fetch import Fetcher
-from sed.data.download.sources import HUGGING_FACE, Hosts, Row
+from sed.data.download.hosts import HUGGING_FACE, Hosts
+from sed.data.download.sources import Row
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.input_files import check_file, read_text

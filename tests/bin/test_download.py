@@ -35,7 +35,7 @@ def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_pa
     asked = len(server.requests)
     again = download(*options, "downloads", cwd=tmp_path)
     assert (again.returncode, len(server.requests)) == (0, asked)
-    assert "there already: synthetic, metadata, strong, public, ast" in again.stderr
+    assert "there already: synthetic, metadata, strong, public, xares, ast" in again.stderr
 
 
 def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
@@ -101,6 +101,8 @@ def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
         ([], 2, "usage: local/download.sh [options] <downloads>"),
         (["--parts", "synthetic,weak", "d"], 2, "--parts: no part 'weak' (there are synthetic, metadata, strong"),
         (["--mirror", "http://127.0.0.1:9", "--retries", "0", "d"], 1, "Still to get: synthetic, metadata"),
+        (["--parts", "minhleduc", "d"], 2, "--parts: minhleduc is for research only: weak, unlabelled and validation"),
+        (["--research-only", "xares", "d"], 2, "--research-only: no copy 'xares' (there are: minhleduc)"),
         (["--mirror", "nowhere", "d"], 2, "nowhere/api/records/6026841: not an address"),
         (["--ast", "none.pth", "d"], 2, "none.pth: no such file"),
         (["--archives", "none", "d"], 2, "--archives: no such folder: none"),

@@ -1,4 +1,4 @@
-"""A loopback HTTP server that serves records as Zenodo and Hugging Face do, and fails as often as it is told to."""
+"""A loopback HTTP server that serves records as Zenodo, Hugging Face and GitHub do, and fails as often as told."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import tarfile
 import threading
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -53,14 +54,18 @@ class Faults:
 class FaultyServer(ThreadingHTTPServer):
     """zenodo: {record: {file: bytes}}; huggingface: {model: {file: bytes}}; other: {path: bytes}.
 
-    ranges: whether Range is honoured. rate: bytes/s a connection (0: all at once).
+    Data sets of Hugging Face are called datasets/<name>, releases of GitHub <repository>@<tag>. ranges: whether Range
+    is honoured. rate: bytes/s a connection (0: all at once). page: files on a page of a data set's listing.
     """
 
     daemon_threads = True
 
-    def __init__(self, zenodo=None, huggingface=None, other=None, faults=None, ranges=True, rate=0):
+    def __init__(
+        self, zenodo=None, huggingface=None, other=None, faults=None, ranges=True, rate=0, github=None, page=3
+    ):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.zenodo, self.huggingface, self.other = zenodo or {}, huggingface or {}, other or {}
+        self.github, self.page = github or {}, page
         self.faults = faults or Faults()
         self.ranges, self.rate = ranges, rate
         self.sent = 0  # bytes of bodies
@@ -76,16 +81,38 @@ class FaultyServer(ThreadingHTTPServer):
     @property
     def size(self) -> int:
         """Of all files."""
-        return sum(len(b) for files in (*self.zenodo.values(), *self.huggingface.values()) for b in files.values())
+        records = (*self.zenodo.values(), *self.huggingface.values(), *self.github.values())
+        return sum(len(b) for files in records for b in files.values())
+
+    def answer(self, path: str, query: str) -> tuple[bytes | None, str]:
+        """What is at an address, and the address of the page that follows it."""
+        match = re.fullmatch(r"/api/(datasets/.+)/tree/main(?:/(.+))?", path)
+        if match is None or match[1] not in self.huggingface:
+            return self.body(path), ""
+        asked = parse_qs(query)
+        folder = unquote(match[2] or "")
+        assert not folder or asked["recursive"] == ["true"]
+        listing = _tree({k: b for k, b in self.huggingface[match[1]].items() if k.startswith(folder)}, folder)
+        at = int(asked.get("cursor", ["0"])[0])
+        following = f"https://huggingface.co{path}?recursive=true&cursor={at + self.page}"
+        more = at + self.page < len(listing)
+        return json.dumps(listing[at : at + self.page]).encode(), following if more else ""
 
     def body(self, path: str) -> bytes | None:
+        if match := re.fullmatch(r"/api/records/(\d+)/files-archive", path):
+            return zipped(self.zenodo[match[1]]) if match[1] in self.zenodo else None
+        if match := re.fullmatch(r"/repos/([^/]+/[^/]+)/releases/tags/(.+)", path):
+            return _release(self.github.get(f"{match[1]}@{unquote(match[2])}"))
+        if match := re.fullmatch(r"/([^/]+/[^/]+)/releases/download/([^/]+)/(.+)", path):
+            return self.github.get(f"{match[1]}@{unquote(match[2])}", {}).get(unquote(match[3]))
         if match := re.fullmatch(r"/api/records/(\d+)", path):
             if (files := self.zenodo.get(match[1])) is None:
                 return None
             listing = [
                 {"key": k, "size": len(b), "checksum": "md5:" + hashlib.md5(b).hexdigest()} for k, b in files.items()
             ]
-            return json.dumps({"id": int(match[1]), "files": listing}).encode()
+            about = {"title": "made up", "license": {"id": "cc-by-4.0"}}
+            return json.dumps({"id": int(match[1]), "metadata": about, "files": listing}).encode()
         if match := re.fullmatch(r"/records/(\d+)/files/(.+)", path):
             return self.zenodo.get(match[1], {}).get(unquote(match[2]))
         if match := re.fullmatch(r"/api/models/(.+)/tree/main", path):
@@ -97,11 +124,36 @@ class FaultyServer(ThreadingHTTPServer):
             ]
             return json.dumps([{"type": "file", "path": "config.json", "size": 3, "oid": "0" * 40}, *listing]).encode()
         if match := re.fullmatch(r"/(.+)/resolve/main/(.+)", path):
-            return self.huggingface.get(match[1], {}).get(match[2])
+            return self.huggingface.get(match[1], {}).get(unquote(match[2]))
         return self.other.get(path)
 
     def handle_error(self, request, client_address):
         pass  # a client that was killed
+
+
+def _tree(files: dict[str, bytes], folder: str) -> list[dict]:
+    """A data set's listing: folders, large files (LFS) and small ones, which have git's name of their content."""
+    listing: list[dict] = [
+        {"type": "directory", "path": f"{folder}/sub" if folder else "sub", "size": 0, "oid": "0" * 40}
+    ]
+    for name, content in files.items():
+        git = hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
+        entry = {"type": "file", "path": name, "size": len(content), "oid": git}
+        if len(content) > 1000:
+            entry |= {"oid": "f" * 40, "lfs": {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}}
+        listing.append(entry)
+    return listing
+
+
+def _release(files: dict[str, bytes] | None) -> bytes | None:
+    """A release as GitHub's API has it; assets of before 2025 have no digest."""
+    if files is None:
+        return None
+    assets = [
+        {"name": k, "size": len(b), "digest": "sha256:" + hashlib.sha256(b).hexdigest() if n % 2 == 0 else None}
+        for n, (k, b) in enumerate(files.items())
+    ]
+    return json.dumps({"tag_name": "v1", "assets": assets}).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -113,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range", "")
         server.requests.append((path, asked))
         fault = server.faults.draw(path)
-        body = server.body(path)
+        body, following = server.answer(path, urlsplit(self.path).query)
         if path in server.status or fault in ("error", "busy") or body is None:
             status = server.status.get(path) or {"error": 500, "busy": 429}.get(fault, 404)
             self.send_response(status)
@@ -143,6 +195,8 @@ class _Handler(BaseHTTPRequestHandler):
             rest[server.faults.random.randrange(len(rest))] ^= 0x55
         self.send_header("Content-Length", str(len(rest)))
         self.send_header("Content-Type", server.type)
+        if following:
+            self.send_header("Link", f'<{following}>; rel="next"')
         if server.etags:
             self.send_header("ETag", etag)
         self.end_headers()
@@ -207,15 +261,34 @@ def tarred(files: dict[str, bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def made_up_desed(scale: int = 20_000, seed: int = 0) -> dict:
-    """FaultyServer's keywords: the records of local/desed_records.tsv, `scale` made-up bytes a recording."""
+def webdataset(sounds: dict[str, bytes]) -> bytes:
+    """A .tar of {file name: content}, each with a .json of its events beside it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as container:
+        for name, content in sounds.items():
+            stem = name.strip("/").rpartition(".")[0]
+            events = json.dumps([{"onset": 0.0, "offset": 10.0, "label": "Speech,Dog"}]).encode()
+            for member, body in ((name.strip("/"), content), (f"{stem}.json", events)):
+                info = tarfile.TarInfo(member)
+                info.size = len(body)
+                container.addfile(info, io.BytesIO(body))
+    return buffer.getvalue()
+
+
+def made_up_desed(scale: int = 20_000, seed: int = 0, sound: Callable[[str], bytes] | None = None) -> dict:
+    """FaultyServer's keywords: the records of local/desed_records.tsv, `scale` made-up bytes a recording.
+
+    sound: gives the content of a recording of a name instead. X-ARES's copy has three of the weak clips and two of the
+    validation set, the one for research only all weak, unlabelled and validation clips.
+    """
     noise = random.Random(seed)
+    sound = sound or (lambda _name: noise.randbytes(scale))
 
     def tsv(*rows: str) -> bytes:
         return "".join(row + "\n" for row in rows).encode()
 
     def sounds(folder: str, names: list[str]) -> dict[str, bytes]:
-        return {f"{folder}/{name}": noise.randbytes(scale) for name in names}
+        return {f"{folder}/{name}": sound(name) for name in names}
 
     synthetic = {}
     for part in ("train", "validation"):
@@ -240,8 +313,16 @@ def made_up_desed(scale: int = 20_000, seed: int = 0) -> dict:
         "filename\tonset\toffset\tevent_label", *(f"{n}\t0\t1\tDog" for n in names)
     )
     public["license_public_eval.tsv"] = b"filename\tlicense\n"
+    weak, validation = sounds("", real[:3]), sounds("", real[12:14])
+    folders = {"train/weak": real[:5], "train/unlabel_in_domain": real[5:12], "validation": real[12:16]}
+    again = {path: body for folder, names in folders.items() for path, body in sounds(f"audio/{folder}", names).items()}
     return {
         "zenodo": {
+            "14808180": {
+                "wds-audio-train-0000.tar": webdataset(weak),
+                "wds-audio-eval-0000.tar": webdataset(validation),
+                "README.md": b"made up",
+            },
             "6026841": {"dcase_synth.zip": zipped(synthetic)},
             "4639776": {"audioset_metadata.tar.gz": tarred(metadata)},
             "6444477": {"audioset_strong.tsv": strong},
@@ -252,5 +333,8 @@ def made_up_desed(scale: int = 20_000, seed: int = 0) -> dict:
             },
             "3987831": {"Cnn14_16k_mAP=0.438.pth": noise.randbytes(scale)},
         },
-        "huggingface": {"MIT/ast-finetuned-audioset-10-10-0.4593": {"model.safetensors": noise.randbytes(5 * scale)}},
+        "huggingface": {
+            "MIT/ast-finetuned-audioset-10-10-0.4593": {"model.safetensors": noise.randbytes(5 * scale)},
+            "datasets/minhleduc/DESED": {**again, "missing.tsv": b"filename\n"},
+        },
     }

@@ -10,8 +10,10 @@ from sed.files import write_json
 
 
 def checksum(path: Path, kind: str) -> str:
-    """`kind:hex` of a file's content; kind is md5 or sha256."""
-    digest = hashlib.new(kind, usedforsecurity=False)
+    """`kind:hex` of a file's content; kind is md5, sha256, or git: SHA-1 as git names a file's content."""
+    digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
+    if kind == "git":
+        digest.update(b"blob %d\0" % path.stat().st_size)
     with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)

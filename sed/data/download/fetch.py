@@ -7,6 +7,7 @@ it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import logging
 import os
@@ -15,7 +16,9 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -38,7 +41,9 @@ CHUNK = 1 << 16
 DOWNLOADS = 4  # of one file, when what arrived is not what its record says
 WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
 SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
-LISTING = 16 << 20  # bytes of a listing; Zenodo's and Hugging Face's are under 1 MB
+LISTING = 16 << 20  # bytes of a page of a listing; Zenodo's, Hugging Face's and GitHub's are under 1 MB
+PAGES = 2000  # of a listing; Hugging Face has 1,000 files on one
+LISTINGS = 256 << 20  # bytes of all pages of a listing
 UNSTATED = 4 << 30  # bytes of a file whose size nobody states; the one that there is has 350 MB
 REDIRECTS = 10
 HEADERS = 5.0  # seconds beyond a time-out that headers may take altogether
@@ -50,12 +55,23 @@ T = TypeVar("T")
 class Remote:
     """Where a file is and what its host says of it; None where the host does not say.
 
-    checksum: `md5:<hex>` or `sha256:<hex>`; size in bytes.
+    checksum: `md5:<hex>`, `sha256:<hex>` or `git:<hex>`; size in bytes. holds: what a zip file that the host packs
+    while it sends it, of no stated size, has in it.
     """
 
     url: str
     size: int | None = None
     checksum: str | None = None
+    holds: Mapping[str, Remote] | None = None
+
+    @property
+    def most(self) -> int:
+        """Return the bytes beyond which the file is cut."""
+        if self.size is not None:
+            return self.size
+        if self.holds is None:
+            return UNSTATED
+        return sum((one.size or 0) + 2 * len(name) + 1024 for name, one in self.holds.items()) + 1024
 
 
 class Again(Exception):
@@ -146,12 +162,30 @@ class Fetcher:
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
         """What `parse` makes of the JSON at `url`; ValueError, KeyError and TypeError of it count as a failed try."""
+        return self._page(url, parse)[0]
 
-        def attempt() -> T:
+    def pages(self, url: str, parse: Callable[[Any], T], at: Callable[[str], str]) -> Iterator[T]:
+        """What `parse` makes of the JSON at `url` and of the pages that follow it, which its Link header names.
+
+        `at` gives the address where the one that a header names is asked.
+        """
+        pages, size = 0, 0
+        while url:
+            value, following, length = self._page(url, parse)
+            yield value
+            pages, size = pages + 1, size + length
+            if following and (pages == PAGES or size > LISTINGS):
+                raise UserError(f"{url}: a listing of over {pages} pages, {human(size)} (name a folder in the table)")
+            url = at(urljoin(url, following)) if following else ""
+
+    def _page(self, url: str, parse: Callable[[Any], T]) -> tuple[T, str, int]:
+        """Return what `parse` makes of the JSON at `url`, the address of the page after it, and the size in bytes."""
+
+        def attempt() -> tuple[T, str, int]:
             with self._get(url, {}) as response:
                 text = self._listing(response)
                 try:
-                    return parse(json.loads(text))
+                    return parse(json.loads(text)), response.links.get("next", {}).get("url", ""), len(text)
                 except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                     raise Again(f"not the listing that was expected ({error!r:.80})") from None
 
@@ -242,7 +276,7 @@ class Fetcher:
             return response
         response.close()
         what = f"answered {response.status_code} {response.reason}"
-        if response.status_code in BUSY:
+        if response.status_code in BUSY or response.headers.get("X-RateLimit-Remaining") == "0":  # GitHub's 403
             raise Again(what, _retry_after(response))
         raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
@@ -300,7 +334,7 @@ class Fetcher:
                 part.parent.mkdir(parents=True, exist_ok=True)
                 part.unlink(missing_ok=True)
                 write_text(tag, _validator(response))
-            self._save(response, part, start, total if remote.size is None else remote.size)
+            self._save(response, part, start, total if remote.size is None else remote.size, remote.most)
 
     def _repair(self, remote: Remote, part: Path) -> bool:
         """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
@@ -330,9 +364,9 @@ class Fetcher:
             file.seek(start)
             file.write(data)
 
-    def _save(self, response: requests.Response, part: Path, start: int, total: int | None) -> None:
+    def _save(self, response: requests.Response, part: Path, start: int, total: int | None, most: int) -> None:
         since, arrived = time.monotonic(), 0
-        most = UNSTATED if total is None else total
+        most = most if total is None else min(total, most)
         with part.open("r+b" if part.exists() else "wb") as file:
             file.seek(start)
             while data := _read(response):
@@ -370,7 +404,29 @@ def verify(path: Path, remote: Remote) -> str:
     found = checksum(path, kind)
     if remote.checksum is not None and found != remote.checksum:
         raise Differs(f"checksum {found}, {remote.checksum} in its record")
+    if remote.holds is not None:
+        _verify_members(path, remote.holds)
     return found
+
+
+def _verify_members(path: Path, holds: Mapping[str, Remote]) -> None:
+    """Check a zip file that its host packs against what the host says of each file in it; Differs if it is another."""
+    try:
+        with zipfile.ZipFile(path) as container:
+            found = {info.filename: info for info in container.infolist() if not info.is_dir()}
+            if found.keys() != holds.keys():
+                raise Differs(f"it holds {len(found)} files, its record {len(holds)}, or other names")
+            for name, one in holds.items():
+                digest = hashlib.new((one.checksum or "md5:").partition(":")[0], usedforsecurity=False)
+                if found[name].file_size != one.size:
+                    raise Differs(f"'{name}' in it has {found[name].file_size} bytes, {one.size} in its record")
+                with container.open(name) as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+                if digest.hexdigest() != (one.checksum or "").partition(":")[2]:
+                    raise Differs(f"'{name}' in it is not the record's")
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise Differs(f"no whole zip file ({error})") from None
 
 
 def _size(path: Path) -> int:

@@ -15,13 +15,15 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sed.data.download import archive
 from sed.data.download.checksums import checksum, forget, is_checked, remember
 from sed.data.download.fetch import Differs, Fetcher, partial, verify
-from sed.data.download.sources import Hosts, Row
+from sed.data.download.hosts import Hosts
+from sed.data.download.sources import Copy, Row
 from sed.errors import RunError, UserError
 from sed.files import replacing, write_json
 from sed.progress import Meter, human
@@ -30,7 +32,11 @@ log = logging.getLogger("sed.fetch")
 
 
 class Parts:
-    """Gets parts into `folder`. archives: folders to look in before the network is asked."""
+    """Gets parts into `folder`.
+
+    archives: folders to look in before the network is asked. copies: parts that are others' copies, which the corpus
+    can do without, and their terms.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class Parts:
         archives: Sequence[Path] = (),
         keep_archives: bool = True,
         limits: archive.Limits | None = None,
+        copies: Mapping[str, Copy] | None = None,
     ) -> None:
         self.folder = folder
         self.fetcher = fetcher
@@ -48,6 +55,7 @@ class Parts:
         self.archives = archives
         self.keep_archives = keep_archives
         self.limits = limits or archive.Limits()
+        self.copies = copies or {}
         self._offline = False  # seen when a record could not be asked; then the others are not
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
@@ -60,15 +68,23 @@ class Parts:
     def get(self, parts: Mapping[str, Sequence[Row]], *, jobs: int = 3) -> None:
         """Get all parts, `jobs` at once. What fails does not hold up the others; then one error speaks for all.
 
-        UserError for what waiting does not cure, else RunError that says what to place where.
+        A copy that cannot be had is one line, and no error.
+
+        Raises:
+            UserError: what waiting does not cure.
+            RunError: the rest; it says what to place where.
         """
         errors: dict[str, BaseException] = {}
         ready = self._plan(parts, errors)
-        tasks = {part: functools.partial(self._get, part, parts[part]) for part in ready}
+        tasks = {part: functools.partial(self._get, part, rows) for part, rows in ready.items()}
         _in_parallel(tasks, jobs, errors, self.fetcher.stop)
         self.fetcher.meter.close()
         for part, error in errors.items():
             log.error("%s: %s", part, " ".join(str(error).split()))
+        for part in [part for part, error in errors.items() if isinstance(error, (RunError, UserError))]:
+            if part in self.copies and not self.fetcher.stop.is_set():
+                log.warning("%s: done without this copy (the same command asks for it again)", part)
+                del errors[part]
         for error in errors.values():
             if not isinstance(error, RunError):
                 raise error
@@ -81,16 +97,18 @@ class Parts:
                 + (", or --ast FILE for a checkpoint of yours" if "ast" in errors else "")
             )
 
-    def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> list[str]:
+    def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> dict[str, Sequence[Row]]:
         """The parts whose hosts answer (the others go to `errors`), once there is room for all of them."""
-        needed, ready = 0, []
-        for part, rows in parts.items():
+        needed, ready = 0, dict[str, Sequence[Row]]()
+        for part, named in parts.items():
             try:
-                for row in rows:
-                    local = self._local(row)
-                    size = local.stat().st_size if local else self._expect(row)
-                    needed += size if row.holds else 0  # unpacked; audio packs to little less than its size
-                ready.append(part)
+                rows = [one for row in named for one in self._expand(row)]
+                sizes = [local.stat().st_size if (local := self._local(row)) else self._expect(row) for row in rows]
+                # unpacked; audio packs to little less than its size
+                needed += sum(size for row, size in zip(rows, sizes, strict=True) if row.holds)
+                if part in self.copies:
+                    self._say_terms(part, rows, sum(sizes))
+                ready[part] = rows
             except (RunError, UserError) as error:
                 errors[part] = error
         needed += sum(self.fetcher.meter.left().values())
@@ -101,10 +119,30 @@ class Parts:
             )
         return ready
 
+    def _expand(self, row: Row) -> list[Row]:
+        """Return a row for each file of a row; of archives that were brought where the record cannot be asked."""
+        if "*" not in row.file:
+            return [row]
+        try:
+            return self.hosts.expand(row)
+        except RunError:
+            pattern = row.file.rpartition("/")[2]
+            brought = {path.name for folder in self.archives for path in folder.glob(pattern)}
+            if not brought:
+                raise
+            return [row.of(f"{row.folder}/{name}" if row.folder else name) for name in sorted(brought)]
+
+    def _say_terms(self, part: str, rows: Sequence[Row], size: int) -> None:
+        """Show whose copy it is, and what may be done with it, before it is downloaded."""
+        host = self.hosts.terms(rows[0])
+        terms = self.copies[part].terms
+        log.info("%s: %s: %s; its record: %s; %d files, %s", part, rows[0].page, terms, host, len(rows), human(size))
+
     def _expect(self, row: Row) -> int:
         """Announce a download to the meter; its size (0: not known)."""
         try:
-            size = self.hosts.ask(row)(False).size or 0
+            remote = self.hosts.ask(row)(False)
+            size = remote.size or (remote.most if remote.holds else 0)
         except (RunError, UserError):
             if row.instead is None:
                 raise
@@ -114,15 +152,22 @@ class Parts:
         return size
 
     def _archive(self, row: Row) -> Path:
-        return self.folder / "archives" / row.file
+        return self.folder / "archives" / row.archive
 
     def _local(self, row: Row) -> Path | None:
         """The file of a row where it need not be downloaded: in one of the archive folders, or checked before."""
+        if brought := self._brought(row):
+            return brought[1]
+        return path if is_checked(path := self._archive(row)) else None
+
+    def _brought(self, row: Row) -> tuple[Row, Path] | None:
+        """Return a file that the user has brought, and the row that it is of."""
         for folder in self.archives:
             for choice in filter(None, (row, row.instead)):
-                if (path := folder / choice.file).is_file():
-                    return path
-        return path if is_checked(path := self._archive(row)) else None
+                for name in (choice.archive, choice.file, Path(choice.file).name):
+                    if (path := folder / name).is_file():
+                        return choice, path
+        return None
 
     def _marker(self, part: str) -> Path:
         return self.folder / f".{part}.done"
@@ -130,8 +175,10 @@ class Parts:
     def _is_done(self, part: str, rows: Sequence[Row]) -> bool:
         try:
             note: dict[str, Any] = json.loads(self._marker(part).read_text())
-            wanted = [{row.file, row.instead.file} if row.instead else {row.file} for row in rows]
-            known = len(note["files"]) == len(rows) and all(names & set(note["files"]) for names in wanted)
+            files = list(note["files"])
+            wanted = [[one for one in (row, row.instead) if one] for row in rows]
+            known = all(any(one.fits(name) for one in choices for name in files) for choices in wanted)
+            known &= len(files) == len(rows) or any("*" in row.file for row in rows)
             lost = [path for path, size in note["placed"] if _size(self.folder / path) != size]
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -163,16 +210,18 @@ class Parts:
         """Remove what was downloaded of a part that is in its place, less the archives that are to be kept."""
         for row in rows:
             for choice in filter(None, (row, row.instead)):
-                if not choice.holds or not self.keep_archives:
-                    self._archive(choice).unlink(missing_ok=True)
-                    forget(self._archive(choice))
+                if choice.holds and self.keep_archives:
+                    continue
+                if "*" in choice.file:  # of a finished part; its files have a folder of their own
+                    shutil.rmtree(self.folder / "archives" / choice.part, ignore_errors=True)
+                    continue
+                self._archive(choice).unlink(missing_ok=True)
+                forget(self._archive(choice))
 
     def _obtain(self, row: Row) -> tuple[Row, Path, str]:
         """A row's file, checked; the row that it is of, its path and its checksum."""
-        for folder in self.archives:
-            for choice in filter(None, (row, row.instead)):
-                if (path := folder / choice.file).is_file():
-                    return choice, path, self._check(choice, path)
+        if brought := self._brought(row):
+            return *brought, self._check(*brought)
         path = self._archive(row)
         try:
             self.fetcher.fetch(self.hosts.ask(row), path)
@@ -215,7 +264,7 @@ class Parts:
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as temporary:
                 temporary.unlink(missing_ok=True)
-                shutil.copyfile(path, temporary)
+                self._copy(path, temporary)
             return [place]
         staging = self.folder / f".{part}.unpacking"
         log.info("%s: unpacking %s", part, path.name)
@@ -232,6 +281,14 @@ class Parts:
             return list(archive.merge(root, place))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+    def _copy(self, path: Path, place: Path) -> None:
+        """Copy a file; what was downloaded gets a second name instead, where the file system has such."""
+        if path.is_relative_to(self.folder / "archives"):
+            with suppress(OSError):
+                os.link(path, place)
+                return
+        shutil.copyfile(path, place)
 
 
 def _size(path: Path) -> int:

@@ -1,27 +1,28 @@
-"""Where the parts of a corpus are: a recipe's table of records, and what their hosts say of the files."""
+"""Where the parts of a corpus are: a recipe's table of records, and its table of copies that others keep."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
 
-from sed.data.download.fetch import Fetcher, Remote
+from sed.data.download.hosts import ARCHIVE, HOSTS, host_of
 from sed.errors import UserError
 from sed.input_files import read_text
 
-ZENODO = "https://zenodo.org"
-HUGGING_FACE = "https://huggingface.co"
 COLUMNS = ["part", "source", "file", "into", "holds"]
-_CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}")
+COPY_COLUMNS = ["part", "use", "terms"]
+USES = ("any", "research")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a part: where it is from, and where it (or, with `holds`, what it unpacks to) goes."""
+    """One file of a part: where it is from, and where it (or, with `holds`, what it unpacks to) goes.
+
+    A file with `*` stands for all that fit; each goes below the folder `into`, under the name that it has.
+    """
 
     part: str
     source: str
@@ -29,116 +30,102 @@ class Row:
     into: str
     holds: tuple[str, ...] = ()
     instead: Row | None = None  # the row that stands in when this one cannot be had
+    pattern: str = ""  # of the row that this one was made of, which has a folder of its own for what it downloads
 
     @property
     def page(self) -> str:
         """Where a person would download it."""
         kind, _, name = self.source.partition(":")
-        return {"zenodo": f"{ZENODO}/records/{name}", "huggingface": f"{HUGGING_FACE}/{name}"}.get(kind, name)
+        return name if kind == "or" else HOSTS[kind].page(name)
+
+    @property
+    def archive(self) -> str:
+        """Where it is downloaded to, below archives/."""
+        if self.file == ARCHIVE:
+            return f"{self.source.partition(':')[2]}.zip"  # as Zenodo calls it
+        return f"{self.part}/{self.file}" if self.pattern else self.file
+
+    @property
+    def folder(self) -> str:
+        """The folder of the record that has to be listed to find it; empty for the record's own files."""
+        return (self.pattern or self.file).partition("*")[0].rpartition("/")[0]
+
+    def fits(self, name: str) -> bool:
+        """Whether a file of the record is this row's."""
+        return fnmatchcase(name, self.file) if "*" in self.file else name in (self.file, self.archive)
+
+    def of(self, name: str) -> Row:
+        """Return the row of one file that this row's pattern fits."""
+        place = name.removeprefix(f"{self.folder}/") if self.folder else name
+        into = self.into if self.holds else f"{self.into}/{place}"
+        return dataclasses.replace(self, file=name, into=into, pattern=self.file)
 
 
-def read_records(path: Path) -> dict[str, list[Row]]:
-    """A table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
+def _rows(path: Path, columns: list[str], like: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, fields) of a table, less remarks; UserError for another header, or a row of other fields."""
     try:
         lines = read_text(path).splitlines()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such table of records (see local/desed_records.tsv)") from None
-    parts: dict[str, list[Row]] = {}
+        raise UserError(f"{path}: no such table of records (see local/{like})") from None
     header = False
     for number, line in enumerate(lines, 1):
         if line.startswith("#") or not line.strip():
             continue
         fields = line.split("\t")
-        if not header:
-            if fields != COLUMNS:
-                raise UserError(
-                    f"{path}:{number}: the columns are {' '.join(COLUMNS)}, tab-separated (see local/desed_records.tsv)"
-                )
-            header = True
-            continue
-        kind = fields[1].partition(":")[0] if len(fields) == len(COLUMNS) else ""
-        if kind not in ("zenodo", "huggingface", "or") or Path(fields[3]).is_absolute() or ".." in fields[3].split("/"):
-            raise UserError(f"{path}:{number}: not a record (part, zenodo:|huggingface:|or:, file, place, holds)")
+        if not header and fields != columns:
+            raise UserError(f"{path}:{number}: the columns are {' '.join(columns)}, tab-separated (see local/{like})")
+        if header:
+            yield number, fields
+        header = True
+
+
+def read_records(path: Path) -> dict[str, list[Row]]:
+    """A table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
+    parts: dict[str, list[Row]] = {}
+    for number, fields in _rows(path, COLUMNS, "desed_records.tsv"):
+        if len(fields) != len(COLUMNS) or not _is_record(fields[1], fields[2], fields[3]):
+            kinds = "|".join(f"{kind}:" for kind in (*HOSTS, "or"))
+            raise UserError(f"{path}:{number}: not a record (part, {kinds}, file, place, holds)")
         part, source, file, into, holds = fields
         row = Row(part, source, file, into, () if holds == "-" else tuple(holds.split(",")))
         files = parts.setdefault(part, [])
-        if kind == "or":
-            if not files:
-                raise UserError(
-                    f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none "
-                    "(put it below one)"
-                )
-            files[-1] = Row(**{**vars(files[-1]), "instead": row})
-        else:
+        if not source.startswith("or:"):
             files.append(row)
+        elif not files:
+            raise UserError(
+                f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none "
+                "(put it below one)"
+            )
+        else:
+            files[-1] = dataclasses.replace(files[-1], instead=row)
     return parts
 
 
-class Hosts:
-    """What the hosts say of the rows' files; a host is asked once a record, unless asked afresh.
-
-    mirror: the address of a server that stands for all hosts: it has their paths below its own.
-    """
-
-    def __init__(self, fetcher: Fetcher, mirror: str = "") -> None:
-        self.fetcher = fetcher
-        self.mirror = mirror.rstrip("/")
-        self._listings: dict[str, dict[str, Remote]] = {}
-
-    def ask(self, row: Row) -> Callable[[bool], Remote]:
-        """The function that `Fetcher.fetch` wants for this row."""
-
-        def remote(fresh: bool) -> Remote:
-            kind, _, name = row.source.partition(":")
-            if kind == "or":
-                return Remote(self._at(name))
-            known = self._listings.setdefault(row.source, {})
-            for _ in range(2):  # a name may have come damaged
-                if fresh or row.file not in known:
-                    listing = {"zenodo": self._zenodo, "huggingface": self._hugging_face}[kind](name)
-                    known.update(listing)
-                    fresh = row.file not in listing
-            if row.file not in known:
-                raise UserError(
-                    f"{row.page}: has no file {row.file}, only {', '.join(sorted(known)) or 'none'} (correct the table)"
-                )
-            return known[row.file]
-
-        return remote
-
-    def _at(self, url: str) -> str:
-        if not self.mirror:
-            return url
-        parts = urlsplit(url)
-        return f"{self.mirror}{parts.path}" + (f"?{parts.query}" if parts.query else "")
-
-    def _zenodo(self, record: str) -> dict[str, Remote]:
-        def parse(answer: Any) -> dict[str, Remote]:
-            return {
-                str(f["key"]): _remote(
-                    self._at(f"{ZENODO}/records/{record}/files/{quote(f['key'])}?download=1"), f["size"], f["checksum"]
-                )
-                for f in answer["files"]
-            }
-
-        return self.fetcher.json(self._at(f"{ZENODO}/api/records/{record}"), parse)
-
-    def _hugging_face(self, model: str) -> dict[str, Remote]:
-        def parse(answer: Any) -> dict[str, Remote]:
-            return {
-                str(f["path"]): _remote(
-                    self._at(f"{HUGGING_FACE}/{model}/resolve/main/{quote(f['path'])}"),
-                    f["size"],
-                    f"sha256:{f['lfs']['oid']}",
-                )
-                for f in answer
-                if f.get("lfs")
-            }
-
-        return self.fetcher.json(self._at(f"{HUGGING_FACE}/api/models/{model}/tree/main"), parse)
+def _is_record(source: str, file: str, into: str) -> bool:
+    if any(Path(path).is_absolute() or ".." in path.split("/") for path in (file, into)):
+        return False
+    if source.startswith("or:"):
+        return True
+    try:
+        host, name = host_of(source)
+    except KeyError:
+        return False
+    return host.name.fullmatch(name) is not None
 
 
-def _remote(url: str, size: Any, checksum: str) -> Remote:
-    if not isinstance(size, int) or size < 0 or not _CHECKSUM.fullmatch(checksum):
-        raise ValueError(f"size {size!r}, checksum {checksum!r}")
-    return Remote(url, size, checksum)
+@dataclass(frozen=True)
+class Copy:
+    """Terms of a part that holds others' copies of the recordings: any use, or research only."""
+
+    use: str
+    terms: str
+
+
+def read_copies(path: Path) -> dict[str, Copy]:
+    """A table of copies (local/desed_copies.tsv) as {part: its terms}; UserError naming the line."""
+    copies: dict[str, Copy] = {}
+    for number, fields in _rows(path, COPY_COLUMNS, "desed_copies.tsv"):
+        if len(fields) != len(COPY_COLUMNS) or fields[1] not in USES or fields[0] in copies:
+            raise UserError(f"{path}:{number}: not a copy (part, {'|'.join(USES)}, terms; each part once)")
+        copies[fields[0]] = Copy(*fields[1:])
+    return copies

@@ -10,7 +10,8 @@ import pytest
 from paths import ROOT
 
 from sed.data.download.fetch import Fetcher
-from sed.data.download.sources import COLUMNS, Hosts, Row, read_records
+from sed.data.download.hosts import Hosts
+from sed.data.download.sources import COLUMNS, COPY_COLUMNS, Row, read_copies, read_records
 from sed.errors import UserError
 
 HEAD = "\t".join(COLUMNS) + "\n"
@@ -78,3 +79,27 @@ def test_hosts_tell_size_checksum_and_address_and_are_asked_once(serve) -> None:
     with pytest.raises(UserError, match=r"records/7: has no file z\.zip, only other, x y\.zip"):
         hosts.ask(Row("a", "zenodo:7", "z.zip", "x"))(False)
     assert hosts.ask(Row("b", "or:https://example.org/m?dl=1", "m.pth", "m"))(False).url == f"{server.url}/m?dl=1"
+
+
+def test_tables_of_copies_give_terms_and_are_refused_by_their_line(tmp_path: Path) -> None:
+    for table in (ROOT / "local").glob("*_copies.tsv"):
+        parts = read_records(table.with_name(table.name.replace("_copies", "_records")))
+        copies = read_copies(table)
+        assert copies and copies.keys() <= parts.keys()
+        for part in copies:
+            assert all(row.into.startswith("copies/") for row in parts[part])
+    path = tmp_path / "copies.tsv"
+    for line in ("a\tall\tterms", "a\tany", "a\tany\tone\na\tany\ttwo"):
+        path.write_text("\t".join(COPY_COLUMNS) + f"\n{line}\n")
+        with pytest.raises(UserError, match=r"copies\.tsv:\d: not a copy"):
+            read_copies(path)
+
+
+def test_rows_of_a_pattern_go_below_their_folder() -> None:
+    row = Row("x", "huggingface:datasets/a/b", "audio/train/w*", "copies/x")
+    assert row.folder == "audio/train"
+    one = row.of("audio/train/weak/1.wav")
+    assert (one.into, one.archive, one.folder) == ("copies/x/weak/1.wav", "x/audio/train/weak/1.wav", "audio/train")
+    assert row.fits(one.file) and not row.fits("audio/validation/1.wav")
+    whole = Row("x", "zenodo:7", "files-archive", ".", ("audio",))
+    assert whole.archive == "7.zip" and whole.fits("7.zip")
