@@ -1,4 +1,4 @@
-"""Audio that is in memory already: arrays of samples, as blocks like those of a file."""
+"""Audio in memory: arrays of samples as blocks, like those of a file."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reading audio: the one reader of every command. Any file that libsndfile, ffmpeg or PyAV decodes, as mono float32.
+"""Audio reader of all commands: any file that libsndfile, ffmpeg or PyAV decodes, as mono float32.
 
-A header's length is never believed where the samples can be counted: files from pipes, chained Ogg, MP3 without a
-header are read whole, truncated ones are refused.
+A header's length is not trusted where samples can be counted: files from pipes, chained Ogg and MP3 without a header
+are read completely, truncated files are refused.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sed.input_files import check_file, naming
 if TYPE_CHECKING:
     import soundfile
 
-BLOCK = 1 << 16  # samples of every channel read at a time
-LOWEST, HIGHEST = 100, 1_000_000  # Hz; a rate beyond is a damaged header, and would be resampled to hours
-UNRECOGNISED = 1  # libsndfile's code for a format that it does not know
+BLOCK = 1 << 16  # samples per channel and block
+LOWEST, HIGHEST = 100, 1_000_000  # Hz; a higher rate is a damaged header
+UNRECOGNISED = 1  # libsndfile's error code of an unknown format
 UNKNOWN = 1 << 40  # samples; libsndfile's number for an unknown length is greater
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")
 
@@ -74,9 +74,18 @@ def counted_duration(path: str | Path) -> float:
 
 
 def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
-    """Yield the samples of `read_audio` block by block, the same to the bit, in constant memory.
+    """Yield the samples of `read_audio` block by block, bit-identical, in constant memory.
 
-    Without a `rate` they keep the file's own. `file` (seekable) is read in place of `path`, which then only names it.
+    Args:
+        path: the recording.
+        rate: Hz to resample to; None keeps the file's own.
+        file: read instead of `path` (seekable), which then only names it.
+
+    Yields:
+        (samples,) float32 mono.
+
+    Raises:
+        UserError: as `opened`.
     """
     with opened(path, file) as sound:
         yield from resampled(sound.blocks, sound.rate, rate or sound.rate)
@@ -84,9 +93,9 @@ def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None
 
 @dataclass(frozen=True)
 class Sound:
-    """An open recording: its rate, Hz, its length in samples where its header can be believed, and its blocks.
+    """An open recording: rate in Hz, length in samples if its header is reliable, and blocks.
 
-    Blocks are mono (samples,), or (samples, channels) where it was opened so.
+    Blocks are mono (samples,), or (samples, channels) if opened with `channels`.
     """
 
     rate: int
@@ -100,11 +109,14 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
 
     Args:
         path: the recording.
-        file: read in place of `path` (seekable), which then only names it.
-        channels: keep the channels apart; a chain of streams is made mono all the same.
+        file: read instead of `path` (seekable), which then only names it.
+        channels: keep the channels apart; a chain of streams is mixed to mono all the same.
+
+    Yields:
+        The open recording.
 
     Raises:
-        UserError: when it is missing or not audio; reading its blocks, when it is damaged, empty or not finite.
+        UserError: the file is missing or not audio; on reading its blocks, it is damaged, empty or not finite.
     """
     import soundfile
 
@@ -123,7 +135,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
                     _check_rate(path, decoded.rate)
                     yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
     except OSError as error:
-        if error.filename not in (None, path, str(path)):  # of a file that is written meanwhile
+        if error.filename not in (None, path, str(path)):  # a file that is still being written
             raise
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(f"{path}: no such audio file (is its path right?)") from None
@@ -137,12 +149,12 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
 
 
 class _NotKnown(Exception):
-    """libsndfile does not know the file's format."""
+    """The file's format is unknown to libsndfile."""
 
 
 @contextmanager
 def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> Iterator[Sound]:
-    """Open what libsndfile reads; _NotKnown for what it does not."""
+    """Open a file by libsndfile; _NotKnown if it does not know the format."""
     files = _believable(path, source, size)
     with _sound(files[0]) as first:
         rate = first.samplerate
@@ -151,7 +163,7 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
 
         def blocks() -> Iterator[np.ndarray]:
             yield from _checked(path, _samples(path, first), channels and len(files) == 1)
-            for file in files[1:]:  # of a chain; its streams may have rates of their own
+            for file in files[1:]:  # a chain; its streams may have different rates
                 with _sound(file) as sound:
                     _check_rate(path, sound.samplerate)
                     yield from resampled(_checked(path, _samples(path, sound), False), sound.samplerate, rate)
@@ -163,11 +175,11 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
 def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
     import soundfile
 
-    if not isinstance(file, View):  # libsndfile tries places that a file cannot seek to
+    if not isinstance(file, View):  # libsndfile tries positions outside the file
         file = View(file, [(0, file.seek(0, 2))])
 
     class Forward(soundfile.SoundFile):
-        """Reads from start to end: python-soundfile seeks after every block, which MP3 answers with other samples."""
+        """Reader from start to end: python-soundfile seeks after every block, which changes the samples of MP3."""
 
         def seekable(self) -> bool:
             return False
@@ -182,7 +194,7 @@ def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
         with silent() if head[:3] == b"ID3" or mpeg.frame_of(head) else nullcontext():
             sound = Forward(file)
     except soundfile.LibsndfileError as error:
-        if error.code != UNRECOGNISED:  # damaged: no other decoder may read a part of it
+        if error.code != UNRECOGNISED:  # damaged: must not be read in part by another decoder
             raise
         raise _NotKnown(_reason(error)) from None
     with sound:
@@ -245,7 +257,16 @@ def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> 
 
 
 def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterator[np.ndarray]:
-    """Yield mono blocks (samples,) of `source` Hz at `target` Hz, through a band-limited filter."""
+    """Resample mono blocks with a band-limited filter.
+
+    Args:
+        blocks: (samples,) each.
+        source: their rate in Hz.
+        target: the new rate in Hz.
+
+    Yields:
+        (samples,) blocks at the new rate.
+    """
     if source == target:
         yield from map(np.ascontiguousarray, blocks)
         return
@@ -258,7 +279,16 @@ def resampled(blocks: Iterable[np.ndarray], source: int, target: int) -> Iterato
 
 
 def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
-    """Resample (samples,) float32 from `source` to `target` Hz with a band-limited filter."""
+    """Resample a waveform with a band-limited filter.
+
+    Args:
+        samples: (samples,) float32.
+        source: its rate in Hz.
+        target: the new rate in Hz.
+
+    Returns:
+        (samples,) float32 at the new rate.
+    """
     if source == target:
         return np.ascontiguousarray(samples)
     import soxr
@@ -267,7 +297,7 @@ def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
 
 
 def named_seconds(clip: str) -> float | None:
-    """The length that an AudioSet clip id names (`Y..._350.000_360.000` -> 10.0), None where it names none."""
+    """Return the length stated in an AudioSet clip id (`Y..._350.000_360.000` -> 10.0); None where there is none."""
     found = _TIMES.search(clip)
     seconds = float(found[2]) - float(found[1]) if found else 0.0
     return round(seconds, 3) if 0 < seconds <= 60 else None

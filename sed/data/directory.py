@@ -1,7 +1,7 @@
-"""Data directories: `wav.scp`, `events.tsv`, `tags.tsv`, `durations.tsv` of one set, and the rules that they keep.
+"""Data directories: `wav.scp`, `events.tsv`, `tags.tsv`, `durations.tsv` of one set, and the rules they follow.
 
-`DataDir.load` is where these rules are; `sed.bin.check_data_dir` shows its verdict. Every reader names the file and
-line of what it refuses.
+`DataDir.load` implements the rules; `sed.bin.check_data_dir` prints its result. Every reader names file and line of
+what it refuses.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from sed.data.tables import DATA_DIR, METADATA, Event, Rules, duration_rows, eve
 from sed.errors import UserError
 from sed.files import open_replacing
 
-# Annotations are written with three decimals and durations are of whole samples: an offset may lie this far
-# beyond its clip (s).
+# Annotations have three decimals and durations are whole samples: an offset may exceed its clip by this (s).
 SLACK = 2e-3
 
 
@@ -36,7 +35,7 @@ def read_labels(path: str | Path, rules: Rules = METADATA) -> list[str]:
 
 
 def read_set_labels(folder: Path) -> list[str]:
-    """The labels of one set: labels.txt in its folder, else beside it."""
+    """Return the labels of one set: labels.txt in its folder, else beside it."""
     inside = folder / "labels.txt"
     return read_labels(inside if inside.exists() else folder.parent / "labels.txt")
 
@@ -51,7 +50,7 @@ def scp_rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
             raise UserError(f"{path}:{line}: no value after '{clip}' (each line: id, a space, the rest)")
         try:
             key = clip.encode()
-        except UnicodeEncodeError:  # the path beside it may be any bytes, an id is in tables
+        except UnicodeEncodeError:  # a path may be any bytes, but an id is written to tables
             raise UserError(f"{path}:{line}: clip {clip!a} is not UTF-8 (rename it)") from None
         if clip in seen:
             raise UserError(f"{path}:{line}: clip '{clip}' comes twice (ids are unique)")
@@ -82,7 +81,7 @@ def write_scp(path: str | Path, table: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class DataDir:
-    """One set: which clips there are, where, how long (s), and what is known of their content."""
+    """One set: its clips, their paths and durations (s), and their annotations."""
 
     path: Path
     wavs: dict[str, str]
@@ -96,7 +95,7 @@ class DataDir:
 
     @property
     def clips(self) -> list[str]:
-        """The clip ids in C order."""
+        """Return the clip ids in C order."""
         return list(self.wavs)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""One shard of features: audio read, resampled, turned into log-mel in batches, written clip after clip."""
+"""Write one shard of features: read and resample audio, compute log-mel in batches, store clip after clip."""
 
 from __future__ import annotations
 
@@ -22,19 +22,29 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.dump")
 BATCH = 16
-"""clips a batch of the front end; a resumed shard starts at a multiple of it, so that batches are the same"""
+"""clips per batch of the front end; a resumed shard starts at a multiple, so that batches are the same"""
 
 
 def scp_of(shard: str | Path) -> Path:
-    """The list beside a shard, written last: `feats.3.h5` -> `feats.3.scp`."""
+    """Return the path of the list beside a shard, which is written last: `feats.3.h5` -> `feats.3.scp`."""
     return Path(shard).with_suffix(".scp")
 
 
 def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
-    """Write the features of the clips of `scp` to `shard`, then its list; False when both are there and good.
+    """Write the features of clips to a shard, then its list.
 
-    Memory does not grow with the number of clips. A killed dump goes on where it was. UserError for audio
-    that cannot be read or is too short for a frame.
+    Memory does not grow with the number of clips. A killed dump is continued.
+
+    Args:
+        scp: list of the clips' audio files.
+        shard: the HDF5 file.
+        front_end: computes the features.
+
+    Returns:
+        Whether anything was written: False when both files exist and are intact.
+
+    Raises:
+        UserError: audio that cannot be read or is shorter than a frame.
     """
     wavs, shard = read_scp(scp), Path(shard)
     clips, done = list(wavs), scp_of(shard)
@@ -79,7 +89,7 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
 
 
 def _features(sounds: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
-    """Features (frames, bins) of each sound, cut to the clip's length; neighbours of one length go together."""
+    """Yield features (frames, bins) of each recording, cut to the clip's length; equal neighbours share a batch."""
     import torch
 
     for _, group in groupby((sound[: front_end.clip_samples] for sound in sounds), key=len):

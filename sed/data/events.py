@@ -1,7 +1,7 @@
-"""Which rows of an event table count: one rule for own data, stage 1 and scoring, and a line for each that does not.
+"""Rules for rows of event tables, shared by own data, stage 1 and scoring; exceptions are counted and logged.
 
-An event of no length (to the millisecond, as tables are written) is none; one that begins at or beyond its recording's
-end is dropped; one that ends beyond is cut there; a row that stands twice counts once.
+Events without length (to the millisecond, as tables are written) and events that begin at or beyond their recording's
+end are dropped; an offset beyond the end is cut; a repeated row counts once.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
 FULL_NAMES = Rules(clip_id=str)
 LONG = 0.5
-"""seconds; an event that ends so much beyond its recording counts among those that make a table suspect"""
+"""seconds; events that end this much beyond their recordings make a table suspect"""
 NEGLIGIBLE = 0.01
-"""seconds; an end so little beyond its recording's is rounding and is not counted"""
+"""seconds; smaller excesses over a recording's end are rounding and not counted"""
 
 
 class Row(NamedTuple):
-    """A row of an event table: its line, the clip, and the event, None where the row names a clip without any."""
+    """A row of an event table: line, clip, and event (None for a clip without events)."""
 
     line: int
     clip: str
@@ -36,18 +36,23 @@ class Row(NamedTuple):
 
 @dataclass
 class Tally:
-    """What became of an event table's rows: how many events there were, and of each kind that does not count as it is
-    the number and the line of the first."""
+    """Counts of an event table's rows: number of events, and number and first line of each exception."""
 
     path: Path
     events: int = 0
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     suspect: int = 0
     files: dict[str, Path] = field(default_factory=dict)
-    """of each kind the file of the first row, where the table is a folder of files"""
+    """file of the first row of each kind, where the table is a folder of files"""
 
     def add(self, kind: str, row: Row, *, suspect: bool = True) -> None:
-        """Count a row."""
+        """Count a row.
+
+        Args:
+            kind: the reason.
+            row: the row.
+            suspect: whether many such rows mean that the table is wrong.
+        """
         count, first = self.found.get(kind, (0, row.line))
         self.found[kind] = count + 1, first if row.file else min(first, row.line)
         if row.file:

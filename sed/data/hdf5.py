@@ -1,8 +1,8 @@
-"""HDF5 that may come from anyone: what a file may be made of, and reading it where it cannot do harm.
+"""Untrusted HDF5 files: restrictions on their content, and reading in a separate process.
 
 Only plain datasets are read: of the type that this project writes, in the file itself (no external storage, no links
-to other files, no virtual datasets), without filters, and no larger than the file. A file of a stranger is opened in a
-child process of limited memory and time, since the HDF5 library can be made to crash by some changed bytes.
+to other files, no virtual datasets), without filters, and no larger than the file. An untrusted file is opened in
+a child process of limited memory and time, since a few changed bytes can crash the HDF5 library.
 """
 
 from __future__ import annotations
@@ -23,19 +23,22 @@ import numpy as np
 from sed.lifetime import end_with_parent
 
 MEMORY = 1 << 30
-"""bytes that the child may take: it reads names and attributes, never the values"""
+"""memory limit of the child in bytes: it reads names and attributes, never values"""
 SECONDS = 60
 
 
 def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bool = False) -> h5py.Dataset:
-    """Return a dataset that is stored as this project stores it.
+    """Return a dataset, checking that it is stored as this project stores it.
 
     Args:
         file: open for reading.
         name: of the dataset.
-        dtype: NumPy's name of the type, with its byte order; `text`: strings of one or of any length.
-        dimensions: how many it has.
+        dtype: NumPy's name of the type, with its byte order; `text`: strings of fixed or variable length.
+        dimensions: number of dimensions.
         by_row: in chunks of one row of the first dimension; else contiguous.
+
+    Returns:
+        The dataset.
 
     Raises:
         ValueError: there is none, or it is stored in another way.
@@ -69,9 +72,9 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
 
 
 class _Deferring:
-    """A file for HDF5 to write, whose first failure is kept until HDF5 has closed it.
+    """File object for HDF5 output that keeps the first failure until HDF5 has closed the file.
 
-    The library, once it could not write, crashes when it closes what it has open.
+    After a failed write the library crashes on closing its objects.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -90,7 +93,7 @@ class _Deferring:
         return size
 
     def truncate(self, size: int) -> int:
-        """As the file's; a failure is kept."""
+        """Truncate the file; a failure is kept."""
         try:
             self._file.truncate(size)
         except OSError as error:
@@ -149,12 +152,12 @@ def read_apart(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[
 
 
 def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: int, send: int) -> None:
-    """The child's whole life; it never returns."""
+    """Serve requests in the child process; never returns."""
     code = 1
     try:
         os.close(receive)
         end_with_parent()
-        faulthandler.disable()  # the parent says in a line what happened
+        faulthandler.disable()  # the parent reports the failure in one line
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -166,7 +169,7 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
                 text = json.dumps({"value": read(file)})
         except MemoryError:
             text = json.dumps({"error": "it asks for more memory than such a file needs"})
-        except Exception as error:  # the library's own kinds, which it does not name in one place
+        except Exception as error:  # the exceptions of h5py, which it does not list in one place
             text = json.dumps({"error": " ".join(f"{error}".split())[:200] or type(error).__name__})
         with os.fdopen(send, "wb") as pipe:
             pipe.write(text.encode())

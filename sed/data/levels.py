@@ -1,4 +1,4 @@
-"""How loud the clips of dumped sets are, by their features: sets of one corpus may come from different sources."""
+"""Levels of dumped sets from their features: sets of one corpus may come from different sources."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sed.data.statistics import sampled
 from sed.data.store import FeatureStore
 
 CLIPS = 100
-"""of a set that are looked at, evenly spaced"""
+"""clips per set that are measured, evenly spaced"""
 LARGEST = 10.0
-"""decibels between sets of one corpus that pass without a word. DESED's synthetic clips are some 20 dB quieter than its
-recordings, which is more than a standard deviation of all features."""
+"""dB between sets of one corpus; larger differences give a warning. DESED's synthetic clips are some 20 dB quieter than
+its recordings, which is more than a standard deviation of all features."""
 
 
 def level(store: FeatureStore, decibel: float) -> float:

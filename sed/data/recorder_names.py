@@ -1,4 +1,4 @@
-"""When a recording began, where its recorder put that into the file's name."""
+"""Start time of a recording from the file name that its recorder gave it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding recordings in folders: one list of suffixes and one rule for links and hidden files, for all commands."""
+"""Find recordings in folders: one list of suffixes and one rule for links and hidden files, for all commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FOREIGN = (
         ".ac3",
     ),
 )
-"""what phones, cameras and recorders write and libsndfile does not read: ffmpeg or PyAV does"""
+"""formats of phones, cameras and recorders that need ffmpeg or PyAV"""
 SUFFIXES = (
     *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph", ".nist", ".ircam", ".sf", ".svx"),
@@ -39,13 +39,13 @@ SUFFIXES = (
 
 @dataclass
 class Found:
-    """Recordings below a folder, in order, and what else is there."""
+    """Recordings below a folder, in order, and entries that were skipped."""
 
     paths: list[Path] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
-    """folders that could not be read, and why"""
+    """unreadable folders, with reasons"""
     broken: list[str] = field(default_factory=list)
-    """names of recordings that are no files, and why"""
+    """names of recordings that are not files, with reasons"""
     hidden: int = 0
 
 

@@ -1,4 +1,4 @@
-"""Audio files written whole: encoded in memory, so that whatever the disk refuses is named with the file written."""
+"""Write audio files atomically: encoded in memory, so that disk errors name the file."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
             part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        error.filename, error.filename2 = str(path), None  # what the user knows it by
+        error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
 
 CLIPS = 2000
-"""of all sets that are read, evenly spaced: the mean of a bin is then known to a tenth of a decibel"""
+"""clips read over all sets, evenly spaced: enough for the mean of a bin to a tenth of a decibel"""
 LEAST = 1e-3
-"""deviation of a bin that holds nothing but the floor"""
+"""standard deviation assumed for a bin with only the floor"""
 
 
 class Features(Protocol):
-    """A feature store, as far as statistics are taken of it."""
+    """Interface of a feature store as the statistics use it."""
 
     clips: list[str]
     valid: np.ndarray

@@ -5,10 +5,10 @@ of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's pa
 content comes a line with the CRC-32 of all but the clips' chunks. It is compared when a shard is opened, a clip's
 when the clip is read.
 
-All of its space is allotted when it is begun, so from then on HDF5's own structures do not change: clips are
-written at known places in the file, and a journal beside it (8 bytes a clip: checksum, valid frames) says
-which are whole. A killed writer goes on where the journal and the checksums agree, and gives the same bytes as one
-never killed. The shard takes its name only when it is complete.
+All space is allocated at the start, so HDF5's own structures do not change afterwards: clips are written at known
+positions, and a journal beside the file (8 bytes per clip: checksum, valid frames) records the complete ones. A killed
+writer resumes where journal and checksums agree, and produces the same bytes as an uninterrupted one. The shard gets
+its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Scalar = str | int | float | bool
 
 
 class FeatureWriter:
-    """Writes one shard clip after clip, in the order of `clips`; `done` clips are there already when it opens.
+    """Writer of one shard, clip after clip in the order of `clips`; `done` clips exist already when it opens.
 
-    `write` appends, `close` completes the shard; leaving the context by an error keeps what was written for the next.
+    `write` appends, `close` completes the shard; after an error the written clips are kept for resuming.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class FeatureWriter:
         if valid > self.shape[0] or features.shape[1] != self.shape[1]:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
-        with np.errstate(over="ignore"):  # what float16 cannot hold is refused
+        with np.errstate(over="ignore"):  # values beyond float16 are refused
             chunk[:valid] = features
         if not np.isfinite(chunk[:valid]).all():
             raise UserError(f"{self.path}: clip {self.clips[self.done]}: not finite (replace the recording)")
@@ -82,7 +82,7 @@ class FeatureWriter:
             _write_at(self._file, data, self._places[self.done])
             os.write(self._journal, _RECORD.pack(zlib.crc32(data), valid))
         except OSError as error:
-            error.filename = str(self.path)  # which a descriptor does not know
+            error.filename = str(self.path)  # a descriptor has no name
             raise
         self.done += 1
 
@@ -120,7 +120,7 @@ class FeatureWriter:
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        early.set_obj_track_times(False)  # the same clips give the same bytes
+        early.set_obj_track_times(False)  # the same clips must give the same bytes
         chunked = early.copy()
         chunked.set_chunk((1, frames, bins))
         with naming(self.path), created(self._part, libver="v110") as file:
@@ -136,7 +136,7 @@ class FeatureWriter:
                 file.attrs[key] = value
 
     def _resumable(self, front_end: Mapping[str, Scalar]) -> int:
-        """How many clips of an earlier, killed writer of the very same shard are whole."""
+        """Return how many clips an earlier, killed writer of the same shard completed."""
         try:
             records = self._journal_path.read_bytes()
             with h5py.File(self._part, "r") as file:
@@ -157,9 +157,15 @@ class FeatureWriter:
 
 
 def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[str, Scalar]) -> str | None:
-    """What is wrong with a finished shard: damaged, other clips, another front end; None when it is good.
+    """Check a finished shard, comparing the checksum of every clip.
 
-    Reads the whole shard to compare every clip's checksum.
+    Args:
+        path: the shard.
+        clips: the clips that it must hold, in order.
+        front_end: the front end's settings that it must have been made with.
+
+    Returns:
+        The fault (damaged, other clips, another front end); None when it is intact.
     """
     check_file(path)
     try:
@@ -207,7 +213,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
             with h5py.File(dump / name, "r") as file:
                 front_ends[name] = _attributes(file)
         except (OSError, KeyError, ValueError, RuntimeError):
-            continue  # shard_fault says what
+            continue  # shard_fault gives the reason
         other = difference(front_ends[name], wanted) if wanted is not None else None
         if other:
             raise UserError(
@@ -257,7 +263,7 @@ class FeatureStore:
         """valid frames of each clip; the rest are zero"""
         shape: tuple[int, int] | None = None
         self.front_end: dict[str, Any] = {}
-        """the parameters of the front end that made the features"""
+        """parameters of the front end that computed the features"""
         for shard, path in enumerate(self._paths):
             check_file(path)
             try:
@@ -357,7 +363,7 @@ def _crc_without(path: Path, places: Sequence[int], size: int, end: int) -> int:
 
 
 def _places(file: h5py.File) -> list[int]:
-    """Where in the file each clip's chunk begins."""
+    """Return the position of each clip's chunk in the file."""
     found: dict[int, int] = {}
     file["logmel"].id.chunk_iter(lambda chunk: found.__setitem__(chunk.chunk_offset[0], chunk.byte_offset))
     return [found[row] for row in range(len(found))]
@@ -369,6 +375,6 @@ def _ids(file: h5py.File) -> list[str]:
 
 def _write_at(descriptor: int, data: bytes, offset: int) -> None:
     view = memoryview(data)
-    while view:  # pwrite may write less, on a filling disk
+    while view:  # pwrite may write less, when the disk fills up
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

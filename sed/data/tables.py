@@ -1,17 +1,15 @@
 """Tab-separated tables of clips: events, tags and durations, in DESED's own columns.
 
-Every table is read here, and whatever is refused is named with its file and line. Tables have two origins, and `Rules`
-is all that differs between them:
+All tables are read here, and errors name file and line. Tables have two origins, which differ only in `Rules`:
 
-- `METADATA`, what a corpus, a user or any tool brings (ground truth and detections, too): lines may end in carriage
-  returns, fields may have blanks around them, and names may come without a suffix.
-- `DATA_DIR`, what stage 1 writes and shell tools cut by columns: exactly what they expect. Carriage returns, blanks
-  around a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are
-  refused.
+- `METADATA`, from a corpus, a user or any tool (ground truth and detections, too): lines may end in carriage returns,
+  fields may have blanks around them, and names may lack a suffix.
+- `DATA_DIR`, written by stage 1 and cut by columns by shell tools: their exact format. Carriage returns, blanks around
+  a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are refused.
 
 Refused in all: times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
 different durations of one clip, rows without a file name, rows longer than the header, two file names of one clip id.
-Which events do not count although their rows can be read (no length, beyond the recording) is `sed.data.events`'s.
+Events that are dropped although their rows are valid (no length, beyond the recording) are up to `sed.data.events`.
 """
 
 from __future__ import annotations
@@ -33,9 +31,9 @@ EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
 LONGEST = 1 << 20
-"""characters of a line"""
-_NOTHING = {"", "nan", "NaN"}  # what pandas writes where a field is empty
-# float() takes more: 1_000, inf, nan, digits of other scripts.
+"""largest length of a line in characters"""
+_NOTHING = {"", "nan", "NaN"}  # written by pandas for an empty field
+# float() accepts more: 1_000, inf, nan, digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
@@ -65,9 +63,9 @@ def audio_stem(filename: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """How strictly a table is read; see the top of this module.
+    """Strictness of reading a table; see the module's docstring.
 
-    exact: refuse what shell tools would read otherwise, and events of no length; clip_id: clip ids of file names.
+    exact: refuse what shell tools would read differently, and events without length; clip_id: clip id of a file name.
     """
 
     exact: bool = False
@@ -86,7 +84,7 @@ class ClipIds:
         self._names: dict[str, str] = {}
 
     def of(self, where: str, filename: str) -> str:
-        """Return a file name's clip id; `where` (file:line) is for the UserError."""
+        """Return a file name's clip id; `where` (file:line) is for messages."""
         clip = self._rules.clip_id(filename)
         other = self._names.setdefault(clip, filename)
         if not self._rules.exact and shown(other) != shown(filename):
@@ -101,7 +99,7 @@ def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int,
     """Yield (line number, line) of a text file, empty lines left out; UserError when missing or not text."""
     check_file(path)
     try:
-        errors = "surrogateescape" if rules.exact else "strict"  # paths may hold bytes that are no text
+        errors = "surrogateescape" if rules.exact else "strict"  # paths may hold bytes that are not text
         with (
             naming(path),
             Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file,
@@ -162,7 +160,19 @@ def tsv_rows(path: str | Path, columns: Sequence[str], rules: Rules = METADATA) 
 
 
 def number(where: str, name: str, text: str) -> float:
-    """Return the finite number that a field holds; `where` (file:line) and the field's `name` are for the UserError."""
+    """Parse a field as a finite number.
+
+    Args:
+        where: file:line, for messages.
+        name: of the field, for messages.
+        text: the field.
+
+    Returns:
+        The number.
+
+    Raises:
+        UserError: it is not a finite number.
+    """
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):  # 1e999 is infinite
         raise UserError(f"{where}: {name} '{text}' is not a number (seconds)")
@@ -170,7 +180,13 @@ def number(where: str, name: str, text: str) -> float:
 
 
 def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a TSV with its header row, at once or not at all."""
+    """Write a TSV with its header row, atomically.
+
+    Args:
+        path: the file.
+        columns: names of the columns.
+        rows: fields of each row.
+    """
     lines = ["\t".join(columns), *("\t".join(str(value) for value in row) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
 
@@ -178,9 +194,19 @@ def write_tsv(path: str | Path, columns: Sequence[str], rows: Iterable[Sequence[
 def event_rows(
     path: str | Path, rules: Rules = METADATA, clips: ClipIds | None = None
 ) -> Iterator[tuple[int, str, Event | None]]:
-    """Yield (line, clip id, event) of a strong TSV; the event is None where a row only names a clip without any.
+    """Read a strong TSV.
 
-    Such a row has three empty fields, or `nan` in them, as pandas writes it. `clips`: of several tables that are one.
+    Args:
+        path: the table.
+        rules: of reading it.
+        clips: maps file names to clip ids; shared by several tables that belong together.
+
+    Yields:
+        (line, clip id, event); the event is None where a row names a clip without events: such a row has three empty
+        fields, or `nan` in them, as pandas writes it.
+
+    Raises:
+        UserError: a broken row, with file and line.
     """
     clips = clips or ClipIds(rules)
     for line, (filename, onset, offset, label) in tsv_rows(path, EVENT_COLUMNS, rules):
@@ -194,18 +220,21 @@ def event_rows(
 
 
 def event_of(where: str, filename: str, onset: str, offset: str, label: str, *, exact: bool = False) -> Event:
-    """Return the event of a row's fields.
+    """Parse the fields of an event.
 
     Args:
-        where: file:line, for the message.
-        filename: the recording, for the message.
+        where: file:line, for messages.
+        filename: the recording, for messages.
         onset: seconds, as text.
         offset: seconds, as text.
         label: the label.
         exact: refuse events of no length.
 
+    Returns:
+        The event.
+
     Raises:
-        UserError: an empty field, or times that are no numbers, negative or reversed.
+        UserError: an empty field, or times that are not numbers, negative or reversed.
     """
     if not (onset and offset and label):
         raise UserError(f"{where}: broken row of {filename} (onset, offset and event_label, or none of them)")
@@ -229,7 +258,7 @@ def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
 
 
 def event_row(filename: str, event: Event) -> tuple[str, str, str, str]:
-    """The fields of an event's row, times in milliseconds' precision."""
+    """Return the fields of an event's row, with times to a millisecond."""
     return filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label
 
 
@@ -267,7 +296,13 @@ def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
 
 
 def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: str = ".wav") -> None:
-    """Write {clip id: tags} as a weak TSV, in order of the ids."""
+    """Write a weak TSV in order of clip ids.
+
+    Args:
+        path: the file.
+        tags: {clip id: tags}.
+        suffix: added to the ids as file names.
+    """
     write_tsv(path, TAG_COLUMNS, ((clip + suffix, ",".join(tags[clip])) for clip in sorted(tags)))
 
 
@@ -297,5 +332,11 @@ def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, f
 
 
 def write_durations_tsv(path: str | Path, durations: Mapping[str, float], suffix: str = ".wav") -> None:
-    """Write {clip id: seconds} as a durations TSV, in order of the ids."""
+    """Write a durations TSV in order of clip ids.
+
+    Args:
+        path: the file.
+        durations: {clip id: seconds}.
+        suffix: added to the ids as file names.
+    """
     write_tsv(path, DURATION_COLUMNS, ((clip + suffix, f"{durations[clip]:.6g}") for clip in sorted(durations)))

@@ -69,7 +69,7 @@ class Selection:
             clips: its clips in the order of the posteriors.
             labels: the classes.
             frame_seconds: length of a frame.
-            post_processing: none, paper, or steps with commas between.
+            post_processing: none, paper, or steps separated by commas.
 
         Raises:
             UserError: the set has no events.

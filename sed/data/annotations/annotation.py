@@ -1,4 +1,4 @@
-"""The protocol of readers of label files, and what they share: annotations, text, times."""
+"""Protocol of label file readers, and their shared types and parsing: annotations, text, times."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sed.errors import UserError
 from sed.input_files import check_file, naming
 
 MOST_BYTES = 1 << 28
-"""the largest label file that is read"""
+"""bytes; larger label files are refused"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
 class Annotation(NamedTuple):
-    """A labelled event, or a recording without any (`event` None)."""
+    """A labelled event, or a recording without events (`event` None)."""
 
     line: int
-    """where it stands in the file; of formats without lines, its number"""
+    """line number in the file, or the running number in formats without lines"""
     recording: str
     """file name of the recording"""
     event: Event | None
 
 
 class Reader(Protocol):
-    """A format of label files. A new one is a module with these and its entry in `registry.READERS`."""
+    """A format of label files; a new one is a module with these members and an entry in `registry.READERS`."""
 
     name: str
-    """what messages call the format"""
+    """name of the format in messages"""
 
     def recognises(self, text: str) -> bool:
         """Return whether the beginning of a file, a few kB, looks like this format."""
@@ -68,18 +68,21 @@ def recording_of(path: Path) -> str:
 
 
 def annotation(path: Path, line: int, recording: str, onset: str, offset: str, label: str) -> Annotation:
-    """Return an annotation from its fields as text.
+    """Parse the fields of an annotation.
 
     Args:
         path: the label file, for messages.
-        line: where it stands.
+        line: its line number.
         recording: file name of the recording.
         onset: seconds; a decimal comma is read as a point.
         offset: likewise.
         label: the label.
 
+    Returns:
+        The annotation.
+
     Raises:
-        UserError: times that are no numbers, negative or reversed, or no label.
+        UserError: times that are not numbers, negative or reversed, or an empty label.
     """
     onset, offset = (text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for text in (onset, offset))
     return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label.strip()))

@@ -1,7 +1,7 @@
-"""Audacity's label tracks: start, end and label with tabs between, for one recording of the file's name.
+"""Audacity's label tracks: start, end and label separated by tabs, for the recording of the same name.
 
-A second line that begins with a backslash holds a label's frequency range and is passed over; a point label has no
-length, and is counted and dropped like every event of no length.
+A second line that begins with a backslash holds a label's frequency range and is skipped; a point label has no
+length, and is counted and dropped like every event without length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LABEL = re.compile(rf"{_TIME}\t{_TIME}(\t.*)?")
 
 
 class Audacity:
-    """Reads label tracks."""
+    """Reader of label tracks."""
 
     name = "Audacity labels"
 

@@ -1,4 +1,4 @@
-"""Tables by the names of their columns, separated by commas, semicolons or tabs; other columns are passed over.
+"""Tables with named columns, separated by commas, semicolons or tabs; unknown columns are skipped.
 
 The DCASE baselines' predictions, spreadsheets and most annotation tools' exports are such tables.
 """
@@ -24,11 +24,11 @@ NAMES: Mapping[str, Sequence[str]] = {
     "label": ("event_label", "label", "event", "class", "annotation", "event_class", "category", "species", "tag",
               "common name", "sound_event", "text"),
 }  # fmt: skip
-"""what each column may be called, in any case, the preferred name first"""
+"""accepted names of each column, case-insensitive, the preferred one first"""
 
 
 class CsvTable:
-    """Reads tables with a header."""
+    """Reader of tables with a header."""
 
     name = "a table"
 

@@ -1,4 +1,4 @@
-"""ELAN's documents (.eaf): the time-aligned annotations of every tier; the recording is the media that it names."""
+"""ELAN's documents (.eaf): the time-aligned annotations of every tier; the recording is the linked media file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.errors import UserError
 
 
 class Elan:
-    """Reads ELAN documents."""
+    """Reader of ELAN documents."""
 
     name = "an ELAN document"
 
@@ -22,7 +22,7 @@ class Elan:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the aligned annotations; those that only refer to others have no time."""
-        if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither: entities can be made to explode
+        if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither, and entities can expand without bound
             raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN once more)")
         try:
             root = ElementTree.fromstring(text.encode())
@@ -46,9 +46,9 @@ class Elan:
 
 
 def _spread(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:
-    """Return onset and offset of a tier's annotations in seconds, None where nothing says when they are.
+    """Return onset and offset of a tier's annotations in seconds, None where they are unknown.
 
-    Where borders within a run of annotations have no time, ELAN draws these with equal lengths, and so they are here.
+    Where borders within a run of annotations have no time, lengths are equal, as ELAN draws them.
     """
     times = [[int(t) / 1000 if t is not None and t.isdecimal() else None for t in pair] for pair in slots]
     first = 0

@@ -13,7 +13,7 @@ KEYS = ("filename", "onset", "offset", "label")
 
 
 class JsonLines:
-    """Reads JSON lines."""
+    """Reader of JSON lines."""
 
     name = "JSON lines"
 

@@ -1,7 +1,7 @@
 """Label Studio's exports (JSON and JSON-MIN) of audio regions.
 
-Of a task with several annotations the first that was not cancelled counts, one that is marked as ground truth before
-others; the rest is counted in a line.
+A task with several annotations contributes one: the one marked as ground truth, else the first not cancelled; the
+number of those left out is logged.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.data")
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""what Label Studio puts before the name of an uploaded file"""
+"""prefix that Label Studio adds to the name of an uploaded file"""
 
 
 class LabelStudio:
-    """Reads exports."""
+    """Reader of exports."""
 
     name = "a Label Studio export"
 
@@ -64,7 +64,7 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
 
 def _regions(task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """Return the regions that count, and how many annotations of other people or times do not."""
-    if "annotations" not in task:  # JSON-MIN has the regions under the control's name
+    if "annotations" not in task:  # JSON-MIN stores the regions under the control's name
         lists = [value for value in task.values() if isinstance(value, list)]
         return [one for found in lists for one in found if isinstance(one, dict) and "start" in one], 0
     kept = [one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")]

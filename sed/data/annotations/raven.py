@@ -1,7 +1,7 @@
-"""Raven's selection tables. Each selection may stand there once per view; one of them counts.
+"""Raven's selection tables. A selection may be listed once per view; it is read once.
 
-Times are those of the listing that Raven had open; where `Begin File` and `File Offset (s)` name the file and the time
-in it, these count.
+Times refer to Raven's open listing; `Begin File` and `File Offset (s)`, where present, give the file and the time in
+it instead.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sed.errors import UserError
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 FILES = ("Begin File", "Begin Path")
 LABELS = ("Annotation", "Label", "Class", "Species", "Common Name", "Sound Type", "Tag", "Call Type", "Type", "Notes")
-"""columns that may hold the label; Raven's users name them"""
+"""accepted names of the label column, which Raven's users choose"""
 
 
 class Raven:
-    """Reads selection tables."""
+    """Reader of selection tables."""
 
     name = "a Raven selection table"
 
@@ -41,7 +41,7 @@ class Raven:
                 continue
             row = dict(zip(header, content.split("\t"), strict=False))
             selection = row.get("Selection", "")
-            if selection and selection in seen:  # the same in another view
+            if selection and selection in seen:  # the same selection in another view
                 continue
             seen.add(selection)
             yield _selection(path, line, row, label)

@@ -1,4 +1,4 @@
-"""Which format a label file has, by its content, and the label files of a folder."""
+"""Detect the format of a label file by content; find the label files of a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READERS: dict[str, Reader] = {
     "audacity": Audacity(),
     "csv": CsvTable(),
 }
-"""in the order in which they are asked"""
+"""in the order in which they are tried"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl")
 HEAD = 4096
 

@@ -1,6 +1,6 @@
-"""Praat's TextGrids, long and short, read by praatio: every tier's intervals with text, points as events of no length.
+"""Praat's TextGrids, long and short, read by praatio: intervals with text of every tier; points have no length.
 
-One TextGrid belongs to one recording, of its name.
+A TextGrid belongs to the recording of the same name.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from sed.errors import UserError
 
 
 class TextGrid:
-    """Reads TextGrids."""
+    """Reader of TextGrids."""
 
     name = "a Praat TextGrid"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the file says that it is one."""
+        """Return whether the text has the header of a TextGrid."""
         return text.lstrip().startswith(("File type", '"ooTextFile')) and "TextGrid" in text[:200]
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:  # noqa: ARG002 (praatio reads the file)

@@ -1,1 +1,1 @@
-"""Containers of audio: what their headers say, checked against what the file holds."""
+"""Audio containers: headers checked against the content of the file."""

@@ -7,26 +7,29 @@ from typing import BinaryIO
 from sed.data.containers.view import View
 from sed.errors import UserError
 
-_LONGEST = 1 << 21  # bytes of a frame: eight channels of 65535 samples fit
-_WIDTH = 36  # bits of the length in the header
+_LONGEST = 1 << 21  # bytes; the largest frame, of eight channels of 65535 samples, fits
+_WIDTH = 36  # bits of the header's length field
 
 
 def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return `file`, or a view of it whose header states the length that there is.
+    """Open a FLAC file so that its header states the actual length.
 
     Args:
         path: the name for messages.
         file: a FLAC file, seekable.
-        size: its length, bytes.
+        size: its length in bytes.
+
+    Returns:
+        `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: when the length is not stated and the file does not end with a whole frame.
+        UserError: the length is not stated and the file does not end with a whole frame.
     """
     file.seek(0)
     head = bytearray(file.read(42))
     if len(head) < 42 or head[4] & 127 or int.from_bytes(head[18:26], "big") & (1 << _WIDTH) - 1:
         return file
-    block = int.from_bytes(head[10:12], "big")  # samples of a frame, the last one aside
+    block = int.from_bytes(head[10:12], "big")  # samples of a frame, except the last
     file.seek(max(42, size - _LONGEST))
     length = _end_of_last_frame(file.read(), block)
     if length is None:
@@ -50,7 +53,7 @@ def _frame(head: bytes, block: int) -> int | None:
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:
         return None
     code, rate = head[2] >> 4, head[2] & 15
-    more = next((n for n in range(8) if not head[4] & 128 >> n), 8)  # bytes of the coded number, 0 for one
+    more = next((n for n in range(8) if not head[4] & 128 >> n), 8)  # continuation bytes of the coded number
     if code == 0 or rate == 15 or more in (1, 8):
         return None
     number = head[4] & (127 if not more else 127 >> more)

@@ -53,7 +53,7 @@ def decoding(path: str, file: BinaryIO) -> Iterator[Decoded]:
 
 @contextmanager
 def _named(file: BinaryIO) -> Iterator[str]:
-    """A file system name of an open file: its own, else that of a copy."""
+    """Yield a file system name of an open file: its own, else that of a copy."""
     name = getattr(file, "name", None)
     if isinstance(name, str | os.PathLike) and Path(name).is_file():
         yield str(Path(name).absolute())

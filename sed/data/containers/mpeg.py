@@ -1,7 +1,7 @@
-"""MPEG audio (MP3): frames counted, since only some files state how many they have.
+"""MPEG audio (MP3): count frames, since not all files state how many they have.
 
-libsndfile takes the length from a Xing, Info or VBRI header, or guesses it from the first frame's bit rate, and stops
-there: of a file of variable bit rate without such a header it reads a part. It is given a header that is right.
+libsndfile takes the length from a Xing, Info or VBRI header, or estimates it from the first frame's bit rate, and
+stops there: it reads only a part of a file of variable bit rate without such a header. So it is given a correct one.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _MARGIN = 1 << 16  # bytes searched at a time
 
 
 class Frame(NamedTuple):
-    """A frame header: bytes, samples and what must not change from frame to frame."""
+    """A frame header: bytes, samples, and the properties that are constant over a file."""
 
     size: int
     samples: int
     kind: tuple[int, int, int]  # version, layer, Hz
     side: int
-    """bytes of side information: a Xing header comes behind them"""
+    """bytes of side information; a Xing header follows them"""
 
 
 def frame_of(head: bytes) -> Frame | None:
@@ -57,13 +57,13 @@ def frame_of(head: bytes) -> Frame | None:
 
 
 class Scan(NamedTuple):
-    """The frames of a file: runs of whole ones, their number, and bytes between them that are none."""
+    """The frames of a file: runs of whole frames, their number, and bytes between them that belong to none."""
 
     spans: list[Span]
     frames: int
     skipped: int
     stated: int | None
-    """frames that a Xing, Info or VBRI header states"""
+    """number of frames stated by a Xing, Info or VBRI header"""
     first: bytes
 
 
@@ -92,15 +92,17 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
     assert frame is not None
     layer = frame.kind[1]
     if layer < 3 or (found.stated is not None and found.frames <= found.stated + 1):
-        return View(file, found.spans)  # only layer III has such headers; this one is right, with the encoder's delay
+        return View(
+            file, found.spans
+        )  # only layer III has such headers; this one is correct and includes the encoder's delay
     spans = found.spans
-    if found.stated is not None:  # the header counts for the first of several files that were joined
+    if found.stated is not None:  # the header describes only the first of several concatenated files
         spans = [(spans[0][0] + frame.size, spans[0][1]), *spans[1:]]
     return View(file, [xing_frame(found.first, found.frames), *spans])
 
 
 def scan(file: BinaryIO, size: int) -> Scan | None:
-    """Walk the frames of a file; None where there are no three in a row."""
+    """Find the frames of a file; None if it has no three consecutive ones."""
     at = _after_tags(file)
     file.seek(at)
     start = None if file.read(4) == b"fLaC" else _first_frame(file, at, size)  # FLAC behind an ID3 tag
@@ -198,7 +200,7 @@ def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
 
 def xing_frame(head: bytes, frames: int) -> bytes:
     """Return a frame with a Xing header that states `frames`, for a stream whose frames have the header `head`."""
-    for rate in range(1, 15):  # the least bit rate whose frame has room for it
+    for rate in range(1, 15):  # the lowest bit rate whose frame has room for it
         four = bytes([head[0], head[1] | 1, rate << 4 | head[2] & 0x0C, head[3]])
         frame = frame_of(four)
         if frame is not None and frame.size >= 4 + frame.side + 16:

@@ -1,4 +1,4 @@
-"""Ogg: pages of one stream, or of several one after the other (a chain, as of recorded radio)."""
+"""Ogg: pages of one stream, or of several in sequence (a chain, as in recorded radio)."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from typing import BinaryIO
 from sed.data.containers.view import Span
 from sed.errors import UserError
 
-FIRST, LAST = 2, 4  # flags of a page
+FIRST, LAST = 2, 4  # page flags
 
 
 def links(path: str, file: BinaryIO, size: int) -> list[Span]:
-    """Return the (start, end) of each stream of a chain, in order: libsndfile reads the first one only.
+    """Return the streams of a chain in order; libsndfile reads only the first.
 
     Args:
         path: the name for messages.
         file: an Ogg file, seekable.
-        size: its length, bytes.
+        size: its length in bytes.
+
+    Returns:
+        (start, end) of each stream in bytes.
 
     Raises:
-        UserError: when it ends within a page or without a last page, or has several streams at the same time.
+        UserError: the file ends within a page or without a last page, or has several streams at the same time.
     """
     found: list[Span] = []
     at = start = 0
-    first = last = True  # the page before was a first one, a last one
+    first = last = True  # whether the previous page was a first page, a last page
     while at < size:
         file.seek(at)
         head = file.read(27)

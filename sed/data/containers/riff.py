@@ -1,7 +1,7 @@
-"""WAV, Wave64, AIFF, AU and CAF: uncompressed samples behind a header that states their length, rightly or not.
+"""WAV, Wave64, AIFF, AU and CAF: uncompressed samples after a header with their length, which may be wrong.
 
 Writers to a pipe cannot go back and fill the length in: ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000, arecord 0x80000000,
-others 0. Such files are whole. One whose header states more than there is, is truncated.
+others 0. Such files are complete. A file with fewer samples than its header states is truncated.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sed.data.containers.view import View
 from sed.errors import UserError
 
 STREAMED = 0x7FFF0000
-"""data lengths from here on, in a file that is shorter, are what a writer to a pipe left"""
+"""data lengths from this value on, in a shorter file, are placeholders of a writer to a pipe"""
 SLACK = 64
-"""bytes by which a header may overstate the data: writers that count the header or a chunk in"""
+"""bytes by which a header may overstate the data: some writers include the header or a chunk"""
 LARGEST = 0xFFFFFF00
 MOST_CHUNKS = 10_000
-"""of a file; a gigabyte of zeros reads as a hundred million empty ones"""
+"""chunks per file; a gigabyte of zeros parses as a hundred million empty chunks"""
 
 
 def _limited(path: str) -> Iterator[bool]:
@@ -29,15 +29,18 @@ def _limited(path: str) -> Iterator[bool]:
 
 
 def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return `file`, or a view of it whose header states the length that there is.
+    """Open a RIFF or RF64 file so that its header states the actual length.
 
     Args:
         path: the name for messages.
         file: a RIFF or RF64 file, seekable.
-        size: its length, bytes.
+        size: its length in bytes.
+
+    Returns:
+        `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: when samples that the header announces are not there, or there are none.
+        UserError: samples that the header announces are missing, or there are none.
     """
     at, wide, more = 12, 0, _limited(path)
     while at + 8 <= size and next(more):
@@ -85,7 +88,16 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
 
 
 def check_aiff(path: str, file: BinaryIO, size: int) -> None:
-    """Raise UserError for an AIFF file that ends before the samples that it announces; libsndfile reads the rest."""
+    """Check that an AIFF file has the samples that its header announces; libsndfile silently reads what there is.
+
+    Args:
+        path: the name for messages.
+        file: an AIFF file, seekable.
+        size: its length in bytes.
+
+    Raises:
+        UserError: samples are missing.
+    """
     at, more = 12, _limited(path)
     while at + 8 <= size and next(more):
         file.seek(at)
@@ -100,7 +112,16 @@ def check_aiff(path: str, file: BinaryIO, size: int) -> None:
 
 
 def check_au(path: str, file: BinaryIO, size: int) -> None:
-    """Raise UserError for an AU file that ends before the samples that it announces."""
+    """Check that an AU file has the samples that its header announces.
+
+    Args:
+        path: the name for messages.
+        file: an AU file, seekable.
+        size: its length in bytes.
+
+    Raises:
+        UserError: samples are missing.
+    """
     file.seek(4)
     start, length = (int.from_bytes(file.read(4), "big") for _ in range(2))
     if length < STREAMED and start + length > size + SLACK:
@@ -108,21 +129,24 @@ def check_au(path: str, file: BinaryIO, size: int) -> None:
 
 
 def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return `file`, a Wave64 file, or a view of it with the length that there is, where it came from a pipe.
+    """Open a Wave64 file so that its header states the actual length, also when it was written to a pipe.
 
     Args:
         path: the name for messages.
         file: seekable.
-        size: its length, bytes.
+        size: its length in bytes.
+
+    Returns:
+        `file`, or a view of it with a corrected header.
 
     Raises:
-        UserError: when samples that the header announces are not there.
+        UserError: samples that the header announces are missing.
     """
-    at, more = 40, _limited(path)  # behind the GUIDs of the file and of its kind
+    at, more = 40, _limited(path)  # after the GUIDs of file and format
     while at + 24 <= size and next(more):
         file.seek(at)
         chunk = file.read(24)
-        length = int.from_bytes(chunk[16:], "little")  # of the chunk with its head
+        length = int.from_bytes(chunk[16:], "little")  # size of the chunk including its header
         if chunk[:4] == b"data":
             if length >= 1 << 62:
                 file.seek(0)
@@ -138,7 +162,16 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Return `file`, or a view of it with the length that there is, where its header has -1: it came from a pipe."""
+    """Open a CAF file so that its header states the actual length; it has -1 when it was written to a pipe.
+
+    Args:
+        path: the name for messages.
+        file: seekable.
+        size: its length in bytes.
+
+    Returns:
+        `file`, or a view of it with a corrected header.
+    """
     at, more = 8, _limited(path)
     while at + 12 <= size and next(more):
         file.seek(at)

@@ -1,4 +1,4 @@
-"""Keeps what a C library writes on standard error off the terminal: libmpg123 remarks on every damaged frame."""
+"""Suppress a C library's output on standard error: libmpg123 reports every damaged frame."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _STANDARD_ERROR = 2
 _lock = threading.Lock()
 _inside = 0
 _kept: int | None = None
-"""where standard error went before the first of several threads came in"""
+"""original standard error, saved by the first of several threads"""
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Drop what is written on the process's standard error meanwhile. Any number of threads may be inside at once."""
+    """Discard the process's standard error within the context; several threads may be inside at once."""
     _enter()
     try:
         yield
@@ -30,7 +30,7 @@ def _enter() -> None:
         if _inside == 0:
             try:
                 _kept = os.dup(_STANDARD_ERROR)
-            except OSError:  # closed: nothing comes out of it
+            except OSError:  # closed: nothing to suppress
                 _kept = None
             else:
                 nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""A read-only file made of parts of another, and of bytes of our own."""
+"""A read-only file composed of ranges of another file and of given bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Span = tuple[int, int]
 
 
 class View(io.RawIOBase):
-    """Reads `parts` one after the other: bytes as they are, or (start, end) of `file`. Seekable.
+    """Seekable concatenation of `parts`: bytes, or (start, end) of `file`.
 
-    Decoders read it in place of a file whose header is wrong, without a copy of the file.
+    Decoders read it instead of a file with a wrong header, without copying the file.
     """
 
     def __init__(self, file: BinaryIO, parts: Sequence[bytes | Span]) -> None:
@@ -50,7 +50,7 @@ class View(io.RawIOBase):
             else:
                 self._file.seek(part[0] + inside)
                 data = self._file.read(min(wanted, part[1] - part[0] - inside))
-            if not data:  # the file has shrunk meanwhile
+            if not data:  # the file has shrunk since it was opened
                 break
             buffer[filled : filled + len(data)] = data
             filled += len(data)

@@ -1,4 +1,4 @@
-"""Continuous soundscapes: recordings of minutes, one background and one room, with events that keep to no clip."""
+"""Continuous soundscapes: recordings of minutes with one background and one room, and events across clip borders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed.data.synthesis.soundscape import GAP, Bank, Generator, Mixing, add_dist
 from sed.data.tables import Event
 
 SHORTEST = 0.05
-"""seconds of an event that begins before the recording, or outlasts it, for it to be there"""
+"""seconds; an event that starts before the recording or outlasts it is kept if at least this much is inside"""
 
 
 def continuous(

@@ -1,4 +1,4 @@
-"""A synthetic corpus in DESED's own layout, made block by block so that a killed run goes on where it was."""
+"""A synthetic corpus in DESED's own layout, made block by block so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_
 from sed.files import sync_folder, write_text
 
 BLOCK = 20
-"""clips a block: the unit of work and of resuming"""
+"""clips per block: the unit of work and of resuming"""
 
 
 @dataclass(frozen=True)
@@ -100,24 +100,44 @@ class Block:
     stop: int
 
     def notes(self, out: Path) -> Path:
-        """The file that says the block is made, with its events."""
+        """Return the path of the block's notes: its events, written last, so that the file marks a finished block."""
         return out / ".blocks" / f"{self.name}-{self.start:07d}.json"
 
 
 def blocks(sizes: Mapping[str, int]) -> list[Block]:
-    """All blocks of a corpus with so many clips a set."""
+    """Return all blocks of a corpus, given the number of clips per set."""
     return [
         Block(name, start, min(start + BLOCK, size)) for name, size in sizes.items() for start in range(0, size, BLOCK)
     ]
 
 
 def clip_name(plan: SetPlan, index: int, seconds: float) -> str:
-    """The id of a set's clip."""
+    """Return the id of a clip.
+
+    Args:
+        plan: the set.
+        index: number of the clip within the set.
+        seconds: length of the clip.
+
+    Returns:
+        The id.
+    """
     return f"{plan.prefix}{index:06d}" + plan.suffix.format(end=seconds)
 
 
 def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float, suffix: str) -> None:
-    """Synthesise a block's clips and, last, its notes; a clip is a function of seed, set and number alone."""
+    """Synthesise a block's clips and, last, its notes.
+
+    A clip depends only on the seed, its set and its number.
+
+    Args:
+        block: the block.
+        out: folder of the corpus.
+        bank: the source of sounds.
+        seed: of the corpus.
+        seconds: length of the clips.
+        suffix: of the audio files.
+    """
     plan = PLANS[block.name]
     folder = out / plan.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,13 +145,13 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
     for index in range(block.start, block.stop):
         rng = np.random.default_rng([seed, zlib.crc32(block.name.encode()), index])
         labels = None
-        if plan.mixing is ISOLATED:  # every label as often, one a clip
+        if plan.mixing is ISOLATED:  # all labels equally often, one per clip
             labels = [bank.labels[index % len(bank.labels)]]
         audio, events = soundscape(bank, plan.split, plan.mixing, rng, seconds=seconds, labels=labels)
         clip = clip_name(plan, index, seconds)
         write_sound(folder / (clip + suffix), audio, RATE)
         found[clip] = events
-    for clip in found:  # all at once: the disk has had time to write most of them
+    for clip in found:  # sync once for all: the disk has already written most of them
         with (folder / (clip + suffix)).open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(folder)
@@ -141,7 +161,15 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
 def make_tables(
     out: Path, sizes: Mapping[str, int], labels: list[str], *, seconds: Mapping[str, float], suffix: str
 ) -> None:
-    """Write the metadata of all sets from the blocks' notes; `seconds` is the length of a set's clips."""
+    """Write the metadata of all sets from the blocks' notes.
+
+    Args:
+        out: folder of the corpus.
+        sizes: {set: number of clips}.
+        labels: the classes.
+        seconds: {set: length of its clips}.
+        suffix: of the audio files.
+    """
     for name, size in sizes.items():
         if not size:
             continue
@@ -170,5 +198,5 @@ def make_tables(
 
 
 def missing(todo: list[Block], out: Path) -> Iterator[Block]:
-    """The blocks that are not made yet."""
+    """Yield the blocks that are not made yet."""
     return (block for block in todo if not block.notes(out).exists())

@@ -17,7 +17,7 @@ Generator = np.random.Generator
 
 
 class ProceduralBank:
-    """Sounds by label, drawn from `sources` sources a label and split; the interface that `soundbank.SoundBank` has."""
+    """Procedural sounds, from `sources` sources per label and split; same interface as `soundbank.SoundBank`."""
 
     def __init__(self, *, seed: int, sources: int = 80) -> None:
         self.labels = sorted(FAMILIES)
@@ -25,23 +25,41 @@ class ProceduralBank:
         self._sources = sources
 
     def has(self, split: str, label: str) -> bool:  # noqa: ARG002 (the interface)
-        """Whether `split` has sounds of `label`."""
+        """Return whether `split` has sounds of `label`."""
         return label in FAMILIES
 
     def typical_seconds(self, label: str) -> float:  # noqa: ARG002 (the interface)
-        """Unused: how DESED's labels occur is known."""
+        """Return 1 second; it is not used, since the statistics of DESED's labels are known."""
         return 1.0
 
     def voice(self, split: str, label: str, rng: Generator) -> Voice:
-        """A source of `label`, one of those of `split`."""
+        """Return a source of `label`.
+
+        Args:
+            split: train or validation; their sources differ.
+            label: the class.
+            rng: chooses the source.
+
+        Returns:
+            A function that renders sounds of the source.
+        """
         return self._source(split, label, FAMILIES[label], rng)
 
     def background(self, split: str, rng: Generator, length: int) -> np.ndarray:
-        """A steady background (length,) of one of the sources of `split`."""
+        """Return a steady background of one of the sources of `split`.
+
+        Args:
+            split: train or validation.
+            rng: chooses the source.
+            length: samples.
+
+        Returns:
+            (length,) samples.
+        """
         return self._source(split, "background", backdrop, rng)(rng, length / RATE)[:length]
 
     def distractor(self, split: str, rng: Generator) -> tuple[str, np.ndarray] | None:
-        """A sound (kind, waveform) that is none of the labels."""
+        """Return a sound (kind, waveform) of none of the labels."""
         kind = sorted(DISTRACTORS)[int(rng.integers(len(DISTRACTORS)))]
         return kind, self._source(split, kind, DISTRACTORS[kind], rng)(rng, float(rng.uniform(0.3, 2.5)))
 
@@ -51,7 +69,7 @@ class ProceduralBank:
 
 
 def backdrop(source: Generator) -> Voice:
-    """A room: coloured noise that comes and goes slowly, mains hum, perhaps a low machine."""
+    """Make a room: coloured noise that rises and falls slowly, mains hum, perhaps a low machine."""
     colour, hum, sway = source.uniform(0.3, 1.6), source.uniform(0, 0.5) ** 2, source.uniform(0.02, 0.3)
     mains, machine = float(source.choice([50.0, 60.0])), source.uniform(0, 0.4) * (source.random() < 0.4)
 
@@ -69,7 +87,7 @@ def backdrop(source: Generator) -> Voice:
 
 
 def knock(source: Generator) -> Voice:
-    """Dull thuds on wood, footsteps."""
+    """Make dull thuds on wood, or footsteps."""
     low, rate = source.uniform(70, 260), source.uniform(1.5, 6)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -83,7 +101,7 @@ def knock(source: Generator) -> Voice:
 
 
 def bird(source: Generator) -> Voice:
-    """Chirps: fast sweeps high up."""
+    """Make chirps: fast sweeps at high frequencies."""
     pitch, depth = source.uniform(3000, 5500), source.uniform(0.1, 0.35)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -101,7 +119,7 @@ def bird(source: Generator) -> Voice:
 
 
 def clap(source: Generator) -> Voice:
-    """Claps and typing: dry bursts of noise."""
+    """Make claps and typing: dry bursts of noise."""
     low, decay = source.uniform(700, 2200), source.uniform(60, 220)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -116,7 +134,7 @@ def clap(source: Generator) -> Voice:
 
 
 def music(source: Generator) -> Voice:
-    """Plucked notes of a scale."""
+    """Make plucked notes of a scale."""
     root, tempo = source.uniform(110, 440), source.uniform(2, 6)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -132,7 +150,7 @@ def music(source: Generator) -> Voice:
 
 
 def passing(source: Generator) -> Voice:
-    """A car that passes: a low rumble, louder and away again."""
+    """Make a passing car: a low rumble that grows louder and fades."""
     high = source.uniform(200, 700)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:

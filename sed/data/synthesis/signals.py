@@ -1,4 +1,4 @@
-"""Building blocks of procedural sounds: pulse trains, wandering curves, moving filters, grains, rooms. 16 kHz mono."""
+"""Building blocks of procedural sounds: pulse trains, random curves, moving filters, grains, rooms. 16 kHz mono."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.fft import irfft, rfft
 from scipy.signal import lfilter, oaconvolve
 
 RATE = 16000
-"""samples a second of everything that is synthesised"""
+"""sampling rate of all synthesised audio, Hz"""
 WINDOW, HOP = 512, 256
 HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
 BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
@@ -17,27 +17,46 @@ BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
 
 Numbers = Sequence[float] | np.ndarray
 Voice = Callable[[np.random.Generator, float], np.ndarray]
-"""One sound source: (random generator, seconds wanted) -> waveform (samples,) of about that length"""
+"""A sound source: (random generator, length in seconds) -> waveform (samples,) of about that length"""
 
 
 def samples(seconds: float) -> int:
-    """Whole samples in `seconds`, at least one."""
+    """Return the whole samples in `seconds`, at least one."""
     return max(1, round(seconds * RATE))
 
 
 def lerp(length: int, points: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Curve (length,) through `points`, evenly spaced, straight between."""
+    """Interpolate evenly spaced `points` linearly to (length,)."""
     return np.interp(np.linspace(0, len(points) - 1, length), np.arange(len(points)), points)
 
 
 def wander(rng: np.random.Generator, length: int, *, spread: float, per_second: float) -> np.ndarray:
-    """A smooth random factor (length,) around 1: its logarithm is normal with deviation `spread`."""
+    """Draw a smooth random factor around 1.
+
+    Args:
+        rng: random numbers.
+        length: samples.
+        spread: standard deviation of the factor's logarithm.
+        per_second: independent values per second.
+
+    Returns:
+        (length,) factors.
+    """
     count = max(2, int(length / RATE * per_second) + 2)
     return np.exp(lerp(length, rng.normal(0, spread, count)))
 
 
 def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.ndarray:
-    """A band-limited pulse train of pitch (samples,) Hz: flat harmonics up to `top`, low-passed by `tilt` (0 to 1)."""
+    """Synthesise a band-limited pulse train with flat harmonics.
+
+    Args:
+        pitch: (samples,) Hz.
+        tilt: strength of a low-pass filter, 0 to 1.
+        top: highest harmonic in Hz.
+
+    Returns:
+        (samples,) waveform.
+    """
     phase = np.cumsum(2 * np.pi / RATE * pitch)
     count = max(1, int(top / pitch.max()))
     half = np.sin(phase / 2)
@@ -47,7 +66,17 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
 
 
 def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 0.0) -> np.ndarray:
-    """A sum of sinusoids at `ratios` of pitch (samples,) Hz; those beyond the band are left out."""
+    """Synthesise a sum of sinusoids; those above the band are left out.
+
+    Args:
+        pitch: (samples,) Hz.
+        ratios: frequency of each sinusoid relative to the pitch.
+        gains: amplitude of each.
+        phase: of all, in radians.
+
+    Returns:
+        (samples,) waveform.
+    """
     angle = np.cumsum(2 * np.pi / RATE * pitch)
     high = float(pitch.max())
     out = np.zeros(len(pitch))
@@ -58,12 +87,12 @@ def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 
 
 
 def noise(rng: np.random.Generator, length: int) -> np.ndarray:
-    """White noise (length,) of deviation 1."""
+    """Draw white noise (length,) of standard deviation 1."""
     return rng.standard_normal(length, dtype=np.float32)
 
 
 def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Filter a sound with gains (steps, bins) that move evenly from its start to its end; (1, bins) stands still."""
+    """Filter a sound with gains (steps, bins) that change evenly from its start to its end; (1, bins) is constant."""
     length = len(sound)
     frames = length // HOP + 2
     padded = np.zeros((frames + 1) * HOP, np.float32)
@@ -85,7 +114,16 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 
 def formants(centres: np.ndarray, widths: Numbers, gains: Numbers) -> np.ndarray:
-    """Resonance curves (steps, bins) of formant centres (steps, formants) Hz."""
+    """Return resonance curves.
+
+    Args:
+        centres: (steps, formants) Hz.
+        widths: bandwidth of each formant in Hz.
+        gains: amplitude of each formant.
+
+    Returns:
+        (steps, bins) gains.
+    """
     centres = np.atleast_2d(centres)
     out = np.full((len(centres), len(BINS)), 0.01)
     for k, (width, gain) in enumerate(zip(widths, gains, strict=True)):
@@ -94,13 +132,31 @@ def formants(centres: np.ndarray, widths: Numbers, gains: Numbers) -> np.ndarray
 
 
 def band(low: float, high: float, *, slope: float = 12.0) -> np.ndarray:
-    """Gains (1, bins) of a band from `low` to `high` Hz, falling off by about `slope` dB an octave on either side."""
+    """Return the gains of a band-pass filter.
+
+    Args:
+        low: lower edge in Hz.
+        high: upper edge in Hz.
+        slope: about how many dB per octave it falls off on either side.
+
+    Returns:
+        (1, bins) gains.
+    """
     octaves = np.maximum(np.log2(low / np.maximum(BINS, 1)), 0) + np.maximum(np.log2(np.maximum(BINS, 1) / high), 0)
     return 10 ** (-slope * octaves[None] / 20)
 
 
 def edges(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
-    """The sound with smooth edges of `attack` and `release` seconds, at most half of it each."""
+    """Fade a sound in and out.
+
+    Args:
+        sound: (samples,).
+        attack: seconds of the fade-in, at most half of the sound.
+        release: seconds of the fade-out, at most half of the sound.
+
+    Returns:
+        (samples,) with smooth edges.
+    """
     sound = sound.copy()
     for seconds, view in ((attack, sound), (release, sound[::-1])):
         count = min(samples(seconds), len(sound) // 2)
@@ -109,7 +165,16 @@ def edges(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
 
 
 def scatter(out: np.ndarray, pieces: Sequence[np.ndarray], starts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Add each piece into `out` at its start; what does not fit is cut."""
+    """Add pieces into `out`, in place; parts beyond its end are cut.
+
+    Args:
+        out: (samples,).
+        pieces: waveforms.
+        starts: first sample of each piece in `out`.
+
+    Returns:
+        `out`.
+    """
     for piece, start in zip(pieces, starts, strict=True):
         end = min(len(out), start + len(piece))
         out[start:end] += piece[: end - start]
@@ -117,7 +182,16 @@ def scatter(out: np.ndarray, pieces: Sequence[np.ndarray], starts: Sequence[int]
 
 
 def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
-    """The sound repeated to `length` samples, cross-faded over `fade` seconds (a quarter of it at most)."""
+    """Repeat a sound with cross-fades.
+
+    Args:
+        sound: (samples,).
+        length: samples of the result.
+        fade: seconds of a cross-fade, at most a quarter of the sound.
+
+    Returns:
+        (length,) samples.
+    """
     if len(sound) >= length:
         return sound[:length]
     overlap = max(1, min(samples(fade), len(sound) // 4))
@@ -134,7 +208,7 @@ def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
 
 
 def level(sound: np.ndarray) -> np.ndarray:
-    """The sound at root mean square 1 over its loudest tenth of a second (silence stays)."""
+    """Scale a sound to a root mean square of 1 over its loudest tenth of a second; silence stays silent."""
     width, step = samples(0.1), samples(0.01)
     energy = np.concatenate([[0.0], np.cumsum(np.square(sound, dtype=np.float64))])
     if len(sound) > width:
@@ -145,21 +219,27 @@ def level(sound: np.ndarray) -> np.ndarray:
 
 
 def room(rng: np.random.Generator, reverberation: float, *, wet: float) -> np.ndarray:
-    """An impulse response: the direct sound, early reflections, and a decaying diffuse tail.
+    """Draw an impulse response: direct sound, early reflections, and a decaying diffuse tail.
 
-    `reverberation` is the time (s) for 60 dB; `wet` the energy of all reflections relative to the direct sound.
+    Args:
+        rng: random numbers.
+        reverberation: seconds in which the tail decays by 60 dB.
+        wet: energy of all reflections relative to the direct sound.
+
+    Returns:
+        (samples,) response.
     """
     length = samples(min(reverberation, 1.2))
     tail = noise(rng, length) * 10 ** (-3 * np.arange(length) / samples(reverberation))
     tail[: samples(0.012)] *= 0.1
     for delay in rng.uniform(0.002, 0.04, 6):
         tail[min(samples(delay), length - 1)] += rng.normal(0, 3) * np.exp(-delay / 0.03)
-    tail = lfilter([0.45], [1, -0.55], tail)  # walls and air take the high frequencies first
+    tail = lfilter([0.45], [1, -0.55], tail)  # walls and air absorb high frequencies first
     tail *= np.sqrt(wet / max(float(np.sum(tail**2)), 1e-9))
     tail[0] = 1.0
     return tail
 
 
 def reverberate(sound: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """The sound in a room, as long as the dry one."""
+    """Convolve a sound with a room's response, keeping its length."""
     return oaconvolve(sound.astype(np.float32), response.astype(np.float32))[: len(sound)]

@@ -1,7 +1,7 @@
 """DESED's ten labels as families of synthetic sounds.
 
 Each family is a function `(rng) -> Voice`: it draws a source (a speaker, a dog, a vacuum cleaner) whose voice then
-draws what varies from event to event, so two events never sound alike.
+draws the variation between its events, so that no two events are equal.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Generator = np.random.Generator
 
 
 def alarm_bell_ringing(source: Generator) -> Voice:
-    """Repeated beeps, a struck bell, a two-tone siren or a warbling telephone, all with harmonics."""
+    """Make repeated beeps, a struck bell, a two-tone siren or a warbling telephone, all with harmonics."""
     kind = source.choice(["beep", "bell", "siren", "phone"], p=[0.4, 0.25, 0.15, 0.2])
     pitch = float(np.exp(source.uniform(np.log(650), np.log(3000))))
     gains = source.uniform(0.1, 1.0, 5) * 0.6 ** np.arange(5)
@@ -75,7 +75,7 @@ def alarm_bell_ringing(source: Generator) -> Voice:
 
 
 def blender(source: Generator) -> Voice:
-    """A motor whose pitch follows its load, up at the start and down at the end, in roaring noise."""
+    """Make a motor in roaring noise; its pitch follows the load, up at the start and down at the end."""
     pitch, rough = source.uniform(110, 320), source.uniform(0.4, 1.2)
     centre, width = source.uniform(900, 3500), source.uniform(500, 1500)
 
@@ -94,7 +94,7 @@ def blender(source: Generator) -> Voice:
 
 
 def cat(source: Generator) -> Voice:
-    """Meows: pitch up and down again, the mouth opening and closing; long events are several meows."""
+    """Make meows: pitch rises and falls while the mouth opens and closes; long events are several meows."""
     pitch, size = source.uniform(380, 800), source.uniform(0.85, 1.25)
     rise, breath = source.uniform(1.1, 1.6), source.uniform(0.02, 0.12)
 
@@ -112,7 +112,7 @@ def cat(source: Generator) -> Voice:
 
 
 def dishes(source: Generator) -> Voice:
-    """Clinks of china, glass and cutlery: a click and a few inharmonic modes that die away at once."""
+    """Make clinks of china, glass and cutlery: a click and a few inharmonic modes with fast decay."""
     low = source.uniform(900, 2600)
     ratios = np.concatenate([[1.0], 1 + np.cumsum(source.uniform(0.15, 0.75, 6))])
     decay = source.uniform(0.015, 0.09)
@@ -141,7 +141,7 @@ def dishes(source: Generator) -> Voice:
 
 
 def dog(source: Generator) -> Voice:
-    """Barks: short, rough, falling bursts through a throat; long events are a row of barks."""
+    """Make barks: short, rough bursts of falling pitch through a vocal tract; long events are several barks."""
     pitch, size = np.exp(source.uniform(np.log(180), np.log(600))), source.uniform(0.75, 1.35)
     rough, gap = source.uniform(0.2, 0.7), source.uniform(0.06, 0.22)
 
@@ -158,7 +158,7 @@ def dog(source: Generator) -> Voice:
 
 
 def electric_shaver_toothbrush(source: Generator) -> Voice:
-    """A bright buzz of steady pitch with all its harmonics, stroked slowly."""
+    """Make a bright buzz of steady pitch with all its harmonics, slowly modulated as by strokes."""
     pitch, stroke = source.uniform(70, 135), source.uniform(0.8, 3.0)
     centre, width = source.uniform(2200, 5500), source.uniform(500, 1300)
     hum = source.uniform(0.1, 0.6)
@@ -176,7 +176,7 @@ def electric_shaver_toothbrush(source: Generator) -> Voice:
 
 
 def frying(source: Generator) -> Voice:
-    """Hiss with crackles: dense, tiny, bright clicks over a high steady noise."""
+    """Make hiss with crackles: dense, bright clicks over steady high-frequency noise."""
     low, rate, hiss = source.uniform(2200, 4500), source.uniform(40, 160), source.uniform(0.15, 0.5)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -195,7 +195,7 @@ def frying(source: Generator) -> Voice:
 
 
 def running_water(source: Generator) -> Voice:
-    """Coloured noise that gurgles: bubbles, each a short rising tone, over a splash."""
+    """Make gurgling water: bubbles, each a short rising tone, over coloured noise."""
     low, high = source.uniform(250, 700), source.uniform(2000, 5000)
     rate, pitch, wet = source.uniform(25, 90), source.uniform(600, 1500), source.uniform(0.3, 1.0)
 
@@ -226,7 +226,7 @@ VOWELS = np.array(
 
 
 def speech(source: Generator) -> Voice:
-    """Syllables: voiced vowels whose formants glide, consonants as noise or silence between, pitch falling."""
+    """Make syllables: voiced vowels with gliding formants and falling pitch, consonants as noise or silence."""
     pitch, tract = np.exp(source.uniform(np.log(90), np.log(290))), source.uniform(0.92, 1.28)
     tempo, tilt, lilt = source.uniform(3.4, 6.0), source.uniform(0.55, 0.85), source.uniform(0.06, 0.2)
 
@@ -261,7 +261,7 @@ def speech(source: Generator) -> Voice:
 
 
 def vacuum_cleaner(source: Generator) -> Voice:
-    """Broad noise through a tube and a whining motor, steady but for slow strokes; runs up and down."""
+    """Make broadband noise through a tube and a whining motor, modulated by slow strokes; starts up and slows down."""
     whine, share = source.uniform(350, 1300), source.uniform(0.08, 0.5)
     centres = np.sort(source.uniform(300, 5000, 3))
     widths = source.uniform(250, 1200, 3)
@@ -287,7 +287,7 @@ def _series(
     piece: tuple[float, float],
     gap: tuple[float, float],
 ) -> np.ndarray:
-    """Calls of `piece` seconds (least, most), `gap` seconds between, until `seconds` are full."""
+    """Make calls of `piece` seconds (least, most) with `gap` seconds between them, until `seconds` are filled."""
     low, high = piece
     parts: list[np.ndarray] = []
     left = seconds

@@ -1,4 +1,4 @@
-"""All sounds of a bank in one long waveform, each at one level: what soundscapes are mixed from on the fly."""
+"""All sounds of a bank at one level in one long waveform, from which soundscapes are mixed on the fly."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from sed.data.synthesis.split_bank import sources
 from sed.lifetime import end_with_parent
 
 LOOPED = 14.0
-"""seconds that textures and backgrounds are looped to, so that any stretch of a ten-second clip fits, sped up too"""
+"""seconds to which textures and backgrounds are looped: enough for any ten-second clip, even when sped up"""
 ROLES = ("foreground", "distractor", "procedural", "background")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """Sounds of one name, which are neighbours in the waveform's table."""
+    """Sounds of one name, contiguous in the table."""
 
     name: str
     role: str
     texture: bool
-    """any stretch of one is an event, as long as it pleases"""
+    """whether any stretch of a sound is an event, of any length"""
     first: int
     count: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sounds:
-    """The table: sound i is `wave[start[i] : start[i] + length[i]]`."""
+    """Table of sounds: sound i is `wave[start[i] : start[i] + length[i]]`."""
 
     wave: np.ndarray
     """(samples,) float16, 16 kHz; every sound's loudest tenth of a second has root mean square 1"""
@@ -47,16 +47,27 @@ class Sounds:
     length: np.ndarray
     kinds: list[Kind]
     chance: np.ndarray
-    """of each sound among those of its kind: a source that has many is not heard as often as its files would say"""
+    """probability of each sound within its kind; sources with many files are weighted down"""
 
     @property
     def names(self) -> list[str]:
-        """A class for every kind; the corpus' labels come first, as in its labels.txt."""
+        """Return a class for every kind; the corpus' labels come first, in the order of its labels.txt."""
         return [kind.name for kind in self.kinds]
 
     @classmethod
     def load(cls, bank: SoundBank, *, split: str = "train", procedural: int = 0, seed: int = 0, nj: int = 1) -> Sounds:
-        """Decode a split of a soundbank and render `procedural` sounds by rule beside it, in `nj` processes."""
+        """Decode a split of a soundbank, and render procedural sounds beside it.
+
+        Args:
+            bank: the soundbank.
+            split: train or validation.
+            procedural: number of procedural sounds.
+            seed: of the procedural sounds.
+            nj: processes.
+
+        Returns:
+            The sounds in memory.
+        """
         waves: list[np.ndarray] = []
         kinds: list[Kind] = []
         chances: list[np.ndarray] = []
@@ -75,7 +86,7 @@ class Sounds:
 
 
 def chances(origins: Sequence[str]) -> np.ndarray:
-    """Chances of sounds by where each comes from: a source's is the root of how many sounds it has."""
+    """Return probabilities of sounds by their sources: a source's weight is the square root of its number of sounds."""
     counts = Counter(origins)
     weight = np.array([counts[origin] ** -0.5 for origin in origins])
     return weight / weight.sum()
@@ -84,7 +95,7 @@ def chances(origins: Sequence[str]) -> np.ndarray:
 def _groups(
     bank: SoundBank, split: str, procedural: int, seed: int, nj: int
 ) -> Iterator[tuple[str, str, bool, list[np.ndarray], np.ndarray]]:
-    """(name, role, texture, waveforms, chances) of each kind, in the order of ROLES."""
+    """Yield (name, role, texture, waveforms, chances) of each kind, in the order of ROLES."""
     origin = sources(bank.path)
 
     def of(files: list[Path]) -> np.ndarray:
@@ -108,7 +119,7 @@ def _groups(
 
 
 def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
-    """Trimmed to what is loud (textures: looped with a cross-fade) and levelled, float16."""
+    """Return a sound trimmed to its loud part (textures: looped with a cross-fade) and levelled, float16."""
     sound = sound[: int(LONGEST * RATE)].astype(np.float64)
     if texture:
         return level(loop(sound, max(len(sound), samples(LOOPED)))).astype(np.float16)
@@ -117,7 +128,7 @@ def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
 
 
 def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
-    """`count` sounds by rule, shared out over the labels' families, distractors and backgrounds."""
+    """Render `count` procedural sounds, shared out over the labels' families, distractors and backgrounds."""
     families = [*sorted(PROFILES), *sorted(DISTRACTORS), "background"]
     todo = [families[i % len(families)] for i in range(count)]
     render = partial(_render, seed)
@@ -133,7 +144,7 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
 
 
 def _render(seed: int, number: int, name: str) -> np.ndarray:
-    """One sound by rule, of a source of its own."""
+    """Render one procedural sound, of a source of its own."""
     rng = np.random.default_rng([seed, zlib.crc32(b"sounds"), number])
     bank = ProceduralBank(seed=int(rng.integers(1 << 31)), sources=1)
     if name == "background":

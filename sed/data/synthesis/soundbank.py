@@ -19,13 +19,13 @@ from sed.errors import UserError
 log = logging.getLogger("sed.soundbank")
 
 SPLITS = ("train", "validation")
-# Labels whose recordings are this long (s, median) are textures: any stretch of one will do, and it may be looped.
+# Labels whose recordings are this long (s, median) are textures: any stretch is an event, and may be looped.
 SUSTAINED = 2.5
 LONGEST = 60.0
 
 
 class SoundBank:
-    """Sounds by label from recordings; the interface that `procedural.ProceduralBank` has."""
+    """Recordings by label; same interface as `procedural_bank.ProceduralBank`."""
 
     def __init__(self, path: str | Path) -> None:
         path = self.path = Path(path)
@@ -50,27 +50,36 @@ class SoundBank:
                 raise UserError(f"{path}: label '{label}' holds a comma or a blank (rename its folders)")
 
     def files(self, split: str, role: str) -> dict[str, list[Path]]:
-        """{label or kind: its recordings} of `split`; the roles are foreground, background and distractor."""
+        """Return {label or kind: its recordings} of `split`; the roles are foreground, background and distractor."""
         return self._files[split, role]
 
     def sustained(self, label: str) -> bool:
-        """Whether recordings of `label` are textures: any stretch of one is an event."""
+        """Return whether recordings of `label` are textures: any stretch of one is an event."""
         return self.typical_seconds(label) >= SUSTAINED
 
     def has(self, split: str, label: str) -> bool:
-        """Whether `split` has recordings of `label`."""
+        """Return whether `split` has recordings of `label`."""
         return label in self._files[split, "foreground"]
 
     @functools.cache  # noqa: B019 (one bank lives as long as its process)
     def typical_seconds(self, label: str) -> float:
-        """The median length (s) of the label's training recordings."""
+        """Return the median length of the label's training recordings in seconds."""
         lengths = []
         for file in self._files["train", "foreground"][label]:
             lengths.append(counted_duration(file))
         return float(np.median(lengths))
 
     def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)
-        """Recordings of `label`: whole ones of events, stretches of textures."""
+        """Return recordings of `label`: whole ones of events, stretches of textures.
+
+        Args:
+            split: train or validation.
+            label: the class.
+            rng: unused; each call of the voice draws a recording.
+
+        Returns:
+            A function that draws a recording.
+        """
         files = self._files[split, "foreground"][label]
         sustained = self.sustained(label)
 
@@ -87,7 +96,16 @@ class SoundBank:
         return voice
 
     def background(self, split: str, rng: np.random.Generator, length: int) -> np.ndarray:
-        """A steady background, looped with a cross-fade to `length`; faint noise where the bank has none."""
+        """Return a steady background, looped with a cross-fade; faint noise where the bank has none.
+
+        Args:
+            split: train or validation.
+            rng: chooses the recording.
+            length: samples.
+
+        Returns:
+            (length,) samples.
+        """
         kinds = self._files[split, "background"]
         if not kinds:
             return rng.normal(size=length)
@@ -96,7 +114,7 @@ class SoundBank:
         return loop(np.roll(sound, int(rng.integers(len(sound)))) if len(sound) >= length else sound, length)
 
     def distractor(self, split: str, rng: np.random.Generator) -> tuple[str, np.ndarray] | None:
-        """A sound (kind, waveform) that is none of the labels; None where the bank has none."""
+        """Return a sound (kind, waveform) of none of the labels; None where the bank has none."""
         kinds = self._files[split, "distractor"]
         if not kinds:
             return None
@@ -105,7 +123,7 @@ class SoundBank:
 
 
 def _folder(path: Path) -> dict[str, list[Path]]:
-    """{name: its audio files in order, subfolders too} of a folder of folders; names without audio are left out."""
+    """Return {name: its audio files in order, subfolders too} of a folder of folders that have audio."""
     found: dict[str, list[Path]] = {}
     for folder in sorted(path.iterdir()) if path.is_dir() else []:
         if folder.is_dir() and not folder.name.startswith("."):

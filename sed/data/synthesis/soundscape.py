@@ -1,6 +1,6 @@
 """Soundscapes: ten seconds of events, distractors and a background in a room, with their annotation.
 
-How many events a clip has, how long they are and which meet follow DESED's validation annotations.
+Number, length and co-occurrence of events follow DESED's validation annotations.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Generator = np.random.Generator
 
 
 class Bank(Protocol):
-    """Where sounds come from: `ProceduralBank` or `SoundBank`."""
+    """Source of sounds: `ProceduralBank` or `SoundBank`."""
 
     labels: list[str]
 
@@ -29,7 +29,7 @@ class Bank(Protocol):
 
 
 class Profile(NamedTuple):
-    """How a label occurs: share of clips, events a clip that has it, median length (s), spread of its logarithm,
+    """Statistics of a label: share of clips, events per clip that has it, median length (s), spread of its logarithm,
     share of the clips that it fills from end to end."""
 
     share: float
@@ -64,13 +64,13 @@ class Mixing:
     """How a set is mixed; pairs are the bounds of a uniform draw."""
 
     snr: tuple[float, float]
-    """events over the background (dB), of their loudest tenth of a second"""
+    """level of events' loudest tenth of a second above the background, dB"""
     vary: float
-    """deviation of the level (dB) from event to event of a clip"""
+    """standard deviation of the level between events of a clip, dB"""
     distractors: float
-    """mean number a clip"""
+    """mean number per clip"""
     reverberation: tuple[float, float]
-    """time for 60 dB (s)"""
+    """reverberation time (60 dB), s"""
     wet: tuple[float, float]
     """energy of reflections relative to the direct sound"""
     top: tuple[float, float]
@@ -99,7 +99,19 @@ ISOLATED = Mixing(
 def soundscape(
     bank: Bank, split: str, mixing: Mixing, rng: Generator, *, seconds: float = 10.0, labels: list[str] | None = None
 ) -> tuple[np.ndarray, list[Event]]:
-    """Mix a clip (samples,) float32 at 16 kHz and its events in order; `labels` (default: drawn) are those it has."""
+    """Mix a clip.
+
+    Args:
+        bank: the source of sounds.
+        split: train or validation.
+        mixing: levels, rooms and densities.
+        rng: random numbers.
+        seconds: length of the clip.
+        labels: the labels that occur; None: drawn.
+
+    Returns:
+        The clip (samples,) float32 at 16 kHz, and its events in order.
+    """
     length = samples(seconds)
     drawn = draw_labels(bank, split, rng) if labels is None else labels
     clip = level(bank.background(split, rng, length)) * 0.5
@@ -144,7 +156,16 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
 
 
 def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
-    """Return the clip (samples,) as float32, with the upper corner frequency and the peak of a recording."""
+    """Give a clip the upper corner frequency and the peak of a recording.
+
+    Args:
+        clip: (samples,).
+        mixing: ranges of both.
+        rng: random numbers.
+
+    Returns:
+        (samples,) float32.
+    """
     top = float(rng.uniform(*mixing.top))
     if top < 7900:
         clip = shape(clip, 1 / (1 + (BINS[None] / top) ** 8))
@@ -153,7 +174,7 @@ def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
 
 
 def profile(bank: Bank, label: str) -> Profile:
-    """How a label occurs: as in DESED, or, for a label that DESED lacks, guessed from its recordings' length."""
+    """Return how a label occurs: as in DESED, or, for a label that DESED lacks, guessed from its recordings' length."""
     if label in PROFILES:
         return PROFILES[label]
     typical = bank.typical_seconds(label)
@@ -161,7 +182,16 @@ def profile(bank: Bank, label: str) -> Profile:
 
 
 def draw_labels(bank: Bank, split: str, rng: Generator) -> list[str]:
-    """The labels of one clip."""
+    """Draw the labels of one clip.
+
+    Args:
+        bank: the source of sounds.
+        split: train or validation.
+        rng: random numbers.
+
+    Returns:
+        The labels.
+    """
     there = [label for label in bank.labels if bank.has(split, label)]
     counts = np.array(list(LABEL_COUNTS.values()), float)
     count = min(int(rng.choice(list(LABEL_COUNTS), p=counts / counts.sum())), len(there))
@@ -209,7 +239,7 @@ def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) ->
 
 
 def trim(sound: np.ndarray, *, decibels: float = 32.0) -> np.ndarray:
-    """The sound from where it first to where it last comes within `decibels` of its loudest 10 ms."""
+    """Cut a sound to where it first and last comes within `decibels` of its loudest 10 ms."""
     step = samples(0.01)
     whole = len(sound) // step
     if whole < 2:

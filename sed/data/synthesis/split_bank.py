@@ -1,5 +1,4 @@
-"""A soundbank whose train and validation are both drawn from another's train: what is tuned there has seen nothing of
-the other's validation."""
+"""Split a soundbank's training sources into train and validation, so that tuning leaves its validation unseen."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ COLUMNS = ("source", "author")
 
 
 def sources(bank: Path) -> dict[str, str]:
-    """{file relative to `bank`: where it comes from}: ATTRIBUTION.tsv's source, else its author, else the file."""
+    """Return {file relative to `bank`: its origin}: ATTRIBUTION.tsv's source, else its author, else the file."""
     files = [str(path.relative_to(bank)) for path in recordings_of(bank, log)]
     table = bank / ATTRIBUTION
     known: dict[str, str] = {}
@@ -36,10 +35,18 @@ def sources(bank: Path) -> dict[str, str]:
 
 
 def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
-    """{file of `train/`: train or validation}: sources stay whole, every label with two or more is on both sides.
+    """Assign files to train or validation, keeping sources whole; a label with two sources or more is on both sides.
 
     A label is a folder below a role (`train/foreground/Dog`). Its sources are drawn until `share` of its files are in
     validation; a source that an earlier label has placed stays where it is.
+
+    Args:
+        files: {file of `train/`: its source}.
+        share: of each label's files, for validation.
+        seed: of the draws.
+
+    Returns:
+        {file: train or validation}.
     """
     labels: dict[str, dict[str, list[str]]] = {}
     for file, source in sorted(files.items()):
@@ -55,7 +62,9 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
         order = [sorted(mine)[at] for at in rng.permutation(len(mine))]
         free = [source for source in order if source not in side]
         wanted = max(1.0, share * sum(map(len, mine.values())))
-        free.sort(key=lambda source: len(mine[source]) > wanted)  # a source that is most of its label: only at need
+        free.sort(
+            key=lambda source: len(mine[source]) > wanted
+        )  # a source that holds most of its label is moved only if needed
         have = float(sum(len(mine[s]) for s in order if side.get(s) == "validation"))
         kept = sum(1 for source in order if side.get(source) == "train")
         for at, source in enumerate(free):
@@ -68,7 +77,7 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
 
 
 def check_replaceable(bank: Path, out: Path) -> None:
-    """Refuse a folder to write that holds anything but what `write` puts there, or `bank` itself."""
+    """Raise UserError if the output folder holds files that `write` did not make, or is `bank` itself."""
     if bank.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{out}: holds the soundbank that is to be split (choose another folder)")
     if not (out.exists() or out.is_symlink()):
@@ -85,7 +94,13 @@ def check_replaceable(bank: Path, out: Path) -> None:
 def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
     """Write a bank of symbolic links to `bank`'s train, and its attribution with the files' new names.
 
-    UserError where `out` holds what is not of an earlier split.
+    Args:
+        bank: the soundbank.
+        out: folder to write.
+        sides: {file: train or validation}, from `split`.
+
+    Raises:
+        UserError: `out` holds files that are not of an earlier split.
     """
     check_replaceable(bank, out)
     part = out.with_name(f".{out.name}.part")
@@ -110,7 +125,7 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
 
 
 def counts(files: Mapping[str, str]) -> dict[str, dict[str, list[int]]]:
-    """{split: {foreground label: [sources, files]}}."""
+    """Return {split: {foreground label: [sources, files]}}."""
     found: dict[str, dict[str, dict[str, int]]] = {}
     for file, source in files.items():
         parts = Path(file).parts
