@@ -90,7 +90,8 @@ class Page:
     """Writes the page, recording after recording, to an open text file."""
 
     def __init__(self, file: IO[str], about: str) -> None:
-        head, self._tail = Path(__file__).with_name("page.html").read_text(encoding="utf-8").split("<!-- data -->")
+        page, editing = (_beside(name) for name in ("page.html", "page_editing.js"))
+        head, self._tail = page.replace("/* editing */\n", editing).split("<!-- data -->")
         self._file, self._count = file, 0
         file.write(head)
         self._json("about-data", {"about": about})
@@ -121,6 +122,10 @@ class Page:
         self._file.write("</script>\n")
 
 
+def _beside(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
 class PageSink(BaseSink):
     """Gathers what the page shows of one recording, and adds it to the page when the recording has ended."""
 
@@ -135,6 +140,7 @@ class PageSink(BaseSink):
         thresholds: Sequence[float],
         hertz: Sequence[float] | None = None,
         audio: bool = True,
+        file: str = "",
     ) -> None:
         """
         Args:
@@ -146,7 +152,9 @@ class PageSink(BaseSink):
             thresholds: of each class.
             hertz: centre of each mel bin; None: no frequency axis.
             audio: put the audio into the page.
+            file: what tables call the recording; empty: its name's last part.
         """
+        self._file = file
         self._page, self._rate, self._labels, self._thresholds = page, rate, list(labels), list(thresholds)
         self._with_audio, self._hertz = audio, None if hertz is None else [round(float(f), 1) for f in hertz]
         self._logmel = Shrinking(COLUMNS, feature_seconds, np.mean)
@@ -174,6 +182,7 @@ class PageSink(BaseSink):
         tags = result.tags.tolist() if result.tags is not None else []
         info = {
             "name": result.name,
+            "file": self._file or result.name.rsplit("/", 1)[-1],
             "duration": self._samples / self._rate,
             "labels": self._labels,
             "thresholds": [float(t) for t in self._thresholds],
@@ -184,7 +193,10 @@ class PageSink(BaseSink):
                 {"index": i, "from": i * TILE * column, "to": min((i + 1) * TILE, columns) * column}
                 for i in range(len(tiles))
             ],
-            "events": [[e.onset, e.offset, index[e.label], round(score, 4)] for e, score in result.detections],
+            "events": [
+                [round(e.onset, 3), round(e.offset, 3), index[e.label], round(score, 4)]
+                for e, score in result.detections
+            ],
         }
         if self._with_audio:
             info["audio"], encoded = self._encoded_audio()

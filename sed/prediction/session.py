@@ -238,6 +238,7 @@ def _outputs(
                     thresholds=post.thresholds(labels),
                     hertz=predictor.bin_hertz,
                     audio=args.html_audio,
+                    file=tables[name],
                 )
             )
         return Sinks(sinks, files)

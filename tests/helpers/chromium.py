@@ -1,0 +1,180 @@
+"""A real Chromium, driven over its pipe by the DevTools protocol: pages, keys, pointers and fingers, downloads."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
+needs_chromium = pytest.mark.skipif(not BROWSER, reason="no Chromium (apt-get install chromium)")
+SECONDS = 60
+KEYS = {"Delete": 46}
+
+
+class Browser:
+    """A running browser with one tab at a time."""
+
+    def __init__(self, commands: int, replies: int, downloads: Path) -> None:
+        self._commands, self._replies, self._rest = commands, replies, b""
+        self._numbers, self.downloads = itertools.count(1), downloads
+        self.events: list[dict[str, Any]] = []
+        self._session: str | None = None
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command and return its result; what happens meanwhile goes to `events`."""
+        number = next(self._numbers)
+        message: dict[str, Any] = {"id": number, "method": method, "params": params}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        while True:
+            reply = self._next()
+            if reply.get("id") == number:
+                assert "error" not in reply, (method, reply["error"])
+                return dict(reply["result"])
+            self.events.append(reply)
+            if reply.get("method") == "Page.javascriptDialogOpening":
+                assert self._session
+                answer = {"accept": True, "promptText": self.answer}
+                dialog = {
+                    "id": 0,
+                    "method": "Page.handleJavaScriptDialog",
+                    "params": answer,
+                    "sessionId": self._session,
+                }
+                os.write(self._commands, json.dumps(dialog).encode() + b"\0")
+
+    answer = ""
+    """what prompts are answered with"""
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            data = os.read(self._replies, 1 << 16)
+            assert data, "the browser ended"
+            self._rest += data
+        text, self._rest = self._rest.split(b"\0", 1)
+        return dict(json.loads(text))
+
+    def open(self, page: Path, *, width: int = 1200, height: int = 900, touch: bool = False) -> None:
+        """Show a page in a new tab, and close the one before."""
+        old, self._session = self._session, None
+        if old:
+            self.call("Target.closeTarget", targetId=self._target)
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Runtime"):
+            self.call(f"{domain}.enable")
+        size = {"width": width, "height": height, "deviceScaleFactor": 2 if touch else 1, "mobile": touch}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        if touch:
+            self.call("Emulation.setTouchEmulationEnabled", enabled=True)
+        self.events.clear()
+        self.load(page)
+
+    def load(self, page: Path) -> None:
+        """Show a page in the tab, or the same one once more."""
+        self.call("Page.navigate", url=page.as_uri())
+        self.until("document.readyState === 'complete' && Boolean(window.recordings)")
+        self.frames()
+
+    def js(self, expression: str) -> Any:
+        """Return the value of an expression, awaited."""
+        what = {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True}
+        result = self.call("Runtime.evaluate", **what)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true."""
+        end = time.monotonic() + SECONDS
+        while not self.js(expression):
+            assert time.monotonic() < end, expression
+            time.sleep(0.02)
+
+    def frames(self) -> None:
+        """Wait until two frames are drawn."""
+        self.js("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+
+    def key(self, key: str) -> None:
+        """Press a key."""
+        code = KEYS.get(key, ord(key.upper()) if len(key) == 1 else 0)
+        text = {"text": key} if len(key) == 1 else {}
+        self.call("Input.dispatchKeyEvent", type="keyDown", key=key, windowsVirtualKeyCode=code, **text)
+        self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+        self.frames()
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *, touch: bool = False) -> None:
+        """Press at a place, move to another, release."""
+        steps = [tuple(a + (b - a) * k / 4 for a, b in zip(start, end, strict=True)) for k in range(5)]
+        for kind, (x, y) in zip(("Pressed", "Moved", "Moved", "Moved", "Moved"), steps, strict=True):
+            if touch:
+                name = "touchStart" if kind == "Pressed" else "touchMove"
+                self.call("Input.dispatchTouchEvent", type=name, touchPoints=[{"x": x, "y": y}])
+            else:
+                self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, button="left", clickCount=1)
+        if touch:
+            self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        else:
+            self.call("Input.dispatchMouseEvent", type="mouseReleased", x=end[0], y=end[1], button="left", clickCount=1)
+        self.frames()
+
+    def tap(self, expression: str, *, touch: bool = False) -> None:
+        """Tap the middle of an element, given as an expression, after scrolling to it."""
+        self.js(f"({expression}).scrollIntoView({{block: 'center'}})")
+        self.frames()
+        x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(({expression}).getBoundingClientRect())")
+        self.drag((x, y), (x, y), touch=touch)
+
+    def downloaded(self, name: str) -> Path:
+        """Return a file that the page saved, as soon as it is whole."""
+        path, end = self.downloads / name, time.monotonic() + SECONDS
+        while not path.exists():
+            assert time.monotonic() < end, f"{name}: not saved"
+            self.js("1")
+            time.sleep(0.02)
+        return path
+
+    def requests(self) -> list[str]:
+        """Return the addresses that the tab asked for."""
+        return [e["params"]["request"]["url"] for e in self.events if e.get("method") == "Network.requestWillBeSent"]
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """Run a browser whose profile and downloads are in `folder`."""
+    from_us, commands = os.pipe()
+    replies, to_us = os.pipe()
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-pipe"]
+    options += ["--disable-background-networking", "--autoplay-policy=no-user-gesture-required", "--mute-audio"]
+    command = [BROWSER, *options, f"--user-data-dir={folder / 'profile'}", "about:blank"]
+    shell = ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{to_us}', "bash", *command]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(shell, pass_fds=(from_us, to_us), **quiet)
+    os.close(from_us)
+    os.close(to_us)
+    downloads = folder / "downloads"
+    downloads.mkdir()
+    try:
+        running = Browser(commands, replies, downloads)
+        running.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+        yield running
+        with suppress(OSError, AssertionError):
+            running.call("Browser.close")
+    finally:
+        os.close(commands)
+        os.close(replies)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

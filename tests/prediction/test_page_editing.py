@@ -1,0 +1,167 @@
+"""Corrections on predict's page in a real Chromium: by mouse, keys and fingers, exported and read back."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from chromium import browser, needs_chromium
+
+from sed.data.events import read_named
+from sed.data.tables import Event, read_events_tsv
+from sed.prediction.decisions import Detection
+from sed.prediction.page import Page, PageSink
+from sed.prediction.recording import Result
+
+pytestmark = needs_chromium
+LABELS = ["Dog", "<b>Cat</b>", "a&b"]
+GIVEN = [Event(1.0, 2.5, "Dog"), Event(3.1234, 4.0, "<b>Cat</b>"), Event(5.0, 7.0, "a&b"), Event(8.0, 8.5, "Dog")]
+NAMES = ["one.wav", "<i>two & 2.wav"]
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory):
+    with browser(tmp_path_factory.mktemp("browser")) as running:
+        yield running
+
+
+@pytest.fixture
+def page(tmp_path):
+    """A page of two recordings of ten seconds, another one to the browser for each test."""
+    file = io.StringIO()
+    page = Page(file, str(tmp_path))
+    for name in NAMES:
+        sink = PageSink(page, rate=8000, feature_seconds=0.02, frame_seconds=0.02, labels=LABELS, thresholds=[0.5] * 3)
+        sink.audio(np.random.default_rng(0).normal(0, 0.01, 80000).astype(np.float32))
+        sink.logmel(np.random.default_rng(0).normal(size=(500, 8)))
+        sink.posteriors(np.random.default_rng(0).random((500, 3)).astype(np.float32))
+        sink.finish(Result(f"a/{name}", 10.0, [Detection(e, 0.75) for e in GIVEN], np.zeros(3)))
+    page.close()
+    path = tmp_path / "page.html"
+    path.write_text(file.getvalue(), encoding="utf-8")
+    return path
+
+
+def on_page(chromium, number=0):
+    """The events of a recording that are right, as the page has them."""
+    script = f"(r => r.editing.right().map(e => [e[0], e[1], r.labels[e[2]]]))(recordings[{number}])"
+    return [Event(*event) for event in chromium.js(script)]
+
+
+def border(chromium, event, side):
+    """Where an event's border is in the window."""
+    chromium.js("recordings[0].main.scrollIntoView({block: 'center'})")
+    chromium.frames()
+    return tuple(
+        chromium.js(
+            f"(r => {{ const e = r.all[{event}], b = r.main.getBoundingClientRect();"
+            f" return [b.x + r.x(e[{side}]), b.y + r.top + (r.lane.get(e[2]) + 0.7) * r.height] }})(recordings[0])"
+        )
+    )
+
+
+def second(chromium, seconds):
+    """Pixels that so many seconds take."""
+    return chromium.js(f"recordings[0].plot / (recordings[0].end - recordings[0].begin) * {seconds}")
+
+
+def export(chromium, name="corrected.tsv", button="document.querySelector('#export button')"):
+    (chromium.downloads / name).unlink(missing_ok=True)
+    chromium.tap(button)
+    return chromium.downloaded(name)
+
+
+def test_untouched_events_are_exported_as_predict_writes_them(chromium, page):
+    chromium.open(page)
+    chromium.js("document.querySelector('#export select').value = 'all'")
+    kept = read_events_tsv(export(chromium))
+    expected = [Event(round(e.onset, 3), e.offset, e.label) for e in GIVEN]
+    assert kept == {"one": expected, "<i>two & 2": expected}
+    assert not [url for url in chromium.requests() if not url.startswith(("file:", "data:", "blob:"))]
+
+
+def test_keys_correct_and_what_is_exported_reads_back_equal(chromium, page):
+    chromium.open(page)
+    chromium.js("recordings[0].section.focus(), recordings[0].seek(0)")
+    for key in "na" + "nx" + "n.>>" + "ne":  # accept, reject, move 20 ms and 40 ms, add at the last one's onset
+        chromium.key(key)
+    chromium.js("recordings[0].player.pause(), recordings[0].seek(9.25)")
+    chromium.key("]")  # of the added event
+    chromium.key("r")
+    found = on_page(chromium)
+    added = next(e for e in found if e.offset == 9.25)
+    assert added.label == "Dog" and 8 <= added.onset < 8.6
+    assert sorted(set(found) - {added}) == [GIVEN[0], Event(5.02, 7.04, "a&b"), GIVEN[3]]
+    read = read_events_tsv(export(chromium))
+    assert read == {"one": found}
+    assert read_named(chromium.downloads / "corrected.tsv")["one.wav"] == found
+    audacity = export(chromium, "one.txt", "[...recordings[0].editing.bar.querySelectorAll('button')].at(-1)")
+    assert read_named(audacity) == {"one": found}
+    states = chromium.js("recordings[0].all.map(e => e.state)")
+    assert sorted(states) == ["", "accepted", "added", "changed", "rejected"]
+    for left in (4, 3, 2, 1):  # each step can be undone; the last is that the recording is reviewed
+        chromium.key("u")
+        assert chromium.js("recordings[0].editing.reviewed") is False and left
+    assert [e for e in on_page(chromium) if e.label == "a&b"] == [Event(5.02, 7.02, "a&b")]
+
+
+@pytest.mark.parametrize("touch", [False, True])
+def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
+    size = {"width": 390, "height": 844} if touch else {}
+    chromium.open(page, touch=touch, **size)
+    assert chromium.js("document.documentElement.scrollWidth <= innerWidth")
+    chromium.tap("recordings[0].list.querySelectorAll('button')[2]", touch=touch)
+    chromium.js("recordings[0].player.pause()")
+    assert chromium.js("recordings[0].editing.selected[0]") == 5
+    x, y = border(chromium, 2, 1)
+    chromium.drag((x, y), (x + second(chromium, 1.5), y), touch=touch)
+    x, y = border(chromium, 2, 0)
+    chromium.drag((x + 2, y), (x - second(chromium, 0.5), y), touch=touch)
+    moved = on_page(chromium)[2]
+    assert moved.onset == pytest.approx(4.5, abs=0.02) and moved.offset == pytest.approx(8.5, abs=0.02)
+    assert chromium.js("recordings[0].begin") == 0  # the picture has not moved with them
+    if touch:
+        sizes = chromium.js("[...recordings[0].editing.bar.querySelectorAll('button')].map(b => b.offsetHeight)")
+        assert min(sizes) >= 44
+    chromium.tap("recordings[0].editing.done", touch=touch)
+    assert read_events_tsv(export(chromium))["one"] == on_page(chromium)
+
+
+def test_fields_change_label_and_times_and_nothing_is_lost_on_reload(chromium, page):
+    chromium.open(page)
+    chromium.tap("recordings[1].list.querySelectorAll('button')[0]")
+    chromium.js("recordings[1].player.pause()")
+    chromium.answer = "my\tnew, <label>"
+    chromium.js("(e => { e.label.value = ''; e.label.onchange() })(recordings[1].editing)")
+    chromium.js("(e => { e.times[1].value = '3.3334'; e.times[1].onchange() })(recordings[1].editing)")
+    chromium.js("(e => { e.times[0].value = '99'; e.times[0].onchange() })(recordings[1].editing)")  # before its end
+    found = on_page(chromium, 1)
+    assert Event(3.323, 3.333, "my new <label>") in found and len(found) == 4
+    chromium.tap("recordings[1].editing.done")
+    chromium.load(page)
+    assert on_page(chromium, 1) == found and on_page(chromium) == [e._replace(onset=round(e.onset, 3)) for e in GIVEN]
+    assert "restored" in chromium.js("document.querySelector('#export .note').textContent")
+    assert read_events_tsv(export(chromium)) == {"<i>two & 2": found}
+    assert not chromium.js("document.querySelectorAll('main b, main i').length")  # names and labels are text
+    chromium.tap("document.querySelectorAll('#export button')[1]")  # discard, after a question
+    chromium.load(page)
+    assert on_page(chromium, 1) == on_page(chromium, 0)
+
+
+def test_a_recording_without_any_event_is_exported_by_its_name(chromium, page):
+    chromium.open(page)
+    chromium.js("for (const v of recordings[0].all) (e => { e.select(v); e.mark('rejected') })(recordings[0].editing)")
+    chromium.js("recordings[0].editing.review(true)")
+    assert export(chromium).read_text(encoding="utf-8") == "filename\tonset\toffset\tevent_label\none.wav\t\t\t\n"
+
+
+def test_a_browser_that_keeps_nothing_asks_before_the_page_is_left(chromium, page):
+    chromium.open(page)
+    asks = "(e => !window.dispatchEvent(e))(new Event('beforeunload', {cancelable: true}))"
+    chromium.js("recordings[0].editing.review(true)")
+    assert not chromium.js(asks)  # kept: nothing is lost
+    chromium.js("Storage.prototype.setItem = () => { throw new Error('full') }")
+    chromium.js("recordings[0].editing.review(false)")
+    assert chromium.js(asks)
+    assert "keeps nothing" in chromium.js("document.querySelector('#export .note').textContent")
