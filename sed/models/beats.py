@@ -49,6 +49,12 @@ OPTIONS = {
     "beats_heads": {"default": 12, "help": "attention heads of a BEATs block", "least": 1},
     "beats_mlp_ratio": {"default": 4.0, "help": "hidden width of a BEATs block's MLP, in widths", "least": 0},
     "beats_blocks": {"default": 12, "help": "first blocks of BEATs that are kept", "least": 1},
+    "beats_frames": {
+        "default": 0,
+        "help": "frames that all of BEATs' patches are averaged to in their order, as PretrainedSED does, which mixes "
+        "neighbouring bands; 0: a step's patches as bands",
+        "least": 0,
+    },
 }
 
 
@@ -143,14 +149,24 @@ class DeepNormBlock(nn.Module):
         return 2 * tokens * dim * (4 * dim + 2 * hidden + GATE) + 4 * tokens * tokens * dim
 
 
+def averages(tokens: int, frames: int) -> Tensor:
+    """Return weights (frames, tokens): a frame's mean over all tokens that it touches, as in adaptive pooling."""
+    first = torch.arange(frames) * tokens // frames
+    after = -(-(torch.arange(frames) + 1) * tokens // frames)
+    token = torch.arange(tokens)
+    inside = (token >= first[:, None]) & (token < after[:, None])
+    return inside / inside.sum(1, keepdim=True)
+
+
 class Beats(nn.Module):
     """The first `blocks` of a BEATs.
 
-    (batch, frames, mel bins) -> (batch, bands, patches, dim).
+    (batch, frames, mel bins) -> (batch, bands, patches, dim); with `frames`, (batch, 1, frames, dim).
     """
 
     fresh_norm = False
     buckets: Tensor
+    averages: Tensor
 
     def __init__(
         self,
@@ -163,6 +179,7 @@ class Beats(nn.Module):
         mlp_ratio: float = 4.0,
         depth: int = 12,
         blocks: int = 12,
+        frames: int = 0,
         checkpoint_activations: bool = False,
     ) -> None:
         super().__init__()
@@ -171,8 +188,12 @@ class Beats(nn.Module):
         self.front_end = FRONT_END if dim == DIM else {}  # small ones have no published weights
         self.dim = dim
         size = (PATCH, PATCH)
-        self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
-        self.time_stride = PATCH
+        self.bands, self.steps = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
+        self.tokens, self.frames = self.bands * self.steps, frames
+        if frames > self.tokens:
+            raise ValueError(f"beats_frames {frames} is more than BEATs' {self.tokens} patches")
+        self.grid = (1, frames) if frames else (self.bands, self.steps)
+        self.time_stride = round(input_frames / frames) if frames else PATCH
         self.checkpoint_activations = checkpoint_activations
         self.patch_embedding = nn.Conv2d(1, patch_dim, kernel_size=PATCH, stride=PATCH, bias=False)
         self.layer_norm = nn.LayerNorm(patch_dim, eps=NORM_EPS)
@@ -183,7 +204,8 @@ class Beats(nn.Module):
         self.blocks = nn.ModuleList(
             DeepNormBlock(dim=dim, heads=heads, mlp_ratio=mlp_ratio, depth=depth) for _ in range(blocks)
         )
-        self.register_buffer("buckets", distance_buckets(self.grid[0] * self.grid[1]), persistent=False)
+        self.register_buffer("buckets", distance_buckets(self.tokens), persistent=False)
+        self.register_buffer("averages", averages(self.tokens, frames or 1), persistent=False)
         init_weights(self, dim)
         nn.init.normal_(self.distances.weight, std=0.02)
         for block in self.blocks:
@@ -196,11 +218,13 @@ class Beats(nn.Module):
         x = self.norm(x + self.pos_conv(x))
         bias = self.distances(self.buckets).permute(2, 0, 1)
         x = run_blocks(self.blocks, x, bias, recompute=self.checkpoint_activations and self.training)
-        return x.unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
+        if self.frames:
+            return (self.averages.to(x.dtype) @ x).unsqueeze(1)
+        return x.unflatten(1, (self.steps, self.bands)).transpose(1, 2)
 
     def operations(self) -> float:
         """Return the multiply-adds of one clip's forward pass, times two: patches, positions and blocks."""
-        tokens, width = self.grid[0] * self.grid[1], self.patch_embedding.out_channels
+        tokens, width = self.tokens, self.patch_embedding.out_channels
         patches = 2 * tokens * width * (PATCH * PATCH + (self.dim if width != self.dim else 0))
         positions = 2 * (tokens + 1) * self.pos_conv.weight_v.numel()  # with the token that is dropped
         blocks = sum(block.operations(tokens) for block in self.blocks if isinstance(block, DeepNormBlock))
@@ -218,5 +242,6 @@ def build_beats(config: Mapping[str, Any], *, whole: bool = False) -> Beats:
         mlp_ratio=config["beats_mlp_ratio"],
         depth=config["beats_depth"],
         blocks=config["beats_depth"] if whole else config["beats_blocks"],
+        frames=config["beats_frames"],
         checkpoint_activations=config["checkpoint_activations"],
     )

@@ -80,6 +80,7 @@ class GruBased(RunsGrus, Protocol):
 DECODERS = {
     "gru": "sed.models.gru_decoder:build_gru",
     "conformer": "sed.models.conformer:build_conformer",
+    "none": "sed.models.no_decoder:build_no_decoder",
 }
 OPTIONS = {
     "decoder": {"default": "gru", "help": "from the encoder's frames to the output's", "choices": DECODERS},

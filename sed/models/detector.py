@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.models.apart_decoder import DirectionClassifier
 from sed.models.ast import NORM_EPS
+from sed.models.classifiers import build_classifier
 from sed.models.clip_poolings import ClipInputs, ClipPooling, build_clip_pooling
 from sed.models.decoders import Decoder, Directed, build_decoder
 from sed.models.encoders import Encoder, build_encoder
@@ -30,7 +30,13 @@ OPTIONS = {
         "choices": ["raw", "silence", "normalised"],
     },
 }
-OPTIONS_FROM = ["sed.models.encoders", "sed.models.poolings", "sed.models.decoders", "sed.models.clip_poolings"]
+OPTIONS_FROM = [
+    "sed.models.encoders",
+    "sed.models.poolings",
+    "sed.models.decoders",
+    "sed.models.classifiers",
+    "sed.models.clip_poolings",
+]
 
 
 class DetectorOutput(NamedTuple):
@@ -65,7 +71,7 @@ class Detector(nn.Module):
         pooling: Pooling,
         decoder: Decoder,
         clip_pooling: ClipPooling,
-        classes: int,
+        classifier: nn.Module,
         mel_bins: int,
         input_frames: int,
         input_padding: str,
@@ -82,8 +88,7 @@ class Detector(nn.Module):
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
         self.decoder = decoder
-        kind = DirectionClassifier if isinstance(decoder, Directed) else nn.Linear
-        self.classifier = kind(decoder.dim, classes)
+        self.classifier = classifier
         self.clip_pooling = clip_pooling
         self.mel_bins = mel_bins
         self.input_frames, self.input_padding = input_frames, input_padding
@@ -166,7 +171,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         pooling=build_pooling(config, encoder),
         decoder=decoder,
         clip_pooling=build_clip_pooling(config, decoder=decoder, classes=num_classes),
-        classes=num_classes,
+        classifier=build_classifier(config, decoder=decoder, classes=num_classes),
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],
         input_padding=config["input_padding"],

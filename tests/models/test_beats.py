@@ -170,3 +170,19 @@ def test_the_published_width_is_bound_to_its_features() -> None:
     check_front_end(encoder, values)
     with pytest.raises(UserError, match=r"encoder 'beats' has a front end of its own: wave_scale is 1\.0, not 32768"):
         check_front_end(encoder, {**values, "wave_scale": 1.0})
+
+
+def test_all_patches_averaged_to_frames_are_those_of_adaptive_pooling(small: Callable[..., dict[str, Any]]) -> None:
+    values = {"encoder": "beats", "mel_bins": 128, "input_frames": 998}
+    bands = build_beats(small(**values)).eval()
+    frames = build_beats(small(**values, beats_frames=250)).eval()
+    frames.load_state_dict(bands.state_dict())
+    assert (frames.grid, frames.time_stride) == ((1, 250), 4)
+    x = torch.randn(2, 998, 128)
+    with torch.inference_mode():
+        tokens = bands(x).transpose(1, 2).flatten(1, 2)  # a step's bands side by side
+        assert tokens.shape[1] == 496
+        expected = torch.nn.functional.adaptive_avg_pool1d(tokens.transpose(1, 2), 250).transpose(1, 2)
+        torch.testing.assert_close(frames(x), expected.unsqueeze(1), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="beats_frames 500 is more than BEATs' 496 patches"):
+        build_beats(small(**values, beats_frames=500))

@@ -1,0 +1,74 @@
+"""The last layer: logits of the classes from what the time decoder gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sed.models.apart_decoder import DirectionClassifier
+from sed.models.decoders import Decoder, Directed
+from sed.registry import chosen
+
+MERGES = {"max": "sed.models.classifiers:highest", "noisy_or": "sed.models.classifiers:noisy_or"}
+LEAST = 1e-30
+"""what a class's posterior is at least, for the logarithm of none"""
+OPTIONS = {
+    "class_merge": {
+        "default": "none",
+        "help": "classes that are several of a published head's: the highest logit, or that of at least one (noisy or)",
+        "choices": ["none", "max", "noisy_or"],
+    },
+    "source_classes": {"default": 0, "help": "classes of the published head (class_merge)", "least": 0},
+}
+
+
+def highest(logits: Tensor, members: Tensor) -> Tensor:
+    """Return the highest logit of each class's members: (..., sources), (classes, sources) -> (..., classes)."""
+    return torch.stack([logits.masked_fill(~row, -torch.inf).amax(-1) for row in members], -1)
+
+
+def noisy_or(logits: Tensor, members: Tensor) -> Tensor:
+    """Return the logit of 1 - product over a class's members of (1 - posterior); shapes as in `highest`."""
+    none = F.logsigmoid(-logits) @ members.to(logits.dtype).T
+    return torch.log(-torch.expm1(none.clamp_max(-LEAST))) - none
+
+
+class MergedClassifier(nn.Module):
+    """(batch, frames, dim) -> logits (batch, frames, classes), each class made of several of a published head's.
+
+    `members` (classes, sources): which ones. All False until a state dict, or whoever imports the head, says so.
+    """
+
+    members: Tensor
+
+    def __init__(self, *, dim: int, sources: int, classes: int, merge: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.head = nn.Linear(dim, sources)
+        self.merge = merge
+        self.register_buffer("members", torch.zeros(classes, sources, dtype=torch.bool))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.merge(self.head(x), self.members)
+
+
+def build_classifier(config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> nn.Module:
+    """Build the last layer of a flat config; ValueError where its values make none.
+
+    Args:
+        config: A flat config, whose other keys are left alone.
+        decoder: The time decoder whose outputs it sees.
+        classes: Number of classes.
+    """
+    if config["class_merge"] == "none":
+        kind = DirectionClassifier if isinstance(decoder, Directed) else nn.Linear
+        return kind(decoder.dim, classes)
+    if isinstance(decoder, Directed):
+        raise ValueError("class_merge: the recurrences are apart, which no published head is of (use decoder: none)")
+    if config["source_classes"] < 1:
+        raise ValueError("class_merge without source_classes (how many classes the published head has)")
+    merge = chosen(MERGES, config["class_merge"], "class_merge")
+    return MergedClassifier(dim=decoder.dim, sources=config["source_classes"], classes=classes, merge=merge)
