@@ -15,7 +15,10 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["sed", "sed.*"]),
-    package_data={"sed.prediction": ["page.html", "page_editing.js"]},
+    package_data={
+        "sed.prediction": ["page.html", "page_editing.js"],
+        "sed.checkpoints": ["audioset_strong_classes.txt"],
+    },
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[  # wheels only: to detect, pack and score no compiler is needed

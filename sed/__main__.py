@@ -16,6 +16,7 @@ GROUPS = {
     "use a model": {
         "predict": "detect events in recordings, folders or a live stream",
         "tag": "tag recordings with a published AST's AudioSet classes",
+        "import-model": "make a published detector a model of ours, without training",
         "pack": "pack a trained model as one folder to give away",
         "export-onnx": "export a trained model as one ONNX file",
     },

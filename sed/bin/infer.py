@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.infer --model exp/ast_sed dump/validation exp/ast_sed/
        python3 -m sed.bin.infer --model exp/ast_sed --which student --export-tsv scores/ dump/validation scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --part 2/8 dump/validation scores.2.h5   (then sed.bin.merge_scores)
 
-The model is an experiment's folder or one checkpoint (.pt). Writes frame and clip posteriors with the labels, the
-frame length and where they came from; --export-tsv also writes them as the score TSVs of sed_scores_eval.
+The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with the
+labels, the frame length and where they came from; --export-tsv also writes them as the score TSVs of sed_scores_eval.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("dump", help="dump/<set>: features of the clips")
     p.add_argument("output", type=output_file, help="scores.h5 to write")
-    p.option("model", None, "experiment folder or checkpoint (.pt)", required=True)
+    p.option("model", None, "experiment folder, checkpoint (.pt) or packed model", required=True)
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("part", "1/1", "which of so many parts of the clips", type=part)
@@ -48,12 +48,17 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
     from sed.checkpoints.checkpoint import load_detector
+    from sed.checkpoints.packed import is_packed, load_pack
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
 
     device = choose_device(args.device)
-    model = load_detector(Path(args.model), which=args.which, device=device)
+    source = Path(args.model)
+    if is_packed(source):
+        model, _ = load_pack(source, device)
+    else:
+        model = load_detector(source, which=args.which, device=device)
     if args.band is not None:
         model.detector.use_band(args.band)
     started = time.monotonic()

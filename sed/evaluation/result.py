@@ -27,6 +27,8 @@ from sed.input_files import read_json
 from sed.provenance import command_line, environment, git_hash
 
 logger = logging.getLogger("sed.score")
+PACKED = "model.json"
+"""of a packed model"""
 
 
 def result_of(
@@ -83,8 +85,14 @@ def result_of(
 
 
 def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
-    """Return info.json and config of the experiment: the folder above the scores, or the model that they name."""
+    """Return info and config of the model: the folder above the scores, or the one that they name.
+
+    An experiment has them in info.json and config.yaml, a packed model in model.json.
+    """
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
+        if (folder / PACKED).is_file():
+            facts = read_json(folder / PACKED, remedy="pack it again")
+            return {**facts["info"], "name": folder.name, "config": facts["config"]}
         if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
             info = read_json(folder / "info.json", remedy="train again, or remove it")
             return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}

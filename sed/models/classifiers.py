@@ -15,7 +15,7 @@ from sed.registry import chosen
 
 MERGES = {"max": "sed.models.classifiers:highest", "noisy_or": "sed.models.classifiers:noisy_or"}
 LEAST = 1e-30
-"""what a class's posterior is at least, for the logarithm of none"""
+"""what a merged class's posterior is at least, for the logarithm"""
 OPTIONS = {
     "class_merge": {
         "default": "none",
@@ -33,8 +33,9 @@ def highest(logits: Tensor, members: Tensor) -> Tensor:
 
 def noisy_or(logits: Tensor, members: Tensor) -> Tensor:
     """Return the logit of 1 - product over a class's members of (1 - posterior); shapes as in `highest`."""
-    none = F.logsigmoid(-logits) @ members.to(logits.dtype).T
-    return torch.log(-torch.expm1(none.clamp_max(-LEAST))) - none
+    none = -(F.softplus(logits) @ members.to(logits.dtype).T)
+    half = torch.tanh(none.clamp_max(-LEAST) / -2)  # 1 - exp(none), without expm1, which ONNX lacks
+    return torch.log(2 * half / (1 + half)) - none
 
 
 class MergedClassifier(nn.Module):

@@ -44,7 +44,7 @@ def card(
         f"A posterior every {detector.frame_seconds * 1000:g} ms; clips of {front_end.clip_seconds:g} s at "
         f"{front_end.sample_rate} Hz, longer recordings by windows",
         f"Encoder {config.get('encoder')}, pooling {config.get('pooling')}, upsampling {config.get('upsample')}, "
-        f"{parameters / 1e6:.1f} M parameters, the {which} of a mean-teacher training",
+        f"{parameters / 1e6:.1f} M parameters, {_origin(info, which)}",
         f"Post-processing: {', '.join(post.names) or 'none'}",
         f"Longer recordings: {windows} ({_chosen(windows)})",
         f"Thresholds: {', '.join(f'{text(label)} {value:g}' for label, value in thresholds)}",
@@ -56,12 +56,19 @@ def card(
         "Training data": prose(data) or UNSAID,
         "Results": _results(results),
         "Intended use": prose(intended_use) or f"{UNSAID} {CAUTION}",
-        "Licence": "\n\n".join([prose(licence) or UNSAID, *licences_of_the_start(config, info)]),
+        "Licence": _licence(licence, config, info),
         "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
     }
     parts = [f"# {prose(name)}: sound event detection", sections.pop("")]
     parts += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
     return "\n\n".join(parts) + "\n"
+
+
+def _licence(licence: str, config: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    if imported := info.get("imported"):
+        known = f"The weights are those of {text(str(imported['file']))}: {text(str(imported['licence']))}."
+        return "\n\n".join([*([prose(licence)] if licence else []), known])
+    return "\n\n".join([prose(licence) or UNSAID, *licences_of_the_start(config, info)])
 
 
 def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
@@ -70,6 +77,15 @@ def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) ->
     if started in (RANDOM, UNKNOWN) or encoder not in LICENCES:
         return []
     return [f"Training started from {text(started)}; published weights of this encoder are {LICENCES[encoder]}."]
+
+
+def _origin(info: Mapping[str, Any], which: str) -> str:
+    imported = info.get("imported")
+    if not imported:
+        return f"the {which} of a mean-teacher training"
+    return (
+        f"imported with its head of {imported['classes']} classes from {text(str(imported['file']))}, not trained here"
+    )
 
 
 def _chosen(windows: WindowSettings) -> str:

@@ -319,6 +319,11 @@ def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float,
 
 def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str]) -> str:
     """Load what the student starts from; return what that is, or `RANDOM`."""
+    if config["class_merge"] != "none":
+        raise UserError(
+            f"class_merge {config['class_merge']}: of published heads, which are imported and not trained "
+            "(python3 -m sed.bin.import_model; to train from its encoder, --pretrained names the checkpoint)"
+        )
     weights = load_pretrained(student, config, labels) or RANDOM
     if config["freeze_batchnorm"] and weights == RANDOM:
         raise UserError(

@@ -155,3 +155,9 @@ def test_frozen_batch_norms_need_weights_to_start_from(dump: Path, tiny_config: 
     config = tiny_config(freeze_batchnorm=True, pretrained="none")
     with pytest.raises(UserError, match=r"freeze_batchnorm: there are no weights .*--no-freeze-batchnorm"):
         trainer_of(config, dump, tmp_path / "exp")
+
+
+def test_a_published_head_s_merged_classes_are_not_trained(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+    config = tiny_config(class_merge="max", source_classes=5)
+    with pytest.raises(UserError, match=r"class_merge max: of published heads, which are imported and not trained"):
+        trainer_of(config, dump, tmp_path / "exp")

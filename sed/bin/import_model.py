@@ -1,0 +1,128 @@
+"""A published detector, encoder and head, as a packed model: detection without training.
+
+usage: python3 -m sed.bin.import_model ATST-F_strong_1.pt audioset-model/
+       python3 -m sed.bin.import_model --class-map local/desed_class_map.tsv ATST-F_strong_1.pt desed-model/
+
+The file is one of PretrainedSED's of AudioSet-strong, ATST-F or BEATs, whose 447 classes are the model's labels; a
+class map makes a few of them into each label of one's own. `sed.bin.predict --model desed-model/` runs it, and all else
+that takes a packed model. Post-processing is cSEBBs with their defaults, or as the options say; `--tuned` takes a file
+of sed.bin.tune, tuned on recordings of one's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser
+from sed.errors import UserError
+from sed.evaluation.postprocessing.csebbs import Csebbs
+from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.prediction.window_settings import WindowSettings
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
+from sed.provenance import command_line, environment, git_hash
+
+if TYPE_CHECKING:
+    from sed.checkpoints.checkpoint import LoadedModel
+
+AUDIOSET = "AudioSet-strong, 447 classes, by the authors of the checkpoint; it was not trained further"
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("checkpoint", help="file of the published detector")
+    p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
+    p.option("class-map", None, "table of class and label: which classes make each label (default: classes are labels)")
+    p.option(
+        "merge",
+        "max",
+        "a label's logit: the highest of its classes', or that of at least one (noisy or)",
+        choices=["max", "noisy_or"],
+    )
+    p.option("labels", None, "labels.txt: the labels that the class map must have, in their order")
+    p.option("classes", None, "names of the head's classes, one per line (default: AudioSet-strong's 447)")
+    p.option("config", None, "config of another size than the published one")
+    p.section("model card")
+    p.option("name", None, "the model's name (default: the folder's)")
+    p.option("data", None, "what it was trained on (default: AudioSet-strong)")
+    p.option("licence", "", "of the weights, beside what is known of the published ones")
+    p.option("intended-use", "", "what it is for, and what it is not for")
+    p.section("windows")
+    add_window_arguments(p)
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> None:
+    """Read, import, write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+    if args.labels and not args.class_map:
+        raise UserError("--labels is the labels of a class map (give --class-map, or leave it out)")
+
+    from sed.checkpoints.pack_folder import recover
+
+    recover(Path(args.folder))
+    model = load(args)
+    write(args, model)
+    logger.info(
+        "%s: %d labels of a head of %d classes", args.folder, len(model.labels), model.info["imported"]["classes"]
+    )
+
+
+def load(args: argparse.Namespace) -> LoadedModel:
+    """Make the model that the options describe."""
+    from sed.checkpoints.pretrained import locate
+    from sed.checkpoints.published_head import class_names, import_detector, read_config, read_published
+    from sed.data.class_map import read_class_map
+
+    published = read_published(locate(args.checkpoint))
+    config = read_config(args.config, published.encoder)
+    classes = class_names(published, args.classes)
+    class_map = read_class_map(args.class_map, classes, labels=args.labels) if args.class_map else None
+    return import_detector(published, config, classes, class_map=class_map, merge=args.merge)
+
+
+def write(args: argparse.Namespace, model: LoadedModel) -> None:
+    """Write the packed model, with its post-processing, windows and card."""
+    from sed.checkpoints.packed import save_pack
+    from sed.evaluation.postprocessing.stored import to_stored
+    from sed.prediction.card import card
+    from sed.provenance import without_folders
+
+    if args.post_processing is None and not args.tuned:
+        args.post_processing = [Csebbs.name]
+    post = resolve(args, model.labels)
+    windows = resolve_windows(args, WindowSettings())
+    facts: dict[str, Any] = {"command": command_line(), "git": git_hash(), "environment": environment()}
+    model.info.update(without_folders(facts))
+    folder = Path(args.folder)
+    text = card(
+        args.name or folder.resolve().name,
+        model,
+        post,
+        windows,
+        {},
+        which="",
+        data=args.data or ("" if args.classes else AUDIOSET),
+        licence=args.licence,
+        intended_use=args.intended_use,
+    )
+    save_pack(
+        folder,
+        model,
+        post_processing=to_stored(post),
+        windows=without_folders(windows.to_stored()),
+        results={},
+        card=text,
+        source=f"{model.info['weights']}, imported with its head",
+    )
+
+
+if __name__ == "__main__":
+    main()

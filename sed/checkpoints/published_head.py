@@ -1,0 +1,183 @@
+"""Published detectors, encoder and head, as detectors of ours: PretrainedSED's AudioSet-strong files.
+
+`ATST-F_strong_1.pt` and `BEATs_strong_1.pt` hold a linear head of 447 classes, `strong_head`, right on the encoder's
+frames of 40 ms. `weak_head` of the same files was not trained on strong labels and is left out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sed.checkpoints.checkpoint import LoadedModel
+from sed.checkpoints.defaults import complete_config, model_defaults
+from sed.checkpoints.importers import Mismatch, importer_of, kind_of
+from sed.checkpoints.pack_folder import sha256
+from sed.checkpoints.pretrained import read_state
+from sed.checkpoints.wrappers import plain_name, unwrapped
+from sed.config import default_options, read_yaml
+from sed.data.class_map import ClassMap
+from sed.errors import UserError
+from sed.features.logmel import FrontEnd
+from sed.models import atst_frame, beats
+from sed.models.classifiers import MergedClassifier
+from sed.models.detector import Detector, build_detector
+from sed.models.encoders import check_front_end
+
+HEAD, OTHER_HEAD, SEQUENCE = "strong_head.", "weak_head.", "seq_model."
+LICENCE = "MIT, as PretrainedSED publishes them"
+AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
+_SHAPE = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
+CONFIGS: dict[str, dict[str, Any]] = {
+    "atst_frame": {**_SHAPE, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
+    "beats": {**_SHAPE, **beats.FRONT_END, "encoder": "beats", "input_frames": 998, "beats_frames": 250},
+}
+"""{encoder: config of the published detector of it}; what is not named is the default"""
+
+
+class Head(NamedTuple):
+    """A linear head: weight (classes, dim), bias (classes,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+class Published(NamedTuple):
+    """A published file: where it is, its encoder's kind and tensors, its head."""
+
+    path: Path
+    encoder: str
+    state: dict[str, Tensor]
+    head: Head
+
+
+def read_published(path: Path) -> Published:
+    """Read encoder and head of a file.
+
+    Raises:
+        UserError: as `sed.checkpoints.pretrained.read_state`; or it has no head, more than encoder and head, or an
+            encoder of which no published detector is known.
+    """
+    tensors = {plain_name(name): value for name, value in read_state(path).items()}
+    try:
+        model = unwrapped(tensors, lambda names: kind_of(names) is not None)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (torch.save it under another name)") from None
+    kind = kind_of(model.state)
+    if kind not in CONFIGS:
+        what = f"for encoder '{kind}'" if kind else "of no layout that is known"
+        raise UserError(f"{path}: {what}; detectors with their head are read of {', '.join(CONFIGS)}")
+    if between := [name for name in tensors if SEQUENCE in name]:
+        raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")
+    found = {name: value for name, value in tensors.items() if f".{name}".rpartition(f".{HEAD}")[1]}
+    parts = {part: [name for name in found if name.endswith(HEAD + part)] for part in ("weight", "bias")}
+    if len(found) != 2 or any(len(names) != 1 for names in parts.values()):
+        others = ", ".join(found or model.others[:3]) or "nothing"
+        raise UserError(
+            f"{path}: {HEAD}weight and {HEAD}bias are expected beside the encoder, there is {others} "
+            "(give the file of the whole detector, such as ATST-F_strong_1.pt)"
+        )
+    head = Head(*(found[names[0]] for names in parts.values()))
+    if head.weight.ndim != 2 or head.bias.shape != head.weight.shape[:1]:
+        shapes = f"{list(head.weight.shape)} and {list(head.bias.shape)}"
+        raise UserError(f"{path}: {HEAD}weight and {HEAD}bias are no linear map: {shapes} (give the published file)")
+    return Published(path, kind, model.state, head)
+
+
+def class_names(published: Published, names: str | Path | None = None) -> list[str]:
+    """Return the names of the head's classes: of a file, one per line; else AudioSet-strong's 447.
+
+    Raises:
+        UserError: there are more or fewer names than classes, or one comes twice.
+    """
+    count = len(published.head.bias)
+    path = Path(names) if names else AUDIOSET_STRONG
+    found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(set(found)) < len(found):
+        raise UserError(f"{path}: a name comes twice (write each class once, in the head's order)")
+    if len(found) != count:
+        hint = "write one per line, in the head's order" if names else "--classes names the file of its own"
+        raise UserError(f"{published.path}: a head of {count} classes, {path.name} has {len(found)} names ({hint})")
+    return found
+
+
+def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
+    """Return the config of a published detector: that of its encoder, or a file's, for other sizes.
+
+    Raises:
+        UserError: the file is no config of a detector.
+    """
+    if path is None:
+        return complete_config(CONFIGS[encoder])
+    known = {**model_defaults(), **default_options("sed.config.recipe_options")}
+    for key, (_, where) in read_yaml(path).items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise UserError(f"{where}: unknown key '{key}'" + (f" (did you mean '{near[0]}'?)" if near else ""))
+    stored = {key: value for key, (value, _) in read_yaml(path).items() if key in model_defaults()}
+    try:
+        return complete_config({**_SHAPE, **stored})
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def import_detector(
+    published: Published,
+    config: Mapping[str, Any],
+    classes: Sequence[str],
+    *,
+    class_map: ClassMap | None = None,
+    merge: str = "max",
+) -> LoadedModel:
+    """Make a detector of a published file.
+
+    Args:
+        published: of `read_published`.
+        config: of `read_config`.
+        classes: names of the head's classes.
+        class_map: what labels are made of them; None: the classes are the labels.
+        merge: how a label's logit is made of its classes', `max` or `noisy_or`.
+
+    Raises:
+        UserError: encoder or head do not fit the config; the message names the keys.
+    """
+    path, kind, state, head = published
+    if config["encoder"] != kind:
+        raise UserError(f"{path}: for encoder '{kind}', the config's is '{config['encoder']}' (give its config)")
+    merged = {"class_merge": merge, "source_classes": len(classes)} if class_map else {}
+    config = {**config, **merged, "pretrained": path.name}
+    labels = list(class_map.labels if class_map else classes)
+    detector = build_detector(config, len(labels))
+    check_front_end(detector.encoder, config)
+    importer = importer_of(kind)
+    assert importer is not None
+    try:
+        importer.load(detector.get_submodule("encoder"), state, config)
+        _load_head(detector, head, class_map)
+    except Mismatch as error:
+        raise UserError(f"{path}: {error} (give the published checkpoint, or the config of this one)") from None
+    detector.requires_grad_(False)
+    info = {
+        "weights": path.name,
+        "imported": {"file": path.name, "sha256": sha256(path), "classes": len(classes), "licence": LICENCE},
+        "parameters": sum(parameter.numel() for parameter in detector.parameters()),
+    }
+    return LoadedModel(detector.eval(), FrontEnd.from_config(config), labels, config, info)
+
+
+def _load_head(detector: Detector, head: Head, class_map: ClassMap | None) -> None:
+    classifier = detector.get_submodule("classifier")
+    linear = classifier.head if isinstance(classifier, MergedClassifier) else classifier
+    assert isinstance(linear, torch.nn.Linear)
+    if head.weight.shape[1] != linear.in_features:
+        raise Mismatch(f"{HEAD}weight is for frames of width {head.weight.shape[1]}, the config's {linear.in_features}")
+    if not all(tensor.isfinite().all() for tensor in head):
+        raise Mismatch(f"{HEAD}weight or {HEAD}bias has values that are not finite")
+    linear.load_state_dict(head._asdict())
+    if isinstance(classifier, MergedClassifier) and class_map:
+        classifier.members.copy_(torch.from_numpy(class_map.members))

@@ -1,0 +1,89 @@
+"""Class maps: which classes of a published head make each label; a table of the columns class and label.
+
+Lines that begin with `#` are comments. A class may be part of several labels, and a label has one or more classes.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.directory import read_labels
+from sed.data.tables import read_lines
+from sed.errors import UserError
+
+COLUMNS = ["class", "label"]
+EXAMPLE = "local/desed_class_map.tsv is one"
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """Labels in their order, and `members` (labels, classes) bool: the classes that each is made of."""
+
+    labels: list[str]
+    members: np.ndarray
+
+
+def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Path | None = None) -> ClassMap:
+    """Read a class map.
+
+    Args:
+        path: the table.
+        classes: names of the head's classes, in its order.
+        labels: labels.txt, whose labels and order the model gets; None: those of the table, as they come.
+
+    Raises:
+        UserError: a line is none, repeats another or names an unknown class or label, or a label has no class; with
+            the file and the line.
+    """
+    wanted = read_labels(labels) if labels else None
+    seen: dict[tuple[str, str], int] = {}
+    for number, name, label in _rows(path):
+        where = f"{path}:{number}"
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, n=1)
+            raise UserError(
+                f"{where}: class '{name}' is none of the head's {len(classes)}"
+                + (f" (did you mean '{near[0]}'?)" if near else " (their names are its model's, letter by letter)")
+            )
+        if (name, label) in seen:
+            raise UserError(f"{where}: '{name}' makes '{label}' on line {seen[name, label]} already (remove one)")
+        if wanted is not None and label not in wanted:
+            raise UserError(f"{where}: label '{label}' is not in {labels} (correct it, or remove the line)")
+        seen[name, label] = number
+    if not seen:
+        raise UserError(f"{path}: no rows (write a class and its label per line; {EXAMPLE})")
+    found = list(dict.fromkeys(label for _, label in seen))
+    for number, label in enumerate(wanted or [], 1):
+        if label not in found:
+            raise UserError(
+                f"{labels}:{number}: label '{label}' has no class in {path} (add a line, or remove it here)"
+            )
+    order = wanted or found
+    members = np.zeros((len(order), len(classes)), bool)
+    for name, label in seen:
+        members[order.index(label), classes.index(name)] = True
+    return ClassMap(order, members)
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line number, class, label) of the table."""
+    header = False
+    for number, line in read_lines(path):
+        if line.startswith("#") or not line.strip():
+            continue
+        fields = [field.strip() for field in line.split("\t")]
+        if not header:
+            if fields != COLUMNS:
+                raise UserError(f"{path}:{number}: the columns are class and label, a tab between ({EXAMPLE})")
+            header = True
+        elif len(fields) != len(COLUMNS) or not all(fields):
+            raise UserError(f"{path}:{number}: not a class and its label, a tab between ({EXAMPLE})")
+        elif "," in fields[1]:
+            raise UserError(f"{path}:{number}: label '{fields[1]}' holds a comma (choose another name)")
+        else:
+            yield number, fields[0], fields[1]

@@ -1,0 +1,126 @@
+"""Published detectors with their head: posteriors as PretrainedSED's own code gives them, and files that are none."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from encoder_parity import RECORDED, recorded, sounds
+from published_detectors import config_of, detected, made_up
+from torch import Tensor
+
+from sed.checkpoints.published_head import class_names, import_detector, read_config, read_published
+from sed.data.class_map import read_class_map
+from sed.errors import UserError
+
+State = dict[str, Tensor]
+TINY: dict[str, Any] = {"dim": 16, "depth": 1, "heads": 2}
+
+
+@pytest.mark.parametrize("encoder", ["atst_frame", "beats"])
+def test_posteriors_are_those_recorded_from_pretrained_sed(encoder: str) -> None:
+    reference = json.loads((RECORDED / "pretrained_sed.json").read_text())
+    found = detected(encoder, reference["size"], sounds(reference["seconds"]))
+    assert found.shape == (2, 250, 447)
+    assert recorded(found) == pytest.approx(reference["posteriors"][encoder], rel=0, abs=1e-5)
+
+
+@pytest.fixture
+def state() -> State:
+    return made_up(config_of("atst_frame", **TINY))
+
+
+def imported(state: object, path: Path, **options: Any) -> Any:
+    torch.save(state, path)
+    published = read_published(path)
+    return import_detector(published, config_of("atst_frame", **TINY), class_names(published), **options)
+
+
+def test_a_class_map_makes_labels_of_the_head_s_classes(state: State, tmp_path: Path) -> None:
+    (tmp_path / "map.tsv").write_text("class\tlabel\nDog\tdog\nBark\tdog\nSpeech\ttalk\n")
+    whole = imported(state, tmp_path / "ATST-F_strong_1.pt")
+    assert len(whole.labels) == 447 and whole.info["imported"]["classes"] == 447
+    class_map = read_class_map(tmp_path / "map.tsv", whole.labels)
+    x = torch.randn(1, 1001, 64)
+    posteriors = whole.detector(x).logits.sigmoid()
+    dog, bark, speech = (posteriors[..., whole.labels.index(name)] for name in ("Dog", "Bark", "Speech"))
+    expected = {"max": torch.maximum(dog, bark), "noisy_or": 1 - (1 - dog) * (1 - bark)}
+    for merge, wanted in expected.items():
+        model = imported(state, tmp_path / "ATST-F_strong_1.pt", class_map=class_map, merge=merge)
+        assert model.labels == ["dog", "talk"]
+        found = model.detector(x).logits.sigmoid()
+        torch.testing.assert_close(found, torch.stack([wanted, speech], -1), rtol=0, atol=1e-6)
+
+
+def test_wrappers_of_trainings_are_seen_through(state: State, tmp_path: Path) -> None:
+    wrapped = {"state_dict": {f"module.{name}": value for name, value in state.items()}, "epoch": 3}
+    ours, plain = (imported(form, tmp_path / "x.pt").detector.state_dict() for form in (wrapped, state))
+    assert all(torch.equal(ours[name], plain[name]) for name in plain)
+
+
+def without(*parts: str) -> Callable[[State], State]:
+    return lambda state: {name: value for name, value in state.items() if not any(part in name for part in parts)}
+
+
+def with_(name: str, value: Tensor) -> Callable[[State], State]:
+    return lambda state: {**state, name: value}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (without("strong_head"), r"strong_head\.weight and strong_head\.bias are expected .*, there is weak_head"),
+        (without("strong_head.bias"), r"are expected beside the encoder, there is strong_head\.weight"),
+        (with_("head.strong_head.bias", torch.zeros(447)), "there is strong_head"),
+        (with_("seq_model.gru.weight_ih_l0", torch.zeros(3, 16)), r"layers between encoder and head, seq_model\.gru"),
+        (with_("strong_head.bias", torch.zeros(446)), r"are no linear map: \[447, 16\] and \[446\]"),
+        (with_("strong_head.weight", torch.zeros(447, 8)), "is for frames of width 8, the config's 16"),
+        (with_("strong_head.bias", torch.full((447,), torch.nan)), "has values that are not finite"),
+        (
+            without("atst.norm_frame"),
+            "of no layout that is known; detectors with their head are read of atst_frame, beats",
+        ),
+        (without("blocks.0.attn.proj.bias"), r"missing: blocks\.0\.attn\.proj\.bias"),
+    ],
+    ids=["no head", "half", "two", "sequence", "sizes", "width", "not finite", "no encoder", "encoder"],
+)
+def test_what_is_no_such_file_is_refused(
+    change: Callable[[State], State], message: str, state: State, tmp_path: Path
+) -> None:
+    path = tmp_path / "ATST-F_strong_1.pt"
+    with pytest.raises(UserError, match=message) as error:
+        imported(change(state), path)
+    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
+
+
+def test_names_of_other_heads_are_a_file_s(tmp_path: Path) -> None:
+    torch.save(made_up(config_of("atst_frame", **TINY), classes=3), tmp_path / "x.pt")
+    published = read_published(tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"a head of 3 classes, audioset_strong_classes\.txt has 447 names"):
+        class_names(published)
+    (tmp_path / "names.txt").write_text("a\nb, c\nd\n")
+    assert class_names(published, tmp_path / "names.txt") == ["a", "b, c", "d"]
+    (tmp_path / "names.txt").write_text("a\nb\na\n")
+    with pytest.raises(UserError, match="a name comes twice"):
+        class_names(published, tmp_path / "names.txt")
+
+
+def test_a_config_is_a_detector_s(tmp_path: Path) -> None:
+    assert read_config(None, "atst_frame")["atst_dim"] == 768
+    path = tmp_path / "tiny.yaml"
+    path.write_text("encoder: atst_frame\natst_dim: 16\n")
+    assert read_config(path, "atst_frame")["decoder"] == "none"
+    path.write_text("encoder: atst_frame\natst_dims: 16\n")
+    with pytest.raises(UserError, match=r"tiny.yaml:2: unknown key 'atst_dims' \(did you mean 'atst_dim'\?\)"):
+        read_config(path, "atst_frame")
+    path.write_text("encoder: atst_frame\natst_dim: 0\n")
+    with pytest.raises(UserError, match=r"tiny\.yaml: "):
+        read_config(path, "atst_frame")
+    torch.save(made_up(config_of("beats", **TINY)), tmp_path / "beats.pt")
+    published = read_published(tmp_path / "beats.pt")
+    with pytest.raises(UserError, match="for encoder 'beats', the config's is 'atst_frame'"):
+        import_detector(published, config_of("atst_frame", **TINY), class_names(published))
