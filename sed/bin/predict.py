@@ -1,7 +1,8 @@
-"""Sound events in any recordings: files, folders, globs, standard input, or a live stream.
+"""Sound events in any recordings: files, folders, globs, standard input, a folder as it fills, or a live stream.
 
 usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        python3 -m sed.bin.predict --model model/ --format jsonl,audacity --out-dir out/ --html out/page.html recordings/
+       python3 -m sed.bin.predict --model model/ --watch recordings/ --format jsonl --out events.jsonl
        arecord -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
        python3 -m sed.bin.predict --onnx model.onnx recording.flac
 
@@ -55,6 +56,13 @@ def parser() -> Parser:
         choices=["float32", "bfloat16", "int8"],
     )
     p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=1024)
+    p.section("watching")
+    p.option("watch", None, "predict on each recording that is written into this folder, once; Ctrl-C ends it")
+    p.option("watch-state", None, "file that says what is done (beside --out, or in --out-dir)", type=output_file)
+    p.option("watch-settle", 2.0, "seconds without a change after which a recording is complete", least=0)
+    p.option("watch-patience", 60.0, "seconds without a change after which an unreadable one is given up on", least=0)
+    p.option("watch-interval", 1.0, "seconds between two looks at the folder", least=0.01)
+    p.option("watch-idle", 0.0, "end after so many seconds without a new recording (0: never)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")
     p.option("live-rate", 16000, "samples a second of the stream", least=1000)
@@ -84,11 +92,14 @@ def main() -> int:
         raise UserError(
             "--live reads standard input and writes to --out: no recordings, --html or --out-dir (leave them out)"
         )
-    if not args.live and not args.recordings:
+    if args.watch and (args.live or args.recordings or args.html):
+        raise UserError("--watch takes the recordings of its folder: no others, no --live or --html (leave them out)")
+    if not args.live and not args.watch and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
     threads = args.threads or _idle_threads()
 
     from sed.prediction import session
+    from sed.prediction.watch import watch
 
     predictor, post, source = session.open_predictor(
         model=args.model,
@@ -105,6 +116,8 @@ def main() -> int:
     with ExitStack() as stack:
         if args.live:
             return session.live(args, predictor, post, stack)
+        if args.watch:
+            return watch(args, predictor, post, stack)
         return session.recordings(args, predictor, post, stack)
 
 

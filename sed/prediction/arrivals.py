@@ -1,0 +1,122 @@
+"""Recordings that a recorder writes into a folder: which of them are complete by now.
+
+A recording is complete when it has not changed for some seconds and nothing has it open for writing; where a system
+does not say who has (network drives, files of others), the seconds alone count. What cannot be read is tried again
+when it changes: a header may state its length last. What stays unreadable is given up on.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Callable, Container
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.data.recordings import find_recordings
+
+log = logging.getLogger("sed.predict")
+
+
+class Version(NamedTuple):
+    """What differs when a file was written to, or replaced by another."""
+
+    size: int
+    modified: int
+    inode: int
+
+
+class _Seen(NamedTuple):
+    version: Version
+    since: float
+
+
+@dataclass
+class Arrivals:
+    """The recordings below a folder, looked at again and again.
+
+    Attributes:
+        folder: where a recorder writes.
+        settle: seconds without a change after which a recording is complete.
+        patience: seconds without a change after which one that cannot be read is given up on.
+        clock: tells seconds.
+    """
+
+    folder: Path
+    settle: float
+    patience: float
+    clock: Callable[[], float] = time.monotonic
+    _seen: dict[str, _Seen] = field(default_factory=dict)
+    _failed: dict[str, tuple[Version, str]] = field(default_factory=dict)
+    _said: set[str] = field(default_factory=set)
+
+    def look(self, done: Container[str]) -> list[str]:
+        """Return the recordings that are complete, by their names below the folder, in order.
+
+        Those in `done` are left out, and those that failed and have not changed since.
+        """
+        now, seen = self.clock(), {}
+        found = find_recordings(self.folder)
+        for problem in {*found.closed} - self._said:
+            log.warning("%s", problem)
+        self._said = {*found.closed}
+        for path in found.paths:
+            name = path.relative_to(self.folder).as_posix()
+            if name not in done and (version := _version(path)) is not None:
+                before = self._seen.get(name)
+                seen[name] = before if before and before.version == version else _Seen(version, now)
+        self._seen = seen
+        self._failed = {
+            name: failure for name, failure in self._failed.items() if name in seen and seen[name].version == failure[0]
+        }
+        return [
+            name
+            for name, (_, since) in seen.items()
+            if now - since >= self.settle and name not in self._failed and not is_being_written(self.folder / name)
+        ]
+
+    def failed(self, name: str, problem: str) -> None:
+        """Note that a recording could not be read."""
+        if name in self._seen:
+            self._failed[name] = (self._seen[name].version, problem)
+
+    def given_up(self) -> dict[str, str]:
+        """Return what cannot be read and has not changed for all the patience there is, with the problem of each."""
+        now = self.clock()
+        late = [name for name in self._failed if now - self._seen[name].since >= self.patience]
+        return {name: self._failed.pop(name)[1] for name in late}
+
+    def waiting(self, done: Container[str]) -> bool:
+        """Return whether some of the recordings that were last seen are still to be done."""
+        return any(name not in done for name in self._seen)
+
+
+def _version(path: Path) -> Version | None:
+    try:
+        status = path.stat()
+    except OSError:  # removed meanwhile
+        return None
+    return Version(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def is_being_written(path: Path) -> bool:
+    """Return whether a process has a file open for writing; False where the system does not say."""
+    lease, read, unlock = (getattr(fcntl, name, None) for name in ("F_SETLEASE", "F_RDLCK", "F_UNLCK"))
+    if lease is None or read is None or unlock is None:  # only Linux has leases
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False  # whoever reads it says what is wrong
+    try:
+        fcntl.fcntl(descriptor, lease, read)  # refused while there is a writer
+        fcntl.fcntl(descriptor, lease, unlock)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,124 @@
+"""What a watcher has done, kept over restarts and kills: a line per recording, written after its events are.
+
+    {"format": 1, "end": 0}                                            at each start
+    {"name": "2026-11-27/0600.wav", "stem": "2026-11-27/0600", "events": 3, "seconds": 60.0, "end": 512}
+    {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512}
+
+`end` is the length of the table that all recordings share, where there is one. What lies beyond the last is of a
+recording that a kill cut short: it is removed at the next start, and the recording done again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from sed.errors import UserError
+from sed.files import lock
+from sed.input_files import misfit, parse_json
+
+log = logging.getLogger("sed.predict")
+FORMAT = 1
+_LINE = {"name": str, "stem": str, "end": int}
+
+
+class Ledger:
+    """The recordings that are done, and the shared table that their events are in.
+
+    Attributes:
+        done: {name: its line}.
+        table: open for appending, or None where each recording has files of its own.
+    """
+
+    def __init__(self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None) -> None:
+        self.done, self.table, self._file = done, table, file
+
+    def begin(self) -> None:
+        """Note that a run starts with the table as it is."""
+        self._append({"format": FORMAT})
+
+    def add(self, name: str, **facts: Any) -> None:
+        """Note that a recording is done."""
+        self.done[name] = {"name": name, **facts}
+        self._append(self.done[name])
+
+    def _append(self, facts: dict[str, Any]) -> None:
+        end = {}
+        if self.table is not None:
+            self.table.flush()
+            if _is_file(self.table):
+                os.fsync(self.table.fileno())
+                end = {"end": os.fstat(self.table.fileno()).st_size}
+        self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # ASCII: names may be no text
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+@contextmanager
+def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
+    """Open a ledger, and the table that it is of, as they were after the last recording that was done.
+
+    Args:
+        path: of the ledger; made when missing.
+        table: the file that all recordings share, an open stream in its place, or None.
+
+    Raises:
+        UserError: another run has it, it is damaged, or the table is of something else.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with lock(path.parent, path.name), path.open("ab+") as file:
+        lines = _read(path, file)
+        done = {line["name"]: line for line in lines if "name" in line}
+        if isinstance(table, Path):
+            _cut_back(table, lines, path)
+            table.parent.mkdir(parents=True, exist_ok=True)
+            with table.open("a", encoding="utf-8", errors="backslashreplace", newline="") as opened:
+                yield Ledger(file, done, opened)
+        else:
+            yield Ledger(file, done, table)
+
+
+def _read(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
+    """Return the lines; a last one that a kill cut short is removed from the file."""
+    file.seek(0)
+    data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        file.truncate(len(whole))
+    lines = []
+    for number, text in enumerate(whole.splitlines(), 1):
+        try:
+            line = parse_json(text)
+            fits = isinstance(line, dict) and not misfit(line, _LINE)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise UserError(f"{path}:{number}: not what --watch writes (restore it, or give another --watch-state)")
+        if line.get("format", FORMAT) != FORMAT:
+            raise UserError(f"{path}:{number}: another version's (use that, or another --watch-state)")
+        lines.append(line)
+    return lines
+
+
+def _cut_back(table: Path, lines: list[dict[str, Any]], path: Path) -> None:
+    """Remove from a table what is of a recording that was not done."""
+    size = table.stat().st_size if table.exists() else 0
+    if size and not lines:
+        raise UserError(f"{table}: not written by --watch with {path} (move it away, or give another --out)")
+    ends = [line["end"] for line in lines if "end" in line]
+    if ends and size > ends[-1]:
+        log.info("%s: %d bytes of a recording that was cut short are removed", table, size - ends[-1])
+        os.truncate(table, ends[-1])
+
+
+def _is_file(stream: IO[str]) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # a stream without a descriptor
+        return False

@@ -1,0 +1,156 @@
+"""Prediction on recordings as a recorder writes them into a folder: each once, over restarts and kills."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from sed.data.recordings import shown
+from sed.errors import UserError
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.files import open_replacing
+from sed.prediction.arrivals import Arrivals
+from sed.prediction.formats import Format
+from sed.prediction.ledger import Ledger, open_ledger
+from sed.prediction.predictor import Predictor, window_geometry
+from sed.prediction.recording import Sink, Track, run
+from sed.prediction.session import Sinks
+from sed.prediction.sources import read_recording
+from sed.prediction.window_settings import resolve as resolve_windows
+from sed.prediction.windows import Window, WindowPlan
+from sed.prediction.writers import FormatSink, check_formats
+
+logger = logging.getLogger("sed.predict")
+STATE = "watch.jsonl"
+"""the ledger's name: in --out-dir with a dot before it, or behind the name of --out"""
+
+
+def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
+    """Predict on what arrives in a folder until there is nothing new for `--watch-idle`; the exit status."""
+    folder = Path(args.watch)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no folder to watch (make it, or check the path)")
+    formats = check_formats(args.format, together=args.out_dir is None, recordings=2)
+    table = sys.stdout if args.out == "-" else Path(args.out)
+    ledger = stack.enter_context(open_ledger(state_of(args), None if args.out_dir else table))
+    ledger.begin()
+    if ledger.table is not None and (ledger.table is sys.stdout or ledger.table.tell() == 0):
+        ledger.table.write(formats[0].header(predictor.labels))
+        ledger.table.flush()
+    arrivals = Arrivals(folder, settle=args.watch_settle, patience=args.watch_patience)
+    predict = _Predicting(args, predictor, post, formats, arrivals, ledger)
+    logger.info("watching %s: %d recordings are done already (Ctrl-C ends it)", folder, len(ledger.done))
+    failures, busy = 0, time.monotonic()
+    while True:
+        if names := arrivals.look(ledger.done):
+            predict(names)
+            busy = time.monotonic()
+        for name, problem in arrivals.given_up().items():
+            ledger.add(name, problem=problem)
+            print(problem, file=sys.stderr)
+            failures += 1
+        idle = time.monotonic() - busy
+        if args.watch_idle and idle >= args.watch_idle and not arrivals.waiting(ledger.done):
+            return 1 if failures else 0
+        time.sleep(args.watch_interval)
+
+
+def state_of(args: argparse.Namespace) -> Path:
+    """Return the ledger's path; UserError where standard output leaves no place for it."""
+    if args.watch_state is not None:
+        return Path(args.watch_state)
+    if args.out_dir is not None:
+        return Path(args.out_dir) / f".{STATE}"
+    if args.out == "-":
+        raise UserError("--watch to standard output: no place to note what is done (give --out or --watch-state)")
+    return Path(f"{args.out}.{STATE}")
+
+
+class _Predicting:
+    """Runs the model on recordings that are complete, and notes each in the ledger when its events are written."""
+
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        predictor: Predictor,
+        post: PostProcessing,
+        formats: list[Format],
+        arrivals: Arrivals,
+        ledger: Ledger,
+    ) -> None:
+        self._args, self._predictor, self._post, self._formats = args, predictor, post, formats
+        self._arrivals, self._ledger = arrivals, ledger
+        self._windows = resolve_windows(args, predictor.windows)
+        self._plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=self._windows.overlap)
+        self._stems = {name: str(line["stem"]) for name, line in ledger.done.items() if "stem" in line}
+
+    def __call__(self, names: list[str]) -> None:
+        of_track: dict[Track, tuple[str, dict[str, str]]] = {}
+
+        def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
+            for name in names:
+                stem = self._stem(name) if self._args.out_dir else ""
+                track = Track.of(
+                    shown(name),
+                    self._predictor,
+                    self._post,
+                    self._plan,
+                    sink=self._sinks(name, stem),
+                    centre=self._windows.centre_events,
+                )
+                of_track[track] = name, {"stem": stem} if stem else {}
+                yield track, partial(self._cut, str(self._arrivals.folder / name))
+
+        def report(track: Track, problem: str | None) -> None:
+            name, facts = of_track.pop(track)
+            if problem is not None:
+                self._arrivals.failed(name, problem)
+                return
+            result = track.result
+            self._ledger.add(name, **facts, events=len(result.detections), seconds=round(result.seconds, 3))
+            logger.info("%s: %d events in %.1f s", shown(name), len(result.detections), result.seconds)
+
+        run(tracks(), self._predictor, batch_size=self._args.batch_size, report=report)
+
+    def _cut(self, path: str, track: Track) -> Iterator[Window]:
+        return self._plan.cut(track.passed_on(read_recording(path, self._predictor.rate)))
+
+    def _stem(self, name: str) -> str:
+        """Return where the files of a recording go below --out-dir: its own place, as far as no other has it."""
+        if name in self._stems:  # it could not be read before
+            return self._stems[name]
+        text, taken = shown(name), {stem.casefold() for stem in self._stems.values()}
+        numbered = (f"{text} ({number})" for number in itertools.count(2))
+        stems = itertools.chain([Path(text).with_suffix("").as_posix(), text], numbered)
+        self._stems[name] = next(stem for stem in stems if stem.casefold() not in taken)
+        return self._stems[name]
+
+    def _sinks(self, name: str, stem: str) -> Sinks:
+        files = ExitStack()
+        sinks: list[Sink] = []
+        for format in self._formats:
+            if self._ledger.table is None:
+                file = files.enter_context(open_replacing(Path(self._args.out_dir) / (stem + format.suffix)))
+                file.write(format.header(self._predictor.labels))
+            else:
+                file = files.enter_context(_appended(self._ledger.table))
+            sinks.append(FormatSink(file, format, shown(name), frame_seconds=self._predictor.frame_seconds))
+        return Sinks(sinks, files)
+
+
+@contextmanager
+def _appended(table: IO[str]) -> Iterator[IO[str]]:
+    """Give a file whose text is appended to a table at the end; nothing is where it ends by an error."""
+    text = io.StringIO()
+    yield text
+    table.write(text.getvalue())
+    table.flush()

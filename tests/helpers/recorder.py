@@ -1,0 +1,64 @@
+"""A recorder that writes sounds into a folder as recorders do, and one event in each at a place of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from loudness import RATE
+
+
+def onset_of(number: int) -> float:
+    """Return where the sound of a recording begins: no two of 100 in a row are alike."""
+    return 0.5 + number % 100 / 25
+
+
+def burst_file(path: Path, number: int) -> bytes:
+    """Write a recording of 6 s, its sound 1 s long, and return its bytes."""
+    audio = np.full(6 * RATE, 0.01, np.float32)
+    begin = round(onset_of(number) * RATE)
+    audio[begin : begin + RATE] = 0.99
+    soundfile.write(path, audio, RATE)
+    return path.read_bytes()
+
+
+def drop(folder: Path, number: int, data: bytes, pause: float) -> str:
+    """Write a recording into a folder in one of four manners; return its name."""
+    name = f"day{number % 3}/{number:04d}.wav"
+    path = folder / name
+    path.parent.mkdir(exist_ok=True)
+    manner = number % 4
+    if manner == 0:  # under another name, which it loses at the end
+        path.with_suffix(".part").write_bytes(data)
+        path.with_suffix(".part").rename(path)
+    elif manner == 1:  # piece by piece, its length stated from the start
+        with path.open("wb", buffering=0) as file:
+            for at in range(0, len(data), len(data) // 3):
+                file.write(data[at : at + len(data) // 3])
+                time.sleep(pause)
+    elif manner == 2:  # as from a pipe, open all the while: each state reads as a whole file
+        head = data[:40] + b"\x00\x00\x00\x00"
+        with path.open("wb", buffering=0) as file:
+            file.write(head + data[44 : len(data) // 2])
+            time.sleep(2 * pause)
+            file.write(data[len(data) // 2 :])
+            file.seek(40)
+            file.write(data[40:44])
+    else:
+        path.write_bytes(data)
+    return name
+
+
+def recorder(folder: Path, sounds: list[bytes], pause: float) -> threading.Thread:
+    """Start to write these recordings one after the other."""
+
+    def record() -> None:
+        for number, data in enumerate(sounds):
+            drop(folder, number, data, pause)
+
+    thread = threading.Thread(target=record)
+    thread.start()
+    return thread

@@ -1,0 +1,102 @@
+"""When a recording in a watched folder counts as complete, by a clock that the test turns."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sed.prediction.arrivals import Arrivals, is_being_written
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def looking(folder: Path, clock: Clock) -> Arrivals:
+    return Arrivals(folder, settle=2.0, patience=60.0, clock=clock)
+
+
+def test_a_recording_is_complete_when_it_has_not_changed_for_some_seconds(tmp_path: Path, clock: Clock) -> None:
+    arrivals = looking(tmp_path, clock)
+    (tmp_path / "a.wav").write_bytes(b"x")
+    assert arrivals.look({}) == []
+    clock.now = 1.9
+    (tmp_path / "a.wav").write_bytes(b"xy")
+    assert arrivals.look({}) == []
+    clock.now = 3.8  # 1.9 s since the change was seen
+    assert arrivals.look({}) == []
+    clock.now = 3.9
+    assert arrivals.look({}) == ["a.wav"] == arrivals.look({})
+    assert arrivals.look({"a.wav"}) == []
+
+
+def test_folders_below_are_watched_and_other_and_hidden_files_are_not(tmp_path: Path, clock: Clock) -> None:
+    (tmp_path / "b").mkdir()
+    for name in ("b/2.flac", "1.WAV", "notes.txt", ".hidden.wav", "3.wav.part"):
+        (tmp_path / name).write_bytes(b"x")
+    arrivals = looking(tmp_path, clock)
+    arrivals.look({})
+    clock.now = 2
+    assert arrivals.look({}) == ["1.WAV", "b/2.flac"]
+
+
+def test_a_replaced_recording_of_the_same_size_and_time_is_another(tmp_path: Path, clock: Clock) -> None:
+    one, other = tmp_path / "a.wav", tmp_path / "other"
+    one.write_bytes(b"x")
+    other.write_bytes(b"y")
+    arrivals = looking(tmp_path, clock)
+    arrivals.look({})
+    clock.now = 2
+    other.replace(one)
+    os.utime(one, ns=(0, 0))
+    assert arrivals.look({}) == []
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/locks"), reason="leases are Linux's")  # noqa: PTH110
+def test_a_recording_that_is_open_for_writing_is_not_complete_however_long_it_rests(
+    tmp_path: Path, clock: Clock
+) -> None:
+    arrivals = looking(tmp_path, clock)
+    with (tmp_path / "a.wav").open("wb", buffering=0) as file:
+        file.write(b"x")
+        arrivals.look({})
+        clock.now = 1000
+        assert is_being_written(tmp_path / "a.wav")
+        assert arrivals.look({}) == [] and arrivals.waiting({})
+    assert arrivals.look({}) == ["a.wav"]
+    with (tmp_path / "a.wav").open("rb"):  # who plays it does not hold it up
+        assert arrivals.look({}) == ["a.wav"]
+
+
+def test_what_cannot_be_read_is_tried_again_when_it_changes_and_given_up_on_when_it_does_not(
+    tmp_path: Path, clock: Clock
+) -> None:
+    arrivals = looking(tmp_path, clock)
+    (tmp_path / "a.wav").write_bytes(b"x")
+    arrivals.look({})
+    clock.now = 2
+    assert arrivals.look({}) == ["a.wav"]
+    arrivals.failed("a.wav", "a.wav: broken")
+    assert arrivals.look({}) == [] and arrivals.given_up() == {}
+    clock.now = 50
+    (tmp_path / "a.wav").write_bytes(b"xy")
+    assert arrivals.look({}) == []
+    clock.now = 52
+    assert arrivals.look({}) == ["a.wav"]
+    arrivals.failed("a.wav", "a.wav: broken still")
+    clock.now = 109.9
+    assert arrivals.look({}) == [] and arrivals.given_up() == {}
+    clock.now = 110
+    assert arrivals.given_up() == {"a.wav": "a.wav: broken still"} and arrivals.given_up() == {}
+    (tmp_path / "a.wav").unlink()
+    assert arrivals.look({}) == [] and not arrivals.waiting({})

@@ -1,0 +1,166 @@
+"""A watched folder: each recording's events once, none missed, though the watcher is killed again and again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kills import begin, ended, forked, kill_at_every_call
+from loudness import POST, Loudness
+from recorder import burst_file, drop, onset_of, recorder
+from tiny_model import call
+
+from sed.bin import predict
+from sed.config import Parser
+from sed.errors import UserError
+from sed.prediction.predictor import WindowSettings
+from sed.prediction.watch import watch
+
+
+class Predicts(Loudness):
+    windows = WindowSettings()
+
+
+def arguments(*words: object) -> argparse.Namespace:
+    parser: Parser = predict.parser()
+    quick = "--watch-settle 0.03 --watch-interval 0.01 --watch-patience 0.2 --watch-idle 0.15 --format jsonl"
+    return parser.parse_args([*quick.split(), *map(str, words)])
+
+
+def watching(*words: object) -> Callable[[], int]:
+    """Return what watches until nothing is new, and its exit status."""
+
+    def work() -> int:
+        with ExitStack() as stack:
+            model: Any = Predicts()
+            return watch(arguments(*words), model, POST, stack)
+
+    return work
+
+
+def check(rows: list[dict[str, Any]], count: int) -> None:
+    """Compare with the one event that was written into each recording."""
+    assert sorted(row["filename"] for row in rows) == sorted(f"day{i % 3}/{i:04d}.wav" for i in range(count))
+    for row in rows:
+        assert row["onset"] == pytest.approx(onset_of(int(Path(row["filename"]).stem)), abs=0.15)
+        assert row["offset"] - row["onset"] == pytest.approx(1, abs=0.3)
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    folder = tmp_path_factory.mktemp("sounds")
+    return [burst_file(folder / "x.wav", number) for number in range(24)]
+
+
+def test_each_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[bytes]) -> None:
+    """Six kills at moments that a seed chooses, while recordings arrive in four manners."""
+    folder, table, moments = tmp_path / "in", tmp_path / "out.jsonl", random.Random(0)
+    folder.mkdir()
+    thread = recorder(folder, sounds, pause=0.08)
+    killed = 0
+    while killed < 6:
+        child = begin(watching("--watch", folder, "--out", table))
+        time.sleep(moments.uniform(0.05, 0.5))
+        os.kill(child, signal.SIGKILL)
+        killed += ended(child) == -signal.SIGKILL
+    thread.join()
+    assert forked(watching("--watch", folder, "--out", table)) == 0
+    check(rows_of(table), len(sounds))
+    assert forked(watching("--watch", folder, "--out", table)) == 0  # a restart finds nothing new
+    check(rows_of(table), len(sounds))
+
+
+@pytest.mark.parametrize("to", ["--out", "--out-dir"])
+def test_each_once_though_killed_at_its_file_system_calls(tmp_path: Path, sounds: list[bytes], to: str) -> None:
+    folder, place = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for number in (0, 3):
+        drop(folder, number, sounds[number], 0)
+
+    def prepare() -> None:
+        shutil.rmtree(place, ignore_errors=True)
+
+    def events(number: int) -> None:
+        tables = [path for path in place.rglob("*.jsonl") if not path.name.endswith("watch.jsonl")]
+        found = sorted(row["filename"] for table in tables for row in rows_of(table))
+        assert found == ["day0/0000.wav", "day0/0003.wav"], number
+        assert not [path for path in place.rglob("*") if path.name.endswith(".part")]
+
+    work = watching("--watch", folder, to, place / "events.jsonl" if to == "--out" else place)
+    assert kill_at_every_call(work, prepare, events, place, most=6) >= 4
+
+
+def test_files_of_their_own_lie_as_the_recordings_do(tmp_path: Path, sounds: list[bytes]) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    (folder / "a").mkdir(parents=True)
+    for name in ("x.wav", "a/x.wav", "a/x.flac"):
+        (folder / name).write_bytes(sounds[0])
+    assert watching("--watch", folder, "--out-dir", out, "--format", "tsv,audacity")() == 0
+    found = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.tsv"))
+    assert found == ["a/x.tsv", "a/x.wav.tsv", "x.tsv"]
+    assert len(list(out.rglob("*.txt"))) == 3
+    (folder / "y.wav").write_bytes(sounds[1])
+    assert watching("--watch", folder, "--out-dir", out)() == 0
+    assert len(rows_of(out / "y.jsonl")) == 1 and len(list(out.rglob("*.jsonl"))) == 2  # y's, and the ledger
+
+
+def test_what_cannot_be_read_is_named_once_and_holds_nothing_up(
+    tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, table = tmp_path / "in", tmp_path / "out.jsonl"
+    folder.mkdir()
+    (folder / "bad.wav").write_bytes(sounds[0][:-100])
+    drop(folder, 0, sounds[0], 0)
+    assert watching("--watch", folder, "--out", table)() == 1
+    assert "bad.wav: truncated" in capsys.readouterr().err
+    assert watching("--watch", folder, "--out", table)() == 0
+    assert not capsys.readouterr().err
+    check(rows_of(table), 1)
+
+
+def test_standard_output_needs_a_place_for_the_state(
+    tmp_path: Path, sounds: list[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop(tmp_path, 0, sounds[0], 0)
+    with pytest.raises(UserError, match="no place to note what is done"):
+        watching("--watch", tmp_path)()
+    state = tmp_path / "state"
+    assert watching("--watch", tmp_path, "--watch-state", state)() == 0
+    assert [json.loads(line)["filename"] for line in capsys.readouterr().out.splitlines()] == ["day0/0000.wav"]
+    assert watching("--watch", tmp_path, "--watch-state", state)() == 0
+    assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words,message",
+    [
+        (["--watch", "nowhere", "--out", "x"], "no folder to watch"),
+        (["--watch", ".", "--out", "x", "--format", "vtt"], "--out-dir"),
+    ],
+)
+def test_what_does_not_fit_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        watching(*words)()
+
+
+@pytest.mark.parametrize("words", [["x.wav"], ["--live"], ["--html", "page.html"]])
+def test_watching_takes_nothing_else(tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(predict, "--model", "m", "--watch", tmp_path, "--out", tmp_path / "out", *words) == 2
+    assert "--watch takes the recordings of its folder" in capsys.readouterr().err
