@@ -27,7 +27,7 @@ COLUMNS = 1 << 17
 """time columns that a recording's picture keeps; longer ones are halved"""
 LEVELS = 1 << 22
 """posteriors that a recording keeps, all classes together; the same"""
-SHADES = 37
+SHADES = 32
 """of a picture: more are not told apart by eye, and take more space"""
 FINEST = 0.02
 """seconds of a column of posteriors"""
@@ -35,6 +35,8 @@ TILE = 4096
 """columns of one image of the page"""
 WAV_SECONDS = 2
 """longer recordings are embedded as MP3: a minute of page is then under 1 MB"""
+PICTURE_RATE = 4300
+"""bytes per second of picture; one that takes more (rain, wind) gets columns of twice the length"""
 
 
 class Shrinking:
@@ -233,20 +235,29 @@ class PageSink(BaseSink):
         return ("audio/wav" if options["format"] == "WAV" else "audio/mpeg"), out
 
     def _picture(self) -> tuple[float, list[bytes], int]:
-        """Seconds a column, the log-mel as PNG tiles, low frequencies at the bottom, and their columns."""
-        logmel = self._logmel.array().astype(np.float32)
+        """Return seconds per column, the log-mel as PNG tiles, and the number of columns."""
+        logmel, seconds = self._logmel.array().astype(np.float32), self._logmel.seconds
         if not logmel.size:
-            return self._logmel.seconds, [], 0
-        low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
-        level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * (SHADES - 1)).round() * (255 // (SHADES - 1))
-        level = level.astype(np.uint8).T[::-1]
-        tiles = [png(level[:, i : i + TILE]) for i in range(0, level.shape[1], TILE)]
-        return self._logmel.seconds, tiles, level.shape[1]
+            return seconds, [], 0
+        tiles = _tiles(logmel)
+        while sum(map(len, tiles)) > PICTURE_RATE * max(10, len(logmel) * seconds):
+            even = len(logmel) // 2 * 2
+            logmel, seconds = logmel[:even].reshape(-1, 2, logmel.shape[1]).mean(1), 2 * seconds
+            tiles = _tiles(logmel)
+        return seconds, tiles, len(logmel)
 
     def _levels(self) -> tuple[float, bytes]:
         """Seconds a column, and the posteriors as bytes (columns x classes, 255 = 1)."""
         array = np.clip(self._posteriors.array().astype(np.float32), 0, 1)
         return self._posteriors.seconds, np.round(array * 255).astype(np.uint8).tobytes()
+
+
+def _tiles(logmel: np.ndarray) -> list[bytes]:
+    """Draw log-mel (columns, bins) as PNG images of at most TILE columns, low frequencies at the bottom."""
+    low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
+    level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * (SHADES - 1)).round() * (255 // (SHADES - 1))
+    level = level.astype(np.uint8).T[::-1]
+    return [png(level[:, i : i + TILE]) for i in range(0, level.shape[1], TILE)]
 
 
 def _base64_of(parts: Any) -> Iterator[str]:
@@ -258,8 +269,10 @@ def _base64_of(parts: Any) -> Iterator[str]:
 def png(level: np.ndarray) -> bytes:
     """A PNG of (height, width) uint8 levels under a perceptually even palette (matplotlib's magma)."""
     height, width = level.shape
-    lines = np.zeros((height, width + 1), np.uint8)  # each line begins with its filter, 0: none
-    lines[:, 1:] = level
+    lines = np.full(
+        (height, width + 1), 2, np.uint8
+    )  # each line begins with its filter, 2: differences to the line above
+    lines[:, 1:] = np.diff(level, axis=0, prepend=np.zeros((1, width), np.uint8))  # a tenth smaller than without
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

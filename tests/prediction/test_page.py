@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import soundfile
+from chromium import browser, needs_chromium
 
 from sed.data.tables import Event
 from sed.prediction.decisions import Detection
@@ -85,15 +86,56 @@ def test_png_is_read_back():
     np.testing.assert_array_equal(np.asarray(read.convert("RGB")), colours[level])
 
 
-def test_a_minute_of_thirty_classes_takes_less_than_a_megabyte():
+@pytest.mark.parametrize("kind", ["varied", "noise"])
+def test_a_minute_of_thirty_classes_takes_less_than_a_megabyte(kind):
     rng = np.random.default_rng(0)
     file, labels = io.StringIO(), [f"class {k}" for k in range(30)]
     page = Page(file, "a model")
     sink = PageSink(page, rate=16000, feature_seconds=0.01, frame_seconds=0.01, labels=labels, thresholds=[0.5] * 30)
     smooth = np.cumsum(rng.normal(size=(6000, 128)), 0) * 0.1 + rng.normal(size=(6000, 128)) * 0.3  # as log-mel varies
     sink.audio(rng.normal(0, 0.1, 60 * 16000).astype(np.float32))
-    sink.logmel(smooth)
+    sink.logmel(smooth if kind == "varied" else rng.normal(size=(6000, 128)))
     sink.posteriors(rng.random((6000, 30)).astype(np.float32))
     sink.finish(Result("x.wav", 60.0, [], np.zeros(30)))
     page.close()
+    info = json.loads(block(file.getvalue(), "info-0"))
+    assert info["tiles"][0]["from"] == 0 and info["tiles"][-1]["to"] == pytest.approx(60)
     assert len(file.getvalue()) < 1_000_000
+
+
+LONG = ["Donaudampfschifffahrtsgesellschaftskapitänsmütze", "Emergency vehicle: ambulance siren, two rooms away"]
+LOOK = """(() => {
+    const all = [...document.querySelectorAll("body *")].filter(e => e.getClientRects().length);
+    const texts = list => list.map(e => `${e.tagName} ${e.textContent.slice(0, 40)}`);
+    return {
+        width: document.documentElement.scrollWidth,
+        events: document.querySelectorAll(".events button").length,
+        beyond: texts(all.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5)),
+        cut: texts(all.filter(e => e.tagName === "BUTTON" && e.scrollWidth > e.clientWidth)),
+        broken: texts(all.filter(e => /when|score/.test(e.className) && e.clientHeight > 40)),
+    };
+})()"""
+
+
+@needs_chromium
+def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothing(tmp_path):
+    rng, file = np.random.default_rng(0), io.StringIO()
+    labels = [f"{LONG[k % 2]} {k}" for k in range(30)]
+    page = Page(file, "a model")
+    options = {"feature_seconds": 0.01, "frame_seconds": 0.02, "labels": labels, "thresholds": [0.5] * 30}
+    for i in range(12):
+        sink = PageSink(page, rate=16000, **options)
+        sink.audio(rng.normal(0, 0.1, 3 * 16000).astype(np.float32))
+        sink.logmel(rng.normal(size=(300, 32)))
+        sink.posteriors(rng.random((150, 30)).astype(np.float32))
+        found = [Detection(Event(0.1 * k, 0.1 * k + 0.5, labels[k]), 0.9) for k in range(i, 24)]
+        sink.finish(Result(f"folder/{'a_long_name_of_a_recorder_' * 4}{i}.wav", 3.0, found, np.ones(30)))
+    page.close()
+    path = tmp_path / "page.html"
+    path.write_text(file.getvalue(), encoding="utf-8")
+    with browser(tmp_path) as chromium:
+        chromium.open(path, width=360, height=740, touch=True)
+        seen = chromium.js(LOOK)
+        outside = [address for address in chromium.requests() if not address.startswith(("data:", "blob:"))]
+    assert outside == [path.as_uri()]
+    assert seen == {"width": 360, "events": sum(24 - i for i in range(12)), "beyond": [], "cut": [], "broken": []}
