@@ -11,13 +11,20 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
 from sed.errors import UserError
 from sed.evaluation.metrics.table import ALL, METRICS, ON_REQUEST, chosen
-from sed.evaluation.postprocessing.options import add_arguments, resolve
+from sed.evaluation.postprocessing.options import TUNED, add_arguments, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import refuse_own_clips
+
+if TYPE_CHECKING:
+    from sed.evaluation.alignment import Decisions, Reference
+    from sed.evaluation.metrics.task import Problem
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+    from sed.evaluation.submission import Submission
 
 
 def parser() -> Parser:
@@ -34,6 +41,9 @@ def parser() -> Parser:
     p.option("max-dropped", 10.0, "percentage of the true events that may lie beyond their clips", least=0, most=100)
     p.option("exclude", None, "list of clips that are left out: a name or a YouTube id per line")
     p.option("event-f1-from", None, "the detections that F1 is taken of: a file of INPUT's folder, or any other")
+    p.option(
+        "cross-fit", None, f"tune these ({', '.join(TUNED)}) on each half of INPUT for the other", type=tuned_parts
+    )
     p.option("raw", False, "also the numbers of the scores without post-processing, as `raw` in the result")
     p.option("groups", None, "table of filename and another column: also the numbers of each group of recordings")
     p.option("group-by", None, "the column of --groups")
@@ -57,8 +67,34 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
+    if args.cross_fit and (args.tuned or args.event_f1_from):
+        raise UserError("--cross-fit tunes by itself: no --tuned, no --event-f1-from (leave one out)")
     if (args.groups is None) != (args.group_by is None):
         raise UserError("--groups FILE and --group-by COLUMN belong together (give both)")
+
+
+def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
+    """Read what is scored, and what it is scored against without the clips that are left out."""
+    from sed.evaluation.alignment import read_reference
+    from sed.evaluation.submission import read_submission
+
+    submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
+    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
+    if args.raw and submission.scores is None:
+        raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
+    return submission, reference.without(args.exclude) if args.exclude else reference
+
+
+def _decided(
+    args: argparse.Namespace, problem: Problem, submission: Submission, post: PostProcessing
+) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
+    """Return the decisions, the post-processing with what chose it, and what the result says of that besides."""
+    from sed.evaluation.alignment import decide
+    from sed.evaluation.cross_fitting import cross_fit
+
+    if args.cross_fit:
+        return cross_fit(problem, submission, post, args.cross_fit, points=args.operating_points)
+    return decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from), post, {}
 
 
 @entry
@@ -67,12 +103,11 @@ def main() -> None:
     args = parser().parse_args()
     setup_logging()
     from sed.data.directory import read_labels
-    from sed.evaluation.alignment import align, decide, read_reference
+    from sed.evaluation.alignment import align, decide
     from sed.evaluation.groups import read_groups
     from sed.evaluation.metrics.events import write_events
     from sed.evaluation.result import add_confidence, add_more, find_sources, log_summary, result_of, write_report
     from sed.evaluation.scoring import measure
-    from sed.evaluation.submission import read_submission
     from sed.files import lock, write_json
     from sed.parallel import default_jobs
 
@@ -81,11 +116,7 @@ def main() -> None:
     metrics = [metric.configured(vars(args)) for metric in chosen(args.scores)]
     labels = read_labels(args.labels) if args.labels else None
     groups = read_groups(args.groups, args.group_by) if args.groups else None
-    submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
-    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
-    reference = reference.without(args.exclude) if args.exclude else reference
-    if args.raw and submission.scores is None:
-        raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
+    submission, reference = _read(args)
     problem, coverage = align(
         submission, reference, labels=labels, only_scored=args.only_scored, allow_missing=args.allow_missing
     )
@@ -94,7 +125,7 @@ def main() -> None:
         refuse_own_clips(args.tuned, problem.clips)
     sources = find_sources(args.features, args.audio, reference) if args.report else None
     out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
-    decisions = decide(problem, submission, post, points=args.operating_points, f1_from=args.event_f1_from)
+    decisions, post, halves = _decided(args, problem, submission, post)
     evaluation = measure(problem, decisions, metrics=metrics, jobs=jobs)
     raw = None
     if args.raw:
@@ -110,6 +141,7 @@ def main() -> None:
         post=post,
         set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
     )
+    result |= halves
     add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
     with lock(out.parent, "score", wait=True):  # two that score into one folder must not mix their files
         path, count = out.with_name("bootstrap.npz"), args.bootstrap

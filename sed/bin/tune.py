@@ -9,28 +9,15 @@ The file names the set and its clips; scoring refuses to use it on any of them.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, output_file, words
+from sed.config import Parser, output_file
 from sed.errors import UserError
-from sed.evaluation.postprocessing.options import add_arguments, resolve
-from sed.evaluation.postprocessing.registry import TUNABLE
+from sed.evaluation.postprocessing.options import TUNED, add_arguments, check_tuned, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import write_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
 from sed.provenance import command_line, git_hash
-
-WHAT = (*TUNABLE, Threshold.name)
-
-
-def choices(text: str) -> list[str]:
-    """An option's type: some of WHAT."""
-    names = words(text)
-    for name in names:
-        if name not in WHAT:
-            raise argparse.ArgumentTypeError(f"'{name}' cannot be tuned (some of {', '.join(WHAT)})")
-    return names
 
 
 @entry
@@ -42,7 +29,7 @@ def main() -> None:
     p.option("durations", None, "durations.tsv of that set", required=True)
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
-    p.option("what", Threshold.name, f"{', '.join(WHAT)}; commas between", type=choices)
+    p.option("what", Threshold.name, f"{', '.join(TUNED)}; commas between", type=tuned_parts)
     p.option("bias", False, "measure how late onsets and offsets come, too, which sed.bin.pseudo_label corrects")
     p.option("only-scored", False, "tune on just the clips that INPUT has")
     add_arguments(p)
@@ -62,9 +49,7 @@ def main() -> None:
     reference = read_reference(args.ground_truth, args.durations)
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
-    for name in args.what:
-        if name in TUNABLE and name not in post.names:
-            raise UserError(f"--what {name}: that step is not in --post-processing ({', '.join(post.names) or 'none'})")
+    check_tuned("--what", args.what, post)
     tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
     name = args.set or Path(args.ground_truth).resolve().parent.name
     late = {}

@@ -10,8 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sed.bin import score, tune
+from sed.bin import results, score, tune
 from sed.data.scores import Scores, write_scores
+from sed.evaluation.postprocessing.stored import of_experiment
 
 LABELS = ["Dog", "Speech"]
 
@@ -107,3 +108,24 @@ def test_what_cannot_be_tuned_is_one_line(
     assert call(tune, *sets[0], *options, "--out", tmp_path / "tuned.json") == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and message in said and not (tmp_path / "tuned.json").exists()
+
+
+def test_a_cross_fitted_result_is_marked_and_decides_nothing_later(
+    sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, _, path = sets
+    crossed = ("--post-processing", "csebbs", "--cross-fit", "csebbs,threshold")
+    for name, options in (("validation", ()), ("validation_cross_fitted", crossed)):
+        out = tmp_path / "exp" / "zero_shot" / name / "result.json"
+        assert call(score, *one, *SCORE, *options, "--set", "validation", "--out", out) == 0
+    result = json.loads(out.read_text())
+    assert result["tuned_on"].startswith("the other half of this set") and result["threshold"] is None
+    assert call(results, tmp_path / "exp", tmp_path / "RESULTS.md") == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| zero_shot (cross-fitted) |" in text and "| zero_shot |" in text
+    assert "**zero_shot (cross-fitted): post-processing was tuned on this set's own labels" in text
+    assert "zero_shot (cross-fitted)" in capsys.readouterr().out
+    stored, found = of_experiment(tmp_path / "exp" / "zero_shot", LABELS)
+    assert stored is not None and found is not None and found.parent.name == "validation"
+    assert call(score, *one, *SCORE, *crossed, "--tuned", path, "--out", out) == 2
+    assert "--cross-fit tunes by itself" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
-from sed.evaluation.postprocessing.registry import STEPS
+from sed.evaluation.postprocessing.registry import STEPS, TUNABLE
 from sed.evaluation.postprocessing.step import Component
 from sed.evaluation.postprocessing.stored import read_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 PAPER = ("weak_mask", "median")
+TUNED = (*TUNABLE, Threshold.name)
+"""what a set can choose"""
 
 
 def steps(text: str) -> list[str] | None:
@@ -34,6 +36,33 @@ def steps(text: str) -> list[str] | None:
         if name not in STEPS:
             raise argparse.ArgumentTypeError(f"'{name}' is no step (none, paper, or some of {', '.join(STEPS)})")
     return names
+
+
+def tuned_parts(text: str) -> list[str]:
+    """Parse some of `TUNED`, commas between."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in TUNED:
+            raise argparse.ArgumentTypeError(f"'{name}' cannot be tuned (some of {', '.join(TUNED)})")
+    return names
+
+
+def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None:
+    """Refuse to tune a step that is not applied.
+
+    Args:
+        option: what names the steps, for the message.
+        names: of `TUNED`.
+        post: what is applied.
+
+    Raises:
+        UserError: a step is not among them.
+    """
+    for name in names:
+        if name in TUNABLE and name not in post.names:
+            raise UserError(
+                f"{option} {name}: that step is not in --post-processing ({', '.join(post.names) or 'none'})"
+            )
 
 
 def add_arguments(parser: Parser) -> None:

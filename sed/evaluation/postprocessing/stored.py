@@ -109,16 +109,16 @@ def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing |
     Returns:
         The post-processing and the file that it is from; None and None where there is no result.
     """
-    results = sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime)
-    if not results:
-        return None, None
-    path = results[-1]
-    try:
-        result = read_json(path, remedy="score again")
-        stored = {**result["post_processing"], Threshold.key: result[Threshold.key]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a result of stage 5: {error} (score again)") from None
-    return from_stored(stored, labels, str(path), again="score again"), path
+    for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+        try:
+            result = read_json(path, remedy="score again")
+            if "cross_fitted" in result:  # each half of its set has its own
+                continue
+            stored = {**result["post_processing"], Threshold.key: result[Threshold.key]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: not a result of stage 5: {error} (score again)") from None
+        return from_stored(stored, labels, str(path), again="score again"), path
+    return None, None
 
 
 def write_tuned(path: str | Path, post: PostProcessing, *, clips: Sequence[str], facts: Mapping[str, Any]) -> None:

@@ -38,7 +38,11 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
     groups: dict[str, tuple[str, list[dict[str, Any]]]] = {}
     for path, result in found:
         student = ((result.get("input") or {}).get("attrs") or {}).get("which") == "student"
-        name = experiment_name(path) + (" (student)" if student else "")
+        name = (
+            experiment_name(path)
+            + (" (student)" if student else "")
+            + (" (cross-fitted)" if is_cross_fitted(result) else "")
+        )
         config = settings(result)
         seed = seed_of(result)
         key = json.dumps([result["set"], config or name, student, comparable(result)], sort_keys=True, default=str)
@@ -51,6 +55,11 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         else:
             groups[key] = (min(known[0], name, key=lambda n: (len(n), n)), [*known[1], result])
     return [Row(name=name, set=results[0]["set"], results=results) for name, results in groups.values()]
+
+
+def is_cross_fitted(result: Mapping[str, Any]) -> bool:
+    """Return whether post-processing was tuned on the halves of the scored set itself."""
+    return "cross_fitted" in result
 
 
 def interval(row: Row, entry: Entry) -> str:
@@ -76,7 +85,8 @@ def parameters(row: Row) -> str:
 
 def weights(row: Row) -> str:
     """Return the weights that training started from, for all seeds, and the pseudo-labels that were used."""
-    return ", ".join(dict.fromkeys([*map(weights_of, row.results), *pseudo_labels(row)]))
+    imported = ["not trained"] if any((r.get("model") or {}).get("imported") for r in row.results) else []
+    return ", ".join(dict.fromkeys([*map(weights_of, row.results), *imported, *pseudo_labels(row)]))
 
 
 def pseudo_labels(row: Row) -> list[str]:
@@ -148,6 +158,11 @@ def _banner(rows: Sequence[Row]) -> list[str]:
     counts = ", ".join(f"{clips} of {expected}" for clips, expected in short)
     lines = [f"Incomplete: {counts} clips are scored; these numbers do not compare with others'."] if short else []
     lines.append(caveat([result for row in rows for result in row.results]))
+    if crossed := [_safe(row.name) for row in rows if any(map(is_cross_fitted, row.results))]:
+        lines.append(
+            f"{', '.join(crossed)}: post-processing was tuned on this set's own labels, crosswise on its halves; such "
+            "numbers stand beside the others and do not compare with them."
+        )
     lines.append(warning([_safe(row.name) for row in rows if any(map(lacks_weights, row.results))]))
     return [text for line in lines if line for text in (f"**{line}**", "")]
 

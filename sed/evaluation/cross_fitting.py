@@ -1,0 +1,118 @@
+"""Post-processing tuned on a test set itself, crosswise: each half of its recordings by what the other half chose.
+
+Nothing is decided by its own labels, yet the labels of the set are used: such a number says what post-processing could
+reach, and stands beside one that was tuned elsewhere, not in its place. Clips of one video are in one half, as in
+github.com/mcjoshi/DecoderFirst, whose halves these are: MD5 of the YouTube id, or of the clip's name where it has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sed.data.download.audioset import candidates
+from sed.data.scores import FrameScores
+from sed.errors import UserError
+from sed.evaluation.alignment import Decisions, scores_for
+from sed.evaluation.metrics.decode import decode, operating_points
+from sed.evaluation.metrics.events import EventTable
+from sed.evaluation.metrics.task import Problem
+from sed.evaluation.postprocessing.options import check_tuned
+from sed.evaluation.postprocessing.pipeline import PostProcessing
+from sed.evaluation.postprocessing.stored import to_stored
+from sed.evaluation.postprocessing.tuning import tune
+from sed.evaluation.submission import Submission
+
+HALVES = 2
+COLUMNS = ("clip", "label", "onset", "offset")
+
+
+def half_of(clip: str) -> int:
+    """Return the half, 0 or 1, that a clip belongs to."""
+    videos = [key.video for key in candidates(clip)]
+    return int(hashlib.md5((videos or [clip])[0].encode(), usedforsecurity=False).hexdigest(), 16) % HALVES
+
+
+def cross_fit(
+    problem: Problem, submission: Submission, post: PostProcessing, what: Sequence[str], *, points: int
+) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
+    """Decide on each half of the clips by post-processing that was tuned on the other.
+
+    Args:
+        problem: clips, classes and ground truth.
+        submission: has scores of the clips.
+        post: steps to start from.
+        what: what is tuned of them, as in `tune`.
+        points: number of operating points.
+
+    Returns:
+        The decisions, the post-processing with what it was tuned on, and what result.json says of both halves.
+
+    Raises:
+        UserError: the submission has no scores, a step is not applied, or a half has no events to tune on.
+    """
+    if submission.scores is None:
+        raise UserError(f"--cross-fit: {submission.path} has decisions, which cannot be tuned (leave it out)")
+    check_tuned("--cross-fit", what, post)
+    raw = scores_for(problem, submission.scores)
+    halves = np.array([half_of(clip) for clip in problem.clips])
+    parts: list[FrameScores] = []
+    found: list[EventTable] = []
+    chosen = []
+    for half in range(HALVES):
+        own, other = (np.flatnonzero((halves == half) == wanted) for wanted in (True, False))
+        learned = _part(problem, other)
+        if not len(own) or not len(learned.truth):
+            raise UserError(f"--cross-fit: a half of the {len(problem.clips)} clips has no events (a larger set)")
+        tuned = tune(learned, raw.select(learned.clips), post, what)
+        processed = tuned.apply(raw.select([problem.clips[row] for row in own]))
+        table = tuned.threshold.decide(processed)
+        found.append(replace(table, clip=own[table.clip]))
+        parts.append(processed)
+        chosen.append({"clips": len(own), "post_processing": to_stored(tuned)})
+    processed = _joined(parts).select(problem.clips)
+    sweep = operating_points(points)
+    decisions = Decisions(
+        detections=EventTable.of(*(np.concatenate([getattr(t, key) for t in found]) for key in COLUMNS)),
+        points=decode(processed, sweep),
+        scores=processed,
+        raw=raw,
+        thresholds=None,
+        point_names=[f"{threshold:.2f}" for threshold in sweep],
+    )
+    tuned_on = f"the other half of this set, for each half ({', '.join(what)})"
+    return decisions, replace(post, tuned_on=tuned_on), {"cross_fitted": {"what": list(what), "halves": chosen}}
+
+
+def _part(problem: Problem, rows: np.ndarray) -> Problem:
+    """Return the task of some of the clips."""
+    place = np.full(len(problem.clips), -1)
+    place[rows] = np.arange(len(rows))
+    truth = problem.truth.where(place[problem.truth.clip] >= 0)
+    return Problem(
+        clips=[problem.clips[row] for row in rows],
+        labels=problem.labels,
+        durations=problem.durations[rows],
+        truth=replace(truth, clip=place[truth.clip]),
+    )
+
+
+def _joined(parts: Sequence[FrameScores]) -> FrameScores:
+    """Return the scores of several sets of clips as those of one."""
+    first = parts[0]
+    ends = np.cumsum([0, *(part.start[-1] for part in parts)])
+    starts = [part.start[:-1] + end for part, end in zip(parts, ends, strict=False)]
+    clip_values = [part.clip_values for part in parts if part.clip_values is not None]
+    return FrameScores(
+        clips=[clip for part in parts for clip in part.clips],
+        labels=first.labels,
+        start=np.concatenate([*starts, ends[-1:]]),
+        onset=np.concatenate([part.onset for part in parts]),
+        offset=np.concatenate([part.offset for part in parts]),
+        values=np.concatenate([part.values for part in parts]),
+        clip_values=np.concatenate(clip_values) if len(clip_values) == len(parts) else None,
+    )
