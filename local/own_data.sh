@@ -7,6 +7,7 @@
 #   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
 #                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio): a file or a folder
 #   --tags FILE        TSV: filename, event_labels (commas between), of recordings without a row in --events
+#   --from MODEL       packed model whose labels are kept, besides those of the tables
 #   --validation P     share of the recordings with events that is kept to score on (0.2)
 #   --group REGEX      recordings in whose names it finds the same go to the same side: a speaker, a place, a day
 #   --seconds S        length of a clip (10)
@@ -15,20 +16,20 @@
 #   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --nj N             recordings at once (2)
 #
-# Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables.
+# Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables, and --from's.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-recordings='' events='' tags='' validation=0.2 group='' seconds=10 seed=0 nj=2 max_bad=20 max_dropped=10
+recordings='' events='' tags='' from='' validation=0.2 group='' seconds=10 seed=0 nj=2 max_bad=20 max_dropped=10
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
 [[ -n ${recordings} ]] || die "no --recordings given: the folder of your audio (see --help)"
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
-exec python3 -m sed.bin.own_data --events "${events}" --tags "${tags}" --validation "${validation}" \
+exec python3 -m sed.bin.own_data --events "${events}" --tags "${tags}" --from "${from}" --validation "${validation}" \
     --group "${group}" --seconds "${seconds}" --seed "${seed}" --nj "${nj}" \
     --max-bad "${max_bad}" --max-dropped "${max_dropped}" "${recordings}" "$1"

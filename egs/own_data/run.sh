@@ -12,6 +12,8 @@
 #   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
 #   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
+#   --keep-labels BOOL with --from: the labels of that model count besides those of the tables, as events that were
+#                      corrected on predict's page want (false: the labels are those of the tables)
 #   --train-args ARGS  more options of sed.bin.train; --most-passes 0 lifts the bound of 200 passes over your clips
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
@@ -23,7 +25,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" train_args="" validation=0.2 group="" from="" stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
+recordings="" events="" tags="" train_args="" validation=0.2 group="" from="" keep_labels=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
@@ -31,6 +33,10 @@ for file in recordings events tags; do
     [[ -z ${!file} ]] || download+=" --${file} $(printf '%q' "$(realpath -m "${!file}")")"
 done
 [[ -z ${group} ]] || download+=" --group $(printf '%q' "${group}")"
+if [[ ${keep_labels} == true ]]; then
+    [[ ${from} ]] || die "--keep-labels: of which model? (give --from)"
+    download+=" --from $(printf '%q' "$(realpath -m "${from}")")"
+fi
 ours=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
 # a handful of clips wants fewer steps than the configs have: from 43 labelled clips on, 1,080 steps of 8 are not cut
 ours+=(--train-args "--most-passes 200${train_args:+ ${train_args}}")

@@ -4,6 +4,8 @@ usage: python3 -m sed.bin.own_data --events events.tsv recordings/ downloads/
 
 events.tsv has the columns filename, onset, offset, event_label (seconds; a row with a file name alone: nothing to
 hear); tags.tsv filename, event_labels (commas between). Writes downloads/{audio,metadata} for local/prepare.sh.
+With --from, the labels are those of a packed model and those of the tables: for events of that model which were
+corrected on predict's page, so that a fine-tuned model still detects what the corrections happen not to have.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument("downloads", type=Path, help="folder to write")
     parser.option("events", "", "table of events: DESED's TSV, or labels of another tool; a file or a folder")
     parser.option("tags", "", "TSV of tags, of recordings without events")
+    parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
     parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
     parser.option("group", "", "regular expression: recordings in whose names it finds the same stay together")
@@ -44,6 +47,7 @@ def main() -> None:
     except re.error as error:
         raise UserError(f"--group {args.group}: not a regular expression: {error} (see Python's re)") from None
 
+    from sed.checkpoints.packed import read_facts
     from sed.data.prepare.own_recordings import lay_out
     from sed.files import lock
 
@@ -60,6 +64,7 @@ def main() -> None:
             jobs=args.nj,
             max_bad=args.max_bad,
             max_dropped=args.max_dropped,
+            known=read_facts(Path(model))["labels"] if (model := vars(args)["from"]) else (),
         )
 
 

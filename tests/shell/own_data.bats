@@ -48,6 +48,8 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     own --recordings sounds --from nowhere
     refused 'nowhere: no packed model'
     [[ ${#lines[@]} == 1 ]]
+    own --recordings sounds --keep-labels true
+    refused '--keep-labels: of which model? (give --from)'
     own --recordings sounds --colour red
     refused "unknown option '--colour'"
     local_own downloads

@@ -110,6 +110,7 @@ def lay_out(
     jobs: int,
     max_bad: float = 20.0,
     max_dropped: float = 10.0,
+    known: Sequence[str] = (),
 ) -> None:
     """Write `out`/audio and, last, `out`/metadata: strong, weak and unlabelled training sets, and validation.
 
@@ -129,6 +130,7 @@ def lay_out(
         jobs: recordings at once.
         max_bad: per cent of the recordings that may be unreadable.
         max_dropped: per cent of the events that may lie beyond their recordings.
+        known: labels that count besides those of the tables: of the model that is fine-tuned.
 
     Raises:
         UserError: nothing to learn, broken tables, or more that does not fit than is allowed.
@@ -138,7 +140,7 @@ def lay_out(
     strong = _events(events, recordings, length, seconds, max_dropped) if events else {}
     weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
     weak = {name: heard for name, heard in weak.items() if name not in strong}
-    labels = _labels(strong, weak, where=events or tags)
+    labels = _labels(strong, weak, known, where=events or tags)
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
@@ -152,10 +154,7 @@ def lay_out(
             log.info("%s: %d recordings, %d clips", kind, len(names), sum(map(len, spans[kind].values())))
     _warn_of_long_tagged(spans.get("weak", {}), seconds)
     for kind, (_, table) in LAYOUT.items():
-        path = out / "metadata" / table
-        path.unlink(missing_ok=True)
-        if kind in spans:
-            _write_table(path, kind, spans[kind], strong, weak)
+        _write_table(out / "metadata" / table, kind, spans.get(kind, {}), strong, weak)
     write_text(out / "metadata" / "labels.txt", "".join(f"{label}\n" for label in labels))
 
 
@@ -182,15 +181,21 @@ def _sets(
 
 
 def _labels(
-    strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]], *, where: Path | None
+    strong: Mapping[str, Sequence[Event]],
+    weak: Mapping[str, Sequence[str]],
+    known: Sequence[str],
+    *,
+    where: Path | None,
 ) -> list[str]:
     """All labels in order; UserError when there are none, or one that a weak table could not hold."""
-    labels = {event.label for found in strong.values() for event in found}
+    labels = set(known)
+    labels |= {event.label for found in strong.values() for event in found}
     labels |= {tag for tags in weak.values() for tag in tags}
     if not labels:
         raise UserError(f"{where}: names no label (nothing to learn)")
     for label in sorted(labels):
         if "," in label:
+            where = Path("--from") if label in known else where
             raise UserError(f"{where}: label '{label}' holds a comma, which parts tags (name it otherwise)")
     return sorted(labels)
 
@@ -198,7 +203,10 @@ def _labels(
 def _write_table(
     path: Path, kind: str, spans: Spans, strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write the metadata of one set's clips: events, tags, or nothing but names."""
+    """Write the metadata of one set's clips: events, tags, or nothing but names; no file for a set without clips."""
+    path.unlink(missing_ok=True)
+    if not spans:
+        return
     if kind in ("strong", "validation"):
         write_events_tsv(path, window_events({name: strong[name] for name in spans}, spans), ".flac", silent=True)
         return

@@ -133,3 +133,21 @@ def test_the_folder_of_another_corpus_is_refused(corpus, monkeypatch, capsys, pl
     code = call(monkeypatch, "--events", corpus / "events.tsv", corpus / "rec", corpus / "desed")
     assert code == 2 and capsys.readouterr().err.endswith("(choose another folder)\n")
     assert other.read_text() == "precious"
+
+
+def test_corrected_events_keep_the_labels_of_the_model(corpus, monkeypatch, capsys):
+    from tiny_model import LABELS, pack_tiny
+
+    pack_tiny(corpus)
+    (corpus / "corrected.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\ne0.wav\t1.000\t2.500\tDog\ne1.wav\t3.000\t4.000\tmy new\ne2.wav\t\t\t\n"
+    )
+    args = ("--from", corpus / "model", "--validation", "0", "--events", corpus / "corrected.tsv")
+    assert call(monkeypatch, *args, corpus / "rec", corpus / "out") == 0
+    meta = corpus / "out" / "metadata"
+    assert (meta / "labels.txt").read_text().splitlines() == sorted([*LABELS, "my new"])
+    strong = read_events_tsv(meta / "train" / "audioset_strong.tsv")
+    assert strong["e0_0.000_10.000"] == [(1.0, 2.5, "Dog")] and strong["e2_0.000_10.000"] == []
+    assert "e3_0.000_10.000" in (meta / "train" / "unlabel_in_domain.tsv").read_text()  # not reviewed
+    assert call(monkeypatch, "--from", corpus / "rec", *args[4:], corpus / "rec", corpus / "other") == 2
+    assert "a packed model without model.json" in capsys.readouterr().err
