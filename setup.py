@@ -49,6 +49,7 @@ setup(
             "sed_scores_eval>=0.0.4",  # the one package that is compiled
             "scikit-learn>=1.3",  # average precision of tagging; librosa brings it already
             "requests>=2.31",  # downloads: redirects, proxies, connections kept
+            "pyarrow>=17",  # recordings in parquet tables
             "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
             "tensorboard>=2.15",
             "matplotlib>=3.8",

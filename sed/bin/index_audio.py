@@ -1,4 +1,7 @@
-"""Link local copies of a corpus's real recordings to where it has them, and fetch from YouTube what is missing.
+"""Bring copies of a corpus's real recordings to where it has them, and fetch from YouTube what is missing.
+
+Copies are files (linked) or members of webdataset tars, zip files and parquet tables, below --audio and in the corpus's
+own copies/, which stage 0 downloaded. origins.tsv says which recording came from where.
 
 python3 -m sed.bin.index_audio [--audio DIR]... [--fetch] local/desed_recordings.tsv downloads
 """
@@ -10,7 +13,8 @@ from pathlib import Path
 from sed.cli import entry, setup_logging
 from sed.config import Parser
 from sed.data.download import youtube
-from sed.data.download.audioset import index, link, read_sets, write_missing
+from sed.data.download.audioset import index, read_sets, write_missing
+from sed.data.download.collect import Collection, find_shards
 from sed.errors import UserError
 from sed.files import lock
 
@@ -20,7 +24,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path, help="table of metadata files and their folders of recordings")
     parser.add_argument("downloads", type=Path, help="folder of the corpus")
-    parser.option("audio", [], "folder with copies of recordings, at any depth", type=Path, action="append")
+    parser.option("audio", [], "folder with copies or shards at any depth, or a shard", type=Path, action="append")
     parser.option("fetch", False, "fetch with yt-dlp what is still missing")
     parser.option("yt_dlp", "yt-dlp", "the yt-dlp to run")
     parser.option("fetch_pause", 5.0, "seconds to sleep between two fetches, on average", least=0.0)
@@ -31,12 +35,17 @@ def main() -> None:
         raise UserError(f"{args.downloads}: no such folder (download the metadata first)")
     with lock(args.downloads):
         sets = read_sets(args.recordings, args.downloads)
-        wanted = {key for one in sets for key in one.names.values()}
-        link(sets, index(args.audio, wanted))
+        collection = Collection(sets, args.downloads)
+        copies = sorted(path for path in (args.downloads / "copies").glob("*") if path.is_dir())
+        folders = [*args.audio, *copies]
+        collection.link(index(folders, collection.places), folders)
+        unknown = collection.read_shards(find_shards(folders))
         failures = youtube.Failures(args.downloads / "not_fetched.tsv")
         if args.fetch:
             places = [(one.folder / name, one.names[name]) for one in sets for name in one.missing]
             youtube.fetch(places, failures, command=args.yt_dlp, between=args.fetch_pause, limit=args.fetch_limit)
+            collection.note_fetched(places)
+        collection.close(unknown)
         for one in sets:
             log.info("%s", one.line())
         list_of = args.downloads / "missing_recordings.tsv"

@@ -6,17 +6,17 @@ names: with or without the Y, seconds or milliseconds, with an end or without, o
 
 from __future__ import annotations
 
-import filecmp
 import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from sed.data.audio import counted_duration
+from sed.data.download.shards import is_shard
 from sed.data.recordings import FOREIGN, recordings_of
 from sed.errors import UserError
 from sed.files import replacing, write_text
@@ -63,16 +63,16 @@ def candidates(stem: str) -> list[Key]:
     return [seconds, milliseconds] if seconds != milliseconds else [seconds]
 
 
-def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, Path]:
-    """Where the wanted recordings are below the folders.
+def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path]]:
+    """Where the wanted recordings are below the folders: all copies of each, the first folder's first.
 
-    UserError when two files that differ go by one recording's name; copies of one file are one.
+    UserError for a name that may be two of them.
     """
     keys = set(wanted)
     starts: dict[str, list[Key]] = {}
     for key in keys:
         starts.setdefault(key.video, []).append(key)
-    found: dict[Key, Path] = {}
+    found: dict[Key, list[Path]] = {}
     for path in _audio_files(folders):
         possible = [key for key in candidates(path.stem) if key in keys]
         if not possible and [k.start for k in candidates(path.stem)] == [-1]:
@@ -82,21 +82,17 @@ def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, Path]:
         if len(possible) > 1:
             raise UserError(f"{path}: {possible[0]} or {possible[1]}? (rename it to <id>_<start>_<end>, in seconds)")
         for key in possible:
-            other = found.setdefault(key, path)
-            if other != path and not _same(other, path):
-                raise UserError(f"{other} and {path}: two different files for {key} (move the wrong one away)")
+            found.setdefault(key, []).append(path)
     return found
 
 
 def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
     for folder in folders:
+        if folder.is_file() and is_shard(folder):
+            continue
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder (--audio names a folder of recordings)")
+            raise UserError(f"{folder}: no such folder (--audio names a folder of recordings, or a shard of them)")
         yield from recordings_of(folder, log)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and (one.samefile(other) or filecmp.cmp(one, other, shallow=False))
 
 
 def _is_clip(path: Path) -> bool:
@@ -107,6 +103,14 @@ def _is_clip(path: Path) -> bool:
         return False
 
 
+def is_filled(place: Path) -> bool:
+    """Whether a file, or a link that leads to one, is in a recording's place."""
+    try:
+        return place.stat().st_size > 0
+    except OSError:
+        return False
+
+
 @dataclass
 class Set:
     """The recordings that one metadata file names, and the folder that they belong to."""
@@ -114,18 +118,19 @@ class Set:
     metadata: Path
     folder: Path
     names: dict[str, Key]
-    linked: int = 0
-    unreadable: list[Path] = field(default_factory=list)
+    before: int = 0
+    """how many were there before this run"""
 
     @property
     def missing(self) -> list[str]:
         """The names that have no file."""
-        return [name for name in self.names if not (self.folder / name).exists()]
+        return [name for name in self.names if not is_filled(self.folder / name)]
 
     def line(self) -> str:
         """How many are there, for people."""
         there = len(self.names) - len(self.missing)
-        return f"{self.folder}: {there} of {len(self.names)} recordings there, {self.linked} of them linked now"
+        came = there - self.before
+        return f"{self.folder}: {there} of {len(self.names)} recordings there, {came} of them linked now"
 
 
 def read_sets(table: Path, downloads: Path) -> list[Set]:
@@ -147,7 +152,8 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
                     names[name] = named(name)
                 except ValueError as error:
                     raise UserError(f"{path}:{number}: {error}") from None
-        sets.append(Set(path, downloads / folder, names))
+        sets.append(one := Set(path, downloads / folder, names))
+        one.before = len(names) - len(one.missing)
     if absent:
         log.info("%s: without %s: their recordings are not looked for", downloads, ", ".join(absent))
     return sets
@@ -168,52 +174,24 @@ def _rows(table: Path, columns: list[str]) -> Iterator[list[str]]:
         header = True
 
 
-def link(sets: Sequence[Set], found: Mapping[Key, Path]) -> None:
-    """Link every recording that was found to its place; what is there stays."""
-    convert = shutil.which("ffmpeg")
-    for one in sets:
-        one.folder.mkdir(parents=True, exist_ok=True)
-        for name in one.missing:
-            source = found.get(one.names[name])
-            if source is None:
-                continue
-            if source.suffix.lower() not in FOREIGN:
-                with _temporary(one.folder / name) as part:
-                    part.symlink_to(source.resolve())
-            elif convert is None or not _convert(convert, source, one.folder / name):
-                one.unreadable.append(source)
-                continue
-            one.linked += 1
-        if one.unreadable:
-            why = "ffmpeg is needed to read them" if convert is None else "ffmpeg cannot read them"
-            log.warning("%s: %d recordings left out, %s: %s", one.folder, len(one.unreadable), why, one.unreadable[0])
+def is_foreign(path: Path) -> bool:
+    """Whether ffmpeg has to convert a file before anything else reads it."""
+    return path.suffix.lower() in FOREIGN
 
 
-class _temporary:
-    """A path beside `place` for a link that then takes its name, over a link that leads nowhere."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        self.part = place.with_name(f".{place.name}.part")
-
-    def __enter__(self) -> Path:
-        self.part.unlink(missing_ok=True)
-        return self.part
-
-    def __exit__(self, *error: object) -> None:
-        if error[0] is None:
-            self.part.replace(self.place)
-
-
-def _convert(ffmpeg: str, source: Path, place: Path) -> bool:
+def convert(source: Path, place: Path) -> str:
+    """Convert a file to a WAV at `place`; an empty string, or why not."""
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg is None:
+        return "ffmpeg is needed to read it"
     place.unlink(missing_ok=True)
     try:
         with replacing(place) as part:
             command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", str(source), "-c:a", "pcm_s16le", "-f", "wav"]
             subprocess.run([*command, str(part)], check=True, capture_output=True, timeout=120)
     except (subprocess.SubprocessError, FileNotFoundError):
-        return False
-    return True
+        return "ffmpeg cannot read it"
+    return ""
 
 
 def write_missing(path: Path, sets: Sequence[Set], reason: Callable[[str], str]) -> int:

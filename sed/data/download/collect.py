@@ -1,0 +1,369 @@
+"""Recordings brought from copies to their places: folders by link, shards by one pass, each clip from the first copy.
+
+In the corpus's folder: `origins.tsv` says which recording is from where, `differing_copies.tsv` which copies differ in
+length, level or correlation from what is in its place, `unknown_keys.tsv` what in the shards is no recording that the
+metadata name. A shard that was read is remembered (`.shards.json`), and so is every comparison (`.compared.tsv`).
+"""
+
+from __future__ import annotations
+
+import filecmp
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sed.data.audio import counted_duration
+from sed.data.download.annotations import Events, annotated, events_of, match
+from sed.data.download.audioset import LONGEST, Key, Set, candidates, convert, is_filled, is_foreign
+from sed.data.download.comparison import Difference, compare
+from sed.data.download.shards import Member, is_shard, members, suffix_of
+from sed.data.tables import write_tsv
+from sed.errors import UserError
+from sed.files import write_json
+
+log = logging.getLogger("sed.recordings")
+
+ORIGINS = ("set", "filename", "origin")
+UNKNOWN = ("shard", "key", "why")
+DIFFERING = ("set", "filename", "origin", "other", "seconds", "decibels", "correlation")
+_COMPARED = ("set", "filename", "other", "size", "mtime_ns", "seconds", "decibels", "correlation")
+_NONE = "nan"
+
+
+@dataclass
+class Place:
+    """Where a recording belongs."""
+
+    set: str
+    path: Path
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether a file, or a link that leads to one, is there."""
+        return is_filled(self.path)
+
+
+@dataclass
+class _Read:
+    """What a shard had when it was read."""
+
+    size: int
+    mtime_ns: int
+    wanted: str
+    """digest of the keys that were wanted then"""
+    found: list[list[Any]] = field(default_factory=list)
+    """of the keys that are wanted: [key in the shard, video, start in ms]"""
+    unknown: list[list[str]] = field(default_factory=list)
+    """[key in the shard, why]"""
+
+
+class Collection:
+    """Brings recordings to the places of `sets` in the folder `downloads`."""
+
+    def __init__(self, sets: Sequence[Set], downloads: Path) -> None:
+        self.sets = sets
+        self.downloads = downloads
+        self.places: dict[Key, list[Place]] = {}
+        for one in sets:
+            one.folder.mkdir(parents=True, exist_ok=True)
+            for name, key in one.names.items():
+                self.places.setdefault(key, []).append(Place(one.folder.name, one.folder / name))
+        self.starts: dict[str, list[Key]] = {}
+        for key in self.places:
+            self.starts.setdefault(key.video, []).append(key)
+        self.wanted = hashlib.sha256("\n".join(sorted(map(str, self.places))).encode()).hexdigest()
+        self.scratch = downloads / ".collecting"
+        self.origins = _Log(downloads / "origins.tsv", ORIGINS)
+        self.compared = _Log(downloads / ".compared.tsv", _COMPARED)
+        self.from_where = {(name, clip): origin for name, clip, origin in self.origins.rows}
+        self.known = {row[:5] for row in self.compared.rows}
+        self.unreadable: dict[Path, str] = {}
+
+    # --- folders
+
+    def link(self, found: Mapping[Key, Sequence[Path]], folders: Sequence[Path]) -> None:
+        """Link each recording's first copy to its empty places, and compare the others with it."""
+        for key, paths in found.items():
+            for path in paths:
+                origin = self._name_of(path, folders)
+                for place in self.places[key]:
+                    if place.is_filled:
+                        self._compare(place, origin, path, path)
+                    else:
+                        self._fill(place, origin, path)
+
+    def _name_of(self, path: Path, folders: Sequence[Path]) -> str:
+        """Return what a copy is called: the folder that was given, or the part that it was downloaded as."""
+        copies = self.downloads / "copies"
+        if path.is_relative_to(copies):
+            return path.relative_to(copies).parts[0]
+        return str(next(folder for folder in folders if path.is_relative_to(folder)).resolve())
+
+    def _label(self, shard: Path) -> str:
+        """Return what a shard is called: by its path in the part that it was downloaded as, else by its whole path."""
+        copies = self.downloads / "copies"
+        return str(shard.relative_to(copies) if shard.is_relative_to(copies) else shard.resolve())
+
+    def _fill(self, place: Place, origin: str, path: Path) -> None:
+        """Link a file to a place, or convert it where libsndfile does not read its kind."""
+        if place.path.is_symlink():  # it leads nowhere any more
+            place.path.unlink()
+        self._note(place, origin)
+        if is_foreign(path):
+            if why := convert(path, place.path):
+                self.unreadable[path] = why
+            return
+        part = place.path.with_name(f".{place.path.name}.part")
+        part.unlink(missing_ok=True)
+        part.symlink_to(path.resolve())
+        part.replace(place.path)
+
+    def _note(self, place: Place, origin: str) -> None:
+        """Say where a recording is from, before it is in its place: a killed run leaves none without."""
+        self.from_where[place.set, place.path.name] = origin
+        self.origins.add((place.set, place.path.name, origin))
+
+    # --- shards
+
+    def read_shards(self, shards: Sequence[Path]) -> list[tuple[str, str, str]]:
+        """Fill the places from shards; the (shard, key, why) of what in them is no recording that is wanted.
+
+        Each is read once: not again unless it has changed, other recordings are wanted, or one of its own is gone.
+        """
+        path = self.downloads / ".shards.json"
+        notes, unknown = _read_notes(path), list[tuple[str, str, str]]()
+        for shard in shards:
+            origin = self._label(shard)
+            status = shard.stat()
+            note = notes.get(str(shard.resolve()))
+            if note is None or not self._is_read(note, status):
+                note = _Read(status.st_size, status.st_mtime_ns, self.wanted)
+                if self._read_shard(shard, origin, note):
+                    os.sync()
+                    notes[str(shard.resolve())] = note
+                    write_json(path, {name: vars(one) for name, one in notes.items()})
+                log.info("%s: %d recordings of the metadata, %d other keys", shard, len(note.found), len(note.unknown))
+            unknown += [(origin, key, why) for key, why in note.unknown]
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        return unknown
+
+    def _is_read(self, note: _Read, status: os.stat_result) -> bool:
+        if (note.size, note.mtime_ns, note.wanted) != (status.st_size, status.st_mtime_ns, self.wanted):
+            return False
+        keys = [Key(video, start) for _, video, start in note.found]
+        return all(place.is_filled for key in keys for place in self.places[key])
+
+    def _read_shard(self, shard: Path, origin: str, note: _Read) -> bool:
+        """Fill places from a shard in one pass; whether it could be read to its end.
+
+        What has no recording's key, but the events of one clip alone, takes another pass.
+        """
+        self.scratch.mkdir(exist_ok=True)
+        described: dict[str, Events] = {}
+        try:
+            for member in members(shard):
+                if member.suffix == ".json":
+                    described[member.key] = events_of(member.read())
+                    continue
+                key, why = self._key_of(member.key)
+                if key is not None:
+                    why = self._take(key, member, shard, origin)
+                if key is not None and not why:
+                    note.found.append([member.key, *key])
+                else:
+                    note.unknown.append([member.key, why])
+            self._match(shard, origin, note, described)
+        except UserError as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    def _match(self, shard: Path, origin: str, note: _Read, described: Mapping[str, Events]) -> None:
+        """Take what stands for a recording by its events alone."""
+        names = {name for name, _ in note.unknown}
+        told = {name: events for name, events in described.items() if name in names and events}
+        if not told:
+            return
+        taken = {(video, start) for _, video, start in note.found}
+        known = {name: key for name, key in match(told, annotated(self.sets)).items() if tuple(key) not in taken}
+        if not known:
+            return
+        for member in members(shard):
+            key = known.get(member.key)
+            if key is not None and member.suffix != ".json" and not self._take(key, member, shard, origin):
+                note.found.append([member.key, *key])
+                note.unknown = [one for one in note.unknown if one[0] != member.key]
+        log.info("%s: %d recordings found by their annotations", shard, len(known))
+
+    def _key_of(self, name: str) -> tuple[Key | None, str]:
+        """Return the recording that a key stands for, or why none."""
+        possible = candidates(name)
+        found = [key for key in possible if key in self.places]
+        if not found and [key.start for key in possible] == [-1]:
+            found = self.starts.get(possible[0].video, [])
+        if len(found) == 1:
+            return found[0], ""
+        if found:
+            return None, f"{found[0]} or {found[1]}"
+        return None, "no recording of the metadata" if possible else "no YouTube id"
+
+    def _take(self, key: Key, member: Member, shard: Path, origin: str) -> str:
+        """Put a member where it belongs, or compare it with what is there; why not, where it cannot be."""
+        empty = [place for place in self.places[key] if not place.is_filled]
+        filled = [place for place in self.places[key] if place.is_filled]
+        theirs = [one for one in filled if self.from_where.get((one.set, one.path.name)) != origin]
+        status = shard.stat()
+        theirs = [one for one in theirs if not self._was_compared(one, f"{origin}:{member.key}", status)]
+        if not empty and not theirs:
+            return ""
+        content = member.read()
+        path = self.scratch / f"member{member.suffix or suffix_of(content)}"
+        path.write_bytes(content)
+        if [one.start for one in candidates(member.key)] == [-1] and not _is_clip(path):
+            return f"longer than {LONGEST:g} s: the whole video"
+        for place in theirs:
+            self._compare(place, f"{origin}:{member.key}", path, shard)
+        for number, place in enumerate(empty):
+            self._note(place, origin)
+            if place.path.is_symlink():
+                place.path.unlink()
+            if is_foreign(path):
+                if why := convert(path, place.path):
+                    self.unreadable[shard] = why  # and its place stays empty: the next run reads the shard again
+            elif number + 1 < len(empty):
+                shutil.copyfile(path, part := self.scratch / "copy")
+                part.replace(place.path)
+            else:
+                path.replace(place.path)
+        return ""
+
+    def note_fetched(self, places: Sequence[tuple[Path, Key]]) -> None:
+        """Say of those places that are filled now that YouTube filled them."""
+        for path, _ in places:
+            if is_filled(path):
+                self._note(Place(path.parent.name, path), "YouTube")
+
+    # --- comparisons
+
+    def _was_compared(self, place: Place, other: str, status: os.stat_result) -> bool:
+        return (place.set, place.path.name, other, str(status.st_size), str(status.st_mtime_ns)) in self.known
+
+    def _compare(self, place: Place, other: str, path: Path, source: Path) -> None:
+        """Compare a copy with what is in a recording's place, once; `source` is the file or shard that it is in."""
+        if place.path.samefile(path):
+            return
+        other = f"{other}/{path.name}" if path == source else other
+        status = source.stat()
+        if self._was_compared(place, other, status):
+            return
+        numbers = ("0", "0", "1")
+        if not filecmp.cmp(place.path, path, shallow=False):
+            try:
+                found = compare(place.path, path)
+                numbers = (f"{found.seconds:.3f}", f"{found.level:.2f}", f"{found.correlation:.3f}")
+            except UserError:
+                numbers = (_NONE, _NONE, _NONE)  # one of the two cannot be read
+        row = (place.set, place.path.name, other, str(status.st_size), str(status.st_mtime_ns), *numbers)
+        self.known.add(row[:5])
+        self.compared.add(row)
+
+    def differing(self) -> list[tuple[str, ...]]:
+        """Return the rows of `differing_copies.tsv`: copies that differ from what is in the recording's place."""
+        return [
+            (name, clip, self.from_where.get((name, clip), ""), other, *numbers)
+            for name, clip, other, _, _, *numbers in self.compared.rows
+            if Difference(*map(float, numbers)).is_large
+        ]
+
+    def close(self, unknown: Sequence[tuple[str, str, str]]) -> None:
+        """Write the tables that say what came from where, what differs and what nobody knows."""
+        rows = []
+        for one in self.sets:
+            for name in one.names:
+                place = Place(one.folder.name, one.folder / name)
+                if place.is_filled:
+                    rows.append((place.set, name, self.from_where.get((place.set, name), _found_there(place.path))))
+        self.origins.replace(rows)
+        write_tsv(self.downloads / "unknown_keys.tsv", UNKNOWN, unknown)
+        differing = self.differing()
+        write_tsv(self.downloads / "differing_copies.tsv", DIFFERING, differing)
+        if unknown:
+            log.warning("%d keys in the shards are no recordings of the metadata: %s", len(unknown), UNKNOWN_TABLE)
+        if differing:
+            log.warning("%d copies differ from the recordings in place: differing_copies.tsv", len(differing))
+        for source, why in self.unreadable.items():
+            log.warning("%s: left out: %s", source, why)
+
+
+UNKNOWN_TABLE = "unknown_keys.tsv"
+
+
+def _found_there(path: Path) -> str:
+    """Return where a recording is from that no run of ours brought."""
+    return str(path.resolve().parent) if path.is_symlink() else "there before"
+
+
+def _is_clip(path: Path) -> bool:
+    try:
+        return counted_duration(path) <= LONGEST
+    except UserError:
+        return False
+
+
+def find_shards(folders: Sequence[Path]) -> list[Path]:
+    """Return the shards below folders, in order; a path may itself be one."""
+    found: list[Path] = []
+    for folder in folders:
+        if is_shard(folder) and folder.is_file():
+            found.append(folder)
+            continue
+        below: list[Path] = []
+        for place, inner, names in os.walk(folder):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            below += [Path(place, name) for name in names if not name.startswith(".") and is_shard(Path(name))]
+        found += sorted(below)
+    return found
+
+
+def _read_notes(path: Path) -> dict[str, _Read]:
+    try:
+        return {name: _Read(**note) for name, note in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # only a memory: the shards are read again
+
+
+class _Log:
+    """A table that grows row by row; a killed run leaves all rows but, at most, half of the last."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self.path = path
+        self.columns = columns
+        self.rows: list[tuple[str, ...]] = list(self._whole())
+        self.fresh = not path.exists()
+        if self.rows and not path.read_text(encoding="utf-8").endswith("\n"):
+            write_tsv(path, columns, self.rows)
+
+    def _whole(self) -> Iterator[tuple[str, ...]]:
+        if not self.path.exists():
+            return
+        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]:
+            fields = line.rstrip("\n").split("\t")
+            if line.endswith("\n") and len(fields) == len(self.columns):
+                yield tuple(fields)
+
+    def add(self, row: tuple[str, ...]) -> None:
+        self.rows.append(row)
+        with self.path.open("a", encoding="utf-8") as file:
+            rows = [tuple(self.columns), row] if self.fresh else [row]
+            file.write("".join("\t".join(one) + "\n" for one in rows))
+        self.fresh = False
+
+    def replace(self, rows: Sequence[tuple[str, ...]]) -> None:
+        write_tsv(self.path, self.columns, rows)
+        self.rows, self.fresh = list(rows), False

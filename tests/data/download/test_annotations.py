@@ -1,0 +1,54 @@
+"""Recordings found by the events that they alone have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from paths import KIT
+
+from sed.data.download.annotations import annotated, events_of, match
+from sed.data.download.audioset import Key, Set, named
+
+
+def content(*events: tuple[float, float, str]) -> bytes:
+    return json.dumps([{"onset": a, "offset": b, "label": label} for a, b, label in events]).encode()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        b"",
+        b"{",
+        b"3",
+        b'{"a": 1}',
+        b"[1]",
+        b'[{"onset": 0}]',
+        b"[" * 100_000,
+        b'[{"onset":1e999,"offset":1,"label":"x"}]',
+    ],
+)
+def test_what_is_no_list_of_events_is_none(other: bytes) -> None:
+    assert events_of(other) == frozenset()
+    assert events_of(content((1.0004, 2, "Cat"), (0, 1, "Dog"))) == {(1000, 2000, "Cat"), (0, 1000, "Dog")}
+
+
+def test_only_events_of_one_clip_and_one_key_match() -> None:
+    one, two = frozenset({(0, 1000, "Cat")}), frozenset({(0, 2000, "Cat")})
+    known = {one: Key("a" * 11, 0), two: Key("b" * 11, 0)}
+    assert match({"x": one, "y": two, "z": two, "w": frozenset()}, known) == {"x": Key("a" * 11, 0)}
+
+
+@pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
+def test_most_of_the_real_validation_clips_are_alone_with_their_events(tmp_path: Path) -> None:
+    path = KIT / "desed_metadata" / "validation.tsv"
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    clips: dict[str, list[tuple[float, float, str]]] = {}
+    for name, *event in rows:
+        clips.setdefault(name, [])
+        if event[0]:
+            clips[name].append((float(event[0]), float(event[1]), event[2]))
+    found = annotated([Set(path, tmp_path, {name: named(name) for name in clips})])
+    matched = match({name: events_of(content(*events)) for name, events in clips.items()}, found)
+    assert len(matched) > 800 and all(named(name) == key for name, key in matched.items())

@@ -1,0 +1,303 @@
+"""Copies of recordings in folders and shards, brought to their places: found, compared, named, and never read twice."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import stat
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import soundfile
+from faulty_server import zipped
+from kills import kill_at_every_call
+from paths import KIT, ROOT
+
+from sed.data.download import audioset, collect
+from sed.data.download.audioset import Set, read_sets
+from sed.data.download.collect import Collection, find_shards
+
+IDS = [f"{n:09d}_-" for n in range(6)]
+NAMES = [f"Y{i}_30.000_40.000.wav" for i in IDS]
+
+
+def sound(value: float, seconds: float = 0.2, suffix: str = "wav") -> bytes:
+    samples = np.random.default_rng(round(1000 * value)).normal(0, 0.1, int(8000 * seconds))
+    soundfile.write(buffer := io.BytesIO(), samples, 8000, format=suffix)
+    return buffer.getvalue()
+
+
+def tar(path: Path, files: dict[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as container:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            container.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    """A corpus of a strong set of recordings 0 to 3 and a weak one of 3 to 5."""
+    folder = tmp_path / "downloads"
+    (folder / "m").mkdir(parents=True)
+    rows = [f"{name}\t{n}.25\t{n + 1}.5\tCat" for n, name in enumerate(NAMES[:4])]
+    (folder / "m/v.tsv").write_text("\n".join(["filename\tonset\toffset\tevent_label", *rows]) + "\n")
+    (folder / "m/w.tsv").write_text("\n".join(["filename\tevent_labels", *(f"{n}\tDog" for n in NAMES[3:])]) + "\n")
+    (tmp_path / "table.tsv").write_text("metadata\taudio\nm/v.tsv\taudio/v\nm/w.tsv\taudio/w\n")
+    return folder
+
+
+def run(downloads: Path, *folders: Path) -> list[Set]:
+    sets = read_sets(downloads.parent / "table.tsv", downloads)
+    collection = Collection(sets, downloads)
+    collection.link(audioset.index(folders, collection.places), folders)
+    collection.close(collection.read_shards(find_shards(folders)))
+    return sets
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file, delimiter="\t"))
+
+
+def there(sets: list[Set]) -> list[int]:
+    return [len(one.names) - len(one.missing) for one in sets]
+
+
+def test_four_spellings_in_every_kind_of_shard_and_a_list_of_what_is_unknown(downloads: Path) -> None:
+    copies = downloads.parent / "copies"
+    flac = [sound(n, suffix="flac") for n in range(6)]
+    tar(
+        copies / "a/one.tar",
+        {f"Y{IDS[0]}_30.000_40.000.flac": flac[0], f"{IDS[1]}_30_40.flac": flac[1], "12.wav": flac[5]},
+    )
+    two = {f"x/{IDS[2]}_30000_40000.flac": flac[2], f"x/{'z' * 11}_30.wav": flac[5]}
+    (copies / "two.zip").write_bytes(zipped(two))
+    columns = {"video_id": [IDS[3], IDS[4]], "audio": [{"bytes": flac[n], "path": None} for n in (3, 4)]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), copies / "three.parquet")
+    sets = run(downloads, copies)
+    assert there(sets) == [4, 2]
+    for n, name in enumerate(NAMES[:5]):
+        for place in (downloads / "audio/v" / name, downloads / "audio/w" / name):
+            assert not place.exists() or place.read_bytes() == flac[n]
+    assert (downloads / "audio/w" / NAMES[3]).read_bytes() == flac[3], "a recording of two sets is in both"
+    root = str(copies)
+    assert [(row["shard"], row["key"], row["why"]) for row in rows(downloads / "unknown_keys.tsv")] == [
+        (f"{root}/a/one.tar", "12", "no YouTube id"),
+        (f"{root}/two.zip", f"{'z' * 11}_30", "no recording of the metadata"),
+    ]
+    origins = {(row["set"], row["filename"]): row["origin"] for row in rows(downloads / "origins.tsv")}
+    assert origins["v", NAMES[0]] == f"{root}/a/one.tar" and origins["w", NAMES[4]] == f"{root}/three.parquet"
+    assert len(origins) == 6
+
+
+def test_shards_are_read_once_and_again_for_what_is_gone(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    members = collect.members
+
+    def counted(path: Path) -> Iterator[collect.Member]:
+        read.append(path.name)
+        return members(path)
+
+    monkeypatch.setattr(collect, "members", counted)
+    copies = downloads / "copies" / "xares"
+    tar(copies / "one.tar", {name: sound(n) for n, name in enumerate(NAMES[:2])})
+    tar(copies / "two.tar", {"odd.wav": b"", **{name: sound(n) for n, name in enumerate(NAMES) if n > 1}})
+    for _ in range(2):
+        assert there(run(downloads, downloads / "copies")) == [4, 3]
+        assert read == ["one.tar", "two.tar"]
+        assert len(rows(downloads / "unknown_keys.tsv")) == 1, "what was unknown stays listed"
+    (downloads / "audio/v" / NAMES[0]).unlink()
+    assert there(run(downloads, downloads / "copies")) == [4, 3]
+    assert read[2:] == ["one.tar"]
+    assert {row["origin"] for row in rows(downloads / "origins.tsv")} == {"xares/one.tar", "xares/two.tar"}
+    (downloads / "m/w.tsv").write_text(f"filename\tevent_labels\nY{'n' * 11}_0.000_10.000.wav\tDog\n")
+    run(downloads, downloads / "copies")
+    assert read[3:] == ["one.tar", "two.tar"], "other recordings are wanted"
+    assert len(rows(downloads / "unknown_keys.tsv")) == 3
+
+
+def test_copies_that_differ_are_named_and_the_first_stays(downloads: Path) -> None:
+    first, same, other = (downloads.parent / name for name in ("first", "same", "other"))
+    for folder in (first, same):
+        folder.mkdir()
+        for n in range(3):
+            (folder / NAMES[n]).write_bytes(sound(n))
+    samples, rate = soundfile.read(io.BytesIO(sound(0)))
+    soundfile.write(same / f"{IDS[0]}_30_40.flac", samples, rate)
+    (same / NAMES[0]).unlink()
+    changed = {0: sound(7), 1: sound(1, seconds=0.5), 2: sound(2)}
+    tar(other / "a.tar", {f"{IDS[n]}_30_40.wav": body for n, body in changed.items()})
+    for _ in range(2):
+        run(downloads, first, same, other)
+        assert (downloads / "audio/v" / NAMES[0]).read_bytes() == sound(0)
+        found = rows(downloads / "differing_copies.tsv")
+        assert [(row["filename"], row["other"]) for row in found] == [
+            (NAMES[n], f"{other}/a.tar:{IDS[n]}_30_40") for n in (0, 1)
+        ]
+        assert found[0]["origin"] == str(first) and abs(float(found[0]["correlation"])) < 0.5
+        assert float(found[1]["seconds"]) == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_copy_that_cannot_be_read_is_named_too(downloads: Path) -> None:
+    good, bad = downloads.parent / "good", downloads.parent / "bad"
+    for folder, body in ((good, sound(1)), (bad, b"RIFF")):
+        folder.mkdir()
+        (folder / NAMES[0]).write_bytes(body)
+    run(downloads, good, bad)
+    assert [row["correlation"] for row in rows(downloads / "differing_copies.tsv")] == ["nan"]
+
+
+def test_keys_that_say_nothing_are_found_by_their_annotations(downloads: Path) -> None:
+    def events(*times: float) -> bytes:
+        return json.dumps([{"onset": t, "offset": t + 1.25, "label": "Cat"} for t in times]).encode()
+
+    files = {"000.wav": sound(0), "000.json": events(0.25), "001.json": events(1.25), "001.wav": sound(1)}
+    files |= {"002.wav": sound(9), "002.json": events(2.25), "003.wav": sound(9), "003.json": events(2.25)}
+    files |= {"004.wav": sound(9), "004.json": events(8.0), "005.wav": sound(9), "005.json": b"{"}
+    tar(downloads / "copies/xares/a.tar", files)
+    assert there(run(downloads, downloads / "copies")) == [2, 0]
+    assert [(downloads / "audio/v" / NAMES[n]).read_bytes() == sound(n) for n in (0, 1)] == [True, True]
+    assert [row["key"] for row in rows(downloads / "unknown_keys.tsv")] == ["002", "003", "004", "005"]
+
+
+def test_damaged_shards_are_one_line_and_what_is_whole_comes(downloads: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shard = tar(downloads / "copies/xares/a.tar", {name: sound(n) for n, name in enumerate(NAMES)})
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:5000])
+    (downloads / "copies/xares/b.zip").write_bytes(b"no zip")
+    assert there(run(downloads, downloads / "copies")) == [1, 0]
+    lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert len(lines) == 2 and all("cannot be read on" in line and "\n" not in line for line in lines)
+    shard.write_bytes(whole)
+    assert there(run(downloads, downloads / "copies")) == [4, 3]
+
+
+def test_whole_videos_and_ids_of_two_recordings_are_not_taken(downloads: Path) -> None:
+    (downloads / "m/w.tsv").write_text(f"filename\tevent_labels\nY{IDS[0]}_90.000_100.000.wav\tDog\n")
+    shard = {
+        f"{IDS[0]}.wav": sound(0),
+        f"{IDS[1]}.wav": sound(1, seconds=13.0),
+        f"Y{IDS[2]}.wav": sound(2, seconds=9.0),
+    }
+    tar(downloads / "copies/x/a.tar", shard)
+    assert there(run(downloads, downloads / "copies")) == [1, 0]
+    why = {row["key"]: row["why"] for row in rows(downloads / "unknown_keys.tsv")}
+    assert "at 30 s or" in why[IDS[0]] or "at 90 s or" in why[IDS[0]]
+    assert why[IDS[1]] == "longer than 12 s: the whole video"
+
+
+def test_m4a_is_made_into_wav_where_ffmpeg_is(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = downloads.parent / "copy"
+    folder.mkdir()
+    (folder / f"{IDS[0]}_30_40.m4a").write_bytes(sound(0))
+    tar(folder / "a.tar", {f"{IDS[1]}_30_40.m4a": sound(1)})
+    monkeypatch.setenv("PATH", str(downloads / "bin"))
+    assert there(run(downloads, folder)) == [0, 0]
+    program = downloads / "bin" / "ffmpeg"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=$2\nfor out; do :; done\n/bin/cat "$in" > "$out"\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    assert there(run(downloads, folder)) == [2, 0]
+    assert soundfile.info(downloads / "audio/v" / NAMES[1]).format == "WAV"
+
+
+def test_links_that_lead_nowhere_are_made_anew(downloads: Path) -> None:
+    folder = downloads.parent / "copy"
+    folder.mkdir()
+    (folder / NAMES[0]).write_bytes(sound(0))
+    place = downloads / "audio/v" / NAMES[0]
+    place.parent.mkdir(parents=True)
+    place.symlink_to(downloads / "moved.wav")
+    assert there(run(downloads, folder)) == [1, 0]
+    assert place.resolve() == folder / NAMES[0]
+
+
+def test_killed_at_any_call_it_ends_as_if_it_had_not_been(downloads: Path) -> None:
+    import shutil
+
+    tar(downloads / "copies/xares/a.tar", {"7.wav": b"x", **{name: sound(n) for n, name in enumerate(NAMES[:4])}})
+    tar(downloads / "copies/xares/b.tar", {NAMES[0]: sound(8), NAMES[5]: sound(5)})
+    tables = ("origins.tsv", "unknown_keys.tsv", "differing_copies.tsv")
+
+    def work() -> int:
+        run(downloads, downloads / "copies")
+        return 0
+
+    def clear() -> None:
+        shutil.rmtree(downloads / "audio", ignore_errors=True)
+        for path in downloads.iterdir():
+            if path.name in tables or path.name.startswith("."):
+                path.unlink() if path.is_file() else shutil.rmtree(path)
+
+    def state() -> dict[str, bytes]:
+        files = [*(downloads / "audio").rglob("*"), *(downloads / name for name in tables)]
+        return {str(path): path.read_bytes() for path in files if path.is_file()}
+
+    clear()
+    work()
+    expected = state()
+    assert len(expected) == 6 + 3
+
+    def check(_n: int) -> None:
+        assert state() == expected
+
+    assert kill_at_every_call(work, clear, check, downloads, most=12) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
+def test_all_of_the_real_metadata_is_found_in_four_spellings(tmp_path: Path) -> None:
+    """Every clip of DESED's own TSVs, those of audioset_strong.tsv made up, in tars, zips and parquet tables."""
+    downloads, chance = tmp_path / "downloads", random.Random(0)
+    (downloads / "metadata/train").mkdir(parents=True)
+    (downloads / "metadata/validation").mkdir()
+    names: list[str] = []
+    for source, to in (("weak", "train"), ("unlabel_in_domain", "train"), ("validation", "validation")):
+        text = (KIT / "desed_metadata" / f"{source}.tsv").read_text()
+        (downloads / "metadata" / to / f"{source}.tsv").write_text(text)
+        names += dict.fromkeys(line.split("\t")[0] for line in text.splitlines()[1:])
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    strong = [f"Y{''.join(chance.choices(letters, k=11))}_{s}.000_{s + 10}.000.wav" for s in range(0, 34_700, 10)]
+    lines = [f"{name}\t0.5\t2.0\tCat\n" for name in strong]
+    (downloads / "metadata/train/audioset_strong.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\n" + "".join(lines)
+    )
+    spellings: list[Callable[[str, float], str]] = [
+        lambda video, start: f"Y{video}_{start:.3f}_{start + 10:.3f}",
+        lambda video, start: f"{video}_{start:.0f}_{start + 10:.0f}" if start == int(start) else f"{video}_{start:.3f}",
+        lambda video, start: f"{video}_{1000 * start:.0f}_{1000 * (start + 10):.0f}",
+        lambda video, _start: video,
+    ]
+    names = list(dict.fromkeys([*names, *strong]))
+    videos = [audioset.named(name).video for name in names]
+    flac = sound(0, seconds=0.01, suffix="flac")
+    keys = []
+    for number, name in enumerate(names):
+        key = audioset.named(name)
+        spelling = spellings[number % (4 if videos.count(key.video) == 1 else 3)]
+        keys.append(spelling(key.video, key.start / 1000))
+    odd = [f"odd-{n}" for n in range(17)]
+    third = len(keys) // 3
+    tar(tmp_path / "copies/1.tar", {f"{key}.flac": flac for key in keys[:third] + odd})
+    (tmp_path / "copies/2.zip").write_bytes(zipped({f"{key}.flac": flac for key in keys[third : 2 * third]}))
+    rest = {"segment_id": keys[2 * third :], "audio": [flac] * (len(keys) - 2 * third)}
+    pyarrow.parquet.write_table(pyarrow.table(rest), tmp_path / "copies/3.parquet", row_group_size=1000)
+    sets = read_sets(ROOT / "local" / "desed_recordings.tsv", downloads)
+    collection = Collection(sets, downloads)
+    folders = [tmp_path / "copies"]
+    collection.close(collection.read_shards(find_shards(folders)))
+    found = {one.folder.name: len(one.names) - len(one.missing) for one in sets}
+    assert found == {"weak": 1578, "unlabel_in_domain": 14412, "strong_label_real": 3470, "validation": 1168}
+    assert [row["key"] for row in rows(downloads / "unknown_keys.tsv")] == odd

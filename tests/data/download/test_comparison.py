@@ -1,0 +1,55 @@
+"""Copies of one recording that are the same sound, and copies that are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.download.comparison import compare
+from sed.errors import UserError
+
+RATE = 16_000
+NOISE = np.random.default_rng(0).normal(0, 0.1, 10 * RATE)
+
+
+def written(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
+    soundfile.write(path, samples, rate)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("other", "seconds", "level", "correlation"),
+    [
+        (NOISE, 0, 0, 1),
+        (np.roll(NOISE, 800), 0, 0, 0.995),
+        (NOISE[: 9 * RATE], -1, 0, 0.9487),
+        (NOISE / 2, 0, -6.02, 1),
+        (NOISE[::-1], 0, 0, 0.0),
+        (-NOISE, 0, 0, 0.0),
+    ],
+)
+def test_length_level_and_correlation(
+    tmp_path: Path, other: np.ndarray, seconds: float, level: float, correlation: float
+) -> None:
+    found = compare(written(tmp_path / "a.wav", NOISE), written(tmp_path / "b.flac", other))
+    assert found.seconds == pytest.approx(seconds, abs=1e-3)
+    assert found.level == pytest.approx(level, abs=0.05)
+    assert found.correlation == pytest.approx(correlation, abs=0.03)
+    assert found.is_large == (abs(seconds) > 0.1 or abs(level) > 1 or correlation < 0.9)
+
+
+def test_other_rates_and_silence(tmp_path: Path) -> None:
+    from sed.data.audio import resample
+
+    low = written(tmp_path / "low.wav", resample(NOISE.astype("float32"), RATE, 12_000), 12_000)
+    band = resample(resample(NOISE.astype("float32"), RATE, 12_000), 12_000, RATE)
+    assert compare(written(tmp_path / "a.wav", band), low).correlation > 0.99
+    quiet = written(tmp_path / "quiet.wav", np.zeros(RATE))
+    assert not compare(quiet, quiet).is_large
+    assert compare(quiet, written(tmp_path / "s.wav", NOISE[:RATE])).is_large
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    with pytest.raises(UserError):
+        compare(quiet, tmp_path / "bad.wav")

@@ -1,0 +1,119 @@
+"""Recordings in tars, zip files and parquet tables: every member, in order, also of a shard that is damaged."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+from faulty_server import webdataset, zipped
+
+from sed.data.download import shards
+from sed.data.download.shards import Damaged, is_shard, members, suffix_of
+from sed.errors import UserError
+
+SOUNDS = {f"Y{n:011d}_30.000_40.000.flac": bytes([n]) * (100 + n) for n in range(5)}
+
+
+def read(path: Path) -> dict[str, bytes]:
+    return {f"{one.key}{one.suffix}": one.read() for one in members(path) if one.suffix != ".json"}
+
+
+def table(path: Path, columns: dict[str, list], rows: int = 2) -> Path:
+    pyarrow.parquet.write_table(pyarrow.table(columns), path, row_group_size=rows)
+    return path
+
+
+def test_tars_packed_or_not_and_zip_files_even_of_tars(tmp_path: Path) -> None:
+    tar = webdataset(SOUNDS)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as container:
+        for name, content in {**SOUNDS, "readme.txt": b"x", "._a.wav": b"x"}.items():
+            info = tarfile.TarInfo(f"./deep/{name}")
+            info.size = len(content)
+            container.addfile(info, io.BytesIO(content))
+    files = {
+        "a.tar": tar,
+        "a.tar.gz": packed.getvalue(),
+        "a.zip": zipped({f"x/{k}": b for k, b in SOUNDS.items()}),
+        "whole.zip": zipped({"wds-1.tar": tar, "note": b""}),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        assert is_shard(tmp_path / name)
+        assert read(tmp_path / name) == SOUNDS, name
+    events = [json.loads(one.read()) for one in members(tmp_path / "a.tar") if one.suffix == ".json"]
+    assert len(events) == 5 and events[0][0]["label"] == "Speech,Dog"
+    assert not is_shard(tmp_path / "a.wav") and not is_shard(tmp_path / "a.gz")
+
+
+def test_parquet_tables_by_their_columns(tmp_path: Path) -> None:
+    ids, sounds = [f"{n:011d}" for n in range(5)], list(SOUNDS.values())
+    hub = table(tmp_path / "hub.parquet", {"audio": [{"bytes": b, "path": k} for k, b in SOUNDS.items()]})
+    assert [one.key for one in members(hub)] == [Path(name).stem for name in SOUNDS]
+    assert [one.read() for one in members(hub)] == sounds
+    timed = table(tmp_path / "timed.parquet", {"video_id": ids, "start_time": [30.0] * 5, "audio": sounds})
+    assert [(one.key, one.read()) for one in members(timed)] == [
+        (f"{i}_30.000", b) for i, b in zip(ids, sounds, strict=True)
+    ]
+    plain = table(tmp_path / "plain.parquet", {"YTID": ids, "flac": sounds, "label": ["x"] * 5})
+    some = [one.read() for number, one in enumerate(members(plain)) if number % 3 == 0]
+    assert some == [sounds[0], sounds[3]], "rows that nobody reads are passed over"
+    none = table(tmp_path / "none.parquet", {"video_id": ids, "label": ["x"] * 5})
+    with pytest.raises(UserError, match=r"none\.parquet: no column of audio, only video_id, label"):
+        list(members(none))
+
+
+def test_without_pyarrow_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"a\.parquet: parquet is read by pyarrow, which is not installed \(pip"):
+        list(members(tmp_path / "a.parquet"))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip", "a.parquet"])
+@pytest.mark.parametrize("content", [b"", b"no shard at all" * 100, None])
+def test_damaged_shards_give_what_is_before_the_damage(tmp_path: Path, name: str, content: bytes | None) -> None:
+    path = tmp_path / name
+    if content is None:
+        body = {"a.tar": webdataset(SOUNDS), "a.zip": zipped(SOUNDS)}.get(name, b"PAR1" + bytes(100))
+        content = body[:4700] if name == "a.tar" else body[: len(body) * 2 // 3]  # in the midst of the third recording
+    path.write_bytes(content)
+    got = []
+    with pytest.raises(Damaged, match=r"cannot be read on: .* \(get it again\)"):
+        for one in members(path):
+            got.append((one.suffix, one.read()))
+    if name == "a.tar" and len(content) == 4700:
+        assert [body for suffix, body in got if suffix == ".flac"] == list(SOUNDS.values())[:2]
+
+
+def test_a_large_tar_is_not_kept_in_memory(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as container:
+        for n in range(3000):
+            info = tarfile.TarInfo(f"{n:011d}_30.000_40.000.wav")
+            info.size = 2000
+            container.addfile(info, io.BytesIO(bytes(2000)))
+    tracemalloc.start()
+    assert sum(len(one.read()) for one in members(tmp_path / "a.tar")) == 6_000_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_500_000
+
+
+def test_members_that_are_too_large_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "LARGEST", 102)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as container:
+        for name, content in SOUNDS.items():
+            container.writestr(name, content)
+    assert len(read(tmp_path / "a.zip")) == 3
+
+
+def test_a_recording_without_a_suffix_gets_one_by_its_content() -> None:
+    assert suffix_of(b"\0\0\0\x20ftypM4A ") == ".m4a"
+    assert suffix_of(b"\x1a\x45\xdf\xa3rest") == ".webm"
+    assert suffix_of(b"fLaC") == suffix_of(b"RIFF") == ".wav"
