@@ -15,6 +15,7 @@ from sed import __version__
 GROUPS = {
     "use a model": {
         "predict": "detect events in recordings, folders or a live stream",
+        "choose": "choose which recordings to label next",
         "tag": "tag recordings with a published AST's AudioSet classes",
         "import-model": "make a published detector a model of ours, without training",
         "pack": "pack a trained model as one folder to give away",

@@ -19,6 +19,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
+from sed.prediction.choice import Doubt, DoubtSink
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
@@ -165,6 +166,48 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         raise UserError("; ".join(problems))
     peaks = Peaks(predictor.labels)
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
+    tally = _through(args, predictor, post, names, problems, open_sinks)
+    if tally.done and not peaks.events:
+        logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
+    return _name(problems)
+
+
+def doubts(args: argparse.Namespace, predictor: Predictor, post: PostProcessing) -> tuple[list[str], list[Doubt], int]:
+    """Measure files for the choice of what to label next: those that could be read, what was measured, the status."""
+    names, problems = find_recordings(args.recordings)
+    if not names:
+        raise UserError("; ".join(problems))
+    sinks: dict[str, DoubtSink] = {}
+
+    def open_sink(name: str) -> DoubtSink:
+        sinks[name] = DoubtSink(predictor.labels, post.thresholds(predictor.labels), predictor.frame_seconds)
+        return sinks[name]
+
+    _through(args, predictor, post, names, problems, open_sink)
+    measured = {name: sink.doubt for name, sink in sinks.items() if sink.doubt is not None}
+    if not measured:
+        raise UserError("; ".join(problems))
+    return list(measured), list(measured.values()), _name(problems)
+
+
+def _name(problems: Sequence[str]) -> int:
+    """Print what could not be read; the exit status."""
+    if problems:
+        logger.info("%d could not be read:", len(problems))
+        for problem in problems:
+            print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def _through(
+    args: argparse.Namespace,
+    predictor: Predictor,
+    post: PostProcessing,
+    names: Sequence[str],
+    problems: list[str],
+    open_sinks: Callable[[str], Sink],
+) -> Tally:
+    """Run the model over files and hand what it says to each one's sinks; append to `problems` what went wrong."""
     settings = resolve_windows(args, predictor.windows)
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
     tally = Tally(names)
@@ -186,13 +229,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 
     run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=tally.progress.advance)
     tally.close()
-    if tally.done and not peaks.events:
-        logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
-    if problems:
-        logger.info("%d could not be read:", len(problems))
-        for problem in problems:
-            print(problem, file=sys.stderr)
-    return 1 if problems else 0
+    return tally
 
 
 def _outputs(

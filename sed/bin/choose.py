@@ -1,0 +1,117 @@
+"""Which of your unlabelled recordings to label next: those that the model is unsure of, and unlike one another.
+
+usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html recordings/ > list.tsv
+       python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
+
+The list has the recordings in order, each with its uncertainty (bits, 0 to 1), its distance to the nearest recording
+before it, and the second and the label that the model is the least sure of. The page shows them in that order, to be
+corrected and exported. `sed/prediction/choice.py` says what is measured, and after whom.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser, output_file
+from sed.errors import UserError
+from sed.evaluation.postprocessing.options import add_arguments
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+
+if TYPE_CHECKING:
+    from sed.prediction.choice import Doubt
+
+COLUMNS = ("filename", "uncertainty", "distance", "onset", "event_label")
+
+
+def parser() -> Parser:
+    """Return the command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("recordings", nargs="+", help="files, folders, globs")
+    p.option("model", None, "experiment folder, checkpoint (.pt) or packed model")
+    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
+    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
+    p.option("count", 10, "recordings to choose", least=1)
+    p.option("labelled", "", "table of events: its recordings are not chosen, and the others keep away from them")
+    p.option("out", None, "the list (default: standard output)", type=output_file)
+    p.option("html", None, "page of the chosen recordings, to correct", type=output_file)
+    p.option("html-audio", True, "put the audio into the page")
+    p.section("computation")
+    add_window_arguments(p)
+    p.option("batch-size", 8, "windows a batch", least=1)
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("precision", "float32", "of the model's products", choices=["float32", "bfloat16", "int8"])
+    p.option("threads", 1, "processor threads", least=1, most=1024)
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> int:
+    """Measure, choose, write."""
+    args = parser().parse_args()
+    logger = setup_logging()
+    if (args.model is None) == (args.onnx is None):
+        raise UserError("give either --model or --onnx (one of them, not both)")
+    if "-" in args.recordings:
+        raise UserError("-: standard input is one recording, there is nothing to choose (give files or folders)")
+
+    from sed.files import write_text
+    from sed.prediction import session
+
+    predictor, post, _ = session.open_predictor(
+        model=args.model,
+        onnx=args.onnx,
+        which=args.which,
+        device=args.device,
+        precision=args.precision,
+        threads=args.threads,
+        options=args,
+    )
+    names, doubts, status = session.doubts(args, predictor, post)
+    rows, chosen = _choice(args, names, doubts, logger)
+    text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
+    write_text(args.out, text) if args.out else sys.stdout.write(text)
+    if args.html and chosen:
+        page = {"recordings": chosen, "format": [], "out_dir": ""}  # nothing but the page
+        with ExitStack() as stack:
+            status |= session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
+    return status
+
+
+def _choice(
+    args: argparse.Namespace, names: Sequence[str], doubts: Sequence[Doubt], logger: logging.Logger
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Return the rows of the list, and the chosen recordings."""
+    import numpy as np
+
+    from sed.data.events import read_rows
+    from sed.data.recordings import shown
+    from sed.data.tables import audio_stem
+    from sed.prediction.choice import choose
+
+    known = {row.clip for row in read_rows(Path(args.labelled))} if args.labelled else set()
+    labelled = [place for place, name in enumerate(names) if audio_stem(name) in known]
+    if known and not labelled:
+        raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
+    descriptors = np.stack([doubt.descriptor for doubt in doubts])
+    chosen = choose([doubt.uncertainty for doubt in doubts], descriptors, args.count, labelled)
+    if len(chosen) < min(args.count, len(names) - len(labelled)):
+        logger.info("%d chosen: the others are copies of these, or of labelled ones", len(chosen))
+    rows: list[tuple[str, ...]] = []
+    for place, distance in chosen:
+        doubt = doubts[place]
+        away = "" if math.isnan(distance) else f"{distance:.4f}"
+        rows.append((shown(names[place]), f"{doubt.uncertainty:.4f}", away, f"{doubt.onset:.3f}", doubt.label))
+    return rows, [names[place] for place, _ in chosen]
+
+
+if __name__ == "__main__":
+    main()

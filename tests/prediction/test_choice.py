@@ -1,0 +1,131 @@
+"""The choice of what to label next, against its formulas in plain Python, and its properties."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_model import call, write_sounds
+
+from sed.bin import choose as command
+from sed.prediction.choice import Doubt, DoubtSink, choose, entropy
+from sed.prediction.recording import Result
+
+
+def measured(posteriors, logmel, thresholds, *, frame_seconds=0.1, pieces=1) -> Doubt:
+    labels = [f"class {k}" for k in range(posteriors.shape[1])]
+    sink = DoubtSink(labels, thresholds, frame_seconds)
+    for part in np.array_split(posteriors, pieces):
+        sink.posteriors(part)
+    for part in np.array_split(logmel, pieces):
+        sink.logmel(part)
+    sink.finish(Result("x.wav", len(posteriors) * frame_seconds))
+    assert sink.doubt is not None
+    return sink.doubt
+
+
+def bits(p, t):
+    """The entropy by odds: those of the posterior over those of the threshold."""
+    odds = p / (1 - p) / (t / (1 - t))
+    q = odds / (1 + odds)
+    return -sum(x * math.log2(x) for x in (q, 1 - q) if x > 0)
+
+
+@pytest.mark.parametrize("frames", [4, 10, 47])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_recording_is_as_uncertain_as_its_most_uncertain_second(frames, pieces):
+    rng = np.random.default_rng(frames)
+    posteriors, logmel = rng.uniform(0.01, 0.99, (frames, 3)), rng.normal(-40, 9, (frames * 2, 5))
+    thresholds = [0.5, 0.2, 0.7]
+    doubt = measured(posteriors, logmel, thresholds, pieces=pieces)
+    rows = [[bits(p, t) for p, t in zip(row, thresholds, strict=True)] for row in posteriors.tolist()]
+    seconds = [rows[i : i + 10] for i in range(0, frames - 9, 10)] or [rows]
+    means = [sum(map(max, second)) / len(second) for second in seconds]
+    place = means.index(max(means))
+    assert doubt.uncertainty == pytest.approx(max(means)) and doubt.onset == pytest.approx(place)
+    by_class = [sum(row[k] for row in seconds[place]) for k in range(3)]
+    assert doubt.label == f"class {by_class.index(max(by_class))}"
+    mean = logmel.mean(0)
+    np.testing.assert_allclose(doubt.descriptor, [*(mean - mean.mean()), *logmel.std(0)], rtol=1e-6)
+
+
+@given(st.floats(0.05, 0.95), st.floats(0.01, 0.99), st.floats(0.01, 0.99))
+def test_what_is_nearer_to_the_threshold_is_more_uncertain(threshold, first, second):
+    at, near, far = entropy(np.array([[threshold], [first], [second]]), np.array([threshold]))[:, 0]
+    assert at == pytest.approx(1) and min(near, far) >= 0
+    if (first - threshold) * (second - threshold) >= 0 and abs(first - threshold) < abs(second - threshold) - 1e-6:
+        assert near > far
+
+
+def by_hand(uncertainties, descriptors, count, labelled):
+    """Farthest-first traversal, weighted, in plain Python: (place, distance) of each."""
+    columns = list(zip(*descriptors, strict=True))
+    means = [sum(column) / len(column) for column in columns]
+    spreads = [math.sqrt(sum((x - m) ** 2 for x in c) / len(c)) for c, m in zip(columns, means, strict=True)]
+
+    def distance(a, b):
+        parts = [((x - y) / s) ** 2 for x, y, s in zip(descriptors[a], descriptors[b], spreads, strict=True) if s > 0]
+        return math.sqrt(sum(parts) / len(columns))
+
+    taken, result = list(labelled), []
+    for _ in range(count):
+        left = [i for i in range(len(descriptors)) if i not in taken]
+        away = {i: min((distance(i, j) for j in taken), default=1.0) for i in left}
+        away = {i: d for i, d in away.items() if d > 1e-6}
+        if not away:
+            break
+        best = max(away, key=lambda i: uncertainties[i] * away[i])
+        result.append((best, away[best] if taken else math.nan))
+        taken.append(best)
+    return result
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 10**6), st.integers(2, 12), st.integers(1, 12), st.integers(0, 2))
+def test_the_order_is_that_of_the_formula(seed, size, count, labels):
+    rng = np.random.default_rng(seed)
+    uncertainties, descriptors = rng.random(size).tolist(), rng.normal(size=(size, 4))
+    labelled = rng.permutation(size)[: min(labels, size - 1)].tolist()
+    found = choose(uncertainties, descriptors, count, labelled)
+    expected = by_hand(uncertainties, descriptors.tolist(), count, labelled)
+    assert [one.place for one in found] == [place for place, _ in expected]
+    np.testing.assert_allclose([one.distance for one in found], [distance for _, distance in expected], rtol=1e-9)
+
+
+def test_copies_are_chosen_once_and_never_where_one_is_labelled():
+    descriptors = np.random.default_rng(0).normal(size=(6, 8))
+    twice = np.concatenate([descriptors, descriptors])
+    uncertainties = np.linspace(0.1, 1, 12)
+    assert {one.place % 6 for one in choose(uncertainties, twice, 12)} == set(range(6))
+    assert len(choose(uncertainties, twice, 12)) == 6
+    assert {one.place % 6 for one in choose(uncertainties, twice, 12, [2, 9])} == {0, 1, 4, 5}
+
+
+def test_the_command_lists_the_choice_and_its_page_shows_it_in_that_order(experiment, tmp_path, capsys):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for number in range(5):
+        write_sounds(folder / f"r{number}.wav", 3, seed=number)
+    shutil.copy(folder / "r1.wav", folder / "copy.wav")
+    (tmp_path / "done.tsv").write_text("filename\tonset\toffset\tevent_label\nr4.wav\t\t\t\n")
+    page, out = tmp_path / "page.html", tmp_path / "list.tsv"
+    options = ("--model", experiment, "--labelled", tmp_path / "done.tsv", "--out", out, "--html", page)
+    (folder / "broken.wav").write_text("text")
+    assert call(command, *options, folder) == 1  # one could not be read, the others are done
+    assert "broken.wav: not audio" in capsys.readouterr().err
+    header, *rows = [line.split("\t") for line in out.read_text().splitlines()]
+    assert header == ["filename", "uncertainty", "distance", "onset", "event_label"]
+    names = [row[0].rsplit("/", 1)[-1] for row in rows]
+    assert len(names) == 4 and {"r0.wav", "r2.wav", "r3.wav"} < set(names) and "r4.wav" not in names
+    infos = re.findall(r'id="info-\d+">(.*?)</script>', page.read_text(encoding="utf-8"))
+    assert [json.loads(info)["file"] for info in infos] == names
+    assert call(command, *options, "--count", "2", folder / "r0.wav", folder / "r4.wav", folder / "r3.wav") == 0
+    assert len(out.read_text().splitlines()) == 3
+    assert call(command, *options, folder / "r0.wav") == 2
+    assert "done.tsv: none of its 1 recordings is among those given" in capsys.readouterr().err
