@@ -68,6 +68,7 @@ setup(
             "mypy>=1.18,<3",
             "types-PyYAML",
             "types-requests",
+            "codespell>=2.4,<3",
         ],
         "onnx": [],  # in the light install since; the name stays for commands that ask for it
         "parity": [

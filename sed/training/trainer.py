@@ -54,10 +54,13 @@ class Trainer(Loop):
             encoder_lr: the encoder's learning rate before the schedule's factor.
             head_lr: that of all else.
             loss_weights: of `losses.PARTS` at full ramp; those of consistency are ramped.
-            identity, options, shares, open_logger: as in `Loop`.
-            validate: scores the teacher after each epoch (`score`: higher is better).
-            select: last or best: which step's model becomes final.pt.
-            weights: what it started from, for info.json.
+            identity: stored in every checkpoint: config, labels, front_end.
+            options: runtime options.
+            shares: indices of the batch's shares that this process computes, one after the other.
+            open_logger: builds the logger, given the folder and the step at which the run starts.
+            validate: scores the teacher after each epoch (`score`: higher is better); None: no validation.
+            select: which model becomes final.pt: that of the last step (last) or of the best epoch (best).
+            weights: where the initial weights came from, for info.json.
         """
         super().__init__(
             folder,

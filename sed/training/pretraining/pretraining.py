@@ -97,7 +97,11 @@ class Pretraining(Loop):
             preparation: augments and normalises them.
             frames: label frames of a clip.
             precision: bf16 or fp32.
-            schedule, identity, options, device, open_logger: as in `Loop`.
+            schedule: number of steps, and the learning rate's factor at each.
+            identity: stored in every checkpoint: config, labels, front_end.
+            options: runtime options.
+            device: where the model is.
+            open_logger: builds the logger, given the folder and the step at which the run starts.
         """
         super().__init__(
             folder_of(out),
