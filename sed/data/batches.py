@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from sed.data.directory import DataDir
-from sed.data.labels import frame_targets, mark_unknown, tag_targets
+from sed.data.labels import tag_targets
 from sed.data.prepare.coverage import ALL, read_coverage
 from sed.data.store import FeatureStore
+from sed.data.targets import FrameTargets, Targets
 from sed.errors import UserError
 from sed.features.params import difference
 
@@ -45,7 +46,7 @@ class TrainingSet:
     name: str
     store: Features
     supervision: Supervision
-    targets: np.ndarray | None
+    targets: Targets | None
     """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""
     batch_size: int = 0
     named: int = 0
@@ -84,13 +85,13 @@ def load_set(
         )
     made = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
     if data.events is not None:
-        events, parts = data.events, []
-        for first in range(0, len(clips), 512):  # by parts: float32 targets of a whole set are gigabytes
-            part = [events[clip] for clip in clips[first : first + 512]]
-            parts.append(frame_targets(part, labels, frames=frames, frame_seconds=frame_seconds).astype(np.uint8))
-        targets = np.concatenate(parts)
-        if data.tags is not None:
-            mark_unknown(targets, (events[clip] for clip in clips), (data.tags[clip] for clip in clips), labels)
+        targets = FrameTargets.of(
+            (data.events[clip] for clip in clips),
+            labels,
+            frames=frames,
+            frame_seconds=frame_seconds,
+            tags=None if data.tags is None else (data.tags[clip] for clip in clips),
+        )
         return made(supervision="strong", targets=targets)
     if data.tags is not None:
         return made(

@@ -1,4 +1,4 @@
-"""Labels as arrays: events as frame targets and back, tags as multi-hot vectors."""
+"""Labels: tags as multi-hot vectors, frame boundaries of times, events merged, label sets checked."""
 
 from __future__ import annotations
 
@@ -17,44 +17,6 @@ Key = TypeVar("Key")
 
 UNKNOWN = 2
 """target of a frame of which nobody knows whether a label is active"""
-
-
-def frame_targets(
-    clips: Iterable[Sequence[Event]], labels: Sequence[str], *, frames: int, frame_seconds: float
-) -> np.ndarray:
-    """Events of each clip as targets (clips, frames, classes) float32, 1 where active.
-
-    Frame i spans [i, i + 1) * frame_seconds and is active when the event covers at least half of it: onset and
-    offset round to the nearest frame boundary, ties up. An event too short for that takes the frame that
-    holds its middle, so no event within the frames is lost; what lies beyond `frames` is cut.
-    """
-    clips = list(clips)
-    column = {label: k for k, label in enumerate(labels)}
-    targets = np.zeros((len(clips), frames, len(labels)), np.float32)
-    for row, events in zip(targets, clips, strict=True):
-        for onset, offset, label in events:
-            start, end = boundary(onset, frame_seconds), boundary(offset, frame_seconds)
-            if start == end:
-                start = int((onset + offset) / 2 / frame_seconds + 1e-6)
-                end = start + 1
-            row[start:end, column[label]] = 1
-    return targets
-
-
-def mark_unknown(
-    targets: np.ndarray, clips: Iterable[Sequence[Event]], tags: Iterable[Sequence[str]], labels: Sequence[str]
-) -> None:
-    """Set in place to `UNKNOWN` all frames of a tag that has no event: the label is in the clip, nobody knows when.
-
-    Args:
-        targets: (clips, frames, classes) uint8.
-        clips: each clip's events.
-        tags: each clip's tags.
-        labels: of the classes.
-    """
-    for row, events, own in zip(targets, clips, tags, strict=True):
-        found = {event.label for event in events}
-        row[:, [column for column, label in enumerate(labels) if label in own and label not in found]] = UNKNOWN
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:

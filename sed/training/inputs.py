@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from sed.data.batches import BatchSampler, FeaturePool, TrainingSet
+from sed.data.targets import JoinedTargets
 from sed.errors import UserError
 from sed.training import augment
 from sed.training.augment import AugmentOptions
@@ -182,9 +183,8 @@ class InputMaker:
         return np.concatenate([own, partner[own]]), len(own) + np.arange(len(own))
 
 
-def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ...]) -> np.ndarray:
-    found = [s.targets for s in sets if s.supervision == supervision and s.targets is not None]
-    return np.concatenate(found) if found else np.zeros((0, *shape), np.uint8)
+def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ...]) -> JoinedTargets:
+    return JoinedTargets([s.targets for s in sets if s.supervision == supervision and s.targets is not None], shape)
 
 
 def inputs_from(
