@@ -101,6 +101,11 @@ LABEL_STUDIO = """[{"id": 1, "data": {"audio": "/data/upload/3/0a1b2c3d-a.wav"},
  {"id": 9, "result": []}]}]"""
 LABEL_STUDIO_MIN = """[{"audio": "/data/local-files/?d=site/a.wav", "id": 1, "annotator": 1, "label": [
  {"start": 0.5, "end": 1.25, "channel": 0, "labels": ["Dog"]}, {"start": 2, "end": 2.5, "labels": ["Cat meow"]}]}]"""
+JAMS = """{"annotations": [{"namespace": "scaper", "sandbox": {}, "data": [
+ {"time": 0.0, "duration": 10.0, "value": {"label": "noise", "role": "background"}, "confidence": 1.0},
+ {"time": 0.5, "duration": 0.75, "value": {"label": "Dog", "role": "foreground", "event_duration": 0.9}},
+ {"time": 2.0, "duration": 0.5, "value": {"label": "Cat meow", "role": "foreground"}}], "duration": 10.0}],
+ "file_metadata": {"duration": 10.0, "jams_version": "0.2.2"}, "sandbox": {}}"""
 FILES = {
     "audacity": ("a.txt", "0.500000\t1.250000\tDog\n\\\t100.0\t2000.0\n2.000000\t2.500000\tCat meow\n"),
     "audacity with decimal commas": ("a.wav.txt", "0,500000\t1,250000\tDog\r\n2,000000\t2,500000\tCat meow\r\n"),
@@ -118,6 +123,11 @@ FILES = {
     "textgrid": ("a.TextGrid", TEXTGRID),
     "short textgrid": ("a.TextGrid", SHORT_TEXTGRID),
     "elan": ("a.eaf", ELAN),
+    "jams": ("a.jams", JAMS),
+    "dcase": (
+        "a.ann",
+        "audio/street/a.wav\tstreet\t0.5\t1.25\tDog\tm\r\naudio/street/a.wav\tstreet\t2\t2.5\tCat meow\tm\r\n",
+    ),
     "labelstudio": ("export.json", LABEL_STUDIO),
     "labelstudio min": ("export.json", LABEL_STUDIO_MIN),
     "jsonl": (

@@ -7,7 +7,9 @@ from pathlib import Path
 from sed.data.annotations.annotation import Reader, read_text
 from sed.data.annotations.audacity import Audacity
 from sed.data.annotations.csv_table import CsvTable
+from sed.data.annotations.dcase_list import DcaseList
 from sed.data.annotations.elan import Elan
+from sed.data.annotations.jams import Jams
 from sed.data.annotations.json_lines import JsonLines
 from sed.data.annotations.label_studio import LabelStudio
 from sed.data.annotations.raven import Raven
@@ -18,14 +20,16 @@ from sed.errors import UserError
 READERS: dict[str, Reader] = {
     "textgrid": TextGrid(),
     "elan": Elan(),
+    "jams": Jams(),
     "jsonl": JsonLines(),
     "labelstudio": LabelStudio(),
     "raven": Raven(),
     "audacity": Audacity(),
+    "dcase": DcaseList(),
     "csv": CsvTable(),
 }
 """in the order in which they are tried"""
-SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl")
+SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
 HEAD = 4096
 
 

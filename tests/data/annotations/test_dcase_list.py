@@ -1,0 +1,34 @@
+"""Event lists without a header, as TUT's corpora have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from label_files import write
+
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+
+FIRST = "audio/street/a.wav\tstreet\t1.5\t2.5\tpeople walking\n"
+
+
+def test_a_list_names_several_recordings_and_those_without_events(tmp_path: Path) -> None:
+    text = FIRST + "audio/street/b.wav\tstreet\naudio/street/c.wav\t\t0\t3\tcar\tm\n"
+    found = by_clip(read_rows(write(tmp_path, "street_fold1_train.txt", text)))
+    assert found == {"a": [Event(1.5, 2.5, "people walking")], "b": [], "c": [Event(0, 3, "car")]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("audio/street/b.wav\tstreet\t1.5\n", r"l.txt:2: 3 fields"),
+        ("audio/street/b.wav\tstreet\t2\t1\tcar\n", r"l.txt:2: onset 2 is not before offset 1"),
+        ("audio/street/b.wav\tstreet\tx\t1\tcar\n", r"l.txt:2: onset 'x' is not a number"),
+        ("\tstreet\t1\t2\tcar\n", r"l.txt:2: 5 fields"),
+    ],
+)
+def test_what_is_broken_is_named(tmp_path: Path, line: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_rows(write(tmp_path, "l.txt", FIRST + line))

@@ -1,0 +1,40 @@
+"""JAMS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from label_files import CAT, DOG, JAMS, write
+
+from sed.data.events import by_clip, read_rows
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (JAMS[:200], r"a.jams: not JSON"),
+        ('{"jams_version": "0.3", "annotations": [1]}', r"no annotations with a namespace"),
+        ('{"jams_version": "0.3", "annotations": []}', r"no sound events \(it has no annotation"),
+        (JAMS.replace('"scaper"', '"beat"'), r"no sound events \(it has beat; read are scaper"),
+        (JAMS.replace('"duration": 0.75', '"length": 0.75'), r"observation 2 has no time and duration"),
+        (JAMS.replace('"label": "Dog"', '"name": "Dog"'), r"observation 2 has no label"),
+        (JAMS.replace('"time": 0.5', '"time": -0.5'), r"a.jams:2: onset -0.5 is negative"),
+    ],
+)
+def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_rows(write(tmp_path, "a.jams", text))
+
+
+def test_the_background_is_no_event_and_labels_may_be_text(tmp_path: Path) -> None:
+    text = JAMS.replace('"scaper"', '"tag_open"').replace(
+        '{"label": "Dog", "role": "foreground", "event_duration": 0.9}', '"Dog"'
+    )
+    assert by_clip(read_rows(write(tmp_path, "a.jams", text))) == {"a": [DOG, CAT]}
+
+
+def test_keys_in_another_order_are_recognised(tmp_path: Path) -> None:
+    text = '{"annotations": [{"annotation_metadata": {}, "data": [], "namespace": "scaper"}]}'
+    assert by_clip(read_rows(write(tmp_path, "b.jams", text))) == {"b": []}
