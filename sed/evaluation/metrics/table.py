@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from sed.errors import UserError
-from sed.evaluation.metrics import error_kinds, f1, pipsds, psds_metric, segment_auc
+from sed.evaluation.metrics import error_kinds, error_rate, f1, pipsds, psds_metric, segment_auc
 from sed.evaluation.metrics.metric import Entry, Metric, Place
 
 METRICS: tuple[Metric, ...] = (
@@ -26,6 +26,7 @@ ON_REQUEST: dict[str, tuple[Metric, ...]] = {
     "onset": (f1.ONSET_F1,),
     "collars": f1.COLLAR_F1,
     "errors": (error_kinds.ERROR_KINDS,),
+    "error_rate": (error_rate.ERROR_RATE,),
 }
 ALL = "all"
 ENTRIES: tuple[Entry, ...] = tuple(
