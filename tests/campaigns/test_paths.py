@@ -55,6 +55,7 @@ COMMANDS = {
     "figure3": "--model {exp} {figure3}",
     "index_audio": "--audio {audio} {recordings.tsv} {downloads}",
     "infer": "--model {exp} --device cpu --export-tsv {>>tsv} {dump/synth_valid} {>scores.h5}",
+    "lay_out_set": "--nj 1 --suffix .txt {audio} {label_files} {>>laid} {>laid.tsv}",
     "make_data_dir": "--labels {labels.txt} --durations {durations.tsv} --nj 1 {events.tsv} {audio} {>>made}",
     "merge_scores": f"{{{SCORES}}} {{dump/synth_valid}} {{>scores.h5}}",
     "own_data": "--events {events.tsv} --tags {tags.tsv} --seconds 1 --nj 1 {audio} {>>own}",

@@ -79,6 +79,8 @@ def _recordings(root: Path) -> None:
     write_tags_tsv(root / "tags.tsv", {str(number): ["Dog"] for number in range(4)})
     write_durations_tsv(root / "durations.tsv", {str(number): 1.5 for number in range(4)})
     write_text(root / "labels.txt", "".join(f"{label}\n" for label in LABELS))
+    for number in range(4):
+        write_text(root / "label_files" / f"{number}.txt", "0.2\t0.9\tCat\n")
     split = root / "split"
     (split / "audio").mkdir(parents=True)
     write_sounds(split / "audio" / "long.wav", 4)

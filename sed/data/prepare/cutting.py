@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
-from sed.data.tables import audio_stem, write_events_tsv
+from sed.data.tables import Event, audio_stem, write_events_tsv
 from sed.errors import UserError
 from sed.files import write_text
 from sed.input_files import read_bytes
@@ -42,10 +42,8 @@ def cut_split(
     if not tables:
         raise UserError(f"{split}: no {' or '.join(annotations)} (its layout is not the one known here)")
     table, listing = tables[0], split / clips
-    read = hashlib.sha256(b"".join(read_bytes(path) for path in (table, listing) if path.exists())).hexdigest()
-    note = tsv.with_name(f".{tsv.name}.of")
-    if tsv.exists() and note.exists() and note.read_text().strip() == read:  # not by their times: clocks jump
-        log.info("%s: there already", tsv)
+    read = digest([path for path in (table, listing) if path.exists()])
+    if finished(tsv, read):
         return
     final = table.name == annotations[0]
     if final:
@@ -59,23 +57,40 @@ def cut_split(
     if not final:  # a recording that nobody annotated is not one without events
         log.info("%s: %d of %d recordings are annotated, the others left out", table, len(events), len(names))
         names = [name for name in names if name in events]
-    audio.mkdir(parents=True, exist_ok=True)
-    found, bad = _cut_all(names, split / "audio", audio, seconds, jobs)
-    for name, why in bad.items():
-        log.warning("left out: %s: %s", name, why)
-    if 100 * len(bad) > max_bad * len(names):
-        raise UserError(
-            f"{split}: {len(bad)} of {len(names)} recordings cannot be read (more than {max_bad:g} %; --max-bad of "
-            f"sed.bin.cut_recordings): "
-            f"{next(iter(bad.values()))}"
-        )
+    found = cut_all(names, split / "audio", audio, seconds=seconds, max_bad=max_bad, jobs=jobs)
     ids = {name: audio_stem(name) for name in found}
     windows = {ids[name]: spans for name, spans in found.items()}
     heard = window_events({ids[name]: events.get(name, []) for name in found}, windows)
+    finish(tsv, {f"{clip}.flac": own for clip, own in heard.items()}, read)
+    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(names) - len(found))
+
+
+def digest(tables: Sequence[Path]) -> str:
+    """Return the checksum of the tables that a set is made of: not their times, since clocks jump."""
+    return hashlib.sha256(b"".join(read_bytes(path) for path in tables)).hexdigest()
+
+
+def finished(tsv: Path, made_of: str) -> bool:
+    """Return whether a set's table is there and made of tables of this checksum, and say so."""
+    note = tsv.with_name(f".{tsv.name}.of")
+    if not (tsv.exists() and note.exists() and note.read_text().strip() == made_of):
+        return False
+    log.info("%s: there already", tsv)
+    return True
+
+
+def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> None:
+    """Write a set's table, last what it was made of.
+
+    Args:
+        tsv: the table.
+        events: {file name of a clip: its events}.
+        made_of: `digest` of the tables.
+    """
+    note = tsv.with_name(f".{tsv.name}.of")
     note.unlink(missing_ok=True)
-    write_events_tsv(tsv, heard, ".flac", silent=True)
-    write_text(note, f"{read}\n")
-    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(bad))
+    write_events_tsv(tsv, events, "", silent=True)
+    write_text(note, f"{made_of}\n")
 
 
 def _names(listing: Path, column: str) -> list[str]:
@@ -88,10 +103,24 @@ def _names(listing: Path, column: str) -> list[str]:
     return names
 
 
-def _cut_all(
-    names: Sequence[str], source: Path, folder: Path, seconds: float, jobs: int
-) -> tuple[Spans, dict[str, str]]:
-    """Cut the recordings; {file name: its windows} and {file name: why it was left out}."""
+def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float, max_bad: float, jobs: int) -> Spans:
+    """Cut recordings into clips; those that cannot be read are named and left out.
+
+    Args:
+        names: file names of the recordings below `source`.
+        source: their folder.
+        folder: where the clips go.
+        seconds: length of a clip.
+        max_bad: per cent of the recordings that may be unreadable.
+        jobs: recordings at once.
+
+    Returns:
+        {file name: its windows} of those that were read, in the order of `names`.
+
+    Raises:
+        UserError: more than `max_bad` % cannot be read.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     found: Spans = {}
     bad: dict[str, str] = {}
 
@@ -104,4 +133,12 @@ def _cut_all(
     with ThreadPoolExecutor(jobs) as pool, Progress(len(names), "recording", title="cut", logger=log) as progress:
         for _ in pool.map(one, names):
             progress.advance()
-    return {name: found[name] for name in names if name in found}, {name: bad[name] for name in names if name in bad}
+    why = {name: bad[name] for name in names if name in bad}
+    for name, reason in why.items():
+        log.warning("left out: %s: %s", name, reason)
+    if 100 * len(bad) > max_bad * len(names):
+        raise UserError(
+            f"{source}: {len(bad)} of {len(names)} recordings cannot be read (more than {max_bad:g} %; --max-bad): "
+            f"{next(iter(why.values()))}"
+        )
+    return {name: found[name] for name in names if name in found}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# AST-GRU and AST-SED on URBAN-SED: 10 classes, 10,000 soundscapes, which download whole.
+#
+# usage: egs/urban_sed/run.sh [options]
+#
+# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/urban_sed.sh", which has
+# options of its own (--help): --archives, --mirror, --ast, --annotations; --train-args is "--train-sets strong_real
+# --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation public_eval", its validation and
+# its test split. What others published of it is in README.md.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
+set -euo pipefail
+unset CDPATH # with it, cd prints where it went
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export SED_COMMAND="egs/urban_sed/run.sh${*:+ $(printf '%q ' "$@")}"
+export SED_COMMAND=${SED_COMMAND% }
+options_pass=${here}/../desed/run.sh
+source "${here}/../../utils/parse_options.sh"
+
+exec "${options_pass}" --work "${here}" --download local/urban_sed.sh \
+    --train-args "--train-sets strong_real --batch-sizes 12" --test-sets "validation public_eval" \
+    ${passed[@]+"${passed[@]}"} "$@"

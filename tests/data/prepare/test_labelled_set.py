@@ -1,0 +1,113 @@
+"""Recordings with a label file each become a set in DESED's layout, whatever the labels' format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from sed.data.prepare.labelled_set import lay_out_set
+from sed.data.tables import Event, read_events_tsv
+from sed.errors import UserError
+
+RATE = 2000
+KNOWN = ["car", "people walking"]
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Three recordings of 2, 2 and 5 s, and their label files: two formats, one without an event."""
+    for name, seconds in (("a.wav", 2), ("deep/b c.wav", 2), ("long.wav", 5)):
+        (tmp_path / "audio" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise = np.random.default_rng(seconds).standard_normal(RATE * seconds)
+        soundfile.write(tmp_path / "audio" / name, 0.1 * noise, RATE)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "a.ann").write_text("0.5\t1.25\tcar\n0.75\t2.0000000002\tcar\n")
+    (tmp_path / "labels" / "b c.ann").touch()
+    (tmp_path / "labels" / "long.ann").write_text("audio/street/long.wav\tstreet\t1.5\t4.5\tpeople walking\r\n")
+    (tmp_path / "labels" / "a.jams").write_text("{}")  # of another suffix: not looked at
+    return tmp_path
+
+
+def lay_out(corpus: Path, **changes: object) -> dict[str, list[Event]]:
+    options: dict = {"suffix": ".ann", "known": KNOWN, "seconds": 2.0, "jobs": 1} | changes
+    lay_out_set(corpus / "audio", corpus / "labels", corpus / "clips", corpus / "set.tsv", **options)
+    return read_events_tsv(corpus / "set.tsv")
+
+
+def test_short_recordings_are_linked_and_long_ones_cut(corpus: Path) -> None:
+    walking = "people walking"
+    assert lay_out(corpus) == {
+        "a": [Event(0.5, 1.25, "car"), Event(0.75, 2.0, "car")],
+        "b_c": [],
+        "long_0.000_2.000": [Event(1.5, 2.0, walking)],
+        "long_2.000_4.000": [Event(0.0, 2.0, walking)],
+        "long_4.000_5.000": [Event(0.0, 0.5, walking)],
+    }
+    assert (corpus / "clips" / "a.wav").resolve() == (corpus / "audio" / "a.wav").resolve()
+    assert (corpus / "clips" / "b_c.wav").resolve() == (corpus / "audio" / "deep" / "b c.wav").resolve()
+    whole, _ = soundfile.read(corpus / "audio" / "long.wav", dtype="int16")
+    parts = sorted((corpus / "clips").glob("long_*.flac"))
+    np.testing.assert_array_equal(np.concatenate([soundfile.read(part, dtype="int16")[0] for part in parts]), whole)
+
+
+def test_it_is_done_once_and_again_when_labels_change(corpus: Path, log_lines: list[str]) -> None:
+    lay_out(corpus)
+    log_lines.clear()
+    lay_out(corpus)
+    assert log_lines == [f"{corpus / 'set.tsv'}: there already"]
+    (corpus / "labels" / "a.ann").write_text("0\t1\tcar\n")
+    assert lay_out(corpus)["a"] == [Event(0, 1, "car")]
+
+
+def test_a_list_chooses_the_recordings(corpus: Path) -> None:
+    listed = corpus / "fold.txt"
+    listed.write_bytes(b"audio/street/a.wav\tstreet\r\naudio/street/a.wav\tstreet\t0\t1\tcar\r\n")
+    assert lay_out(corpus, listed=listed).keys() == {"a"}
+    listed.write_text("audio/street/z.wav\tstreet\n")
+    with pytest.raises(UserError, match=r"fold.txt:1: 'z' is not in .*audio \(is the corpus whole"):
+        lay_out(corpus, listed=listed)
+    listed.write_text("\n")
+    with pytest.raises(UserError, match=r"fold.txt: names no recording"):
+        lay_out(corpus, listed=listed)
+    with pytest.raises(UserError, match=r"nowhere.txt: no such file"):
+        lay_out(corpus, listed=corpus / "nowhere.txt")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("labels/a.ann", None, r"labels: no .ann file of 1 of 3 recordings, as 'a' \(is the corpus whole"),
+        ("labels/z.ann", "0\t1\tcar\n", r"audio: no recording of 1 of 4 .ann files, as 'z'"),
+        ("labels/a.ann", "0\t1\tbird\n", r"a.ann:1: label 'bird' is none of the corpus's \(car, people walking\)"),
+        ("labels/a.ann", "0\t1\tcar\n2\t1\tcar\n", r"a.ann:2: onset 2 is not before offset 1"),
+        ("labels/a.ann", "start end label\n", r"a.ann: not the labels of a recording in a known format"),
+        ("labels/a.ann", "audio/b.wav\tstreet\t0\t1\tcar\n", r"a.ann:1: labels of 'b' in the file of 'a'"),
+        ("audio/deep/a.flac", "x", r"are both 'a'"),
+    ],
+)
+def test_another_layout_is_named_in_one_line(corpus: Path, file: str, text: str | None, message: str) -> None:
+    if text is None:
+        (corpus / file).unlink()
+    else:
+        (corpus / file).write_text(text)
+    with pytest.raises(UserError, match=message) as refused:
+        lay_out(corpus)
+    assert "\n" not in str(refused.value)
+    assert not (corpus / "set.tsv").exists()
+
+
+def test_folders_that_are_not_there_are_named(corpus: Path) -> None:
+    for place in ("audio", "labels"):
+        (corpus / place).rename(corpus / "elsewhere")
+        with pytest.raises(UserError, match=rf"{place}: no such folder \(is the corpus whole"):
+            lay_out(corpus)
+        (corpus / "elsewhere").rename(corpus / place)
+    (corpus / "labels").rename(corpus / "kept")
+    for path in (corpus / "audio").rglob("*.wav"):
+        path.unlink()
+    (corpus / "labels").mkdir()
+    with pytest.raises(UserError, match=r"audio: no recordings in it"):
+        lay_out(corpus)

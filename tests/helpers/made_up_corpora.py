@@ -1,0 +1,93 @@
+"""URBAN-SED and TUT Sound Events 2017 made up: archives of seconds of noise in the layouts of their READMEs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import soundfile
+from faulty_server import tarred, zipped
+
+URBAN = ["air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling", "engine_idling", "gun_shot"]
+URBAN += ["jackhammer", "siren", "street_music"]
+TUT = ["brakes squeaking", "car", "children", "large vehicle", "people speaking", "people walking"]
+Rows = list[tuple[float, float, str]]
+
+
+def sound(seconds: float, rows: Rows, labels: list[str], *, rate: int = 8000, channels: int = 1) -> bytes:
+    """Return a WAV of noise, in which each label has a tone of its own."""
+    time = np.arange(round(seconds * rate)) / rate
+    samples = 0.01 * np.random.default_rng(len(rows)).standard_normal(len(time))
+    for onset, offset, label in rows:
+        active = (time >= onset) & (time < offset)
+        samples[active] += 0.2 * np.sin(2 * np.pi * (300 + 250 * labels.index(label)) * time[active])
+    file = io.BytesIO()
+    soundfile.write(file, np.repeat(samples[:, None], channels, 1), rate, format="WAV")
+    return file.getvalue()
+
+
+def events(number: int, seconds: float, labels: list[str]) -> Rows:
+    """Return two events of a clip, of which the second ends a rounding beyond it, as URBAN-SED's do."""
+    first, second = labels[number % len(labels)], labels[(number + 1) % len(labels)]
+    return [(0.3, 0.4 * seconds, first), (0.7 * seconds, seconds + 2e-15, second)]
+
+
+def jams(rows: Rows, seconds: float) -> bytes:
+    """Return the rows as Scaper writes them, the background's noise among them."""
+    observed = [("background", 0.0, seconds, "noise"), *(("foreground", a, b - a, label) for a, b, label in rows)]
+    data = [
+        {"time": a, "duration": length, "value": {"label": label, "role": role, "snr": 10.0}, "confidence": 1.0}
+        for role, a, length, label in observed
+    ]
+    found = {"annotations": [{"namespace": "scaper", "sandbox": {"scaper": {}}, "data": data, "duration": seconds}]}
+    return json.dumps({**found, "file_metadata": {"jams_version": "0.2.2"}, "sandbox": {}}, indent=2).encode()
+
+
+def text(rows: Rows) -> bytes:
+    """Return the rows as both corpora have them: onset, offset, label, with tabs."""
+    return "".join(f"{onset!r}\t{offset!r}\t{label}\n" for onset, offset, label in rows).encode()
+
+
+def urban_sed(*, clips: Mapping[str, int], seconds: float = 2.0) -> dict[str, dict[str, bytes]]:
+    """Return Zenodo's record of a made-up URBAN-SED: `clips` of each split."""
+    files = {"README.txt": b"URBAN-SED", "FREESOUNDCREDITS.txt": b""}
+    for split, count in clips.items():
+        for number in range(count):
+            name, rows = f"soundscape_{split}_uniform{number}", events(number, seconds, URBAN)
+            files[f"audio/{split}/{name}.wav"] = sound(seconds, rows, URBAN)
+            files[f"annotations/{split}/{name}.txt"] = text(rows)
+            files[f"annotations/{split}/{name}.jams"] = jams(rows, seconds)
+    return {"1324404": {"URBAN-SED_v2.0.0.tar.gz": tarred({f"URBAN-SED_v2.0.0/{k}": v for k, v in files.items()})}}
+
+
+def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5) -> dict[str, dict[str, bytes]]:
+    """Return Zenodo's two records of a made-up TUT Sound Events 2017; fold k tests on every fourth recording."""
+    records: dict[str, dict[str, bytes]] = {}
+    for record, what, count in (("814831", "development", development), ("1040179", "evaluation", evaluation)):
+        name = f"TUT-sound-events-2017-{what}"
+        audio, meta = {f"{name}/README.md": b"TUT"}, {f"{name}/EULA.pdf": b""}
+        lists: dict[str, list[str]] = {}
+        for number in range(count):
+            stem, rows = f"{what[0]}{number:03d}", events(number, seconds, TUT)
+            audio[f"{name}/audio/street/{stem}.wav"] = sound(seconds, rows, TUT, channels=2)
+            listed = [f"audio/street/{stem}.wav\tstreet\t{a}\t{b}\t{label}" for a, b, label in rows]
+            # The evaluation set's have the fields of meta.txt.
+            meta[f"{name}/meta/street/{stem}.ann"] = (
+                text(rows) if what == "development" else "".join(f"{line}\n" for line in listed).encode()
+            )
+            if what == "development":
+                meta[f"{name}/non_verified/meta/street/{stem}.ann"] = text(rows) + b"0.1\t0.2\tchildren\n"
+            for fold in range(1, 5):
+                tested = number % 4 == fold - 1
+                lists.setdefault(f"street_fold{fold}_{'test' if tested else 'train'}.txt", []).extend(
+                    [f"audio/street/{stem}.wav\tstreet"] if tested else listed
+                )
+        meta |= {f"{name}/evaluation_setup/{k}": "\r\n".join([*v, ""]).encode() for k, v in lists.items()}
+        parts = [dict(list(audio.items())[half::2]) for half in (0, 1)] if what == "development" else [audio]
+        for number, part in enumerate(parts, 1):
+            suffix = f"audio.{number}.zip" if what == "development" else "audio.zip"
+            records.setdefault(record, {})[f"{name}.{suffix}"] = zipped(part)
+        records[record][f"{name}.meta.zip"] = zipped(meta)
+    return records

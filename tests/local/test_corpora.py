@@ -1,0 +1,142 @@
+"""URBAN-SED and TUT Sound Events 2017, made up in their own layouts, from their archives to scores."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from faulty_server import serve, tarred, zipped  # noqa: F401
+from made_up_corpora import TUT, URBAN, tut_sed, urban_sed
+from paths import ROOT
+from tiny_training import TINY
+
+from sed.data.tables import Event, read_events_tsv
+
+SECONDS = 2.0
+SIZES = {"train": 4, "validate": 2, "test": 3}
+
+
+def run(script: str, *arguments: object, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    """Run a script of the repository as a user does, without a GPU."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "SED_BACKEND": "local"}
+    command = [str(ROOT / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout)
+
+
+@pytest.fixture
+def ast(tmp_path: Path) -> Path:
+    """What stands in for the AudioSet checkpoint, which nothing here reads."""
+    (tmp_path / "ast.pth").write_bytes(b"x")
+    return tmp_path / "ast.pth"
+
+
+def test_urban_sed_becomes_deseds_layout_by_either_kind_of_annotation(serve, tmp_path, ast):  # noqa: F811
+    server = serve(zenodo=urban_sed(clips={"train": 1, "validate": 1, "test": 1}))
+    tables = {}
+    for kind in ("txt", "jams"):
+        done = run("local/urban_sed.sh", "--mirror", server.url, "--ast", ast, "--annotations", kind, tmp_path / kind)
+        assert done.returncode == 0, done.stderr
+        metadata = tmp_path / kind / "metadata"
+        tables[kind] = {
+            name: (metadata / name).read_text()
+            for name in ("train/audioset_strong.tsv", "validation/validation.tsv", "eval/public.tsv")
+        }
+        assert (metadata / "labels.txt").read_text().split() == URBAN
+    assert tables["txt"] == tables["jams"]
+    assert read_events_tsv(metadata / "eval/public.tsv") == {
+        "soundscape_test_uniform0": [Event(0.3, 0.8, URBAN[0]), Event(1.4, 2.0, URBAN[1])]
+    }
+    clip = tmp_path / "jams/audio/eval/public/soundscape_test_uniform0.wav"
+    assert clip.resolve() == tmp_path / "jams/urban_sed/audio/test/soundscape_test_uniform0.wav"
+
+
+def test_tut_sed_becomes_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # noqa: F811
+    server = serve(zenodo=tut_sed())
+    done = run("local/tut_sed.sh", "--mirror", server.url, "--ast", ast, "--fold", 2, tmp_path / "d")
+    assert done.returncode == 0, done.stderr
+    metadata = tmp_path / "d" / "metadata"
+    assert (metadata / "labels.txt").read_text().splitlines() == TUT
+    trained = read_events_tsv(metadata / "train/audioset_strong.tsv")
+    tested = read_events_tsv(metadata / "validation/validation.tsv")
+    assert {clip[:4] for clip in tested} == {"d001", "d005"}
+    assert {clip[:4] for clip in trained} == {f"d{number:03d}" for number in (0, 2, 3, 4, 6, 7)}
+    assert tested["d001_0.000_10.000"] == [Event(0.3, 4.6, "car"), Event(8.05, 10.0, "children")]
+    assert tested["d001_10.000_11.500"] == [Event(0.0, 1.5, "children")]
+    assert len(read_events_tsv(metadata / "eval/public.tsv")) == 6
+    assert len(list((tmp_path / "d/audio/train/strong_label_real").glob("*.flac"))) == 12
+    other = run("local/tut_sed.sh", "--mirror", server.url, "--ast", ast, "--fold", 0, tmp_path / "d")
+    assert other.returncode == 2 and "is laid out with fold 2, not 0" in other.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("script", "file", "content", "message"),
+    [
+        ("urban_sed", "annotations/test/soundscape_test_uniform0.txt", b"0\t1\tbird\n", "label 'bird' is none of"),
+        ("tut_sed", "evaluation_setup/street_fold1_test.txt", None, "street_fold1_test.txt: no such file"),
+    ],
+)
+def test_another_layout_is_one_line(serve, tmp_path, ast, script, file, content, message):  # noqa: F811
+    records = urban_sed(clips={"train": 1, "validate": 1, "test": 1}) if script == "urban_sed" else tut_sed()
+    for files in records.values():
+        for archive in files:
+            files[archive] = edited(files[archive], file, content)
+    done = run(f"local/{script}.sh", "--mirror", serve(zenodo=records).url, "--ast", ast, tmp_path / "d")
+    assert done.returncode == 2
+    assert message in done.stderr.splitlines()[-1] and "Traceback" not in done.stderr
+
+
+def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
+    """Return an archive with another content of the file whose path ends so; None: without it."""
+    import io
+    import tarfile
+    import zipfile
+
+    if archive[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(archive)) as container:
+            files = {name: container.read(name) for name in container.namelist()}
+        pack = zipped
+    else:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as container:
+            files = {one.name: container.extractfile(one).read() for one in container}  # type: ignore[union-attr]
+        pack = tarred
+    wanted = [name for name in files if name.endswith(f"/{file}") and "non_verified" not in name]
+    if not wanted:
+        return archive
+    for name in wanted:
+        files.pop(name)
+        if content is not None:
+            files[name] = content
+    return pack(files)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["urban_sed", "tut_sed"])
+def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa: F811
+    seconds = SECONDS if recipe == "urban_sed" else 10.0
+    frames = {"clip_seconds": seconds, "input_frames": round(100 * seconds) + 16}
+    tiny = {**TINY, **frames, "epochs": 1, "steps_per_epoch": 2, "loggers": "jsonl"}
+    del tiny["batch_sizes"], tiny["pretrained"]
+    (tmp_path / "logmel.yaml").write_text(f"clip_seconds: {seconds}\nmel_bins: 16\n")
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**tiny, "features": "logmel.yaml"}))
+    records = urban_sed(clips=SIZES, seconds=SECONDS) if recipe == "urban_sed" else tut_sed()
+    done = run(
+        f"egs/{recipe}/run.sh",
+        *("--work", tmp_path / "work", "--systems", "ast_sed", "--conf", tmp_path / "tiny.yaml", "--ngpu", 0),
+        *("--feature-conf", tmp_path / "logmel.yaml", "--pretrained", "none", "--nj", 1),
+        *("--train-args", "--train-sets strong_real --batch-sizes 4", "--score-args", "--bootstrap 20 --jobs 1"),
+        *("--download", f"local/{recipe}.sh --mirror {serve(zenodo=records).url} --ast {ast}"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    results = (tmp_path / "work" / "RESULTS.md").read_text()
+    assert "3 of 3" in results or "6 of 6" in results, results
+    for name in ("validation", "public_eval"):
+        assert (tmp_path / "work" / "exp" / "tiny" / name / "result.json").exists()
+    coverage = (tmp_path / "work" / "data" / "coverage.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in coverage if "\tall\t" in line] == [
+        "strong_real",
+        "validation",
+        "public_eval",
+    ]
