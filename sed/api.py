@@ -102,17 +102,17 @@ class Model:
 
     @property
     def labels(self) -> list[str]:
-        """The labels, in the order of the posteriors' columns."""
+        """Return the labels in the order of the posteriors' columns."""
         return list(self.predictor.labels)
 
     @property
     def sample_rate(self) -> int:
-        """The rate that the model works at, in Hz; recordings of others are resampled."""
+        """Return the model's sampling rate in Hz; recordings of other rates are resampled."""
         return self.predictor.rate
 
     @property
     def frame_seconds(self) -> float:
-        """The length of a frame of the posteriors."""
+        """Return the length of a frame of the posteriors in seconds."""
         return self.predictor.frame_seconds
 
     @overload
@@ -227,6 +227,9 @@ class Model:
             hop: seconds between two runs of the model.
             lookahead: seconds of the stream that the model sees beyond what it decides.
 
+        Yields:
+            Events, with times from the start of the stream.
+
         Raises:
             UserError: samples that are not finite, an unknown label, or a hop and lookahead beyond the window.
         """
@@ -301,6 +304,9 @@ def load(
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads; None for as many as there are idle processors.
         post_processing: steps in order as in `--post-processing`, or `none`; None for the model's own.
+
+    Returns:
+        The model.
 
     Raises:
         UserError: there is no such model, or it cannot be read.

@@ -14,7 +14,7 @@ from pathlib import Path
 from sed.errors import RunError, UserError
 from sed.lifetime import end_with_owner
 
-# What the user cures: exit 2. Any other failure of the operating system is the machine's: exit 1, in a line as well.
+# Errors that the user can fix: exit 2. Other failures of the operating system: exit 1, also in one line.
 _CURES = {
     errno.ENOSPC: "no space left (free some, or choose another folder)",
     errno.EDQUOT: "disk quota exceeded (free some, or choose another folder)",
@@ -33,11 +33,11 @@ _CURES = {
     errno.EINVAL: "not possible for this file or folder (check the path)",
     errno.EILSEQ: "a name that this file system cannot hold (rename it)",
 }
-_MACHINE = {errno.EIO: "input/output error (is the disk well?)", errno.ENOMEM: "out of memory"}
+_MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out of memory"}
 
 
 def script_name() -> str:
-    """The name that error lines start with: the module's, without its suffix."""
+    """Return the name that error lines start with: the module's, without its suffix."""
     return Path(sys.argv[0]).stem
 
 
@@ -47,7 +47,9 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
-        if hasattr(sys.stdout, "reconfigure"):  # names may hold bytes that are no text: scripts read them as they are
+        if hasattr(
+            sys.stdout, "reconfigure"
+        ):  # file names may hold bytes that are not text; scripts need them unchanged
             sys.stdout.reconfigure(errors="surrogateescape")
         try:
             code = main() or 0
@@ -58,7 +60,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(1, str(error))
         except KeyboardInterrupt:
             code = _fail(130, "interrupted")
-        except BrokenPipeError:  # `... | head` closed the pipe: not an error of ours
+        except BrokenPipeError:  # `... | head` closed the pipe: not an error
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except ModuleNotFoundError as error:
@@ -68,7 +70,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
         except OSError as error:
             code = _fail(*_described(error))
-        except RuntimeError as error:  # of pathlib, in place of an OSError
+        except RuntimeError as error:  # pathlib raises this instead of an OSError
             if not str(error).startswith("Symlink loop from "):
                 raise
             where = str(error).removeprefix("Symlink loop from ").strip("'")
@@ -104,13 +106,15 @@ def errno_of(error: OSError) -> int:
 
 def _fail(code: int, message: str) -> int:
     line = f"{script_name()}: {' '.join(message.split())}"
-    encoding = sys.stderr.encoding or "ascii"  # names may hold bytes that are no text, the terminal be ASCII
+    encoding = (
+        sys.stderr.encoding or "ascii"
+    )  # file names may hold bytes that are not text, and the terminal may be ASCII
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
 
 
 class _Lines(logging.Formatter):
-    """One line per message, whatever a file is called."""
+    """Formatter that keeps each message on one line, whatever characters file names hold."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
@@ -123,7 +127,7 @@ def setup_logging(file: str | Path | None = None) -> logging.Logger:
     logger.propagate = False
     formatter = _Lines("%(asctime)s %(message)s", "%FT%T")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if hasattr(sys.stderr, "reconfigure"):  # a name that is no text must not break the line that names it
+    if hasattr(sys.stderr, "reconfigure"):  # a name that is not text must not break the line
         sys.stderr.reconfigure(errors="backslashreplace")
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))

@@ -1,4 +1,4 @@
-"""Compatibility with files of earlier versions: formats, options that they lack, and options renamed since.
+"""Compatibility with files of earlier versions: formats, missing options, and renamed options.
 
 Checkpoints, packed models and ONNX files share one `FORMAT`, and state the version of the program that wrote them.
 """
@@ -13,7 +13,7 @@ from sed import __version__
 from sed.errors import UserError
 
 ADDED: dict[int, dict[str, Any]] = {
-    3: {  # files state the version that wrote them
+    3: {  # files hold the version that wrote them
         "decoder": "gru",
         "decay": "exponential",
         "warmup": "linear",
@@ -106,7 +106,7 @@ FORMAT = max(ADDED)
 
 @dataclass(frozen=True)
 class Removed:
-    """An option that is gone, and the value that the program behaves as ever since."""
+    """A removed option, and the value that the program has had since."""
 
     value: Any
 
@@ -124,7 +124,7 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
 
     Args:
         path: the file, for the message.
-        stored: what it says of itself: `format` and, from format 3 on, `version`.
+        stored: the file's header: `format` and, from format 3 on, `version`.
         oldest: the first format of its kind that is still read.
         remedy: what to do about an older one.
 

@@ -1,4 +1,4 @@
-"""The device that an option names."""
+"""Choose the device that an option names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ def describe(device: torch.device) -> str:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """`cpu`, `cuda`, `cuda:1`, or `auto`: the GPU where there is one. `cuda` is `local_rank`'s own of several.
+    """Return the device of a name: `cpu`, `cuda`, `cuda:1`, or `auto`, which takes a GPU where there is one.
 
-    UserError for what is no device, or not here.
+    With several processes, `cuda` is the GPU of number `local_rank`.
+
+    Raises:
+        UserError: the device is unknown or not available.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

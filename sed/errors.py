@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Bad usage or input: the message says what is wrong, which file and line, and what to do. Exit 2."""
+    """Bad usage or input; the message states what is wrong, in which file and line, and what to do. Exit 2."""
 
 
 class RunError(Exception):

@@ -1,4 +1,4 @@
-"""Files that are never half-written, and folders that only one run uses at a time."""
+"""Atomic writing of files, and locks of folders."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.part", re.DOTALL)
 _numbers = itertools.count()
 _cleared: set[Path] = set()
-"""folders where this process has looked for what killed ones left"""
+"""folders in which this process has removed temporary files of killed processes"""
 
 
 def _temporary(path: Path) -> Path:
-    """Return a name beside `path` that no other living process writes to; it says which process does."""
-    long = len(os.fsencode(path.name)) > 200  # a name has room for 255 bytes
+    """Return a name beside `path` that contains the process's id, so that no other living process writes to it."""
+    long = len(os.fsencode(path.name)) > 200  # file names are limited to 255 bytes
     name = f"{zlib.crc32(os.fsencode(path.name)):08x}" if long else path.name
     return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{next(_numbers)}.part")
 
@@ -62,13 +62,13 @@ def _is_stale(name: str) -> bool:
 
 
 def clear_stale(folder: Path) -> None:
-    """Remove what killed writers left in a folder, once per process: a folder may hold many files."""
+    """Remove temporary files of killed writers from a folder, once per process: a folder may hold many files."""
     if folder in _cleared:
         return
     _cleared.add(folder)
     try:
         stale = [path for path in folder.iterdir() if _is_stale(path.name)]
-    except (PermissionError, FileNotFoundError):  # a folder may be writable and not readable, or not there
+    except (PermissionError, FileNotFoundError):  # a folder may be unreadable though writable, or missing
         return
     for path in stale:
         path.unlink(missing_ok=True)
@@ -84,17 +84,17 @@ def is_text(path: str | Path) -> bool:
 
 
 def refuse_device(path: Path) -> None:
-    """Refuse what would have to be replaced though it is no file: `/dev/null`, which root would lose, or a pipe."""
+    """Refuse to replace something that is not a file: `/dev/null`, which root would lose, or a pipe."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: not a file that can be replaced (choose another name)")
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on success sync it and rename it to `path`, else remove it.
+    """Yield a temporary path beside `path`; on success sync it and rename it to `path`, else remove it.
 
-    The temporary name is this process's own, so that of two writers of one path the last wins, whole; what a killed
-    one left is removed by the next that writes in the folder.
+    The temporary name is unique to this process, so that of two writers of one path the last wins completely; files
+    left by a killed process are removed by the next one that writes in the folder.
     """
     path = Path(path)
     refuse_device(path)
@@ -111,16 +111,19 @@ def replacing(path: str | Path) -> Iterator[Path]:
         sync_folder(path.parent)
     except BaseException as error:
         part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename in (None, str(part)):  # a write on a full disk has no name
-            error.filename, error.filename2 = str(path), None  # what the user knows it by
+        if isinstance(error, OSError) and error.filename in (
+            None,
+            str(part),
+        ):  # errors of a full disk have no file name
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
 
 
 @contextmanager
 def open_replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """Open a file for writing that appears under its name only once it is whole.
+    """Open a file for writing that gets its name only when it is complete.
 
-    Text is UTF-8; bytes of file names that are no text become escapes, which JSON reads as well.
+    Text is UTF-8; bytes of file names that are not text become escapes, which JSON reads as well.
     """
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     with replacing(path) as part, part.open(mode, encoding=encoding, errors=errors) as file:
@@ -139,11 +142,11 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 _held: set[IO[str]] = set()
-"""the lock files of this process"""
+"""lock files held by this process"""
 
 
 def _drop_locks() -> None:
-    """Close the locks that a forked child has from its parent: an orphan must not keep them."""
+    """Close the locks that a forked child inherits: an orphan must not keep them."""
     for file in _held:
         file.close()
     _held.clear()
@@ -154,10 +157,18 @@ os.register_at_fork(after_in_child=_drop_locks)
 
 @contextmanager
 def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` (made when missing), or what is called `name` in it, for this process.
+    """Hold an exclusive lock for this process.
+
+    Args:
+        folder: the folder to lock, created when missing.
+        name: lock only this name within the folder.
+        wait: wait for another process instead of raising.
+
+    Yields:
+        None, while the lock is held.
 
     Raises:
-        UserError: another run has it, and `wait` is not asked for.
+        UserError: another run holds the lock, and `wait` is False.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +190,7 @@ _AT_FDCWD = -100
 
 
 def exchange(one: Path, other: Path) -> bool:
-    """Give two files or folders each other's names, atomically; False where the system or file system cannot."""
+    """Exchange two files or folders atomically; return False where the system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError):

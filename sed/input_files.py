@@ -1,4 +1,4 @@
-"""Files that come from anyone: opened where they end, read as text or JSON, refused in a line with what to do."""
+"""Untrusted input files: read as text or JSON within size limits, refused with one line that says what to do."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sed.cli import errno_of
 from sed.errors import UserError
 
 MOST = 256 << 20
-"""bytes of a text that is read at once"""
+"""largest size of a text file in bytes"""
 _DEVICES = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse what may have no end or never begin: a device, a socket, a pipe that has a name.
+    """Refuse files that may have no end or never deliver data: devices, sockets, named pipes.
 
-    The pipes of a shell's `<(...)` are read. What is missing, or a folder, is left to who opens it.
+    The pipes of a shell's `<(...)` are accepted. Missing files and folders are left to the caller's open.
     """
     try:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
@@ -35,7 +35,7 @@ def check_file(path: str | Path) -> None:
 
 @contextmanager
 def naming(path: str | Path) -> Iterator[None]:
-    """Name the file in errors of the operating system that know none: of reading and writing, and HDF5's."""
+    """Add the file name to errors of reading, writing and HDF5 that lack it."""
     try:
         yield
     except OSError as error:
@@ -52,11 +52,14 @@ def read_text(
     Args:
         path: the file.
         encoding: of its text.
-        errors: what becomes of bytes that are no text, as in `open`.
-        remedy: what to do where it is no text.
+        errors: how to treat bytes that are not text, as in `open`.
+        remedy: what to do where it is not text, for the message.
+
+    Returns:
+        The text.
 
     Raises:
-        UserError: it is no file, no text or of no sensible size.
+        UserError: it is not a regular file, not text, or too large.
         OSError: it cannot be opened.
     """
     check_file(path)
@@ -118,18 +121,21 @@ def read_json(path: str | Path, *, remedy: str) -> Any:
 
 @dataclass(frozen=True)
 class Each:
-    """The shape of a table of any names: that of its values."""
+    """The shape of a mapping with arbitrary keys: the shape of its values."""
 
     shape: Any
 
 
 def misfit(value: Any, shape: Any, where: str = "") -> str:
-    """Return how a value of JSON differs from what its reader relies on, '' where it does not.
+    """Compare a value of JSON with the shape that its reader needs.
 
     Args:
-        value: what was read.
-        shape: a type or several; a list of one shape; {name: shape} of names that may be there, among others; `Each`.
+        value: the value.
+        shape: a type or several; a list of one shape; {name: shape} of optional fields, others are allowed; `Each`.
         where: the value's place, for the answer.
+
+    Returns:
+        The first difference in words; '' when there is none.
     """
     kind = list if isinstance(shape, list) else dict if isinstance(shape, dict | Each) else shape
     if not _is(value, kind):

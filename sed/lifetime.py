@@ -1,4 +1,4 @@
-"""Processes that end with the ones that they work for, so that a killed command leaves nothing running."""
+"""End processes together with the ones they work for, so that a killed command leaves nothing running."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1
 OWNER = "RUN_OWNER"
-"""environment variable: the id of the process that this one works for, of this machine"""
+"""environment variable: id of the process on this machine that this one works for"""
 
 
 def end_with_parent() -> None:
-    """Have this worker killed when the process that forked it ends, in whatever way.
+    """Kill this worker when its parent process ends, for whatever reason.
 
-    On Linux the kernel does it, before anybody can see the parent's end; elsewhere a look at the parent once a second.
+    On Linux the kernel does it at the parent's end; elsewhere a thread checks once per second.
     """
     parent = os.getppid()
     with suppress(AttributeError, OSError):
         if ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0:
-            if os.getppid() != parent:  # it ended meanwhile
+            if os.getppid() != parent:  # the parent has ended already
                 os._exit(1)
             return
 
@@ -36,9 +36,9 @@ def end_with_parent() -> None:
 
 
 def end_with_owner() -> None:
-    """Have this process get SIGTERM when the process that `RUN_OWNER` names ends; nothing where none is named.
+    """Send SIGTERM to this process when the process named by `RUN_OWNER` ends; do nothing without one.
 
-    The scripts set it: a recipe may be killed outright, and what it started must not hold locks or processors then.
+    Set by the scripts: after a recipe is killed, the processes that it started must not hold locks or processors.
     """
     text = os.environ.get(OWNER, "")
     if not (text.isascii() and text.isdigit()) or int(text) == os.getpid():
@@ -53,7 +53,7 @@ def _outlive(owner: int) -> None:
         select.select([descriptor], [], [])
     except ProcessLookupError:
         pass
-    except (AttributeError, OSError):  # an old kernel, or none of Linux
+    except (AttributeError, OSError):  # an old kernel, or not Linux
         while _exists(owner):
             time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Limits of the memory that a stranger's file may ask for."""
+"""Memory limits while reading untrusted files."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _SHOWN = Path("/proc/self/statm")
 
 @contextmanager
 def limited(more: int) -> Iterator[None]:
-    """Let this process allocate so many bytes more, meanwhile; what goes beyond fails as if the machine had none left.
+    """Limit this process to the given bytes of additional memory; beyond it allocations fail as if memory ran out.
 
-    Counted is what may be written to (RLIMIT_DATA): threads reserve far more of the address space than they use. A
-    limit that is lower already stays. Does nothing where the system does not show how much there is (not Linux).
+    Writable memory counts (RLIMIT_DATA): threads reserve far more address space than they use. A lower limit stays.
+    Does nothing where the system does not report the process's memory (not Linux).
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     try:

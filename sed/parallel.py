@@ -38,8 +38,8 @@ def _busy() -> float:
     except (OSError, AttributeError):
         return 0.0
     try:
-        running = int(_LOAD.read_text().split()[3].split("/")[0]) - 1  # not this one
-    except (OSError, ValueError, IndexError):  # no Linux
+        running = int(_LOAD.read_text().split()[3].split("/")[0]) - 1  # not this process
+    except (OSError, ValueError, IndexError):  # not Linux
         return load
     return min(load, float(running))
 
@@ -53,12 +53,12 @@ def launched(name: str, default: int) -> int:
 
 
 def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, Any]:
-    """{name: its task's result}; the costliest first in `tasks` balances best. Not from within a task."""
+    """Return {name: its task's result}; put the most expensive first in `tasks` for balance. Not from within a task."""
     global _TASKS
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
         return {name: task() for name, task in tasks.items()}
-    _TASKS = tasks  # found by the forked workers, so that no task needs pickling
+    _TASKS = tasks  # inherited by the forked workers, so that no task needs pickling
     try:
         with multiprocessing.get_context("fork").Pool(jobs, end_with_parent) as pool:
             return dict(pool.imap_unordered(_run, list(tasks), chunksize=1))

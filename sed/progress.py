@@ -18,11 +18,11 @@ _transfers = logging.getLogger("sed.fetch")
 EVERY = 10.0
 """seconds between log lines"""
 WINDOW = 60.0
-"""seconds that the rate looks back on: compilation and warm-up would skew an estimate over the whole task"""
+"""seconds over which the rate is averaged: compilation and warm-up would skew an average over the whole task"""
 
 
 class Progress:
-    """Progress of one task, told by a bar on a terminal, else by a log line every `EVERY` seconds.
+    """Progress of one task: a bar on a terminal, else a log line every `EVERY` seconds.
 
     A context: the bar leaves the terminal at its end.
     """
@@ -52,7 +52,7 @@ class Progress:
         """
         self.total, self.unit, self.done, self.title = total, unit, done, title
         self.moved: float = 0
-        """what was done since the start: `done` without what was there before"""
+        """amount done since the start; `done` also includes earlier work"""
         self.started = self._told = time.monotonic()
         self._seen = deque([(self.started, 0.0)])
         self._logger, self._describe, self._shown = logger, describe or Progress.line, shown
@@ -80,7 +80,7 @@ class Progress:
         return tell and self.tell()
 
     def expect(self, total: float | None, done: float) -> None:
-        """Correct how much there is to do and how much was there before; neither counts for the rate."""
+        """Correct the total and the amount done before; neither affects the rate."""
         self.total, self.done = total, done
         if self._bar is not None:
             self._bar.total, self._bar.n = total, done
@@ -90,7 +90,7 @@ class Progress:
         """Log a line if none was logged for `EVERY` seconds, and there is no bar.
 
         Returns:
-            Whether `EVERY` seconds have passed again, for what else is due every now and then.
+            Whether `EVERY` seconds have passed again, for other periodic work.
         """
         now = time.monotonic()
         if now - self._told < EVERY:
@@ -106,7 +106,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Average amount per second over the last `WINDOW` seconds."""
+        """Return the average amount per second over the last `WINDOW` seconds."""
         now = time.monotonic()
         while len(self._seen) > 1 and now - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
@@ -115,24 +115,24 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds left at this rate; None where that cannot be known."""
+        """Return the seconds left at this rate; None when unknown."""
         rate = self.rate
         return None if self.total is None or rate <= 0 else max(self.total - self.done, 0) / rate
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start."""
+        """Return the seconds since the start."""
         return max(time.monotonic() - self.started, 1e-9)
 
     def line(self) -> str:
-        """`12 of 40 clips, 3.1 clips/s, 9 s left`, after the title."""
+        """Return `12 of 40 clips, 3.1 clips/s, 9 s left`, after the title."""
         whole = f" of {self.total:.0f}" if self.total is not None else ""
         left = "" if self.left is None else f", {duration(self.left)} left"
         title = f"{self.title} " if self.title else ""
         return f"{title}{self.done:.0f}{whole} {self.unit}s, {_figures(self.rate)} {self.unit}s/s{left}"
 
     def close(self) -> None:
-        """Take the bar off the terminal."""
+        """Remove the bar from the terminal."""
         if self._bar is not None:
             self._bar.close()
 
@@ -146,7 +146,7 @@ class Progress:
 
 
 class Meter:
-    """Bytes of several files at once; `at` may be called from any thread."""
+    """Progress of several files in bytes; `at` may be called from any thread."""
 
     def __init__(self, title: str = "download") -> None:
         self.title = title
@@ -156,14 +156,20 @@ class Meter:
         self._progress: Progress | None = None
 
     def expect(self, name: str, size: int, have: int = 0) -> None:
-        """Count `name` in: `size` bytes, of which `have` are there."""
+        """Add a file to the total.
+
+        Args:
+            name: the file.
+            size: its size in bytes.
+            have: bytes that exist already.
+        """
         with self._lock:
             self._sizes[name], self._at[name] = size, have
             if self._progress is not None:
                 self._progress.expect(*self._amounts())
 
     def at(self, name: str, position: int) -> None:
-        """`name` has reached `position`, in bytes."""
+        """Record that `name` has reached `position`, in bytes."""
         with self._lock:
             if self._progress is None:
                 total, done = self._amounts()
@@ -172,17 +178,17 @@ class Meter:
                 )
             step = position - self._at.get(name, 0)
             self._at[name] = position
-            if step < 0:  # the file began anew
+            if step < 0:  # the file was started again
                 self._progress.expect(*self._amounts())
             else:
                 self._progress.advance(step)
 
     def left(self) -> dict[str, int]:
-        """Bytes that each file still needs."""
+        """Return the bytes that each file still needs."""
         return {name: max(size - self._at.get(name, 0), 0) for name, size in self._sizes.items()}
 
     def close(self) -> None:
-        """Take the bar off the terminal; more bytes bring it back."""
+        """Remove the bar from the terminal; more bytes show it again."""
         with self._lock:
             if self._progress is not None:
                 self._progress.close()
@@ -193,14 +199,14 @@ class Meter:
 
 
 def _transfer(progress: Progress) -> str:
-    """`download: 890 MB of 1.2 GB, 12 MB/s, 26 s left`."""
+    """Return `download: 890 MB of 1.2 GB, 12 MB/s, 26 s left`."""
     whole = "" if progress.total is None else f" of {human(progress.total)}"
     left = "" if progress.left is None else f", {duration(progress.left)} left"
     return f"{progress.title}: {human(progress.done)}{whole}, {human(progress.rate)}/s{left}"
 
 
 def human(size: float) -> str:
-    """A number of bytes, for people: 890 MB."""
+    """Format a number of bytes for people: 890 MB."""
     for unit in ("B", "kB", "MB"):
         if size < 999.5:
             return f"{size:.0f} {unit}"
@@ -209,12 +215,12 @@ def human(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A span of time, for people: 12 min."""
+    """Format a span of time for people: 12 min."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _figures(rate: float) -> str:
-    """Two significant figures or all before the point: 1892, 31, 3.1, 0.05."""
+    """Format with two significant figures, or all before the point: 1892, 31, 3.1, 0.05."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

@@ -1,4 +1,4 @@
-"""What a result came from: the commit, the command and the versions of the packages."""
+"""Provenance of a result: commit, command and package versions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def git_hash() -> str:
-    """The checkout's commit, `-dirty` appended when tracked files differ; `unknown` outside a checkout."""
+    """Return the checkout's commit, with `-dirty` when tracked files differ; `unknown` outside a checkout."""
     try:
         rev = subprocess.run(
             ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
@@ -35,12 +35,12 @@ def git_hash() -> str:
 
 
 def command_line() -> str:
-    """The command that the user typed: the recipe's own (run.sh exports SED_COMMAND), else this program's."""
+    """Return the command that the user typed: the recipe's own (run.sh exports SED_COMMAND), else this program's."""
     return os.environ.get("SED_COMMAND") or shlex.join(["python3", "-m", f"sed.bin.{script_name()}", *sys.argv[1:]])
 
 
 def environment() -> dict[str, str]:
-    """Versions that a result depends on, for result.json and RESULTS.md; imports none of the packages."""
+    """Return the versions that a result depends on, for result.json and RESULTS.md; imports none of the packages."""
     versions = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     for package in ("ast-sed", "torch", "torchaudio", "numpy", "scipy", "psds_eval", "sed_eval", "sed_scores_eval"):
         try:
@@ -55,9 +55,9 @@ _PATH_INSIDE = re.compile(r"(?<![\w/:.~])(?:~[\w.-]*|\.\.)?(?:/[^/\s'\"`,;:)\]]+
 
 
 def without_folders(value: Any) -> Any:
-    """Return JSON in which absolute paths, and those above a working folder, are their last names only.
+    """Return JSON in which absolute paths, and those above a working folder, are reduced to their last names.
 
-    For what is given away: a path says who had the model, and on which machine.
+    For published files: paths would reveal user names and machines.
     """
     if isinstance(value, dict):
         return {key: without_folders(item) for key, item in value.items()}
@@ -73,14 +73,14 @@ def _named(text: str) -> str:
         words = shlex.split(text)
     except ValueError:
         words = []
-    if len(words) > 1 and not _ELSEWHERE.match(text):  # a command: quotes hold names with blanks together
+    if len(words) > 1 and not _ELSEWHERE.match(text):  # a command: quotes keep names with blanks together
         named = [_option(word) for word in words]
         return shlex.join(named) if named != words else text
     return _option(text)
 
 
 def _option(word: str) -> str:
-    """`--config=/home/me/x.yaml`, `/home/me/x.yaml` or text with such a path in it, by its last name."""
+    """Reduce `--config=/home/me/x.yaml`, `/home/me/x.yaml` or text with such a path in it to the last name."""
     name, equals, path = word.partition("=")
     if equals and _ELSEWHERE.match(path):
         return f"{name}={_last(path)}"

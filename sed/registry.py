@@ -1,6 +1,7 @@
 """Registries: components by name, each a `module:function` that is imported when it is chosen.
 
-A registry is a literal, so that the options of what it names are read without importing it (`sed.config.literals`).
+A registry is a literal, so that the options of its components can be read without importing them
+(`sed.config.literals`).
 """
 
 from __future__ import annotations

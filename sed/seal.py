@@ -1,7 +1,7 @@
-"""Checksums that files carry at their end, so that damage is seen when they are read.
+"""Checksums at the end of files, so that damage is detected when they are read.
 
-Binary files end in `SEAL`, a line after all that their own format reads (HDF5 and zip readers ignore it); JSON files
-in a last key. A checksum is against damage, not against its author: what is read is still checked for sense.
+Binary files end in `SEAL`, a line after their own format's content (HDF5 and zip readers ignore it), JSON files in a
+last key. The checksum detects damage, not malice: the content is validated all the same.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _JSON_SEAL = re.compile(rb'(.*),\n "checksum": "([0-9a-f]{64})"\n\}\n', re.DOTAL
 
 
 class Damaged(ValueError):
-    """A file is not what was written; the message says how that shows."""
+    """A file differs from what was written; the message states how."""
 
 
 class SealedWriter:
-    """A binary file that is written front to back; `seal` ends it."""
+    """Writer of a binary file from front to back; `seal` completes it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -39,7 +39,7 @@ class SealedWriter:
         return self._file.write(data)
 
     def flush(self) -> None:
-        """As the file's."""
+        """Flush the file."""
         self._file.flush()
 
     def seal(self) -> None:
@@ -48,7 +48,7 @@ class SealedWriter:
 
 
 def seal_file(path: Path) -> None:
-    """Put a checksum at the end of a whole file."""
+    """Append a checksum to a complete file."""
     with path.open("rb+") as file:
         crc = crc_of(file, path.stat().st_size)
         file.write(SEAL % crc)
@@ -77,7 +77,16 @@ def is_sealed(path: Path) -> bool:
 
 
 def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
-    """Return the CRC-32 of the next `size` bytes, which follow on what `crc` is of."""
+    """Return the CRC-32 of the next bytes of a file.
+
+    Args:
+        file: open for reading.
+        size: number of bytes.
+        crc: of the bytes before, to continue.
+
+    Returns:
+        The CRC-32 of all of them.
+    """
     buffer = memoryview(bytearray(min(size, 1 << 20)))
     while size:
         count = file.readinto(buffer[: min(size, len(buffer))])  # type: ignore[attr-defined]  # of all binary files
@@ -95,11 +104,11 @@ def sealed_json(value: Mapping[str, Any]) -> str:
 
 
 def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
-    """Return the value and whether it is the one that was written; None: it has been formatted anew by some tool.
+    """Return the value and whether its seal is intact; None instead when another tool has reformatted the file.
 
     Raises:
-        Damaged: it is not the one.
-        ValueError: no JSON.
+        Damaged: the content differs from what was written.
+        ValueError: it is not JSON.
     """
     data = read_bytes(path)
     found = _JSON_SEAL.fullmatch(data)

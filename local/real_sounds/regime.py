@@ -78,7 +78,7 @@ def choose(runs: Runs) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _papers(ways: Mapping[tuple[Any, ...], Runs]) -> dict[float, Runs]:
-    """Return {frozen epochs: trainings} of the ways with the paper's clip pooling and ratio of rates."""
+    """Return {frozen epochs: trainings} for the paper's clip pooling and ratio of rates."""
     return {
         float(frozen): those
         for (pooling, frozen, lr, encoder_lr), those in ways.items()

@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
 
-The last file is written. All have to be of the same clips, labels and frames.
+The last file is written. All models must have the same clips, labels and frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     members, out = args.members, args.out
     logger = setup_logging()
     if not members:
-        raise UserError("one file given: the scores of each model, and then the file to write (name three or more)")
+        raise UserError("one file given (name the scores of each model, and last the file to write)")
 
     from sed.data.scores import average_scores, read_scores, write_scores
 

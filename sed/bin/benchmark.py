@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.benchmark --conf conf/ast_sed.yaml [--batch-sizes 8,8,16,16] [--parts step,data] [--out FILE]
 
-Random clips; nothing is read but the config. On a GPU allow some minutes: every part compiles anew.
+Random clips; nothing is read except the config. On a GPU allow some minutes: every part is compiled.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ DESED = [3470, 10000, 1578, 14412]
 
 
 def parse() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.section("benchmark")
     parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
-    parser.option("repeats", 10, "batches a part is timed over", least=1)
+    parser.option("repeats", 10, "batches over which each part is timed", least=1)
     parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
-    parser.option("out", None, "also write the numbers here, as JSON", type=output_file)
+    parser.option("out", None, "JSON file for the numbers", type=output_file)
     parser.section("front end")
     parser.options_of("sed.features.logmel")
     parser.section("model")
@@ -50,7 +50,20 @@ def parse() -> argparse.Namespace:
 
 
 def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_gpu: bool) -> list[Row]:
-    """Time the parts that were asked for and fit into memory; RunError when none does."""
+    """Time the parts that were asked for and fit into memory.
+
+    Args:
+        benchmark: the model and its inputs.
+        args: the options.
+        precision: name of the precision, for the rows.
+        on_gpu: whether to time on a GPU.
+
+    Returns:
+        One row per part.
+
+    Raises:
+        RunError: no part fits.
+    """
     import torch
 
     calls: dict[str, Callable[[], Row | list[Row] | None]] = {
@@ -66,7 +79,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
         "peer": benchmark.peer,
     }
     if not on_gpu:
-        calls.pop("fp32")  # which the step is already
+        calls.pop("fp32")  # the step is eager already
         calls.pop("eager")
     rows = []
     for part in args.parts:
@@ -86,7 +99,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
 
 @entry
 def main() -> None:
-    """Time, print, and write the numbers where they are asked for."""
+    """Time, print, and write the numbers to the file of --out."""
     args = parse()
     config = vars(args)
 
@@ -104,7 +117,7 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
     precision = "bf16" if benchmark.bf16 else "fp32"
     rows = timed(benchmark, args, precision=precision, on_gpu=on_gpu)
-    print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips a step of {args.clip_seconds:g} s")
+    print(f"{name}, torch {torch.__version__}: {benchmark.clips} clips per step of {args.clip_seconds:g} s")
     print(f"matrix product {benchmark.rate / 1e12:.4g} TFLOP/s ({precision})")
     print(table(rows))
     times = {row.name: row.milliseconds for row in rows}

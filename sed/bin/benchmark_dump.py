@@ -1,9 +1,9 @@
-"""Measure stage 2: clips a second and memory of dump jobs, beside bare reading, resampling and front end.
+"""Measure stage 2: clips per second and memory of dump jobs, beside bare reading, resampling and front end.
 
 usage: python3 -m sed.bin.benchmark_dump [options] <empty scratch dir>
 
-The clips are `files` different recordings of noise, each listed many times. Bare and dump run with as many processes;
-then random clips are read back on one core.
+The clips are `files` different recordings of noise, each listed many times. Bare and dump run with as many
+processes; then random clips are read back on one core.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ print(len(paths) / (time.perf_counter() - begun))
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
-    parser.add_argument("scratch", type=Path, help="folder to write to; its files stay there")
+    parser.add_argument("scratch", type=Path, help="folder to write to; its files are kept")
     parser.option("clips", 2000, "clips in all", least=100)
     parser.option("files", 100, "different recordings", least=1)
     parser.option("seconds", 10.0, "length of a clip", least=0.1)
@@ -53,7 +53,7 @@ def main() -> None:
         float(text)
         for text in _together([[sys.executable, "-c", _BARE, scp, str(max(50, args.clips // 20))] for scp in lists])
     ]
-    log.info("bare read, resample, front end: %.1f clips/s a core", sum(bare) / len(bare))
+    log.info("bare read, resample, front end: %.1f clips/s per core", sum(bare) / len(bare))
 
     shards = [args.scratch / f"feats.{job}.h5" for job in range(1, args.nj + 1)]
     dump = ["-m", "sed.bin.dump_features"]
@@ -61,13 +61,17 @@ def main() -> None:
     peaks = _memory([[sys.executable, *dump, scp, str(shard)] for scp, shard in zip(lists, shards, strict=True)])
     spent = time.monotonic() - begun
     a_core = args.clips / spent / args.nj
-    log.info("dump: %.1f clips/s a core, %.2f of bare, start of the program in", a_core, a_core * len(bare) / sum(bare))
+    log.info(
+        "dump: %.1f clips/s per core, %.2f of bare, start of the program included",
+        a_core,
+        a_core * len(bare) / sum(bare),
+    )
     for job, (early, late) in enumerate(peaks, 1):
         log.info("job %d: %.0f MB resident after a quarter of the time, %.0f MB at most after", job, early, late)
 
     scp = "".join(shard.with_suffix(".scp").read_text() for shard in shards)
     (args.scratch / "feats.scp").write_text(scp)
-    log.info("read back at random: %.0f clips/s on a core", _read_back(args.scratch))
+    log.info("read back at random: %.0f clips/s per core", _read_back(args.scratch))
 
 
 def _lists(args: argparse.Namespace) -> list[str]:
@@ -100,7 +104,7 @@ def _together(commands: list[list[str]]) -> list[str]:
 
 
 def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
-    """Run the commands side by side: resident MB of each after a quarter of the time, and at most after that."""
+    """Run the commands side by side; return resident MB of each after a quarter of the time, and the later maximum."""
     running = [subprocess.Popen(command) for command in commands]
     seen: list[list[float]] = [[] for _ in running]
     while any(process.poll() is None for process in running):
@@ -123,7 +127,7 @@ def _read_back(dump: Path) -> float:
 
     store = FeatureStore(dump)
     rows = np.random.default_rng(0).integers(0, len(store.clips), 3000)
-    for _ in range(2):  # the second time, warm
+    for _ in range(2):  # the second run is warm
         begun = time.perf_counter()
         for start in range(0, len(rows), 24):
             store.read(rows[start : start + 24])

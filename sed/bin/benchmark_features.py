@@ -1,9 +1,9 @@
-"""How fast the front end is, against torchaudio's, and how equal.
+"""Compare the front end with torchaudio's: speed and differences.
 
 usage: python3 -m sed.bin.benchmark_features [--config conf/logmel.yaml] [--seconds 10] [--clips 32]
 
-Prints clips a second of both on one core in this run, turn about, and the largest difference of their features;
-with a GPU, the batched front end's speed there too. Processor time is counted, so that a busy machine does not matter.
+Prints clips per second of both on one core, measured alternately, and the largest difference of their features; with a
+GPU, the batched front end's speed there, too. Processor time is measured, so that a busy machine does not matter.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sed.errors import UserError
 
 @entry
 def main() -> None:
-    parser = Parser("How fast the front end is, against torchaudio's, and how equal.", config=True)
+    parser = Parser("Compare the front end with torchaudio's: speed and differences.", config=True)
     parser.option("seconds", 10.0, "length of a clip", least=0.1)
     parser.option("clips", 32, "clips in a batch", least=1)
-    parser.option("rounds", 5, "measurements of each, of which the best counts", least=1)
+    parser.option("rounds", 5, "measurements of each, of which the best is used", least=1)
     parser.options_of("sed.features.logmel")
     args = parser.parse_args()
 
@@ -33,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(1)
     front_end = FrontEnd.from_config(vars(args))
     if front_end.front_end != "kaldi":
-        raise UserError("torchaudio's Kaldi features are what this compares with (--front-end kaldi)")
+        raise UserError("this compares with torchaudio's Kaldi features (--front-end kaldi)")
     torch.manual_seed(0)
     waveforms = 0.1 * torch.randn(args.clips, round(args.seconds * front_end.sample_rate))
     if waveforms.shape[1] < front_end.min_samples:
@@ -47,7 +47,7 @@ def main() -> None:
 
     difference = (ours() - theirs()).abs().max().item()
     times: dict[Callable[[], torch.Tensor], list[float]] = {ours: [], theirs: []}
-    for _ in range(args.rounds):  # turn about, so that both see the same machine
+    for _ in range(args.rounds):  # alternately, so that both see the same load
         for function, taken in times.items():
             start = time.process_time()
             function()
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def torchaudio_features(waveform: Any, args: Any) -> Any:
-    """As the AST release calls torchaudio, one clip (samples,)."""
+    """Return features of one clip (samples,) as the AST release computes them by torchaudio."""
     from torchaudio.compliance.kaldi import fbank
 
     return fbank(
@@ -81,7 +81,14 @@ def torchaudio_features(waveform: Any, args: Any) -> Any:
 
 
 def on_gpu(front_end: Any, waveforms: Any, theirs: Any, args: Any) -> None:
-    """The same on the GPU: clips a second, and the difference from torchaudio on the CPU."""
+    """Print clips per second on the GPU, and the difference from torchaudio on the CPU.
+
+    Args:
+        front_end: the front end.
+        waveforms: (clips, samples).
+        theirs: torchaudio's features of the same clips.
+        args: the options.
+    """
     import torch
 
     difference = (front_end(waveforms).cpu() - theirs).abs().max().item()

@@ -1,10 +1,10 @@
-"""How fast prediction is here: the whole of it, sound to posteriors, beside transformers' AST forward alone.
+"""Measure prediction on this machine, from audio to posteriors, beside the forward pass of transformers' AST.
 
 usage: python3 -m sed.bin.benchmark_prediction --conf conf/ast_sed.yaml --cpu-threads 2
 
-Random weights unless --model is given; noise of the model's clip length. After a round that does not count, every
-round runs each contender once, in turn, so that what else the machine does falls on all. Ratios are taken round by
-round: their median, lowest and highest are shown, of wall-clock and of processor time. Differences are to our float32.
+Random weights unless --model is given; noise of the model's clip length. After a warm-up round,
+each round runs every contender once, in turn, so that other load affects all alike. Ratios are computed per round;
+their median, lowest and highest are shown, of wall-clock and of processor time. Differences are to our float32.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ logger = logging.getLogger("sed")
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0], config=True)
-    p.option("model", None, "experiment, checkpoint or packed model, in place of random weights of the options below")
+    p.option("model", None, "experiment, checkpoint or packed model, instead of random weights of the options below")
     p.option("cpu-threads", 2, "processor threads", least=1, most=1024)
     p.option("clips", 4, "clips a batch", least=1)
     p.option("rounds", 5, "times that each contender runs", least=1)
-    p.option("precisions", ["float32", "bfloat16", "int8"], "of ours, to compare", type=words)
+    p.option("precisions", ["float32", "bfloat16", "int8"], "of our models, to compare", type=words)
     p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of 768)")
     p.option("classes", 10, "labels of the random model", least=1)
     p.options_of("sed.models.detector")
     p.options_of("sed.features.logmel")
-    p.options_of("sed.training.build")  # a config has training's keys too
+    p.options_of("sed.training.build")  # a config also has training's keys
     p.options_of("sed.config.recipe_options")
     return p
 
 
 def transformers_ast(clips: int) -> Callable[[], object]:
-    """The published model's forward pass, by another library."""
+    """Return the published model's forward pass by the transformers library."""
     import torch
 
     try:
@@ -59,7 +59,7 @@ def transformers_ast(clips: int) -> Callable[[], object]:
 
 
 def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> tuple[Times, dict[str, object]]:
-    """Run each contender once a round; {name: (rounds, 2) seconds of wall and of processor} and the last outputs."""
+    """Run each contender once per round; return {name: (rounds, 2) wall and processor seconds} and the last outputs."""
     import numpy as np
     import torch
 
@@ -79,7 +79,14 @@ def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> t
 
 
 def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds: float) -> None:
-    """Print a line per contender: times, ratios to the first, and how far outputs of ours differ."""
+    """Print one line per contender: times, ratios to the first, and differences of the outputs of our models.
+
+    Args:
+        times: seconds of each repetition, by contender.
+        outputs: posteriors by contender.
+        clips: number of clips per repetition.
+        clip_seconds: length of a clip.
+    """
     import numpy as np
 
     from sed.prediction.predictor import Output

@@ -1,12 +1,12 @@
-"""How well long recordings are predicted by overlapping windows, beside the same sound cut into clips.
+"""Measure prediction of long recordings by overlapping windows, beside the same audio cut into clips.
 
 usage: python3 -m sed.bin.benchmark_windows --soundbank DIR exp/ast_sed exp/ast_gru
 
 Mixes continuous recordings of one and of ten minutes from the bank's validation sounds (procedural ones without
 --soundbank), dense and sparse ones, and prints event-based F1 (mean over labels) as tables in Markdown. "whole":
-against the events as they are; "in pieces": events and predictions alike cut where the clips are, which makes borders
-that every system finds. The clips' predictions are put back for "whole": what touches at a cut is one event.
-Differences have 95 % intervals, of recordings drawn with replacement.
+against the events as they are; "in pieces": events and predictions both cut at the clips' borders, which adds onsets
+and offsets that every system finds. For "whole" the clips' predictions are joined: events that touch at a cut become
+one. Differences have 95 % intervals over recordings drawn with replacement.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ logger = logging.getLogger("sed")
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("models", nargs="+", help="experiments, checkpoints or packed models")
     soundscapes.add_arguments(p, short=60, long=6, seed=0)
@@ -47,7 +47,16 @@ def parser() -> Parser:
 
 
 def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace) -> list[Setting]:
-    """Predict on recordings in every setting; the clips come first, the default second."""
+    """Predict on recordings in every setting.
+
+    Args:
+        name: the model.
+        recordings: soundscapes with their truth.
+        args: the options.
+
+    Returns:
+        The settings with their detections; the clips come first, the default second.
+    """
     predictor, post = open_for(recordings, name, args.device)
     stored = predictor.windows
     if stored.was_tuned_on(args.soundbank, args.seed):
@@ -84,13 +93,16 @@ def table(settings: Sequence[Setting], recordings: Sequence[Recording], *, sampl
 
     Args:
         settings: the clips, the default, others.
-        recordings: what they are scored on.
+        recordings: the recordings that they are scored on.
         samples: bootstrap samples.
         seed: of the samples.
+
+    Returns:
+        The table.
     """
     minutes = np.array([recording.minutes for recording in recordings])
     groups = [minutes == one for one in sorted(set(minutes.tolist()))]
-    weights = np.zeros((samples + 1, len(minutes)))  # recordings of one length are drawn among each other
+    weights = np.zeros((samples + 1, len(minutes)))  # resampled among recordings of the same length
     for group in groups:
         weights[:, group] = draw(int(group.sum()), samples, seed)
     cut, default = settings[0], settings[1]

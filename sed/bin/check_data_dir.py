@@ -1,4 +1,4 @@
-"""Check data directories; the first thing wrong is named with its file and line, and what to do.
+"""Check data directories; report the first fault with its file and line, and what to do.
 
 usage: python3 -m sed.bin.check_data_dir [--labels FILE] [--no-wav] data/<set>...
 
@@ -19,14 +19,14 @@ from sed.errors import UserError
 
 @entry
 def main() -> None:
-    """Load every directory, look for its audio files."""
+    """Load every directory and look for its audio files."""
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="data directories")
-    parser.option("labels", None, "the labels there are, one per line (labels.txt beside the directory)")
-    parser.option("wav", True, "look whether the audio files are there")
+    parser.option("labels", None, "the allowed labels, one per line (default: labels.txt beside the directory)")
+    parser.option("wav", True, "check that the audio files exist")
     args = parser.parse_args()
     for directory in args.directories:
-        if not directory.is_dir():  # before its labels are missed
+        if not directory.is_dir():  # before a missing labels.txt is reported
             raise UserError(f"{directory}: no such data directory (run stage 1, or check the path)")
         data = DataDir.load(directory, read_labels(args.labels or directory.parent / "labels.txt", DATA_DIR))
         if args.wav:

@@ -1,8 +1,8 @@
-"""Check finished dump directories: every shard's clips, front end and checksums. Removes what is damaged.
+"""Check finished dump directories: every shard's clips, front end and checksums. Removes damaged shards.
 
 usage: python3 -m sed.bin.check_dump [--config conf/logmel.yaml] dump/<set>...
 
-Exit 0: all whole. Exit 1: some shard was not, and went with its list and the set's feats.scp: stage 2 redoes it.
+Exit 0: all intact. Exit 1: damaged shards were removed with their lists and the set's feats.scp; stage 2 redoes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sed.errors import RunError
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("dumps", nargs="+", type=Path, help="dump directories")
-    parser.section("front end that they must have, where --config is given")
+    parser.section("front end that they must have, if --config is given")
     parser.options_of("sed.features.logmel")
     args = parser.parse_args()
     setup_logging()

@@ -1,10 +1,10 @@
-"""The learning rates that did best on a split of the training sources, for each config: a table, and a JSON file.
+"""Choose the best learning rates on a split of the training sources, for each config: a table, and a JSON file.
 
 usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
 results/runs.jsonl has a line for each training, of configs <config>_lr<head>_<encoder>. The best has the highest PSDS1,
-over all seeds there are.
-With --best the table goes to standard error, and standard output is the name of that config's best experiment.
+over all seeds.
+With --best the table goes to standard error, and the name of that config's best experiment to standard output.
 """
 
 from __future__ import annotations

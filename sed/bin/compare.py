@@ -5,8 +5,8 @@ usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a exp/b exp/c --html compare.html
 
 Each argument is an experiment's folder, a set's folder in it, or a result.json; commas join the seeds of one system,
-and seeds that lie beside an experiment in other folders are found (--no-seeds: not). The first is what the others are
-compared with. All must be scored on the same clips.
+and seeds in folders beside an experiment are found (unless --no-seeds). The others are compared with the first. All
+must be scored on the same clips.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sed.errors import UserError
 
 @entry
 def main() -> None:
-    """Load, check, subtract, show."""
+    """Load, check, subtract and show."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("experiments", nargs="+", help="experiments; seeds of one system with commas between")
-    p.option("set", None, "which set, when the experiments were scored on several")
-    p.option("seeds", True, "take in the experiments beside each one that differ from it only in their seed")
+    p.add_argument("experiments", nargs="+", help="experiments; seeds of one system separated by commas")
+    p.option("set", None, "the set, when the experiments were scored on several")
+    p.option("seeds", True, "include the experiments beside each one that differ from it only in their seed")
     p.option("out", None, "JSON file for the differences", type=output_file)
     p.option("html", None, "compare.html to write: numbers, differences, classes, curves", type=output_file)
     args = p.parse_args()

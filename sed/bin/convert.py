@@ -1,4 +1,4 @@
-"""Convert label files: any format that this project reads into any that it writes.
+"""Convert label files between all formats that this project reads and writes.
 
 usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
        python3 -m sed.bin.convert audacity_labels/ --to tsv --out events.tsv
@@ -21,12 +21,12 @@ from sed.prediction.writers import FORMATS
 @entry
 def main() -> None:
     """Read and write."""
-    formats = sorted(FORMATS.keys() - {"csv"})  # that one holds posteriors
+    formats = sorted(FORMATS.keys() - {"csv"})  # it holds posteriors
     parser = Parser(__doc__.split("\n", 1)[0])
     parser.add_argument("input", type=Path, help="label file, or folder of label files")
     parser.option("to", "tsv", "format to write", choices=formats)
-    parser.option("out", None, "file for all recordings together (default: standard output)", type=output_file)
-    parser.option("out-dir", None, "folder for a file per recording", type=Path)
+    parser.option("out", None, "one file for all recordings (default: standard output)", type=output_file)
+    parser.option("out-dir", None, "folder for one file per recording", type=Path)
     args = parser.parse_args()
     logger = setup_logging()
     if args.out and args.out_dir:

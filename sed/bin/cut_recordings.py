@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.cut_recordings [options] <split> <audio> <tsv>
 
-<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that is there; of
-several annotators, what at least half of them heard). Writes clips into <audio> and, last, their events to <tsv>.
+<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that exists; with
+several annotators, the events annotated by at least half of them). Writes clips into <audio>, then events to <tsv>.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ def main() -> None:
     parser.add_argument("audio", type=Path, help="folder for the clips")
     parser.add_argument("tsv", type=output_file, help="events of the clips, in DESED's columns")
     parser.option("clips", "metadata.csv", "CSV that names every recording of the split")
-    parser.option("annotations", ["annotations.csv"], "CSVs of events, comma-separated; the first there is", type=words)
+    parser.option(
+        "annotations", ["annotations.csv"], "CSVs of events, comma-separated; the first that exists is read", type=words
+    )
     for column in ("filename", "onset", "offset"):
         parser.option(f"{column}_column", column, f"column of the {column}")
     parser.option("label_column", "class", "column of the label")
-    parser.option("annotator_column", "", "column of who heard it, in all tables but the first of --annotations")
-    parser.option("status_column", "", "column of what a review said of it, in the same")
+    parser.option("annotator_column", "", "column of the annotator, in all tables except the first of --annotations")
+    parser.option("status_column", "", "column of the review's verdict, in the same tables")
     parser.option("seconds", 10.0, "length of a clip", least=1.0)
     parser.option("max_bad", 5.0, "refuse when more than this percentage of the recordings is bad", least=0, most=100)
     parser.option("nj", 2, "recordings at once", least=1)

@@ -1,4 +1,4 @@
-"""Stage 0: download a corpus into its own layout; what is there already and whole is left alone.
+"""Stage 0: download a corpus into its own layout; complete files are kept.
 
 python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] NAME_records.tsv downloads
 
@@ -29,16 +29,16 @@ ELSEWHERE = "--mirror names another server, --archives a folder with a good copy
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="table of the corpus's records")
-    parser.add_argument("downloads", type=Path, help="folder of the corpus, made when missing")
+    parser.add_argument("downloads", type=Path, help="folder of the corpus, created when missing")
     parser.option("parts", [], "comma-separated parts of the table; all when empty", type=_parts)
     parser.option("research_only", [], "copies to get besides, whose terms allow research only", type=_parts)
-    parser.option("mirror", "", "server that stands for all hosts, with their paths below its own")
+    parser.option("mirror", "", "server that replaces all hosts, with their paths below its own")
     parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
     parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
-    parser.option("keep_archives", True, "keep archives once they are unpacked")
+    parser.option("keep_archives", True, "keep archives after unpacking")
     parser.option("nj", 3, "parts at once", least=1, most=16)
     parser.option("timeout", 60.0, "seconds without data that count as a stall", least=0.1)
-    parser.option("retries", 8, "failures in a row that a download survives", least=0)
+    parser.option("retries", 8, "failures in a row before a download is given up", least=0)
     parser.option("backoff", 1.0, "first wait after a failure, in seconds; doubles up to a minute", least=0.0)
     args = parser.parse_args()
     log = setup_logging()
@@ -95,7 +95,7 @@ def _with_copies(parts: list[str], research: list[str], copies: Mapping[str, Cop
 
 
 def link_ast(source: Path, downloads: Path) -> None:
-    """Make `downloads/ast.<suffix>` a link to a checkpoint of the user's."""
+    """Link the user's checkpoint as `downloads/ast.<suffix>`."""
     if not source.is_file():
         raise UserError(f"{source}: no such file (--ast names a checkpoint: .pth, .pt or .safetensors)")
     suffix = {".pt": ".pth", ".pth": ".pth", ".safetensors": ".safetensors"}.get(source.suffix)

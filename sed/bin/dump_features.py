@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.dump_features [--config conf/logmel.yaml] wav.JOB.scp feats.JOB.h5
 
-Writes feats.JOB.h5 and, last, feats.JOB.scp. What is whole is left alone; a killed job goes on where it was.
+Writes feats.JOB.h5 and, last, feats.JOB.scp. Complete shards are kept; a killed job is resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sed.config import Parser, output_file
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0], config=True)
-    parser.add_argument("scp", type=Path, help="list of this job's clips, `clip-id path` a line")
+    parser.add_argument("scp", type=Path, help="list of this job's clips, one `clip-id path` per line")
     parser.add_argument("shard", type=output_file, help="feats.JOB.h5 to write")
     parser.option("threads", 1, "threads of the front end", least=1, most=1024)
     parser.section("front end")

@@ -1,4 +1,4 @@
-"""How well a pre-trained AST tags a dumped set: average precision of each of the set's labels, and their mean.
+"""Evaluate a pre-trained AST as a tagger on a dumped set: average precision of each of its labels, and their mean.
 
 usage: python3 -m sed.bin.evaluate_tagger [--out FILE.json] ast.pth dump/validation
 
@@ -20,9 +20,9 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="pre-trained AST with its tagging head (.pth)")
     parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
-    parser.option("out", None, "JSON file to write besides", type=output_file)
+    parser.option("out", None, "also write this JSON file", type=output_file)
     parser.option("batch_size", 64, "clips at once", least=1)
-    parser.option("device", "auto", "auto: the GPU where there is one", choices=["auto", "cpu", "cuda"])
+    parser.option("device", "auto", "auto: a GPU where there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
 
     from sed.checkpoints.defaults import read_model_config

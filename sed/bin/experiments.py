@@ -2,18 +2,18 @@
 
 usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|label|score> <config...>
 
-A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else called as the file is
+A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else named as the file
 without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --vary exp/NAME_<key>_<value> where the value is not the
 config's own, with --seeds exp/NAME_seed<k>. The columns are
 
 features  front end, folder of its dump: each front end once
 pretrain  name of a config that pre-trains an encoder, that config, the checkpoint that it makes: each once
-train     name, config, dump, options of sed.bin.train, experiment of this list that has to end first; each after that
+train     name, config, dump, options of sed.bin.train, experiment of this list that must be trained before
 label     set of pseudo-labels to make, experiment that makes them, dump
-score     name, config, dump, options of sed.bin.score; those that are trained
+score     name, config, dump, options of sed.bin.score; of the trained ones
 
-Of a config this reads four keys. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
-for the recipe's own (conf/logmel.yaml, --feature-conf, and files that say the same as that). `init_from` is the config
+Four keys of a config are read. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
+for the recipe's own (conf/logmel.yaml, --feature-conf, and files with the same options). `init_from` is the config
 whose model training starts from ('none': random weights; where it is missing, --pretrained), and `pretrained_by` the
 config of sed.bin.pretrain whose encoder it starts from instead where there are --checkpoints, unless it starts from a
 config's model. `pseudo_labels_of` is the config whose pseudo-labels are the set `pseudo` of its train_sets. Models and
@@ -44,7 +44,7 @@ ENCODER = default_options("sed.models.encoders")["encoder"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config with a seed and learning rates, each '' for the config's own, and other values than its own."""
+    """A config with a seed and learning rates ('' for the config's own), and varied keys."""
 
     config: str
     settings: dict[str, Any]
@@ -56,12 +56,12 @@ class Experiment:
 
     @property
     def start(self) -> str:
-        """The experiment that training starts from; '' for none."""
+        """Return the experiment whose weights training starts from; empty for none."""
         return self.of_seed(self.settings["init_from"]) if self.settings["init_from"] not in ("", NONE) else ""
 
     @property
     def labeller(self) -> str:
-        """The experiment whose pseudo-labels it is trained on; '' for none."""
+        """Return the experiment whose pseudo-labels it is trained on; empty for none."""
         return self.of_seed(self.settings["pseudo_labels_of"]) if self.settings["pseudo_labels_of"] else ""
 
     def of_seed(self, name: str) -> str:
@@ -80,8 +80,11 @@ class Experiment:
         Args:
             exp: the folder of the experiments.
             pretrained: the recipe's checkpoint, or 'none'; '': the one of `published`.
-            checkpoints: the folder of the encoders that it pre-trained, or ''.
-            downloads: the folder of published ones, or ''.
+            checkpoints: the folder of encoders pre-trained by the recipe, or ''.
+            downloads: the folder of published checkpoints, or ''.
+
+        Returns:
+            The options, ready for a shell.
         """
         pretrained = pretrained or self.published(downloads)
         words = ["--seed", self.seed] if self.seed else []
@@ -109,15 +112,17 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", help="names, files, or NAME=file")
     parser.option("dump", Path("dump"), "folder of the dumped sets", type=Path)
     parser.option("exp", Path("exp"), "folder of the experiments", type=Path)
-    parser.option("conf-dirs", "conf", "folders where configs given by name are looked for, blanks between")
-    parser.option("seeds", "", "seeds of every config, blanks between; none: the config's own")
-    parser.option("rates", "", "learning rates head:encoder, blanks between; none: the config's own")
-    parser.option("vary", "", "KEY=VALUE,VALUE..., blanks between: every combination, instead of the config's own")
+    parser.option("conf-dirs", "conf", "folders with the configs given by name, separated by blanks")
+    parser.option("seeds", "", "seeds of every config, separated by blanks; none: the config's own")
+    parser.option("rates", "", "learning rates head:encoder, separated by blanks; none: the config's own")
+    parser.option(
+        "vary", "", "KEY=VALUE,VALUE..., separated by blanks: every combination, instead of the config's own values"
+    )
     parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
-    parser.option("pretrained", "", "what a config without init_from starts from; 'none': random weights")
-    parser.option("downloads", "", "folder of published encoders, <encoder>.pth; where there is no --pretrained")
-    parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is not looked at")
-    parser.option("folder", "", "score: where in the experiment the scores go; the name is then NAME/folder")
+    parser.option("pretrained", "", "checkpoint for configs without init_from; 'none': random weights")
+    parser.option("downloads", "", "folder of published encoders, <encoder>.pth, used without --pretrained")
+    parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is ignored")
+    parser.option("folder", "", "score: folder of the scores within the experiment; the name is then NAME/folder")
     parser.option("score-args", "", "score: options of sed.bin.score")
     args = parser.parse_args()
     experiments = [
@@ -175,19 +180,22 @@ def expand(
     Args:
         name: of the experiment, without seed and rates.
         path: the config's file.
-        seeds: none for one experiment with the config's own.
-        rates: pairs `head:encoder`, none for the config's own.
-        varied: of `combinations`; a value that is the config's own is no variation.
+        seeds: none for one experiment with the config's own seed.
+        rates: pairs `head:encoder`; none for the config's own.
+        varied: from `combinations`; a value equal to the config's own is no variation.
+
+    Yields:
+        The experiments.
 
     Raises:
-        UserError: the config cannot be read, or names pseudo-labels that it does not train on, or a pair is none.
+        UserError: the config cannot be read, it names pseudo-labels without training on them, or a pair is malformed.
     """
     settings = DEFAULTS | load_config(path)
     if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
     for pair in rates:
         if len(pair.split(":")) != 2:
-            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (blanks between)")
+            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
         other = tuple((key, value) for key, value in values if not _own(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
@@ -210,7 +218,7 @@ def front_end(experiment: Experiment, args: Namespace) -> tuple[str, str]:
 
 @functools.cache
 def front_end_settings(path: str) -> dict[str, str]:
-    """Return what a front end's file says: equal for files that say the same."""
+    """Return the options in a front end's file, so that files with the same options compare equal."""
     return canonical(default_options("sed.features.logmel") | load_config(path))
 
 

@@ -1,4 +1,4 @@
-"""A trained model as one ONNX file: waveform in, frame and clip posteriors out, front end included.
+"""Export a trained model as one ONNX file: waveform in, frame and clip posteriors out, front end included.
 
 usage: python3 -m sed.bin.export_onnx exp/ast_sed model.onnx
        python3 -m sed.bin.predict --onnx model.onnx recording.wav
@@ -6,7 +6,7 @@ usage: python3 -m sed.bin.export_onnx exp/ast_sed model.onnx
 Batch and length are dynamic: input `waveforms` (batch, samples) float32 at the model's rate, outputs `frame`
 (batch, frames, classes), `clip` (batch, classes) and `logmel`. Recordings longer than the model's clips are cut into
 overlapping windows inside the graph. Labels, frame length and post-processing are in the file's metadata. The file is
-compared with torch in ONNX Runtime before it gets its name.
+checked against torch in ONNX Runtime before it gets its name.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from sed.prediction.window_settings import resolve as resolve_windows
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("output", type=output_file, help=".onnx file to write")
     p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
     add_window_arguments(p)
-    p.option("tolerance", 1e-3, "largest difference to torch's posteriors on noise", least=0)
+    p.option("tolerance", 1e-3, "largest allowed difference to torch's posteriors on noise", least=0)
     add_arguments(p)
     return p
 
 
 @entry
 def main() -> None:
-    """Load, export, compare."""
+    """Load, export and compare."""
     args = parser().parse_args()
     logger = setup_logging()
 

@@ -1,9 +1,9 @@
-"""Figure 3 of the paper from the scores of each band: PNG and TSV.
+"""Draw figure 3 of the paper from the scores of each band: PNG and TSV.
 
 usage: python3 -m sed.bin.figure3 --model exp/ast_gru [--classes Speech,Dog,...] exp/figure3
        python3 -m sed.bin.figure3 --model exp/ast_gru --list
 
-Reads exp/figure3/{swapped,retrained}/band_KK/.../result.json, which steps/figure3.sh makes; writes figure3.tsv,
+Reads exp/figure3/{swapped,retrained}/band_KK/.../result.json from steps/figure3.sh; writes figure3.tsv,
 figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. --list prints each band's number and
 its frequencies in Hz instead.
 """
@@ -21,12 +21,12 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     parser = Parser("Figure 3 of the paper from the scores of each band.")
-    parser.add_argument("folder", nargs="?", type=Path, help="where steps/figure3.sh put the scores")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of the scores of steps/figure3.sh")
     parser.option("model", None, "experiment of AST-GRU", required=True)
     parser.option(
         "classes", list(literals("sed.evaluation.reports.figure3")["FOUR"]), "classes of the small figure", type=words
     )
-    parser.option("list", False, "print the bands and leave")
+    parser.option("list", False, "print the bands and exit")
     args = parser.parse_args()
 
     from sed.evaluation.reports import figure3

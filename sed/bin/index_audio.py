@@ -1,7 +1,7 @@
-"""Bring copies of a corpus's real recordings to where it has them, and fetch from YouTube what is missing.
+"""Link or extract copies of a corpus's real recordings into its folders, and fetch missing ones from YouTube.
 
 Copies are files (linked) or members of webdataset tars, zip files and parquet tables, below --audio and in the corpus's
-own copies/, which stage 0 downloaded. origins.tsv says which recording came from where.
+own copies/ from stage 0. origins.tsv lists where each recording came from.
 
 python3 -m sed.bin.index_audio [--audio DIR]... [--fetch] local/desed_recordings.tsv downloads
 """
@@ -25,10 +25,10 @@ def main() -> None:
     parser.add_argument("recordings", type=Path, help="table of metadata files and their folders of recordings")
     parser.add_argument("downloads", type=Path, help="folder of the corpus")
     parser.option("audio", [], "folder with copies or shards at any depth, or a shard", type=Path, action="append")
-    parser.option("fetch", False, "fetch with yt-dlp what is still missing")
-    parser.option("yt_dlp", "yt-dlp", "the yt-dlp to run")
+    parser.option("fetch", False, "fetch missing recordings with yt-dlp")
+    parser.option("yt_dlp", "yt-dlp", "yt-dlp's command")
     parser.option("fetch_pause", 5.0, "seconds to sleep between two fetches, on average", least=0.0)
-    parser.option("fetch_limit", 0, "most recordings to ask for in this run; 0: all", least=0)
+    parser.option("fetch_limit", 0, "largest number of recordings to request in this run; 0: all", least=0)
     args = parser.parse_args()
     log = setup_logging()
     if not args.downloads.is_dir():

@@ -1,11 +1,11 @@
-"""Posteriors of a trained model on a dumped set.
+"""Compute the posteriors of a trained model on a dumped set.
 
 usage: python3 -m sed.bin.infer --model exp/ast_sed dump/validation exp/ast_sed/validation/scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --which student --export-tsv scores/ dump/validation scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --part 2/8 dump/validation scores.2.h5   (then sed.bin.merge_scores)
 
-The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with the
-labels, the frame length and where they came from; --export-tsv also writes them as the score TSVs of sed_scores_eval.
+The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with labels,
+frame length and provenance; --export-tsv also writes them as the score TSVs of sed_scores_eval.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sed.provenance import command_line, git_hash
 
 
 def part(text: str) -> tuple[int, int]:
-    """`2/8` as numbers."""
+    """Parse `2/8` into two numbers."""
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise ValueError(text)
@@ -27,17 +27,17 @@ def part(text: str) -> tuple[int, int]:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("dump", help="dump/<set>: features of the clips")
     p.add_argument("output", type=output_file, help="scores.h5 to write")
     p.option("model", None, "experiment folder, checkpoint (.pt) or packed model", required=True)
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
-    p.option("part", "1/1", "which of so many parts of the clips", type=part)
+    p.option("part", "1/1", "compute part N of M of the clips, as N/M", type=part)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("amp", False, "bfloat16 autocast on a GPU: quicker, and not what sed.bin.predict computes")
-    p.option("band", None, "one frequency band, lowest 0, in place of the model's mean (figure 3)", type=int)
+    p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")
+    p.option("band", None, "one frequency band, lowest 0, instead of the model's mean (figure 3)", type=int)
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p
 

@@ -1,4 +1,4 @@
-"""Start a module once a GPU, by torchrun, and end as it ended: an error in its own line, without torchrun's tracebacks.
+"""Start a module once per GPU by torchrun, with its exit status and one-line errors, without torchrun's tracebacks.
 
 usage: python3 -m sed.bin.launch --standalone --nproc-per-node 2 -m sed.bin.train ...
 
@@ -26,9 +26,9 @@ def main() -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
-    os.environ[OWNER] = str(os.getpid())  # what it starts ends with it, even if it is killed outright
+    os.environ[OWNER] = str(os.getpid())  # child processes end with this one, even if it is killed
     options = parse_args(sys.argv[1:])
-    logging.disable(logging.CRITICAL)  # of torchrun's own; the processes that it starts say what is wrong
+    logging.disable(logging.CRITICAL)  # torchrun's own; the started processes report errors
     try:
         run(options)
     except ChildFailedError as error:

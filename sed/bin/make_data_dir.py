@@ -2,9 +2,9 @@
 
 usage: python3 -m sed.bin.make_data_dir --labels labels.txt --kind strong|weak|unlabelled [options] <tsv> <audio> <out>
 
-strong: filename onset offset event_label; weak: filename event_labels (commas between); unlabelled: filename.
-Audio is found by file name less its last suffix, at any depth. Bad files are left out and listed in
-<out>/bad_audio.tsv. With --absent there is no audio: <out> is then a coverage.tsv that says 0 of N.
+strong: filename onset offset event_label; weak: filename event_labels (comma-separated); unlabelled: filename.
+Audio is found by file name without its last suffix, at any depth. Bad files are left out and listed in
+<out>/bad_audio.tsv. With --absent there is no audio: <out> is then a coverage.tsv with 0 of N clips.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def main() -> None:
     parser.add_argument("tsv", type=Path, help="metadata")
     parser.add_argument("audio", type=Path, help="folder of audio files")
     parser.add_argument("out", type=Path, help="data directory to write")
-    parser.option("labels", "data/labels.txt", "the labels, one a line")
-    parser.option("kind", "strong", "what the TSV says of a clip", choices=KINDS)
+    parser.option("labels", "data/labels.txt", "the labels, one per line")
+    parser.option("kind", "strong", "the annotations of the TSV", choices=KINDS)
     parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
@@ -38,10 +38,12 @@ def main() -> None:
         least=0,
         most=100,
     )
-    parser.option("min-coverage", 0.0, "refuse when less than this percentage of the clips is there", least=0, most=100)
+    parser.option(
+        "min-coverage", 0.0, "refuse when less than this percentage of the clips has audio", least=0, most=100
+    )
     parser.option("min-seconds", 0.1, "shorter files are bad", least=0)
     parser.option("max-seconds", 60.0, "longer files are bad", least=0)
-    parser.option("absent", False, "write only how much is missing, all of it; the set is called as <out> is")
+    parser.option("absent", False, "write only the coverage of a set without any audio; the set is named as <out>")
     args = parser.parse_args()
     setup_logging()
     if args.absent:

@@ -1,8 +1,8 @@
-"""Put the scores of the parts of a set together.
+"""Merge the scores of the parts of a set.
 
 usage: python3 -m sed.bin.merge_scores scores.1.h5 scores.2.h5 ... dump/validation exp/ast_sed/validation/scores.h5
 
-The parts come from sed.bin.infer --part, in order; together they must have the clips of the dump, each once.
+The parts come from sed.bin.infer --part, in order; together they must cover the clips of the dump, each once.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A trained model as one folder to give away: weights, config, labels, front end, post-processing, results, card.
+"""Pack a trained model as one folder to share: weights, config, labels, front end, post-processing, results, card.
 
 usage: python3 -m sed.bin.pack exp/ast_sed model/
        python3 -m sed.bin.pack --data "kitchen sounds of 12 homes" --licence CC-BY-4.0 exp/kitchen kitchen-model/
 
 `sed.bin.predict --model model/` runs it, `sed.bin.export_onnx model/ model.onnx` exports it, and a training with
-`--pretrained model/` starts from it. Post-processing is that of the experiment's newest result, windows are those that
-`sed.bin.tune_windows` chose, or either by option.
+`--pretrained model/` starts from it. Post-processing is that of the experiment's newest result, windows are those
+chosen by `sed.bin.tune_windows`; options override both.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from sed.prediction.window_settings import resolve as resolve_windows
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
     p.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
     p.section("model card")
     p.option("name", None, "the model's name (default: the folder's)")
-    p.option("data", "", "what it was trained on")
+    p.option("data", "", "the training data")
     p.option("licence", "", "of the weights")
-    p.option("intended-use", "", "what it is for, and what it is not for")
+    p.option("intended-use", "", "intended use, and uses to avoid")
     p.section("windows")
     add_window_arguments(p)
     add_arguments(p)
@@ -39,7 +39,7 @@ def parser() -> Parser:
 
 @entry
 def main() -> None:
-    """Load, check, write."""
+    """Load, check and write."""
     args = parser().parse_args()
     logger = setup_logging()
 

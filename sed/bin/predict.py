@@ -33,7 +33,7 @@ def _file_or_standard_output(text: str) -> Path | str:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("recordings", nargs="*", help="files, folders, globs; - reads a file from standard input")
     p.option("model", None, "experiment folder, checkpoint (.pt) or packed model")

@@ -3,8 +3,8 @@
 usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 
 The first is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
-({train,validation}/{foreground,...}/<label>/), of whose training sounds soundscapes are mixed on the fly. The same
-command goes on where a killed run stopped, from the checkpoints in out.run/, and does nothing when out.pt is there.
+({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed on the fly. The same
+command resumes a killed run from the checkpoints in out.run/, and does nothing when out.pt exists.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     parser.options_of("sed.models.detector")
     parser.options_of("sed.training.pretraining.pretraining")
     parser.section("this run")
-    parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
+    parser.option("step_scale", 1.0, "factor of the steps per epoch and of the warm-up", least=1e-6, in_config=False)
     parser.option("force", False, "restart from scratch, replacing an existing checkpoint", in_config=False)
     args = parser.parse_args()
     config = parser.settings(args)
@@ -51,7 +51,7 @@ def main() -> None:
     from sed.training.pretraining.build import build_pretraining
     from sed.training.pretraining.pretraining import folder_of
 
-    with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be made in it meanwhile
+    with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be created in it at the same time
         setup_logging()
         stored = args.out.with_suffix(".yaml")
         if args.force:
@@ -62,14 +62,14 @@ def main() -> None:
             made = complete(load_config(stored), defaults) if stored.exists() else config
             changed = [key for key, value in made.items() if key not in RUNTIME and config.get(key) != value]
             if changed:
-                raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains anew)")
-            drop_resume_state(folder_of(args.out))  # of a run that was killed in its last moment
-            logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains anew)", args.out)
+                raise UserError(f"{stored}: {args.out} was made with another {changed[0]} (--force trains again)")
+            drop_resume_state(folder_of(args.out))  # left by a run killed just before its end
+            logging.getLogger("sed.pretrain").info("%s: pre-trained already (--force trains again)", args.out)
             return
         if config["threads"]:
             torch.set_num_threads(config["threads"])
         bank = (args.source / "train" / "foreground").is_dir()
-        labels = None if bank else read_set_labels(args.source)  # a soundbank has its own
+        labels = None if bank else read_set_labels(args.source)  # a soundbank defines its own
         run = build_pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
         save_config(stored, config)
         run.run()

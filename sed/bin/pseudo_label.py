@@ -1,14 +1,14 @@
-"""Label clips by a trained model, an ensemble, or a published table: a dumped strong set to train on.
+"""Label clips by a trained model, an ensemble, or a published table, as a dumped strong set to train on.
 
 usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabelled dump/pseudo
        python3 -m sed.bin.pseudo_label --scores exp/x/weak/scores.h5 --tuned tuned.json dump/weak dump/pseudo
        python3 -m sed.bin.pseudo_label --events weak.tsv unlabelled.tsv -- dump/weak dump/unlabelled dump/pseudo
 
 The last folder is written: events.tsv, feats.scp that refers to the features of the others, and pseudo_labels.json,
-which says where the labels are from and which every result of a training on them names. Where a set has tags.tsv, what
-its tags rule out is silenced first. The model is an experiment's folder or one checkpoint (.pt); scores are of each set
-in turn (sed.bin.infer, sed.bin.average_scores). A tuned file that has the bias of onsets and offsets (sed.bin.tune
---bias) corrects them by it. Tables are taken as they are, for the clips that they name.
+with the origin of the labels, which every result of a training on them names. Where a set has tags.tsv, classes that
+its tags rule out are silenced first. The model is an experiment's folder or one checkpoint (.pt); --scores are given in
+the order of the sets (sed.bin.infer, sed.bin.average_scores). A tuned file with the bias of onsets and offsets
+(sed.bin.tune --bias) corrects them by it. Tables are used unchanged, for the clips that they name.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ if TYPE_CHECKING:
 
 @entry
 def main() -> None:
-    """Infer or read, decide, write."""
+    """Infer or read, decide, and write."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("folders", nargs="+", type=Path, help="dumped sets to label, and last the set to write")
     p.option("model", "", "experiment folder or checkpoint (.pt)")
-    p.option("scores", [], "scores.h5 of each set, in the place of a model", type=Path, nargs="+")
-    p.option("events", [], "published tables of events, in the place of a model", type=Path, nargs="+")
-    p.option(
-        "keep-tags", False, "a tag without an event is in the clip, nobody knows when; else it is taken for absent"
-    )
+    p.option("scores", [], "scores.h5 of each set, instead of a model", type=Path, nargs="+")
+    p.option("events", [], "published tables of events, instead of a model", type=Path, nargs="+")
+    p.option("keep-tags", False, "a tag without an event counts as present at an unknown time; else as absent")
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips a batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
@@ -50,7 +48,7 @@ def main() -> None:
     if not sources:
         raise UserError("one folder given: the sets to label, and then the one to write (name two or more)")
     if sum(map(bool, (args.model, args.scores, args.events))) != 1:
-        raise UserError("one of --model, --scores and --events says where the labels are from (give one)")
+        raise UserError("the labels come from --model, --scores or --events (give one of them)")
     if args.scores and len(args.scores) != len(sources):
         raise UserError(f"{len(args.scores)} --scores for {len(sources)} sets (one file for each)")
     from sed.data.directory import read_set_labels

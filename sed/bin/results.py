@@ -1,4 +1,4 @@
-"""RESULTS.md of an exp folder, the same as RESULTS.csv and RESULTS.tex, and its main numbers on the terminal.
+"""Write RESULTS.md of an exp folder, with RESULTS.csv and RESULTS.tex, and print its main numbers.
 
 usage: python3 -m sed.bin.results exp RESULTS.md
 """
@@ -21,7 +21,7 @@ REFERENCE = str(ROOT / "conf" / "ast_sed.yaml")
 
 @entry
 def main() -> None:
-    """Collect, write, show."""
+    """Collect, write and show."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("exp", help="folder of experiments: <experiment>/<set>/result.json")
     p.add_argument(
@@ -30,7 +30,7 @@ def main() -> None:
         type=output_file,
         help="RESULTS.md to write, with a .csv and a .tex beside it (default: only show)",
     )
-    p.option("reference", REFERENCE, "config that the others are compared with")
+    p.option("reference", REFERENCE, "reference config, from which differences are listed")
     args = p.parse_args()
     found = find_results(args.exp)
     if not found:

@@ -1,9 +1,9 @@
-"""Score anyone's output: F1s, both PSDS in every definition, coverage; result.json and the decisions beside it.
+"""Score the output of any system: F1s, both PSDS in every definition, coverage; writes result.json and the decisions.
 
 usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out result.json
 
 INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), one detections TSV, or a folder of detection TSVs
-at many operating points. Our scores.h5 is post-processed as in the paper by default, anyone else's not at all.
+at many operating points. Our scores.h5 is post-processed as in the paper by default, other scores are not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("input", help="scores.h5, folder of score TSVs, detections TSV, or folder of detection TSVs")
     p.option("ground-truth", None, "events.tsv: filename onset offset event_label", required=True)
@@ -36,35 +36,35 @@ def parser() -> Parser:
     p.option("out", None, "result.json to write", required=True, type=output_file)
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
     p.option("set", None, "name of the set (default: the folder that holds --out)")
-    p.option("only-scored", False, "score only the clips that INPUT has")
+    p.option("only-scored", False, "score only the clips in INPUT")
     p.option("allow-missing", False, "count clips without output as silent instead of refusing")
     p.option("max-dropped", 10.0, "percentage of the true events that may lie beyond their clips", least=0, most=100)
     p.option("exclude", None, "list of clips that are left out: a name or a YouTube id per line")
-    p.option("event-f1-from", None, "the detections that F1 is taken of: a file of INPUT's folder, or any other")
+    p.option("event-f1-from", None, "the detections for F1: a file of INPUT's folder, or any other")
     p.option(
         "cross-fit", None, f"tune these ({', '.join(TUNED)}) on each half of INPUT for the other", type=tuned_parts
     )
-    p.option("raw", False, "also the numbers of the scores without post-processing, as `raw` in the result")
-    p.option("groups", None, "table of filename and another column: also the numbers of each group of recordings")
+    p.option("raw", False, "also score without post-processing, as `raw` in the result")
+    p.option("groups", None, "table of filename and another column: also score each group of recordings")
     p.option("group-by", None, "the column of --groups")
-    p.option("operating-points", 50, "thresholds of psds_eval's PSDS", least=2, most=1000)
-    p.option("bootstrap", 1000, "samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
-    p.option("bootstrap-seed", 0, "of the samples; two results are compared only with the same", least=0)
+    p.option("operating-points", 50, "number of thresholds of psds_eval's PSDS", least=2, most=1000)
+    p.option("bootstrap", 1000, "bootstrap samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
+    p.option("bootstrap-seed", 0, "seed of the samples; only results with the same seed can be compared", least=0)
     p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
     names = ", ".join((*ON_REQUEST, ALL))
-    p.option("scores", (), f"scores besides those of every result, with commas: {names}", type="words")
+    p.option("scores", (), f"additional scores, comma-separated: {names}", type="words")
     for metric in METRICS:
         metric.add_arguments(p)
     p.section("report.html")
     p.option("report", True, "write report.html beside the result")
-    p.option("audio", None, "folder of sounds, or wav.scp: players for the clips that are shown")
-    p.option("features", None, "dump/<set>: log-mel of the clips that are shown (default: beside --ground-truth)")
+    p.option("audio", None, "folder of recordings, or wav.scp: adds players to the report")
+    p.option("features", None, "dump/<set>: adds log-mel to the report (default: beside --ground-truth)")
     add_arguments(p)
     return p
 
 
 def refuse_contradictions(args: argparse.Namespace) -> None:
-    """Refuse options that do not go together."""
+    """Refuse options that exclude each other."""
     if args.only_scored and args.allow_missing:
         raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
     if args.cross_fit and (args.tuned or args.event_f1_from):
@@ -124,13 +124,13 @@ def main() -> None:
     if args.tuned:
         refuse_own_clips(args.tuned, problem.clips)
     sources = find_sources(args.features, args.audio, reference) if args.report else None
-    out.parent.mkdir(parents=True, exist_ok=True)  # what cannot be written fails now, not after the work
+    out.parent.mkdir(parents=True, exist_ok=True)  # an unwritable output fails now, not after the work
     decisions, post, halves = _decided(args, problem, submission, post)
     evaluation = measure(problem, decisions, metrics=metrics, jobs=jobs)
     raw = None
     if args.raw:
         plain = decide(problem, submission, replace(post, steps=()), points=args.operating_points)
-        raw = measure(problem, replace(plain, raw=None), metrics=metrics, jobs=jobs)  # the piPSDS is of them anyway
+        raw = measure(problem, replace(plain, raw=None), metrics=metrics, jobs=jobs)  # piPSDS is raw anyway
     result = result_of(
         problem,
         evaluation,
@@ -143,7 +143,7 @@ def main() -> None:
     )
     result |= halves
     add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
-    with lock(out.parent, "score", wait=True):  # two that score into one folder must not mix their files
+    with lock(out.parent, "score", wait=True):  # two processes scoring into one folder must not mix their files
         path, count = out.with_name("bootstrap.npz"), args.bootstrap
         add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)
         if decisions.detections is not None:

@@ -1,9 +1,9 @@
-"""Print a config as `key: value` lines, sorted, with the settings of its base: what scripts read of it and compare.
+"""Print a config as `key: value` lines, sorted, with the settings of its base, for scripts to read and compare.
 
 usage: python3 -m sed.bin.show_config conf/crnn.yaml [--keys features,init_from]
 
-Configs that say the same print the same: 10 and 10.0 are one number. Keys that a config leaves to the program's
-defaults have no line; but `--keys` prints the defaults of features and init_from, which only recipes read.
+Equivalent configs print the same: 10 and 10.0 are one number. Keys left to the program's defaults have no line; only
+`--keys` prints the defaults of features and init_from, which only recipes read.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from sed.config.yaml_file import canonical
 @entry
 def main() -> None:
     parser = Parser(__doc__.split("\n\n")[0])
-    parser.add_argument("file", help="flat YAML, of conf/")
-    parser.option("keys", None, "print these keys alone, comma-separated", type=words)
+    parser.add_argument("file", help="flat YAML, as in conf/")
+    parser.option("keys", None, "print only these keys, comma-separated", type=words)
     args = parser.parse_args()
     config = load_config(args.file)
     if args.keys is not None:

@@ -1,11 +1,11 @@
-"""Split a soundbank's training sources into a soundbank of its own, to tune on: validation sources stay unheard.
+"""Split a soundbank's training sources into a new soundbank for tuning; validation sources stay unused.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
        python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
 
-<out> is made of symbolic links: its train/ and its validation/ both come of <soundbank>/train. Recordings of one
-source (ATTRIBUTION.tsv) stay together, and every label that has two sources is on both sides. --count splits nothing
-and writes how many sources and recordings each label has.
+<out> consists of symbolic links: its train/ and its validation/ both come from <soundbank>/train. Recordings of one
+source (ATTRIBUTION.tsv) stay together, and every label with two sources is on both sides. --count splits nothing and
+writes the number of sources and recordings of each label.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.synthesize [options] <out dir>
 
-The same options give the same files, whatever the number of jobs; a killed run goes on where it was.
+The same options give the same files, whatever the number of jobs; a killed run is resumed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _parser() -> Parser:
     parser.option("nj", 2, "processes", least=1)
     parser.option("format", "wav", "16-bit file format", choices=["wav", "flac"])
     parser.option("clip-seconds", 10.0, "length of a clip", least=1.0, most=60.0)
-    parser.option("pretrain-seconds", 2.5, "length of a clip of isolated sounds", least=0.5, most=60.0)
+    parser.option("pretrain-seconds", 2.5, "length of a clip with isolated sounds", least=0.5, most=60.0)
     parser.option("force", False, "make it anew")
     for name, size in SIZES.items():
         parser.option(name.replace("_", "-"), size, f"clips of {PLANS[name].folder}", least=0)
@@ -86,7 +86,7 @@ def _parser() -> Parser:
 
 
 def _refuse_others(out: Path) -> None:
-    """Refuse a folder that has recordings or tables in places of ours which were not made here: of a real corpus."""
+    """Refuse a folder with recordings or tables that were not synthesised, such as those of a real corpus."""
     for plan in PLANS.values():
         for place in (plan.folder, plan.table):
             if (out / place).is_file() or ((out / place).is_dir() and any((out / place).iterdir())):
@@ -99,11 +99,11 @@ def _clear(out: Path) -> None:
     for plan in PLANS.values():
         shutil.rmtree(out / plan.folder, ignore_errors=True)
         (out / plan.table).unlink(missing_ok=True)
-    (out / "synthesis.yaml").unlink(missing_ok=True)  # last: what it names is ours to remove
+    (out / "synthesis.yaml").unlink(missing_ok=True)  # last: files that it names may be removed
 
 
 def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, float], suffix: str) -> None:
-    """Make the missing blocks in `nj` processes, with a line of progress every ten seconds."""
+    """Make the missing blocks in `nj` processes, with progress."""
     left = list(missing(todo, out))
     total = _clips(todo)
     done = total - _clips(left)
@@ -119,7 +119,7 @@ def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, floa
                 future.result()
                 progress.advance(_clips([work[future]]))
         except BrokenProcessPool:
-            raise RunError("a worker process died: out of memory? (the same command goes on where it was)") from None
+            raise RunError("a worker process died: out of memory? (the same command resumes)") from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

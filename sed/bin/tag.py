@@ -1,8 +1,8 @@
-"""Tag recordings with a published AST: the AudioSet classes that are heard in them.
+"""Tag recordings with a published AST: the AudioSet classes that occur in them.
 
 usage: python3 -m sed.bin.tag [--pretrained FILE|FOLDER|NAME] [--labels class_labels_indices.csv] [--top 5] clip.wav ...
 
-Prints `filename label posterior`, tab-separated, most probable first. Without --pretrained: what stage 0 stored in
+Prints `filename label posterior`, tab-separated, most probable first. Without --pretrained: stage 0's checkpoint in
 egs/desed/downloads, else Hugging Face's MIT/ast-finetuned-audioset-10-10-0.4593. The names of the classes are read
 beside the checkpoint (config.json or class_labels_indices.csv) or from --labels. Recordings longer than the
 checkpoint's input are cut into equal windows, and their posteriors averaged.
@@ -62,12 +62,15 @@ def parse() -> Any:
     parser = Parser("Tag recordings with a published AST.", config=True)
     parser.add_argument("audio", nargs="+", help="recordings, any format and rate that libsndfile reads")
     parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name on Hugging Face")
-    parser.option("labels", "", "names of its classes: class_labels_indices.csv, config.json or one a line")
-    parser.option("top", 5, "classes to print for a recording", least=1)
-    parser.section("a checkpoint of other sizes")
-    parser.option("input_frames", 1024, "frames of its input", least=1)
+    parser.option("labels", "", "names of its classes: class_labels_indices.csv, config.json or one per line")
+    parser.option("top", 5, "number of classes to print per recording", least=1)
+    parser.section("for checkpoints of other sizes")
+    parser.option("input_frames", 1024, "number of input frames", least=1)
     parser.option(
-        "input_padding", "raw", "as it was trained (published ones: raw)", choices=["raw", "silence", "normalised"]
+        "input_padding",
+        "raw",
+        "padding that it was trained with (published ones: raw)",
+        choices=["raw", "silence", "normalised"],
     )
     parser.options_of("sed.models.ast")
     parser.options_of("sed.features.logmel")
@@ -75,13 +78,13 @@ def parse() -> Any:
 
 
 def default_checkpoint() -> str:
-    """What stage 0 stored, else the model's name on the hub."""
+    """Return the checkpoint stored by stage 0, else the model's name on the hub."""
     stored = (ROOT / "egs" / "desed" / "downloads" / name for name in ("ast.safetensors", "ast.pth"))
     return next((str(path) for path in stored if path.is_file()), "MIT/ast-finetuned-audioset-10-10-0.4593")
 
 
 def cut(logmel: torch.Tensor, frames: int) -> Iterator[torch.Tensor]:
-    """Equal windows of at most `frames` frames, (1, n, bins) each."""
+    """Yield equal windows of at most `frames` frames, (1, n, bins) each."""
     count = math.ceil(logmel.shape[1] / frames)
     yield from logmel.tensor_split(count, dim=1)
 

@@ -166,9 +166,9 @@ def _as_it_began(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) ->
 
 
 def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse to go on with another config than the experiment's; options that came later are as it began.
+    """Refuse to resume with a config that differs from the experiment's; options added since keep their initial values.
 
-    An experiment that begins is refused random weights that nobody asked for; those from before go on with theirs.
+    A new experiment with random weights is refused unless they were asked for; older experiments keep theirs.
     """
     path = exp / "config.yaml"
     if not path.exists():

@@ -1,13 +1,13 @@
-"""Choose how a model's long recordings are predicted, by measurement, and store it with the model.
+"""Choose by measurement how a model predicts on long recordings, and store the choice with the model.
 
 usage: python3 -m sed.bin.tune_windows exp/ast_sed exp/ast_gru
        python3 -m sed.bin.tune_windows --soundbank DIR exp/ast_sed
 
-Mixes continuous recordings, of DIR's validation sounds or else of made-up ones that neither training nor
-`sed.bin.benchmark_windows` draws from, predicts on them with events centred and not (and with other overlaps of windows
+Mixes continuous recordings, from DIR's validation sounds or else from procedural ones that neither training nor
+`sed.bin.benchmark_windows` uses, predicts on them with events centred and not (and with other overlaps of windows
 by --overlaps), prints event-based F1, and writes the best into the experiment as windows.json. Prediction, packed
-models and ONNX files use it from then on, unless an option says otherwise. `benchmark_windows` refuses to measure a
-model on the soundscapes that chose its windows. A model that is trained again wants to be tuned again.
+models and ONNX files use it from then on, unless an option overrides it. `benchmark_windows` refuses to measure a
+model on the soundscapes that its windows were chosen on. Tune again after training again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sed.prediction.windows import OVERLAP
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("models", nargs="+", help="folders of experiments")
     soundscapes.add_arguments(p, short=40, long=2, seed=1)
@@ -36,7 +36,7 @@ def parser() -> Parser:
 
 @entry
 def main() -> None:
-    """Mix, compare, write."""
+    """Mix, compare and write."""
     args = parser().parse_args()
     logger = setup_logging()
     soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
@@ -58,7 +58,7 @@ def main() -> None:
         for kind in args.kinds
     }
     mixed = [one for some in recordings.values() for one in some]
-    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # a model says no paths of its author
+    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # a model must not contain paths of its author
     tuned_on = {"soundbank": bank, "seed": args.seed, "minutes": sum(one.minutes for one in mixed)}
     for model in args.models:
         predictor, post = open_for(mixed, model, args.device)

@@ -99,8 +99,8 @@ def test_labels_of_other_clips_end_with_a_line_and_exit_2(
         "table": (["--events", "other.tsv"], "other.tsv:2: clip 'elsewhere' is in none of the sets"),
         "scores": (["--scores", scores], "other.h5: not of the clips of dump/weak"),
         "count": (["--scores", scores, scores], "2 --scores for 1 sets"),
-        "two": (["--scores", scores, "--events", "other.tsv"], "one of --model, --scores and --events"),
-        "none": ([], "one of --model, --scores and --events"),
+        "two": (["--scores", scores, "--events", "other.tsv"], "--model, --scores or --events"),
+        "none": ([], "--model, --scores or --events"),
     }[kind]
     assert call(monkeypatch, *options, "--", dump / "weak", dump / "pseudo") == 2
     said = capsys.readouterr().err.strip().splitlines()
