@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.infer --model exp/ast_sed dump/validation exp/ast_sed/
        python3 -m sed.bin.infer --model exp/ast_sed --which student --export-tsv scores/ dump/validation scores.h5
        python3 -m sed.bin.infer --model exp/ast_sed --part 2/8 dump/validation scores.2.h5   (then sed.bin.merge_scores)
 
-The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with labels,
-frame length and provenance; --export-tsv also writes them as the score TSVs of sed_scores_eval.
+The model is an experiment's folder, one checkpoint (.pt) or a packed model. Writes frame and clip posteriors with
+labels, frame length and provenance; --export-tsv also writes them as the score TSVs of sed_scores_eval.
 """
 
 from __future__ import annotations
