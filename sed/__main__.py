@@ -19,6 +19,7 @@ GROUPS = {
         "tag": "tag recordings with a published AST's AudioSet classes",
         "import-model": "make a published detector a model of ours, without training",
         "pack": "pack a trained model as one folder to give away",
+        "push": "put a trained model onto a hub",
         "export-onnx": "export a trained model as one ONNX file",
     },
     "train": {

@@ -298,7 +298,8 @@ def load(
     """Open a trained model for detection.
 
     Args:
-        model: an experiment's folder, a checkpoint, a packed model, or an exported `.onnx` file.
+        model: an experiment's folder, a checkpoint, a packed model, `hf://organisation/name` of one on a hub, or an
+            exported `.onnx` file.
         device: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU when there is one.
         which: the half of a mean teacher to use, `teacher` or `student`.
         precision: `float32`, `bfloat16` or `int8`.

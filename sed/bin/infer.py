@@ -48,13 +48,14 @@ def main() -> None:
     args = parser().parse_args()
     logger = setup_logging()
     from sed.checkpoints.checkpoint import load_detector
+    from sed.checkpoints.hub import local_model
     from sed.checkpoints.packed import is_packed, load_pack
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
 
     device = choose_device(args.device)
-    source = Path(args.model)
+    source = local_model(args.model)
     if is_packed(source):
         model, _ = load_pack(source, device)
     else:

@@ -36,7 +36,7 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("recordings", nargs="*", help="files, folders, globs; - reads a file from standard input")
-    p.option("model", None, "experiment folder, checkpoint (.pt) or packed model")
+    p.option("model", None, "experiment folder, checkpoint (.pt), packed model, or hf://organisation/name")
     p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
     p.section("output")

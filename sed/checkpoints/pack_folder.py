@@ -20,7 +20,8 @@ from sed.errors import UserError
 from sed.files import exchange, is_temporary, lock, sync_folder
 
 WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
-NAMES = (WEIGHTS, FACTS, RESULTS, CARD, "config.yaml", "logmel.yaml")
+LABELS = "labels.txt"
+NAMES = (WEIGHTS, FACTS, RESULTS, CARD, LABELS, "config.yaml", "logmel.yaml")
 """all that `pack` writes"""
 
 

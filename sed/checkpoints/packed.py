@@ -4,6 +4,7 @@ model.safetensors      the weights of one half (teacher by default)
 model.json             format, version, labels, config, front end, post-processing, windows, its source, our files
 results.json           the scores of stage 5, when there are any
 README.md              the model card
+labels.txt             the labels in the order of the posteriors, for who reads no JSON
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sed.checkpoints.pack_folder import CARD, FACTS, RESULTS, WEIGHTS, manifest, replacing_pack, sha256
+from sed.checkpoints.pack_folder import CARD, FACTS, LABELS, RESULTS, WEIGHTS, manifest, replacing_pack, sha256
 from sed.compatibility import FORMAT, check_format
 from sed.errors import UserError
 from sed.files import open_replacing, write_json, write_text
@@ -144,6 +145,7 @@ def save_pack(
         if results:
             write_json(part / RESULTS, results)
         write_text(part / CARD, card)
+        write_text(part / LABELS, "".join(f"{label}\n" for label in model.labels))
         save_config(part / "config.yaml", model.config, skip=["pretrained"])
         save_config(part / "logmel.yaml", model.front_end.params())
         facts = {

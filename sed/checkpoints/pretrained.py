@@ -27,6 +27,7 @@ from torch import Tensor
 from sed.checkpoints import own_layout
 from sed.checkpoints.ast_layouts import to_tagger
 from sed.checkpoints.checkpoint import check_weights, load_checkpoint
+from sed.checkpoints.hub import local_model
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
@@ -150,10 +151,11 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     name = EARLIER_NAMES.get(config["encoder"], config["encoder"])
     if config["pretrained"] in ("", NONE):
         return ""
-    if (Path(config["pretrained"]) / FACTS).is_file():
-        return load_packed(detector, Path(config["pretrained"]), labels)
-    if (Path(config["pretrained"]) / "final.pt").is_file():
-        return load_trained(detector, Path(config["pretrained"]), labels)
+    start = local_model(config["pretrained"])
+    if (start / FACTS).is_file():
+        return load_packed(detector, start, labels)
+    if (start / "final.pt").is_file():
+        return load_trained(detector, start, labels)
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
     kind = encoder_of(state)

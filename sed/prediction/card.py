@@ -9,6 +9,7 @@ from sed.checkpoints.importers import LICENCES
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.markdown import prose, text
 from sed.evaluation.reports.weights import RANDOM, UNKNOWN, weights_of
+from sed.prediction.front_matter import front_matter
 
 if TYPE_CHECKING:
     from sed.checkpoints.checkpoint import LoadedModel
@@ -59,7 +60,7 @@ def card(
         "Licence": _licence(licence, config, info),
         "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
     }
-    parts = [f"# {prose(name)}: sound event detection", sections.pop("")]
+    parts = [f"{front_matter(name, licence, results)}# {prose(name)}: sound event detection", sections.pop("")]
     parts += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
     return "\n\n".join(parts) + "\n"
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sed.checkpoints.hub import local_model
 from sed.checkpoints.pack_folder import FACTS, RESULTS
 from sed.checkpoints.packed import is_packed, load_pack
 from sed.errors import UserError
@@ -39,7 +40,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     """Load a model of any form with its post-processing.
 
     Args:
-        path: an experiment's folder, a checkpoint or a packed model.
+        path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
         which: the half to take, `teacher` or `student`; a packed model has one.
         device: where the model goes.
 
@@ -49,7 +50,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     from sed.checkpoints.checkpoint import load_detector
     from sed.evaluation.postprocessing.stored import from_stored, of_experiment
 
-    path = Path(path)
+    path = local_model(path)
     if path.is_dir() and is_packed(path):
         model, stored = load_pack(path, device)
         facts = str(path / FACTS)

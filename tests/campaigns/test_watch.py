@@ -42,9 +42,12 @@ def test_watch_has_each_files_events_once(tmp_path: Path) -> None:
     thread = recorder(folder, data, pause=0.2)  # about a hundred seconds
     kills = []
     while len(kills) < KILLS:
-        process = subprocess.Popen(watch, env=environment, stderr=subprocess.DEVNULL)
-        time.sleep(moments.uniform(4, 11))
+        process = subprocess.Popen(watch, env=environment, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert any(" watching " in line for line in process.stderr)  # the model is open
+        time.sleep(moments.uniform(0.3, 5))
         process.send_signal(signal.SIGKILL)
+        process.stderr.close()
         assert process.wait() == -signal.SIGKILL
         kills.append(len(table.read_bytes().splitlines()) if table.exists() else 0)
     during = thread.is_alive()
@@ -55,5 +58,5 @@ def test_watch_has_each_files_events_once(tmp_path: Path) -> None:
     expected = (tmp_path / "at_once.jsonl").read_text().replace(f'"{folder}/', '"').splitlines()
     found = table.read_text().splitlines()
     print(f"{COUNT} recordings, {len(expected)} events, {KILLS} kills after {kills} events; still filling: {during}")
-    assert len(kills) == KILLS and kills[-1] > kills[0]
+    assert kills[0] < kills[-1] < len(expected) and len(set(kills)) > KILLS / 2  # in the midst of the work
     assert sorted(found) == sorted(expected) and len(expected) > COUNT

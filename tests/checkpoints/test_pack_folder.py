@@ -57,7 +57,7 @@ def test_files_of_others_stay(packed: Path, tmp_path: Path) -> None:
         assert call(pack, "--name", "again", source, folder) == 0
         assert {name: contents(folder)[name] for name in notes} == notes
         assert contents(folder).keys() - notes == set(pack_folder.NAMES)
-        assert (folder / "README.md").read_text().startswith("# again") and not hidden(tmp_path)
+        assert "\n# again: " in (folder / "README.md").read_text() and not hidden(tmp_path)
 
 
 def test_a_pack_of_an_earlier_version_is_replaced(packed: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_card_and_the_parts(packed: Path) -> None:
     assert {path.name for path in (packed / "model").iterdir()} == {
-        "model.safetensors", "model.json", "results.json", "README.md", "config.yaml", "logmel.yaml",
+        "model.safetensors", "model.json", "results.json", "README.md", "labels.txt", "config.yaml", "logmel.yaml",
     }  # fmt: skip
     text = (packed / "model" / "README.md").read_text()
     for part in ("CC0", "bursts", "12.34 %", "9 of 10", "&#60;script&#62;"):

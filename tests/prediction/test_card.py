@@ -12,16 +12,21 @@ from sed.prediction.card import licences_of_the_start
 EVIL = "x\n---\n# evil\t<script>alert(1)</script> | y"
 
 
+def body(folder: Path) -> str:
+    """Return the card without its front matter."""
+    return (folder / "README.md").read_text().split("\n---\n", 1)[1]
+
+
 def headings(card: str) -> list[str]:
     return [line for line in card.splitlines() if line.startswith(("#", "---"))]
 
 
 def test_anyone_s_words_make_no_headings_and_no_html(tmp_path: Path) -> None:
     pack_tiny(tmp_path)
-    plain = (tmp_path / "model" / "README.md").read_text()
+    plain = body(tmp_path / "model")
     words = [word for name in ("--name", "--data", "--licence", "--intended-use") for word in (name, EVIL)]
     assert call(pack, *words, tmp_path / "exp", tmp_path / "other") == 0
-    card = (tmp_path / "other" / "README.md").read_text()
+    card = body(tmp_path / "other")
     assert "<script" not in card and card.count("evil") == 4
     assert len(headings(card)) == len(headings(plain))
     assert [line.count("|") for line in card.splitlines()] == [line.count("|") for line in plain.splitlines()]

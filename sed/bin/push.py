@@ -1,0 +1,73 @@
+"""A trained model onto a hub: packed, with labels, config, card and scores, in one commit.
+
+usage: python3 -m sed.bin.push exp/kitchen hf://our-lab/kitchen --data "kitchen sounds of 12 homes" --licence CC-BY-4.0
+       python3 -m sed.bin.push kitchen-model/ hf://our-lab/kitchen
+
+`sed.bin.predict --model hf://our-lab/kitchen` runs it, for anyone with `huggingface_hub` (pip install '.[hub]'). An
+experiment or a checkpoint is packed as by `sed.bin.pack`, whose options this has; a packed model goes as it is. Nothing
+that is pushed holds a path of this machine. After a kill the same command sends what is missing.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sed.cli import entry, setup_logging
+from sed.config import Parser
+from sed.errors import UserError
+from sed.prediction.packing import add_arguments, pack, size_of
+
+if TYPE_CHECKING:
+    from sed.checkpoints.hub import Place
+
+
+def parser() -> Parser:
+    """The command line."""
+    p = Parser(__doc__.split("\n", 1)[0])
+    p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
+    p.add_argument("place", help="hf://organisation/name, with @branch behind it for another branch than main")
+    p.option("private", False, "a repository that is made is private")
+    p.option("message", "Push by ast-sed", "of the commit")
+    add_arguments(p)
+    return p
+
+
+@entry
+def main() -> None:
+    """Pack, push."""
+    args = parser().parse_args()
+    setup_logging()
+
+    from sed.checkpoints import hub
+    from sed.checkpoints.packed import is_packed, read_facts
+    from sed.prediction.front_matter import has_front_matter
+
+    place, model = hub.place_of(args.place), Path(args.model)
+    if not is_packed(model):
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made) / "model"
+            pack(args, folder, name=place.repository.split("/")[1])
+            return _push(folder, place, private=args.private, message=args.message)
+    plain = Parser("what is packed")
+    add_arguments(plain)
+    if changed := [name for name, value in plain.defaults().items() if getattr(args, name) != value]:
+        flag = changed[0].replace("_", "-")
+        raise UserError(f"{model}: packed already (leave out --{flag}, or pack it again with it)")
+    read_facts(model)
+    if not has_front_matter(model):
+        raise UserError(f"{model}: its card has no front matter, which a hub lists it by (pack it again)")
+    return _push(model, place, private=args.private, message=args.message)
+
+
+def _push(folder: Path, place: Place, *, private: bool, message: str) -> None:
+    from sed.checkpoints import hub
+
+    address = hub.push(folder, place, private=private, message=message)
+    logging.getLogger("sed").info("%s: %.1f MB pushed, %s", place, size_of(folder), address)
+
+
+if __name__ == "__main__":
+    main()

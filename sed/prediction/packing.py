@@ -1,0 +1,89 @@
+"""Packing a trained model: what `sed.bin.pack` writes into a folder, and `sed.bin.push` onto a hub."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sed.evaluation.postprocessing.options import add_arguments as add_post_processing_arguments
+from sed.evaluation.postprocessing.options import resolve
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
+
+if TYPE_CHECKING:
+    from sed.config import Parser
+    from sed.prediction.model import Opened
+
+
+def add_arguments(parser: Parser) -> None:
+    """Register the options of what is packed: the half, the card, windows and post-processing."""
+    parser.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
+    parser.section("model card")
+    parser.option("name", None, "the model's name (default: the last one of where it goes)")
+    parser.option("data", "", "the training data")
+    parser.option("licence", "", "of the weights")
+    parser.option("intended-use", "", "intended use, and uses to avoid")
+    parser.section("windows")
+    add_window_arguments(parser)
+    add_post_processing_arguments(parser)
+
+
+def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
+    """Write a model as a packed folder.
+
+    Args:
+        args: options of `add_arguments`, and `model`.
+        folder: what to write; a packed model there is replaced, other files in it stay.
+        name: of the card, where `--name` gives none.
+
+    Returns:
+        The model that was packed.
+
+    Raises:
+        UserError: the model cannot be read, or something else stands at `folder`.
+    """
+    from sed.checkpoints.hub import local_model
+    from sed.checkpoints.pack_folder import recover
+    from sed.checkpoints.packed import save_pack
+    from sed.evaluation.postprocessing.stored import to_stored
+    from sed.prediction.card import card
+    from sed.prediction.model import gather_results, open_model
+    from sed.provenance import without_folders
+
+    recover(folder)
+    source = local_model(args.model)
+    opened = open_model(source, which=args.which)
+    post = resolve(args, opened.model.labels, stored=opened.post_processing)
+    windows = resolve_windows(args, opened.windows)
+    results = without_folders(gather_results(source) if source.is_dir() else {})
+    model = replace(opened.model, info=without_folders(opened.model.info), config=without_folders(opened.model.config))
+    text = card(
+        args.name or name,
+        model,
+        post,
+        windows,
+        results,
+        which=args.which,
+        data=args.data,
+        licence=args.licence,
+        intended_use=args.intended_use,
+    )
+    save_pack(
+        folder,
+        model,
+        post_processing=to_stored(post),
+        windows=without_folders(windows.to_stored()),
+        results=results,
+        card=text,
+        source=f"{without_folders(str(args.model))} ({args.which})",
+    )
+    return opened
+
+
+def size_of(folder: Path) -> float:
+    """Return the megabytes of a packed model."""
+    from sed.checkpoints.pack_folder import NAMES
+
+    return sum((folder / name).stat().st_size for name in NAMES if (folder / name).exists()) / 1e6
