@@ -46,6 +46,7 @@ GROUPS = {
         "convert": "convert label files between tools",
         "own-data": "lay out your own recordings and labels for training",
         "download": "download a corpus",
+        "lay-out-set": "lay out recordings with a label file each as a set",
         "index-audio": "link the real recordings of a corpus",
         "make-data-dir": "make a data directory from a table and recordings",
         "check-data-dir": "check data directories",
