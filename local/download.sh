@@ -5,27 +5,27 @@
 #
 #   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
 #   --parts LIST         comma-separated (synthetic,metadata,strong,public,xares,ast; soundbank and panns are optional)
-#   --archives DIR       files that you downloaded by hand, looked for before the network is asked; may be repeated
+#   --archives DIR       files that you downloaded by hand, used instead of the network; may be repeated
 #   --research-only LIST copies of the recordings whose terms allow research only, of local/<name>_copies.tsv: minhleduc ("")
-#   --mirror URL         server that stands for Zenodo, Hugging Face and GitHub, with their paths below its own
+#   --mirror URL         server that replaces Zenodo, Hugging Face and GitHub, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
 #   --audio DIR          copies of the AudioSet recordings, any names, formats and depth; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
 #   --fetch-pause N      seconds to sleep between two fetches (5)
-#   --keep-archives BOOL keep archives once they are unpacked (true)
+#   --keep-archives BOOL keep archives after unpacking (true)
 #   --timeout N          seconds without data that count as a stall (60)
-#   --retries N          failures in a row that a download survives (8)
+#   --retries N          failures in a row before a download is given up (8)
 #   --nj N               parts at once (3)
 #
-# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors> and the list missing_recordings.tsv. Killed at
-# any time, the same command goes on; what is there and whole is left alone, without asking the network.
+# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors> and the list missing_recordings.tsv. After a kill at
+# any time the same command resumes; complete files are kept, without asking the network.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 repeated=() audio_args=() previous=''
-for word; do # options that may be repeated: parse_options.sh checks them all, and keeps the last
+for word; do # repeatable options: parse_options.sh checks all, and keeps the last
     case ${previous} in
         --archives) repeated+=(--archives "${word}") ;;
         --audio) audio_args+=(--audio "${word}") ;;
@@ -55,10 +55,10 @@ python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast
     --research-only "${research_only}" \
     --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
     "${root}/local/${corpus}_records.tsv" "${downloads}" || code=$?
-if ((code > 0)); then # an AST that cannot be had does not keep recordings from being linked
+if ((code > 0)); then # recordings are linked even if the AST cannot be downloaded
     [[ ,${parts}, == *,ast,* ]] || exit "${code}"
     for part in ${parts//,/ }; do
-        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # done without
+        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # optional
         [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"
     done
 fi

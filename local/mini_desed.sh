@@ -17,9 +17,9 @@
 #   --format F            wav or flac, 16 bits (wav)
 #   --feature-conf FILE   front end of the tagger (conf/mini/logmel.yaml)
 #   --pretrain-conf FILE  the tagger (conf/mini/pretrain.yaml)
-#   --force BOOL          make everything anew (false)
+#   --force BOOL          make everything again (false)
 #
-# Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. What is finished is left alone.
+# Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. Finished parts are kept.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 1: DESED's seven sets as data directories; those that are there.
+# Stage 1: make DESED's seven sets into data directories, as far as they are there.
 #
 # usage: local/prepare.sh [options] <downloads> <data>
 #
@@ -8,7 +8,7 @@
 #   --max-dropped P     refuse a set with more than P % events beyond their clips (10)
 #   --min-coverage P    refuse a test set with less than P % of its clips (0)
 #
-# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it is there, gives the labels of
+# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it exists, gives the labels of
 # another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -4,14 +4,14 @@
 # usage: local/real_sounds.sh [options] <downloads>
 #
 #   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
-#   --scale X              all sizes times this; 1: 1,500 real-strong, 10,000 synthetic, 1,500 weak, 12,000 unlabelled,
+#   --scale X              factor of all sizes; 1: 1,500 real-strong, 10,000 synthetic, 1,500 weak, 12,000 unlabelled,
 #                          1,168 validation clips (1.0)
 #   --public N             clips of a second test set, from validation sources too (0)
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
 #   --format F             wav or flac, 16 bits (wav)
 #
-# Writes <downloads>/{audio,metadata} and sources.json. What is finished is left alone. Sounds of train/ are in no
+# Writes <downloads>/{audio,metadata} and sources.json. Finished parts are kept. Sounds of train/ are in no
 # validation clip, those of validation/ in no other.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

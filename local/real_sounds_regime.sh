@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Choose what protocols A and B of real_sounds train with, from results on a split of the training sources.
+# Choose the regimes of protocols A and B of real_sounds, from results on a split of the training sources.
 #
 # usage: local/real_sounds_regime.sh [options] <results> <regime.json>
 #
 # <results>/runs.jsonl has a line for each training on the split. Prints a line for each system and protocol: its config,
-# and the experiment on the split that was trained in its way; a tab between.
+# and the experiment on the split with the same regime, separated by a tab.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

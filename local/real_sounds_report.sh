@@ -9,9 +9,9 @@
 #   --sources FILE   sources and recordings of each label (sed.bin.split_soundbank --count)
 #   --figure3 DIR    steps/figure3.sh's folder, whose picture is shown
 #   --test-set SET   set of the dump that was scored (validation)
-#   --archive NAME   first make what is in <results> an earlier run of this name, main numbers only
+#   --archive NAME   first archive the content of <results> as an earlier run of this name, main numbers only
 #
-# Takes in <exp>/<config>_seed<k>/<set>/result.json; <results> keeps what is in no <exp> any more. Of the results alone:
+# Adds <exp>/<config>_seed<k>/<set>/result.json to <results>, which keeps earlier ones. From the results alone:
 # python3 -m local.real_sounds.report <results> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

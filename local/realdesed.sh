@@ -4,14 +4,14 @@
 # usage: local/realdesed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: train.zip, validation.zip, test.zip
-#   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
+#   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --nj N               downloads, and recordings, at once (3)
 #
 # Its splits become DESED's sets: train -> strong_real, validation -> validation, test -> public_eval. A split has
 # audio/, metadata.csv (filename, ...) and annotations.csv (filename,onset,offset,class). The training split's may be
-# annotations_raw.csv only, with annotator_id and review_status too: then accepted rows stand, and elsewhere what at
-# least half of a recording's annotators heard. Another layout is refused, naming what is missing.
+# annotations_raw.csv only, with annotator_id and review_status too: then accepted rows stand, and elsewhere the
+# events that at least half of a recording's annotators marked. Another layout is refused, naming what is missing.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

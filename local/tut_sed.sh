@@ -4,7 +4,7 @@
 # usage: local/tut_sed.sh [options] <downloads>
 #
 #   --archives DIR       files that you downloaded by hand: TUT-sound-events-2017-{development,evaluation}.*.zip
-#   --mirror URL         server that stands for Zenodo and Hugging Face, with their paths below its own
+#   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --fold N             of the corpus's four: its test recordings are the validation set; 0: all 24 are trained on (1)
 #   --nj N               downloads, and recordings, at once (3)

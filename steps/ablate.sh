@@ -15,7 +15,7 @@
 #
 # e.g. steps/ablate.sh --pretrained downloads/ast.pth conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
 #
-# Each config becomes <exp>/<its name>; configs that say the same are trained once. Writes <exp>/ABLATIONS.md.
+# Each config becomes <exp>/<its name>; equivalent configs are trained once. Writes <exp>/ABLATIONS.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -31,17 +31,17 @@ source "${root}/utils/step.sh"
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
 done
-declare -A trained=() # by what a config says
+declare -A trained=() # by the content of a config
 pairs=()
 number=0
 for conf in "${configs[@]}"; do
     name=$(basename "${conf}" .yaml) number=$((number + 1))
-    said=$(python3 -m sed.bin.show_config "${conf}")
-    if [[ -n ${trained[${said}]-} ]]; then
-        say "${name} (${number} of ${#configs[@]}): the same as ${trained[${said}]}"
+    content=$(python3 -m sed.bin.show_config "${conf}")
+    if [[ -n ${trained[${content}]-} ]]; then
+        say "${name} (${number} of ${#configs[@]}): the same as ${trained[${content}]}"
     else
         say "${name} (${number} of ${#configs[@]})"
-        trained[${said}]=${name}
+        trained[${content}]=${name}
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --pretrained "${pretrained}" \
             --train-args "${train_args}" --force "${force}" "${conf}" "${dump}" "${exp}/${name}"
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${infer_args}" --force "${force}" \
@@ -49,6 +49,6 @@ for conf in "${configs[@]}"; do
         "${root}/steps/score.sh" --cmd "${asked_cmd}" --score-args "${score_args}" --force "${force}" \
             "${dump}/${test_set}" "${exp}/${name}/${test_set}"
     fi
-    pairs+=("${conf}=${exp}/${trained[${said}]}/${test_set}/result.json")
+    pairs+=("${conf}=${exp}/${trained[${content}]}/${test_set}/result.json")
 done
 python3 -m sed.bin.ablations --reference "${reference}" --out "${exp}/ABLATIONS.md" "${pairs[@]}"

@@ -34,7 +34,7 @@ if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut
     whole=0
     python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || whole=$?
     ((whole != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
-    ((whole == 1)) || exit "${whole}" # 1: what was damaged is gone, and gets made again
+    ((whole == 1)) || exit "${whole}" # 1: damaged shards were removed, and are made again
 fi
 
 rm -f "${dump}/feats.scp"

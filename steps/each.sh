@@ -14,7 +14,7 @@
 #   --test-sets SETS    sets of the dump to score on, one string ("validation")
 #   --force BOOL        redo what is finished (false)
 #
-# The list is that of steps/sweep.sh, `-` standard input. What is finished is skipped; the first that fails ends it.
+# The list is that of steps/sweep.sh, `-` standard input. Finished work is skipped; the first that fails ends it.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -8,7 +8,7 @@
 #   --conf-dirs LIST     folders where configs given by name are looked for, in this order (conf)
 #   --seeds LIST         seeds of every config; none: the config's own
 #   --rates LIST         learning rates head:encoder; none: the config's own
-#   --vary LIST          KEY=VALUE,VALUE...: every combination, in place of the config's own values
+#   --vary LIST          KEY=VALUE,VALUE...: every combination, instead of the config's own values
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
 #   --pretrained FILE    what a config without init_from starts from ('none': random weights)
 #   --downloads DIR      folder of published encoders, <encoder>.pth: what a config starts from without --pretrained

@@ -6,7 +6,7 @@
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
 #   --jobs N            bands at once, on one GPU (1)
-#   --retrain BOOL      the second reading too: train AST-GRU anew on each band (false)
+#   --retrain BOOL      the second reading too: train AST-GRU again on each band (false)
 #   --conf FILE         what --retrain trains (conf/ast_gru.yaml)
 #   --pretrained FILE   the AST that --retrain starts from ('none': random weights)
 #   --train-args ARGS   more options of sed.bin.train, one string

@@ -5,11 +5,11 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --nj N              parallel jobs, each on part of the clips (1)
-#   --ngpu N            GPUs, one a job; 0: the CPU (1)
+#   --ngpu N            GPUs, one per job; 0: the CPU (1)
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Writes <exp/x/set>/scores.h5, whole or not at all. Redone when the model, the features or ARGS have changed since.
+# Writes <exp/x/set>/scores.h5 atomically. Redone when the model, the features or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -39,7 +39,7 @@ if ((nj == 1)); then
     "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${scores}"
 else
     parts=${out}/parts of=$(printf '%s\n' "${asked}" "${nj}" && cksum "${model}/final.pt" "${dump}/feats.scp")
-    if [[ ${force} == true ]] || ! same "${parts}/.of" "${of}"; then # else those that a killed run made still hold
+    if [[ ${force} == true ]] || ! same "${parts}/.of" "${of}"; then # else parts made by a killed run are still valid
         rm -rf "${parts}" "${out}"/log/infer.*.log
         mkdir -p "${parts}"
         remember "${parts}/.of" "${of}"
@@ -50,7 +50,7 @@ else
     for ((job = 1; job <= nj; job++)); do files+=("${parts}/scores.${job}.h5"); done
     merged=0
     python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${scores}" || merged=$?
-    rm -rf "${parts}" # what does not fit together is made again
+    rm -rf "${parts}" # parts that do not match are made again
     ((merged == 0)) || exit "${merged}"
 fi
 remember "${out}/.infer" "${asked}"$'\n'"${state}"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Pre-train an AST as a tagger, for people without the AudioSet checkpoint; a killed run goes on where it was.
+# Pre-train an AST as a tagger, for people without the AudioSet checkpoint; a killed run is resumed.
 #
 # usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <ast.pth>
 #
 #   --cmd CMD               where it runs (utils/run.sh)
 #   --ngpu N                GPUs; 0: the CPU (1)
 #   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
-#   --force BOOL            pre-train anew (false)
+#   --force BOOL            pre-train again (false)
 #
 # Writes <ast.pth> in the published checkpoint's layout; training takes it by --pretrained <ast.pth>.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
@@ -26,7 +26,7 @@ if [[ ${force} == false && -e ${out} ]]; then
 fi
 split_words "${pretrain_args}"
 [[ ${force} == false ]] || words+=(--force)
-use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not all of it: a corpus may be made there meanwhile
+use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not the whole folder: a corpus may be made there at the same time
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${out%.*}.log" \
     python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
 [[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${out%.*}.log)"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A dumped strong set of what a trained model hears in clips without events; features by reference.
+# Pseudo-labels of a trained model for clips without events, as a dumped strong set; features by reference.
 #
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
@@ -8,7 +8,7 @@
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Sets with tags.tsv keep to their tags. Redone when the model or the sets have changed since.
+# Sets with tags.tsv keep to their tags. Redone when the model or the sets have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -16,7 +16,7 @@
 #
 # The first config is trained without pseudo-labels (exp/x_it1_seed1 ...), the next one with the set `pseudo` of its
 # train_sets (exp/x_it2_seed1 ...; FB-CRNN labels for Bi-CRNN so). Each iteration's posteriors, averaged over its seeds, and
-# tuned.json are in exp/x_it1 ..., its labels in <dump>/pseudo_x_it1 ... What is finished is skipped, what was killed goes on.
+# tuned.json are in exp/x_it1 ..., its labels in <dump>/pseudo_x_it1 ... Finished work is skipped, killed work is resumed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

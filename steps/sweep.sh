@@ -21,7 +21,7 @@
 # ended; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with other options, into
 # <exp>/<name>/<folder>. To label: name of a set, experiment, dump; <dump>/<name> is made of that model's
 # pseudo-labels of the weak and unlabelled clips. To pre-train: name, config, the checkpoint to make. `-` for the list is
-# standard input, which may be empty. What is finished is skipped. When one fails the others go on; exit 1.
+# standard input, which may be empty. Finished work is skipped. When one fails the others go on; exit 1.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -83,7 +83,7 @@ experiment() { # experiment <name> <config> <dump> <options>
 }
 
 worker() { # worker <slot>: the next of the list until none is left
-    local lock busy name conf dump options before began number told out place gpu
+    local lock busy name conf dump options before began number task out place gpu
     exec {lock}>>"${scratch}/lock"
     if ((${#gpus[@]})); then
         gpu=$(($1 % ngpu))
@@ -99,19 +99,19 @@ worker() { # worker <slot>: the next of the list until none is left
         flock -u "${lock}"
         [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true
         began=${SECONDS}
-        told="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
+        task="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
         [[ ${what} != pretrain ]] || place=${dump%.*}.log
         # what it prints is in its own log too; RUN_OWNER ends its jobs with this script
         if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then
-                say "${told}: already done"
+                say "${task}: already done"
             else
-                say "${told}: $((SECONDS - began)) s${gpu:+ on GPU ${gpus[gpu]}}"
+                say "${task}: $((SECONDS - began)) s${gpu:+ on GPU ${gpus[gpu]}}"
             fi
         else
             tail -n 20 "${out}" >&2
-            say "${told}: failed (see ${place})"
+            say "${task}: failed (see ${place})"
             echo "${name}" >>"${scratch}/failed"
         fi
         exec {busy}>&-

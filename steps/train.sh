@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Train a detector by the mean-teacher recipe; a killed training goes on from its last checkpoint.
+# Train a detector by the mean-teacher recipe; a killed training is resumed from its last checkpoint.
 #
 # usage: steps/train.sh [options] <conf/x.yaml> <dump> <exp/x>
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
-#   --nodes N           machines, each with that many GPUs (on CPUs: a process each) (1)
+#   --nodes N           machines, each with that many GPUs (on CPUs: one process each) (1)
 #   --pretrained FILE   checkpoint that it starts from ('none': random weights); the config's, where it names one
 #   --train-args ARGS   more options of sed.bin.train, one string
-#   --force BOOL        train anew (false)
+#   --force BOOL        train again (false)
 #
-# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json} and, last, .done; until then checkpoints/, to go on from.
+# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json} and, last, .done; until then checkpoints/, to resume from.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -34,8 +34,8 @@ if [[ ${force} == true ]]; then
     words+=(--force)
 elif [[ -e ${exp}/.done ]]; then # trains nothing, but refuses another config than the experiment's
     code=0
-    told=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || code=$?
-    ((code == 0)) || { printf '%s\n' "${told}" >&2 && exit "${code}"; }
+    output=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || code=$?
+    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
     finished "${exp}: already done"
 fi
 launch=(python3 -m)

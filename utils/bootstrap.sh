@@ -130,7 +130,7 @@ install() { # make .venv, or bring it up to date, under the lock
     mapfile -t listed <<<"${text}"
     "${python}" -I -m pip install --no-user --disable-pip-version-check -c "${root}/constraints.txt" "${listed[@]}" >&2 ||
         die "pip failed (see above; the same command goes on from what it has downloaded)"
-    "${python}" -I -W ignore -c "${trial}" >&2 || die "a package does not load (see above; rm -r ${venv} starts anew)"
+    "${python}" -I -W ignore -c "${trial}" >&2 || die "a package does not load (see above; rm -r ${venv} starts again)"
     printf '%s %s\n' "$(checksum)" "${extras}" >"${marker}.part"
     mv "${marker}.part" "${marker}"
     say "${venv} is ready"

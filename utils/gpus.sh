@@ -7,7 +7,7 @@ list_gpus() {
     gpus=()
     if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
         IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
-    elif listed=$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null); then # it tells failures there too
+    elif listed=$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null); then # it also prints errors on standard output
         mapfile -t gpus < <(grep -E '^[0-9]+$' <<<"${listed}")
     fi
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the backends (run.sh, slurm.sh) share: the jobs' numbers, names, logs, progress and report. They source it.
+# Shared by the backends (run.sh, slurm.sh), which source it: the jobs' numbers, names, logs, progress and report.
 
 # shellcheck disable=SC2154  # `pick` is an option of the backend
 
@@ -56,7 +56,7 @@ begin_log() { # begin_log <surroundings> <command...>
     printf '%s\n# Running on %s in %s with %s\n# Started at %s\n' "${line}" "${HOSTNAME}" "${PWD}" "$1" "$(date +%FT%T%z)"
 }
 
-end_log() { # end_log <exit status> <seconds>: the last line says whether the job is done
+end_log() { # end_log <exit status> <seconds>: the last line holds the exit status
     printf '# Elapsed %d s, until %s\n# Ended (code %d)\n' "$2" "$(date +%FT%T%z)" "$1"
 }
 
@@ -98,7 +98,7 @@ ended_well() { # ended_well <log>
     [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
 }
 
-log_body() { # log_body <log>: what the command itself said
+log_body() { # log_body <log>: the output of the command itself
     awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
 }
 
@@ -106,7 +106,7 @@ show_body() { # the same of a log that is still being written, to stderr; line b
     sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
 }
 
-alive() { # alive <process id>: does it run, and not only wait to be buried?
+alive() { # alive <process id>: is the process running (not a zombie)?
     local stat=""
     kill -0 "$1" 2>/dev/null || return 1
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || true
@@ -118,10 +118,10 @@ pause() { # pause <seconds>: without a process that could outlive us
 }
 exec {tick}<> <(:) # a pipe on which nothing ever comes
 
-progress() { # progress <running> <seconds>: over the last such line on a terminal, else a line of its own
+progress() { # progress <running> <seconds>: overwrites the last progress line on a terminal, else adds a line
     local job last text
     text="$((${#jobs[@]} - $1)) of ${#jobs[@]} jobs done, $2 s"
-    for job in "${jobs[@]}"; do # and what the first that runs said last
+    for job in "${jobs[@]}"; do # and the last output of the first running job
         fill_in "${job}"
         last=$(log_body "${filled[0]}" 2>/dev/null | tail -n 1)
         [[ -z ${last} || $(tail -n 1 "${filled[0]}") == '# Ended (code '* ]] || {
@@ -145,7 +145,7 @@ report() { # report: name the jobs that failed, show how the first ended; exit w
         log=${filled[0]}
         failed=$((failed + 1)) worst=$((codes[index] > worst ? codes[index] : worst))
         if ((failed == 1 && (${#jobs[@]} > 1 || ${streamed:-0} == 0))); then
-            ((codes[index] != 2)) || lines=1 # bad input is told in a line
+            ((codes[index] != 2)) || lines=1 # bad input is reported in one line
             log_body "${log}" | tail -n "${lines}" >&2
         fi
         if ((codes[index] != 2)); then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Several processes on one GPU at the same time and not by turns: NVIDIA's MPS, for as long as a script runs. Source it.
+# Run several processes on one GPU concurrently by NVIDIA's MPS, for as long as a script runs. Source it.
 #
 # `mps_start <folder> <sharers> <GPU>...` starts a daemon for these GPUs in that folder, sets what has processes use it,
 # and the array `mps_gpus`, which is what they call the GPUs then. Where MPS is not installed or does not work they share

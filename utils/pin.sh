@@ -43,7 +43,7 @@ print("\n".join(f"{name}=={found[name]}" for name in sorted(found)))
 bin=$("${root}/utils/bootstrap.sh" --extras test,lint)
 part=${root}/.constraints.part
 {
-    echo "# What is installed, by utils/pin.sh; setup.py says what is allowed, and why. Tried on Python 3.11-3.13."
+    echo "# What is installed, by utils/pin.sh; setup.py has the allowed versions, and why. Tried on Python 3.11-3.13."
     "${bin}/python3" -c "${pins}" "${root}/setup.py"
 } >"${part}"
 mv "${part}" "${root}/constraints.txt"

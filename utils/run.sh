@@ -3,9 +3,9 @@
 #
 # usage: utils/run.sh [options] [JOB=1:N] <log> <command...>
 #
-#   --gpu N      GPUs a job (0: none is seen)
-#   --nodes N    machines a job: this backend has one (1)
-#   --mem SIZE   memory a job, for backends that reserve it
+#   --gpu N      GPUs per job (0: none is visible)
+#   --nodes N    machines per job: this backend has one (1)
+#   --mem SIZE   memory per job, for backends that reserve it
 #   --time T     time limit a job, for backends that have one
 #   --pick WHAT  all jobs, or those whose log does not end well: all | incomplete (all)
 #

@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# == 1)) || usage
 [[ -f $1 ]] || die "$1: no such file (run stage 5)"
 
-# Of a table, the columns asked for that it has; tables without one of results (EB-F1 and clips) are left out.
+# The requested columns of each table that has them; tables without results (EB-F1 and clips) are left out.
 LC_ALL=C awk -v columns="${columns}" '
     function width(text) { gsub(/[\200-\277]/, "", text); return length(text) }
     function flush_table(    r, c, line) {

@@ -3,19 +3,19 @@
 #
 # usage: utils/slurm.sh [options] [JOB=1:N] <log> <command...>
 #
-#   --gpu N        GPUs a job and node (0: none is seen)
-#   --nodes N      machines a job; with more than one, the command runs once on each (1)
-#   --mem SIZE     memory a node
+#   --gpu N        GPUs per job and node (0: none is visible)
+#   --nodes N      machines per job; with more than one, the command runs once on each (1)
+#   --mem SIZE     memory per node
 #   --time T       time limit
 #   --pick WHAT    all jobs, or those whose log does not end well: all | incomplete (all)
 #   --conf FILE    what these are in sbatch's words (conf/slurm.conf)
-#   --patience S   give up what has not started after S seconds; 0: what the conf says, or never (0)
+#   --patience S   give up jobs that have not started after S seconds; 0: the conf's value, or never (0)
 #
 # One sbatch, an array for numbered jobs; waits for its end, shows how it goes, and exits with the worst job's status.
 # Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end their
 # command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
 # submitted. On several nodes, PET_* tell torchrun where to meet. SLURM_POLL: seconds between looks at the queue (5).
-# RUN_GRACE: seconds after its log's end that a job may still be running by Slurm's account (60).
+# RUN_GRACE: seconds after its log's end that Slurm may still list a job as running (60).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -81,10 +81,10 @@ write_script() { # write_script <file>: what each task of the array runs on its 
 }
 
 tasks() { # how many of our tasks are queued or run; fails when Slurm does not answer
-    local said
-    if said=$(squeue -h -r -j "${id}" -o '%t' 2>&1); then
-        grep -c . <<<"${said}" || true
-    elif [[ ${said} == *'Invalid job id'* ]]; then
+    local output
+    if output=$(squeue -h -r -j "${id}" -o '%t' 2>&1); then
+        grep -c . <<<"${output}" || true
+    elif [[ ${output} == *'Invalid job id'* ]]; then
         echo 0
     else
         return 1
@@ -152,7 +152,7 @@ if ((${#jobs[@]} == 1)); then
     helpers+=($!)
 fi
 
-began=${SECONDS} told=0 unanswered=0 left=1 lively=${SECONDS}
+began=${SECONDS} last_report=0 unanswered=0 left=1 last_alive=${SECONDS}
 while ((left > 0)); do
     pause "${SLURM_POLL:-5}"
     if ! left=$(tasks); then # the controller restarts, say
@@ -173,18 +173,18 @@ while ((left > 0)); do
         die "job ${id} has not started in ${patience} s: ${waits} (cancelled)"
     fi
     if ((running == 0)) || ! all_ended; then
-        lively=${SECONDS}
-    elif ((SECONDS - lively > ${RUN_GRACE:-60})); then # its slurmstepd was killed, say
+        last_alive=${SECONDS}
+    elif ((SECONDS - last_alive > ${RUN_GRACE:-60})); then # its slurmstepd was killed, say
         printf 'slurm.sh: job %s is over by its log but not by Slurm: cancelling it\n' "${id}" >&2
         scancel "${id}" || true
-        lively=${SECONDS}
+        last_alive=${SECONDS}
     fi
-    if ((SECONDS - told >= 30 && left > 0)) && [[ -n ${waits} ]]; then
+    if ((SECONDS - last_report >= 30 && left > 0)) && [[ -n ${waits} ]]; then
         printf 'slurm.sh: job %s: %s\n' "${id}" "waits for: ${waits}" >&2
-        told=${SECONDS}
-    elif ((${#jobs[@]} > 1 && (left == 0 || SECONDS - told >= 10))); then
+        last_report=${SECONDS}
+    elif ((${#jobs[@]} > 1 && (left == 0 || SECONDS - last_report >= 10))); then
         progress "${left}" $((SECONDS - began))
-        told=${SECONDS}
+        last_report=${SECONDS}
     fi
 done
 if ((stopping > 0)); then

@@ -20,7 +20,7 @@ slurm_task() { # run this task's command with its log, and exit as it does
         mapfile -t hosts < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
         PET_MASTER_ADDR=$(scontrol show node "${hosts[0]}" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
         export PET_MASTER_ADDR PET_MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000)) PET_NNODES=${SLURM_JOB_NUM_NODES}
-        [[ -z ${SLURM_CPUS_PER_TASK-} ]] || export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK} # srun asks anew
+        [[ -z ${SLURM_CPUS_PER_TASK-} ]] || export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK} # srun requests them again
         # shellcheck disable=SC2034  # run_task reads it
         launcher=(on_nodes)
     fi
@@ -43,10 +43,10 @@ on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of 
 
 # shellcheck disable=SC2317,SC2329  # the trap calls it
 run_again() { # run_again <exit status>: back into the queue, if the time or the node was taken from us
-    local said
+    local state
     (($1 > 0 && $1 != 2)) || return 0 # done, or bad input
-    said=$(scontrol show job "${job}" || true)
-    if [[ ${requeue} == true || (${said} == *PreemptTime=2* && ${said} == *JobState=RUNNING*) ]]; then
+    state=$(scontrol show job "${job}" || true)
+    if [[ ${requeue} == true || (${state} == *PreemptTime=2* && ${state} == *JobState=RUNNING*) ]]; then
         scontrol requeue "${job}" && sleep 60 # Slurm ends us
     fi
 }

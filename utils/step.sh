@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the steps share: the environment, one run a folder, skipping what is finished. They source it after
+# Shared by the steps: the environment, one run per folder, skipping finished work. They source it after
 # parse_options.sh; `root` is the top of the repository, and `cmd` becomes an array.
 
 # shellcheck disable=SC2034,SC2154
@@ -13,8 +13,8 @@ finished() { # finished <message>: nothing to do
     exit 0
 }
 
-use_folder() { # use_folder <dir> [<name>]: make it and keep others out, of it or of what is called so in it, until
-    # this run and its jobs are gone
+use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only <name> in it, until this run and its
+    # jobs have ended
     local held=$1${2:+/$2}
     mkdir -p "$1" || die "$1: cannot be made (see above)"
     exec {folder_lock}>>"$1/.${2:+$2.}step.lock" || die "$1: cannot be written (see above)"
@@ -24,7 +24,7 @@ use_folder() { # use_folder <dir> [<name>]: make it and keep others out, of it o
     }
 }
 
-copy() { # copy <from> <to>: at once or not at all, and only when they differ
+copy() { # copy <from> <to>: atomically, and only when they differ
     cmp -s "$1" "$2" && return
     cp "$1" "$2.part" || die "$2: cannot be written (see above)"
     mv "$2.part" "$2"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Check a data directory; the first thing wrong is named with its file and line, and what to do.
+# Check a data directory; the first fault is reported with its file and line, and what to do.
 #
 # usage: utils/validate_data_dir.sh [options] <data/set>
 #
-#   --labels FILE   the labels there are, one per line (labels.txt beside the set)
-#   --no-wav BOOL   do not look whether the audio files are there (false)
+#   --labels FILE   the allowed labels, one per line (labels.txt beside the set)
+#   --no-wav BOOL   do not check that the audio files exist (false)
 #
-# The name under which recipes of Kaldi's kind look for `python3 -m sed.bin.check_data_dir`, which does it.
+# Kaldi's usual name for `python3 -m sed.bin.check_data_dir`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -4,7 +4,7 @@
 # usage: egs/desed/run.sh [options]
 #
 # Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others, 5 scores them
-# into RESULTS.md. What is finished is skipped, what was killed goes on. SED_BACKEND=slurm runs on a cluster. Files are
+# into RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on a cluster. Files are
 # looked for from where you are, then from the top of the repository.
 #
 #   --stage N             first stage (0)
@@ -43,7 +43,7 @@ source "${here}/utils/parse_options.sh"
 from() { # from <file>: as seen from the recipe's folder, where the rest runs
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
-stage() { # stage <n> <what>: shall stage n run?
+stage() { # stage <n> <what>: whether stage n runs
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
 }
@@ -73,7 +73,7 @@ train() { # train [<config>...]
     list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
         --force "${force}" train - "${exp}"
 }
-front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # a wrong name is refused before any work
+front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work
 
 if stage 0 "downloads"; then
     split_words "${download}"

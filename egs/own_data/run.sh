@@ -12,8 +12,8 @@
 #   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
 #   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
-#   --keep-labels BOOL with --from: the labels of that model count besides those of the tables, as events that were
-#                      corrected on predict's page want (false: the labels are those of the tables)
+#   --keep-labels BOOL with --from: the labels of that model count besides those of the tables, for events
+#                      corrected on predict's page (false: only the labels of the tables)
 #   --train-args ARGS  more options of sed.bin.train; --most-passes 0 lifts the bound of 200 passes over your clips
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #

@@ -4,16 +4,16 @@
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
-# RESULTS.md. What is finished is skipped, what was killed goes on. An experiment is exp/<config>_seed<k>.
+# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
-#   --scale X             sizes and steps times this; 0.1 for a CPU (1.0)
+#   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --more LIST           what stage 4 trains; none: nothing ("ratio_2 ratio_5")
 #   --boxes LIST          what is scored with bounding boxes too, by what tune.sh wrote of it ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --rates LIST          learning rates head:encoder instead of the config's own, exp/<config>_lr<h>_<e>_seed<k>
-#   --vary LIST           KEY=VALUE,VALUE...: every combination in place of the config's values, exp/<config>_<key>_<value>_seed<k>
+#   --vary LIST           KEY=VALUE,VALUE...: every combination instead of the config's values, exp/<config>_<key>_<value>_seed<k>
 #   --jobs N              experiments at once (1)
 #   --ngpu N              GPUs to spread them over; 0: the CPU, and a smaller AST (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)
@@ -51,7 +51,7 @@ train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${s
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
 ((ngpu > 0)) || train_args="${small} --fte-blocks 1 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
-stage() { # stage <n> <what>: shall stage n run?
+stage() { # stage <n> <what>: whether stage n runs
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it failed
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
@@ -65,7 +65,7 @@ sweep() { # sweep <what> [<option>...]: of a list
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         "$@" - "${exp}"
 }
-front_ends=$(list features "pretrain ${systems} ${more}") # a wrong name is refused before any work
+front_ends=$(list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
 if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
         { printf 'ast\tconf/real_sounds/pretrain.yaml\t%s/ast.pth\n' "${downloads}" && list pretrain "${systems} ${more}"; } |

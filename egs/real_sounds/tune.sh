@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What run.sh's configs hold of tuning, from the soundbank's training sources alone: ways of training and bounding boxes.
+# Tune run.sh's configs on the soundbank's training sources alone: regime of training and bounding boxes.
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
 # Splits DIR's train sources in two, makes a corpus of each, pre-trains on the first, trains every system in several
-# ways, and writes what did best on the second: tuning/rates.json, the CRNN's learning rates; tuning/regime.json, how
+# regimes, and writes those that did best on the second: tuning/rates.json, the CRNN's learning rates; tuning/regime.json, how
 # long protocol A freezes the encoder of all AST systems, and how protocol B trains each. It then tunes the bounding
 # boxes of each system on a set of its own of the second: tuning/csebbs/. Then write the rest into conf/real_sounds/.
 #
@@ -59,7 +59,7 @@ for n in 3 5; do
     recipe "${n}" "${n}" --systems "${systems}" \
         --vary "clip_pooling=${poolings} frozen_epochs=${own_frozen} encoder_lr=${rates}"
 done
-near=$(realpath --relative-to=. "${work}") # the files say how they were made, in any place
+near=$(realpath --relative-to=. "${work}") # the files hold the commands that made them, without absolute paths
 own=$(realpath --relative-to=. "${out}")
 best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
 {
