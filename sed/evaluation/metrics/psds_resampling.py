@@ -6,7 +6,7 @@ of that sample's PSDS, as it is of any set's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,7 @@ def from_points(
 
 
 def from_deltas(
-    truth: Truth, parameters: Parameters, deltas: list[Deltas], weights: np.ndarray
+    truth: Truth, parameters: Parameters, deltas: Iterable[Deltas], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure the exact PSDS on resampled clips.
 
@@ -101,7 +101,7 @@ def from_deltas(
 
 
 def from_all_deltas(
-    truth: Truth, parameters: Parameters, systems: Sequence[list[Deltas]], weights: np.ndarray
+    truth: Truth, parameters: Parameters, systems: Sequence[Iterable[Deltas]], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Measure the PSDS of a system that is the best of several at each rate, class by class, on resampled clips.
 
@@ -115,7 +115,7 @@ def from_all_deltas(
         As `from_deltas`.
     """
     events = weights @ truth.events
-    curves = [_curves(truth, parameters, deltas, weights) for deltas in systems]
+    curves = [class_curves(truth, parameters, deltas, weights) for deltas in systems]
     values, areas = np.empty(len(weights)), np.full(events.shape, np.nan)
     for sample in range(len(weights)):
         has = np.flatnonzero(events[sample] > 0)
@@ -131,10 +131,20 @@ def from_all_deltas(
     return values, areas
 
 
-def _curves(
-    truth: Truth, parameters: Parameters, deltas: list[Deltas], weights: np.ndarray
+def class_curves(
+    truth: Truth, parameters: Parameters, deltas: Iterable[Deltas], weights: np.ndarray
 ) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """Return [class][sample] the points of its curve: eFPR and TPR, (points,) each."""
+    """Return the curves of the classes.
+
+    Args:
+        truth: what each clip adds to the denominators.
+        parameters: of the PSDS.
+        deltas: for each class, the changes of the counts as the threshold falls.
+        weights: (samples, clips) how often each clip is drawn.
+
+    Returns:
+        [class][sample] the points of its curve: eFPR and TPR, (points,) each.
+    """
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
     whole = weights.astype(np.int64)
     points: list[list[tuple[np.ndarray, np.ndarray]]] = []
