@@ -16,6 +16,8 @@ from sed.data.scores import FrameScores
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.jit import compiled
 
+COUNTS = 4_000_000  # of events of a clip, class and threshold that are held at once
+
 
 def operating_points(number: int = 50) -> np.ndarray:
     """The thresholds of the paper's era: `number` of them, 0.01, 0.03 .. 0.99 for 50 (P, psds_eval's example)."""
@@ -26,13 +28,15 @@ def operating_points(number: int = 50) -> np.ndarray:
 class Decoded:
     """Events at many operating points, sorted by point, clip, label, onset.
 
-    first: (points, clips * classes + 1) where the events of each clip and class begin, counted over all points;
-    begin, end: (events,) rows of `onset` and `offset`, the borders of the frames (or of the events themselves).
+    first: (points + 1,) where the events of each point begin; cell: (events,) clip * classes + class of each, since
+    most clips have none of most classes; begin, end: (events,) rows of `onset` and `offset`, the borders of the frames
+    (or of the events themselves).
     """
 
     clips: int
     classes: int
     first: np.ndarray
+    cell: np.ndarray
     begin: np.ndarray
     end: np.ndarray
     onset: np.ndarray
@@ -41,20 +45,27 @@ class Decoded:
     @property
     def points(self) -> int:
         """How many operating points there are."""
-        return len(self.first)
+        return len(self.first) - 1
 
     def __len__(self) -> int:
         return len(self.begin)
 
+    def _rows(self, point: int) -> slice:
+        return slice(int(self.first[point]), int(self.first[point + 1]))
+
+    def cells(self, point: int) -> np.ndarray:
+        """The cells of one operating point's events, ascending."""
+        return self.cell[self._rows(point)]
+
     def times(self, point: int) -> tuple[np.ndarray, np.ndarray]:
         """Onsets and offsets of one operating point's events."""
-        rows = slice(int(self.first[point, 0]), int(self.first[point, -1]))
+        rows = self._rows(point)
         return self.onset[self.begin[rows]], self.offset[self.end[rows]]
 
     def at(self, point: int) -> EventTable:
         """The events of one operating point."""
         onset, offset = self.times(point)
-        cell = np.repeat(np.arange(self.clips * self.classes), np.diff(self.first[point]))
+        cell = self.cells(point).astype(np.int64)
         return EventTable(clip=cell // self.classes, label=cell % self.classes, onset=onset, offset=offset)
 
 
@@ -64,30 +75,60 @@ def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
     thresholds: (points,) for all classes or (points, classes); a frame is active where its score is above
     (not at) the threshold.
     """
-    classes = len(scores.labels)
+    classes, clips = len(scores.labels), len(scores.clips)
     thresholds = np.asarray(thresholds, float)
     if thresholds.ndim == 1:
         thresholds = np.repeat(thresholds[:, None], classes, axis=1)
     order = np.argsort(thresholds, axis=0, kind="stable")
     ascending = np.take_along_axis(thresholds, order, axis=0)
-    values, start = np.ascontiguousarray(scores.values), scores.start.astype(np.int64)
-    counts = np.zeros((len(thresholds), len(scores.clips), classes), np.int64)
-    _count(values, start, ascending, order, counts)
-    first = np.concatenate([[0], np.cumsum(counts.ravel())])
-    place = first[:-1].reshape(counts.shape).copy()
-    begin, end = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
-    _fill(values, start, ascending, order, place, begin, end)
-    cells = len(scores.clips) * classes
-    rows = np.arange(len(thresholds))[:, None] * cells + np.arange(cells + 1)[None, :]
+    points, start = len(thresholds), scores.start.astype(np.int64)
+    together = max(1, COUNTS // (points * classes))
+    blocks = [
+        _decode_clips(scores.values, start, ascending, order, range(clip, min(clip + together, clips)))
+        for clip in range(0, max(clips, 1), together)
+    ]
+    events = np.stack([np.diff(first) for first, *_ in blocks]).sum(0)
+    cell, begin, end = (
+        np.concatenate([block[column][block[0][k] : block[0][k + 1]] for k in range(points) for block in blocks])
+        for column in (1, 2, 3)
+    )
     return Decoded(
-        clips=len(scores.clips),
+        clips=clips,
         classes=classes,
-        first=first[rows],
+        first=np.concatenate([[0], np.cumsum(events)]),
+        cell=cell,
         begin=begin,
         end=end,
         onset=scores.onset,
         offset=scores.offset,
     )
+
+
+def _decode_clips(
+    values: np.ndarray, start: np.ndarray, ascending: np.ndarray, order: np.ndarray, clips: range
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return where each point's events begin (points + 1,), and their cells, first and last rows, of some clips."""
+    points, classes = ascending.shape
+    low, high = start[clips.start], start[clips.stop]
+    block = np.ascontiguousarray(values[low:high])
+    own = start[clips.start : clips.stop + 1] - low
+    counts = np.zeros((points, len(clips), classes), np.int64)
+    _count(block, own, ascending, order, counts)
+    first = np.concatenate([[0], np.cumsum(counts.ravel())])
+    begin, end = np.empty(first[-1], np.int32), np.empty(first[-1], np.int32)
+    _fill(block, own, ascending, order, first[:-1].reshape(counts.shape).copy(), begin, end)
+    cells = np.arange(clips.start * classes, clips.stop * classes)
+    cell = np.repeat(np.tile(cells.astype(_cell_type(clips.stop * classes)), points), counts.ravel())
+    return (
+        first[:: len(cells)] if len(cells) else np.zeros(points + 1, np.int64),
+        cell,
+        begin + np.int32(low),
+        end + np.int32(low),
+    )
+
+
+def _cell_type(cells: int) -> type[np.signedinteger]:
+    return np.int32 if cells < 2**31 else np.int64
 
 
 @compiled
@@ -131,17 +172,12 @@ def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[n
 
 def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
     """Tables of events, one an operating point, as `Decoded`."""
-    cells = clips * classes
-    firsts, base = [], 0
-    for table in tables:
-        counts = np.bincount(table.clip * classes + table.label, minlength=cells)
-        firsts.append(base + np.concatenate([[0], np.cumsum(counts)]))
-        base += len(table)
-    rows = np.arange(base)
+    rows = np.arange(sum(map(len, tables)))
     return Decoded(
         clips=clips,
         classes=classes,
-        first=np.array(firsts).reshape(len(tables), cells + 1),
+        first=np.concatenate([[0], np.cumsum([len(table) for table in tables])]),
+        cell=np.concatenate([table.clip * classes + table.label for table in tables]),
         begin=rows,
         end=rows,
         onset=np.concatenate([table.onset for table in tables]),

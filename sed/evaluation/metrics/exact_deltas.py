@@ -34,7 +34,7 @@ class StreamedDeltas:
     scores: FrameScores
 
     @cached_property
-    def _truth(self) -> tuple[np.ndarray, ...]:
+    def _truth(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return where each clip's events begin (clips + 1,), and their class, onset and offset (events,)."""
         table = self.problem.joined.truth
         column = np.full(len(self.problem.labels), -1)

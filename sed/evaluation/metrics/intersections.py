@@ -36,45 +36,44 @@ class PointCounts:
         return np.asarray(self.ct.sum(0)).reshape(points, classes, classes).astype(np.int64)
 
 
-def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded) -> PointCounts:
+def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, by_clip: bool = True) -> PointCounts:
     """Count every clip at every operating point.
 
     Args:
         problem: clips, classes and ground truth.
         parameters: the criteria.
         decoded: decisions at each operating point.
+        by_clip: keep what each clip adds; else the sums over all clips, as of one clip.
     """
     classes, clips = len(problem.labels), len(problem.clips)
-    truth = problem.truth
-    cells = np.bincount(truth.clip * classes + truth.label, minlength=clips * classes)
-    truth_first = np.concatenate([[0], np.cumsum(cells)])
-    tp = np.zeros((clips, decoded.points, classes), np.int32)
+    truth, keep = problem.truth, problem.present
+    truth_first = np.searchsorted(truth.clip, np.arange(clips + 1))
+    tp = np.zeros((clips if by_clip else 1, decoded.points, len(keep)), np.int32)
     fp = np.zeros_like(tp)
-    present = problem.counts > 0
-    keep = problem.present
     column = np.full(classes, -1)
     column[keep] = np.arange(len(keep))
-    rows, columns = [], []
+    rows, columns, values = [], [], []
     for point in range(decoded.points):
         onset, offset = decoded.times(point)
-        first = decoded.first[point] - decoded.first[point, 0]
         crossed = np.empty((len(onset) + 16, 3), np.int32)
         while True:
-            tp[:, point], fp[:, point] = 0, 0
+            found, false = np.zeros((2, len(tp), len(keep)), np.int32)
             count = _count_point(
-                onset, offset, first, truth.onset, truth.offset, truth_first, problem.durations, present,
-                parameters.dtc, parameters.gtc, parameters.cttc, tp[:, point], fp[:, point], crossed,
+                onset, offset, decoded.cells(point), truth.onset, truth.offset, truth.label, truth_first,
+                problem.durations, column, parameters.dtc, parameters.gtc, parameters.cttc, found, false, crossed,
             )  # fmt: skip
             if count <= len(crossed):
                 break
             crossed = np.empty((count, 3), np.int32)  # several classes were crossed at once: with more room again
-        rows.append(crossed[:count, 0])
-        label, other = column[crossed[:count, 1]], column[crossed[:count, 2]]
-        columns.append((point * len(keep) + label) * len(keep) + other)
-    shape = (clips, decoded.points * len(keep) ** 2)
-    row, place = np.concatenate(rows), np.concatenate(columns)
-    ct = csr_array((np.ones(len(row)), (row, place)), shape=shape)  # equal places are summed
-    return PointCounts(tp=tp[:, :, keep], fp=fp[:, :, keep], ct=ct)
+        tp[:, point], fp[:, point] = found, false
+        pair = (crossed[:count, 0].astype(np.int64) * len(keep) + crossed[:count, 1]) * len(keep) + crossed[:count, 2]
+        pair, times = np.unique(pair, return_counts=True)
+        rows.append(pair // len(keep) ** 2)
+        columns.append(point * len(keep) ** 2 + pair % len(keep) ** 2)
+        values.append(times.astype(float))
+    shape = (len(tp), decoded.points * len(keep) ** 2)
+    places = np.concatenate(rows), np.concatenate(columns)
+    return PointCounts(tp=tp, fp=fp, ct=csr_array((np.concatenate(values), places), shape=shape))
 
 
 @compiled
@@ -99,41 +98,56 @@ def _covered(begin, end, onset, offset, first, last):  # type: ignore[no-untyped
 
 @compiled
 def _count_point(  # type: ignore[no-untyped-def]
-    onset, offset, first, true_onset, true_offset, true_first, durations, present, dtc, gtc, cttc, tp, fp, crossed
-):
-    clips, classes = tp.shape
-    count = 0
-    for clip in range(clips):
-        for label in range(classes):
-            low, high = first[clip * classes + label], first[clip * classes + label + 1]
-            if low == high or not present[label]:
+    onset, offset, cell, true_onset, true_offset, true_label, true_first, durations, column, dtc, gtc, cttc, tp, fp,
+    crossed,
+):  # fmt: skip
+    """Add to tp and fp (clips or 1, classes with ground truth); return how many rows `crossed` needs."""
+    classes, count, low = len(column), 0, 0
+    while low < len(cell):
+        high = low + 1
+        while high < len(cell) and cell[high] == cell[low]:
+            high += 1
+        clip, label = cell[low] // classes, cell[low] % classes
+        first, last = true_first[clip], true_first[clip + 1]
+        clip_row, own, place = min(clip, len(tp) - 1), column[label], low
+        low = high
+        if own < 0:
+            continue
+        true_low = first
+        while true_low < last and true_label[true_low] != label:
+            true_low += 1
+        true_high = true_low
+        while true_high < last and true_label[true_high] == label:
+            true_high += 1
+        covered = np.zeros(true_high - true_low)  # of each true event, by detections that meet the criterion
+        lost = np.zeros(true_high - true_low)  # low bits of `covered`: compensated addition
+        touched = np.zeros(true_high - true_low, np.bool_)
+        for row in range(place, high):
+            begin, end = onset[row], offset[row]
+            if not begin < end:
                 continue
-            true_low, true_high = true_first[clip * classes + label], true_first[clip * classes + label + 1]
-            covered = np.zeros(true_high - true_low)  # of each true event, by detections that meet the criterion
-            lost = np.zeros(true_high - true_low)  # low bits of `covered`: compensated addition
-            touched = np.zeros(true_high - true_low, np.bool_)
-            for row in range(low, high):
-                begin, end = onset[row], offset[row]
-                if not begin < end:
-                    continue
-                if _covered(begin, end, true_onset, true_offset, true_low, true_high) >= dtc:
-                    for true in range(true_low, true_high):
-                        if begin < true_offset[true] and true_onset[true] < end:
-                            at = true - true_low
-                            touched[at] = True
-                            true_length = true_offset[true] - true_onset[true]
-                            share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / true_length
-                            covered[at], lost[at] = _plus(covered[at], lost[at], share)
-                    continue
-                if begin < durations[clip] and end > 0.0:
-                    fp[clip, label] += 1
-                for other in range(classes):
-                    other_low, other_high = true_first[clip * classes + other], true_first[clip * classes + other + 1]
-                    if other != label and _covered(begin, end, true_onset, true_offset, other_low, other_high) >= cttc:
-                        if count < len(crossed):
-                            crossed[count, 0], crossed[count, 1], crossed[count, 2] = clip, label, other
-                        count += 1
-            for true in range(true_high - true_low):
-                if touched[true] and covered[true] >= gtc:
-                    tp[clip, label] += 1
+            if _covered(begin, end, true_onset, true_offset, true_low, true_high) >= dtc:
+                for true in range(true_low, true_high):
+                    if begin < true_offset[true] and true_onset[true] < end:
+                        at = true - true_low
+                        touched[at] = True
+                        true_length = true_offset[true] - true_onset[true]
+                        share = (min(end, true_offset[true]) - max(begin, true_onset[true])) / true_length
+                        covered[at], lost[at] = _plus(covered[at], lost[at], share)
+                continue
+            if begin < durations[clip] and end > 0.0:
+                fp[clip_row, own] += 1
+            true = first
+            while true < last:  # class by class of those that the clip has
+                other = true
+                while true < last and true_label[true] == true_label[other]:
+                    true += 1
+                if true_label[other] != label and _covered(begin, end, true_onset, true_offset, other, true) >= cttc:
+                    if count < len(crossed):
+                        crossed[count, 0], crossed[count, 1] = clip_row, own
+                        crossed[count, 2] = column[true_label[other]]
+                    count += 1
+        for true in range(true_high - true_low):
+            if touched[true] and covered[true] >= gtc:
+                tp[clip_row, own] += 1
     return count

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from sed.evaluation.metrics.exact_deltas import StreamedDeltas, exact_of_many
 from sed.evaluation.metrics.intersections import point_counts
 from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values, mean_of_known
 from sed.evaluation.metrics.psds import (
+    MANY,
     PSDS1,
     PSDS2,
     Deltas,
@@ -22,7 +24,7 @@ from sed.evaluation.metrics.psds import (
     own_parameters,
     value_of,
 )
-from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points
+from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points, value_of_many
 
 if TYPE_CHECKING:
     from sed.config import Parser
@@ -40,7 +42,7 @@ class MeasuredPSDS(Measured):
         inputs: Inputs,
         parameters: Mapping[str, Parameters],
         values: Mapping[str, PSDSValue],
-        deltas: Mapping[str, list[Deltas]],
+        deltas: Mapping[str, Iterable[Deltas]],
         keys: Collection[str],
     ) -> None:
         self.parameters, self.values = parameters, values
@@ -102,12 +104,17 @@ class PSDS(Metric):
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
         """Return the exact values first, of these PSDS2 with its cross-triggers, then the operating points in parts."""
         problem, scores, points = inputs.problem, inputs.scores, inputs.points
+        many = len(problem.present) > MANY
         made: dict[str, Callable[[], Any]] = {}
         if scores is not None:
             for name in sorted(self._parameters, reverse=True):
-                made[f"{name}_exact"] = partial(exact, problem, self._parameters[name], scores)
+                measure = exact_of_many if many else exact
+                made[f"{name}_exact"] = partial(measure, problem, self._parameters[name], scores)
         if points is not None:
             for name, parameters in self._parameters.items():
+                if many:
+                    made[f"{name} sums"] = partial(point_counts, problem, parameters, points, by_clip=False)
+                    continue
                 for part, chunk in enumerate(np.array_split(np.arange(points.points), min(PARTS, points.points))):
                     made[f"{name} {part}"] = partial(count_points, problem, parameters, points, chunk)
         return made
@@ -115,15 +122,26 @@ class PSDS(Metric):
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPSDS:
         """Reduce the operating points of each PSDS to its value."""
         values: dict[str, PSDSValue] = {}
-        deltas: dict[str, list[Deltas]] = {}
+        deltas: dict[str, Iterable[Deltas]] = {}
+        problem, scores, many = inputs.problem, inputs.scores, len(inputs.problem.present) > MANY
         for name, parameters in self._parameters.items() if inputs.points is not None else ():
-            parts = sorted(key for key in done if key.startswith(f"{name} "))
-            table = pd.concat([done[key] for key in parts], ignore_index=True)
-            values[name] = value_of(inputs.problem, parameters, table)
+            if many:
+                reduced = partial(value_of_many, problem, parameters, done[f"{name} sums"])
+            else:
+                parts = sorted(key for key in done if key.startswith(f"{name} "))
+                reduced = partial(
+                    value_of, problem, parameters, pd.concat([done[key] for key in parts], ignore_index=True)
+                )
+            values[name] = reduced()
             if any(entry.key == BY_04 for entry in self.entries) and name == "psds2":
-                values[BY_04] = value_of(inputs.problem, parameters, table, counted_by_04=True)
-        for name in self._parameters if inputs.scores is not None else ():
-            values[f"{name}_exact"], deltas[f"{name}_exact"] = done[f"{name}_exact"]
+                values[BY_04] = reduced(counted_by_04=True)
+        for name, parameters in self._parameters.items() if scores is not None else ():
+            key = f"{name}_exact"
+            if many:
+                assert scores is not None
+                values[key], deltas[key] = done[key], StreamedDeltas(problem, parameters, scores)
+            else:
+                values[key], deltas[key] = done[key]
         return MeasuredPSDS(inputs, self._parameters, values, deltas, {entry.key for entry in self.entries})
 
 

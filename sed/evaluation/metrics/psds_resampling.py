@@ -14,7 +14,7 @@ import numpy as np
 from sed.evaluation.metrics.curves import sweep
 from sed.evaluation.metrics.intersections import PointCounts
 from sed.evaluation.metrics.jit import compiled
-from sed.evaluation.metrics.psds import Deltas, Parameters
+from sed.evaluation.metrics.psds import Deltas, Parameters, PSDSValue
 from sed.evaluation.metrics.task import Problem
 
 HOUR = 3600.0
@@ -37,6 +37,14 @@ class Truth:
         np.add.at(seconds, (table.clip, table.label), table.offset - table.onset)
         keep = problem.present
         return Truth(events=events[:, keep], seconds=seconds[:, keep], duration=problem.durations.astype(float))
+
+    def summed(self) -> Truth:
+        """Return the same of all clips as one."""
+        return Truth(
+            events=self.events.sum(0, keepdims=True),
+            seconds=self.seconds.sum(0, keepdims=True),
+            duration=self.duration.sum(keepdims=True),
+        )
 
 
 def from_points(
@@ -81,6 +89,24 @@ def from_points(
         values[sample] = sweep(x[inside], y[inside], label, len(has), parameters.alpha_st, parameters.e_max, area)
         areas[sample, has] = area
     return values, areas
+
+
+def value_of_many(
+    problem: Problem, parameters: Parameters, counts: PointCounts, *, counted_by_04: bool = False
+) -> PSDSValue:
+    """Reduce operating points of a large label set to a PSDS, without a PSD-ROC.
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: of the PSDS.
+        counts: sums over all clips at every operating point.
+        counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+    """
+    truth = Truth.of(problem).summed()
+    values, areas = from_points(truth, parameters, counts, np.ones((1, 1)), counted_by_04=counted_by_04)
+    labels = (problem.labels[index] for index in problem.present)
+    per_class = dict(zip(labels, map(float, areas[0]), strict=True))
+    return PSDSValue(value=float(values[0]), per_class=per_class, efpr=np.zeros(0), etpr=np.zeros(0))
 
 
 def from_deltas(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from random_scores import uniform
 
 from sed.data.scores import FrameScores, Scores
+from sed.evaluation.metrics import decode as module
 from sed.evaluation.metrics.decode import decode, operating_points
 
 
@@ -58,8 +59,10 @@ def test_decoder_equals_the_plain_loop(data):
         values=np.round(rng.random((start[-1], 2)), data.draw(st.integers(1, 3))),  # ties with thresholds too
     )
     thresholds = data.draw(st.sampled_from([operating_points(), np.array([0.5]), np.array([0.9, 0.1, 0.5, 0.5])]))
-    check(scores, thresholds)
-    check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))
+    with pytest.MonkeyPatch.context() as patch:  # all clips at once, or some after others
+        patch.setattr(module, "COUNTS", data.draw(st.sampled_from([1, 2 * len(thresholds) * 2, module.COUNTS])))
+        check(scores, thresholds)
+        check(scores, np.array([[0.2, 0.7], [0.5, 0.1]]))
 
 
 @pytest.mark.slow

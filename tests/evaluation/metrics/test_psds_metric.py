@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracles import ONE, SLOWLY, TWO, seeds
+from oracles import OWN as OWN_PARAMETERS
 from problems import problem, scores
 
 from sed.errors import UserError
+from sed.evaluation.metrics import psds_metric
 from sed.evaluation.metrics.decode import decode, operating_points
 from sed.evaluation.metrics.metric import Inputs
-from sed.evaluation.metrics.psds import PSDS1, PSDS2, count_points, exact, value_of
-from sed.evaluation.metrics.psds_metric import OWN, STANDARD, MeasuredPSDS, OwnPSDS
+from sed.evaluation.metrics.psds import PSDS1, PSDS2, Parameters, count_points, exact, value_of
+from sed.evaluation.metrics.psds_metric import OWN, PSDS, STANDARD, MeasuredPSDS, OwnPSDS
 
 NOT_GIVEN = dict.fromkeys(("dtc", "gtc", "cttc", "alpha_ct", "alpha_st", "e_max"))
 
@@ -42,6 +48,26 @@ def test_points_divided_among_tasks_give_what_they_give_together() -> None:
         assert numbers[name] == value_of(inputs.problem, parameters, table).value
         assert numbers[f"{name}_exact"] == exact(inputs.problem, parameters, inputs.scores)[0].value
     assert numbers["psds2_psds_eval_04"] == value_of(inputs.problem, PSDS2, table, counted_by_04=True).value
+
+
+@SLOWLY
+@given(seeds, st.sampled_from([ONE, TWO, OWN_PARAMETERS]))
+def test_large_label_sets_have_the_numbers_and_the_samples_of_the_packages(seed: int, parameters: Parameters) -> None:
+    inputs = inputs_of(seed)
+    metric = PSDS(STANDARD.entries, {"psds2": parameters})
+    once = np.random.default_rng(seed).multinomial(6, np.full(6, 1 / 6), size=3).astype(float)
+    packages = measure(metric, inputs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(psds_metric, "MANY", 0)
+        sparse = measure(metric, inputs)
+    assert sparse.numbers() == pytest.approx(dict(packages.numbers()), abs=1e-12)
+    for name, areas in packages.of_classes().items():
+        np.testing.assert_allclose(sparse.of_classes()[name], areas, atol=1e-12)
+    for name, sample in packages.samplers().items():
+        ours, theirs = sparse.samplers()[name](once), sample(once)
+        assert set(ours) == set(theirs)
+        for key, values in theirs.items():
+            np.testing.assert_allclose(ours[key], values, atol=1e-12)
 
 
 @pytest.mark.parametrize(
