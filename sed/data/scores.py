@@ -7,9 +7,11 @@ work on it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,10 @@ from sed.seal import Damaged, is_sealed, seal_file
 
 log = logging.getLogger("sed")
 FORMAT = 1
+MAPPED = 1 << 28
+"""bytes of scores from which on a file is mapped"""
+BLOCK = 1 << 24
+"""scores that are worked on at once"""
 TIME_DECIMALS = 6  # frame borders are rounded to microseconds, so that 35 x 0.01 is 0.35 everywhere
 
 
@@ -64,7 +70,8 @@ class FrameScores:
     """Scores of clips of any length and frame rate.
 
     start: (clips + 1,) rows of each clip's first frame; onset, offset: (rows,) seconds, adjoining within a clip;
-    values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None when the system gave none.
+    values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None when the system gave none;
+    usual_frame: seconds of the usual frame of the set that these are a part of, or None where they are all.
     """
 
     clips: list[str]
@@ -74,9 +81,12 @@ class FrameScores:
     offset: np.ndarray
     values: np.ndarray
     clip_values: np.ndarray | None = None
+    usual_frame: float | None = None
 
     def frame_seconds(self) -> float:
         """The usual length of a frame (the median)."""
+        if self.usual_frame is not None:
+            return self.usual_frame
         return float(np.median(self.offset - self.onset).round(TIME_DECIMALS)) if len(self.onset) else 0.01
 
     def with_values(self, values: np.ndarray) -> FrameScores:
@@ -98,6 +108,47 @@ class FrameScores:
             offset=self.offset[rows],
             values=self.values[rows],
             clip_values=None if self.clip_values is None else self.clip_values[chosen],
+        )
+
+    def blocks(self, most: int) -> Iterator[FrameScores]:
+        """Yield the clips in blocks of at most `most` scores each, a longer clip alone, without copying them."""
+        usual, first = self.frame_seconds(), 0
+        rows = max(1, most // len(self.labels))
+        while first < len(self.clips):
+            last = max(first + 1, int(np.searchsorted(self.start, self.start[first] + rows, side="right")) - 1)
+            low, high = int(self.start[first]), int(self.start[last])
+            yield FrameScores(
+                clips=self.clips[first:last],
+                labels=self.labels,
+                start=self.start[first : last + 1] - low,
+                onset=self.onset[low:high],
+                offset=self.offset[low:high],
+                values=self.values[low:high],
+                clip_values=None if self.clip_values is None else self.clip_values[first:last],
+                usual_frame=usual,
+            )
+            first = last
+
+    @staticmethod
+    def joined(parts: list[FrameScores]) -> FrameScores:
+        """Join blocks of clips again; empties `parts` on the way, so that what is copied is not held twice."""
+        labels, clips = parts[0].labels, [clip for part in parts for clip in part.clips]
+        ends = np.cumsum([0, *(len(part.onset) for part in parts)])
+        start = np.concatenate([[0], *(part.start[1:] + end for part, end in zip(parts, ends[:-1], strict=True))])
+        onset, offset = (np.concatenate([getattr(part, name) for part in parts]) for name in ("onset", "offset"))
+        of_clips = [part.clip_values for part in parts if part.clip_values is not None]
+        values = np.empty((len(onset), len(labels)), parts[0].values.dtype)
+        parts.reverse()
+        for low, high in itertools.pairwise(ends):
+            values[low:high] = parts.pop().values
+        return FrameScores(
+            clips=clips,
+            labels=labels,
+            start=start.astype(np.int64),
+            onset=onset,
+            offset=offset,
+            values=values,
+            clip_values=np.concatenate(of_clips) if of_clips else None,
         )
 
     def items(self) -> Iterator[tuple[str, slice]]:
@@ -199,12 +250,17 @@ def _head(file: h5py.File) -> dict[str, Any]:
 
 
 def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
-    """Return the float32 values of a contiguous dataset, read without the HDF5 library."""
+    """Return the float32 values of a contiguous dataset, read without the HDF5 library; large ones are mapped.
+
+    A mapped file is read as it is needed, and its memory is free for others.
+    """
     count = math.prod(shape)
     if not count:
         return np.zeros(shape, np.float32)
     if offset is None:
         raise ValueError("a dataset without values")
+    if 4 * count >= MAPPED and path.stat().st_size >= offset + 4 * count:
+        return np.memmap(path, "<f4", "r", offset, tuple(shape))
     values = np.fromfile(path, "<f4", count, offset=offset)
     if len(values) != count:
         raise ValueError("a dataset that ends beyond the file")
@@ -283,20 +339,34 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
 
 def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
     """UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
-    good = _is_posterior(scores.values)
-    if good.all():
-        return
-    row, column = np.argwhere(~good)[0]
-    clip = int(np.searchsorted(scores.start, row, side="right")) - 1
-    value = scores.values[row, column]
-    raise UserError(
-        f"{where[scores.clips[clip]]}: frame {row - scores.start[clip] + 1}: score {value} of "
-        f"{scores.labels[column]} is not in [0, 1] (scores are posteriors; look at the system)"
-    )
+    for block in scores.blocks(BLOCK):
+        good = _is_posterior(block.values)
+        release(block.values)
+        if good.all():
+            continue
+        row, column = np.argwhere(~good)[0]
+        clip = int(np.searchsorted(block.start, row, side="right")) - 1
+        value = block.values[row, column]
+        raise UserError(
+            f"{where[block.clips[clip]]}: frame {row - block.start[clip] + 1}: score {value} of "
+            f"{block.labels[column]} is not in [0, 1] (scores are posteriors; look at the system)"
+        )
 
 
 def _is_posterior(values: np.ndarray) -> np.ndarray:
     return (values >= 0) & (values <= 1)
+
+
+def release(values: np.ndarray) -> None:
+    """Give back the memory of values that are mapped from a file and have been read; they are read again when needed.
+
+    Does nothing for other arrays, and on systems that cannot.
+    """
+    base: object = values
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
 
 
 def export_tsv(folder: str | Path, scores: FrameScores) -> None:

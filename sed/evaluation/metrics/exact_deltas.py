@@ -114,34 +114,103 @@ def _overlap(begin, end, onset, offset):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _judge(begin, end, label, low, high, true_label, true_onset, true_offset, dtc, cttc, crossing, crossed):  # type: ignore[no-untyped-def]
+def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc, crossing, crossed):  # type: ignore[no-untyped-def]
     """Return whether a detection is relevant; set `crossed` (events,) at the first event of each class it triggers."""
-    own = 0.0
-    for true in range(low, high):
-        if true_label[true] == label:
-            own += _overlap(begin, end, true_onset[true], true_offset[true])
+    own, event = 0.0, 0
+    for k in range(len(event_label)):
+        if event_label[k] == label:
+            own += _overlap(begin, end, event_onset[k], event_offset[k])
     relevant = np.rint(own * MICRO) >= np.rint(dtc * (end - begin) * MICRO)
-    true = low
-    while crossing and true < high:
-        group, total = true, 0.0
-        while true < high and true_label[true] == true_label[group]:
-            total += _overlap(begin, end, true_onset[true], true_offset[true])
-            true += 1
+    crossed[:] = False
+    while crossing and event < len(event_label):
+        group, total = event, 0.0
+        while event < len(event_label) and event_label[event] == event_label[group]:
+            total += _overlap(begin, end, event_onset[event], event_offset[event])
+            event += 1
         total = 0.0 if relevant else total
-        if true_label[group] != label:
-            crossed[group - low] = np.rint(total * MICRO) >= np.rint(cttc * (end - begin) * MICRO)
+        if event_label[group] != label:
+            crossed[group] = np.rint(total * MICRO) >= np.rint(cttc * (end - begin) * MICRO)
     return relevant
+
+
+@compiled
+def _weigh(sign, begin, end, relevant, crossed, label, event_label, event_onset, event_offset, covered, change):  # type: ignore[no-untyped-def]
+    """Add a segment's share of the counts (sign 1) or take it back (-1); return the change of the false positives."""
+    for k in range(len(event_label)):
+        change[k] += sign * crossed[k]
+        if relevant and event_label[k] == label:
+            covered[k] += sign * _overlap(begin, end, event_onset[k], event_offset[k])
+    return 0 if relevant else sign
+
+
+@compiled
+def _of_clip(  # type: ignore[no-untyped-def]
+    values, onset, offset, label, event_label, event_onset, event_offset, dtc, gtc, cttc, crossing,
+    score, tp, fp, ends, ct_label, ct_change,
+):  # fmt: skip
+    """Fill in the changes of one clip, highest score first; return how many those are.
+
+    Frames are switched on from the highest score down. What changes is the segments that a frame begins, extends or
+    joins: their share of the counts is taken back, and that of the new segment is added.
+    """
+    frames, events = len(values), len(event_label)
+    order = np.argsort(-values)
+    active, counted, relevant = np.zeros(frames, np.bool_), np.zeros(frames, np.bool_), np.zeros(frames, np.bool_)
+    first, last, begun = np.empty(frames, np.int64), np.empty(frames, np.int64), np.empty(frames, np.int64)
+    crossed = np.zeros((frames, events), np.bool_)  # by the segment that begins at a frame
+    covered, change = np.zeros(events), np.zeros(events, np.int64)
+    false, before_false, before_found, place, rows, crossings = 0, 0, 0, 0, 0, 0
+    while place < frames:
+        here, new = values[order[place]], 0
+        while place < frames and values[order[place]] == here:
+            frame = order[place]
+            begin = first[frame - 1] if frame > 0 and active[frame - 1] else frame
+            end = last[frame + 1] if frame + 1 < frames and active[frame + 1] else frame
+            for head, tail in ((begin, frame - 1), (frame + 1, end)):
+                if head <= tail and counted[head]:  # it becomes a piece of a longer one
+                    counted[head] = False
+                    false += _weigh(
+                        -1, onset[head], offset[tail], relevant[head], crossed[head],
+                        label, event_label, event_onset, event_offset, covered, change,
+                    )  # fmt: skip
+            active[frame], last[begin], first[end], begun[new] = True, end, begin, begin
+            new, place = new + 1, place + 1
+        for head in begun[:new]:
+            if counted[head] or (head > 0 and active[head - 1]):
+                continue
+            begin, end = onset[head], offset[last[head]]
+            events_of = label, event_label, event_onset, event_offset
+            relevant[head] = _judge(begin, end, *events_of, dtc, cttc, crossing, crossed[head])
+            false += _weigh(1, begin, end, relevant[head], crossed[head], *events_of, covered, change)
+            counted[head] = True
+        found = _found(covered, label, event_label, event_onset, event_offset, gtc)
+        earlier = crossings
+        for k in np.flatnonzero(change):
+            ct_label[crossings], ct_change[crossings] = event_label[k], change[k]
+            crossings += 1
+        change[:] = 0
+        if found != before_found or false != before_false or crossings > earlier:
+            score[rows], tp[rows], fp[rows], ends[rows] = here, found - before_found, false - before_false, crossings
+            before_found, before_false, rows = found, false, rows + 1
+    return rows
+
+
+@compiled
+def _found(covered, label, event_label, event_onset, event_offset, gtc):  # type: ignore[no-untyped-def]
+    """Return how many events of a class relevant detections cover enough of."""
+    found = 0
+    for k in range(len(covered)):
+        length = event_offset[k] - event_onset[k]
+        if event_label[k] == label and np.rint(covered[k] * MICRO) >= np.rint(gtc * length * MICRO):
+            found += 1
+    return found
 
 
 @compiled
 def _changes(  # type: ignore[no-untyped-def]
     values, start, onset, offset, label, true_first, true_label, true_onset, true_offset, dtc, gtc, cttc, crossing
 ):
-    """Return (score, clip, tp, fp, ct_first, ct_label, ct_change) of one class, clip by clip, highest score first.
-
-    Frames are switched on from the highest score down. What changes is the segments that a frame begins, extends or
-    joins: their share of the counts is taken back, and that of the new segment is added.
-    """
+    """Return (score, clip, tp, fp, ct_first, ct_label, ct_change) of one class, clip by clip."""
     size = len(values)
     score, clip_of = np.empty(size), np.empty(size, np.int32)
     tp, fp = np.empty(size, np.int32), np.empty(size, np.int32)
@@ -149,85 +218,20 @@ def _changes(  # type: ignore[no-untyped-def]
     ct_label, ct_change = np.empty(1024, np.int16), np.empty(1024, np.int16)
     rows, crossings = 0, 0
     for clip in range(len(start) - 1):
-        at, frames = start[clip], start[clip + 1] - start[clip]
-        low, high = true_first[clip], true_first[clip + 1]
-        events = high - low
-        order = np.argsort(-values[at : at + frames])
-        active, counted, relevant = np.zeros((3, frames), np.bool_)
-        first, last, begun = np.empty((3, frames), np.int64)
-        crossed = np.zeros((frames, events), np.bool_)  # by the segment that begins at a frame
-        covered, change = np.zeros(events), np.zeros(events, np.int64)
-        false, before_false, before_found, place = 0, 0, 0, 0
-        while place < frames:
-            here, new = values[at + order[place]], 0
-            while place < frames and values[at + order[place]] == here:
-                frame = order[place]
-                active[frame], begin, end = True, frame, frame
-                for side in range(2):
-                    other = frame - 1 if side == 0 else frame + 1
-                    if other < 0 or other >= frames or not active[other]:
-                        continue
-                    head = first[other] if side == 0 else other
-                    tail = last[head]
-                    begin, end = min(begin, head), max(end, tail)
-                    if not counted[head]:
-                        continue
-                    counted[head] = False  # it becomes a piece of a longer one
-                    if relevant[head]:
-                        for k in range(events):
-                            if true_label[low + k] == label:
-                                covered[k] -= _overlap(
-                                    onset[at + head], offset[at + tail], true_onset[low + k], true_offset[low + k]
-                                )
-                    else:
-                        false -= 1
-                    for k in range(events):
-                        change[k] -= crossed[head, k]
-                last[begin], first[end] = end, begin
-                begun[new] = begin
-                new += 1
-                place += 1
-            for number in range(new):
-                head = begun[number]
-                if counted[head] or (head > 0 and active[head - 1]):
-                    continue
-                begin, end = onset[at + head], offset[at + last[head]]
-                counted[head] = True
-                crossed[head] = False
-                relevant[head] = _judge(
-                    begin, end, label, low, high, true_label, true_onset, true_offset, dtc, cttc, crossing,
-                    crossed[head],
-                )  # fmt: skip
-                if relevant[head]:
-                    for k in range(events):
-                        if true_label[low + k] == label:
-                            covered[k] += _overlap(begin, end, true_onset[low + k], true_offset[low + k])
-                else:
-                    false += 1
-                for k in range(events):
-                    change[k] += crossed[head, k]
-            found = 0
-            for k in range(events):
-                length = true_offset[low + k] - true_onset[low + k]
-                if true_label[low + k] == label and np.rint(covered[k] * MICRO) >= np.rint(gtc * length * MICRO):
-                    found += 1
-            changed = found != before_found or false != before_false
-            for k in range(events):
-                if change[k] == 0:
-                    continue
-                if crossings == len(ct_label):
-                    ct_label = np.append(ct_label, np.empty(crossings, np.int16))
-                    ct_change = np.append(ct_change, np.empty(crossings, np.int16))
-                ct_label[crossings], ct_change[crossings] = true_label[low + k], change[k]
-                crossings += 1
-                change[k] = 0
-                changed = True
-            if changed:
-                score[rows], clip_of[rows] = here, clip
-                tp[rows], fp[rows] = found - before_found, false - before_false
-                rows += 1
-                ct_first[rows] = crossings
-                before_found, before_false = found, false
+        span, true = slice(start[clip], start[clip + 1]), slice(true_first[clip], true_first[clip + 1])
+        most = (span.stop - span.start) * (true.stop - true.start)  # of this clip's cross-triggers
+        while crossings + most > len(ct_label):
+            ct_label = np.append(ct_label, np.empty(len(ct_label), np.int16))
+            ct_change = np.append(ct_change, np.empty(len(ct_change), np.int16))
+        added = _of_clip(
+            values[span], onset[span], offset[span], label, true_label[true], true_onset[true], true_offset[true],
+            dtc, gtc, cttc, crossing,
+            score[rows:], tp[rows:], fp[rows:], ct_first[rows + 1 :], ct_label[crossings:], ct_change[crossings:],
+        )  # fmt: skip
+        clip_of[rows : rows + added] = clip
+        ct_first[rows + 1 : rows + 1 + added] += crossings
+        rows += added
+        crossings = ct_first[rows]
     return (
         score[:rows].copy(), clip_of[:rows].copy(), tp[:rows].copy(), fp[:rows].copy(), ct_first[: rows + 1].copy(),
         ct_label[:crossings].copy(), ct_change[:crossings].copy(),

@@ -33,19 +33,22 @@ def filtered(
     Args:
         scores: any frame scores.
         seconds: the window's length by label.
-        function: takes the scores of one clip and class, (frames,), and the window's length in frames.
+        function: takes the scores of one class and clips of one length, (clips, frames), and the window's length in
+            frames.
 
     Returns:
         Scores on the same frames.
     """
     values = np.array(scores.values, order="C", copy=True)
-    frame = scores.frame_seconds()
+    frame, lengths = scores.frame_seconds(), np.diff(scores.start)
+    places = [
+        scores.start[:-1][lengths == length, None] + np.arange(length) for length in np.unique(lengths[lengths > 0])
+    ]
     for index, label in enumerate(scores.labels):
         width = window_frames(seconds[label], frame)
         if width == 1:
             continue
         column = np.ascontiguousarray(scores.values[:, index])
-        for _, rows in scores.items():
-            if rows.stop > rows.start:
-                values[rows, index] = function(column[rows], width)
+        for rows in places:
+            values[rows, index] = function(column[rows], width)
     return scores.with_values(values)

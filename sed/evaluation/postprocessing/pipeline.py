@@ -28,10 +28,28 @@ class PostProcessing:
         return [step.name for step in self.steps]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Run the steps in order."""
-        for step in self.steps:
-            scores = step.apply(scores)
+        """Run the steps in order, on some clips after others: scores of hundreds of classes are held once."""
+        from sed.data.scores import BLOCK, FrameScores, release
+
+        for steps in self._on_the_same_frames():
+            parts = []
+            for block in scores.blocks(BLOCK):
+                done = block
+                for step in steps:
+                    done = step.apply(done)
+                parts.append(done)
+                release(block.values)
+            scores = FrameScores.joined(parts)
         return scores
+
+    def _on_the_same_frames(self) -> list[list[Step]]:
+        """Return the steps in groups, each ended by a step that may make other frames, whose usual length is new."""
+        groups: list[list[Step]] = [[]]
+        for step in self.steps:
+            groups[-1].append(step)
+            if not (step.needs_clip or step.is_rank_filter):
+                groups.append([])
+        return [group for group in groups if group]
 
     def thresholds(self, labels: Sequence[str]) -> list[float]:
         """Return the decision threshold of each label."""

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from random_scores import uniform
@@ -26,6 +28,25 @@ def test_steps_are_applied_in_order():
     np.testing.assert_array_equal(one.apply(scores).values, MAXIMUM.apply(MEDIAN.apply(scores)).values)
     assert (one.apply(scores).values != other.apply(scores).values).any()
     assert one.names == ["median", "maximum"] and one.thresholds(["b", "a"]) == [0.6, 0.3]
+
+
+@pytest.mark.parametrize("most", [1, 130, 10**6])
+def test_clips_after_clips_give_what_all_together_give(monkeypatch, most):
+    scores = uniform(5, 50).flat()
+    uneven = scores.select(scores.clips[::-1])
+    lengths = np.array([50, 20, 1, 50, 33])
+    rows = np.concatenate([uneven.start[clip] + np.arange(length) for clip, length in enumerate(lengths)])
+    columns = {name: getattr(uneven, name)[rows] for name in ("onset", "offset", "values")}
+    uneven = replace(uneven, start=np.cumsum([0, *lengths]), **columns)
+    steps = (WeakMask(), MEDIAN, BOXES, MAXIMUM)
+    expected = uneven
+    for step in steps:
+        expected = step.apply(expected)
+    monkeypatch.setattr("sed.data.scores.BLOCK", most)
+    found = made(*steps).apply(uneven)
+    assert found.clips == expected.clips and found.values.dtype == expected.values.dtype
+    for name in ("start", "onset", "offset", "values", "clip_values"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 def test_reach_is_the_sum_of_the_steps():
