@@ -75,15 +75,15 @@ def main() -> int:
         threads=args.threads,
         options=args,
     )
-    names, doubts, status = session.doubts(args, predictor, post)
+    names, doubts, problems = session.doubts(args, predictor, post)
     rows, chosen = _choice(args, names, doubts, logger)
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
     if args.html and chosen:
         page = {"recordings": chosen, "format": [], "out_dir": ""}  # nothing but the page
         with ExitStack() as stack:
-            status |= session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
-    return status
+            session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
+    return session.name_problems(problems)
 
 
 def _choice(

@@ -14,7 +14,9 @@ class Kept {   // corrections of this page in the browser; where they cannot be 
         this.unsaved = false;
         addEventListener("beforeunload", e => { if (this.unsaved && !this.works) e.preventDefault(); });
     }
-    read(id) { try { return JSON.parse(localStorage.getItem(this.prefix + id)); } catch { return null; } }
+    read(id) {   // what was kept of a recording; null when there is none, or it is not what `write` writes
+        try { const kept = JSON.parse(localStorage.getItem(this.prefix + id)); return kept && Array.isArray(kept.events) ? kept : null; } catch { return null; }
+    }
     write(id, value) {
         this.unsaved = true;
         try { localStorage.setItem(this.prefix + id, JSON.stringify(value)); } catch { this.works = false; }

@@ -169,11 +169,13 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     tally = _through(args, predictor, post, names, problems, open_sinks)
     if tally.done and not peaks.events:
         logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
-    return _name(problems)
+    return name_problems(problems)
 
 
-def doubts(args: argparse.Namespace, predictor: Predictor, post: PostProcessing) -> tuple[list[str], list[Doubt], int]:
-    """Measure files for the choice of what to label next: those that could be read, what was measured, the status."""
+def doubts(
+    args: argparse.Namespace, predictor: Predictor, post: PostProcessing
+) -> tuple[list[str], list[Doubt], list[str]]:
+    """Measure files for the choice of what to label next: those that could be read, what was measured, the problems."""
     names, problems = find_recordings(args.recordings)
     if not names:
         raise UserError("; ".join(problems))
@@ -187,11 +189,11 @@ def doubts(args: argparse.Namespace, predictor: Predictor, post: PostProcessing)
     measured = {name: sink.doubt for name, sink in sinks.items() if sink.doubt is not None}
     if not measured:
         raise UserError("; ".join(problems))
-    return list(measured), list(measured.values()), _name(problems)
+    return list(measured), list(measured.values()), problems
 
 
-def _name(problems: Sequence[str]) -> int:
-    """Print what could not be read; the exit status."""
+def name_problems(problems: Sequence[str]) -> int:
+    """Print what could not be read; return the exit status."""
     if problems:
         logger.info("%d could not be read:", len(problems))
         for problem in problems:

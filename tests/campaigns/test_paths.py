@@ -39,6 +39,8 @@ COMMANDS = {
     " --precisions float32",
     "check_data_dir": "--labels {labels.txt} {data}",
     "check_dump": "--config {logmel.yaml} {dump/weak}",
+    "choose": "--model {pack} --device cpu --tuned {tuned.json} --labelled {events.tsv} --out {>list.tsv}"
+    " --html {>page.html} {audio} {split}",
     "choose_rates": "{runs} {>rates.json}",
     "compare": "--no-seeds --out {>differences.json} --html {>compare.html} {results/one} {results/two}",
     "compare_levels": "{dump/weak} {dump/strong_real}",
@@ -58,7 +60,7 @@ COMMANDS = {
     "lay_out_set": "--nj 1 --suffix .txt {audio} {label_files} {>>laid} {>laid.tsv}",
     "make_data_dir": "--labels {labels.txt} --durations {durations.tsv} --nj 1 {events.tsv} {audio} {>>made}",
     "merge_scores": f"{{{SCORES}}} {{dump/synth_valid}} {{>scores.h5}}",
-    "own_data": "--events {events.tsv} --tags {tags.tsv} --seconds 1 --nj 1 {audio} {>>own}",
+    "own_data": "--events {events.tsv} --tags {tags.tsv} --from {pack} --seconds 1 --nj 1 {audio} {>>own}",
     "pack": "--tuned {tuned.json} {exp} {>>packed}",
     "predict": "--model {pack} --device cpu --threads 1 --tuned {tuned.json} --html {>page.html} --out {>e.tsv}"
     " {audio/0.wav}",

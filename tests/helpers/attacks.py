@@ -70,7 +70,7 @@ class Ended:
         others = [line for line in self.text.splitlines() if not _LOGGED.match(line)]
         if self.code == 0:
             return f"words of others: {others[0]}" if others else ""
-        own = self.line.startswith(f"{self.command}: ") or (self.code == 1 and self.command == "predict")
+        own = self.line.startswith(f"{self.command}: ") or (self.code == 1 and self.command in ("predict", "choose"))
         if others[-1:] != [self.line] or not own:
             return "no line of its own at the end"
         if len(others) > 1 and self.command not in LISTS:
