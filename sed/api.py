@@ -349,7 +349,7 @@ def score(
     Args:
         predicted: the detected events; or scores.h5, a folder of score tables, or of event tables at operating points.
         truth: the true events.
-        durations: a table of durations, or {clip: seconds}; the clips that are scored.
+        durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
         post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
         labels: the label set; None takes the labels of the scores, else those of the truth.
         bootstrap: samples of clips for 95 % intervals; 0 for none.

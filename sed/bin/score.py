@@ -31,8 +31,13 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("input", help="scores.h5, folder of score TSVs, detections TSV, or folder of detection TSVs")
-    p.option("ground-truth", None, "events.tsv: filename onset offset event_label", required=True)
-    p.option("durations", None, "durations.tsv: filename duration; the clips that are expected", required=True)
+    p.option(
+        "ground-truth",
+        None,
+        "events.tsv, or labels of another tool: a file or a folder",
+        required=True,
+    )
+    p.option("durations", None, "folder of the recordings, or durations.tsv: filename duration", required=True)
     p.option("out", None, "result.json to write", required=True, type=output_file)
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
     p.option("set", None, "name of the set (default: the folder that holds --out)")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sed.data.durations import read_durations
 from sed.data.events import Row, fit, read_rows
 from sed.data.scores import FrameScores
-from sed.data.tables import METADATA, read_durations_tsv
+from sed.data.tables import METADATA
 from sed.errors import UserError
 from sed.evaluation.exclusion import listed, read_list
 from sed.evaluation.metrics.decode import Decoded, decode, operating_points, stack
@@ -66,7 +67,7 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
 
     Args:
         truth: the event table; rows that cannot be scored are counted in a warning.
-        durations: the table of durations.
+        durations: the table of durations, or a folder of the recordings.
         max_dropped: per cent of the events that may lie beyond their recordings or have no length.
 
     Returns:
@@ -77,7 +78,7 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
     """
     return reference_of(
         read_rows(truth, METADATA),
-        read_durations_tsv(durations, METADATA),
+        read_durations(durations),
         path=Path(truth),
         durations_path=Path(durations),
         max_dropped=max_dropped,

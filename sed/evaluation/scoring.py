@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed.data.durations import read_durations
 from sed.data.events import Row, read_rows
-from sed.data.tables import Event, read_durations_tsv
+from sed.data.tables import Event
 from sed.evaluation.alignment import Decisions, align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
 from sed.evaluation.metrics.evaluate import Evaluation, evaluate, summary
@@ -53,7 +54,7 @@ def score_events(
     submission = _submission(predicted)
     reference = reference_of(
         _rows(truth),
-        durations if isinstance(durations, Mapping) else read_durations_tsv(durations),
+        durations if isinstance(durations, Mapping) else read_durations(durations),
         path=_path(truth, "the truth"),
         durations_path=_path(durations, "the durations"),
     )
