@@ -136,6 +136,18 @@ install() { # make .venv, or bring it up to date, under the lock
     say "${venv} is ready"
 }
 
+# shellcheck disable=SC2016 # it is a script
+command='#!/usr/bin/env bash
+here=$(dirname "$(realpath "$0")")
+PYTHONPATH="${here}/../..${PYTHONPATH:+:${PYTHONPATH}}" exec "${here}/python3" -m sed "$@"
+'
+
+add_command() { # .venv has the packages, not ours: its `ast-sed` runs what is in this repository
+    local file=${venv}/bin/ast-sed
+    [[ ! -e ${file} && -w ${venv}/bin ]] || return 0
+    printf '%s' "${command}" >"${file}.$$" && chmod +x "${file}.$$" && mv "${file}.$$" "${file}"
+}
+
 if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then # an active environment?
     text=$(python3 -I -c "${requirements}" "${root}/setup.py" "${extras}") || exit 2
     mapfile -t listed <<<"${text}"
@@ -153,4 +165,5 @@ if ! ready; then
     fi
     ready || install
 fi
+add_command
 printf '%s\n' "${venv}/bin"

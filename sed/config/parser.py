@@ -12,7 +12,9 @@ import copy
 import difflib
 import functools
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import configargparse
@@ -39,13 +41,21 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows a flag in one spelling, with dashes (both are accepted), and no default that is None."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
+        if action.default is None or action.default == ():
+            return action.help
+        return super()._get_help_string(action)
 
     def add_usage(self, usage: str | None, actions: Iterable[argparse.Action], *args: Any, **kwargs: Any) -> None:
         super().add_usage(usage, [_dashed(action) for action in actions], *args, **kwargs)
 
     def add_argument(self, action: argparse.Action) -> None:
         super().add_argument(_dashed(action))
+
+
+def _program() -> str:
+    """Return the command as the manual writes it, however it was started."""
+    path = Path(sys.argv[0])
+    return f"ast-sed {path.stem.replace('_', '-')}" if not path.suffix or path.parent.name == "bin" else path.name
 
 
 def _dashed(action: argparse.Action) -> argparse.Action:
@@ -84,6 +94,7 @@ class Parser(configargparse.ArgumentParser):
     def __init__(
         self, description: str, *, config: bool = False, resolve: Resolve | None = None, **kwargs: Any
     ) -> None:
+        kwargs.setdefault("prog", _program())
         super().__init__(
             description=description,
             allow_abbrev=False,

@@ -30,6 +30,18 @@ def test_both_spellings_are_accepted_and_one_is_shown() -> None:
     assert " ".join(PROVENANCE.split()) in " ".join(text.split())
 
 
+def test_help_names_the_command_as_the_manual_does_and_no_empty_default(monkeypatch) -> None:
+    for started in ("predict_all", "/somewhere/sed/bin/predict_all.py"):
+        monkeypatch.setattr("sys.argv", [started])
+        parser = Parser("Predict.")
+        parser.option("scores", (), "more scores", type="words")
+        text = parser.format_help()
+        assert text.startswith("usage: ast-sed predict-all [-h]")
+        assert "more scores\n" in text  # and no "(default: ())"
+    monkeypatch.setattr("sys.argv", ["local/real_sounds/report.py"])
+    assert Parser("Report.").format_usage().startswith("usage: report.py ")
+
+
 def test_letters_are_explained_only_where_they_are_used() -> None:
     parser = Parser("test")
     parser.option("rate", 16000, "Hz")

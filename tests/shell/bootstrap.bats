@@ -55,6 +55,18 @@ bootstrap() {
     [[ ${status} == 0 && ${output} == "${venv}/bin" && $(wc -l <"${CALLS}") == 2 ]]
 }
 
+@test ".venv has the command ast-sed, which runs what is in the repository" {
+    bootstrap
+    mkdir "${repo}/sed" && : >"${repo}/sed/__init__.py"
+    printf 'import sys\nprint(__file__, sys.argv[1:])\n' >"${repo}/sed/__main__.py"
+    cd /
+    run "${venv}/bin/ast-sed" predict 'a b.wav'
+    [[ ${status} == 0 && ${output} == *"/a repo/"*"sed/__main__.py ['predict', 'a b.wav']" ]]
+    rm "${venv}/bin/ast-sed"
+    bootstrap # a .venv of before
+    [[ -x ${venv}/bin/ast-sed && $(wc -l <"${CALLS}") == 2 ]]
+}
+
 @test "extras are added to the .venv that is there, and kept" {
     bootstrap
     PIP_WORDS=1 bootstrap --extras test
