@@ -6,6 +6,7 @@
 #   --recordings DIR   audio of any depth, format, rate and length; longer than a clip is cut into clips
 #   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
 #                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio): a file or a folder
+#                      (DIR itself, where neither --events nor --tags is given)
 #   --tags FILE        TSV: filename, event_labels (comma-separated), of recordings without a row in --events
 #   --from MODEL       packed model whose labels are kept, besides those of the tables
 #   --validation P     share of the recordings with events that is kept to score on (0.2)

@@ -86,8 +86,8 @@ fi
 if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi
-if stage 3 "train AST-GRU"; then train ${gru[@]+"${gru[@]}"}; fi
-if stage 4 "train the other systems"; then train ${others[@]+"${others[@]}"}; fi
+if ((${#gru[@]})) && stage 3 "train AST-GRU"; then train "${gru[@]}"; fi
+if ((${#others[@]})) && stage 4 "train ${others[*]}"; then train "${others[@]}"; fi
 if stage 5 "scores"; then
     list score ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"} |
         steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" \

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # A detector of your own sounds: a folder of recordings and a table of what is in them.
 #
-# usage: egs/own_data/run.sh --recordings DIR --events FILE [options]
+# usage: egs/own_data/run.sh --recordings DIR --small       # from nothing, minutes on two CPU cores
+#        egs/own_data/run.sh --recordings DIR --from MODEL  # fine-tunes a packed model
 #
 #   --recordings DIR   your audio
 #   --events FILE      TSV: filename, onset, offset, event_label; or labels of another tool (Audacity, CSV, Raven,
-#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings
+#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (DIR itself)
+#   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
 #   --tags FILE        TSV: filename, event_labels; instead of events (then add --stop-stage 4), or besides
 #   --validation P     share of the recordings that is kept to score on (0.2)
 #   --group REGEX      recordings in whose names it finds the same stay on one side of the split
@@ -25,7 +27,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" train_args="" validation=0.2 group="" from="" keep_labels=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
+recordings="" events="" tags="" train_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
@@ -38,6 +40,11 @@ if [[ ${keep_labels} == true ]]; then
     download+=" --from $(printf '%q' "$(realpath -m "${from}")")"
 fi
 ours=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
+if [[ ${small} == true ]]; then
+    [[ -z ${from} ]] || die "--small is a model of its own, --from another one (give one of them)"
+    ours+=(--ngpu 0 --pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
+    train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
+fi
 # a handful of clips wants fewer steps than the configs have: from 43 labelled clips on, 1,080 steps of 8 are not cut
 ours+=(--train-args "--most-passes 200${train_args:+ ${train_args}}")
 ((stage != 3)) || ours+=(--systems "ast_gru ast_sed")

@@ -24,7 +24,11 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path, help="folder of audio, any depth, format and rate")
     parser.add_argument("downloads", type=Path, help="folder to write")
-    parser.option("events", "", "table of events: DESED's TSV, or labels of another tool; a file or a folder")
+    parser.option(
+        "events",
+        "",
+        "table of events: DESED's TSV, or another tool's labels, file or folder",
+    )
     parser.option("tags", "", "TSV of tags, of recordings without events")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
@@ -38,17 +42,23 @@ def main() -> None:
     parser.option("nj", 2, "recordings at once", least=1)
     args = parser.parse_args()
     setup_logging()
-    if not (args.events or args.tags):
-        raise UserError("no annotation: give --events or --tags (TSVs)")
+    from sed.data.annotations.registry import label_files
+    from sed.data.prepare.own_recordings import lay_out
+
     if not args.recordings.is_dir():
         raise UserError(f"{args.recordings}: no such folder of recordings (check the path)")
+    if not (args.events or args.tags):  # labels lie beside the recordings
+        try:
+            label_files(args.recordings)
+        except UserError as error:
+            raise UserError(f"no annotation: give --events or --tags; {error}") from None
+        args.events = str(args.recordings)
     try:
         re.compile(args.group)
     except re.error as error:
         raise UserError(f"--group {args.group}: not a regular expression: {error} (see Python's re)") from None
 
     from sed.checkpoints.packed import read_facts
-    from sed.data.prepare.own_recordings import lay_out
     from sed.files import lock
 
     with lock(args.downloads):

@@ -90,13 +90,15 @@ class Tally:
 def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
     """Read an event table in DESED's columns, a label file of another tool, or a folder of these.
 
-    UserError names the file and line of what cannot be read.
+    An empty file in a folder is a recording without events. UserError names the file and line of what cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
         return list(_rows_of(path, rules, ClipIds(rules)))
     clips = ClipIds(rules)
-    return [row._replace(file=file) for file in label_files(path) for row in _rows_of(file, rules, clips)]
+    return [
+        row._replace(file=file) for file in label_files(path) for row in _rows_of(file, rules, clips, in_folder=True)
+    ]
 
 
 def read_named(path: str | Path) -> dict[str, list[Event]]:
@@ -107,7 +109,10 @@ def read_named(path: str | Path) -> dict[str, list[Event]]:
     return by_clip(read_rows(path, FULL_NAMES))
 
 
-def _rows_of(path: Path, rules: Rules, clips: ClipIds) -> Iterator[Row]:
+def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = False) -> Iterator[Row]:
+    if in_folder and path.is_file() and not path.stat().st_size:  # Audacity's file of a track without labels
+        yield Row(1, clips.of(str(path), path.stem), None)
+        return
     found = recognised(path) if path.is_file() and not rules.exact else None
     if found is None:
         yield from (Row(*row) for row in event_rows(path, rules, clips))

@@ -41,6 +41,24 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     [[ ${status} == 0 && ${output} == *--recordings*--group*--seed* ]]
 }
 
+@test "--small is all that a first model needs, and says so beside --from" {
+    own --help
+    [[ ${output} == *'--small'* ]]
+    sounds
+    mkdir model && echo '{}' >model/model.json
+    own --recordings sounds --small --from model
+    refused '--small is a model of its own'
+}
+
+@test "labels beside the recordings need no --events, and an empty file is a recording without events" {
+    sounds
+    for name in a c "e e" f; do printf '1.0\t2.0\tlow hum\n' >"sounds/${name}.txt"; done
+    : >sounds/unnamed.txt
+    local_own --recordings sounds downloads
+    [[ ${status} == 0 && ${output} == *'validation: '* ]]
+    grep -q $'^unnamed.*\t\t\t$' downloads/metadata/*/*.tsv
+}
+
 @test "options that are wrong are one line" {
     own --recordings
     refused '--recordings needs a value'

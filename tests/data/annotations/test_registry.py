@@ -60,6 +60,14 @@ def test_something_else_is_named_with_what_takes_it(tmp_path: Path, name: str, t
         read_rows(write(tmp_path, name, text))
 
 
+def test_an_empty_file_in_a_folder_is_a_recording_without_events(tmp_path: Path) -> None:
+    (tmp_path / "monday.txt").write_text("1.0\t2.0\tdoor\n")
+    (tmp_path / "tuesday.txt").write_text("")
+    assert by_clip(read_rows(tmp_path)) == {"monday": [Event(1, 2, "door")], "tuesday": []}
+    with pytest.raises(UserError):
+        read_rows(tmp_path / "tuesday.txt")
+
+
 def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no label files.*\.txt"):
         read_rows(tmp_path)
