@@ -24,11 +24,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path, help="folder of audio, any depth, format and rate")
     parser.add_argument("downloads", type=Path, help="folder to write")
-    parser.option(
-        "events",
-        "",
-        "table of events: DESED's TSV, or another tool's labels, file or folder",
-    )
+    parser.option("events", "", "table of events: DESED's TSV, or another tool's labels, file or folder")
     parser.option("tags", "", "TSV of tags, of recordings without events")
     parser.option("from", "", "packed model whose labels are kept besides those of the tables")
     parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
