@@ -77,6 +77,7 @@ setup(
             "pytorch-lightning>=2.4",
         ],  # encoders to compare ours with; CI has recorded values
         "hub": ["huggingface_hub>=0.25"],  # models by hf://organisation/name; transformers brings it to the tests
+        "energy": ["codecarbon>=3,<4"],  # kWh of --energy
         "fetch": ["yt-dlp>=2025.1"],
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },

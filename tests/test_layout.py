@@ -22,6 +22,7 @@ COMMON = {
     "lifetime",
     "memory",
     "seal",
+    "energy",
     "device",
     "parallel",
     "progress",

@@ -11,10 +11,14 @@ labels, frame length and provenance; --export-tsv also writes them as the score 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
+from sed.energy import FILE, add_energy, metered, read_energy, write_energy
+from sed.errors import UserError
 from sed.provenance import command_line, git_hash
 
 
@@ -38,8 +42,35 @@ def parser() -> Parser:
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")
     p.option("band", None, "one frequency band, lowest 0, instead of the model's mean (figure 3)", type=int)
+    p.option("energy", False, "kWh and multiply-accumulates in energy.json beside the output (codecarbon)")
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p
+
+
+def _load(source: Path, which: str, device: Any) -> Any:
+    """Return a packed model, or one half of an experiment or checkpoint."""
+    from sed.checkpoints.checkpoint import load_detector
+    from sed.checkpoints.packed import is_packed, load_pack
+
+    return load_pack(source, device)[0] if is_packed(source) else load_detector(source, which=which, device=device)
+
+
+def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
+    """Add to energy.json what an inference costs, of all clips and of 10 s (as DCASE has it), and the training's."""
+    from sed.device import describe
+    from sed.models.cost import multiply_accumulates
+
+    macs = multiply_accumulates(model.detector, model.front_end.mel_bins)
+    values = {
+        "clips": clips,
+        "macs": macs * clips,
+        "macs_of_10_seconds": round(macs * 10 / model.front_end.clip_seconds),
+        "macs_how": "counted by torch",
+        "device": describe(device),
+    }
+    add_energy(file, "inference", values)
+    if training := read_energy(source / FILE).get("training"):
+        write_energy(file, {"training": training})
 
 
 @entry
@@ -47,36 +78,37 @@ def main() -> None:
     """Infer and write."""
     args = parser().parse_args()
     logger = setup_logging()
-    from sed.checkpoints.checkpoint import load_detector
     from sed.checkpoints.hub import local_model
-    from sed.checkpoints.packed import is_packed, load_pack
     from sed.data.scores import export_tsv, write_scores
     from sed.device import choose_device
     from sed.evaluation.inference import infer_set
 
     device = choose_device(args.device)
     source = local_model(args.model)
-    if is_packed(source):
-        model, _ = load_pack(source, device)
-    else:
-        model = load_detector(source, which=args.which, device=device)
+    model = _load(source, args.which, device)
     if args.band is not None:
         model.detector.use_band(args.band)
-    started = time.monotonic()
     amp = args.amp and device.type == "cuda"
     number, parts = args.part
-    scores = infer_set(
-        model.detector,
-        model.front_end,
-        model.labels,
-        Path(args.dump),
-        batch_size=args.batch_size,
-        device=device,
-        amp=amp,
-        number=number,
-        parts=parts,
-    )
-    rate = len(scores.clips) / (time.monotonic() - started)
+    if args.energy and parts > 1:
+        raise UserError("--energy counts the whole machine: of one job, not of --part (steps/infer.sh --nj 1)")
+    file = args.output.parent / FILE
+    with metered(file, "inference", again=False) if args.energy else nullcontext():
+        started = time.monotonic()
+        scores = infer_set(
+            model.detector,
+            model.front_end,
+            model.labels,
+            Path(args.dump),
+            batch_size=args.batch_size,
+            device=device,
+            amp=amp,
+            number=number,
+            parts=parts,
+        )
+        rate = len(scores.clips) / (time.monotonic() - started)
+    if args.energy:
+        _add_cost(file, source, model, len(scores.clips), device)
     scores.attrs.update(
         {
             "model": str(args.model),

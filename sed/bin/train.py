@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sed.cli import entry, setup_logging
 from sed.compatibility import complete
 from sed.config import Parser, load_config, recipe_options, save_config
+from sed.energy import FILE, add_energy, metered
 from sed.errors import RunError, UserError
 from sed.files import lock
 from sed.parallel import launched
@@ -47,6 +48,7 @@ def main() -> None:
     parser.options_of("sed.config.recipe_options")
     parser.section("this run")
     parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
+    parser.option("energy", False, "kWh and multiply-accumulates in exp/x/energy.json (codecarbon)", in_config=False)
     parser.option("force", False, "restart from scratch, replacing an existing experiment", in_config=False)
     args = parser.parse_args()
 
@@ -107,13 +109,34 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
             )
             if world.first:  # only now: a config that cannot train marks no folder as its own
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
-            trainer.run()
+            file = args.exp / FILE
+            with metered(file, "training", again=True) if args.energy and world.first else nullcontext():
+                trainer.run()
+            if args.energy and world.first:
+                add_energy(file, "training", _cost(args.exp, trainer))
         except torch.OutOfMemoryError:
             pass  # told below, where no traceback holds the step's memory any more
         else:
             _mark_done(trainer, config, device, args.dump)
             return
         raise RunError(_out_of_memory(trainer, config))
+
+
+def _cost(exp: Path, trainer: Trainer) -> dict[str, Any]:
+    """Return what energy.json has of a finished training beside its kWh."""
+    from sed.checkpoints.checkpoint import load_detector
+    from sed.device import describe
+    from sed.models.cost import multiply_accumulates, of_training
+
+    model, clips = load_detector(exp), trainer.maker.clips * trainer.schedule.steps
+    macs = multiply_accumulates(model.detector, model.front_end.mel_bins)
+    consistent = trainer.training_step.consistent
+    return {
+        "clips": clips,
+        "macs": of_training(macs, clips, consistent=consistent),
+        "macs_how": f"estimated: {'four' if consistent else 'three'} forward passes per clip",
+        "device": describe(trainer.device),
+    }
 
 
 def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
@@ -193,7 +216,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
 
 def _clear(exp: Path) -> None:
     (exp / ".done").unlink(missing_ok=True)  # first: without it nothing else counts as finished
-    for name in ("config.yaml", "final.pt", "best.pt", "info.json", "progress.json", "train.log", "log.jsonl"):
+    for name in ("config.yaml", "final.pt", "best.pt", FILE, "info.json", "progress.json", "train.log", "log.jsonl"):
         (exp / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(exp / name, ignore_errors=True)

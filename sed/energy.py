@@ -1,0 +1,121 @@
+"""Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline, and multiply-accumulates.
+
+codecarbon is an extra (pip install 'ast-sed[energy]'). It counts the whole machine, as the DCASE baseline has it, and
+measures where the processor and the driver have counters; elsewhere it estimates, and each number states which.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sed.errors import UserError
+from sed.files import write_json
+
+FILE = "energy.json"
+MEASURED, ESTIMATED = "measured", "estimated"
+PARTS = ("cpu", "gpu", "ram")
+COUNTERS = ("intel_rapl", "intel_power_gadget", "windows_emi")
+"""codecarbon's modes of a processor that are counters; its others are shares of the nominal power"""
+EVERY = 15.0
+"""seconds between codecarbon's samples, its own default"""
+log = logging.getLogger("sed.energy")
+
+
+def read_energy(path: Path) -> dict[str, Any]:
+    """Return what an energy.json holds; nothing where there is none, or it is damaged: it is then counted anew."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_energy(path: Path, values: Mapping[str, Any]) -> None:
+    """Put values into an energy.json, beside those that it has under other names."""
+    write_json(path, {**read_energy(path), **values})
+
+
+def add_energy(path: Path, what: str, values: Mapping[str, Any]) -> None:
+    """Put values into those of one work in an energy.json."""
+    write_energy(path, {what: {**read_energy(path).get(what, {}), **values}})
+
+
+@contextmanager
+def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
+    """Count the energy of a block, as `what` in the energy.json at `path`.
+
+    A block that is cut short (an error, an interrupt) is counted as far as it went. One that was killed is not: the
+    number of these stands in `killed`, and the energy is then a lower bound.
+
+    Args:
+        path: the file.
+        what: name of the work.
+        again: whether the work may have been begun before, so that earlier energy is added to; else it is replaced.
+
+    Raises:
+        UserError: codecarbon is not installed.
+    """
+    tracker = _tracker()
+    earlier = read_energy(path).get(what, {}) if again else {}
+    count = {"runs": earlier.get("runs", 0) + 1, "killed": earlier.get("killed", 0) + earlier.get("running", 0)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_energy(path, {what: {**earlier, **count, "running": 1}})
+    started = time.monotonic()
+    tracker.start()
+    try:
+        yield
+    finally:
+        tracker.stop()
+        seconds = round(time.monotonic() - started + earlier.get("seconds", 0.0), 1)
+        used = _added(earlier, parts_of(tracker))
+        write_energy(path, {what: {**used, "seconds": seconds, **count, "running": 0}})
+        log.info("%s: %s took %.6f kWh (%s)", path, what, used["kwh"], used["how"])
+
+
+def parts_of(tracker: Any) -> dict[str, dict[str, Any]]:
+    """Return {part: kwh and how it is known} of a codecarbon tracker that has stopped, of parts that used any.
+
+    GPUs are read from their driver's counter. Memory is always estimated, by the size of its modules.
+    """
+    modes = {type(one).__name__.lower(): getattr(one, "_mode", "") for one in getattr(tracker, "_hardware", [])}
+    counted = {"cpu": modes.get("cpu") in COUNTERS, "gpu": True, "ram": False}
+    energy = {part: float(getattr(tracker.final_emissions_data, f"{part}_energy")) for part in PARTS}
+    return {
+        part: {"kwh": energy[part], "how": MEASURED if counted[part] else ESTIMATED} for part in PARTS if energy[part]
+    }
+
+
+def _added(earlier: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the energy of all runs: the sum and its parts; estimated where any part of any run is."""
+    total: dict[str, dict[str, Any]] = {}
+    for part in PARTS:
+        found = [one[part] for one in (earlier.get("parts", {}), parts) if part in one]
+        if found:
+            how = MEASURED if all(one["how"] == MEASURED for one in found) else ESTIMATED
+            total[part] = {"kwh": sum(one["kwh"] for one in found), "how": how}
+    how = MEASURED if total and all(one["how"] == MEASURED for one in total.values()) else ESTIMATED
+    return {"kwh": sum(one["kwh"] for one in total.values()), "how": how, "parts": total}
+
+
+def _tracker() -> Any:
+    """Return a tracker of codecarbon that sends and writes nothing and is silent but for errors."""
+    logging.getLogger("codecarbon").addFilter(lambda record: record.levelno >= logging.ERROR)
+    try:
+        import codecarbon
+    except ImportError:
+        raise UserError("--energy needs codecarbon (pip install codecarbon, or this package with [energy])") from None
+    return codecarbon.OfflineEmissionsTracker(
+        country_iso_code="FRA",  # for grams of CO2, which are not kept: the grid is not known
+        measure_power_secs=EVERY,
+        tracking_mode="machine",
+        save_to_file=False,
+        save_to_api=False,
+        allow_multiple_runs=True,
+        log_level="error",
+    )

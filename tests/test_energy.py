@@ -1,0 +1,128 @@
+"""energy.json: how runs add up, what is measured, and that nothing else of a result changes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sed.energy import ESTIMATED, FILE, MEASURED, add_energy, metered, read_energy, write_energy
+from sed.errors import UserError
+
+
+class CPU:
+    """What codecarbon has for a processor."""
+
+    def __init__(self, mode: str) -> None:
+        self._mode = mode
+
+
+@pytest.fixture
+def codecarbon(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """codecarbon with energies of the test's choice, in kWh."""
+    state = SimpleNamespace(energy={"cpu": 1.0, "gpu": 2.0, "ram": 0.25}, mode="intel_rapl", options={}, stopped=0)
+
+    class Tracker:
+        def __init__(self, **options: Any) -> None:
+            state.options = options
+            self._hardware = [CPU(state.mode)]
+
+        def start(self) -> None:
+            pass
+
+        def stop(self) -> None:
+            state.stopped += 1
+            self.final_emissions_data = SimpleNamespace(**{f"{k}_energy": v for k, v in state.energy.items()})
+
+    module = ModuleType("codecarbon")
+    module.OfflineEmissionsTracker = Tracker  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "codecarbon", module)
+    return state
+
+
+def test_parts_say_whether_they_are_measured(codecarbon: SimpleNamespace, tmp_path: Path) -> None:
+    with metered(tmp_path / "new" / FILE, "inference", again=False):
+        pass
+    add_energy(tmp_path / "new" / FILE, "inference", {"macs": 7})
+    found = read_energy(tmp_path / "new" / FILE)["inference"]
+    assert found["parts"] == {
+        "cpu": {"kwh": 1.0, "how": MEASURED},
+        "gpu": {"kwh": 2.0, "how": MEASURED},
+        "ram": {"kwh": 0.25, "how": ESTIMATED},
+    }
+    assert (found["kwh"], found["how"], found["macs"]) == (3.25, ESTIMATED, 7)
+    assert codecarbon.options["save_to_api"] is codecarbon.options["save_to_file"] is False
+    codecarbon.mode, codecarbon.energy = "cpu_load", {"cpu": 1.0, "gpu": 0.0, "ram": 0.0}
+    with metered(tmp_path / FILE, "inference", again=False):
+        pass
+    assert read_energy(tmp_path / FILE)["inference"]["parts"] == {"cpu": {"kwh": 1.0, "how": ESTIMATED}}
+    codecarbon.mode = "intel_rapl"
+    with metered(tmp_path / FILE, "inference", again=False):
+        pass
+    found = read_energy(tmp_path / FILE)["inference"]
+    assert (found["kwh"], found["how"], found["runs"]) == (1.0, MEASURED, 1)
+
+
+def test_a_training_that_goes_on_adds_up_and_counts_what_was_killed(
+    codecarbon: SimpleNamespace, tmp_path: Path
+) -> None:
+    file = tmp_path / FILE
+    with pytest.raises(KeyboardInterrupt), metered(file, "training", again=True):
+        raise KeyboardInterrupt
+    assert read_energy(file)["training"]["kwh"] == 3.25
+    write_energy(file, {"training": {**read_energy(file)["training"], "running": 1, "runs": 2}})  # one that was killed
+    codecarbon.mode = "constant"
+    with metered(file, "training", again=True):
+        assert read_energy(file)["training"]["running"] == 1
+    found = read_energy(file)["training"]
+    assert (found["kwh"], found["runs"], found["killed"], found["running"]) == (6.5, 3, 1, 0)
+    assert found["parts"]["cpu"] == {"kwh": 2.0, "how": ESTIMATED}
+    assert codecarbon.stopped == 2
+
+
+@pytest.mark.usefixtures("codecarbon")
+def test_other_work_in_the_file_stays_and_a_damaged_file_is_begun_again(tmp_path: Path) -> None:
+    file = tmp_path / FILE
+    for damaged in ("{", "[]"):
+        file.write_text(damaged)
+        write_energy(file, {"training": {"kwh": 9}})
+        with metered(file, "inference", again=False):
+            pass
+        assert json.loads(file.read_text())["training"] == {"kwh": 9}
+        assert "inference" in read_energy(file)
+
+
+def test_without_codecarbon_it_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+    with pytest.raises(UserError, match=r"--energy needs codecarbon \(pip install"):
+        metered(tmp_path / FILE, "training", again=True).__enter__()
+    assert not (tmp_path / FILE).exists()
+
+
+@pytest.mark.usefixtures("codecarbon")
+def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, config_file: Path) -> None:
+    from tiny_model import call
+
+    from sed.bin import infer, train
+
+    exp, plain = tmp_path / "exp", tmp_path / "plain"
+    options = ["--config", config_file, "--epochs", 1, "--steps-per-epoch", 2, "--loggers", "jsonl"]
+    assert call(train, *options, "--energy", dump, exp) == 0
+    assert call(train, *options, dump, plain) == 0
+    assert (exp / "config.yaml").read_text() == (plain / "config.yaml").read_text()
+    assert not (plain / FILE).exists()
+    training = read_energy(exp / FILE)["training"]
+    assert (training["kwh"], training["clips"]) == (3.25, 24)
+    out = exp / "synth_valid" / "scores.h5"
+    part = call(infer, "--model", exp, "--energy", "--part", "1/2", "--device", "cpu", dump / "synth_valid", out)
+    assert part == 2
+    assert call(infer, "--model", exp, "--energy", "--device", "cpu", dump / "synth_valid", out) == 0
+    found = read_energy(out.parent / FILE)
+    assert found["training"] == training
+    inference = found["inference"]
+    assert inference["macs"] * 10 == 7 * inference["macs_of_10_seconds"]
+    assert training["macs"] == 4 * 24 * inference["macs"] / 7
