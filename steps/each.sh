@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Train or score experiments one after the other, each on all GPUs (steps/sweep.sh: several at once, one GPU each).
+# Train, import or score experiments one after the other, each on all GPUs (steps/sweep.sh: several at once, one GPU each).
 #
-# usage: steps/each.sh [options] <train|score> <list.tsv> <exp>
+# usage: steps/each.sh [options] <train|import|score|cross_fit> <list.tsv> <exp>
 #
 #   --cmd CMD           where trainings and inference run (utils/run.sh)
 #   --ngpu N            GPUs of a training, and of inference one per job; 0: the CPU (1)
@@ -14,7 +14,8 @@
 #   --test-sets SETS    sets of the dump to score on, one string ("validation")
 #   --force BOOL        redo what is finished (false)
 #
-# The list is that of steps/sweep.sh, `-` standard input. Finished work is skipped; the first that fails ends it.
+# The list is that of steps/sweep.sh or, to import or cross-fit, steps/experiments.sh's of that name, `-` standard input.
+# Finished work is skipped; the first that fails ends it. A cross-fitted result is <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -24,22 +25,33 @@ test_sets=validation force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/} asked_cmd=${cmd}
-[[ ${what} == train || ${what} == score ]] || die "'${what}' is neither train nor score (see --help)"
+[[ " train import score cross_fit " == *" ${what} "* ]] || die "'${what}' is none of train, import, score, cross_fit (see --help)"
 [[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 source "${root}/utils/step.sh"
 
 mapfile -t lines < <(cat "${list}")
 for line in ${lines[@]+"${lines[@]}"}; do
-    IFS=$'\t' read -r name conf dump options _ <<<"${line}"
+    IFS=$'\t' read -r name conf dump options checkpoint <<<"${line}"
     if [[ ${what} == train ]]; then
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --force "${force}" \
             --train-args "${options} ${train_args}" "${conf}" "${dump}" "${exp}/${name}"
         continue
     fi
+    if [[ ${what} == import ]]; then # the options are the class map
+        "${root}/steps/import_model.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+            --class-map "${options}" "${conf}" "${checkpoint}" "${dump}" "${exp}/${name}"
+        continue
+    fi
     for set in ${test_sets}; do
-        "${root}/steps/infer.sh" --cmd "${asked_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
+        scored=${exp}/${name}/${set}
+        if [[ ${what} == cross_fit ]]; then
+            scored+=_cross_fitted options+=" --set ${set}"
+            mkdir -p "${scored}"
+            ln -sfn "../${set}/scores.h5" "${scored}/scores.h5"
+        fi
+        [[ ${what} == cross_fit ]] || "${root}/steps/infer.sh" --cmd "${asked_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
             --force "${force}" "${dump}/${set}" "${exp}/${name}" "${exp}/${name}/${set}"
         "${root}/steps/score.sh" --cmd "${score_cmd}" --score-args "${options} ${score_args}" --force "${force}" \
-            "${dump}/${set}" "${exp}/${name}/${set}"
+            "${dump}/${set}" "${scored}"
     done
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # List the experiments of a recipe's configs: what its stages work through, tab-separated.
 #
-# usage: steps/experiments.sh [options] <features|pretrain|train|label|score> [<config>...]
+# usage: steps/experiments.sh [options] <features|pretrain|train|import|label|score|cross_fit> [<config>...]
 #
 #   --dump DIR           folder of the dumped sets (dump)
 #   --exp DIR            folder of the experiments (exp)
@@ -17,7 +17,7 @@
 #   --score-args ARGS    score: options of sed.bin.score
 #
 # A config is a file, a name, or NAME=file. `train` and `score` are lists for steps/sweep.sh and steps/each.sh, `label` is
-# one for steps/sweep.sh, `features` for steps/dump_sets.sh. More: python3 -m sed.bin.experiments --help.
+# one for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh, `features` for steps/dump_sets.sh. More: python3 -m sed.bin.experiments --help.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -22,15 +22,17 @@ dump=${1%/} model=${2%/} out=${3%/}
 source "${root}/utils/step.sh"
 
 [[ -f ${dump}/feats.scp ]] || die "${dump}/feats.scp: no such file (run stage 2 first; sets are folders of the dump)"
-[[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train the model first: stages 3 and 4)"
+weights=${model}/final.pt
+[[ ! -f ${model}/model.json ]] || weights=${model}/model.safetensors # a packed model
+[[ -f ${weights} ]] || die "${weights}: no such file (train the model first: stages 3 and 4)"
 use_folder "${out}"
 split_words "${infer_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 scores=${out}/scores.h5
 shopt -s nullglob # a dump of an earlier version may have its features elsewhere
-state=$(state_of "${model}/final.pt" "${dump}/feats.scp" "${dump}"/feats.*.h5)
+state=$(state_of "${weights}" "${dump}/feats.scp" "${dump}"/feats.*.h5)
 if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$'\n'"${state}" ||
-    { same "${out}/.infer" "${asked}" && [[ ! ${model}/final.pt -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
+    { same "${out}/.infer" "${asked}" && [[ ! ${weights} -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
     finished "${scores}: already done"
 fi
 rm -f "${out}/result.json" "${out}/.infer"
@@ -38,7 +40,7 @@ infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
 if ((nj == 1)); then
     "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${scores}"
 else
-    parts=${out}/parts of=$(printf '%s\n' "${asked}" "${nj}" && cksum "${model}/final.pt" "${dump}/feats.scp")
+    parts=${out}/parts of=$(printf '%s\n' "${asked}" "${nj}" && cksum "${weights}" "${dump}/feats.scp")
     if [[ ${force} == true ]] || ! same "${parts}/.of" "${of}"; then # else parts made by a killed run are still valid
         rm -rf "${parts}" "${out}"/log/infer.*.log
         mkdir -p "${parts}"

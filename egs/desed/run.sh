@@ -3,9 +3,10 @@
 #
 # usage: egs/desed/run.sh [options]
 #
-# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others, 5 scores them
-# into RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on a cluster. Files are
-# looked for from where you are, then from the top of the repository.
+# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others (zero_shot is a
+# published detector, which is not trained), 5 scores them into RESULTS.md. Finished work is skipped, killed work is
+# resumed. SED_BACKEND=slurm runs on a cluster. Files are looked for from where you are, then from the top of the
+# repository.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
@@ -87,10 +88,16 @@ if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi
 if ((${#gru[@]})) && stage 3 "train AST-GRU"; then train "${gru[@]}"; fi
-if ((${#others[@]})) && stage 4 "train ${others[*]}"; then train "${others[@]}"; fi
+if ((${#others[@]})) && stage 4 "train ${others[*]}"; then
+    train "${others[@]}"
+    list import "${others[@]}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
+fi
 if stage 5 "scores"; then
-    list score ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"} |
-        steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" \
-            --score-cmd "${train_cmd}" --score-args "${score_args}" --test-sets "${test_sets}" --force "${force}" score - "${exp}"
+    for what in score cross_fit; do
+        list "${what}" ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"} |
+            steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" \
+                --score-cmd "${train_cmd}" --score-args "${score_args}" --test-sets "${test_sets}" --force "${force}" \
+                "${what}" - "${exp}"
+    done
     steps/results.sh "${exp}" "${work}RESULTS.md"
 fi

@@ -1,6 +1,6 @@
 """List the experiments of a recipe's configs for its scripts, as tab-separated lines.
 
-usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|label|score> <config...>
+usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|import|label|score|cross_fit> <config...>
 
 A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else named as the file
 without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --vary exp/NAME_<key>_<value> where the value is not the
@@ -9,15 +9,18 @@ config's own, with --seeds exp/NAME_seed<k>. The columns are
 features  front end, folder of its dump: each front end once
 pretrain  name of a config that pre-trains an encoder, that config, the checkpoint that it makes: each once
 train     name, config, dump, options of sed.bin.train, experiment of this list that must be trained before
+import    name, config, dump, class map, checkpoint: of configs that are not trained
 label     set of pseudo-labels to make, experiment that makes them, dump
-score     name, config, dump, options of sed.bin.score; of the trained ones
+score     name, config, dump, options of sed.bin.score; of those that are trained or imported
+cross_fit name, config, dump, options of sed.bin.score that tune on the scored set's halves: of the imported ones
 
-Four keys of a config are read. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
+Five keys of a config are read. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
 for the recipe's own (conf/logmel.yaml, --feature-conf, and files with the same options). `init_from` is the config
 whose model training starts from ('none': random weights; where it is missing, --pretrained), and `pretrained_by` the
 config of sed.bin.pretrain whose encoder it starts from instead where there are --checkpoints, unless it starts from a
 config's model. `pseudo_labels_of` is the config whose pseudo-labels are the set `pseudo` of its train_sets. Models and
-pseudo-labels are those of the same seed.
+pseudo-labels are those of the same seed. A config with a `class_map` is not trained but imported: a published detector
+(--pretrained, else the one of its encoder in --downloads, else what its key `pretrained` names) with that map.
 """
 
 from __future__ import annotations
@@ -38,6 +41,8 @@ from sed.config.yaml_file import canonical, value_text
 from sed.errors import UserError
 
 PSEUDO = "pseudo"
+PACKED, TUNED, STEPS = "model.json", "tuned.json", "csebbs"
+"""of what is imported: the model, what synthetic validation chose for it, the steps that it is scored with"""
 DEFAULTS = default_options("sed.config.recipe_options")
 ENCODER = default_options("sed.models.encoders")["encoder"]
 
@@ -73,6 +78,11 @@ class Experiment:
         encoder = self.settings.get("encoder", ENCODER)
         found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
         return next((str(path) for path in found if path.exists()), "")
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a published detector with its head, in place of a training."""
+        return bool(self.settings["class_map"])
 
     def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
         """Return the options of sed.bin.train.
@@ -196,6 +206,8 @@ def expand(
     for pair in rates:
         if len(pair.split(":")) != 2:
             raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
+    if settings["class_map"]:  # nothing is trained
+        seeds, rates = [], []
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
         other = tuple((key, value) for key, value in values if not _own(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
@@ -242,6 +254,7 @@ def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tu
 
 def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
     """Yield what is trained, each experiment after the one that it starts from."""
+    experiments = [experiment for experiment in experiments if not experiment.is_imported]
     names = {experiment.name for experiment in experiments}
     waiting, ended = list(experiments), set[str]()
     while waiting:
@@ -258,25 +271,53 @@ def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple
         waiting = [e for e in waiting if e.name not in ended]
 
 
+def import_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield what is imported in place of a training."""
+    asked = "" if args.pretrained == NONE else args.pretrained
+    for e in experiments:
+        if e.is_imported:
+            checkpoint = asked or e.published(args.downloads) or e.settings.get("pretrained", "")
+            if not checkpoint:
+                raise UserError(f"{e.config}: no published detector to import (--pretrained names its file)")
+            yield e.name, e.config, front_end(e, args)[1], e.settings["class_map"], checkpoint
+
+
 def label_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
     """Yield the sets of pseudo-labels that are trained on."""
     return ((e.of_seed(PSEUDO), e.labeller, front_end(e, args)[1]) for e in experiments if e.labeller)
 
 
 def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is scored: the experiments that are trained."""
+    """Yield what is scored: the experiments that are trained, or imported."""
     for e in experiments:
-        if (args.exp / e.name / "final.pt").exists():
+        folder = args.exp / e.name
+        if (folder / (PACKED if e.is_imported else "final.pt")).exists():
             name = f"{e.name}/{args.folder}" if args.folder else e.name
-            yield name, e.config, front_end(e, args)[1], args.score_args
+            own = _imported_steps(folder / TUNED) if e.is_imported else ""
+            yield name, e.config, front_end(e, args)[1], f"{own} {args.score_args}".strip()
+
+
+def _imported_steps(tuned: Path) -> str:
+    """Return the options of an imported model's post-processing: as synthetic validation chose it, where it did."""
+    return f"--tuned {shlex.quote(str(tuned))}" if tuned.exists() else f"--post-processing {STEPS}"
+
+
+def cross_fit_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
+    """Yield what is scored once more by post-processing of the scored set itself: the experiments that are imported."""
+    options = f"--post-processing {STEPS} --cross-fit {STEPS},threshold {args.score_args}".strip()
+    for e in experiments:
+        if e.is_imported and (args.exp / e.name / PACKED).exists():
+            yield e.name, e.config, front_end(e, args)[1], options
 
 
 LISTS = {
     "features": features_rows,
     "pretrain": pretrain_rows,
     "train": train_rows,
+    "import": import_rows,
     "label": label_rows,
     "score": score_rows,
+    "cross_fit": cross_fit_rows,
 }
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ def parser() -> Parser:
     p.option("class-map", None, "table of class and label: which classes make each label (default: classes are labels)")
     p.option(
         "merge",
-        "max",
-        "a label's logit: the highest of its classes', or that of at least one (noisy or)",
+        None,
+        "a label's logit: max, the highest of its classes', or noisy_or, of at least one (max)",
         choices=["max", "noisy_or"],
     )
     p.option("labels", None, "labels.txt: the labels that the class map must have, in their order")
@@ -85,7 +85,8 @@ def load(args: argparse.Namespace) -> LoadedModel:
     config = read_config(args.config, published.encoder)
     classes = class_names(published, args.classes)
     class_map = read_class_map(args.class_map, classes, labels=args.labels) if args.class_map else None
-    return import_detector(published, config, classes, class_map=class_map, merge=args.merge)
+    merge = args.merge or (config["class_merge"] if config["class_merge"] != "none" else "max")
+    return import_detector(published, config, classes, class_map=class_map, merge=merge)
 
 
 def write(args: argparse.Namespace, model: LoadedModel) -> None:

@@ -149,7 +149,7 @@ def import_detector(
     path, kind, state, head = published
     if config["encoder"] != kind:
         raise UserError(f"{path}: for encoder '{kind}', the config's is '{config['encoder']}' (give its config)")
-    merged = {"class_merge": merge, "source_classes": len(classes)} if class_map else {}
+    merged = {"class_merge": merge if class_map else "none", "source_classes": len(classes) if class_map else 0}
     config = {**config, **merged, "pretrained": path.name}
     labels = list(class_map.labels if class_map else classes)
     detector = build_detector(config, len(labels))

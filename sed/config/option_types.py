@@ -54,6 +54,11 @@ def config_file(text: str) -> str:
     return str((path if path.exists() else ROOT / path).resolve())
 
 
+def data_file(text: str) -> str:
+    """An option's type: as `config_file`, or nothing."""
+    return config_file(text) if text else ""
+
+
 def given_path(text: str) -> Path:
     """An option's type: a path, which an empty text is not: it would mean the folder where you are."""
     if not text:
@@ -73,4 +78,9 @@ def output_file(text: str) -> Path:
 
 
 # By name, for options that are declared as literals.
-TYPES: dict[str, Callable[[str], Any]] = {"words": words, "numbers": numbers, "config_file": config_file}
+TYPES: dict[str, Callable[[str], Any]] = {
+    "words": words,
+    "numbers": numbers,
+    "config_file": config_file,
+    "data_file": data_file,
+}

@@ -20,6 +20,12 @@ OPTIONS = {
         "default": "",
         "help": "config of sed.bin.pretrain whose encoder training starts from, in recipes that pre-train encoders",
     },
+    "class_map": {
+        "default": "",
+        "help": "class map of a published detector, which is imported with its head and not trained; in a config, "
+        "relative to that file",
+        "type": "data_file",
+    },
     "pseudo_labels_of": {
         "default": "",
         "help": "config whose model, of the same seed, makes the set `pseudo` of train_sets",

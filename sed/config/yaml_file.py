@@ -14,8 +14,8 @@ from sed.files import write_text
 from sed.input_files import read_text
 
 BASE = "base"
-# Keys whose value is a file, relative to the config that names it, and is read as an absolute path.
-FILES = ("features",)
+# Keys whose value is a file of this kind, relative to the config that names it, and is read as an absolute path.
+FILES = {"features": "config", "class_map": "table"}
 
 
 class Setting(NamedTuple):
@@ -95,7 +95,7 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
         if key in FILES and isinstance(value, str) and value:
             value = str((path.parent / value).resolve())
             if not Path(value).is_file():
-                raise UserError(f"{where}: {key}: {value}: no such config (its path is relative to this file)")
+                raise UserError(f"{where}: {key}: {value}: no such {FILES[key]} (its path is relative to this file)")
         settings[key] = Setting(value, where)
     return settings
 

@@ -174,3 +174,32 @@ def test_every_combination_of_other_values(listed):
     assert listed("train", "a", "--vary", "encoder_lr=5e-5") == [["a", "own/a.yaml", "dump"]]
     for text in ("frozen_epochs", "=1", "frozen_epochs=", "frozen_epochs=0,,6"):
         assert f"--vary {text}: KEY=VALUE,VALUE... is expected" in listed("train", "a", "--vary", text)
+
+
+def test_what_is_imported_is_not_trained_and_is_scored_twice(listed):
+    Path("map.tsv").write_text("class\tlabel\n")
+    config("zero", "class_map: ../map.tsv\nencoder: atst_frame\npretrained: atst-f-strong\n")
+    config("a")
+    table = str(Path("map.tsv").resolve())
+    assert [row[0] for row in listed("train", "zero", "a", "--seeds", "1 2")] == ["a_seed1", "a_seed2"]
+    row = ["zero", "own/zero.yaml", "dump", table]
+    assert listed("import", "zero", "a", "--seeds", "1 2") == [[*row, "atst-f-strong"]]
+    Path("downloads").mkdir()
+    Path("downloads/atst_frame.pth").touch()
+    assert listed("import", "zero", "--downloads", "downloads") == [[*row, "downloads/atst_frame.pth"]]
+    assert listed("import", "zero", "--downloads", "downloads", "--pretrained", "x.pt") == [[*row, "x.pt"]]
+    assert listed("import", "zero", "--pretrained", "none") == [[*row, "atst-f-strong"]]
+    assert listed("score", "zero", "a") == listed("cross_fit", "zero", "a") == []
+    for name, file in (("zero", "model.json"), ("a", "final.pt")):
+        Path("exp", name).mkdir(parents=True)
+        Path("exp", name, file).touch()
+    assert [row[3:] for row in listed("score", "zero", "a")] == [["--post-processing csebbs"], []]
+    Path("exp/zero/tuned.json").touch()
+    assert [row[3:] for row in listed("score", "zero", "a")] == [["--tuned exp/zero/tuned.json"], []]
+    assert listed("cross_fit", "zero", "a", "--score-args", "--bootstrap 9") == [
+        [*row[:3], "--post-processing csebbs --cross-fit csebbs,threshold --bootstrap 9"]
+    ]
+    config("none", "class_map: ../map.tsv\n")
+    assert "own/none.yaml: no published detector to import" in listed("import", "none")
+    config("lost", "class_map: ../lost.tsv\n")
+    assert "no such table" in listed("train", "lost")

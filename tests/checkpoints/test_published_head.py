@@ -11,11 +11,14 @@ import pytest
 import torch
 from encoder_parity import RECORDED, recorded, sounds
 from published_detectors import config_of, detected, made_up
+from resolved_configs import CONF, parse
 from torch import Tensor
 
-from sed.checkpoints.published_head import class_names, import_detector, read_config, read_published
+from sed.checkpoints.published_head import AUDIOSET_STRONG, class_names, import_detector, read_config, read_published
+from sed.config import default_options
 from sed.data.class_map import read_class_map
 from sed.errors import UserError
+from sed.features.logmel import FrontEnd
 
 State = dict[str, Tensor]
 TINY: dict[str, Any] = {"dim": 16, "depth": 1, "heads": 2}
@@ -107,6 +110,18 @@ def test_names_of_other_heads_are_a_file_s(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("a\nb\na\n")
     with pytest.raises(UserError, match="a name comes twice"):
         class_names(published, tmp_path / "names.txt")
+
+
+@pytest.mark.parametrize("encoder, name", [("atst_frame", "zero_shot"), ("beats", "zero_shot_beats")])
+def test_the_recipe_s_configs_are_those_of_the_published_detectors(encoder: str, name: str) -> None:
+    ours, own = read_config(CONF / f"{name}.yaml", encoder), read_config(None, encoder)
+    features = FrontEnd.from_config(ours)
+    assert features.difference(FrontEnd.from_config(own).params()) is None
+    dumped = FrontEnd.from_config(parse(Path(parse(CONF / f"{name}.yaml")["features"])))
+    assert features.difference(dumped.params()) is None
+    others = {key for key in own if key not in default_options("sed.features.logmel") and ours[key] != own[key]}
+    assert others <= {"class_merge", "source_classes", "pretrained"}
+    assert ours["source_classes"] == len(AUDIOSET_STRONG.read_text().splitlines())
 
 
 def test_a_config_is_a_detector_s(tmp_path: Path) -> None:

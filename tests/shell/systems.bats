@@ -28,6 +28,8 @@ case $2 in
     sed.bin.dump_features) echo "a $(basename "${last}"):0" >"${last%.h5}.scp" && touch "${last}" ;;
     sed.bin.train) touch "${last}/final.pt" "${last}/.done" ;;
     sed.bin.infer) touch "${last}" ;;
+    sed.bin.import_model) mkdir -p "${last}" && touch "${last}"/model.{json,safetensors} ;;
+    sed.bin.tune) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.results) echo '# Results' >"${last}" ;;
 esac
@@ -105,4 +107,27 @@ trained() { # trained <experiment>: how
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"nothing_such: no such config in conf"* && ! -s ${CALLS} ]]
     desed --conf none.yaml --download false
     [[ ${status} == 2 && ${output} == *"none.yaml: no such config"* && ! -s ${CALLS} ]]
+}
+
+@test "zero_shot is imported and not trained, tuned on synthetic validation, scored so and cross-fitted, once" {
+    mkdir -p work/data/synth_valid
+    cp work/data/validation/*.* work/data/synth_valid
+    touch strong.pt
+    desed --stage 2 --systems zero_shot --pretrained strong.pt
+    [[ ${status} == 0 && $(calls sed.bin.train) == 0 && $(calls sed.bin.import_model) == 2 ]] || {
+        echo "${output}"
+        return 1
+    }
+    place=${PWD}/work/exp/zero_shot dump=${PWD}/work/dump/logmel_atst
+    [[ $(calls "import_model --config conf/zero_shot.yaml --class-map ${root}/local/desed_class_map.tsv --labels ${dump}/labels.txt ${PWD}/strong.pt ${place}") == 1 ]]
+    [[ $(calls "import_model .* --tuned ${place}/tuned.json ${PWD}/strong.pt ${place}") == 1 ]]
+    [[ $(calls "tune ${place}/synth_valid/scores.h5 .* --post-processing csebbs --what csebbs,threshold") == 1 ]]
+    [[ $(calls "score ${place}/validation/scores.h5 .* --tuned ${place}/tuned.json") == 1 ]]
+    [[ $(calls "score ${place}/validation_cross_fitted/scores.h5 .* --cross-fit csebbs,threshold --set validation") == 1 ]]
+    : >"${CALLS}"
+    desed --stage 2 --systems zero_shot --pretrained strong.pt
+    [[ ${status} == 0 && $(calls "import_model\|tune\|infer\|sed.bin.score") == 0 ]]
+    echo other >strong.pt
+    desed --stage 4 --stop-stage 4 --systems zero_shot --pretrained strong.pt
+    [[ ${status} == 0 && $(calls import_model) == 2 ]]
 }

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Detection without training: a published detector with its head as a packed model, cSEBBs tuned on synthetic validation.
+#
+# usage: steps/import_model.sh [options] <conf/x.yaml> <checkpoint> <dump> <exp/x>
+#
+#   --cmd CMD           where it runs (utils/run.sh)
+#   --ngpu N            GPUs; 0: the CPU (1)
+#   --class-map FILE    which of the head's classes make each label (local/desed_class_map.tsv)
+#   --tune-set SET      set of the dump that cSEBBs and thresholds are tuned on, where it is there (synth_valid)
+#   --force BOOL        redo what is finished (false)
+#
+# The checkpoint is a file, or the name of one that is downloaded (atst-f-strong). Writes <exp/x>, a packed model whose
+# labels are those of <dump>/labels.txt, with tuned.json beside its files. Redone when the checkpoint, the class map, the
+# config or the labels have changed since.
+[ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
+set -euo pipefail
+unset CDPATH # with it, cd prints where it went
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cmd=${root}/utils/run.sh ngpu=1 class_map=${root}/local/desed_class_map.tsv tune_set=synth_valid force=false
+source "${root}/utils/parse_options.sh"
+(($# == 4)) || usage
+conf=$1 checkpoint=$2 dump=${3%/} exp=${4%/} asked_cmd=${cmd}
+source "${root}/utils/step.sh"
+
+[[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
+[[ -f ${class_map} ]] || die "${class_map}: no such class map (local/desed_class_map.tsv is one)"
+[[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first, of this config's features)"
+use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # not of it: the model takes its place whole
+asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")
+[[ ! -f ${checkpoint} ]] || asked+=$'\n'$(state_of "${checkpoint}")
+if [[ ${force} == false && -f ${exp}/model.json ]] && same "${exp}/.imported" "${asked}"; then
+    finished "${exp}: already done"
+fi
+rm -f "${exp}/.imported"
+import() { # import [<option>...]
+    "${cmd[@]}" "${exp}.import.log" python3 -m sed.bin.import_model --config "${conf}" --class-map "${class_map}" \
+        --labels "${dump}/labels.txt" "$@" "${checkpoint}" "${exp}"
+}
+import
+rm -f "${exp}/tuned.json"
+if [[ -f ${dump}/${tune_set}/events.tsv ]]; then
+    "${root}/steps/tune.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}/${tune_set}" "${exp}" "${exp}/tuned.json"
+    import --tuned "${exp}/tuned.json" # so that it predicts as it is scored
+else
+    say "${exp}: cSEBBs are not tuned: there is no ${dump}/${tune_set} with events"
+fi
+remember "${exp}/.imported" "${asked}"
