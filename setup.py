@@ -17,7 +17,7 @@ setup(
     packages=find_packages(include=["sed", "sed.*"]),
     package_data={
         "sed.prediction": ["page.html", "page_editing.js"],
-        "sed.checkpoints": ["audioset_strong_classes.txt"],
+        "sed.checkpoints": ["audioset_strong_classes.txt", "published_models.tsv"],
     },
     entry_points={"console_scripts": ["ast-sed = sed.__main__:main"]},
     python_requires=">=3.11,<3.14",

@@ -4,7 +4,7 @@
 # usage: local/download.sh [options] <downloads>
 #
 #   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
-#   --parts LIST         comma-separated (synthetic,metadata,strong,public,xares,ast; soundbank and panns are optional)
+#   --parts LIST         comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns, atst_frame, beats)
 #   --archives DIR       files that you downloaded by hand, used instead of the network; may be repeated
 #   --research-only LIST copies of the recordings whose terms allow research only, of local/<name>_copies.tsv: minhleduc ("")
 #   --mirror URL         server that replaces Zenodo, Hugging Face and GitHub, with their paths below its own

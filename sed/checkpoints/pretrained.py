@@ -30,6 +30,7 @@ from sed.checkpoints.checkpoint import check_weights, load_checkpoint
 from sed.checkpoints.hub import local_model
 from sed.checkpoints.importers import Mismatch, importer_of, kind_of
 from sed.checkpoints.packed import FACTS, WEIGHTS, read_facts
+from sed.checkpoints.published_models import cache_of, download, published_models
 from sed.checkpoints.wrappers import Model, tensors_in, unwrapped
 from sed.config.recipe_options import NONE
 from sed.data.download.fetch import Fetcher
@@ -68,9 +69,14 @@ def locate(pretrained: str) -> Path:
         raise UserError(f"{path}: a folder without {' or '.join(_WEIGHTS)} (give the checkpoint's file or folder)")
     if path.exists():
         return path
+    if pretrained in published_models():
+        return download(pretrained)
     if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
         return _from_hub(pretrained)
-    raise UserError(f"{path}: no such checkpoint (is its path right? local/download.sh fetches the published AST)")
+    raise UserError(
+        f"{path}: no such checkpoint (is its path right? local/download.sh fetches the published AST; by name "
+        f"there are {', '.join(published_models())})"
+    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -303,7 +309,7 @@ def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
 
     HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+    cache = cache_of(name)
     cache.mkdir(parents=True, exist_ok=True)
     return Hosts(Fetcher(**how, elsewhere="HF_ENDPOINT names another server"), os.environ.get("HF_ENDPOINT", "")), cache
 

@@ -1,0 +1,110 @@
+"""Published checkpoints by name: downloaded once into the user's cache, with size, checksum and licence shown.
+
+What the host states of a file (size, checksum) is compared, as in stage 0. Where it states no checksum, and the table
+knows none, the file's SHA-256 is recorded beside it when it first arrives: later changes are found, the first copy is
+taken on trust, and the log says so. SED_MIRROR names a server that stands for all hosts, with their paths below it.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.checkpoints.pack_folder import sha256
+from sed.data.download.checksums import is_checked
+from sed.data.download.fetch import Fetcher
+from sed.data.download.hosts import Hosts
+from sed.data.download.sources import Row
+from sed.errors import RunError, UserError
+from sed.files import lock, write_text
+from sed.progress import human
+
+log = logging.getLogger("sed.fetch")
+
+TABLE = Path(__file__).with_name("published_models.tsv")
+UNKNOWN = "-"
+
+
+class PublishedModel(NamedTuple):
+    """A row of the table; `sha256` is UNKNOWN where nobody states it."""
+
+    name: str
+    source: str
+    file: str
+    licence: str
+    sha256: str
+
+    @property
+    def row(self) -> Row:
+        """Return it as stage 0 has it."""
+        return Row(self.name, self.source, self.file, self.file)
+
+
+@functools.cache
+def published_models() -> dict[str, PublishedModel]:
+    """Return {name: row} of the table."""
+    lines = (line for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#"))
+    return {row["name"]: PublishedModel(**row) for row in csv.DictReader(lines, delimiter="\t")}
+
+
+def cache_of(name: str) -> Path:
+    """Return the user's folder for a checkpoint of this name."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
+
+
+def download(name: str) -> Path:
+    """Return the file of a name, downloaded if it is not in the cache.
+
+    Raises:
+        RunError: its host cannot be reached; the message says what to place where.
+        UserError: the file is another than the one that is stated or was recorded.
+    """
+    model = published_models()[name]
+    folder = cache_of(name)
+    path = folder / model.file
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock(folder, wait=True):  # trainings that start together
+            if not path.exists():
+                _fetch(model, path)
+    _check(model, path)
+    return path
+
+
+def _fetch(model: PublishedModel, path: Path) -> None:
+    mirror = os.environ.get("SED_MIRROR", "")
+    hosts = Hosts(Fetcher(elsewhere="SED_MIRROR names another server"), mirror)
+    ask = hosts.ask(model.row)
+    try:
+        remote = ask(False)
+        size = "size not stated" if remote.size is None else human(remote.size)
+        stated = remote.checksum or "no checksum stated by its host"
+        log.info(
+            "%s: %s of %s: %s, %s, licence %s", model.name, model.file, model.row.page, size, stated, model.licence
+        )
+        hosts.fetcher.fetch(ask, path)
+    except RunError as error:
+        raise RunError(
+            f"{error}. Without a network: get {model.file} ({model.row.page}) elsewhere and place it in {path.parent}, "
+            f"or give its path in place of '{model.name}'"
+        ) from None
+
+
+def _check(model: PublishedModel, path: Path) -> None:
+    """Compare the file with the SHA-256 that the table knows or an earlier run recorded; record it at first."""
+    recorded = path.with_name(f"{path.name}.sha256")
+    known = recorded.read_text(encoding="utf-8").split()[:1] if recorded.exists() else []
+    if known and is_checked(path):  # as it was when it arrived
+        return
+    found = sha256(path)
+    for wanted, where in ((model.sha256, "published"), (known[0] if known else UNKNOWN, f"recorded in {recorded}")):
+        if wanted not in (UNKNOWN, found):
+            raise UserError(f"{path}: SHA-256 {found}, {wanted} is {where} (remove the file, to download it again)")
+    if not known:
+        write_text(recorded, f"{found}  {path.name}\n")
+        if model.sha256 == UNKNOWN:
+            log.info("%s: SHA-256 %s, not known before: recorded, and compared from now on", path, found)

@@ -1,0 +1,85 @@
+"""Checkpoints by name, of a server on loopback: what is shown, compared and recorded, and what is said without one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from faulty_server import serve  # noqa: F401
+from paths import ROOT
+
+from sed.checkpoints.importers import LICENCES
+from sed.checkpoints.pretrained import locate
+from sed.checkpoints.published_models import UNKNOWN, download, published_models
+from sed.data.download.sources import read_records
+from sed.errors import RunError, UserError
+
+RELEASE = "fschmid56/PretrainedSED@v0.0.1"
+CONTENT = {"with_digest.pt": b"1" * 999, "ATST-F_strong_1.pt": b"2" * 5000, "BEATs_strong_1.pt": b"3" * 70}
+"""the loopback server states a checksum of the first and the third, as GitHub does of newer files"""
+
+
+@pytest.fixture
+def server(serve: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: F811
+    started = serve(github={RELEASE: dict(CONTENT)})
+    monkeypatch.setenv("SED_MIRROR", started.url)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return started
+
+
+def test_size_checksum_and_licence_are_shown_and_it_is_fetched_once(
+    server: Any, log_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = locate("beats-strong")
+    assert path.read_bytes() == CONTENT["BEATs_strong_1.pt"]
+    told = next(line for line in log_lines if line.startswith("beats-strong: BEATs_strong_1.pt of"))
+    assert "github.com/fschmid56/PretrainedSED/releases/tag/v0.0.1" in told and "70 B" in told
+    assert f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}, licence MIT" in told
+    asked = len(server.requests)
+    monkeypatch.setenv("SED_MIRROR", "http://127.0.0.1:9")  # nobody there
+    assert locate("beats-strong") == path and len(server.requests) == asked
+
+
+def test_an_unknown_checksum_is_said_recorded_and_compared(server: Any, log_lines: list[str]) -> None:
+    path = download("atst-f-strong")
+    found = hashlib.sha256(CONTENT["ATST-F_strong_1.pt"]).hexdigest()
+    assert any("no checksum stated by its host, licence MIT" in line for line in log_lines)
+    assert f"{path}: SHA-256 {found}, not known before: recorded, and compared from now on" in log_lines
+    assert path.with_name("ATST-F_strong_1.pt.sha256").read_text() == f"{found}  ATST-F_strong_1.pt\n"
+    path.write_bytes(b"4" * 5000)
+    with pytest.raises(UserError, match=rf"SHA-256 .*, {found} is recorded in .*remove the file") as error:
+        download("atst-f-strong")
+    assert "\n" not in str(error.value) and server.requests
+
+
+def test_a_file_placed_by_hand_is_taken_without_a_network(
+    server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.status["/repos/fschmid56/PretrainedSED/releases/tags/v0.0.1"] = 404
+    with pytest.raises(UserError, match="answered 404"):
+        download("atst-f-ssl")
+    monkeypatch.setenv("SED_MIRROR", "http://127.0.0.1:9")
+    monkeypatch.setattr("sed.data.download.fetch.time.sleep", lambda _: None)
+    folder = tmp_path / "cache" / "ast-sed" / "atst-f-ssl"
+    with pytest.raises(
+        RunError, match=rf"get ATST-F_ssl\.pt \(.*v0\.0\.1\) elsewhere and place it in {folder}, or give"
+    ):
+        download("atst-f-ssl")
+    (folder / "ATST-F_ssl.pt").write_bytes(b"mine")
+    assert download("atst-f-ssl").read_bytes() == b"mine"
+
+
+def test_the_table_s_rows_are_records_and_stage_0_has_the_same() -> None:
+    models = published_models()
+    assert {model.licence for model in models.values()} <= {"MIT", "Apache-2.0"}
+    assert all(model.sha256 == UNKNOWN or len(model.sha256) == 64 for model in models.values())
+    records = read_records(ROOT / "local/desed_records.tsv")
+    for part, name in (("atst_frame", "atst-f-strong"), ("beats", "beats-strong")):
+        (row,) = records[part]
+        assert (row.source, row.file, row.into) == (models[name].source, models[name].file, f"{part}.pth")
+        assert models[name].licence in LICENCES[part]
+    with pytest.raises(UserError, match=r"atst-f-strongest: no such checkpoint .*by name there are atst-f-strong, "):
+        locate("atst-f-strongest")
