@@ -5,7 +5,7 @@
 #
 #   --cmd CMD           where it runs (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
-#   --class-map FILE    which of the head's classes make each label (local/desed_class_map.tsv)
+#   --class-map FILE    which of the head's classes make each label: a table of class and label
 #   --tune-set SET      set of the dump that cSEBBs and thresholds are tuned on, where it is there (synth_valid)
 #   --force BOOL        redo what is finished (false)
 #
@@ -16,14 +16,14 @@
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 class_map=${root}/local/desed_class_map.tsv tune_set=synth_valid force=false
+cmd=${root}/utils/run.sh ngpu=1 class_map="" tune_set=synth_valid force=false
 source "${root}/utils/parse_options.sh"
 (($# == 4)) || usage
 conf=$1 checkpoint=$2 dump=${3%/} exp=${4%/} asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
-[[ -f ${class_map} ]] || die "${class_map}: no such class map (local/desed_class_map.tsv is one)"
+[[ -f ${class_map} ]] || die "--class-map '${class_map}': no such file (a table of class and label)"
 [[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first, of this config's features)"
 use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # not of it: the model takes its place whole
 asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")

@@ -3,10 +3,9 @@
 #
 # usage: egs/desed/run.sh [options]
 #
-# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others (zero_shot is a
-# published detector, which is not trained), 5 scores them into RESULTS.md. Finished work is skipped, killed work is
-# resumed. SED_BACKEND=slurm runs on a cluster. Files are looked for from where you are, then from the top of the
-# repository.
+# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others (zero_shot is
+# imported), 5 scores them into RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on a
+# cluster. Files are looked for from where you are, then from the top of the repository.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
@@ -73,6 +72,7 @@ train() { # train [<config>...]
     list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
     list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
         --force "${force}" train - "${exp}"
+    list import "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
 }
 front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work
 
@@ -88,16 +88,12 @@ if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${data}" - <<<"${front_ends}"
 fi
 if ((${#gru[@]})) && stage 3 "train AST-GRU"; then train "${gru[@]}"; fi
-if ((${#others[@]})) && stage 4 "train ${others[*]}"; then
-    train "${others[@]}"
-    list import "${others[@]}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
-fi
+if ((${#others[@]})) && stage 4 "train ${others[*]}"; then train "${others[@]}"; fi
 if stage 5 "scores"; then
     for what in score cross_fit; do
         list "${what}" ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"} |
-            steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" \
-                --score-cmd "${train_cmd}" --score-args "${score_args}" --test-sets "${test_sets}" --force "${force}" \
-                "${what}" - "${exp}"
+            steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --infer-nj "${infer_nj}" --infer-args "${infer_args}" --score-cmd "${train_cmd}" \
+                --score-args "${score_args}" --test-sets "${test_sets}" --force "${force}" "${what}" - "${exp}"
     done
     steps/results.sh "${exp}" "${work}RESULTS.md"
 fi

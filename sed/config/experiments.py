@@ -1,0 +1,166 @@
+"""The experiments of a recipe's configs: with which seeds, rates and values, and what each starts from.
+
+`python3 -m sed.bin.experiments` lists them; its help says which keys of a config are read.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sed.config.parser import default_options
+from sed.config.recipe_options import NONE
+from sed.config.yaml_file import canonical, load_config, value_text
+from sed.errors import UserError
+
+PSEUDO = "pseudo"
+DEFAULTS = default_options("sed.config.recipe_options")
+ENCODER = default_options("sed.models.encoders")["encoder"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A config with a seed and learning rates ('' for the config's own), and varied keys."""
+
+    config: str
+    settings: dict[str, Any]
+    name: str
+    seed: str
+    rates: str
+    varied: tuple[tuple[str, str], ...] = ()
+    """(key, value)"""
+
+    @property
+    def start(self) -> str:
+        """Return the experiment whose weights training starts from; empty for none."""
+        return self.of_seed(self.settings["init_from"]) if self.settings["init_from"] not in ("", NONE) else ""
+
+    @property
+    def labeller(self) -> str:
+        """Return the experiment whose pseudo-labels it is trained on; empty for none."""
+        return self.of_seed(self.settings["pseudo_labels_of"]) if self.settings["pseudo_labels_of"] else ""
+
+    def of_seed(self, name: str) -> str:
+        """Return `name` as it is called with this seed."""
+        return f"{name}_seed{self.seed}" if self.seed else name
+
+    def published(self, downloads: str) -> str:
+        """Return the published checkpoint of its encoder, <encoder>.safetensors or .pth of a folder; '' for none."""
+        encoder = self.settings.get("encoder", ENCODER)
+        found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
+        return next((str(path) for path in found if path.exists()), "")
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is a published detector with its head, in place of a training."""
+        return bool(self.settings["class_map"])
+
+    def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
+        """Return the options of sed.bin.train.
+
+        Args:
+            exp: the folder of the experiments.
+            pretrained: the recipe's checkpoint, or 'none'; '': the one of `published`.
+            checkpoints: the folder of encoders pre-trained by the recipe, or ''.
+            downloads: the folder of published checkpoints, or ''.
+
+        Returns:
+            The options, ready for a shell.
+        """
+        pretrained = pretrained or self.published(downloads)
+        words = ["--seed", self.seed] if self.seed else []
+        if self.labeller and self.seed:
+            sets = value_text(self.settings["train_sets"]).split(",")
+            words += ["--train-sets", ",".join(self.of_seed(PSEUDO) if name == PSEUDO else name for name in sets)]
+        if self.start:
+            words += ["--pretrained", str(exp / self.start)]
+        elif self.settings["pretrained_by"] and checkpoints:
+            words += ["--pretrained", str(checkpoint(self.settings["pretrained_by"], checkpoints))]
+        elif self.settings["init_from"] or pretrained:
+            words += ["--pretrained", self.settings["init_from"] or pretrained]
+        if self.rates:
+            head, encoder = self.rates.split(":")
+            words += ["--lr", head, "--encoder-lr", encoder]
+        for key, value in self.varied:
+            words += [f"--{key.replace('_', '-')}", value]
+        return " ".join(shlex.quote(word) for word in words)
+
+
+def find(config: str, folders: list[str]) -> tuple[str, str]:
+    """Return the name of a config's experiment, and the config's file."""
+    name, _, path = config.partition("=")
+    if path and not Path(config).is_file():
+        return name, path
+    if "/" in config or config.endswith(".yaml") or Path(config).is_file():
+        return Path(config).name.removesuffix(".yaml"), config
+    for folder in folders:
+        if Path(f"{folder}/{config}.yaml").is_file():
+            return config, f"{folder}/{config}.yaml"
+    places = " or ".join(dict.fromkeys(folders))
+    raise UserError(f"{config}: no such config in {places} (give the name of one, or a file)")
+
+
+def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
+    """Return every combination of the values of some keys, each as (key, value) pairs; one empty one without any.
+
+    Raises:
+        UserError: a range is no `KEY=VALUE,VALUE...`.
+    """
+    choices = []
+    for text in ranges:
+        key, _, values = text.partition("=")
+        if not key or not all(values.split(",")):
+            raise UserError(f"--vary {text}: KEY=VALUE,VALUE... is expected (frozen_epochs=0,6, say)")
+        choices.append([(key.replace("-", "_"), value) for value in values.split(",")])
+    return list(itertools.product(*choices))
+
+
+def expand(
+    name: str,
+    path: str,
+    seeds: list[str],
+    rates: list[str],
+    varied: list[tuple[tuple[str, str], ...]],
+) -> Iterator[Experiment]:
+    """Yield the experiments of a config, seed by seed.
+
+    Args:
+        name: of the experiment, without seed and rates.
+        path: the config's file.
+        seeds: none for one experiment with the config's own seed.
+        rates: pairs `head:encoder`; none for the config's own.
+        varied: from `combinations`; a value equal to the config's own is no variation.
+
+    Yields:
+        The experiments.
+
+    Raises:
+        UserError: the config cannot be read, it names pseudo-labels without training on them, or a pair is malformed.
+    """
+    settings = DEFAULTS | load_config(path)
+    if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
+        raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
+    for pair in rates:
+        if len(pair.split(":")) != 2:
+            raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
+    if settings["class_map"]:  # nothing is trained
+        seeds, rates = [], []
+    for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
+        other = tuple((key, value) for key, value in values if not _own(settings, key, value))
+        suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
+        suffix += "".join(f"_{key}_{value}" for key, value in other) + (f"_seed{seed}" if seed else "")
+        yield Experiment(path, settings, f"{name}{suffix}", seed, pair, other)
+
+
+def _own(settings: dict[str, Any], key: str, value: str) -> bool:
+    """Return whether this is the value that the config has already."""
+    return key in settings and canonical({key: value}) == canonical({key: settings[key]})
+
+
+def checkpoint(name: str, checkpoints: str) -> Path:
+    """Return the checkpoint that a config of sed.bin.pretrain makes in this folder."""
+    return Path(checkpoints) / f"{name}.pth"
