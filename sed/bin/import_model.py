@@ -4,9 +4,9 @@ usage: python3 -m sed.bin.import_model ATST-F_strong_1.pt audioset-model/
        python3 -m sed.bin.import_model --class-map local/desed_class_map.tsv ATST-F_strong_1.pt desed-model/
 
 The file is one of PretrainedSED's of AudioSet-strong, ATST-F or BEATs, whose 447 classes are the model's labels; a
-class map makes a few of them into each label of one's own. `sed.bin.predict --model desed-model/` runs it, and all else
+class map makes a few of them into each label of yours. `sed.bin.predict --model desed-model/` runs it, and all else
 that takes a packed model. Post-processing is cSEBBs with their defaults, or as the options say; `--tuned` takes a file
-of sed.bin.tune, tuned on recordings of one's own.
+of sed.bin.tune, tuned on your recordings.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AUDIOSET = "AudioSet-strong, 447 classes, by the authors of the checkpoint; it w
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("checkpoint", help="file of the published detector")
     p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")

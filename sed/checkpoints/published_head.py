@@ -143,6 +143,9 @@ def import_detector(
         class_map: what labels are made of them; None: the classes are the labels.
         merge: how a label's logit is made of its classes', `max` or `noisy_or`.
 
+    Returns:
+        The detector in evaluation mode, with its front end and labels.
+
     Raises:
         UserError: encoder or head do not fit the config; the message names the keys.
     """

@@ -56,7 +56,7 @@ class Experiment:
 
     @property
     def is_imported(self) -> bool:
-        """Whether it is a published detector with its head, in place of a training."""
+        """Return whether it is a published detector with its head, in place of a training."""
         return bool(self.settings["class_map"])
 
     def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:

@@ -36,6 +36,9 @@ def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Pa
         classes: names of the head's classes, in its order.
         labels: labels.txt, whose labels and order the model gets; None: those of the table, as they come.
 
+    Returns:
+        The labels and the classes of each.
+
     Raises:
         UserError: a line is none, repeats another or names an unknown class or label, or a label has no class; with
             the file and the line.

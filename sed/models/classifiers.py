@@ -57,12 +57,18 @@ class MergedClassifier(nn.Module):
 
 
 def build_classifier(config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> nn.Module:
-    """Build the last layer of a flat config; ValueError where its values make none.
+    """Build the last layer of a flat config.
 
     Args:
         config: A flat config, whose other keys are left alone.
         decoder: The time decoder whose outputs it sees.
         classes: Number of classes.
+
+    Returns:
+        The layer: hidden frames to logits.
+
+    Raises:
+        ValueError: The values make no layer.
     """
     if config["class_merge"] == "none":
         kind = DirectionClassifier if isinstance(decoder, Directed) else nn.Linear

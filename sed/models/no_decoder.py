@@ -18,10 +18,19 @@ class NoDecoder(nn.Module):
         self.dim, self.frames, self.upsample = dim, frames, upsample
 
     def forward(self, x: Tensor) -> Decoded:
-        """(batch, patches, dim) -> hidden (batch, frames * upsample, dim)."""
+        """Return the frames: (batch, patches, dim) -> hidden (batch, frames * upsample, dim)."""
         return Decoded(repeated(x[:, : self.frames], self.upsample))
 
 
 def build_no_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
-    """Build it for an encoder of width `dim` and `frames` frames per clip; of the config `upsample` counts."""
+    """Build it.
+
+    Args:
+        config: A flat config, of which `upsample` is read.
+        dim: Width of its input, the encoder's.
+        frames: Frames of the encoder in a clip.
+
+    Returns:
+        The decoder.
+    """
     return NoDecoder(dim=dim, frames=frames, upsample=config["upsample"])

@@ -77,8 +77,8 @@ def test_it_is_packed_and_exported_as_any_model(files: Path, tmp_path: Path) -> 
 def test_training_starts_from_its_encoder_alone(files: Path) -> None:
     config = {**config_of("atst_frame", **SIZE), "decoder": "gru", "gru_units": 4, "gru_layers": 1}
     detector = build_detector(config, 2)
-    told = load_pretrained(detector, {**config, "pretrained": str(files / "mapped")}, ["dog", "talk"])
-    assert told == f"{files / 'mapped'}, fresh: classifier, decoder"
+    said = load_pretrained(detector, {**config, "pretrained": str(files / "mapped")}, ["dog", "talk"])
+    assert said == f"{files / 'mapped'}, fresh: classifier, decoder"
 
 
 @pytest.mark.parametrize(

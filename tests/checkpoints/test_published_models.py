@@ -35,9 +35,9 @@ def test_size_checksum_and_licence_are_shown_and_it_is_fetched_once(
 ) -> None:
     path = locate("beats-strong")
     assert path.read_bytes() == CONTENT["BEATs_strong_1.pt"]
-    told = next(line for line in log_lines if line.startswith("beats-strong: BEATs_strong_1.pt of"))
-    assert "github.com/fschmid56/PretrainedSED/releases/tag/v0.0.1" in told and "70 B" in told
-    assert f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}, licence MIT" in told
+    said = next(line for line in log_lines if line.startswith("beats-strong: BEATs_strong_1.pt of"))
+    assert "github.com/fschmid56/PretrainedSED/releases/tag/v0.0.1" in said and "70 B" in said
+    assert f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}, licence MIT" in said
     asked = len(server.requests)
     monkeypatch.setenv("SED_MIRROR", "http://127.0.0.1:9")  # nobody there
     assert locate("beats-strong") == path and len(server.requests) == asked

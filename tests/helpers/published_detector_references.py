@@ -1,4 +1,4 @@
-"""What PretrainedSED's own code makes of made-up files and sounds, and the few values of it that tests compare with.
+"""References of PretrainedSED's own code on made-up files and sounds: the few values that tests compare with.
 
 usage: PYTHONPATH=.:tests/helpers PRETRAINED_SED=<checkout of fschmid56/PretrainedSED> \\
            python3 tests/helpers/published_detector_references.py  # writes them; with --published also compares ours
