@@ -35,6 +35,7 @@ COMMANDS = {
     "benchmark": f"--config {{tiny.yaml}} {BENCHMARK} --out {{>numbers.json}}",
     "benchmark_dump": "--clips 100 --files 1 --seconds 0.1 --nj 1 {>>scratch}",
     "benchmark_features": "--config {logmel.yaml} --seconds 0.5 --clips 1 --rounds 1",
+    "benchmark_labels": "--classes 3 --clips 4 --scored-clips 2 --frames 10 --scored-frames 10 --jobs 1 {>>scratch}",
     "benchmark_prediction": "--config {tiny.yaml} --model {exp} --cpu-threads 1 --clips 1 --rounds 1 --no-peer"
     " --precisions float32",
     "check_data_dir": "--labels {labels.txt} {data}",
@@ -239,7 +240,7 @@ def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: st
 def kinds_of(command: str, slot: int, count: int) -> list[str]:
     """Return the kinds that are tried in a place; a sample is another in each place, and always the same."""
     kinds = [kind for kind in KINDS if kind != "standard input" or not slots(command)[slot].startswith(">")]
-    if command == "benchmark_dump":  # where it succeeds it takes half a minute
+    if command in ("benchmark_dump", "benchmark_labels"):  # where they succeed they take half a minute
         kinds = [kind for kind in kinds if kind in ("empty", "folder", "below a file", "loop", "pipe", "full")]
     if slots(command)[slot] == "tiny.yaml" and command.startswith("benchmark"):
         kinds.remove("empty file")  # is the config of the paper's size
