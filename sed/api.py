@@ -28,7 +28,7 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import options_of
 from sed.parallel import free_processors
 from sed.prediction.decisions import Detection
-from sed.prediction.predictor import Predictor, hear, window_geometry
+from sed.prediction.predictor import Predictor, predict_windows, window_geometry
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.session import open_predictor
 from sed.prediction.sources import read_recording
@@ -239,7 +239,7 @@ class Model:
         track = Track.of("stream", self.predictor, post, plan, sink=sink, live=True)
         samples = (block for piece in blocks for block in mono_blocks(piece, "the stream"))
         for window in plan.grow(track.passed_on(resampled(samples, rate, self.sample_rate))):
-            output = hear(self.predictor, [window.samples])
+            output = predict_windows(self.predictor, [window.samples])
             track.take(window, output.frame[0], output.clip[0], output.logmel[0])
             yield from sink.take()
 

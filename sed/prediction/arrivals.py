@@ -1,8 +1,8 @@
-"""Recordings that a recorder writes into a folder: which of them are complete by now.
+"""Find complete recordings in a folder that a recorder writes to.
 
-A recording is complete when it has not changed for some seconds and nothing has it open for writing; where a system
-does not say who has (network drives, files of others), the seconds alone count. What cannot be read is tried again
-when it changes: a header may state its length last. What stays unreadable is given up on.
+A recording is complete when it has not changed for some seconds and nothing has it open for writing; where the
+system cannot list who has it open (network drives, other users' files), only the seconds count. An unreadable file is
+tried again when it changes: a header may get its length last. One that stays unreadable is given up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("sed.predict")
 
 
 class Version(NamedTuple):
-    """What differs when a file was written to, or replaced by another."""
+    """Properties that change when a file is written to or replaced."""
 
     size: int
     modified: int
@@ -37,13 +37,13 @@ class _Seen(NamedTuple):
 
 @dataclass
 class Arrivals:
-    """The recordings below a folder, looked at again and again.
+    """The recordings below a folder that is scanned repeatedly.
 
     Attributes:
         folder: where a recorder writes.
         settle: seconds without a change after which a recording is complete.
-        patience: seconds without a change after which one that cannot be read is given up on.
-        clock: tells seconds.
+        patience: seconds without a change after which one that cannot be read is given up.
+        clock: returns the time in seconds.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Arrivals:
 def _version(path: Path) -> Version | None:
     try:
         status = path.stat()
-    except OSError:  # removed meanwhile
+    except OSError:  # removed since the scan
         return None
     return Version(status.st_size, status.st_mtime_ns, status.st_ino)
 
@@ -111,7 +111,7 @@ def is_being_written(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
-        return False  # whoever reads it says what is wrong
+        return False  # the reader reports the fault
     try:
         fcntl.fcntl(descriptor, lease, read)  # refused while there is a writer
         fcntl.fcntl(descriptor, lease, unlock)

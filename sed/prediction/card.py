@@ -1,4 +1,4 @@
-"""The card of a packed model: what it is, what it was trained on, how well it does, how to run it."""
+"""Model card of a packed model: description, training data, scores, and how to run it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
     from sed.prediction.window_settings import WindowSettings
 
-UNSAID = "Not stated by who packed it."
+NOT_STATED = "Not stated."
 CAUTION = (
-    "It hears its labels in recordings like those that it was trained on; it is not made for decisions about people "
-    "or for safety."
+    "Expect reliable results only on recordings similar to its training data; it is not made for decisions about "
+    "people or for safety."
 )
 
 
@@ -35,7 +35,22 @@ def card(
     licence: str,
     intended_use: str,
 ) -> str:
-    """Markdown. What nobody said is said to be unsaid."""
+    """Return a model card in Markdown; fields without a value are listed as not stated.
+
+    Args:
+        name: the model's.
+        model: weights and config.
+        post: post-processing.
+        windows: prediction of long recordings.
+        results: {set: its result.json}.
+        which: the half of the mean teacher.
+        data: the training data, in the author's words.
+        licence: of the weights.
+        intended_use: in the author's words.
+
+    Returns:
+        Markdown.
+    """
     config, info = model.config, model.info
     parameters = sum(p.numel() for p in model.detector.parameters())
     detector, front_end = model.detector, model.front_end
@@ -54,9 +69,9 @@ def card(
     sections = {
         "": "\n".join(f"- {fact}" for fact in facts),
         "Use": "```\npython3 -m sed.bin.predict --model <this folder> recording.wav\n```",
-        "Training data": prose(data) or UNSAID,
+        "Training data": prose(data) or NOT_STATED,
         "Results": _results(results),
-        "Intended use": prose(intended_use) or f"{UNSAID} {CAUTION}",
+        "Intended use": prose(intended_use) or f"{NOT_STATED} {CAUTION}",
         "Licence": _licence(licence, config, info),
         "Training": "\n".join(f"- {key}: {text(str(info[key]))}" for key in trained if info.get(key) is not None),
     }
@@ -69,7 +84,7 @@ def _licence(licence: str, config: Mapping[str, Any], info: Mapping[str, Any]) -
     if imported := info.get("imported"):
         known = f"The weights are those of {text(str(imported['file']))}: {text(str(imported['licence']))}."
         return "\n\n".join([*([prose(licence)] if licence else []), known])
-    return "\n\n".join([prose(licence) or UNSAID, *licences_of_the_start(config, info)])
+    return "\n\n".join([prose(licence) or NOT_STATED, *licences_of_the_start(config, info)])
 
 
 def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:

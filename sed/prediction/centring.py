@@ -1,7 +1,7 @@
-"""Events at the borders of windows are heard once more, each in the middle of a window of its own.
+"""Re-run the model on events that straddle two windows, each in the middle of a window of its own.
 
-Where in a window an event lies moves the event's borders: detectors with absolute positions hear it a little otherwise
-near a window's ends. An event that two windows share is near the end of one and the start of the other. So its label's
+An event's position in a window moves its borders: detectors with absolute positions respond a little differently near
+a window's ends. An event that two windows share is near the end of one and the start of the other. So its label's
 posteriors are taken from a window centred on it, and decided like all others.
 """
 
@@ -12,16 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from sed.prediction.decisions import Decisions, Detection
-from sed.prediction.predictor import Predictor, hear
+from sed.prediction.predictor import Predictor, predict_windows
 from sed.prediction.windows import Window, WindowPlan
 
 AROUND = 0.5
 """seconds on either side of an event that come from its own window, fading in the outer half"""
 BATCH = 8
-"""windows the model runs at a time: a number of its own, for what is found must not depend on --batch-size"""
+"""windows per run of the model: a fixed number, since results must not depend on --batch-size"""
 SCOUTED = 4
-"""windows' lengths that the scout decides at a time: about BATCH events. More would run these windows in lumps, which
-no estimate of the time left foresees."""
+"""windows' lengths that the scout decides at a time: about BATCH events. More would run these windows in
+bursts, which the estimate of the time left cannot foresee."""
 
 
 class Span(NamedTuple):
@@ -49,7 +49,7 @@ class Centring:
         self._longest = plan.frames - 2 * self._around - self._step
         self._rows = np.zeros((0, 2 * self._classes), np.float32)
         self._first = 0  # frame of the first row that is held
-        self._sound, self._heard = np.zeros(0, np.float32), 0  # the newest samples, and how many there were in all
+        self._sound, self._received = np.zeros(0, np.float32), 0  # the newest samples, and the total number
         self._waiting: list[Span] = []
 
     def add(self, window: Window, rows: np.ndarray) -> np.ndarray:
@@ -57,8 +57,8 @@ class Centring:
         last = window.next_first is None
         if last and window.first is None:  # one window: nothing is joined
             return rows
-        new = window.samples[self._heard - window.start * self._plan.frame_samples :]
-        self._sound, self._heard = np.concatenate([self._sound, new]), self._heard + len(new)
+        new = window.samples[self._received - window.start * self._plan.frame_samples :]
+        self._sound, self._received = np.concatenate([self._sound, new]), self._received + len(new)
         self._rows = np.concatenate([self._rows, rows])
         found = self._scout.push(rows[:, : self._classes], rows[:, self._classes :])
         if last:
@@ -71,9 +71,9 @@ class Centring:
         return self._release(self._first + len(self._rows) if last else self._final())
 
     def _is_covered(self, span: Span) -> bool:
-        """Whether the sound of its window is there, and the rows that it may change."""
-        heard = self._heard // self._plan.frame_samples
-        return self._start(span) + self._plan.frames <= heard and (
+        """Return whether the samples of the span's window, and the frames that it may change, are available."""
+        received = self._received // self._plan.frame_samples
+        return self._start(span) + self._plan.frames <= received and (
             span.end + self._around <= self._first + len(self._rows)
         )
 
@@ -83,13 +83,13 @@ class Centring:
         return Span(begin, end, self._predictor.labels.index(label))
 
     def _start(self, span: Span) -> int:
-        """The first frame of the span's window, which has the span in its middle."""
+        """Return the first frame of the span's window, which has the span in its middle."""
         middle = (span.begin + span.end - self._plan.frames) / 2
         return max(0, round(middle / self._step) * self._step)
 
     def _listen(self, spans: list[Span]) -> None:
-        """Put what the spans' own windows say of them in place."""
-        known = -(-self._heard // self._plan.frame_samples)
+        """Replace the posteriors of the spans by those of their own windows."""
+        known = -(-self._received // self._plan.frame_samples)
         newest = max(0, -(-(known - self._plan.frames) // self._step) * self._step)  # at the recording's end
         wanted: dict[int, list[Span]] = {}
         for span in sorted(spans):
@@ -97,13 +97,13 @@ class Centring:
         starts = list(wanted)
         for at in range(0, len(starts), BATCH):
             batch = starts[at : at + BATCH]
-            frame, clip, _ = hear(self._predictor, [self._cut(start) for start in batch])
+            frame, clip, _ = predict_windows(self._predictor, [self._cut(start) for start in batch])
             for start, frames, whole in zip(batch, frame, clip, strict=True):
                 for span in wanted[start]:
                     self._replace(span, start, frames[:, span.label], whole[span.label])
 
     def _cut(self, start: int) -> np.ndarray:
-        begin = start * self._plan.frame_samples - (self._heard - len(self._sound))
+        begin = start * self._plan.frame_samples - (self._received - len(self._sound))
         return self._sound[begin : begin + self._plan.samples]
 
     def _replace(self, span: Span, start: int, frame: np.ndarray, clip: float) -> None:
@@ -117,7 +117,7 @@ class Centring:
             rows[:, column] += share * (values - rows[:, column])
 
     def _final(self) -> int:
-        """The frame before which nothing is changed any more."""
+        """Return the frame before which nothing changes any more."""
         open_from = self._scout.open_from(self._longest)
         return min([open_from, *(span.begin for span in self._waiting)]) - self._around
 
@@ -125,6 +125,8 @@ class Centring:
         count = max(0, until - self._first)
         out, self._rows = self._rows[:count], self._rows[count:]
         self._first += count
-        needed = max(0, self._first - self._plan.frames) * self._plan.frame_samples  # windows of what is still open
-        self._sound = self._sound[max(0, needed - (self._heard - len(self._sound))) :]
+        needed = (
+            max(0, self._first - self._plan.frames) * self._plan.frame_samples
+        )  # windows of events that are still open
+        self._sound = self._sound[max(0, needed - (self._received - len(self._sound))) :]
         return out

@@ -117,7 +117,10 @@ def choose(
         uncertainties: of each recording.
         descriptors: (recordings, dimensions).
         count: how many are wanted; fewer are chosen where the others are copies.
-        labelled: places of recordings that have labels: never chosen, and others keep their distance from them.
+        labelled: indices of recordings that have labels: never chosen, and others keep their distance from them.
+
+    Returns:
+        The chosen recordings in order.
     """
     scale = descriptors.std(0)
     scaled = (descriptors - descriptors.mean(0)) / np.where(scale > 0, scale, 1) / math.sqrt(descriptors.shape[1])

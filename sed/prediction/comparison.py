@@ -1,4 +1,4 @@
-"""Settings of prediction on long recordings compared: by the whole events, and by pieces of them in clips."""
+"""Compare settings of prediction on long recordings, by whole events and by their pieces in clips."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 
 class Remembered:
-    """A predictor that runs each window once: those of several overlaps coincide. It forgets the log-mel."""
+    """A predictor that runs each window once, since windows of several overlaps coincide; it drops the log-mel."""
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -112,7 +112,19 @@ def score(truth: Found, found: Found, seconds: Sequence[float], labels: Sequence
 
 
 def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[Predictor, PostProcessing]:
-    """Open a model, on all idle processors, with its post-processing; UserError where it lacks recordings' labels."""
+    """Open a model on all idle processors.
+
+    Args:
+        recordings: soundscapes whose labels it must know.
+        model: experiment, checkpoint or packed model.
+        device: where it runs.
+
+    Returns:
+        The model and its post-processing.
+
+    Raises:
+        UserError: the model lacks a label of the recordings.
+    """
     from sed.evaluation.postprocessing.options import options_of
     from sed.prediction.session import open_predictor
 

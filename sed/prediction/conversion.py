@@ -1,4 +1,4 @@
-"""Events that are known already, written in the formats of prediction."""
+"""Write given events in the formats of prediction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A detector made fast on a processor, where torch has oneDNN.
+"""Fast inference of a detector on a CPU, where torch has oneDNN.
 
 Weights are laid out once for oneDNN's products, which on some processors are a quarter faster than torch's linear maps
 as they come. The Bi-GRU's thousand steps are bound by reading its recurrent weights: its two directions run on two
@@ -81,7 +81,7 @@ class PackedGRU:
         self._products: dict[tuple[int, int, int], Product] = {}
 
     def __call__(self, x: Tensor, repeat: int) -> Tensor:
-        """(batch, frames, dim), each frame `repeat` times, to (batch, frames * repeat, 2 * units)."""
+        """Map (batch, frames, dim), each frame taken `repeat` times, to (batch, frames * repeat, 2 * units)."""
         for layer, products in enumerate(self._given):
             tasks = [(layer, end, x, product, repeat) for end, product in enumerate(products)]
             ends = list((self._pool.map if self._pool else map)(self._run, tasks))
@@ -96,14 +96,14 @@ class PackedGRU:
             return compiled()(gates, new, product.weight, product.bias, repeat, bool(end), product.packed, [])
 
     def _product(self, layer: int, end: int, batch: int) -> Product:
-        key = (layer, end, batch)  # few rows: the layout depends on how many
+        key = (layer, end, batch)  # few rows: the layout depends on their number
         if key not in self._products:
             self._products[key] = Product(*self._weights[layer][end], batch, self._dtype)
         return self._products[key]
 
 
 class CpuDetector(nn.Module):
-    """A detector with its parts replaced by faster ones; called like a `Detector`, which it uses up."""
+    """A detector with faster parts, called like a `Detector`; the original must not be used afterwards."""
 
     def __init__(self, detector: Detector, precision: str, threads: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class CpuDetector(nn.Module):
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
-    """Put packed linear maps in place of torch's, except for those whose weights the module reads itself."""
+    """Replace torch's linear maps by packed ones, except those whose weights the module reads itself."""
     kept = [id(linear) for linear in getattr(module, "reads_weights_of", ())]
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
@@ -142,12 +142,22 @@ def _int8(module: nn.Module) -> nn.Module:
     torch.backends.quantized.engine = next(e for e in ("onednn", "x86", "fbgemm", "qnnpack") if e in engines)
     config = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecated in favour of a package of its own
+        warnings.simplefilter("ignore")  # deprecated in favour of a separate package
         return torch.ao.quantization.quantize_dynamic(module, config, dtype=torch.qint8)
 
 
 def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
-    """The detector computing in `precision` on `device`, as fast as is known here; the one given is used up."""
+    """Convert a detector for fast inference; the one given must not be used afterwards.
+
+    Args:
+        detector: in evaluation mode.
+        precision: `float32`, `bfloat16` or `int8`.
+        device: where it runs.
+        threads: processor threads.
+
+    Returns:
+        A module with the detector's outputs.
+    """
     if device != "cpu":
         if precision == "int8":
             raise UserError("--precision int8: on the CPU only (bfloat16 is what a GPU has)")

@@ -1,4 +1,4 @@
-"""From posteriors that arrive piece by piece to events, as the whole recording's posteriors would give them.
+"""Decide on events from posteriors that arrive piece by piece, exactly as from the whole recording's.
 
 Post-processing looks at most `reach` frames to either side, so a frame is decided as soon as that many are known after
 it; `reach` frames before it are kept. The functions are those of stage 5, applied to pieces.
@@ -33,7 +33,7 @@ class Detection(NamedTuple):
 class Decisions:
     """The events of one recording.
 
-    mask: what needs the clip posterior of each frame (weak masking), frame by frame; steps: the filters after it;
+    mask: steps that need the clip posterior of each frame (weak masking), frame by frame; steps: the filters after it;
     thresholds: per class; piece: frames to wait for before deciding some (1: as soon as possible).
     """
 
@@ -93,20 +93,20 @@ class Decisions:
         return self._decide(known - self._reach)
 
     def finish(self) -> list[Detection]:
-        """The events that are left when the recording has ended."""
+        """Return the remaining events at the end of the recording."""
         found = self._decide(self._first + len(self._raw)) if len(self._raw) else []
         found += [self._detection(label, run) for label, run in self._open.items()]
         self._open = {}
         return sorted(found)
 
     def open_from(self, longest: int) -> int:
-        """The first frame that an event not yet returned may cover, of those of at most `longest` frames."""
+        """Return the first frame that a pending event of at most `longest` frames may cover."""
         begins = (begin for begin, _, _ in self._open.values())
         return min([self._decided, *(begin for begin in begins if self._decided - begin <= longest)])
 
     def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
         masked = frame
-        if self._mask is not None and len(frame):  # every frame its own clip: its clip posterior goes with it
+        if self._mask is not None and len(frame):  # every frame is a clip of its own, with its clip posterior
             start = np.arange(len(frame) + 1)
             masked = self._mask(self._scores(frame, 0, start=start, clip=clip)).values
         self._raw = np.concatenate([self._raw, frame])

@@ -1,8 +1,8 @@
 """Formats of what is predicted: DESED's TSV, tables with scores, JSON lines, label files of other tools, subtitles.
 
-A new format is a class with what `Format` asks for, and its entry in `writers.FORMATS`.
+A new format is a class that satisfies `Format`, and an entry in `writers.FORMATS`.
 """
-# ruff: noqa: ARG002 (a format is given what another needs)
+# ruff: noqa: ARG002 (formats get arguments that others need)
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from sed.prediction.recording import Result
 
 
 class Format(Protocol):
-    """How one kind of file shows recordings. Every method returns the text to append next; formats keep no state."""
+    """A file format of predictions. Every method returns the text to append; formats keep no state."""
 
     suffix: str
     together: bool = True
-    """whether one file may hold several recordings: there is a place for their names"""
+    """whether one file may hold several recordings, with their names"""
     whole: bool = False
-    """whether it is written only when a recording has ended: not for streams"""
+    """whether it is written only at a recording's end: not for streams"""
     short: bool = False
     """whether recordings are named as DESED's tables do, by their files' names, not by the paths that were given"""
 
@@ -37,11 +37,20 @@ class Format(Protocol):
         return ""
 
     def posteriors(self, name: str, borders: np.ndarray, posteriors: np.ndarray) -> str:
-        """Frames of recording `name`: posteriors (n, classes), borders (n + 1,) of the frames in seconds."""
+        """Format frames.
+
+        Args:
+            name: of the recording.
+            borders: (n + 1,) borders of the frames in seconds.
+            posteriors: (n, classes).
+
+        Returns:
+            Lines of the file.
+        """
         return ""
 
     def event(self, name: str, detection: Detection) -> str:
-        """An event of recording `name`."""
+        """Format an event of recording `name`."""
         return ""
 
     def end(self, result: Result) -> str:
@@ -93,6 +102,16 @@ class PosteriorCsv(Format):
         return self._rows([["filename", "onset", "offset", *labels]])
 
     def posteriors(self, name: str, borders: np.ndarray, posteriors: np.ndarray) -> str:
+        """Format frames, one line per frame.
+
+        Args:
+            name: of the recording.
+            borders: (n + 1,) borders of the frames in seconds.
+            posteriors: (n, classes).
+
+        Returns:
+            Lines of CSV.
+        """
         times = [f"{time:.10g}" for time in borders.tolist()]
         numbers = ([f"{value:.6g}" for value in row] for row in posteriors.tolist())
         return self._rows([name, *frame, *row] for *frame, row in zip(times[:-1], times[1:], numbers, strict=True))

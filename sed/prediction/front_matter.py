@@ -1,4 +1,4 @@
-"""The front matter of a model's card: what a hub lists it by, in the YAML that Hugging Face reads."""
+"""Front matter of a model card: YAML by which Hugging Face lists a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LICENCES = {
     **{f"cc-by{kind}-4.0": f"cc-by{kind}-4.0" for kind in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd")},
     "mit": "mit",
 }
-"""{a licence as people write it, in lower case and with hyphens: the hub's name for it}"""
+"""{common spelling of a licence, in lower case and with hyphens: the hub's name}"""
 
 
 def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
@@ -27,8 +27,11 @@ def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
 
     Args:
         name: the model's.
-        licence: of the weights, in anyone's words; '' where nobody said.
+        licence: of the weights, in the author's words; '' when not stated.
         results: {set: its result.json}.
+
+    Returns:
+        YAML.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""The whole of prediction as one graph for export: waveforms of any length to frame and clip posteriors.
+"""Prediction as one graph for export: waveforms of any length to frame and clip posteriors.
 
 Front end, windows, detector and their join, in operations that ONNX has: frames are gathered, and the Fourier
 transform is a matrix product. The same windows as `sed.prediction.windows`.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeatureGraph(nn.Module):
-    """A front end on windows of one length, of which the first `valid` samples are sound."""
+    """A front end on windows of one length, of which the first `valid` samples are audio."""
 
     fourier: Tensor
     bank: Tensor
@@ -42,7 +42,7 @@ class FeatureGraph(nn.Module):
         self.register_buffer("index", (start + torch.arange(length)).flatten())
 
     def forward(self, windows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """(n, samples), zero beyond those that count (n,), to raw log-mel (n, frames, bins) and valid frames (n,)."""
+        """Return raw log-mel (n, frames, bins) and valid frames (n,) of windows (n, samples), 0 beyond `valid` (n,)."""
         windows = self.front_end.prepare(windows, valid.unsqueeze(1).float())
         found = self._framed(windows, valid).reshape(-1, self.frames, self.framing.window)
         spectrum = (self.front_end.analysis.traced(found).double() @ self.fourier).float()
@@ -54,7 +54,7 @@ class FeatureGraph(nn.Module):
         return logarithm(mel, self.front_end.settings, inside), count
 
     def _framed(self, windows: Tensor, valid: Tensor) -> Tensor:
-        """The samples of all frames, (n, frames * window)."""
+        """Return the samples of all frames, (n, frames * window)."""
         if self.framing.centring == "none":
             return windows.index_select(1, self.index)
         last = valid.unsqueeze(1) - 1
@@ -105,7 +105,7 @@ class PredictionGraph(nn.Module):
         return self._join(frame), clip, shown
 
     def _join(self, frame: Tensor) -> Tensor:
-        """(batch, windows, frames, classes) to (batch, all frames, classes): the highest of what windows say."""
+        """Join (batch, windows, frames, classes) to (batch, all frames, classes) by the maximum over windows."""
         batch, count, classes = frame.shape[0], frame.shape[1], frame.shape[3]
         hops = -(-self.frames // self.hop_frames)  # of a window, the last of them perhaps in part
         frame = nn.functional.pad(frame, (0, 0, 0, hops * self.hop_frames - self.frames))

@@ -1,11 +1,11 @@
-"""What a watcher has done, kept over restarts and kills: a line per recording, written after its events are.
+"""Ledger of --watch over restarts and kills: one line per recording, written after its events.
 
     {"format": 1, "end": 0}                                            at each start
     {"name": "2026-11-27/0600.wav", "stem": "2026-11-27/0600", "events": 3, "seconds": 60.0, "end": 512}
     {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512}
 
-`end` is the length of the table that all recordings share, where there is one. What lies beyond the last is of a
-recording that a kill cut short: it is removed at the next start, and the recording done again.
+`end` is the length of the table that all recordings share, where there is one. Content beyond the last
+`end` belongs to a recording interrupted by a kill: it is removed at the next start, and the recording processed again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Ledger:
             if _is_file(self.table):
                 os.fsync(self.table.fileno())
                 end = {"end": os.fstat(self.table.fileno()).st_size}
-        self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # ASCII: names may be no text
+        self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # ASCII: file names may not be text
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -107,7 +107,7 @@ def _read(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
 
 
 def _cut_back(table: Path, lines: list[dict[str, Any]], path: Path) -> None:
-    """Remove from a table what is of a recording that was not done."""
+    """Remove the events of an interrupted recording from a table."""
     size = table.stat().st_size if table.exists() else 0
     if size and not lines:
         raise UserError(f"{table}: not written by --watch with {path} (move it away, or give another --out)")

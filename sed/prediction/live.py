@@ -19,11 +19,25 @@ class BrokenStream(UserError):
 
 
 def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: int) -> Iterator[np.ndarray]:
-    """Yield mono float32 blocks of at most `seconds` as they arrive; BrokenStream when the end is inside a sample."""
+    """Read raw PCM.
+
+    Args:
+        stream: the bytes.
+        kind: sample format.
+        channels: number of interleaved channels.
+        seconds: longest block.
+        rate: in Hz.
+
+    Yields:
+        Mono float32 blocks as they arrive.
+
+    Raises:
+        BrokenStream: the stream ends inside a sample.
+    """
     dtype, scale = KINDS[kind]
     size = np.dtype(dtype).itemsize * channels
     rest = b""
-    # unbuffered: a block is what the pipe has now, not what fills a buffer
+    # unbuffered: a block is the pipe's present content, not a full buffer
     while data := os.read(stream.fileno(), max(1, int(seconds * rate)) * size):
         data = rest + data
         whole = len(data) // size * size
@@ -42,7 +56,7 @@ def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.n
 
 
 def until_broken(blocks: Iterable[np.ndarray], problems: list[str]) -> Iterator[np.ndarray]:
-    """The blocks; a stream that ends inside a sample ends here as if whole, and is noted in `problems`."""
+    """Yield the blocks; a stream that ends inside a sample ends here normally, with a note in `problems`."""
     try:
         yield from blocks
     except BrokenStream as error:

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 PAPER = "the paper's, as stage 5 by default"
-"""where the post-processing of a model that stores none is from"""
+"""origin of the post-processing of a model that stores none"""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A model, the post-processing that goes with it, where that came from, and how its windows lie."""
+    """A model with its post-processing, the origin of the latter, and its settings of windows."""
 
     model: LoadedModel
     post_processing: PostProcessing | None
@@ -43,6 +43,9 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
         path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
         which: the half to take, `teacher` or `student`; a packed model has one.
         device: where the model goes.
+
+    Returns:
+        The model with all that prediction needs.
 
     Raises:
         UserError: there is no such model, or it cannot be read.

@@ -37,9 +37,9 @@ KEY = "ast_sed"
 """of the metadata entry, JSON"""
 OPSET = 18
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
-"""bytes that a model may take while it is loaded, when it runs, for each window and thread, beside what its file says.
+"""memory limits in bytes while a model is loaded, while it runs, and per window and thread, beside its file's size.
 
-AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB a window; strangers' graphs can ask for anything.
+AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB a window; untrusted graphs may request any amount.
 """
 
 
@@ -91,7 +91,7 @@ def export(
     }
     with replacing(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        written = BytesIO()  # torch and onnx take no name that is not text
+        written = BytesIO()  # torch and onnx refuse names that are not text
         with torch.inference_mode():
             # The tracing exporter: the newer one takes minutes over a recurrent layer of a thousand steps.
             torch.onnx.export(
@@ -118,13 +118,13 @@ class OnnxPredictor:
         _refuse_loops(Path(path))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 4  # what it says of an error is raised as well
+        options.log_severity_level = 4  # its error messages are raised as well
         self._size = Path(path).stat().st_size
         try:
-            model = str(path) if is_text(path) else Path(path).read_bytes()  # its loader takes no other names
+            model = str(path) if is_text(path) else Path(path).read_bytes()  # its loader accepts no other names
             with limited(LOADING + 3 * self._size + threads * THREAD):
                 self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's own kinds, which it does not name in one place
+        except Exception as error:  # ONNX Runtime's own exceptions, which it does not list in one place
             raise UserError(
                 f"{path}: not a model that ONNX Runtime reads: {_reason(error)} (export it again)"
             ) from None
@@ -164,15 +164,16 @@ class OnnxPredictor:
         return {**facts, "front_end": front_end}
 
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
-        """The file's outputs for recordings (batch, samples) of any length: frame and clip posteriors, log-mel.
+        """Return frame posteriors, clip posteriors and log-mel of recordings (batch, samples) of any length.
 
-        UserError for recordings of fewer samples than the front end's window.
+        Raises:
+            UserError: the recordings are shorter than the front end's window.
         """
         if waveforms.shape[1] < self.min_samples:
             raise UserError(f"{waveforms.shape[1]} samples are too few for the model (at least {self.min_samples})")
         try:
             return self._session.run(["frame", "clip", "logmel"], {"waveforms": waveforms})
-        except Exception as error:  # ONNX Runtime's own kinds
+        except Exception as error:  # ONNX Runtime's own exceptions
             raise UserError(f"{self._path}: ONNX Runtime cannot run it: {_reason(error)} (export it again)") from None
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output:
@@ -212,13 +213,13 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse_loops(path: Path) -> None:
-    """Refuse a graph with loops, which could run for ever; none is in what `export` writes."""
+    """Refuse a graph with loops, which could run for ever; exported graphs have none."""
     with path.open("rb") as file:
         if not file.seek(0, 2):
             raise UserError(f"{path}: empty file (export it again)")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for kind in (b"Loop", b"Scan"):
-                if data.find(b"\x22\x04" + kind) >= 0:  # a node's field of its operator
+                if data.find(b"\x22\x04" + kind) >= 0:  # the operator field of a node
                     raise UserError(f"{path}: its graph has a {kind.decode()} (export it by sed.bin.export_onnx)")
 
 

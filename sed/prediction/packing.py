@@ -1,4 +1,4 @@
-"""Packing a trained model: what `sed.bin.pack` writes into a folder, and `sed.bin.push` onto a hub."""
+"""Pack a trained model, for `sed.bin.pack` into a folder and for `sed.bin.push` onto a hub."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: Parser) -> None:
-    """Register the options of what is packed: the half, the card, windows and post-processing."""
+    """Register the options of packing: the half, the card, windows and post-processing."""
     parser.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
     parser.section("model card")
     parser.option("name", None, "the model's name (default: the last one of where it goes)")

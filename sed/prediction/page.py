@@ -28,7 +28,7 @@ COLUMNS = 1 << 17
 LEVELS = 1 << 22
 """posteriors that a recording keeps, all classes together; the same"""
 SHADES = 32
-"""of a picture: more are not told apart by eye, and take more space"""
+"""grey levels of a picture: more cannot be distinguished by eye, and take more space"""
 FINEST = 0.02
 """seconds of a column of posteriors"""
 TILE = 4096
@@ -40,7 +40,7 @@ PICTURE_RATE = 4300
 
 
 class Shrinking:
-    """A sequence of columns that halves itself in time (by `pool`) when it outgrows `limit`."""
+    """A sequence of columns that is halved in time (by `pool`) when it exceeds `limit`."""
 
     def __init__(self, limit: int, seconds: float, pool: Any, finest: float = 0.0) -> None:
         """
@@ -80,7 +80,7 @@ class Shrinking:
             self.seconds *= 2
 
     def array(self) -> np.ndarray:
-        """All columns so far, (n, rows)."""
+        """Return all columns so far, (n, rows)."""
         rest = self._rest
         parts = list(self._parts)
         if rest is not None and len(rest):
@@ -89,7 +89,7 @@ class Shrinking:
 
 
 class Page:
-    """Writes the page, recording after recording, to an open text file."""
+    """Writer of the page, recording after recording, to an open text file."""
 
     def __init__(self, file: IO[str], about: str) -> None:
         page, editing = (_beside(name) for name in ("page.html", "page_editing.js"))
@@ -99,7 +99,14 @@ class Page:
         self._json("about-data", {"about": about})
 
     def add(self, info: dict[str, Any], tiles: Sequence[bytes], levels: bytes, audio: IO[bytes] | None) -> None:
-        """Add a recording: what page.html reads as its `info`, pictures, posteriors and encoded audio."""
+        """Add a recording.
+
+        Args:
+            info: the recording's facts, as page.html reads them.
+            tiles: pictures of its log-mel.
+            levels: its posteriors.
+            audio: its encoded audio, if it is put into the page.
+        """
         number = self._count
         self._count += 1
         for i, tile in enumerate(tiles):
@@ -129,7 +136,7 @@ def _beside(name: str) -> str:
 
 
 class PageSink(BaseSink):
-    """Gathers what the page shows of one recording, and adds it to the page when the recording has ended."""
+    """Collect the content of one recording, and add it to the page at the recording's end."""
 
     def __init__(
         self,
@@ -212,7 +219,7 @@ class PageSink(BaseSink):
         self._audio.close()
 
     def _encoded_audio(self) -> tuple[str, IO[bytes]]:
-        """The audio as (MIME type, open temporary file)."""
+        """Return the audio as (MIME type, open temporary file)."""
         self._audio.seek(0)
         out = tempfile.TemporaryFile()  # noqa: SIM115
         short = self._samples <= WAV_SECONDS * self._rate
@@ -247,7 +254,7 @@ class PageSink(BaseSink):
         return seconds, tiles, len(logmel)
 
     def _levels(self) -> tuple[float, bytes]:
-        """Seconds a column, and the posteriors as bytes (columns x classes, 255 = 1)."""
+        """Return the seconds per column, and the posteriors as bytes (columns x classes, 255 = 1)."""
         array = np.clip(self._posteriors.array().astype(np.float32), 0, 1)
         return self._posteriors.seconds, np.round(array * 255).astype(np.uint8).tobytes()
 
@@ -261,13 +268,13 @@ def _tiles(logmel: np.ndarray) -> list[bytes]:
 
 
 def _base64_of(parts: Any) -> Iterator[str]:
-    """Base64 of a stream of bytes; every part but the last a multiple of three bytes long."""
+    """Yield a stream of bytes as Base64; every part except the last is a multiple of three bytes long."""
     for block in parts:
         yield base64.b64encode(block).decode()
 
 
 def png(level: np.ndarray) -> bytes:
-    """A PNG of (height, width) uint8 levels under a perceptually even palette (matplotlib's magma)."""
+    """Return a PNG of (height, width) uint8 levels with a perceptually uniform palette (matplotlib's magma)."""
     height, width = level.shape
     lines = np.full(
         (height, width + 1), 2, np.uint8
@@ -288,7 +295,7 @@ def png(level: np.ndarray) -> bytes:
 
 
 def palette() -> bytes:
-    """256 RGB colours from dark to light, magma's at nine places and lines between."""
+    """Return 256 RGB colours from dark to light, interpolated between nine of magma's."""
     marks = [0x000004, 0x1D1147, 0x51127C, 0x832681, 0xB73779, 0xE75263, 0xFC8961, 0xFEC488, 0xFCFDBF]
     rgb = np.array([[m >> 16, m >> 8 & 255, m & 255] for m in marks], float)
     at = np.linspace(0, len(marks) - 1, 256)

@@ -208,7 +208,7 @@ class Editing {   // the corrections of one recording; an event is [onset, offse
     right() { return this.recording.all.filter(e => e.state !== "rejected"); }
     rows() {
         const r = this.recording, all = this.right().map(e => `${r.file}\t${e[0].toFixed(3)}\t${e[1].toFixed(3)}\t${r.labels[e[2]]}\n`);
-        return all.length ? all : [`${r.file}\t\t\t\n`];   // a recording in which nothing is to be heard
+        return all.length ? all : [`${r.file}\t\t\t\n`];   // a recording without events
     }
     audacity() {
         const r = this.recording, stem = r.file.split("/").pop().replace(/\.[^.]+$/, "");

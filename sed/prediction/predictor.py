@@ -1,4 +1,4 @@
-"""A model as prediction needs it: waveforms of at most a window in, posteriors and log-mel out."""
+"""Interface of a model for prediction: waveforms of at most a window in, posteriors and log-mel out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """What the model says of a batch of windows."""
+    """Output of the model for a batch of windows."""
 
     frame: np.ndarray
     """frame posteriors (windows, frames, classes) float32"""
@@ -66,8 +66,8 @@ def window_geometry(predictor: Predictor) -> dict[str, Any]:
     }
 
 
-def hear(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
-    """What the model says of windows, with silence from the end of each on: padding is not sound."""
+def predict_windows(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
+    """Run the model on windows and set the posteriors after the end of each to 0."""
     output = predictor(waveforms)
     seconds = np.array([len(waveform) / predictor.rate for waveform in waveforms])
     silence_padding(output.frame, seconds, predictor.frame_seconds)
@@ -85,9 +85,12 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
     """Return a window's log-mel at the recording's level, so that a picture of several windows has no steps.
 
     Args:
-        logmel: (frames, bins), of the window as its front end had it.
+        logmel: (frames, bins), of the window as the front end computed it.
         waveform: the window.
         settings: the front end's, resolved.
+
+    Returns:
+        (frames, bins).
     """
     if settings["wave_norm"] == "none":
         return logmel
@@ -131,7 +134,7 @@ class TorchPredictor:
         with torch.inference_mode():
             found: dict[int, torch.Tensor] = {}
             lengths = [len(waveform) for waveform in waveforms]
-            for length in set(lengths):  # the front end takes waveforms of one length; most windows are full
+            for length in set(lengths):  # the front end needs waveforms of one length; most windows are full
                 rows = [row for row, other in enumerate(lengths) if other == length]
                 batch = torch.from_numpy(np.stack([waveforms[row] for row in rows])).to(self._device)
                 found.update(zip(rows, self._front_end(batch).half(), strict=True))  # as stage 2 stores them

@@ -1,4 +1,4 @@
-"""Recordings through the model: windows of many in a batch, each one's posteriors joined, decided, handed to sinks."""
+"""Predict on recordings: windows of several in a batch; posteriors of each are joined, decided and passed to sinks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from sed.errors import UserError
 from sed.prediction.centring import SCOUTED, Centring
 from sed.prediction.decisions import PIECE, Decisions, Detection
-from sed.prediction.predictor import Predictor, hear
+from sed.prediction.predictor import Predictor, predict_windows
 from sed.prediction.windows import Join, Window, WindowPlan
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Result:
-    """What was found in one recording."""
+    """Results of one recording."""
 
     name: str
     seconds: float
@@ -31,7 +31,7 @@ class Result:
 
 
 class Sink(Protocol):
-    """Takes one recording's results as they arrive; either `finish` or `abandon` comes last."""
+    """Receiver of one recording's results as they arrive; either `finish` or `abandon` comes last."""
 
     def audio(self, samples: np.ndarray) -> None: ...
     def logmel(self, frames: np.ndarray) -> None: ...
@@ -45,26 +45,26 @@ class BaseSink:
     """A sink that ignores everything; writers override what they need."""
 
     def audio(self, samples: np.ndarray) -> None:
-        """Mono float32 samples at the model's rate."""
+        """Take mono float32 samples at the model's rate."""
 
     def logmel(self, frames: np.ndarray) -> None:
-        """Raw log-mel (n, bins)."""
+        """Take raw log-mel (n, bins)."""
 
     def posteriors(self, frames: np.ndarray) -> None:
-        """Frame posteriors (n, classes), before post-processing."""
+        """Take frame posteriors (n, classes), before post-processing."""
 
     def detections(self, detections: Sequence[Detection]) -> None:
-        """Events that are decided, some time after they ended."""
+        """Take decided events, some time after they ended."""
 
     def finish(self, result: Result) -> None:
-        """The recording has ended."""
+        """Handle the end of the recording."""
 
     def abandon(self) -> None:
-        """The recording broke off: leave nothing half-written."""
+        """Handle a recording that broke off: leave nothing half-written."""
 
 
 class Track:
-    """One recording on its way: windows in, posteriors and events out."""
+    """One recording in progress: windows in, posteriors and events out."""
 
     def __init__(
         self,
@@ -104,10 +104,13 @@ class Track:
             name: of the recording.
             predictor: the model.
             post: its post-processing.
-            plan: where windows lie.
+            plan: positions of the windows.
             sink: takes the results.
             centre: run the model again on events that windows share, each in the middle of a window.
-            live: a stream: decide as soon as possible, and end no event after it, though frames and filters reach on.
+            live: a stream: decide as soon as possible, and end no event after the stream's end.
+
+        Returns:
+            The track.
         """
 
         def decisions(frames: int) -> Decisions:
@@ -121,14 +124,14 @@ class Track:
         )
 
     def passed_on(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass the recording's blocks on, counting and handing them to the sink."""
+        """Yield the recording's blocks, counting them and passing them to the sink."""
         for block in blocks:
             self._samples += len(block)
             self._sink.audio(block)
             yield block
 
     def take(self, window: Window, frame: np.ndarray, clip: np.ndarray, logmel: np.ndarray) -> float:
-        """Add what the model said of the recording's next window.
+        """Add the model's output for the recording's next window.
 
         Args:
             window: the window.
@@ -144,7 +147,7 @@ class Track:
         rows = self._join.add(window, frame, clip)
         if self._centring is not None:
             rows = self._centring.add(window, rows)
-        if window.next_first is not None:  # what the next window covers too is its to give
+        if window.next_first is not None:  # frames that the next window also covers are left to it
             logmel = logmel[: round(self._plan.hop * self._predictor.frame_seconds / self._predictor.feature_seconds)]
         self._sink.logmel(logmel)
         self._decide(rows)
@@ -178,7 +181,7 @@ class Track:
         self._sink.finish(self.result)
 
     def fail(self) -> None:
-        """The recording cannot be read on: what is under way of it counts for nothing."""
+        """Handle a recording that cannot be read any further: its pending results are dropped."""
         self.failed = True
         self._sink.abandon()
 
@@ -193,9 +196,13 @@ def run(
 ) -> None:
     """Predict on recordings, in batches of windows that may span several of them.
 
-    tracks: each with a function that cuts it into windows. report: called once for each with None or what was wrong;
-    advance: called with the seconds of audio that are done; what windows share counts once, so that they add up to the
-    recordings' length.
+    Args:
+        tracks: recordings, each with a function that cuts it into windows.
+        predictor: the model.
+        batch_size: windows per batch.
+        report: called once per recording with None or the problem.
+        advance: called with the seconds of audio that are done; overlaps count once, so that they add up to the
+            recordings' length.
     """
     batch: list[tuple[Track, Window]] = []
 
@@ -204,7 +211,7 @@ def run(
         batch.clear()
         if not kept:
             return
-        output = hear(predictor, [window.samples for _, window in kept])
+        output = predict_windows(predictor, [window.samples for _, window in kept])
         for (track, window), frame, clip, logmel in zip(kept, *output, strict=True):
             advance(track.take(window, frame, clip, logmel))
             if window.next_first is None:

@@ -14,10 +14,20 @@ def steps(
     gates: Tensor, new: Tensor, weight: Tensor, bias: Tensor, repeat: int, backward: bool, packed: bool,
     none: list[int | float | complex | None],
 ) -> Tensor:  # fmt: skip
-    """States (batch, frames * repeat, units) of a GRU whose input's products are `gates` and `new`.
+    """Compute the states of a GRU.
 
-    gates: (batch, frames, 2 * units), reset and update; new: (batch, frames, units); weight: recurrent, as torch.nn.GRU
-    has it, or `packed` by oneDNN, and its bias; none: an empty list, whose type TorchScript could not tell.
+    Args:
+        gates: (batch, frames, 2 * units), products of the input for reset and update.
+        new: (batch, frames, units), the same for the new state.
+        weight: recurrent weights, as in torch.nn.GRU, or packed by oneDNN.
+        bias: recurrent bias.
+        repeat: steps per frame.
+        backward: run from the end.
+        packed: whether `weight` is packed.
+        none: an empty list; TorchScript cannot infer the type of a literal.
+
+    Returns:
+        (batch, frames * repeat, units).
     """
     units = new.shape[2]
     given, given_new = gates.unbind(1), new.unbind(1)
@@ -39,7 +49,7 @@ def steps(
 
 @functools.cache
 def compiled() -> Callable[..., Tensor]:
-    """`steps` in TorchScript, which runs without Python's lock; as it is where torch has that no more."""
+    """Return `steps` in TorchScript, which runs without Python's lock; plain `steps` if torch lacks TorchScript."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated in favour of torch.compile, which wants a C++ compiler
         try:

@@ -1,4 +1,4 @@
-"""What the command line of prediction does: open a model, go through recordings or a stream, write, report."""
+"""Prediction by the command line: open a model, process recordings or a stream, write, report."""
 
 from __future__ import annotations
 
@@ -44,7 +44,20 @@ def open_predictor(
     threads: int,
     options: argparse.Namespace,
 ) -> tuple[Predictor, PostProcessing, str]:
-    """The model, its post-processing as `options` change it, and where that came from."""
+    """Open the model of a command line.
+
+    Args:
+        model: experiment, checkpoint or packed model, or None.
+        onnx: exported model, or None.
+        which: the half of the mean teacher.
+        device: where it runs.
+        precision: `float32`, `bfloat16` or `int8`.
+        threads: processor threads.
+        options: options of post-processing, which override the model's.
+
+    Returns:
+        The model, its post-processing, and the origin of the latter.
+    """
     if onnx is not None:
         from sed.prediction.onnx import OnnxPredictor
 
@@ -74,7 +87,7 @@ def open_predictor(
 
 
 class Sinks(BaseSink):
-    """Hands everything to several sinks, and keeps files that appear only when they are whole."""
+    """Pass everything to several sinks, and complete their files atomically."""
 
     def __init__(self, sinks: Sequence[Sink], files: ExitStack) -> None:
         self._sinks, self._files = list(sinks), files
@@ -104,7 +117,7 @@ class Sinks(BaseSink):
 
 
 class Peaks(BaseSink):
-    """Counts the events of all recordings, and keeps the highest posterior of each label."""
+    """Count the events of all recordings, and keep the highest posterior of each label."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels, self._highest = labels, np.zeros(len(labels), np.float32)
@@ -147,7 +160,7 @@ class Tally:
     def _line(self, progress: Progress) -> str:
         left = "" if progress.left is None else f", {human_duration(progress.left)} left"
         return (
-            f"{self.done} of {self.recordings} recordings, {progress.done:.0f} s heard, "
+            f"{self.done} of {self.recordings} recordings, {progress.done:.0f} s of audio, "
             f"{progress.rate:.1f} x real time{left}"
         )
 
@@ -160,7 +173,17 @@ def _seconds(name: str) -> float:
 
 
 def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
-    """Predict on files; the exit status."""
+    """Predict on files.
+
+    Args:
+        args: the command line.
+        predictor: the model.
+        post: its post-processing.
+        stack: closes what is opened here.
+
+    Returns:
+        The exit status.
+    """
     names, problems = find_recordings(args.recordings)
     if not names:
         raise UserError("; ".join(problems))
@@ -175,7 +198,16 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 def doubts(
     args: argparse.Namespace, predictor: Predictor, post: PostProcessing
 ) -> tuple[list[str], list[Doubt], list[str]]:
-    """Measure files for the choice of what to label next: those that could be read, what was measured, the problems."""
+    """Measure files for the choice of what to label next.
+
+    Args:
+        args: the command line.
+        predictor: the model.
+        post: its post-processing.
+
+    Returns:
+        The files that could be read, their measurements, and the problems of the others.
+    """
     names, problems = find_recordings(args.recordings)
     if not names:
         raise UserError("; ".join(problems))
@@ -209,7 +241,7 @@ def _through(
     problems: list[str],
     open_sinks: Callable[[str], Sink],
 ) -> Tally:
-    """Run the model over files and hand what it says to each one's sinks; append to `problems` what went wrong."""
+    """Run the model over files and pass its output to each file's sinks; append problems to `problems`."""
     settings = resolve_windows(args, predictor.windows)
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
     tally = Tally(names)
@@ -242,7 +274,7 @@ def _outputs(
     peaks: Peaks,
     stack: ExitStack,
 ) -> Callable[[str], Sinks]:
-    """Open what all recordings share; returns what opens a recording's sinks."""
+    """Open the shared outputs; return a function that opens a recording's sinks."""
     formats = check_formats(args.format, together=args.out_dir is None, recordings=len(names))
     seconds, labels = predictor.frame_seconds, predictor.labels
     shared: IO[str] | None = None
@@ -286,7 +318,17 @@ def _outputs(
 
 
 def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
-    """Predict on a stream; the exit status."""
+    """Predict on a stream.
+
+    Args:
+        args: the command line.
+        predictor: the model.
+        post: its post-processing.
+        stack: closes what is opened here.
+
+    Returns:
+        The exit status.
+    """
     (format,) = check_formats(args.format, together=True, recordings=1)
     if format.whole:
         raise UserError(

@@ -43,7 +43,16 @@ class Mix(NamedTuple):
     seed: int
 
     def recording(self, every: float, minutes: int, number: int) -> Recording:
-        """Mix the recording of this number, of as many minutes, with the events of a clip every so many seconds."""
+        """Mix a recording.
+
+        Args:
+            every: seconds between two clips whose events are mixed in.
+            minutes: length of the recording.
+            number: of the recording, which seeds it.
+
+        Returns:
+            The recording with its events.
+        """
         from sed.data.synthesis.continuous import continuous
         from sed.data.synthesis.soundscape import REAL
 
@@ -53,7 +62,17 @@ class Mix(NamedTuple):
         return Recording(audio, events, minutes)
 
     def recordings(self, every: float, *, short: int, long: int, jobs: int) -> list[Recording]:
-        """Mix `long` recordings of ten minutes and `short` ones of one, of one density, by `jobs` processes."""
+        """Mix recordings of one density.
+
+        Args:
+            every: as in `recording`.
+            short: number of recordings of one minute.
+            long: number of recordings of ten minutes.
+            jobs: processes.
+
+        Returns:
+            The recordings.
+        """
         tasks = {
             f"{minutes} {number}": functools.partial(self.recording, every, minutes, number)
             for minutes, count in ((10, long), (1, short))  # the costliest first
@@ -64,7 +83,14 @@ class Mix(NamedTuple):
 
 
 def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
-    """Register the options of soundscapes, with these defaults."""
+    """Register the options of soundscapes.
+
+    Args:
+        parser: where to.
+        short: default number of recordings of one minute.
+        long: default number of recordings of ten minutes.
+        seed: default seed.
+    """
     parser.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
     parser.option("kinds", list(KINDS), f"densities: some of {', '.join(KINDS)}", type=words)
     parser.option("short", short, "recordings of one minute, of each density", least=0)

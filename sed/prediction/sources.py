@@ -22,7 +22,7 @@ from sed.data.recordings import recordings_of
 from sed.errors import UserError
 
 PIPE_SECONDS = 20
-"""that a pipe may take for its first byte"""
+"""seconds to wait for a pipe's first byte"""
 log = logging.getLogger("sed.predict")
 
 
@@ -63,7 +63,7 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def place(name: str) -> Path:
-    """Return a recording's whole path, without `.` and `..`: what two ways to write it have in common."""
+    """Return a recording's absolute path without `.` and `..`, so that different spellings compare equal."""
     return Path(os.path.normpath(Path(name).absolute()))
 
 
@@ -72,15 +72,15 @@ def _is_glob(text: str) -> bool:
 
 
 def is_stream(path: str) -> bool:
-    """Whether a recording can be read only once, from its start: standard input, a named pipe, `<(command)`."""
+    """Return whether a recording can be read only once, from its start: standard input, a named pipe, `<(command)`."""
     try:
         return path == "-" or stat.S_ISFIFO(Path(path).stat().st_mode)
     except OSError:
-        return False  # whoever reads it says what is wrong
+        return False  # the reader reports the fault
 
 
 def _opened_pipe(path: str) -> BinaryIO:
-    """Open a pipe to which something is written, or will be soon; UserError for one that would be waited for."""
+    """Open a pipe that has or soon gets data; UserError for one that stays silent."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
         os.close(descriptor)

@@ -31,11 +31,21 @@ from sed.prediction.writers import FormatSink, check_formats
 
 logger = logging.getLogger("sed.predict")
 STATE = "watch.jsonl"
-"""the ledger's name: in --out-dir with a dot before it, or behind the name of --out"""
+"""name of the ledger: in --out-dir with a leading dot, or appended to the name of --out"""
 
 
 def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
-    """Predict on what arrives in a folder until there is nothing new for `--watch-idle`; the exit status."""
+    """Predict on files that arrive in a folder, until there is none for `--watch-idle`.
+
+    Args:
+        args: the command line.
+        predictor: the model.
+        post: its post-processing.
+        stack: closes what is opened here.
+
+    Returns:
+        The exit status.
+    """
     folder = Path(args.watch)
     if not folder.is_dir():
         raise UserError(f"{folder}: no folder to watch (make it, or check the path)")
@@ -76,7 +86,7 @@ def state_of(args: argparse.Namespace) -> Path:
 
 
 class _Predicting:
-    """Runs the model on recordings that are complete, and notes each in the ledger when its events are written."""
+    """Run the model on complete recordings, and note each in the ledger when its events are written."""
 
     def __init__(
         self,
@@ -126,7 +136,7 @@ class _Predicting:
 
     def _stem(self, name: str) -> str:
         """Return where the files of a recording go below --out-dir: its own place, as far as no other has it."""
-        if name in self._stems:  # it could not be read before
+        if name in self._stems:  # it was unreadable before
             return self._stems[name]
         text, taken = shown(name), {stem.casefold() for stem in self._stems.values()}
         numbered = (f"{text} ({number})" for number in itertools.count(2))
@@ -149,7 +159,7 @@ class _Predicting:
 
 @contextmanager
 def _appended(table: IO[str]) -> Iterator[IO[str]]:
-    """Give a file whose text is appended to a table at the end; nothing is where it ends by an error."""
+    """Yield a file whose text is appended to a table on success, and dropped on an error."""
     text = io.StringIO()
     yield text
     table.write(text.getvalue())

@@ -1,8 +1,8 @@
-"""How recordings longer than a model's window are predicted: settings that are stored with the model.
+"""Settings, stored with a model, for recordings longer than its window.
 
 Which settings are best depends on the model: one that finds too many events gains by centring, one that misses events
 loses by it. `sed.bin.tune_windows` measures that and writes WINDOWS into an experiment's folder; packed models and ONNX
-files keep what it says. A model without it has the defaults, and so has every model of before there was a choice.
+files keep its content. Models without it, such as those of earlier versions, use the defaults.
 """
 
 from __future__ import annotations
@@ -70,9 +70,12 @@ def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:
     """Read the stored form.
 
     Args:
-        stored: what `WindowSettings.to_stored` wrote; None where a file is from before there was a choice.
+        stored: from `WindowSettings.to_stored`; None in files of earlier versions, which had no choice.
         where: the file, for messages.
         again: what to do about a broken one, for messages.
+
+    Returns:
+        The settings.
 
     Raises:
         UserError: it is broken.
@@ -97,12 +100,18 @@ def of_experiment(folder: Path) -> WindowSettings:
 
 
 def write(path: Path, settings: WindowSettings, facts: Mapping[str, Any]) -> None:
-    """Write what was chosen, and facts on how, as JSON."""
+    """Write a choice of windows as JSON.
+
+    Args:
+        path: the file.
+        settings: the choice.
+        facts: how it was made.
+    """
     write_json(path, {"format": FORMAT, **settings.to_stored(), **facts})
 
 
 def add_arguments(parser: Parser) -> None:
-    """Register the options of windows; what is not given is None: then what the model stores counts."""
+    """Register the options of windows; one that is not given is None, and the model's stored setting applies."""
     parser.option(
         "overlap",
         None,

@@ -1,4 +1,4 @@
-"""The choice of a model's windows: settings compared on continuous soundscapes, and the best kept."""
+"""Choose a model's windows: compare settings on continuous soundscapes, and keep the best."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Measured(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Over the kinds."""
+        """Return the mean over the kinds."""
         return sum(self.f1.values()) / len(self.f1)
 
 

@@ -1,4 +1,4 @@
-"""Windows over a recording of any length, and their posteriors joined into one sequence.
+"""Cut a recording of any length into windows, and join their posteriors into one sequence.
 
 Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
 cover it: a detector finds an event in some windows and misses it in others, and the mean over them is below the
@@ -43,7 +43,7 @@ MOST_OVERLAP = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class WindowPlan:
-    """Where windows lie and what each decides; lengths in output frames where nothing else is said."""
+    """Positions of windows and the frames that each decides; lengths are in output frames unless stated otherwise."""
 
     samples: int
     """of a window: the clip length that the model was trained on"""
@@ -60,7 +60,18 @@ class WindowPlan:
     def overlapping(
         cls, *, samples: int, frame_seconds: float, rate: int, frames: int, overlap: float | None = None
     ) -> WindowPlan:
-        """For recordings: windows overlap by `overlap` seconds, or OVERLAP, and all of them decide what they cover."""
+        """Return the plan for recordings: overlapping windows, each of which decides all that it covers.
+
+        Args:
+            samples: length of a window.
+            frame_seconds: length of an output frame.
+            rate: in Hz.
+            frames: output frames per window.
+            overlap: seconds; None for OVERLAP.
+
+        Returns:
+            The plan.
+        """
         frame_samples = samples_of(frame_seconds, rate)
         overlap = OVERLAP * frames * frame_seconds if overlap is None else overlap
         shared = round(overlap / frame_seconds)
@@ -83,7 +94,19 @@ class WindowPlan:
     def live(
         cls, *, samples: int, frame_seconds: float, rate: int, frames: int, hop: float, lookahead: float
     ) -> WindowPlan:
-        """For streams: every `hop` seconds the newest window decides what is `lookahead` seconds old."""
+        """Return the plan for streams: every `hop` seconds a window decides up to `lookahead` seconds before its end.
+
+        Args:
+            samples: length of a window.
+            frame_seconds: length of an output frame.
+            rate: in Hz.
+            frames: output frames per window.
+            hop: seconds between windows.
+            lookahead: seconds of a window after what it decides.
+
+        Returns:
+            The plan.
+        """
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
         if step + ahead > frames:
             window = f"the model's {frames * frame_seconds:g} s window"
@@ -100,7 +123,7 @@ class WindowPlan:
         )
 
     def shared(self, begin: int, end: int) -> bool:
-        """Whether of the frames [begin, end) of a recording some are in two windows, or a window's end cuts them."""
+        """Return whether some of the frames [begin, end) are in two windows, or a window's end cuts them."""
         window = max(1, (begin - self.frames) // self.hop + 2)  # the first that shares, with the one before, later ones
         return window * self.hop < end
 
@@ -139,7 +162,7 @@ class WindowPlan:
             yield self._live(end + self.hop, self._newest(np.concatenate([buffer, *held]), end), last=True)
 
     def _newest(self, buffer: np.ndarray, end: int) -> np.ndarray:
-        """Of a window that ended at `end`, and what is newer, drop what the next window leaves behind."""
+        """Drop samples that the next window does not need from a window that ended at `end` and newer ones."""
         return buffer[(self._begin(end + self.hop) - self._begin(end)) * self.frame_samples :]
 
     def _begin(self, end: int) -> int:
@@ -156,7 +179,7 @@ class WindowPlan:
 
 
 def samples_of(seconds: float, rate: int) -> int:
-    """A frame's length in samples, which must be whole; UserError otherwise."""
+    """Return a frame's length in samples, which must be a whole number; UserError otherwise."""
     samples = round(seconds * rate)
     if abs(samples - seconds * rate) > 1e-6 * samples:
         raise UserError(

@@ -84,6 +84,9 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
         together: all recordings go into one file.
         recordings: how many there are.
 
+    Returns:
+        The formats.
+
     Raises:
         UserError: a format is unknown, or something does not fit into one file.
     """
@@ -117,7 +120,7 @@ def _distinct(
     Args:
         names: recordings.
         forms: from the shortest to the longest.
-        key: what has to be unique of a form: some file systems do not tell upper case.
+        key: maps a form to what must be unique: some file systems ignore case.
     """
     chosen = {name: shown(forms[0](name)) for name in names}
     for form in forms[1:]:

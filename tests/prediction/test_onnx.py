@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.prediction.model import open_model
 from sed.prediction.onnx import KEY
-from sed.prediction.predictor import TorchPredictor, hear
+from sed.prediction.predictor import TorchPredictor, predict_windows
 from sed.prediction.windows import Join, WindowPlan
 
 pytest.importorskip("onnx")
@@ -129,7 +129,7 @@ def test_every_front_end_is_exported(name, tmp_path):
     theirs = OnnxPredictor(path, threads=1)
     for samples in (theirs.min_samples, 4321, 11111, 16000):
         audio = 0.3 * sounds(1)[:samples] + 0.01
-        one, other = hear(theirs, [audio]), hear(ours, [audio])
+        one, other = predict_windows(theirs, [audio]), predict_windows(ours, [audio])
         np.testing.assert_allclose(one.frame, other.frame, atol=1e-3)
         np.testing.assert_allclose(one.clip, other.clip, atol=1e-3)
         assert one.logmel[0].shape == other.logmel[0].shape

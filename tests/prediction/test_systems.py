@@ -14,7 +14,7 @@ from tiny_model import LABELS, sounds
 from sed.bin import export_onnx, predict
 from sed.prediction.cpu import lower
 from sed.prediction.model import open_model
-from sed.prediction.predictor import TorchPredictor, hear
+from sed.prediction.predictor import TorchPredictor, predict_windows
 
 SYSTEMS = {
     "fdy": "--cnn-conv fdy --fdy-kernels 2",
@@ -47,7 +47,7 @@ def test_onnx_gives_torch_s_posteriors(trained: Path, tmp_path: Path) -> None:
     ours, theirs = torch_predictor(trained)[0], OnnxPredictor(path, threads=1)
     for seconds in (2.0, 0.7):
         clips = [sounds(seconds, seed=seed) for seed in range(3)]
-        one, other = hear(theirs, clips), hear(ours, clips)
+        one, other = predict_windows(theirs, clips), predict_windows(ours, clips)
         np.testing.assert_allclose(one.frame, other.frame, atol=1e-3)
         np.testing.assert_allclose(one.clip, other.clip, atol=1e-3)
 

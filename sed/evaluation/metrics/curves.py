@@ -13,7 +13,17 @@ from sed.evaluation.metrics.jit import compiled
 
 @compiled
 def sweep(efpr, tpr, label, classes, alpha_st, e_max, areas):  # type: ignore[no-untyped-def]
-    """PSDS of points (n,) of (eFPR <= e_max, TPR, class) in any order; `areas` (classes,) takes each class's own."""
+    """Return the PSDS of points in any order, and each class's own area in `areas`.
+
+    Args:
+        efpr: (n,) effective false positive rates, at most e_max.
+        tpr: (n,) true positive rates.
+        label: (n,) classes.
+        classes: number of classes.
+        alpha_st: weight of the instability over classes.
+        e_max: largest effective false positive rate.
+        areas: (classes,) output.
+    """
     order = np.argsort(efpr)
     best = np.zeros(classes)
     areas[:] = 0.0

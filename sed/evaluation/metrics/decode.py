@@ -20,7 +20,7 @@ COUNTS = 4_000_000  # of events of a clip, class and threshold that are held at 
 
 
 def operating_points(number: int = 50) -> np.ndarray:
-    """The thresholds of the paper's era: `number` of them, 0.01, 0.03 .. 0.99 for 50 (P, psds_eval's example)."""
+    """Return the thresholds of the paper's era: 0.01, 0.03 .. 0.99 for 50 (P, psds_eval's example)."""
     return np.round((np.arange(number) + 0.5) / number, 9)
 
 
@@ -44,7 +44,7 @@ class Decoded:
 
     @property
     def points(self) -> int:
-        """How many operating points there are."""
+        """Return the number of operating points."""
         return len(self.first) - 1
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class Decoded:
         return slice(int(self.first[point]), int(self.first[point + 1]))
 
     def cells(self, point: int) -> np.ndarray:
-        """The cells of one operating point's events, ascending."""
+        """Return the cells of one operating point's events, ascending."""
         return self.cell[self._rows(point)]
 
     def times(self, point: int) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +63,7 @@ class Decoded:
         return self.onset[self.begin[rows]], self.offset[self.end[rows]]
 
     def at(self, point: int) -> EventTable:
-        """The events of one operating point."""
+        """Return the events of one operating point."""
         onset, offset = self.times(point)
         cell = self.cells(point).astype(np.int64)
         return EventTable(clip=cell // self.classes, label=cell % self.classes, onset=onset, offset=offset)
@@ -171,7 +171,16 @@ def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[n
 
 
 def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
-    """Tables of events, one an operating point, as `Decoded`."""
+    """Combine tables of events, one per operating point.
+
+    Args:
+        tables: one per operating point.
+        clips: number of clips.
+        classes: number of classes.
+
+    Returns:
+        The operating points.
+    """
     rows = np.arange(sum(map(len, tables)))
     return Decoded(
         clips=clips,

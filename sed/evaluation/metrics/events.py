@@ -28,7 +28,17 @@ class EventTable:
 
     @staticmethod
     def of(clip: Sequence, label: Sequence, onset: Sequence, offset: Sequence) -> EventTable:
-        """From columns in any order of rows."""
+        """Return a table of columns in any order of rows.
+
+        Args:
+            clip: index of each event's clip.
+            label: index of its class.
+            onset: seconds.
+            offset: seconds.
+
+        Returns:
+            The table, sorted.
+        """
         columns = (
             np.asarray(clip, np.int64),
             np.asarray(label, np.int64),
@@ -42,7 +52,7 @@ class EventTable:
         return len(self.clip)
 
     def where(self, mask: np.ndarray) -> EventTable:
-        """The rows that `mask` (n,) chooses."""
+        """Return the rows that `mask` (n,) selects."""
         return EventTable(
             clip=self.clip[mask], label=self.label[mask], onset=self.onset[mask], offset=self.offset[mask]
         )
@@ -69,7 +79,20 @@ def table_of(
     clips: Mapping[str, int],
     labels: Mapping[str, int],
 ) -> EventTable:
-    """Index events by `clips` and `labels`, leaving out other clips; UserError for an unknown label."""
+    """Index events by clip and label, leaving out other clips.
+
+    Args:
+        path: the table, for messages.
+        events: (line, clip, onset, offset, label) of each.
+        clips: {clip: index}.
+        labels: {label: index}.
+
+    Returns:
+        The table.
+
+    Raises:
+        UserError: a label is unknown.
+    """
     kept = []
     for line, clip, onset, offset, label in events:
         if label not in labels:
@@ -90,7 +113,13 @@ def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventT
 def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labels: Sequence[str]) -> None:
     """Write detections as a strong TSV, in order of clip, onset and label, file names with `.wav`.
 
-    Those of no length are left out: no table of events has them.
+    Events of no length are left out: no table of events has them.
+
+    Args:
+        path: the file.
+        table: the detections.
+        clips: names by index.
+        labels: names by index.
     """
     table = table.where(table.onset < table.offset)
     order = np.lexsort((table.label, table.onset, table.clip))

@@ -55,16 +55,16 @@ class Counts:
         return {"f1": f1, "precision": precision, "recall": recall}
 
     def macro(self) -> np.ndarray:
-        """(...) mean F1 over the classes that have ground truth; NaN when none has."""
+        """Return the mean F1 (...) over the classes that have ground truth; NaN when none has."""
         return mean_of_known(self.ratios()["f1"])
 
     def macro_psds_eval(self) -> np.ndarray:
-        """(...) mean F1 over the classes with a true positive: `compute_macro_f_score` makes the others NaN."""
+        """Return the mean F1 (...) over classes with a true positive; `compute_macro_f_score` makes the others NaN."""
         f1 = self.ratios()["f1"]
         return mean_of_known(np.where(self.tp > 0, f1, np.nan))
 
     def micro(self) -> np.ndarray:
-        """(...) F1 of all classes' counts together, false alarms of classes without ground truth included."""
+        """Return the F1 (...) of all classes' counts together, with false alarms of classes without ground truth."""
         total = (self.system + self.truth).sum(-1)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.truth.sum(-1) > 0, 2 * self.tp.sum(-1) / total, np.nan)

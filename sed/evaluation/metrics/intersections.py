@@ -31,7 +31,7 @@ class PointCounts:
     ct: csr_array
 
     def crossed(self) -> np.ndarray:
-        """(points, classes, classes) cross-triggers of all clips, [point, detected, true]."""
+        """Return (points, classes, classes) cross-triggers of all clips, [point, detected, true]."""
         _, points, classes = self.tp.shape
         return np.asarray(self.ct.sum(0)).reshape(points, classes, classes).astype(np.int64)
 
@@ -43,7 +43,10 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
         problem: clips, classes and ground truth.
         parameters: the criteria.
         decoded: decisions at each operating point.
-        by_clip: keep what each clip adds; else the sums over all clips, as of one clip.
+        by_clip: keep each clip's counts; else the sums over all clips, as of one clip.
+
+    Returns:
+        The counts.
     """
     classes, clips = len(problem.labels), len(problem.clips)
     truth, keep = problem.truth, problem.present

@@ -35,7 +35,7 @@ class Parameters:
     e_max: float
 
     def as_dict(self) -> dict[str, float]:
-        """For result.json."""
+        """Return the parameters for result.json."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ def own_parameters(
     alpha_st: float | None,
     e_max: float | None,
 ) -> Parameters | None:
-    """Return the parameters of a PSDS of one's own, PSDS1's for what is None; None when all are.
+    """Return the parameters of a custom PSDS, with PSDS1's for None.
 
     Args:
         dtc: detection tolerance criterion.
@@ -64,6 +64,9 @@ def own_parameters(
         alpha_ct: weight of cross-triggers.
         alpha_st: weight of the instability over classes.
         e_max: largest effective false positive rate per hour.
+
+    Returns:
+        The parameters; None when all arguments are None.
 
     Raises:
         UserError: a value is out of range.
@@ -90,7 +93,7 @@ class PSDSValue:
 
     @property
     def class_mean(self) -> float:
-        """The mean area over classes: the PSDS without a penalty on instability (alpha_st 0)."""
+        """Return the mean area over classes: the PSDS without a penalty on instability (alpha_st 0)."""
         return float(np.mean(list(self.per_class.values())))
 
 
@@ -153,6 +156,9 @@ def value_of(
         parameters: weights and the largest rate.
         points: tables of `count_points`, joined.
         counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+
+    Returns:
+        The PSDS with its PSD-ROC.
     """
     counter = evaluator(problem, parameters)
     classes = len(problem.present)

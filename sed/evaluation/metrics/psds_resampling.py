@@ -30,7 +30,7 @@ class Truth:
 
     @staticmethod
     def of(problem: Problem) -> Truth:
-        """Of the classes with ground truth."""
+        """Return the ground truth of the classes that have any."""
         table, shape = problem.truth, (len(problem.clips), len(problem.labels))
         events, seconds = np.zeros(shape), np.zeros(shape)
         np.add.at(events, (table.clip, table.label), 1.0)
@@ -101,6 +101,9 @@ def value_of_many(
         parameters: of the PSDS.
         counts: sums over all clips at every operating point.
         counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
+
+    Returns:
+        The PSDS.
     """
     truth = Truth.of(problem).summed()
     values, areas = from_points(truth, parameters, counts, np.ones((1, 1)), counted_by_04=counted_by_04)
