@@ -58,5 +58,5 @@ def test_watch_has_each_files_events_once(tmp_path: Path) -> None:
     expected = (tmp_path / "at_once.jsonl").read_text().replace(f'"{folder}/', '"').splitlines()
     found = table.read_text().splitlines()
     print(f"{COUNT} recordings, {len(expected)} events, {KILLS} kills after {kills} events; still filling: {during}")
-    assert kills[0] < kills[-1] < len(expected) and len(set(kills)) > KILLS / 2  # in the midst of the work
+    assert kills[0] < kills[-1] < len(expected) and len(set(kills)) > KILLS / 2  # in the middle of the work
     assert sorted(found) == sorted(expected) and len(expected) > COUNT
