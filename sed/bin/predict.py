@@ -42,12 +42,12 @@ def parser() -> Parser:
     p.section("output")
     p.option("format", "tsv", f"{', '.join(FORMATS)}: one, or several with --out-dir", type=words)
     p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
-    p.option("out-dir", None, "folder for a file a recording and format, in place of --out")
+    p.option("out-dir", None, "folder for a file per recording and format, in place of --out")
     p.option("html", None, "page to look at and listen to", type=output_file)
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     add_window_arguments(p)
-    p.option("batch-size", 8, "windows a batch", least=1)
+    p.option("batch-size", 8, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option(
         "precision",

@@ -210,7 +210,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
         if stored.get(key) != config.get(key):
             raise UserError(
                 f"{path}: this experiment has {key}: {stored.get(key)}, not {config.get(key)} "
-                "(give another folder, or --force to restart)"
+                "(give another folder, --tag NAME of run.sh, or --force to restart)"
             )
 
 

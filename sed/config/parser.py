@@ -204,6 +204,11 @@ class Parser(configargparse.ArgumentParser):
         return self._resolve(config, args) if self._resolve else config
 
     def error(self, message: str) -> NoReturn:
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        flags = [flag for action in self._actions for flag in action.option_strings]
+        near = difflib.get_close_matches(unknown[1], flags, n=1) if unknown else []
+        if near:
+            message += f"; did you mean {near[0]}?"
         _refuse(message)
 
     def _config_flags(self, args: Sequence[str] | None) -> tuple[str | None, bool]:

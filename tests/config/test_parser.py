@@ -42,6 +42,21 @@ def test_help_names_the_command_as_the_manual_does_and_no_empty_default(monkeypa
     assert Parser("Report.").format_usage().startswith("usage: report.py ")
 
 
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("--modle x", "unrecognized arguments: --modle x; did you mean --model? (see --help)"),
+        ("--zebra", "unrecognized arguments: --zebra (see --help)"),
+    ],
+)
+def test_an_option_that_is_misspelt_is_answered_with_the_one_that_is_near(typed: str, line: str) -> None:
+    parser = Parser("Predict.")
+    parser.option("model", "", "a model")
+    with pytest.raises(UserError) as refused:
+        parser.parse_args(typed.split())
+    assert str(refused.value) == line
+
+
 def test_letters_are_explained_only_where_they_are_used() -> None:
     parser = Parser("test")
     parser.option("rate", 16000, "Hz")
