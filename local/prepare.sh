@@ -9,7 +9,8 @@
 #   --min-coverage P    refuse a test set with less than P % of its clips (0)
 #
 # <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it exists, gives the labels of
-# another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv.
+# another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv; where stage 0 has said
+# where recordings are from, that table has a column `from`, and <data>/origins.tsv names each clip's.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -62,17 +63,21 @@ name_validation() { # name_validation <validation.tsv>: which of the two that ci
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
 absent() { # absent <set> <kind> <tsv>: 0 of its clips are there
-    python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" "$3" . "${scratch}/$1.tsv"
+    python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" \
+        ${origins[@]+"${origins[@]}"} "$3" . "${scratch}/$1.tsv"
     covered+=("${scratch}/$1.tsv")
 }
 
+origins=()
+[[ ! -e ${downloads}/origins.tsv ]] || origins=(--origins "${downloads}/origins.tsv")
 scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
 made=() covered=() left_out=()
 while IFS='|' read -r set kind tsv audio test; do
     read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
     [[ -n ${set} ]] || continue
-    options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}" --max-dropped "${max_dropped}")
+    options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}" --max-dropped "${max_dropped}"
+        ${origins[@]+"${origins[@]}"})
     [[ ${test} == - ]] || options+=(--min-coverage "${min_coverage}")
     lacks=
     if [[ ! -e ${downloads}/metadata/${tsv} ]]; then
@@ -111,3 +116,10 @@ done <<<"${sets}"
     for file in "${covered[@]}"; do tail -n +2 "${file}"; done
 } >"${data}/.coverage.tsv.part"
 mv "${data}/.coverage.tsv.part" "${data}/coverage.tsv"
+if ((${#origins[@]})); then
+    {
+        printf 'set\tclip\torigin\n'
+        for set in "${made[@]}"; do [[ ! -e ${data}/${set}/origins.tsv ]] || tail -n +2 "${data}/${set}/origins.tsv"; done
+    } >"${data}/.origins.tsv.part"
+    mv "${data}/.origins.tsv.part" "${data}/origins.tsv"
+fi

@@ -29,6 +29,7 @@ def main() -> None:
     parser.option("labels", "data/labels.txt", "the labels, one per line")
     parser.option("kind", "strong", "the annotations of the TSV", choices=KINDS)
     parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
+    parser.option("origins", "", "stage 0's origins.tsv, for what coverage.tsv says of where clips are from")
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
     parser.option(
@@ -48,7 +49,7 @@ def main() -> None:
     setup_logging()
     if args.absent:
         annotation = read_annotation(args.tsv, args.kind, read_labels(args.labels))
-        write_coverage(args.out, args.out.stem, annotation.clips, set())
+        write_coverage(args.out, args.out.stem, annotation.clips, set(), {} if args.origins else None)
         return
     if not args.audio.is_dir():
         raise UserError(f"{args.audio}: no such folder of audio (check the path)")
@@ -66,6 +67,7 @@ def main() -> None:
             min_coverage=args.min_coverage,
             shortest=args.min_seconds,
             longest=args.max_seconds,
+            origins=Path(args.origins) if args.origins else None,
         )
 
 

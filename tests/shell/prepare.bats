@@ -44,6 +44,17 @@ prepare() {
     [ "$(cut -f1 "${data}/coverage.tsv" | sort -u | wc -l)" -eq 8 ]
 }
 
+@test "which clip is from where, as stage 0 has said it" {
+    printf 'set\tfilename\torigin\nweak\tYaaa_350.000_352.000.wav\txares/1.tar\n' >"${downloads}/origins.tsv"
+    rm -r "${downloads}/audio/train/unlabel_in_domain"
+    prepare
+    [ "${status}" -eq 0 ]
+    grep -qx "$(printf 'weak\tall\t1\t1\t2\t2\txares 1')" "${data}/coverage.tsv"
+    grep -qx "$(printf 'public_eval\tall\t2\t2\t1\t1\tarchives 2')" "${data}/coverage.tsv"
+    grep -qx "$(printf 'unlabelled\tall\t0\t1\t0\t0\t')" "${data}/coverage.tsv"
+    [ "$(tail -n +2 "${data}/origins.tsv")" = "$(printf 'weak\tYaaa_350.000_352.000\txares/1.tar')" ]
+}
+
 @test "sets that are not there are left out, and what was made of them before goes" {
     prepare
     rm -r "${downloads}/audio/train/weak" "${downloads}/metadata/eval/public.tsv"

@@ -6,7 +6,7 @@ The audio check reads every file once; its findings are kept in the data directo
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from sed.data.audio import inspect, named_seconds
 from sed.data.directory import write_scp
 from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
-from sed.data.prepare.coverage import write_coverage
+from sed.data.prepare.coverage import ARCHIVES, read_origins, write_coverage
 from sed.data.recordings import recordings_of, shown
 from sed.data.tables import (
     audio_stem,
@@ -35,6 +35,7 @@ log = logging.getLogger("sed.prepare")
 CHECKED = ".audio_check.tsv"
 """the first file that is written in a data directory"""
 KINDS = ("strong", "weak", "unlabelled")
+_STALE = {"strong": ["tags.tsv"], "weak": ["events.tsv"], "unlabelled": ["events.tsv", "tags.tsv"]}
 _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
 
@@ -172,8 +173,13 @@ def make_data_dir(
     min_coverage: float = 0.0,
     shortest: float = 0.1,
     longest: float = 60.0,
+    origins: Path | None = None,
 ) -> None:
-    """Write the data directory `out`, its bad_audio.tsv and its coverage.tsv; UserError before anything is written."""
+    """Write the data directory `out`, its bad_audio.tsv and its coverage.tsv; UserError before anything is written.
+
+    With `origins`, stage 0's table of where recordings are from, coverage.tsv counts clips by origin, and origins.tsv
+    names each clip's.
+    """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
     stated = read_durations_tsv(durations) if durations else {}
@@ -183,16 +189,9 @@ def make_data_dir(
     bad = faults(checked, stated, shortest=shortest, longest=longest)
     name, expected = out.name, len(annotation.clips)
     write_tsv(out / "bad_audio.tsv", ("filename", "reason"), ((files[clip].name, bad[clip]) for clip in sorted(bad)))
-    if 100 * len(bad) > max_bad * len(files):
-        share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
-        raise UserError(f"{out / 'bad_audio.tsv'}: {share} (replace them, or allow more: --max-bad of make_data_dir)")
+    _check_bad(bad, files, out / "bad_audio.tsv", max_bad)
     wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
-    if not wavs:
-        raise UserError(
-            f"{audio}: no audio of the {expected} clips that {tsv} names (download it, or check the folder)"
-        )
-    if 100 * len(wavs) < min_coverage * expected:
-        raise UserError(f"{audio}: {len(wavs)} of {expected} clips of {tsv} (bring the rest, or lower --min-coverage)")
+    _check_share(len(wavs), expected, audio, tsv, min_coverage)
     seconds = {clip: checked[clip][0] for clip in wavs}
     said = [f"{len(wavs)} of {expected} clips"]
     if annotation.kind == "strong":
@@ -211,10 +210,38 @@ def make_data_dir(
         said.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
         repeated = sum(len(annotation.clips[clip]) - len(annotation.tags[clip]) for clip in wavs)
         said += [f"{repeated} of them repeated"] * bool(repeated)
-    for stale in {"strong": ["tags.tsv"], "weak": ["events.tsv"], "unlabelled": ["events.tsv", "tags.tsv"]}[kind]:
+    for stale in _STALE[kind]:
         (out / stale).unlink(missing_ok=True)
     said += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
     write_durations_tsv(out / "durations.tsv", seconds)
-    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs))
+    from_where = read_origins(origins, audio.name) if origins else None
+    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs), from_where)
+    _write_origins(out, wavs, from_where)
     write_scp(out / "wav.scp", wavs)
     log.info("%s: %s", out, ", ".join(said))
+
+
+def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, most: float) -> None:
+    """Refuse a set of which more than a share (in per cent) of the files is bad."""
+    if 100 * len(bad) > most * len(files):
+        share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
+        raise UserError(f"{listed}: {share} (replace them, or allow more: --max-bad of make_data_dir)")
+
+
+def _check_share(found: int, expected: int, audio: Path, tsv: Path, least: float) -> None:
+    """Refuse a set with no clips, or with fewer than a share (in per cent) of them."""
+    if not found:
+        raise UserError(
+            f"{audio}: no audio of the {expected} clips that {tsv} names (download it, or check the folder)"
+        )
+    if 100 * found < least * expected:
+        raise UserError(f"{audio}: {found} of {expected} clips of {tsv} (bring the rest, or lower --min-coverage)")
+
+
+def _write_origins(out: Path, clips: Iterable[str], origins: Mapping[str, str] | None) -> None:
+    """Write where each clip is from, as far as stage 0 has said it of the set's recordings."""
+    if origins:
+        rows = ((out.name, clip, origins.get(clip, ARCHIVES)) for clip in clips)
+        write_tsv(out / "origins.tsv", ("set", "clip", "origin"), rows)
+    else:
+        (out / "origins.tsv").unlink(missing_ok=True)

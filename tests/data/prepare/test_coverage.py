@@ -1,6 +1,6 @@
 import pytest
 
-from sed.data.prepare.coverage import Share, read_coverage, write_coverage
+from sed.data.prepare.coverage import Share, read_coverage, read_origins, write_coverage
 from sed.errors import UserError
 
 
@@ -23,3 +23,26 @@ def test_broken_coverage_is_named(tmp_path):
     (tmp_path / "c.tsv").write_text(text.splitlines()[0] + "\n")
     with pytest.raises(UserError, match="no row of class 'all'"):
         read_coverage(tmp_path / "c.tsv")
+
+
+def test_clips_are_counted_by_where_they_are_from(tmp_path):
+    rows = ["set\tfilename\torigin", "v\ta.wav\txares/1.tar", "v\tb.wav\txares/2.tar", "w\td.wav\tYouTube"]
+    (tmp_path / "origins.tsv").write_text("\n".join([*rows, "v\tc.wav\t/data/x"]) + "\n")
+    origins = read_origins(tmp_path / "origins.tsv", "v")
+    assert origins == {"a": "xares/1.tar", "b": "xares/2.tar", "c": "/data/x"}
+    annotated = {"a": ["Dog", "Dog", "Cat"], "b": ["Dog"], "c": ["Cow"], "d": ["Cat"], "e": ["Pig"]}
+    write_coverage(tmp_path / "c.tsv", "x", annotated, {"a", "b", "c", "d"}, origins)
+    table = [line.split("\t") for line in (tmp_path / "c.tsv").read_text().splitlines()]
+    assert {row[1]: row[6] for row in table} == {
+        "class": "from",
+        "all": "xares 2; /data/x 1; archives 1",
+        "Cat": "archives 1; xares 1",
+        "Cow": "/data/x 1",
+        "Dog": "xares 2",
+        "Pig": "",
+    }
+    assert read_coverage(tmp_path / "c.tsv")["all"] == Share(4, 5, 6, 7)
+    many = [str(n) for n in range(20)]
+    write_coverage(tmp_path / "c.tsv", "x", {n: [] for n in many}, set(many), {n: f"/{n}" for n in many[:9]})
+    line = (tmp_path / "c.tsv").read_text().splitlines()[1]
+    assert line.endswith("\tarchives 11; /0 1; /1 1; /2 1; /3 1; /4 1; 4 others 4")
