@@ -92,6 +92,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "detection_frames": 25,
         "objective": "mean_teacher",
         "most_passes": 0,
+        "missing_sets": "leave_out",
         "layer_decay": 1.0,
     },
 }

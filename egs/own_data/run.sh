@@ -46,7 +46,8 @@ if [[ ${small} == true ]]; then
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi
 # a handful of clips wants fewer steps than the configs have: from 43 labelled clips on, 1,080 steps of 8 are not cut
-ours+=(--train-args "--most-passes 200${train_args:+ ${train_args}}")
+# and may have no tagged or unlabelled ones at all
+ours+=(--train-args "--missing-sets leave_out --most-passes 200${train_args:+ ${train_args}}")
 ((stage != 3)) || ours+=(--systems "ast_gru ast_sed")
 if [[ -n ${from} ]]; then
     model=$(realpath -m "${from}")

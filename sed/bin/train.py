@@ -169,6 +169,11 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
             "pretrained": config["pretrained"],
             "weights": trainer.weights,
             "pseudo_labels": read_origins(dump, config["train_sets"]),
+            "sets": [
+                name
+                for name, size in zip(config["train_sets"], config["batch_sizes"], strict=True)
+                if size and (dump / name).is_dir()
+            ],
             "best_step": trainer.best_step,
             "best_score": trainer.best_score,
         }

@@ -46,8 +46,13 @@ SECTION = "data"
 OPTIONS = {
     "train_sets": {
         "default": ["strong_real", "strong_synth", "weak", "unlabelled"],
-        "help": "sets of the dump; those that are missing are left out",
+        "help": "sets of the dump",
         "type": "words",
+    },
+    "missing_sets": {
+        "default": "refuse",
+        "help": "sets that train_sets names and the dump lacks: refuse, or leave them out, as own data may need",
+        "choices": ["refuse", "leave_out"],
     },
     "batch_sizes": {
         "default": [2, 2, 4, 4],
@@ -108,6 +113,11 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         )
     if not sets:
         raise UserError(f"{dump}: none of the sets {', '.join(names)} (run stage 2, or name others by --train-sets)")
+    if missing and config["missing_sets"] == "refuse":
+        raise UserError(
+            f"{dump} has no {', '.join(missing)}, which train_sets names (bring it by stages 0 to 2; if it is meant: "
+            f"--train-sets {','.join(s.name for s in sets)} --batch-sizes {','.join(str(s.batch_size) for s in sets)})"
+        )
     if missing:
         log.warning("%s has no %s: training without", dump, ", ".join(missing))
     return arrange(sets)

@@ -29,8 +29,19 @@ from sed.training.run_options import RUNTIME
 Config = Callable[..., dict[str, Any]]
 
 
-def test_missing_sets_are_left_out_and_named(dump: Path, tiny_config: Config, log_lines: list[str]) -> None:
+def test_missing_sets_are_refused_with_the_options_that_mean_it(dump: Path, tiny_config: Config) -> None:
     config = tiny_config(train_sets=["weak", "nowhere", "strong_real", "unlabelled"], batch_sizes=[4, 2, 2, 0])
+    with pytest.raises(UserError) as error:
+        load_training_sets(config, dump, LABELS, build_detector(config, 3))
+    assert f"{dump} has no nowhere, which train_sets names" in str(error.value)
+    assert "--train-sets weak,strong_real --batch-sizes 4,2)" in str(error.value)
+
+
+def test_missing_sets_are_left_out_and_named_where_that_is_asked(
+    dump: Path, tiny_config: Config, log_lines: list[str]
+) -> None:
+    config = tiny_config(train_sets=["weak", "nowhere", "strong_real", "unlabelled"], batch_sizes=[4, 2, 2, 0])
+    config["missing_sets"] = "leave_out"
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     assert [(s.name, s.batch_size, s.supervision) for s in sets] == [("strong_real", 2, "strong"), ("weak", 4, "weak")]
     assert log_lines == [f"{dump} has no nowhere: training without"]

@@ -75,7 +75,7 @@ def test_without_consistency_the_teacher_is_not_asked_and_nothing_else_changes(d
 
 def test_any_set_may_be_missing(dump, tiny_config, tmp_path):
     for names in (["strong_real"], ["weak", "nowhere"], ["strong_synth", "unlabelled"]):
-        config = tiny_config(train_sets=names, batch_sizes=[2] * len(names), epochs=1)
+        config = tiny_config(train_sets=names, batch_sizes=[2] * len(names), epochs=1, missing_sets="leave_out")
         trainer = trainer_of(config, dump, tmp_path / "-".join(names))
         trainer.run()
         assert (tmp_path / "-".join(names) / "final.pt").exists()

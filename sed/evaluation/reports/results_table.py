@@ -13,9 +13,11 @@ from sed.evaluation.metrics.metric import Entry
 from sed.evaluation.metrics.table import BY_KEY, over_seeds, shown_in
 from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.pseudo import origin_text
+from sed.evaluation.reports import trained_on
 from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
+from sed.evaluation.reports.trained_on import lacks_real_strong
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
@@ -164,6 +166,7 @@ def _banner(rows: Sequence[Row]) -> list[str]:
             "numbers stand beside the others and do not compare with them."
         )
     lines.append(warning([_safe(row.name) for row in rows if any(map(lacks_weights, row.results))]))
+    lines.append(trained_on.warning([_safe(row.name) for row in rows if any(map(lacks_real_strong, row.results))]))
     return [text for line in lines if line for text in (f"**{line}**", "")]
 
 
