@@ -22,13 +22,16 @@ import pytest
 
 @dataclass
 class Faults:
-    """Chances a request: 500, 429 with Retry-After, a drop half-way, a stall, one wrong byte."""
+    """Chances a request: 500, 429 with Retry-After, a drop half-way, a stall, one wrong byte, more than the file has, a
+    wrong size of it in the headers."""
 
     error: float = 0.0
     busy: float = 0.0
     drop: float = 0.0
     stall: float = 0.0
     wrong: float = 0.0
+    longer: float = 0.0
+    total: float = 0.0
     seed: int = 0
     most: int = 1000  # faults altogether, so that a test ends
     retry_after: str = "0"
@@ -41,7 +44,7 @@ class Faults:
 
     def draw(self, path: str) -> str:
         at = self.random.random()
-        for kind in ("error", "busy", "drop", "stall", "wrong"):
+        for kind in ("error", "busy", "drop", "stall", "wrong", "longer", "total"):
             at -= getattr(self, kind)
             if at < 0 and kind == "wrong" and self.wrong_in not in path:
                 return ""
@@ -187,13 +190,17 @@ class _Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{size}")
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{size + 7 * (fault == 'total')}")
         else:
             self.send_response(200)
         rest = bytearray(body[start:])
         if fault == "wrong" and rest:
             rest[server.faults.random.randrange(len(rest))] ^= 0x55
-        self.send_header("Content-Length", str(len(rest)))
+        if fault == "longer":  # whole, and then more
+            rest += bytes(1000 if path.startswith("/api/") else 1 << 20)
+            self.send_header("Connection", "close")
+        else:
+            self.send_header("Content-Length", str(len(rest)))
         self.send_header("Content-Type", server.type)
         if following:
             self.send_header("Link", f'<{following}>; rel="next"')

@@ -6,6 +6,7 @@ it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -84,6 +85,10 @@ class Again(Exception):
 
 class Differs(Exception):
     """What the server has is not what the record says."""
+
+
+class Claims(Differs):
+    """What the server says of the file is not what the record says; what came of it so far may be right."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -232,7 +237,7 @@ class Fetcher:
                 log.info("%s: %s: asking its record again", name, error)
                 fresh = ask(True)
                 if fresh == remote:
-                    if not self._repair(remote, part):
+                    if not isinstance(error, Claims) and not self._repair(remote, part):
                         part.unlink(missing_ok=True)
                     thrown_away += 1
                 else:  # a record that came damaged: the file may be right
@@ -326,7 +331,7 @@ class Fetcher:
             if remote.checksum is None and "html" in response.headers.get("Content-Type", ""):
                 raise Again("a web page came instead of the file")
             if remote.size is not None and total is not None and total != remote.size:
-                raise Differs(f"{total} bytes on the server, {remote.size} in its record")
+                raise Claims(f"{total} bytes on the server, {remote.size} in its record")
             if start and known and _validator(response) not in ("", known):
                 part.unlink(missing_ok=True)
                 raise Again("the file has changed on the server: starting over")
@@ -334,7 +339,10 @@ class Fetcher:
                 part.parent.mkdir(parents=True, exist_ok=True)
                 part.unlink(missing_ok=True)
                 write_text(tag, _validator(response))
-            self._save(response, part, start, total if remote.size is None else remote.size, remote.most)
+            if remote.holds is not None and total is not None and total > remote.most:
+                raise Claims(f"{total} bytes on the server, which is more than the {remote.most} bytes of its record")
+            stated = remote if remote.size is not None else dataclasses.replace(remote, size=total)
+            self._save(response, part, start, stated)
 
     def _repair(self, remote: Remote, part: Path) -> bool:
         """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
@@ -364,9 +372,10 @@ class Fetcher:
             file.seek(start)
             file.write(data)
 
-    def _save(self, response: requests.Response, part: Path, start: int, total: int | None, most: int) -> None:
+    def _save(self, response: requests.Response, part: Path, start: int, remote: Remote) -> None:
+        """Write what comes to `part`, no more than the file has: what a checksum tells is checked as it is."""
         since, arrived = time.monotonic(), 0
-        most = most if total is None else min(total, most)
+        total, most = remote.size, remote.most
         with part.open("r+b" if part.exists() else "wb") as file:
             file.seek(start)
             while data := _read(response):
@@ -376,7 +385,10 @@ class Fetcher:
                     if total is None:
                         part.unlink()
                         raise UserError(f"{response.url}: over {human(most)}, nobody says how large (not taken)")
-                    raise Differs(f"more than the {total} bytes of its record")
+                    if remote.checksum is None:
+                        raise Differs(f"more than the {total} bytes of its record")
+                    file.write(data[: most - file.tell()])
+                    return
                 file.write(data)
                 file.flush()
                 self.meter.at(part.name, file.tell())

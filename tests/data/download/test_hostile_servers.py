@@ -98,6 +98,44 @@ def test_a_file_that_goes_on_beyond_its_size_is_cut_at_once(tmp_path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
 
 
+def test_a_file_that_goes_on_beyond_its_size_is_taken_as_far_as_its_checksum_reaches(tmp_path):
+    body, sent = bytes(range(256)) * 400, 0
+
+    def answer(send):
+        nonlocal sent
+        send(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+        for _ in range(1000):
+            send(bytes(65536))
+            sent += 65536
+
+    def record(_fresh):
+        return Remote(url + "/a.bin", len(body), "md5:" + hashlib.md5(body).hexdigest())
+
+    with answering(answer) as url:
+        fetcher(timeout=20.0).fetch(record, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == body and sent < 30_000_000
+
+
+def test_a_wrong_size_in_the_headers_throws_nothing_away(tmp_path):
+    body, asked = bytes(range(256)) * 400, []
+
+    def answer(send):
+        asked.append(len(list(tmp_path.glob(".*.part"))))
+        wrong = 7 if len(asked) == 2 else 0
+        if len(asked) == 1:
+            send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:5000])
+        else:
+            send(b"HTTP/1.1 206 OK\r\nContent-Range: bytes 5000-%d/%d\r\n" % (len(body) - 1, len(body) + wrong))
+            send(b"Content-Length: %d\r\n\r\n" % (len(body) - 5000) + body[5000:])
+
+    def record(_fresh):
+        return Remote(url + "/a.bin", len(body), "md5:" + hashlib.md5(body).hexdigest())
+
+    with answering(answer) as url:
+        fetcher(timeout=20.0, retries=5).fetch(record, tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == body and asked == [0, 1, 1]
+
+
 def test_a_file_of_no_stated_size_has_a_limit_too(tmp_path, monkeypatch):
     monkeypatch.setattr("sed.data.download.fetch.UNSTATED", 1_000_000)
 

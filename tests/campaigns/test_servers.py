@@ -1,0 +1,97 @@
+"""Stages 0 and 1 of DESED from servers that fail and lie, killed at random: whole, for a tenth more at most."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from faulty_server import Faults, made_up_desed
+from paths import ROOT
+
+CAMPAIGN = [pytest.mark.campaign, pytest.mark.slow]
+EXPECTED = {"strong_real": 2, "strong_synth": 30, "weak": 5, "unlabelled": 7, "synth_valid": 10, "validation": 4}
+EXPECTED |= {"public_eval": 5}
+"""clips of each set: the recordings that only strong_real has are in no copy"""
+
+
+def sounds(seed: int) -> Callable[[str], bytes]:
+    """Recordings of the length that their names say, the same for the same name: both copies agree."""
+
+    def sound(name: str) -> bytes:
+        number = int("".join(filter(str.isdigit, name))[:11])
+        samples = np.random.default_rng([seed, number]).normal(0, 0.1, 8000 * (10 if "_" in name else 2))
+        soundfile.write(buffer := io.BytesIO(), samples, 8000, format="WAV", subtype="PCM_U8")
+        return buffer.getvalue()
+
+    return sound
+
+
+def command(url: str, work: Path) -> list[str]:
+    stage_0 = f"local/download.sh --mirror {url} --research-only minhleduc --timeout 1 --retries 40"
+    return [
+        str(ROOT / "egs/desed/run.sh"),
+        "--work",
+        str(work),
+        "--stop-stage",
+        "1",
+        "--nj",
+        "1",
+        "--download",
+        stage_0,
+    ]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """What stage 0 made, less what it remembers."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".") and "archives" not in path.parts
+    }
+
+
+@pytest.mark.parametrize(("seed", "kills"), [(0, 1), *(pytest.param(seed, 12, marks=CAMPAIGN) for seed in range(1, 9))])
+def test_deseds_layout_whole_from_servers_that_lie_and_in_spite_of_kills(
+    serve: Any, tmp_path: Path, seed: int, kills: int
+) -> None:
+    chance, made_up = random.Random(seed), made_up_desed(seed=seed, sound=sounds(seed), scale=40_000)
+    # A wrong byte costs a damaged member of a zip file, or a listing, but all of a file of another kind.
+    faults = Faults(
+        error=0.08, busy=0.05, drop=0.1, stall=0.03, longer=0.04, total=0.04, wrong=0.08, wrong_in="zip", seed=seed,
+        stalled=1.5, most=60,
+    )  # fmt: skip
+    server = serve(**made_up, faults=faults, rate=2_000_000)
+    del server.zenodo["4307908"], server.zenodo["3987831"]  # parts that nobody asks for
+    for _ in range(kills):
+        run = subprocess.Popen(command(server.url, tmp_path / "w"), stderr=subprocess.DEVNULL, start_new_session=True)
+        asked, deadline = len(server.requests), time.monotonic() + 30
+        while len(server.requests) == asked and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1.5))
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        time.sleep(0.2)  # what the kernel still held for a dead client is not sent again
+    done = subprocess.run(command(server.url, tmp_path / "w"), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert server.sent <= 1.1 * server.size, (server.sent, server.size, faults.kinds)
+    with (tmp_path / "w/data/coverage.tsv").open() as table:
+        rows = [row for row in csv.DictReader(table, delimiter="\t") if row["class"] == "all"]
+    assert {row["set"]: int(row["clips"]) for row in rows} == EXPECTED
+    assert next(row["from"] for row in rows if row["set"] == "unlabelled") == "minhleduc 7"
+    well = serve(**made_up)
+    subprocess.run(command(well.url, tmp_path / "well"), check=True, capture_output=True)
+    ours, theirs = files(tmp_path / "w/downloads"), files(tmp_path / "well/downloads")
+    assert ours.keys() == theirs.keys()
+    assert [name for name in ours if ours[name] != theirs[name]] == [], "every byte is that of a server that is well"
+    print(f"seed {seed}: {kills} kills, {faults.kinds}, {server.sent / server.size:.3f} x the bytes")
