@@ -53,7 +53,7 @@ def command(url: str, work: Path) -> list[str]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """What stage 0 made, less what it remembers."""
+    """Return what stage 0 made, less what it remembers."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
