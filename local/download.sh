@@ -9,7 +9,8 @@
 #   --research-only LIST copies of the recordings whose terms allow research only, of local/<name>_copies.tsv: minhleduc ("")
 #   --mirror URL         server that replaces Zenodo, Hugging Face and GitHub, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
-#   --audio DIR          copies of the AudioSet recordings, any names, formats and depth; may be repeated
+#   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of files, of webdataset tars,
+#                        zip files or parquet tables, or one of these; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
 #   --fetch-pause N      seconds to sleep between two fetches (5)
 #   --keep-archives BOOL keep archives after unpacking (true)
@@ -17,8 +18,9 @@
 #   --retries N          failures in a row before a download is given up (8)
 #   --nj N               parts at once (3)
 #
-# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors> and the list missing_recordings.tsv. After a kill at
-# any time the same command resumes; complete files are kept, without asking the network.
+# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors>, <downloads>/copies (what others have of the recordings)
+# and the lists missing_recordings.tsv, origins.tsv, differing_copies.tsv and unknown_keys.tsv. After a kill at any time the same
+# command resumes; complete files are kept, without asking the network.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
