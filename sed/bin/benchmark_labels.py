@@ -3,13 +3,15 @@
 usage: python3 -m sed.bin.benchmark_labels [options] <empty scratch dir>
 
 Makes up a corpus of AudioSet-strong's size (447 classes, 100,000 clips of ten seconds to train on) and scores of 16,000
-clips, and prints seconds and the most memory of each stage: what its processes hold together (PSS), mapped files
-included. The scores take 2.9 GB of the scratch directory, which are removed at the end.
+clips. Prints of each stage its seconds, those of processors, which do not depend on what else runs, and the most memory
+that its processes hold together (PSS), mapped files included. The scores take 2.9 GB of the scratch directory, which
+are removed at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import time
@@ -58,10 +60,9 @@ def main() -> None:
     options = [f"--{key.replace('_', '-')}={value}" for key, value in vars(args).items() if key not in UNSENT]
     itself = [sys.executable, "-m", "sed.bin.benchmark_labels", *options, str(args.scratch)]
     for stage, name in STAGES.items():
-        seconds, most = measured([*itself, "--stage", stage])
-        log.info("%s: %.0f s, at most %.2f GB", name, seconds, most)
-    seconds, most = measured(scoring(args))
-    log.info("scoring %d clips, %d classes: %.0f s, at most %.2f GB", args.scored_clips, args.classes, seconds, most)
+        log.info("%s: %.0f s, %.0f s of processors, at most %.2f GB", name, *measured([*itself, "--stage", stage]))
+    name = f"scoring {args.scored_clips} clips, {args.classes} classes"
+    log.info("%s: %.0f s, %.0f s of processors, at most %.2f GB", name, *measured(scoring(args)))
     (args.scratch / "scores.h5").unlink()
 
 
@@ -79,16 +80,22 @@ def scoring(args: argparse.Namespace) -> list[str]:
     return [sys.executable, "-m", "sed.bin.score", str(scratch / "scores.h5"), "--no-report", *given]
 
 
-def measured(command: list[str]) -> tuple[float, float]:
-    """Run a command; return its seconds, and the most GB that it and its children held together."""
-    begun, most = time.monotonic(), 0.0
+def measured(command: list[str]) -> tuple[float, float, float]:
+    """Run a command; return its seconds, those of processors, and the most GB that it and its children held."""
+    begun, most, used = time.monotonic(), 0.0, spent()
     process = subprocess.Popen(command)
     while process.poll() is None:
         most = max(most, held(process.pid))
         time.sleep(0.2)
     if process.returncode:
         raise RunError(f"{' '.join(command[1:4])}: ended with {process.returncode} (see above)")
-    return time.monotonic() - begun, most
+    return time.monotonic() - begun, spent() - used, most
+
+
+def spent() -> float:
+    """Return the seconds of processors that processes below this one have used, those that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def held(process: int) -> float:

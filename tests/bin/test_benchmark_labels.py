@@ -42,8 +42,9 @@ def options(scratch: Path) -> argparse.Namespace:
 
 
 def test_pages_that_processes_share_count_once() -> None:
-    _, most = benchmark_labels.measured([sys.executable, "-c", HOLDING])
+    seconds, used, most = benchmark_labels.measured([sys.executable, "-c", HOLDING])
     assert 0.3 < most < 0.4
+    assert 0 < used < 1.5 <= seconds  # it sleeps
     with pytest.raises(RunError, match="ended with 3"):
         benchmark_labels.measured([sys.executable, "-c", "raise SystemExit(3)"])
 

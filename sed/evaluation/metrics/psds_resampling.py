@@ -63,7 +63,10 @@ def from_points(
         PSDS (samples,) and each class's area (samples, classes), NaN where a sample holds no event of the class.
     """
     events, seconds, duration = weights @ truth.events, weights @ truth.seconds, weights @ truth.duration
-    tp, fp = (np.tensordot(weights, c.astype(float), axes=1) for c in (counts.tp, counts.fp))
+    tp, fp = (
+        np.stack([weights @ of_clips[:, point].astype(float) for point in range(of_clips.shape[1])], 1)
+        for of_clips in (counts.tp, counts.fp)
+    )  # point by point: float copies of all would be gigabytes for hundreds of classes
     samples, points, classes = tp.shape
     efpr = fp * (HOUR / duration)[:, None, None]
     if parameters.alpha_ct and classes > 1:
