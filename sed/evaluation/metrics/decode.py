@@ -120,7 +120,7 @@ def _decode_clips(
     cells = np.arange(clips.start * classes, clips.stop * classes)
     cell = np.repeat(np.tile(cells.astype(_cell_type(clips.stop * classes)), points), counts.ravel())
     return (
-        first[:: len(cells)] if len(cells) else np.zeros(points + 1, np.int64),
+        first[:: len(cells)].copy() if len(cells) else np.zeros(points + 1, np.int64),
         cell,
         begin + np.int32(low),
         end + np.int32(low),
