@@ -7,8 +7,8 @@
 #   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
 #   --jobs N            experiments at once (1)
 #   --mps BOOL          experiments that share a GPU compute at the same time, by NVIDIA's MPS where it is there, and not
-#                       by turns: 1.6 times the clips a second on an H200. A fault on the GPU ends all that share it; the
-#                       same command goes on (true)
+#                       by turns: 1.6 times the clips per second on an H200. A fault on the GPU ends all that share it; the
+#                       same command resumes (true)
 #   --test-set SET      set of the dump that is scored (validation)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
 #   --infer-args ARGS   the same of sed.bin.infer

@@ -149,7 +149,7 @@ def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
-    """UserError where the results that are there are of a corpus with other sources."""
+    """Raise UserError if the existing results are of a corpus with other sources."""
     from sed.evaluation.reports.seeds.store import RUNS
 
     before = _parts(folder).get("corpus", {}).get("sources")

@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
 
 
 def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_gpu: bool) -> list[Row]:
-    """Time the parts that were asked for and fit into memory.
+    """Measure the parts that were asked for and fit into memory.
 
     Args:
         benchmark: the model and its inputs.
@@ -99,7 +99,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
 
 @entry
 def main() -> None:
-    """Time, print, and write the numbers to the file of --out."""
+    """Measure, print, and write the numbers to the file of --out."""
     args = parse()
     config = vars(args)
 

@@ -33,7 +33,7 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0], config=True)
     p.option("model", None, "experiment, checkpoint or packed model, instead of random weights of the options below")
     p.option("cpu-threads", 2, "processor threads", least=1, most=1024)
-    p.option("clips", 4, "clips a batch", least=1)
+    p.option("clips", 4, "clips per batch", least=1)
     p.option("rounds", 5, "times that each contender runs", least=1)
     p.option("precisions", ["float32", "bfloat16", "int8"], "of our models, to compare", type=words)
     p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of 768)")

@@ -40,7 +40,7 @@ def parser() -> Parser:
     soundscapes.add_arguments(p, short=60, long=6, seed=0)
     p.option("overlaps", [0.0, 0.5, 0.7, 0.9], "of a window, to compare with the default", type=soundscapes.shares)
     p.option("samples", 1000, "bootstrap samples", least=100)
-    p.option("batch-size", 32, "windows a batch", least=1)
+    p.option("batch-size", 32, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("jobs", 0, "processes that mix and score (0: as many as processors)", least=0)
     return p

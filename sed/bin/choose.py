@@ -1,4 +1,4 @@
-"""Which of your unlabelled recordings to label next: those that the model is unsure of, and unlike one another.
+"""Choose which unlabelled recordings to label next: those that the model is unsure of, and unlike one another.
 
 usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html recordings/ > list.tsv
        python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
@@ -45,7 +45,7 @@ def parser() -> Parser:
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     add_window_arguments(p)
-    p.option("batch-size", 8, "windows a batch", least=1)
+    p.option("batch-size", 8, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("precision", "float32", "of the model's products", choices=["float32", "bfloat16", "int8"])
     p.option("threads", 1, "processor threads", least=1, most=1024)

@@ -37,7 +37,7 @@ def parser() -> Parser:
     p.add_argument("output", type=output_file, help="scores.h5 to write")
     p.option("model", None, "experiment folder, checkpoint (.pt) or packed model", required=True)
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
-    p.option("batch-size", 16, "clips a batch", least=1)
+    p.option("batch-size", 16, "clips per batch", least=1)
     p.option("part", "1/1", "compute part N of M of the clips, as N/M", type=part)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")

@@ -62,14 +62,14 @@ def parser() -> Parser:
     p.option("watch-settle", 2.0, "seconds without a change after which a recording is complete", least=0)
     p.option("watch-patience", 60.0, "seconds without a change after which an unreadable one is given up on", least=0)
     p.option("watch-interval", 1.0, "seconds between two looks at the folder", least=0.01)
-    p.option("watch-idle", 0.0, "end after so many seconds without a new recording (0: never)", least=0)
+    p.option("watch-idle", 0.0, "end after this many seconds without a new recording (0: never)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")
     p.option("live-rate", 16000, "samples per second of the stream", least=1000)
     p.option("live-channels", 1, "channels of the stream", least=1)
     p.option("live-kind", "s16", "samples of the stream, little-endian", choices=list(KINDS))
     p.option("live-hop", 1.0, "seconds between two runs of the model", least=0.01)
-    p.option("live-lookahead", 0.5, "seconds that the model hears beyond what it decides", least=0)
+    p.option("live-lookahead", 0.5, "seconds of audio after what the model decides", least=0)
     add_arguments(p)
     return p
 

@@ -39,7 +39,7 @@ def main() -> None:
     p.option("events", [], "published tables of events, instead of a model", type=Path, nargs="+")
     p.option("keep-tags", False, "a tag without an event counts as present at an unknown time; else as absent")
     p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
-    p.option("batch-size", 16, "clips a batch", least=1)
+    p.option("batch-size", 16, "clips per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     add_arguments(p)
     args = p.parse_args()

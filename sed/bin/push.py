@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("place", help="hf://organisation/name, with @branch behind it for another branch than main")

@@ -79,7 +79,7 @@ def _parser() -> Parser:
     parser.option("format", "wav", "16-bit file format", choices=["wav", "flac"])
     parser.option("clip-seconds", 10.0, "length of a clip", least=1.0, most=60.0)
     parser.option("pretrain-seconds", 2.5, "length of a clip with isolated sounds", least=0.5, most=60.0)
-    parser.option("force", False, "make it anew")
+    parser.option("force", False, "make it again")
     for name, size in SIZES.items():
         parser.option(name.replace("_", "-"), size, f"clips of {PLANS[name].folder}", least=0)
     return parser

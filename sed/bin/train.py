@@ -65,7 +65,7 @@ def main() -> None:
         if (args.exp / ".done").exists() and not args.force:
             if rank == 0:
                 setup_logging()
-                logging.getLogger("sed.train").info("%s: trained already (--force trains anew)", args.exp)
+                logging.getLogger("sed.train").info("%s: trained already (--force trains again)", args.exp)
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
@@ -115,7 +115,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
             if args.energy and world.first:
                 add_energy(file, "training", _cost(args.exp, trainer))
         except torch.OutOfMemoryError:
-            pass  # told below, where no traceback holds the step's memory any more
+            pass  # reported below, where no traceback holds the step's memory any more
         else:
             _mark_done(trainer, config, device, args.dump)
             return

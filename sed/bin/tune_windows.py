@@ -28,7 +28,7 @@ def parser() -> Parser:
     p.add_argument("models", nargs="+", help="folders of experiments")
     soundscapes.add_arguments(p, short=40, long=2, seed=1)
     p.option("overlaps", [OVERLAP], "of a window, to choose from", type=soundscapes.shares)
-    p.option("batch-size", 32, "windows a batch", least=1)
+    p.option("batch-size", 32, "windows per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
     p.option("jobs", 0, "processes that mix (0: as many as processors)", least=0)
     return p

@@ -122,7 +122,7 @@ def reference_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Which clips were expected, which have output, which are scored."""
+    """Counts of clips: expected, with output, scored; and the names of missing ones."""
 
     expected: int
     scored: int

@@ -36,7 +36,7 @@ class Part:
     """
 
     def __init__(self, store: Store, *, number: int, parts: int, batch_size: int) -> None:
-        """number: from 1 to `parts`. With fewer batches than parts, some parts have no clips."""
+        """Take part `number`, from 1 to `parts`; with fewer batches than parts, some parts have no clips."""
         batches = -(-len(store.clips) // batch_size)
         self._first, end = (batches * n // parts * batch_size for n in (number - 1, number))
         self._store = store

@@ -1,4 +1,4 @@
-"""Which recordings to label next: those that the model is least sure of and that are least like one another.
+"""Choose recordings to label next: those that the model is least sure of and that are least like one another.
 
 The measure joins two of the literature's. Uncertainty is the entropy of the model's decision (uncertainty sampling:
 Lewis and Gale, 1994; entropy: Settles, 2009): a posterior p of a class with the threshold t is taken to
@@ -35,7 +35,7 @@ SAME = 1e-6
 
 
 class Doubt(NamedTuple):
-    """What the choice knows of one recording."""
+    """Measurements of one recording for the choice."""
 
     uncertainty: float
     """in bits, 0 to 1"""

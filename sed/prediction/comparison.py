@@ -75,7 +75,7 @@ def predict(
         predictor: the model.
         post: its post-processing.
         windows: their overlap, and whether events that they share are centred.
-        batch_size: windows a batch.
+        batch_size: windows per batch.
 
     Returns:
         The events of each recording.

@@ -137,7 +137,7 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _int8(module: nn.Module) -> nn.Module:
-    """Weights of the linear maps as int8, one scale an output; activations quantised as they come."""
+    """Quantise the weights of linear maps to int8, one scale per output, and activations dynamically."""
     engines = torch.backends.quantized.supported_engines
     torch.backends.quantized.engine = next(e for e in ("onednn", "x86", "fbgemm", "qnnpack") if e in engines)
     config = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}

@@ -83,7 +83,7 @@ class PredictionGraph(nn.Module):
         self.frame_samples = plan.frame_samples
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Also the log-mel (batch, windows, frames, bins) that the posteriors are of."""
+        """Return frame and clip posteriors, and the log-mel (batch, windows, frames, bins) that they belong to."""
         batch, samples = waveforms.shape[0], waveforms.shape[1]
         # ceil((samples - window) / hop) further windows, none when that is negative; as tensors, which export traces
         count = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)

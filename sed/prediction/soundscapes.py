@@ -30,7 +30,7 @@ class Recording(NamedTuple):
 
 
 class Mix(NamedTuple):
-    """What soundscapes are mixed of.
+    """Sources that soundscapes are mixed from.
 
     Attributes:
         soundbank: a folder of recordings; empty for procedural sounds.
@@ -114,7 +114,7 @@ def shares(text: str) -> list[float]:
     except ValueError:
         found = []
     if not all(0 <= share <= MOST_OVERLAP for share in found) or not found:
-        raise argparse.ArgumentTypeError(f"'{text}' are not numbers from 0 to {MOST_OVERLAP:g}, with commas between")
+        raise argparse.ArgumentTypeError(f"'{text}' are not numbers from 0 to {MOST_OVERLAP:g}, separated by commas")
     return found
 
 

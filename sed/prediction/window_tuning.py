@@ -49,7 +49,7 @@ def measure(
         post: its post-processing.
         recordings: soundscapes of each kind.
         settings: what is compared.
-        batch_size: windows a batch.
+        batch_size: windows per batch.
 
     Returns:
         Each of the settings with its scores, in order.

@@ -28,7 +28,7 @@ def run(script: str, *arguments: object, timeout: float = 300) -> subprocess.Com
 
 @pytest.fixture
 def ast(tmp_path: Path) -> Path:
-    """What stands in for the AudioSet checkpoint, which nothing here reads."""
+    """Return a stand-in for the AudioSet checkpoint, which nothing here reads."""
     (tmp_path / "ast.pth").write_bytes(b"x")
     return tmp_path / "ast.pth"
 

@@ -1,4 +1,4 @@
-"""From points of single-class curves to PSDS: the reduction that psds_eval and sed_scores_eval share, compiled.
+"""Reduce points of single-class curves to PSDS, as psds_eval and sed_scores_eval both do; compiled.
 
 For each class a staircase: at an effective false positive rate x its true positive ratio is the best of all points
 up to x. Over classes: mean - alpha_st * standard deviation, not below 0; PSDS is its mean over 0 .. e_max.

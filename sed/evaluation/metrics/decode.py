@@ -1,4 +1,4 @@
-"""From frame scores to events, at every operating point at once.
+"""Decode frame scores to events, at every operating point at once.
 
 A score is compared once with the ascending thresholds; an event of threshold k starts where the number of thresholds
 that the score exceeds rises past k and ends where it falls back. So the cost is one pass over the frames plus the
@@ -58,7 +58,7 @@ class Decoded:
         return self.cell[self._rows(point)]
 
     def times(self, point: int) -> tuple[np.ndarray, np.ndarray]:
-        """Onsets and offsets of one operating point's events."""
+        """Return onsets and offsets of one operating point's events."""
         rows = self._rows(point)
         return self.onset[self.begin[rows]], self.offset[self.end[rows]]
 
@@ -70,7 +70,7 @@ class Decoded:
 
 
 def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
-    """Events of every clip, class and threshold.
+    """Return the events of every clip, class and threshold.
 
     thresholds: (points,) for all classes or (points, classes); a frame is active where its score is above
     (not at) the threshold.
@@ -195,6 +195,6 @@ def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
 
 
 def decode_one(scores: FrameScores, thresholds: Sequence[float] | float) -> EventTable:
-    """Events at one operating point: one threshold, or one for each class."""
+    """Return the events at one operating point: one threshold, or one for each class."""
     row = np.broadcast_to(np.asarray(thresholds, float), (len(scores.labels),))
     return decode(scores, row[None, :]).at(0)

@@ -1,4 +1,4 @@
-"""What is wrong with the detections: misplaced, duplicate or spurious; and with the events: split or merged.
+"""Kinds of errors: misplaced, duplicate and spurious detections; split and merged events.
 
 A detection is right when it is one of the pairs of event-based F1. Each of the others is one of
 

@@ -22,7 +22,7 @@ from sed.parallel import run_tasks
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was measured, from what.
+    """The metrics' values, and the inputs that they were computed from.
 
     Attributes:
         inputs: what the metrics were computed from.

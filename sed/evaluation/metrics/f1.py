@@ -46,7 +46,7 @@ class Counts:
         return Counts(tp=self.tp.sum(0), system=self.system.sum(0), truth=self.truth.sum(0))
 
     def ratios(self) -> dict[str, np.ndarray]:
-        """Precision, recall and f1 of each class; NaN for a class without ground truth."""
+        """Return precision, recall and f1 of each class; NaN for a class without ground truth."""
         with np.errstate(invalid="ignore", divide="ignore"):
             has = self.truth > 0
             precision = np.where(has, self.tp / np.maximum(self.system, 1), np.nan)
@@ -73,7 +73,7 @@ class Counts:
 def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any], *, seconds: str = "") -> Counts:
     """Count what each clip adds to the totals that sed_eval keeps.
 
-    A clip is counted with the labels that it has: with all of hundreds of classes the package took 50 ms a clip.
+    A clip is counted with the labels that it has: with all of hundreds of classes the package took 50 ms per clip.
 
     Args:
         problem: clips, classes and ground truth.

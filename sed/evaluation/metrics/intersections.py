@@ -20,7 +20,7 @@ from sed.evaluation.metrics.task import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class PointCounts:
-    """Of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points * classes * classes).
+    """Counts of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points * classes * classes).
 
     tp: true events found; fp: detections that fail the detection criterion; ct: those of them that fall on another
     class, [point, detected, true], sparse, since hundreds of classes would fill the memory with zeros.

@@ -1,4 +1,4 @@
-"""What a metric is: its rows in the metric table, what it computes from, and what it returns.
+"""Interface of a metric: its rows in the metric table, its inputs, and its values.
 
 A metric is a class that derives from `Metric`, in a file of its own, and one entry in `sed.evaluation.metrics.table`.
 """
@@ -96,7 +96,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What metrics are computed from; what a submission does not have is None.
+    """Inputs of the metrics; None for those that a submission lacks.
 
     Attributes:
         problem: clips, classes and ground truth.
@@ -114,7 +114,7 @@ class Inputs:
 
 
 class Measured(Protocol):
-    """What a metric measured, and how to measure it again on resampled clips."""
+    """Values of a metric, and functions that recompute them on resampled clips."""
 
     def numbers(self) -> Mapping[str, float]:
         """Return {key of an entry: value}; NaN where it is undefined."""

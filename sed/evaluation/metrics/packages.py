@@ -15,12 +15,12 @@ def _quietly(*names: str) -> ModuleType:
 
 
 def sed_eval() -> ModuleType:
-    """sed_eval: event- and segment-based counts."""
+    """Import sed_eval: event- and segment-based counts."""
     return _quietly("sed_eval")
 
 
 def sed_scores_eval() -> ModuleType:
-    """sed_scores_eval: threshold-free PSDS, best F1, segments."""
+    """Import sed_scores_eval: threshold-free PSDS, best F1, segments."""
     parts = (
         "intersection_based",
         "collar_based",

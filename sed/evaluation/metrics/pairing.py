@@ -1,4 +1,4 @@
-"""Which detections of a class fit which of its events in a recording, within a collar.
+"""Pair detections of a class with its events in a recording, within a collar.
 
 An event and a detection fit when their onsets differ by no more than the collar, and their offsets by no more than
 the collar or a fifth of the event, whichever is more, as in event-based F1.

@@ -98,7 +98,7 @@ class PSDSValue:
 
 
 def evaluator(problem: Problem, parameters: Parameters) -> Any:
-    """psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""
+    """Return psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""
     from psds_eval import PSDSEval
 
     class Evaluator(PSDSEval):
@@ -188,7 +188,7 @@ def value_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Deltas:
-    """How one class's counts change as the threshold falls below each score (rows,), highest first.
+    """Changes of one class's counts as the threshold falls below each score (rows,), highest first.
 
     clip: index; tp, fp: changes; cross-triggers of row r on class ct_label[i] change by ct_change[i] for
     ct_first[r] <= i < ct_first[r + 1]; classes are those with ground truth.
@@ -204,7 +204,7 @@ class Deltas:
 
 
 def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFrame]:
-    """Scores of the classes with ground truth as sed_scores_eval wants them: {clip: table}."""
+    """Return scores of the classes with ground truth in sed_scores_eval's form: {clip: table}."""
     create = sed_scores_eval().base_modules.scores.create_score_dataframe
     labels = [problem.labels[index] for index in problem.present]
     frames = {}
@@ -215,7 +215,7 @@ def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFram
 
 
 def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
-    """Ground truth as sed_scores_eval wants it: {clip: [(onset, offset, label)]}, touching events as one."""
+    """Return ground truth in sed_scores_eval's form: {clip: [(onset, offset, label)]}, touching events joined."""
     truth: dict[str, list[tuple[float, float, str]]] = {clip: [] for clip in problem.clips}
     table = problem.joined.truth
     for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):

@@ -1,4 +1,4 @@
-"""The PSDS metrics of result.json: PSDS1 and PSDS2 in every definition, and a PSDS with parameters of one's own."""
+"""The PSDS metrics of result.json: PSDS1 and PSDS2 in every definition, and a PSDS with custom parameters."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ class OwnPSDS(PSDS):
 
     def add_arguments(self, parser: Parser) -> None:
         """Add one option for each parameter."""
-        parser.section("a PSDS of one's own, `psds` in the result; any of these asks for it")
+        parser.section("a custom PSDS, `psds` in the result; any of these options requests it")
         for name, text in (
             ("dtc", "detection tolerance criterion"),
             ("gtc", "ground truth intersection criterion"),

@@ -22,7 +22,7 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """What each clip adds to the denominators: events and seconds (clips, classes), duration (clips,)."""
+    """Each clip's share of the denominators: events and seconds (clips, classes), duration (clips,)."""
 
     events: np.ndarray
     seconds: np.ndarray

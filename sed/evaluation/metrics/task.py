@@ -1,4 +1,4 @@
-"""What is scored: the clips, the classes, how long the audio is and what is truly in it."""
+"""Evaluation task: clips, classes, durations and ground truth."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Problem:
         return [label for label, count in zip(self.labels, self.counts, strict=True) if count == 0]
 
     def frame(self, table: EventTable) -> pd.DataFrame:
-        """Events as the packages want them: filename, onset, offset, event_label."""
+        """Return events as a table for the packages: filename, onset, offset, event_label."""
         return pd.DataFrame(
             {
                 "filename": np.asarray(self.clips, dtype=object)[table.clip],

@@ -57,7 +57,7 @@ def test_what_was_not_measured_is_not_said() -> None:
     assert "What limits" not in Page(results={"crnn": [run_of(1, 0.4)]}).markdown()
 
 
-def test_gains_of_encoder_decoder_and_ratio_are_told() -> None:
+def test_gains_of_encoder_decoder_and_ratio_are_described() -> None:
     margins = [
         {
             "a": a,

@@ -1,4 +1,4 @@
-"""What is chosen on the split for protocols A and B."""
+"""Choices on the split for protocols A and B."""
 
 from __future__ import annotations
 

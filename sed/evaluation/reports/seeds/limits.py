@@ -1,4 +1,4 @@
-"""What limits a system, worded from its measurements: training sources, clips seen in training, lengths of events."""
+"""Limits of a system in words, from its measurements: training sources, clips seen in training, event lengths."""
 
 from __future__ import annotations
 

@@ -132,7 +132,9 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
     first, second = (system(name, [found[name][seed] for seed in seeds]) for name in (a, b))
     check_comparable([first, second])
     classes = {
-        label: {name: _told(paired(first, second, f"{label}\t{name}", same_seeds=True)) for name in CLASS_NUMBERS[:2]}
+        label: {
+            name: _summary(paired(first, second, f"{label}\t{name}", same_seeds=True)) for name in CLASS_NUMBERS[:2]
+        }
         for label, row in first.results[0]["per_class"].items()
         if row["ground_truth"]
     }
@@ -141,14 +143,14 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
         "b": b,
         "seeds": seeds,
         "numbers": {
-            name: _told(paired(first, second, name, same_seeds=True))
+            name: _summary(paired(first, second, name, same_seeds=True))
             for name in (entry.key for entry in shown_in("margins"))
         },
         "per_class": classes,
     }
 
 
-def _told(difference: Difference | None) -> dict[str, float] | None:
+def _summary(difference: Difference | None) -> dict[str, float] | None:
     if difference is None:
         return None
     return {key: round(value, 5) for key, value in asdict(difference).items() if key != "number"}
