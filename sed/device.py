@@ -44,6 +44,6 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise UserError("no GPU here that torch can use (give --device cpu)")
     number = local_rank if device.index is None else device.index
     if number >= torch.cuda.device_count():
-        told = "lower --ngpu of the script" if device.index is None else "give another --device"
+        remedy = "lower --ngpu of the script" if device.index is None else "give another --device"
         raise UserError(f"{torch.cuda.device_count()} GPUs here, no number {number} ({remedy})")
     return torch.device("cuda", number)
