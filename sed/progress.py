@@ -53,22 +53,22 @@ class Progress:
         self.total, self.unit, self.done, self.title = total, unit, done, title
         self.moved: float = 0
         """amount done since the start; `done` also includes earlier work"""
-        self.started = self._told = time.monotonic()
+        self.started = self._reported = time.monotonic()
         self._seen = deque([(self.started, 0.0)])
         self._logger, self._describe, self._shown = logger, describe or Progress.line, shown
         self._bar: tqdm | None = None
         if shown and sys.stderr.isatty():
             self._bar = tqdm(total=total, initial=done, unit=unit, unit_scale=scaled, desc=title or None)
 
-    def advance(self, count: float = 1, *, tell: bool = True) -> bool:
+    def advance(self, count: float = 1, *, report: bool = True) -> bool:
         """Count `count` more as done.
 
         Args:
             count: in `unit`.
-            tell: False leaves the log line to a later call of `tell`.
+            report: False leaves the log line to a later call of `report`.
 
         Returns:
-            Whether `EVERY` seconds have passed again: as `tell`.
+            Whether `EVERY` seconds have passed again: as `report`.
         """
         self.done += count
         self.moved += count
@@ -77,7 +77,7 @@ class Progress:
             self._seen.append((now, self.moved))
         if self._bar is not None:
             self._bar.update(count)
-        return tell and self.tell()
+        return report and self.report()
 
     def expect(self, total: float | None, done: float) -> None:
         """Correct the total and the amount done before; neither affects the rate."""
@@ -86,23 +86,23 @@ class Progress:
             self._bar.total, self._bar.n = total, done
             self._bar.refresh()
 
-    def tell(self) -> bool:
+    def report(self) -> bool:
         """Log a line if none was logged for `EVERY` seconds, and there is no bar.
 
         Returns:
             Whether `EVERY` seconds have passed again, for other periodic work.
         """
         now = time.monotonic()
-        if now - self._told < EVERY:
+        if now - self._reported < EVERY:
             return False
-        self._told = now
+        self._reported = now
         if self._shown and self._bar is None:
             self._logger.info("%s", self._describe(self))
         return True
 
-    def told(self) -> None:
-        """Wait another `EVERY` seconds: the caller has logged a line of its own."""
-        self._told = time.monotonic()
+    def postpone(self) -> None:
+        """Postpone the next line by `EVERY` seconds, because the caller has logged one itself."""
+        self._reported = time.monotonic()
 
     @property
     def rate(self) -> float:

@@ -71,12 +71,12 @@ def test_a_line_every_ten_seconds(clock: Clock, log_lines: list[str]) -> None:
 def test_a_caller_may_choose_the_words_and_the_moment(clock: Clock, log_lines: list[str]) -> None:
     run = Progress(8, "step", describe=lambda run: f"step {run.done:.0f}: {run.rate:.2f}/s")
     clock.now += 12
-    assert not run.advance(2, tell=False) and not log_lines
-    assert run.tell() and not run.tell()
+    assert not run.advance(2, report=False) and not log_lines
+    assert run.report() and not run.report()
     clock.now += 9
-    run.told()  # a line of the caller's own
+    run.postpone()  # the caller has logged a line
     clock.now += 9
-    assert not run.tell()
+    assert not run.report()
     hidden = Progress(8, "step", shown=False)
     clock.now += 60
     assert hidden.advance()  # what else is due is due

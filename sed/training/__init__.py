@@ -1,1 +1,1 @@
-"""Losses, mean teacher, augmentation, schedule, checkpoints and the trainer."""
+"""Training: losses, mean teacher, augmentation, schedule, loop, loggers and the trainer."""

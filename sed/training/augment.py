@@ -1,8 +1,8 @@
-"""Augmentation as FDY-CRNN's (F), in seconds and decibels: time shift, mixup, time mask, FilterAugment.
+"""Augmentation of FDY-CRNN (F), parametrised in seconds and decibels: time shift, mixup, time mask, FilterAugment.
 
-The draws of a step are made on the host for the whole global batch from (seed, step), so they are the same on every
-device and for any number of processes; applying them is a handful of batched operations on the device.
-Features are raw log-mel; a decibel is a constant step there, and mixing adds amplitudes.
+The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
+every device and for any number of processes; a few batched operations apply them on the device. Features are raw
+log-mel, in which a decibel is a constant difference; mixup adds amplitudes.
 """
 
 from __future__ import annotations
@@ -28,23 +28,27 @@ OPTIONS = {
     },
     "mixup_probability": {
         "default": 1.0,
-        "help": "probability that a strong or weak clip is mixed with another (F: every step; D: 0.5)",
+        "help": "probability that mixup is applied to a strong or weak clip (F: every step; D: 0.5)",
         "least": 0,
         "most": 1,
     },
     "mixup_alpha": {"default": 0.2, "help": "mixing weights are drawn from Beta(alpha, alpha) (F)", "least": 1e-3},
     "mixup_labels": {
         "default": "soft",
-        "help": "labels add weighted, or a clip has both in full",
+        "help": "labels of a mixture: weighted sum (soft) or union (hard)",
         "choices": ["soft", "hard"],
     },
     "mask_min_seconds": {
         "default": 0.5,
-        "help": "shortest time mask of strong clips (F: a 20th of the clip)",
+        "help": "shortest time mask of strong clips (F: 1/20 of the clip)",
         "least": 0,
     },
-    "mask_max_seconds": {"default": 2.0, "help": "longest time mask; 0: none (F: a 5th of the clip)", "least": 0},
-    "filter_augment": {"default": "step", "help": "random band gains: step, linear between edges", "choices": FILTERS},
+    "mask_max_seconds": {"default": 2.0, "help": "longest time mask; 0: none (F: 1/5 of the clip)", "least": 0},
+    "filter_augment": {
+        "default": "step",
+        "help": "FilterAugment: gains constant per band (step) or linear between band edges",
+        "choices": FILTERS,
+    },
     "filter_min_db": {"default": -4.5, "help": "lowest band gain, dB (F)"},
     "filter_max_db": {"default": 6.0, "help": "highest band gain, dB (F)"},
     "filter_min_bands": {"default": 2, "help": "fewest bands (F)", "least": 1},
@@ -55,7 +59,7 @@ OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentOptions:
-    """The options above, and the frame lengths that turn seconds into frames."""
+    """The options of this module."""
 
     shift_seconds: float = 1.44
     mixup_probability: float = 1.0
@@ -77,18 +81,18 @@ class AugmentOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """The random numbers of one global batch, clips ordered strong, weak, unlabelled; numpy, host."""
+    """Random numbers of one global batch on the host; clips are in the order strong, weak, unlabelled."""
 
     shift: np.ndarray
     """label frames to roll by (batch,) int64"""
     partner: np.ndarray
-    """place in the batch of the clip to mix with (batch,) int64"""
+    """index in the batch of the clip to mix with (batch,) int64"""
     mix: np.ndarray
-    """weight of the clip itself, 1 where it is not mixed (batch,) float32"""
+    """mixing weight of the clip itself, 1 if it is not mixed (batch,) float32"""
     mask_start: np.ndarray
     """first masked label frame (batch,) int64"""
     mask_width: np.ndarray
-    """masked label frames, 0 where nothing is masked (batch,) int64"""
+    """number of masked label frames, 0 if none (batch,) int64"""
     student_gain: np.ndarray
     """decibels to add for the student (batch, bins) float32"""
     teacher_gain: np.ndarray
@@ -106,7 +110,21 @@ def draw(
     frame_seconds: float,
     bins: int,
 ) -> Draws:
-    """Draw a global batch's augmentation; `frames` of `frame_seconds` are the labels' (the model's output)."""
+    """Draw the augmentation of a global batch.
+
+    Args:
+        rng: source of random numbers.
+        options: augmentation options.
+        strong: number of strong clips.
+        weak: number of weak clips.
+        unlabelled: number of unlabelled clips.
+        frames: label frames per clip.
+        frame_seconds: length of a label frame.
+        bins: mel bins.
+
+    Returns:
+        The random numbers; partners are drawn among the clips of the same kind.
+    """
     batch = strong + weak + unlabelled
     shift = np.rint(rng.normal(0, 1, batch) * options.shift_seconds / frame_seconds).astype(np.int64)
     mix = np.ones(batch, np.float32)
@@ -133,14 +151,26 @@ def draw(
 
 
 def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: int, bins: int) -> np.ndarray:
-    """FilterAugment's gains in decibels (clips, bins) float32: a gain a band (step), or lines between gains at the
-    bands' edges (linear). Bands are at least `filter_min_width` wide, or as wide as fits."""
+    """Draw the gains of FilterAugment.
+
+    Bands are at least `filter_min_width` wide, or less if there are too few bins for that.
+
+    Args:
+        rng: source of random numbers.
+        options: `filter_augment` is step (one gain per band), linear (interpolated between gains at band edges) or
+            none (gains 0).
+        clips: number of clips.
+        bins: mel bins.
+
+    Returns:
+        Gains in decibels (clips, bins) float32.
+    """
     if options.filter_augment == "none":
         return np.zeros((clips, bins), np.float32)
     most = min(options.filter_max_bands, bins)
     bands = rng.integers(min(options.filter_min_bands, most), most + 1, clips)
     width = np.minimum(options.filter_min_width, bins // bands)
-    # Inner edges: sorted draws of the room that the least widths leave, then spread by those widths.
+    # Inner edges: sorted draws from the bins left over by the minimum widths, then moved apart by these widths.
     room = bins - bands * width
     inner = np.floor(rng.random((clips, most - 1)) * (room[:, None] + 1)).astype(np.int64)
     nth = np.arange(1, most)
@@ -160,7 +190,16 @@ def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: in
 
 
 def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Tensor:
-    """Roll each clip of x (clips, time, ...) by its own shift (clips,) within its first `period` (clips,) frames."""
+    """Roll each clip circularly in time, within its first frames.
+
+    Args:
+        x: (clips, time, ...).
+        shift: frames to roll each clip by (clips,).
+        period: number of first frames of each clip that are rolled (clips,); later ones stay.
+
+    Returns:
+        (clips, time, ...).
+    """
     clips, time = x.shape[:2]
     t = torch.arange(time, device=x.device)
     source = torch.where(t < period[:, None], (t - shift[:, None]) % period.clamp(min=1)[:, None], t)
@@ -171,18 +210,18 @@ def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Te
 def mix_features(
     x: torch.Tensor, valid: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, *, decibel: float, floor: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Add amplitudes: weight * clip + (1 - weight) * partner.
+    """Mix the first n clips with their partners, adding amplitudes: weight * clip + (1 - weight) * partner.
 
     Args:
-        x: Raw features (clips, time, bins) float32; frames beyond a clip's valid ones add nothing.
-        valid: Frames of each clip (clips,).
-        partner: The clip that each of the first n is mixed with (n,).
-        weight: Of the clip itself (n,).
-        decibel: One decibel in the units of the features.
-        floor: The features of silence, which no sound falls below, however it is attenuated.
+        x: raw features (clips, time, bins) float32; frames beyond a clip's valid ones are ignored.
+        valid: number of valid frames of each clip (clips,).
+        partner: index of the clip that each of the first n is mixed with (n,).
+        weight: mixing weight of the clip itself (n,).
+        decibel: one decibel in the units of the features.
+        floor: feature value of silence, the lower limit of a mixture.
 
     Returns:
-        Features (n, time, bins) and valid frames (n,): the longer clip's where two are mixed.
+        Features (n, time, bins) and numbers of valid frames (n,), of a mixture those of the longer clip.
     """
     n = len(weight)
     log_amplitude = math.log(10) / 20 / decibel
@@ -197,22 +236,42 @@ def mix_features(
 
 
 def as_known(y: torch.Tensor) -> torch.Tensor:
-    """Return targets uint8 as float32, NaN where they are `UNKNOWN`."""
+    """Convert uint8 targets to float32, `UNKNOWN` to NaN."""
     return torch.where(y == UNKNOWN, math.nan, y.float())
 
 
 def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
-    """Labels (n, ...) of the mixtures: the weighted sum (soft), or every label of both in full (hard)."""
+    """Mix the labels of the first n clips with those of their partners.
+
+    Args:
+        y: targets (clips, ...).
+        partner: index of the clip that each of the first n is mixed with (n,).
+        weight: mixing weight of the clip itself (n,).
+        kind: soft (weighted sum) or hard (union).
+
+    Returns:
+        Targets (n, ...).
+    """
     n = len(weight)
     w = weight.view(n, *[1] * (y.ndim - 1))
     other = y.index_select(0, partner)
     if kind == "hard":
         return torch.where(w < 1, torch.maximum(y[:n], other), y[:n])
-    return torch.where(w < 1, w * y[:n] + (1 - w) * other, y[:n])  # what is not mixed takes no NaN of another
+    return torch.where(w < 1, w * y[:n] + (1 - w) * other, y[:n])  # 0 * NaN is NaN: partners must not affect the rest
 
 
 def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: float) -> torch.Tensor:
-    """Set `width` (clips,) frames from `start` (clips,) on of x (clips, time, ...) to a value."""
+    """Set a range of frames of each clip to a value.
+
+    Args:
+        x: (clips, time, ...).
+        start: first masked frame of each clip (clips,).
+        width: number of masked frames of each clip (clips,).
+        value: the value to set.
+
+    Returns:
+        (clips, time, ...).
+    """
     t = torch.arange(x.shape[1], device=x.device)
     inside = (t >= start[:, None]) & (t < (start + width)[:, None])
     return x.masked_fill(inside.view(*inside.shape, *[1] * (x.ndim - 2)), value)

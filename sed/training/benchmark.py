@@ -1,4 +1,4 @@
-"""How fast a config trains on this machine, part by part; what `sed.bin.benchmark` prints."""
+"""Training speed of a config on this machine, component by component, for `sed.bin.benchmark`."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measured part."""
+    """Measurement of one component."""
 
     name: str
     clips_per_second: float
     milliseconds: float
-    """median, of one batch"""
+    """median time per batch"""
     gigabytes: float
-    """most memory taken on the GPU; 0 on a CPU"""
+    """peak memory on the GPU; 0 on a CPU"""
     matmul_share: float | None = None
-    """of the measured matrix-product rate, where the operations can be counted"""
+    """operations per second relative to a large matrix product; None if the operations are not counted"""
 
 
 class RandomStore:
-    """Stands in for a `FeatureStore`: random features of the config's front end, made once."""
+    """Random features with the interface of a `FeatureStore`, in the shapes of the config's front end."""
 
     path = Path("random features")
 
@@ -61,14 +61,26 @@ class RandomStore:
         self.front_end = front_end.params()
         self.valid = np.full(clips, self.frames)
         rng = np.random.default_rng(0)
-        self._data = rng.normal(-6, 3, (min(clips, 256), self.frames, self.bins)).astype(np.float16)  # then again
+        self._data = rng.normal(-6, 3, (min(clips, 256), self.frames, self.bins)).astype(
+            np.float16
+        )  # reused beyond 256
 
     def read(self, rows: Any) -> np.ndarray:
         return self._data[np.asarray(rows) % len(self._data)]
 
 
 def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_up: int = 3) -> tuple[float, float]:
-    """Median milliseconds of a call, and the most GPU memory (GB) over the calls after the warm-up."""
+    """Time a function.
+
+    Args:
+        call: the function to time.
+        device: device that it runs on.
+        repeats: number of timed calls.
+        warm_up: number of calls before.
+
+    Returns:
+        The median time of a call in milliseconds, and the peak GPU memory in GB (0 on a CPU).
+    """
     for _ in range(warm_up):
         call()
     if device.type != "cuda":
@@ -90,7 +102,7 @@ def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_u
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a large square matrix product of random numbers."""
+    """Measure the operations per second of a large square matrix product of random numbers."""
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     milliseconds, _ = timed(lambda: a @ b, device=device, repeats=10)
@@ -98,7 +110,7 @@ def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
 
 
 class Benchmark:
-    """Times the parts of a config; batches are random clips of the config's batch sizes."""
+    """Benchmark of the components of a config; batches are random clips of the config's batch sizes."""
 
     def __init__(self, config: Mapping[str, Any], *, device: torch.device, repeats: int = 20) -> None:
         self.config = dict(config)
@@ -109,7 +121,10 @@ class Benchmark:
         self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
-        """Random sets in place of the four of the config."""
+        """Make random sets in the sizes of the config's: two strong ones, a weak and an unlabelled one.
+
+        Their features are from `store`, or random ones in memory.
+        """
         kinds: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
         shapes: dict[str, tuple[int, ...]] = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
         rng = np.random.default_rng(1)
@@ -127,6 +142,16 @@ class Benchmark:
         return arrange(sets)
 
     def maker(self, detector: Detector, sets: list[TrainingSet], cache: str) -> InputMaker:
+        """Build the input maker.
+
+        Args:
+            detector: defines the label frames.
+            sets: the sets of `sets`.
+            cache: where features are cached: device, ram or none.
+
+        Returns:
+            The input maker, with the config's augmentation.
+        """
         return InputMaker(
             sets,
             FeaturePool(sets, cache=cache, device=self.device),
@@ -138,7 +163,17 @@ class Benchmark:
         )
 
     def row(self, name: str, call: Callable[[], Any], *, operations: float = 0.0, warm_up: int = 3) -> Row:
-        """Time a call that handles one batch; `operations` of it, where they can be counted."""
+        """Time a function that processes one batch.
+
+        Args:
+            name: name of the row.
+            call: the function.
+            operations: floating-point operations of a call; 0: unknown.
+            warm_up: number of calls before the timed ones.
+
+        Returns:
+            The measurement.
+        """
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         milliseconds, gigabytes = timed(call, device=self.device, repeats=self.repeats, warm_up=warm_up)
@@ -151,19 +186,22 @@ class Benchmark:
         )
 
     def _detector(self) -> Detector:
-        release()  # what the part before left
+        release()  # memory of the previous component
         torch.manual_seed(0)
         return build_detector(self.config, CLASSES).to(self.device)
 
     def step(self, name: str, *, accelerate_as: str, precision: str, cache: str = "auto", frozen: bool = False) -> Row:
-        """The whole training step, inputs made ahead and features from the cache, as training runs it.
+        """Time the whole training step, with prefetched inputs and cached features like in training.
 
         Args:
-            name: of the row.
-            accelerate_as: the option `accelerate`.
-            precision: bf16, or anything else for the model's own.
-            cache: where features are held.
-            frozen: as in the `frozen_epochs`, in which the encoder does not learn.
+            name: name of the row.
+            accelerate_as: value of the option `accelerate`.
+            precision: value of the option `precision`.
+            cache: where features are cached: device, ram, none, or auto (device on a GPU, else ram).
+            frozen: whether the encoder is frozen, like during `frozen_epochs`.
+
+        Returns:
+            The measurement.
         """
         detector = self._detector()
         config = {**self.config, "accelerate": accelerate_as, "precision": precision}
@@ -181,7 +219,7 @@ class Benchmark:
         return self.row(name, call)
 
     def bare_encoder(self, name: str = "bare encoder, compiled", *, compiled: bool = True) -> Row:
-        """A mean-teacher step of the encoder alone: student forward and backward, teacher forward, AdamW, average."""
+        """Time a mean-teacher step of the encoder alone: student forward and backward, teacher, AdamW, average."""
         student = self._detector().get_submodule("encoder")
         teacher = make_teacher(student)
         flat = FlatParameters(parameter_groups(student, student), gradients=True)
@@ -205,9 +243,10 @@ class Benchmark:
         return self.row(name, call, operations=operations)
 
     def convolutions(self) -> list[Row]:
-        """Time forward and backward of the encoder's mixing convolutions, and of as many plain filters as they mix.
+        """Time forward and backward of the encoder's mixing convolutions, and of plain ones with as many filters.
 
-        Without such convolutions there is nothing to compare, and no row.
+        Returns:
+            Both measurements; none if the encoder has no mixing convolutions.
         """
         encoder = self._detector().get_submodule("encoder")
         layers = [module for module in encoder.modules() if isinstance(module, Mixing)]
@@ -234,7 +273,7 @@ class Benchmark:
         ]
 
     def _layers(self, name: str, layers: Sequence[Any], shapes: Sequence[torch.Size]) -> Row:
-        """Time forward and backward of layers, each on random input (clips, *shape) of its own."""
+        """Time forward and backward of layers, each on separate random input (clips, *shape)."""
         inputs = [torch.randn(self.clips, *shape, device=self.device, requires_grad=True) for shape in shapes]
         runs = [layer.to(self.device) for layer in layers]
         with torch.no_grad(), self._autocast():
@@ -251,7 +290,7 @@ class Benchmark:
         return self.row(name, call)
 
     def heads(self, name: str = "heads", *, graph: bool) -> Row:
-        """Everything after the encoder: student forward and backward, teacher forward."""
+        """Time everything after the encoder: student forward and backward, teacher forward."""
         detector = self._detector()
         teacher = make_teacher(detector)
         if self.bf16:
@@ -275,7 +314,7 @@ class Benchmark:
         return self.row(name, run)
 
     def inference(self, name: str = "inference") -> Row:
-        """Forward pass of the whole detector, compiled encoder, without gradients."""
+        """Time the forward pass of the whole detector without gradients; the encoder is compiled on a GPU."""
         detector = self._detector().eval()
         encode = graphs.compiled(detector) if self.device.type == "cuda" else detector.encode
         x = torch.randn(self.clips, self.config["input_frames"], self.config["mel_bins"], device=self.device)
@@ -287,7 +326,7 @@ class Benchmark:
         return self.row(name, call)
 
     def data(self, name: str = "data from HDF5", *, clips: int = 512) -> Row:
-        """Inputs of a step read from HDF5 (in the page cache), with all draws and targets; no device work."""
+        """Time making a step's inputs from HDF5 (in the page cache), with draws and targets, on the host only."""
         with tempfile.TemporaryDirectory() as folder:
             store = write_random_dump(Path(folder), self.front_end, clips)
             detector = build_detector(self.config, CLASSES)
@@ -304,7 +343,11 @@ class Benchmark:
         return Row(name=name, clips_per_second=self.clips / seconds, milliseconds=1e3 * seconds, gigabytes=0.0)
 
     def peer(self, name: str = "Hugging Face AST of as many blocks, eager") -> Row | None:
-        """Hugging Face's AST of the config's size under bf16 with its fused attention; None without transformers."""
+        """Time the same step of Hugging Face's AST of the config's size, with its fused attention.
+
+        Returns:
+            The measurement; None if transformers is not installed.
+        """
         try:
             from transformers import ASTConfig, ASTModel
         except ImportError:
@@ -346,7 +389,7 @@ class Benchmark:
 
 
 def table(rows: list[Row]) -> str:
-    """The rows as text, aligned."""
+    """Format rows as a table of text."""
     head = f"{'part':42} {'clips/s':>9} {'ms/batch':>9} {'of matmul':>9} {'GB':>6}"
     lines = [
         f"{row.name:42} {row.clips_per_second:9.1f} {row.milliseconds:9.2f} "
@@ -357,7 +400,16 @@ def table(rows: list[Row]) -> str:
 
 
 def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list[int]) -> tuple[int, float]:
-    """Steps and seconds of the config's schedule on sets of these sizes, at so many milliseconds a step."""
+    """Estimate the duration of a training.
+
+    Args:
+        config: epochs, steps per epoch and batch sizes are used.
+        milliseconds: time per step.
+        clips: clips of each training set.
+
+    Returns:
+        The number of steps and their duration in seconds.
+    """
     per_epoch = config["steps_per_epoch"] or min(
         n // size for n, size in zip(clips, config["batch_sizes"], strict=False) if size
     )
@@ -366,7 +418,16 @@ def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list
 
 
 def write_random_dump(folder: Path, front_end: FrontEnd, clips: int) -> FeatureStore:
-    """A dump of random features, for timing reads."""
+    """Write a dump of random features.
+
+    Args:
+        folder: folder of the dump, which exists.
+        front_end: defines the features' shape and parameters.
+        clips: number of clips.
+
+    Returns:
+        The dump, opened.
+    """
     rng = np.random.default_rng(0)
     names = [f"random_{i:06d}" for i in range(clips)]
     shape = (front_end.clip_frames, front_end.mel_bins)
@@ -380,7 +441,7 @@ def write_random_dump(folder: Path, front_end: FrontEnd, clips: int) -> FeatureS
 
 
 def release() -> None:
-    """Give back the GPU memory of what was just deleted, and forget compiled code."""
+    """Free the GPU memory of deleted tensors and the compiler's caches."""
     gc.collect()
     torch.compiler.reset()
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""From a flat config and a dump to a trainer: data, models, optimiser, step."""
+"""Build a trainer from a flat config and a dump: data, models, optimiser, step."""
 
 from __future__ import annotations
 
@@ -46,42 +46,46 @@ SECTION = "data"
 OPTIONS = {
     "train_sets": {
         "default": ["strong_real", "strong_synth", "weak", "unlabelled"],
-        "help": "sets of the dump",
+        "help": "training sets of the dump; see missing_sets",
         "type": "words",
     },
     "missing_sets": {
         "default": "refuse",
-        "help": "sets that train_sets names and the dump lacks: refuse, or leave them out, as own data may need",
+        "help": "training sets that the dump lacks: refuse to train, or leave them out, as own data may need",
         "choices": ["refuse", "leave_out"],
     },
     "batch_sizes": {
         "default": [2, 2, 4, 4],
-        "help": "clips of each set in a batch (P: 1:1:2:2); one number: of every set",
+        "help": "clips of each set per batch (P: 1:1:2:2); a single number is for every set",
         "type": "numbers",
     },
     "epoch_clips": {
         "default": "named",
-        "help": "clips of an epoch: those that the metadata names, so that missing ones shorten none; or those found",
+        "help": "clips of an epoch: those named in the metadata (missing ones do not shorten it), or those found",
         "choices": ["named", "found"],
     },
-    "accumulate": {"default": 1, "help": "parts that a batch is computed in: less memory, the same step", "least": 1},
+    "accumulate": {
+        "default": 1,
+        "help": "gradient accumulation: parts that a batch is computed in; less memory, the same step",
+        "least": 1,
+    },
     "valid_set": {
         "default": "",
-        "help": "strong set of the dump to look at after each epoch (synth_valid); never a test set",
+        "help": "strong set of the dump to validate on after each epoch (synth_valid); never a test set",
     },
     "select": {
         "default": "last",
-        "help": "final.pt: the last step, or the best epoch on --valid-set",
+        "help": "model for final.pt: that of the last step, or of the best epoch on --valid-set",
         "choices": ["last", "best"],
     },
     "select_by": {
         "default": "frame_f1",
-        "help": "score of an epoch: the frame F1 at 0.5, EB-F1, or the threshold-free PSDS1",
+        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, or the threshold-free PSDS1",
         "choices": ["frame_f1", "event_f1", "psds1"],
     },
     "select_post_processing": {
         "default": "paper",
-        "help": "before EB-F1 or PSDS1: paper (weak masking, its median filters: F), none, or steps",
+        "help": "post-processing before EB-F1 or PSDS1: paper (weak masking, its median filters: F), none, or steps",
     },
 }
 OPTIONS_FROM = [
@@ -95,10 +99,23 @@ OPTIONS_FROM = [
 
 
 def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector) -> list[TrainingSet]:
-    """The sets that the config names and the dump has, checked and in order."""
+    """Load the training sets that the config names and the dump has.
+
+    Args:
+        config: options of this module.
+        dump: folder of the dumped sets.
+        labels: class names.
+        model: defines the number and length of label frames.
+
+    Returns:
+        The sets, checked, in the order of `arrange`.
+
+    Raises:
+        UserError: names and batch sizes do not match, no set is there, or a set is not as it should be.
+    """
     names, sizes = config["train_sets"], config["batch_sizes"]
     if len(names) != len(sizes):
-        raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (one size a set)")
+        raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (give one size per set)")
     if len(set(names)) != len(names):
         raise UserError("--train-sets names a set twice (keep one)")
     sets, missing = [], []
@@ -119,25 +136,33 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
             f"--train-sets {','.join(s.name for s in sets)} --batch-sizes {','.join(str(s.batch_size) for s in sets)})"
         )
     if missing:
-        log.warning("%s has no %s: training without", dump, ", ".join(missing))
+        log.warning("%s has no %s: training without it", dump, ", ".join(missing))
     return arrange(sets)
 
 
 def check_front_end(sets: list[TrainingSet], front_end: FrontEnd) -> None:
-    """Refuse features that another front end made than the config describes."""
+    """Raise UserError if the features were computed by a different front end."""
     other = front_end.difference(sets[0].store.front_end)
     if other:
         raise UserError(
             f"{sets[0].store.path}: features of another front end: {other} as in the config (dump with this config, "
-            "or correct it)"
+            "or correct the config)"
         )
 
 
 def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: encoders.Encoder) -> FrontEnd:
-    """Return the config's front end, with the sets' statistics where it needs some.
+    """Build the front end of a config, with statistics of the training sets if its normaliser needs them.
+
+    Args:
+        config: options of the front end.
+        sets: the training sets.
+        encoder: the encoder to feed.
+
+    Returns:
+        The front end, on the CPU.
 
     Raises:
-        UserError: the config describes no front end, the features are of another one, or the encoder's is another.
+        UserError: the config is invalid, or differs from the front end of the features or of the encoder.
     """
     encoders.check_front_end(encoder, config)
     front_end = FrontEnd.from_config(config)
@@ -146,12 +171,15 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
-    """Return the config's schedule: its own steps per epoch, else those of the smallest set, fewer for small sets."""
+    """Build the schedule of a config.
+
+    Steps per epoch are the config's, or one pass over the smallest set if it has 0; `most_passes` may reduce them.
+    """
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
     if config["most_passes"]:
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
-            log.info("%d steps per epoch, not %d: %d passes at most", most, per_epoch, config["most_passes"])
+            log.info("%d steps per epoch instead of %d: at most %d passes", most, per_epoch, config["most_passes"])
             per_epoch = most
     return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
@@ -164,7 +192,21 @@ def make_step(
     device: torch.device,
     world: World,
 ) -> TrainingStep:
-    """The student's teacher, flat parameters, optimiser and step; the student is on the device already."""
+    """Build the training step, with the student's teacher, flat parameters and optimiser.
+
+    Args:
+        config: options of training.
+        student: the model to train, on the device.
+        front_end: normalises the features, on the device.
+        device: device of the models.
+        world: processes that train together; all get the first one's weights.
+
+    Returns:
+        The step: eager, compiled or graphed.
+
+    Raises:
+        UserError: the options do not fit the student.
+    """
     try:
         objective = build_objective(config, student)
         groups = parameter_groups(student, student.encoder, by_layer=config["layer_decay"] < 1)
@@ -210,19 +252,20 @@ def make_step(
 
 
 def check_statistics(config: Mapping[str, Any], student: Detector) -> None:
-    """Refuse batch-norm statistics of the teacher's own where it sees no clips."""
+    """Raise UserError if the teacher is to compute its own batch-norm statistics, but is never evaluated."""
     statistics = any(map(torch.is_floating_point, student.buffers()))
     if statistics and config["ema_buffers"] == "own" and config["consistency_weight"] == 0:
         raise UserError(
-            "ema_buffers own: with consistency_weight 0 the teacher sees no clips to take statistics of (use average)"
+            "ema_buffers own: with consistency_weight 0 the teacher is not evaluated, so it has no statistics "
+            "(use average)"
         )
 
 
 def check_selection(config: Mapping[str, Any]) -> None:
-    """Refuse to select on a test set, or on none."""
+    """Raise UserError if a model is to be selected on a test set, or without a validation set."""
     if config["valid_set"] in TEST_SETS:
         raise UserError(
-            f"--valid-set {config['valid_set']} is a test set: selecting on it would void its result "
+            f"--valid-set {config['valid_set']} is a test set: selecting on it would invalidate its results "
             "(name a validation set)"
         )
     if config["select"] == "best" and not config["valid_set"]:
@@ -232,13 +275,27 @@ def check_selection(config: Mapping[str, Any]) -> None:
 def make_validation(
     config: Mapping[str, Any], dump: Path, labels: list[str], model: Detector, front_end: FrontEnd
 ) -> TrainingSet | None:
-    """Load the set that `--valid-set` names, if it names one."""
+    """Load the set that `--valid-set` names.
+
+    Args:
+        config: options of this module.
+        dump: folder of the dumped sets.
+        labels: class names.
+        model: defines the number and length of label frames.
+        front_end: the front end that the features must come from.
+
+    Returns:
+        The set; None if the option is empty.
+
+    Raises:
+        UserError: the set has no events or features of another front end.
+    """
     if not config["valid_set"]:
         return None
     folder = dump / config["valid_set"]
     valid = load_set(folder, labels, frames=model.num_frames, frame_seconds=model.frame_seconds)
     if valid.supervision != "strong":
-        raise UserError(f"{folder}: no events.tsv (--valid-set is a strong set)")
+        raise UserError(f"{folder}: no events.tsv (--valid-set needs a strong set)")
     check_front_end([valid], front_end)
     return valid
 
@@ -251,15 +308,18 @@ def make_validate(
     front_end: FrontEnd,
     make_scorer: Callable[..., Scorer] | None,
 ) -> Callable[[], dict[str, float]] | None:
-    """Return what scores the teacher after an epoch; None without a validation set.
+    """Make the function that scores the teacher after an epoch.
 
     Args:
-        config: says by which score, and after which post-processing.
-        valid: the validation set.
-        labels: the classes.
-        step: holds the teacher.
-        front_end: on its device.
+        config: `select_by`, `select_post_processing` and `batch_sizes` are used.
+        valid: the validation set; None: no validation.
+        labels: class names.
+        step: the training step, which holds the teacher.
+        front_end: normalises the features, on the teacher's device.
         make_scorer: as in `build_trainer`.
+
+    Returns:
+        A function that returns scores by name, as `validate`; None without a validation set.
     """
     if valid is None:
         return None
@@ -286,7 +346,17 @@ def make_validate(
 
 
 def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[str], step: TrainingStep) -> InputMaker:
-    """Make what makes the inputs of a step's shares; the features go into the cache that the config names."""
+    """Build the input maker, and load the features into the cache that the config names.
+
+    Args:
+        config: options of data and augmentation.
+        sets: the training sets.
+        labels: class names.
+        step: the training step, which holds the student.
+
+    Returns:
+        The input maker.
+    """
     student, nbytes = step.student, feature_bytes(sets)
     return InputMaker(
         sets,
@@ -301,12 +371,24 @@ def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[
 
 
 def feature_bytes(sets: list[TrainingSet]) -> int:
-    """Return the size of the sets' features, float16."""
+    """Return the size of the sets' features in bytes (float16)."""
     return sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
 
 
 def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.device) -> RunOptions:
-    """Choose how a run is carried out on a device: on a CPU nothing is gained by looking ahead, or seldom."""
+    """Choose the runtime options.
+
+    On a CPU, losses are read after each step (there is no queue of work to drain), and inputs are prefetched only if
+    they are read from disk.
+
+    Args:
+        config: `checkpoint_seconds` and `ahead` are used.
+        maker: the input maker.
+        device: device of the training.
+
+    Returns:
+        The options.
+    """
     threaded = device.type == "cuda" or not maker.in_memory
     return RunOptions(
         checkpoint_seconds=config["checkpoint_seconds"],
@@ -328,16 +410,28 @@ def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float,
 
 
 def start_weights(config: Mapping[str, Any], student: Detector, labels: list[str]) -> str:
-    """Load what the student starts from; return what that is, or `RANDOM`."""
+    """Load the student's initial weights.
+
+    Args:
+        config: `pretrained` and the options of the model.
+        student: the model, whose weights are replaced.
+        labels: class names.
+
+    Returns:
+        A description of the weights for logs, or `RANDOM`.
+
+    Raises:
+        UserError: the checkpoint does not fit, or batch norms are to be frozen without a checkpoint.
+    """
     if config["class_merge"] != "none":
         raise UserError(
-            f"class_merge {config['class_merge']}: of published heads, which are imported and not trained "
+            f"class_merge {config['class_merge']}: only for published heads, which are imported and not trained "
             "(python3 -m sed.bin.import_model; to train from its encoder, --pretrained names the checkpoint)"
         )
     weights = load_pretrained(student, config, labels) or RANDOM
     if config["freeze_batchnorm"] and weights == RANDOM:
         raise UserError(
-            "freeze_batchnorm: there are no weights to start from, so no statistics to keep (give --pretrained, or "
+            "freeze_batchnorm: random initial weights have no statistics to keep (give --pretrained, or "
             "--no-freeze-batchnorm)"
         )
     return weights
@@ -352,15 +446,22 @@ def build_trainer(
     world: World,
     make_scorer: Callable[..., Scorer] | None = None,
 ) -> Trainer:
-    """Build everything that `Trainer.run` needs.
+    """Build a trainer and everything that it needs.
 
     Args:
-        config: of these options, the model's and the front end's.
-        dump: holds the dumped sets and labels.txt.
-        folder: the experiment's, to be written.
-        device: trains.
+        config: options of training, model and front end.
+        dump: folder of the dumped sets and labels.txt.
+        folder: folder of the experiment, to be written.
+        device: device to train on.
         world: the processes that train together.
-        make_scorer: `sed.evaluation.selection.Selection`, which training knows nothing of; None: the frame F1 alone.
+        make_scorer: `sed.evaluation.selection.Selection`, passed in because training must not import evaluation;
+            None: only the frame F1 is available.
+
+    Returns:
+        The trainer, ready to run.
+
+    Raises:
+        UserError: the config is invalid, or does not fit the dump or the checkpoint to start from.
     """
     labels = read_labels(dump / "labels.txt")
     open_logger = logger_opener(config)
@@ -402,14 +503,14 @@ def build_trainer(
 
 
 def log_start(weights: str, model: nn.Module, device: torch.device, precision: str, clips: str) -> None:
-    """Log what a training starts from and with.
+    """Log the start of a training.
 
     Args:
-        weights: file and what was loaded of it, or `RANDOM`.
-        model: is trained.
-        device: trains it.
-        precision: of the products.
-        clips: how many there are.
+        weights: description of the initial weights (file, and what was loaded from it), or `RANDOM`.
+        model: the model to train.
+        device: device of the training.
+        precision: numeric precision.
+        clips: description of the data, e.g. their number.
     """
     log.info(
         "weights: %s; device: %s; precision: %s; %.2f M parameters; %s",
@@ -418,11 +519,11 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
 
 
 def warn_of_a_slow_teacher(schedule: Schedule) -> None:
-    """Warn where the training is short for the teacher's decay."""
+    """Warn if the training is short compared with the teacher's time constant."""
     if schedule.teacher_is_slow:
         log.warning(
-            "%d steps are few for ema_decay %g: %.0f %% of the teacher are students of the first half of the training "
-            "(ema_decay up to %.4g suits so many)",
+            "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
+            "training (choose ema_decay up to %.4g for this number of steps)",
             *(schedule.steps, schedule.ema_decay, 100 * schedule.first_half_share, max(0.0, 1 - 5 / schedule.steps)),
         )
 
@@ -430,7 +531,7 @@ def warn_of_a_slow_teacher(schedule: Schedule) -> None:
 def _log_plan(sets: list[TrainingSet], maker: InputMaker, schedule: Schedule) -> None:
     log.info(
         "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
-        ", ".join(f"{s.name} {s.found} clips, {s.batch_size} a step ({s.supervision})" for s in sets),
+        ", ".join(f"{s.name} {s.found} clips, {s.batch_size} per step ({s.supervision})" for s in sets),
         schedule.epochs,
         schedule.steps_per_epoch,
         maker.clips,

@@ -1,7 +1,7 @@
-"""Several processes, one a GPU (or a CPU), started by torchrun: the same global batch, gradients averaged.
+"""Data-parallel training by processes that torchrun starts, one per GPU (or CPU): gradients are averaged.
 
-Gradients lie in a few flat tensors, so averaging them is a few large all-reduces between backward and update. That
-equals DistributedDataParallel, whose hooks would stand in the way of a CUDA graph over the backward pass.
+Gradients are in a few flat tensors, so averaging them takes a few large all-reduces between backward and update. The
+result is that of DistributedDataParallel, whose hooks cannot be used with a CUDA graph of the backward pass.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sed.parallel import launched
 
 @dataclass(frozen=True)
 class World:
-    """This process among all."""
+    """Rank of this process, number of processes, and collective operations."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and logs."""
+        """True for the process that writes files and logs."""
         return self.rank == 0
 
     def average(self, *tensors: torch.Tensor) -> None:
@@ -46,20 +46,20 @@ class World:
                 dist.broadcast(tensor, 0)
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process."""
+        """Return whether the flag is set in any process."""
         if self.size == 1:
             return flag
         seen = torch.tensor([float(flag)], device="cuda" if dist.get_backend() == "nccl" else "cpu")
         dist.all_reduce(seen, op=dist.ReduceOp.MAX)
         return bool(seen.item())
 
-    def told_by_first(self, number: int) -> int:
-        """The first process's number."""
+    def number_of_first(self, number: int) -> int:
+        """Return the number that the first process passed."""
         if self.size == 1:
             return number
-        told = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
-        dist.broadcast(told, 0)
-        return int(told.item())
+        shared = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.broadcast(shared, 0)
+        return int(shared.item())
 
     def barrier(self) -> None:
         """Wait for every process."""
@@ -69,7 +69,7 @@ class World:
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
-    """Join the processes that torchrun started (its environment variables say so); alone otherwise."""
+    """Join the process group of torchrun, given by its environment variables; without them, a group of one."""
     size = launched("WORLD_SIZE", 1)
     if size == 1:
         yield World()
@@ -84,6 +84,6 @@ def joined(device: torch.device) -> Iterator[World]:
     else:
         dist.init_process_group("gloo")
     yield World(dist.get_rank(), size)
-    # Not after an error: leaving waits for the others, who may be waiting for what this process did not do, and the
-    # error would be told minutes later or never. torchrun ends them.
+    # Not after an error: leaving the group waits for the other processes, which may be waiting for this one in an
+    # operation, so that the error would be reported minutes later or never. torchrun ends them.
     dist.destroy_process_group()

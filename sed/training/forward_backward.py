@@ -1,8 +1,9 @@
-"""FB-CRNN's objective (Ebbers and Haeb-Umbach 2021): tags that one direction or the other has at every frame.
+"""Objective of FB-CRNN (Ebbers and Haeb-Umbach 2021): forward and backward tagging at every frame.
 
-A class that is in the clip has begun by frame t, or is still to come from there, or both: so the larger of both
-directions learns the tag at each frame. Where a class's events are known, the forward direction learns whether the
-first has begun, and the backward one whether the last has not ended. What is not known has no part in the mean.
+If a class occurs in a clip, then at any frame t it has begun by t, or it occurs from t on, or both. So at each frame
+the larger of the two directions is trained towards the tag. Where the events of a class are known, the forward
+direction is trained to output 1 from its first onset on, and the backward direction up to its last offset. Unknown
+targets are left out of the mean.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from sed.models.decoders import Directed
 from sed.models.detector import Detector, DetectorOutput
 from sed.training.losses import PARTS, tags_of
 
-ABSENT, PRESENT = 0.01, 0.99  # between them, targets are of a mixture
+ABSENT, PRESENT = 0.01, 0.99  # targets between them come from mixup
 
 
 def known(targets: Tensor) -> Tensor:
-    """Return where targets say yes or no: neither soft, of a mixture, nor NaN, which nobody knows."""
+    """Return where targets are 0 or 1, rather than soft (from mixup) or NaN (unknown)."""
     return (targets <= ABSENT) | (targets >= PRESENT)
 
 
@@ -31,11 +32,11 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
 
     Args:
         directions: Logits (2, clips, frames, classes), forward and backward.
-        tags: Targets (clips, classes); what is not `known` does not count.
+        tags: Targets (clips, classes); those that are not `known` are ignored.
         frames: Targets (clips, frames, classes) of clips with events; None: only tags are known.
 
     Returns:
-        The losses, 0 where nothing is known, and whether they count, both (clips, classes).
+        The losses, 0 where the tag is unknown, and whether the tag is known; both (clips, classes).
     """
     counts = known(tags)
     tags = torch.where(counts, tags, 0.0).round()
@@ -51,14 +52,16 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
 
 
 class ForwardBackward:
-    """See `sed.training.losses.Objective`: the mean over all known classes of all clips.
+    """`sed.training.losses.Objective`: mean loss over all known tags of all clips.
 
-    Strong and weak clips are weighed by the first two weights; the other parts are 0.
+    Strong and weak clips are weighted by the first two weights; the other parts are 0.
     """
 
     def __init__(self, config: Mapping[str, Any], student: Detector) -> None:
         if not isinstance(student.decoder, Directed):
-            raise ValueError("objective forward_backward: the recurrences are not apart (gru_directions: apart)")
+            raise ValueError(
+                "objective forward_backward needs a decoder with separate directions (gru_directions: apart)"
+            )
         if config["consistency_weight"] > 0:
             raise ValueError("objective forward_backward has no consistency (consistency_weight: 0)")
 

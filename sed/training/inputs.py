@@ -1,7 +1,7 @@
-"""A step's inputs: which clips, their targets, and how they are augmented, as tensors of fixed shapes.
+"""Inputs of a training step: clips, targets and augmentation draws, as tensors of fixed shapes.
 
-Made on the host for any share of the global batch (a rank, or a part of an accumulated batch), so that the shares
-together are the batch that one process would see.
+They are made on the host for any share of the global batch (that of a rank, or of a step of gradient accumulation);
+the shares together are the batch that a single process would use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ from sed.training.augment import AugmentOptions
 
 @dataclass(frozen=True, kw_only=True)
 class StepInputs:
-    """One share of a batch. Strong (weak) clips come first (next), each followed by partners from other shares."""
+    """One share of a batch.
+
+    Slots are the clips read for it, in this order: strong clips, their mixup partners, weak clips, their mixup
+    partners, unlabelled clips. With a single share the partners are among the clips themselves and take no slots.
+    """
 
     features: torch.Tensor
     """raw log-mel (slots, frames, bins) float16"""
@@ -37,13 +41,13 @@ class StepInputs:
     weak_targets: torch.Tensor
     """(weak slots, classes) uint8"""
     strong_partner: torch.Tensor
-    """place among the strong slots (strong,) int64"""
+    """index of the mixup partner among the strong slots (strong,) int64"""
     strong_mix: torch.Tensor
-    """(strong,) float32"""
+    """mixing weight of the clip itself, 1 if it is not mixed (strong,) float32"""
     weak_partner: torch.Tensor
-    """place among the weak slots (weak,) int64"""
+    """index of the mixup partner among the weak slots (weak,) int64"""
     weak_mix: torch.Tensor
-    """(weak,) float32"""
+    """as `strong_mix` (weak,) float32"""
     mask_start: torch.Tensor
     """label frames (strong,) int64"""
     mask_width: torch.Tensor
@@ -54,7 +58,7 @@ class StepInputs:
     """decibels (clips, bins) float32"""
 
     def to(self, device: torch.device) -> StepInputs:
-        """Copy to a device, without waiting for it."""
+        """Copy to a device, asynchronously."""
         if device.type == "cpu":
             return self
         return StepInputs(**{f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)})
@@ -64,25 +68,25 @@ Made = TypeVar("Made")
 
 
 class Maker(Protocol[Made]):
-    """Makes the inputs of steps: a pure function of the seed, the step and the data."""
+    """Protocol of input makers: inputs are a pure function of the seed, the step and the data."""
 
     @property
     def clips(self) -> int:
-        """Clips of the global batch."""
+        """Number of clips of the global batch."""
 
     @property
     def in_memory(self) -> bool:
-        """Whether inputs are made without reading a disk."""
+        """True if making inputs does not read from disk."""
 
     def make(self, step: int, share: int = 0) -> Made:
         """Make one share of a step's inputs on the host; any thread may call it."""
 
     def fetched(self, inputs: Made) -> StepInputs:
-        """Return the inputs on the device, features included."""
+        """Return the inputs on the device, including the features."""
 
 
 class InputMaker:
-    """Makes the inputs of any step and share; a pure function of (seed, step) and the data."""
+    """Input maker of dumped sets; see `Maker`."""
 
     def __init__(
         self,
@@ -96,6 +100,20 @@ class InputMaker:
         classes: int,
         shares: int = 1,
     ) -> None:
+        """
+        Args:
+            sets: the training sets, in the order of `pool`.
+            pool: features of all sets.
+            seed: seed of batches and augmentation.
+            options: augmentation options.
+            frames: label frames per clip.
+            frame_seconds: length of a label frame.
+            classes: number of classes.
+            shares: number of equal shares that a batch is divided into.
+
+        Raises:
+            UserError: the strong, weak or unlabelled clips of a batch cannot be divided into equal shares.
+        """
         self.seed, self.options, self.shares = seed, options, shares
         self.pool, self.frames, self.frame_seconds = pool, frames, frame_seconds
         self._sampler = BatchSampler(sets, seed=seed)
@@ -105,7 +123,7 @@ class InputMaker:
         for kind, size in self.sizes.items():
             if size % shares:
                 raise UserError(
-                    f"{size} {kind} clips a batch do not divide into {shares} equal shares (ranks x accumulation): "
+                    f"{size} {kind} clips per batch do not divide into {shares} equal shares (ranks x accumulation): "
                     "change --batch-sizes"
                 )
         self._strong = _targets(sets, "strong", (frames, classes))
@@ -114,16 +132,19 @@ class InputMaker:
 
     @property
     def in_memory(self) -> bool:
-        """Whether inputs are made without reading a disk."""
+        """True if making inputs does not read from disk."""
         return self.pool.cache != "none"
 
     @property
     def clips(self) -> int:
-        """Clips of the global batch."""
+        """Number of clips of the global batch."""
         return sum(self.sizes.values())
 
     def make(self, step: int, share: int = 0) -> StepInputs:
-        """Inputs of one share of step `step`; features stay unread when the pool is on the device."""
+        """Make the inputs of one share of a step on the host.
+
+        If the features are cached on the device, `features` holds their indices in the cache; see `fetched`.
+        """
         rows = self._sampler.rows(step)
         strong, weak = self.sizes["strong"], self.sizes["weak"]
         draws = augment.draw(
@@ -144,7 +165,7 @@ class InputMaker:
             "valid": self.pool.valid[rows[slots]],
             "shift": draws.shift[slots],
             "strong_targets": self._strong[rows[strong_slots]],
-            # The weak sets' rows follow the strong sets'.
+            # In the pool, the weak sets follow the strong sets.
             "weak_targets": self._weak[rows[weak_slots] - len(self._strong)],
             "strong_partner": strong_partner,
             "strong_mix": draws.mix[own[0]],
@@ -159,14 +180,14 @@ class InputMaker:
         if self._pin:
             tensors = {name: tensor.pin_memory() for name, tensor in tensors.items()}
         if self.pool.cache == "device":
-            features = torch.from_numpy(rows[slots])  # gathered in the device's own order of work, by `fetched`
+            features = torch.from_numpy(rows[slots])  # `fetched` gathers them on the device
             features = features.pin_memory() if self._pin else features
         else:
             features = self.pool.read(rows[slots])
         return StepInputs(features=features, **tensors)
 
     def fetched(self, inputs: StepInputs) -> StepInputs:
-        """The inputs on the device, features included."""
+        """Return the inputs on the device, including the features."""
         inputs = inputs.to(self.pool.device)
         if self.pool.cache == "device":
             inputs = replace(inputs, features=self.pool.gather(inputs.features))
@@ -177,7 +198,10 @@ class InputMaker:
         return np.arange(start + share * size, start + (share + 1) * size)
 
     def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Slots to read, and where among them each clip's partner is; one share holds all partners already."""
+        """Return the slots to read, and the index among them of each clip's mixup partner.
+
+        A single share contains all partners already.
+        """
         if self.shares == 1:
             return own, partner[own] - (own[0] if len(own) else 0)
         return np.concatenate([own, partner[own]]), len(own) + np.arange(len(own))
@@ -190,7 +214,17 @@ def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ..
 def inputs_from(
     maker: Maker[Made], steps: range, shares: Sequence[int], *, ahead: int
 ) -> Iterator[tuple[int, list[Made]]]:
-    """Yield (step, inputs of each share), made by a thread up to `ahead` steps early (0: made when asked)."""
+    """Yield the inputs of steps, prefetched by a thread.
+
+    Args:
+        maker: makes them.
+        steps: indices of the steps.
+        shares: indices of the shares to make for each step.
+        ahead: number of steps to prefetch; 0: make inputs in the calling thread, on demand.
+
+    Yields:
+        The step and the inputs of each share.
+    """
     if ahead <= 0:
         for step in steps:
             yield step, [maker.make(step, share) for share in shares]
@@ -211,7 +245,7 @@ def inputs_from(
                 if stop.is_set():
                     return
                 put((step, [maker.make(step, share) for share in shares]))
-        except BaseException as error:  # handed to the training, which reports it
+        except BaseException as error:  # re-raised in the training's thread
             put(error)
 
     thread = threading.Thread(target=work, name="inputs", daemon=True)

@@ -1,6 +1,6 @@
-"""Loggers of a run by name: the seam between the training loop and TensorBoard or any other.
+"""Registry of the loggers of a run, and their protocol: TensorBoard, JSON lines, or none.
 
-A new logger is one module with a class of `Logger`'s methods (and its `OPTIONS`), and one line in `LOGGERS`.
+A new logger is a module with a class that has the methods of `Logger` (and `OPTIONS`), and a line in `LOGGERS`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOGGERS = {
 OPTIONS = {
     "loggers": {
         "default": ["tensorboard"],
-        "help": "where losses, rates and scores go: tensorboard, jsonl, or none",
+        "help": "loggers of losses, learning rates and scores: tensorboard, jsonl, or none",
         "type": "words",
     },
 }
@@ -29,37 +29,37 @@ OPTIONS_FROM = LOGGERS
 
 
 class Logger(Protocol):
-    """Receives what a run measures; only the first process has one.
+    """Protocol of loggers; only the first process has one.
 
-    Names of scalars are `train/<loss>` at each step, and `lr/<group>`, `clips_per_second` and `valid/<score>` at the
-    end of each epoch.
+    Scalars are named `train/<loss>` at each step, and `lr/<group>`, `clips_per_second` and `valid/<score>` at the end
+    of each epoch.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Record numbers by name, after `step` steps."""
+        """Record values by name, after `step` steps."""
 
     def text(self, step: int, message: str) -> None:
-        """Record an event: an epoch's end, a checkpoint, a stop."""
+        """Record a message: the end of an epoch, a checkpoint, a stop."""
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write what is buffered."""
 
 
 class Builder(Protocol):
-    """Makes a logger: a class of `LOGGERS`."""
+    """Constructor of a class of `LOGGERS`."""
 
     def __call__(self, folder: Path, step: int, config: Mapping[str, Any], /) -> Logger:
         """
         Args:
-            folder: the run's; the logger's files go there.
-            step: where the run starts. A killed run may have logged later steps, which will be logged again.
-            config: the run's, with the logger's own options.
+            folder: folder of the run, for the logger's files.
+            step: step at which the run starts. A killed run may have logged later steps, which will be logged again.
+            config: config of the run, including the logger's options.
         """
         ...
 
 
 class NoLogger:
-    """Records nothing."""
+    """Logger that records nothing."""
 
     def __init__(self, *_: Any) -> None:
         pass
@@ -75,7 +75,7 @@ class NoLogger:
 
 
 class Several:
-    """Passes everything on to several loggers."""
+    """Logger that passes everything on to several others."""
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
         self._loggers = loggers
@@ -94,10 +94,10 @@ class Several:
 
 
 def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
-    """Return what builds the loggers that `--loggers` names, given a run's folder and the step where it starts.
+    """Return a function that opens the loggers of `--loggers`, given a run's folder and the step at which it starts.
 
     Raises:
-        UserError: there is no logger of a name; before any work is done.
+        UserError: a name is unknown; raised here, before any work is done.
     """
     builders = [_builder(name) for name in dict.fromkeys(config["loggers"])]
     return lambda folder, step: Several([build(folder, step, config) for build in builders])
@@ -111,4 +111,4 @@ def _builder(name: str) -> Builder:
 
 
 RUNTIME = tuple(default_options("sed.training.logger"))
-"""options of all loggers: none changes what is learned"""
+"""options of all loggers; none affects the trained weights"""

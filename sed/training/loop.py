@@ -1,4 +1,4 @@
-"""The training loop: steps, logging, checkpoints, exact resume and clean shutdown, whatever is trained."""
+"""Training loop, independent of the model: steps, logging, checkpoints, exact resume and clean shutdown."""
 
 from __future__ import annotations
 
@@ -35,39 +35,39 @@ log = logging.getLogger("sed.train")
 
 
 class Stopped(RunError):
-    """SIGTERM or SIGINT: the step was finished and a checkpoint saved."""
+    """Stop by SIGTERM or SIGINT, after the current step and with a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a run is carried out: nothing here changes what is learned."""
+    """Runtime options: they do not affect the trained weights, so they may change on resume."""
 
     checkpoint_seconds: float = 300.0
     check_every: int = 50
-    """steps between looks at the device's losses"""
+    """steps between reads of the losses from the device"""
     ahead: int = 2
-    """steps whose inputs are made ahead"""
+    """steps by which inputs are prefetched"""
 
 
 @dataclass
 class State:
-    """What a checkpoint holds beside the weights: the same however often the run was interrupted."""
+    """Position in the run, stored beside the weights; it does not depend on how often the run was interrupted."""
 
     step: int = 0
     epoch_sums: list[float] = field(default_factory=list)
-    """of each logged number, over the epoch's steps so far"""
+    """sum of each logged value over the steps of the current epoch"""
 
 
 class Loop(ABC):
-    """Trains until the schedule ends; `run` may be called on a folder that a killed run left at any instant.
+    """Training until the end of the schedule; `run` may be called on a folder left by a run killed at any instant.
 
-    A subclass says what a step does (`take`), what is logged of it (`logged`, `rates`) and what is written at the end
-    (`finish`); it may act at the end of each epoch. Files of `folder`: checkpoints/step-*.pt (the last two),
-    progress.json, the loggers' files. Only the first process writes.
+    A subclass defines a step (`take`), the values logged (`logged`, `rates`) and what is written at the end
+    (`finish`); it may override `epoch_ended`. Files in `folder`: checkpoints/step-*.pt (the last two),
+    progress.json, and those of the loggers. Only the first process writes.
     """
 
     logged: tuple[str, ...]
-    """names of the numbers that `take` returns"""
+    """names of the values that `take` returns"""
 
     def __init__(
         self,
@@ -87,18 +87,18 @@ class Loop(ABC):
     ) -> None:
         """
         Args:
-            folder: holds the run's files.
+            folder: folder of the run's files.
             maker: makes the inputs of each step.
-            schedule: how many steps there are.
-            models: the checkpoint's `student` and `teacher`.
-            optimiser: its state is saved too.
-            identity: what every checkpoint says of itself: config, labels, front_end.
-            options: how the run is carried out.
-            device: where the models are.
-            seed: of what is drawn on the device in a step.
-            open_logger: builds the logger of a folder, given the step where the run starts.
-            shares: the shares of each batch that this process takes, one after the other.
-            world: the processes that train together; None: this one alone.
+            schedule: number of steps and epochs.
+            models: models stored in checkpoints, by name: `student` and optionally `teacher`.
+            optimiser: its state is stored in checkpoints.
+            identity: stored in every checkpoint: config, labels, front_end.
+            options: runtime options.
+            device: device of the models.
+            seed: seed of the random numbers that a step draws on the device.
+            open_logger: builds the logger, given the folder and the step at which the run starts.
+            shares: indices of the batch's shares that this process computes, one after the other.
+            world: the processes that train together; None: only this one.
         """
         self.folder, self.maker, self.schedule = folder, maker, schedule
         self.models, self.optimiser, self.identity = models, optimiser, identity
@@ -106,69 +106,71 @@ class Loop(ABC):
         self.open_logger, self.shares, self.world = open_logger, shares, world or World()
         self.state = State()
         self.logger: Logger = NoLogger()
-        self.seconds = 0.0  # of training, over all runs of this folder
+        self.seconds = 0.0  # training time, summed over all runs of this folder
         self.clips_per_second = 0.0
         self._signal: int | None = None
-        self._history: list[Tensor] = []  # of steps since the last look
+        self._history: list[Tensor] = []  # values of the steps since the last read
         self._epoch_first = 0
-        self._epoch_started = self._looked_at = self._saved_at = 0.0  # moments
+        self._epoch_started = self._read_at = self._saved_at = 0.0  # of time.monotonic
 
-    # What a subclass says ----------------------------------------------------------------------------------------
+    # What a subclass defines -------------------------------------------------------------------------------------
 
     @abstractmethod
     def take(self, step: int, inputs: list[StepInputs]) -> Tensor:
         """Take a training step.
 
         Args:
-            step: its number, from 0.
-            inputs: the shares of its batch, on the device.
+            step: index of the step, from 0.
+            inputs: shares of the batch, on the device.
 
         Returns:
-            The numbers of `logged` (len,) on the device; nothing here waits for it.
+            The values named by `logged` (len(logged),) on the device, without waiting for it.
         """
 
     @abstractmethod
     def rates(self, step: int) -> dict[str, float]:
-        """Return the learning rates of a step, by group."""
+        """Return the learning rates of a step by the name of their group, for the log."""
 
     @abstractmethod
     def finish(self) -> None:
-        """Write the result, after the last step; only the first process writes."""
+        """Write the result after the last step; all processes call it, only the first may write."""
 
     def epoch_ended(self, done: int) -> None:  # noqa: B027 (optional)
-        """Act at the end of an epoch, after `done` steps, in all processes."""
+        """Act at the end of an epoch, after `done` steps; called in all processes."""
 
     def info(self) -> dict[str, Any]:
-        """Return what every checkpoint's `info` keeps for `restore_info`."""
+        """Return what to store in the `info` of every checkpoint, for `restore_info`."""
         return {}
 
     def restore_info(self, info: Mapping[str, Any]) -> None:  # noqa: B027 (optional)
-        """Take over the `info` of the checkpoint that the run goes on from."""
+        """Restore what `info` returned from the checkpoint that the run resumes from."""
 
     def draw_seed(self, step: int) -> int:
-        """Return the seed of what a step draws on the device (dropout, where a model has it)."""
+        """Return the seed of the random numbers that a step draws on the device (for dropout)."""
         return (self.seed * 1_000_003 + step * 4_099 + self.world.rank) % (1 << 63)
 
     def accepts(self, path: Path, saved: Mapping[str, Any]) -> bool:
-        """Return whether the run goes on from a checkpoint; False: it starts anew.
+        """Return whether the run resumes from a checkpoint; if False, it deletes the checkpoints and starts over.
 
         Raises:
-            UserError: the checkpoint is of another run, which is not to be lost.
+            UserError: the checkpoint belongs to a different run, which must not be overwritten.
         """
         if saved["labels"] != self.identity["labels"]:
-            raise UserError(f"{path}: made with other labels (another folder, or --force, trains anew)")
+            raise UserError(f"{path}: made with other labels (choose another folder, or start over by --force)")
         other = difference(saved["front_end"], self.identity["front_end"])
         if other:
-            raise UserError(f"{path}: made with another front end: {other} (another folder, or --force, trains anew)")
+            raise UserError(
+                f"{path}: made with another front end: {other} (choose another folder, or start over by --force)"
+            )
         return True
 
     # The run -----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the end, from the last good checkpoint if there is one.
+        """Train to the end, starting from the last readable checkpoint if there is one.
 
         Raises:
-            Stopped: a signal came; the same command goes on.
+            Stopped: SIGTERM or SIGINT arrived; the same command resumes.
             RunError: a loss is not finite.
         """
         self.state.epoch_sums = [0.0] * len(self.logged)
@@ -184,7 +186,7 @@ class Loop(ABC):
     def _train(self) -> None:
         first, total = self.state.step, self.schedule.steps
         self._epoch_first = first
-        self._epoch_started = self._looked_at = self._saved_at = time.monotonic()
+        self._epoch_started = self._read_at = self._saved_at = time.monotonic()
         source = inputs_from(self.maker, range(first, total), self.shares, ahead=self.options.ahead)
         with Progress(
             total, "step", done=first, logger=log, describe=self._describe, shown=self.world.first
@@ -192,35 +194,35 @@ class Loop(ABC):
             for step, made in source:
                 torch.manual_seed(self.draw_seed(step))
                 self._history.append(self.take(step, [self.maker.fetched(part) for part in made]))
-                progress.advance(tell=False)
+                progress.advance(report=False)
                 self._after(step + 1, progress)
 
     def _after(self, done: int, progress: Progress) -> None:
-        """Do what is due after a step: look at the losses, log, validate, save, stop."""
+        """Do what is due after a step: read the losses, log, validate, save, stop."""
         epoch_ends = done % self.schedule.steps_per_epoch == 0 or done == self.schedule.steps
-        asked = self._signal is not None and self.world.size == 1  # alone, there is no look to wait for
-        if not (epoch_ends or asked or len(self._history) >= self.options.check_every):
+        stop_now = self._signal is not None and self.world.size == 1  # several processes agree at the next read
+        if not (epoch_ends or stop_now or len(self._history) >= self.options.check_every):
             return
-        self._look(done)
+        self._read_losses(done)
         now = time.monotonic()
-        self.seconds += now - self._looked_at
-        self._looked_at = now
+        self.seconds += now - self._read_at
+        self._read_at = now
         stop = self.world.any(self._signal is not None)
         due = self.world.any(now - self._saved_at > self.options.checkpoint_seconds)
         if epoch_ends:
             self._end_epoch(done, now, progress)
         else:
-            progress.tell()
+            progress.report()
         if (stop or due) and done < self.schedule.steps:
             self._save(done)
             if stop:
                 self._stop(done)
 
-    def _look(self, done: int) -> None:
-        """Read the losses of the steps since the last look: the only wait for the device.
+    def _read_losses(self, done: int) -> None:
+        """Read and log the losses of the steps since the last read: the only synchronisation with the device.
 
         Raises:
-            RunError: one of them is not finite.
+            RunError: a loss is not finite.
         """
         losses = torch.stack(self._history)
         self._history.clear()
@@ -243,7 +245,7 @@ class Loop(ABC):
         )
 
     def _end_epoch(self, done: int, now: float, progress: Progress) -> None:
-        """Log an epoch's means, rates and pace, and let the subclass act."""
+        """Log the epoch's mean values, learning rates and speed, and call `epoch_ended`."""
         per_epoch, rates = self.schedule.steps_per_epoch, self.rates(done - 1)
         self.clips_per_second = (done - self._epoch_first) * self.maker.clips / max(now - self._epoch_started, 1e-9)
         parts = ", ".join(f"{n} {v:.4f}" for n, v in zip(self.logged, self._means(), strict=True))
@@ -258,7 +260,7 @@ class Loop(ABC):
         self.epoch_ended(done)
         self.state.epoch_sums = [0.0] * len(self.logged)
         self._epoch_started, self._epoch_first = time.monotonic(), done
-        progress.told()
+        progress.postpone()
 
     def _describe(self, progress: Progress) -> str:
         return (
@@ -267,12 +269,12 @@ class Loop(ABC):
         )
 
     def _means(self) -> list[float]:
-        """Means of the logged numbers over the epoch's steps so far."""
+        """Return the means of the logged values over the epoch's steps so far."""
         steps = (self.state.step - 1) % self.schedule.steps_per_epoch + 1
         return [value / steps for value in self.state.epoch_sums]
 
     def say(self, message: str) -> None:
-        """Log an event."""
+        """Log an event: as a message (first process only) and by the loggers."""
         if self.world.first:
             log.info("%s", message)
         self.logger.text(self.state.step, message)
@@ -281,7 +283,7 @@ class Loop(ABC):
 
     @contextmanager
     def _noting_signals(self) -> Iterator[None]:
-        """Note SIGTERM and SIGINT, to stop after the step; afterwards they do what they did before."""
+        """Record SIGTERM and SIGINT within the context, so that `_after` stops the run; restore the handlers then."""
         old = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield
@@ -293,20 +295,27 @@ class Loop(ABC):
         self._signal = number
 
     def _stop(self, done: int) -> None:
-        self.world.barrier()  # the end of any process ends them all: not before the first has saved
+        self.world.barrier()  # torchrun ends all processes when one ends: wait until the first has saved
         raise Stopped(
             f"{self.folder}: stopped by {signal.Signals(self._signal or signal.SIGTERM).name} after step {done} of "
-            f"{self.schedule.steps}, checkpoint saved (the same command goes on)"
+            f"{self.schedule.steps}, checkpoint saved (the same command resumes)"
         )
 
     # Checkpoints -------------------------------------------------------------------------------------------------
 
     def checkpoint(self, step: int, *, with_optimiser: bool) -> dict[str, Any]:
-        """Return what is saved after `step` steps.
+        """Return the content of a checkpoint.
 
-        It holds only what (config, seed, step) determine: two runs that reach a step write the same bytes.
+        It depends on config, seed and step only: two runs that reach the same step write the same bytes.
+
+        Args:
+            step: number of steps done.
+            with_optimiser: whether to include the optimiser's state, which resuming needs.
+
+        Returns:
+            The dictionary for `save_checkpoint`, on the CPU.
         """
-        # Tensors that are views of flat ones would be saved with all of their storage: clone.
+        # Clone: views of the flat tensors would be saved with their whole storage.
         weights = {
             which: {name: tensor.detach().cpu().clone() for name, tensor in self.models[which].state_dict().items()}
             if which in self.models
@@ -316,7 +325,8 @@ class Loop(ABC):
         optimiser = optimiser_state(self.optimiser) if with_optimiser else {}
         return {
             **weights,
-            # Interned: pickle writes an equal but other object (read from a checkpoint) as other bytes.
+            # Interned: pickle refers to a string that it has written before only if it is the same object; the keys
+            # of a state that was read from a checkpoint are equal strings, but different objects.
             "optimizer": {g: {sys.intern(k): v.cpu() for k, v in state.items()} for g, state in optimiser.items()},
             "step": step,
             **self.identity,
@@ -335,11 +345,15 @@ class Loop(ABC):
         self._saved_at = time.monotonic()
 
     def _resume(self) -> Path | None:
-        """Load the last good checkpoint, if there is one: the first process finds it, all load the same."""
+        """Load the last readable checkpoint if there is one; the first process chooses it for all.
+
+        Returns:
+            Its path in the first process; None in the others, and if there is none.
+        """
         found = self._last_good() if self.world.first else None
         if found is not None:
             self._restore(*found)
-        step = self.world.told_by_first(self.state.step)
+        step = self.world.number_of_first(self.state.step)
         if step and not self.world.first:
             path = self.folder / "checkpoints" / checkpoint_name(step)
             try:
@@ -371,7 +385,7 @@ class Loop(ABC):
                 model.load_state_dict(saved[which])
             load_optimiser_state(self.optimiser, saved["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: does not fit this config: {error} (--force starts anew)") from None
+            raise UserError(f"{path}: does not fit this config: {error} (start over by --force)") from None
         self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
         self.restore_info(saved["info"])
         with suppress(OSError, ValueError, KeyError):
@@ -379,7 +393,7 @@ class Loop(ABC):
 
 
 def drop_resume_state(folder: Path) -> None:
-    """Remove what only resuming needs of a run that has ended."""
+    """Remove the files that only resuming needs: progress.json, checkpoints and stale temporary files."""
     (folder / "progress.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     clear_stale(folder)

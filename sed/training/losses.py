@@ -1,4 +1,4 @@
-"""The objective: supervised cross-entropies and the mean teacher's consistency."""
+"""Training objectives: supervised cross-entropies and the consistency of the mean teacher."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ SECTION = "objective"
 OPTIONS = {
     "objective": {
         "default": "mean_teacher",
-        "help": "cross-entropies with or without consistency, or FB-CRNN's of both directions",
+        "help": "mean_teacher: cross-entropies and consistency; forward_backward: FB-CRNN's tagging in both directions",
         "choices": OBJECTIVES,
     },
     "strong_weight": {"default": 1.0, "help": "weight of the frame cross-entropy of strong clips", "least": 0},
     "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips", "least": 0},
     "strong_tag_weight": {
         "default": 0.0,
-        "help": "weight of the clip cross-entropy of strong clips, whose tags are those of their events",
+        "help": "weight of the clip cross-entropy of strong clips, with the tags of their events",
         "least": 0,
     },
     "consistency_weight": {
         "default": 2.0,
-        "help": "final weight of both student-teacher errors; 0: the teacher is only averaged, a faster step",
+        "help": "weight of both consistency losses after the ramp; 0: the teacher is not evaluated, a faster step",
         "least": 0,
     },
     "frame_consistency_weight": {
         "default": 1.0,
-        "help": "share of the frame posteriors' squared error in it",
+        "help": "further factor of the consistency loss of frame posteriors (squared error)",
         "least": 0,
     },
     "clip_consistency_weight": {
         "default": 1.0,
-        "help": "share of the clip posteriors' squared error in it",
+        "help": "further factor of the consistency loss of clip posteriors (squared error)",
         "least": 0,
     },
 }
 
 
 def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy of frame logits against targets in [0, 1], both (clips, frames, classes).
+    """Return the mean binary cross-entropy () of logits against targets in [0, 1], both (clips, frames, classes).
 
-    Targets that are NaN, which nobody knows, have no part in it.
+    Targets that are NaN (unknown) are left out of the mean.
     """
     known = ~targets.isnan()
     mean = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), weight=known.to(logits.dtype))
@@ -60,22 +60,25 @@ def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def tags_of(frames: torch.Tensor) -> torch.Tensor:
-    """Return the tags (clips, classes) of frame targets: present where any frame is, also if nobody knows which."""
+    """Return the tags (clips, classes) of frame targets: their maximum over time, where unknown (NaN) counts as 1.
+
+    Frames are unknown where a class occurs in the clip, but it is not known when.
+    """
     return frames.nan_to_num(nan=1.0).amax(1)
 
 
 def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Mean binary cross-entropy of clip posteriors against targets in [0, 1], both (clips, classes).
+    """Return the mean binary cross-entropy () of posteriors against targets in [0, 1], both (clips, classes).
 
-    Written out: `binary_cross_entropy` refuses to run under autocast. The clamp is 1e-7 (L), as float32
-    can hold it near 1.
+    It is written out because `binary_cross_entropy` does not run under autocast. Posteriors are clamped by 1e-7 (L),
+    which float32 resolves near 1.
     """
     p = posteriors.clamp(1e-7, 1 - 1e-7)
     return -(targets * p.log() + (1 - targets) * torch.log1p(-p)).mean()
 
 
 def consistency(student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of the student's posteriors against the teacher's, which take no gradient."""
+    """Return the mean squared error () of the student's posteriors against the teacher's, which get no gradient."""
     return F.mse_loss(student, teacher.detach())
 
 
@@ -89,10 +92,19 @@ def objective(
     weak_targets: torch.Tensor,
     weights: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Total loss () and its unweighted parts (5,) in the order of `PARTS`, in float32.
+    """Compute the loss of the mean teacher, in float32. Clips are in the order strong, weak, unlabelled.
 
-    Logits are (clips, frames, classes) and clip posteriors (clips, classes), clips ordered strong, weak, unlabelled;
-    the targets' lengths say how many there are of the first two. `weights` (5,) weighs the parts.
+    Args:
+        student_logits: (clips, frames, classes).
+        student_clip: clip posteriors (clips, classes).
+        teacher_logits: (clips, frames, classes).
+        teacher_clip: clip posteriors (clips, classes).
+        strong_targets: (strong clips, frames, classes); NaN: unknown.
+        weak_targets: (weak clips, classes).
+        weights: weights (5,) of `PARTS`.
+
+    Returns:
+        The total loss (), and its unweighted parts (5,) in the order of `PARTS`, without gradients.
     """
     strong, weak = len(strong_targets), len(weak_targets)
     zero = student_clip.new_zeros(())
@@ -105,15 +117,17 @@ def objective(
             clip_loss(student_clip[:strong].float(), tags_of(strong_targets)) if strong else zero,
         ]
     )
-    # A part of weight 0 is left out even when it is not finite: 0 * nan would poison the rest.
+    # A part of weight 0 may be NaN or infinite; multiplying would make the total NaN.
     return torch.where(weights > 0, parts * weights, 0.0).sum(), parts.detach()
 
 
 class Objective(Protocol):
-    """What a step minimises; made of (config, student), ValueError where they do not fit.
+    """Protocol of training objectives.
 
-    Called with the outputs of student and teacher and the targets of the strong and the weak clips, which come first in
-    this order; returns the total loss () and its unweighted parts in the order of `PARTS`.
+    A class of `OBJECTIVES` is constructed with (config, student) and raises ValueError if they do not fit. The call
+    computes the loss from the outputs of student and teacher and the targets of strong and weak clips, whose clips come
+    first in the outputs, in this order; it returns the total loss () and its unweighted parts (5,) in the order of
+    `PARTS`. `weights` (5,) are the weights of the parts.
     """
 
     def __call__(
@@ -128,7 +142,7 @@ class Objective(Protocol):
 
 
 class MeanTeacher:
-    """`objective` of outputs."""
+    """`Objective` of the mean teacher; see `objective`."""
 
     def __init__(self, _config: Mapping[str, Any], _student: Detector) -> None:
         pass
@@ -154,6 +168,10 @@ class MeanTeacher:
 
 
 def build_objective(config: Mapping[str, Any], student: Detector) -> Objective:
-    """Build the objective that a flat config names; ValueError where it does not fit the student."""
+    """Build the objective that a flat config names.
+
+    Raises:
+        ValueError: it does not fit the student.
+    """
     built: Objective = chosen(OBJECTIVES, config["objective"], "objective")(config, student)
     return built

@@ -1,4 +1,4 @@
-"""The mean teacher: a copy of the student that follows it by exponential moving average."""
+"""Mean teacher: a copy of the student, updated by exponential moving average."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ SECTION = "mean teacher"
 OPTIONS = {
     "ema_buffers": {
         "default": "average",
-        "help": "the teacher's batch-norm statistics: averages (I) or copies of the student's, or its own (D, F)",
+        "help": "the teacher's batch-norm statistics: average (I) or copy of the student's, or its own (D, F)",
         "choices": ["average", "copy", "own"],
     },
 }
 
 
 def make_teacher(student: Model, *, buffers: str = "average") -> Model:
-    """A copy of the student that takes no gradients.
+    """Return a copy of the student that requires no gradients.
 
-    It runs in training mode as the student does (batch statistics, dropout), but unless `buffers` is own its batch
-    norms gather no statistics: those buffers, too, are the student's.
+    It runs in training mode like the student (batch statistics, dropout). Unless `buffers` is own, its batch norms do
+    not update their running statistics, because `MovingAverage` sets them from the student's.
     """
     teacher = copy.deepcopy(student)
     for module in teacher.modules():
@@ -38,8 +38,8 @@ def make_teacher(student: Model, *, buffers: str = "average") -> Model:
 class MovingAverage:
     """teacher = decay * teacher + (1 - decay) * student, for every trained parameter.
 
-    What becomes of the buffers is `buffers`: average (float ones; the others, counters, are copied), copy, or own,
-    which leaves them to the teacher. Frozen parameters equal the student's from the start and stay.
+    `buffers` says how the teacher's buffers are updated: average (floating-point ones; others, which are counters, are
+    copied), copy, or own (not from the student's). Frozen parameters are equal to the student's and are left out.
     """
 
     def __init__(
@@ -57,14 +57,14 @@ class MovingAverage:
 
     @property
     def flat(self) -> list[torch.Tensor]:
-        """The teacher's flat parameters."""
+        """Flat parameters of the teacher."""
         return list(self._teacher.values())
 
     @torch.no_grad()
     def update(self, weight: torch.Tensor) -> None:
-        """Move the teacher by `weight` = 1 - decay, a tensor () where the teacher is."""
+        """Move the teacher towards the student by `weight` = 1 - decay, a tensor () on the teacher's device."""
         for group, flat in self._teacher.items():
-            if group in self._student_flat.learning:  # the others are the student's already
+            if group in self._student_flat.learning:  # frozen groups are equal to the student's
                 flat.lerp_(self._student[group], weight)
         for teacher, student in self._averaged:
             teacher.lerp_(student, weight.to(teacher.dtype))

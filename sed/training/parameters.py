@@ -1,7 +1,7 @@
-"""Parameters laid out flat: a few long tensors that the optimiser, clipping, all-reduce and teacher work on.
+"""Flat parameters: a few long tensors for the optimiser, clipping, all-reduce and the teacher's average.
 
-A model of two hundred tensors costs two hundred small kernels (or as much Python on a CPU) for each of these; laid
-out flat it costs one for each group of equal learning rate and weight decay.
+On a model of two hundred tensors, each of these operations launches two hundred small kernels (or costs as much Python
+time on a CPU). With flat parameters it launches one per group of equal learning rate and weight decay.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ SECTION = "optimiser"
 OPTIONS = {
     "weight_decay": {
         "default": 1e-4,
-        "help": "AdamW's weight decay, not on norms, biases, tokens, positions (L)",
+        "help": "AdamW's weight decay, except for norms, biases, tokens and position tables (L)",
         "least": 0,
     },
-    "beta1": {"default": 0.9, "help": "AdamW's decay of the gradient's mean", "least": 0, "most": 0.9999},
-    "beta2": {"default": 0.999, "help": "AdamW's decay of the gradient's square", "least": 0, "most": 0.999999},
-    "clip_norm": {"default": 5.0, "help": "clip the gradient's norm to this, after backward; 0: never (I)", "least": 0},
+    "beta1": {"default": 0.9, "help": "AdamW's decay of the mean gradient", "least": 0, "most": 0.9999},
+    "beta2": {"default": 0.999, "help": "AdamW's decay of the mean squared gradient", "least": 0, "most": 0.999999},
+    "clip_norm": {"default": 5.0, "help": "largest norm of the gradient; 0: no clipping (I)", "least": 0},
 }
 
 
 def decayed(model: nn.Module) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
-    These are matrices and kernels; norms and biases are not, nor what a module's `no_weight_decay` names of its own
-    parameters: tokens and position tables.
+    These are matrices and convolution kernels, except for the parameters that their module lists in
+    `no_weight_decay` (tokens and position tables); norms and biases are vectors and have none.
     """
     return {
         f"{prefix}.{name}" if prefix else name
@@ -51,15 +51,15 @@ def parameter_groups(
     """Return the trained parameters by group (`encoder`, `encoder_plain`, `head`, `head_plain`), then by name.
 
     Args:
-        model: a whole one.
-        encoder: the part of it that has a rate of its own.
-        by_layer: whether each of the encoder's layers is a group, `encoder_003` and so on; see `layers_above`.
+        model: the whole model.
+        encoder: the part of it with a separate learning rate.
+        by_layer: whether each layer of the encoder is a group, `encoder_003` etc.; see `layers_above`.
 
     Returns:
-        The groups; the plain ones take no weight decay, and empty ones are left out.
+        The groups, without empty ones; those that end in `_plain` have no weight decay.
 
     Raises:
-        ValueError: `by_layer`, and the encoder is not made of blocks.
+        ValueError: `by_layer` is set and the encoder has no blocks.
     """
     inside, with_decay = {id(p) for p in encoder.parameters()}, decayed(model)
     above = layers_above(encoder) if by_layer else {}
@@ -73,14 +73,17 @@ def parameter_groups(
 
 
 def layers_above(encoder: HasParameters) -> dict[int, int]:
-    """Return how many of an encoder's blocks are above each of its parameters, by the parameter's id.
+    """Return the number of an encoder's blocks above each of its parameters, by the parameter's id.
 
-    0 for the last block and what comes after it, and one more than for the first block for what comes before it.
-    Parameters before the first block are those that the module has before it. ValueError for one without `blocks`.
+    It is 0 for the last block and for the parameters registered after the blocks, and the number of blocks for those
+    registered before them.
+
+    Raises:
+        ValueError: the encoder has no `blocks`.
     """
     blocks = getattr(encoder, "blocks", None)
     if not isinstance(blocks, nn.ModuleList) or not len(blocks):
-        raise ValueError("layer_decay is of encoders that are made of blocks, as transformers are: this one is not")
+        raise ValueError("layer_decay needs an encoder made of blocks (a transformer): this one has none")
     of_blocks = {id(p): len(blocks) - 1 - number for number, block in enumerate(blocks) for p in block.parameters()}
     found: dict[int, int] = {}
     above = len(blocks)
@@ -92,15 +95,16 @@ def layers_above(encoder: HasParameters) -> dict[int, int]:
 
 
 def rate_factor(group: str, layer_decay: float) -> float:
-    """Return what a group's learning rate is multiplied by: a decay for each of the encoder's blocks above it."""
+    """Return the factor of a group's learning rate: `layer_decay` to the power of the number of blocks above it."""
     layer = group.removesuffix("_plain").removeprefix("encoder_")
     return layer_decay ** int(layer) if layer.isdecimal() else 1.0
 
 
 class FlatParameters:
-    """Re-homes the parameters of each group in one flat tensor (and their gradients in another)."""
+    """Parameters of each group as views of one flat tensor, and their gradients as views of another."""
 
     def __init__(self, groups: dict[str, dict[str, nn.Parameter]], *, gradients: bool) -> None:
+        """Move the parameters to flat memory; `gradients`: allocate their gradients as well."""
         self.names = {group: list(named) for group, named in groups.items()}
         self._parameters = {group: list(named.values()) for group, named in groups.items()}
         self.flat: dict[str, torch.Tensor] = {}
@@ -123,11 +127,11 @@ class FlatParameters:
 
     @property
     def gradients(self) -> list[torch.Tensor]:
-        """The flat gradients."""
+        """Flat gradients of the groups that have some."""
         return [flat.grad for flat in self.flat.values() if flat.grad is not None]
 
     def freeze(self, group: str) -> None:
-        """Have a group take no gradients until `thaw`: it is not differentiated, clipped by, stepped or averaged."""
+        """Exclude a group, until `thaw`, from gradients, their norm, the optimiser's steps and the moving average."""
         if group in self.learning:
             self.learning.remove(group)
             tensors = [*self._parameters[group], self.flat[group]]
@@ -137,7 +141,7 @@ class FlatParameters:
                 tensor.requires_grad_(False)
 
     def thaw(self, group: str) -> None:
-        """Have a frozen group take gradients again, in the same memory."""
+        """Let a frozen group require gradients again, in the same memory."""
         for tensor, gradient in self._frozen.pop(group, []):
             tensor.requires_grad_(True)
             tensor.grad = gradient
@@ -149,7 +153,7 @@ class FlatParameters:
             grad.zero_()
 
     def clip_gradients(self, limit: float) -> torch.Tensor:
-        """Scale the gradients to a norm of at most `limit` (0: leave them); returns the norm before, on the device."""
+        """Scale the gradients to a norm of at most `limit` (0: do not); return the norm () before, on the device."""
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in self.gradients]))
         if limit > 0:
             factor = (limit / (norm + 1e-6)).clamp(max=1.0)
@@ -167,15 +171,20 @@ def build_optimiser(
     fused: bool = True,
     layer_decay: float = 1.0,
 ) -> torch.optim.AdamW:
-    """Return AdamW over the flat groups; on a GPU its rates are tensors there, so that a graph can hold the step.
+    """Build AdamW over flat parameters.
+
+    On a GPU its learning rates are tensors on the device, so that a CUDA graph can contain the step.
 
     Args:
         flat: the parameters.
-        weight_decay: of the groups that are not plain.
-        betas: decays of the gradient's mean and square.
-        device: where the parameters are.
+        weight_decay: weight decay of the groups that are not plain.
+        betas: decays of the mean gradient and of the mean squared gradient.
+        device: device of the parameters.
         fused: whether one kernel updates a group.
-        layer_decay: see `rate_factor`; each group holds its factor as `rate_factor`.
+        layer_decay: see `rate_factor`, which is also the key of a group's factor.
+
+    Returns:
+        The optimiser, with learning rates 0 and its state allocated.
     """
     on_gpu = device.type == "cuda"
     groups = [
@@ -192,7 +201,7 @@ def build_optimiser(
         optimiser = torch.optim.AdamW(groups, betas=betas, fused=True, capturable=on_gpu)
     else:
         optimiser = torch.optim.AdamW(groups, betas=betas, foreach=False, capturable=on_gpu)
-    for tensor in flat.flat.values():  # made now: a graph cannot be captured over the first step's making them
+    for tensor in flat.flat.values():  # allocated now: a graph cannot be captured while the first step allocates it
         optimiser.state[tensor] = {
             "step": torch.zeros((), device=device if fused or on_gpu else "cpu"),
             "exp_avg": torch.zeros_like(tensor),
@@ -202,7 +211,7 @@ def build_optimiser(
 
 
 def optimiser_state(optimiser: torch.optim.AdamW) -> dict[str, Any]:
-    """What resuming needs of the optimiser, by group: steps taken and both moments."""
+    """Return the optimiser's state by group, for resuming: number of steps and both moments."""
     state: dict[str, Any] = {}
     for group in optimiser.param_groups:
         of_group = optimiser.state.get(group["params"][0], {})
@@ -211,10 +220,14 @@ def optimiser_state(optimiser: torch.optim.AdamW) -> dict[str, Any]:
 
 
 def load_optimiser_state(optimiser: torch.optim.AdamW, state: dict[str, Any]) -> None:
-    """Restore `optimiser_state` on whatever device the parameters are; ValueError when the groups differ."""
+    """Restore what `optimiser_state` returned, on the device of the parameters.
+
+    Raises:
+        ValueError: the groups or their sizes differ.
+    """
     names = [group["name"] for group in optimiser.param_groups]
     if sorted(names) != sorted(state):
-        raise ValueError(f"parameter groups {sorted(state)} in place of {sorted(names)}")
+        raise ValueError(f"parameter groups {sorted(state)} instead of {sorted(names)}")
     for group in optimiser.param_groups:
         flat = group["params"][0]
         saved = state[group["name"]]

@@ -1,28 +1,36 @@
-"""Options of how a training run is carried out."""
+"""Runtime options of training, and the seed and precision."""
 
 from __future__ import annotations
 
 from sed.training import logger
 
-# How a run is carried out, not what it learns: may change when it is resumed, and not stored with the weights.
+# Options that do not affect the trained weights: they may change on resume and are not stored with the weights.
 RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "accelerate", "checkpoint_seconds", "ahead")
 
 SECTION = "run"
 OPTIONS = {
-    "seed": {"default": 1, "help": "of weights, batches and augmentation", "least": 0},
+    "seed": {"default": 1, "help": "random seed of initial weights, batches and augmentation", "least": 0},
     "precision": {
         "default": "auto",
-        "help": "auto: bf16 on a GPU, else fp32",
+        "help": "numeric precision; auto: bf16 on a GPU, else fp32",
         "choices": ["auto", "bf16", "tf32", "fp32"],
     },
-    "device": {"default": "auto", "help": "auto: the GPU where there is one", "choices": ["auto", "cpu", "cuda"]},
+    "device": {"default": "auto", "help": "auto: the GPU if available", "choices": ["auto", "cpu", "cuda"]},
     "accelerate": {
         "default": "auto",
-        "help": "compile, and CUDA graphs; auto: graph on a GPU",
+        "help": "compile: torch.compile; graph: CUDA graphs as well; auto: graph on a GPU, else eager",
         "choices": ["auto", "eager", "compile", "graph"],
     },
-    "cache": {"default": "auto", "help": "where features are held", "choices": ["auto", "device", "ram", "none"]},
-    "ahead": {"default": 2, "help": "batches made ahead by a thread on a GPU, or without a cache", "least": 0},
+    "cache": {
+        "default": "auto",
+        "help": "where features are cached; none: read from the dump at each step",
+        "choices": ["auto", "device", "ram", "none"],
+    },
+    "ahead": {
+        "default": 2,
+        "help": "batches that a thread prefetches when training on a GPU, or without a cache",
+        "least": 0,
+    },
     "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0, "most": 1024},
     "checkpoint_seconds": {"default": 120.0, "help": "seconds between checkpoints", "least": 0},
 }

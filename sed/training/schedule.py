@@ -1,4 +1,4 @@
-"""Everything that changes over the steps: learning rates, the consistency ramp, the teacher's decay."""
+"""Schedule of a training: learning rate factors, consistency ramp and the teacher's decay at each step."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
     "steps_per_epoch": {
         "default": 0,
-        "help": "steps an epoch; 0: the smallest set once (epoch_clips)",
+        "help": "steps per epoch; 0: one pass over the smallest set (epoch_clips)",
         "least": 0,
     },
     "most_passes": {
         "default": 0,
-        "help": "steps of an epoch at most so that the whole training sees no labelled set more often; 0: no bound",
+        "help": "shorten epochs so that the training passes over no labelled set more often than this; 0: no limit",
         "least": 0,
     },
-    "lr": {"default": 1e-4, "help": "learning rate of all but the encoder (P)", "least": 0},
+    "lr": {"default": 1e-4, "help": "learning rate of everything but the encoder (P)", "least": 0},
     "encoder_lr": {"default": 5e-6, "help": "learning rate of the pretrained encoder (P)", "least": 0},
     "layer_decay": {
         "default": 1.0,
-        "help": "factor of the encoder's rate from each of its blocks to the one before: encoder_lr is the last one's",
+        "help": "factor of the learning rate from each encoder block to the one below; the last block has encoder_lr",
         "least": 1e-3,
         "most": 1,
     },
     "frozen_epochs": {
         "default": 0.0,
-        "help": "epochs in which the encoder does not learn yet, nor has gradients: faster",
+        "help": "epochs at the start in which the encoder is frozen: no gradients, so faster",
         "least": 0,
     },
     "warmup": {
         "default": "linear",
-        "help": "first rise of both rates: linear over warmup_steps, or exp(-5 (1 - t)^2) over ramp_epochs (D, F)",
+        "help": "warm-up of learning rates: linear over warmup_steps, or exp(-5 (1 - t)^2) over ramp_epochs (D, F)",
         "choices": ["linear", "exp"],
     },
-    "warmup_steps": {"default": 0, "help": "steps over which both rates first rise (warmup: linear)", "least": 0},
+    "warmup_steps": {"default": 0, "help": "steps of the warm-up of both learning rates (warmup: linear)", "least": 0},
     "ramp_epochs": {
         "default": 5.0,
-        "help": "epochs over which the consistency weight ramps up, and the rates (warmup: exp)",
+        "help": "epochs over which the consistency weight (and with warmup: exp the learning rates) ramps up",
         "least": 0,
     },
-    "constant_epochs": {"default": 5.0, "help": "epochs at full rate before the decay (P)", "least": 0},
+    "constant_epochs": {"default": 5.0, "help": "epochs at the full learning rate before the decay (P)", "least": 0},
     "decay": {
         "default": "exponential",
         "help": "shape of the decay to the final factor f over t from 0 to 1: exponential f^t (P), squared f^(t^2) (L)",
@@ -52,16 +52,21 @@ OPTIONS = {
     },
     "final_lr_factor": {
         "default": 0.01,
-        "help": "factor of both rates at the end of the decay (I; L: exp(-5), 0.0067379)",
+        "help": "factor of both learning rates at the end of the decay (I; L: exp(-5), 0.0067379)",
         "least": 1e-9,
         "most": 1,
     },
-    "ema_decay": {"default": 0.999, "help": "the teacher's largest decay (F, D, L)", "least": 0, "most": 1},
+    "ema_decay": {
+        "default": 0.999,
+        "help": "the teacher's decay per step, which the first steps approach from below (F, D, L)",
+        "least": 0,
+        "most": 1,
+    },
 }
 
 
 def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Return the config with its steps per epoch and of the warm-up times `factor`, rounded, at least 1; 0 stays 0."""
+    """Return the config with `steps_per_epoch` and `warmup_steps` times `factor`, rounded, at least 1; 0 stays 0."""
     scaled = {
         key: max(1, int(config[key] * factor + 0.5)) for key in ("steps_per_epoch", "warmup_steps") if config[key]
     }
@@ -70,7 +75,7 @@ def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Values at a step; steps are counted from 0."""
+    """Scheduled values as functions of the step, counted from 0."""
 
     epochs: int
     steps_per_epoch: int
@@ -85,16 +90,16 @@ class Schedule:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, steps_per_epoch: int) -> Schedule:
-        """Return the schedule of a flat config, whose own `steps_per_epoch` may be 0."""
+        """Return the schedule of a flat config, with this `steps_per_epoch` (the config's own may be 0)."""
         return cls(**{f.name: config[f.name] for f in fields(cls)} | {"steps_per_epoch": steps_per_epoch})
 
     @property
     def steps(self) -> int:
-        """Steps of the whole training."""
+        """Number of steps of the whole training."""
         return self.epochs * self.steps_per_epoch
 
     def lr_factor(self, step: int) -> float:
-        """Factor of the learning rates: warm-up, constant, then decay to the final factor.
+        """Return the factor of the learning rates: warm-up, constant, then decay to the final factor.
 
         The decay runs from `constant_epochs` to the last step, so that a longer training decays more slowly.
         """
@@ -107,32 +112,35 @@ class Schedule:
         return factor * self.warmup_factor(step)
 
     def warmup_factor(self, step: int) -> float:
-        """Factor of the learning rates `step` steps after they begin to rise."""
+        """Return the factor of the learning rates at `step` steps after the start of the warm-up."""
         return self.ramp(step) if self.warmup == "exp" else min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def encoder_factor(self, step: int) -> float:
-        """`lr_factor` for the encoder: 0 while it is frozen, then warmed up from there."""
+        """Return the factor of the encoder's learning rate: 0 while frozen, then `lr_factor` with its own warm-up."""
         start = round(self.frozen_epochs * self.steps_per_epoch)
         if step < start:
             return 0.0
         return self.lr_factor(step) * (self.warmup_factor(step - start) if start else 1.0)
 
     def ramp(self, step: int) -> float:
-        """exp(-5 (1 - t)^2), t rising from 0 to 1 over `ramp_epochs` (D, F); its factor is an option of the loss."""
+        """Return exp(-5 (1 - t)^2), with t rising from 0 to 1 over `ramp_epochs` (D, F).
+
+        The consistency weight is this ramp times an option of the loss.
+        """
         length = self.ramp_epochs * self.steps_per_epoch
         t = min(step / length, 1.0) if length > 0 else 1.0
         return math.exp(-5 * (1 - t) ** 2)
 
     def teacher_decay(self, step: int) -> float:
-        """The teacher's decay after a step: min(1 - 1 / n, ema_decay) where n = step + 1 counts from 1 (F, D, L)."""
+        """Return the teacher's decay after a step: min(1 - 1 / n, ema_decay) with n = step + 1 (F, D, L)."""
         return min(1 - 1 / (step + 1), self.ema_decay)
 
     @property
     def teacher_is_slow(self) -> bool:
-        """Whether the teacher averages over more than a fifth of the training."""
+        """True if the teacher's time constant, 1 / (1 - decay) steps, is more than a fifth of the training."""
         return self.steps * (1 - self.ema_decay) < 5
 
     @property
     def first_half_share(self) -> float:
-        """Weight of the students of the first half of the training in the last teacher."""
+        """Total weight, in the final teacher, of the students of the first half of the training."""
         return math.prod(map(self.teacher_decay, range(self.steps // 2, self.steps)))

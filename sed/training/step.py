@@ -1,4 +1,4 @@
-"""One training step on a device: prepare, student and teacher, loss, backward, clip, update, teacher's average."""
+"""A training step on one device: inputs, student and teacher, loss, backward, clipping, update, moving average."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ LOGGED = ("loss", *losses.PARTS, "gradient_norm")
 
 
 def choose_precision(precision: str, device: torch.device) -> str:
-    """Return the precision that an option names; auto: bf16 on a GPU, else fp32."""
+    """Resolve the option `precision`: auto becomes bf16 on a GPU, else fp32."""
     if precision == "auto":
         return "bf16" if device.type == "cuda" else "fp32"
     return precision
 
 
 class Prepared(NamedTuple):
-    """What the two models see, and the targets after mixing, shifting and masking."""
+    """Inputs of both models, and the targets after shifting, mixing and masking."""
 
     student: torch.Tensor
     """(clips, input frames, bins) float32"""
     teacher: torch.Tensor
     """(clips, input frames, bins) float32"""
     strong_targets: torch.Tensor
-    """(strong, label frames, classes) float32"""
+    """(strong, label frames, classes) float32; NaN: unknown"""
     weak_targets: torch.Tensor
     """(weak, classes) float32"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Applies a step's augmentation on the device, then the front end's normalisation and padding."""
+    """Augmentation of a step's inputs on the device, followed by the front end's normalisation and padding."""
 
     front_end: FrontEnd
     input_frames: int
     input_padding: str
     frame_seconds: float
-    """of the labels"""
+    """length of a label frame"""
     mixup_labels: str = "soft"
     apart: bool = True
-    """whether student and teacher have gains of their own"""
+    """whether student and teacher get different band gains; if not, the teacher's input is the student's"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
         decibel, floor = self.front_end.decibel, self.front_end.silence
         ratio = self.frame_seconds / self.front_end.frame_shift
         x = inputs.features.float()
         valid = inputs.valid
-        # Shifts are whole label frames, so labels and features move together; the clip's own length is the period.
+        # Shifts are whole label frames, so that labels and features stay aligned; a clip wraps at its own length.
         x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
         slots = len(inputs.strong_targets)
         label_period = torch.round(valid[:slots] / ratio).long().clamp(max=inputs.strong_targets.shape[1])
@@ -96,17 +96,18 @@ class Preparation:
 
 @dataclass(frozen=True, kw_only=True)
 class StepValues:
-    """The scheduled values of a step."""
+    """Scheduled values of a step."""
 
     encoder_lr: float
     head_lr: float
     ema_weight: float
-    """1 - decay"""
+    """weight of the student in the moving average, 1 - decay"""
     loss_weights: tuple[float, float, float, float, float]
+    """of `losses.PARTS`"""
 
     @property
     def frozen(self) -> bool:
-        """Whether the encoder does not learn."""
+        """True if the encoder is not trained in this step."""
         return self.encoder_lr == 0
 
     def as_list(self) -> list[float]:
@@ -114,10 +115,10 @@ class StepValues:
 
 
 class TrainingStep:
-    """Runs steps; nothing in it waits for the device.
+    """Training steps, without synchronisation with the device.
 
-    The call returns `LOGGED` as a tensor on the device. Gradients of several inputs (accumulation) and of several
-    processes are averaged, so the step is that of the whole global batch.
+    A call returns the values named by `LOGGED` (7,) on the device. Gradients are averaged over several inputs
+    (accumulation) and over processes, so a step is equal to one on the whole global batch.
     """
 
     def __init__(
@@ -136,7 +137,22 @@ class TrainingStep:
         objective: losses.Objective,
         consistent: bool = True,
     ) -> None:
-        """`consistent` False: the teacher is averaged but never asked, and both consistency parts are 0."""
+        """
+        Args:
+            student: the model to train, on the device.
+            teacher: its moving average, made by `make_teacher`.
+            flat: the student's parameters.
+            optimiser: optimiser of `flat`.
+            average: updates the teacher.
+            preparation: augments and normalises the inputs.
+            clip_norm: largest norm of the gradient; 0: no clipping.
+            precision: bf16, tf32 or fp32.
+            device: device of the models.
+            world: processes that train together.
+            objective: the loss.
+            consistent: whether the loss has consistency parts; if not, the teacher is updated but not evaluated, and
+                both parts are 0.
+        """
         self.student, self.teacher, self.consistent = student, teacher, consistent
         self.flat, self.optimiser, self.average = flat, optimiser, average
         self.preparation, self.clip_norm = preparation, clip_norm
@@ -156,7 +172,7 @@ class TrainingStep:
         return torch.cat([logged, self.update()[None]])
 
     def set_values(self, values: StepValues) -> None:
-        """Bring the scheduled values to the device (and the optimiser), and freeze the encoder or have it learn."""
+        """Copy the scheduled values to the device and the optimiser, and freeze or unfreeze the encoder."""
         if values.frozen != self.frozen:
             self.freeze(values.frozen)
         host = torch.tensor(values.as_list())
@@ -169,10 +185,10 @@ class TrainingStep:
                 group["lr"] = values.as_list()[which] * group["rate_factor"]
 
     def freeze(self, frozen: bool) -> None:
-        """Freeze the student's encoder, or have it learn again.
+        """Freeze or unfreeze the student's encoder.
 
-        While it is frozen its parameters require no gradients, so that no graph of it is built; neither the norm that
-        gradients are clipped to nor the optimiser's moments see it, and the teacher's encoder is the student's already.
+        A frozen encoder requires no gradients, so that autograd records nothing of it. It is left out of the gradient
+        norm, the optimiser's moments and the moving average (the teacher's encoder is equal to the student's anyway).
         """
         self.frozen = frozen
         for group in self.flat.names:
@@ -180,7 +196,15 @@ class TrainingStep:
                 (self.flat.freeze if frozen else self.flat.thaw)(group)
 
     def backward(self, inputs: StepInputs, share: float) -> torch.Tensor:
-        """Add the gradients of `share` of the loss of these inputs; returns that share of loss and parts (6,)."""
+        """Compute the loss of some inputs and add its gradients, times `share`, to those of the parameters.
+
+        Args:
+            inputs: a share of the batch, on the device.
+            share: factor of the loss, 1 / number of shares.
+
+        Returns:
+            Loss and its `losses.PARTS` (6,), times `share`, on the device.
+        """
         with torch.no_grad():
             prepared = self.preparation(inputs)
         if self.consistent:
@@ -199,11 +223,11 @@ class TrainingStep:
         return torch.cat([loss.detach()[None], parts]) * share
 
     def student_alone(self, x: torch.Tensor) -> DetectorOutput:
-        """The student's outputs for its input."""
+        """Return the student's output for x (clips, input frames, bins)."""
         return self.student(x)
 
     def models(self, prepared: Prepared) -> tuple[DetectorOutput, DetectorOutput]:
-        """The student's and the teacher's outputs; only the student's carry gradients."""
+        """Return the outputs of student and teacher; only the student's have gradients."""
         with self.autocast():
             student = self.student(prepared.student)
             with torch.no_grad():
@@ -211,15 +235,15 @@ class TrainingStep:
         return student, teacher
 
     def update(self) -> torch.Tensor:
-        """Clip, step, and move the teacher; returns the gradients' norm ()."""
+        """Clip the gradients, update the student, then the teacher; return the gradient's norm () before clipping."""
         norm = self.flat.clip_gradients(self.clip_norm)
         self.optimiser.step()
         self.average.update(self._values[2])
         return norm
 
     def release(self) -> None:
-        """Give back the memory that a recorded step holds: for a run that is over, or goes on without."""
+        """Free the memory of captured graphs, if any; call it after the last step."""
 
     def autocast(self) -> AbstractContextManager[None]:
-        """bf16 where asked for; the losses are outside of it, in float32."""
+        """Return the autocast context of the models (bf16 or none); the losses are computed outside, in float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16", cache_enabled=False)

@@ -1,4 +1,4 @@
-"""Mean-teacher training: the values of each step, validation, selection, and the model that comes out."""
+"""Mean-teacher training: scheduled values of each step, validation, model selection, and the final files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from sed.training.step import LOGGED, StepValues, TrainingStep
 
 
 class Trainer(Loop):
-    """The mean teacher's loop. Files beside the loop's: best.pt (with `select` best), final.pt, info.json, .done."""
+    """Training loop of the mean teacher.
+
+    It writes best.pt (with `select` best), final.pt, info.json and .done, beside the files of `Loop`.
+    """
 
     logged = LOGGED
     maker: InputMaker
@@ -47,13 +50,13 @@ class Trainer(Loop):
     ) -> None:
         """
         Args:
-            folder: the experiment's.
-            step: holds the models and trains them.
+            folder: the experiment's folder.
+            step: the training step, which holds the models.
             maker: makes the inputs of each step.
-            schedule: of the rates, the ramp and the decay.
-            encoder_lr: the encoder's learning rate before the schedule's factor.
-            head_lr: that of all else.
-            loss_weights: of `losses.PARTS` at full ramp; those of consistency are ramped.
+            schedule: learning rate factors, consistency ramp and teacher decay of each step.
+            encoder_lr: learning rate of the encoder, before the schedule's factor.
+            head_lr: learning rate of all other parameters, before the schedule's factor.
+            loss_weights: weights of `losses.PARTS` at full ramp; the two of consistency are multiplied by the ramp.
             identity: stored in every checkpoint: config, labels, front_end.
             options: runtime options.
             shares: indices of the batch's shares that this process computes, one after the other.
@@ -136,7 +139,10 @@ class Trainer(Loop):
             save_checkpoint(self.folder / "final.pt", self.checkpoint(self.schedule.steps, with_optimiser=False))
 
     def mark_done(self, info: dict[str, Any]) -> None:
-        """Write info.json, then the marker; what only resuming needs goes, as `.done` without progress.json says."""
+        """Write info.json, then the marker `.done`; remove progress.json before it and the checkpoints after it.
+
+        A folder with `.done` and without progress.json is therefore one whose training has ended.
+        """
         if self.world.first:
             write_json(self.folder / "info.json", info)
             (self.folder / "progress.json").unlink(missing_ok=True)
@@ -144,9 +150,12 @@ class Trainer(Loop):
             drop_resume_state(self.folder)
 
     def parts_that_fit(self) -> int | None:
-        """Return the least number of parts (`--accumulate`) that a batch must be cut into to fit on the GPU, by trying.
+        """Find by trial how many parts (`--accumulate`) a batch must be split into to fit into GPU memory.
 
-        None when not even the smallest part fits. Leaves gradients behind: only for a run that is over.
+        Call it only after a run has failed: it leaves gradients behind.
+
+        Returns:
+            The smallest number of parts that fits; None if not even the smallest part of a batch fits.
         """
         self.training_step.release()
         for parts in (2, 4, 8, 16, 32):

@@ -1,4 +1,4 @@
-"""A quick look at a labelled set after each epoch; the real metrics are stage 5's."""
+"""Quick validation on a labelled set after each epoch; the metrics that are reported come from stage 5."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def validate(
     """Score a model on a strong set, without augmentation.
 
     Args:
-        model: on the device; it is put back into the mode that it was in.
-        data: the set; classes that neither its targets nor the detections have are left out of the macro average.
+        model: the model, on the device; its mode (training or evaluation) is restored.
+        data: the set; classes with neither targets nor detections are left out of the macro average.
         front_end: normalises the features, on the device.
-        batch_size: clips at a time.
-        device: computes.
-        precision: bf16, or anything else for the model's own.
-        scorer: gives the score; None: the frame F1 is it.
+        batch_size: clips per forward pass.
+        device: device of the model.
+        precision: bf16 for autocast; any other: the model's precision.
+        scorer: computes the score; None: the score is the frame F1.
 
     Returns:
         {`score`, `frame_f1`: macro frame F1 at threshold 0.5, `frame_loss`: frame cross-entropy}.

@@ -104,17 +104,17 @@ CPU = torch.device("cpu")
 
 
 def trainer_of(config: dict[str, Any], dump: Path, folder: Path) -> Trainer:
-    """A trainer on the CPU, alone."""
+    """Build a trainer on the CPU, in a single process."""
     return build.build_trainer(config, dump, folder, device=CPU, world=World())
 
 
 class Recorder:
-    """A logger that keeps what it gets; `heard` is called with each step whose losses were read."""
+    """Logger that keeps everything in memory; it calls `on_losses` with each step whose losses were read."""
 
-    def __init__(self, heard: Callable[[int], None] = lambda _step: None) -> None:
+    def __init__(self, on_losses: Callable[[int], None] = lambda _step: None) -> None:
         self.scalars_of: dict[str, dict[int, float]] = {}
         self.texts: list[tuple[int, str]] = []
-        self.heard, self.closed, self.opened_at = heard, False, -1
+        self.on_losses, self.closed, self.opened_at = on_losses, False, -1
 
     def open(self, _folder: Path, step: int) -> Recorder:
         """Stand in for what `logger_opener` returns."""
@@ -125,7 +125,7 @@ class Recorder:
         for name, value in values.items():
             self.scalars_of.setdefault(name, {})[step] = value
         if any(name.startswith("train/") for name in values):
-            self.heard(step)
+            self.on_losses(step)
 
     def text(self, step: int, message: str) -> None:
         self.texts.append((step, message))

@@ -92,9 +92,9 @@ def test_mixing_adds_amplitudes(kind):
     x = torch.tensor(20 * np.log10(amplitude) * decibel).float()
     valid, weight = torch.tensor([5, 3]), torch.tensor([0.3, 1.0])
     mixed, longer = augment.mix_features(x, valid, torch.tensor([1, 0]), weight, decibel=decibel, floor=-99)
-    heard = amplitude.copy()
-    heard[1, 3:] = 0
-    expected = 20 * np.log10(0.3 * heard[0] + 0.7 * heard[1]) * decibel
+    audible = amplitude.copy()
+    audible[1, 3:] = 0
+    expected = 20 * np.log10(0.3 * audible[0] + 0.7 * audible[1]) * decibel
     assert np.allclose(mixed[0], expected, atol=1e-4)
     assert torch.allclose(mixed[1, :3], x[1, :3], atol=1e-5) and not mixed[1, 3:].any()  # weight 1: as it was
     assert longer.tolist() == [5, 3]
@@ -102,7 +102,7 @@ def test_mixing_adds_amplitudes(kind):
 
 @pytest.mark.parametrize("kind", ["kaldi", "stft"])
 def test_a_mixture_is_never_quieter_than_silence(kind):
-    """The front end would give the same of waveforms that are mixed: its logarithm has a floor."""
+    """Mixed waveforms give the same features, because the front end's logarithm has a floor."""
     front_end = FrontEnd(front_end=kind)
     silence = torch.full((2, 4, 3), front_end.silence)
     weight, valid = torch.tensor([0.5, 0.001]), torch.tensor([4, 2])

@@ -1,4 +1,4 @@
-"""From a config to a trainer: sets, schedule, weights, and what a checkpoint says of itself."""
+"""Build of a trainer from a config: sets, schedule, initial weights, identity of checkpoints."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_missing_sets_are_left_out_and_named_where_that_is_asked(
     config["missing_sets"] = "leave_out"
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     assert [(s.name, s.batch_size, s.supervision) for s in sets] == [("strong_real", 2, "strong"), ("weak", 4, "weak")]
-    assert log_lines == [f"{dump} has no nowhere: training without"]
+    assert log_lines == [f"{dump} has no nowhere: training without it"]
     assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2
 
 
@@ -55,7 +55,7 @@ def test_sets_named_twice_or_not_at_all_are_refused(dump: Path, tiny_config: Con
             load_training_sets(config, dump, LABELS, build_detector(config, 3))
 
 
-def test_an_epoch_is_the_smallest_set_seen_once_unless_said(dump: Path, tiny_config: Config) -> None:
+def test_an_epoch_is_one_pass_over_the_smallest_set_by_default(dump: Path, tiny_config: Config) -> None:
     config = tiny_config(steps_per_epoch=0, epochs=5, ema_decay=0.9)
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     schedule = make_schedule(config, sets)
@@ -63,7 +63,7 @@ def test_an_epoch_is_the_smallest_set_seen_once_unless_said(dump: Path, tiny_con
     assert make_schedule({**config, "steps_per_epoch": 7}, sets).steps == 35
 
 
-def test_small_sets_have_few_steps_where_passes_are_bounded(dump: Path, tiny_config: Config) -> None:
+def test_most_passes_limits_the_steps_on_small_sets(dump: Path, tiny_config: Config) -> None:
     config = tiny_config(steps_per_epoch=1000, epochs=5)
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     labelled = [s for s in sets if s.supervision != "unlabelled"]
@@ -75,7 +75,7 @@ def test_small_sets_have_few_steps_where_passes_are_bounded(dump: Path, tiny_con
     assert make_schedule({**config, "most_passes": 10**6}, sets).steps == 5000
 
 
-def test_a_teacher_that_sees_nothing_has_no_statistics_of_its_own(
+def test_own_statistics_of_a_teacher_that_is_not_evaluated_are_refused(
     dump: Path, tiny_config: Config, tmp_path: Path
 ) -> None:
     crnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean", "upsample": 1, "ema_buffers": "own"}
@@ -86,9 +86,7 @@ def test_a_teacher_that_sees_nothing_has_no_statistics_of_its_own(
     trainer_of(tiny_config(ema_buffers="own", consistency_weight=0.0), dump, tmp_path)  # an AST has no statistics
 
 
-def test_rates_fall_by_the_layer_in_training_and_a_freeze_holds_all_layers(
-    dump: Path, tiny_config: Config, tmp_path: Path
-) -> None:
+def test_layer_decay_in_training_and_freezing_of_all_layers(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     rates = {"encoder_lr": 1e-3, "lr": 2e-3, "constant_epochs": 9, "frozen_epochs": 0.5, "warmup_steps": 0}
     trainer = trainer_of(tiny_config(**rates, layer_decay=0.5, epochs=1), dump, tmp_path)
     step = trainer.training_step
@@ -97,7 +95,7 @@ def test_rates_fall_by_the_layer_in_training_and_a_freeze_holds_all_layers(
     assert found == pytest.approx({"encoder_000": 1e-3, "encoder_001": 5e-4, "encoder_002": 2.5e-4, "head": 2e-3})
     step.set_values(trainer.values(0))
     assert not any(p.requires_grad for p in step.student.encoder.parameters())
-    with pytest.raises(UserError, match=r"layer_decay is of encoders that are made of blocks.*change the config"):
+    with pytest.raises(UserError, match=r"layer_decay needs an encoder made of blocks.*change the config"):
         crnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean", "upsample": 1}
         trainer_of(tiny_config(**crnn, layer_decay=0.5), dump, tmp_path)
 
@@ -111,7 +109,7 @@ def test_features_of_another_front_end_are_refused(tmp_path: Path, dump: Path, t
         check_front_end([other], front_end)
 
 
-def test_a_front_end_that_the_encoder_is_not_of_is_refused(
+def test_a_front_end_that_does_not_fit_the_encoder_is_refused(
     tmp_path: Path, dump: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(AST, "front_end", {"mel_norm": "area"}, raising=False)
@@ -135,7 +133,7 @@ def test_the_validation_set_is_strong_or_none(dump: Path, tiny_config: Config) -
         made("weak")
 
 
-def test_looks_and_threads_are_for_gpus_and_disks(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+def test_runtime_options_depend_on_device_and_cache(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     for cache, ahead in (("ram", 0), ("none", 3)):
         trainer = trainer_of(tiny_config(cache=cache, ahead=3, checkpoint_seconds=9.0), dump, tmp_path / cache)
         assert (trainer.options.check_every, trainer.options.ahead) == (1, ahead)
@@ -144,7 +142,7 @@ def test_looks_and_threads_are_for_gpus_and_disks(dump: Path, tiny_config: Confi
         assert (options.check_every, options.ahead) == (50, 3)
 
 
-def test_a_checkpoint_says_what_was_learned_not_how_it_was_run(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+def test_checkpoints_store_no_runtime_options(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     config = tiny_config(accumulate=2)
     trainer = trainer_of(config, dump, tmp_path)
     identity = trainer.identity
@@ -154,7 +152,7 @@ def test_a_checkpoint_says_what_was_learned_not_how_it_was_run(dump: Path, tiny_
     assert list(trainer.shares) == [0, 1] and trainer.maker.shares == 2
 
 
-def test_the_seed_alone_draws_the_weights(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
+def test_initial_weights_depend_on_the_seed_only(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     torch.manual_seed(99)
     one, two, three = (trainer_of(tiny_config(seed=seed), dump, tmp_path) for seed in (5, 5, 6))
     states = [t.training_step.student.state_dict() for t in (one, two, three)]
@@ -170,5 +168,5 @@ def test_frozen_batch_norms_need_weights_to_start_from(dump: Path, tiny_config: 
 
 def test_a_published_head_s_merged_classes_are_not_trained(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     config = tiny_config(class_merge="max", source_classes=5)
-    with pytest.raises(UserError, match=r"class_merge max: of published heads, which are imported and not trained"):
+    with pytest.raises(UserError, match=r"class_merge max: only for published heads, which are imported"):
         trainer_of(config, dump, tmp_path / "exp")

@@ -1,4 +1,4 @@
-"""Several processes: what each operation gives, in two real ones and alone."""
+"""Collective operations, in two processes and in a single one."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ with joined(torch.device("cpu")) as world:
     found = {
         "rank": world.rank, "size": world.size, "first": world.first, "mean": mean.tolist(), "copied": first.tolist(),
         "counts": counts.tolist(), "any": [world.any(world.rank == 1), world.any(False)],
-        "told": world.told_by_first(40 + world.rank),
+        "number": world.number_of_first(40 + world.rank),
     }
     world.barrier()
     Path(sys.argv[1], f"{world.rank}.json").write_text(json.dumps(found))
 """
 
 
-def test_alone_nothing_changes_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_process_changes_nothing_and_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with joined(torch.device("cpu")) as world:
         assert world == World() and world.first
@@ -43,7 +43,7 @@ def test_alone_nothing_changes_and_nobody_waits(monkeypatch: pytest.MonkeyPatch)
         world.copy_from_first(tensor)
         world.barrier()
         assert tensor.tolist() == [1.0, 2.0]
-        assert world.any(True) and not world.any(False) and world.told_by_first(7) == 7
+        assert world.any(True) and not world.any(False) and world.number_of_first(7) == 7
     assert not torch.distributed.is_initialized()
 
 
@@ -72,5 +72,5 @@ def test_two_processes_agree(tmp_path: Path) -> None:
             "copied": [5.0, 5.0, 5.0],
             "counts": [0.5],
             "any": [True, False],
-            "told": 40,
+            "number": 40,
         }

@@ -1,4 +1,4 @@
-"""FB-CRNN's objective: against a loop over clips, classes and frames; its optimum; and what does not count."""
+"""FB-CRNN's objective against a loop over clips, classes and frames; its optimum; unknown targets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cross_entropy(y: float, target: float) -> float:
 
 
 def looped(y: Tensor, strong: list[Any], weak: list[Any], weight: tuple[float, float]) -> float:
-    """The published loss, one number at a time; frames of a strong clip may be None: it is not known when."""
+    """Compute the published loss by loops; frames of a strong clip may be None: it is not known when."""
     total = count = 0.0
     for clip, (w, labels) in enumerate([(weight[0], c) for c in strong] + [(weight[1], c) for c in weak]):
         for k in range(y.shape[3]):
@@ -76,7 +76,7 @@ def test_is_a_plain_loop_over_clips_classes_and_frames() -> None:
 
 
 def test_at_the_optimum_the_lesser_direction_is_between_the_boundaries_and_the_larger_is_1() -> None:
-    """Gradient descent on free logits, as the paper says of its Figure: min(y_f, y_b) = boundaries, max = 1."""
+    """Minimise over free logits; the paper states the optimum: min(y_f, y_b) = boundaries, max = 1."""
     active = torch.zeros(1, 12, 2)
     active[0, 3:5, 0] = active[0, 8:10, 0] = 1
     directions = torch.zeros(2, 1, 12, 2, requires_grad=True)
@@ -94,7 +94,7 @@ def test_at_the_optimum_the_lesser_direction_is_between_the_boundaries_and_the_l
     assert y.amax(0)[0, :, 1].max() < 0.01, "an absent class is in neither"
 
 
-def test_what_is_not_known_has_no_gradient() -> None:
+def test_unknown_targets_have_no_gradient() -> None:
     directions = torch.randn(2, 3, 5, 2, requires_grad=True)
     soft = torch.tensor([[1.0, 0.5]])
     strong = torch.full((1, 5, 2), math.nan)

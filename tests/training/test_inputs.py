@@ -101,7 +101,7 @@ def test_labels_move_with_the_features(sets, tiny_config):
     assert matched / total > 0.97
 
 
-def test_inputs_made_ahead_are_the_same_and_errors_surface(sets):
+def test_prefetched_inputs_are_the_same_and_errors_are_raised(sets):
     maker = maker_of(sets)
     direct = list(inputs_from(maker, range(3, 9), [0], ahead=0))
     ahead = list(inputs_from(maker, range(3, 9), [0], ahead=2))

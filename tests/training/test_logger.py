@@ -1,4 +1,4 @@
-"""The registry of loggers: all of it is built, and any logger gets what a training measures."""
+"""Registry of loggers: each can be built, and gets the values of a training."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DictLogger:
 
 @pytest.fixture
 def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A logger added as anyone would: one file, one line of the registry."""
+    """Add a logger as a user would: one file and one line of the registry."""
     (tmp_path / "dict_logger.py").write_text(LOGGER)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setitem(LOGGERS, "dict", "dict_logger:DictLogger")
@@ -50,7 +50,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("name", list(LOGGERS))
-def test_every_logger_of_the_registry_is_one(tmp_path: Path, name: str) -> None:
+def test_every_logger_of_the_registry_fulfils_the_protocol(tmp_path: Path, name: str) -> None:
     log = logger_opener({**default_options("sed.training.logger"), "loggers": [name]})(tmp_path, 0)
     log.scalars(1, {"train/loss": 0.5})
     log.text(1, "epoch 1/1")
@@ -72,8 +72,8 @@ def test_a_training_logs_losses_rates_scores_and_events(
         assert log.rows[f"x/train/{name}"] == [(step, row[place]) for step, row in enumerate(rows, 1)]
     assert [step for step, _ in log.rows["x/valid/score"]] == [6, 12]
     assert dict(log.rows["x/lr/head"])[6] == 1e-2
-    told = [text.split(":")[0] for text in log.texts]
-    assert told == ["epoch 1/2 step 6/12", "validation", "epoch 2/2 step 12/12", "validation"]
+    messages = [text.split(":")[0] for text in log.texts]
+    assert messages == ["epoch 1/2 step 6/12", "validation", "epoch 2/2 step 12/12", "validation"]
 
 
 def test_an_unknown_logger_is_refused_before_any_work(

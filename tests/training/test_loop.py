@@ -1,4 +1,4 @@
-"""The training loop by itself, on a model of four numbers: what is due when, resume, signals, refusals."""
+"""Training loop on a model of four parameters: schedule of its actions, resume, signals, refusals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sed.training.schedule import Schedule
 
 
 class Numbers:
-    """A maker whose inputs are random numbers of the step."""
+    """Input maker whose inputs are random numbers, a function of the step."""
 
     clips, in_memory = 2, True
 
@@ -34,7 +34,7 @@ class Numbers:
 
 
 class Toy(Loop):
-    """Fits a line to noise, with noise of its own: a resume that draws other noise ends elsewhere."""
+    """Fit of a line to noisy data, with noise in the gradient: a resume with other random numbers ends elsewhere."""
 
     logged = ("loss", "noise")
 
@@ -87,17 +87,17 @@ class Toy(Loop):
 
 @pytest.fixture
 def whole(tmp_path: Path) -> bytes:
-    """What a run ends with that nothing interrupts."""
+    """Bytes of final.pt of an uninterrupted run."""
     Toy(tmp_path / "whole").run()
     return (tmp_path / "whole" / "final.pt").read_bytes()
 
 
 def stop_at(step: int) -> Callable[[int], None]:
-    def heard(done: int) -> None:
+    def on_losses(done: int) -> None:
         if done == step:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    return heard
+    return on_losses
 
 
 def test_every_step_is_logged_and_every_epoch_ends(tmp_path: Path) -> None:
@@ -113,22 +113,22 @@ def test_every_step_is_logged_and_every_epoch_ends(tmp_path: Path) -> None:
     assert run.recorder.closed and run.recorder.opened_at == 0
 
 
-def test_looks_are_seldom_where_they_are_dear(tmp_path: Path, whole: bytes) -> None:
+def test_losses_are_read_every_few_steps(tmp_path: Path, whole: bytes) -> None:
     run = Toy(tmp_path / "seldom", check_every=3, ahead=2)
-    looks: list[int] = []
-    run.recorder.heard = lambda _step: looks.append(len(run.taken))
+    reads: list[int] = []
+    run.recorder.on_losses = lambda _step: reads.append(len(run.taken))
     run.run()
-    assert looks == [3, 3, 3, 4, 7, 7, 7, 8, 11, 11, 11, 12]  # when each step's losses were read
+    assert reads == [3, 3, 3, 4, 7, 7, 7, 8, 11, 11, 11, 12]  # when each step's losses were read
     assert (tmp_path / "seldom" / "final.pt").read_bytes() == whole
 
 
 @pytest.mark.parametrize("stops", [[3], [4], [5, 6, 11], [1, 8, 9]])
-def test_however_often_it_is_stopped_it_ends_the_same(tmp_path: Path, whole: bytes, stops: list[int]) -> None:
+def test_a_stopped_and_resumed_run_ends_with_the_same_bytes(tmp_path: Path, whole: bytes, stops: list[int]) -> None:
     folder = tmp_path / "stopped"
     seconds = 0.0
     for stop in stops:
         run = Toy(folder)
-        run.recorder.heard = stop_at(stop)
+        run.recorder.on_losses = stop_at(stop)
         with pytest.raises(Stopped, match=f"stopped by SIGTERM after step {stop} of 12, checkpoint saved"):
             run.run()
         assert run.recorder.closed and run.seconds > seconds
@@ -142,7 +142,7 @@ def test_however_often_it_is_stopped_it_ends_the_same(tmp_path: Path, whole: byt
     assert (folder / "final.pt").read_bytes() == whole
 
 
-def test_a_signal_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
+def test_a_signal_stops_the_run_before_the_next_regular_read(tmp_path: Path) -> None:
     run = Toy(tmp_path, check_every=50)
     take = run.take
 
@@ -157,11 +157,11 @@ def test_a_signal_does_not_wait_for_the_next_look(tmp_path: Path) -> None:
     assert list(run.recorder.scalars_of["train/loss"]) == [1, 2]
 
 
-def test_signals_do_afterwards_what_they_did_before(tmp_path: Path) -> None:
+def test_signal_handlers_are_restored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     run = Toy(tmp_path)
     seen: list[Any] = []
-    run.recorder.heard = lambda _step: seen.append(signal.getsignal(signal.SIGTERM))
+    run.recorder.on_losses = lambda _step: seen.append(signal.getsignal(signal.SIGTERM))
     run.run()
     assert seen[0] == run._on_signal
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
@@ -178,11 +178,11 @@ def test_the_last_two_checkpoints_are_kept(tmp_path: Path, whole: bytes) -> None
     assert again.taken == [10, 11] and (folder / "final.pt").read_bytes() == whole
 
 
-def test_checkpoints_are_the_same_bytes_however_the_run_got_there(tmp_path: Path) -> None:
+def test_checkpoints_do_not_depend_on_interruptions(tmp_path: Path) -> None:
     for name, stops in (("a", [10]), ("b", [2, 7, 10])):
         for stop in stops:
             run = Toy(tmp_path / name)
-            run.recorder.heard = stop_at(stop)
+            run.recorder.on_losses = stop_at(stop)
             with pytest.raises(Stopped):
                 run.run()
     one, two = (tmp_path / name / "checkpoints" / "step-00000010.pt" for name in "ab")
@@ -201,7 +201,7 @@ def test_a_non_finite_loss_is_named_with_its_step(tmp_path: Path, check_every: i
     assert run.recorder.closed
 
 
-def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
+def test_a_non_finite_loss_without_a_checkpoint_is_reported(tmp_path: Path) -> None:
     run = Toy(tmp_path)
     run.take = lambda *_: torch.tensor([1.0, torch.nan])  # type: ignore[method-assign]
     with pytest.raises(RunError, match="step 1: loss 1, noise nan; there is no checkpoint before it"):
@@ -210,7 +210,7 @@ def test_without_a_checkpoint_it_says_so(tmp_path: Path) -> None:
 
 def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
     run = Toy(tmp_path)
-    run.recorder.heard = stop_at(2)
+    run.recorder.on_losses = stop_at(2)
     with pytest.raises(Stopped):
         run.run()
     with pytest.raises(UserError, match=r"step-00000002\.pt: made with other labels"):
@@ -220,8 +220,8 @@ def test_checkpoints_of_another_run_are_refused(tmp_path: Path) -> None:
     assert checkpoints(tmp_path / "checkpoints"), "what is refused is not lost"
 
 
-def test_what_a_subclass_does_not_accept_goes(tmp_path: Path, whole: bytes) -> None:
-    folder = tmp_path / "anew"
+def test_checkpoints_that_a_subclass_does_not_accept_are_deleted(tmp_path: Path, whole: bytes) -> None:
+    folder = tmp_path / "rejected"
     save_checkpoint(folder / "checkpoints" / "step-00000009.pt", Toy(folder).checkpoint(9, with_optimiser=True))
     run = Toy(folder)
     run.accepts = lambda *_: False  # type: ignore[method-assign]
@@ -247,6 +247,6 @@ def test_a_line_of_progress_every_ten_seconds(
 
     run.take = slow  # type: ignore[method-assign]
     run.run()
-    told = [line.split(":")[0] for line in log_lines if line.startswith(("step", "epoch"))]
-    assert told[:4] == ["step 2/12", "epoch 1/3 step 4/12", "step 6/12", "epoch 2/3 step 8/12"]
+    lines = [line.split(":")[0] for line in log_lines if line.startswith(("step", "epoch"))]
+    assert lines[:4] == ["step 2/12", "epoch 1/3 step 4/12", "step 6/12", "epoch 2/3 step 8/12"]
     assert log_lines[0].endswith("0.3 clips/s, 0:01:00 left")

@@ -71,7 +71,7 @@ def test_missing_supervision_is_zero_and_not_nan():
 
 
 def test_tags_of_strong_clips_are_those_of_their_events() -> None:
-    """A class that sounds in any frame is a tag of the clip, and the clip's posterior learns it."""
+    """A class active in any frame is a tag of the clip, and its clip posterior is trained towards it."""
     torch.manual_seed(0)
     clip = torch.tensor([[0.2, 0.3], [0.9, 0.6]], requires_grad=True)
     targets = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]])
@@ -92,7 +92,7 @@ def test_tags_of_strong_clips_are_those_of_their_events() -> None:
     assert clip.grad is not None and clip.grad[0, 0] < 0 < clip.grad[0, 1] and not clip.grad[1].any()
 
 
-def test_frames_that_nobody_knows_have_no_part_and_known_ones_cost_what_they_did():
+def test_unknown_frames_are_left_out_and_known_ones_keep_their_loss():
     torch.manual_seed(0)
     logits, targets = torch.randn(2, 7, 3, requires_grad=True), torch.rand(2, 7, 3).round()
     plain = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)

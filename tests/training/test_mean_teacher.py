@@ -97,7 +97,7 @@ def test_the_flat_parameters_are_the_teacher_s_own_memory() -> None:
     assert not any(bool((p == 3).all()) for p in net.parameters())
 
 
-def test_the_teacher_s_batch_norms_gather_nothing_of_their_own() -> None:
+def test_the_teacher_s_batch_norms_do_not_update_their_statistics() -> None:
     teacher = make_teacher(Net())
     before = {name: value.clone() for name, value in teacher.named_buffers() if value.is_floating_point()}
     teacher.train()

@@ -99,7 +99,7 @@ def test_optimiser_state_round_trip_and_refusal():
 
 
 class Blocks(nn.Module):
-    """Three blocks, with a token and an embedding before them and a norm behind."""
+    """Encoder of three blocks, with a token and an embedding before them and a norm after them."""
 
     def __init__(self):
         super().__init__()
@@ -125,7 +125,7 @@ class Layered(nn.Module):
 
 
 def expected_factor(name, decay):
-    """By its name alone: the last block's rate is whole, and each step down multiplies it."""
+    """Return the factor from the parameter's name: 1 for the last block, times `decay` per block below."""
     if name.startswith("head"):
         return 1.0
     layer = name.removeprefix("encoder.")
@@ -175,5 +175,5 @@ def test_layer_decay_equals_adamw_with_a_group_for_each_parameter(decay):
 
 
 def test_an_encoder_without_blocks_has_no_layers():
-    with pytest.raises(ValueError, match="layer_decay is of encoders that are made of blocks"):
+    with pytest.raises(ValueError, match="layer_decay needs an encoder made of blocks"):
         parameter_groups(net := Net(), net.encoder, by_layer=True)

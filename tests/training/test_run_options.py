@@ -1,4 +1,4 @@
-"""Options of how a run is carried out: what may change on resume is an option, and none of them moves the weights."""
+"""Runtime options: those that may change on resume are options, and do not affect the weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed.config import default_options
 from sed.training.run_options import RUNTIME
 
 
-def test_what_may_change_is_an_option() -> None:
+def test_runtime_options_exist() -> None:
     assert set(RUNTIME) < set(default_options("sed.training.build"))
     assert not set(RUNTIME) & {"seed", "precision", "lr", "batch_sizes", "accumulate"}
 
@@ -28,7 +28,7 @@ def test_options_are_readable_without_torch() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["none"]}])
-def test_what_may_change_moves_no_weight(
+def test_runtime_options_do_not_affect_the_weights(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     assert set(changes) <= set(RUNTIME)

@@ -71,7 +71,7 @@ def test_teacher_copies_first_then_averages_up_to_the_largest_decay():
 @pytest.mark.parametrize(
     "steps, decay, slow, share", [(980, 0.999, True, 0.5), (3940, 0.999, True, 0.14), (980, 0.994, False, 0.05)]
 )
-def test_what_a_short_training_leaves_of_its_first_half_in_the_teacher(steps, decay, slow, share):
+def test_weight_of_the_first_half_of_a_short_training_in_the_teacher(steps, decay, slow, share):
     plan = Schedule(epochs=1, steps_per_epoch=steps, ema_decay=decay)
     assert plan.teacher_is_slow is slow
     early = late = 0.0  # weights of the students of both halves, averaged one by one

@@ -25,14 +25,14 @@ def trainer(dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Pa
 
 
 def copy_of(trainer: Trainer, config: dict[str, Any]) -> Detector:
-    """The student with parameters of its own, not views of flat ones."""
+    """Return a copy of the student with separate parameters, not views of flat ones."""
     model = build_detector(config, 3)
     model.load_state_dict(trainer.training_step.student.state_dict())
     return model.train()
 
 
 def average(teacher: nn.Module, student: nn.Module, weight: float) -> None:
-    """Move the teacher's floating point state to the student's, tensor by tensor."""
+    """Move the teacher's floating-point state towards the student's, tensor by tensor."""
     theirs = student.state_dict()
     for name, tensor in teacher.state_dict().items():
         tensor.copy_(tensor + weight * (theirs[name] - tensor) if tensor.is_floating_point() else theirs[name])
@@ -102,7 +102,7 @@ def _runtime(trainer: Trainer) -> dict[str, Any]:
     return {**{key: defaults[key] for key in RUNTIME}, "device": trainer.device.type, "threads": 1}
 
 
-def test_frozen_rates_leave_the_encoder_as_it_is(trainer: Trainer) -> None:
+def test_an_encoder_rate_of_0_leaves_the_encoder_unchanged(trainer: Trainer) -> None:
     step = trainer.training_step
     before = {name: value.clone() for name, value in step.student.state_dict().items()}
     values = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=0.0, loss_weights=(1.0, 1.0, 0.0, 0.0, 0.0))
@@ -151,7 +151,7 @@ def test_a_frozen_encoder_has_no_gradients_and_the_head_has_its_own(
     assert moved["head"]["step"] == 2 and moved["encoder"]["step"] == 1 and moved["encoder"]["exp_avg"].any()
 
 
-def test_without_consistency_the_teacher_is_not_asked(
+def test_without_consistency_the_teacher_is_not_evaluated(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     trainer = trainer_of(tiny_config(consistency_weight=0.0), dump, tmp_path)

@@ -20,7 +20,7 @@ from sed.training.step import LOGGED
 
 
 def losses_of(config, dump, folder):
-    """The total loss of every step of a run."""
+    """Return the total loss of every step of a run."""
     return [row[0] for row in rows_of(config, dump, folder)]
 
 
@@ -63,7 +63,7 @@ def test_it_learns(dump, tiny_config, tmp_path):
     assert sum(found[-6:]) < 0.8 * sum(found[:6])
 
 
-def test_without_consistency_the_teacher_is_not_asked_and_nothing_else_changes(dump, tiny_config, tmp_path):
+def test_without_consistency_the_teacher_is_not_evaluated_and_nothing_else_changes(dump, tiny_config, tmp_path):
     rows = rows_of(tiny_config(lr=1e-2, consistency_weight=0.0), dump, tmp_path / "a")
     weightless = tiny_config(lr=1e-2, frame_consistency_weight=0.0, clip_consistency_weight=0.0)
     asked = rows_of(weightless, dump, tmp_path / "b")
@@ -131,7 +131,7 @@ def test_refusals(dump, tiny_config, tmp_path):
 
     refused("test set", valid_set="validation")
     refused("needs --valid-set", select="best")
-    refused("one size a set", batch_sizes=[1, 2])
+    refused("one size per set", batch_sizes=[1, 2])
     refused("larger than the set, 25 clips", batch_sizes=[2, 2, 26, 2])
     refused("mel_bins is 16, not 32", mel_bins=32)
     refused("do not divide into 3", accumulate=3)
@@ -164,7 +164,7 @@ def test_the_command_trains_once_and_refuses_another_config(dump, config_file, t
 
 @pytest.mark.slow
 def test_killed_at_random_instants_it_ends_bit_identical(dump, config_file, tmp_path):
-    """kill -9 at 20 random instants, the same command each time."""
+    """Run the same command until it is done, with kill -9 at 20 random instants."""
     options = ["--epochs", "40", "--checkpoint-seconds", "0.2", "--valid-set", "synth_valid", "--select", "best"]
     options += ["--lr", "1e-2"]
     assert run(command(config_file, dump, tmp_path / "whole", *options)).returncode == 0
@@ -189,7 +189,7 @@ def test_killed_at_random_instants_it_ends_bit_identical(dump, config_file, tmp_
         process.kill()
         if process.wait() == -signal.SIGKILL:
             kills += 1
-        if (exp / ".done").exists():  # finished before the kill: start over, counting on
+        if (exp / ".done").exists():  # finished before the kill: start over, but keep counting kills
             assert (exp / "final.pt").read_bytes() == final
             subprocess.run(["rm", "-r", str(exp)], check=True)
     assert run(command(config_file, dump, exp, *options)).returncode == 0
@@ -224,7 +224,7 @@ def test_two_ranks_have_the_losses_of_one(dump, tiny_config, tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)
     out = tmp_path / "two.json"
-    # By the launcher, which holds its port: one that is only looked up may be another's when the ranks get to it.
+    # The launcher keeps its port open; a free port that is only looked up may be taken when the ranks start.
     launched = [sys.executable, "-m", "sed.bin.launch", "--standalone", "--nproc-per-node", "2", str(script)]
     args = [str(dump), str(tmp_path / "two"), str(out), str(ROOT / "tests/helpers")]
     process = subprocess.Popen(

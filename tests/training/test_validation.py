@@ -63,7 +63,7 @@ def test_scores_are_sklearn_s_and_torch_s(
         assert ours["frame_loss"] == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_classes_that_nobody_has_do_not_count(
+def test_classes_without_targets_and_detections_are_left_out(
     model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
 ) -> None:
     assert data.targets is not None
@@ -78,7 +78,7 @@ def test_classes_that_nobody_has_do_not_count(
     assert ours == pytest.approx(sum(hits) / len(hits) if hits else 0.0)
 
 
-def test_the_model_is_left_in_the_mode_that_it_was_in(
+def test_the_mode_of_the_model_is_restored(
     model: Detector, data: TrainingSet, tiny_config: Callable[..., dict[str, Any]]
 ) -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}

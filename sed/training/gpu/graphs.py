@@ -1,9 +1,9 @@
-"""The step at a GPU's speed: compiled encoders, the teacher's decoder beside the student, and CUDA graphs.
+"""Accelerated training steps: compiled encoders, the teacher's decoder on a second stream, and CUDA graphs.
 
-Run eagerly, the recurrent decoder is a thousand launches a layer and direction, and costs as much as ten transformer
-blocks whatever the batch. Two graphs hold the step instead: one from augmentation to gradients, one from clipping to
-the teacher's average. Between them lie accumulation and the all-reduce. What they compute is compared with the plain
-models before the first step, and once more later.
+Run eagerly, the recurrent decoder takes a thousand kernel launches per layer and direction, and as much time as ten
+transformer blocks at any batch size. Two CUDA graphs avoid this: one from augmentation to gradients, one from clipping
+to the teacher's average. Accumulation and all-reduce run between them. The graphs' outputs are compared with those of
+the eager models before the first step, and again at a later one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger("sed.train")
 
 
 class CompiledStep(TrainingStep):
-    """`TrainingStep` with compiled encoders; on a GPU the teacher decodes on a stream of its own meanwhile."""
+    """`TrainingStep` with compiled encoders; on a GPU the teacher's decoder runs concurrently, on a second stream."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,19 +59,19 @@ class CompiledStep(TrainingStep):
                         teacher = self.teacher.decode(frames)
             student_frames = self._encode_student(prepared.student)
             if self._side is not None and self._persistent:
-                # Two persistent kernels at once could each hold multiprocessors that the other waits for.
+                # Two persistent kernels running at once can deadlock, each waiting for the other's multiprocessors.
                 here.wait_stream(self._side)
             student = self.student.decode(student_frames)
         if self._side is not None:
-            here.wait_stream(self._side)  # joined before `frames` goes, so neither stream's memory is reused early
+            here.wait_stream(self._side)  # before `frames` is freed, so that its memory is not reused too early
         return student, teacher
 
 
 def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
-    """`detector.encode`, compiled, but for what a `SplitEncoder` embeds: an AST's patches.
+    """Compile `detector.encode`, except for the embedding of a `SplitEncoder` (an AST's patches).
 
-    PyTorch 2.11 makes one kernel of it and the first LayerNorm, which reads back what other warps stored without
-    waiting for them; with the block size that tuning sometimes chooses, that is too early (pytorch issue 190517).
+    PyTorch 2.11 fuses the embedding with the first LayerNorm into a kernel that reads what other warps have stored
+    without a barrier; with a block size that autotuning sometimes chooses, it reads too early (pytorch issue 190517).
     """
     encoder = detector.encoder
     if not isinstance(encoder, SplitEncoder):
@@ -81,7 +81,7 @@ def compiled(detector: Detector) -> Callable[[Tensor], Tensor]:
 
 
 def compiled_frozen(detector: Detector) -> Callable[[Tensor], Tensor]:
-    """As `compiled`, for a frozen encoder: it is compiled without gradients, and the pooling by itself."""
+    """Compile `detector.encode` for a frozen encoder: the encoder without gradients, and the pooling separately."""
     encoder: Encoder = detector.encoder
     embed = encoder.embed if isinstance(encoder, SplitEncoder) else None
     rest = torch.compile(encoder.from_embedded if isinstance(encoder, SplitEncoder) else encoder, dynamic=False)
@@ -96,24 +96,24 @@ def compiled_frozen(detector: Detector) -> Callable[[Tensor], Tensor]:
 
 
 class GraphedStep(CompiledStep):
-    """`CompiledStep` replayed from CUDA graphs, captured at the first call. Inputs keep their shapes.
+    """`CompiledStep` replayed from CUDA graphs, which are captured at the first call. Shapes of inputs must not change.
 
-    Compiled code can be wrong, silently and in some processes only (`compiled` tells of one case: of 141 trainings on
-    H200s 17 had a teacher whose answers changed from call to call). So the graphs are held against the plain models,
-    twice. Where they differ they are captured once more without what was compiled and without the second stream, and
-    where those differ too the step runs without graphs. Models with dropout or batch norm cannot be compared.
+    Compiled code can be silently wrong, and in some processes only (see `compiled`: of 141 trainings on H200s, 17 had
+    a teacher whose outputs changed from call to call). So replays are checked against eager execution, once at capture
+    and once at step 100. If they differ, the graphs are captured again without compiled encoders and without the second
+    stream; if they still differ, the step runs without graphs. Models with dropout or batch norm cannot be compared.
     """
 
     _WARM_UP = 3
-    _AGAIN = 100  # the step before which they are compared once more
-    _TIMES = 3  # that they are compared, each time
+    _SECOND_CHECK = 100  # the step before which replays are checked again
+    _REPLAYS = 3  # replays per check
     _backward: torch.cuda.CUDAGraph
     _update: torch.cuda.CUDAGraph
     _logged: Tensor
     _norm: Tensor
 
     _MOST = 0.2
-    """`disagreement` above which graphs are wrong: bf16 makes 0.02 to 0.06, the logits of another clip more than 1"""
+    """`disagreement` above which graphs are wrong: bf16 causes 0.02 to 0.06, logits of a different clip more than 1"""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -124,7 +124,7 @@ class GraphedStep(CompiledStep):
 
     def freeze(self, frozen: bool) -> None:
         super().freeze(frozen)
-        self._static = None  # what was captured is of the other kind of step
+        self._static = None  # captured with the encoder in the other state
         self._calls = 0
 
     def __call__(self, inputs: list[StepInputs], values: StepValues) -> Tensor:
@@ -132,8 +132,8 @@ class GraphedStep(CompiledStep):
         self._calls += 1
         if self._static is None and not self._plain:
             self._prepare(inputs[0], 1 / len(inputs))
-        elif self._calls == self._AGAIN and not self._plain:
-            self._settle(1 / len(inputs))
+        elif self._calls == self._SECOND_CHECK and not self._plain:
+            self._check(1 / len(inputs))
         if self._plain:
             return super().__call__(inputs, values)
         assert self._static is not None
@@ -166,18 +166,18 @@ class GraphedStep(CompiledStep):
         torch.cuda.empty_cache()
 
     def _prepare(self, inputs: StepInputs, share: float) -> None:
-        """Capture both graphs, settle on them or not, and put back what that changed."""
+        """Capture and check both graphs; restore the random state and the models' buffers, which that changes."""
         self._static = StepInputs(**{f.name: getattr(inputs, f.name).clone() for f in fields(StepInputs)})
         buffers = [b for model in (self.student, self.teacher) for b in model.buffers()]
         saved = [b.clone() for b in buffers]
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             self._capture(share)
-            self._settle(share)
+            self._check(share)
         for buffer, value in zip(buffers, saved, strict=True):
             buffer.copy_(value)
 
-    def _settle(self, share: float) -> None:
-        """Go on with graphs that compute what the models do, or with the plain step."""
+    def _check(self, share: float) -> None:
+        """Compare the graphs with the models; if they differ, capture without compilation, or disable graphs."""
         if not (error := self._error(share)) <= self._MOST:
             log.warning("CUDA graphs differ from the models by %.2f: captured again, encoders not compiled", error)
             self._side = None
@@ -193,23 +193,23 @@ class GraphedStep(CompiledStep):
                     use_bf16(model)
 
     def _error(self, share: float) -> float:
-        """How far the graphs are from the models: the largest `disagreement`, or infinite where the loss saw others."""
+        """Return the largest `disagreement` of graphs and models; infinite if the logged consistency loss is wrong."""
         if any(map(_cannot_be_compared, self.student.modules())):
             return 0.0
-        # A wrong graph was seen to be 0.05 off at first, and 2 once its memory held something else.
-        errors = [max(parts) for parts in zip(*(self._compared(share) for _ in range(self._TIMES)), strict=True)]
+        # Several replays: the first one of a wrong graph differed by only 0.05, and by 2 once its memory was reused.
+        errors = [max(parts) for parts in zip(*(self._compared(share) for _ in range(self._REPLAYS)), strict=True)]
         log.info("CUDA graphs differ from the models by %s", ", ".join(f"{error:.3f}" for error in errors))
         return max(errors)
 
     def _compared(self, share: float) -> list[float]:
-        """Of the student, of the teacher and of what the loss saw, where there is a teacher.
+        """Return the disagreement of the student and, if it is evaluated, of the teacher and of the consistency loss.
 
-        On inputs that the replay before did not have, so that what is left of it is told from what is new.
+        Inputs are rolled over the batch first, so that outputs left from the previous replay count as errors.
         """
         assert self._static is not None
         for tensor in (self._static.features, self._static.valid):
             tensor.copy_(tensor.roll(1, 0))
-        self._backward.replay()  # its gradients are set to zero before they count
+        self._backward.replay()  # its gradients are zeroed before the next step
         with torch.no_grad():
             try:
                 errors = self._disagreements()
@@ -218,12 +218,15 @@ class GraphedStep(CompiledStep):
                 errors = [0.0] * len(self._seen)
             if len(self._seen) == 2:
                 now = losses.consistency(*(logits.float().sigmoid() for logits in self._seen))
-                told = self._logged[1 + losses.PARTS.index("frame_consistency")] / share
-                errors.append(0.0 if torch.allclose(told, now, rtol=0.01, atol=1e-6) else math.inf)
+                logged = self._logged[1 + losses.PARTS.index("frame_consistency")] / share
+                errors.append(0.0 if torch.allclose(logged, now, rtol=0.01, atol=1e-6) else math.inf)
         return errors
 
     def _disagreements(self) -> list[float]:
-        """Of the student, and of the teacher where it is asked, on four clips; attention by another kernel, too."""
+        """Return the disagreement of the student and, if it is evaluated, of the teacher, on about four clips.
+
+        The eager models use another attention kernel, so that an error of the fused one is found as well.
+        """
         assert self._static is not None
         prepared = self.preparation(self._static)
         errors = []
@@ -236,7 +239,7 @@ class GraphedStep(CompiledStep):
         return errors
 
     def _capture(self, share: float) -> None:
-        """Compile and warm up on the side, then record both graphs."""
+        """Compile and warm up on a separate stream, then capture both graphs."""
         assert self._static is not None
         self.release()
         stream = torch.cuda.Stream(self.device)
@@ -246,7 +249,7 @@ class GraphedStep(CompiledStep):
                 self.backward(self._static, share)
         torch.cuda.current_stream().wait_stream(stream)
         torch.cuda.synchronize(self.device)
-        torch.cuda.empty_cache()  # the graphs have memory of their own
+        torch.cuda.empty_cache()  # the graphs allocate from their own memory pool
         self._backward, self._update = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._backward, stream=stream):
             self._logged = self.backward(self._static, share)
@@ -256,18 +259,21 @@ class GraphedStep(CompiledStep):
 
 
 def _cannot_be_compared(module: nn.Module) -> bool:
-    """Whether chance, or the other clips of a batch, have a say in what a module gives."""
+    """Return whether a module's output depends on random numbers or on the other clips of the batch."""
     if isinstance(module, nn.Dropout):
         return module.p > 0
     if isinstance(module, nn.modules.batchnorm._BatchNorm):
-        return module.training  # frozen ones do what they do in evaluation
+        return module.training  # frozen ones are in evaluation mode
     return isinstance(module, nn.RNNBase) and module.dropout > 0
 
 
 def disagreement(found: Tensor, expected: Tensor) -> float:
-    """The worst clip's distance between two sets of logits (clips, frames, classes), over the expected ones' spread.
+    """Return the RMS difference of two sets of logits (clips, frames, classes), relative to their spread.
 
-    0: equal; about 1 or more: unrelated; infinite where one of them is not finite.
+    The difference is that of the worst clip, the spread is the standard deviation of the expected logits.
+
+    Returns:
+        0: equal; about 1 or more: unrelated; infinite: some logit is not finite.
     """
     spread = (expected - expected.mean((0, 1))).square().mean().sqrt()
     worst = (found - expected).square().mean((1, 2)).sqrt().max()
@@ -278,7 +284,10 @@ STEPS: dict[str, type[TrainingStep]] = {"eager": TrainingStep, "compile": Compil
 
 
 def choose(accelerate: str, device: torch.device) -> type[TrainingStep]:
-    """The step that an option names; auto: graphs on a GPU, eager on a CPU, where compiling pays late."""
+    """Return the class of steps that `accelerate` names; auto: graphs on a GPU, eager on a CPU.
+
+    On a CPU, compilation takes long compared with what it saves; graph there means compile.
+    """
     if accelerate == "auto":
         accelerate = "graph" if device.type == "cuda" else "eager"
     if accelerate == "graph" and device.type != "cuda":
@@ -287,7 +296,7 @@ def choose(accelerate: str, device: torch.device) -> type[TrainingStep]:
 
 
 def graphed(call: Callable[[], Any], device: torch.device) -> Callable[[], None]:
-    """A call without inputs as a CUDA graph's replay."""
+    """Capture a call without arguments as a CUDA graph, and return the function that replays it."""
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

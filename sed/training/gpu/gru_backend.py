@@ -1,6 +1,6 @@
-"""Which Bi-GRU a GPU training runs: the persistent kernel where it fits, else cuDNN's in bf16.
+"""Choice of the Bi-GRU implementation in GPU training: the persistent kernel if it fits, else cuDNN in bf16.
 
-Autocast would hand cuDNN float16, in which the gradients of a mean over half a million frame posteriors vanish.
+Autocast would run cuDNN in float16, in which the gradients of a mean over half a million frame posteriors underflow.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sed.models.detector import Detector
 
 
 def use_bf16(detector: Detector) -> None:
-    """Have the decoder's GRUs, if it has any, compute in bf16 by cuDNN."""
+    """Make the decoder's GRUs, if any, run by cuDNN in bf16."""
     if isinstance(detector.decoder, RunsGrus):
         detector.decoder.run_gru = bf16_gru
 
 
 @contextmanager
 def by_cudnn(detector: Detector) -> Iterator[None]:
-    """`use_bf16` for a while, without cuDNN's word that weights in a row would be faster."""
+    """Apply `use_bf16` within the context, silencing cuDNN's warning that weights are not contiguous."""
     decoder = detector.decoder
     if not isinstance(decoder, RunsGrus):
         yield
@@ -41,7 +41,16 @@ def by_cudnn(detector: Detector) -> Iterator[None]:
 
 
 def bf16_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
-    """`RunGru` in bf16, whatever autocast says."""
+    """Run a GRU by cuDNN in bf16, regardless of autocast; see `sed.models.decoders.RunGru`.
+
+    Args:
+        gru: the layers, whose weights may be float32.
+        x: input (clips, inputs, dim).
+        repeat: how many times each input frame is repeated.
+
+    Returns:
+        States (clips, inputs * repeat, directions * units), bf16.
+    """
     x = repeated(x, repeat)
     directions = 2 if gru.bidirectional else 1
     with torch.autocast(x.device.type, enabled=False):
@@ -63,7 +72,11 @@ def bf16_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
 
 
 def use_persistent(detector: Detector) -> bool:
-    """Have the decoder's GRU run by the persistent kernel for the batches that it can run; return whether it can."""
+    """Make the decoder's GRU run by the persistent kernel, and by cuDNN in bf16 for batches that do not fit.
+
+    Returns:
+        False, without a change, if the kernel does not fit this decoder or GPU.
+    """
     decoder = detector.decoder
     if not isinstance(decoder, GruBased) or importlib.util.find_spec("triton") is None:
         return False

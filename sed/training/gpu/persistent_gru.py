@@ -1,10 +1,10 @@
-"""The Bi-GRU as one persistent kernel a layer: both directions and all time steps in a single launch.
+"""Bi-GRU as one persistent kernel per layer: both directions and all time steps in a single launch.
 
-A step of a recurrent layer is a small matrix product, and cuDNN launches kernels for every one. Here each program
-keeps its slice of the recurrent weights on its multiprocessor for the whole sequence and owns that slice of the
-state; after each step the programs of a direction publish their slices and meet at a counter. That needs all programs
-to be on the GPU at once: `fits` says whether they are. The frames that upsampling repeats enter the input's product
-once.
+A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each program
+keeps a slice of the recurrent weights on its multiprocessor for the whole sequence and computes that slice of the
+state. After each time step, the programs of a direction store their slices and synchronise at a barrier, a counter in
+global memory. This requires all programs to be resident on the GPU at the same time, which `fits` checks. Input frames
+that are repeated for upsampling are multiplied by the input weights only once.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-UNITS = 16  # state units a program owns
+UNITS = 16  # state units per program
 MOST_CLIPS = 64
-TWICE = 256  # units of which two programs find registers and shared memory on one multiprocessor
+TWICE = 256  # largest hidden size at which two programs have registers and shared memory on one multiprocessor
 WARPS = 4  # measured on an H200, as are the next two: 8 warps take twice as long
-STRETCH = 128  # gate units of a step of the backward product
-STAGES = 4  # of its loads in flight
+STRETCH = 128  # gate units per block of the backward product
+STAGES = 4  # software pipeline stages of its loads
 
 
 @triton.jit
 def _meet(counter, target):  # type: ignore[no-untyped-def]
-    # All threads have stored before one of them says so; none goes on before every program has.
+    # Grid-wide barrier: release after all stores of the program, spin until every program has arrived.
     tl.debug_barrier()
     tl.atomic_add(counter, 1, sem="release", scope="gpu")
     while tl.atomic_add(counter, 0, sem="acquire", scope="gpu") < target:
@@ -49,7 +49,7 @@ def _load_weights(p, k, H: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _load_gates(p, H: tl.constexpr, mask):  # type: ignore[no-untyped-def]
-    """Load what the input gives the three gates."""
+    """Load the input's contributions to the three gates."""
     r = tl.load(p, mask=mask, other=0.0).to(tl.float32)
     z = tl.load(p + H, mask=mask, other=0.0).to(tl.float32)
     return r, z, tl.load(p + 2 * H, mask=mask, other=0.0).to(tl.float32)
@@ -77,7 +77,7 @@ def _forward(  # type: ignore[no-untyped-def]
     col = part * BJ + tl.arange(0, BJ)[None, :]
     live = row < clips
     k0 = tl.arange(0, K0)
-    # Recurrent weights (direction, gate, unit, k), as (k, unit) tiles that stay for the whole sequence.
+    # Recurrent weights (direction, gate, unit, k), as (k, unit) tiles that are kept for the whole sequence.
     wp = w + direction * 3 * H * H + col * H
     wr0, wz0, wn0 = _load_weights(wp, k0, H)
     if K1 > 0:
@@ -118,7 +118,7 @@ def _forward(  # type: ignore[no-untyped-def]
             tl.store(saved + size + at, z.to(saved.dtype.element_ty), mask=live)
             tl.store(saved + 2 * size + at, n.to(saved.dtype.element_ty), mask=live)
             tl.store(saved + 3 * size + at, hn.to(saved.dtype.element_ty), mask=live)
-        # The next step's inputs are on their way while the programs wait for each other.
+        # Load the next time step's inputs before the barrier, so that they arrive during the wait.
         t = min(s + 1, frames - 1) if direction == 0 else max(frames - 2 - s, 0)
         gp = gi + ((t // REPEAT) * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
         ir, iz, in_ = _load_gates(gp, H, live)
@@ -143,7 +143,7 @@ def _backward(  # type: ignore[no-untyped-def]
     before = t - 1 if direction == 0 else t + 1
     at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
     g = tl.load(grad + at, mask=live, other=0.0)
-    # Not a helper: with one, this kernel is 5 % slower at 12 clips (H200).
+    # Not a helper function: with one, this kernel is 5 % slower at 12 clips (H200).
     r_ = tl.load(saved + at, mask=live, other=0.0)
     z_ = tl.load(saved + size + at, mask=live, other=0.0)
     n_ = tl.load(saved + 2 * size + at, mask=live, other=0.0)
@@ -161,7 +161,7 @@ def _backward(  # type: ignore[no-untyped-def]
         gp = (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + col
         _store_gates(dgh + gp, dr, dz, dn * r, H, live)
         _store_gates(dgi + gp, dr, dz, dn, H, live)
-        # The next step's numbers are on their way while the programs wait for each other.
+        # Load the next time step's values before the barrier, so that they arrive during the wait.
         more = live & (s + 1 < frames)
         next_ = t - 1 if direction == 0 else t + 1
         before = t - 2 if direction == 0 else t + 2
@@ -175,7 +175,7 @@ def _backward(  # type: ignore[no-untyped-def]
         h_ = tl.load(out + hp, mask=live & (s + 2 < frames), other=0.0)
         _meet(counter, parts * (s + 1))
         carry = dh * z
-        # Everyone's gradients of this step's gates, through the recurrent weights, a stretch of gate units at a time.
+        # Multiply all programs' gate gradients of this time step by the recurrent weights, in blocks of gate units.
         ap = dgh + (t * clips + row).to(tl.int64) * (6 * H) + direction * 3 * H + tl.arange(0, BK)[None, :]
         wp = w + direction * 3 * H * H + tl.arange(0, BK)[:, None] * H + col
         for k in tl.range(0, 3 * H, BK, num_stages=STAGES):
@@ -185,7 +185,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _tiles(units: int) -> tuple[int, int] | None:
-    """The state's size as one or two powers of two of at least 16, the larger first; None when it is not."""
+    """Split the hidden size into one or two powers of two of at least 16, the larger first (else 0); None if not so."""
     large = 1 << (units.bit_length() - 1)
     small = units - large
     if large < 16 or (small and (small < 16 or small & (small - 1))):
@@ -194,10 +194,18 @@ def _tiles(units: int) -> tuple[int, int] | None:
 
 
 def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
-    """Whether the persistent kernel can run this layer stack on this GPU: all programs there at once.
+    """Return whether the persistent kernel can run these layers on this GPU, with all programs resident at once.
 
-    Of several processes whose kernels run at the same time (SED_GPU_SHARERS, set by utils/mps.sh) all programs must
-    find room together, or each could wait for those that the others keep out.
+    If several processes share the GPU (SED_GPU_SHARERS, set by utils/mps.sh), the programs of all must be resident
+    together; otherwise the processes can deadlock waiting for each other's programs.
+
+    Args:
+        gru: the layers.
+        clips: clips per batch.
+        device: the device to run on.
+
+    Returns:
+        Whether it can.
     """
     if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first and gru.hidden_size % UNITS == 0):
         return False
@@ -210,12 +218,24 @@ def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
 
 
 class _Layer(torch.autograd.Function):
-    """One bidirectional layer, time first; `repeat` output frames for each input frame."""
+    """One bidirectional layer, with time as the first dimension and `repeat` output frames per input frame."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, repeat: int) -> Tensor:
-        """x (inputs, clips, dim), w_ih (6 units, dim), w_hh (2, 3 units, units), b_ih (6 units,), b_hh (2, 3 units)
-        -> (inputs * repeat, clips, 2 units)."""
+        """Run the layer.
+
+        Args:
+            ctx: context of autograd.
+            x: (inputs, clips, dim).
+            w_ih: input weights (6 units, dim).
+            w_hh: recurrent weights (2, 3 units, units).
+            b_ih: (6 units,).
+            b_hh: (2, 3 units).
+            repeat: output frames per input frame.
+
+        Returns:
+            States (inputs * repeat, clips, 2 units).
+        """
         inputs, clips, dim = x.shape
         units = w_hh.shape[2]
         frames = inputs * repeat
@@ -244,7 +264,7 @@ class _Layer(torch.autograd.Function):
         )  # fmt: skip
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
-        # Each step's state before: the frame before for one direction, the frame after for the other, none at the end.
+        # Gate gradients with the state that preceded them: of the frame before (forward direction) or after (backward).
         pairs = (
             (states[1:, :, 0], out[:-1, :, :units]),
             (states[:-1, :, 1], out[1:, :, units:]),
@@ -259,7 +279,7 @@ class _Layer(torch.autograd.Function):
 
 
 def _stretch(units: int) -> int:
-    """The longest power of two up to STRETCH that divides three states' units."""
+    """Return the largest power of two up to STRETCH that divides the number of gate units."""
     return min(STRETCH, 3 * units & -(3 * units))
 
 
@@ -268,12 +288,22 @@ def _rows(clips: int) -> int:
 
 
 def _counters(device: torch.device) -> Tensor:
-    # Two, in cache lines of their own.
+    # Two counters, in separate cache lines.
     return torch.zeros(64, dtype=torch.int32, device=device)
 
 
 def bi_gru(gru: nn.GRU, x: Tensor, *, repeat: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
-    """`gru` over x (clips, inputs, dim) with every input repeated: (clips, inputs * repeat, 2 units) of `dtype`."""
+    """Run a bidirectional GRU by the persistent kernel.
+
+    Args:
+        gru: the layers; `fits` must hold for them.
+        x: input (clips, inputs, dim).
+        repeat: how many times each input frame is repeated.
+        dtype: type of the computation and the result.
+
+    Returns:
+        States (clips, inputs * repeat, 2 units) of `dtype`.
+    """
     x = x.transpose(0, 1).to(dtype)
     for layer in range(gru.num_layers):
         names = (f"l{layer}", f"l{layer}_reverse")

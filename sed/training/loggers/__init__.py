@@ -1,1 +1,1 @@
-"""Where a run's numbers and events can go; `sed.training.logger` lists the loggers by name."""
+"""Loggers of a run, registered in `sed.training.logger`."""

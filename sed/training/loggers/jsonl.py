@@ -1,4 +1,4 @@
-"""Logger: `log.jsonl` in the run's folder, one JSON object per line, for who plots with tools of their own."""
+"""Logger that writes `log.jsonl` in the run's folder, one JSON object per line, for any plotting tool."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sed.files import write_text
 
 
 class JsonLines:
-    """Writes `{"step": 12, "train/loss": 0.5, ...}` and `{"step": 12, "text": "..."}`."""
+    """Logger with lines `{"step": 12, "train/loss": 0.5, ...}` and `{"step": 12, "text": "..."}`."""
 
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         path = folder / "log.jsonl"
-        if path.exists():  # what a killed run logged after the checkpoint comes again
+        if path.exists():  # a killed run may have logged steps after its checkpoint, which are repeated
             write_text(path, "".join(line for line in path.read_text().splitlines(True) if _logged_by(line, step)))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -34,7 +34,7 @@ class JsonLines:
 
 
 def _logged_by(line: str, step: int) -> bool:
-    """Return whether a line was written whole, at `step` or before."""
+    """Return whether a line is complete and of `step` or an earlier one."""
     try:
         return line.endswith("\n") and json.loads(line)["step"] <= step
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Logger: TensorBoard event files in `tensorboard/` of the run's folder."""
+"""Logger that writes TensorBoard event files in `tensorboard/` of the run's folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sed.input_files import naming
 
 
 class TensorBoard:
-    """Shows scalars under their names, and events as text."""
+    """Logger of scalars, under their names, and of messages, as text."""
 
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder = folder / "tensorboard"
         if not is_text(self._folder):
-            raise UserError(f"{self._folder}: TensorBoard takes UTF-8 only (rename the folder)")
+            raise UserError(f"{self._folder}: TensorBoard accepts only names in UTF-8 (rename the folder)")
         _silence_writers()
         with naming(self._folder):
-            # What a killed run logged after the checkpoint comes again: it is hidden.
+            # A killed run may have logged steps after its checkpoint, which are repeated: hide the first ones.
             self._writer = SummaryWriter(str(self._folder), purge_step=step + 1, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -41,7 +41,7 @@ class TensorBoard:
 
 
 def _silence_writers() -> None:
-    """Keep the traceback of TensorBoard's writing thread off the terminal: the next call of the writer raises it."""
+    """Suppress the traceback of TensorBoard's writer thread: the next call of the writer raises its error anyway."""
     shown = threading.excepthook
     if getattr(shown, "spares_writers", False):
         return

@@ -1,4 +1,4 @@
-"""From a flat config and a dumped set or a soundbank to a pre-training: data, model, optimiser."""
+"""Build a pre-training from a flat config and a dumped set or a soundbank: data, model, optimiser."""
 
 from __future__ import annotations
 
@@ -35,20 +35,26 @@ log = logging.getLogger("sed.pretrain")
 def build_pretraining(
     config: Mapping[str, Any], source: Path, out: Path, labels: list[str] | None, *, device: torch.device
 ) -> Pretraining:
-    """Build a pre-training from what it learns from.
+    """Build a pre-training.
 
     Args:
-        config: of the options of `pretraining`, the model's and the front end's.
-        source: a dumped set with tags or events; or a soundbank.
-        out: the checkpoint to write.
-        labels: the set's, which are the classes; None: the soundbank's kinds are.
-        device: trains.
+        config: options of pre-training, model and front end.
+        source: a dumped set with tags or events, or a soundbank.
+        out: path of the checkpoint to write.
+        labels: class names of the dumped set; None: `source` is a soundbank, whose kinds of sounds are the classes.
+        device: device to train on.
+
+    Returns:
+        The pre-training, ready to run.
+
+    Raises:
+        UserError: the config is invalid or does not fit the data.
     """
     open_logger = logger_opener(config)
     torch.manual_seed(config["seed"])
     front_end = FrontEnd.from_config(config).to(device)
     if front_end.wants_statistics:
-        raise UserError("normaliser bins: pre-training takes no statistics (give norm_bins, or another normaliser)")
+        raise UserError("normaliser bins: pre-training computes no statistics (give norm_bins, or another normaliser)")
     frames, frame_seconds = label_frames(config)
     maker: InputMaker | SoundscapeMaker
     if labels is None:
@@ -61,7 +67,7 @@ def build_pretraining(
     model = make_model(config, len(labels), device)
     flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
     precision = choose_precision(config["precision"], device)
-    log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed as they are needed")
+    log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed on the fly")
     return Pretraining(
         out,
         config=config,
@@ -94,10 +100,10 @@ def build_pretraining(
 
 
 def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
-    """Return the label frames of a clip, and the seconds of one.
+    """Return the number of label frames per clip, and their length in seconds.
 
     Raises:
-        UserError: patchout leaves no band of patches, or the encoder has no patches to leave out.
+        UserError: patchout drops all bands of patches, or the encoder has no patches or blocks to drop.
     """
     with torch.device("meta"):
         tagger = build_any_tagger(config, 1)
@@ -106,7 +112,7 @@ def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
         if config[option] and not isinstance(tagger, Tagger):
             raise UserError(f"{option} {config[option]}: encoder '{config['encoder']}' has no patches (leave it at 0)")
     if config["patchout"] and config["patchout"] >= bands:
-        raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (leave one at least)")
+        raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (keep at least one)")
     step_seconds = tagger.encoder.time_stride * config["frame_shift"]
     steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))
     return steps * config["frame_detail"], step_seconds / config["frame_detail"]
@@ -121,7 +127,22 @@ def soundscape_maker(
     *,
     device: torch.device,
 ) -> SoundscapeMaker:
-    """Make what mixes the inputs from a soundbank."""
+    """Build the input maker of a soundbank.
+
+    Args:
+        config: options of pre-training.
+        source: the soundbank.
+        front_end: computes features on the device.
+        frames: label frames per clip.
+        frame_seconds: length of a label frame.
+        device: device to mix on.
+
+    Returns:
+        The input maker.
+
+    Raises:
+        UserError: the config does not fit the soundbank.
+    """
     sounds = Sounds.load(SoundBank(source), procedural=config["procedural"], seed=config["seed"], nj=config["nj"])
     log.info("%s: %d sounds of %d kinds", source, len(sounds.length), len(sounds.kinds))
     return SoundscapeMaker(sounds, front_end, config=config, frames=frames, frame_seconds=frame_seconds, device=device)
@@ -137,7 +158,19 @@ def dump_maker(
     *,
     device: torch.device,
 ) -> tuple[InputMaker, int]:
-    """Make what draws the inputs from a dumped set; return it and the number of clips.
+    """Build the input maker of a dumped set.
+
+    Args:
+        config: options of pre-training.
+        source: the dumped set.
+        front_end: the front end that its features must come from.
+        labels: class names.
+        frames: label frames per clip.
+        frame_seconds: length of a label frame.
+        device: device of the training.
+
+    Returns:
+        The input maker and the number of clips.
 
     Raises:
         UserError: the set has no labels, or features of another front end.
@@ -166,21 +199,30 @@ def dump_maker(
 
 
 def make_schedule(config: Mapping[str, Any], clips: int) -> Schedule:
-    """Return the schedule over a set of so many clips; 0: one without end."""
+    """Return the schedule on a set of this number of clips; 0: soundscapes, whose number is unlimited."""
     per_epoch = config["steps_per_epoch"] or clips // config["batch_size"]
     if not per_epoch:
-        raise UserError("steps_per_epoch 0: soundscapes have no end (say how many steps are an epoch)")
+        raise UserError("steps_per_epoch 0: the number of soundscapes is unlimited (say how many steps are an epoch)")
     return Schedule.from_config(config, steps_per_epoch=per_epoch)
 
 
 def make_model(config: Mapping[str, Any], classes: int, device: torch.device) -> Pretrainer:
-    """Return what is trained, on the device and in training mode; compiled where the config says so."""
+    """Build the model.
+
+    Args:
+        config: options of the model and `accelerate`.
+        classes: number of classes.
+        device: device to train on.
+
+    Returns:
+        The model on the device, in training mode, its encoder compiled if the config says so.
+    """
     tagger = build_any_tagger(config, classes)
     model = Pretrainer(tagger, classes, detail=config["frame_detail"]).to(device)
     model.train()
     parts: list[nn.Module] = [model.get_submodule("tagger.encoder")]
     if isinstance(tagger, Tagger):
-        parts = list(tagger.encoder.blocks)  # one by one: they are alike, so one compilation serves all
+        parts = list(tagger.encoder.blocks)  # separately: blocks are alike, so one compilation is reused for all
         for block in tagger.encoder.blocks:
             block.drop_path = config["drop_path"]
     if config["accelerate"] == "compile" or (config["accelerate"] == "auto" and device.type == "cuda"):

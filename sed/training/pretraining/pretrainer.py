@@ -1,4 +1,4 @@
-"""What pre-training trains: a tagger, and a second head for frame labels."""
+"""Model of pre-training: a tagger with a second head for frame labels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sed.models.tagger import GridTagger, Tagger
 
 
 class Pretrainer(nn.Module):
-    """A tagger with a second head that labels each time step from the mean of its bands; that one is thrown away."""
+    """Tagger with a second head, which labels each time step from the mean of its bands and is discarded later."""
 
     def __init__(self, tagger: Tagger | GridTagger, classes: int, *, detail: int = 1) -> None:
         super().__init__()
@@ -18,13 +18,19 @@ class Pretrainer(nn.Module):
 
     @property
     def bands(self) -> int:
-        """Bands of patches."""
+        """Number of frequency bands of patches."""
         return self.tagger.encoder.grid[0]
 
     def forward(self, x: Tensor, frames: int, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """(batch, input frames, bins) -> tag logits (batch, classes), frame logits (batch, frames, classes).
+        """Compute tag and frame logits.
 
-        `bands` (kept,) int64: only those of an AST are seen.
+        Args:
+            x: normalised features (batch, input frames, bins).
+            frames: label frames to return, at most time steps times `detail`.
+            bands: indices (kept,) int64 of the frequency bands of patches to encode (AST only); None: all.
+
+        Returns:
+            Tag logits (batch, classes) and frame logits (batch, frames, classes), float32.
         """
         tags, steps = self.tagger.described(x, bands)
         labelled = self.frame_head(self.frame_norm(steps)).unflatten(2, (self.detail, -1)).flatten(1, 2)[:, :frames]

@@ -1,8 +1,8 @@
-"""Pre-training of an encoder as a tagger, on clip tags and, where the data has events, on frame labels too.
+"""Pre-training of an encoder as a tagger, on clip tags and, if the data has events, on frame labels too.
 
-For people without the AudioSet checkpoint: of an AST the result is a file in the published layout, which training then
-loads as it would load the real one, and of other encoders one of `sed.checkpoints.own_layout`. It learns from a dumped
-set, or from soundscapes mixed on the fly from a soundbank. Batches, augmentation and the loop are training's own.
+It replaces the AudioSet checkpoint where that is not available: an AST is written in the published layout, which
+training loads like the published checkpoint, other encoders in the layout of `sed.checkpoints.own_layout`. The data are
+a dumped set, or soundscapes mixed on the fly from a soundbank. Batches, augmentation and loop are those of training.
 """
 
 from __future__ import annotations
@@ -36,18 +36,23 @@ log = logging.getLogger("sed.pretrain")
 
 SECTION = "objective"
 OPTIONS = {
-    "batch_size": {"default": 32, "help": "clips a step", "least": 1},
+    "batch_size": {"default": 32, "help": "clips per step", "least": 1},
     "tag_weight": {"default": 1.0, "help": "weight of the cross-entropy of clip tags", "least": 0},
     "frame_weight": {
         "default": 1.0,
-        "help": "weight of the cross-entropy of frame labels, where there are events",
+        "help": "weight of the cross-entropy of frame labels, if the data have events",
         "least": 0,
     },
-    "frame_detail": {"default": 1, "help": "label frames that a time step of patches tells apart", "least": 1},
-    "drop_path": {"default": 0.0, "help": "share of clips that a branch of a block passes by", "least": 0, "most": 0.9},
+    "frame_detail": {"default": 1, "help": "label frames per time step of the encoder", "least": 1},
+    "drop_path": {
+        "default": 0.0,
+        "help": "stochastic depth: probability that a residual branch is skipped for a clip",
+        "least": 0,
+        "most": 0.9,
+    },
     "patchout": {
         "default": 0,
-        "help": "frequency bands that each step leaves out: quicker, and regularises",
+        "help": "frequency bands of patches dropped at each step: faster, and a regulariser",
         "least": 0,
     },
 }
@@ -61,9 +66,9 @@ OPTIONS_FROM = [
 
 
 class Pretraining(Loop):
-    """One run: writes `out` and its class names beside it; resumes a killed one.
+    """A pre-training run: it writes the checkpoint `out` and its class names beside it, and resumes a killed run.
 
-    The loop's files are in a folder beside it, `ast.run` for `ast.pth`; the checkpoints in it go at the end.
+    The files of `Loop` are in a folder beside it, `ast.run` for `ast.pth`; its checkpoints are removed at the end.
     """
 
     logged = ("loss", "tags", "frames", "gradient_norm")
@@ -88,14 +93,14 @@ class Pretraining(Loop):
     ) -> None:
         """
         Args:
-            out: the checkpoint to write.
-            config: weights of the losses, rate, patchout, clipping.
-            model: what is trained, on the device.
+            out: path of the checkpoint to write.
+            config: options of this module, with learning rate, clipping and seed.
+            model: the model to train, on the device.
             flat: its parameters.
-            optimiser: of `flat`.
+            optimiser: optimiser of `flat`.
             maker: makes the inputs of each step.
-            preparation: augments and normalises them.
-            frames: label frames of a clip.
+            preparation: augments and normalises the inputs.
+            frames: label frames per clip.
             precision: bf16 or fp32.
             schedule: number of steps, and the learning rate's factor at each.
             identity: stored in every checkpoint: config, labels, front_end.
@@ -122,7 +127,7 @@ class Pretraining(Loop):
     def run(self) -> None:
         old = self.out.with_name(f".{self.out.name}.state")
         if old.exists():
-            log.info("%s: a killed run of an earlier version left this: starting anew", old)
+            log.info("%s: left by a killed run of an earlier version: starting over", old)
             old.unlink()
         super().run()
 
@@ -132,7 +137,7 @@ class Pretraining(Loop):
         stored = complete(saved["config"], {key: value for key, value in defaults.items() if key in config})
         if stored == config and saved["labels"] == self.labels:
             return True
-        log.info("%s: a killed run had another config: starting anew", path)
+        log.info("%s: the killed run had another config: starting over", path)
         return False
 
     def draw_seed(self, step: int) -> int:
@@ -156,7 +161,15 @@ class Pretraining(Loop):
         return torch.stack([loss.detach(), tags.detach(), frames.detach(), norm])
 
     def objective(self, inputs: StepInputs, bands: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss and its parts, tags and frames; without events, frames are 0."""
+        """Compute the loss of a batch.
+
+        Args:
+            inputs: the batch, on the device; its weak targets are used if it has no strong ones.
+            bands: indices (kept,) int64 of the frequency bands of patches to encode; None: all.
+
+        Returns:
+            The weighted loss (), and its parts of tags () and frames (); the latter is 0 without events.
+        """
         with torch.no_grad():
             prepared = self.preparation(inputs)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -169,7 +182,7 @@ class Pretraining(Loop):
         return self.config["tag_weight"] * tags + self.config["frame_weight"] * frames, tags, frames
 
     def kept_bands(self, step: int) -> Tensor | None:
-        """Return the bands of patches that step `step` sees, in order; None: all."""
+        """Return the indices (kept,) of the frequency bands of patches that a step encodes, sorted; None: all."""
         if not self.config["patchout"]:
             return None
         rng = np.random.default_rng((self.config["seed"], step, 0xBA4D))
@@ -177,7 +190,7 @@ class Pretraining(Loop):
         return torch.from_numpy(kept).to(self.device, non_blocking=True)
 
     def finish(self) -> None:
-        """Write the class names and, last, the checkpoint; what only resuming needs goes."""
+        """Write the class names, then the checkpoint, and remove what only resuming needs."""
         write_text(self.out.with_suffix(".labels.txt"), "".join(f"{label}\n" for label in self.labels))
         tagger = self.model.tagger
         if isinstance(tagger, GridTagger):

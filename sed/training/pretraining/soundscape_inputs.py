@@ -1,8 +1,8 @@
-"""Soundscapes mixed on the fly, on the device: a new batch every step, drawn from (seed, step) alone.
+"""Soundscapes mixed on the fly, on the device: a new batch at every step, a function of (seed, step).
 
-A clip has a background and a few kinds of sounds, each once or several times; every sound is played at a speed, gain
-and place of its own, every kind through a filter and a room. How clips are made up is meant to be broader than
-what the corpus (`sed/data/soundscape.py`) does: pre-training has to serve recordings unlike it, too.
+A clip has a background and a few kinds of sounds, each once or several times. Speed, gain and onset are drawn for every
+sound, a filter and a room for every track. The distribution is broader than that of the synthetic corpus
+(`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too.
 """
 
 from __future__ import annotations
@@ -24,70 +24,73 @@ from sed.training.augment import AugmentOptions
 from sed.training.inputs import StepInputs
 
 TRACKS = 3
-"""of a clip: two for events, each with a filter and a room, one for the background"""
-ROOMS, REVERBERATION = 64, 0.5
+"""tracks per clip: two for events, each with a filter and a room, one for the background"""
+ROOMS = 64
+"""number of simulated rooms to draw from"""
+REVERBERATION = 0.5  # s, the longest
 KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
-LONGEST_EVENT = 6.0
-FADE = 0.005
+LONGEST_EVENT = 6.0  # s
+FADE = 0.005  # s, at both ends of a sound
 
 
 SECTION = "soundscapes on the fly, where the sounds are a soundbank"
 OPTIONS = {
     "procedural": {
         "default": 1500,
-        "help": "sounds made by rule that are mixed in, as classes of their own",
+        "help": "number of procedurally generated sounds to mix in, as additional classes",
         "least": 0,
     },
     "foreground_share": {
         "default": 0.6,
-        "help": "share of a clip's kinds that are the bank's labels",
+        "help": "share of the bank's labels among the kinds of sounds in clips",
         "least": 0,
         "most": 1,
     },
     "procedural_share": {
         "default": 0.15,
-        "help": "share of a clip's kinds that are made by rule",
+        "help": "share of procedurally generated sounds among the kinds of sounds in clips",
         "least": 0,
         "most": 1,
     },
-    "kinds": {"default": 2.2, "help": "mean number of kinds of sounds a clip, up to five", "least": 0, "most": 5},
-    "repeats": {"default": 1.2, "help": "mean number of further sounds of a kind", "least": 0},
-    "speed_octaves": {"default": 0.2, "help": "deviation of the playing speed, octaves", "least": 0},
-    "filter_db": {"default": 4.0, "help": "deviation of a random filter's gains, dB", "least": 0},
-    "snr_min": {"default": 5.0, "help": "least level of events over the background, dB"},
-    "snr_max": {"default": 32.0, "help": "greatest level of events over the background, dB"},
-    "wet_max": {"default": 0.4, "help": "most energy of reflections relative to the direct sound", "least": 0},
+    "kinds": {"default": 2.2, "help": "mean number of kinds of sounds per clip, up to five", "least": 0, "most": 5},
+    "repeats": {"default": 1.2, "help": "mean number of repetitions of a kind within a clip", "least": 0},
+    "speed_octaves": {"default": 0.2, "help": "standard deviation of the playback speed, octaves", "least": 0},
+    "filter_db": {"default": 4.0, "help": "standard deviation of a random filter's gains, dB", "least": 0},
+    "snr_min": {"default": 5.0, "help": "lowest level of events over the background, dB"},
+    "snr_max": {"default": 32.0, "help": "highest level of events over the background, dB"},
+    "wet_max": {"default": 0.4, "help": "largest energy of reflections relative to the direct sound", "least": 0},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Where the sounds of a batch come from and go to; one row an event, `total` samples in all."""
+    """Mixing instructions of a batch: source and position of every event (a sound or background)."""
 
     source: Tensor
-    """first sample in the table (events,) int64"""
+    """first sample to play in the table of sounds (events,) int64"""
     limit: Tensor
-    """last sample of the sound from there (events,) int64"""
+    """last sample of the sound, relative to `source` (events,) int64"""
     speed: Tensor
-    """(events,) float64"""
+    """playback speed (events,) float64"""
     place: Tensor
-    """first sample in the tracks laid end to end (events,) int64"""
+    """first sample in the concatenated tracks (events,) int64"""
     length: Tensor
-    """samples in the tracks (events,) int64"""
+    """number of samples in the tracks (events,) int64"""
     gain: Tensor
-    """(events,) float32"""
+    """amplitude factor (events,) float32"""
     room: Tensor
-    """(clips, tracks) int64"""
+    """index of the room (clips, tracks) int64"""
     wet: Tensor
-    """(clips, tracks, 1) float32"""
+    """energy of reflections relative to the direct sound (clips, tracks, 1) float32"""
     filter: Tensor
     """gains at the knots, dB (clips, tracks, knots) float32"""
     top: Tensor
     """upper corner frequency, Hz (clips, 1) float32"""
     peak: Tensor
-    """(clips, 1) float32"""
+    """peak amplitude of the clip (clips, 1) float32"""
     total: int
+    """sum of `length`, known on the host"""
 
     def to(self, device: torch.device) -> Scene:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -97,14 +100,14 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneInputs:
-    """A step's inputs whose features are still to be rendered."""
+    """Inputs of a step whose features are not rendered yet."""
 
     scene: Scene
     step: StepInputs
 
 
 class SoundscapeMaker:
-    """Makes the inputs of any step, as `sed.training.inputs.InputMaker` does from dumped features."""
+    """Input maker of soundscapes; see `sed.training.inputs.Maker`."""
 
     in_memory = True
 
@@ -118,6 +121,18 @@ class SoundscapeMaker:
         frame_seconds: float,
         device: torch.device,
     ) -> None:
+        """
+        Args:
+            sounds: table of the sounds and their kinds, which are the classes.
+            front_end: computes features on the device.
+            config: options of this module, of augmentation, `batch_size` and `seed`.
+            frames: label frames per clip.
+            frame_seconds: length of a label frame.
+            device: device to mix on.
+
+        Raises:
+            UserError: the front end's rate is not that of the sounds, or the shares leave nothing to draw.
+        """
         if front_end.sample_rate != RATE:
             raise UserError(
                 f"sample_rate {front_end.sample_rate}: soundscapes are made at {RATE} Hz (change the config)"
@@ -131,7 +146,7 @@ class SoundscapeMaker:
         self._weights = _weights(sounds, config)
         self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
         self._texture = np.array([kind.texture for kind in sounds.kinds])
-        # the chances of kind k lie between k and k + 1
+        # cumulative probabilities of the sounds of kind k, plus k: one sorted search draws from any kind
         self._chances = np.concatenate(
             [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
         )
@@ -168,19 +183,19 @@ class SoundscapeMaker:
         return SceneInputs(scene=scene, step=StepInputs(**{name: torch.from_numpy(a) for name, a in arrays.items()}))
 
     def fetched(self, inputs: SceneInputs) -> StepInputs:
-        """The inputs on the device, their sound mixed and analysed there."""
+        """Return the inputs on the device, where the clips are mixed and their features computed."""
         step = inputs.step.to(self.device)
         features = self._front_end(self._mixer(inputs.scene.to(self.device)))
         return replace(step, features=features)
 
     def _draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
-        """Draw a batch: where its sounds come from and go to, and its targets (clips, frames, classes) uint8."""
+        """Draw a batch: the mixing instructions, and the targets (clips, frames, classes) uint8."""
         events = self._events(rng)
         back = self._background(rng)
         return self._scene(events, back, rng), self._targets(events, back)
 
     def _events(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw a batch's sounds but the backgrounds, one row per sound: their clip, kind, track, sound and place."""
+        """Draw the sounds of a batch except backgrounds: arrays (sounds,) of clip, kind, track, onset etc."""
         config, clips, whole = self._config, self.clips, self._samples
         number = np.minimum(rng.poisson(config["kinds"], clips), 5)
         clip = np.repeat(np.arange(clips), number)
@@ -189,7 +204,7 @@ class SoundscapeMaker:
         times = np.where(self._texture[kind], 1, 1 + np.minimum(rng.poisson(config["repeats"], len(clip)), 6))
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
         loud = snr[clip] + rng.normal(0, 3.0, len(clip))
-        # one row a sound from here on
+        # one element per sound from here on
         clip, kind, track, loud = (np.repeat(x, times) for x in (clip, kind, order % 2, loud))
         count = len(clip)
         chosen = self._choose(kind, rng)
@@ -217,7 +232,7 @@ class SoundscapeMaker:
         return rows
 
     def _targets(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> np.ndarray:
-        """Frame targets (clips, frames, classes) uint8; a background sounds throughout."""
+        """Return the frame targets (clips, frames, classes) uint8; a background is active throughout its clip."""
         targets = np.zeros((self.clips, self.frames, len(self._sounds.kinds)), np.uint8)
         hop = self.frame_seconds * RATE
         onset, offset = events["onset"], events["onset"] + events["length"]
@@ -230,7 +245,7 @@ class SoundscapeMaker:
         return targets
 
     def _scene(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray], rng: np.random.Generator) -> Scene:
-        """Lay sounds and backgrounds out in the tracks, and draw each clip's rooms, filters and levels."""
+        """Place sounds and backgrounds in the tracks, and draw the rooms, filters and levels of each clip."""
         config, clips, whole = self._config, self.clips, self._samples
         there = back["kind"] >= 0
         chosen, skipped, speed = (
@@ -256,12 +271,12 @@ class SoundscapeMaker:
         return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=int(tensors["length"].sum()))
 
     def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A sound of each of these kinds, by the sounds' chances."""
+        """Draw a sound of each kind (n,), by the sounds' probabilities; return their indices (n,)."""
         at = np.searchsorted(self._chances, kind + rng.random(len(kind)) * (1 - 1e-9), side="right")
         return np.minimum(at, len(self._chances) - 1)
 
     def _background(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Every clip's background: its kind (-1: none but noise), sound, skipped samples and speed."""
+        """Draw the background of every clip: its kind (-1: no background), sound, skipped samples and speed."""
         if not len(self._backgrounds):
             none = np.zeros(self.clips)
             return {"kind": none.astype(np.int64) - 1, "chosen": none.astype(np.int64), "skipped": none, "speed": none}
@@ -278,23 +293,24 @@ class SoundscapeMaker:
 
 
 def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
-    """How often each kind is drawn: by role as the options say, within it by the root of its number of sounds."""
+    """Return the probability of each kind: by role as in the options, within a role as explained below."""
     share = {"foreground": config["foreground_share"], "procedural": config["procedural_share"], "background": 0.0}
     share["distractor"] = max(0.0, 1 - sum(share.values()))
     weights = np.zeros(len(sounds.kinds))
     for role, part in share.items():
         mine = np.array([kind.role == role for kind in sounds.kinds])
         if mine.any():
-            # labels are equal; a kind of one recording is not to be heard as often as one of fifty
+            # Labels are equally likely; other kinds by the square root of their number of recordings, so that a kind
+            # with one recording is drawn less often than one with fifty.
             size = np.array([1.0 if role == "foreground" else kind.count**0.5 for kind in sounds.kinds])[mine]
             weights[mine] = part * size / size.sum()
     if not weights.sum():
-        raise UserError("foreground_share and procedural_share leave no sounds to draw (change them)")
+        raise UserError("foreground_share and procedural_share leave no sounds to choose from (change them)")
     return weights / weights.sum()
 
 
 class Mixer:
-    """Renders scenes: (clips, samples) float32 waveforms on the device."""
+    """Renderer of scenes on the device: waveforms (clips, samples) float32."""
 
     def __init__(self, wave: np.ndarray, *, samples: int, device: torch.device, seed: int) -> None:
         self._wave = torch.from_numpy(wave).to(device)
@@ -308,7 +324,7 @@ class Mixer:
         self._rooms = torch.fft.rfft(tails, self._size).to(torch.complex64).to(device)
         frequency = torch.fft.rfftfreq(self._size, 1 / RATE)
         self._frequency = frequency.to(device)
-        # Lines between the knots over log frequency, as a matrix: one product makes all curves.
+        # Linear interpolation between the knots over log frequency as a matrix: one product gives all curves.
         at = (frequency.clamp(60, 8000).log() - np.log(60)) / (np.log(8000) - np.log(60)) * (KNOTS - 1)
         knots = torch.arange(KNOTS)[:, None]
         self._curves = (1 - (at - knots).abs()).clamp_min(0).to(device)
@@ -317,7 +333,7 @@ class Mixer:
     def __call__(self, scene: Scene) -> Tensor:
         clips, device = len(scene.peak), self._wave.device
         tracks = torch.zeros(clips * TRACKS * self._samples, device=device)
-        if device.type == "cpu":  # one by one, they stay in a core's cache
+        if device.type == "cpu":  # one event at a time stays in the cache
             for event, length in enumerate(scene.length.tolist()):
                 self._play(tracks, scene, slice(event, event + 1), length)
         else:
@@ -330,7 +346,7 @@ class Mixer:
         return clip * (scene.peak / clip.abs().amax(1, keepdim=True).clamp_min(1e-9))
 
     def _play(self, tracks: Tensor, scene: Scene, rows: slice, total: int) -> None:
-        """Add some events, of `total` samples together, to the tracks."""
+        """Add the events `rows`, which have `total` samples, to the tracks."""
         length = scene.length[rows]
         start = length.cumsum(0) - length
         event = torch.repeat_interleave(torch.arange(len(length), device=tracks.device), length, output_size=total)
@@ -347,7 +363,7 @@ class Mixer:
 
 
 def _good_length(samples: int) -> int:
-    """The next length that is a product of 2, 3 and 5: transforms of it are quick."""
+    """Return the next larger length whose FFT is fast: a product of 2, 3 and 5."""
     from scipy.fft import next_fast_len
 
     return int(next_fast_len(samples, real=True))

@@ -1,4 +1,4 @@
-"""Scoring a tagger: average precision on a dumped set."""
+"""Scores of a tagger: average precision on a dumped set."""
 
 from __future__ import annotations
 
@@ -21,10 +21,19 @@ from sed.features.logmel import FrontEnd
 def average_precisions(
     config: Mapping[str, Any], dump: Path, *, batch_size: int, device: torch.device
 ) -> tuple[dict[str, float], int]:
-    """({label: average precision}, clips) of the tagger `config["pretrained"]` on a dumped set.
+    """Score the tagger `config["pretrained"]` on a dumped set.
 
-    Labels without a clip in the set are left out. UserError when the set has no labels, or another front end, or the
-    tagger lacks one of its labels.
+    Args:
+        config: options of model and front end, and `pretrained`.
+        dump: the dumped set.
+        batch_size: clips per forward pass.
+        device: device to compute on.
+
+    Returns:
+        {label: average precision}, without labels that no clip has, and the number of clips.
+
+    Raises:
+        UserError: the set has no labels or another front end, or the tagger lacks one of its labels.
     """
     labels = read_set_labels(dump)
     data, store = DataDir.load(dump, labels), FeatureStore(dump)

@@ -1,4 +1,4 @@
-"""Recorded steps are held against the plain models before they train anything."""
+"""CUDA graphs are compared with the eager models before any training step."""
 
 import logging
 from types import SimpleNamespace
@@ -15,11 +15,11 @@ from sed.training.step import TrainingStep
 
 
 class Recorded(graphs.GraphedStep):
-    """Graphs whose replay is a call, so that a CPU can run them; the teacher answers for other clips while `wrong`."""
+    """Graphs whose replay is a plain call, so that a CPU can run them; if `wrong`, the teacher's clips are permuted."""
 
-    wrong = ()  # of the captures, these
-    begins = 0  # with this step
-    stale = False  # does the loss read the teacher's answers before they are there?
+    wrong = ()  # numbers of the captures that are wrong
+    begins = 0  # first wrong step
+    stale = False  # whether the loss reads the teacher's outputs before they are computed
     captures = 0
     last = None
 
@@ -50,17 +50,17 @@ class Recorded(graphs.GraphedStep):
 
 @pytest.fixture
 def recorded(monkeypatch):
-    """`Recorded` in place of the steps that the CPU would take."""
+    """Make a CPU use `Recorded` steps."""
     monkeypatch.setattr(graphs, "choose", lambda *_: Recorded)
     return Recorded
 
 
 @pytest.mark.parametrize(
-    ("wrong", "captures", "plain", "said"),
+    ("wrong", "captures", "plain", "messages"),
     [((), 1, False, []), ((1,), 2, False, ["not compiled"]), ((1, 2), 2, True, ["not compiled", "without them"])],
 )
-def test_graphs_that_differ_from_the_models_train_nothing(
-    wrong, captures, plain, said, dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
+def test_graphs_that_differ_from_the_models_are_not_used(
+    wrong, captures, plain, messages, dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
 ):
     monkeypatch.setattr(recorded, "wrong", wrong)
     with caplog.at_level(logging.WARNING):
@@ -69,11 +69,11 @@ def test_graphs_that_differ_from_the_models_train_nothing(
     assert found == rows_of(tiny_config(), dump, tmp_path / "plain")
     assert (recorded.last.captures, recorded.last._plain) == (captures, plain)
     warned = [r.getMessage() for r in caplog.records if "CUDA graphs" in r.getMessage()]
-    assert len(warned) == len(said) and all(part in line for part, line in zip(said, warned, strict=True))
+    assert len(warned) == len(messages) and all(part in line for part, line in zip(messages, warned, strict=True))
 
 
-def test_graphs_that_turn_wrong_are_found_later(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
-    for name, value in (("wrong", (1,)), ("begins", 4), ("_AGAIN", 6)):
+def test_the_second_check_finds_graphs_that_became_wrong(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
+    for name, value in (("wrong", (1,)), ("begins", 4), ("_SECOND_CHECK", 6)):
         monkeypatch.setattr(recorded, name, value)
     with caplog.at_level(logging.WARNING):
         rows = rows_of(tiny_config(), dump, tmp_path / "recorded")
@@ -83,13 +83,13 @@ def test_graphs_that_turn_wrong_are_found_later(dump, tiny_config, tmp_path, rec
     assert rows[:3] == expected[:3] and rows[3] != expected[3]
 
 
-def test_a_loss_that_saw_other_answers_is_found(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
+def test_a_consistency_loss_of_other_outputs_is_found(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
     monkeypatch.setattr(recorded, "stale", True)
     build_side = graphs.CompiledStep.__init__
 
     def init(self, **kwargs):
         build_side(self, **kwargs)
-        self._side = "a stream"  # until it is taken away
+        self._side = "a stream"  # until the second capture
 
     monkeypatch.setattr(graphs.CompiledStep, "__init__", init)
     monkeypatch.setattr(graphs.CompiledStep, "models", TrainingStep.models)
@@ -98,12 +98,12 @@ def test_a_loss_that_saw_other_answers_is_found(dump, tiny_config, tmp_path, rec
     assert recorded.last.captures == 2 and not recorded.last._plain and "by inf: captured again" in caplog.text
 
 
-def test_bf16_is_near_enough(dump, tiny_config, tmp_path, recorded, caplog):
+def test_bf16_rounding_is_below_the_threshold(dump, tiny_config, tmp_path, recorded, caplog):
     with caplog.at_level(logging.INFO):
         rows_of(tiny_config(precision="bf16"), dump, tmp_path / "exp")
     assert recorded.last.captures == 1 and not recorded.last._plain
-    told = next(r.getMessage() for r in caplog.records if "differ from the models by 0." in r.getMessage())
-    assert 0 < float(told.split()[-2].rstrip(",")) < 0.1  # the teacher's; the GRU rounds otherwise than autocast's
+    message = next(r.getMessage() for r in caplog.records if "differ from the models by 0." in r.getMessage())
+    assert 0 < float(message.split()[-2].rstrip(",")) < 0.1  # the teacher's: its bf16 GRU rounds differently
 
 
 @pytest.mark.parametrize("option", [{"head_dropout": 0.5}, {"gru_dropout": 0.5, "gru_layers": 2}])
@@ -114,7 +114,7 @@ def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_p
 
 
 @pytest.mark.parametrize("step", [Recorded, graphs.CompiledStep])
-def test_a_frozen_encoder_is_captured_and_compiled_apart(step, dump, tiny_config, tmp_path, monkeypatch):
+def test_a_frozen_encoder_is_captured_and_compiled_separately(step, dump, tiny_config, tmp_path, monkeypatch):
     compilations = []
     monkeypatch.setattr(torch, "compile", lambda call, **_: (compilations.append(call), call)[1])
     monkeypatch.setattr(graphs, "choose", lambda *_: step)
@@ -130,7 +130,7 @@ def test_a_frozen_encoder_is_captured_and_compiled_apart(step, dump, tiny_config
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("upsample, frozen", [(1, 0), (5, 0), (5, 1)])
-def test_on_a_gpu_graphs_are_the_models(upsample, frozen, dump, tiny_config, tmp_path, caplog):
+def test_graphs_agree_with_the_models_on_a_gpu(upsample, frozen, dump, tiny_config, tmp_path, caplog):
     config = tiny_config(device="cuda", gru_units=16, upsample=upsample, frozen_epochs=frozen)
     with caplog.at_level(logging.INFO):
         trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())

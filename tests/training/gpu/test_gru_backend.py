@@ -1,4 +1,4 @@
-"""Which implementation of the decoder's GRU a step runs: cuDNN's in bf16, or nothing else where there is no GRU."""
+"""Choice of the implementation of the decoder's GRU: cuDNN in bf16, and no change to decoders without a GRU."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_bf16_gru_is_the_gru() -> None:
     assert out.dtype == torch.bfloat16 and torch.allclose(out.float(), run_gru(gru, x, 2), atol=0.02)
 
 
-def test_by_cudnn_is_for_a_while(tiny_config: Callable[..., dict[str, Any]]) -> None:
+def test_by_cudnn_is_undone_after_its_context(tiny_config: Callable[..., dict[str, Any]]) -> None:
     detector = build_detector(tiny_config(), 3)
     assert isinstance(detector.decoder, GruBased)
     with by_cudnn(detector):

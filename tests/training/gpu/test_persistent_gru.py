@@ -1,4 +1,4 @@
-"""The persistent kernel against torch's GRU: the arithmetic in Triton's interpreter, the meeting on a GPU."""
+"""The persistent kernel against torch's GRU: the arithmetic in Triton's interpreter, the barrier on a GPU."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from sed.training.gpu.persistent_gru import UNITS, bi_gru
 torch.manual_seed(0)
-gru = nn.GRU(12, UNITS, 2, batch_first=True, bidirectional=True)  # one program a direction: nobody to wait for
+gru = nn.GRU(12, UNITS, 2, batch_first=True, bidirectional=True)  # one program per direction: no barrier
 x = torch.randn(2, 3, 12, requires_grad=True)
 out = bi_gru(gru, x, repeat=2, dtype=torch.float32)
 grad = torch.randn_like(out)
@@ -39,7 +39,7 @@ def test_the_kernel_s_arithmetic_is_torch_s():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(("units", "clips", "repeat"), [(64, 5, 1), (768, 48, 10)])
-def test_many_programs_agree_with_cudnn_and_with_themselves(units, clips, repeat):
+def test_many_programs_agree_with_cudnn_and_are_deterministic(units, clips, repeat):
     from sed.training.gpu import persistent_gru as persistent
 
     torch.manual_seed(0)
@@ -49,7 +49,7 @@ def test_many_programs_agree_with_cudnn_and_with_themselves(units, clips, repeat
     x = torch.randn(clips, 30, 96, device="cuda")
     reference = gru(x.repeat_interleave(repeat, dim=1))[0]
     found = [persistent.bi_gru(gru, x, repeat=repeat) for _ in range(3)]
-    assert all(torch.equal(found[0], other) for other in found)  # a moving result would be a race
+    assert all(torch.equal(found[0], other) for other in found)  # a result that changes would be a race condition
     assert (found[0].float() - reference).norm() < 0.02 * reference.norm()
 
 
@@ -57,7 +57,7 @@ def test_many_programs_agree_with_cudnn_and_with_themselves(units, clips, repeat
     ("units", "sharers", "fits"),
     [(256, "", True), (256, "8", True), (256, "9", False), (768, "1", True), (768, "2", False)],
 )
-def test_all_who_share_a_gpu_find_room_or_none_uses_the_kernel(units, sharers, fits, monkeypatch):
+def test_the_kernel_is_used_only_if_all_sharers_of_a_gpu_fit(units, sharers, fits, monkeypatch):
     pytest.importorskip("triton")
     from sed.training.gpu import persistent_gru as persistent
 

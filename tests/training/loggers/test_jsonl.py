@@ -30,7 +30,7 @@ def test_a_resumed_run_logs_no_step_twice(tmp_path: Path) -> None:
         log.scalars(step, {"train/loss": step})
     log.close()
     with (tmp_path / "log.jsonl").open("a") as file:
-        file.write('{"step": 4, "train/lo')  # killed in the midst of a line
+        file.write('{"step": 4, "train/lo')  # killed while writing a line
     log = JsonLines(tmp_path, 5, {})
     for step in range(6, 9):
         log.scalars(step, {"train/loss": 10 * step})
@@ -41,7 +41,7 @@ def test_a_resumed_run_logs_no_step_twice(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_that_starts_anew_logs_anew(tmp_path: Path) -> None:
+def test_a_run_that_starts_over_starts_a_new_log(tmp_path: Path) -> None:
     for _ in range(2):
         log = JsonLines(tmp_path, 0, {})
         log.scalars(1, {"train/loss": 1.0})

@@ -57,6 +57,6 @@ def test_a_full_disk_is_one_error_that_names_the_folder(tmp_path: Path, capfd: p
     assert capfd.readouterr().err == ""  # TensorBoard's thread printed its traceback
 
 
-def test_a_folder_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="TensorBoard takes UTF-8 only"):
+def test_a_folder_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="TensorBoard accepts only names in UTF-8"):
         TensorBoard(tmp_path / os.fsdecode(b"x\xff"), 0, {})

@@ -1,4 +1,4 @@
-"""Pre-trainings of moments: their config, a soundbank, and what builds them on the CPU."""
+"""Fixtures of very short pre-trainings on the CPU: config, soundbank, builder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pretraining_config(tiny_config: Callable[..., dict[str, Any]]) -> dict[str, 
 
 @pytest.fixture(scope="session")
 def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A soundbank of one noise per label."""
+    """Soundbank with one noise per label."""
     root, rng = tmp_path_factory.mktemp("bank"), np.random.default_rng(0)
     for split, label in itertools.product(("train", "validation"), LABELS):
         folder = root / split / "foreground" / label
@@ -39,7 +39,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pretraining(dump: Path, bank: Path, pretraining_config: dict[str, Any]) -> Callable[..., Pretraining]:
-    """Function: the pre-training on a set of the dump (or `bank`) that writes a path, with some options changed."""
+    """Function that builds a pre-training from a set of the dump (or `bank`), a path to write and changed options."""
     import torch
 
     from sed.training.pretraining.build import build_pretraining

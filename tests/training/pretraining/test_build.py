@@ -1,4 +1,4 @@
-"""From a config to a pre-training: frames, schedules, and what is refused before any work."""
+"""Build of a pre-training from a config: label frames, schedules, refusals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_label_frames_are_parts_of_a_patch_s_step(pretraining_config: dict[str, 
     config = {**pretraining_config, "stride_time": 10, "frame_shift": 0.01, "clip_seconds": 1.0}
     assert label_frames(config) == (10, pytest.approx(0.1))
     assert label_frames({**config, "frame_detail": 5}) == (50, pytest.approx(0.02))
-    assert label_frames({**config, "clip_seconds": 0.91})[0] == 10  # the last one is partly sound
+    assert label_frames({**config, "clip_seconds": 0.91})[0] == 10  # the last frame is partly within the clip
     assert label_frames({**config, "clip_seconds": 9.0})[0] == 10  # the grid has no more
 
 
@@ -36,7 +36,7 @@ def test_label_frames_of_any_encoder_are_parts_of_its_steps(pretraining_config: 
     assert label_frames({**config, "frame_detail": 2}) == (2 * min(25, frames), pytest.approx(0.02))
 
 
-def test_an_epoch_is_the_set_seen_once_unless_said(pretraining_config: dict[str, Any]) -> None:
+def test_an_epoch_is_one_pass_over_the_set_by_default(pretraining_config: dict[str, Any]) -> None:
     config = {**pretraining_config, "batch_size": 4, "epochs": 3}
     assert make_schedule({**config, "steps_per_epoch": 0}, 25).steps == 18
     assert make_schedule({**config, "steps_per_epoch": 7}, 25).steps == 21
@@ -49,10 +49,10 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
         assert not list(tmp_path.iterdir())
 
     refused("needs labels", "unlabelled")
-    refused("leave one at least", patchout=99)
+    refused("keep at least one", patchout=99)
     cnn = {"encoder": "cnn", "cnn_width": 0.125}
     refused("patchout 1: encoder 'cnn' has no patches", patchout=1, **cnn)
     refused("drop_path 0.1: encoder 'cnn' has no patches", drop_path=0.1, **cnn)
-    refused("soundscapes have no end", "bank", steps_per_epoch=0, procedural=0)
+    refused("number of soundscapes is unlimited", "bank", steps_per_epoch=0, procedural=0)
     refused("mel_bins is 16, not 32", mel_bins=32)
     refused("--loggers wandb: unknown", loggers=["wandb"])

@@ -1,4 +1,4 @@
-"""The pre-trained model: its two heads, and patches that are left out."""
+"""The pre-trained model: its two heads, and dropped patches."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def test_tags_are_the_tagger_s(model: Pretrainer) -> None:
     assert torch.allclose(model(x, 10)[0], model.tagger(x), atol=1e-6)
 
 
-def test_all_bands_kept_is_none_left_out(model: Pretrainer) -> None:
+def test_keeping_all_bands_is_the_default(model: Pretrainer) -> None:
     x, everything = torch.randn(2, 112, 16), torch.arange(model.bands)
     for ours, whole in zip(model(x, 10, everything), model(x, 10), strict=True):
         assert torch.allclose(ours, whole, atol=1e-6)
 
 
-def test_a_band_that_is_left_out_has_no_say(model: Pretrainer) -> None:
+def test_a_dropped_band_has_no_influence(model: Pretrainer) -> None:
     x, other = torch.randn(2, 112, 16), torch.randn(2, 112, 16)
     changed = x.clone()
     changed[:, :, :4] = other[:, :, :4]  # only the lowest of the bands of 8 bins, each 4 further, sees these

@@ -71,7 +71,7 @@ def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, s
 
 
 @pytest.mark.parametrize(("name", "changes"), [("weak", {"drop_path": 0.3}), ("bank", FROM_BANK)])
-def test_a_killed_run_goes_on_to_the_same_bytes(
+def test_a_killed_run_resumes_to_the_same_bytes(
     pretraining: Build, tmp_path: Path, name: str, changes: dict[str, Any]
 ) -> None:
     pretraining(name, tmp_path / "whole.pth", **changes).run()
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert not checkpoints(folder_of(out) / "checkpoints")
 
 
-def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
+def test_a_killed_run_of_another_config_or_version_is_not_resumed(
     pretraining: Build, tmp_path: Path, log_lines: list[str]
 ) -> None:
     out = tmp_path / "ast.pth"
@@ -115,15 +115,15 @@ def test_a_killed_run_of_another_config_or_version_is_not_gone_on_with(
     other = pretraining("weak", out, lr=0.5)
     place = other.folder / "checkpoints"
     save_checkpoint(place / "step-00000008.pt", other.checkpoint(8, with_optimiser=True))
-    (tmp_path / ".ast.pth.state").write_bytes(b"as version 0.1 left it")
+    (tmp_path / ".ast.pth.state").write_bytes(b"by version 0.1")
     pretraining("weak", out).run()
-    assert any("step-00000008.pt: a killed run had another config: starting anew" in line for line in log_lines)
-    assert any(".ast.pth.state: a killed run of an earlier version" in line for line in log_lines)
+    assert any("step-00000008.pt: the killed run had another config: starting over" in line for line in log_lines)
+    assert any(".ast.pth.state: left by a killed run of an earlier version" in line for line in log_lines)
     assert not (tmp_path / ".ast.pth.state").exists()
     assert out.read_bytes() == (tmp_path / "whole.pth").read_bytes()
 
 
-def test_a_killed_run_from_before_an_option_goes_on(pretraining: Build, tmp_path: Path) -> None:
+def test_a_killed_run_of_a_version_without_an_option_resumes(pretraining: Build, tmp_path: Path) -> None:
     run = pretraining("weak", tmp_path / "ast.pth")
     saved = run.checkpoint(8, with_optimiser=True)
     lacking = {key: value for key, value in saved["config"].items() if key not in ("patchout", "norm_std")}

@@ -1,4 +1,4 @@
-"""Options of how a pre-training is carried out: none of those that may change on resume moves the weights."""
+"""Runtime options of pre-training: those that may change on resume do not affect the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.training.pretraining.pretraining import Pretraining
 from sed.training.pretraining.run_options import RUNTIME
 
 
-def test_what_may_change_is_an_option() -> None:
+def test_runtime_options_exist() -> None:
     assert set(RUNTIME) < set(default_options("sed.training.pretraining.pretraining"))
     assert not set(RUNTIME) & {"seed", "precision", "lr", "batch_size"}
 
@@ -20,7 +20,7 @@ def test_what_may_change_is_an_option() -> None:
 @pytest.mark.parametrize(
     "changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["jsonl"]}, {"nj": 1}]
 )
-def test_what_may_change_moves_no_weight(
+def test_runtime_options_do_not_affect_the_weights(
     pretraining: Callable[..., Pretraining], tmp_path: Path, changes: dict[str, object]
 ) -> None:
     assert set(changes) <= set(RUNTIME)

@@ -78,8 +78,8 @@ def test_a_filter_of_equal_gains_is_a_gain_and_a_room_rings_after(mixer):
     assert torch.allclose(same, mixer(scene()), atol=1e-5)
 
 
-def test_both_ways_of_playing_agree(mixer):
-    """Events one after another, as on a CPU, or all at once, as on a GPU."""
+def test_rendering_events_one_by_one_or_at_once_agrees(mixer):
+    """Compare the two code paths: of the CPU and of a GPU."""
     two = scene(
         **{
             "source": torch.tensor([0, 800]),
@@ -97,14 +97,14 @@ def test_both_ways_of_playing_agree(mixer):
     assert torch.equal(apart, together)
 
 
-def test_targets_say_what_sounds_where(config):
-    """Three tones without background: a band's energy is there exactly while its target is."""
+def test_targets_are_active_where_the_sound_is(config):
+    """Mix three tones without background: the energy of a band is high exactly while its target is active."""
     config.update(snr_min=20.0, snr_max=20.0, filter_db=0.0, wet_max=0.0, speed_octaves=0.0, filter_augment="none")
     sounds = tones(300.0, 1000.0, 3000.0, seconds=1.3)
     front_end = FrontEnd.from_config(config)
     maker = SoundscapeMaker(sounds, front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
     bins = [int(front_end.bank[round(h / RATE * front_end.fft_size)].argmax()) for h in (300, 1000, 3000)]
-    heard = said = 0
+    wrong = active = 0
     for step in range(4):
         inputs = maker.fetched(maker.make(step))
         most = inputs.features.amax((1, 2), keepdim=True)
@@ -112,9 +112,9 @@ def test_targets_say_what_sounds_where(config):
         targets = inputs.strong_targets.repeat_interleave(10, 1)[:, :998].bool()
         widened = F.max_pool1d(targets.float().transpose(1, 2), 31, 1, 15).transpose(1, 2).bool()
         sure = targets == widened  # not within 0.15 s of an edge
-        heard += int((loud & ~targets & sure).sum())
-        said += int(targets.sum())
-    assert said > 1000 and heard < 0.01 * said
+        wrong += int((loud & ~targets & sure).sum())
+        active += int(targets.sum())
+    assert active > 1000 and wrong < 0.01 * active
 
 
 def test_inputs_are_a_function_of_seed_and_step(config):

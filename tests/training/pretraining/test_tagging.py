@@ -1,4 +1,4 @@
-"""Scoring a tagger: average precision against its definition, and what is refused."""
+"""Scores of a tagger: average precision against its definition, and refusals."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CPU = torch.device("cpu")
 def tagger(
     pretraining: Callable[..., Pretraining], pretraining_config: dict[str, Any], tmp_path: Path
 ) -> dict[str, Any]:
-    """The config of a tagger that was pre-trained for a moment."""
+    """Config of a tagger that was pre-trained for a few steps."""
     pretraining("weak", tmp_path / "ast.pth").run()
     return {**pretraining_config, "pretrained": str(tmp_path / "ast.pth")}
 
 
 def definition(scores: np.ndarray, truth: np.ndarray) -> float:
-    """Mean, over the true clips, of the precision among the clips that score as high."""
+    """Return the mean, over positive clips, of the precision among the clips that score at least as high."""
     return float(np.mean([truth[scores >= scores[i]].mean() for i in np.flatnonzero(truth)]))
 
 
