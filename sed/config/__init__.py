@@ -1,4 +1,4 @@
-"""Options and configs: every entry point's parser, and the YAML files that it reads."""
+"""Options and configs: the parser of all commands, and the YAML files that it reads."""
 
 from sed.config.literals import literals, option_modules
 from sed.config.option_types import numbers, output_file, words

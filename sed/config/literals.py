@@ -1,8 +1,8 @@
-"""Options as literals: read from a module's source, so that --help and a mistyped option need no import of torch.
+"""Options as literals, read from a module's source, so that --help and errors in options need no import of torch.
 
 A component declares its options at the top of its module; `Parser.options_of` registers them:
     OPTIONS       {name: keywords of `Parser.option`} (optional)
-    SECTION       the title that they stand under in --help (optional; else the caller's)
+    SECTION       title of their section in --help (optional; default: the current section)
     OPTIONS_FROM  modules whose options follow (optional): a list, or a registry {name: "module:builder"}
 """
 
@@ -18,9 +18,15 @@ from typing import Any
 
 @functools.cache
 def literals(module: str) -> Mapping[str, Any]:
-    """Read a module's constants from its source, without importing it: {name: value} of its top-level literals.
+    """Read the top-level literals of a module from its source, without importing it.
 
-    A literal may name literals above it. What is no literal is left out.
+    A literal may contain names of earlier literals. Other expressions are ignored.
+
+    Returns:
+        {name: value}.
+
+    Raises:
+        ValueError: there is no such module.
     """
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
@@ -40,7 +46,7 @@ def literals(module: str) -> Mapping[str, Any]:
 
 
 class _Named(ast.NodeTransformer):
-    """Puts known expressions in the place of their names."""
+    """Transformer that replaces names by their known expressions."""
 
     def __init__(self, known: Mapping[str, ast.expr]) -> None:
         self._known = known
@@ -50,7 +56,7 @@ class _Named(ast.NodeTransformer):
 
 
 def option_modules(module: str) -> list[str]:
-    """Return `module` and, in the order of --help, those that its `OPTIONS_FROM` names, theirs included.
+    """Return `module` and, recursively, the modules of its `OPTIONS_FROM`, in the order of --help.
 
     `OPTIONS_FROM` is a list of modules, or a registry {name: module:builder}.
     """

@@ -1,4 +1,4 @@
-"""Types of options: what is typed, checked and converted; refused with a line that says what is expected."""
+"""Types of options: functions that check and convert the text of an option; errors say what is expected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from sed.provenance import ROOT
 
 
 def bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
-    """Return a type like `convert`; for int and float, one that refuses what is no number or not in these bounds."""
+    """Return the type of an option, with checks.
+
+    Args:
+        convert: int and float are checked as numbers, Path is `given_path`; any other function is returned unchanged.
+        least: lower bound of a number, inclusive; None: no bound.
+        most: upper bound of a number, inclusive; None: no bound.
+
+    Returns:
+        A function from text to value, which raises ArgumentTypeError for an invalid text.
+    """
     if convert is Path:
         return given_path
     if convert not in (int, float):
@@ -33,7 +42,7 @@ def bounded(convert: Callable[[str], Any], least: float | None, most: float | No
 
 
 def words(text: str) -> list[str]:
-    """An option's type: comma-separated words, none empty."""
+    """Convert an option's text to a list of comma-separated words, none of them empty."""
     parts = [part.strip() for part in text.split(",")]
     if not all(parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list")
@@ -41,7 +50,7 @@ def words(text: str) -> list[str]:
 
 
 def numbers(text: str) -> list[int]:
-    """An option's type: comma-separated whole numbers, none negative."""
+    """Convert an option's text to a list of comma-separated whole numbers, none of them negative."""
     parts = words(text)
     if not all(part.isdecimal() for part in parts):
         raise argparse.ArgumentTypeError(f"'{text}' is not a comma-separated list of whole numbers")
@@ -49,7 +58,7 @@ def numbers(text: str) -> list[int]:
 
 
 def config_file(text: str) -> str:
-    """An option's type: a config, looked for from where you are and then from the top of the repository."""
+    """Convert an option's text to the absolute path of a config, relative to the current folder or the repository."""
     path = Path(text)
     return str((path if path.exists() else ROOT / path).resolve())
 
@@ -60,14 +69,14 @@ def data_file(text: str) -> str:
 
 
 def given_path(text: str) -> Path:
-    """An option's type: a path, which an empty text is not: it would mean the folder where you are."""
+    """Convert an option's text to a path; an empty text is refused, since it would mean the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("'': a path is expected")
     return Path(text)
 
 
 def output_file(text: str) -> Path:
-    """An option's type: a file to write. A folder or a device is refused here, before any work is done."""
+    """Convert an option's text to the path of a file to write; a folder or device is refused before any work."""
     if not text:
         raise argparse.ArgumentTypeError("'': a file to write is expected")
     path = Path(text)

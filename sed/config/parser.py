@@ -1,8 +1,8 @@
-"""Every entry point's parser: options, their types, and strict configs.
+"""Parser of all commands: options, their types, and strict configs.
 
-configargparse quirks that this module hides: YAML keys are matched to option strings letter by letter (so both
-spellings are registered), unknown keys surface without file or line (so the YAML is checked first), and a second
-`--config` silently drops the first (so there is one, and no abbreviations).
+It works around properties of configargparse: YAML keys must match option strings exactly (so both spellings are
+registered), errors of unknown keys have no file and line (so the YAML is checked first), and a second `--config`
+silently replaces the first (so only one is accepted, and no abbreviations).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHOW_FLAGS = ("--show-config", "--show_config")
 
 
 class _Yaml(configargparse.ConfigFileParser):
-    """Flat YAML for configargparse; `Parser` has checked the file by the time this reads it."""
+    """Reader of flat YAML for configargparse; `Parser` has checked the file before."""
 
     def get_syntax_description(self) -> str:
         return "Configs are flat YAML: `key: value` lines."
@@ -38,7 +38,7 @@ class _Yaml(configargparse.ConfigFileParser):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows a flag in one spelling, with dashes (both are accepted), and no default that is None."""
+    """Formatter that shows flags only in the spelling with dashes, and omits defaults that are None."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default == ():
@@ -69,14 +69,14 @@ def _refuse(message: str) -> NoReturn:
 
 
 class _Finder(argparse.ArgumentParser):
-    """Looks for single options among arguments, before they are parsed."""
+    """Parser that finds single options among arguments before the actual parsing."""
 
     def error(self, message: str) -> NoReturn:
         _refuse(message)
 
 
 PROVENANCE = (
-    "Where a default comes from: P the paper, L its laboratory's code, F FDY-SED, D DESED_task, I inferred; none: ours."
+    "Sources of defaults: P the paper, L its laboratory's code, F FDY-SED, D DESED_task, I inferred; none: our own."
 )
 _HAS_PROVENANCE = re.compile(r"\([PLFDI](, [PLFDI])*[):]")
 
@@ -85,10 +85,10 @@ Resolve = Callable[[dict[str, Any], argparse.Namespace], dict[str, Any]]
 
 
 class Parser(configargparse.ArgumentParser):
-    """An entry point's parser: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
+    """Parser of a command: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
 
-    `option` registers one option, whose type is inferred from the default; `options_of` those that a module declares.
-    `resolve` completes the config that `settings` returns, given all parsed options.
+    `option` registers one option, whose type is inferred from the default; `options_of` registers those that a module
+    declares. `resolve` completes the config that `settings` returns, given all parsed options.
     """
 
     def __init__(
@@ -117,21 +117,20 @@ class Parser(configargparse.ArgumentParser):
             )
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
-        """Add an argument as argparse does, and refuse an empty path."""
+        """Add an argument like argparse does, but so that an empty path is refused."""
         if "type" in kwargs:
             kwargs["type"] = bounded(kwargs["type"], None, None)
         action: argparse.Action = super().add_argument(*names, **kwargs)
         return action
 
     def section(self, title: str) -> None:
-        """Put the options that follow under `title` in --help."""
+        """Start a section of --help for the options that follow."""
         self._section = self.add_argument_group(title)
 
     def options_of(self, module: str) -> None:
-        """Register the options that a module declares, and those of the modules that it includes.
+        """Register the options that a module declares, and those of the modules in its `OPTIONS_FROM`.
 
-        They are literals at the top of the module: `OPTIONS`, {name: keywords of `option`}; `SECTION`, the title that
-        they stand under in --help (else the caller's); `OPTIONS_FROM`, modules whose options follow.
+        They are literals at the top of the module; see `sed.config.literals`.
         """
         for name in option_modules(module):
             declared = literals(name)
@@ -160,13 +159,21 @@ class Parser(configargparse.ArgumentParser):
         formerly: str = "",
         **kwargs: Any,
     ) -> None:
-        """Register `--name` and `--na_me` (and their YAML keys); bool, default or type, makes `--name` / `--no-name`.
+        """Register an option in both spellings, `--na-me` and `--na_me`, and as keys of a config.
 
-        `formerly`: an earlier name, which is still accepted.
+        A bool (by its default or type) becomes the pair `--name` and `--no-name`. Invalid values exit with 2.
 
-        `least` and `most` bound numbers, ends included. `type` overrides the type of the default: a function, or its
-        name in `TYPES`; a value that does not pass is refused with exit 2. Without `in_config` the option
-        is no part of what `settings` returns.
+        Args:
+            name: name of the option.
+            default: default value, which defines the type unless `type` is given.
+            help: text for --help.
+            type: function from text to value, or its name in `TYPES`.
+            choices: the allowed values.
+            least: lower bound of a number, inclusive.
+            most: upper bound of a number, inclusive.
+            in_config: whether the option is part of the config that `settings` returns.
+            formerly: an earlier name, which is still accepted.
+            **kwargs: further keywords of `add_argument`.
         """
         if isinstance(type, str):
             type = TYPES[type]
@@ -198,7 +205,7 @@ class Parser(configargparse.ArgumentParser):
         return parsed
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
-        """Return the config among parsed options: all but positional arguments and what is not `in_config`."""
+        """Return the config of parsed options: all except positional arguments and options without `in_config`."""
         keys = {action.dest for action in self._actions if action.option_strings} - self._commands
         config = {key: value for key, value in vars(args).items() if key in keys}
         return self._resolve(config, args) if self._resolve else config
@@ -212,7 +219,7 @@ class Parser(configargparse.ArgumentParser):
         _refuse(message)
 
     def _config_flags(self, args: Sequence[str] | None) -> tuple[str | None, bool]:
-        """Return the path of the config, if one is given, and whether it is to be shown."""
+        """Return the path of the config, if given, and whether --show-config is given."""
         flags = [flag for a in self._actions if getattr(a, "is_config_file_arg", False) for flag in a.option_strings]
         if not flags:
             return None, False
@@ -225,14 +232,14 @@ class Parser(configargparse.ArgumentParser):
         return (found.paths[0] if found.paths else None), found.show
 
     def _require_nothing(self) -> None:
-        """Make every argument optional: a config is shown without the files that a run would need."""
+        """Make every argument optional, so that a config can be shown without the files that a run needs."""
         for action in self._actions:
             action.required = False
             if not action.option_strings:
                 action.nargs = "?" if action.nargs is None else "*"
 
     def defaults(self) -> dict[str, Any]:
-        """Return {option: value} of a command line that gives none."""
+        """Return {option: default}."""
         return vars(self.parse_args([]))
 
     def _check_config(self, path: str) -> None:
@@ -247,7 +254,7 @@ class Parser(configargparse.ArgumentParser):
                     + (f" (did you mean '{near[0]}'?)" if near else " (--help lists them)")
                 )
             if action.dest in seen:
-                raise UserError(f"{where}: '{key}' and '{seen[action.dest]}' are one option (keep one)")
+                raise UserError(f"{where}: '{key}' and '{seen[action.dest]}' are the same option (keep one)")
             seen[action.dest] = key
             self._check_type(f"{where}: {key}", action, value)
 
@@ -273,10 +280,10 @@ def _options_parser(modules: tuple[str, ...]) -> Parser:
 
 
 def check_options(values: Mapping[str, Any], *modules: str) -> None:
-    """Refuse stored values of these modules' options that no command line could give; others are left alone.
+    """Check stored values of these modules' options as if they were given on the command line; ignore other keys.
 
     Raises:
-        UserError: the option, its value and what is expected; the caller knows the file.
+        UserError: names the option, its value and what is expected; the caller adds the file.
     """
     parser = _options_parser(modules)
     for action in parser._actions:
@@ -291,7 +298,7 @@ def check_options(values: Mapping[str, Any], *modules: str) -> None:
 
 
 def default_options(*modules: str) -> dict[str, Any]:
-    """Return {option: default} of these modules' options and of those that they include."""
+    """Return {option: default} of these modules' options, including those of their `OPTIONS_FROM`."""
     parser = Parser("defaults")
     for module in modules:
         parser.options_of(module)

@@ -1,24 +1,24 @@
-"""Options of a training config that only the recipes' scripts read: training does not."""
+"""Options of a training config that only the scripts of recipes use, not training."""
 
 from __future__ import annotations
 
 NONE = "none"
-"""value of `init_from` and `pretrained` that means random weights"""
+"""value of `init_from` and `pretrained` for random weights"""
 
-SECTION = "recipe (read by the scripts, not by training)"
+SECTION = "recipe (used by scripts, not by training)"
 OPTIONS = {
     "features": {
         "default": "conf/logmel.yaml",
-        "help": "front end that the dump is made with; in a config, relative to that file",
+        "help": "config of the front end of the dump; in a config, its path is relative to that file",
         "type": "config_file",
     },
     "init_from": {
         "default": "",
-        "help": "config whose model, of the same seed, training starts from; none: random weights; '': --pretrained",
+        "help": "config whose model of the same seed is the starting point; none: random weights; '': --pretrained",
     },
     "pretrained_by": {
         "default": "",
-        "help": "config of sed.bin.pretrain whose encoder training starts from, in recipes that pre-train encoders",
+        "help": "config of sed.bin.pretrain whose encoder is the starting point, in recipes that pre-train encoders",
     },
     "class_map": {
         "default": "",
@@ -28,6 +28,6 @@ OPTIONS = {
     },
     "pseudo_labels_of": {
         "default": "",
-        "help": "config whose model, of the same seed, makes the set `pseudo` of train_sets",
+        "help": "config whose model of the same seed labels the set `pseudo` of train_sets",
     },
 }

@@ -1,4 +1,4 @@
-"""Read and write configs: flat YAML, `key: value` lines, and `base: <file>` for what is taken from another config."""
+"""Configs: flat YAML, `key: value` lines, with `base: <file>` for settings taken from another config."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from sed.files import write_text
 from sed.input_files import read_text
 
 BASE = "base"
-# Keys whose value is a file of this kind, relative to the config that names it, and is read as an absolute path.
+# Keys whose value is a file of this kind, relative to the config with the key; it is converted to an absolute path.
 FILES = {"features": "config", "class_map": "table"}
 
 
 class Setting(NamedTuple):
-    """A value of a config, and where it is written, as `file:line`."""
+    """Value of a config, and its position `file:line`."""
 
     value: Any
     where: str
 
 
 def read_yaml(path: str | Path) -> dict[str, Setting]:
-    """Read a config with the settings of its base, which its own replace.
+    """Read a config, including the settings of its base that it does not replace.
 
     Args:
-        path: a flat YAML mapping. Its key `base` names another, relative to it, which has no base itself.
+        path: a flat YAML mapping. Its key `base` names another config, relative to it, which has no base itself.
 
     Returns:
-        {key: (value, where)}, without `base`; the base's keys first.
+        {key: (value, where)}, without `base`; keys of the base come first.
 
     Raises:
-        UserError: the file or its base is missing or not flat YAML, has a duplicate or an empty key, or the base has
-            a base; with the file and the line where it is written.
+        UserError: the file or its base is missing or not flat YAML, has a duplicate key or one without a value, or the
+            base has a base; the message has file and line.
     """
     path = Path(path)
     own = _read_file(path)
@@ -78,7 +78,7 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
     for key_node, value_node in node.value:
         where = f"{path}:{key_node.start_mark.line + 1}"
         if not isinstance(key_node, yaml.ScalarNode):
-            raise UserError(f"{where}: a key that is no word (write `key: value`)")
+            raise UserError(f"{where}: a key that is not a word (write `key: value`)")
         key = str(_constructed(where, key_node))
         if key in settings:
             first = settings[key].where.rpartition(":")[2]
@@ -106,14 +106,14 @@ _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool",
 def _constructed(where: str, node: yaml.Node) -> Any:
     """Return the value of a scalar or of a list of scalars, of plain types only."""
     for inner in (node, *(node.value if isinstance(node, yaml.SequenceNode) else [])):
-        if inner.tag == "tag:yaml.org,2002:timestamp":  # a name that looks like a date, possible or not
+        if inner.tag == "tag:yaml.org,2002:timestamp":  # a name that looks like a date, valid or not
             inner.tag = "tag:yaml.org,2002:str"
         if inner.tag not in _TAGS:
             raise UserError(f"{where}: a value of type {inner.tag.rpartition(':')[2]} (write a number or a word)")
     try:
         value = yaml.constructor.SafeConstructor().construct_object(node, deep=True)
     except (ValueError, OverflowError, KeyError, yaml.YAMLError):
-        raise UserError(f"{where}: '{node.value}' is not of the type that it names (write the value alone)") from None
+        raise UserError(f"{where}: '{node.value}' is not of the type that its tag names (remove the tag)") from None
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, str) and "\0" in item:
             raise UserError(f"{where}: a NUL in a value (remove it)")
@@ -125,14 +125,14 @@ def _canonical_key(key: str) -> str:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as it would be typed on a command line: `true`, `2,2,4,4`."""
+    """Format a value as on a command line: `true`, `2,2,4,4`."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(value_text, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def canonical(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return a config's keys and values as texts, sorted, which are equal for configs that say the same."""
+    """Return a config's keys and values as sorted texts, which are the same for equivalent configs."""
     texts = {
         _canonical_key(key): str(value) if key in FILES else canonical_text(value) for key, value in config.items()
     }
@@ -140,7 +140,7 @@ def canonical(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def canonical_text(value: Any) -> str:
-    """Return one text for all spellings of a value: 10 and 10.0, 5e-6 and 0.000005, [2, 4] and `2,4`."""
+    """Return a text that is the same for all spellings of a value: 10 and 10.0, 5e-6 and 0.000005, [2, 4] and `2,4`."""
     return ",".join(_canonical_number(part.strip()) for part in value_text(value).split(","))
 
 
@@ -155,11 +155,11 @@ def _canonical_number(text: str) -> str:
 
 
 def config_text(values: Mapping[str, Any]) -> str:
-    """Return settings as a config: flat YAML, sorted, one line each, without those that are None."""
+    """Format settings as a config: flat YAML, sorted, one line per setting, without those that are None."""
     return "".join(
         yaml.safe_dump(
             {key: value},
-            default_flow_style=None if isinstance(value, list | tuple) else False,  # a list stays on its line
+            default_flow_style=None if isinstance(value, list | tuple) else False,  # a list on one line
             allow_unicode=True,
             width=float("inf"),
         )
@@ -169,11 +169,17 @@ def config_text(values: Mapping[str, Any]) -> str:
 
 
 def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], skip: Sequence[str] = ()) -> None:
-    """Write the resolved options as a config, without the keys in `skip` and those that are None."""
+    """Write resolved options as a config.
+
+    Args:
+        path: the file to write.
+        args: parsed options, or a config.
+        skip: keys to leave out; those with value None are left out, too.
+    """
     values = args if isinstance(args, dict) else vars(args)
     write_text(path, config_text({key: value for key, value in values.items() if key not in skip}))
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """Read a config, with the settings of its base, as {key: value}."""
+    """Read a config, including the settings of its base, as {key: value}."""
     return {key: setting.value for key, setting in read_yaml(path).items()}

@@ -1,1 +1,1 @@
-"""The one log-mel front end that training, scoring and prediction share."""
+"""Log-mel front end, shared by training, scoring and prediction."""

@@ -1,4 +1,4 @@
-"""Analysis windows by name, each symmetric (equal ends) or periodic (as a longer one without its last sample)."""
+"""Analysis windows by name, each symmetric (equal ends) or periodic (one sample longer, without the last)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def hann(length: int, *, periodic: bool) -> Tensor:
-    """Return a raised cosine down to 0; Kaldi's "hanning" is the symmetric one."""
+    """Return a raised cosine with ends at 0; Kaldi's "hanning" is the symmetric one."""
     return torch.hann_window(length, periodic=periodic)
 
 
@@ -22,7 +22,7 @@ def blackman(length: int, *, periodic: bool) -> Tensor:
 
 
 def povey(length: int, *, periodic: bool) -> Tensor:
-    """Return Kaldi's own window, a Hann window to the power of 0.85."""
+    """Return Kaldi's default window, a Hann window to the power of 0.85."""
     return torch.hann_window(length, periodic=periodic).pow(0.85)
 
 

@@ -1,4 +1,4 @@
-"""Where the frames of a waveform lie: how many there are, and what stands beyond its ends. Read without torch."""
+"""Framing of waveforms: number and position of frames, padding at the ends. Imports no torch at the top."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Count = TypeVar("Count", int, "Tensor")
 class Framing:
     """Windows of `window` samples, `shift` apart.
 
-    `none`: those that fit whole (Kaldi's snipped edges). `reflect`: centred on every shift, the waveform mirrored at
-    its ends (torch, librosa). `fade`: a shift each in its window's middle, zeros at the ends, to the last sample
-    (paderbox's "half" fading).
+    Values of `centring`: `none`: windows that fit completely (Kaldi's snip_edges). `reflect`: centred at multiples of
+    the shift, with the waveform mirrored at its ends (torch, librosa). `fade`: the signal is divided into pieces of
+    one shift, each in the middle of its window, with zeros at the ends (paderbox's "half" fading).
     """
 
     window: int
@@ -28,7 +28,11 @@ class Framing:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Framing:
-        """Return the framing of a front end's resolved settings; ValueError where they make none."""
+        """Return the framing of a front end's resolved settings.
+
+        Raises:
+            ValueError: the settings are inconsistent.
+        """
         rate = settings["sample_rate"]
         found = cls(
             round(settings["frame_length"] * rate),
@@ -38,7 +42,7 @@ class Framing:
         )
         if found.window < 2 or found.shift < 1:
             length, shift = settings["frame_length"], settings["frame_shift"]
-            raise ValueError(f"frame_length {length} or frame_shift {shift} is under a sample")
+            raise ValueError(f"frame_length {length} or frame_shift {shift} is shorter than a sample")
         if found.fft_size < found.window:
             raise ValueError(f"fft_size {found.fft_size} is less than the window of {found.window} samples")
         if found.centring == "fade" and found.window < found.shift:
@@ -47,18 +51,18 @@ class Framing:
 
     @property
     def lead(self) -> int:
-        """Samples of the first window that are before the waveform."""
+        """Number of samples of the first window before the start of the waveform."""
         if self.centring == "reflect":
             return self.fft_size // 2 - (self.fft_size - self.window) // 2
         return (self.window - self.shift) // 2 if self.centring == "fade" else 0
 
     @property
     def min_samples(self) -> int:
-        """The shortest waveform that has a frame."""
+        """Length in samples of the shortest waveform with a frame."""
         return {"none": self.window, "reflect": self.fft_size // 2 + 1, "fade": 1}[self.centring]
 
     def num_frames(self, samples: Count) -> Count:
-        """Return the frames of a waveform that is not shorter than `min_samples`."""
+        """Return the number of frames of a waveform of at least `min_samples`."""
         if self.centring == "none":
             return 1 + (samples - self.window) // self.shift
         if self.centring == "reflect":
@@ -66,7 +70,7 @@ class Framing:
         return (samples + self.shift - 1) // self.shift
 
     def frames(self, waveforms: Tensor) -> Tensor:
-        """(..., samples) -> (..., frames, window), a view where nothing is padded."""
+        """Cut waveforms (..., samples) into frames (..., frames, window), a view if nothing is padded."""
         from torch.nn.functional import pad
 
         samples = waveforms.shape[-1]

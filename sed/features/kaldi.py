@@ -1,4 +1,4 @@
-"""Kaldi's analysis: the means of the waveform and of each frame removed, and pre-emphasis within the frame."""
+"""Kaldi's analysis: mean removal of the waveform and of each frame, and pre-emphasis within the frame."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ PREEMPHASIS = 0.97
 
 
 class Kaldi:
-    """As `torchaudio.compliance.kaldi.fbank`; see `Analysis`.
+    """`Analysis` of `torchaudio.compliance.kaldi.fbank`.
 
-    The order of operations is Kaldi's, so that rounding is too: near the floor, a quiet bin beside a loud tone shows
-    every last bit of what enters the FFT.
+    The order of operations is Kaldi's, so that rounding errors are the same: near the floor, a quiet bin next to a loud
+    tone depends on the last bit of the FFT's input.
     """
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -23,7 +23,7 @@ class Kaldi:
     def condition(self, frames: Tensor, out: Tensor) -> Tensor:
         frames = frames - frames.mean(-1, keepdim=True)
         torch.sub(frames[..., 1:], frames[..., :-1] * PREEMPHASIS, out=out[..., 1:])
-        first = frames[..., 0]  # its own predecessor
+        first = frames[..., 0]  # Kaldi uses the first sample as its own predecessor
         out[..., 0] = first - first * PREEMPHASIS
         return out
 

@@ -1,12 +1,12 @@
-"""The one front end: batched log-mel spectrograms for training, scoring and prediction.
+"""Front end of all commands: batched log-mel spectrograms for training, scoring and prediction.
 
-Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum of windows -> mel bank -> logarithm: raw
-log-mel, as it is stored. Where a model runs, it is normalised and padded (`padding`). `front_end` names the kind of
-analysis, and what the options that say `auto` mean: `kaldi` equals `torchaudio.compliance.kaldi.fbank` with the
-settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins, no dither, no energy, waveform mean
-removed; P, L), a batch at a time; `stft` is the front end of the DCASE 2022 CRNN baseline (2048 window, hop 256, 128
-bins, decibels of the magnitude). A new kind is a module with a class that keeps to `sed.features.analysis.Analysis`,
-a line of `FRONT_ENDS`, and its presets (`params.PRESETS`).
+Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum -> mel bank -> logarithm: these are the raw
+log-mel features that dumps store. They are normalised and padded (`padding`) when a model runs. `front_end` names the
+kind of analysis, and the preset for options with the value `auto`: `kaldi` is a batched equivalent of
+`torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins,
+no dither, no energy, waveform mean removed; P, L); `stft` is the front end of the DCASE 2022 CRNN baseline (2048
+window, hop 256, 128 bins, decibels of the magnitude). A new kind is a module with a class that implements
+`sed.features.analysis.Analysis`, a line of `FRONT_ENDS`, and its preset (`params.PRESETS`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sed.features.padding import PADDINGS, normalised
 from sed.features.params import completed, defaults, difference, resolved
 from sed.registry import chosen
 
-# AudioSet's statistics, as the AST release gives them (L).
+# Statistics of AudioSet from the AST release (L).
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STD = 4.5689974
 
@@ -57,96 +57,96 @@ NORMALISERS = {
 OPTIONS = {
     "front_end": {
         "default": "kaldi",
-        "help": "log-mel of the AST (kaldi) or of the CRNN baseline (stft), which options that say auto, or 0, follow",
+        "help": "log-mel of the AST (kaldi) or of the CRNN baseline (stft); preset for options that are auto, or 0",
         "choices": FRONT_ENDS,
     },
-    "sample_rate": {"default": 16000, "help": "Hz", "least": 1000},
+    "sample_rate": {"default": 16000, "help": "sampling rate, Hz", "least": 1000},
     "wave_norm": {
         "default": "none",
-        "help": "level of waveforms: as it is, or each clip by its peak (F, L), its mean removed before (centred_peak)",
+        "help": "level of waveforms: unchanged, or each clip divided by its peak (F, L), after mean removal "
+        "(centred_peak)",
         "choices": WAVE_NORMS,
     },
-    "wave_scale": {"default": 1.0, "help": "what waveforms in [-1, 1] are multiplied by, too", "least": 1e-6},
-    "frame_length": {"default": 0.025, "help": "analysis window, seconds", "least": 0.001},
+    "wave_scale": {"default": 1.0, "help": "further factor of waveforms in [-1, 1]", "least": 1e-6},
+    "frame_length": {"default": 0.025, "help": "length of the analysis window, seconds", "least": 0.001},
     "frame_shift": {"default": 0.01, "help": "seconds between frames", "least": 0.001},
     "window": {"default": "auto", "help": "analysis window (kaldi: hann, stft: hamming)", "choices": WINDOWS},
     "window_ends": {
         "default": "auto",
-        "help": "whether its ends are equal (kaldi, stft: symmetric)",
+        "help": "window with equal ends, or periodic (kaldi, stft: symmetric)",
         "choices": ["auto", "symmetric", "periodic"],
     },
     "fft_size": {
         "default": 0,
-        "help": "samples of the transform (kaldi: the next power of two, stft: the window's)",
+        "help": "length of the FFT in samples (kaldi: next power of two of the window's length, stft: that length)",
         "least": 0,
     },
     "centring": {
         "default": "auto",
-        "help": "frames that fit whole (none: kaldi), centred on every shift and mirrored at the ends (reflect: stft), "
-        "or each shift in a window's middle, zeros at the ends (fade)",
+        "help": "frames that fit completely (none: kaldi), centred at multiples of the shift and mirrored at the ends "
+        "(reflect: stft), or one shift in the middle of each window, with zeros at the ends (fade)",
         "choices": ["auto", "none", "reflect", "fade"],
     },
-    "mel_bins": {"default": 128, "help": "mel filters", "least": 4},
+    "mel_bins": {"default": 128, "help": "number of mel filters", "least": 4},
     "f_min": {"default": 20.0, "help": "lowest frequency, Hz", "least": 0},
     "f_max": {"default": 8000.0, "help": "highest frequency, Hz", "least": 1},
     "mel_scale": {
         "default": "auto",
-        "help": "where filters lie: kaldi's are linear in mel (kaldi: kaldi, stft: htk)",
+        "help": "mel scale of the filters' edges; kaldi: triangles are linear in mel, not Hz (kaldi: kaldi, stft: htk)",
         "choices": ["auto", "htk", "slaney", "kaldi"],
     },
     "mel_norm": {
         "default": "peak",
-        "help": "height of filters: 1, Slaney's of one area, or of a sum of 1",
+        "help": "normalisation of filters: peak of 1, equal area (Slaney), or sum of 1",
         "choices": ["peak", "area", "sum"],
     },
     "power": {
         "default": 0,
-        "help": "what filters sum: 1 the magnitude (stft), 2 the power (kaldi)",
+        "help": "input of the filters: 1 magnitude (stft), 2 power (kaldi)",
         "choices": [0, 1, 2],
     },
     "log": {"default": "auto", "help": "natural logarithm (kaldi) or decibels (stft)", "choices": ["auto", "ln", "db"]},
     "log_floor": {
         "default": 0.0,
-        "help": "least value that a logarithm is taken of (kaldi: 2^-23, stft: 0.00001)",
+        "help": "floor of the logarithm's argument (kaldi: 2^-23, stft: 0.00001)",
         "least": 0,
     },
     "log_floor_by": {
         "default": "max",
-        "help": "whether lower values are raised to the floor, or it is added to all",
+        "help": "raise lower values to the floor (max), or add it to all values (add)",
         "choices": ["max", "add"],
     },
-    "top_db": {"default": 0.0, "help": "most that a clip's values are under its greatest; 0: any", "least": 0},
+    "top_db": {"default": 0.0, "help": "limit of features below the clip's maximum, dB; 0: no limit", "least": 0},
     "clamp": {
         "default": "auto",
-        "help": "least and greatest value of features, `-50,80`, or none (kaldi: none, stft: -50,80)",
+        "help": "lower and upper limit of features, `-50,80`, or none (kaldi: none, stft: -50,80)",
     },
     "clip_seconds": {"default": 10.0, "help": "longest clip of a dump, seconds; longer ones are cut", "least": 0.1},
     "normaliser": {
         "default": "fixed",
-        "help": "none; by norm_mean and norm_std; each clip, or bin of a clip, to 0..1; each bin by the training sets' "
-        "mean and deviation",
+        "help": "none; fixed: by norm_mean and norm_std; minmax: each clip to 0..1; minmax_bins: each bin of each clip "
+        "to 0..1; bins: each bin by mean and standard deviation of the training sets",
         "choices": NORMALISERS,
     },
-    "norm_mean": {"default": AUDIOSET_MEAN, "help": "fixed: (x - norm_mean) / (2 norm_std)"},
-    "norm_std": {"default": AUDIOSET_STD, "help": "fixed: (x - norm_mean) / (2 norm_std)", "least": 1e-6},
+    "norm_mean": {"default": AUDIOSET_MEAN, "help": "normaliser fixed: (x - norm_mean) / (2 norm_std)"},
+    "norm_std": {"default": AUDIOSET_STD, "help": "normaliser fixed: (x - norm_mean) / (2 norm_std)", "least": 1e-6},
     "norm_bins": {
         "default": "",
-        "help": "bins: the means of all bins, then their deviations, comma-separated; '': the training sets'",
+        "help": "normaliser bins: means of all bins, then standard deviations, comma-separated; '': of training sets",
     },
     "norm_over": {
         "default": "clips",
-        "help": "bins: the mean over clips of each one's mean and deviation, or those of all frames",
+        "help": "normaliser bins: average the statistics of clips, or compute them over all frames",
         "choices": ["clips", "frames"],
     },
-    "norm_clamp": {"default": 0.0, "help": "greatest size of a normalised value; 0: any", "least": 0},
+    "norm_clamp": {"default": 0.0, "help": "largest absolute value of normalised features; 0: no limit", "least": 0},
 }
 
 
 class FrontEnd(nn.Module):
-    """Waveforms to log-mel frames, and log-mel frames to a model's input. No trainable parts.
+    """Module without parameters: from waveforms to raw log-mel (`forward`), and to a model's input (`normalise`).
 
-    Settings are the options of the same names; those that are not given have the options' defaults. Raises ValueError
-    for settings that make no filter bank.
+    Settings are the options of the same names, with the options' defaults. Invalid ones raise ValueError.
     """
 
     KEYS = tuple(defaults())
@@ -206,7 +206,11 @@ class FrontEnd(nn.Module):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FrontEnd:
-        """Build from a flat config, whose other keys are left alone; UserError for settings that make none."""
+        """Build from a flat config, whose other keys are ignored.
+
+        Raises:
+            UserError: the settings are invalid.
+        """
         try:
             return cls(**{key: config[key] for key in cls.KEYS if key in config})
         except ValueError as error:
@@ -214,11 +218,15 @@ class FrontEnd(nn.Module):
 
     @classmethod
     def from_params(cls, stored: Mapping[str, Any]) -> FrontEnd:
-        """Build from the `params` that this or an earlier version stored; UserError as `from_config`."""
+        """Build from the `params` that this or an earlier version has stored.
+
+        Raises:
+            UserError: the settings are invalid.
+        """
         return cls.from_config(completed(stored))
 
     def params(self) -> dict[str, Any]:
-        """What dumps and checkpoints store."""
+        """Return the resolved settings, for dumps and checkpoints."""
         return dict(self.settings)
 
     def difference(self, found: Mapping[str, Any]) -> str | None:
@@ -226,22 +234,22 @@ class FrontEnd(nn.Module):
         return difference(found, self.params())
 
     def num_frames(self, samples: int) -> int:
-        """Return the frames that `samples` give; 0 for fewer than `min_samples`."""
+        """Return the number of frames of a waveform; 0 below `min_samples`."""
         return 0 if samples < self.min_samples else self.framing.num_frames(samples)
 
     @property
     def min_samples(self) -> int:
-        """The shortest waveform that has a frame; callers refuse shorter ones with their file's name."""
+        """Length in samples of the shortest waveform with a frame; callers refuse shorter ones, naming the file."""
         return self.framing.min_samples
 
     @property
     def window_samples(self) -> int:
-        """Samples of a window."""
+        """Length of the window in samples."""
         return self.framing.window
 
     @property
     def wants_statistics(self) -> bool:
-        """Whether it has to be given those of the training sets before it can normalise."""
+        """True if it cannot normalise before it has the statistics of the training sets."""
         return self.normaliser == "bins" and not self.norm_bins
 
     @property
@@ -250,23 +258,23 @@ class FrontEnd(nn.Module):
 
     @property
     def clip_frames(self) -> int:
-        """Frames of a whole clip: the length of a dump's rows (998 for 10 s)."""
+        """Number of frames of a full clip, the length of a dump's rows (998 for 10 s)."""
         return self.num_frames(self.clip_samples)
 
     @torch.no_grad()
     def forward(self, waveforms: Tensor) -> Tensor:
-        """(batch, samples) float32 in [-1, 1] to raw log-mel (batch, frames, mel_bins) float32."""
+        """Compute raw log-mel (batch, frames, mel_bins) float32 of waveforms (batch, samples) in [-1, 1]."""
         if waveforms.shape[-1] < self.min_samples:
             raise ValueError(f"{waveforms.shape[-1]} samples are shorter than a window of {self.window_samples}")
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = self.prepare(waveforms.float())
             if waveforms.is_cuda:
                 return self._logmel(waveforms)
-            # One clip's frames stay in a core's cache; a batch's do not (measured: 2.5 times slower).
+            # The frames of one clip fit into a core's cache; those of a batch do not (measured: 2.5 times slower).
             return torch.stack([self._logmel(waveform) for waveform in waveforms])
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Return waveforms as they are framed; arguments as those of `Analysis.prepare`."""
+        """Set the level of waveforms and apply `Analysis.prepare`, which describes the arguments."""
         waveforms = self.level(waveforms, valid)
         if self.wave_scale != 1:
             waveforms = waveforms * self.wave_scale
@@ -282,13 +290,13 @@ class FrontEnd(nn.Module):
         return torch.cat([spectrum[..., lo:hi] @ self.bank[lo:hi, a:b] for lo, hi, a, b in self._blocks], -1)
 
     def normalise(self, logmel: Tensor, valid: Tensor | None, input_frames: int, padding: str) -> Tensor:
-        """Return a model's input of raw log-mel.
+        """Normalise raw log-mel and pad it to a model's input.
 
         Args:
             logmel: (batch, frames, bins), any float type.
-            valid: each clip's frames (batch,), what comes after them is padding; None: all.
-            input_frames: the model's; clips are cut or padded to them.
-            padding: the model's, a name of `sed.features.padding.PADDINGS`.
+            valid: number of valid frames of each clip (batch,), followed by padding; None: all.
+            input_frames: number of frames of the model's input; clips are cut or padded to it.
+            padding: kind of padding of the model, a name of `sed.features.padding.PADDINGS`.
 
         Returns:
             (batch, input_frames, bins) float32.
@@ -308,10 +316,10 @@ class FrontEnd(nn.Module):
 
 
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:
-    """Cut a mel bank (fft bins, mel bins) into dense blocks (bin from, to, mel from, to) that hold all its weights.
+    """Split a mel bank (fft bins, mel bins) into blocks (first FFT bin, end, first mel bin, end) with all its weights.
 
-    A mel filter touches few FFT bins: eight blocks are a quarter of the multiplications
-    (measured: a third of the time).
+    A mel filter covers few FFT bins: eight dense blocks take a quarter of the multiplications (measured: a third of
+    the time).
     """
     used = bank > 0
     index = torch.arange(bank.shape[0]).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""Mel filter banks: triangles on a mel scale, Kaldi's or by frequency, and how their weights are normalised."""
+"""Mel filter banks: triangles that are linear in mel (Kaldi) or in Hz, and their normalisation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SLANEY_LINEAR = 1000.0  # Hz; below it, 3 mels are 200 Hz
-SLANEY_STEP = math.log(6.4) / 27  # of a mel above it
+SLANEY_LINEAR = 1000.0  # Hz; below it, the scale is linear with 3 mels per 200 Hz
+SLANEY_STEP = math.log(6.4) / 27  # above it, log frequency per mel
 
 
 def mel_bank(settings: Mapping[str, Any]) -> Tensor:
@@ -30,11 +30,21 @@ def mel_bank(settings: Mapping[str, Any]) -> Tensor:
 
 
 def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float) -> Tensor:
-    """Kaldi's triangles, linear in mel, as (fft_size / 2 + 1, bins) float32; the Nyquist bin has no weight.
+    """Compute Kaldi's mel bank, of triangles that are linear in mel.
 
-    Low bins may be empty where the mel step is under an FFT bin's width, as in Kaldi. In float32 from the start:
-    where an FFT bin all but touches a triangle's foot, the weight is rounding error, and a loud tone beside a quiet
-    filter shows it (0.09 in the log), so the rounding has to be that of the features that the AST was trained on.
+    Like in Kaldi, low filters may be empty if the mel step is narrower than an FFT bin. All computations are in
+    float32: where an FFT bin is very close to the end of a triangle, its weight consists of rounding error, which shows
+    in a quiet filter next to a loud tone (0.09 in the log); rounding must be as in the features of the AST's training.
+
+    Args:
+        bins: number of filters.
+        fft_size: length of the FFT in samples.
+        sample_rate: Hz.
+        f_min: lower edge of the first filter, Hz.
+        f_max: upper edge of the last filter, Hz.
+
+    Returns:
+        (fft_size / 2 + 1, bins) float32; the weights of the Nyquist bin are 0.
     """
     low, high = 1127.0 * math.log(1.0 + f_min / 700.0), 1127.0 * math.log(1.0 + f_max / 700.0)
     step = (high - low) / (bins + 1)
@@ -48,14 +58,36 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
 def frequency_mel_bank(
     mel_scale: str, bins: int, fft_size: int, sample_rate: int, f_min: float, f_max: float
 ) -> Tensor:
-    """Triangles linear in Hz, evenly spaced on a mel scale, of height 1: (fft_size / 2 + 1, bins) float32."""
+    """Compute a mel bank of triangles that are linear in Hz, evenly spaced on a mel scale.
+
+    Args:
+        mel_scale: htk, slaney or kaldi.
+        bins: number of filters.
+        fft_size: length of the FFT in samples.
+        sample_rate: Hz.
+        f_min: lower edge of the first filter, Hz.
+        f_max: upper edge of the last filter, Hz.
+
+    Returns:
+        (fft_size / 2 + 1, bins) float32, of height 1.
+    """
     edges = torch.tensor(mel_edges(mel_scale, bins, f_min, f_max), dtype=torch.float64)
     frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
     return _triangles(frequency, edges[:-2], edges[1:-1], edges[2:]).float()
 
 
 def mel_edges(mel_scale: str, bins: int, f_min: float, f_max: float) -> list[float]:
-    """The bins + 2 corners of a bank's triangles in Hz: triangle k reaches from edge k to edge k + 2."""
+    """Compute the edges of the triangles of a mel bank.
+
+    Args:
+        mel_scale: htk, slaney or kaldi.
+        bins: number of filters.
+        f_min: first edge, Hz.
+        f_max: last edge, Hz.
+
+    Returns:
+        bins + 2 frequencies in Hz; triangle k extends from edge k to edge k + 2.
+    """
     to_mel, to_hertz = _CONVERSIONS[mel_scale]
     low, high = to_mel(f_min), to_mel(f_max)
     return [to_hertz(low + i * (high - low) / (bins + 1)) for i in range(bins + 2)]
@@ -81,7 +113,7 @@ _CONVERSIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]
 
 
 def _triangles(points: Tensor, left: Tensor, centre: Tensor, right: Tensor) -> Tensor:
-    """Weights (points, triangles); triangle k rises from left[k] to 1 at centre[k] and falls to right[k]."""
+    """Return weights (points, triangles): triangle k rises from left[k] to 1 at centre[k] and falls to right[k]."""
     points = points.unsqueeze(1)
     up, down = (points - left) / (centre - left), (right - points) / (right - centre)
     return torch.minimum(up, down).clamp_min(0.0)

@@ -1,4 +1,4 @@
-"""Normalisers: raw log-mel to a model's input. Each is a module, built from a front end's settings."""
+"""Normalisers of raw log-mel for a model's input. Each is a module, constructed with a front end's settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sed.errors import UserError
 
 
 class Unchanged(nn.Module):
-    """Features as they are."""
+    """Normaliser that changes nothing."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:  # noqa: ARG002 (alike)
         super().__init__()
@@ -24,7 +24,7 @@ class Unchanged(nn.Module):
 
 
 class Fixed(nn.Module):
-    """(x - norm_mean) / (2 norm_std), as the AST release does."""
+    """Normaliser of the AST release: (x - norm_mean) / (2 norm_std)."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
@@ -34,17 +34,17 @@ class Fixed(nn.Module):
         """Normalise a batch.
 
         Args:
-            x: Raw log-mel (batch, frames, bins) float32.
-            inside: Which frames are the clip's (batch, frames, 1); None: all.
+            x: raw log-mel (batch, frames, bins) float32.
+            inside: True for the frames of the clip (batch, frames, 1); None: all.
 
         Returns:
-            (batch, frames, bins); what is not the clip's is normalised like it, and has no say.
+            (batch, frames, bins); frames outside of the clip are normalised, but do not affect the statistics.
         """
         return (x - self._mean) / self._scale
 
 
 class MinMax(nn.Module):
-    """Each clip to 0..1 by its own least and greatest value."""
+    """Normaliser of each clip to 0..1, by its minimum and maximum."""
 
     over: tuple[int, ...] = (1, 2)
 
@@ -60,13 +60,13 @@ class MinMax(nn.Module):
 
 
 class MinMaxOfBins(MinMax):
-    """Each mel bin of each clip to 0..1. FDY-SED does so over all clips of a batch (I: a clip at a time)."""
+    """Normaliser of each mel bin of each clip to 0..1; FDY-SED normalises over all clips of a batch (I: per clip)."""
 
     over = (1,)
 
 
 class Bins(nn.Module):
-    """Each mel bin by the mean and standard deviation of the training sets."""
+    """Normaliser of each mel bin by its mean and standard deviation in the training sets."""
 
     mean: Tensor
     deviation: Tensor
@@ -78,8 +78,8 @@ class Bins(nn.Module):
         except ValueError:
             values = [math.nan]
         bins, known = settings["mel_bins"], bool(values)
-        sound = len(values) == 2 * bins and all(map(math.isfinite, values)) and min(values[bins:]) > 0
-        if known and not sound:
+        valid = len(values) == 2 * bins and all(map(math.isfinite, values)) and min(values[bins:]) > 0
+        if known and not valid:
             raise ValueError(f"norm_bins is not {bins} means and {bins} standard deviations above 0")
         self.known = known
         stored = torch.tensor(values if known else [0.0] * bins + [1.0] * bins, dtype=torch.float64).float()
@@ -89,5 +89,5 @@ class Bins(nn.Module):
     def forward(self, x: Tensor, inside: Tensor | None) -> Tensor:  # noqa: ARG002 (alike)
         """Normalise a batch; arguments as those of `Fixed`."""
         if not self.known:
-            raise UserError("normaliser bins: no statistics (norm_bins; training takes those of its sets)")
+            raise UserError("normaliser bins: no statistics (give norm_bins; training computes them from its sets)")
         return (x - self.mean) / self.deviation

@@ -1,4 +1,4 @@
-"""What stands after a clip's end, where the model's input is longer than the clip."""
+"""Padding of clips that are shorter than the model's input."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class Padding(NamedTuple):
-    """When a clip is padded, and with what."""
+    """Position of the padding relative to the normaliser, and its value."""
 
     first: bool
-    """before the normaliser, or zeros after it"""
+    """True: before the normaliser; False: zeros after it"""
     silent: bool = False
-    """with the front end's silence instead of 0; a clip's statistics include it, as if the waveform had been padded"""
+    """pad with the front end's silence instead of 0, and include it in a clip's statistics, like a padded waveform"""
 
 
 PADDINGS = {
-    "raw": Padding(first=True),  # the AST release, Transformer4SED, DCASE's 2022 recipe: what published weights saw
+    "raw": Padding(first=True),  # the AST release, Transformer4SED, DCASE's 2022 recipe: as in training of the weights
     "silence": Padding(first=True, silent=True),  # DESED_task, which pads the waveform
     "normalised": Padding(first=False),
 }
@@ -37,12 +37,12 @@ def normalised(
     """Normalise and pad a batch of raw log-mel.
 
     Args:
-        x: (batch, any frames, bins) float32.
-        valid: each clip's frames (batch,); None: all of `x`.
-        frames: that come out; what is longer is cut.
+        x: (batch, any number of frames, bins) float32.
+        valid: number of valid frames of each clip (batch,); None: all.
+        frames: number of frames to return; longer input is cut.
         padding: one of `PADDINGS`.
-        silence: raw log-mel of silence.
-        normaliser: of (x, which frames are the clip's (batch, frames, 1); None: all).
+        silence: feature value of silence.
+        normaliser: called with the batch, and True for the frames of the clips (batch, frames, 1) or None for all.
 
     Returns:
         (batch, frames, bins) float32.

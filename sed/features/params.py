@@ -1,4 +1,4 @@
-"""Parameters of a front end as dumps, checkpoints and configs hold them; read and compared without torch."""
+"""Parameters of a front end, as stored in dumps, checkpoints and configs; read and compared without torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "clamp": "-50,80",
     },
 }
-"""{front_end: what its options mean by `auto`, or 0}; fft_size follows from the window"""
+"""{front_end: {option: value of `auto` or 0}}; fft_size follows from the window"""
 
 
 @cache
@@ -44,45 +44,48 @@ def defaults() -> Mapping[str, Any]:
 
 
 def resolved(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings with the values that `auto` (or 0) stands for in a front end of their kind."""
+    """Return settings with `auto` (or 0) replaced by the values of their front end's preset."""
     preset = dict(PRESETS.get(settings["front_end"], {}))
-    with suppress(TypeError, ValueError):  # what is no number is refused where a front end is built
+    with suppress(TypeError, ValueError):  # invalid numbers are refused when the front end is built
         window = round(float(settings["frame_length"]) * float(settings["sample_rate"]))
         preset["fft_size"] = 1 << (window - 1).bit_length() if settings["front_end"] == "kaldi" else window
     return {key: preset.get(key, value) if value in AUTO else value for key, value in settings.items()}
 
 
 def completed(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return stored parameters, resolved, with those that their version lacked, at the value that it stood for."""
+    """Return stored parameters, resolved, with those that their version lacked set to its implicit value."""
     return resolved(complete(stored, defaults()))
 
 
 def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Compare two front ends: numbers as numbers, and a parameter that one lacks as its version behaved.
+    """Compare two front ends. Numbers are compared by value; a missing parameter has the implicit value of its version.
 
     Args:
-        found: parameters of a front end, as `FrontEnd.params` gives them.
-        wanted: those that it should have.
+        found: parameters of a front end, as `FrontEnd.params` returns them.
+        wanted: the expected parameters.
 
     Returns:
-        The first parameter that differs, and both values: "mel_bins is 64, not 128"; None for one and the same.
-        Statistics are no difference where one has none yet: dumps have none, training takes those of its sets.
+        The first parameter that differs, with both values: "mel_bins is 64, not 128"; None if there is none.
+        Statistics are ignored if one side has none yet: dumps have none, training computes them from its sets.
     """
-    there, asked = completed(found), completed(wanted)
-    for key in asked | there:
-        if key == STATISTICS and "" in (there.get(key), asked.get(key)):
+    there, expected = completed(found), completed(wanted)
+    for key in expected | there:
+        if key == STATISTICS and "" in (there.get(key), expected.get(key)):
             continue
-        if not _equal(there.get(key), asked.get(key)):
-            return f"{key} is {there.get(key)}, not {asked.get(key)}"
+        if not _equal(there.get(key), expected.get(key)):
+            return f"{key} is {there.get(key)}, not {expected.get(key)}"
     return None
 
 
 def mismatch(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None:
-    """Return the first setting of a config's front end that is not as wanted; None where it names no front end.
+    """Compare a config's front end with the settings that an encoder needs.
 
     Args:
         config: a flat config.
         wanted: {setting: value}.
+
+    Returns:
+        The first setting that differs, with both values; None if there is none, or the config has no front end.
     """
     if "front_end" not in config:
         return None

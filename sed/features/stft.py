@@ -1,4 +1,4 @@
-"""A plain Fourier transform of windows: the analysis of DESED_task, PANNs and most others."""
+"""Plain Fourier transform of windows: the analysis of DESED_task, PANNs and most others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class Stft:
-    """Waveforms and frames as they are; see `Analysis`."""
+    """`Analysis` that changes neither waveforms nor frames."""
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG002 (the protocol's)
         return waveforms

@@ -1,4 +1,4 @@
-"""Units of raw log-mel, which follow from the logarithm and what it is taken of; read without torch."""
+"""Units of raw log-mel, derived from the settings of the logarithm; read without torch."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 QUIETEST = 1e-3
-"""-60 dBFS: a clip whose peak is under it is noise, and would be blown up to full scale"""
+"""-60 dBFS: a clip with a lower peak is noise, which peak normalisation must not amplify to full scale"""
 
 
 def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the least and the greatest value of a front end's resolved settings; ValueError where `clamp` is none."""
+    """Return the lower and upper limit of features in a front end's resolved settings (infinite without `clamp`).
+
+    Raises:
+        ValueError: `clamp` is not two numbers.
+    """
     if settings["clamp"] == "none":
         return -math.inf, math.inf
     try:
@@ -29,12 +33,12 @@ def decibel(settings: Mapping[str, Any]) -> float:
 
 
 def scale(settings: Mapping[str, Any]) -> float:
-    """Return by what a natural logarithm is multiplied."""
+    """Return the factor from the natural logarithm to the units of the features."""
     return 1.0 if settings["log"] == "ln" else 20 / settings["power"] / math.log(10)
 
 
 def silence(settings: Mapping[str, Any]) -> float:
-    """Return the features of silence: the logarithm's floor."""
+    """Return the feature value of silence: the floor of the logarithm, within the limits."""
     floor = settings["log_floor"]
     value = math.log(floor) if settings["log"] == "ln" else 20 / settings["power"] * math.log10(floor)
     return min(max(value, clamps(settings)[0]), clamps(settings)[1])

@@ -1,6 +1,6 @@
-"""Levels of waveforms before the analysis: as they are, or each clip's peak at 1.
+"""Level normalisation of waveforms before the analysis: none, or to a peak of 1 per clip.
 
-A clip is what the front end is given at once: a clip of a dump, or a window of a longer recording, at the front end's
+A clip is what the front end processes at once: a clip of a dump, or a window of a longer recording, at the front end's
 rate and no longer than the model's input.
 """
 
@@ -12,12 +12,12 @@ from sed.features.units import QUIETEST
 
 
 def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
-    """Return (..., samples) as they are; arguments as those of `centred_peak`."""
+    """Return the waveforms (..., samples) unchanged; arguments as in `centred_peak`."""
     return waveforms
 
 
 def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
-    """Divide (..., samples) by the largest absolute value (F, L); arguments as those of `centred_peak`."""
+    """Divide waveforms (..., samples) by their largest absolute value (F, L); arguments as in `centred_peak`."""
     highest = waveforms.abs().amax(-1, keepdim=True)
     return waveforms / highest.where(highest >= QUIETEST, highest.new_ones(()))
 
@@ -27,7 +27,7 @@ def centred_peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
 
     Args:
         waveforms: (..., samples), zero beyond the valid ones.
-        valid: Samples that count (..., 1); None: all.
+        valid: number of valid samples (..., 1); None: all.
 
     Returns:
         (..., samples), zero beyond the valid ones.

@@ -49,7 +49,7 @@ class ApartDecoder(nn.Module):
         self.run_gru = run_gru
 
     def forward(self, x: Tensor) -> Decoded:
-        """(batch, patches, dim) -> hidden (batch, frames * upsample, dim): of the forward, then of the backward one."""
+        """Map (batch, patches, dim) to hidden (batch, frames * upsample, dim), forward direction first."""
         x = repeated(x[:, : self.frames], self.upsample)
         back = self.run_gru(self.back, x.flip(1), 1).flip(1)
         return Decoded(self._hidden(self.run_gru(self.ahead, x, 1), back))

@@ -60,7 +60,7 @@ class Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, tokens, dim) -> the same."""
+        """Map (batch, tokens, dim) to the same shape."""
         batch, tokens, dim = x.shape
         q, k, v = self.qkv(x).view(batch, tokens, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         x = F.scaled_dot_product_attention(q, k, v)
@@ -104,7 +104,7 @@ class Block(nn.Module):
         """share of clips that a branch passes by while training (Huang et al. 2016); only pre-training sets it"""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, tokens, dim) -> the same."""
+        """Map (batch, tokens, dim) to the same shape."""
         x = x + self._dropped(self.attn(self.norm1(x)))
         return x + self._dropped(self.mlp(self.norm2(x)))
 
@@ -151,7 +151,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(1, dim, kernel_size=patch, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, 1, mel bins, frames) -> (batch, bands * patches, dim), band by band."""
+        """Map (batch, 1, mel bins, frames) to (batch, bands * patches, dim), band by band."""
         return self.proj(x).flatten(2).transpose(1, 2)
 
 
@@ -206,14 +206,14 @@ class AST(nn.Module):
             nn.init.trunc_normal_(token, std=0.02)
 
     def embed(self, x: Tensor) -> Tensor:
-        """(batch, frames, mel bins) -> (batch, 2 + bands * patches, dim): what the first block sees."""
+        """Map (batch, frames, mel bins) to (batch, 2 + bands * patches, dim): what the first block sees."""
         x = self.patch_embed(x.unsqueeze(1).transpose(2, 3))
         batch = x.shape[0]
         leading = (self.cls_token.expand(batch, -1, -1), self.dist_token.expand(batch, -1, -1))
         return torch.cat([token.to(x.dtype) for token in leading] + [x], dim=1) + self.pos_embed
 
     def tokens(self, x: Tensor) -> Tensor:
-        """(batch, frames, mel bins) -> (batch, 2 + bands * patches, dim): what the last block kept gives."""
+        """Map (batch, frames, mel bins) to (batch, 2 + bands * patches, dim): what the last block kept gives."""
         return self.transform(self.embed(x))
 
     def transform(self, x: Tensor) -> Tensor:
@@ -221,7 +221,7 @@ class AST(nn.Module):
         return run_blocks(self.blocks, x, recompute=self.checkpoint_activations and self.training)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, frames, mel bins) -> (batch, bands, patches, dim), the two leading tokens dropped."""
+        """Map (batch, frames, mel bins) to (batch, bands, patches, dim), the two leading tokens dropped."""
         return self.from_embedded(self.embed(x))
 
     def from_embedded(self, x: Tensor) -> Tensor:

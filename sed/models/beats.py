@@ -110,7 +110,7 @@ class GatedAttention(nn.Module):
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """(batch, tokens, dim) and the bias (heads, tokens, tokens) -> (batch, tokens, dim)."""
+        """Map (batch, tokens, dim) and the bias (heads, tokens, tokens) to (batch, tokens, dim)."""
         q, k, v = (
             project(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
@@ -134,7 +134,7 @@ class DeepNormBlock(nn.Module):
         self.final_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """(batch, tokens, dim) and the bias (heads, tokens, tokens) -> (batch, tokens, dim)."""
+        """Map (batch, tokens, dim) and the bias (heads, tokens, tokens) to (batch, tokens, dim)."""
         x = self.self_attn_layer_norm(self.weight * x + self.self_attn(x, bias))
         return self.final_layer_norm(self.weight * x + self.fc2(F.gelu(self.fc1(x))))
 

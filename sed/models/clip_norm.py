@@ -12,7 +12,7 @@ class ClipNorm(nn.BatchNorm1d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels) or (batch, channels, bands) -> the same shape."""
+        """Map (batch, channels) or (batch, channels, bands) to the same shape."""
         if self.training and x.numel() == self.num_features:
             return nn.functional.batch_norm(
                 x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps

@@ -34,7 +34,7 @@ class Token(nn.Linear):
         super().__init__(1, dim)
 
     def forward(self, like: Tensor) -> Tensor:
-        """(batch, frames, dim) -> (batch, 1, dim)."""
+        """Map (batch, frames, dim) to (batch, 1, dim)."""
         return (self.weight[:, 0] + self.bias).expand(like.shape[0], 1, -1)  # export traces this, not len()
 
 
@@ -77,7 +77,7 @@ class RelativeAttention(nn.Module):
         self.drop_shares, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """(batch, frames, dim) and sinusoids of the distances frames - 1 to 0 (frames, dim) -> as x."""
+        """Map (batch, frames, dim) and sinusoids of the distances frames - 1 to 0 (frames, dim) to as x."""
         query, key, value = (self._split(part) for part in self.query_key_value(self.norm(x)).chunk(3, -1))
         far = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (query + self.content[:, None]) @ key.transpose(-1, -2)
@@ -87,7 +87,7 @@ class RelativeAttention(nn.Module):
         return self.drop_out(mixed)
 
     def _split(self, x: Tensor) -> Tensor:
-        """(batch, frames, dim) -> (batch, heads, frames, dim / heads)."""
+        """Map (batch, frames, dim) to (batch, heads, frames, dim / heads)."""
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
@@ -173,7 +173,7 @@ class Conformer(nn.Module):
         self.register_buffer("distances", torch.cat([sine, cosine], -1)[:, :width], persistent=False)
 
     def forward(self, x: Tensor) -> Decoded:
-        """(batch, patches, dim) -> hidden (batch, frames * upsample, width) and the token's (batch, width)."""
+        """Map (batch, patches, dim) to hidden (batch, frames * upsample, width) and the token's (batch, width)."""
         x = repeated(x[:, : self.frames], self.upsample)
         x = self.input(torch.cat([self.token(x).to(x.dtype), x], 1))
         x = self.drop_places(x * math.sqrt(self.dim) + self.places)

@@ -106,5 +106,5 @@ def build_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decode
 
 
 def repeated(x: Tensor, repeat: int) -> Tensor:
-    """(batch, frames, dim) -> (batch, frames * repeat, dim), each frame `repeat` times: nearest interpolation."""
+    """Map (batch, frames, dim) to (batch, frames * repeat, dim), each frame `repeat` times: nearest interpolation."""
     return x.repeat_interleave(repeat, dim=1) if repeat > 1 else x

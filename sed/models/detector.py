@@ -114,7 +114,7 @@ class Detector(nn.Module):
         return self
 
     def encode(self, x: Tensor) -> Tensor:
-        """(batch, input_frames, mel_bins) -> frames (batch, patches, dim), before the time decoder."""
+        """Map (batch, input_frames, mel_bins) to frames (batch, patches, dim), before the time decoder."""
         return self.pool(self.encoder(x))
 
     def pool(self, grid: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Detector(nn.Module):
         return self.pooling(self.norm(grid))
 
     def decode(self, frames: Tensor) -> DetectorOutput:
-        """(batch, patches, dim) -> `DetectorOutput`."""
+        """Map (batch, patches, dim) to `DetectorOutput`."""
         hidden, summary = self.decoder(frames)
         with torch.autocast(hidden.device.type, enabled=False):
             hidden = hidden[:, : self.num_frames].float()

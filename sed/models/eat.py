@@ -48,7 +48,7 @@ class PostNormBlock(Block):
     """A transformer block whose LayerNorms stand behind its sums."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, tokens, dim) -> the same."""
+        """Map (batch, tokens, dim) to the same shape."""
         x = self.norm1(x + self._dropped(self.attn(x)))
         return self.norm2(x + self._dropped(self.mlp(x)))
 

@@ -42,7 +42,7 @@ class FrequencyDynamicConvolution(nn.Module):
             nn.init.zeros_(mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
+        """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
         parts = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
         # In the parts' precision: the softmax's float32 would make a float32 output under autocast.
         shares = self.shares(x).to(parts.dtype)[:, :, None, None, :].unbind(1)
@@ -51,7 +51,7 @@ class FrequencyDynamicConvolution(nn.Module):
         return sum(others, start=first)
 
     def shares(self, x: Tensor) -> Tensor:
-        """(batch, channels in, frames, bands) -> each kernel's share (batch, kernels, bands), 1 together."""
+        """Map (batch, channels in, frames, bands) to each kernel's share (batch, kernels, bands), 1 together."""
         logits: Tensor = self.attention(x.mean(2))
         return (logits / self.temperature).softmax(1)
 

@@ -70,7 +70,7 @@ class FrequencyTransformer(nn.Module):
         return (self.last.attn.qkv,)
 
     def forward(self, grid: Tensor) -> Tensor:
-        """(batch, bands, patches, dim) -> (batch, patches, dim)."""
+        """Map (batch, bands, patches, dim) to (batch, patches, dim)."""
         batch, bands, patches, dim = grid.shape
         columns = grid.transpose(1, 2).reshape(batch * patches, bands, dim)
         token = self.token.to(columns.dtype).expand(batch, patches, dim).reshape(batch * patches, 1, dim)

@@ -74,7 +74,7 @@ class GruDecoder(nn.Module):
         self.hidden = HiddenLayer(2 * units, hidden) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Decoded:
-        """(batch, patches, dim) -> hidden (batch, frames * upsample, dim)."""
+        """Map (batch, patches, dim) to hidden (batch, frames * upsample, dim)."""
         return Decoded(self.hidden(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample))))
 
 

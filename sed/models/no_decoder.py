@@ -18,7 +18,7 @@ class NoDecoder(nn.Module):
         self.dim, self.frames, self.upsample = dim, frames, upsample
 
     def forward(self, x: Tensor) -> Decoded:
-        """Return the frames: (batch, patches, dim) -> hidden (batch, frames * upsample, dim)."""
+        """Map (batch, patches, dim) to hidden (batch, frames * upsample, dim)."""
         return Decoded(repeated(x[:, : self.frames], self.upsample))
 
 

@@ -46,7 +46,7 @@ class SelectiveKernelConvolution(nn.Module):
         self.choices = nn.ModuleList(nn.Linear(size, out, bias=False) for _ in DILATIONS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels in, frames, bands) -> (batch, channels out, frames, bands)."""
+        """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
         found = [branch(x) for branch in self.branches]
         z = self.norm(self.descriptor(sum(found[1:], start=found[0]).mean((2, 3)))).relu()
         shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None].to(found[0].dtype)

@@ -23,7 +23,7 @@ class TaggingHead(nn.Module):
         init_weights(self, dim)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(batch, 2 + patches, dim) -> logits (batch, classes)."""
+        """Map (batch, 2 + patches, dim) to logits (batch, classes)."""
         leading = self.norm(tokens[:, :2])
         return self.mlp_head(leading.mean(1))
 
@@ -63,7 +63,7 @@ class GridHead(nn.Module):
         self.linear = nn.Linear(dim, classes)
 
     def forward(self, steps: Tensor) -> Tensor:
-        """(batch, patches in time, dim) -> logits (batch, classes)."""
+        """Map (batch, patches in time, dim) to logits (batch, classes)."""
         logits: Tensor = self.linear(steps.mean(1) + steps.amax(1))
         return logits
 

@@ -1,4 +1,4 @@
-"""Options declared as literals are read from the source as the module itself has them."""
+"""Options read from a module's source are equal to those of the imported module."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_literals_may_name_literals_above_them(tmp_path: Path, monkeypatch: pyte
         parser.parse_args(["--kind", "x"])
 
 
-def test_a_module_that_is_not_there_is_named() -> None:
+def test_a_missing_module_is_named() -> None:
     with pytest.raises(ValueError, match=r"no module 'sed\.models\.nothing'"):
         option_modules("sed.models.nothing")
 

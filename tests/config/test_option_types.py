@@ -1,4 +1,4 @@
-"""Types of options: what they accept, and how they refuse the rest."""
+"""Types of options: accepted values, and messages for others."""
 
 from __future__ import annotations
 

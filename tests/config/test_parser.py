@@ -57,7 +57,7 @@ def test_an_option_that_is_misspelt_is_answered_with_the_one_that_is_near(typed:
     assert str(refused.value) == line
 
 
-def test_letters_are_explained_only_where_they_are_used() -> None:
+def test_provenance_letters_are_explained_only_if_used() -> None:
     parser = Parser("test")
     parser.option("rate", 16000, "Hz")
     assert "FDY-SED" not in parser.format_help()
@@ -100,7 +100,7 @@ def make_parser() -> Parser:
     parser.option("mixup", True, "a switch")
     parser.option("kind", "x", "a choice", choices=["x", "y"])
     parser.option("out", None, "a file", type=output_file)
-    parser.option("force", False, "anew", in_config=False)
+    parser.option("force", False, "start over", in_config=False)
     return parser
 
 
@@ -152,7 +152,7 @@ def test_a_replaced_setting_of_a_base_is_not_checked(configs):
 
 def test_one_option_in_two_spellings_is_refused(configs):
     configs[1].write_text("gru_units: 1\ngru-units: 2\n")
-    with pytest.raises(UserError, match=f"^{configs[1]}:2: 'gru-units' and 'gru_units' are one option"):
+    with pytest.raises(UserError, match=f"^{configs[1]}:2: 'gru-units' and 'gru_units' are the same option"):
         make_parser().parse_args(["--config", str(configs[1]), "data", "m"])
 
 
@@ -196,7 +196,7 @@ def test_show_config_prints_a_config_that_resolves_equal(configs, tmp_path, caps
     assert {**vars(again), "config": None} == {**vars(expected), "config": None}
 
 
-def test_show_config_wants_no_arguments_but_a_run_does(configs):
+def test_show_config_needs_no_arguments_but_a_run_does(configs):
     with pytest.raises(UserError, match="the following arguments are required: data, more"):
         make_parser().parse_args(["--config", str(configs[1])])
     with pytest.raises(SystemExit):

@@ -117,7 +117,7 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
         read_yaml(tmp_path / "binary.yaml")
 
 
-def test_configs_that_say_the_same_have_one_canonical_form():
+def test_equivalent_configs_have_one_canonical_form():
     first = {"lr": "5e-6", "sizes": [2, 4], "epochs": 10, "low": -4.5, "on": True, "name": "inf", "mean": -4.2677393}
     second = {"sizes": "2,4.0", "lr": 0.000005, "low": "-4.50", "epochs": 10.0, "on": True, "name": "inf"}
     assert canonical(first) == canonical(second | {"mean": "-4.2677393"})
@@ -133,7 +133,7 @@ def test_configs_that_say_the_same_have_one_canonical_form():
     }
 
 
-def test_a_saved_config_reads_as_it_was(tmp_path):
+def test_a_saved_config_is_read_unchanged(tmp_path):
     config = {"lr": 5e-6, "sizes": [2, 4], "epochs": 10, "on": False, "name": "no", "empty": "", "text": "a: b # c"}
     save_config(tmp_path / "config.yaml", config | {"none": None, "force": True}, skip=["force"])
     assert load_config(tmp_path / "config.yaml") == config
@@ -180,7 +180,7 @@ def test_odd_values_are_one_line(folder, value):
 
 
 @pytest.mark.parametrize("date", ["2001-01-01", "2001-99-99", "!!timestamp x"])
-def test_what_looks_like_a_date_is_a_word(folder, date):
+def test_a_value_that_looks_like_a_date_is_text(folder, date):
     assert read_yaml(write(folder / "own.yaml", f"tag: {date}\n"))["tag"].value == date.removeprefix("!!timestamp ")
 
 
@@ -190,7 +190,7 @@ def test_aliases_of_aliases_do_not_multiply(folder):
         read_yaml(write(folder / "own.yaml", "\n".join(lines)))
 
 
-def test_a_pipe_is_no_config(folder):
+def test_a_pipe_is_refused(folder):
     os.mkfifo(folder / "pipe")
     with pytest.raises(UserError, match="a pipe, not a file"):
         read_yaml(folder / "pipe")

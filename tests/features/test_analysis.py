@@ -1,4 +1,4 @@
-"""Every kind of analysis of the registry keeps to the protocol."""
+"""Every analysis of the registry fulfils the protocol."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def test_frames_bins_and_the_shortest_waveform(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_what_is_traced_is_what_is_written(kind: str) -> None:
-    """Export cannot trace writes into parts of a buffer, so each kind has both."""
+def test_traced_equals_condition(kind: str) -> None:
+    """Export cannot trace writes into slices of a buffer, so each analysis has both."""
     analysis = FrontEnd(front_end=kind).analysis
     frames = torch.randn(2, 5, 64)
     assert torch.equal(analysis.traced(frames), analysis.condition(frames, torch.full((2, 5, 64), torch.nan)))
 
 
 @pytest.mark.parametrize("kind", FRONT_ENDS)
-def test_samples_beyond_the_valid_ones_have_no_say(kind: str) -> None:
+def test_samples_beyond_the_valid_ones_have_no_influence(kind: str) -> None:
     analysis, x = FrontEnd(front_end=kind).analysis, torch.randn(2, 100)
     padded = torch.cat([x, torch.zeros(2, 30)], 1)
     found = analysis.prepare(padded, torch.full((2, 1), 100.0))

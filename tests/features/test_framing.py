@@ -1,4 +1,4 @@
-"""Where frames lie, against torch's and a plain loop."""
+"""Number and position of frames, against torch and a plain loop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_mirrored_ends_are_torch_s(window: int, fft_size: int) -> None:
         torch.testing.assert_close(torch.fft.rfft(frames * taper, fft_size).abs(), theirs.abs(), rtol=0, atol=1e-4)
 
 
-def test_zeros_at_the_ends_put_each_shift_in_a_windows_middle() -> None:
+def test_fade_puts_each_shift_in_the_middle_of_a_window() -> None:
     ours = framing("fade")  # six samples to either side of a shift of eight
     padded = np.concatenate([np.zeros(6), X.numpy(), np.zeros(30)])
     for samples in (1, 8, 9, 96, 97, 100):
@@ -53,9 +53,9 @@ def test_the_shortest_waveform_has_a_frame(centring: str) -> None:
     assert ours.num_frames(counts).tolist() == [ours.num_frames(n) for n in counts.tolist()]  # as export counts
 
 
-def test_sizes_without_sense_are_refused() -> None:
+def test_inconsistent_sizes_are_refused() -> None:
     for bad, message in (
-        ({"frame_shift": 0.00001}, "under a sample"),
+        ({"frame_shift": 0.00001}, "shorter than a sample"),
         ({"fft_size": 256}, "less than the window"),
         ({"centring": "fade", "frame_shift": 0.05}, "less than a shift"),
     ):

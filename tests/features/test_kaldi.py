@@ -14,7 +14,7 @@ SILENCE = -15.9423847  # log of float32's epsilon, where the features end
 
 
 def kaldi(waveform: torch.Tensor) -> torch.Tensor:
-    """The AST release's call."""
+    """Call torchaudio as the AST release does."""
     return torchaudio.compliance.kaldi.fbank(
         (waveform - waveform.mean()).unsqueeze(0),
         htk_compat=True,
@@ -62,7 +62,7 @@ def test_silence_is_the_floor():
 
 
 def test_frames_of_a_stream_are_those_of_the_whole():
-    """Frame i needs samples from 160 i to 160 i + 399 only, but for the waveform's mean, which no frame keeps."""
+    """Frame i depends on samples 160 i to 160 i + 399 only: the waveform's mean is removed from each frame anyway."""
     torch.manual_seed(0)
     waveform, front_end = 0.1 * torch.randn(1, 2 * RATE), FrontEnd()
     start = 57

@@ -22,7 +22,7 @@ def test_units_and_floor(log: str, power: int, factor: float, by: str) -> None:
     assert found.flatten().tolist() == pytest.approx([factor * take(x) for row in floored for x in row], abs=1e-5)
 
 
-def test_no_value_is_far_under_the_clip_s_own_greatest() -> None:
+def test_top_db_counts_from_the_maximum_of_the_clip() -> None:
     settings = {**PLAIN, "log": "db", "log_floor": 1e-10, "top_db": 30.0}
     batch = torch.stack([MEL, MEL / 1000])
     found = logarithm(batch, settings)

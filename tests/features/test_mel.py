@@ -36,12 +36,12 @@ def test_edges_are_where_triangles_begin_and_end(mel_scale: str) -> None:
 
 
 def test_slaney_s_scale_bends_at_1_khz() -> None:
-    """66.7 Hz a mel to 15 mels, then a factor of 6.4 in 27 (Auditory Toolbox)."""
+    """66.7 Hz per mel up to 15 mels, then a factor of 6.4 per 27 mels (Auditory Toolbox)."""
     assert mel_edges("slaney", 41, 0.0, 6400.0)[::14] == pytest.approx([0, 2800 / 3, 1000 * 6.4 ** (13 / 27), 6400])
 
 
 @pytest.mark.parametrize("mel_norm", ["peak", "area", "sum"])
-def test_filters_are_as_high_as_their_norm_says(mel_norm: str) -> None:
+def test_normalisation_of_filters(mel_norm: str) -> None:
     bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.256, mel_bins=30, mel_norm=mel_norm).settings).double()
     if mel_norm == "peak":
         assert bank.amax(0).min() > 0.9 and bank.max() <= 1
@@ -50,6 +50,6 @@ def test_filters_are_as_high_as_their_norm_says(mel_norm: str) -> None:
         torch.testing.assert_close(area, torch.ones(30, dtype=torch.float64), rtol=0, atol=0.01)
 
 
-def test_a_filter_between_two_bins_is_empty_not_a_number() -> None:
+def test_a_filter_between_two_bins_is_empty_and_not_nan() -> None:
     bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.008, mel_norm="sum").settings)
     assert bank.isfinite().all() and not bank.sum(0).all()

@@ -1,4 +1,4 @@
-"""Normalisers see the frames of the clip alone."""
+"""Normalisers use only the frames of the clip."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sed.features.padding import PADDINGS
 BINS = ",".join(map(str, [*range(-64, 64), *range(1, 129)]))  # means, then deviations
 
 
-def test_minmax_sees_the_clip_alone():
+def test_minmax_uses_only_the_clip():
     front_end = FrontEnd(front_end="stft", frame_length=0.128, frame_shift=0.016, f_min=0, normaliser="minmax")
     logmel = torch.rand(1, 20, 128) * 50
     padded = torch.cat([logmel, torch.zeros(1, 6, 128) - 99], 1)
@@ -23,7 +23,7 @@ def test_minmax_sees_the_clip_alone():
 
 
 @pytest.mark.parametrize("name", NORMALISERS)
-def test_what_is_after_the_clip_has_no_say(name: str) -> None:
+def test_frames_after_the_clip_have_no_influence(name: str) -> None:
     torch.manual_seed(0)
     front_end, logmel = FrontEnd(normaliser=name, norm_bins=BINS), torch.randn(2, 30, 128)
     valid = torch.tensor([20, 30])

@@ -1,4 +1,4 @@
-"""Padding against what the published recipes do with a clip that is shorter than the model's input."""
+"""Padding of short clips, against the published recipes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STFT = {"front_end": "stft", "frame_length": 0.128, "frame_shift": 0.016, "f_min
 
 @pytest.mark.parametrize("seconds", [10.0, 3.21])
 def test_raw_is_what_the_ast_release_does(seconds: float) -> None:
-    """Its loader's steps: fbank, zeros below, then (x - mean) / (2 std)."""
+    """Compare with the steps of its loader: fbank, zero padding, then (x - mean) / (2 std)."""
     waveform = 0.1 * torch.randn(1, int(seconds * 16000), generator=torch.Generator().manual_seed(0))
     centred = waveform - waveform.mean()
     fbank = torchaudio.compliance.kaldi.fbank(
@@ -39,7 +39,7 @@ def test_raw_is_what_the_ast_release_does(seconds: float) -> None:
 
 
 def test_silence_is_a_waveform_that_is_padded_with_zeros() -> None:
-    """As the DCASE baseline pads: the silence counts in the clip's least and greatest value, too."""
+    """Pad like the DCASE baseline: minimum and maximum of the clip include the silence."""
     front_end = FrontEnd(**STFT)
     samples = 8 * 2048
     waveform = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))

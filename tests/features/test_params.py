@@ -1,4 +1,4 @@
-"""Whether two front ends are the same, by their parameters."""
+"""Comparison of front ends by their parameters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_every_parameter_counts_and_is_named_with_both_values(key: str) -> None:
     assert difference({key: value}, {}) is difference({}, {key: value}) is None
 
 
-def test_auto_is_what_the_kind_of_front_end_says() -> None:
+def test_auto_is_replaced_by_the_preset() -> None:
     kaldi, stft = resolved(defaults()), resolved({**defaults(), "front_end": "stft", "frame_length": 0.128})
     assert not {*kaldi.values(), *stft.values()} & {"auto"}
     assert (kaldi["fft_size"], stft["fft_size"]) == (512, 2048)
@@ -45,7 +45,7 @@ def test_auto_is_what_the_kind_of_front_end_says() -> None:
     assert difference({"window": "povey"}, {}) == "window is povey, not hann"
 
 
-def test_dumps_and_models_of_before_these_options_are_the_presets() -> None:
+def test_files_without_these_options_have_the_presets() -> None:
     early = ("front_end", "sample_rate", "frame_length", "frame_shift", "mel_bins", "f_min", "f_max", "clip_seconds",
              "normaliser", "norm_mean", "norm_std")  # fmt: skip
     for preset in ({}, {"front_end": "stft", "frame_length": 0.128, "frame_shift": 0.016}):
@@ -53,13 +53,13 @@ def test_dumps_and_models_of_before_these_options_are_the_presets() -> None:
         assert completed({key: now[key] for key in early}) == now
 
 
-def test_statistics_are_no_difference_to_features_that_have_none() -> None:
+def test_statistics_are_ignored_if_features_have_none() -> None:
     ones, twos = ",".join(["1"] * 256), ",".join(["2"] * 256)
     assert difference({STATISTICS: ones}, {}) is difference({}, {STATISTICS: ones}) is None
     assert difference({STATISTICS: ones}, {STATISTICS: twos}) == f"{STATISTICS} is {ones}, not {twos}"
 
 
-def test_what_an_earlier_version_lacked_is_as_it_behaved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_parameter_has_the_implicit_value_of_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(compatibility.ADDED, compatibility.FORMAT, {"norm_std": 4.0})
     monkeypatch.setitem(compatibility.ALIASES, "normalizer", "normaliser")
     early = {**defaults(), "normalizer": "minmax"}
@@ -76,7 +76,7 @@ def test_the_first_difference_in_the_order_of_the_options_is_named() -> None:
     assert difference({"normaliser": "minmax"}, {"normaliser": 1.0}) == "normaliser is minmax, not 1.0"
 
 
-def test_a_front_end_says_how_another_differs() -> None:
+def test_a_front_end_names_the_difference_to_another() -> None:
     from sed.features.logmel import FrontEnd
 
     front_end = FrontEnd(mel_bins=64)

@@ -1,4 +1,4 @@
-"""Each front end of conf/, and those of published encoders, against expressions of their own in NumPy or torchaudio."""
+"""Each front end of conf/, and those of published encoders, against independent expressions in NumPy or torchaudio."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AMPLITUDES = (1.0, 0.03)
 
 
 def clip(seconds: float, seed: int = 0) -> np.ndarray:
-    """Noise whose level rises and falls, with a quiet end and an offset."""
+    """Return noise whose level rises and falls, with a quiet end and an offset."""
     rng = np.random.default_rng(seed)
     samples = int(seconds * RATE)
     swell = 0.02 + 0.1 * np.sin(np.arange(samples) / 9000) ** 2
@@ -28,14 +28,14 @@ def clip(seconds: float, seed: int = 0) -> np.ndarray:
 
 
 def frames_of(x: np.ndarray, window: np.ndarray, hop: int, fft_size: int) -> np.ndarray:
-    """The spectra of windows that fit whole, float64 (frames, fft_size / 2 + 1)."""
+    """Return the spectra of windows that fit completely, float64 (frames, fft_size / 2 + 1)."""
     count = 1 + (len(x) - len(window)) // hop
     rows = np.stack([x[i * hop : i * hop + len(window)] for i in range(count)]).astype(np.float64)
     return np.fft.rfft(rows * window, fft_size)
 
 
 def triangles(edges: np.ndarray, fft_size: int) -> np.ndarray:
-    """(fft_size / 2 + 1, bins): a hat from edge k over edge k + 1 to edge k + 2."""
+    """Return triangles (fft_size / 2 + 1, bins) from edge k over edge k + 1 to edge k + 2."""
     hertz = np.arange(fft_size // 2 + 1) * RATE / fft_size
     return np.stack([np.interp(hertz, edges[k : k + 3], [0, 1, 0]) for k in range(len(edges) - 2)], 1)
 
@@ -48,7 +48,7 @@ def htk_edges(bins: int, low: float, high: float) -> np.ndarray:
 
 
 def slaney_edges(bins: int, low: float, high: float) -> np.ndarray:
-    """Auditory Toolbox: 15 mels of 200/3 Hz to 1 kHz, then 27 mels a factor of 6.4."""
+    """Return edges of the Auditory Toolbox: 15 mels of 200/3 Hz up to 1 kHz, then 27 mels per factor of 6.4."""
 
     def mel(hertz: float) -> float:
         return hertz / (200 / 3) if hertz < 1000 else 15 + 27 * np.log(hertz / 1000) / np.log(6.4)
@@ -84,7 +84,7 @@ def fbcrnn(x: np.ndarray) -> np.ndarray:
 
 
 def panns_bank() -> np.ndarray:
-    """Slaney's filters, of one area."""
+    """Return Slaney's filters, of equal area."""
     edges = slaney_edges(64, 50, 8000)
     return triangles(edges, 512) * 2 / (edges[2:] - edges[:-2])
 
@@ -107,7 +107,7 @@ def dasheng_in_numpy(x: np.ndarray) -> np.ndarray:
 
 
 def ast(x: np.ndarray) -> np.ndarray:
-    """torchaudio rounds as Kaldi does, which an expression in float64 would not."""
+    """Use torchaudio, which rounds like Kaldi; an expression in float64 would not."""
     return torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(x - x.mean())[None], htk_compat=True, sample_frequency=RATE, use_energy=False,
         window_type="hanning", num_mel_bins=128, dither=0.0, frame_shift=10,
@@ -119,7 +119,7 @@ def ast_of_peak(x: np.ndarray) -> np.ndarray:
 
 
 def kaldi_of_povey(x: np.ndarray) -> np.ndarray:
-    """In double precision; torchaudio's defaults are Povey's window, among others."""
+    """Use torchaudio in double precision, with its defaults (Povey's window, among others)."""
     return torchaudio.compliance.kaldi.fbank(
         torch.from_numpy(x).double()[None] * 2**15, num_mel_bins=128, sample_frequency=RATE, dither=0.0
     ).numpy()
@@ -179,7 +179,7 @@ def test_normalised_features_of_the_crnns() -> None:
 
 
 def test_panns_bank_is_slaney_s_and_its_stft_the_stored_kernels() -> None:
-    """Checkpoints hold both: (257, 64), and cosine and minus sine of each frequency times the window."""
+    """Checkpoints have the bank (257, 64), and as kernels cosine and minus sine of each frequency times the window."""
     front_end = of_config("logmel_panns.yaml")
     np.testing.assert_allclose(front_end.bank, panns_bank(), atol=1e-6)
     theirs = torchaudio.functional.melscale_fbanks(257, 50, 8000, 64, RATE, norm="slaney", mel_scale="slaney")
@@ -251,8 +251,8 @@ def test_front_ends_of_published_encoders(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["atst", "dasheng"])
-def test_the_greatest_value_is_the_clip_s_own(name: str) -> None:
-    """torchaudio takes it over a whole batch: a quiet clip's floor then rises beside a loud one."""
+def test_the_maximum_is_taken_per_clip(name: str) -> None:
+    """torchaudio takes the maximum over a batch, so that a loud clip raises the floor of a quiet one."""
     front_end = FrontEnd(**ENCODERS[name][0])
     quiet, loud = torch.zeros(RATE), torch.from_numpy(clip(1, seed=1))
     quiet[8000:8100] = 1e-3

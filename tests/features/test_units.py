@@ -1,4 +1,4 @@
-"""A decibel is a decibel and silence is the floor, whatever the features are the logarithm of."""
+"""Units of features: a decibel, and silence as the floor, for every kind of logarithm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Levels of waveforms: independent of how loud a clip is, of its neighbours and, for noise, left alone."""
+"""Level normalisation: independent of a clip's level and neighbours, and not applied to noise."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_values() -> None:
     np.testing.assert_allclose(centred_peak(x), expected, atol=1e-7)
 
 
-def test_a_clip_under_60_dbfs_stays_as_it_is() -> None:
+def test_a_clip_below_60_dbfs_is_unchanged() -> None:
     x = torch.tensor([[0.00099, -0.0005], [0.00101, -0.0005]])
     assert torch.equal(peak(x)[0], x[0]) and peak(x)[1].tolist() == pytest.approx([1, -0.5 / 1.01])
 
 
 @pytest.mark.parametrize("name", WAVE_NORMS)
-def test_samples_beyond_the_end_have_no_say(name: str) -> None:
+def test_samples_beyond_the_end_have_no_influence(name: str) -> None:
     norm = {"none": none, "peak": peak, "centred_peak": centred_peak}[name]
     x = torch.from_numpy(clip()) + 0.05
     padded = torch.cat([x, torch.zeros(500)])[None].repeat(2, 1)

@@ -162,7 +162,7 @@ def test_initial_weights_depend_on_the_seed_only(dump: Path, tiny_config: Config
 
 def test_frozen_batch_norms_need_weights_to_start_from(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
     config = tiny_config(freeze_batchnorm=True, pretrained="none")
-    with pytest.raises(UserError, match=r"freeze_batchnorm: there are no weights .*--no-freeze-batchnorm"):
+    with pytest.raises(UserError, match=r"freeze_batchnorm: random initial weights .*--no-freeze-batchnorm"):
         trainer_of(config, dump, tmp_path / "exp")
 
 

@@ -112,7 +112,7 @@ def test_trains_and_refuses_what_does_not_fit(dump: Path, tiny_config: Config, t
     loss = torch.tensor(rows)[:, 0]
     assert loss[-3:].mean() < loss[:3].mean()
     for values, message in (
-        ({"gru_directions": "both", "clip_pooling": "max"}, "not apart"),
+        ({"gru_directions": "both", "clip_pooling": "max"}, "separate directions"),
         ({"consistency_weight": 2.0}, "no consistency"),
     ):
         with pytest.raises(UserError, match=message):
