@@ -1,1 +1,1 @@
-"""Model files: training checkpoints, packed models, and the published checkpoints that training starts from."""
+"""Model files: training checkpoints, packed models, and published checkpoints as initial weights."""

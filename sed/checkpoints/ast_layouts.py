@@ -1,7 +1,7 @@
-"""Checkpoints of a published AST, from state dict to state dict: the authors' layout and Hugging Face's.
+"""Checkpoints of a published AST: conversion between the authors' layout, Hugging Face's layout and our state dicts.
 
-The authors' file holds `module.v.*` (a timm vision transformer) and `module.mlp_head.*`; Hugging Face's holds
-`audio_spectrogram_transformer.*` and `classifier.*`, with queries, keys and values apart. Both are the same function.
+The authors' file has `module.v.*` (a timm vision transformer) and `module.mlp_head.*`; Hugging Face's has
+`audio_spectrogram_transformer.*` and `classifier.*`, with separate queries, keys and values. Both models are the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sed.models.ast import AST, LEADING
 from sed.models.tagger import Tagger, TaggingHead, build_tagger
 
 PUBLISHED_GRID = (12, 101)  # 128 bins and 1024 frames, patches of 16 x 16, strides of 10 x 10
-_IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, left over in the authors' file
+_IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, which the authors' file still has
 
 
 def _authors(key: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ _HF_BLOCK = {
     "mlp.fc2": "output.dense",
 }
 _HF_QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
-# transformers 5 renames in memory what its files still call by the names above.
+# Names in memory of transformers 5, whose files still have the names above.
 _HF5_BLOCK = {**_HF_BLOCK, "attn.proj": "attention.o_proj", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 _HF5_QKV = tuple(f"attention.{name}_proj" for name in "qkv")
 
@@ -65,10 +65,20 @@ def _hugging_face(key: str, five: bool) -> tuple[str, ...]:
 
 
 def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tensor], bool]:
-    """A published state dict as one of `like` (a Tagger, on any device), and whether it has the tagging head.
+    """Convert a published state dict to our names.
 
-    Positions are fitted to `like`'s grid. The number of tagging classes is the file's. Raises Mismatch naming
-    what is missing, unexpected or misshapen, in the file's own names.
+    Position embeddings are fitted to the grid of `like`. The number of tagging classes is that of the file.
+
+    Args:
+        state: a state dict of either layout.
+        like: the model to load, on any device, which may have another number of classes.
+
+    Returns:
+        The state dict, and whether it includes the tagging head.
+
+    Raises:
+        Mismatch: keys are missing, unexpected or of another shape (the message has their names in the file), or
+            values are not finite.
     """
     names, rename = _layout(state)
     shapes = {key: tuple(value.shape) for key, value in like.state_dict().items()}
@@ -105,7 +115,7 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
 
 
 def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str], tuple[str, ...]]]:
-    """{name without prefixes: name in the file}, and the function from our key to such names."""
+    """Return {name without prefixes: name in the file}, and the function from our key to names without prefixes."""
     names = {plain_name(name): name for name in state}
     if any(name.startswith("v.") for name in names):
         return {name: full for name, full in names.items() if not name.startswith(_IGNORED)}, _authors
@@ -123,16 +133,19 @@ def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str]
 
 
 def _source_grid(patches: int, target: tuple[int, int]) -> tuple[int, int] | None:
-    """The grid that a table of positions is for: the published one, else one with as many bands as ours."""
+    """Return the grid of a table of positions: the published one, else one with as many bands as `target`."""
     if patches == PUBLISHED_GRID[0] * PUBLISHED_GRID[1]:
         return PUBLISHED_GRID
     return (target[0], patches // target[0]) if patches > 0 and patches % target[0] == 0 else None
 
 
 def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
-    """Positions (1, 2 + patches, dim) for another grid (bands, patches in time), as the AST release does.
+    """Fit position embeddings (1, 2 + patches, dim) to another grid (bands, patches in time), like the AST release.
 
-    Time first, then frequency: fewer are cut from the middle, more are interpolated bilinearly.
+    Along time, then frequency, fewer positions are taken from the middle, more are interpolated bilinearly.
+
+    Raises:
+        Mismatch: the grid of the positions is unknown.
     """
     source = _source_grid(positions.shape[1] - LEADING, target)
     if source is None:
@@ -154,14 +167,20 @@ def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], like: Tagger) -> None:
     """Load the first blocks of a published state dict into a detector's encoder.
 
-    `like` is the whole tagger that the state dict has to be (`build_tagger` on the meta device takes no memory).
+    Args:
+        encoder: the encoder of the detector.
+        state: a state dict of either layout.
+        like: the tagger that the state dict must fit (build it on the meta device, which takes no memory).
+
+    Raises:
+        Mismatch: the state dict does not fit.
     """
     ours, _ = to_tagger(state, like)
     encoder.load_state_dict({key: ours["encoder." + key] for key in encoder.state_dict()})
 
 
 class AstImporter:
-    """Loads the first blocks of a published AST of the config's size; see `sed.checkpoints.importers.Importer`."""
+    """`Importer` of the first blocks of a published AST."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of either layout."""
@@ -172,14 +191,20 @@ class AstImporter:
         return True
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the blocks that the encoder keeps; the state dict has to be the whole AST of the config."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the first blocks of the AST.
+            state: the whole AST.
+            config: the config of the encoder.
+        """
         with torch.device("meta"):
             like = build_tagger(config, 1)
         load_encoder(encoder, state, like)
 
 
 def export_published(encoder: AST, head: TaggingHead) -> dict[str, Tensor]:
-    """State dict of a tagger in the authors' layout (`module.v.*`, `module.mlp_head.*`), on the CPU."""
+    """Convert encoder and head of a tagger to the authors' layout (`module.v.*`, `module.mlp_head.*`), on the CPU."""
     parts: tuple[tuple[str, nn.Module], ...] = (("encoder.", encoder), ("head.", head))
     return {
         "module." + _authors(prefix + key)[0]: value.detach().cpu().clone()

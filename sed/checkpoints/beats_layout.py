@@ -1,8 +1,8 @@
-"""Checkpoints of BEATs, into the encoder: its authors' files, pre-trained or tuned, and PretrainedSED's.
+"""Importer of BEATs: its authors' files, pre-trained or fine-tuned, and PretrainedSED's.
 
-The authors' file is `{cfg, model}`; PretrainedSED's (`BEATs_ssl.pt`, `_weak`, `_strong_1`) hold the encoder under
-`model.beats.` beside two heads. The positional convolution is weight-normalised, whose two tensors PyTorch has named in
-two ways. The table of distances is one for all blocks, and the files have it in each of them.
+The authors' file is `{cfg, model}`; in PretrainedSED's files (`BEATs_ssl.pt`, `_weak`, `_strong_1`) the encoder has the
+prefix `model.beats.`, beside two heads. The positional convolution is weight-normalised; PyTorch has had two names for
+each of its tensors. All blocks share the table of position biases, of which files have a copy per block.
 """
 
 from __future__ import annotations
@@ -28,18 +28,27 @@ _RENAMED = {
 _NAMES = {"patch_embedding.weight", "pos_conv.weight_v", "blocks.0.self_attn.grep_a"}
 _TABLE = "distances.weight"
 _COPY = re.compile(r"blocks\.\d+\.self_attn\.relative_attention_bias\.weight")
-_IGNORED = ("predictor.", "fbank.")  # the tuned files' head; what computes features
+_IGNORED = ("predictor.", "fbank.")  # head of the fine-tuned files; feature extraction
 
 
 class BeatsImporter:
-    """Loads the blocks that the encoder keeps of the whole BEATs of the config; see `Importer`."""
+    """`Importer` of the first blocks of a BEATs."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of a BEATs."""
         return {_ours(plain_name(name)) for name in state} >= _NAMES
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the encoder; Mismatch, in our names, where the file is another network's or its tables differ."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the first blocks of the BEATs.
+            state: the whole BEATs.
+            config: the config of the encoder.
+
+        Raises:
+            Mismatch: the file is of another network, or its copies of the table differ; the message has our names.
+        """
         found: dict[str, Tensor] = {}
         for name, value in state.items():
             ours = _ours(plain_name(name))
@@ -49,7 +58,7 @@ class BeatsImporter:
         copies = {name: found.pop(name) for name in list(found) if _COPY.fullmatch(name)}
         for name, table in copies.items():
             if not torch.equal(table, found.setdefault(_TABLE, table)):
-                raise Mismatch(f"{name} is not that of the other blocks, which share one")
+                raise Mismatch(f"{name} differs from that of the other blocks, which share it")
         with torch.device("meta"):
             whole = build_beats(config, whole=True).state_dict()
         fits = fitting(found, whole, model="BEATs", ignored=_IGNORED)

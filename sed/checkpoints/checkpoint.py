@@ -1,4 +1,4 @@
-"""Checkpoints: one file, loadable with `weights_only=True`, whole or not there."""
+"""Training checkpoints: a single file, written atomically and loadable with `weights_only=True`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_en
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint of `KEYS`, its format and this version, at once or not at all; equal contents, equal bytes."""
+    """Write a checkpoint with `KEYS`, format and version, atomically; equal contents result in equal bytes."""
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
         raise ValueError(f"checkpoint without {missing}")
@@ -39,7 +39,7 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
             torch.save({**checkpoint, "format": FORMAT, "version": __version__}, sealed)  # type: ignore[arg-type]
             sealed.seal()
     except (RuntimeError, OSError) as error:
-        # torch answers a failed write (a full disk) with an error of its own about positions in the file.
+        # torch reports a failed write (a full disk) as an error about file positions: raise the cause.
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, OSError):
             cause = cause.__cause__ or cause.__context__
@@ -49,23 +49,23 @@ def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU, its settings as stored (`sed.checkpoints.defaults` completes them).
+    """Read a checkpoint to the CPU, with its config as stored (`sed.checkpoints.defaults` completes it).
 
     Raises:
-        NewerFormat: a later version of the program wrote it.
-        UserError: it is missing, damaged or not ours.
+        NewerFormat: it was written by a later version of the program.
+        UserError: it is missing, damaged or not a checkpoint of this project.
     """
     path = Path(path)
     try:
         _check_bytes(path)
-        with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
+        with warnings.catch_warnings():  # torch warns about a pickle's protocol before it refuses the pickle
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
         raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
     except UserError:
         raise
-    except Exception as error:  # weights_only's unpickler raises its own kinds
+    except Exception as error:  # the unpickler of weights_only raises errors of any type
         raise UserError(f"{path}: not a checkpoint of this project: {_unpickled(error)} (train again)") from None
     if isinstance(checkpoint, dict) and "format" in checkpoint:
         check_format(path, checkpoint, oldest=1, remedy="train again")
@@ -83,9 +83,9 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_bytes(path: Path) -> None:
-    """Compare the file's checksum, or that of each part of the archive where an earlier version wrote it."""
+    """Compare the file's checksum; for files of earlier versions, the checksums of the zip archive."""
     check_file(path)
-    if not zipfile.is_zipfile(path):  # torch's legacy reader would take anything else for a pickle
+    if not zipfile.is_zipfile(path):  # torch's legacy reader would read any other file as a pickle
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
         raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
@@ -93,7 +93,7 @@ def _check_bytes(path: Path) -> None:
         return
     with path.open("rb") as file:
         file.seek(-_ZIP_END_SIZE, 2)
-        if not file.read().startswith(_ZIP_END):  # something follows: a checksum that is none any more
+        if not file.read().startswith(_ZIP_END):  # the archive is followed by a damaged checksum
             raise Damaged("its checksum is damaged")
     with zipfile.ZipFile(path) as archive:
         damaged = archive.testzip()
@@ -102,13 +102,13 @@ def _check_bytes(path: Path) -> None:
 
 
 def check_weights(path: object, state: object) -> None:
-    """Refuse weights that are no {name: tensor}, NaN or infinite; `path` names the file in the UserError."""
+    """Raise UserError, with the name `path`, if weights are not {name: tensor}, or some are NaN or infinite."""
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path}: its weights are {_kind(state)}, not tensors by name (make the file again)")
     for name, value in state.items():
         if not value.is_floating_point() or not value.numel():
             continue
-        # the extremes take NaN over: one pass, without a mask of the tensor's size
+        # Extremes are NaN if any value is: one pass, without a mask of the tensor's size.
         if not all(torch.isfinite(extreme) for extreme in torch.aminmax(value)):
             raise UserError(f"{path}: weights {name} are NaN or infinite (take an earlier checkpoint, or train again)")
 
@@ -118,7 +118,7 @@ def _kind(value: object) -> str:
 
 
 def _unpickled(error: Exception) -> str:
-    """Return what torch's own unpickler found, without its advice to run the code of a pickle."""
+    """Return what torch's unpickler found, without its advice to allow the pickle's code."""
     named = re.search(r"GLOBAL (\S+)", str(error))
     return f"it holds an object of {named[1]}" if named else f"no tensors and plain values ({type(error).__name__})"
 
@@ -133,13 +133,13 @@ def checkpoints(folder: str | Path) -> list[Path]:
 
 
 def checkpoint_name(step: int) -> str:
-    """Return the file's name after `step` steps, `step-00000394.pt`: in order when sorted."""
+    """Return the file name after `step` steps, `step-00000394.pt`, which sorts by step."""
     return f"step-{step:08d}.pt"
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A trained detector ready for inference, and what it was trained with."""
+    """Trained detector ready for inference, with its front end, labels and config."""
 
     detector: Detector
     front_end: FrontEnd
@@ -148,17 +148,20 @@ class LoadedModel:
     info: dict[str, Any]
 
     def __post_init__(self) -> None:
-        # float32 means float32: cuDNN's GRU would take TF32, 5e-3 in the posteriors of the paper's size (measured)
+        # By default, cuDNN's GRU uses TF32, with errors of 5e-3 in posteriors at the paper's size (measured).
         torch.backends.cudnn.allow_tf32 = False
 
 
 def load_detector(model: str | Path, which: str = "teacher", device: torch.device | str = "cpu") -> LoadedModel:
-    """Load one half of a mean-teacher training for inference, in eval mode.
+    """Load the teacher or student of a mean-teacher training for inference, in eval mode.
 
     Args:
-        model: an experiment's folder, whose final.pt is read, or a checkpoint's file.
+        model: folder of an experiment, whose final.pt is read, or file of a checkpoint.
         which: `teacher` or `student`.
-        device: where the model goes.
+        device: device to load the model to.
+
+    Returns:
+        The model.
 
     Raises:
         UserError: the checkpoint is missing, damaged, of a newer format, or its weights do not fit its config.

@@ -1,7 +1,7 @@
-"""Checkpoints of Dasheng, into the encoder: its authors' files, pre-trained or tuned to AudioSet, and Hugging Face's.
+"""Importer of Dasheng: its authors' files, pre-trained or fine-tuned on AudioSet, and Hugging Face's.
 
-Some also hold the window and the mel bank of their own front end, which have to be this project's: features of another
-kind would train without any error, and worse.
+Some files have the window and the mel bank of their front end. They are compared with ours, because training with other
+features would work without an error, but worse.
 """
 
 from __future__ import annotations
@@ -21,19 +21,28 @@ _NAMES = {"time_pos_embed", "freq_pos_embed", "patch_embed.proj.weight", "init_b
 _POSITIONS = "time_pos_embed"
 _WINDOW, _BANK = "front_end.0.spectrogram.window", "front_end.0.mel_scale.fb"
 TOLERANCE = 1e-3
-"""of the window and the bank, 1 at most: torchaudio computes its bank in float32, which is off by 2e-4"""
+"""for window and bank, whose values are at most 1: torchaudio computes its bank in float32, with errors of 2e-4"""
 _IGNORED = ("front_end.", "outputlayer.", "mask_token")  # checked, and heads
 
 
 class DashengImporter:
-    """Loads the blocks that the encoder keeps of the whole Dasheng of the config; see `Importer`."""
+    """`Importer` of the first blocks of a Dasheng."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of a Dasheng."""
         return {plain_name(name) for name in state} >= _NAMES
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the encoder; Mismatch where the file is another network's, of another front end, or of shorter clips."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the first blocks of the Dasheng.
+            state: the whole Dasheng.
+            config: the config of the encoder and its front end.
+
+        Raises:
+            Mismatch: the file is of another network or front end, or for shorter clips.
+        """
         found = {plain_name(name): value for name, value in state.items()}
         check_front_end(found, FrontEnd.from_config(config))
         with torch.device("meta"):
@@ -43,7 +52,7 @@ class DashengImporter:
             there, wanted = positions.shape[3], whole[_POSITIONS].shape[3]
             if there < wanted:
                 raise Mismatch(f"{_POSITIONS} is of {there} patches, the config's clips have {wanted}")
-            found[_POSITIONS] = positions[..., :wanted]  # shorter clips have the first ones, as its authors do
+            found[_POSITIONS] = positions[..., :wanted]  # shorter clips use the first ones, like the authors
         fits = fitting(found, whole, model="Dasheng", ignored=_IGNORED)
         encoder.load_state_dict({key: fits[_theirs(key)] for key in encoder.state_dict()})
 
@@ -53,14 +62,14 @@ def _theirs(key: str) -> str:
 
 
 def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
-    """Compare the window and the mel bank of a file's own front end, where it has them, with ours.
+    """Compare the window and the mel bank of a file's front end, if it has them, with ours.
 
     Args:
-        state: The file's tensors.
-        front_end: Makes the features of the training.
+        state: tensors of the file.
+        front_end: front end of the training.
 
     Raises:
-        Mismatch: They differ; the message says which.
+        Mismatch: they differ; the message names the first.
     """
     for key, ours in ((_WINDOW, front_end.taper), (_BANK, front_end.bank)):
         if key not in state:

@@ -1,4 +1,4 @@
-"""The config of a stored model, completed: options that its version did not have are as that version behaved."""
+"""Completion of stored configs: options that an earlier version lacked get the values of its behaviour."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.config import check_options, default_options, load_config
 from sed.errors import UserError
 
 MODULES = ("sed.features.logmel", "sed.models.detector")
-"""whose options a model is built from"""
+"""modules whose options define a model"""
 
 
 @cache
@@ -25,7 +25,7 @@ def complete_config(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Return a stored config with all options of the model and the front end.
 
     Raises:
-        UserError: as `complete`, or a value is none that the option can have.
+        UserError: the config has an unknown or removed option (see `complete`), or an invalid value.
     """
     config = complete(stored, model_defaults())
     check_options(config, *MODULES)
@@ -33,7 +33,7 @@ def complete_config(stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_model_config(path: str | Path) -> dict[str, Any]:
-    """Read an experiment's config.yaml, completed; UserError names the file."""
+    """Read and complete an experiment's config.yaml; errors name the file."""
     stored = load_config(path)
     try:
         return complete_config(stored)

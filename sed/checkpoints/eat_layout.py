@@ -1,7 +1,7 @@
-"""Checkpoints of EAT and of SSLAM, into the encoder: the authors' layout, pre-trained or tuned, and Hugging Face's.
+"""Importer of EAT and SSLAM: the authors' layout, pre-trained or fine-tuned, and Hugging Face's.
 
-The authors' file has `modality_encoders.IMAGE.*` and `blocks.*`, and what only pre-training needs: a decoder, and the
-teacher (`_ema`) that the published fine-tuning leaves out, too. Hugging Face's has shorter names and the same values.
+The authors' file has `modality_encoders.IMAGE.*` and `blocks.*`, and for pre-training a decoder and the teacher
+(`_ema`), which the published fine-tuning ignores as well. Hugging Face's has shorter names and the same values.
 """
 
 from __future__ import annotations
@@ -29,18 +29,27 @@ _IGNORED = ("_ema.", "decoder.", "shared_decoder.", "recon_proj.", "cls_proj.", 
 
 
 class EatImporter:
-    """Loads the blocks that the encoder keeps of the whole EAT of the config; see `Importer`."""
+    """`Importer` of the first blocks of an EAT."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of an EAT in either layout."""
         return {_ours(plain_name(name)) for name in state} >= _NAMES
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the encoder; Mismatch, in our names, where the file is another network's, or of shorter clips."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the first blocks of the EAT.
+            state: the whole EAT.
+            config: the config of the encoder.
+
+        Raises:
+            Mismatch: the file is of another network, or for shorter clips; the message has our names.
+        """
         found = {_ours(plain_name(name)): value for name, value in state.items()}
         with torch.device("meta"):
             whole = build_eat(config, whole=True).state_dict()
-        # fixed, so that a file may leave them out; a step's bands are side by side: shorter clips have the first ones
+        # Positions are fixed, so a file may lack them. Bands of a step are adjacent: shorter clips use the first ones.
         positions = found.setdefault(_POSITIONS, encoder.state_dict()[_POSITIONS])
         if positions.ndim == 3:
             there, wanted = positions.shape[1], whole[_POSITIONS].shape[1]

@@ -20,7 +20,7 @@ _PLACE = re.compile(r"hf://(\w[\w.-]*/\w[\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 
 
 class Place(NamedTuple):
-    """Where a model is on the hub."""
+    """Location of a model on the hub."""
 
     repository: str
     revision: str | None

@@ -1,6 +1,6 @@
-"""The registry of importers: published checkpoints into encoders.
+"""Registry of importers, which load published checkpoints into encoders.
 
-An importer for another encoder is a module with a class that keeps to `Importer`, and a line of `IMPORTERS`.
+A new one is a module with a class that implements `Importer`, and a line of `IMPORTERS`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,27 @@ from sed.registry import chosen
 
 
 class Mismatch(ValueError):
-    """The checkpoint is not the one that was asked for; the message names the keys."""
+    """Error of a checkpoint that does not fit the model; the message names the keys."""
 
 
 class Importer(Protocol):
-    """Loads published state dicts into one kind of encoder; made without arguments."""
+    """Protocol of importers of published state dicts for one kind of encoder, constructed without arguments."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether a state dict is of this kind of encoder, of whatever size."""
+        """Return whether a state dict is one of this kind of encoder, of any size."""
         ...
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load a state dict into the encoder of a flat config; Mismatch naming the keys that do not fit."""
+        """Load a state dict into an encoder.
+
+        Args:
+            encoder: the encoder, which may have only the first blocks of the published one.
+            state: the published state dict, with or without prefixes of wrappers.
+            config: the flat config of the encoder.
+
+        Raises:
+            Mismatch: the state dict does not fit; the message names the keys.
+        """
         ...
 
 
@@ -34,7 +43,16 @@ _SHOWN = 10
 
 
 def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> str:
-    """Return how a state dict differs from the one that is expected, a few keys of each kind; '' where it does not."""
+    """Describe how a state dict differs from the expected one.
+
+    Args:
+        missing: names that the state dict lacks.
+        unexpected: names that should not be there.
+        misshapen: descriptions of tensors of another shape.
+
+    Returns:
+        A text with the first names of each kind; '' if there are none.
+    """
     return "; ".join(
         f"{what}: {', '.join(keys[:_SHOWN])}" + (f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else "")
         for what, keys in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
@@ -45,13 +63,16 @@ def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen:
 def fitting(
     found: Mapping[str, Tensor], ours: Mapping[str, Tensor], *, model: str, ignored: tuple[str, ...] = ()
 ) -> dict[str, Tensor]:
-    """Return the tensors of a file that a model of the same names has, all of them checked.
+    """Select and check the tensors of a model in a file with the same names.
 
     Args:
-        found: the file's.
-        ours: those that are expected, on any device.
-        model: the model's name, for the message.
-        ignored: how names of the file begin that the model does without.
+        found: tensors of the file.
+        ours: tensors of the model, on any device.
+        model: name of the model, for the message.
+        ignored: prefixes of names in the file that the model does not use.
+
+    Returns:
+        The tensors of the file with the names of `ours`.
 
     Raises:
         Mismatch: names or shapes differ, or values are not finite; the message names them.
@@ -81,7 +102,7 @@ IMPORTERS = {
     "eat": "sed.checkpoints.eat_layout:EatImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
-"""importers by the name of their encoder: one that is here is expected to start from a published checkpoint"""
+"""importers by the name of the encoder, which is expected to start from a published checkpoint"""
 
 LICENCES = {
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
@@ -89,11 +110,11 @@ LICENCES = {
     "dasheng": "Apache-2.0",
     "eat": "MIT",
 }
-"""{encoder: licences of its published weights}, for the card of a model that started from them"""
+"""{encoder: licences of its published weights}, for the card of a model initialised with them"""
 
 
 def importer_of(encoder: str) -> Importer | None:
-    """Return the importer for an encoder; None if there is none."""
+    """Return the importer of an encoder; None if there is none."""
     if encoder not in IMPORTERS:
         return None
     importer: Importer = chosen(IMPORTERS, encoder, "importer")()
@@ -101,11 +122,11 @@ def importer_of(encoder: str) -> Importer | None:
 
 
 def starts_at_random(config: Mapping[str, Any]) -> bool:
-    """Return whether a config's encoder has published weights, and starts without any all the same."""
+    """Return whether a config's encoder has published weights, but random ones are used."""
     return config["encoder"] in IMPORTERS and config["pretrained"] in ("", NONE)
 
 
 def kind_of(state: Mapping[str, Tensor]) -> str | None:
-    """Return the encoder that a state dict is of; None if no importer recognises it."""
+    """Return the encoder of a published state dict; None if no importer recognises it."""
     kinds = ((name, importer_of(name)) for name in IMPORTERS)
     return next((name for name, importer in kinds if importer and importer.recognises(state)), None)

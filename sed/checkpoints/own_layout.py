@@ -1,7 +1,7 @@
-"""Checkpoints of encoders that were pre-trained here and have no published layout, from state dict to state dict.
+"""Checkpoints of encoders that were pre-trained here and have no published layout.
 
-The names are `pretrained.<encoder>.encoder.*` and, of the tagging head, `pretrained.<encoder>.head.*`: they say which
-encoder a file is of.
+Tensors are named `pretrained.<encoder>.encoder.*` and, for the tagging head, `pretrained.<encoder>.head.*`, so that a
+file identifies its encoder.
 """
 
 from __future__ import annotations
@@ -21,28 +21,31 @@ _SHOWN = 5
 
 
 def export(encoder: str, tagger: GridTagger) -> dict[str, Tensor]:
-    """Return the state dict of a file, on the CPU, of a tagger whose config names this encoder."""
+    """Convert a tagger, whose config names this encoder, to the state dict of a file, on the CPU."""
     before = _before(encoder)
     return {before + key: value.detach().cpu().clone() for key, value in tagger.state_dict().items()}
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:
-    """Return the encoder that a file's state dict is of; None if it is of another layout."""
+    """Return the encoder of a file's state dict; None if it has another layout."""
     names = {tuple(key.split(".", 2)[:2]) for key in state}
     (first, *others) = names or {("",)}
     return first[1] if not others and len(first) == 2 and first[0] == _PREFIX else None
 
 
 def to_tagger(state: Mapping[str, Tensor], like: nn.Module, encoder: str) -> dict[str, Tensor]:
-    """Return a file's state dict as that of `like`, a `GridTagger` on any device, or of its encoder alone.
+    """Convert a file's state dict to that of a model.
 
     Args:
-        state: as `export` gave it.
-        like: what is loaded.
-        encoder: the config's.
+        state: a state dict as returned by `export`.
+        like: the model to load, on any device: a `GridTagger` or the encoder of one.
+        encoder: name of the encoder in the config.
+
+    Returns:
+        The state dict of `like`; the number of tagging classes is that of the file.
 
     Raises:
-        Mismatch: names or shapes differ; the message has the first of them, or a value is not finite.
+        Mismatch: names or shapes differ (the message has the first ones), or a value is not finite.
     """
     before = _before(encoder) + ("" if isinstance(like, GridTagger) else "encoder.")
     ours = {key.removeprefix(before): value for key, value in state.items() if key.startswith(before)}
@@ -70,12 +73,18 @@ def _before(encoder: str) -> str:
 
 
 class OwnImporter:
-    """Loads the encoder of a file that pre-training wrote; see `sed.checkpoints.importers.Importer`."""
+    """`Importer` of the encoder of a file written by pre-training."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
-        """Return whether pre-training here wrote it, of whatever encoder."""
+        """Return whether the file was written by pre-training, with any encoder."""
         return encoder_of(state) is not None
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the whole encoder; it has to be of the config's sizes."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the whole encoder.
+            state: the state dict of the file.
+            config: the config of the encoder.
+        """
         encoder.load_state_dict(to_tagger(state, encoder, config["encoder"]))

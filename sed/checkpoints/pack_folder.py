@@ -1,8 +1,8 @@
-"""The folder of a packed model: which of its files are ours, and how a new one takes its place.
+"""Folder of a packed model: its files, and atomic replacement.
 
-A new folder is written beside the old one, under a lock, and the two exchange their names. What `pack` did not write
-is moved over into the new folder, never deleted. A run that is killed at any instant leaves a whole model under the
-folder's name, or (where a file system cannot exchange two names) under a hidden one that the next run puts back.
+A new folder is written beside the old one, under a lock, and their names are exchanged. Files that `pack` did not write
+are moved to the new folder, never deleted. A run killed at any instant leaves a complete model under the folder's name,
+or (on a file system that cannot exchange two names) under a hidden name, which the next run restores.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sed.files import exchange, is_temporary, lock, sync_folder
 WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
 LABELS = "labels.txt"
 NAMES = (WEIGHTS, FACTS, RESULTS, CARD, LABELS, "config.yaml", "logmel.yaml")
-"""all that `pack` writes"""
+"""all files that `pack` writes"""
 
 
 def sha256(path: Path) -> str:
@@ -35,12 +35,12 @@ def sha256(path: Path) -> str:
 
 
 def manifest(folder: Path) -> dict[str, str]:
-    """Return {name: SHA-256} of our files in a folder that is being written; model.json lists them and is not there."""
+    """Return {name: SHA-256} of the files of a pack, for model.json, which is not included."""
     return {name: sha256(folder / name) for name in NAMES if name != FACTS and (folder / name).is_file()}
 
 
 def recover(folder: Path) -> None:
-    """Complete what a killed run left of this folder, so that it can be read; nothing is done when there is nothing."""
+    """Complete an unfinished replacement by a killed run, if any, so that the folder can be read."""
     folder = folder.resolve()
     if any(left.is_dir() for left in _hidden(folder)):
         with lock(folder.parent, folder.name):
@@ -49,10 +49,10 @@ def recover(folder: Path) -> None:
 
 @contextmanager
 def replacing_pack(folder: Path) -> Iterator[Path]:
-    """Give an empty folder to write a pack into, which then takes the place of `folder`.
+    """Yield an empty folder to write a pack to; after the context, it replaces `folder`.
 
     Raises:
-        UserError: another run holds it, or it has files that would be lost.
+        UserError: another run is writing it, or it has files that would be lost.
     """
     folder = folder.resolve()
     part, _ = _hidden(folder)
@@ -64,7 +64,7 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
             yield part
             _install(part, folder)
         except OSError as error:
-            if error.filename and Path(os.fsdecode(error.filename)).parent == part:  # the user knows it by its name
+            if error.filename and Path(os.fsdecode(error.filename)).parent == part:  # show the final name to the user
                 error.filename = str(folder / Path(os.fsdecode(error.filename)).name)
             raise
         finally:
@@ -73,12 +73,12 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
 
 
 def _hidden(folder: Path) -> tuple[Path, Path]:
-    """The new folder while it is written, and the earlier one while it has no name of its own."""
+    """Return the hidden names of the new folder (while it is written) and of the old one (during the exchange)."""
     return folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
 
 
 def _facts(folder: Path) -> dict[str, Any] | None:
-    """Return model.json of what is a pack of ours, of any version; else None."""
+    """Return the content of model.json if the folder is a pack of any version, else None."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -89,7 +89,7 @@ def _facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _listed(folder: Path) -> dict[str, Any]:
-    """Return {name: SHA-256} of the files that `pack` wrote here; earlier versions said neither, so all `NAMES`."""
+    """Return {name: SHA-256} of the files that `pack` wrote here; packs of earlier versions list none: all `NAMES`."""
     files = (_facts(folder) or {}).get("files")
     listed = files if isinstance(files, dict) else dict.fromkeys(NAMES)
     return {name: listed[name] for name in NAMES if name in listed} | {FACTS: None}
@@ -100,17 +100,17 @@ def _is_own(path: Path, listed: dict[str, Any]) -> bool:
 
 
 def _check(folder: Path) -> None:
-    """Refuse a folder that is no pack, and one with files that the new one would replace though they are not ours."""
+    """Raise UserError if a folder is not a pack, or has files not written by `pack` that would be replaced."""
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return
     if _facts(folder) is None:
-        raise UserError(f"{folder}: exists and is no packed model (choose another folder)")
+        raise UserError(f"{folder}: exists and is not a packed model (choose another folder)")
     listed = _listed(folder)
     for path in sorted(folder.iterdir()):
         own = _is_own(path, listed)
         if path.name in NAMES and not own:
             raise UserError(f"{path}: not written by pack, which would replace it (move it away, then pack again)")
-        # What is damaged of a model is made again; a text that differs was changed by someone.
+        # Damaged weights are replaced; a text file that differs was edited by the user.
         wanted = listed.get(path.name)
         if own and wanted and path.name != WEIGHTS and sha256(path) != wanted:
             raise UserError(f"{path}: changed since it was packed (move it away, then pack again)")
@@ -132,7 +132,7 @@ def _install(part: Path, folder: Path) -> None:
 
 def _complete(folder: Path) -> None:
     part, old = _hidden(folder)
-    if old.is_dir() and not folder.exists():  # killed between two renames: the new one is whole
+    if old.is_dir() and not folder.exists():  # killed between two renames: the new one is complete
         (part if part.is_dir() else old).rename(folder)
     for left in (part, old):
         if left.is_dir():
@@ -140,7 +140,11 @@ def _complete(folder: Path) -> None:
 
 
 def _empty(left: Path, folder: Path) -> None:
-    """Remove a hidden folder: what is not ours is moved to `folder`, and stays where that cannot be."""
+    """Remove a hidden folder, after moving files not written by `pack` to `folder`.
+
+    Raises:
+        UserError: such a file cannot be moved; it is kept.
+    """
     listed = _listed(left)
     for path in sorted(left.iterdir()):
         if not _is_own(path, listed):
@@ -149,7 +153,7 @@ def _empty(left: Path, folder: Path) -> None:
             path.rename(folder / path.name)
     if folder.is_dir():
         sync_folder(folder)
-    for path in sorted(left.iterdir(), key=lambda path: path.name == FACTS):  # last: it says which files are ours
+    for path in sorted(left.iterdir(), key=lambda path: path.name == FACTS):  # last, because it lists the files
         if _is_own(path, listed):
             path.unlink()
     left.rmdir()

@@ -1,10 +1,10 @@
-"""A model as one folder: weights, config, labels, front end, post-processing, results and a card.
+"""Packed models: a folder with weights, config, labels, front end, post-processing, results and a card.
 
-model.safetensors      the weights of one half (teacher by default)
-model.json             format, version, labels, config, front end, post-processing, windows, its source, our files
-results.json           the scores of stage 5, when there are any
-README.md              the model card
-labels.txt             the labels in the order of the posteriors, for who reads no JSON
+model.safetensors      weights of the teacher (default) or student
+model.json             format, version, labels, config, front end, post-processing, windows, source, list of files
+results.json           scores of stage 5, if any
+README.md              model card
+labels.txt             labels in the order of the posteriors, as plain text
 """
 
 from __future__ import annotations
@@ -32,12 +32,16 @@ KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
 def is_packed(path: str | Path) -> bool:
-    """Return whether a path is meant as a packed model: a folder with its facts or its weights."""
+    """Return whether a path is a packed model, possibly incomplete: a folder with model.json or weights."""
     return (Path(path) / FACTS).exists() or (Path(path) / WEIGHTS).exists()
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Return model.json, checked; UserError for missing parts and for a format that this version does not read."""
+    """Read and check model.json, and the checksum of the weights.
+
+    Raises:
+        UserError: files are missing or damaged, or the format is not supported by this version.
+    """
     for name in (FACTS, WEIGHTS):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
@@ -65,13 +69,20 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _check_weights_file(folder: Path, facts: Mapping[str, Any]) -> None:
     files = facts.get("files")
     if not isinstance(files, dict):
-        log.info("%s: unchecked, it was packed before packs had checksums", folder)
+        log.info("%s: not checked, because it was packed before packs had checksums", folder)
     elif sha256(folder / WEIGHTS) != files.get(WEIGHTS):
         raise UserError(f"{folder / WEIGHTS}: damaged weights: its checksum does not match (copy or pack it again)")
 
 
 def load_pack(folder: Path, device: torch.device | str = "cpu") -> tuple[LoadedModel, dict[str, Any]]:
-    """Return the model of a packed folder, in eval mode, and what its model.json says; UserError for damage."""
+    """Load a packed model.
+
+    Returns:
+        The model, in eval mode, and the content of model.json.
+
+    Raises:
+        UserError: it is incomplete or damaged, or its weights do not fit its config.
+    """
     import safetensors
     import safetensors.torch
 
@@ -119,19 +130,19 @@ def save_pack(
     card: str,
     source: str,
 ) -> None:
-    """Write a packed model at once: beside its place, which it then takes (`sed.checkpoints.pack_folder`).
+    """Write a packed model atomically; see `sed.checkpoints.pack_folder`.
 
     Args:
-        folder: what to write; an earlier packed model there is replaced, files of others in it stay.
-        model: the half that is packed.
-        post_processing: as stored with every model, thresholds included.
-        windows: the settings of prediction on long recordings, as stored.
-        results: {set: its result.json}; none writes no results.json.
-        card: the text of README.md.
-        source: what the model was packed from.
+        folder: folder to write; an earlier packed model in it is replaced, other files are kept.
+        model: the teacher or student to pack.
+        post_processing: settings to store, including thresholds.
+        windows: settings of prediction on long recordings to store.
+        results: {set: its result.json}; if empty, no results.json is written.
+        card: text of README.md.
+        source: description of what the model was packed from.
 
     Raises:
-        UserError: something else stands at `folder`, or another run is writing it.
+        UserError: `folder` is something else, or another run is writing it.
     """
     import safetensors.torch
 
@@ -160,4 +171,4 @@ def save_pack(
             "info": model.info,
             "files": manifest(part),
         }
-        write_text(part / FACTS, sealed_json(facts))  # last: what has it is whole
+        write_text(part / FACTS, sealed_json(facts))  # last: a folder that has it is complete

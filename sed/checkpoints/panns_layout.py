@@ -1,7 +1,7 @@
-"""Checkpoints of PANNs' Cnn14 at 16 kHz (`Cnn14_16k_mAP=0.438.pth`), into the encoder.
+"""Importer of PANNs' Cnn14 at 16 kHz (`Cnn14_16k_mAP=0.438.pth`).
 
-The file also holds the kernels of its own front end. They have to be this project's: features of another rate or mel
-scale would train without any error, and worse.
+The file has the kernels of its front end. They are compared with ours, because training with features of another rate
+or mel scale would work without an error, but worse.
 """
 
 from __future__ import annotations
@@ -25,28 +25,37 @@ _IGNORED = ("spectrogram_extractor.", "logmel_extractor.", "fc1.", "fc_audioset.
 
 
 class PannsImporter:
-    """Loads Cnn14's blocks, and checks the front end that they were trained on; see `Importer`."""
+    """`Importer` of Cnn14, which also checks the front end of its training."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of a CNN of the PANNs."""
         return {"bn0.weight", "conv_block1.conv1.weight"} <= {plain_name(name) for name in state}
 
     def load(self, encoder: nn.Module, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-        """Load the blocks; Mismatch where the file is another network's, or of another front end than the config's."""
+        """Load a state dict; see `Importer`.
+
+        Args:
+            encoder: the Cnn14.
+            state: the published tagger.
+            config: the config of the encoder and its front end.
+
+        Raises:
+            Mismatch: the file is of another network or another front end.
+        """
         found = {plain_name(name): value for name, value in state.items()}
         check_front_end(found, FrontEnd.from_config(config))
         encoder.load_state_dict(fitting(found, encoder.state_dict(), model="Cnn14", ignored=_IGNORED))
 
 
 def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
-    """Compare the kernels of a file's own front end with ours.
+    """Compare the kernels of a file's front end with ours.
 
     Args:
-        state: The file's tensors.
-        front_end: Makes the features of the training.
+        state: tensors of the file.
+        front_end: front end of the training.
 
     Raises:
-        Mismatch: The file has none, or other ones; the message says which.
+        Mismatch: the file has none, or they differ; the message names the first.
     """
     if lacking := [key for key in (_COSINE, _SINE, _BANK) if key not in state]:
         raise Mismatch(f"it does not say which features it was trained on: {lacking[0]} is missing")
@@ -68,7 +77,7 @@ def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
 
 
 def stft_kernels(front_end: FrontEnd) -> tuple[Tensor, Tensor]:
-    """Return the real and the imaginary part of every frequency's kernel (fft_size / 2 + 1, fft_size), windowed."""
+    """Return the real and imaginary parts of the windowed kernels of an STFT, each (fft_size / 2 + 1, fft_size)."""
     window = front_end.taper.double().cpu()
     left = (front_end.fft_size - len(window)) // 2  # torch.stft centres a window that is shorter
     padded = F.pad(window, (left, front_end.fft_size - len(window) - left))

@@ -1,6 +1,6 @@
-"""Checkpoint files of published or pre-trained encoders: read safely, checked, loaded into a detector or a tagger.
+"""Initial weights: checkpoints of published or pre-trained models, read safely and loaded into a detector or tagger.
 
-A file of the authors (`.pth`), a safetensors file, a folder as Hugging Face stores it, or a name there
+A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or a name there
 (`MIT/ast-finetuned-audioset-10-10-0.4593`), which is downloaded once and checked against the hub's SHA-256.
 """
 
@@ -55,12 +55,16 @@ _HARMLESS: list[Any] = [
     *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
     *((_ARRAY, f"numpy.{place}.multiarray._reconstruct") for place in ("core", "_core")),
 ]
-"""what trainings keep beside the weights and runs nothing: their arguments, and numbers and arrays of NumPy"""
+"""safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays"""
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
 def locate(pretrained: str) -> Path:
-    """The weights file of a path, a folder or a name on Hugging Face; UserError when there is none."""
+    """Return the weights file of a path, a folder, or a name on Hugging Face, which is downloaded.
+
+    Raises:
+        UserError: there is none.
+    """
     path = Path(pretrained)
     if path.is_dir():
         for name in _WEIGHTS:
@@ -80,15 +84,18 @@ def locate(pretrained: str) -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Tensors by dotted name of a checkpoint file, nested or not, none of its code run; UserError when it is damaged.
+    """Read the tensors of a checkpoint file by their dotted names, without running code of a pickle.
 
-    What is no tensor (a training's step, its arguments) is left out.
+    Other objects (the step of a training, its arguments) are ignored.
+
+    Raises:
+        UserError: the file is damaged, or needs code to be run.
     """
     check_file(path)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     try:
-        with warnings.catch_warnings():  # torch remarks on a pickle's protocol before it refuses the pickle
+        with warnings.catch_warnings():  # torch warns about a pickle's protocol before it refuses the pickle
             warnings.simplefilter("ignore")
             with torch.serialization.safe_globals(_HARMLESS):
                 found = torch.load(path, map_location="cpu", weights_only=True)
@@ -100,7 +107,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "(give the published checkpoint, or save the model's state_dict())"
         ) from None
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what torch says of a cut archive
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # torch's error for a truncated archive
             raise
         raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
     if isinstance(found, Mapping) and "front_end" in found and "teacher" in found:
@@ -112,10 +119,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def read_model(path: Path) -> Model:
-    """Read the model of a checkpoint file as `read_state`, without the prefixes that trainings put before its names.
+    """Read the model of a checkpoint file, without the prefixes that trainings add to the names of its tensors.
 
     Raises:
-        UserError: as `read_state`, or there are several models in the file.
+        UserError: as `read_state`, or the file has several models.
     """
     state = read_state(path)
     try:
@@ -125,7 +132,7 @@ def read_model(path: Path) -> Model:
     if model.prefix:
         left = ", ".join(model.others[:5]) or "nothing"
         left += f" and {len(model.others) - 5} more" if len(model.others) > 5 else ""
-        log.info("%s: the model is what stands under '%s'; left out: %s", path, model.prefix, left)
+        log.info("%s: the model has the prefix '%s'; not loaded: %s", path, model.prefix, left)
     return model
 
 
@@ -140,19 +147,21 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> str:
-    """Load `config["pretrained"]` into the detector: a published encoder, one of `sed.bin.pretrain`, a packed model of
-    `sed.bin.pack`, or a whole detector that was trained here (its experiment's folder).
+    """Load the initial weights that `config["pretrained"]` names into a detector.
+
+    They may be a published encoder, one pre-trained by `sed.bin.pretrain`, a packed model, or the folder of an
+    experiment (a whole detector).
 
     Args:
-        detector: its weights are replaced.
-        config: a flat config.
-        labels: the detector's classes.
+        detector: the detector, whose weights are replaced.
+        config: its config.
+        labels: its class names.
 
     Returns:
-        What was loaded; '' for nothing: the detector has its random weights.
+        A description of what was loaded; '' if nothing was, so that the detector keeps its random weights.
 
     Raises:
-        UserError: the checkpoint is missing or damaged, of another encoder, or does not fit; the message says where.
+        UserError: the checkpoint is missing, damaged or of another encoder, or does not fit.
     """
     name = EARLIER_NAMES.get(config["encoder"], config["encoder"])
     if config["pretrained"] in ("", NONE):
@@ -179,7 +188,7 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:
-    """Return the encoder that a state dict is of, published or pre-trained here; None if it is of none."""
+    """Return the encoder of a state dict, published or pre-trained here; None if it is not recognised."""
     return own_layout.encoder_of(state) or kind_of(state)
 
 
@@ -189,10 +198,18 @@ def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
 
 
 def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
-    """Start from the teacher of an experiment: all of its weights; return what was loaded.
+    """Load all weights of the teacher of an experiment.
+
+    Args:
+        detector: the detector, whose weights are replaced.
+        folder: the experiment.
+        labels: class names of the detector.
+
+    Returns:
+        A description of what was loaded.
 
     Raises:
-        UserError: it is another model, or for other labels.
+        UserError: the experiment has another model or other labels.
     """
     checkpoint = load_checkpoint(folder / "final.pt")
     if list(checkpoint["labels"]) != list(labels):
@@ -207,9 +224,20 @@ def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str
 
 
 def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
-    """Start from a packed model (`sed.bin.pack`): all of its weights, of its classifiers those of the same labels.
+    """Load the weights of a packed model; of its classifiers, those of labels that the detector also has.
 
-    The encoder has to be the same; heads that differ in kind or size are left fresh, and named in what is returned.
+    The encoder must be the same. Other modules that differ in kind or size keep their random weights.
+
+    Args:
+        detector: the detector, whose weights are replaced.
+        folder: the packed model.
+        labels: class names of the detector.
+
+    Returns:
+        A description of what was loaded, with the labels and modules that keep random weights ("fresh").
+
+    Raises:
+        UserError: the pack is damaged, or has another encoder.
     """
     theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
     path = folder / WEIGHTS
@@ -233,11 +261,14 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
 
 
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger | GridTagger, list[str]]:
-    """The whole tagger of `config["pretrained"]` and the names of its classes.
+    """Load the whole tagger of `config["pretrained"]`, in eval mode, with the names of its classes.
 
-    Names come from `labels` (AudioSet's class_labels_indices.csv, or one name a line), else from the file of either
-    kind beside the checkpoint, else, for AudioSet's 527 classes and when online, from Hugging Face's copy of the
-    published model; without any they are `class 0`, `class 1` and so on.
+    Names come from the file `labels` (AudioSet's class_labels_indices.csv, or one name per line), else from such a file
+    beside the checkpoint, else, for AudioSet's 527 classes and if online, from Hugging Face's copy of the published
+    model; without any of these they are `class 0`, `class 1` etc.
+
+    Raises:
+        UserError: the checkpoint is missing, damaged or not the config's tagger, or names do not match the classes.
     """
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
@@ -259,7 +290,7 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger 
 
 
 def _own_tagger(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> GridTagger:
-    """Return the tagger of the config's encoder with the weights of a file that pre-training wrote."""
+    """Build the tagger of the config's encoder, with the weights of a file written by pre-training."""
     classes = next((len(value) for key, value in state.items() if key.endswith("head.linear.bias")), 1)
     tagger = build_any_tagger(config, classes)
     if not isinstance(tagger, GridTagger):
@@ -272,7 +303,19 @@ def _own_tagger(path: Path, state: Mapping[str, Tensor], config: Mapping[str, An
 
 
 def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
-    """The tagging classes' names; see `load_tagger`."""
+    """Return the names of a tagger's classes; see `load_tagger`.
+
+    Args:
+        checkpoint: file of the checkpoint.
+        classes: number of classes.
+        labels: file of names; '': look beside the checkpoint.
+
+    Returns:
+        One name per class.
+
+    Raises:
+        UserError: the file has no names, or another number of them.
+    """
     beside = [
         checkpoint.parent / "config.json",
         checkpoint.with_suffix(".json"),
@@ -305,7 +348,7 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
-    """The hub, and the user's folder for a model of it.
+    """Return the client of the hub, and the user's cache folder for a model.
 
     HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
     """
@@ -322,7 +365,7 @@ def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:
 
 
 def _from_hub(name: str) -> Path:
-    """Download a model of Hugging Face's hub, once, into the user's cache; its weights are checked by SHA-256."""
+    """Download a model from Hugging Face's hub to the user's cache, once; its weights are checked by SHA-256."""
     hosts, cache = _hub(name)
     weights = cache / _WEIGHTS[0]
     if weights.exists():
@@ -335,7 +378,7 @@ def _from_hub(name: str) -> Path:
 
 
 def _published_names() -> Path | None:
-    """The published model's config.json, which names AudioSet's classes in the order of both distributions."""
+    """Fetch config.json of the published model, with the names of AudioSet's classes; None if that fails."""
     try:
         hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
         return _fetch_config(hosts, PUBLISHED, cache)

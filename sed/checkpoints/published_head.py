@@ -134,14 +134,17 @@ def import_detector(
     class_map: ClassMap | None = None,
     merge: str = "max",
 ) -> LoadedModel:
-    """Make a detector of a published file.
+    """Build a detector from a published file.
 
     Args:
-        published: of `read_published`.
-        config: of `read_config`.
+        published: the file, from `read_published`.
+        config: the config, from `read_config`.
         classes: names of the head's classes.
-        class_map: what labels are made of them; None: the classes are the labels.
-        merge: how a label's logit is made of its classes', `max` or `noisy_or`.
+        class_map: map from labels to classes; None: the classes are the labels.
+        merge: how the logits of a label's classes are merged, `max` or `noisy_or`.
+
+    Returns:
+        The detector, in eval mode.
 
     Returns:
         The detector in evaluation mode, with its front end and labels.

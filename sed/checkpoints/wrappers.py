@@ -1,4 +1,4 @@
-"""State dicts as people save them: nested in a training's checkpoint, under the prefixes of what wrapped the model."""
+"""State dicts in files: nested in checkpoints of trainings, and with prefixes of wrappers of the model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from sed.checkpoints.importers import Mismatch
 
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-"""parts of names that torch puts before or into those of a model: DataParallel and DDP, torch.compile, FSDP"""
+"""components of names that wrappers of torch add: DataParallel and DDP, torch.compile, FSDP"""
 DEPTH = 4
-"""parts of a prefix at most: Lightning's `state_dict.model.`, and one or two folders of somebody's own"""
+"""largest number of components of a prefix: Lightning's `state_dict.model.` and one or two more"""
 
 
 TEACHER = "teacher.encoder."
-"""how the prefix of a self-distilled encoder ends (ATST-Frame), whose student is in the file, too"""
+"""end of the prefix of the teacher in files of self-distilled encoders (ATST-Frame), which have a student as well"""
 
 
 class Model(NamedTuple):
-    """A model's tensors by their own names, the prefix that the file has before them ('' for none), all others."""
+    """Tensors of a model by name, the prefix of their names in the file (possibly ''), and the names of all others."""
 
     state: dict[str, Tensor]
     prefix: str
@@ -29,7 +29,7 @@ class Model(NamedTuple):
 
 
 def plain_name(name: str) -> str:
-    """Return a tensor's name without the parts that wrappers add, wherever they stand."""
+    """Return a tensor's name without the components that wrappers add at any position."""
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
@@ -49,12 +49,11 @@ def unwrapped(tensors: Mapping[str, Tensor], recognised: Callable[[Mapping[str, 
     """Find the model among a file's tensors.
 
     Args:
-        tensors: by dotted names, of `tensors_in`.
-        recognised: whether names without any prefix are those of a model.
+        tensors: tensors by dotted names, from `tensors_in`.
+        recognised: returns whether tensors, by names without prefix, are those of a known model.
 
     Returns:
-        The model, a self-distilled one's teacher; all tensors without a prefix where nothing is recognised, for the
-        importer to say what they are.
+        The model (of a self-distilled one, the teacher). If none is recognised, all tensors, with an empty prefix.
 
     Raises:
         Mismatch: there are several models, or two tensors of one name; the message names the prefixes.

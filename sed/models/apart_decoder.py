@@ -1,8 +1,8 @@
-"""FB-CRNN's recurrences (Ebbers and Haeb-Umbach 2021): one forward and one backward in time, which stay apart.
+"""Recurrent layers of FB-CRNN (Ebbers and Haeb-Umbach 2021): a forward and a backward GRU without shared layers.
 
-What the forward one says of frame t is whether a class has begun by then, the backward one whether it is still to come:
-both are at every frame where the class has both begun and not ended. To detect, each is run over a short window around
-every frame in place of the whole clip, up to the window's end and back to its start.
+The forward output at frame t predicts whether a class has begun by t, the backward output whether it occurs from t on;
+both are true in the frames between the first onset and the last offset. For detection, both are run over a short window
+around every frame instead of the whole clip, forward up to the window's end and backward to its start.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from sed.models.decoders import Decoded, RunGru, repeated
 from sed.models.gru_decoder import HiddenLayer, run_gru
 
 LOW = 1e-5
-"""posteriors are kept in [LOW, 1 - LOW], as published"""
+"""posteriors are limited to [LOW, 1 - LOW], as published"""
 
 
 class ApartDecoder(nn.Module):
-    """Crop to the clip, repeat each frame `upsample` times, GRUs in both directions; see `Decoder` and `Directed`."""
+    """`Directed` decoder: it crops to the clip, repeats each frame `upsample` times and runs a GRU per direction."""
 
     run_gru: RunGru
 
@@ -55,7 +55,14 @@ class ApartDecoder(nn.Module):
         return Decoded(self._hidden(self.run_gru(self.ahead, x, 1), back))
 
     def near(self, x: Tensor) -> Tensor | None:
-        """As `forward`, of windows around each frame, zeros beyond the clip; None without a window or in training."""
+        """Compute the states at the ends of a window around each frame, with zeros beyond the clip.
+
+        Args:
+            x: (batch, patches, dim).
+
+        Returns:
+            (batch, frames * upsample, dim), forward direction first; None without a window or in training.
+        """
         if self.training or self.window < 2:
             return None
         x = repeated(x[:, : self.frames], self.upsample)
@@ -73,9 +80,9 @@ class ApartDecoder(nn.Module):
 
 
 class DirectionClassifier(nn.Module):
-    """(batch, frames, dim) -> logits (2, batch, frames, classes) of the forward and of the backward half.
+    """Classifiers of both directions, from (batch, frames, dim) to logits (2, batch, frames, classes), forward first.
 
-    Rows of its parameters are classes.
+    The first dimension of the parameters is the class.
     """
 
     def __init__(self, dim: int, classes: int) -> None:

@@ -1,6 +1,6 @@
 """Audio Spectrogram Transformer (Gong, Chung, Glass 2021) in the published layout: the patch-wise encoder (P, L).
 
-Parameter names are the published checkpoint's (`v.` removed), so that its state dict loads as it is.
+Parameters have the names of the published checkpoint (without `v.`), so that its state dict can be loaded unchanged.
 """
 
 from __future__ import annotations
@@ -15,31 +15,36 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 LEADING = 2  # class and distillation token
-NORM_EPS = 1e-6  # timm's vision transformer, which the authors' AST is made of; Hugging Face's configs say 1e-12
+NORM_EPS = 1e-6  # of timm's vision transformer, which the authors' AST is based on; Hugging Face's configs have 1e-12
 
 
 OPTIONS = {
     "ast_dim": {"default": 768, "help": "width of the AST", "least": 1},
-    "ast_depth": {"default": 12, "help": "blocks of the AST that the checkpoint has", "least": 1},
+    "ast_depth": {"default": 12, "help": "number of blocks of the AST checkpoint", "least": 1},
     "ast_heads": {"default": 12, "help": "attention heads of an AST block", "least": 1},
-    "ast_mlp_ratio": {"default": 4.0, "help": "hidden width of an AST block's MLP, in widths", "least": 0},
-    "ast_blocks": {"default": 10, "help": "first blocks of the AST that are kept", "least": 1},
-    "patch_freq": {"default": 16, "help": "mel bins of a patch", "least": 1},
-    "patch_time": {"default": 16, "help": "frames of a patch", "least": 1},
-    "stride_freq": {"default": 10, "help": "mel bins between patches", "least": 1},
-    "stride_time": {"default": 10, "help": "frames between patches", "least": 1},
+    "ast_mlp_ratio": {
+        "default": 4.0,
+        "help": "hidden width of an AST block's MLP, relative to the block's width",
+        "least": 0,
+    },
+    "ast_blocks": {"default": 10, "help": "number of first blocks of the AST to use", "least": 1},
+    "patch_freq": {"default": 16, "help": "mel bins per patch", "least": 1},
+    "patch_time": {"default": 16, "help": "frames per patch", "least": 1},
+    "stride_freq": {"default": 10, "help": "mel bins from one patch to the next", "least": 1},
+    "stride_time": {"default": 10, "help": "frames from one patch to the next", "least": 1},
     "ast_norm_eps": {"default": NORM_EPS, "help": "epsilon of the AST's LayerNorms", "least": 0},
     "checkpoint_activations": {
         "default": False,
-        "help": "recompute the encoder's blocks in backward: less memory, slower",
+        "help": "activation checkpointing: recompute the encoder's blocks in backward; less memory, slower",
     },
 }
 
 
 def init_weights(part: nn.Module, dim: int) -> None:
-    """Fresh transformer parts: truncated normal 0.02 for linear maps, zero biases (DeiT's, L).
+    """Initialise linear maps of a transformer: weights truncated normal, biases zero (as DeiT, L).
 
-    0.02 is meant for a width of 768; other widths keep its gain, or narrow models hardly hear their input.
+    The standard deviation is 0.02 at a width of 768 and scaled to the same gain at others; otherwise activations of
+    narrow models vanish at initialisation.
     """
     for module in part.modules():
         if isinstance(module, nn.Linear):
@@ -49,7 +54,7 @@ def init_weights(part: nn.Module, dim: int) -> None:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with one fused projection and the fused kernel."""
+    """Multi-head self-attention with a fused projection and torch's fused kernel."""
 
     def __init__(self, *, dim: int, heads: int, qkv_bias: bool = True) -> None:
         super().__init__()
@@ -67,7 +72,7 @@ class Attention(nn.Module):
         return self.proj(x.transpose(1, 2).reshape(batch, tokens, dim))
 
     def first(self, x: Tensor) -> Tensor:
-        """The first token's output alone, (batch, tokens, dim) -> (batch, 1, dim): one query, every key and value."""
+        """Compute the first token's output only, from all keys and values: (batch, tokens, dim) to (batch, 1, dim)."""
         batch, tokens, dim = x.shape
         weight, bias = self.qkv.weight, self.qkv.bias
         head = dim // self.heads
@@ -101,7 +106,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
         self.drop_path = 0.0
-        """share of clips that a branch passes by while training (Huang et al. 2016); only pre-training sets it"""
+        """probability that a residual branch is skipped for a clip in training (Huang et al. 2016); in pre-training"""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
@@ -115,24 +120,24 @@ class Block(nn.Module):
         return x * kept.to(x.dtype) / (1 - self.drop_path)
 
     def first(self, x: Tensor) -> Tensor:
-        """As `forward`, for the first token alone: (batch, 1, dim)."""
+        """Compute the first token's output only: (batch, tokens, dim) to (batch, 1, dim)."""
         x = x[:, :1] + self.attn.first(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 
     def operations(self, tokens: int) -> float:
-        """Return the multiply-adds of one clip of so many tokens, times two."""
+        """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
         dim, hidden = self.mlp.fc1.in_features, self.mlp.fc1.out_features
         return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
 
 
 def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recompute: bool) -> Tensor:
-    """Apply blocks one after another, (batch, tokens, dim) -> the same.
+    """Apply blocks one after another.
 
     Args:
-        blocks: each is applied to the output of the one before.
+        blocks: the blocks.
         x: (batch, tokens, dim).
-        shared: what every block takes besides.
-        recompute: recompute blocks in backward, rather than keep what they computed.
+        *shared: further arguments of every block.
+        recompute: recompute blocks in backward instead of storing their activations.
 
     Returns:
         (batch, tokens, dim).
@@ -156,7 +161,20 @@ class PatchEmbed(nn.Module):
 
 
 def grid_size(*, mel_bins: int, input_frames: int, patch: tuple[int, int], stride: tuple[int, int]) -> tuple[int, int]:
-    """Bands and patches in time; ValueError when no patch fits. Patch and stride as (frequency, time)."""
+    """Compute the size of a patch grid.
+
+    Args:
+        mel_bins: mel bins of the input.
+        input_frames: frames of the input.
+        patch: size of a patch (frequency, time).
+        stride: distance from one patch to the next (frequency, time).
+
+    Returns:
+        The numbers of bands and of patches in time.
+
+    Raises:
+        ValueError: no patch fits.
+    """
     if mel_bins < patch[0] or input_frames < patch[1]:
         raise ValueError(
             f"the patch grid has no frames: patches of {patch[0]} bins x {patch[1]} frames do not fit in"
@@ -166,12 +184,12 @@ def grid_size(*, mel_bins: int, input_frames: int, patch: tuple[int, int], strid
 
 
 class AST(nn.Module):
-    """The first `blocks` of an AST, without its final norm.
+    """First `blocks` of an AST, without its final norm.
 
-    (batch, frames, mel bins) -> (batch, bands, patches, dim).
+    It maps (batch, frames, mel bins) to (batch, bands, patches, dim).
     """
 
-    fresh_norm = True  # the detector puts its own LayerNorm behind (P, L)
+    fresh_norm = True  # the detector adds a new LayerNorm after it (P, L)
     no_weight_decay = ("cls_token", "dist_token", "pos_embed")
 
     def __init__(
@@ -206,18 +224,18 @@ class AST(nn.Module):
             nn.init.trunc_normal_(token, std=0.02)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Map (batch, frames, mel bins) to (batch, 2 + bands * patches, dim): what the first block sees."""
+        """Map (batch, frames, mel bins) to the input of the first block (batch, 2 + bands * patches, dim)."""
         x = self.patch_embed(x.unsqueeze(1).transpose(2, 3))
         batch = x.shape[0]
         leading = (self.cls_token.expand(batch, -1, -1), self.dist_token.expand(batch, -1, -1))
         return torch.cat([token.to(x.dtype) for token in leading] + [x], dim=1) + self.pos_embed
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Map (batch, frames, mel bins) to (batch, 2 + bands * patches, dim): what the last block kept gives."""
+        """Map (batch, frames, mel bins) to the output of the last block (batch, 2 + bands * patches, dim)."""
         return self.transform(self.embed(x))
 
     def transform(self, x: Tensor) -> Tensor:
-        """What the blocks make of any of the embedded tokens, (batch, tokens, dim) -> the same."""
+        """Apply the blocks to any subset of the embedded tokens: (batch, tokens, dim) to the same shape."""
         return run_blocks(self.blocks, x, recompute=self.checkpoint_activations and self.training)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -225,18 +243,18 @@ class AST(nn.Module):
         return self.from_embedded(self.embed(x))
 
     def from_embedded(self, x: Tensor) -> Tensor:
-        """The rest of `forward`: (batch, 2 + bands * patches, dim) -> (batch, bands, patches, dim)."""
+        """Complete `forward` after `embed`: (batch, 2 + bands * patches, dim) to (batch, bands, patches, dim)."""
         return self.transform(x)[:, LEADING:].reshape(-1, *self.grid, self.dim)
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
         tokens, kernel = LEADING + self.grid[0] * self.grid[1], self.patch_embed.proj.kernel_size
         embedding = 2 * (tokens - LEADING) * self.dim * kernel[0] * kernel[1]
         return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
 
 
 def build_ast(config: Mapping[str, Any], *, whole: bool = False) -> AST:
-    """Build the AST of a flat config: the first `ast_blocks` blocks, or the `whole` of its `ast_depth`."""
+    """Build the AST of a flat config: its first `ast_blocks` blocks, or all `ast_depth` if `whole`."""
     blocks, depth = config["ast_blocks"], config["ast_depth"]
     if blocks > depth and not whole:
         raise ValueError(f"ast_blocks {blocks} is more than ast_depth {depth}")

@@ -1,7 +1,8 @@
-"""ATST-Frame (Li, Shao, Li 2023) as an encoder: a transformer over frames of 40 ms that hold all frequencies.
+"""ATST-Frame (Li, Shao, Li 2023) as an encoder: a transformer over frames of 40 ms.
 
-A patch is four frames of the spectrogram, so that there is one band and no class token. Parameter names are the
-published checkpoint's, so that its state dict loads as it is, but for the embedding of masked frames.
+A patch is four frames of the spectrogram with all frequencies, so there is one band; there is no class token.
+Parameters have the names of the published checkpoint, so that its state dict can be loaded unchanged, except for the
+embedding of masked frames.
 """
 
 from __future__ import annotations
@@ -38,24 +39,28 @@ FRONT_END = {
     "norm_mean": -14.482,
     "norm_std": 32.5831,
 }
-"""that the published weights are of (conf/logmel_atst.yaml)"""
+"""front end of the published weights (conf/logmel_atst.yaml)"""
 
 OPTIONS = {
     "atst_dim": {"default": DIM, "help": "width of ATST-Frame", "least": 1},
-    "atst_depth": {"default": 12, "help": "blocks of ATST-Frame that the checkpoint has", "least": 1},
+    "atst_depth": {"default": 12, "help": "number of blocks of the ATST-Frame checkpoint", "least": 1},
     "atst_heads": {"default": 12, "help": "attention heads of an ATST-Frame block", "least": 1},
-    "atst_mlp_ratio": {"default": 4.0, "help": "hidden width of an ATST-Frame block's MLP, in widths", "least": 0},
+    "atst_mlp_ratio": {
+        "default": 4.0,
+        "help": "hidden width of an ATST-Frame block's MLP, relative to the block's width",
+        "least": 0,
+    },
     "atst_blocks": {
         "default": 12,
-        "help": "first blocks of ATST-Frame that are kept; fewer than all have a fresh norm behind them",
+        "help": "number of first blocks of ATST-Frame to use; fewer than all are followed by a new LayerNorm",
         "least": 1,
     },
-    "atst_patch_time": {"default": 4, "help": "frames of an ATST-Frame patch", "least": 1},
+    "atst_patch_time": {"default": 4, "help": "frames per ATST-Frame patch", "least": 1},
 }
 
 
 class FramePatches(nn.Module):
-    """(batch, frames, mel bins) -> (batch, patches, dim): a linear map of `patch` frames, which do not overlap."""
+    """Linear map of non-overlapping patches of `patch` frames: (batch, frames, mel bins) to (batch, patches, dim)."""
 
     def __init__(self, *, mel_bins: int, patch: int, dim: int) -> None:
         super().__init__()
@@ -65,13 +70,13 @@ class FramePatches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, bins = x.shape
         patches = x[:, : frames - frames % self.patch].reshape(batch, -1, self.patch, bins)
-        return self.patch_embed(patches.transpose(2, 3).flatten(2))  # a bin's frames stand together
+        return self.patch_embed(patches.transpose(2, 3).flatten(2))  # the frames of a bin are adjacent
 
 
 class AtstFrame(nn.Module):
-    """The first `blocks` of an ATST-Frame; with its own last norm if they are all of its `depth`.
+    """First `blocks` of an ATST-Frame, with its final norm if these are all of its `depth`.
 
-    (batch, frames, mel bins) -> (batch, 1, patches, dim).
+    It maps (batch, frames, mel bins) to (batch, 1, patches, dim).
     """
 
     no_weight_decay = ("pos_embed",)
@@ -94,13 +99,13 @@ class AtstFrame(nn.Module):
             raise ValueError(f"atst_blocks {blocks} is more than atst_depth {depth}")
         if input_frames < patch:
             raise ValueError(f"ATST-Frame has no patch: {input_frames} frames are fewer than atst_patch_time {patch}")
-        self.front_end = FRONT_END if dim == DIM else {}  # small ones have no published weights
+        self.front_end = FRONT_END if dim == DIM else {}  # other sizes have no published weights
         self.dim = dim
         self.grid = (1, input_frames // patch)
         self.time_stride = patch
         self.fresh_norm = blocks < depth
         self.checkpoint_activations = checkpoint_activations
-        # the first position is of a class token, which clip-level models have
+        # The first position is that of a class token, which only clip-level models have.
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[1], dim))
         self.patch_embed = FramePatches(mel_bins=mel_bins, patch=patch, dim=dim)
         self.blocks = nn.ModuleList(
@@ -116,14 +121,14 @@ class AtstFrame(nn.Module):
         return self.norm_frame(x).unsqueeze(1)
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
         tokens, size = self.grid[1], self.patch_embed.patch_embed.in_features
         embedding = 2 * tokens * self.dim * size
         return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
 
 
 def build_atst_frame(config: Mapping[str, Any], *, whole: bool = False) -> AtstFrame:
-    """Build the ATST-Frame of a flat config: the first `atst_blocks` blocks, or the `whole` of its `atst_depth`."""
+    """Build the ATST-Frame of a flat config: its first `atst_blocks` blocks, or all `atst_depth` if `whole`."""
     return AtstFrame(
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

@@ -1,9 +1,9 @@
-"""BEATs (Chen et al. 2023) as an encoder: a transformer over patches of 16 x 16 that knows distances, not places.
+"""BEATs (Chen et al. 2023) as an encoder: a transformer over patches of 16 x 16 with relative positions.
 
-Patches do not overlap: eight bands at 128 bins, and a step every 160 ms, a step's bands side by side. A convolution
-over the patches stands for absolute positions; every block adds a bias for the distance between two patches to its
-attention, by one table for all of them and a gate of each query. A block's sums weigh what passes by it (DeepNorm), and
-a LayerNorm closes each, so that the output of every block is normalised.
+Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms; in the sequence, the bands of a
+step are adjacent. A convolution over the patches encodes positions. Every block adds a bias to its attention that
+depends on the distance of two patches, from a table shared by all blocks, scaled by a gate of the query. Residual
+connections are weighted (DeepNorm) and followed by a LayerNorm, so that the output of every block is normalised.
 """
 
 from __future__ import annotations
@@ -40,46 +40,50 @@ FRONT_END = {
     "norm_mean": 15.41663,
     "norm_std": 6.55582,
 }
-"""that the published weights are of (conf/logmel_beats.yaml)"""
+"""front end of the published weights (conf/logmel_beats.yaml)"""
 
 OPTIONS = {
     "beats_dim": {"default": DIM, "help": "width of BEATs", "least": 1},
-    "beats_patch_dim": {"default": 512, "help": "width of BEATs' patches before they are projected", "least": 1},
-    "beats_depth": {"default": 12, "help": "blocks of BEATs that the checkpoint has", "least": 1},
+    "beats_patch_dim": {"default": 512, "help": "width of BEATs' patch embedding before its projection", "least": 1},
+    "beats_depth": {"default": 12, "help": "number of blocks of the BEATs checkpoint", "least": 1},
     "beats_heads": {"default": 12, "help": "attention heads of a BEATs block", "least": 1},
-    "beats_mlp_ratio": {"default": 4.0, "help": "hidden width of a BEATs block's MLP, in widths", "least": 0},
-    "beats_blocks": {"default": 12, "help": "first blocks of BEATs that are kept", "least": 1},
+    "beats_mlp_ratio": {
+        "default": 4.0,
+        "help": "hidden width of a BEATs block's MLP, relative to the block's width",
+        "least": 0,
+    },
+    "beats_blocks": {"default": 12, "help": "number of first blocks of BEATs to use", "least": 1},
     "beats_frames": {
         "default": 0,
-        "help": "frames that all of BEATs' patches are averaged to in their order, as PretrainedSED does, which mixes "
-        "neighbouring bands; 0: a step's patches as bands",
+        "help": "number of frames that the sequence of all BEATs patches is averaged to, as in PretrainedSED, which "
+        "mixes neighbouring bands; 0: keep bands and time steps",
         "least": 0,
     },
 }
 
 
 def distance_buckets(tokens: int) -> Tensor:
-    """Return the bucket of the way from each token to each other one, (tokens, tokens), from 0 to BUCKETS - 1.
+    """Return the bucket of the relative position of each pair of tokens (tokens, tokens), from 0 to BUCKETS - 1.
 
-    Half of the buckets are of tokens behind and half of those ahead; of each half, one half has a distance each, and
-    the other half's widths grow geometrically up to FARTHEST, beyond which all share the last.
+    Half of the buckets are for earlier tokens, half for later ones. Within each, the first half has one bucket per
+    distance; the widths of the others grow geometrically up to FARTHEST, and all larger distances share the last.
     """
     half = BUCKETS // 2
     exact = half // 2
-    way = torch.arange(tokens)[None, :] - torch.arange(tokens)[:, None]
-    distance = way.abs()
+    offset = torch.arange(tokens)[None, :] - torch.arange(tokens)[:, None]
+    distance = offset.abs()
     growth = torch.log(distance.clamp(min=exact).float() / exact) / math.log(FARTHEST / exact)
     far = (exact + (growth * (half - exact)).long()).clamp(max=half - 1)
-    return torch.where(distance < exact, distance, far) + half * (way > 0)
+    return torch.where(distance < exact, distance, far) + half * (offset > 0)
 
 
 class PositionalConvolution(nn.Module):
-    """(batch, tokens, dim) -> the same: a grouped convolution over the tokens, and a GELU.
+    """Grouped convolution over the tokens (batch, tokens, dim), and a GELU.
 
-    Its kernels are weight-normalised at each of their taps: `weight_g` has the norms, `weight_v` the directions.
+    Its kernels are weight-normalised per tap: `weight_g` has the norms, `weight_v` the directions.
     """
 
-    no_weight_decay = ("weight_g", "weight_v")  # the norm cancels the directions' length
+    no_weight_decay = ("weight_g", "weight_v")  # the length of the directions has no effect
 
     def __init__(self, *, dim: int) -> None:
         super().__init__()
@@ -92,11 +96,11 @@ class PositionalConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=(0, 1), keepdim=True))
         x = F.conv1d(x.transpose(1, 2), weight, self.bias, padding=KERNEL // 2, groups=GROUPS)
-        return F.gelu(x[..., :-1]).transpose(1, 2)  # an even kernel gives one token too many
+        return F.gelu(x[..., :-1]).transpose(1, 2)  # an even kernel with this padding returns one token too many
 
 
 class GatedAttention(nn.Module):
-    """Multi-head self-attention with a bias for distances, which each query weighs by a gate of its own."""
+    """Multi-head self-attention with a position bias, which is scaled by a gate of each query."""
 
     no_weight_decay = ("grep_a",)
 
@@ -122,7 +126,7 @@ class GatedAttention(nn.Module):
 
 
 class DeepNormBlock(nn.Module):
-    """A transformer block whose sums weigh what passes by, with LayerNorms behind them (Wang et al. 2022)."""
+    """Transformer block with weighted residual connections and LayerNorms after them (DeepNorm, Wang et al. 2022)."""
 
     def __init__(self, *, dim: int, heads: int, mlp_ratio: float, depth: int) -> None:
         super().__init__()
@@ -139,18 +143,18 @@ class DeepNormBlock(nn.Module):
         return self.final_layer_norm(self.weight * x + self.fc2(F.gelu(self.fc1(x))))
 
     def shrink(self, factor: float) -> None:
-        """Scale the maps that DeepNorm starts smaller: values, the attention's output and the MLP."""
+        """Scale the weights that DeepNorm initialises smaller: values, output of the attention, MLP."""
         for part in (self.self_attn.v_proj, self.self_attn.out_proj, self.fc1, self.fc2):
             part.weight.data.mul_(factor)
 
     def operations(self, tokens: int) -> float:
-        """Return the multiply-adds of one clip of so many tokens, times two."""
+        """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
         dim, hidden = self.fc1.in_features, self.fc1.out_features
         return 2 * tokens * dim * (4 * dim + 2 * hidden + GATE) + 4 * tokens * tokens * dim
 
 
 def averages(tokens: int, frames: int) -> Tensor:
-    """Return weights (frames, tokens): a frame's mean over all tokens that it touches, as in adaptive pooling."""
+    """Return weights (frames, tokens) of adaptive average pooling: the mean over the tokens that a frame overlaps."""
     first = torch.arange(frames) * tokens // frames
     after = -(-(torch.arange(frames) + 1) * tokens // frames)
     token = torch.arange(tokens)
@@ -159,9 +163,9 @@ def averages(tokens: int, frames: int) -> Tensor:
 
 
 class Beats(nn.Module):
-    """The first `blocks` of a BEATs.
+    """First `blocks` of a BEATs.
 
-    (batch, frames, mel bins) -> (batch, bands, patches, dim); with `frames`, (batch, 1, frames, dim).
+    It maps (batch, frames, mel bins) to (batch, bands, patches, dim), or, with `frames`, to (batch, 1, frames, dim).
     """
 
     fresh_norm = False
@@ -185,7 +189,7 @@ class Beats(nn.Module):
         super().__init__()
         if blocks > depth:
             raise ValueError(f"beats_blocks {blocks} is more than beats_depth {depth}")
-        self.front_end = FRONT_END if dim == DIM else {}  # small ones have no published weights
+        self.front_end = FRONT_END if dim == DIM else {}  # other sizes have no published weights
         self.dim = dim
         size = (PATCH, PATCH)
         self.bands, self.steps = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
@@ -223,16 +227,16 @@ class Beats(nn.Module):
         return x.unflatten(1, (self.steps, self.bands)).transpose(1, 2)
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two: patches, positions and blocks."""
+        """Return the number of operations (twice the multiply-adds) per clip: patches, positions and blocks."""
         tokens, width = self.tokens, self.patch_embedding.out_channels
         patches = 2 * tokens * width * (PATCH * PATCH + (self.dim if width != self.dim else 0))
-        positions = 2 * (tokens + 1) * self.pos_conv.weight_v.numel()  # with the token that is dropped
+        positions = 2 * (tokens + 1) * self.pos_conv.weight_v.numel()  # including the token that is dropped
         blocks = sum(block.operations(tokens) for block in self.blocks if isinstance(block, DeepNormBlock))
         return patches + positions + blocks
 
 
 def build_beats(config: Mapping[str, Any], *, whole: bool = False) -> Beats:
-    """Build the BEATs of a flat config: the first `beats_blocks` blocks, or the `whole` of its `beats_depth`."""
+    """Build the BEATs of a flat config: its first `beats_blocks` blocks, or all `beats_depth` if `whole`."""
     return Beats(
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

@@ -1,4 +1,4 @@
-"""The last layer: logits of the classes from what the time decoder gives."""
+"""Last layer of a detector: logits of the classes from the output of the time decoder."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from sed.registry import chosen
 
 MERGES = {"max": "sed.models.classifiers:highest", "noisy_or": "sed.models.classifiers:noisy_or"}
 LEAST = 1e-30
-"""what a merged class's posterior is at least, for the logarithm"""
+"""lower limit of a merged class's posterior, for the logarithm"""
 OPTIONS = {
     "class_merge": {
         "default": "none",
-        "help": "classes that are several of a published head's: the highest logit, or that of at least one (noisy or)",
+        "help": "merge several classes of a published head: by the highest logit, or the probability of any (noisy or)",
         "choices": ["none", "max", "noisy_or"],
     },
-    "source_classes": {"default": 0, "help": "classes of the published head (class_merge)", "least": 0},
+    "source_classes": {"default": 0, "help": "number of classes of the published head (class_merge)", "least": 0},
 }
 
 
 def highest(logits: Tensor, members: Tensor) -> Tensor:
-    """Return the highest logit of each class's members: (..., sources), (classes, sources) -> (..., classes)."""
+    """Return the highest logit of each class's members.
+
+    `logits` is (..., sources), `members` (classes, sources) bool, the result (..., classes).
+    """
     return torch.stack([logits.masked_fill(~row, -torch.inf).amax(-1) for row in members], -1)
 
 
@@ -39,9 +42,10 @@ def noisy_or(logits: Tensor, members: Tensor) -> Tensor:
 
 
 class MergedClassifier(nn.Module):
-    """(batch, frames, dim) -> logits (batch, frames, classes), each class made of several of a published head's.
+    """Published head whose classes are merged: (batch, frames, dim) to logits (batch, frames, classes).
 
-    `members` (classes, sources): which ones. All False until a state dict, or whoever imports the head, says so.
+    `members` (classes, sources) tells which classes of the head belong to each class. It is all False until a state
+    dict is loaded or an importer sets it.
     """
 
     members: Tensor
@@ -60,22 +64,23 @@ def build_classifier(config: Mapping[str, Any], *, decoder: Decoder, classes: in
     """Build the last layer of a flat config.
 
     Args:
-        config: A flat config, whose other keys are left alone.
-        decoder: The time decoder whose outputs it sees.
-        classes: Number of classes.
+        config: a flat config, whose other keys are ignored.
+        decoder: the time decoder before it.
+        classes: number of classes.
 
     Returns:
-        The layer: hidden frames to logits.
+        The layer, from (batch, frames, dim) to logits (batch, frames, classes), or (2, batch, frames, classes) after a
+        `Directed` decoder.
 
     Raises:
-        ValueError: The values make no layer.
+        ValueError: the values are inconsistent.
     """
     if config["class_merge"] == "none":
         kind = DirectionClassifier if isinstance(decoder, Directed) else nn.Linear
         return kind(decoder.dim, classes)
     if isinstance(decoder, Directed):
-        raise ValueError("class_merge: the recurrences are apart, which no published head is of (use decoder: none)")
+        raise ValueError("class_merge: published heads have no separate directions (use decoder: none)")
     if config["source_classes"] < 1:
-        raise ValueError("class_merge without source_classes (how many classes the published head has)")
+        raise ValueError("class_merge without source_classes (give the number of classes of the published head)")
     merge = chosen(MERGES, config["class_merge"], "class_merge")
     return MergedClassifier(dim=decoder.dim, sources=config["source_classes"], classes=classes, merge=merge)

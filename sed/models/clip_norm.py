@@ -1,4 +1,4 @@
-"""Batch norm of what a convolution knows of whole clips."""
+"""Batch norm of descriptors of whole clips, inside convolutions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class ClipNorm(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` that also trains on a single value per channel, by the running statistics.
+    """`torch.nn.BatchNorm1d` that accepts a single value per channel in training, and then uses running statistics.
 
-    A descriptor of a clip is one value per channel and clip: a batch of one has no deviation, which torch refuses.
+    A descriptor has one value per channel and clip; torch refuses a batch of one clip, which has no variance.
     """
 
     def forward(self, x: Tensor) -> Tensor:

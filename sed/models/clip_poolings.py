@@ -1,7 +1,7 @@
-"""The registry of clip poolings: clip posteriors from frame posteriors.
+"""Registry of clip poolings: clip posteriors from frame posteriors.
 
-A new one is a class that is made of a config, the decoder whose outputs it sees and the number of classes, and a line
-of `CLIP_POOLINGS`.
+A new one is a class that is constructed with a config, the decoder before it and the number of classes, and a line of
+`CLIP_POOLINGS`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ LOW, HIGH = 1e-7, 1.0
 
 
 class ClipInputs(NamedTuple):
-    """What a clip pooling may look at."""
+    """Inputs of a clip pooling."""
 
     posteriors: Tensor
-    """of frames (batch, frames, classes)"""
+    """frame posteriors (batch, frames, classes)"""
     hidden: Tensor
-    """what their logits were computed from (batch, frames, dim)"""
+    """input of the classifier (batch, frames, dim)"""
     summary: Tensor | None = None
-    """logits (batch, classes) that the same classifier gives the decoder's summary; None where it has none"""
+    """logits (batch, classes) of the decoder's summary, by the same classifier; None without a summary"""
     directions: Tensor | None = None
-    """logits (2, batch, frames, classes) of recurrences that stay apart; None where they do not"""
+    """logits (2, batch, frames, classes) of the two directions of a `Directed` decoder; None for others"""
 
 
 class ClipPooling(Protocol):
-    """A `torch.nn.Module`: `ClipInputs` -> clip posteriors (batch, classes) in [1e-7, 1].
+    """Protocol: a `torch.nn.Module` from `ClipInputs` to clip posteriors (batch, classes) in [1e-7, 1].
 
-    Rows of its parameters, if it has any, are classes.
+    The first dimension of its parameters, if it has any, is the class.
     """
 
     def __call__(self, inputs: ClipInputs, /) -> Tensor: ...
@@ -52,7 +52,7 @@ CLIP_POOLINGS = {
 OPTIONS = {
     "clip_pooling": {
         "default": "linear_softmax",
-        "help": "clip posteriors from frame posteriors",
+        "help": "pooling of frame posteriors to clip posteriors",
         "choices": CLIP_POOLINGS,
     },
 }
@@ -60,14 +60,14 @@ OPTIONS_FROM = CLIP_POOLINGS
 
 
 class WithoutParameters(nn.Module):
-    """A clip pooling that learns nothing."""
+    """Base class of clip poolings without parameters."""
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:  # noqa: ARG002
         super().__init__()
 
 
 class LinearSoftmax(WithoutParameters):
-    """sum y^2 / sum y (P says "softmax", L)."""
+    """Linear softmax: sum y^2 / sum y (P writes "softmax", L)."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         y = inputs.posteriors
@@ -75,7 +75,7 @@ class LinearSoftmax(WithoutParameters):
 
 
 class AttentionPooling(nn.Module):
-    """The DCASE baseline's: weights are a softmax over the classes of a second linear map of the decoder's output."""
+    """Attention of the DCASE baseline: weights are a softmax over classes of a linear map of the decoder's output."""
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__()
@@ -87,21 +87,21 @@ class AttentionPooling(nn.Module):
 
 
 class MeanClip(WithoutParameters):
-    """Mean over the frames."""
+    """Mean over frames."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         return inputs.posteriors.mean(1).clamp(LOW, HIGH)
 
 
 class MaxClip(WithoutParameters):
-    """Highest of the frames."""
+    """Maximum over frames."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         return inputs.posteriors.amax(1).clamp(LOW, HIGH)
 
 
 class TokenClip(WithoutParameters):
-    """What the classifier of the frames says of the decoder's summary: the class token of the Conformer."""
+    """Posteriors of the decoder's summary (the class token of the Conformer), by the classifier of frames."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__(config, decoder=decoder, classes=classes)
@@ -114,12 +114,12 @@ class TokenClip(WithoutParameters):
 
 
 class EndsClip(WithoutParameters):
-    """Mean of what both recurrences say once they have seen the whole clip, at its end and at its start."""
+    """Mean of both directions' posteriors after the whole clip: forward at its end, backward at its start."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__(config, decoder=decoder, classes=classes)
         if not isinstance(decoder, Directed):
-            raise ValueError("clip_pooling ends: the recurrences are not apart (use gru_directions: apart)")
+            raise ValueError("clip_pooling ends needs a decoder with separate directions (use gru_directions: apart)")
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         assert inputs.directions is not None
@@ -131,12 +131,15 @@ def build_clip_pooling(config: Mapping[str, Any], *, decoder: Decoder, classes: 
     """Build the clip pooling that a flat config names.
 
     Args:
-        config: A flat config, whose other keys are left alone.
-        decoder: The time decoder whose outputs it pools.
-        classes: Number of classes.
+        config: a flat config, whose other keys are ignored.
+        decoder: the time decoder before it.
+        classes: number of classes.
+
+    Returns:
+        The clip pooling.
 
     Raises:
-        ValueError: The decoder does not give what the pooling needs.
+        ValueError: the decoder lacks an output that the pooling needs.
     """
     pooling: ClipPooling = chosen(CLIP_POOLINGS, config["clip_pooling"], "clip_pooling")(
         config, decoder=decoder, classes=classes

@@ -1,7 +1,7 @@
-"""A CNN as an encoder: layers of convolution, batch norm, gate, dropout and average pooling.
+"""CNN as an encoder: layers of convolution, batch norm, gate, dropout and average pooling.
 
-The encoder of the DCASE task 4 baseline's CRNN, of FDY-CRNN, SK-CRNN and of the Conformer system, by options. The
-default filters and pools end at one band of 128, and at a quarter of the frames.
+Options select the encoder of the DCASE task 4 baseline's CRNN, of FDY-CRNN, of SK-CRNN or of the Conformer system. The
+default filters and pools reduce 128 mel bins to one band, and the frames to a quarter.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from sed.models.gates import build_gate
 OPTIONS = {
     "cnn_filters": {
         "default": [16, 32, 64, 128, 128, 128, 128],
-        "help": "filters of the CNN's layers (D)",
+        "help": "numbers of filters of the CNN's layers (D)",
         "type": "numbers",
     },
     "cnn_pools": {
         "default": ["2x2", "2x2", "1x2", "1x2", "1x2", "1x2", "1x2"],
-        "help": "frames x bands that each of them averages into one (D)",
+        "help": "average pooling of each layer, frames x bands (D)",
         "type": "words",
     },
-    "cnn_width": {"default": 1.0, "help": "factor of the filters", "least": 0, "formerly": "crnn_width"},
+    "cnn_width": {"default": 1.0, "help": "factor of the numbers of filters", "least": 0, "formerly": "crnn_width"},
     "cnn_dropout": {
         "default": 0.5,
         "help": "dropout of the CNN's layers (D)",
@@ -42,7 +42,7 @@ _POOL = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 class CNN(nn.Module):
-    """(batch, frames, mel bins) -> (batch, 1, frames / time_stride, dim): what is left of the bands is in `dim`."""
+    """CNN, from (batch, frames, mel bins) to (batch, 1, frames / time_stride, dim); `dim` is channels x bands."""
 
     fresh_norm = False
 
@@ -57,22 +57,22 @@ class CNN(nn.Module):
     ) -> None:
         """
         Args:
-            config: A flat config: of gate, dropout and convolutions.
-            mel_bins: Bands of the input.
-            input_frames: Frames of the input.
-            filters: Of each layer.
-            pools: Frames and bands that each layer averages into one.
+            config: a flat config with the options of gate, dropout and convolutions.
+            mel_bins: mel bins of the input.
+            input_frames: frames of the input.
+            filters: number of filters of each layer.
+            pools: pooling of each layer, in frames and bands.
 
         Raises:
-            ValueError: There are no frames left, or not as many pools as filters.
+            ValueError: no frames are left after pooling, or the numbers of pools and filters differ.
         """
         super().__init__()
         if len(filters) != len(pools):
-            raise ValueError(f"{len(filters)} cnn_filters and {len(pools)} cnn_pools: one of each for a layer")
+            raise ValueError(f"{len(filters)} cnn_filters and {len(pools)} cnn_pools: give one of each per layer")
         time, bands, inside = input_frames, mel_bins, 1
         layers: list[nn.Module] = []
         for count, pool in zip(filters, pools, strict=True):
-            pool = (pool[0], min(pool[1], bands))  # fewer mel bins end at one band earlier
+            pool = (pool[0], min(pool[1], bands))  # with fewer mel bins, one band is reached at an earlier layer
             layers += [
                 build_convolution(config, inside, count) if layers else build_plain(config, inside, count),
                 nn.BatchNorm2d(count, eps=0.001, momentum=0.99),
@@ -94,7 +94,11 @@ class CNN(nn.Module):
 
 
 def build_cnn(config: Mapping[str, Any]) -> Encoder:
-    """Build the CNN of a flat config; ValueError where its values make none."""
+    """Build the CNN of a flat config.
+
+    Raises:
+        ValueError: its values are inconsistent.
+    """
     return CNN(
         config,
         mel_bins=config["mel_bins"],

@@ -1,7 +1,7 @@
-"""The Conformer of Miyazaki et al. 2020 as a time decoder: a class token and the frames, through the same blocks.
+"""Conformer of Miyazaki et al. 2020 as a time decoder: blocks applied to a class token and the frames.
 
-A block is half a feed-forward layer, self-attention over relative positions, a convolution along time and the other
-half of a feed-forward layer (Gulati et al. 2020). The token is the summary that `clip_pooling: token` reads.
+A block has a feed-forward layer of half weight, self-attention with relative positions, a convolution along time, and
+another feed-forward layer of half weight (Gulati et al. 2020). The token is the summary for `clip_pooling: token`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,19 @@ from sed.models.decoders import Decoded, Decoder, repeated
 OPTIONS = {
     "conformer_dim": {"default": 144, "help": "width of the Conformer", "least": 1},
     "conformer_blocks": {"default": 3, "help": "blocks of the Conformer", "least": 1},
-    "conformer_heads": {"default": 4, "help": "heads of its self-attention", "least": 1},
-    "conformer_hidden": {"default": 576, "help": "units inside its feed-forward layers", "least": 1},
-    "conformer_kernel": {"default": 7, "help": "frames that its convolutions span, odd", "least": 1},
+    "conformer_heads": {"default": 4, "help": "attention heads of the Conformer", "least": 1},
+    "conformer_hidden": {"default": 576, "help": "hidden units of the Conformer's feed-forward layers", "least": 1},
+    "conformer_kernel": {
+        "default": 7,
+        "help": "kernel size of the Conformer's convolutions, odd",
+        "least": 1,
+    },
     "conformer_dropout": {"default": 0.1, "help": "dropout of the Conformer", "least": 0, "most": 1},
 }
 
 
 class Token(nn.Linear):
-    """A learned vector, drawn as the weights and biases of a linear map of the constant 1 are."""
+    """Learned vector with the parameters and initialisation of a linear map of the constant 1."""
 
     no_weight_decay = ("weight",)
 
@@ -35,11 +39,11 @@ class Token(nn.Linear):
 
     def forward(self, like: Tensor) -> Tensor:
         """Map (batch, frames, dim) to (batch, 1, dim)."""
-        return (self.weight[:, 0] + self.bias).expand(like.shape[0], 1, -1)  # export traces this, not len()
+        return (self.weight[:, 0] + self.bias).expand(like.shape[0], 1, -1)  # ONNX export cannot trace len()
 
 
 class FeedForward(nn.Sequential):
-    """LayerNorm, linear, Swish, linear: (batch, frames, dim) to the same."""
+    """Feed-forward layer on (batch, frames, dim): LayerNorm, linear, Swish, linear."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__(
@@ -53,11 +57,11 @@ class FeedForward(nn.Sequential):
 
 
 class RelativeAttention(nn.Module):
-    """Self-attention whose scores add what a query says of a key to what it says of the distance (Dai et al. 2019).
+    """Self-attention whose scores are the sum of a content term and a relative position term (Dai et al. 2019).
 
-    Distances are those of the past, as where the scheme comes from: frame i scores distance i - j of an earlier frame
-    j. A later frame gets what the same shift leaves in its place, as in the authors' system: 0 for the next, and for
-    frame j beyond it what frame i + 1 says of distance frames + 1 - (j - i).
+    Like in the original scheme, distances are those of past frames: for an earlier frame j, frame i uses the position
+    term of distance i - j. Later frames get what the shift operation leaves in their place, like in the authors'
+    system: 0 for the next frame, and for frame j after it the term of frame i + 1 at distance frames + 1 - (j - i).
     """
 
     no_weight_decay = ("content", "position")
@@ -77,7 +81,7 @@ class RelativeAttention(nn.Module):
         self.drop_shares, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """Map (batch, frames, dim) and sinusoids of the distances frames - 1 to 0 (frames, dim) to as x."""
+        """Map x (batch, frames, dim) to the same shape; distances are sinusoids of frames - 1 to 0 (frames, dim)."""
         query, key, value = (self._split(part) for part in self.query_key_value(self.norm(x)).chunk(3, -1))
         far = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (query + self.content[:, None]) @ key.transpose(-1, -2)
@@ -92,14 +96,17 @@ class RelativeAttention(nn.Module):
 
 
 def shifted(scores: Tensor) -> Tensor:
-    """Scores (..., frames, distances frames - 1 to 0) -> (..., frames, frames): row i moves by frames - 1 - i."""
+    """Align scores (..., frames, distances frames - 1 to 0) with frames (..., frames, frames).
+
+    Row i is shifted left by frames - 1 - i.
+    """
     frames = scores.shape[-1]
     padded = nn.functional.pad(scores, (1, 0))
     return padded.flatten(-2).unflatten(-1, (frames + 1, frames))[..., 1:, :]
 
 
 class Convolution(nn.Module):
-    """LayerNorm, gated pointwise, depthwise and pointwise convolution along time: (batch, frames, dim) to the same."""
+    """LayerNorm, then gated pointwise, depthwise and pointwise convolutions along time, on (batch, frames, dim)."""
 
     def __init__(self, dim: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -119,7 +126,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """(batch, frames, dim) to the same."""
+    """Conformer block on (batch, frames, dim)."""
 
     def __init__(self, dim: int, *, heads: int, hidden: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -138,7 +145,7 @@ class Block(nn.Module):
 
 
 class Conformer(nn.Module):
-    """A token before the frames, an input layer, and blocks; the token's output is the summary."""
+    """Decoder: a token before the frames, an input layer, and blocks; the token's output is the summary."""
 
     summarises = True
     places: Tensor
@@ -183,14 +190,23 @@ class Conformer(nn.Module):
 
 
 def sinusoids(positions: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Return the sines and the cosines (positions, dim / 2 rounded up) of positions at falling frequencies."""
+    """Return sines and cosines (positions, dim / 2 rounded up) of positions, at decreasing frequencies."""
     frequencies = 10000.0 ** (-torch.arange(0, dim, 2) / dim)
     angles = positions.float()[:, None] * frequencies
     return angles.sin(), angles.cos()
 
 
 def build_conformer(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
-    """Build the Conformer of a flat config, for an encoder of width `dim` and `frames` frames a clip."""
+    """Build the Conformer of a flat config.
+
+    Args:
+        config: a flat config, whose other keys are ignored.
+        dim: width of the encoder.
+        frames: frames of the encoder per clip.
+
+    Returns:
+        The decoder.
+    """
     return Conformer(
         dim=dim,
         frames=frames,

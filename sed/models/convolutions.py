@@ -1,4 +1,4 @@
-"""The registry of a CNN's convolutions: (batch, channels in, frames, bands) to (batch, channels out, frames, bands).
+"""Registry of a CNN's convolutions, from (batch, channels in, frames, bands) to (batch, channels out, frames, bands).
 
 A new one is a module with `OPTIONS` and a function that builds it from a config and both numbers of channels, and a
 line of `CONVOLUTIONS`.
@@ -30,14 +30,23 @@ OPTIONS_FROM = CONVOLUTIONS
 
 @runtime_checkable
 class Mixing(Protocol):
-    """A convolution that mixes the results of several plain ones."""
+    """Protocol of a convolution that is a weighted sum of several plain ones."""
 
     kernels: int
-    """how many"""
+    """number of plain convolutions"""
 
 
 def build_plain(_config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
-    """Build a 3 x 3 convolution that keeps frames and bands."""
+    """Build a 3 x 3 convolution that keeps the numbers of frames and bands.
+
+    Args:
+        _config: unused.
+        inside: channels of its input.
+        out: channels of its output.
+
+    Returns:
+        The convolution.
+    """
     return nn.Conv2d(inside, out, kernel_size=3, padding=1)
 
 
@@ -45,12 +54,15 @@ def build_convolution(config: Mapping[str, Any], inside: int, out: int) -> nn.Mo
     """Build the convolution that a flat config names.
 
     Args:
-        config: A flat config, whose other keys are left alone.
-        inside: Channels of its input.
-        out: Channels of its output.
+        config: a flat config, whose other keys are ignored.
+        inside: channels of its input.
+        out: channels of its output.
+
+    Returns:
+        The convolution.
 
     Raises:
-        ValueError: There is no convolution of that name.
+        ValueError: there is no convolution of that name.
     """
     convolution: nn.Module = chosen(CONVOLUTIONS, config["cnn_conv"], "cnn_conv")(config, inside, out)
     return convolution

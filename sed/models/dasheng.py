@@ -1,7 +1,7 @@
-"""Dasheng (Dinkel et al. 2024) as an encoder: a masked auto-encoder's transformer over frames of 40 ms.
+"""Dasheng (Dinkel et al. 2024) as an encoder: the transformer of a masked auto-encoder, over frames of 40 ms.
 
-A batch norm over the mel bins, patches of four frames that hold all frequencies, so that there is one band, and no
-class token. Parameter names are the published checkpoint's, but for `init_bn`, which is `init_bn.1` there.
+After a batch norm over the mel bins, patches of four frames cover all frequencies, so there is one band; there is no
+class token. Parameters have the names of the published checkpoint, except `init_bn`, which is `init_bn.1` there.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ FRONT_END = {
     "clamp": "none",
     "normaliser": "none",
 }
-"""that the published weights are of (conf/logmel_dasheng.yaml)"""
+"""front end of the published weights (conf/logmel_dasheng.yaml)"""
 
 OPTIONS = {
     "dasheng_dim": {"default": DIM, "help": "width of Dasheng (base 768, 0.6B 1280, 1.2B 1536)", "least": 1},
     "dasheng_depth": {
         "default": 12,
-        "help": "blocks of Dasheng that the checkpoint has (base 12, 0.6B 32, 1.2B 40)",
+        "help": "number of blocks of the Dasheng checkpoint (base 12, 0.6B 32, 1.2B 40)",
         "least": 1,
     },
     "dasheng_heads": {
@@ -51,20 +51,24 @@ OPTIONS = {
         "help": "attention heads of a Dasheng block (base 12, 0.6B 16, 1.2B 24)",
         "least": 1,
     },
-    "dasheng_mlp_ratio": {"default": 4.0, "help": "hidden width of a Dasheng block's MLP, in widths", "least": 0},
+    "dasheng_mlp_ratio": {
+        "default": 4.0,
+        "help": "hidden width of a Dasheng block's MLP, relative to the block's width",
+        "least": 0,
+    },
     "dasheng_blocks": {
         "default": 12,
-        "help": "first blocks of Dasheng that are kept; fewer than all have a fresh norm behind them",
+        "help": "number of first blocks of Dasheng to use; fewer than all are followed by a new LayerNorm",
         "least": 1,
     },
-    "dasheng_patch_time": {"default": 4, "help": "frames of a Dasheng patch", "least": 1},
+    "dasheng_patch_time": {"default": 4, "help": "frames per Dasheng patch", "least": 1},
 }
 
 
 class Dasheng(nn.Module):
-    """The first `blocks` of a Dasheng; with its own last norm if they are all of its `depth`.
+    """First `blocks` of a Dasheng, with its final norm if these are all of its `depth`.
 
-    (batch, frames, mel bins) -> (batch, 1, patches, dim).
+    It maps (batch, frames, mel bins) to (batch, 1, patches, dim).
     """
 
     no_weight_decay = ("time_pos_embed", "freq_pos_embed")
@@ -87,7 +91,7 @@ class Dasheng(nn.Module):
             raise ValueError(f"dasheng_blocks {blocks} is more than dasheng_depth {depth}")
         if input_frames < patch:
             raise ValueError(f"Dasheng has no patch: {input_frames} frames are fewer than dasheng_patch_time {patch}")
-        self.front_end = FRONT_END if dim in PUBLISHED_DIMS else {}  # small ones have no published weights
+        self.front_end = FRONT_END if dim in PUBLISHED_DIMS else {}  # other sizes have no published weights
         self.dim = dim
         self.grid = (1, input_frames // patch)
         self.time_stride = patch
@@ -112,14 +116,14 @@ class Dasheng(nn.Module):
         return self.norm(x).unsqueeze(1)
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
         tokens, kernel = self.grid[1], self.patch_embed.proj.kernel_size
         embedding = 2 * tokens * self.dim * kernel[0] * kernel[1]
         return embedding + sum(block.operations(tokens) for block in self.blocks if isinstance(block, Block))
 
 
 def build_dasheng(config: Mapping[str, Any], *, whole: bool = False) -> Dasheng:
-    """Build the Dasheng of a flat config: the first `dasheng_blocks` blocks, or the `whole` of its `dasheng_depth`."""
+    """Build the Dasheng of a flat config: its first `dasheng_blocks` blocks, or all `dasheng_depth` if `whole`."""
     return Dasheng(
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

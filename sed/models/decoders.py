@@ -1,8 +1,8 @@
-"""The registry of time decoders: frames at the encoder's rate to frames at the output's rate.
+"""Registry of time decoders, from frames at the encoder's rate to frames at the output's rate.
 
 A new decoder is a module with `OPTIONS` and a function that builds it from a config, the width of its input and the
-number of the encoder's frames in a clip, and a line of `DECODERS`. One that also describes the clip as a whole keeps
-to `Summarising`.
+number of encoder frames per clip, and a line of `DECODERS`. One that also returns a summary of the clip implements
+`Summarising`.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from sed.registry import chosen
 
 
 class Decoded(NamedTuple):
-    """What a time decoder makes of a clip."""
+    """Output of a time decoder."""
 
     hidden: Tensor
     """(batch, frames, dim)"""
     summary: Tensor | None = None
-    """(batch, dim): the clip as a whole, in the space of `hidden`; None where the decoder has no such thing"""
+    """summary of the clip (batch, dim), in the space of `hidden`; None if the decoder has none"""
 
 
 class Decoder(Protocol):
-    """A `torch.nn.Module`: (batch, patches, input dim) -> `Decoded` of frames * upsample frames.
+    """Protocol: a `torch.nn.Module` from (batch, patches, input dim) to `Decoded` of frames * upsample frames.
 
     Encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1; patches after `frames` are dropped.
     """
 
     dim: int
     frames: int
-    """frames of the encoder in a clip"""
+    """encoder frames per clip"""
     upsample: int
-    """output frames for each of them"""
+    """output frames per encoder frame"""
 
     def __call__(self, x: Tensor) -> Decoded: ...
 
 
 @runtime_checkable
 class Summarising(Protocol):
-    """A decoder whose outputs have a summary: what `clip_pooling: token` needs."""
+    """Protocol of a decoder whose output has a summary, as `clip_pooling: token` needs."""
 
     summarises: bool
     """True"""
@@ -49,30 +49,31 @@ class Summarising(Protocol):
 
 @runtime_checkable
 class Directed(Protocol):
-    """A decoder each half of whose hidden state is of a recurrence of its own: forward, then backward in time.
+    """Protocol of a decoder with separate directions: its hidden state is that of a forward, then of a backward GRU.
 
-    The detector's classifier then has a part for each, and `clip_pooling: ends` reads both.
+    The detector has a classifier for each direction, and `clip_pooling: ends` uses both.
     """
 
     def near(self, x: Tensor) -> Tensor | None:
-        """Return the hidden state of recurrences that see a window around each frame alone; None: there is none."""
+        """Return the hidden state of GRUs that are run over a window around each frame; None without windows."""
         ...
 
 
 RunGru = Callable[[nn.GRU, Tensor, int], Tensor]
-"""(gru, x (batch, frames, dim), repeat) -> (batch, frames * repeat, directions * units): each frame `repeat` times"""
+"""function of (gru, x (batch, frames, dim), repeat) that runs a GRU over x with each frame repeated `repeat` times,
+and returns (batch, frames * repeat, directions * units)"""
 
 
 @runtime_checkable
 class RunsGrus(Protocol):
-    """A decoder whose GRUs are all run by one function, in whose place another precision may be put."""
+    """Protocol of a decoder whose GRUs are all run by one function, which can be replaced by one in bf16."""
 
     run_gru: RunGru
 
 
 @runtime_checkable
 class GruBased(RunsGrus, Protocol):
-    """A decoder of one Bi-GRU, which an equal implementation may run: training on a GPU and the CPU session set it."""
+    """Protocol of a decoder with one Bi-GRU; its implementation is replaced in GPU training and in the CPU session."""
 
     gru: nn.GRU
 
@@ -83,10 +84,10 @@ DECODERS = {
     "none": "sed.models.no_decoder:build_no_decoder",
 }
 OPTIONS = {
-    "decoder": {"default": "gru", "help": "from the encoder's frames to the output's", "choices": DECODERS},
+    "decoder": {"default": "gru", "help": "network between the encoder's frames and the output", "choices": DECODERS},
     "upsample": {
         "default": 10,
-        "help": "output frames for each of the encoder's (1: the encoder's own rate)",
+        "help": "output frames per encoder frame (1: the encoder's rate)",
         "least": 1,
     },
 }
@@ -94,17 +95,23 @@ OPTIONS_FROM = DECODERS
 
 
 def build_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
-    """Build the time decoder of a flat config; ValueError where its values make none.
+    """Build the time decoder of a flat config.
 
     Args:
-        config: A flat config, whose other keys are left alone.
-        dim: Width of its input, the encoder's.
-        frames: Frames of the encoder in a clip.
+        config: a flat config, whose other keys are ignored.
+        dim: width of the encoder.
+        frames: encoder frames per clip.
+
+    Returns:
+        The decoder.
+
+    Raises:
+        ValueError: the values are inconsistent.
     """
     decoder: Decoder = chosen(DECODERS, config["decoder"], "decoder")(config, dim=dim, frames=frames)
     return decoder
 
 
 def repeated(x: Tensor, repeat: int) -> Tensor:
-    """Map (batch, frames, dim) to (batch, frames * repeat, dim), each frame `repeat` times: nearest interpolation."""
+    """Repeat each frame (nearest interpolation): (batch, frames, dim) to (batch, frames * repeat, dim)."""
     return x.repeat_interleave(repeat, dim=1) if repeat > 1 else x

@@ -1,7 +1,7 @@
-"""The sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
+"""Sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
 
 AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
-`encoder: cnn`. Every row of the paper's ablation is another value.
+`encoder: cnn`. The variants of the paper's ablation are other values of these options.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sed.models.decoders import Decoder, Directed, build_decoder
 from sed.models.encoders import Encoder, build_encoder
 from sed.models.poolings import BandwisePooling, Pooling, build_pooling
 
-# `mel_bins`, `clip_seconds` and `frame_shift` of the front end are read, too.
+# `mel_bins`, `clip_seconds` and `frame_shift` of the front end are used as well.
 OPTIONS = {
     "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
     "input_padding": {
         "default": "raw",
-        "help": "frames after a clip's end: 0 or silence before normalising (raw, silence), or 0 after it (raw: L)",
+        "help": "padding after a clip's end: 0 or silence before normalisation (raw, silence), or 0 after it (raw: L)",
         "choices": ["raw", "silence", "normalised"],
     },
 }
@@ -40,9 +40,10 @@ OPTIONS_FROM = [
 
 
 class DetectorOutput(NamedTuple):
-    """Float32 also under autocast: `logits` (batch, frames, classes), `clip` posteriors (batch, classes).
+    """Output of a detector: `logits` (batch, frames, classes) and `clip` posteriors (batch, classes).
 
-    `directions` (2, batch, frames, classes): logits of the forward and the backward recurrence of a `Directed` decoder.
+    `directions` are logits (2, batch, frames, classes) of the forward and the backward direction of a `Directed`
+    decoder. All are float32, also under autocast.
     """
 
     logits: Tensor
@@ -51,13 +52,13 @@ class DetectorOutput(NamedTuple):
 
 
 class Detector(nn.Module):
-    """(batch, input_frames, mel_bins) normalised features -> `DetectorOutput`.
+    """Sound event detector, from normalised features (batch, input_frames, mel_bins) to `DetectorOutput`.
 
     `frame_seconds` and `num_frames` describe the output; `frame_seconds * num_frames` covers `clip_seconds` unless
-    the encoder sees fewer frames. `encoder_seconds`: a frame of the encoder, before the decoder repeats it.
+    the encoder has fewer input frames. `encoder_seconds` is the length of an encoder frame, before upsampling.
     """
 
-    OF_CLASSES = ("classifier.", "clip_pooling.")  # tensors whose rows are classes begin so
+    OF_CLASSES = ("classifier.", "clip_pooling.")  # prefixes of parameters whose first dimension is the class
 
     encoder: Encoder
     pooling: Pooling
@@ -84,7 +85,7 @@ class Detector(nn.Module):
         self._frozen_norms = _batch_norms(encoder) if freeze_batchnorm else []
         for norm in self._frozen_norms:
             norm.requires_grad_(False)
-        # The encoder's own last norm belongs to blocks that are not kept: a fresh one (P, L).
+        # The encoder's final norm was trained after blocks that are not used: replace it by a new one (P, L).
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
         self.decoder = decoder
@@ -94,20 +95,24 @@ class Detector(nn.Module):
         self.input_frames, self.input_padding = input_frames, input_padding
         self.frame_seconds = frame_seconds
         self.encoder_seconds = frame_seconds * decoder.upsample
-        # what an encoder's last frame has beyond the clip is dropped
+        # Frames beyond the clip's end, which the encoder's last frame may cover, are dropped.
         self.num_frames = min(decoder.frames * decoder.upsample, math.ceil(clip_seconds / frame_seconds - 1e-6))
 
     def use_band(self, band: int) -> None:
-        """Put one band in place of the mean (figure 3, the trained model's reading); UserError where that is none."""
+        """Replace mean pooling by a single band (figure 3 with the trained model).
+
+        Raises:
+            UserError: the model has another pooling, or there is no such band.
+        """
         if not isinstance(self.pooling, BandwisePooling):
-            raise UserError("a band takes the place of mean pooling only: this model has another (train AST-GRU)")
+            raise UserError("a band can replace mean pooling only: this model has another pooling (train AST-GRU)")
         try:
             self.pooling = self.pooling.one_band(self.encoder.grid[0], band)
         except ValueError as error:
             raise UserError(str(error)) from None
 
     def train(self, mode: bool = True) -> Detector:
-        """Switch to training or evaluation; frozen batch norms stay in evaluation."""
+        """Set training or evaluation mode; frozen batch norms stay in evaluation mode."""
         super().train(mode)
         for norm in self._frozen_norms:
             norm.eval()
@@ -118,7 +123,7 @@ class Detector(nn.Module):
         return self.pool(self.encoder(x))
 
     def pool(self, grid: Tensor) -> Tensor:
-        """The encoder's grid (batch, bands, patches, dim) -> frames (batch, patches, dim)."""
+        """Map the encoder's grid (batch, bands, patches, dim) to frames (batch, patches, dim)."""
         return self.pooling(self.norm(grid))
 
     def decode(self, frames: Tensor) -> DetectorOutput:
@@ -133,7 +138,11 @@ class Detector(nn.Module):
             return DetectorOutput(logits, self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, summary_logits)))
 
     def _of_directions(self, directions: Tensor, hidden: Tensor, near: Tensor | None) -> DetectorOutput:
-        """The lesser of both directions, or the mean of what they say `near` each frame."""
+        """Combine logits `directions` (2, batch, frames, classes) by their minimum.
+
+        If the decoder has states `near` of windows around each frame (batch, frames, dim), frame logits are instead
+        those of the mean posterior of both directions in the window.
+        """
         if near is None:
             logits = directions.amin(0)
         else:
@@ -151,7 +160,11 @@ def _batch_norms(encoder: Encoder) -> list[nn.Module]:
 
 
 def build_detector(config: Mapping[str, Any], num_classes: int) -> Detector:
-    """Compose the detector of a flat config, with fresh weights; UserError where the values make none."""
+    """Build the detector of a flat config, with random weights.
+
+    Raises:
+        UserError: the values are inconsistent.
+    """
     try:
         return _compose(config, num_classes)
     except ValueError as error:
@@ -163,7 +176,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         raise ValueError("no classes: data/labels.txt is empty")
     encoder = build_encoder(config)
     patch_seconds = encoder.time_stride * config["frame_shift"]
-    # 101 patches of 0.1 s are cropped to the 100 that line up with 10 s (P, L).
+    # 101 patches of 0.1 s are cropped to the 100 that cover 10 s (P, L).
     frames = min(encoder.grid[1], math.ceil(config["clip_seconds"] / patch_seconds - 1e-6))
     decoder = build_decoder(config, dim=encoder.dim, frames=frames)
     return Detector(

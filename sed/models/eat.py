@@ -1,8 +1,8 @@
-"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16, and SSLAM in its layout.
+"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM has its layout.
 
-Patches do not overlap: eight bands at 128 bins, and a step every 160 ms, a step's bands side by side. A leading token
-stands before them, positions are fixed, and a LayerNorm closes each half of a block, so that the output of every block
-is normalised. It is of the AST's features (conf/logmel.yaml).
+Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms. In the sequence, a leading
+token is followed by the patches, with the bands of a step adjacent. Positions are fixed. A LayerNorm follows each half
+of a block, so that the output of every block is normalised. The front end is that of the AST (conf/logmel.yaml).
 """
 
 from __future__ import annotations
@@ -33,19 +33,23 @@ FRONT_END = {
     "f_max": 8000.0,
     "normaliser": "fixed",
 }
-"""that the published weights are of (conf/logmel.yaml); its authors round AudioSet's mean and deviation"""
+"""front end of the published weights (conf/logmel.yaml), whose authors use rounded statistics of AudioSet"""
 
 OPTIONS = {
     "eat_dim": {"default": DIM, "help": "width of EAT (base 768, large 1024)", "least": 4},
-    "eat_depth": {"default": 12, "help": "blocks of EAT that the checkpoint has (base 12, large 24)", "least": 1},
+    "eat_depth": {"default": 12, "help": "number of blocks of the EAT checkpoint (base 12, large 24)", "least": 1},
     "eat_heads": {"default": 12, "help": "attention heads of an EAT block (base 12, large 16)", "least": 1},
-    "eat_mlp_ratio": {"default": 4.0, "help": "hidden width of an EAT block's MLP, in widths", "least": 0},
-    "eat_blocks": {"default": 12, "help": "first blocks of EAT that are kept", "least": 1},
+    "eat_mlp_ratio": {
+        "default": 4.0,
+        "help": "hidden width of an EAT block's MLP, relative to the block's width",
+        "least": 0,
+    },
+    "eat_blocks": {"default": 12, "help": "number of first blocks of EAT to use", "least": 1},
 }
 
 
 class PostNormBlock(Block):
-    """A transformer block whose LayerNorms stand behind its sums."""
+    """Transformer block with LayerNorms after its residual connections."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
@@ -53,13 +57,13 @@ class PostNormBlock(Block):
         return self.norm2(x + self._dropped(self.mlp(x)))
 
     def first(self, x: Tensor) -> Tensor:
-        """As `forward`, for the first token alone: (batch, 1, dim)."""
+        """Compute the first token's output only: (batch, tokens, dim) to (batch, 1, dim)."""
         x = self.norm1(x[:, :1] + self.attn.first(x))
         return self.norm2(x + self.mlp(x))
 
 
 class TimeMajorPatches(nn.Module):
-    """(batch, frames, mel bins) -> (batch, patches * bands, dim), step by step."""
+    """Patch embedding: (batch, frames, mel bins) to (batch, steps * bands, dim), time step by time step."""
 
     def __init__(self, *, dim: int) -> None:
         super().__init__()
@@ -70,9 +74,17 @@ class TimeMajorPatches(nn.Module):
 
 
 def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
-    """Return the positions of a grid, (1, steps * bands, dim), a step's bands side by side.
+    """Return fixed position embeddings of a grid, in the order of `TimeMajorPatches`.
 
-    Half of a position says the band and half the step, each by the sine and then the cosine of geometric rates.
+    Half of the dimensions encode the band and half the step, each by sines and then cosines of geometric frequencies.
+
+    Args:
+        steps: number of time steps.
+        bands: number of bands.
+        dim: width, a multiple of 4.
+
+    Returns:
+        (1, steps * bands, dim).
     """
     rates = 10000.0 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]
     band, step = (torch.outer(torch.arange(count), rates) for count in (bands, steps))
@@ -81,10 +93,7 @@ def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
 
 
 class Eat(nn.Module):
-    """The first `blocks` of an EAT.
-
-    (batch, frames, mel bins) -> (batch, bands, patches, dim).
-    """
+    """First `blocks` of an EAT, from (batch, frames, mel bins) to (batch, bands, patches, dim)."""
 
     fresh_norm = False
     no_weight_decay = ("extra_tokens",)
@@ -107,7 +116,7 @@ class Eat(nn.Module):
             raise ValueError(f"eat_blocks {blocks} is more than eat_depth {depth}")
         if dim % 4:
             raise ValueError(f"eat_dim {dim} is not a multiple of 4, as its positions need")
-        self.front_end = FRONT_END if dim in PUBLISHED_DIMS else {}  # small ones have no published weights
+        self.front_end = FRONT_END if dim in PUBLISHED_DIMS else {}  # other sizes have no published weights
         self.dim = dim
         size = (PATCH, PATCH)
         self.grid = grid_size(mel_bins=mel_bins, input_frames=input_frames, patch=size, stride=size)
@@ -130,14 +139,14 @@ class Eat(nn.Module):
         return x[:, 1:].unflatten(1, (self.grid[1], self.grid[0])).transpose(1, 2)
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two: patch embedding and blocks."""
+        """Return the number of operations (twice the multiply-adds) per clip: patch embedding and blocks."""
         patches = self.grid[0] * self.grid[1]
         embedding = 2 * patches * self.dim * PATCH * PATCH
         return embedding + sum(block.operations(1 + patches) for block in self.blocks if isinstance(block, Block))
 
 
 def build_eat(config: Mapping[str, Any], *, whole: bool = False) -> Eat:
-    """Build the EAT of a flat config: the first `eat_blocks` blocks, or the `whole` of its `eat_depth`."""
+    """Build the EAT of a flat config: its first `eat_blocks` blocks, or all `eat_depth` if `whole`."""
     return Eat(
         mel_bins=config["mel_bins"],
         input_frames=config["input_frames"],

@@ -1,4 +1,4 @@
-"""The registry of encoders, and what a detector asks of one.
+"""Registry of encoders, and their protocols.
 
 A new encoder is a module with `OPTIONS` and a function that builds it from a config, and a line of `ENCODERS`.
 """
@@ -16,19 +16,19 @@ from sed.registry import chosen
 
 
 class Encoder(Protocol):
-    """A `torch.nn.Module`: features (batch, input_frames, mel_bins) -> grid (batch, bands, patches, dim).
+    """Protocol: a `torch.nn.Module` from features (batch, input_frames, mel_bins) to (batch, bands, patches, dim).
 
-    Parameters that weight decay leaves alone besides norms and biases are named by the attribute `no_weight_decay` of
-    the module that holds them.
+    The attribute `no_weight_decay` of a module has the names of its parameters without weight decay, besides norms and
+    biases.
     """
 
     dim: int
     grid: tuple[int, int]
-    """bands and patches in time"""
+    """numbers of bands and of patches in time"""
     time_stride: int
-    """frames of the features from one patch to the next"""
+    """feature frames from one patch to the next"""
     fresh_norm: bool
-    """whether the detector puts a LayerNorm of its own behind it"""
+    """whether the detector adds a new LayerNorm after it"""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
@@ -37,7 +37,7 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class SplitEncoder(Protocol):
-    """An encoder whose first part is kept out of compiled code: `from_embedded(embed(x))` is `encoder(x)`."""
+    """Protocol of an encoder whose embedding is excluded from compilation: encoder(x) = from_embedded(embed(x))."""
 
     def embed(self, x: Tensor) -> Tensor: ...
 
@@ -46,18 +46,18 @@ class SplitEncoder(Protocol):
 
 @runtime_checkable
 class BoundEncoder(Protocol):
-    """An encoder that is of one front end, as published weights are."""
+    """Protocol of an encoder that needs a certain front end, that of its published weights."""
 
     front_end: Mapping[str, Any]
-    """{setting: value} that a config must have; others are left alone"""
+    """{setting: value} that a config must have; other settings are free"""
 
 
 @runtime_checkable
 class CountedEncoder(Protocol):
-    """An encoder that knows its cost."""
+    """Protocol of an encoder that can count its operations."""
 
     def operations(self) -> float:
-        """Return the multiply-adds of one clip's forward pass, times two."""
+        """Return the number of operations (twice the multiply-adds) of the forward pass per clip."""
         ...
 
 
@@ -73,30 +73,34 @@ ENCODERS = {
     "panns": "sed.models.panns:build_panns",
 }
 EARLIER_NAMES = {"crnn": "cnn"}
-"""{earlier name of an encoder: its name now}"""
+"""{earlier name of an encoder: its present name}"""
 OPTIONS = {
-    "encoder": {"default": "ast", "help": "from features to a grid of frames and bands", "choices": ENCODERS},
+    "encoder": {"default": "ast", "help": "network from features to a grid of bands and frames", "choices": ENCODERS},
     "pretrained": {
         "default": "",
-        "help": "checkpoint to start from: a file, a folder or a name; none: random weights",
+        "help": "checkpoint of the initial weights: a file, a folder or a name; none: random weights",
     },
     "freeze_batchnorm": {
         "default": False,
-        "help": "keep the encoder's batch norms as they were loaded: statistics, scale and shift",
+        "help": "freeze the encoder's batch norms as loaded: statistics, scale and shift",
     },
 }
 OPTIONS_FROM = ENCODERS
 
 
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
-    """Build the encoder that a flat config names; ValueError where its values make none."""
+    """Build the encoder that a flat config names.
+
+    Raises:
+        ValueError: its values are inconsistent.
+    """
     encoder: Encoder = chosen(ENCODERS, config["encoder"], "encoder")(config)
     return encoder
 
 
 def check_front_end(encoder: Encoder, config: Mapping[str, Any]) -> None:
-    """Refuse, by a UserError, a config whose front end is not the one that its encoder is bound to."""
+    """Raise UserError if a config's front end is not the one that its encoder needs."""
     if isinstance(encoder, BoundEncoder) and (wrong := mismatch(config, encoder.front_end)):
         raise UserError(
-            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (its config in conf/ names it)"
+            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (its config in conf/ has the settings)"
         )

@@ -1,4 +1,4 @@
-"""Clip posteriors as the mean over frames weighted by the exponential of the frame posteriors."""
+"""Clip posteriors as the mean over frames, weighted by the exponential of the frame posteriors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sed.models.clip_poolings import HIGH, LOW, ClipInputs, WithoutParameters
 
 
 class ExponentialSoftmax(WithoutParameters):
-    """sum y e^y / sum e^y: the other reading of the paper's word "softmax".
+    """Exponential softmax, sum y e^y / sum e^y: another interpretation of the paper's "softmax".
 
-    Posteriors are in [0, 1], so that no frame weighs more than e times another: nearly the mean.
+    Posteriors are in [0, 1], so weights differ by at most a factor of e, and the result is close to the mean.
     """
 
     def forward(self, inputs: ClipInputs) -> Tensor:

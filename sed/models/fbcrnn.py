@@ -1,7 +1,7 @@
-"""The CNN of FB-CRNN and Bi-CRNN (Ebbers and Haeb-Umbach 2021), as an encoder: frames of 20 ms, no pooling in time.
+"""CNN of FB-CRNN and Bi-CRNN (Ebbers and Haeb-Umbach 2021) as an encoder, with frames of 20 ms and no pooling in time.
 
-2-D convolutions over time and frequency, then 1-D ones over time. Each convolution but the first is preceded by batch
-norm and ReLU, and so is what comes after the last; max pooling halves the bands four times.
+2-D convolutions over time and frequency are followed by 1-D convolutions over time. Batch norm and ReLU precede each
+convolution except the first, and follow the last. Max pooling halves the bands four times.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ EPS, MOMENTUM = 1e-3, 0.05  # of all batch norms
 OPTIONS = {
     "fbcrnn_cnn": {
         "default": "shallow",
-        "help": "9 + 5 convolutions of FB-CRNN, or 18 + 8 with residuals",
+        "help": "CNN of FB-CRNN: shallow, of 9 + 5 convolutions, or deep, of 18 + 8 with residual connections",
         "choices": ["shallow", "deep"],
     },
     "fbcrnn_width": {
         "default": 1.0,
-        "help": "channels of FB-CRNN's CNN, in the published 16 to 256 (deep: 2)",
+        "help": "factor of the published numbers of channels, 16 to 256, of FB-CRNN's CNN (deep: 2)",
         "least": 0,
     },
 }
@@ -33,7 +33,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Layers of a stack; `residuals` has the layers at whose input a residual over two layers starts, from 0."""
+    """Layers of a stack; `residuals` has the indices of layers at whose input a residual over two layers starts."""
 
     channels: tuple[int, ...]
     kernels: tuple[int, ...]
@@ -60,7 +60,7 @@ MOST = 512  # channels of the deep stack's last 2-D layer
 
 
 class Stack(nn.Module):
-    """Pre-activated convolutions of one dimensionality: (batch, channels in, [bands,] frames) -> the same form."""
+    """Stack of pre-activation convolutions, 1-D or 2-D, on (batch, channels, [bands,] frames)."""
 
     def __init__(self, dims: int, channels_in: int, channels: Sequence[int], layout: Layout) -> None:
         super().__init__()
@@ -71,7 +71,7 @@ class Stack(nn.Module):
             convolution(widths[i], widths[i + 1], kernel, padding=kernel // 2)
             for i, kernel in enumerate(layout.kernels)
         )
-        # norms[i] comes before layer i + 1, the last one after all
+        # norms[i] precedes layer i + 1, the last one follows the last layer
         self.norms = nn.ModuleList(norm(width, eps=EPS, momentum=MOMENTUM) for width in channels)
         self.skips = nn.ModuleDict(
             {
@@ -103,7 +103,7 @@ class Stack(nn.Module):
 
 
 class FBCNN(nn.Module):
-    """(batch, frames, mel bins) -> (batch, 1, frames, 256 * width)."""
+    """CNN of FB-CRNN, from (batch, frames, mel bins) to (batch, 1, frames, 256 * width)."""
 
     fresh_norm = False
     time_stride = 1

@@ -1,4 +1,4 @@
-"""Frequency dynamic convolution (Nam et al. 2022): at each band another mixture of the same few kernels."""
+"""Frequency dynamic convolution (Nam et al. 2022): a mixture of a few kernels that varies over frequency."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ OPTIONS = {
     "fdy_kernels": {"default": 4, "help": "basis kernels of a frequency dynamic convolution (F)", "least": 1},
     "fdy_temperature": {
         "default": 31.0,
-        "help": "temperature of the softmax that mixes them: higher is more even (F)",
+        "help": "temperature of the softmax of their weights: higher is more even (F)",
         "least": 1e-3,
     },
 }
 
 
 class FrequencyDynamicConvolution(nn.Module):
-    """The weighted sum of `kernels` 3 x 3 convolutions without biases.
+    """Weighted sum of `kernels` 3 x 3 convolutions without biases.
 
-    The weights depend on the clip and on the band, and are the same for all frames: a softmax, at a temperature, over
-    the kernels of what two convolutions along frequency make of the mean over time.
+    The weights depend on clip and band, and are the same for all frames: they are computed from the mean over time by
+    two convolutions along frequency, and a softmax over the kernels with a temperature.
     """
 
     def __init__(self, inside: int, out: int, *, kernels: int, temperature: float) -> None:
@@ -44,20 +44,29 @@ class FrequencyDynamicConvolution(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
         parts = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
-        # In the parts' precision: the softmax's float32 would make a float32 output under autocast.
+        # In the convolutions' precision: float32 weights would make the output float32 under autocast.
         shares = self.shares(x).to(parts.dtype)[:, :, None, None, :].unbind(1)
-        # One by one: a product with all of them would need as much memory again as their convolutions.
+        # One at a time: the product of all weights and convolutions would need as much memory again.
         first, *others = (share * part for share, part in zip(shares, parts.unbind(1), strict=True))
         return sum(others, start=first)
 
     def shares(self, x: Tensor) -> Tensor:
-        """Map (batch, channels in, frames, bands) to each kernel's share (batch, kernels, bands), 1 together."""
+        """Map (batch, channels in, frames, bands) to the weights of the kernels (batch, kernels, bands), of sum 1."""
         logits: Tensor = self.attention(x.mean(2))
         return (logits / self.temperature).softmax(1)
 
 
 def build_fdy(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
-    """Build the frequency dynamic convolution of a flat config."""
+    """Build the frequency dynamic convolution of a flat config.
+
+    Args:
+        config: a flat config, whose other keys are ignored.
+        inside: channels of its input.
+        out: channels of its output.
+
+    Returns:
+        The convolution.
+    """
     return FrequencyDynamicConvolution(
         inside, out, kernels=config["fdy_kernels"], temperature=config["fdy_temperature"]
     )

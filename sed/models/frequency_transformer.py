@@ -1,4 +1,4 @@
-"""Frequency-wise transformer encoder (FTE): a learned token reads the bands of each time step (P, L)."""
+"""Frequency-wise transformer encoder (FTE): a learned token attends to the bands of each time step (P, L)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ OPTIONS = {
     "fte_heads": {"default": 4, "help": "attention heads of a frequency-wise block", "least": 1},
     "fte_token": {
         "default": "shared",
-        "help": "the class token: one for all time steps (L), or one of each, as P may be read",
+        "help": "class token: one for all time steps (L), or one per time step, as P can be read",
         "choices": ["shared", "per_step"],
     },
     "fte_token_spread": {
         "default": 0.02,
-        "help": "standard deviation that the token starts with (L: 0.816)",
+        "help": "standard deviation of the token's initial values (L: 0.816)",
         "least": 0,
     },
 }
 
 
 class FrequencyTransformer(nn.Module):
-    """FTE: a learned token, shared over time or one of each time step, attends to the bands of that step (P, L).
+    """FTE: a learned token, shared over time or one per time step, attends to the bands of a step (P, L).
 
-    Blocks attend along frequency only; no further positions. Only the token leaves, so the last block computes
-    nothing for the bands but their keys and values.
+    Blocks attend along frequency only and add no positions. Only the token is used afterwards, so the last block
+    computes only keys and values of the bands.
     """
 
     no_weight_decay = ("token",)
@@ -47,7 +47,18 @@ class FrequencyTransformer(nn.Module):
         tokens: int = 1,
         token_spread: float = 0.02,
     ) -> None:
-        """`tokens`: 1, or as many as there are patches in time."""
+        """
+        Args:
+            dim: width.
+            blocks: number of blocks.
+            heads: attention heads of a block.
+            mlp_ratio: hidden width of a block's MLP, relative to `dim`.
+            tokens: number of tokens: 1, or that of patches in time.
+            token_spread: standard deviation of the tokens' initial values.
+
+        Raises:
+            ValueError: there are no blocks.
+        """
         super().__init__()
         if blocks < 1:
             raise ValueError("fte_blocks: at least 1")
@@ -59,14 +70,14 @@ class FrequencyTransformer(nn.Module):
 
     @property
     def last(self) -> Block:
-        """The block that is computed for the token alone."""
+        """Last block, which is computed for the token only."""
         block = self.blocks[-1]
         assert isinstance(block, Block)
         return block
 
     @property
     def reads_weights_of(self) -> tuple[nn.Linear, ...]:
-        """The linear maps that are not called: `Attention.first` reads parts of their weights."""
+        """Linear maps that are not called, because `Attention.first` uses slices of their weights."""
         return (self.last.attn.qkv,)
 
     def forward(self, grid: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The registry of what comes behind the batch norm of a CNN's layer: (batch, channels, frames, bands) to the same.
+"""Registry of gates (activations) after the batch norm of a CNN's layer, on (batch, channels, frames, bands).
 
-A new one is a class that is made of the number of channels, and a line of `GATES`.
+A new one is a class that is constructed with the number of channels, and a line of `GATES`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 class GatedLinear(nn.Module):
-    """linear(x) * sigmoid(x), over channels: the gated linear unit of the DCASE baseline (D)."""
+    """Gated linear unit of the DCASE baseline, over channels: linear(x) * sigmoid(x) (D)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class GatedLinear(nn.Module):
 
 
 class ContextGating(nn.Module):
-    """x * sigmoid(linear(x)), over channels (F)."""
+    """Context gating, over channels: x * sigmoid(linear(x)) (F)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class ContextGating(nn.Module):
 
 
 class Rectified(nn.Module):
-    """max(x, 0): no gate."""
+    """ReLU, without a gate."""
 
     def __init__(self, channels: int) -> None:  # noqa: ARG002 (of any number)
         super().__init__()
@@ -60,12 +60,12 @@ class Rectified(nn.Module):
 
 
 def over_channels(linear: nn.Linear, x: Tensor) -> Tensor:
-    """Apply a linear map to the channels (batch, channels, frames, bands) of each point."""
+    """Apply a linear map over the channels of (batch, channels, frames, bands)."""
     mapped: Tensor = linear(x.permute(0, 2, 3, 1))
     return mapped.permute(0, 3, 1, 2)
 
 
 def build_gate(config: Mapping[str, Any], channels: int) -> nn.Module:
-    """Build the gate that a flat config names, for so many channels; ValueError if there is none."""
+    """Build the gate that a flat config names, for this number of channels; raise ValueError if there is none."""
     gate: nn.Module = chosen(GATES, config["cnn_act"], "cnn_act")(channels)
     return gate

@@ -21,26 +21,27 @@ OPTIONS = {
     "head_dropout": {"default": 0.0, "help": "dropout after the Bi-GRU", "least": 0, "most": 1},
     "head_hidden": {
         "default": 0,
-        "help": "units of a layer with batch norm and ReLU between the GRU and the classifier; 0: none",
+        "help": "units of a further layer, with batch norm and ReLU, between GRU and classifier; 0: no such layer",
         "least": 0,
     },
     "gru_directions": {
         "default": "both",
-        "help": "a Bi-GRU, or FB-CRNN's two recurrences that never see each other",
+        "help": "both: a Bi-GRU; apart: separate forward and backward GRUs (FB-CRNN)",
         "choices": DIRECTIONS,
     },
     "detection_frames": {
         "default": 25,
-        "help": "frames around each one in which FB-CRNN detects (I); 0: one event a class, between its boundaries",
+        "help": "length in frames of FB-CRNN's detection window (I); 0: one event per class, between its boundaries",
         "least": 0,
     },
 }
 
 
 class GruDecoder(nn.Module):
-    """Crop to the clip, repeat each frame `upsample` times (nearest interpolation), Bi-GRU.
+    """Decoder that crops to the clip, repeats each frame `upsample` times (nearest interpolation) and runs a Bi-GRU.
 
-    Nearest keeps the clock: encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1.
+    Nearest interpolation keeps frames aligned: encoder frame i becomes output frames i * upsample to
+    (i + 1) * upsample - 1.
     """
 
     run_gru: RunGru
@@ -79,7 +80,7 @@ class GruDecoder(nn.Module):
 
 
 class HiddenLayer(nn.Module):
-    """(batch, frames, dim) -> (batch, frames, units): linear map, batch norm over all frames, ReLU (FB-CRNN's)."""
+    """Linear map, batch norm over all frames and ReLU (FB-CRNN): (batch, frames, dim) to (batch, frames, units)."""
 
     def __init__(self, dim: int, units: int) -> None:
         super().__init__()
@@ -93,13 +94,31 @@ class HiddenLayer(nn.Module):
 
 
 def run_gru(gru: nn.GRU, x: Tensor, repeat: int) -> Tensor:
-    """Run a GRU by torch over repeated frames: see `RunGru`."""
+    """Run a GRU by torch; see `RunGru`.
+
+    Args:
+        gru: the layers.
+        x: (batch, frames, dim).
+        repeat: how many times each frame is repeated.
+
+    Returns:
+        (batch, frames * repeat, directions * units).
+    """
     hidden: Tensor = gru(repeated(x, repeat))[0]
     return hidden
 
 
 def build_gru(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
-    """Build the Bi-GRU decoder of a flat config, for an encoder of width `dim` and `frames` frames a clip."""
+    """Build the GRU decoder of a flat config.
+
+    Args:
+        config: a flat config, whose other keys are ignored.
+        dim: width of the encoder.
+        frames: frames of the encoder per clip.
+
+    Returns:
+        The decoder.
+    """
     sizes = {
         "dim": dim,
         "frames": frames,

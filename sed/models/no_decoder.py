@@ -1,4 +1,4 @@
-"""No time decoder: the encoder's frames as they are, for heads that were trained right on an encoder."""
+"""Absent time decoder, for heads that were trained directly on an encoder's frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed.models.decoders import Decoded, Decoder, repeated
 
 
 class NoDecoder(nn.Module):
-    """Crop to the clip, repeat each frame `upsample` times."""
+    """Decoder that crops to the clip and repeats each frame `upsample` times, without computation."""
 
     def __init__(self, *, dim: int, frames: int, upsample: int) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class NoDecoder(nn.Module):
 
 
 def build_no_decoder(config: Mapping[str, Any], *, dim: int, frames: int) -> Decoder:
-    """Build it.
+    """Build the absent decoder of a flat config.
 
     Args:
-        config: A flat config, of which `upsample` is read.
-        dim: Width of its input, the encoder's.
-        frames: Frames of the encoder in a clip.
+        config: a flat config, of which `upsample` is used.
+        dim: width of the encoder.
+        frames: frames of the encoder per clip.
 
     Returns:
         The decoder.

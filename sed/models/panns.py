@@ -1,8 +1,9 @@
-"""Cnn14 of the PANNs (Kong et al. 2020), as an encoder: PANN-RNN's.
+"""Cnn14 of the PANNs (Kong et al. 2020) as an encoder, that of PANN-RNN.
 
-A batch norm over the mel bins, then six blocks of two 3 x 3 convolutions, each with batch norm and ReLU, and average
-pooling by two both ways but for the last; frames of 320 ms at the published front end (conf/logmel_panns.yaml).
-Parameter names are the published checkpoint's, so that its state dict loads as it is.
+A batch norm over the mel bins is followed by six blocks of two 3 x 3 convolutions with batch norm and ReLU; all blocks
+but the last end with average pooling by two in time and frequency. Frames are 320 ms at the published front end
+(conf/logmel_panns.yaml). Parameters have the names of the published checkpoint, so that its state dict can be loaded
+unchanged.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ FRONT_END = {
     "log": "db",
     "normaliser": "none",
 }
-"""that the published weights are of (conf/logmel_panns.yaml)"""
+"""front end of the published weights (conf/logmel_panns.yaml)"""
 
 OPTIONS = {
     "panns_channels": {
         "default": CHANNELS,
-        "help": "channels of Cnn14's first block; each block doubles them",
+        "help": "channels of Cnn14's first block, doubled by each further block",
         "least": 1,
     },
     "panns_dropout": {"default": 0.2, "help": "dropout after each block of Cnn14", "least": 0, "most": 1},
@@ -51,7 +52,7 @@ OPTIONS = {
 
 
 class ConvBlock(nn.Module):
-    """(batch, channels in, frames, bins) -> (batch, channels, frames / pool, bins / pool)."""
+    """Block from (batch, channels in, frames, bins) to (batch, channels, frames / pool, bins / pool)."""
 
     def __init__(self, channels_in: int, channels: int, pool: int) -> None:
         super().__init__()
@@ -70,9 +71,9 @@ class ConvBlock(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """(batch, frames, mel bins) -> (batch, mel bins / 32, frames / 32, 32 * channels).
+    """Cnn14, from (batch, frames, mel bins) to (batch, mel bins / 32, frames / 32, 32 * channels).
 
-    Two bands of width 2048 as published.
+    The published size has two bands and a width of 2048.
     """
 
     fresh_norm = False
@@ -83,7 +84,7 @@ class Cnn14(nn.Module):
             raise ValueError(
                 f"Cnn14 has nothing left of {mel_bins} mel bins x {input_frames} frames: give at least {TIME_STRIDE}"
             )
-        self.front_end = FRONT_END if channels == CHANNELS else {}  # small ones have no published weights
+        self.front_end = FRONT_END if channels == CHANNELS else {}  # other sizes have no published weights
         self.bn0 = nn.BatchNorm2d(mel_bins)
         widths = [1, *(channels * 2**i for i in range(BLOCKS))]
         for i in range(BLOCKS):

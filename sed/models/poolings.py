@@ -1,4 +1,4 @@
-"""The registry of frequency poolings: a grid (batch, bands, patches, dim) to frames (batch, patches, dim).
+"""Registry of frequency poolings, from a grid (batch, bands, patches, dim) to frames (batch, patches, dim).
 
 A new pooling is a module with a function that builds it from a config and the encoder (and with `OPTIONS`, if it has
 any), and a line of `POOLINGS`.
@@ -16,17 +16,21 @@ from sed.registry import chosen
 
 
 class Pooling(Protocol):
-    """A `torch.nn.Module`: grid (batch, bands, patches, dim) -> frames (batch, patches, dim)."""
+    """Protocol: a `torch.nn.Module` from a grid (batch, bands, patches, dim) to frames (batch, patches, dim)."""
 
     def __call__(self, grid: Tensor) -> Tensor: ...
 
 
 @runtime_checkable
 class BandwisePooling(Protocol):
-    """A pooling that one of its bands can take the place of: what comes after it has the same meaning."""
+    """Protocol of a pooling that can be replaced by one of its bands, because the output has the same meaning."""
 
     def one_band(self, bands: int, band: int) -> Pooling:
-        """Return the pooling to band `band` of `bands`, lowest first; ValueError if there is no such band."""
+        """Return the pooling that selects band `band` of `bands`, lowest first.
+
+        Raises:
+            ValueError: there is no such band.
+        """
         ...
 
 
@@ -36,14 +40,14 @@ POOLINGS = {
     "band": "sed.models.poolings:build_band",
 }
 OPTIONS = {
-    "pooling": {"default": "fte", "help": "from bands to frames", "choices": POOLINGS},
-    "band": {"default": 0, "help": "which band, lowest first (pooling: band)", "least": 0},
+    "pooling": {"default": "fte", "help": "pooling over frequency bands", "choices": POOLINGS},
+    "band": {"default": 0, "help": "index of the band, lowest first (pooling: band)", "least": 0},
 }
 OPTIONS_FROM = POOLINGS
 
 
 class BandPooling(nn.Module):
-    """One band in place of the mean, lowest first (P: figure 3)."""
+    """Selection of a single band, lowest first (P: figure 3)."""
 
     def __init__(self, *, bands: int, band: int) -> None:
         super().__init__()
@@ -60,7 +64,7 @@ class BandPooling(nn.Module):
 
 
 class MeanPooling(nn.Module):
-    """C_t = mean over the bands (P: AST-GRU)."""
+    """Mean over the bands (P: AST-GRU)."""
 
     def forward(self, grid: Tensor) -> Tensor:
         return grid.mean(1)
@@ -76,11 +80,15 @@ def build_mean(_config: Mapping[str, Any], _encoder: Encoder) -> Pooling:
 
 
 def build_band(config: Mapping[str, Any], encoder: Encoder) -> Pooling:
-    """Build the pooling to a config's `band`."""
+    """Build the pooling that selects a config's `band`."""
     return BandPooling(bands=encoder.grid[0], band=config["band"])
 
 
 def build_pooling(config: Mapping[str, Any], encoder: Encoder) -> Pooling:
-    """Build the pooling that a flat config names; ValueError where its values make none."""
+    """Build the pooling that a flat config names.
+
+    Raises:
+        ValueError: its values are inconsistent.
+    """
     pooling: Pooling = chosen(POOLINGS, config["pooling"], "pooling")(config, encoder)
     return pooling

@@ -1,4 +1,4 @@
-"""Selective kernels (Li et al. 2019): two convolutions of different reach, and each channel's share of either."""
+"""Selective kernels (Li et al. 2019): two convolutions of different size, mixed by attention per channel."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sed.models.clip_norm import ClipNorm
 OPTIONS = {
     "sk_reduction": {
         "default": 4,
-        "help": "channels of a selective-kernel convolution for each of its descriptor's (I)",
+        "help": "channels of a selective-kernel convolution divided by the size of its descriptor (I)",
         "least": 1,
     },
-    "sk_least": {"default": 32, "help": "least size of that descriptor", "least": 1},
+    "sk_least": {"default": 32, "help": "minimum size of that descriptor", "least": 1},
 }
 DILATIONS = (1, 2)
-"""of the branches: the second reaches as far as a 5 x 5 kernel"""
+"""dilations of the branches: the second has the receptive field of a 5 x 5 kernel"""
 
 
 class SelectiveKernelConvolution(nn.Module):
-    """sum_i a_i * U_i with U_i = ReLU(norm(conv_i(x))); the shares a_i, 1 together, are of a channel and a clip.
+    """Convolution sum_i a_i * U_i with U_i = ReLU(norm(conv_i(x))); the weights a_i depend on channel and clip.
 
-    They are a softmax over the branches of what a descriptor z = ReLU(norm(W s)) says of each, where s is the mean of
-    sum_i U_i over time and frequency.
+    The weights are a softmax over the branches i of linear maps of a descriptor z = ReLU(norm(W s)), where s is the
+    mean of sum_i U_i over time and frequency.
     """
 
     def __init__(self, inside: int, out: int, *, reduction: int, least: int) -> None:
@@ -55,5 +55,14 @@ class SelectiveKernelConvolution(nn.Module):
 
 
 def build_sk(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
-    """Build the selective-kernel convolution of a flat config."""
+    """Build the selective-kernel convolution of a flat config.
+
+    Args:
+        config: a flat config, whose other keys are ignored.
+        inside: channels of its input.
+        out: channels of its output.
+
+    Returns:
+        The convolution.
+    """
     return SelectiveKernelConvolution(inside, out, reduction=config["sk_reduction"], least=config["sk_least"])

@@ -1,4 +1,4 @@
-"""Audio tagging with an encoder: what the published AST does, and what encoders are pre-trained as."""
+"""Audio tagging with an encoder: the published AST's task, and the one of pre-training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sed.models.encoders import Encoder, build_encoder
 
 
 class TaggingHead(nn.Module):
-    """Final norm, mean of the two leading tokens, LayerNorm and a linear map (the AST release)."""
+    """Head of the AST release: final norm, mean of the two leading tokens, LayerNorm and a linear map."""
 
     def __init__(self, *, dim: int, classes: int, norm_eps: float = NORM_EPS) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class TaggingHead(nn.Module):
 
 
 class Tagger(nn.Module):
-    """An AST's: (batch, frames, mel bins) normalised features -> tagging logits (batch, classes)."""
+    """Tagger with an AST, from normalised features (batch, frames, mel bins) to logits (batch, classes)."""
 
     def __init__(self, *, encoder: AST, classes: int) -> None:
         super().__init__()
@@ -40,11 +40,15 @@ class Tagger(nn.Module):
         return self.head(self.encoder.tokens(x))
 
     def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return the logits, and the mean over the bands of each time step (batch, patches in time, dim).
+        """Compute the logits, and a description of each time step.
 
         Args:
             x: (batch, frames, mel bins).
-            bands: (kept,) int64: only their patches are seen (Koutini et al. 2022, structured patchout); None: all.
+            bands: indices (kept,) int64 of the bands whose patches are encoded (structured patchout, Koutini et al.
+                2022); None: all.
+
+        Returns:
+            Logits (batch, classes), and the mean over the bands (batch, patches in time, dim).
         """
         encoder = self.encoder
         tokens, grid = encoder.embed(x), encoder.grid
@@ -56,7 +60,7 @@ class Tagger(nn.Module):
 
 
 class GridHead(nn.Module):
-    """A linear map of the mean and the highest value over time, added up, as in PANNs' taggers."""
+    """Head of PANNs' taggers: a linear map of the sum of mean and maximum over time."""
 
     def __init__(self, *, dim: int, classes: int) -> None:
         super().__init__()
@@ -69,7 +73,7 @@ class GridHead(nn.Module):
 
 
 class GridTagger(nn.Module):
-    """Any encoder's: (batch, frames, mel bins) normalised features -> tagging logits (batch, classes)."""
+    """Tagger with any encoder, from normalised features (batch, frames, mel bins) to logits (batch, classes)."""
 
     encoder: Encoder
 
@@ -82,7 +86,7 @@ class GridTagger(nn.Module):
         return self.described(x)[0]
 
     def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """As `Tagger.described`; no bands can be left out."""
+        """Compute the same as `Tagger.described`; `bands` must be None."""
         assert bands is None
         steps = self.encoder(x).mean(1)
         logits: Tensor = self.head(steps)
@@ -93,7 +97,7 @@ def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
     """Build the whole AST of a flat config, all `ast_depth` blocks, with a tagging head.
 
     Raises:
-        UserError: the config's values make no AST.
+        UserError: the config's values are inconsistent.
     """
     try:
         return Tagger(encoder=build_ast(config, whole=True), classes=classes)
@@ -102,10 +106,10 @@ def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
 
 
 def build_any_tagger(config: Mapping[str, Any], classes: int) -> Tagger | GridTagger:
-    """Build the encoder of a flat config with a tagging head; of an AST all blocks.
+    """Build the encoder of a flat config, of an AST all blocks, with a tagging head.
 
     Raises:
-        UserError: the config's values make no encoder.
+        UserError: the config's values are inconsistent.
     """
     if config["encoder"] == "ast":
         return build_tagger(config, classes)

@@ -12,10 +12,10 @@ from sed.models.decoders import Decoder
 
 
 class TimeSoftmax(nn.Module):
-    """sum_t a_t y_t, where a is the softmax over time of a second linear map of the decoder's output.
+    """Weighted mean sum_t a_t y_t, where a is the softmax over time of a linear map of the decoder's output.
 
-    `attention` takes its softmax over the classes instead, so that there a class gets little weight in a frame that
-    belongs to another.
+    The softmax of `attention` is over classes instead, so that a class has little weight in frames where another one
+    dominates.
     """
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:

@@ -1,4 +1,4 @@
-"""Published checkpoints, made here in both layouts: the same function comes out, anything else is refused by key."""
+"""Published checkpoints, made here in both layouts: equal outputs, and refusals that name the keys."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def tagger(small):
 
 @pytest.fixture
 def authors(tagger):
-    """As the authors' file: their prefix, and DeiT's leftover classifiers."""
+    """Return a state dict like the authors' file: with their prefix, and DeiT's leftover classifiers."""
     state = export_published(tagger.encoder, tagger.head)
     state["module.v.head.weight"] = torch.zeros(1000, 48)
     state["module.v.head_dist.bias"] = torch.zeros(1000)
@@ -26,7 +26,7 @@ def authors(tagger):
 
 
 def hugging_face(state):
-    """The authors' layout renamed to Hugging Face's, written out by hand."""
+    """Rename the authors' layout to Hugging Face's, by an independent table."""
     trunk, result = "audio_spectrogram_transformer.", {}
     names = {
         "cls_token": "embeddings.cls_token", "dist_token": "embeddings.distillation_token",
@@ -113,7 +113,7 @@ def test_another_architecture_is_refused(tagger, state):
 
 @pytest.mark.parametrize("target", [(12, 101), (12, 50), (12, 51), (12, 200), (4, 101), (6, 64), (15, 120)])
 def test_positions_as_the_release_fits_them(target):
-    """The release's rules, step by step: time, then frequency; fewer cut from the middle, more interpolated."""
+    """Follow the release step by step: time, then frequency; fewer cut from the middle, more interpolated."""
     torch.manual_seed(0)
     positions = torch.randn(1, LEADING + 12 * 101, 8)
     bands, frames = target

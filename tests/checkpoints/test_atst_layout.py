@@ -1,4 +1,4 @@
-"""ATST-Frame's checkpoints: the authors' training, PretrainedSED's files, and files that are something else."""
+"""ATST-Frame's checkpoints: the authors' training, PretrainedSED's files, and other files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SIZES = {
 
 @pytest.fixture
 def published(config: Config) -> State:
-    """An encoder's state dict by the published names, for 50 patches."""
+    """State dict of an encoder with the published names, for 50 patches."""
     like = build_atst_frame(config(**{**SIZES, "input_frames": 201})).state_dict()
     return weights({**like, "mask_embed": torch.empty(1, 1, 8)})
 
@@ -37,14 +37,14 @@ def under(prefix: str, state: State) -> State:
 
 
 def pretrained_sed(state: State) -> State:
-    """PretrainedSED's: beside the heads, buffers of its front end in some files."""
+    """Return PretrainedSED's form: with heads and, in some files, buffers of its front end."""
     heads = {"strong_head.weight": torch.zeros(447, 8), "strong_head.bias": torch.zeros(447)}
     mel = {"model.atst_mel.mel_transform.mel_scale.fb": torch.zeros(513, 64)}
     return {**under("model.atst.", state), **heads, **under("weak_", {"head.bias": torch.zeros(447)}), **mel}
 
 
 def authors(state: State) -> dict[str, Any]:
-    """A Lightning checkpoint of the self-distillation, whose student is another model."""
+    """Return a Lightning checkpoint of the self-distillation, whose student has other weights."""
     student = {name: value + 1 for name, value in state.items()}
     projector = {"model.student.projector.0.weight": torch.zeros(4, 8)}
     both = {**under("model.student.encoder.", student), **under("model.teacher.encoder.", state), **projector}
@@ -69,7 +69,7 @@ def test_all_blocks_norm_and_first_positions_are_loaded(
         assert torch.equal(value, published[name][:, :26] if name == "pos_embed" else published[name]), name
 
 
-def test_it_is_known_by_its_keys_and_no_ast(published: State) -> None:
+def test_it_is_recognised_by_its_keys_and_no_ast(published: State) -> None:
     assert kind_of(published) == "atst_frame"
     assert kind_of({name: value for name, value in published.items() if name != "norm_frame.weight"}) is None
 
@@ -96,7 +96,7 @@ def changed(state: State, **values: Any) -> State:
     ],
     ids=["missing", "renamed", "bias", "depth", "bins", "positions", "not finite", "shape"],
 )
-def test_what_does_not_fit_is_told_by_its_names(
+def test_tensors_that_do_not_fit_are_named(
     change: dict[str, Any], values: dict[str, Any], message: str, published: State, tmp_path: Path, config: Config
 ) -> None:
     path = tmp_path / "ATST-F_strong_1.pt"

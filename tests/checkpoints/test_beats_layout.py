@@ -1,4 +1,4 @@
-"""BEATs' checkpoints: its authors', PretrainedSED's, and files that are something else."""
+"""BEATs' checkpoints: its authors', PretrainedSED's, and other files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ NORMED = "encoder.pos_conv.0.parametrizations.weight.original"
 
 @pytest.fixture
 def ours(config: Config) -> State:
-    """An encoder's state dict by our names."""
+    """State dict of an encoder with our names."""
     return weights(build_beats(config(**SIZES)).state_dict())
 
 
 def authors(state: State) -> State:
-    """By the names of the authors' code, where each block has the table."""
+    """Rename to the authors' layout, in which each block has the table."""
     found = {}
     for name, value in state.items():
         if name == "distances.weight":
@@ -50,7 +50,7 @@ def authors(state: State) -> State:
 
 
 def parametrised(state: State) -> State:
-    """By the names of today's PyTorch for the convolution's two tensors."""
+    """Rename the two tensors of the convolution as present PyTorch does."""
     names = {f"encoder.pos_conv.0.weight_{part}": f"{NORMED}{k}" for k, part in enumerate("gv")}
     return {names.get(name, name): value for name, value in authors(state).items()}
 
@@ -93,7 +93,7 @@ def test_fewer_blocks_are_the_first_ones(ours: State, tmp_path: Path, config: Co
     assert torch.equal(loaded["blocks.0.fc1.weight"], ours["blocks.0.fc1.weight"])
 
 
-def test_it_is_known_by_its_keys_and_has_a_licence(ours: State) -> None:
+def test_it_is_recognised_by_its_keys_and_has_a_licence(ours: State) -> None:
     assert kind_of(authors(ours)) == kind_of(parametrised(ours)) == "beats" and LICENCES["beats"] == "MIT"
     assert kind_of({name: value for name, value in authors(ours).items() if "pos_conv" not in name}) is None
 
@@ -111,7 +111,7 @@ def test_it_is_known_by_its_keys_and_has_a_licence(ours: State) -> None:
         (
             {f"encoder.layers.1.{TABLE}": torch.zeros(320, 2)},
             {},
-            r"blocks\.1\.self_attn\.relative_attention_bias\.weight is not that of the other blocks",
+            r"blocks\.1\.self_attn\.relative_attention_bias\.weight differs from that of the other blocks",
         ),
         ({f"{NORMED}0": torch.zeros(1, 1, 128)}, {}, r"holds pos_conv\.weight_g under two names"),
         ({}, {"beats_depth": 1, "beats_blocks": 1}, r"unexpected: blocks\.1\.self_attn\.grep_a"),
@@ -120,7 +120,7 @@ def test_it_is_known_by_its_keys_and_has_a_licence(ours: State) -> None:
     ],
     ids=["missing", "renamed", "no table", "two tables", "both forms", "depth", "ratio", "not finite"],
 )
-def test_what_does_not_fit_is_told_by_its_names(
+def test_tensors_that_do_not_fit_are_named(
     change: dict[str, Any], values: dict[str, Any], message: str, ours: State, tmp_path: Path, config: Config
 ) -> None:
     path = tmp_path / "BEATs.pt"

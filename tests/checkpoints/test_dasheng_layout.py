@@ -1,4 +1,4 @@
-"""Dasheng's checkpoints: its authors' files and Hugging Face's, and files that are something else."""
+"""Dasheng's checkpoints: its authors' files and Hugging Face's, and other files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SIZES = {
 
 @pytest.fixture
 def published(config: Config) -> State:
-    """An encoder's state dict by the published names, for 52 patches, with the buffers of torchaudio's front end."""
+    """State dict of an encoder with the published names, for 52 patches, with buffers of torchaudio's front end."""
     like = build_dasheng(config(**{**SIZES, "input_frames": 208})).state_dict()
     mel = torchaudio.transforms.MelSpectrogram(16000, n_fft=512, win_length=512, hop_length=160, f_max=8000, n_mels=64)
     state = weights({name.replace("init_bn.", "init_bn.1."): value for name, value in like.items()})
@@ -38,12 +38,12 @@ def published(config: Config) -> State:
 
 
 def authors(state: State) -> dict[str, Any]:
-    """The release's: a training's model and its configuration."""
+    """Return the release's form: model and configuration of a training."""
     return {"model": state, "config": {"embed_dim": 8, "depth": 2, "num_heads": 2, "f_min": 0}}
 
 
 def hugging_face(state: State) -> State:
-    """Its front end is the processor's; beside the encoder is a tagging head."""
+    """Return Hugging Face's form: without the front end, and with a tagging head."""
     encoder = {f"encoder.{name}": value for name, value in state.items() if not name.startswith("front_end.")}
     return {**encoder, "outputlayer.1.weight": torch.zeros(527, 8), "outputlayer.1.bias": torch.zeros(527)}
 
@@ -67,7 +67,7 @@ def test_all_blocks_norm_statistics_and_first_positions_are_loaded(
         assert torch.equal(value, theirs[..., :25] if name == "time_pos_embed" else theirs.to(value.dtype)), name
 
 
-def test_it_is_known_by_its_keys_and_has_a_licence(published: State) -> None:
+def test_it_is_recognised_by_its_keys_and_has_a_licence(published: State) -> None:
     assert kind_of(published) == "dasheng" and LICENCES["dasheng"] == "Apache-2.0"
     assert kind_of({name: value for name, value in published.items() if name != "freq_pos_embed"}) is None
 
@@ -96,7 +96,7 @@ def changed(state: State, **values: Any) -> State:
     ],
     ids=["missing", "renamed", "token", "depth", "patch", "positions", "not finite", "bank", "window", "length"],
 )
-def test_what_does_not_fit_is_told_by_its_names(
+def test_tensors_that_do_not_fit_are_named(
     change: dict[str, Any], values: dict[str, Any], message: str, published: State, tmp_path: Path, config: Config
 ) -> None:
     path = tmp_path / "dasheng_base.pt"

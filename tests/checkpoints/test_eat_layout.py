@@ -1,4 +1,4 @@
-"""EAT's checkpoints: its authors' pre-training and fine-tuning, Hugging Face's, and files that are something else."""
+"""EAT's checkpoints: its authors' pre-training and fine-tuning, Hugging Face's, and other files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = "modality_encoders.IMAGE."
 
 @pytest.fixture
 def ours(config: Config) -> State:
-    """An encoder's state dict by our names, with positions for 13 steps of two bands."""
+    """State dict of an encoder with our names, with positions for 13 steps of two bands."""
     like = build_eat(config(**SIZES)).state_dict()
     return {**weights(like), "positions": fixed_positions(13, 2, 8)}
 
@@ -43,14 +43,14 @@ def authors(state: State) -> State:
 
 
 def pretraining(state: State) -> dict[str, Any]:
-    """fairseq's: the teacher stands in a mapping among the student's tensors."""
+    """Return fairseq's form of pre-training, in which the teacher is a mapping among the student's tensors."""
     student, teacher = authors(state), {name: value + 1 for name, value in authors(state).items()}
     others = {f"{IMAGE}decoder.proj.weight": torch.zeros(4, 8), "cls_proj.bias": torch.zeros(8)}
     return {"model": {**student, **others, "_ema": teacher}, "cfg": None, "optimizer_history": [{"num_updates": 1}]}
 
 
 def fine_tuning(state: State) -> dict[str, Any]:
-    """fairseq's: the encoder is the `model` of a classifier."""
+    """Return fairseq's form of fine-tuning, in which the encoder is the `model` of a classifier."""
     head = {"head.weight": torch.zeros(527, 8), "fc_norm.weight": torch.ones(8)}
     return {"model": {**{f"model.{name}": value for name, value in authors(state).items()}, **head}, "cfg": None}
 
@@ -89,7 +89,7 @@ def test_positions_are_the_file_s_where_it_has_other_ones(ours: State, tmp_path:
     )
 
 
-def test_it_is_known_by_its_keys_in_both_layouts_and_has_a_licence(ours: State) -> None:
+def test_it_is_recognised_by_its_keys_in_both_layouts_and_has_a_licence(ours: State) -> None:
     assert kind_of(authors(ours)) == kind_of(ours) == "eat" and LICENCES["eat"] == "MIT"
     assert kind_of({name: value for name, value in ours.items() if name != "extra_tokens"}) is None
 
@@ -116,7 +116,7 @@ def changed(state: State, **values: Any) -> State:
     ],
     ids=["missing", "renamed", "another encoder", "depth", "ratio", "positions", "not finite", "shape"],
 )
-def test_what_does_not_fit_is_told_by_its_names(
+def test_tensors_that_do_not_fit_are_named(
     change: dict[str, Any], values: dict[str, Any], message: str, ours: State, tmp_path: Path, config: Config
 ) -> None:
     path = tmp_path / "EAT.pt"

@@ -45,7 +45,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def killed(server: Hub, number: int, work: Callable[[], int]) -> int:
-    """Run work in a process that is killed in the midst of its n-th request; its exit code."""
+    """Run work in a process that is killed during its n-th request; return its exit code."""
     gate, opened = os.pipe()
     child = begin(lambda: work() if os.read(gate, 1) else 1)
     server.kill = (number, child)

@@ -1,4 +1,4 @@
-"""What `pack` replaces, what it leaves, and what a kill or a second run leaves of it."""
+"""Replacement of packs: files that are replaced or kept, kills, and runs at the same time."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_folder_of_another_tool_is_left_alone(
             (folder / "model.json").write_text(facts)
         before = contents(folder)
         assert call(pack, packed / "exp", folder) == 2
-        assert "exists and is no packed model" in capsys.readouterr().err
+        assert "exists and is not a packed model" in capsys.readouterr().err
         assert contents(folder) == before and not hidden(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_a_file_that_would_be_lost_is_named(packed: Path, tmp_path: Path, capsys
 def test_killed_at_any_call_the_same_command_gives_the_same_files(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
 ) -> None:
-    """Onto itself: the only copy of the weights is in the folder that is replaced."""
+    """Pack a folder onto itself: the only copy of the weights is in the folder that is replaced."""
     if not exchanges:
         monkeypatch.setattr(pack_folder, "exchange", lambda *_: False)
     place, folder = tmp_path / "place", tmp_path / "place" / "model"

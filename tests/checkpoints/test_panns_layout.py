@@ -1,4 +1,4 @@
-"""PANNs' Cnn14: its own front end has to be ours, and what it was trained on is told from a file of another rate."""
+"""PANNs' Cnn14: its front end is compared with ours, and files of another rate are refused."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RATE, WINDOW = 16000, 512
 
 
 def kernels(window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real and imaginary parts of a Hann-windowed Fourier transform, from their definition."""
+    """Return real and imaginary parts of a Hann-windowed Fourier transform, from their definition."""
     n, k = np.arange(window), np.arange(window // 2 + 1)
     angle, taper = 2 * np.pi * np.outer(k, n) / window, 0.5 - 0.5 * np.cos(2 * np.pi * n / window)
     return np.cos(angle) * taper, -np.sin(angle) * taper
 
 
 def mel_bank(rate: int, window: int, low: float, high: float) -> np.ndarray:
-    """Slaney's Auditory Toolbox scale, linear up to 1 kHz, triangles of one area: librosa's default."""
+    """Return librosa's default bank: scale of the Auditory Toolbox, linear up to 1 kHz, triangles of equal area."""
 
     def mel(hertz: float) -> float:
         return hertz * 3 / 200 if hertz < 1000 else 15 + 27 * np.log(hertz / 1000) / np.log(6.4)
@@ -45,7 +45,7 @@ def mel_bank(rate: int, window: int, low: float, high: float) -> np.ndarray:
 
 
 def published(encoder: Cnn14, *, window: int = WINDOW, rate: int = RATE, low: float = 50.0) -> dict[str, Any]:
-    """A training's checkpoint as the authors' program writes it."""
+    """Return a checkpoint in the form of the authors' training."""
     real, imaginary = kernels(window)
     model = dict(encoder.state_dict())
     model |= {

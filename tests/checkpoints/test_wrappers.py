@@ -1,4 +1,4 @@
-"""Checkpoints as trainings save them load for what they are, or the message names the prefix."""
+"""Checkpoints in the forms in which trainings save them: they load, or the message names the prefix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def under(prefix: str, state: State) -> State:
 
 
 def compiled_blocks(state: State) -> State:
-    """Only the blocks were compiled: the wrapper stands in the midst of the names."""
+    """Return the form of compiled blocks, with the wrapper's name inside of the names."""
     return {name.replace("attn.", "_orig_mod.attn."): tensor for name, tensor in state.items()}
 
 
@@ -71,7 +71,7 @@ def tagger(small: Config) -> Tagger:
 
 @pytest.fixture
 def published(tagger: Tagger) -> State:
-    """The published layout without DataParallel's prefix."""
+    """State dict in the published layout without DataParallel's prefix."""
     exported = export_published(tagger.encoder, tagger.head)
     return {name.removeprefix("module."): tensor for name, tensor in exported.items()}
 
@@ -92,17 +92,17 @@ def test_every_form_loads_the_same_weights(
     assert all(torch.equal(theirs[f"encoder.{name}"], tensor) for name, tensor in encoder.items())
 
 
-def test_what_is_left_out_is_told(
+def test_tensors_that_are_not_loaded_are_logged(
     small: Config, published: State, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.save(FORMS["lightning"](published), tmp_path / "last.ckpt")
     with caplog.at_level(logging.INFO):
         load_tagger(small(pretrained=str(tmp_path / "last.ckpt")))
-    assert "is what stands under 'state_dict.model.'; left out: state_dict.loss.pos_weight" in caplog.text
+    assert "has the prefix 'state_dict.model.'; not loaded: state_dict.loss.pos_weight" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("form", "told"),
+    ("form", "message"),
     [
         (lambda s: {"model": s, "ema": s}, "holds 2 models, under 'model.', 'ema.'"),
         (lambda s: {**under("student.", s), **under("teacher.", s)}, "holds 2 models, under 'student.', 'teacher.'"),
@@ -114,11 +114,11 @@ def test_what_is_left_out_is_told(
         (lambda s: {"teacher": s, "student": s, "front_end": {}, "format": 2}, "give its experiment's folder"),
     ],
 )
-def test_what_cannot_be_loaded_is_told_in_one_line(
-    small: Config, published: State, tmp_path: Path, form: Callable[[State], object], told: str
+def test_files_that_cannot_be_loaded_are_refused_in_one_line(
+    small: Config, published: State, tmp_path: Path, form: Callable[[State], object], message: str
 ) -> None:
     torch.save(form(published), tmp_path / "ast.pth")
-    with pytest.raises(UserError, match=told) as refused:
+    with pytest.raises(UserError, match=message) as refused:
         load_tagger(small(pretrained=str(tmp_path / "ast.pth")))
     assert str(refused.value).startswith(f"{tmp_path / 'ast.pth'}: ") and "\n" not in str(refused.value)
 

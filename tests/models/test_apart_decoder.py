@@ -1,4 +1,4 @@
-"""FB-CRNN's recurrences: neither sees the other's past, windows see nothing beyond them, and the published sizes."""
+"""FB-CRNN's separate GRUs: dependence on past or future only, detection windows, published sizes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sized(cnn: str, width: int) -> dict[str, Any]:
     ids=["shallow", "deep"],
 )
 def test_the_published_numbers_of_parameters(config: Config, sizes: dict[str, Any], apart: int, both: int) -> None:
-    """Of FB-CRNN and of Bi-CRNN, as pb_sed's classes have them."""
+    """Compare with FB-CRNN and Bi-CRNN of pb_sed."""
     with torch.device("meta"):
         for values, expected in ((APART, apart), ({"clip_pooling": "max"}, both)):
             assert sum(p.numel() for p in build_detector(config(**sizes, **values), 10).parameters()) == expected
@@ -48,8 +48,8 @@ def tiny(config: Config, frames: int = 40, **values: Any) -> Detector:
     return detector.eval()
 
 
-def test_each_direction_knows_its_side_alone(config: Config) -> None:
-    """What follows a frame does not reach the forward output there, nor what precedes it the backward one."""
+def test_each_direction_depends_on_its_side_only(config: Config) -> None:
+    """Later frames do not affect the forward output, nor earlier ones the backward output."""
     decoder = tiny(config).decoder
     assert isinstance(decoder, ApartDecoder) and isinstance(decoder, Directed)
     x = torch.randn(1, 40, 13)

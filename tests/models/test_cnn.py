@@ -57,7 +57,7 @@ def test_ten_seconds_are_156_frames_of_64_ms(config: Make) -> None:
 
 @pytest.mark.parametrize("act", ["glu", "cg", "relu"])
 def test_layers_are_convolution_norm_gate_and_pool(small: Make, act: str) -> None:
-    """By hand, from the weights: what the descriptions of the baseline and of FDY-SED say of a layer."""
+    """Compute a layer from its weights, after the descriptions of the baseline and of FDY-SED."""
     torch.manual_seed(0)
     filters, pools = [3, 5], [(2, 2), (1, 4)]
     config = small(

@@ -25,7 +25,7 @@ def test_ten_seconds_line_up(small, upsample):
 
 
 class TimeCode(nn.Module):
-    """In place of the Bi-GRU: gives its input back twice (both directions)."""
+    """Substitute of the Bi-GRU that returns its input twice (both directions)."""
 
     def forward(self, x):
         return torch.cat([x, x], -1), None

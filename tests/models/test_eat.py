@@ -69,7 +69,7 @@ def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config)
 
 
 def test_blocks_are_those_recorded_on_the_recorded_rounding(config: Config) -> None:
-    """By EAT's own mean and deviation nothing but the arithmetic is left to differ."""
+    """Only arithmetic rounding differs if mean and deviation are rounded like EAT's."""
     reference = read_recorded("eat")
     front_end = FrontEnd.from_config({**FEATURES, "norm_mean": -4.268, "norm_std": 4.569})
     features = front_end.normalise(front_end(sounds(reference["seconds"])), None, 112, "raw")
