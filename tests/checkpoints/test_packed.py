@@ -42,7 +42,7 @@ def test_packing_again_replaces_and_other_folders_are_left_alone(
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").touch()
     assert call(pack, packed / "exp", tmp_path / "mine") == 2
-    assert "no packed model" in capsys.readouterr().err
+    assert "not a packed model" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["again", "mine"]
 
 
