@@ -61,7 +61,7 @@ def test_a_detector_merges_its_head_s_classes(small: Callable[..., dict[str, Any
     "values, message",
     [
         ({"class_merge": "max"}, "class_merge without source_classes"),
-        ({"class_merge": "max", "source_classes": 5, "gru_directions": "apart"}, "published heads have no separate directions"),
+        ({"class_merge": "max", "source_classes": 5, "gru_directions": "apart"}, "heads have no separate directions"),
     ],
 )
 def test_what_makes_no_head_is_refused(
