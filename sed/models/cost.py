@@ -1,4 +1,4 @@
-"""What a detector costs: multiply-accumulates of one clip, by torch's own count of its operations."""
+"""Cost of a detector: multiply-accumulates per clip, by torch's count of its operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sed.models.detector import Detector
 
 BACKWARD = 2
-"""forward passes that a backward pass costs: the gradients of the weights and of what they multiply"""
+"""cost of a backward pass in forward passes: gradients of the weights and of the inputs of each product"""
 
 
 def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
@@ -20,8 +20,8 @@ def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
     Attention is counted as the products that it is. Front end, normalisation and activations are not counted.
 
     Args:
-        detector: on any device; a copy of it is run on the CPU.
-        mel_bins: of its features.
+        detector: the detector, on any device; a copy of it is run on the CPU.
+        mel_bins: mel bins of its features.
     """
     model = copy.deepcopy(detector).cpu().float().eval()
     clip = torch.zeros(1, detector.input_frames, mel_bins)
@@ -31,14 +31,17 @@ def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
 
 
 def of_training(forward: int, clips: int, *, consistent: bool) -> int:
-    """Return an estimate of the multiply-accumulates of training on so many clips.
+    """Estimate the multiply-accumulates of a training.
 
-    The student runs forwards and backwards, the teacher forwards where there is a consistency loss. A frozen encoder
-    is counted as if it learned, activations that are computed twice once.
+    The student runs forward and backward, the teacher forward if there is a consistency loss. A frozen encoder is
+    counted as if it were trained, and recomputed activations are counted once.
 
     Args:
-        forward: multiply-accumulates of one clip, forwards.
-        clips: of all steps.
-        consistent: whether the teacher is asked.
+        forward: multiply-accumulates of a forward pass per clip.
+        clips: number of clips over all steps.
+        consistent: whether the teacher is evaluated.
+
+    Returns:
+        The multiply-accumulates.
     """
     return forward * clips * (1 + BACKWARD + consistent)
