@@ -64,7 +64,7 @@ def config_file(text: str) -> str:
 
 
 def data_file(text: str) -> str:
-    """An option's type: as `config_file`, or nothing."""
+    """Convert an option's text to an absolute path like `config_file`, an empty text to ''."""
     return config_file(text) if text else ""
 
 
