@@ -53,6 +53,7 @@ setup(
             "urllib3>=2.1",  # read1: what has arrived is written at once, and a stall is seen
             "tensorboard>=2.15",
             "matplotlib>=3.8",
+            "pillow>=10",  # pictures in TensorBoard; matplotlib brings it
         ],
         "test": [
             "pytest>=8",
@@ -78,6 +79,8 @@ setup(
         ],  # encoders to compare ours with; CI has recorded values
         "hub": ["huggingface_hub>=0.25"],  # models by hf://organisation/name; transformers brings it to the tests
         "energy": ["codecarbon>=3,<4"],  # kWh of --energy
+        "wandb": ["wandb>=0.17"],  # trackers of trainings: --loggers wandb, --loggers mlflow
+        "mlflow": ["mlflow-skinny>=2.14", "pillow>=10"],  # no server, no database
         "fetch": ["yt-dlp>=2025.1"],
         "av": ["av>=12"],  # m4a, mp4, webm and the like where no ffmpeg is installed; its wheels carry GPL libraries
     },

@@ -5,7 +5,7 @@
 #
 #   --slow BOOL   also what takes longer than a few seconds (false)
 #   --only WHAT   all, python or shell (all)
-#   --campaign NAME  only the campaign of this name, many more inputs of a quick test: flips, kills, at_once, newest, fuzz, paths, servers, watch
+#   --campaign NAME  only the campaign of this name, many more inputs of a quick test: flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
 # Arguments go to pytest; after `--`, options too: tests/run.sh -- -k psds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -29,6 +30,7 @@ from sed.training.loop import RunOptions
 from sed.training.losses import build_objective
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
+from sed.training.pictures import picture_clips, spread
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation, TrainingStep, choose_precision
@@ -345,6 +347,32 @@ def make_validate(
     )
 
 
+def make_pictures(
+    config: Mapping[str, Any], valid: TrainingSet | None, labels: list[str], step: TrainingStep, front_end: FrontEnd
+) -> Callable[[], dict[str, np.ndarray]]:
+    """Return a function that draws the teacher's posteriors of some clips; of none where no logger shows images.
+
+    Args:
+        config: names the loggers, and says how many clips.
+        valid: the validation set.
+        labels: the label set.
+        step: has the teacher.
+        front_end: on the device.
+    """
+    if valid is None or not set(config["loggers"]) - {"jsonl", "none"}:
+        return dict
+    return partial(
+        picture_clips,
+        step.teacher,
+        valid,
+        labels,
+        rows=spread(len(valid), config["log_pictures"]),
+        front_end=front_end,
+        device=step.device,
+        precision=step.precision,
+    )
+
+
 def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[str], step: TrainingStep) -> InputMaker:
     """Build the input maker, and load the features into the cache that the config names.
 
@@ -497,6 +525,7 @@ def build_trainer(
         shares=[world.rank * parts + part for part in range(parts)],
         open_logger=open_logger,
         validate=make_validate(config, valid, labels, step, front_end, make_scorer),
+        pictures=make_pictures(config, valid, labels, step, front_end),
         select=config["select"],
         weights=weights,
     )

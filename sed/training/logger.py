@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from sed.config import default_options
 from sed.errors import UserError
 from sed.registry import chosen
@@ -16,13 +18,20 @@ from sed.registry import chosen
 LOGGERS = {
     "tensorboard": "sed.training.loggers.tensorboard:TensorBoard",
     "jsonl": "sed.training.loggers.jsonl:JsonLines",
+    "wandb": "sed.training.loggers.wandb:WeightsAndBiases",
+    "mlflow": "sed.training.loggers.mlflow:MLflow",
     "none": "sed.training.logger:NoLogger",
 }
 OPTIONS = {
     "loggers": {
         "default": ["tensorboard"],
-        "help": "loggers of losses, learning rates and scores: tensorboard, jsonl, or none",
+        "help": "loggers of losses, learning rates and scores: tensorboard, jsonl, wandb, mlflow, or none",
         "type": "words",
+    },
+    "log_pictures": {
+        "default": 2,
+        "help": "validation clips whose posteriors are drawn beside the truth after each epoch, for loggers of images",
+        "least": 0,
     },
 }
 OPTIONS_FROM = LOGGERS
@@ -40,6 +49,9 @@ class Logger(Protocol):
 
     def text(self, step: int, message: str) -> None:
         """Record a message: the end of an epoch, a checkpoint, a stop."""
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record an image (height, width, 3) uint8 by name, such as `posteriors/<clip>`."""
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -70,6 +82,9 @@ class NoLogger:
     def text(self, step: int, message: str) -> None:
         pass
 
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -87,6 +102,10 @@ class Several:
     def text(self, step: int, message: str) -> None:
         for logger in self._loggers:
             logger.text(step, message)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        for logger in self._loggers:
+            logger.picture(step, name, image)
 
     def close(self) -> None:
         for logger in self._loggers:
@@ -106,7 +125,13 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
 def _builder(name: str) -> Builder:
     if name not in LOGGERS:
         raise UserError(f"--loggers {name}: unknown (one of {', '.join(LOGGERS)})")
-    builder: Builder = chosen(LOGGERS, name, "logger")
+    try:
+        builder: Builder = chosen(LOGGERS, name, "logger")
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package in ("", "sed"):
+            raise
+        raise UserError(f"--loggers {name}: the package {package} is missing (pip install '.[{name}]')") from None
     return builder
 
 

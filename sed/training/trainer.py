@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,6 +46,7 @@ class Trainer(Loop):
         shares: Sequence[int] = (0,),
         open_logger: Callable[[Path, int], Logger] = NoLogger,
         validate: Callable[[], dict[str, float]] | None = None,
+        pictures: Callable[[], dict[str, np.ndarray]] = dict,
         select: str = "last",
         weights: str = "",
     ) -> None:
@@ -62,6 +64,7 @@ class Trainer(Loop):
             shares: indices of the batch's shares that this process computes, one after the other.
             open_logger: builds the logger, given the folder and the step at which the run starts.
             validate: scores the teacher after each epoch (`score`: higher is better); None: no validation.
+            pictures: draws validation clips after each epoch, {name: (height, width, 3) uint8}.
             select: which model becomes final.pt: that of the last step (last) or of the best epoch (best).
             weights: where the initial weights came from, for info.json.
         """
@@ -82,6 +85,7 @@ class Trainer(Loop):
         self.training_step = step
         self.encoder_lr, self.head_lr, self.loss_weights = encoder_lr, head_lr, loss_weights
         self.validate, self.select, self.weights = validate, select, weights
+        self.pictures = pictures
         self.best_score: float | None = None
         self.best_step: int | None = None
 
@@ -115,6 +119,9 @@ class Trainer(Loop):
         scores = self.validate()
         self.say("validation: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         self.logger.scalars(done, {f"valid/{name}": value for name, value in scores.items()})
+        if self.world.first:
+            for name, image in self.pictures().items():
+                self.logger.picture(done, f"posteriors/{name}", image)
         if self.select == "best" and (self.best_score is None or scores["score"] > self.best_score):
             self.best_score, self.best_step = scores["score"], done
             if self.world.first:

@@ -121,6 +121,9 @@ class Recorder:
         self.opened_at = step
         return self
 
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        pass
+
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.scalars_of.setdefault(name, {})[step] = value

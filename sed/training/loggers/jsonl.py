@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sed.files import write_text
 
 
@@ -25,6 +27,9 @@ class JsonLines:
 
     def text(self, step: int, message: str) -> None:
         self._write({"step": step, "text": message})
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        pass  # lines of text hold none
 
     def close(self) -> None:
         self._file.close()

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sed.errors import UserError
 from sed.files import is_text
 from sed.input_files import naming
@@ -34,6 +36,10 @@ class TensorBoard:
     def text(self, step: int, message: str) -> None:
         with naming(self._folder):
             self._writer.add_text("run", message, step)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        with naming(self._folder):
+            self._writer.add_image(name, image, step, dataformats="HWC")
 
     def close(self) -> None:
         with naming(self._folder):

@@ -1,0 +1,60 @@
+"""Logger: MLflow, an extra (pip install '.[mlflow]'): at MLFLOW_TRACKING_URI, else `mlruns/` of the run's folder."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param
+
+from sed.training.loggers.run_id import run_id
+
+OPTIONS = {
+    "mlflow_experiment": {"default": "ast-sed", "help": "experiment of MLflow that runs go into"},
+}
+LONGEST = 6000
+"""characters of a parameter's value that MLflow takes"""
+
+
+class MLflow:
+    """A run; a resumed training goes on with it."""
+
+    def __init__(self, folder: Path, step: int, config: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if not uri:
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else newer versions ask for a database
+            uri = (folder.resolve() / "mlruns").as_uri()
+        self._client = MlflowClient(tracking_uri=uri)
+        self._events: list[str] = []
+        self._file = f"events_from_step_{step}.txt"
+        self._run = run_id(folder, "mlflow", lambda: self._create(folder, config))
+
+    def _create(self, folder: Path, config: Mapping[str, Any]) -> str:
+        name = config.get("mlflow_experiment", "ast-sed")
+        known = self._client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known else self._client.create_experiment(name)
+        run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
+        parameters = [Param(key, str(value)[:LONGEST]) for key, value in config.items()]
+        for first in range(0, len(parameters), 100):  # as many as it takes at once
+            self._client.log_batch(run, params=parameters[first : first + 100])
+        return run
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, metrics=[Metric(name, float(v), now, step) for name, v in values.items()])
+
+    def text(self, step: int, message: str) -> None:
+        self._events.append(f"{step}\t{message}\n")
+        self._client.log_text(self._run, "".join(self._events), self._file)
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        self._client.log_image(self._run, image, key=name, step=step)
+
+    def close(self) -> None:
+        self._client.set_terminated(self._run)

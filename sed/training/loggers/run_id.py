@@ -1,0 +1,17 @@
+"""The name that a tracker knows a run by, kept in the run's folder, so that a resumed training goes on with it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from sed.files import write_text
+
+
+def run_id(folder: Path, tracker: str, create: Callable[[], str] = lambda: uuid.uuid4().hex[:12]) -> str:
+    """Return the id of a folder's run in a tracker; `create` makes one where there is none yet."""
+    path = folder / f"{tracker}_run.txt"
+    if not path.is_file():
+        write_text(path, create() + "\n")
+    return path.read_text(encoding="utf-8").strip()

@@ -1,0 +1,47 @@
+"""Logger: Weights & Biases, an extra (pip install '.[wandb]'); WANDB_MODE=offline keeps all in the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+
+from sed.training.loggers.run_id import run_id
+
+OPTIONS = {
+    "wandb_project": {"default": "ast-sed", "help": "project of Weights & Biases that runs go into"},
+}
+
+
+class WeightsAndBiases:
+    """A run whose x-axis is the training's step; a resumed training goes on with its run."""
+
+    def __init__(self, folder: Path, _step: int, config: Mapping[str, Any]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._run = wandb.init(
+            project=config.get("wandb_project", "ast-sed"),
+            name=folder.resolve().name,
+            id=run_id(folder, "wandb"),
+            resume="allow",
+            dir=str(folder),
+            config=dict(config),
+            settings=wandb.Settings(console="off", silent=True),
+        )
+        # a step of our own: W&B's must rise, and a resumed training logs some steps again
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        self._run.log({"step": step, **values})
+
+    def text(self, step: int, message: str) -> None:
+        self._run.log({"step": step, "run": message})
+
+    def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        self._run.log({"step": step, name: wandb.Image(image)})
+
+    def close(self) -> None:
+        self._run.finish()

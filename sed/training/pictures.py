@@ -1,0 +1,101 @@
+"""Pictures of a training: the posteriors of some validation clips beside their truth, for loggers that show images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sed.data.batches import TrainingSet
+from sed.features.logmel import FrontEnd
+from sed.models.detector import Detector
+from sed.training import augment
+
+ROW, GAP, WIDTH, NAMES = 12, 4, 500, 110
+"""pixels: height of a strip, space below a label's two strips, width of the strips, of the labels' names"""
+POSTERIOR, TRUTH, UNKNOWN = (31, 119, 180), (44, 160, 44), (190, 190, 190)
+"""colours of a posterior of 1, of an event, and of frames whose truth is not known"""
+
+
+def spread(clips: int, count: int) -> list[int]:
+    """Return the rows of at most `count` clips, evenly over a set: a set is often sorted by label."""
+    count = min(count, clips)
+    return sorted({round(place) for place in np.linspace(0, clips - 1, count)}) if count else []
+
+
+@torch.no_grad()
+def picture_clips(
+    model: Detector,
+    data: TrainingSet,
+    labels: Sequence[str],
+    *,
+    rows: Sequence[int],
+    front_end: FrontEnd,
+    device: torch.device,
+    precision: str,
+) -> dict[str, np.ndarray]:
+    """Return {clip: its picture}.
+
+    Args:
+        model: on the device; it is put back into the mode that it was in.
+        data: a strong set.
+        labels: the names of the targets' columns.
+        rows: of the clips to draw.
+        front_end: normalises the features, on the device.
+        device: computes.
+        precision: bf16, or anything else for the model's own.
+    """
+    if not rows or data.targets is None:
+        return {}
+    was_training = model.training
+    model.eval()
+    chosen = np.asarray(rows)
+    features = torch.from_numpy(data.store.read(chosen)).to(device)
+    valid = torch.from_numpy(np.asarray(data.store.valid)[chosen].astype(np.int64)).to(device)
+    x = front_end.normalise(features, valid, model.input_frames, model.input_padding)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        posteriors = torch.sigmoid(model(x)[0].float()).cpu().numpy()
+    model.train(was_training)
+    truth = augment.as_known(torch.from_numpy(data.targets[chosen])).numpy()
+    clips = list(data.store.clips)
+    return {
+        clips[row]: draw(posterior, target, labels)
+        for row, posterior, target in zip(rows, posteriors, truth, strict=True)
+    }
+
+
+def draw(posteriors: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Draw two strips for each label: its posteriors, darker where higher, and its events below.
+
+    Args:
+        posteriors: (frames, classes) in [0, 1].
+        truth: (frames, classes) in [0, 1], NaN where it is not known.
+        labels: names of the classes.
+
+    Returns:
+        (height, width, 3) uint8.
+    """
+    from PIL import Image, ImageDraw
+
+    height = len(labels) * (2 * ROW + GAP)
+    at = np.minimum(np.arange(WIDTH) * len(posteriors) // WIDTH, len(posteriors) - 1)  # the frame of each column
+    image = np.full((height, NAMES + WIDTH, 3), 255, np.uint8)
+    for number in range(len(labels)):
+        top = number * (2 * ROW + GAP)
+        image[top : top + ROW, NAMES:] = _tinted(posteriors[at, number], POSTERIOR)
+        known = _tinted(np.nan_to_num(truth[at, number]), TRUTH)
+        known[np.isnan(truth[at, number])] = UNKNOWN
+        image[top + ROW : top + 2 * ROW, NAMES:] = known
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    for number, label in enumerate(labels):
+        text = label.encode("latin-1", "replace").decode("latin-1")[:18]  # all that the built-in font has
+        pen.text((2, number * (2 * ROW + GAP) + ROW // 2), text, fill=(0, 0, 0))
+    return np.array(picture)
+
+
+def _tinted(values: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    """Return (columns, 3) between white at 0 and a colour at 1."""
+    share = np.clip(values, 0, 1)[:, None]
+    return np.round(255 + share * (np.array(colour) - 255)).astype(np.uint8)

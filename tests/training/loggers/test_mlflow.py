@@ -1,0 +1,39 @@
+"""The MLflow logger with its file store: what its own client reads back. Skipped without the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("mlflow")
+
+
+def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    from sed.training.loggers.mlflow import MLflow
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    config = {"lr": 0.5, "long": "x" * 20_000, **{f"key{i}": i for i in range(150)}}
+    for first in (1, 4):
+        log = MLflow(tmp_path, first - 1, config)
+        for step in range(first, first + 3):
+            log.scalars(step, {"train/loss": 1 / step, "lr/head": 1.0})
+        log.text(first, "epoch 1/2")
+        log.picture(first, "posteriors/clip", np.zeros((20, 30, 3), np.uint8))
+        log.close()
+    client = MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri())
+    experiment = client.get_experiment_by_name("ast-sed")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params["lr"] == "0.5" and run.data.params["key149"] == "149" and len(run.data.params) == 152
+    history = client.get_metric_history(run.info.run_id, "train/loss")
+    assert {one.step: one.value for one in history} == {step: 1 / step for step in range(1, 7)}
+    assert {artifact.path for artifact in client.list_artifacts(run.info.run_id)} >= {
+        "events_from_step_0.txt",
+        "events_from_step_3.txt",
+        "images",
+    }
+    assert len(list(tmp_path.rglob("images/*.png"))) == 2 and run.info.status == "FINISHED"
