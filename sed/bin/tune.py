@@ -3,13 +3,19 @@
 usage: python3 -m sed.bin.tune exp/x/synth_valid/scores.h5 --ground-truth dump/synth_valid/events.tsv \\
            --durations dump/synth_valid/durations.tsv --post-processing csebbs --what csebbs,threshold --out tuned.json
        python3 -m sed.bin.score exp/x/validation/scores.h5 ... --tuned tuned.json
+       python3 -m sed.bin.tune --model kitchen-model --alarms-per-hour 1 --out quiet.json recordings-without-events/
+       python3 -m sed.bin.predict --model kitchen-model --tuned quiet.json recordings/
 
-The file names the set and its clips; scoring refuses to use it on any of them.
+The file names the set and its clips; scoring refuses to use it on any of them. With --alarms-per-hour the model's
+thresholds are raised until recordings without events have no more alarms than that, all labels together.
 """
 
 from __future__ import annotations
 
+import argparse
+import logging
 from dataclasses import replace
+from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
@@ -17,35 +23,61 @@ from sed.errors import UserError
 from sed.evaluation.postprocessing.options import TUNED, add_arguments, check_tuned, resolve, tuned_parts
 from sed.evaluation.postprocessing.stored import write_tuned
 from sed.evaluation.postprocessing.threshold import Threshold
+from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.window_settings import resolve as resolve_windows
 from sed.provenance import command_line, git_hash
 
 
-@entry
-def main() -> None:
-    """Read, tune, write."""
+def parser() -> Parser:
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("input", help="scores.h5, or a folder of score TSVs")
-    p.option("ground-truth", None, "events.tsv of that set", required=True)
-    p.option("durations", None, "durations.tsv of that set", required=True)
+    p.add_argument("input", nargs="+", help="scores.h5, or a folder of score TSVs; with --alarms-per-hour: recordings")
+    p.option("ground-truth", None, "events.tsv of that set")
+    p.option("durations", None, "durations.tsv of that set")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
     p.option("what", Threshold.name, f"{', '.join(TUNED)}; comma-separated", type=tuned_parts)
     p.option("bias", False, "also measure the mean delay of onsets and offsets, which sed.bin.pseudo_label corrects")
     p.option("only-scored", False, "tune on just the clips that INPUT has")
+    p.section("budget of false alarms")
+    p.option("alarms-per-hour", None, "false alarms per hour of all labels together", type=float, least=0)
+    p.option("model", None, "the model whose thresholds are raised")
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("batch-size", 8, "windows computed together", least=1)
+    add_window_arguments(p)
     add_arguments(p)
-    args = p.parse_args()
+    return p
+
+
+@entry
+def main() -> None:
+    """Read, tune, write."""
+    args = parser().parse_args()
     setup_logging()
     if args.tuned:
         raise UserError("--tuned is for scoring (tune from plain options)")
-    from pathlib import Path
+    if (args.alarms_per_hour is None) != (args.model is None):
+        raise UserError("--alarms-per-hour and --model go together (give both, or neither)")
+    if args.alarms_per_hour is not None:
+        if args.ground_truth or args.durations:
+            raise UserError("--alarms-per-hour: recordings without events need no --ground-truth and no --durations")
+        return _keep_budget(args)
+    if len(args.input) > 1:
+        raise UserError(f"{args.input[1]}: scores of one set are tuned at a time (give one)")
+    for option in ("ground_truth", "durations"):
+        if getattr(args, option) is None:
+            raise UserError(f"--{option.replace('_', '-')} is missing (the set's {option.split('_')[-1]} table)")
+    return _tune_scores(args, args.input[0])
 
+
+def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     from sed.evaluation.alignment import align, read_reference, scores_for
     from sed.evaluation.postprocessing.tuning import tune
     from sed.evaluation.submission import read_submission
 
-    submission = read_submission(args.input)
+    submission = read_submission(scores)
     if submission.scores is None:
-        raise UserError(f"{args.input}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
+        raise UserError(f"{scores}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
     reference = read_reference(args.ground_truth, args.durations)
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
@@ -59,8 +91,55 @@ def main() -> None:
 
         found = decided_events(scores_for(problem, submission.scores), tuned)
         late["bias"] = boundary_bias(found, read_events_tsv(args.ground_truth))._asdict()
-    facts = {**late, "tuned": args.what, "input": args.input, "command": command_line(), "git": git_hash()}
+    facts = {**late, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
+
+
+def _keep_budget(args: argparse.Namespace) -> None:
+    from sed.data.recordings import shown
+    from sed.parallel import free_processors
+    from sed.prediction.alarms import keep_budget, poisson_interval
+    from sed.prediction.session import open_predictor
+    from sed.prediction.sources import find_recordings, read_recording
+
+    names, problems = find_recordings(args.input)
+    if problems:
+        raise UserError("; ".join(problems))
+    onnx = str(args.model).endswith(".onnx")
+    predictor, post, _ = open_predictor(
+        model=None if onnx else args.model,
+        onnx=args.model if onnx else None,
+        which="teacher",
+        device=args.device,
+        precision="float32",
+        threads=free_processors(),
+        options=args,
+    )
+    post, heard = keep_budget(
+        predictor,
+        post,
+        names,
+        lambda name: read_recording(name, predictor.rate),
+        per_hour=args.alarms_per_hour,
+        windows=resolve_windows(args, predictor.windows),
+        batch_size=args.batch_size,
+    )
+    low, high = (count / heard.hours for count in poisson_interval(heard.total))
+    for label, count in heard.alarms.items():
+        print(f"{label}\t{post.threshold.by_label[label]:.4f}\t{count}")
+    log = logging.getLogger("sed.tune")
+    rate = f"{heard.total / heard.hours:.2f} per hour, 95 % interval {low:.2f} to {high:.2f}"
+    log.info("%s: %d false alarms in %.2f hours (%s)", args.out, heard.total, heard.hours, rate)
+    facts = {
+        "tuned": [Threshold.name],
+        "alarms_per_hour": args.alarms_per_hour,
+        "hours": heard.hours,
+        "alarms": heard.alarms,
+        "command": command_line(),
+        "git": git_hash(),
+    }
+    budget = args.set or f"a budget of {args.alarms_per_hour:g} false alarms per hour"
+    write_tuned(args.out, replace(post, tuned_on=budget), clips=[Path(shown(name)).stem for name in names], facts=facts)
 
 
 if __name__ == "__main__":

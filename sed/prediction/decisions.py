@@ -51,6 +51,8 @@ class Decisions:
         self._labels, self._seconds = list(labels), frame_seconds
         self._mask, self._steps, self._reach, self._piece = mask, steps, reach, piece
         self._thresholds = [float(threshold) for threshold in thresholds]
+        self.observe: Callable[[np.ndarray], None] | None = None
+        """gets the post-processed posteriors (n, classes) of frames as they are decided"""
         self._raw = np.zeros((0, len(labels)), np.float32)
         self._masked = self._raw
         self._first = 0  # frame of the first row that is kept
@@ -135,6 +137,8 @@ class Decisions:
         if len(values) != len(self._masked):  # bounding boxes have frames of their own, whole numbers of ours
             values = values[np.searchsorted(processed.offset, (before.onset + before.offset) / 2)]
         low, high = self._decided - self._first, until - self._first
+        if self.observe is not None:
+            self.observe(values[low:high])
         table = decode_one(self._scores(values[low:high], self._decided), self._thresholds)
         ended = []
         still: dict[int, tuple[int, int, float]] = {}

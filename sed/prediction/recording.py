@@ -97,6 +97,7 @@ class Track:
         sink: Sink,
         centre: bool = False,
         live: bool = False,
+        observe: Callable[[np.ndarray], None] | None = None,
     ) -> Track:
         """Begin a recording.
 
@@ -108,6 +109,7 @@ class Track:
             sink: takes the results.
             centre: run the model again on events that windows share, each in the middle of a window.
             live: a stream: decide as soon as possible, and end no event after the stream's end.
+            observe: gets the post-processed posteriors (n, classes) of frames as they are decided.
 
         Returns:
             The track.
@@ -118,10 +120,9 @@ class Track:
 
         scout = decisions(SCOUTED * predictor.frames) if centre else None
         centring = Centring(plan=plan, predictor=predictor, scout=scout) if scout else None
-        piece = 1 if live else PIECE
-        return cls(
-            name, plan=plan, predictor=predictor, decisions=decisions(piece), sink=sink, centring=centring, live=live
-        )
+        final = decisions(1 if live else PIECE)
+        final.observe = observe
+        return cls(name, plan=plan, predictor=predictor, decisions=final, sink=sink, centring=centring, live=live)
 
     def passed_on(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Yield the recording's blocks, counting them and passing them to the sink."""

@@ -1,0 +1,199 @@
+"""Thresholds that keep a budget of false alarms per hour, chosen on recordings without events.
+
+Every event found there is a false alarm. Thresholds begin as the model's own and only rise: labels with the most alarms
+first, each to the same number, until all of them together are no more than the budget allows in that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sed.errors import UserError
+from sed.evaluation.postprocessing.threshold import Threshold
+from sed.prediction.predictor import Predictor, window_geometry
+from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.window_settings import WindowSettings
+from sed.prediction.windows import Window, WindowPlan
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
+
+MOST_ROUNDS = 10
+"""of raising thresholds and predicting again; two are the rule: the second confirms"""
+Read = Callable[[str], Iterator[np.ndarray]]
+"""(recording) -> its samples at the model's rate, block by block"""
+
+
+@dataclass
+class Heard:
+    """What a model finds in recordings without events.
+
+    Attributes:
+        seconds: their length.
+        alarms: {label: number of events}.
+        scores: {label: post-processed posteriors of the frames of all events, a 0 behind each event}.
+    """
+
+    seconds: float = 0.0
+    alarms: dict[str, int] = field(default_factory=dict)
+    scores: dict[str, list[np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int:
+        """Of all labels."""
+        return sum(self.alarms.values())
+
+    @property
+    def hours(self) -> float:
+        return self.seconds / 3600
+
+
+def listen(
+    predictor: Predictor,
+    post: PostProcessing,
+    recordings: Sequence[str],
+    read: Read,
+    *,
+    windows: WindowSettings,
+    batch_size: int = 8,
+) -> Heard:
+    """Predict on recordings without events, as `predict` does.
+
+    Args:
+        predictor: the model.
+        post: its post-processing, with the thresholds to try.
+        recordings: names.
+        read: opens one.
+        windows: where windows lie, and whether events are centred.
+        batch_size: windows computed together.
+
+    Raises:
+        UserError: a recording cannot be read.
+    """
+    heard = Heard(alarms=dict.fromkeys(predictor.labels, 0), scores={label: [] for label in predictor.labels})
+    thresholds = np.asarray(list(post.thresholds(predictor.labels)), np.float32)
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
+
+    def keep(values: np.ndarray) -> None:
+        """Keep the frames that are above the thresholds; pieces of one event stay together but for a 0 between."""
+        above = values > thresholds
+        for column, label in enumerate(predictor.labels):
+            edges = np.flatnonzero(np.diff(np.concatenate([[0], above[:, column], [0]])))
+            for begin, end in edges.reshape(-1, 2):
+                heard.scores[label].append(np.append(values[begin:end, column], np.float32(0)))
+
+    def cut(name: str, track: Track) -> Iterator[Window]:
+        return plan.cut(track.passed_on(read(name)))
+
+    def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
+        for name in recordings:
+            track = Track.of(name, predictor, post, plan, sink=BaseSink(), centre=windows.centre_events, observe=keep)
+            yield track, partial(cut, name)
+
+    def report(track: Track, problem: str | None) -> None:
+        if problem is not None:
+            raise UserError(problem)
+        heard.seconds += track.result.seconds
+        for detection in track.result.detections:
+            heard.alarms[detection.event.label] += 1
+
+    run(tracks(), predictor, batch_size=batch_size, report=report)
+    return heard
+
+
+def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
+    """Return how many alarms each label may keep: the same number for all, those with fewer keep theirs.
+
+    What is left of the budget beyond that goes to the labels that lose, in their order, one alarm each.
+    """
+    cap = max(c for c in range(allowed + 1) if sum(min(count, c) for count in alarms.values()) <= allowed)
+    kept = {label: min(count, cap) for label, count in alarms.items()}
+    left = allowed - sum(kept.values())
+    for label, count in alarms.items():
+        if left and kept[label] < count:
+            kept[label] += 1
+            left -= 1
+    return kept
+
+
+def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> float:
+    """Return a threshold, not below `lowest`, above which these scores have at most so many events.
+
+    Args:
+        scores: of the frames of events, in order.
+        most: events.
+        lowest: the threshold that they were found with.
+    """
+    values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
+    inner = values[1:-1]
+    peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])  # the last of equal ones in a row
+
+    def events(threshold: float) -> int:
+        above = values > threshold
+        return int(np.count_nonzero(above[1:] & ~above[:-1]))
+
+    low, high = 0, len(peaks) - 1  # at the highest peak there is none
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if events(peaks[middle]) <= most else (middle + 1, high)
+    return max(lowest, float(peaks[low])) if len(peaks) else lowest
+
+
+def keep_budget(
+    predictor: Predictor,
+    post: PostProcessing,
+    recordings: Sequence[str],
+    read: Read,
+    *,
+    per_hour: float,
+    windows: WindowSettings,
+    batch_size: int = 8,
+) -> tuple[PostProcessing, Heard]:
+    """Raise thresholds until recordings without events have no more alarms than a budget allows.
+
+    Args:
+        predictor: the model.
+        post: its post-processing; its thresholds are the lowest.
+        recordings: names.
+        read: opens one.
+        per_hour: the budget, of all labels together.
+        windows: where windows lie, and whether events are centred.
+        batch_size: windows computed together.
+
+    Returns:
+        The post-processing with the new thresholds, and what it finds in the recordings.
+
+    Raises:
+        UserError: a recording cannot be read, or they are too short for the budget.
+    """
+    for _ in range(MOST_ROUNDS):
+        heard = listen(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
+        allowed = int(per_hour * heard.hours + 1e-9)
+        if allowed < 1:
+            needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more" if per_hour else "above 0"
+            raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {heard.hours:.3g} (add recordings)")
+        if heard.total <= allowed:
+            break
+        kept = shares(heard.alarms, allowed)
+        raised = {
+            label: threshold_for(heard.scores[label], kept[label], post.threshold.by_label[label])
+            if kept[label] < heard.alarms[label]
+            else post.threshold.by_label[label]
+            for label in predictor.labels
+        }
+        post = replace(post, threshold=Threshold(raised))
+    return post, heard
+
+
+def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a Poisson mean of which `count` was seen (Garwood, 1936)."""
+    from scipy.stats import chi2
+
+    tail = (1 - level) / 2
+    low = chi2.ppf(tail, 2 * count) / 2 if count else 0.0
+    return float(low), float(chi2.ppf(1 - tail, 2 * count + 2) / 2)
