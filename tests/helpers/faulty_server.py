@@ -344,4 +344,9 @@ def made_up_desed(scale: int = 20_000, seed: int = 0, sound: Callable[[str], byt
             "MIT/ast-finetuned-audioset-10-10-0.4593": {"model.safetensors": noise.randbytes(5 * scale)},
             "datasets/minhleduc/DESED": {**again, "missing.tsv": b"filename\n"},
         },
+        "github": {
+            "fschmid56/PretrainedSED@v0.0.1": {
+                f"{name}_strong_1.pt": noise.randbytes(scale) for name in ("ATST-F", "BEATs")
+            },
+        },
     }

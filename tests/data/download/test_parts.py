@@ -53,7 +53,7 @@ def whole(serve, made_up, tmp_path):
 
 
 def test_the_layout_is_deseds(whole):
-    assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1 + 1
+    assert len(whole) == 40 + 2 + 3 + 1 + 6 + 2 + 1 + 1 + 2
     for path in (
         "audio/train/synthetic21_train/soundscapes/0.wav",
         "audio/validation/synthetic21_validation/soundscapes/9.wav",
@@ -116,7 +116,7 @@ def test_the_authors_link_stands_in_for_hugging_face(serve, made_up, tmp_path):
 def test_an_offline_folder_of_archives(serve, made_up, whole, tmp_path):
     offline = tmp_path / "usb"
     offline.mkdir()
-    for files in (*made_up["zenodo"].values(), *made_up["huggingface"].values()):
+    for files in (record for host in made_up.values() for record in host.values()):
         for name, content in files.items():
             (offline / name).parent.mkdir(parents=True, exist_ok=True)
             (offline / name).write_bytes(content)
