@@ -62,6 +62,7 @@ GROUPS = {
         "experiments": "list a recipe's experiments",
         "benchmark": "measure training speed on this machine",
         "benchmark-dump": "measure the speed of feature extraction",
+        "benchmark-labels": "measure memory and time of a large label set",
         "benchmark-features": "compare the front end with torchaudio's",
         "benchmark-prediction": "measure prediction speed",
         "benchmark-windows": "measure how well long recordings are predicted",
