@@ -350,14 +350,17 @@ def make_validate(
 def make_pictures(
     config: Mapping[str, Any], valid: TrainingSet | None, labels: list[str], step: TrainingStep, front_end: FrontEnd
 ) -> Callable[[], dict[str, np.ndarray]]:
-    """Return a function that draws the teacher's posteriors of some clips; of none where no logger shows images.
+    """Make the function that draws the teacher's posteriors of some validation clips.
 
     Args:
-        config: names the loggers, and says how many clips.
-        valid: the validation set.
-        labels: the label set.
-        step: has the teacher.
-        front_end: on the device.
+        config: `loggers` and `log_pictures` are used.
+        valid: the validation set; None: nothing is drawn.
+        labels: class names.
+        step: the training step, which holds the teacher.
+        front_end: normalises the features, on the teacher's device.
+
+    Returns:
+        A function that returns images by clip, as `picture_clips`; none if no logger shows images.
     """
     if valid is None or not set(config["loggers"]) - {"jsonl", "none"}:
         return dict

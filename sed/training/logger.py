@@ -51,7 +51,13 @@ class Logger(Protocol):
         """Record a message: the end of an epoch, a checkpoint, a stop."""
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        """Record an image (height, width, 3) uint8 by name, such as `posteriors/<clip>`."""
+        """Record an image.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -83,7 +89,13 @@ class NoLogger:
         pass
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        pass
+        """Ignore an image.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
 
     def close(self) -> None:
         pass
@@ -104,6 +116,13 @@ class Several:
             logger.text(step, message)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record an image by all loggers.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
         for logger in self._loggers:
             logger.picture(step, name, image)
 

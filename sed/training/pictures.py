@@ -35,16 +35,19 @@ def picture_clips(
     device: torch.device,
     precision: str,
 ) -> dict[str, np.ndarray]:
-    """Return {clip: its picture}.
+    """Draw the posteriors of clips beside their targets.
 
     Args:
-        model: on the device; it is put back into the mode that it was in.
+        model: the model, on the device; its mode (training or evaluation) is restored.
         data: a strong set.
-        labels: the names of the targets' columns.
-        rows: of the clips to draw.
+        labels: class names.
+        rows: indices of the clips to draw.
         front_end: normalises the features, on the device.
-        device: computes.
-        precision: bf16, or anything else for the model's own.
+        device: device of the model.
+        precision: bf16 for autocast; any other: the model's precision.
+
+    Returns:
+        {clip: image (height, width, 3) uint8}.
     """
     if not rows or data.targets is None:
         return {}

@@ -29,7 +29,13 @@ class JsonLines:
         self._write({"step": step, "text": message})
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
-        pass  # lines of text hold none
+        """Ignore an image: the file has text only.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
 
     def close(self) -> None:
         self._file.close()

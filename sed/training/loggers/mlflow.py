@@ -54,6 +54,13 @@ class MLflow:
         self._client.log_text(self._run, "".join(self._events), self._file)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record an image.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
         self._client.log_image(self._run, image, key=name, step=step)
 
     def close(self) -> None:

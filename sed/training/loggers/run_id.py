@@ -10,7 +10,16 @@ from sed.files import write_text
 
 
 def run_id(folder: Path, tracker: str, create: Callable[[], str] = lambda: uuid.uuid4().hex[:12]) -> str:
-    """Return the id of a folder's run in a tracker; `create` makes one where there is none yet."""
+    """Return the id of a folder's run in a tracker, which is stored in the folder.
+
+    Args:
+        folder: folder of the run.
+        tracker: name of the tracker.
+        create: creates an id if the folder has none yet.
+
+    Returns:
+        The id.
+    """
     path = folder / f"{tracker}_run.txt"
     if not path.is_file():
         write_text(path, create() + "\n")

@@ -38,6 +38,13 @@ class TensorBoard:
             self._writer.add_text("run", message, step)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record an image.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
         with naming(self._folder):
             self._writer.add_image(name, image, step, dataformats="HWC")
 

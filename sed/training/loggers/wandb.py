@@ -41,6 +41,13 @@ class WeightsAndBiases:
         self._run.log({"step": step, "run": message})
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:
+        """Record an image.
+
+        Args:
+            step: number of steps done.
+            name: name of the image, such as `posteriors/<clip>`.
+            image: (height, width, 3) uint8.
+        """
         self._run.log({"step": step, name: wandb.Image(image)})
 
     def close(self) -> None:

@@ -55,4 +55,4 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
     refused("drop_path 0.1: encoder 'cnn' has no patches", drop_path=0.1, **cnn)
     refused("number of soundscapes is unlimited", "bank", steps_per_epoch=0, procedural=0)
     refused("mel_bins is 16, not 32", mel_bins=32)
-    refused("--loggers wandb: unknown", loggers=["wandb"])
+    refused("--loggers nonesuch: unknown", loggers=["nonesuch"])
