@@ -28,7 +28,7 @@ log = logging.getLogger("sed.energy")
 
 
 def read_energy(path: Path) -> dict[str, Any]:
-    """Return what an energy.json holds; nothing where there is none, or it is damaged: it is then counted anew."""
+    """Return the content of an energy.json; empty where it is missing or damaged, so that counting starts again."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -42,7 +42,13 @@ def write_energy(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def add_energy(path: Path, what: str, values: Mapping[str, Any]) -> None:
-    """Put values into those of one work in an energy.json."""
+    """Add values to those of one kind of work in an energy.json.
+
+    Args:
+        path: the file.
+        what: name of the work.
+        values: to store.
+    """
     write_energy(path, {what: {**read_energy(path).get(what, {}), **values}})
 
 
@@ -50,13 +56,16 @@ def add_energy(path: Path, what: str, values: Mapping[str, Any]) -> None:
 def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
     """Count the energy of a block, as `what` in the energy.json at `path`.
 
-    A block that is cut short (an error, an interrupt) is counted as far as it went. One that was killed is not: the
-    number of these stands in `killed`, and the energy is then a lower bound.
+    A block that ends early (an error, an interrupt) is counted as far as it went. A killed one is not: `killed` counts
+    these, and the energy is then a lower bound.
 
     Args:
         path: the file.
         what: name of the work.
-        again: whether the work may have been begun before, so that earlier energy is added to; else it is replaced.
+        again: whether the work may have begun before, so that earlier energy is added; else it is replaced.
+
+    Yields:
+        None, while the energy is measured.
 
     Raises:
         UserError: codecarbon is not installed.

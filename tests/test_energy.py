@@ -15,7 +15,7 @@ from sed.errors import UserError
 
 
 class CPU:
-    """What codecarbon has for a processor."""
+    """Stand-in for codecarbon's processor."""
 
     def __init__(self, mode: str) -> None:
         self._mode = mode

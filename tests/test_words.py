@@ -38,7 +38,7 @@ NOUNS = {
     *("Mean", "Median", "Factor", "Frame", "Label", "Event", "Weight", "State", "Number", "Random"),
     *("Precision", "Ground", "Raw", "Found", "Everything", "Markdown", "Total", "Fresh", "Mono"),
 }
-VERBS_IN_S = {"Pass", "Process", "Compress", "Suppress", "Assess", "Access", "Focus", "Express"}
+VERBS_IN_S = {"Pass", "Process", "Post-process", "Compress", "Suppress", "Assess", "Access", "Focus", "Express"}
 # "steps a second": "per" is dropped.
 DROPPED_PER = re.compile(
     r"\b(steps|frames|clips|windows|bytes|samples|lines|times|seconds|minutes|hours|[kMGT]B|ms) "
@@ -75,6 +75,8 @@ def opening_error(node: ast.AST, docstring: str, documented: bool) -> str | None
     word = docstring.split()[0].rstrip(",;:.") if docstring.split() else ""
     if word in CLAUSES:
         return f"opens with '{word}'"
+    if word == "Args" and getattr(node, "name", "") == "__init__":
+        return None
     if not documented or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or is_property(node):
         return None
     if word == "Args" and node.name.startswith("__"):  # the class says what it is
@@ -101,7 +103,8 @@ def public_functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.Asy
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from public_functions(node.body)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            yield node
+            if "overload" not in map(ast.unparse, node.decorator_list):  # the implementation describes them
+                yield node
         elif isinstance(node, ast.If | ast.Try):
             yield from public_functions(node.body)
 

@@ -54,7 +54,7 @@ class TrainingSet:
 
     @property
     def found(self) -> str:
-        """How many clips there are, and of how many where some are missing."""
+        """Return the number of clips, and the number named by the metadata where some are missing."""
         return f"{len(self)} of {self.named}" if self.named > len(self) else str(len(self))
 
     def __len__(self) -> int:
@@ -68,7 +68,18 @@ def load_set(
 
     With both, frames of a tag without an event are unknown.
 
-    `frames` and `frame_seconds` are the model's output frames, at which strong targets are made.
+    Args:
+        folder: of the set.
+        labels: the classes.
+        frames: output frames of the model per clip, at which strong targets are made.
+        frame_seconds: their length.
+        batch_size: clips of the set per batch.
+
+    Returns:
+        The set.
+
+    Raises:
+        UserError: the set has no clips, or its tables and features disagree.
     """
     data = DataDir.load(folder, labels)
     store = FeatureStore(folder)
@@ -124,24 +135,32 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 
 
 def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int:
-    """An epoch is the smallest set seen once (I): 394 steps for 1578 weak clips, 4 a step.
+    """Return the steps in which the smallest set is seen once (I): 394 for 1578 weak clips, 4 per step.
 
-    `clips`: those that the metadata names, or those found.
+    `clips`: count the clips that the metadata names, or those found.
     """
     return min((max(len(s), s.named) if clips == "named" else len(s)) // s.batch_size for s in sets)
 
 
 def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
-    """Return the steps per epoch, at least one, in which `epochs` see the labelled sets `passes` times.
+    """Return the steps per epoch in which `epochs` see the labelled sets `passes` times.
 
-    The set with the most clips for its share of a batch counts; unlabelled sets do where there is no other.
+    The set with the most clips relative to its share of a batch decides; unlabelled sets only if there is no other.
+
+    Args:
+        sets: the training sets.
+        passes: over each set.
+        epochs: of the training.
+
+    Returns:
+        Steps per epoch, at least one.
     """
     labelled = [s for s in sets if s.supervision != "unlabelled"] or list(sets)
     return max(1, max(passes * len(s) // (s.batch_size * epochs) for s in labelled))
 
 
 class BatchSampler:
-    """The rows of the global batch of step s, in the order of `sets`: each set is shuffled anew each pass.
+    """The rows of the global batch of step s, in the order of `sets`: each set is shuffled again for each pass.
 
     Rows number the clips of all sets together, set after set. Nothing depends on earlier calls, on the number of
     processes, or on which other sets there are.
@@ -153,7 +172,7 @@ class BatchSampler:
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def rows(self, step: int) -> np.ndarray:
-        """Rows (batch,) int64 of step `step` >= 0."""
+        """Return the rows (batch,) int64 of step `step` >= 0."""
         parts, first = [], 0
         for key, clips, size in self._sets:
             at = np.arange(step * size, (step + 1) * size)
@@ -196,12 +215,12 @@ class FeaturePool:
         return len(self.valid) * self.frames * self.bins * 2
 
     def gather(self, rows: torch.Tensor) -> torch.Tensor:
-        """Features (rows, frames, bins) float16 of a pool on the device, rows already there."""
+        """Return features (rows, frames, bins) float16 of a pool on the device; `rows` are there already."""
         assert self._table is not None
         return self._table.index_select(0, rows)
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Features (rows, frames, bins) float16 of a pool in RAM or on disk, in host memory, pinned for a GPU."""
+        """Return features (rows, frames, bins) float16 of a pool in RAM or on disk, in (pinned) host memory."""
         shape = (len(rows), self.frames, self.bins)
         out = torch.empty(shape, dtype=torch.float16, pin_memory=self.device.type == "cuda")
         if self._table is not None:
@@ -215,7 +234,16 @@ class FeaturePool:
 
 
 def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
-    """Resolve `auto`: the device when features take under 40 % of its free memory, RAM under 60 %, else none."""
+    """Resolve `auto`.
+
+    Args:
+        cache: device, ram, none or auto.
+        nbytes: size of all features.
+        device: of the training.
+
+    Returns:
+        For auto: device when features take under 40 % of its free memory, ram under 60 % of free RAM, else none.
+    """
     if cache == "device" and device.type == "cpu":
         return "ram"
     if cache != "auto":

@@ -20,12 +20,12 @@ UNKNOWN = 2
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:
-    """The frame boundary nearest to a time, ties up (to a millionth of a frame, against rounding of the division)."""
+    """Return the frame boundary nearest to a time, ties up (to a millionth of a frame, against rounding errors)."""
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
 
 
 def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
-    """Tags of each clip as multi-hot targets (clips, classes) float32."""
+    """Return the tags of each clip as multi-hot targets (clips, classes) float32."""
     clips = list(clips)
     column = {label: k for k, label in enumerate(labels)}
     targets = np.zeros((len(clips), len(labels)), np.float32)

@@ -51,7 +51,7 @@ class Scores:
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def flat(self) -> FrameScores:
-        """The same as `FrameScores`, without copying the posteriors."""
+        """Return the scores as `FrameScores`, without copying the posteriors."""
         clips, frames, classes = self.frame.shape
         borders = np.round(np.arange(frames + 1) * self.frame_seconds, TIME_DECIMALS)
         return FrameScores(
@@ -84,17 +84,17 @@ class FrameScores:
     usual_frame: float | None = None
 
     def frame_seconds(self) -> float:
-        """The usual length of a frame (the median)."""
+        """Return the usual length of a frame (the median) in seconds."""
         if self.usual_frame is not None:
             return self.usual_frame
         return float(np.median(self.offset - self.onset).round(TIME_DECIMALS)) if len(self.onset) else 0.01
 
     def with_values(self, values: np.ndarray) -> FrameScores:
-        """The same frames with other scores."""
+        """Return the same frames with other scores."""
         return FrameScores(**{**self.__dict__, "values": values})
 
     def select(self, clips: Sequence[str]) -> FrameScores:
-        """Only the clips named, in that order."""
+        """Return the scores of the given clips, in that order."""
         row = {clip: index for index, clip in enumerate(self.clips)}
         chosen = np.array([row[clip] for clip in clips], dtype=np.int64)
         lengths = np.diff(self.start)[chosen]
@@ -152,7 +152,7 @@ class FrameScores:
         )
 
     def items(self) -> Iterator[tuple[str, slice]]:
-        """(clip id, its rows) for every clip."""
+        """Yield (clip id, its rows) for every clip."""
         for index, clip in enumerate(self.clips):
             yield clip, slice(int(self.start[index]), int(self.start[index + 1]))
 
@@ -268,9 +268,18 @@ def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
 
 
 def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: str) -> Scores:
-    """The parts of a set, by the names of their files, as one; they have `clips` together, in that order.
+    """Merge the scores of the parts of a set.
 
-    UserError naming the file where a part is of another model, labels or frames, or clips are missing or too many.
+    Args:
+        parts: {name of the file: its scores}.
+        clips: the clips that the parts must cover together, in this order.
+        where: the set, for messages.
+
+    Returns:
+        The scores of all clips.
+
+    Raises:
+        UserError: a part is of another model, labels or frames, or clips are missing or too many; names the file.
     """
     full = {path: part for path, part in parts.items() if part.clips}
     if not full:
@@ -338,7 +347,7 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
 
 
 def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
-    """UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
+    """Raise UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
     for block in scores.blocks(BLOCK):
         good = _is_posterior(block.values)
         release(block.values)

@@ -297,7 +297,7 @@ class FeatureStore:
         """the dataset's frames and mel bins"""
 
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Raw log-mel of the clips at `rows`: (n, frames, bins) float16, zero beyond the valid frames."""
+        """Return raw log-mel of the clips at `rows`: (n, frames, bins) float16, zero beyond the valid frames."""
         if os.getpid() != self._pid:
             self._open, self._pid = {}, os.getpid()
         out = np.empty((len(rows), self.frames, self.bins), np.float16)

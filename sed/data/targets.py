@@ -64,7 +64,10 @@ class FrameTargets:
             labels: of the classes.
             frames: of a clip.
             frame_seconds: length of a frame.
-            tags: each clip's tags, where it has them: such a label is in the clip, nobody knows when.
+            tags: each clip's tags, where it has them: such a label occurs in the clip at an unknown time.
+
+        Returns:
+            The targets.
         """
         clips = list(clips)
         column = {label: k for k, label in enumerate(labels)}

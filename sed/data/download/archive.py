@@ -36,7 +36,7 @@ _DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold: files and folders, unpacked bytes per byte of archive (above a floor), name length."""
+    """Limits of an archive: files and folders, unpacked bytes per byte of archive (above a floor), name length."""
 
     entries: int = 1_000_000
     ratio: float = 100.0
@@ -62,9 +62,19 @@ class _Progress(Protocol):
 
 
 def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progress: _Progress | None = None) -> int:
-    """Unpack a .zip, .tar, .tar.gz or .tgz into `folder`, made anew; the number of files.
+    """Unpack a .zip, .tar, .tar.gz or .tgz.
 
-    UserError naming the archive when it is damaged or refused; then `folder` is gone again.
+    Args:
+        archive: the file.
+        folder: replaced by the archive's content.
+        limits: on number and size of the files.
+        progress: receives the number of bytes.
+
+    Returns:
+        The number of files.
+
+    Raises:
+        UserError: the archive is damaged or refused; then `folder` is removed again.
     """
     limits = limits or Limits()
     if folder.exists():
@@ -120,7 +130,7 @@ class _Unpacking:
         return Refused(f"{self.archive}: refused: {why} (nothing of it was kept; get the archive from its own record)")
 
     def _name(self, name: str) -> str:
-        """The relative path of an entry; Refused for anything that is not plainly inside."""
+        """Return the relative path of an entry; raise Refused for anything that is not plainly inside."""
         shown = ascii(name[:80])
         odd = any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in name)  # control characters, or not UTF-8
         if odd or "\\" in name or len(name) > self.limits.name:
@@ -200,7 +210,7 @@ def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> 
     with archive.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        # Headers take room too: 2 kB a file, and what a bomb puts into extended headers meets the same limit.
+        # Headers take room too: 2 kB per file; a bomb's extended headers meet the same limit.
         stream = _Counted(gzip.GzipFile(fileobj=raw) if packed else raw, 2 * most, refuse)
         with tarfile.open(fileobj=stream, mode="r|") as container:
             for info in container:
@@ -248,9 +258,9 @@ class _Counted(io.RawIOBase):
 
 
 def damaged_ranges(path: Path) -> list[tuple[int, int]]:
-    """The bytes (first, behind the last) of a zip file that its own checksums find damaged, its directory included.
+    """Return the byte ranges (first, last + 1) of a zip file that its own checksums find damaged, with its directory.
 
-    None for what is no zip file, or damaged where no checksum reaches.
+    Empty if the file is not a zip, or is damaged where no checksum reaches.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -277,9 +287,9 @@ def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def root_of(folder: Path, holds: Sequence[str]) -> Path:
-    """The shallowest folder below `folder` (itself included) that holds one of the names; UserError when none does.
+    """Return the topmost folder below `folder` (or itself) that holds one of the names; UserError when none does.
 
-    Archives of one corpus differ in what they wrap their content in.
+    Archives of one corpus differ in the folders around their content.
     """
     level = [folder]
     while level:

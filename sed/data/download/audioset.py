@@ -40,7 +40,7 @@ class Key(NamedTuple):
 
 
 def named(filename: str) -> Key:
-    """The recording that a name in the metadata stands for (its times are seconds); ValueError for another name."""
+    """Return the recording of a name in the metadata (its times are seconds); ValueError for another name."""
     match = _NAME.fullmatch(Path(filename).stem)
     if match is None or match[2] is None:
         raise ValueError(f"'{filename}' is no recording's name (Y<id>_<start>_<end>.wav)")
@@ -48,7 +48,7 @@ def named(filename: str) -> Key:
 
 
 def candidates(stem: str) -> list[Key]:
-    """The recordings that a local file of this name may be; the start is -1 where the name has none."""
+    """Return the recordings that a local file of this name may be; the start is -1 where the name has none."""
     match = _NAME.fullmatch(stem)
     if match is None:
         return []
@@ -64,9 +64,10 @@ def candidates(stem: str) -> list[Key]:
 
 
 def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path]]:
-    """Where the wanted recordings are below the folders: all copies of each, the first folder's first.
+    """Find the wanted recordings below the folders: all copies of each, those of the first folder first.
 
-    UserError for a name that may be two of them.
+    Raises:
+        UserError: a name may be two of them.
     """
     keys = set(wanted)
     starts: dict[str, list[Key]] = {}
@@ -96,7 +97,7 @@ def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _is_clip(path: Path) -> bool:
-    """Is a file named by its id alone a clip, not the whole video?"""
+    """Return whether a file named by its id alone is a clip, not the whole video."""
     try:
         return counted_duration(path) <= LONGEST
     except UserError:
@@ -104,7 +105,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def is_filled(place: Path) -> bool:
-    """Whether a file, or a link that leads to one, is in a recording's place."""
+    """Return whether a file, or a link that leads to one, is in a recording's place."""
     try:
         return place.stat().st_size > 0
     except OSError:
@@ -127,14 +128,14 @@ class Set:
         return [name for name in self.names if not is_filled(self.folder / name)]
 
     def line(self) -> str:
-        """How many are there, for people."""
+        """Return the counts of existing and expected recordings, for people."""
         there = len(self.names) - len(self.missing)
         came = there - self.before
         return f"{self.folder}: {there} of {len(self.names)} recordings there, {came} of them linked now"
 
 
 def read_sets(table: Path, downloads: Path) -> list[Set]:
-    """The sets of a table (local/desed_recordings.tsv) whose metadata are there; UserError naming file and line."""
+    """Return the sets of a table (local/desed_recordings.tsv) that have metadata; UserError naming file and line."""
     sets, absent = [], []
     for metadata, folder in _rows(table, ["metadata", "audio"]):
         path = downloads / metadata
@@ -175,7 +176,7 @@ def _rows(table: Path, columns: list[str]) -> Iterator[list[str]]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Whether ffmpeg has to convert a file before anything else reads it."""
+    """Return whether ffmpeg has to convert a file before anything else reads it."""
     return path.suffix.lower() in FOREIGN
 
 
@@ -195,7 +196,16 @@ def convert(source: Path, place: Path) -> str:
 
 
 def write_missing(path: Path, sets: Sequence[Set], reason: Callable[[str], str]) -> int:
-    """List the recordings that are in no place: set, filename, and why if that is known; their number."""
+    """List the missing recordings: set, filename, and reason if known.
+
+    Args:
+        path: the table to write.
+        sets: the sets with their recordings.
+        reason: returns the reason for a name, or ''.
+
+    Returns:
+        The number of missing recordings.
+    """
     rows = [(one.folder.name, name, reason(name)) for one in sets for name in one.missing]
     write_text(path, "".join("\t".join(row) + "\n" for row in [("set", "filename", "reason"), *rows]))
     return len(rows)

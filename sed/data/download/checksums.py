@@ -10,7 +10,7 @@ from sed.files import write_json
 
 
 def checksum(path: Path, kind: str) -> str:
-    """`kind:hex` of a file's content; kind is md5, sha256, or git: SHA-1 as git names a file's content."""
+    """Return a file's checksum as `kind:hex`; kind is md5, sha256, or git: SHA-1 of the content as a git blob."""
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
     if kind == "git":
         digest.update(b"blob %d\0" % path.stat().st_size)
@@ -25,7 +25,13 @@ def _note(path: Path) -> Path:
 
 
 def remember(path: Path, checksum: str, url: str) -> None:
-    """Note beside a file that it was checked."""
+    """Note beside a file that it was checked.
+
+    Args:
+        path: the file.
+        checksum: its checksum.
+        url: where it came from.
+    """
     status = path.stat()
     note = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "checksum": checksum, "url": url}
     write_json(_note(path), note)
@@ -37,7 +43,7 @@ def forget(path: Path) -> None:
 
 
 def is_checked(path: Path) -> str:
-    """The checksum that a file had when it was checked, if nothing has touched it since; else an empty string."""
+    """Return the checksum that a file had when it was checked, if it is unchanged since; else an empty string."""
     try:
         note = json.loads(_note(path).read_text())
         status = path.stat()

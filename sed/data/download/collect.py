@@ -38,20 +38,20 @@ _NONE = "nan"
 
 @dataclass
 class Place:
-    """Where a recording belongs."""
+    """The place of a recording in the corpus."""
 
     set: str
     path: Path
 
     @property
     def is_filled(self) -> bool:
-        """Whether a file, or a link that leads to one, is there."""
+        """Return whether there is a file, or a link that leads to one."""
         return is_filled(self.path)
 
 
 @dataclass
 class _Read:
-    """What a shard had when it was read."""
+    """Content of a shard when it was read."""
 
     size: int
     mtime_ns: int
@@ -187,11 +187,13 @@ class Collection:
     def _match(self, shard: Path, origin: str, note: _Read, described: Mapping[str, Events]) -> None:
         """Take what stands for a recording by its events alone."""
         names = {name for name, _ in note.unknown}
-        told = {name: events for name, events in described.items() if name in names and events}
-        if not told:
+        annotated_names = {name: events for name, events in described.items() if name in names and events}
+        if not annotated_names:
             return
         taken = {(video, start) for _, video, start in note.found}
-        known = {name: key for name, key in match(told, annotated(self.sets)).items() if tuple(key) not in taken}
+        known = {
+            name: key for name, key in match(annotated_names, annotated(self.sets)).items() if tuple(key) not in taken
+        }
         if not known:
             return
         for member in members(shard):
@@ -282,7 +284,7 @@ class Collection:
         ]
 
     def close(self, unknown: Sequence[tuple[str, str, str]]) -> None:
-        """Write the tables that say what came from where, what differs and what nobody knows."""
+        """Write the tables of origins, of copies that differ, and of unknown keys."""
         rows = []
         for one in self.sets:
             for name in one.names:

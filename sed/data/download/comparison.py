@@ -17,7 +17,7 @@ SECONDS, DECIBELS, CORRELATION = 0.1, 1.0, 0.9
 
 
 class Difference(NamedTuple):
-    """How much longer (s) and louder (dB) the other copy is, and how both correlate, shifted at best."""
+    """Excess length (s) and level (dB) of the other copy, and the correlation of both at the best shift."""
 
     seconds: float
     level: float
@@ -25,7 +25,7 @@ class Difference(NamedTuple):
 
     @property
     def is_large(self) -> bool:
-        """Whether they are not the same recording, or not the same part or level of it."""
+        """Return whether the copies are different recordings, or different sections or levels of one."""
         return not (
             abs(self.seconds) <= SECONDS and abs(self.level) <= DECIBELS and self.correlation >= CORRELATION
         )  # also of what is no number

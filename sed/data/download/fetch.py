@@ -54,10 +54,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a file is and what its host says of it; None where the host does not say.
+    """A file's address and its host's statements about it; None for those that the host does not make.
 
-    checksum: `md5:<hex>`, `sha256:<hex>` or `git:<hex>`; size in bytes. holds: what a zip file that the host packs
-    while it sends it, of no stated size, has in it.
+    checksum: `md5:<hex>`, `sha256:<hex>` or `git:<hex>`; size in bytes. holds: content of a zip file that the host
+    packs while sending it, without a stated size.
     """
 
     url: str
@@ -84,11 +84,11 @@ class Again(Exception):
 
 
 class Differs(Exception):
-    """What the server has is not what the record says."""
+    """The server's file differs from its record."""
 
 
 class Claims(Differs):
-    """What the server says of the file is not what the record says; what came of it so far may be right."""
+    """The server's statements about the file differ from the record; the bytes so far may be right."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -166,13 +166,19 @@ class Fetcher:
         self._answered: set[str] = set()
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
-        """What `parse` makes of the JSON at `url`; ValueError, KeyError and TypeError of it count as a failed try."""
+        """Return `parse` applied to the JSON at `url`; its ValueError, KeyError, TypeError are failed attempts."""
         return self._page(url, parse)[0]
 
     def pages(self, url: str, parse: Callable[[Any], T], at: Callable[[str], str]) -> Iterator[T]:
-        """What `parse` makes of the JSON at `url` and of the pages that follow it, which its Link header names.
+        """Read a listing of several pages, which Link headers name.
 
-        `at` gives the address where the one that a header names is asked.
+        Args:
+            url: of the first page.
+            parse: applied to the JSON of each page.
+            at: maps the address in a header to the one that is requested.
+
+        Yields:
+            The result of `parse` for each page.
         """
         pages, size = 0, 0
         while url:
@@ -227,7 +233,7 @@ class Fetcher:
         remember(path, checksum, url)
 
     def _whole(self, ask: Callable[[bool], Remote], name: str, part: Path) -> tuple[str, str]:
-        """Complete `part` until it is what its record says; its checksum and address."""
+        """Complete `part` until it matches its record; return its checksum and address."""
         remote, thrown_away, records = ask(False), 0, 1
         while True:
             try:
@@ -249,7 +255,7 @@ class Fetcher:
     def _retry(
         self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None
     ) -> T:
-        """`attempt` until it returns; failures count until one of them has brought a worthwhile number of bytes."""
+        """Call `attempt` until it returns; failures that brought a worthwhile number of bytes reset the count."""
         failures = 0
         worth = min(WORTH, max(1, (size or WORTH) // 100))
         while True:
@@ -266,7 +272,7 @@ class Fetcher:
                 self.pause(wait)
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """An open response of status 200, 206 or 416; Again when the server is busy or away."""
+        """Return an open response of status 200, 206 or 416; raise Again when the server is busy or unreachable."""
         place = url
         for _ in range(REDIRECTS):
             response, target = self._answer(place, headers)
@@ -286,7 +292,7 @@ class Fetcher:
         raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
     def _answer(self, url: str, headers: dict[str, str]) -> tuple[requests.Response, str | None]:
-        """An open response of any status, and where it redirects to."""
+        """Return an open response of any status, and the address that it redirects to."""
         try:
             response = self._session.get(
                 url,
@@ -373,7 +379,7 @@ class Fetcher:
             file.write(data)
 
     def _save(self, response: requests.Response, part: Path, start: int, remote: Remote) -> None:
-        """Write what comes to `part`, no more than the file has: what a checksum tells is checked as it is."""
+        """Write the response to `part`, no more than the file's size; the checksum covers the bytes on disk."""
         since, arrived = time.monotonic(), 0
         total, most = remote.size, remote.most
         with part.open("r+b" if part.exists() else "wb") as file:
@@ -403,12 +409,12 @@ class Fetcher:
 
 
 def partial(path: Path) -> Path:
-    """Where a download is until it is whole and checked."""
+    """Return the path of a download until it is complete and checked."""
     return path.with_name(f".{path.name}.part")
 
 
 def verify(path: Path, remote: Remote) -> str:
-    """The checksum of a file that has the remote's size and checksum (md5 where the host states none); else Differs."""
+    """Return a file's checksum (md5 where the host states none); Differs if it or the size are not the remote's."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         raise Differs(f"{size} bytes, {remote.size} in its record")
@@ -422,7 +428,7 @@ def verify(path: Path, remote: Remote) -> str:
 
 
 def _verify_members(path: Path, holds: Mapping[str, Remote]) -> None:
-    """Check a zip file that its host packs against what the host says of each file in it; Differs if it is another."""
+    """Check each file in a zip that its host packed against the host's listing; raise Differs if one deviates."""
     try:
         with zipfile.ZipFile(path) as container:
             found = {info.filename: info for info in container.infolist() if not info.is_dir()}
@@ -450,7 +456,7 @@ def _tag_file(part: Path) -> Path:
 
 
 def _read(response: requests.Response) -> bytes:
-    """What has arrived, at most CHUNK; as it comes, so that a killed run has written nearly all that was sent."""
+    """Return the bytes that have arrived, at most CHUNK, so that a killed run has written nearly all that was sent."""
     try:
         return response.raw.read1(CHUNK)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -458,7 +464,7 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
-    """Where a response's bytes begin, and how many the whole file has (None: not said)."""
+    """Return the offset of a response's first byte, and the size of the whole file (None: not stated)."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
@@ -470,7 +476,7 @@ def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
 
 
 def _validator(response: requests.Response) -> str:
-    """What names this version of the file in If-Range: a strong ETag, else the date."""
+    """Return the value for If-Range that identifies this version of the file: a strong ETag, else the date."""
     etag = response.headers.get("ETag", "")
     return _sendable(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", ""))
 
@@ -481,7 +487,7 @@ def _sendable(validator: str) -> str:
 
 
 def _retry_after(response: requests.Response) -> float:
-    """Seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: it does not say."""
+    """Return the seconds that a busy server asks to wait (a number or a date), at most ten minutes; 0: not stated."""
     text = response.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]+", text):
         return 600.0 if len(text) > 3 else float(min(int(text), 600))
@@ -492,7 +498,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost cause of a network error, in a few words."""
+    """Return the innermost cause of a network error, in a few words."""
     text = str(error)
     for pattern, words in (
         (r"Name or service not known|[Nn]ame resolution|nodename nor servname|getaddrinfo", "no such host"),

@@ -57,7 +57,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Host:
-    """A kind of record. page: a person's address of it; files: those of a folder; terms: its licence, as it says."""
+    """A kind of record. page: its address for people; files: lists a folder's files; terms: reads its licence."""
 
     page: Callable[[str], str]
     files: Callable[[Api, str, str], Files]
@@ -189,9 +189,9 @@ class Listing(NamedTuple):
 
 
 class Hosts:
-    """What the hosts say of the rows' files; a host is asked once a record, unless asked afresh.
+    """The hosts' statements about the rows' files; a host is asked once per record, unless asked to refresh.
 
-    mirror: the address of a server that stands for all hosts: it has their paths below its own.
+    mirror: address of a server that replaces all hosts, with their paths below its own.
     """
 
     def __init__(self, fetcher: Fetcher, mirror: str = "") -> None:
@@ -200,7 +200,7 @@ class Hosts:
         self._listings: dict[Listing, Files] = {}
 
     def ask(self, row: Row) -> Callable[[bool], Remote]:
-        """The function that `Fetcher.fetch` wants for this row."""
+        """Return the function by which `Fetcher.fetch` asks for this row."""
 
         def remote(fresh: bool) -> Remote:
             kind, _, name = row.source.partition(":")
@@ -237,7 +237,7 @@ class Hosts:
         raise UserError(f"{row.page}: has no file {row.file}, only {some or 'none'} (its layout differs)")
 
     def terms(self, row: Row) -> str:
-        """Return what a row's host says of the record's licence, in a few words."""
+        """Return the licence that a row's host states for the record, in a few words."""
         host, name = host_of(row.source)
         try:
             return " ".join(host.terms(self.api, name).split())[:300]

@@ -66,13 +66,13 @@ class Parts:
         return found
 
     def get(self, parts: Mapping[str, Sequence[Row]], *, jobs: int = 3) -> None:
-        """Get all parts, `jobs` at once. What fails does not hold up the others; then one error speaks for all.
+        """Get all parts, `jobs` at once; collect failures and raise a single error at the end.
 
-        A copy that cannot be had is one line, and no error.
+        A copy that cannot be downloaded is one log line, not an error.
 
         Raises:
-            UserError: what waiting does not cure.
-            RunError: the rest; it says what to place where.
+            UserError: failures that a retry cannot fix.
+            RunError: all others; the message states what to place where.
         """
         errors: dict[str, BaseException] = {}
         ready = self._plan(parts, errors)
@@ -98,7 +98,7 @@ class Parts:
             )
 
     def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> dict[str, Sequence[Row]]:
-        """The parts whose hosts answer (the others go to `errors`), once there is room for all of them."""
+        """Return the parts whose hosts answer, once there is room for all of them; the others go to `errors`."""
         needed, ready = 0, dict[str, Sequence[Row]]()
         for part, named in parts.items():
             try:
@@ -155,7 +155,7 @@ class Parts:
         return self.folder / "archives" / row.archive
 
     def _local(self, row: Row) -> Path | None:
-        """The file of a row where it need not be downloaded: in one of the archive folders, or checked before."""
+        """Return the file of a row that need not be downloaded: in one of the archive folders, or checked before."""
         if brought := self._brought(row):
             return brought[1]
         return path if is_checked(path := self._archive(row)) else None
@@ -219,7 +219,7 @@ class Parts:
                 forget(self._archive(choice))
 
     def _obtain(self, row: Row) -> tuple[Row, Path, str]:
-        """A row's file, checked; the row that it is of, its path and its checksum."""
+        """Return the row of a checked file, its path and its checksum."""
         if brought := self._brought(row):
             return *brought, self._check(*brought)
         path = self._archive(row)
@@ -239,7 +239,7 @@ class Parts:
         return row, path, is_checked(path)
 
     def _check(self, row: Row, path: Path) -> str:
-        """The checksum of a file that the user brought, compared with its record where that can be asked."""
+        """Return the checksum of a file that the user brought, compared with its record where possible."""
         if known := is_checked(path):
             return known
         try:

@@ -43,7 +43,7 @@ class Damaged(UserError):
 
 
 def is_shard(path: Path) -> bool:
-    """Whether a file's name is that of a shard."""
+    """Return whether a file's name is that of a shard."""
     return any(path.name.lower().endswith(end) for end in READERS)
 
 
@@ -75,7 +75,7 @@ def _named(path: Path, read: Callable[[], bytes]) -> bytes:
 
 
 def _file(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Member]:
-    """Yield a file in an archive where it is a recording, or says something of one."""
+    """Yield a file in an archive if it is a recording, or describes one."""
     place = Path(name)
     if place.suffix.lower() in (*SUFFIXES, ".json") and not place.name.startswith(".") and size <= LARGEST:
         yield Member(place.stem, place.suffix.lower(), read)

@@ -1,4 +1,4 @@
-"""Where the parts of a corpus are: a recipe's table of records, and its table of copies that others keep."""
+"""Sources of a corpus's parts: a recipe's table of records, and its table of copies kept by others."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Row:
 
     @property
     def page(self) -> str:
-        """Where a person would download it."""
+        """Return the address of the record's page for people."""
         kind, _, name = self.source.partition(":")
         return name if kind == "or" else HOSTS[kind].page(name)
 
     @property
     def archive(self) -> str:
-        """Where it is downloaded to, below archives/."""
+        """Return the path of the download, below archives/."""
         if self.file == ARCHIVE:
             return f"{self.source.partition(':')[2]}.zip"  # as Zenodo calls it
         return f"{self.part}/{self.file}" if self.pattern else self.file
@@ -51,7 +51,7 @@ class Row:
         return (self.pattern or self.file).partition("*")[0].rpartition("/")[0]
 
     def fits(self, name: str) -> bool:
-        """Whether a file of the record is this row's."""
+        """Return whether a file of the record belongs to this row."""
         return fnmatchcase(name, self.file) if "*" in self.file else name in (self.file, self.archive)
 
     def of(self, name: str) -> Row:
@@ -80,7 +80,7 @@ def _rows(path: Path, columns: list[str], like: str) -> Iterator[tuple[int, list
 
 
 def read_records(path: Path) -> dict[str, list[Row]]:
-    """A table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
+    """Read a table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
     parts: dict[str, list[Row]] = {}
     for number, fields in _rows(path, COLUMNS, "desed_records.tsv"):
         if len(fields) != len(COLUMNS) or not _is_record(fields[1], fields[2], fields[3]):
@@ -122,7 +122,7 @@ class Copy:
 
 
 def read_copies(path: Path) -> dict[str, Copy]:
-    """A table of copies (local/desed_copies.tsv) as {part: its terms}; UserError naming the line."""
+    """Read a table of copies (local/desed_copies.tsv) as {part: its terms}; UserError naming the line."""
     copies: dict[str, Copy] = {}
     for number, fields in _rows(path, COPY_COLUMNS, "desed_copies.tsv"):
         if len(fields) != len(COPY_COLUMNS) or fields[1] not in USES or fields[0] in copies:

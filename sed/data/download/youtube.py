@@ -52,7 +52,13 @@ class Failures:
                 write_text(path, "".join("\t".join(row) + "\n" for row in rows))
 
     def add(self, name: str, kind: str, reason: str) -> None:
-        """Note a failure, at once on the disk."""
+        """Record a failure, on disk at once.
+
+        Args:
+            name: of the recording.
+            kind: of the failure.
+            reason: in YouTube's words.
+        """
         self.known[name] = kind, " ".join(reason.split())[:200]
         new = not self.path.exists()
         with self.path.open("a", encoding="utf-8") as file:
@@ -60,11 +66,11 @@ class Failures:
             file.write("".join("\t".join(row) + "\n" for row in rows))
 
     def reason(self, name: str) -> str:
-        """Why a recording is missing; empty when it never was asked for."""
+        """Return why a recording is missing; empty when it was never requested."""
         return self.known.get(name, ("", ""))[1]
 
     def is_gone(self, name: str) -> bool:
-        """Whether YouTube said that there is nothing to come."""
+        """Return whether YouTube has no such recording any more."""
         return self.known.get(name, ("", ""))[0] == "gone"
 
 
@@ -78,10 +84,22 @@ def fetch(
     timeout: float = 600.0,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Fetch recordings to their places; the number that came.
+    """Fetch recordings to their places; ends early when YouTube stops answering.
 
-    between: seconds to sleep between two, half to one and a half times as long. limit: how many to ask for (0: all).
-    Ends early when YouTube answers no more. UserError only when there is no such command.
+    Args:
+        places: path and recording of each.
+        failures: record of failures.
+        command: yt-dlp.
+        between: mean seconds to sleep between two, drawn from half to one and a half times as long.
+        limit: largest number of requests; 0: all.
+        timeout: seconds for one recording.
+        pause: sleeps.
+
+    Returns:
+        The number of recordings fetched.
+
+    Raises:
+        UserError: there is no such command.
     """
     if (program := shutil.which(command)) is None:
         raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")

@@ -1,1 +1,1 @@
-"""From recordings and annotations to data directories and clips."""
+"""Preparation of recordings and annotations: data directories and clips."""

@@ -42,7 +42,7 @@ STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """(line, values of `columns`) of a CSV table; UserError for a column that it lacks, naming those it has."""
+    """Yield (line, values of `columns`) of a CSV table; UserError for a missing column, listing those present."""
     try:
         file = StringIO(read_text(path, "utf-8-sig"), newline="")
     except FileNotFoundError:
@@ -61,9 +61,9 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
 
 
 def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
-    """{file name: its events}, of several annotators those that at least half of the file's annotators heard.
+    """Return {file name: its events}; with several annotators, those marked by at least half of the file's annotators.
 
-    Rows that a review rejected do not count; where a file has accepted rows, only they do.
+    Rows that a review rejected do not count; where a file has accepted rows, only these do.
     """
     votes: dict[str, dict[str, list[Event]]] = {}
     reviewed: dict[str, list[Event]] = {}
@@ -77,14 +77,14 @@ def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
             raise UserError(f"{path}:{line}: unknown review '{status}' (known: {', '.join(filter(None, STATUSES))})")
         if not STATUSES[status]:
             continue
-        heard = votes.setdefault(filename, {}).setdefault(annotator, [])
-        if not (onset or offset or label):  # a recording in which this annotator heard nothing
+        marked = votes.setdefault(filename, {}).setdefault(annotator, [])
+        if not (onset or offset or label):  # a recording in which this annotator marked nothing
             continue
         event = _event(path, line, onset, offset, label)
         if event.offset <= event.onset:
             empty += 1
             continue
-        heard.append(event)
+        marked.append(event)
         if status == "accepted":
             reviewed.setdefault(filename, []).append(event)
     if empty:
@@ -106,7 +106,10 @@ def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
 
 
 def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
-    """Where at least half of the annotators heard a label, as events in order; an annotator counts once at a time."""
+    """Return the spans in which at least half of the annotators marked a label, as events in order.
+
+    An annotator counts once at any time.
+    """
     edges: dict[str, list[tuple[float, int]]] = {}
     for events in annotators:
         by_label: dict[str, list[Event]] = {}
@@ -133,20 +136,38 @@ def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
 
 
 def spans(seconds: float, window: float) -> list[tuple[float, float]]:
-    """A recording's windows (start, end), one after the other; a last one of less than SHORTEST is left out."""
+    """Return a recording's consecutive windows (start, end); a last one shorter than SHORTEST is left out."""
     starts = [i * window for i in range(int(seconds / window) + 1)]
     found = [(start, min(start + window, seconds)) for start in starts]
     return [(start, end) for start, end in found if end - start >= SHORTEST] or found[:1]
 
 
 def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
-    """The events' shares of a window, in seconds from its start."""
+    """Return the parts of events that lie in a window.
+
+    Args:
+        events: of the recording.
+        start: of the window in seconds.
+        end: of the window in seconds.
+
+    Returns:
+        Events with times from the window's start.
+    """
     cut = [Event(max(e.onset, start) - start, min(e.offset, end) - start, e.label) for e in events]
     return [event for event in cut if event.offset - event.onset >= BRIEFEST]
 
 
 def window_name(name: str, start: float, end: float) -> str:
-    """A window's clip id: its recording's, without blanks, and its times in milliseconds behind dots, as AudioSet's."""
+    """Return a window's clip id: the recording's, without blanks, and times in milliseconds after dots, as AudioSet's.
+
+    Args:
+        name: of the recording.
+        start: of the window in seconds.
+        end: of the window in seconds.
+
+    Returns:
+        The id.
+    """
     return f"{'_'.join(name.split())}_{start:.3f}_{end:.3f}"
 
 

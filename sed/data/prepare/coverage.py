@@ -1,4 +1,4 @@
-"""How much of a set is there: coverage.tsv, of the whole set (class `all`) and of each class."""
+"""Coverage of a set by existing audio: coverage.tsv, for the whole set (class `all`) and for each class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST = 6
 
 
 class Share(NamedTuple):
-    """What is there of what the metadata names; events are its rows, or its tags."""
+    """Existing part of what the metadata names; events are its rows, or its tags."""
 
     clips: int
     clips_expected: int

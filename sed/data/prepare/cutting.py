@@ -32,11 +32,22 @@ def cut_split(
     max_bad: float,
     jobs: int,
 ) -> None:
-    """Cut `split`/audio into clips of `seconds` in `audio` and write their events to `tsv`; nothing when that is done.
+    """Cut a split's recordings into clips and write their events; do nothing when that is done.
 
-    `clips` names the table of all recordings, `annotations` those of events, of which the first that is there counts;
-    the columns of annotator and review are looked for in all but the first, the final one. UserError for a layout
-    that is not known, and when more than `max_bad` % of the recordings cannot be read.
+    Args:
+        split: folder of the split, with audio/ and its tables.
+        audio: folder for the clips.
+        tsv: table of the clips' events, written last.
+        clips: name of the table of all recordings.
+        annotations: names of tables of events; the first that exists is read. The columns of annotator and review are
+            read from all except the first, the final one.
+        columns: names of the columns.
+        seconds: length of a clip.
+        max_bad: per cent of the recordings that may be unreadable.
+        jobs: processes.
+
+    Raises:
+        UserError: the layout is unknown, or too many recordings are unreadable.
     """
     tables = [split / name for name in annotations if (split / name).exists()]
     if not tables:
@@ -60,9 +71,9 @@ def cut_split(
     found = cut_all(names, split / "audio", audio, seconds=seconds, max_bad=max_bad, jobs=jobs)
     ids = {name: audio_stem(name) for name in found}
     windows = {ids[name]: spans for name, spans in found.items()}
-    heard = window_events({ids[name]: events.get(name, []) for name in found}, windows)
-    finish(tsv, {f"{clip}.flac": own for clip, own in heard.items()}, read)
-    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(heard), len(found), len(names) - len(found))
+    events_of = window_events({ids[name]: events.get(name, []) for name in found}, windows)
+    finish(tsv, {f"{clip}.flac": own for clip, own in events_of.items()}, read)
+    log.info("%s: %d clips of %d recordings, %d left out", tsv, len(events_of), len(found), len(names) - len(found))
 
 
 def digest(tables: Sequence[Path]) -> str:

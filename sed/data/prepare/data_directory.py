@@ -41,7 +41,7 @@ _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
 @dataclass
 class Annotation:
-    """A metadata TSV: the clips it names, in order, and what it says of them."""
+    """A metadata TSV: the clips it names, in order, and their annotations."""
 
     kind: str
     clips: dict[str, list[str]] = field(default_factory=dict)
@@ -52,7 +52,19 @@ class Annotation:
 
 
 def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annotation:
-    """Read a strong, weak or unlabelled TSV; UserError names the file and line of what is broken or unknown."""
+    """Read a metadata TSV.
+
+    Args:
+        tsv: the table.
+        kind: strong, weak or unlabelled.
+        labels: the classes.
+
+    Returns:
+        The annotation.
+
+    Raises:
+        UserError: a row is broken or has an unknown label, with file and line.
+    """
     found = Annotation(kind)
     if kind == "strong":
         found.rows = read_rows(tsv)
@@ -85,7 +97,7 @@ def _check_label(tsv: str | Path, line: int, label: str, labels: Sequence[str]) 
 
 
 def find_audio(folder: str | Path) -> dict[str, Path]:
-    """{clip id: file} of all audio below a folder, links followed; UserError for two files of one id."""
+    """Return {clip id: file} of all audio below a folder, following links; UserError for two files of one id."""
     found: dict[str, Path] = {}
     for path in recordings_of(folder, log):
         clip = clip_id(path.name)
@@ -96,7 +108,16 @@ def find_audio(folder: str | Path) -> dict[str, Path]:
 
 
 def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str, tuple[float, str]]:
-    """{clip id: (seconds, fault)} of files; what `kept` holds of an unchanged file is not read again."""
+    """Decode files and find their durations and faults.
+
+    Args:
+        files: {clip id: file}.
+        kept: table of earlier checks; unchanged files in it are not read again.
+        jobs: threads.
+
+    Returns:
+        {clip id: (seconds, fault)}; an empty fault is none.
+    """
     known = _read_checked(kept)
     stats = {clip: path.stat() for clip, path in files.items()}
     keys = {clip: (shown(str(files[clip])), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
@@ -120,7 +141,7 @@ def _read_checked(path: Path) -> dict[tuple[str, str, str], tuple[float, str]]:
         rows = tsv_rows(path, _CHECKED_COLUMNS)
         return {(file, size, mtime): (float(seconds), fault) for _, (file, size, mtime, seconds, fault) in rows}
     except (UserError, ValueError):
-        return {}  # only a memory: check anew
+        return {}  # only a cache: check again
 
 
 def _write_checked(
@@ -133,7 +154,17 @@ def _write_checked(
 def faults(
     checked: Mapping[str, tuple[float, str]], stated: Mapping[str, float], *, shortest: float, longest: float
 ) -> dict[str, str]:
-    """{clip id: reason} of the files to leave out; `stated` are durations (s) that the metadata gives."""
+    """Return the files to leave out.
+
+    Args:
+        checked: {clip id: (seconds, fault)}.
+        stated: {clip id: seconds} of the metadata.
+        shortest: shorter files are bad, in seconds.
+        longest: longer files are bad, in seconds.
+
+    Returns:
+        {clip id: reason}.
+    """
     bad: dict[str, str] = {}
     for clip, (seconds, fault) in checked.items():
         named = named_seconds(clip)
@@ -175,10 +206,25 @@ def make_data_dir(
     longest: float = 60.0,
     origins: Path | None = None,
 ) -> None:
-    """Write the data directory `out`, its bad_audio.tsv and its coverage.tsv; UserError before anything is written.
+    """Write a data directory, its bad_audio.tsv and its coverage.tsv.
 
-    With `origins`, stage 0's table of where recordings are from, coverage.tsv counts clips by origin, and origins.tsv
-    names each clip's.
+    Args:
+        tsv: metadata in DESED's columns.
+        audio: folder of the recordings.
+        out: the data directory.
+        kind: strong, weak or unlabelled.
+        labels: the classes.
+        durations: table of durations that the audio must have.
+        jobs: threads of the audio check.
+        max_bad: per cent of the files that may be bad.
+        max_dropped: per cent of the events that may lie beyond their clips or have no length.
+        min_coverage: per cent of the clips that must have audio.
+        shortest: shorter files are bad, in seconds.
+        longest: longer files are bad, in seconds.
+        origins: stage 0's table of origins; coverage.tsv then counts clips by origin, origins.tsv lists each.
+
+    Raises:
+        UserError: before anything is written, if the input is refused.
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
@@ -239,7 +285,7 @@ def _check_share(found: int, expected: int, audio: Path, tsv: Path, least: float
 
 
 def _write_origins(out: Path, clips: Iterable[str], origins: Mapping[str, str] | None) -> None:
-    """Write where each clip is from, as far as stage 0 has said it of the set's recordings."""
+    """Write the origin of each clip, as far as stage 0 recorded it."""
     if origins:
         rows = ((out.name, clip, origins.get(clip, ARCHIVES)) for clip in clips)
         write_tsv(out / "origins.tsv", ("set", "clip", "origin"), rows)

@@ -39,7 +39,7 @@ LAYOUT = {
 
 
 def find_audio(folder: Path) -> dict[str, Path]:
-    """{recording: its file}, at any depth; UserError for two of one name, or none."""
+    """Return {recording: its file}, at any depth; UserError for two of one name, or none."""
     found: dict[str, Path] = {}
     clips: dict[str, Path] = {}
     for path in recordings_of(folder, log):
@@ -54,18 +54,26 @@ def find_audio(folder: Path) -> dict[str, Path]:
 
 
 def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str = "", seed: int = 0) -> set[str]:
-    """The recordings, of {recording: its labels}, that are kept for validation.
+    """Choose the recordings that are kept for validation.
 
-    Whole groups (what the regular expression `group` finds in a name; each recording its own without one) go
-    together, so no voice or place is on both sides. Every label that two groups have is on both sides, the rarest
-    first; then about `share` of the groups. The same for the same names and seed.
+    Groups stay together, so no voice or place is on both sides. Every label with two groups is on both sides, the
+    rarest first; then about `share` of the groups. The result depends only on names and seed.
+
+    Args:
+        recordings: {recording: its labels}.
+        share: of the groups, for validation.
+        group: regular expression whose match in a name is its group; without one, each recording is a group.
+        seed: of the choice.
+
+    Returns:
+        The names of the recordings.
     """
     labels: dict[str, set[str]] = defaultdict(set)
     members: dict[str, list[str]] = defaultdict(list)
-    for name, heard in recordings.items():
+    for name, present in recordings.items():
         match = re.search(group, name) if group else None
         key = match.group() if match else name
-        labels[key] |= set(heard)
+        labels[key] |= set(present)
         members[key].append(name)
     order = sorted(labels, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
     having: dict[str, list[str]] = defaultdict(list)
@@ -139,7 +147,7 @@ def lay_out(
     recordings, length = _readable(find_audio(audio), out / CHECKED, max_bad=max_bad, jobs=jobs)
     strong = _events(events, recordings, length, seconds, max_dropped) if events else {}
     weak: dict[str, tuple[str, ...]] = _known(tags, read_tags_tsv(tags), recordings) if tags else {}
-    weak = {name: heard for name, heard in weak.items() if name not in strong}
+    weak = {name: tags for name, tags in weak.items() if name not in strong}
     labels = _labels(strong, weak, known, where=events or tags)
     kept = split(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
@@ -187,7 +195,7 @@ def _labels(
     *,
     where: Path | None,
 ) -> list[str]:
-    """All labels in order; UserError when there are none, or one that a weak table could not hold."""
+    """Return all labels in order; UserError when there are none, or one that a weak table cannot hold."""
     labels = set(known)
     labels |= {event.label for found in strong.values() for event in found}
     labels |= {tag for tags in weak.values() for tag in tags}

@@ -23,8 +23,32 @@ class Bank(Protocol):
 
     def has(self, split: str, label: str) -> bool: ...
     def typical_seconds(self, label: str) -> float: ...
-    def voice(self, split: str, label: str, rng: Generator) -> Voice: ...
-    def background(self, split: str, rng: Generator, length: int) -> np.ndarray: ...
+    def voice(self, split: str, label: str, rng: Generator) -> Voice:
+        """Return a source of a label.
+
+        Args:
+            split: train or validation; their sources differ.
+            label: the class.
+            rng: chooses the source.
+
+        Returns:
+            A function that renders sounds of the source.
+        """
+        ...
+
+    def background(self, split: str, rng: Generator, length: int) -> np.ndarray:
+        """Return a steady background.
+
+        Args:
+            split: train or validation.
+            rng: chooses the source.
+            length: samples.
+
+        Returns:
+            (length,) samples.
+        """
+        ...
+
     def distractor(self, split: str, rng: Generator) -> tuple[str, np.ndarray] | None: ...
 
 
@@ -61,7 +85,7 @@ GAP = 0.15
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """How a set is mixed; pairs are the bounds of a uniform draw."""
+    """Mixing of a set; pairs are the bounds of a uniform draw."""
 
     snr: tuple[float, float]
     """level of events' loudest tenth of a second above the background, dB"""

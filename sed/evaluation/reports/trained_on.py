@@ -1,4 +1,4 @@
-"""What a model was trained on, where that sets its scores apart from published ones."""
+"""Training data that makes a model's scores incomparable with published ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which results are of models that learned from no real strong clips."""
+"""Results of models trained without real strong clips are marked."""
 
 from __future__ import annotations
 
