@@ -116,11 +116,14 @@ def _overlap(begin, end, onset, offset):  # type: ignore[no-untyped-def]
 @compiled
 def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc, crossing, crossed):  # type: ignore[no-untyped-def]
     """Return whether a detection is relevant; set `crossed` (events,) at the first event of each class it triggers."""
-    own, event = 0.0, 0
+    own, event, has_own = 0.0, 0, False
     for k in range(len(event_label)):
         if event_label[k] == label:
+            has_own = True
             own += _overlap(begin, end, event_onset[k], event_offset[k])
     relevant = np.rint(own * MICRO) >= np.rint(dtc * (end - begin) * MICRO)
+    if not (has_own or crossing):  # the package skips the criterion in such clips: it matters for a dtc of 0
+        relevant = False
     crossed[:] = False
     while crossing and event < len(event_label):
         group, total = event, 0.0
