@@ -23,8 +23,7 @@ from sed.errors import RunError, UserError
 
 TABLE = ROOT / "local" / "desed_records.tsv"
 COPIES = read_copies(TABLE.with_name("desed_copies.tsv"))
-ENCODERS = {"atst_frame", "beats"}  # of a release of GitHub, which tests/checkpoints/test_published_models.py serves
-ROWS = {part: rows for part, rows in read_records(TABLE).items() if part not in {*COPIES, *ENCODERS}}
+ROWS = {part: rows for part, rows in read_records(TABLE).items() if part not in COPIES}
 FREE = {**ROWS, "xares": read_records(TABLE)["xares"]}
 ZIP = ROWS["synthetic"][0]
 
