@@ -56,6 +56,8 @@ COMMANDS = {
     " {tiny.yaml}",
     "export_onnx": "--tuned {tuned.json} {exp} {>m.onnx}",
     "figure3": "--model {exp} {figure3}",
+    "import_model": "--config {published.yaml} --class-map {map.tsv} --labels {labels.txt} --tuned {tuned.json}"
+    " {published.pt} {>>imported}",
     "index_audio": "--audio {audio} {recordings.tsv} {downloads}",
     "infer": "--model {exp} --device cpu --export-tsv {>>tsv} {dump/synth_valid} {>scores.h5}",
     "lay_out_set": "--nj 1 --suffix .txt {audio} {label_files} {>>laid} {>laid.tsv}",
@@ -65,8 +67,11 @@ COMMANDS = {
     "pack": "--tuned {tuned.json} {exp} {>>packed}",
     "predict": "--model {pack} --device cpu --threads 1 --tuned {tuned.json} --html {>page.html} --out {>e.tsv}"
     " {audio/0.wav}",
+    "predict --watch": "--model {pack} --device cpu --threads 1 --watch {audio} --watch-settle 0 --watch-idle 0.2"
+    " --watch-state {>state.jsonl} --out {>e.tsv}",
     "pretrain": f"--config {{logmel.yaml}} {PRETRAINING} --force {{dump/weak}} {{>new.pth}}",
     "pseudo_label": "--model {exp} --device cpu {dump/weak} {>>dump/pseudo}",
+    "push": "--tuned {tuned.json} {exp} hf://our-lab/kitchen",
     "results": "--reference {tiny.yaml} {results} {>RESULTS.md}",
     "score": f"{TABLES} --labels {{labels.txt}} --audio {{audio}} --features {{dump/synth_valid}}"
     f" --tuned {{tuned.json}} --bootstrap 0 --jobs 1 --out {{>r/result.json}} {{{SCORES}}}",
@@ -228,6 +233,7 @@ def slots(command: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    os.environ["HF_ENDPOINT"] = "http://localhost:1"  # no hub
     return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 

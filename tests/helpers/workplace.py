@@ -10,10 +10,12 @@ import numpy as np
 import soundfile
 import torch
 import yaml
+from published_detectors import config_of, made_up
 from tiny_model import call, save_tiny, write_sounds
 from tiny_training import LABELS, TINY, write_dump
 
 from sed.bin import dump_features, export_onnx, infer, pack, pretrain, score, tune
+from sed.config import save_config
 from sed.data.directory import write_scp
 from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
 from sed.evaluation.reports.seeds import store
@@ -58,11 +60,20 @@ def make_workplace(root: Path) -> Path:
             dump_features, "--config", root / "logmel.yaml", root / "data" / "wav.scp", root / "shards" / "feats.1.h5"
         ),
     ]
+    _published(root)
     if find_spec("onnx") and find_spec("onnxruntime"):
         done.append(call(export_onnx, root / "exp", root / "m.onnx"))
     assert done == [0] * len(done), done
     _results(root)
     return root
+
+
+def _published(root: Path) -> None:
+    """Write a made-up published detector, its config, and a map of its classes."""
+    config = config_of("atst_frame", dim=32, depth=1, heads=2)
+    torch.save(made_up(config), root / "published.pt")
+    save_config(root / "published.yaml", config, skip=["pretrained"])
+    write_text(root / "map.tsv", "class\tlabel\nDog\tDog\nCat\tCat\nSpeech\tSpeech\n")
 
 
 def _recordings(root: Path) -> None:
