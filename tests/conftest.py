@@ -88,7 +88,7 @@ def config_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:
-    """What the package logs in a test, whatever other tests left of handlers and levels."""
+    """Collect the package's log lines in a test, whatever handlers and levels other tests left."""
     lines: list[str] = []
 
     class Keeps(logging.Handler):

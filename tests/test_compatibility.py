@@ -1,4 +1,4 @@
-"""What earlier versions' files mean: missing options, other names, and formats that are not read."""
+"""Files of earlier versions: missing options, other names, and formats that are not read."""
 
 from __future__ import annotations
 

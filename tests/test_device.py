@@ -21,12 +21,13 @@ def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name,there,told", [("cuda", 0, "no GPU"), ("cuda:2", 2, "no number 2"), ("gpu", 2, "'gpu'"), ("mps", 2, "'mps'")]
+    "name,there,message",
+    [("cuda", 0, "no GPU"), ("cuda:2", 2, "no number 2"), ("gpu", 2, "'gpu'"), ("mps", 2, "'mps'")],
 )
-def test_what_is_not_there_is_said(monkeypatch, name, there, told):
+def test_what_is_not_there_is_said(monkeypatch, name, there, message):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         choose_device(name)
 
 

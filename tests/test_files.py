@@ -76,11 +76,11 @@ def test_a_living_writer_s_file_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_lock_is_refused_in_one_line_and_freed_by_a_kill(tmp_path: Path) -> None:
-    ready, told = os.pipe()
+    ready, done = os.pipe()
 
     def hold() -> int:
         with lock(tmp_path, "a"):
-            os.write(told, b"x")
+            os.write(done, b"x")
             time.sleep(60)
         return 0
 

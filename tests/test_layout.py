@@ -135,7 +135,7 @@ def test_models_are_pure_torch(path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["real_sounds", "ratio_2", "ast_sed_long", "_second_seed", "egs/real"])
 def test_the_package_knows_no_recipe(word: str) -> None:
-    """What knows a corpus or a recipe's configs belongs to local/."""
+    """Code that knows a corpus or a recipe's configs belongs to local/."""
     found = [
         str(path) for path in SED.rglob("*") if path.suffix in {".py", ".html"} and word in path.read_text("utf-8")
     ]

@@ -26,7 +26,7 @@ def alive(process: int) -> bool:
 
 
 def gone(processes: list[int], seconds: float = 5.0) -> bool:
-    """Return whether all of them end within so many seconds."""
+    """Return whether all of them end within this many seconds."""
     until = time.monotonic() + seconds
     while any(map(alive, processes)) and time.monotonic() < until:
         time.sleep(0.01)
@@ -36,10 +36,10 @@ def gone(processes: list[int], seconds: float = 5.0) -> bool:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_of_a_killed_process_end_with_it_and_keep_no_lock(tmp_path: Path, number: int) -> None:
-    ready, told = os.pipe()
+    ready, done = os.pipe()
 
     def task() -> None:
-        os.write(told, b"%9d" % os.getpid())
+        os.write(done, b"%9d" % os.getpid())
         time.sleep(60)
 
     def work() -> int:

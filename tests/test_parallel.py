@@ -1,4 +1,4 @@
-"""How many processors there are, and how many of them are free."""
+"""Counts of processors, and of free ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sed.parallel import default_jobs, free_processors, run_tasks
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """A machine of so many processors, this process on some of them, its load and the tasks that run now."""
+    """Pretend a machine: its processors, those of this process, its load and the tasks that run now."""
 
     def make(processors: int, mine: int, load: float | None, running: int | None) -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: processors)

@@ -108,7 +108,7 @@ def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, log_line
         meter.at("b", second * 1_000_000)
     assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s, 37 s left"]  # the last byte of b is to come
     assert meter.left() == {"a": 20_000_000, "b": 50_000_000}
-    meter.at("b", 0)  # begun anew: b's bytes are to come again, and nothing was lost from the rate
+    meter.at("b", 0)  # begun again: b's bytes are to come again, and nothing was lost from the rate
     clock.now += 10
     meter.at("b", 1_000_000)
     assert log_lines[1] == "download: 21 MB of 100 MB, 1 MB/s, 75 s left"

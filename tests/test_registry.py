@@ -1,4 +1,4 @@
-"""What registries name is there; a name that is not is an error that lists those that are."""
+"""Components named by registries exist; an unknown name is an error that lists the known ones."""
 
 from __future__ import annotations
 

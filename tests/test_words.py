@@ -18,15 +18,6 @@ DOCUMENTED = ("sed/", "local/")  # whose functions open with a verb and describe
 TEXT = {".py", ".sh", ".bats", ".md", ".yaml", ".conf", ".html", ".js", ".toml", ".cff", ".ipynb", ""}
 FOREIGN = ("tests/fixtures/", "conf/real_sounds/results/")  # recorded outputs of earlier versions
 
-# Areas (see `area`) that do not follow the rules yet. Remove one once its files pass, and the list when it is empty.
-PENDING = {
-    *(".", ".ci", "conf", "docs", "egs/own_data", "egs/real_sounds", "local", "local/real_sounds", "steps", "utils"),
-    *("sed", "sed/bin", "sed/data", "sed/evaluation"),
-    "sed/prediction",
-    *("tests", "tests/bin", "tests/data", "tests/evaluation"),
-    *("tests/helpers", "tests/local", "tests/prediction", "tests/shell"),
-}
-
 # Openings of a relative clause or of an ellipsis ("Of the teacher, where there is one."), wrong in any docstring.
 CLAUSES = {
     *("Of", "That", "What", "None", "As", "From", "For", "With", "Whether", "Where", "Who", "Whose", "Which", "Why"),
@@ -46,23 +37,15 @@ DROPPED_PER = re.compile(
 )
 
 
-def area(name: str) -> str:
-    """Return the first two folders of a tracked file's name; `sed/errors.py` is in `sed`, README.md in `.`."""
-    return "/".join(Path(name).parts[:-1][:2]) or "."
-
-
 def tracked(*patterns: str) -> list[Path]:
-    """Return the tracked files that are written by hand in this repository and not pending."""
+    """Return the tracked files that are written by hand in this repository."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
     return [
         ROOT / name
         for name in listed.split("\0")[:-1]
-        if area(name) not in PENDING
-        and not name.startswith(FOREIGN)
-        and (ROOT / name).is_file()
-        and not (ROOT / name).is_symlink()
+        if not name.startswith(FOREIGN) and (ROOT / name).is_file() and not (ROOT / name).is_symlink()
     ]
 
 
@@ -170,10 +153,6 @@ def word_errors() -> Iterator[str]:
 def test_the_rules_of_style_are_kept(rule: Callable[[], Iterator[str]]) -> None:
     errors = list(rule())
     assert not errors, f"{len(errors)} times:\n" + "\n".join(errors)
-
-
-def test_pending_areas_exist() -> None:
-    assert all((ROOT / folder).is_dir() for folder in PENDING)
 
 
 @pytest.mark.parametrize(

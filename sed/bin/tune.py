@@ -115,7 +115,7 @@ def _keep_budget(args: argparse.Namespace) -> None:
         threads=free_processors(),
         options=args,
     )
-    post, heard = keep_budget(
+    post, found = keep_budget(
         predictor,
         post,
         names,
@@ -124,17 +124,17 @@ def _keep_budget(args: argparse.Namespace) -> None:
         windows=resolve_windows(args, predictor.windows),
         batch_size=args.batch_size,
     )
-    low, high = (count / heard.hours for count in poisson_interval(heard.total))
-    for label, count in heard.alarms.items():
+    low, high = (count / found.hours for count in poisson_interval(found.total))
+    for label, count in found.alarms.items():
         print(f"{label}\t{post.threshold.by_label[label]:.4f}\t{count}")
     log = logging.getLogger("sed.tune")
-    rate = f"{heard.total / heard.hours:.2f} per hour, 95 % interval {low:.2f} to {high:.2f}"
-    log.info("%s: %d false alarms in %.2f hours (%s)", args.out, heard.total, heard.hours, rate)
+    rate = f"{found.total / found.hours:.2f} per hour, 95 % interval {low:.2f} to {high:.2f}"
+    log.info("%s: %d false alarms in %.2f hours (%s)", args.out, found.total, found.hours, rate)
     facts = {
         "tuned": [Threshold.name],
         "alarms_per_hour": args.alarms_per_hour,
-        "hours": heard.hours,
-        "alarms": heard.alarms,
+        "hours": found.hours,
+        "alarms": found.alarms,
         "command": command_line(),
         "git": git_hash(),
     }

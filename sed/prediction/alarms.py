@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 MOST_ROUNDS = 10
-"""of raising thresholds and predicting again; two are the rule: the second confirms"""
+"""rounds of raising thresholds and predicting again; usually two: the second confirms"""
 Read = Callable[[str], Iterator[np.ndarray]]
 """(recording) -> its samples at the model's rate, block by block"""
 
 
 @dataclass
-class Heard:
-    """What a model finds in recordings without events.
+class FalseAlarms:
+    """Events that a model finds in recordings without any: false alarms.
 
     Attributes:
         seconds: their length.
@@ -45,15 +45,16 @@ class Heard:
 
     @property
     def total(self) -> int:
-        """Of all labels."""
+        """Number of false alarms of all labels."""
         return sum(self.alarms.values())
 
     @property
     def hours(self) -> float:
+        """Length of the recordings in hours."""
         return self.seconds / 3600
 
 
-def listen(
+def count_alarms(
     predictor: Predictor,
     post: PostProcessing,
     recordings: Sequence[str],
@@ -61,7 +62,7 @@ def listen(
     *,
     windows: WindowSettings,
     batch_size: int = 8,
-) -> Heard:
+) -> FalseAlarms:
     """Predict on recordings without events, as `predict` does.
 
     Args:
@@ -72,10 +73,13 @@ def listen(
         windows: where windows lie, and whether events are centred.
         batch_size: windows computed together.
 
+    Returns:
+        The false alarms.
+
     Raises:
         UserError: a recording cannot be read.
     """
-    heard = Heard(alarms=dict.fromkeys(predictor.labels, 0), scores={label: [] for label in predictor.labels})
+    found = FalseAlarms(alarms=dict.fromkeys(predictor.labels, 0), scores={label: [] for label in predictor.labels})
     thresholds = np.asarray(list(post.thresholds(predictor.labels)), np.float32)
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
@@ -85,7 +89,7 @@ def listen(
         for column, label in enumerate(predictor.labels):
             edges = np.flatnonzero(np.diff(np.concatenate([[0], above[:, column], [0]])))
             for begin, end in edges.reshape(-1, 2):
-                heard.scores[label].append(np.append(values[begin:end, column], np.float32(0)))
+                found.scores[label].append(np.append(values[begin:end, column], np.float32(0)))
 
     def cut(name: str, track: Track) -> Iterator[Window]:
         return plan.cut(track.passed_on(read(name)))
@@ -98,12 +102,12 @@ def listen(
     def report(track: Track, problem: str | None) -> None:
         if problem is not None:
             raise UserError(problem)
-        heard.seconds += track.result.seconds
+        found.seconds += track.result.seconds
         for detection in track.result.detections:
-            heard.alarms[detection.event.label] += 1
+            found.alarms[detection.event.label] += 1
 
     run(tracks(), predictor, batch_size=batch_size, report=report)
-    return heard
+    return found
 
 
 def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
@@ -122,12 +126,15 @@ def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
 
 
 def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> float:
-    """Return a threshold, not below `lowest`, above which these scores have at most so many events.
+    """Return a threshold, not below `lowest`, above which these scores have at most `most` events.
 
     Args:
         scores: of the frames of events, in order.
         most: events.
         lowest: the threshold that they were found with.
+
+    Returns:
+        The threshold.
     """
     values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
     inner = values[1:-1]
@@ -153,7 +160,7 @@ def keep_budget(
     per_hour: float,
     windows: WindowSettings,
     batch_size: int = 8,
-) -> tuple[PostProcessing, Heard]:
+) -> tuple[PostProcessing, FalseAlarms]:
     """Raise thresholds until recordings without events have no more alarms than a budget allows.
 
     Args:
@@ -172,22 +179,22 @@ def keep_budget(
         UserError: a recording cannot be read, or they are too short for the budget.
     """
     for _ in range(MOST_ROUNDS):
-        heard = listen(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
-        allowed = int(per_hour * heard.hours + 1e-9)
+        found = count_alarms(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
+        allowed = int(per_hour * found.hours + 1e-9)
         if allowed < 1:
             needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more" if per_hour else "above 0"
-            raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {heard.hours:.3g} (add recordings)")
-        if heard.total <= allowed:
+            raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {found.hours:.3g} (add recordings)")
+        if found.total <= allowed:
             break
-        kept = shares(heard.alarms, allowed)
+        kept = shares(found.alarms, allowed)
         raised = {
-            label: threshold_for(heard.scores[label], kept[label], post.threshold.by_label[label])
-            if kept[label] < heard.alarms[label]
+            label: threshold_for(found.scores[label], kept[label], post.threshold.by_label[label])
+            if kept[label] < found.alarms[label]
             else post.threshold.by_label[label]
             for label in predictor.labels
         }
         post = replace(post, threshold=Threshold(raised))
-    return post, heard
+    return post, found
 
 
 def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:

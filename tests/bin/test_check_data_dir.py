@@ -59,7 +59,7 @@ def test_the_first_fault_is_one_line_and_exit_2(data: Path, command: list[str]) 
     assert verdict(command, "--labels", "more.txt", "data/strong", cwd=data) == (0, "")
 
 
-def test_audio_is_looked_for_unless_told_otherwise(data: Path) -> None:
+def test_audio_is_looked_for_by_default(data: Path) -> None:
     (data / "b c.wav").unlink()
     code, said = verdict(COMMAND, "data/strong", cwd=data)
     assert code == 2 and said.startswith("check_data_dir: data/strong/wav.scp:3: b: no such audio file: b c.wav (")

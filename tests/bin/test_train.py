@@ -1,4 +1,4 @@
-"""What sed.bin.train and sed.bin.pretrain make of their options, and which experiments training goes on with."""
+"""Options of sed.bin.train and sed.bin.pretrain, and which experiments are resumed."""
 
 from __future__ import annotations
 

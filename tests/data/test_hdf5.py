@@ -76,7 +76,7 @@ def test_only_plain_datasets_pass(path: Path) -> None:
 
 
 def test_a_disk_that_is_full_is_an_error_and_no_crash(tmp_path: Path) -> None:
-    """In a child: once HDF5 could not write, closing its file ended the process by SIGSEGV."""
+    """Run in a child: after a failed write of HDF5, closing its file ended the process by SIGSEGV."""
     code = f"""
 import resource, numpy as np
 from pathlib import Path

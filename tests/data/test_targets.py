@@ -101,5 +101,5 @@ def test_a_hundred_thousand_clips_of_447_classes_take_megabytes():
     clips = [[Event(0.1 * k, 0.1 * k + 2, labels[(row + k) % 447]) for k in range(8)] for row in range(1000)]
     targets = FrameTargets.of(clips, labels, frames=1000, frame_seconds=0.01)
     held = targets._first.nbytes + targets._spans.nbytes
-    assert held < 200 * 1000  # bytes a clip, where a dense one has 447,000
+    assert held < 200 * 1000  # bytes per clip, where a dense one has 447,000
     assert targets[[999]].sum() == 8 * 200

@@ -1,4 +1,4 @@
-"""From a submission to decisions on the problem's clips; wrong input is in test_bad_input."""
+"""Matching of submissions with the reference, and decisions; wrong input is in test_bad_input."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_group_scores_as_its_clips_do_alone(seed: int) -> None:
         )
         expected = summary(part, alone)
         for entry in whole.entries:
-            if entry.key not in expected:  # a PSDS of one's own that nobody asked for
+            if entry.key not in expected:  # a custom PSDS that was not requested
                 continue
             if expected[entry.key] is None:
                 assert number(ours[entry.key]) is None, entry.key

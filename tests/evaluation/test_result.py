@@ -23,7 +23,7 @@ from sed.evaluation.submission import Submission
 
 @pytest.fixture(scope="module")
 def parts() -> dict[str, Any]:
-    """What result_of takes, of a random problem."""
+    """Return the arguments of result_of for a random problem."""
     made = problem(0, clips=6, events=30)
     frames = scores(0, made)
     post = PostProcessing(threshold=Threshold(dict.fromkeys(made.labels, 0.5)))

@@ -1,4 +1,4 @@
-"""What a submission is told to be, and what is read of it; wrong input is in test_bad_input."""
+"""Detection of a submission's kind, and its content as read; wrong input is in test_bad_input."""
 
 from __future__ import annotations
 

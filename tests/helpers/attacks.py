@@ -36,7 +36,7 @@ _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d ")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: exit code or minus the signal, what it wrote to standard error, peak memory in bytes."""
+    """The end of a command: exit code or minus the signal, standard error, peak memory in bytes."""
 
     command: str
     code: int

@@ -1,4 +1,4 @@
-"""What others' encoders make of made-up weights and sounds, and the few values of it that tests compare with.
+"""Outputs of other implementations' encoders on made-up weights and audio, and the values that tests compare with.
 
 usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # with the extra `parity`: writes them
 
@@ -49,7 +49,7 @@ def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Output
 
 
 def beats(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """As `atst_frame`; the blocks share the first one's table of distances."""
+    """Return the same as `atst_frame`; the blocks share the first one's table of distances."""
     from avex.models.beats.beats import BEATs, BEATsConfig
 
     model = BEATs(
@@ -71,7 +71,7 @@ def beats(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
 
 
 def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """As `atst_frame`, of the package `dasheng`; features before the batch norm."""
+    """Return the same as `atst_frame`, of the package `dasheng`; features before the batch norm."""
     from dasheng.pretrained.pretrained import Dasheng
 
     model = Dasheng(embed_dim=dim, depth=depth, num_heads=heads)
@@ -87,7 +87,7 @@ def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
 
 
 def eat(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """As `atst_frame`, of avex's features and, since avex fetches EAT's network at run time, its authors' own parts."""
+    """Return the same as `atst_frame`, of avex's features and, since avex fetches EAT's network, its authors' parts."""
     from avex.models.eat import EATAudioProcessor
 
     mae, modules = _eat_sources()

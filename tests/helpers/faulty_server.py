@@ -1,4 +1,4 @@
-"""A loopback HTTP server that serves records as Zenodo, Hugging Face and GitHub do, and fails as often as told."""
+"""A loopback HTTP server that serves records as Zenodo, Hugging Face and GitHub do, and fails as often as requested."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class FaultyServer(ThreadingHTTPServer):
 
     @property
     def size(self) -> int:
-        """Of all files."""
+        """Return the number of bytes of all files."""
         records = (*self.zenodo.values(), *self.huggingface.values(), *self.github.values())
         return sum(len(b) for files in records for b in files.values())
 
     def answer(self, path: str, query: str) -> tuple[bytes | None, str]:
-        """What is at an address, and the address of the page that follows it."""
+        """Return the content of an address, and the address of the next page."""
         match = re.fullmatch(r"/api/(datasets/.+)/tree/main(?:/(.+))?", path)
         if match is None or match[1] not in self.huggingface:
             return self.body(path), ""

@@ -391,7 +391,7 @@ def onnx_edit(rng: random.Random, path: Path) -> None:
 
 
 def _add_huge_tensor(graph: Any, kind: str, size: int) -> None:
-    """Have the first output depend on a tensor of so many numbers."""
+    """Have the first output depend on a tensor of this many numbers."""
     from onnx import helper, numpy_helper
 
     name = graph.output[0].name

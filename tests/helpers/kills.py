@@ -20,7 +20,7 @@ def forked(work: Callable[[], int], *, kill_at: int = 0, under: Path | None = No
 
     Args:
         work: returns the exit code.
-        kill_at: the process is killed before its so many-th file-system call; 0: never.
+        kill_at: the process is killed before its n-th file-system call; 0: never.
         under: only calls on paths below this folder count, and those that name no path.
     """
 
@@ -68,7 +68,7 @@ def ended(child: int) -> int:
 
 
 def _arm(kill_at: int, under: Path | None) -> list[str]:
-    """Have the process killed before its so many-th call; the list returned grows by the name of each."""
+    """Have the process killed before its n-th call; the list returned grows by the name of each."""
     names: list[str] = []
     armed = os.getpid()
 
@@ -101,7 +101,7 @@ def kill_at_every_call(
         prepare: brings back what there was before.
         check: gets n; looks at what the second run made.
         under: as in `forked`.
-        most: a sample of so many n: one for each kind of call, evenly spread.
+        most: size of the sample of n: one for each kind of call, evenly spread.
     """
     chosen: Iterable[int] = itertools.count(1)
     if most is not None:

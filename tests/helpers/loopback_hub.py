@@ -25,7 +25,7 @@ import pytest
 class Hub(ThreadingHTTPServer):
     """repositories: {name: {file: bytes}}; objects: large files by SHA-256; requests: (method, path) of each.
 
-    kill: (n, process): the process is killed in the midst of the n-th request from now on.
+    kill: (n, process): the process is killed during the n-th request from now on.
     """
 
     daemon_threads = True

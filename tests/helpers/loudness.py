@@ -1,4 +1,4 @@
-"""A detector that hears loudness, and recordings run through it."""
+"""A detector of loudness, and recordings run through it."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ RATE, FRAME = 1600, 16  # 10 ms frames
 
 
 class Loudness:
-    """A detector that hears loudness with 0.3 s of context to either side, and nothing beyond its window.
+    """A detector of loudness with 0.3 s of context to either side, and nothing beyond its window.
 
     So it is wrong near a window's ends, as real ones are.
     """
@@ -48,10 +48,10 @@ POST = PostProcessing(steps=[WeakMask(), Median({"loud": 0.05})], threshold=Thre
 
 class Recorder(BaseSink):
     def __init__(self):
-        self.posterior_frames, self.logmel_frames, self.heard, self.result, self.abandoned = [], [], [], None, False
+        self.posterior_frames, self.logmel_frames, self.samples, self.result, self.abandoned = [], [], [], None, False
 
     def audio(self, samples):
-        self.heard.append(samples)
+        self.samples.append(samples)
 
     def posteriors(self, frames):
         self.posterior_frames.append(frames)

@@ -1,4 +1,4 @@
-"""Where the repository and the development kit (real recordings, annotations, scores) are."""
+"""Paths of the repository and of the development kit (real recordings, annotations, scores)."""
 
 import os
 from pathlib import Path

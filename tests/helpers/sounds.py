@@ -44,7 +44,7 @@ def piped(source: Path, place: Path, *options: str) -> None:
 
 @contextmanager
 def limited_files(size: int) -> Iterator[None]:
-    """Let no file grow beyond so many bytes: for a writer, a disk that is full."""
+    """Let no file grow beyond this many bytes: for a writer, a disk that is full."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

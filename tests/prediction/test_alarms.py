@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from sed.errors import UserError
 from sed.evaluation.postprocessing.threshold import Threshold
-from sed.prediction.alarms import keep_budget, listen, poisson_interval, shares, threshold_for
+from sed.prediction.alarms import count_alarms, keep_budget, poisson_interval, shares, threshold_for
 from sed.prediction.window_settings import WindowSettings
 
 BUDGET = 20.0
@@ -41,19 +41,19 @@ def blocks(name: str) -> Iterator[np.ndarray]:
 def test_the_budget_is_kept_on_hours_that_it_was_not_chosen_on(centred: bool) -> None:
     model: Any = Loudness()
     windows = WindowSettings(overlap=2.0, centre_events=centred)
-    before = listen(model, POST, ["100"], blocks, windows=windows, batch_size=64)
-    post, heard = keep_budget(model, POST, ["0"], blocks, per_hour=BUDGET, windows=windows, batch_size=64)
-    after = listen(model, post, ["100"], blocks, windows=windows, batch_size=64)
-    assert heard.hours == pytest.approx(1) and 0.8 * BUDGET <= heard.total <= BUDGET
+    before = count_alarms(model, POST, ["100"], blocks, windows=windows, batch_size=64)
+    post, found = keep_budget(model, POST, ["0"], blocks, per_hour=BUDGET, windows=windows, batch_size=64)
+    after = count_alarms(model, post, ["100"], blocks, windows=windows, batch_size=64)
+    assert found.hours == pytest.approx(1) and 0.8 * BUDGET <= found.total <= BUDGET
     # Two Poisson counts of an hour each: given their sum, one of them is binomial.
-    low, high = binom.interval(0.95, heard.total + after.total, 0.5)
+    low, high = binom.interval(0.95, found.total + after.total, 0.5)
     assert low <= after.total <= high and after.total < before.total - 10
 
 
 def test_a_model_within_the_budget_keeps_its_thresholds() -> None:
     model: Any = Loudness()
-    post, heard = keep_budget(model, POST, ["0"], blocks, per_hour=1000, windows=WindowSettings(), batch_size=64)
-    assert post == POST and heard.total == heard.alarms["loud"] > 10
+    post, found = keep_budget(model, POST, ["0"], blocks, per_hour=1000, windows=WindowSettings(), batch_size=64)
+    assert post == POST and found.total == found.alarms["loud"] > 10
 
 
 def test_too_short_recordings_are_refused_with_what_is_needed() -> None:
@@ -105,7 +105,7 @@ def test_the_interval_is_the_published_one() -> None:
 def test_a_threshold_of_one_finds_nothing() -> None:
     model: Any = Loudness()
     post = replace(POST, threshold=Threshold({"loud": 1.0}))
-    assert listen(model, post, ["0"], blocks, windows=WindowSettings(), batch_size=64).total == 0
+    assert count_alarms(model, post, ["0"], blocks, windows=WindowSettings(), batch_size=64).total == 0
 
 
 def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""When a recording in a watched folder counts as complete, by a clock that the test turns."""
+"""Completeness of recordings in a watched folder, by a clock that the test sets."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ from sed.prediction.windows import WindowPlan
 
 
 class Wandering(Loudness):
-    """Hears things the later, the later in its window they lie: true in the middle, 0.1 s off at the ends."""
+    """A model that delays events by their place in the window: exact in the middle, 0.1 s off at the ends."""
 
     def __call__(self, waveforms):
         frame, clip, logmel = super().__call__(waveforms)
-        heard = np.clip(np.round(500 + (np.arange(1000) - 500) / 1.02).astype(int), 0, 999)
-        return Output(frame[:, heard], clip, logmel)
+        shifted = np.clip(np.round(500 + (np.arange(1000) - 500) / 1.02).astype(int), 0, 999)
+        return Output(frame[:, shifted], clip, logmel)
 
 
 def farthest(sinks, onsets, length):
-    """How far borders are, at most, from where they are mid-window; every recording has one event."""
+    """Return the largest distance of borders from their places mid-window; every recording has one event."""
     (middle,) = predict([burst(5 - length / 2, length, 10)], model=Wandering())[0][0].result.detections
     off = []
     for onset, sink in zip(onsets, sinks, strict=True):
@@ -34,7 +34,7 @@ def farthest(sinks, onsets, length):
 
 @pytest.mark.parametrize("length", [pytest.param(0.3, marks=pytest.mark.slow), 1.5])
 def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length):
-    """From before the window [6, 16) to past the end of [0, 10)."""
+    """An event from before the window [6, 16) to past the end of [0, 10)."""
     onsets = np.arange(round((6 - length) * 100) + 1, 1000) / 100
     recordings = [burst(onset, length, 26) for onset in onsets]
     assert farthest(predict(recordings, model=Wandering(), overlap=4)[0], onsets, length) > 0.05
@@ -90,7 +90,7 @@ def test_posteriors_cover_the_recording_once_and_are_zero_beyond_it(seconds):
     plain, centred = (np.concatenate(sink.posterior_frames) for sink in (plain, centred))
     assert plain.shape == centred.shape
     assert (centred[int(seconds * 100) + 1 :] == 0).all() and (centred[: int(seconds * 100)] > 0).all()
-    # this model hears the same everywhere but at a window's ends
+    # this model responds the same everywhere but at a window's ends
     np.testing.assert_allclose(centred, plain, atol=1e-5)
 
 
@@ -115,7 +115,7 @@ class Two(Wandering):
 
 
 def posteriors(model, audio):
-    """As joined, as centred, and the most rows and samples held on the way."""
+    """Return posteriors as joined, as centred, and the most rows and samples held on the way."""
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000)
     post = replace(
         POST,

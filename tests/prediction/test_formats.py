@@ -1,4 +1,4 @@
-"""What each format writes of an event or a frame."""
+"""Text of an event or a frame in each format."""
 
 from __future__ import annotations
 

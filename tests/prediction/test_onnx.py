@@ -70,7 +70,7 @@ def test_any_batch_and_length_equal_torch(exported, experiment):
 
 @pytest.mark.parametrize("padding, wave_norm", [("raw", "peak"), ("silence", "centred_peak"), ("normalised", "none")])
 def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
-    """As an independent expression pads them: by `predict` in torch and in ONNX Runtime, and by stage 5."""
+    """Padding equals an independent expression's: by `predict` in torch and in ONNX Runtime, and by stage 5."""
     from sed.evaluation.inference import posteriors
     from sed.prediction.onnx import OnnxPredictor
 
@@ -259,7 +259,7 @@ def with_tensor_of(source, out, kind, count):
 
 @pytest.mark.parametrize(("kind", "count"), [("Expand", 6e8), ("ConstantOfShape", 6e8), ("Range", 2.6e8)])
 def test_a_graph_that_asks_for_memory_without_end_is_refused(exported, tmp_path, kind, count):
-    """In a child, whose peak is read, of counts that its own limit would let pass."""
+    """Run in a child, whose peak is read, with counts that its own limit would let pass."""
     write_sounds(tmp_path / "a.wav", 1)
     honest = with_tensor_of(exported, tmp_path / "small.onnx", kind, 1000)
     huge = with_tensor_of(exported, tmp_path / "huge.onnx", kind, int(count))

@@ -50,7 +50,7 @@ def on_page(chromium, number=0):
 
 
 def border(chromium, event, side):
-    """Where an event's border is in the window."""
+    """Return the place of an event's border in the window."""
     chromium.js("recordings[0].main.scrollIntoView({block: 'center'})")
     chromium.frames()
     return tuple(
@@ -62,7 +62,7 @@ def border(chromium, event, side):
 
 
 def second(chromium, seconds):
-    """Pixels that so many seconds take."""
+    """Return the pixels per number of seconds."""
     return chromium.js(f"recordings[0].plot / (recordings[0].end - recordings[0].begin) * {seconds}")
 
 

@@ -124,6 +124,6 @@ def test_the_picture_of_a_recording_has_no_steps_of_level(
     ours, plain = predictor_of(tmp_path / "peak", wave_norm), predictor_of(tmp_path / "none", "none")
     windows = [recording[i * WINDOW : (i + 1) * WINDOW] for i in range(4)]
     for one, other in zip(ours(windows).logmel, plain(windows).logmel, strict=True):
-        heard = other > -12  # well over the floor, which both have
-        assert one.shape == other.shape and heard.any()
-        np.testing.assert_allclose(one[heard], other[heard], atol=0.05)
+        audible = other > -12  # well over the floor, which both have
+        assert one.shape == other.shape and audible.any()
+        np.testing.assert_allclose(one[audible], other[audible], atol=0.05)

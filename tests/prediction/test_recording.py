@@ -9,7 +9,7 @@ from sed.prediction.predictor import Output
     "length", [pytest.param(0.25, marks=pytest.mark.slow), 1.0, pytest.param(3.5, marks=pytest.mark.slow)]
 )
 def test_an_event_across_a_window_border_is_one_event_in_its_place(length):
-    """At every offset of 10 ms over the borders of the windows at 0, 2, 4 ... s."""
+    """Try every offset of 10 ms over the borders of the windows at 0, 2, 4 ... s."""
     middle = predict([burst(4, length, 26)])[0][0].result.detections[0].event
     onsets = np.arange(round((5.9 - length) * 100), 1010) / 100
     sinks, _, _ = predict([burst(onset, length, 26) for onset in onsets])
@@ -24,7 +24,7 @@ def test_what_sinks_get_covers_the_recording_once():
     audio = np.random.default_rng(0).uniform(-1, 1, round(43.21 * RATE)).astype(np.float32)
     (sink,), problems, _ = predict([audio])
     assert problems == [("0", None)]
-    np.testing.assert_array_equal(np.concatenate(sink.heard), audio)
+    np.testing.assert_array_equal(np.concatenate(sink.samples), audio)
     assert sink.result.seconds == pytest.approx(43.21)
     posteriors = np.concatenate(sink.posterior_frames)
     assert len(posteriors) == 3400 + 1000  # windows at 0, 2 ... 34
@@ -75,7 +75,7 @@ class Tagger(Loudness):
 
 @pytest.mark.parametrize("centred", [False, True])
 def test_an_event_whose_label_one_of_its_windows_has_is_not_masked(centred):
-    """At any offset; half of the event's windows say that their clip does not have it."""
+    """Try any offset; half of the event's windows have a clip posterior below the threshold."""
     for onset in np.arange(10, 16, 0.35):
         (sink,), _, _ = predict([burst(onset, 1.5, 30)], model=Tagger(), centred=centred)
         (found,) = sink.result.detections

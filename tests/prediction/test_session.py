@@ -202,7 +202,7 @@ def test_formats_give_the_events_of_the_plain_file(
 @pytest.mark.parametrize(
     "audio", [np.zeros(48000), np.full(48000, 0.5), np.sign(np.sin(np.arange(48000) / 9)), np.zeros(800)]
 )
-def test_silence_direct_current_and_clipping_are_heard(tmp_path, experiment, monkeypatch, capsys, audio):
+def test_silence_direct_current_and_clipping_are_predicted_on(tmp_path, experiment, monkeypatch, capsys, audio):
     soundfile.write(tmp_path / "x.wav", audio, 16000)
     assert call(monkeypatch, "--model", experiment, "--format", "csv", tmp_path / "x.wav") == 0
     rows = capsys.readouterr().out.splitlines()

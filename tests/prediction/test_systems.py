@@ -1,4 +1,4 @@
-"""What trains also predicts: windows, live, in lower precision and as ONNX, with every convolution and decoder."""
+"""Every system that trains also predicts: windows, live, in lower precision and as ONNX."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     [[ $(tail -n 1 log/x.3.log) == '# Ended (code 6)' ]]
 }
 
-@test "bad input is told in its own line, exit 2" {
+@test "bad input is reported in its own line, exit 2" {
     run "${cmd}" JOB=1:2 log/x.JOB.log bash -c 'echo reading; echo "job: a.wav: not audio (remove it)" >&2; exit 2'
     [[ ${status} == 2 && ${output} == *'job: a.wav: not audio (remove it)'* && ${output} != *'reading'*'reading'* ]]
 }

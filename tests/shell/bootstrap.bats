@@ -86,7 +86,7 @@ bootstrap() {
     [[ ${status} == 0 && $(grep -c pip "${CALLS}") == 2 && $(grep -c venv "${CALLS}") == 1 ]]
 }
 
-@test "killed half-way, it starts anew" {
+@test "killed half-way, it starts again" {
     export PIP_SECONDS=20
     setsid "${repo}/utils/bootstrap.sh" >/dev/null 2>&1 3>&- &
     while ! grep -qs pip "${CALLS}"; do sleep 0.1; done
@@ -140,7 +140,7 @@ bootstrap() {
     [[ ${status} == 0 && ${lines[-1]} == "${venv}/bin" ]]
 }
 
-@test "a Python of another version: one that fits is looked for, or the cure is told" {
+@test "a Python of another version: one that fits is looked for, or the remedy is printed" {
     mv "${BATS_TEST_TMPDIR}/bin/python3" "${BATS_TEST_TMPDIR}/bin/python3.11"
     for name in python3 python3.12 python3.13; do
         printf '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.14.0" && exit\nexit 1\n' >"${BATS_TEST_TMPDIR}/bin/${name}"
@@ -154,7 +154,7 @@ bootstrap() {
     [[ ${status} == 2 && ${lines[-1]} == *'needs Python 3.11, 3.12 or 3.13, found: Python 3.14.0'*'apt-get install'* ]]
 }
 
-@test "a full disk is told before anything is downloaded" {
+@test "a full disk is reported before anything is downloaded" {
     printf '#!/bin/sh\necho; echo "d 0 0 1048576"\n' >"${BATS_TEST_TMPDIR}/bin/df"
     bootstrap
     [[ ${status} == 2 && ${lines[-1]} == *'1 are free'* && ! -e ${CALLS} ]]

@@ -105,7 +105,7 @@ END
     printf '#!/usr/bin/env bash\necho "GPU-${*: -1}"\n' >bin/nvidia-smi
     chmod +x bin/nvidia-cuda-mps-control bin/nvidia-smi
     export CUDA_VISIBLE_DEVICES=3,5
-    shared() { # shared <name> <what its three trainings see> <what the daemon was told> <option...>
+    shared() { # shared <name> <what its three trainings see> <input of the daemon> <option...>
         run "${root}/steps/sweep.sh" --ngpu 2 "${@:4}" train list.tsv "$1"
         [[ ${status} == 0 && $(sort -u calls.shared) == "$2" && $(cat calls.mps 2>/dev/null || true) == "$3" ]] || {
             echo "$1: ${status}: ${output}; $(cat calls.shared calls.mps)"

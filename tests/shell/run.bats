@@ -63,7 +63,7 @@ setup() {
     return 1
 }
 
-@test "a folder that cannot be written is told" {
+@test "a folder that cannot be written is reported" {
     touch file
     run "${run_sh}" file/log/x.log true
     [[ ${status} == 2 && ${output} == *'cannot be made'* ]]

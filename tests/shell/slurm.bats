@@ -30,7 +30,7 @@ wait_for() {
 fake_sbatch() {
     mkdir -p bin
     # shellcheck disable=SC2016
-    printf '#!/bin/sh\necho "$@" >asked\necho "sbatch: error: told no" >&2\nexit 1\n' >bin/sbatch
+    printf '#!/bin/sh\necho "$@" >asked\necho "sbatch: error: no such partition" >&2\nexit 1\n' >bin/sbatch
     chmod +x bin/sbatch
     PATH=${PWD}/bin:${PATH}
 }
@@ -43,7 +43,7 @@ fake_sbatch() {
     [[ $(<asked) == '--account me --partition=gpu --gres=gpu:2 --mem=8G -t 1:00:00 --parsable '* ]]
     run "${slurm_sh}" --conf mine.conf --mem 1G JOB=2:3 log/x.JOB.log true
     [[ $(<asked) == '--account me --partition=cpu --mem=1G '*'--array=2,3 '* ]]
-    [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: told no'* ]]
+    [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: no such partition'* ]]
     printf 'option colour=* --x\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]

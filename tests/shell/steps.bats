@@ -178,7 +178,7 @@ train() {
     [[ ${status} == 2 && ${output} == *'usage: steps/train.sh'* ]]
 }
 
-@test "two runs of one folder: the second waits, then is told" {
+@test "two runs of one folder: the second waits, then ends with an error" {
     dump
     TRAIN_SECONDS=3 "${root}/steps/train.sh" --ngpu 0 x.yaml dump exp/x >/dev/null 2>&1 3>&- &
     while [[ $(tail -n 1 "${CALLS}") != sed.bin.train* ]]; do sleep 0.1; done

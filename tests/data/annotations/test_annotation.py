@@ -1,4 +1,4 @@
-"""What all readers of label files share."""
+"""Parsing shared by all readers of label files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries write on standard error stays off it while they are silenced, and nothing else does."""
+"""Libraries' output on standard error is suppressed within the context, and nothing else is."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from sed.data.download.checksums import checksum, forget, is_checked, remember
 def test_a_checksum_is_that_of_the_system_s_program(tmp_path: Path, kind: str, program: str) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom((1 << 20) + 17))  # more than one block
-    told = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout.split()[0]
-    assert checksum(path, kind) == f"{kind}:{told}"
+    expected = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout.split()[0]
+    assert checksum(path, kind) == f"{kind}:{expected}"
 
 
 def test_a_note_holds_until_the_file_changes(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_m4a_is_made_into_wav_where_ffmpeg_is(downloads: Path, monkeypatch: pyte
     assert soundfile.info(downloads / "audio/v" / NAMES[1]).format == "WAV"
 
 
-def test_links_that_lead_nowhere_are_made_anew(downloads: Path) -> None:
+def test_links_that_lead_nowhere_are_made_again(downloads: Path) -> None:
     folder = downloads.parent / "copy"
     folder.mkdir()
     (folder / NAMES[0]).write_bytes(sound(0))

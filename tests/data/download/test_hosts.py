@@ -1,4 +1,4 @@
-"""What Zenodo, Hugging Face and GitHub say of records: files, sizes, checksums, terms, and what they get wrong."""
+"""Statements of Zenodo, Hugging Face and GitHub on records: files, sizes, checksums, terms, and errors."""
 
 from __future__ import annotations
 

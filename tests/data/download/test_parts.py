@@ -35,7 +35,7 @@ def stage(folder: Path, mirror: str, **kwargs) -> Parts:
 
 
 def corpus(folder: Path) -> dict[str, str]:
-    """What is visible in a downloads folder, less the archives, by digest."""
+    """Return the digest of each visible file in a downloads folder, except archives."""
     files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".") and "archives" not in p.parts)
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(files)}
 

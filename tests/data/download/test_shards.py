@@ -82,7 +82,7 @@ def test_damaged_shards_give_what_is_before_the_damage(tmp_path: Path, name: str
     path = tmp_path / name
     if content is None:
         body = {"a.tar": webdataset(SOUNDS), "a.zip": zipped(SOUNDS)}.get(name, b"PAR1" + bytes(100))
-        content = body[:4700] if name == "a.tar" else body[: len(body) * 2 // 3]  # in the midst of the third recording
+        content = body[:4700] if name == "a.tar" else body[: len(body) * 2 // 3]  # within the third recording
     path.write_bytes(content)
     got = []
     with pytest.raises(Damaged, match=r"cannot be read on: .* \(get it again\)"):

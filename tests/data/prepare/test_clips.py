@@ -55,8 +55,8 @@ def test_majority_is_the_count_of_voices_on_a_grid():
         count = np.zeros(50, int)
         for events in annotators:
             count += [any(e.onset <= t < e.offset for e in events) for t in range(50)]
-        heard = [any(e.onset <= t < e.offset for e in majority(annotators)) for t in range(50)]
-        assert heard == list(2 * count >= len(annotators))
+        marked = [any(e.onset <= t < e.offset for e in majority(annotators)) for t in range(50)]
+        assert marked == list(2 * count >= len(annotators))
 
 
 RAW = Columns(annotator="annotator_id", status="review_status")

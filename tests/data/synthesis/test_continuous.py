@@ -54,7 +54,7 @@ def test_the_same_seed_is_the_same_recording(recordings):
 
 def test_events_are_where_they_are_annotated():
     dry = dataclasses.replace(ISOLATED, reverberation=(0.01, 0.02), wet=(0.0, 0.0))
-    heard, silent = [], []
+    loud, silent = [], []
     for seed in range(6):
         audio, events = continuous(Bursts(), "train", dry, np.random.default_rng(seed), seconds=40, every=10)
         power = (audio.astype(float)[: len(audio) // 160 * 160].reshape(-1, 160) ** 2).mean(1)
@@ -64,7 +64,7 @@ def test_events_are_where_they_are_annotated():
             inside[round(onset * 100) : round(offset * 100)] = True
             for border in (onset, offset):
                 edge[max(0, round(border * 100) - 5) : round(border * 100) + 6] = True
-        heard.append(np.median(power[inside & ~edge]))
+        loud.append(np.median(power[inside & ~edge]))
         silent.append(power[~inside & ~edge].max() if (~inside & ~edge).any() else 0)
         assert len(events) > 3
-    assert (np.array(heard) > 3 * np.array(silent)).all()
+    assert (np.array(loud) > 3 * np.array(silent)).all()

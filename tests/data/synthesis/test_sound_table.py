@@ -46,6 +46,6 @@ def test_sounds_by_rule_are_kinds_of_their_own_whatever_the_processes(tmp_path):
     assert np.array_equal(many.wave, alone.wave)
 
 
-def test_a_source_of_many_sounds_is_not_heard_as_often_as_they_are():
+def test_a_source_of_many_sounds_is_weighted_down():
     chance = chances(["a", "a", "a", "a", "b"])
     assert np.allclose(chance, [1 / 6] * 4 + [1 / 3])

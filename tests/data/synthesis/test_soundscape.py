@@ -43,11 +43,11 @@ def test_the_annotation_is_where_the_sound_is():
         audio, events = soundscape(Bursts(), "train", ISOLATED, np.random.default_rng(seed), labels=["Burst"])
         power = (audio.reshape(-1, 160) ** 2).mean(axis=1)
         loud = power > 0.05 * power.max()  # -13 dB; the background is at least 12 dB down
-        told = np.zeros(1000, bool)
+        annotated = np.zeros(1000, bool)
         for event in events:
-            told[round(event.onset * 100) : round(event.offset * 100)] = True
-        assert (loud & ~told).mean() < 0.02 + 0.05 * len(events)  # reverberation goes on a little
-        assert (told & ~loud).mean() < 0.02
+            annotated[round(event.onset * 100) : round(event.offset * 100)] = True
+        assert (loud & ~annotated).mean() < 0.02 + 0.05 * len(events)  # reverberation goes on a little
+        assert (annotated & ~loud).mean() < 0.02
 
 
 def test_a_clip_is_a_function_of_its_generator():

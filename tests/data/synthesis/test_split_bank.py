@@ -69,12 +69,12 @@ def bank(tmp_path):
 
 
 def test_sources_come_of_the_attribution_then_its_author_then_the_file(bank):
-    told = split_bank.sources(bank)
+    found = split_bank.sources(bank)
     folder = "train/foreground/Dog"
-    assert told[f"{folder}/a.wav"] == told[f"{folder}/b.wav"] == "http://x/1"
-    assert told[f"{folder}/c.wav"] == "someone"
-    assert told["validation/foreground/Dog/e.flac"] == "validation/foreground/Dog/e.flac"
-    assert split_bank.counts(told) == {"train": {"Dog": [3, 4]}, "validation": {"Dog": [1, 1]}}
+    assert found[f"{folder}/a.wav"] == found[f"{folder}/b.wav"] == "http://x/1"
+    assert found[f"{folder}/c.wav"] == "someone"
+    assert found["validation/foreground/Dog/e.flac"] == "validation/foreground/Dog/e.flac"
+    assert split_bank.counts(found) == {"train": {"Dog": [3, 4]}, "validation": {"Dog": [1, 1]}}
 
 
 def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path):

@@ -1,4 +1,4 @@
-"""A metric of one's own: its numbers, intervals and unit come from its one file."""
+"""A custom metric: its numbers, intervals and unit come from its one file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MeasuredSurplus(Measured):
 
 
 class Surplus(Metric):
-    """How many detections there are for each true event, times an option."""
+    """A metric: detections per true event, times an option."""
 
     entries = (ENTRY,)
 

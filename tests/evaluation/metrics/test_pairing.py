@@ -1,4 +1,4 @@
-"""Which detections fit which events: pairs by search over all, shared time and parts on a grid of milliseconds."""
+"""Pairing of detections and events, against search over all pairs and a grid of milliseconds."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_poin
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_resampled_numbers_equal_scoring_the_drawn_clips_anew(seed):
+def test_resampled_numbers_equal_scoring_the_drawn_clips_again(seed):
     """A sample that draws a clip twice scores as a set that holds it twice."""
     made = problem(seed, clips=6, events=30)
     given_scores = scores(seed, made)

@@ -1,4 +1,4 @@
-"""What goes wrong, event by event, against the same written as plain loops."""
+"""Error analysis by event, against plain loops."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_a_single_seed_has_its_bootstrap_interval_and_several_have_none() -> Non
     assert cells(markdown(rows, {}), "a")[4] == "65.00 ± 7.07"
 
 
-def test_missing_clips_are_told_above_the_table() -> None:
+def test_missing_clips_are_reported_above_the_table() -> None:
     text = markdown(group([found("a", 1, clips=5), found("b", 1, pooling="mean")]), {})
     assert "**Incomplete: 5 of 6 clips are scored" in text
     assert "Incomplete" not in markdown(group([found("b", 1)]), {})

@@ -1,4 +1,4 @@
-"""What a model was trained from, as results of all versions say it."""
+"""Initial weights of a model, from results of all versions."""
 
 from __future__ import annotations
 

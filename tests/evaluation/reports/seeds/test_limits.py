@@ -1,4 +1,4 @@
-"""What limits a system, worded from its numbers."""
+"""Limits of a system in words, from its numbers."""
 
 from __future__ import annotations
 

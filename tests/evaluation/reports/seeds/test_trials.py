@@ -1,4 +1,4 @@
-"""One-off experiments, told by what they differ in."""
+"""One-off experiments, named by their different options."""
 
 from __future__ import annotations
 
