@@ -1,4 +1,4 @@
-"""Run independent tasks in forked processes, which share the parent's arrays instead of copying them."""
+"""Independent tasks in forked processes, which share the parent's arrays; numbers of processors and processes."""
 
 from __future__ import annotations
 
@@ -25,27 +25,35 @@ def default_jobs() -> int:
 def free_processors() -> int:
     """Return how many of the processors that this process may use are idle; at least 1.
 
-    On a busy machine more threads than these wait for one another (measured: prediction a tenth as fast).
+    With more threads than idle processors, threads wait for one another (measured on a busy machine: prediction at a
+    tenth of the speed).
     """
     idle = (os.cpu_count() or 1) - round(_busy())
     return max(1, min(default_jobs(), idle))
 
 
 def _busy() -> float:
-    """Return how many tasks want a processor: over the last minute, but not those that have ended meanwhile."""
+    """Return the number of busy processors: the mean load of the last minute, at most the number of tasks running now.
+
+    The load still counts tasks that have ended since; the tasks running now may last only an instant.
+    """
     try:
         load = os.getloadavg()[0]
     except (OSError, AttributeError):
         return 0.0
     try:
-        running = int(_LOAD.read_text().split()[3].split("/")[0]) - 1  # not this process
+        running = int(_LOAD.read_text().split()[3].split("/")[0]) - 1  # without this process
     except (OSError, ValueError, IndexError):  # not Linux
         return load
     return min(load, float(running))
 
 
 def launched(name: str, default: int) -> int:
-    """Return a number that the launcher of processes has put into the environment: RANK, LOCAL_RANK or WORLD_SIZE."""
+    """Return RANK, LOCAL_RANK or WORLD_SIZE as set in the environment by a launcher such as torchrun, else `default`.
+
+    Raises:
+        UserError: the value is not a whole number.
+    """
     text = os.environ.get(name, "").strip() or str(default)
     if not text.isdecimal():
         raise UserError(f"{name}={text} in the environment: a whole number is expected (unset it)")
@@ -53,7 +61,11 @@ def launched(name: str, default: int) -> int:
 
 
 def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, Any]:
-    """Return {name: its task's result}; put the most expensive first in `tasks` for balance. Not from within a task."""
+    """Run tasks in up to `jobs` processes and return {name: result of the task}.
+
+    Processes take the tasks in order: put the longest first, so that all finish at about the same time. A task must not
+    call this function itself: workers of a pool may not start processes.
+    """
     global _TASKS
     jobs = min(jobs, len(tasks))
     if jobs <= 1:

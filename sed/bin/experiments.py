@@ -2,25 +2,33 @@
 
 usage: python3 -m sed.bin.experiments [options] <features|pretrain|train|import|label|score|cross_fit> <config...>
 
-A config is a file, the name of one in --conf-dirs, or NAME=file. Its experiment is exp/NAME, else named as the file
-without .yaml; with --rates exp/NAME_lr<head>_<encoder>, with --vary exp/NAME_<key>_<value> where the value is not the
-config's own, with --seeds exp/NAME_seed<k>. The columns are
+A config is given as a file, as the name of a file in --conf-dirs (without .yaml), or as NAME=file. NAME, else the name
+of the file, is the name of the experiment, whose folder is exp/NAME. Suffixes are added to it for the options that vary
+the config: _lr<head>_<encoder> for --rates, _<key>_<value> for --vary where the config has another value, _seed<k> for
+--seeds. The columns of the lists are
 
-features  front end, folder of its dump: each front end once
-pretrain  name of a config that pre-trains an encoder, that config, the checkpoint that it makes: each once
-train     name, config, dump, options of sed.bin.train, experiment of this list that must be trained before
-import    name, config, dump, class map, checkpoint: of configs that are not trained
-label     set of pseudo-labels to make, experiment that makes them, dump
-score     name, config, dump, options of sed.bin.score; of those that are trained or imported
-cross_fit name, config, dump, options of sed.bin.score that tune on the scored set's halves: of the imported ones
+features  front end, folder of its dump; one line per front end
+pretrain  name of a config of sed.bin.pretrain, its file, checkpoint to write; one line per config
+train     name, config, dump, options of sed.bin.train, experiment of this list that must be trained first, if any
+import    name, config, dump, class map, published checkpoint; only configs with a class map
+label     set of pseudo-labels to write, experiment that predicts them, dump
+score     name, config, dump, options of sed.bin.score; only experiments whose model exists
+cross_fit name, config, dump, options of sed.bin.score that tune each half of the scored set on the other; only imported
+          models that exist
 
-Five keys of a config are read. `features` is its front end: its features are in dump/<x> for <x>.yaml, and in dump
-for the recipe's own (conf/logmel.yaml, --feature-conf, and files with the same options). `init_from` is the config
-whose model training starts from ('none': random weights; where it is missing, --pretrained), and `pretrained_by` the
-config of sed.bin.pretrain whose encoder it starts from instead where there are --checkpoints, unless it starts from a
-config's model. `pseudo_labels_of` is the config whose pseudo-labels are the set `pseudo` of its train_sets. Models and
-pseudo-labels are those of the same seed. A config with a `class_map` is not trained but imported: a published detector
-(--pretrained, else the one of its encoder in --downloads, else what its key `pretrained` names) with that map.
+Five keys of a config decide what is listed:
+
+features          the front end. The dump of <x>.yaml is dump/<x>; that of the recipe's front end (conf/logmel.yaml,
+                  --feature-conf, or any file with the same options) is dump itself.
+init_from         the config whose model training starts from; 'none': random weights; missing: --pretrained, else the
+                  checkpoint of its encoder in --downloads.
+pretrained_by     the config of sed.bin.pretrain whose encoder training starts from; ignored without --checkpoints, or
+                  if init_from names a config, else it takes precedence over --pretrained and 'none'.
+pseudo_labels_of  the config whose model predicts the set `pseudo` of train_sets.
+class_map         the class map of a published detector, which is imported with it instead of trained: --pretrained,
+                  else the checkpoint of its encoder in --downloads, else the config's key `pretrained`.
+
+With --seeds, the models that training starts from and those that predict pseudo-labels have the same seed.
 """
 
 from __future__ import annotations
@@ -39,7 +47,7 @@ from sed.config.yaml_file import canonical
 from sed.errors import UserError
 
 PACKED, TUNED, STEPS = "model.json", "tuned.json", "csebbs"
-"""of what is imported: the model, what synthetic validation chose for it, the steps that it is scored with"""
+"""of an imported model: its file, its post-processing tuned on synthetic validation, its steps without such tuning"""
 
 
 @entry
@@ -50,17 +58,23 @@ def main() -> None:
     parser.option("dump", Path("dump"), "folder of the dumped sets", type=Path)
     parser.option("exp", Path("exp"), "folder of the experiments", type=Path)
     parser.option("conf-dirs", "conf", "folders with the configs given by name, separated by blanks")
-    parser.option("seeds", "", "seeds of every config, separated by blanks; none: the config's own")
-    parser.option("rates", "", "learning rates head:encoder, separated by blanks; none: the config's own")
+    parser.option("seeds", "", "seeds of every config, separated by blanks; '': the config's seed")
+    parser.option("rates", "", "learning rates head:encoder, separated by blanks; '': the config's rates")
     parser.option(
-        "vary", "", "KEY=VALUE,VALUE..., separated by blanks: every combination, instead of the config's own values"
+        "vary",
+        "",
+        "KEY=VALUE,VALUE..., separated by blanks: one experiment per combination of values, which replace the config's",
     )
-    parser.option("feature-conf", DEFAULTS["features"], "the recipe's own front end")
-    parser.option("pretrained", "", "checkpoint for configs without init_from; 'none': random weights")
-    parser.option("downloads", "", "folder of published encoders, <encoder>.pth, used without --pretrained")
-    parser.option("checkpoints", "", "folder of pre-trained encoders; none: pretrained_by is ignored")
-    parser.option("folder", "", "score: folder of the scores within the experiment; the name is then NAME/folder")
-    parser.option("score-args", "", "score: options of sed.bin.score")
+    parser.option("feature-conf", DEFAULTS["features"], "the recipe's front end, whose dump is --dump itself")
+    parser.option("pretrained", "", "checkpoint that configs without init_from start from; 'none': random weights")
+    parser.option(
+        "downloads", "", "folder of published checkpoints, <encoder>.safetensors or .pth, used without --pretrained"
+    )
+    parser.option("checkpoints", "", "folder of encoders pre-trained by the recipe; '': pretrained_by is ignored")
+    parser.option(
+        "folder", "", "score: subfolder of the experiment for the scores, which is appended to the name (NAME/folder)"
+    )
+    parser.option("score-args", "", "score and cross_fit: options of sed.bin.score to append")
     args = parser.parse_args()
     experiments = [
         experiment
@@ -91,12 +105,12 @@ def front_end_settings(path: str) -> dict[str, str]:
 
 
 def features_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield front ends and the folders of their dumps."""
+    """Yield the front end of each experiment and the folder of its dump."""
     return (front_end(experiment, args) for experiment in experiments)
 
 
 def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is pre-trained; without --checkpoints nothing is."""
+    """Yield the configs of sed.bin.pretrain whose encoders experiments start from; none without --checkpoints."""
     for e in experiments:
         if args.checkpoints and e.settings["pretrained_by"] and not e.start:
             name, path = find(e.settings["pretrained_by"], args.conf_dirs.split())
@@ -104,57 +118,57 @@ def pretrain_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tu
 
 
 def train_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is trained, each experiment after the one that it starts from."""
+    """Yield the experiments to train, each after the one that it starts from."""
     experiments = [experiment for experiment in experiments if not experiment.is_imported]
     names = {experiment.name for experiment in experiments}
-    waiting, ended = list(experiments), set[str]()
+    waiting, listed = list(experiments), set[str]()
     while waiting:
-        ready = [e for e in waiting if e.start not in names or e.start in ended]
+        ready = [e for e in waiting if e.start not in names or e.start in listed]
         if not ready:
             raise UserError(
                 f"{waiting[0].config}: init_from: {waiting[0].name} would start from itself (name another config)"
             )
         for e in ready:
-            wait = e.start if e.start in names else ""
+            first = e.start if e.start in names else ""
             options = e.options(args.exp, args.pretrained, args.checkpoints, args.downloads)
-            yield e.name, e.config, front_end(e, args)[1], options, wait
-        ended |= {e.name for e in ready}
-        waiting = [e for e in waiting if e.name not in ended]
+            yield e.name, e.config, front_end(e, args)[1], options, first
+        listed |= {e.name for e in ready}
+        waiting = [e for e in waiting if e.name not in listed]
 
 
 def import_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is imported in place of a training."""
-    asked = "" if args.pretrained == NONE else args.pretrained
+    """Yield the experiments to import instead of to train, with the published checkpoints."""
+    given = "" if args.pretrained == NONE else args.pretrained
     for e in experiments:
         if e.is_imported:
-            checkpoint = asked or e.published(args.downloads) or e.settings.get("pretrained", "")
+            checkpoint = given or e.published(args.downloads) or e.settings.get("pretrained", "")
             if not checkpoint:
                 raise UserError(f"{e.config}: no published detector to import (--pretrained names its file)")
             yield e.name, e.config, front_end(e, args)[1], e.settings["class_map"], checkpoint
 
 
 def label_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield the sets of pseudo-labels that are trained on."""
+    """Yield the sets of pseudo-labels that experiments are trained on, with the experiments that predict them."""
     return ((e.of_seed(PSEUDO), e.labeller, front_end(e, args)[1]) for e in experiments if e.labeller)
 
 
 def score_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is scored: the experiments that are trained, or imported."""
+    """Yield the experiments to score: those whose training has ended, or whose packed model exists."""
     for e in experiments:
         folder = args.exp / e.name
         if (folder / (PACKED if e.is_imported else "final.pt")).exists():
             name = f"{e.name}/{args.folder}" if args.folder else e.name
-            own = _imported_steps(folder / TUNED) if e.is_imported else ""
-            yield name, e.config, front_end(e, args)[1], f"{own} {args.score_args}".strip()
+            steps = _imported_steps(folder / TUNED) if e.is_imported else ""
+            yield name, e.config, front_end(e, args)[1], f"{steps} {args.score_args}".strip()
 
 
 def _imported_steps(tuned: Path) -> str:
-    """Return the options of an imported model's post-processing: as synthetic validation chose it, where it did."""
+    """Return the post-processing options of an imported model: the file `tuned` if it exists, else STEPS."""
     return f"--tuned {shlex.quote(str(tuned))}" if tuned.exists() else f"--post-processing {STEPS}"
 
 
 def cross_fit_rows(experiments: list[Experiment], args: Namespace) -> Iterator[tuple[str, ...]]:
-    """Yield what is scored once more by post-processing of the scored set itself: the experiments that are imported."""
+    """Yield the imported models to score again, with each half of the scored set tuned on the other half."""
     options = f"--post-processing {STEPS} --cross-fit {STEPS},threshold {args.score_args}".strip()
     for e in experiments:
         if e.is_imported and (args.exp / e.name / PACKED).exists():

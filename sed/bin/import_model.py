@@ -1,12 +1,12 @@
-"""A published detector, encoder and head, as a packed model: detection without training.
+"""Import a published detector (encoder and head) as a packed model, to detect events without training.
 
 usage: python3 -m sed.bin.import_model ATST-F_strong_1.pt audioset-model/
        python3 -m sed.bin.import_model --class-map local/desed_class_map.tsv ATST-F_strong_1.pt desed-model/
 
-The file is one of PretrainedSED's of AudioSet-strong, ATST-F or BEATs, whose 447 classes are the model's labels; a
-class map makes a few of them into each label of yours. `sed.bin.predict --model desed-model/` runs it, and all else
-that takes a packed model. Post-processing is cSEBBs with their defaults, or as the options say; `--tuned` takes a file
-of sed.bin.tune, tuned on your recordings.
+The checkpoint is one that PretrainedSED published for AudioSet-strong, of ATST-F or BEATs. Its 447 classes are the
+labels of the model; with a class map, each label is merged from one or more of the classes. `sed.bin.predict --model
+desed-model/` runs the model, as does every command that takes a packed model. Its post-processing is cSEBBs with their
+default parameters unless options choose another; `--tuned` takes a file that sed.bin.tune wrote for your recordings.
 """
 
 from __future__ import annotations
@@ -34,23 +34,32 @@ AUDIOSET = "AudioSet-strong, 447 classes, by the authors of the checkpoint; it w
 def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
-    p.add_argument("checkpoint", help="file of the published detector")
+    p.add_argument("checkpoint", help="checkpoint of the published detector")
     p.add_argument("folder", help="folder to write; a packed model there is replaced, other files in it stay")
-    p.option("class-map", None, "table of class and label: which classes make each label (default: classes are labels)")
+    p.option(
+        "class-map",
+        None,
+        "table with columns class and label: the classes merged into each label (default: each class is a label)",
+    )
     p.option(
         "merge",
         None,
-        "a label's logit: max, the highest of its classes', or noisy_or, of at least one (max)",
+        "logit of a label: max, the highest logit of its classes; noisy_or, the logit of the probability that at least "
+        "one of them is active (max)",
         choices=["max", "noisy_or"],
     )
-    p.option("labels", None, "labels.txt: the labels that the class map must have, in their order")
+    p.option(
+        "labels",
+        None,
+        "labels.txt: the labels of the class map, in the order of the model's outputs (default: the map's order)",
+    )
     p.option("classes", None, "names of the head's classes, one per line (default: AudioSet-strong's 447)")
-    p.option("config", None, "config of another size than the published one")
+    p.option("config", None, "YAML with the options of the detector, if it is not of the published size")
     p.section("model card")
     p.option("name", None, "the model's name (default: the folder's)")
-    p.option("data", None, "what it was trained on (default: AudioSet-strong)")
-    p.option("licence", "", "of the weights, beside what is known of the published ones")
-    p.option("intended-use", "", "what it is for, and what it is not for")
+    p.option("data", None, "training data of the model (default: AudioSet-strong)")
+    p.option("licence", "", "licence of the weights, added to that of the published ones")
+    p.option("intended-use", "", "what the model is for, and what it is not for")
     p.section("windows")
     add_window_arguments(p)
     add_arguments(p)
@@ -59,11 +68,13 @@ def parser() -> Parser:
 
 @entry
 def main() -> None:
-    """Read, import, write."""
+    """Parse the options, import the detector and write the packed model."""
     args = parser().parse_args()
     logger = setup_logging()
     if args.labels and not args.class_map:
-        raise UserError("--labels is the labels of a class map (give --class-map, or leave it out)")
+        raise UserError(
+            "--labels gives the labels of a class map, which is missing (give --class-map, or leave --labels out)"
+        )
 
     from sed.checkpoints.pack_folder import recover
 
@@ -76,7 +87,7 @@ def main() -> None:
 
 
 def load(args: argparse.Namespace) -> LoadedModel:
-    """Make the model that the options describe."""
+    """Return the detector of the checkpoint, with the labels and the class map of the options."""
     from sed.checkpoints.pretrained import locate
     from sed.checkpoints.published_head import class_names, import_detector, read_config, read_published
     from sed.data.class_map import read_class_map
@@ -90,7 +101,7 @@ def load(args: argparse.Namespace) -> LoadedModel:
 
 
 def write(args: argparse.Namespace, model: LoadedModel) -> None:
-    """Write the packed model, with its post-processing, windows and card."""
+    """Write the packed model, with its post-processing, window settings and model card."""
     from sed.checkpoints.packed import save_pack
     from sed.evaluation.postprocessing.stored import to_stored
     from sed.prediction.card import card

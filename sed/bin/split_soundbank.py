@@ -1,11 +1,11 @@
-"""Split a soundbank's training sources into a new soundbank for tuning; validation sources stay unused.
+"""Split a soundbank's training sources into a new soundbank to tune on, without using its validation sources.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
        python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
 
-<out> consists of symbolic links: its train/ and its validation/ both come from <soundbank>/train. Recordings of one
-source (ATTRIBUTION.tsv) stay together, and every label with two sources is on both sides. --count splits nothing and
-writes the number of sources and recordings of each label.
+The train/ and the validation/ of <out> are symbolic links to recordings of <soundbank>/train. Recordings of one source
+(ATTRIBUTION.tsv) stay together. A label with two or more sources has recordings in both, unless its sources were all
+assigned to one of them with other labels. --count only writes the number of sources and recordings of each label.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ def main() -> None:
     p.add_argument("soundbank", type=Path, help="{train,validation}/{foreground,background,distractor}/<label>/")
     p.add_argument("out", type=Path, nargs="?", help="folder to write")
     p.option("share", 0.25, "share of each label's recordings that goes to validation", least=0.01, most=0.99)
-    p.option("seed", 0, "of the draw", least=0)
-    p.option("count", None, "JSON file for {split: {label: [sources, recordings]}}; no split then", type=output_file)
+    p.option("seed", 0, "seed of the random assignment", least=0)
+    p.option(
+        "count",
+        None,
+        "write only the numbers of sources and recordings, {split: {label: [sources, recordings]}}, to this JSON file",
+        type=output_file,
+    )
     args = p.parse_args()
     setup_logging()
     from sed.data.synthesis import split_bank
@@ -39,13 +44,13 @@ def main() -> None:
         write_json(args.count, split_bank.counts(split_bank.sources(args.soundbank)))
         return
     if args.out is None:
-        raise UserError("which folder to write? (<soundbank> <out>)")
+        raise UserError("no folder to write (give it after the soundbank: <soundbank> <out>)")
     split_bank.check_replaceable(args.soundbank, args.out)
     files = split_bank.sources(args.soundbank)
     sides = split_bank.split(files, args.share, args.seed)
     split_bank.write(args.soundbank, args.out, sides)
-    held = sum(side == "validation" for side in sides.values())
-    logging.getLogger("sed").info("%s: %d recordings, %d of them to validate on", args.out, len(sides), held)
+    validation = sum(side == "validation" for side in sides.values())
+    logging.getLogger("sed").info("%s: %d recordings, %d of them in validation", args.out, len(sides), validation)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Tag recordings with a published AST: the AudioSet classes that occur in them.
+"""Tag recordings with a published AST: print the most probable AudioSet classes of each.
 
 usage: python3 -m sed.bin.tag [--pretrained FILE|FOLDER|NAME] [--labels class_labels_indices.csv] [--top 5] clip.wav ...
 
-Prints `filename label posterior`, tab-separated, most probable first. Without --pretrained: stage 0's checkpoint in
-egs/desed/downloads, else Hugging Face's MIT/ast-finetuned-audioset-10-10-0.4593. The names of the classes are read
-beside the checkpoint (config.json or class_labels_indices.csv) or from --labels. Recordings longer than the
-checkpoint's input are cut into equal windows, and their posteriors averaged.
+Prints `filename label posterior`, tab-separated, most probable class first. The default checkpoint is the one that
+stage 0 of egs/desed/run.sh stored in egs/desed/downloads, else MIT/ast-finetuned-audioset-10-10-0.4593 from Hugging
+Face. The names of the classes are read from --labels, else from config.json or class_labels_indices.csv beside the
+checkpoint, else (for AudioSet's 527 classes) from Hugging Face. A recording longer than the checkpoint's input is cut
+into windows of equal length, whose posteriors are averaged.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ def main() -> None:
     config["pretrained"] = config["pretrained"] or default_checkpoint()
     front_end = FrontEnd.from_config(config)
     tagger, names = load_tagger(config, labels=args.labels)
-    if names[0] == "class 0":
+    if names[0] == "class 0":  # from `load_tagger`, if it finds no names
         print(
-            "tag: the checkpoint comes without its classes' names: numbers instead (give --labels"
+            "tag: the checkpoint comes without the names of its classes, numbers are printed instead (give --labels"
             " class_labels_indices.csv of AudioSet, or put the model's config.json beside it)",
             file=sys.stderr,
         )
@@ -62,14 +63,18 @@ def parse() -> Any:
     parser = Parser("Tag recordings with a published AST.", config=True)
     parser.add_argument("audio", nargs="+", help="recordings, any format and rate that libsndfile reads")
     parser.option("pretrained", "", "checkpoint of a published AST: a file, a folder or a name on Hugging Face")
-    parser.option("labels", "", "names of its classes: class_labels_indices.csv, config.json or one per line")
+    parser.option(
+        "labels",
+        "",
+        "file with the names of the checkpoint's classes: class_labels_indices.csv, config.json or one name per line",
+    )
     parser.option("top", 5, "number of classes to print per recording", least=1)
-    parser.section("for checkpoints of other sizes")
+    parser.section("for checkpoints of other sizes than the published ones")
     parser.option("input_frames", 1024, "number of input frames", least=1)
     parser.option(
         "input_padding",
         "raw",
-        "padding that it was trained with (published ones: raw)",
+        "padding of short recordings that the checkpoint was trained with (published checkpoints: raw)",
         choices=["raw", "silence", "normalised"],
     )
     parser.options_of("sed.models.ast")
@@ -78,13 +83,13 @@ def parse() -> Any:
 
 
 def default_checkpoint() -> str:
-    """Return the checkpoint stored by stage 0, else the model's name on the hub."""
+    """Return the checkpoint that stage 0 of egs/desed/run.sh stored, else the published one's Hugging Face name."""
     stored = (ROOT / "egs" / "desed" / "downloads" / name for name in ("ast.safetensors", "ast.pth"))
     return next((str(path) for path in stored if path.is_file()), "MIT/ast-finetuned-audioset-10-10-0.4593")
 
 
 def cut(logmel: torch.Tensor, frames: int) -> Iterator[torch.Tensor]:
-    """Yield equal windows of at most `frames` frames, (1, n, bins) each."""
+    """Yield the log-mel (1, n, bins) as consecutive windows of at most `frames` frames, equal to within one frame."""
     count = math.ceil(logmel.shape[1] / frames)
     yield from logmel.tensor_split(count, dim=1)
 

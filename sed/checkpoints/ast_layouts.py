@@ -23,6 +23,7 @@ _IGNORED = ("v.head.", "v.head_dist.")  # DeiT's ImageNet classifiers, which the
 
 
 def _authors(key: str) -> tuple[str, ...]:
+    """Return the name of one of our keys in the authors' layout, without `module.`, as a tuple of one."""
     key = key.replace("encoder.", "v.", 1).replace("head.norm.", "v.norm.", 1)
     return (key.replace("head.mlp_head.", "mlp_head.", 1),)
 
@@ -42,12 +43,16 @@ _HF_BLOCK = {
     "mlp.fc2": "output.dense",
 }
 _HF_QKV = tuple(f"attention.attention.{name}" for name in ("query", "key", "value"))
-# Names in memory of transformers 5, whose files still have the names above.
+# transformers 5 renamed these modules; the files that it saves keep the names above, its state dicts do not.
 _HF5_BLOCK = {**_HF_BLOCK, "attn.proj": "attention.o_proj", "mlp.fc1": "mlp.fc1", "mlp.fc2": "mlp.fc2"}
 _HF5_QKV = tuple(f"attention.{name}_proj" for name in "qkv")
 
 
 def _hugging_face(key: str, five: bool) -> tuple[str, ...]:
+    """Return the names of one of our keys in Hugging Face's layout (`five`: the names of transformers 5 in memory).
+
+    There is one name, but three (query, key, value) for the joint projection `attn.qkv`.
+    """
     if key.startswith("head.mlp_head."):
         number, kind = key.removeprefix("head.mlp_head.").split(".")
         return (f"classifier.{('layernorm', 'dense')[int(number)]}.{kind}",)
@@ -67,7 +72,7 @@ def _hugging_face(key: str, five: bool) -> tuple[str, ...]:
 def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tensor], bool]:
     """Convert a published state dict to our names.
 
-    Position embeddings are fitted to the grid of `like`. The number of tagging classes is that of the file.
+    Position embeddings are fitted to the grid of `like`. The tagging head keeps the classes of the state dict.
 
     Args:
         state: a state dict of either layout.
@@ -93,9 +98,9 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
         if name in names:
             want, have = list(shapes[key]), list(state[names[name]].shape)
             if len(rename(key)) > 1:
-                want[0] //= 3
+                want[0] //= 3  # separate queries, keys and values
             if "mlp_head.1" in key:
-                want[0] = have[0] if have else 0
+                want[0] = have[0] if have else 0  # any number of tagging classes
             if key == "encoder.pos_embed" and len(have) == 3 and have[2] == want[2]:
                 want[1] = have[1] if _source_grid(have[1] - LEADING, like.encoder.grid) else want[1]
             if have != want:
@@ -115,7 +120,7 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
 
 
 def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str], tuple[str, ...]]]:
-    """Return {name without prefixes: name in the file}, and the function from our key to names without prefixes."""
+    """Return {name without prefixes: name in `state`}, and a function from our key to its names without prefixes."""
     names = {plain_name(name): name for name in state}
     if any(name.startswith("v.") for name in names):
         return {name: full for name, full in names.items() if not name.startswith(_IGNORED)}, _authors
@@ -133,7 +138,10 @@ def _layout(state: Mapping[str, Tensor]) -> tuple[dict[str, str], Callable[[str]
 
 
 def _source_grid(patches: int, target: tuple[int, int]) -> tuple[int, int] | None:
-    """Return the grid of a table of positions: the published one, else one with as many bands as `target`."""
+    """Return the grid (bands, patches in time) of `patches` position embeddings, None if it cannot be inferred.
+
+    It is the published grid if the number fits, else the grid with as many bands as `target`.
+    """
     if patches == PUBLISHED_GRID[0] * PUBLISHED_GRID[1]:
         return PUBLISHED_GRID
     return (target[0], patches // target[0]) if patches > 0 and patches % target[0] == 0 else None
@@ -142,7 +150,8 @@ def _source_grid(patches: int, target: tuple[int, int]) -> tuple[int, int] | Non
 def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
     """Fit position embeddings (1, 2 + patches, dim) to another grid (bands, patches in time), like the AST release.
 
-    Along time, then frequency, fewer positions are taken from the middle, more are interpolated bilinearly.
+    Along time, then frequency: a grid that is long enough for `target` is cropped to its middle, a shorter one is
+    interpolated bilinearly.
 
     Raises:
         Mismatch: the grid of the positions is unknown.
@@ -165,10 +174,10 @@ def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
 
 
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], like: Tagger) -> None:
-    """Load the first blocks of a published state dict into a detector's encoder.
+    """Load a published state dict into a detector's encoder, as many of its first blocks as the encoder has.
 
     Args:
-        encoder: the encoder of the detector.
+        encoder: the encoder of the detector, an AST of fewer or as many blocks.
         state: a state dict of either layout.
         like: the tagger that the state dict must fit (build it on the meta device, which takes no memory).
 
@@ -180,7 +189,7 @@ def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], like: Tagger) 
 
 
 class AstImporter:
-    """`Importer` of the first blocks of a published AST."""
+    """`Importer` of a published AST into an encoder that has its first blocks."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of either layout."""
@@ -194,9 +203,9 @@ class AstImporter:
         """Load a state dict; see `Importer`.
 
         Args:
-            encoder: the first blocks of the AST.
-            state: the whole AST.
-            config: the config of the encoder.
+            encoder: the encoder, an AST of fewer or as many blocks.
+            state: the published state dict of the whole AST, in either layout.
+            config: the flat config of the encoder.
         """
         with torch.device("meta"):
             like = build_tagger(config, 1)

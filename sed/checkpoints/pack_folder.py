@@ -35,12 +35,12 @@ def sha256(path: Path) -> str:
 
 
 def manifest(folder: Path) -> dict[str, str]:
-    """Return {name: SHA-256} of the files of a pack, for model.json, which is not included."""
+    """Return {name: SHA-256} of the files of a pack except model.json, which stores this manifest."""
     return {name: sha256(folder / name) for name in NAMES if name != FACTS and (folder / name).is_file()}
 
 
 def recover(folder: Path) -> None:
-    """Complete an unfinished replacement by a killed run, if any, so that the folder can be read."""
+    """Complete the replacement that a killed run left unfinished, if any, so that `folder` can be read."""
     folder = folder.resolve()
     if any(left.is_dir() for left in _hidden(folder)):
         with lock(folder.parent, folder.name):
@@ -52,7 +52,8 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
     """Yield an empty folder to write a pack to; after the context, it replaces `folder`.
 
     Raises:
-        UserError: another run is writing it, or it has files that would be lost.
+        UserError: another run is writing `folder`; it is not a packed model; or it has files that would be replaced
+            although `pack` did not write them or they were edited since.
     """
     folder = folder.resolve()
     part, _ = _hidden(folder)
@@ -89,18 +90,22 @@ def _facts(folder: Path) -> dict[str, Any] | None:
 
 
 def _listed(folder: Path) -> dict[str, Any]:
-    """Return {name: SHA-256} of the files that `pack` wrote here; packs of earlier versions list none: all `NAMES`."""
+    """Return {name: SHA-256} of the files that `pack` wrote to a folder.
+
+    The checksum is None for model.json, and for all `NAMES` if an earlier version wrote model.json without a list.
+    """
     files = (_facts(folder) or {}).get("files")
     listed = files if isinstance(files, dict) else dict.fromkeys(NAMES)
     return {name: listed[name] for name in NAMES if name in listed} | {FACTS: None}
 
 
 def _is_own(path: Path, listed: dict[str, Any]) -> bool:
+    """Return whether `pack` wrote this file: one of `listed`, or a temporary one of an interrupted write."""
     return (path.name in listed and path.is_file() and not path.is_symlink()) or is_temporary(path.name)
 
 
 def _check(folder: Path) -> None:
-    """Raise UserError if a folder is not a pack, or has files not written by `pack` that would be replaced."""
+    """Raise UserError if a folder is not a pack, or if files that a user wrote or edited would be replaced."""
     if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
         return
     if _facts(folder) is None:
@@ -117,6 +122,7 @@ def _check(folder: Path) -> None:
 
 
 def _install(part: Path, folder: Path) -> None:
+    """Replace `folder` by `part`; after an exchange, `part` is the name of the old folder, which the caller empties."""
     if folder.exists():
         shutil.copymode(folder, part)
     sync_folder(part)
@@ -131,8 +137,9 @@ def _install(part: Path, folder: Path) -> None:
 
 
 def _complete(folder: Path) -> None:
+    """Finish what a killed run left: restore `folder` if it was renamed, and remove the hidden folders."""
     part, old = _hidden(folder)
-    if old.is_dir() and not folder.exists():  # killed between two renames: the new one is complete
+    if old.is_dir() and not folder.exists():  # killed between the two renames: `part` is complete
         (part if part.is_dir() else old).rename(folder)
     for left in (part, old):
         if left.is_dir():
@@ -143,7 +150,7 @@ def _empty(left: Path, folder: Path) -> None:
     """Remove a hidden folder, after moving files not written by `pack` to `folder`.
 
     Raises:
-        UserError: such a file cannot be moved; it is kept.
+        UserError: `folder` is missing or has a file of that name; the file stays in the hidden folder.
     """
     listed = _listed(left)
     for path in sorted(left.iterdir()):
@@ -153,7 +160,7 @@ def _empty(left: Path, folder: Path) -> None:
             path.rename(folder / path.name)
     if folder.is_dir():
         sync_folder(folder)
-    for path in sorted(left.iterdir(), key=lambda path: path.name == FACTS):  # last, because it lists the files
+    for path in sorted(left.iterdir(), key=lambda path: path.name == FACTS):  # model.json last: it lists the others
         if _is_own(path, listed):
             path.unlink()
     left.rmdir()

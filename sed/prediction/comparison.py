@@ -1,4 +1,4 @@
-"""Compare settings of prediction on long recordings, by whole events and by their pieces in clips."""
+"""Scores of prediction on long recordings, with events whole and with events cut at the borders of clips."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Found = list[list[Event]]
 
 
 class Setting(NamedTuple):
-    """A way to predict, and its counts (recordings, classes)."""
+    """Scores of a setting of prediction: counts (recordings, classes) of whole events and of events cut into clips."""
 
     name: str
     whole: Counts
@@ -41,7 +41,10 @@ class Setting(NamedTuple):
 
 
 class Remembered:
-    """A predictor that runs each window once, since windows of several overlaps coincide; it drops the log-mel."""
+    """A predictor that caches its output by the window's samples, as settings with other overlaps share windows.
+
+    The log-mel of its output is empty, to save memory.
+    """
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
@@ -68,13 +71,14 @@ def predict(
     windows: WindowSettings,
     batch_size: int = 32,
 ) -> Found:
-    """Predict on recordings, as `predict` does.
+    """Detect the events of recordings, as sed.bin.predict does.
 
     Args:
-        sounds: each recording's samples, at the predictor's rate.
+        sounds: samples of each recording, at the predictor's sample rate.
         predictor: the model.
-        post: its post-processing.
-        windows: their overlap, and whether events that they share are centred.
+        post: the model's post-processing.
+        windows: overlap of the windows, and whether the model runs again on events that windows share, with each in the
+            middle of a window.
         batch_size: windows per batch.
 
     Returns:
@@ -83,19 +87,20 @@ def predict(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
     numbers = range(len(sounds))
     tracks = [Track.of(str(n), predictor, post, plan, sink=BaseSink(), centre=windows.centre_events) for n in numbers]
+    # `run` calls each of these with its track.
     cuts = [functools.partial(lambda audio, track: plan.cut(track.passed_on([audio])), audio) for audio in sounds]
     run(zip(tracks, cuts, strict=True), predictor, batch_size=batch_size)
     return [[detection.event for detection in track.result.detections] for track in tracks]
 
 
 def score(truth: Found, found: Found, seconds: Sequence[float], labels: Sequence[str]) -> Counts:
-    """Count by sed_eval.
+    """Count the true positives, predicted events and true events of each recording, with sed_eval.
 
     Args:
-        truth: the events of each recording.
-        found: those predicted.
-        seconds: each recording's length.
-        labels: the classes.
+        truth: the true events of each recording.
+        found: the predicted events of each recording.
+        seconds: length of each recording.
+        labels: names of the classes.
 
     Returns:
         Counts (recordings, classes).
@@ -112,12 +117,12 @@ def score(truth: Found, found: Found, seconds: Sequence[float], labels: Sequence
 
 
 def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[Predictor, PostProcessing]:
-    """Open a model on all idle processors.
+    """Open a model and its post-processing, with a thread per idle processor.
 
     Args:
-        recordings: soundscapes whose labels it must know.
-        model: experiment, checkpoint or packed model.
-        device: where it runs.
+        recordings: soundscapes, whose labels must all be labels of the model.
+        model: folder of an experiment, checkpoint or packed model.
+        device: where the model runs: `cpu`, `cuda`, `cuda:1` or `auto`.
 
     Returns:
         The model and its post-processing.
@@ -134,24 +139,27 @@ def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[
     )  # fmt: skip
     missing = {event.label for recording in recordings for event in recording.events} - set(predictor.labels)
     if missing:
-        raise UserError(f"{model}: does not know {', '.join(sorted(missing))} (give the soundbank of its labels)")
+        raise UserError(
+            f"{model}: does not know {', '.join(sorted(missing))} (give a soundbank with the model's labels)"
+        )
     return predictor, post
 
 
 def sounds_at(rate: int, recordings: Sequence[Recording]) -> list[np.ndarray]:
-    """Return the recordings' samples at another rate."""
+    """Return the samples of recordings, resampled to `rate` in Hz."""
     from sed.data.audio import resampled
 
     return [np.concatenate(list(resampled([one.audio], RATE, rate))) for one in recordings]
 
 
 class Scorer:
-    """The events of recordings, and the clips that their sound is cut into."""
+    """Scores of predictions on recordings, or on the clips of `clip_seconds` that recordings are cut into."""
 
     def __init__(self, recordings: Sequence[Recording], labels: Sequence[str], clip_seconds: float) -> None:
         self._labels, self._seconds = labels, clip_seconds
         self._truth = [recording.events for recording in recordings]
         self._lengths = [60.0 * recording.minutes for recording in recordings]
+        # A rounding error must not add a clip.
         self._clips = [math.ceil(length / clip_seconds - 1e-6) for length in self._lengths]
         self._first = np.cumsum([0, *self._clips])
         self._truth_in_pieces = self._cut(self._truth)
@@ -161,22 +169,22 @@ class Scorer:
         return [piece for pieces in cut for piece in pieces]
 
     def of_recordings(self, name: str, found: Found) -> Setting:
-        """Score predictions on the recordings."""
+        """Score the predicted events of each recording."""
         return self._setting(name, found, self._cut(found))
 
     def of_clips(self, name: str, found: Found) -> Setting:
-        """Score predictions on the clips, all recordings' in a row."""
+        """Score the predicted events of each clip: first all clips of the first recording, then those of the next."""
         bounds = itertools.pairwise(self._first)
         return self._setting(name, [put_back(found[a:b], self._seconds) for a, b in bounds], found)
 
     def _setting(self, name: str, whole: Found, pieces: Found) -> Setting:
         lengths = [min(self._seconds, length - k * self._seconds)
                    for length, clips in zip(self._lengths, self._clips, strict=True) for k in range(clips)]  # fmt: skip
-        apart = score(self._truth_in_pieces, pieces, lengths, self._labels)
+        by_clip = score(self._truth_in_pieces, pieces, lengths, self._labels)
         starts = self._first[:-1]
-        together = Counts(
-            tp=np.add.reduceat(apart.tp, starts),
-            system=np.add.reduceat(apart.system, starts),
-            truth=np.add.reduceat(apart.truth, starts),
+        by_recording = Counts(
+            tp=np.add.reduceat(by_clip.tp, starts),
+            system=np.add.reduceat(by_clip.system, starts),
+            truth=np.add.reduceat(by_clip.truth, starts),
         )
-        return Setting(name, score(self._truth, whole, self._lengths, self._labels), together)
+        return Setting(name, score(self._truth, whole, self._lengths, self._labels), by_recording)

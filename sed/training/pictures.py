@@ -1,4 +1,4 @@
-"""Pictures of a training: the posteriors of some validation clips beside their truth, for loggers that show images."""
+"""Images for loggers that show them: the posteriors of some validation clips above their ground truth."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from sed.models.detector import Detector
 from sed.training import augment
 
 ROW, GAP, WIDTH, NAMES = 12, 4, 500, 110
-"""pixels: height of a strip, space below a label's two strips, width of the strips, of the labels' names"""
+"""in pixels: height of a strip, gap below the two strips of a label, width of the strips, width of the labels"""
 POSTERIOR, TRUTH, UNKNOWN = (31, 119, 180), (44, 160, 44), (190, 190, 190)
-"""colours of a posterior of 1, of an event, and of frames whose truth is not known"""
+"""RGB colours of a posterior of 1, of an event, and of frames whose ground truth is unknown"""
 
 
 def spread(clips: int, count: int) -> list[int]:
-    """Return the rows of at most `count` clips, evenly over a set: a set is often sorted by label."""
+    """Return at most `count` indices of a set of `clips` clips, evenly spaced, as sets are often sorted by label."""
     count = min(count, clips)
-    return sorted({round(place) for place in np.linspace(0, clips - 1, count)}) if count else []
+    return sorted({round(index) for index in np.linspace(0, clips - 1, count)}) if count else []
 
 
 @torch.no_grad()
@@ -35,19 +35,19 @@ def picture_clips(
     device: torch.device,
     precision: str,
 ) -> dict[str, np.ndarray]:
-    """Draw the posteriors of clips beside their targets.
+    """Draw the posteriors of clips above their ground truth.
 
     Args:
-        model: the model, on the device; its mode (training or evaluation) is restored.
-        data: a strong set.
-        labels: class names.
+        model: the model, on `device`; its mode (training or evaluation) is restored.
+        data: a set with strong labels (targets per frame).
+        labels: names of the classes.
         rows: indices of the clips to draw.
-        front_end: normalises the features, on the device.
+        front_end: the front end, on `device`, which normalises the stored log-mel features.
         device: device of the model.
-        precision: bf16 for autocast; any other: the model's precision.
+        precision: `bf16` runs the model under autocast; with any other value it runs in the precision of its weights.
 
     Returns:
-        {clip: image (height, width, 3) uint8}.
+        {name of the clip: image (height, width, 3) uint8}; empty if there are no rows or the set has no targets.
     """
     if not rows or data.targets is None:
         return {}
@@ -69,36 +69,36 @@ def picture_clips(
 
 
 def draw(posteriors: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> np.ndarray:
-    """Draw two strips for each label: its posteriors, darker where higher, and its events below.
+    """Draw two strips per label: its posteriors, darker where higher, and below them its ground truth.
 
     Args:
         posteriors: (frames, classes) in [0, 1].
-        truth: (frames, classes) in [0, 1], NaN where it is not known.
+        truth: ground truth (frames, classes) in [0, 1], NaN where it is unknown.
         labels: names of the classes.
 
     Returns:
-        (height, width, 3) uint8.
+        The image (height, width, 3) uint8.
     """
     from PIL import Image, ImageDraw
 
     height = len(labels) * (2 * ROW + GAP)
-    at = np.minimum(np.arange(WIDTH) * len(posteriors) // WIDTH, len(posteriors) - 1)  # the frame of each column
+    frames = np.minimum(np.arange(WIDTH) * len(posteriors) // WIDTH, len(posteriors) - 1)  # shown in each pixel column
     image = np.full((height, NAMES + WIDTH, 3), 255, np.uint8)
     for number in range(len(labels)):
         top = number * (2 * ROW + GAP)
-        image[top : top + ROW, NAMES:] = _tinted(posteriors[at, number], POSTERIOR)
-        known = _tinted(np.nan_to_num(truth[at, number]), TRUTH)
-        known[np.isnan(truth[at, number])] = UNKNOWN
+        image[top : top + ROW, NAMES:] = _tinted(posteriors[frames, number], POSTERIOR)
+        known = _tinted(np.nan_to_num(truth[frames, number]), TRUTH)
+        known[np.isnan(truth[frames, number])] = UNKNOWN
         image[top + ROW : top + 2 * ROW, NAMES:] = known
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     for number, label in enumerate(labels):
-        text = label.encode("latin-1", "replace").decode("latin-1")[:18]  # all that the built-in font has
+        text = label.encode("latin-1", "replace").decode("latin-1")[:18]  # the built-in font has only Latin-1
         pen.text((2, number * (2 * ROW + GAP) + ROW // 2), text, fill=(0, 0, 0))
     return np.array(picture)
 
 
 def _tinted(values: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """Return (columns, 3) between white at 0 and a colour at 1."""
+    """Return the RGB colours (columns, 3) of values in [0, 1]: white for 0, `colour` for 1, linear in between."""
     share = np.clip(values, 0, 1)[:, None]
     return np.round(255 + share * (np.array(colour) - 255)).astype(np.uint8)

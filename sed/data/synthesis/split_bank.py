@@ -1,4 +1,4 @@
-"""Split a soundbank's training sources into train and validation, so that tuning leaves its validation unseen."""
+"""Split of a soundbank's training sources into train and validation, to tune without its validation recordings."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ log = logging.getLogger("sed.soundbank")
 
 ATTRIBUTION = "ATTRIBUTION.tsv"
 COLUMNS = ("source", "author")
+"""columns of ATTRIBUTION that name a recording's source; the first that is not empty counts"""
 
 
 def sources(bank: Path) -> dict[str, str]:
-    """Return {file relative to `bank`: its origin}: ATTRIBUTION.tsv's source, else its author, else the file."""
+    """Return {file: its source}, for all recordings of a soundbank; files are relative to `bank`.
+
+    The source is the `source` in ATTRIBUTION.tsv, else the `author`, else the file itself.
+    """
     files = [str(path.relative_to(bank)) for path in recordings_of(bank, log)]
     table = bank / ATTRIBUTION
     known: dict[str, str] = {}
@@ -35,18 +39,24 @@ def sources(bank: Path) -> dict[str, str]:
 
 
 def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
-    """Assign files to train or validation, keeping sources whole; a label with two sources or more is on both sides.
+    """Assign the files of `train/` to train or validation; all files of a source are assigned together.
 
-    A label is a folder below a role (`train/foreground/Dog`). Its sources are drawn until `share` of its files are in
-    validation; a source that an earlier label has placed stays where it is.
+    A label is a folder below a role (`train/foreground/Dog`). Labels are assigned one after the other, those of the
+    foreground first, and among them those with the fewest sources. The sources of a label are drawn at random and
+    assigned to validation until it has `share` of the label's files; the others, and the only source of a label, are
+    assigned to train. A source keeps the side that it was given with an earlier label. A label with two or more sources
+    has files on both sides, unless all of them were assigned to one side with earlier labels.
 
     Args:
-        files: {file of `train/`: its source}.
-        share: of each label's files, for validation.
-        seed: of the draws.
+        files: {file: its source}, from `sources`; files outside of `train/<role>/<label>/` are left out.
+        share: fraction of each label's files to assign to validation.
+        seed: random seed.
 
     Returns:
-        {file: train or validation}.
+        {file: "train" or "validation"}.
+
+    Raises:
+        UserError: there is no file in `train/<role>/<label>/`.
     """
     labels: dict[str, dict[str, list[str]]] = {}
     for file, source in sorted(files.items()):
@@ -55,35 +65,36 @@ def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
             labels.setdefault("/".join(parts[1:3]), {}).setdefault(source, []).append(file)
     if not labels:
         raise UserError("no recordings in train/<role>/<label>/ (a soundbank is expected)")
-    side: dict[str, str] = {}
+    sides: dict[str, str] = {}
     rng = np.random.default_rng(seed)
     for label in sorted(labels, key=lambda name: (not name.startswith("foreground/"), len(labels[name]), name)):
-        mine = labels[label]
-        order = [sorted(mine)[at] for at in rng.permutation(len(mine))]
-        free = [source for source in order if source not in side]
-        wanted = max(1.0, share * sum(map(len, mine.values())))
-        free.sort(
-            key=lambda source: len(mine[source]) > wanted
-        )  # a source that holds most of its label is moved only if needed
-        have = float(sum(len(mine[s]) for s in order if side.get(s) == "validation"))
-        kept = sum(1 for source in order if side.get(source) == "train")
-        for at, source in enumerate(free):
-            others = kept + len(free) - at - 1
-            place = "validation" if have < wanted and others > 0 else "train"
-            side[source] = place
-            have += len(mine[source]) if place == "validation" else 0
-            kept += place == "train"
-    return {file: side[source] for mine in labels.values() for source, found in mine.items() for file in found}
+        by_source = labels[label]
+        order = [sorted(by_source)[index] for index in rng.permutation(len(by_source))]
+        unassigned = [source for source in order if source not in sides]
+        wanted = max(1.0, share * sum(map(len, by_source.values())))
+        # Sources with more files than validation wants come last, so that they are assigned to it only if needed.
+        unassigned.sort(key=lambda source: len(by_source[source]) > wanted)
+        validation_files = float(sum(len(by_source[source]) for source in order if sides.get(source) == "validation"))
+        train_sources = sum(1 for source in order if sides.get(source) == "train")
+        for index, source in enumerate(unassigned):
+            left_for_train = train_sources + len(unassigned) - index - 1
+            side = "validation" if validation_files < wanted and left_for_train > 0 else "train"
+            sides[source] = side
+            validation_files += len(by_source[source]) if side == "validation" else 0
+            train_sources += side == "train"
+    return {
+        file: sides[source] for by_source in labels.values() for source, found in by_source.items() for file in found
+    }
 
 
 def check_replaceable(bank: Path, out: Path) -> None:
-    """Raise UserError if the output folder holds files that `write` did not make, or is `bank` itself."""
+    """Raise UserError if `out` contains or is `bank`, is not a folder, or holds anything that `write` did not make."""
     if bank.resolve().is_relative_to(out.resolve()):
         raise UserError(f"{out}: holds the soundbank that is to be split (choose another folder)")
     if not (out.exists() or out.is_symlink()):
         return
     if out.is_symlink() or not out.is_dir():
-        raise UserError(f"{out}: exists and is no folder (choose another name)")
+        raise UserError(f"{out}: exists and is not a folder (choose another name)")
     strange = [path for path in out.iterdir() if path.name not in ("train", "validation", ATTRIBUTION)]
     walked = (found for side in ("train", "validation") for found in os.walk(out / side))
     below = (Path(folder, name) for folder, _, files in walked for name in files)
@@ -92,15 +103,17 @@ def check_replaceable(bank: Path, out: Path) -> None:
 
 
 def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
-    """Write a bank of symbolic links to `bank`'s train, and its attribution with the files' new names.
+    """Write a soundbank of symbolic links to the files of `bank`, with its ATTRIBUTION.tsv under their new names.
+
+    An earlier split in `out` is replaced.
 
     Args:
         bank: the soundbank.
-        out: folder to write.
-        sides: {file: train or validation}, from `split`.
+        out: the folder to write.
+        sides: {file: "train" or "validation"}, from `split`.
 
     Raises:
-        UserError: `out` holds files that are not of an earlier split.
+        UserError: `out` is not an earlier split, or contains `bank`; see `check_replaceable`.
     """
     check_replaceable(bank, out)
     part = out.with_name(f".{out.name}.part")
@@ -125,7 +138,7 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
 
 
 def counts(files: Mapping[str, str]) -> dict[str, dict[str, list[int]]]:
-    """Return {split: {foreground label: [sources, files]}}."""
+    """Return {"train" or "validation": {foreground label: [number of sources, number of files]}}, from `sources`."""
     found: dict[str, dict[str, dict[str, int]]] = {}
     for file, source in files.items():
         parts = Path(file).parts
