@@ -24,6 +24,7 @@ def registries() -> dict[str, dict[str, str]]:
     return found
 
 
+OPTIONAL = {"wandb", "mlflow"}
 REGISTRIES = registries()
 
 
@@ -34,7 +35,11 @@ def test_registries_are_found() -> None:
 @pytest.mark.parametrize("where", REGISTRIES)
 def test_everything_that_is_named_is_there_and_in_the_registry_s_package(where: str) -> None:
     registry = REGISTRIES[where]
-    assert all(callable(chosen(registry, name, "component")) for name in registry)
+    for name in registry:
+        try:
+            assert callable(chosen(registry, name, "component"))
+        except ModuleNotFoundError as error:  # of an extra that is not installed
+            assert error.name in OPTIONAL
     assert {reference.split(".")[1] for reference in registry.values()} == {where.split(".")[1]}
 
 

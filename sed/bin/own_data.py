@@ -47,7 +47,7 @@ def main() -> None:
         try:
             label_files(args.recordings)
         except UserError as error:
-            raise UserError(f"no annotation: give --events or --tags; {error}") from None
+            raise UserError(f"no annotation (give --events or --tags): {error}") from None
         args.events = str(args.recordings)
     try:
         re.compile(args.group)

@@ -71,7 +71,7 @@ def read_published(path: Path) -> Published:
     kind = kind_of(model.state)
     if kind not in CONFIGS:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
-        raise UserError(f"{path}: {what}; detectors with their head are read of {', '.join(CONFIGS)}")
+        raise UserError(f"{path}: {what} (detectors with their head are read of {', '.join(CONFIGS)})")
     if between := [name for name in tensors if SEQUENCE in name]:
         raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")
     found = {name: value for name, value in tensors.items() if f".{name}".rpartition(f".{HEAD}")[1]}

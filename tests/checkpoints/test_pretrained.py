@@ -217,7 +217,9 @@ class Hub(http.server.SimpleHTTPRequestHandler):
             weights = self.server.root / NAME / "resolve/main/model.safetensors"
             data = weights.read_bytes()
             oid = self.server.oid or hashlib.sha256(data).hexdigest()
-            listing = [{"path": weights.name, "size": len(data), "lfs": {"oid": oid, "size": len(data)}}]
+            listing = [
+                {"type": "file", "path": weights.name, "size": len(data), "lfs": {"oid": oid, "size": len(data)}}
+            ]
             body = json.dumps(listing).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))

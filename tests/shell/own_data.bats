@@ -80,7 +80,7 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
 
 @test "recordings and tables that are wrong are one line, and nothing is begun" {
     local_own --recordings sounds downloads
-    refused 'no annotation: give --events or --tags'
+    refused 'no annotation (give --events or --tags)'
     local_own --recordings nowhere --events events.tsv downloads
     refused 'nowhere: no such folder'
     touch events.tsv

@@ -67,5 +67,5 @@ def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | 
     times = [observation.get(key) for key in ("time", "duration")]
     numbers = [float(time) for time in times if isinstance(time, int | float) and not isinstance(time, bool)]
     if len(numbers) < 2:
-        raise UserError(f"{where} has no time and duration in seconds")
+        raise UserError(f"{where} has no time and duration (numbers of seconds are expected)")
     return seconds_text(numbers[0]), seconds_text(sum(numbers)), value

@@ -262,6 +262,8 @@ class Parts:
         place = self.folder / row.into
         if not row.holds:
             place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists() and place.samefile(path):  # renaming one name of a file to another does nothing
+                return [place]
             with replacing(place) as temporary:
                 temporary.unlink(missing_ok=True)
                 self._copy(path, temporary)
