@@ -60,9 +60,7 @@ def main() -> None:
         raise UserError("--alarms-per-hour and --model go together (give both, or neither)")
     if args.alarms_per_hour is not None:
         if args.ground_truth or args.durations:
-            raise UserError(
-                "--alarms-per-hour takes recordings without events (leave out --ground-truth and --durations)"
-            )
+            raise UserError("--alarms-per-hour takes recordings without events (no --ground-truth or --durations)")
         return _keep_budget(args)
     if len(args.input) > 1:
         raise UserError(f"{args.input[1]}: scores of one set are tuned at a time (give one)")
