@@ -85,7 +85,7 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
         (with_("strong_head.bias", torch.full((447,), torch.nan)), "has values that are not finite"),
         (
             without("atst.norm_frame"),
-            "of no layout that is known (detectors with their head are read of atst_frame, beats)",
+            "of no layout that is known [(]detectors with their head are read of atst_frame, beats[)]",
         ),
         (without("blocks.0.attn.proj.bias"), r"missing: blocks\.0\.attn\.proj\.bias"),
     ],
