@@ -53,7 +53,7 @@ def test_long_recordings_are_cut_into_windows(run, tmp_path):
     soundfile.write(tmp_path / "long.wav", np.zeros(5 * 16000), 16000)
     code, out, err = run(tmp_path / "long.wav")
     assert code == 0 and len(out.splitlines()) == 3 and "class names" not in out
-    assert "numbers instead" in err  # no names beside this checkpoint
+    assert "numbers are printed instead" in err  # no names beside this checkpoint
 
 
 def test_too_short_and_not_audio(run, tmp_path):
