@@ -71,8 +71,11 @@ def test_the_layout_is_deseds(whole):
 @pytest.mark.parametrize("seed", range(2))
 def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
     faults = Faults(error=0.15, busy=0.1, drop=0.2, stall=0.1, wrong=0.1, seed=seed, stalled=0.5, most=40)
-    stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30, timeout=0.3).get(ROWS)
-    assert corpus(tmp_path / "d") == whole
+    # GitHub states no digest of these two, so a wrong byte in them cannot be seen.
+    rows = {part: rows for part, rows in ROWS.items() if part not in ("atst_frame", "beats")}
+    expected = {name: digest for name, digest in whole.items() if name not in ("atst_frame.pth", "beats.pth")}
+    stage(tmp_path / "d", serve(**made_up, faults=faults).url, retries=30, timeout=0.3).get(rows)
+    assert corpus(tmp_path / "d") == expected and len(expected) == len(whole) - 2
     assert faults.kinds
     assert not [p for p in (tmp_path / "d").rglob("*") if p.name.endswith((".part", ".unpacking", ".tag"))]
 
