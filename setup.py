@@ -38,7 +38,6 @@ setup(
         "configargparse>=1.7",
         "pyyaml>=6",
         "safetensors>=0.4.3",
-        "praatio>=6.2,<7",  # Praat's TextGrids
         "tqdm>=4.66",
         "onnx>=1.16",
         "onnxruntime>=1.18",
@@ -59,6 +58,7 @@ setup(
             "pytest>=8",
             "pytest-xdist>=3.5",
             "hypothesis>=6.100",
+            "praatio>=6.2,<7",  # another reader of TextGrids, to compare ours with
             "ruff>=0.6",
             "transformers>=4.48,<6",
             "bats-core>=1.11",

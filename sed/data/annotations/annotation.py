@@ -15,6 +15,7 @@ from sed.input_files import check_file, naming
 MOST_BYTES = 1 << 28
 """bytes; larger label files are refused"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
+_ENDS = re.compile(r"[ ]*[\t\r\n]+[ ]*")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
@@ -50,6 +51,8 @@ def read_text(path: Path) -> str:
         data = file.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
         raise UserError(f"{path}: over {MOST_BYTES >> 20} MB (a file of labels is expected)")
+    if data.startswith(b"ooBinaryFile"):
+        raise UserError(f"{path}: in Praat's binary format (in Praat: Save, Save as text file)")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
@@ -76,7 +79,7 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
         recording: file name of the recording.
         onset: seconds; a decimal comma is read as a point.
         offset: likewise.
-        label: the label.
+        label: the label; tabs and line ends in it, which no table can hold, are read as blanks.
 
     Returns:
         The annotation.
@@ -85,7 +88,8 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
         UserError: times that are not numbers, negative or reversed, or an empty label.
     """
     onset, offset = (text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for text in (onset, offset))
-    return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label.strip()))
+    label = _ENDS.sub(" ", label.strip())
+    return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label))
 
 
 def seconds_text(value: float) -> str:

@@ -1,15 +1,26 @@
-"""Praat's TextGrids, long and short, read by praatio: intervals with text of every tier; points have no length.
+"""Praat's TextGrids in its three text formats (long, short, chronological): intervals with text of every tier.
 
-A TextGrid belongs to the recording of the same name.
+Of such a file Praat itself reads only the free-standing numbers, quoted texts and flags (`<exists>`), in their order;
+everything else, such as `xmin =`, is for people. Points have no length. A TextGrid belongs to the recording of the
+same name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, recording_of
 from sed.errors import UserError
+
+_TOKEN = re.compile(
+    r'(?<!\S)(?:"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)|<(?P<flag>\w*)>|!.*)(?!\S)',
+    re.ASCII,
+)
+"""a text, in which a quote is doubled; a number; a flag; or a comment to the end of its line"""
+CHRONOLOGICAL = "Praat chronological TextGrid"
+INTERVALS, POINTS = "IntervalTier", "TextTier"
 
 
 class TextGrid:
@@ -19,26 +30,88 @@ class TextGrid:
 
     def recognises(self, text: str) -> bool:
         """Return whether the text has the header of a TextGrid."""
-        return text.lstrip().startswith(("File type", '"ooTextFile')) and "TextGrid" in text[:200]
+        head = text.lstrip()[:200]
+        return head.startswith(("File type", '"ooTextFile', f'"{CHRONOLOGICAL}')) and "TextGrid" in head
 
-    def read(self, path: Path, text: str) -> Iterator[Annotation]:  # noqa: ARG002 (praatio reads the file)
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the intervals and points that have a text."""
-        from praatio import textgrid
-        from praatio.data_classes.interval_tier import IntervalTier
-        from praatio.utilities.errors import PraatioException
+        tokens = _Tokens(path, text)
+        entries = _by_time if tokens.take("text").startswith(CHRONOLOGICAL) else _by_tier
+        for onset, offset, label in entries(tokens):
+            if label.strip():
+                yield annotation(path, tokens.line, recording_of(path), onset, offset, label)
 
-        try:
-            grid = textgrid.openTextgrid(
-                str(path), includeEmptyIntervals=False, reportingMode="silence", duplicateNamesMode="rename"
-            )
-        except (PraatioException, ValueError, IndexError, KeyError, AttributeError) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{path}: not a whole TextGrid: {reason} (save it in Praat once more)") from None
-        number = 0
-        for tier in grid.tiers:
-            for entry in tier.entries:
-                number += 1
-                begin, *rest = entry
-                end = rest[0] if isinstance(tier, IntervalTier) else begin
-                times = (seconds_text(float(begin)), seconds_text(float(end)))
-                yield annotation(path, number, recording_of(path), *times, str(rest[-1]))
+
+class _Tokens:
+    """The texts, numbers and flags of a file in order; `line` is that of the last one."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path, self._text = path, text
+        self._tokens = (match for match in _TOKEN.finditer(text) if match.lastgroup)
+        self._next = next(self._tokens, None)
+        self._place, self.line = 0, 1
+
+    def more(self) -> bool:
+        """Return whether a token is left."""
+        return self._next is not None
+
+    def take(self, kind: str) -> str:
+        """Return the next token; UserError unless it is of this kind."""
+        match, self._next = self._next, next(self._tokens, None)
+        place = match.start() if match else len(self._text.rstrip())
+        self.line += self._text.count("\n", self._place, place)
+        self._place = place
+        if match is None or match.lastgroup != kind:
+            found = f"a {match.lastgroup}" if match else "the end of the file"
+            raise self.refusal(f"{found} where a {kind} is expected")
+        return match[kind].replace('""', '"')
+
+    def take_count(self) -> int:
+        """Return the next number, which counts something."""
+        text = self.take("number")
+        if not text.isdecimal():
+            raise self.refusal(f"'{text}' where a count is expected")
+        return int(text)
+
+    def take_entry(self, *, point: bool) -> tuple[str, str, str]:
+        """Return onset, offset and label of the next interval or point."""
+        onset = self.take("number")
+        return onset, onset if point else self.take("number"), self.take("text")
+
+    def take_tier(self) -> bool:
+        """Skip kind, name, begin and end of the next tier; return whether it is one of points."""
+        kind, *_ = (self.take(field) for field in ("text", "text", "number", "number"))
+        if kind not in (INTERVALS, POINTS):
+            raise self.refusal(f"a tier of kind '{kind}' where {INTERVALS} or {POINTS} is expected")
+        return kind == POINTS
+
+    def refusal(self, reason: str) -> UserError:
+        """Return the error to raise."""
+        return UserError(f"{self._path}:{self.line}: not a whole TextGrid: {reason} (save it in Praat once more)")
+
+
+def _by_tier(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
+    """Yield the entries of the long and the short format."""
+    for field in ("text", "number", "number"):  # the class, begin and end
+        tokens.take(field)
+    flag = tokens.take("flag")
+    if flag not in ("exists", "absent"):
+        raise tokens.refusal(f"<{flag}> where <exists> or <absent> is expected")
+    if flag == "absent":
+        return
+    for _ in range(tokens.take_count()):
+        point = tokens.take_tier()
+        for _ in range(tokens.take_count()):
+            yield tokens.take_entry(point=point)
+
+
+def _by_time(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
+    """Yield the entries of the chronological format: each begins with its tier's number."""
+    for field in ("number", "number"):  # begin and end
+        tokens.take(field)
+    points = [tokens.take_tier() for _ in range(tokens.take_count())]
+    while tokens.more():
+        tier = tokens.take_count()
+        if not 1 <= tier <= len(points):
+            raise tokens.refusal(f"tier {tier} of {len(points)}")
+        yield tokens.take_entry(point=points[tier - 1])

@@ -27,4 +27,4 @@ def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: 
 
 def test_points_and_labels_with_tabs(tmp_path: Path) -> None:
     path = write(tmp_path, "a.b.txt", "1\t1\tpoint\n2\t3\ttwo\twords\n")
-    assert by_clip(read_rows(path)) == {"a.b": [Event(1, 1, "point"), Event(2, 3, "two\twords")]}
+    assert by_clip(read_rows(path)) == {"a.b": [Event(1, 1, "point"), Event(2, 3, "two words")]}

@@ -12,17 +12,34 @@ from sed.data.events import by_clip, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
 
+CHRONOLOGICAL = """"Praat chronological TextGrid text file"
+0 10   ! times
+2   ! tiers: 1 2 3
+"IntervalTier" "events" 0 10
+"TextTier" "more" 0 10
+1 0 0.5 ""
+1 0.5 1.25 "Dog"
+2 2 "Cat meow"
+1 1.25 10 ""
+"""
+
 
 @pytest.mark.parametrize(
-    ("name", "text", "message"),
+    ("text", "message"),
     [
-        ("a.TextGrid", TEXTGRID[:300], r"a.TextGrid: not a whole TextGrid"),
-        ("a.TextGrid", TEXTGRID.replace("xmin = 0.5", "xmin = x"), r"a.TextGrid: not a whole TextGrid"),
+        (TEXTGRID[:300], r"a.TextGrid:14: not a whole TextGrid: the end of the file where a number is expected"),
+        (TEXTGRID.replace("xmin = 0.5", "xmin = x"), r"a.TextGrid:\d+: not a whole TextGrid: a text where a number"),
+        (TEXTGRID.replace("size = 3", 'size = "3"'), r":14: not a whole TextGrid: a text where a number is expected"),
+        (TEXTGRID.replace("size = 3", "size = 2.5"), r":14: not a whole TextGrid: '2.5' where a count is expected"),
+        (TEXTGRID.replace("Interval", "Pitch"), r":13: not a whole TextGrid: a tier of kind 'PitchTier'"),
+        (TEXTGRID.replace('"Dog"', '"Dog"s'), r"not a whole TextGrid: a number where a text is expected"),
+        (TEXTGRID.replace("exists", "exist"), r":6: not a whole TextGrid: <exist> where <exists> or <absent>"),
+        (CHRONOLOGICAL.replace("\n2 2", "\n3 2"), r":8: not a whole TextGrid: tier 3 of 2"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        read_rows(write(tmp_path, name, text))
+        read_rows(write(tmp_path, "a.TextGrid", text))
 
 
 def test_points_are_events_of_no_length(tmp_path: Path) -> None:
@@ -47,11 +64,32 @@ def test_tiers_may_share_a_name(tmp_path: Path) -> None:
     )
 
 
-def test_intervals_that_overlap_are_one_line(tmp_path: Path) -> None:
-    name = 'name = "more"'
-    head, tier = TEXTGRID.split(name)
-    with pytest.raises(UserError, match="overlap in time") as refused:
-        tier = tier.replace("intervals: size = 1", "intervals: size = 2").rstrip()
-        more = '\n        intervals [2]:\n            xmin = 2.4\n            xmax = 2.9\n            text = "x"\n'
-        read_rows(write(tmp_path, "a.TextGrid", head + name + tier + more))
-    assert "\n" not in str(refused.value)
+def test_a_grid_in_order_of_time_is_the_same_grid(tmp_path: Path) -> None:
+    found = by_clip(read_rows(write(tmp_path, "a.TextGrid", CHRONOLOGICAL)))
+    assert found == {"a": [Event(0.5, 1.25, "Dog"), Event(2, 2, "Cat meow")]}
+
+
+def test_quotes_in_a_label_are_doubled_and_line_ends_are_blanks(tmp_path: Path) -> None:
+    text = TEXTGRID.replace('"Dog"', '"a ""big""\n<dog> 3 ! ""\n"')
+    assert by_clip(read_rows(write(tmp_path, "a.TextGrid", text)))["a"][0] == Event(0.5, 1.25, 'a "big" <dog> 3 ! "')
+
+
+def test_borders_that_rounding_moved_apart_are_read(tmp_path: Path) -> None:
+    text = TEXTGRID.replace("xmin = 1.25\n", "xmin = 1.2499999\n").replace('text = ""', 'text = "s"')
+    assert by_clip(read_rows(write(tmp_path, "a.TextGrid", text)))["a"] == [
+        Event(0, 0.5, "s"),
+        Event(0.5, 1.25, "Dog"),
+        Event(1.2499999, 10, "s"),
+        Event(2, 2.5, "Cat meow"),
+    ]
+
+
+def test_a_grid_without_tiers_has_no_events(tmp_path: Path) -> None:
+    head = TEXTGRID[: TEXTGRID.index("<exists>")]
+    assert read_rows(write(tmp_path, "a.TextGrid", head + "<absent>\n")) == []
+
+
+def test_a_binary_grid_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "a.TextGrid").write_bytes(b"ooBinaryFile\x08TextGrid\x00\x00\xff")
+    with pytest.raises(UserError, match=r"in Praat's binary format .*Save as text file"):
+        read_rows(tmp_path / "a.TextGrid")
