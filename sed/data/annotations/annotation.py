@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -90,6 +90,15 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
     onset, offset = (text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text for text in (onset, offset))
     label = _ENDS.sub(" ", label.strip())
     return Annotation(line, recording, event_of(f"{path}:{line}", recording, onset, offset, label))
+
+
+def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annotation]:
+    """Yield the annotations of a recording; where there are none, that it has no events."""
+    found = None
+    for found in annotations:
+        yield found
+    if found is None:
+        yield Annotation(1, recording, None)
 
 
 def seconds_text(value: float) -> str:

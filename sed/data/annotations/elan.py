@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
 from sed.errors import UserError
 
 
@@ -31,18 +31,24 @@ class Elan:
         slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
         media = next((unquote(one.get("MEDIA_URL", "")) for one in root.iter("MEDIA_DESCRIPTOR")), "")
         recording = media.rsplit("/", 1)[-1] or recording_of(path)
-        number = 0
-        for tier in root.iter("TIER"):
-            found = list(tier.iter("ALIGNABLE_ANNOTATION"))
-            times = _spread([tuple(slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)) for one in found])
-            for one, (onset, offset) in zip(found, times, strict=True):
-                number += 1
-                label = (one.findtext("ANNOTATION_VALUE") or "").strip()
-                if not label:  # an empty interval
-                    continue
-                if onset is None or offset is None:
-                    raise UserError(f"{path}: annotation {number} has no time of its own (align it in ELAN)")
-                yield annotation(path, number, recording, seconds_text(onset), seconds_text(offset), label)
+        yield from or_none(_aligned(path, recording, root.iter("TIER"), slots), recording)
+
+
+def _aligned(
+    path: Path, recording: str, tiers: Iterable[ElementTree.Element], slots: Mapping[str | None, str | None]
+) -> Iterator[Annotation]:
+    number = 0
+    for tier in tiers:
+        found = list(tier.iter("ALIGNABLE_ANNOTATION"))
+        times = _spread([tuple(slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)) for one in found])
+        for one, (onset, offset) in zip(found, times, strict=True):
+            number += 1
+            label = (one.findtext("ANNOTATION_VALUE") or "").strip()
+            if not label:  # an empty interval
+                continue
+            if onset is None or offset is None:
+                raise UserError(f"{path}: annotation {number} has no time of its own (align it in ELAN)")
+            yield annotation(path, number, recording, seconds_text(onset), seconds_text(offset), label)
 
 
 def _spread(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
 from sed.errors import UserError
 
 NAMESPACES = ("scaper", "sound_event", "segment_open", "tag_open")
@@ -29,7 +29,7 @@ class Jams:
         return text.lstrip()[:1] == "{" and bool(_HEAD.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all annotations, in order; a file without any names its recording."""
+        """Yield the events of all annotations, in order."""
         try:
             annotations = json.loads(text)["annotations"]
             found = [(one["namespace"], one["data"]) for one in annotations]
@@ -41,15 +41,10 @@ class Jams:
         if not known:
             has = ", ".join(str(namespace) for namespace, _ in found) or "no annotation"
             raise UserError(f"{path}: no sound events (it has {has}; read are {', '.join(NAMESPACES)})")
-        number = 0
-        for data in known:
-            for observation in data if isinstance(data, list) else [data]:
-                number += 1
-                event = _event(path, number, observation)
-                if event is not None:
-                    yield annotation(path, number, recording_of(path), *event)
-        if not number:
-            yield Annotation(0, recording_of(path), None)
+        observations = (one for data in known for one in (data if isinstance(data, list) else [data]))
+        events = ((number, _event(path, number, one)) for number, one in enumerate(observations, 1))
+        recording = recording_of(path)
+        yield from or_none((annotation(path, number, recording, *one) for number, one in events if one), recording)
 
 
 def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | None:

@@ -6,10 +6,10 @@ it instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
 from sed.data.tables import number
 from sed.errors import UserError
 
@@ -29,22 +29,27 @@ class Raven:
         return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the selections."""
+        """Yield the selections; a table without any belongs to the recording of its name."""
         lines = text.splitlines()
         header = lines[0].split("\t")
-        label = next((name for name in LABELS if name in header), None)
-        if label is None:
-            raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
-        seen: set[str] = set()
-        for line, content in enumerate(lines[1:], 2):
-            if not content.strip():
-                continue
-            row = dict(zip(header, content.split("\t"), strict=False))
-            selection = row.get("Selection", "")
-            if selection and selection in seen:  # the same selection in another view
-                continue
-            seen.add(selection)
-            yield _selection(path, line, row, label)
+        found = _selections(path, header, lines)
+        return found if set(FILES) & set(header) else or_none(found, recording_of(path))
+
+
+def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iterator[Annotation]:
+    label = next((name for name in LABELS if name in header), None)
+    if label is None:
+        raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
+    seen: set[str] = set()
+    for line, content in enumerate(lines[1:], 2):
+        if not content.strip():
+            continue
+        row = dict(zip(header, content.split("\t"), strict=False))
+        selection = row.get("Selection", "")
+        if selection and selection in seen:  # the same selection in another view
+            continue
+        seen.add(selection)
+        yield _selection(path, line, row, label)
 
 
 def _selection(path: Path, line: int, row: Mapping[str, str], label: str) -> Annotation:

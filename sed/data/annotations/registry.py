@@ -30,7 +30,8 @@ READERS: dict[str, Reader] = {
 }
 """in the order in which they are tried"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
-HEAD = 4096
+HEAD = 1 << 16
+"""characters of a file by which it is recognised; JSON may have its keys in any order"""
 
 
 def recognised(path: Path) -> tuple[Reader, str] | None:

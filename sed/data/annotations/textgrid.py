@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of
 from sed.errors import UserError
 
 _TOKEN = re.compile(
@@ -35,11 +35,14 @@ class TextGrid:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the intervals and points that have a text."""
-        tokens = _Tokens(path, text)
+        tokens, recording = _Tokens(path, text), recording_of(path)
         entries = _by_time if tokens.take("text").startswith(CHRONOLOGICAL) else _by_tier
-        for onset, offset, label in entries(tokens):
-            if label.strip():
-                yield annotation(path, tokens.line, recording_of(path), onset, offset, label)
+        found = (
+            annotation(path, tokens.line, recording, onset, offset, label)
+            for onset, offset, label in entries(tokens)
+            if label.strip()
+        )
+        return or_none(found, recording)
 
 
 class _Tokens:

@@ -35,6 +35,15 @@ def test_the_background_is_no_event_and_labels_may_be_text(tmp_path: Path) -> No
     assert by_clip(read_rows(write(tmp_path, "a.jams", text))) == {"a": [DOG, CAT]}
 
 
+def test_a_soundscape_of_background_alone_is_a_recording_without_events(tmp_path: Path) -> None:
+    assert by_clip(read_rows(write(tmp_path, "a.jams", JAMS.replace("foreground", "background")))) == {"a": []}
+
+
+def test_a_long_sandbox_may_come_first(tmp_path: Path) -> None:
+    text = JAMS.replace("{", '{"sandbox": {"note": "' + 9000 * "x" + '"}, ', 1)
+    assert by_clip(read_rows(write(tmp_path, "a.jams", text))) == {"a": [DOG, CAT]}
+
+
 def test_keys_in_another_order_are_recognised(tmp_path: Path) -> None:
     text = '{"annotations": [{"annotation_metadata": {}, "data": [], "namespace": "scaper"}]}'
     assert by_clip(read_rows(write(tmp_path, "b.jams", text))) == {"b": []}

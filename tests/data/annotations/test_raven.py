@@ -32,6 +32,14 @@ def test_without_a_file_column_the_table_is_its_recordings(tmp_path: Path) -> No
     assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "Dog"), Event(1, 2, "Cat")]}
 
 
+def test_a_table_without_selections_or_a_column_of_files_is_a_recording_without_events(
+    tmp_path: Path,
+) -> None:
+    header = "Selection\tBegin Time (s)\tEnd Time (s)\tSpecies"
+    assert by_clip(read_rows(write(tmp_path, "a.Table.1.selections.txt", f"{header}\n"))) == {"a": []}
+    assert read_rows(write(tmp_path, "listing.txt", f"{header}\tBegin File\n")) == []
+
+
 def test_windows_paths_name_the_file(tmp_path: Path) -> None:
     text = "Selection\tBegin Time (s)\tEnd Time (s)\tBegin Path\tSpecies\n1\t1\t2\tC:\\site\\a.wav\tDog\n"
     assert by_clip(read_rows(write(tmp_path, "r.txt", text))) == {"a": [Event(1, 2, "Dog")]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from label_files import TEXTGRID, write
 
-from sed.data.events import by_clip, read_rows
+from sed.data.events import Row, by_clip, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -84,9 +84,9 @@ def test_borders_that_rounding_moved_apart_are_read(tmp_path: Path) -> None:
     ]
 
 
-def test_a_grid_without_tiers_has_no_events(tmp_path: Path) -> None:
+def test_a_grid_without_tiers_is_a_recording_without_events(tmp_path: Path) -> None:
     head = TEXTGRID[: TEXTGRID.index("<exists>")]
-    assert read_rows(write(tmp_path, "a.TextGrid", head + "<absent>\n")) == []
+    assert read_rows(write(tmp_path, "a.TextGrid", head + "<absent>\n")) == [Row(1, "a", None)]
 
 
 def test_a_binary_grid_is_named_as_one(tmp_path: Path) -> None:
