@@ -1,6 +1,7 @@
-"""Event lists of the DCASE challenges' corpora: file, scene, onset, offset and label, tabs between, no header.
+"""Event lists without a header, as the DCASE challenges' corpora and sed_eval have them, with tabs between fields.
 
-A further field (the kind of event, in TUT's meta.txt) is passed over; a line of file and scene names a recording.
+They hold file, scene, onset, offset and label, or the same without the scene; the first line tells which. Further
+fields (the kind of event, in TUT's meta.txt) are skipped; a line of the file, or of file and scene, names a recording.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ from pathlib import Path
 from sed.data.annotations.annotation import Annotation, annotation
 from sed.errors import UserError
 
-_TIME = r"\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
-_LINE = re.compile(rf"[^\t]*[^\t\d.][^\t]*\t[^\t]*\t{_TIME}\t{_TIME}\t[^\t]+(\t[^\t]*)*")
-FIELDS = 5
-LEAST = 2
-"""fields of a line that only names a recording"""
+_TIME = r" *\d+(?:\.\d+)?(?:[eE][-+]?\d+)? *"
+_FILE, _EVENT = r"[^\t]*[^\t\d.][^\t]*", rf"{_TIME}\t{_TIME}\t[^\t]+(\t[^\t]*)*"
+_WITH_SCENE, _WITHOUT = re.compile(rf"{_FILE}\t[^\t]*\t{_EVENT}"), re.compile(rf"{_FILE}\t{_EVENT}")
 
 
 class DcaseList:
@@ -26,17 +25,24 @@ class DcaseList:
 
     def recognises(self, text: str) -> bool:
         """Return whether the first line is an event."""
-        return bool(_LINE.fullmatch(next((line for line in text.splitlines() if line.strip()), "")))
+        first = _first(text)
+        return bool(_WITH_SCENE.fullmatch(first) or _WITHOUT.fullmatch(first))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events."""
+        fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2
+        names = ("file", "scene")[:fields_of_file] + ("onset", "offset", "label")
         for number, line in enumerate(text.splitlines(), 1):
             fields = [field.strip() for field in line.split("\t")]
             if not line.strip():
                 continue
-            if not fields[0] or (len(fields) != LEAST and len(fields) < FIELDS):
-                raise UserError(f"{path}:{number}: {len(fields)} fields (file, scene, onset, offset, label, with tabs)")
-            if len(fields) == LEAST:
+            if not fields[0] or (len(fields) != fields_of_file and len(fields) < len(names)):
+                raise UserError(f"{path}:{number}: {len(fields)} fields ({', '.join(names)}, with tabs between)")
+            if len(fields) == fields_of_file:
                 yield Annotation(number, fields[0], None)
             else:
-                yield annotation(path, number, fields[0], *fields[2:FIELDS])
+                yield annotation(path, number, fields[0], *fields[fields_of_file : len(names)])
+
+
+def _first(text: str) -> str:
+    return next((line for line in text.splitlines() if line.strip()), "")

@@ -16,7 +16,7 @@ from sed.errors import UserError
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 FILES = ("Begin File", "Begin Path")
 LABELS = ("Annotation", "Label", "Class", "Species", "Common Name", "Sound Type", "Tag", "Call Type", "Type", "Notes")
-"""accepted names of the label column, which Raven's users choose"""
+"""accepted names of the label column, which Raven's users choose, in upper or lower case"""
 
 
 class Raven:
@@ -37,7 +37,8 @@ class Raven:
 
 
 def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iterator[Annotation]:
-    label = next((name for name in LABELS if name in header), None)
+    named = {name.casefold(): name for name in reversed(header)}
+    label = next((named[name.casefold()] for name in LABELS if name.casefold() in named), None)
     if label is None:
         raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
     seen: set[str] = set()
@@ -60,4 +61,6 @@ def _selection(path: Path, line: int, row: Mapping[str, str], label: str) -> Ann
         length = number(where, END, end) - number(where, BEGIN, begin)
         begin = row[OFFSET].strip()
         end = seconds_text(round(number(where, OFFSET, begin) + length, 6))
-    return annotation(path, line, recording, begin, end, row.get(label, ""))
+    if not row.get(label, "").strip():
+        raise UserError(f"{path}:{line}: nothing in column {label} (label the selection in Raven, or delete it)")
+    return annotation(path, line, recording, begin, end, row[label])

@@ -20,6 +20,14 @@ def test_a_list_names_several_recordings_and_those_without_events(tmp_path: Path
     assert found == {"a": [Event(1.5, 2.5, "people walking")], "b": [], "c": [Event(0, 3, "car")]}
 
 
+def test_the_scene_may_be_missing_and_numbers_padded(tmp_path: Path) -> None:
+    text = "a.wav\t  0.100000\t  2.200000\tbabycry\nb.wav\nc.wav\t0\t3\tglass break\tid7\n"
+    found = by_clip(read_rows(write(tmp_path, "reference.txt", text)))
+    assert found == {"a": [Event(0.1, 2.2, "babycry")], "b": [], "c": [Event(0, 3, "glass break")]}
+    with pytest.raises(UserError, match=r"r.txt:2: 3 fields \(file, onset, offset, label"):
+        read_rows(write(tmp_path, "r.txt", "a.wav\t0\t1\tx\nb.wav\t1\t2\n"))
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

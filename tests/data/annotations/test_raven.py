@@ -17,6 +17,8 @@ from sed.errors import UserError
     [
         ("r.txt", "Selection\tBegin Time (s)\tEnd Time (s)\tFoo\n1\t0\t1\tx\n", r"r.txt:1: no column of labels"),
         ("r.txt", "Begin Time (s)\tEnd Time (s)\tSpecies\nx\t1\tDog\n", r"r.txt:2: onset 'x'"),
+        ("r.txt", "Begin Time (s)\tEnd Time (s)\tspecies\n0\t1\tDog\n2\t3\t\n", r"r.txt:3: nothing in column species"),
+        ("r.txt", "Begin Time (s)\tEnd Time (s)\tspecies\n0\t1\n", r"r.txt:2: nothing in column species"),
     ],
 )
 def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
