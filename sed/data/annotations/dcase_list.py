@@ -14,7 +14,8 @@ from sed.data.annotations.annotation import Annotation, annotation
 from sed.errors import UserError
 
 _TIME = r" *\d+(?:\.\d+)?(?:[eE][-+]?\d+)? *"
-_FILE, _EVENT = r"[^\t]*[^\t\d.][^\t]*", rf"{_TIME}\t{_TIME}\t[^\t]+(\t[^\t]*)*"
+_FILE = r"(?=[\d.]*[^\t\d.])[^\t]+"  # not a number, or the line would be an Audacity label
+_EVENT = rf"{_TIME}\t{_TIME}\t[^\t]+(\t[^\t]*)*"
 _WITH_SCENE, _WITHOUT = re.compile(rf"{_FILE}\t[^\t]*\t{_EVENT}"), re.compile(rf"{_FILE}\t{_EVENT}")
 
 
@@ -31,7 +32,7 @@ class DcaseList:
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events."""
         fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2
-        names = ("file", "scene")[:fields_of_file] + ("onset", "offset", "label")
+        names = (*("file", "scene")[:fields_of_file], "onset", "offset", "label")
         for number, line in enumerate(text.splitlines(), 1):
             fields = [field.strip() for field in line.split("\t")]
             if not line.strip():
