@@ -16,6 +16,7 @@ from sed.errors import UserError
     ("name", "text", "message"),
     [
         ("l.csv", "file,start,end,label\na.wav,x,2,Dog\n", r"l.csv:2: onset 'x' is not a number"),
+        ("l.csv", "file,start,end,zeep\na.wav,1,2,1\n", r"l.csv:1: no column of labels \(the header has file, start"),
         ("l.csv", "file,start,end,label\n,1,2,Dog\n", r"l.csv:2: no file name"),
         ("l.csv", "file,start,end,label\na.wav,1,2,Dog,more\n", r"l.csv:2: 5 fields under 4"),
         ("l.csv", "file,start,end,label\na.wav,1,,Dog\n", r"l.csv:2: broken row"),
@@ -24,6 +25,17 @@ from sed.errors import UserError
 def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
+
+
+def test_a_table_without_a_column_of_files_belongs_to_the_recording_of_its_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "PN_1 - 20160927.csv", ",name,start_seconds,stop_seconds\n0,e,1.5,2\n1,i,3,4\n")
+    assert by_clip(read_rows(path)) == {"PN_1 - 20160927": [Event(1.5, 2, "e"), Event(3, 4, "i")]}
+
+
+def test_a_column_of_audio_files_is_found_whatever_its_name(tmp_path: Path) -> None:
+    header = "label,onset_s,offset_s,notated_path,annot_path\n"
+    path = write(tmp_path, "l.csv", header + "i,1,2,site/a.WAV,a.not.mat\nk,3,4,site/b.wav,b.not.mat\n")
+    assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "i")], "b": [Event(3, 4, "k")]}
 
 
 def test_quotes_empty_recordings_and_names_in_upper_case(tmp_path: Path) -> None:
