@@ -213,7 +213,7 @@ class LabelStudio(Format):
         onset, offset, label = detection.event
         value = {"start": round(onset, 6), "end": round(offset, 6), "channel": 0, "labels": [label]}
         region = {"from_name": "label", "to_name": "audio", "type": "labels", "value": value}
-        return region if detection.score is None else {**region, "score": round(detection.score, 4)}
+        return region if math.isnan(detection.score) else {**region, "score": round(detection.score, 4)}
 
 
 class SubRip(Format):

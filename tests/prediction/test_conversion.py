@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.prediction.conversion import in_one_file, one_file_each
 
 TOGETHER = ["tsv", "jsonl", "events-tsv", "events-csv"]
-APART = ["audacity", "raven", "textgrid"]
+APART = ["audacity", "raven", "textgrid", "labelstudio"]
 LABELS = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
 SPANS = st.lists(st.tuples(st.integers(0, 9000), st.integers(1, 900)), max_size=5)
 
@@ -77,6 +77,7 @@ def test_label_studio_takes_the_task_as_a_prediction() -> None:
     assert task["data"] == {"audio": "a.wav"}
     (region,) = task["predictions"][0]["result"]
     assert region["value"] == {"start": 1.0, "end": 2.0, "channel": 0, "labels": ["Dog"]}
+    assert "score" not in region  # no number: JSON has no NaN
     assert (region["type"], region["from_name"], region["to_name"]) == ("labels", "label", "audio")
 
 

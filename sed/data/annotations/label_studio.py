@@ -1,7 +1,8 @@
 """Label Studio's exports (JSON and JSON-MIN) of audio regions.
 
 A task with several annotations contributes one: the one marked as ground truth, else the first not cancelled; the
-number of those left out is logged.
+number of those left out is logged. A task with predictions alone, as for an import, contributes the first of these.
+A region with several labels is as many events.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlparse
+from urllib.parse import parse_qs, unquote
 
-from sed.data.annotations.annotation import Annotation, annotation, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, seconds_text
+from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
 log = logging.getLogger("sed.data")
+KEYS = ("audio", "url", "file", "wav", "sound")
+"""keys of a task's data that name its recording; else the first that holds an audio file's"""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """prefix that Label Studio adds to the name of an uploaded file"""
 
@@ -43,10 +47,10 @@ class LabelStudio:
             if not isinstance(task, dict):
                 raise UserError(f"{path}: task {number} is no object (a Label Studio export is a list of tasks)")
             recording = _recording(path, number, task)
-            regions, more = _regions(task)
+            regions, more = _regions(f"{path}: task {number}", task)
             others += more
-            found = [_region(path, number, recording, region) for region in regions]
-            yield from found or [Annotation(number, recording, None)]
+            found = (event for region in regions for event in _events(path, number, recording, region))
+            yield from or_none(found, recording)
         if others:
             log.warning("%s: %d further annotations of tasks that have several were left out", path, others)
 
@@ -54,31 +58,55 @@ class LabelStudio:
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
     data = task.get("data") if isinstance(task.get("data"), dict) else task
     assert isinstance(data, dict)
-    named = [value for key, value in data.items() if key in ("audio", "url", "file", "wav", "sound")]
-    if not named or not isinstance(named[0], str):
+    places = {key: _place(value) for key, value in data.items() if isinstance(value, str)}
+    named = [places[key] for key in KEYS if key in places]
+    named += [place for place in places.values() if Path(place).suffix.lower() in SUFFIXES]
+    if not named:
         raise UserError(f"{path}: task {number} names no audio (its data has {', '.join(map(str, data)) or 'nothing'})")
-    address = urlparse(named[0])
-    place = parse_qs(address.query).get("d", [address.path])[0]
-    return _UPLOADED.sub("", unquote(place).rsplit("/", 1)[-1])
+    return _UPLOADED.sub("", named[0].rsplit("/", 1)[-1])
 
 
-def _regions(task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
+def _place(address: str) -> str:
+    """Return the path in an address, or the one that its query has: `/data/local-files/?d=site/a.wav`."""
+    path, _, query = address.partition("?")
+    return unquote(parse_qs(query).get("d", [path])[0])
+
+
+def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """Return the regions that count, and how many annotations of other people or times do not."""
-    if "annotations" not in task:  # JSON-MIN stores the regions under the control's name
-        lists = [value for value in task.values() if isinstance(value, list)]
-        return [one for found in lists for one in found if isinstance(one, dict) and "start" in one], 0
-    kept = [one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")]
-    kept.sort(key=lambda one: not one.get("ground_truth"))
-    regions = [one.get("value") for one in (kept[0].get("result") or [])] if kept else []
-    return [one for one in regions if isinstance(one, dict) and "start" in one], max(0, len(kept) - 1)
+    if "annotations" in task:
+        kept = [one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")]
+        kept.sort(key=lambda one: not one.get("ground_truth"))
+    elif isinstance(task.get("predictions"), list):
+        kept = [one for one in task["predictions"] if isinstance(one, dict)]
+    else:  # JSON-MIN stores the regions under their controls' names: labels, and what was noted of each region
+        lists = [_spans(value) for value in task.values() if isinstance(value, list)]
+        return next((found for found in lists if any(map(_labels, found))), max(lists, key=len, default=[])), 0
+    if kept and "result" not in kept[0]:
+        raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
+    results = [one for one in (kept[0]["result"] or []) if isinstance(one, dict)] if kept else []
+    labelled = {one.get("id") for one in results if _labels(one.get("value"))} - {None}
+    counted = (one for one in results if _labels(one.get("value")) or one.get("id") not in labelled)
+    return _spans(one.get("value") for one in counted), max(0, len(kept) - 1)
 
 
-def _region(path: Path, number: int, recording: str, value: dict[str, Any]) -> Annotation:
-    names = next((found for key, found in value.items() if key.endswith("labels") and found), None)
-    if not isinstance(names, list) or not isinstance(names[0], str):
+def _spans(values: Iterable[Any]) -> list[dict[str, Any]]:
+    return [one for one in values if isinstance(one, dict) and "start" in one]
+
+
+def _labels(value: Any) -> list[Any]:
+    """Return the labels of a region; empty for a text, a choice or a rating of one."""
+    found = (names for key, names in value.items() if key.endswith("labels")) if isinstance(value, dict) else ()
+    return next((names for names in found if isinstance(names, list) and names), [])
+
+
+def _events(path: Path, number: int, recording: str, value: dict[str, Any]) -> Iterator[Annotation]:
+    names = _labels(value)
+    if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: task {number} has a region without a label (label it, or remove it)")
     times = [value.get(key) for key in ("start", "end")]
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
         raise UserError(f"{path}: task {number} has a region without a start and an end in seconds (remove it)")
     onset, offset = (seconds_text(float(time)) for time in times if time is not None)
-    return annotation(path, number, recording, onset, offset, names[0])
+    for name in names:
+        yield annotation(path, number, recording, onset, offset, name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from label_files import CAT, DOG, LABEL_STUDIO, write
+from label_files import CAT, DOG, LABEL_STUDIO, LABEL_STUDIO_MIN, write
 
 from sed.data.events import by_clip, read_rows
 from sed.errors import UserError
@@ -16,6 +17,11 @@ from sed.errors import UserError
     [
         ("e.json", "[1, 2]", r"task 1 is no object"),
         ("e.json", '[{"data": {"text": "x"}, "annotations": []}]', r"task 1 names no audio"),
+        (
+            "e.json",
+            '{"audio_file": "a.wav", "annotations": [{"start_time": 1}]}',
+            r"task 1 has annotations without a `res",
+        ),
         ("e.json", "[" * 100_000, r"not JSON"),
         ("e.json", LABEL_STUDIO.replace('"start": 2', '"start": "2"'), r"without a start and an end"),
         ("e.json", LABEL_STUDIO.replace('["Cat meow"]', "[]"), r"region without a label"),
@@ -30,6 +36,26 @@ def test_annotations_that_are_left_out_are_counted(tmp_path: Path, log_lines: li
     rows = by_clip(read_rows(write(tmp_path, "e.json", LABEL_STUDIO)))
     assert rows == {"a": [DOG, CAT]}
     assert log_lines == [f"{tmp_path / 'e.json'}: 1 further annotations of tasks that have several were left out"]
+
+
+def test_what_was_noted_of_a_region_is_no_event_and_each_of_its_labels_is(tmp_path: Path) -> None:
+    note = '{"id": "r1", "type": "textarea", "value": {"start": 0.5, "end": 1.25, "text": ["barks"]}}'
+    region = '{"id": "r1", "type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog", "Animal"]}}'
+    text = '[{"data": {"clip": "a.flac"}, "annotations": [{"result": [' + note + ", " + region + "]}]}]"
+    assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, DOG._replace(label="Animal")]}
+    with pytest.raises(UserError, match="region without a label"):
+        read_rows(write(tmp_path, "e.json", text.replace('["Dog", "Animal"]', "[]")))
+
+
+def test_a_task_with_predictions_alone_contributes_the_first(tmp_path: Path) -> None:
+    regions = [{"type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog"]}}]
+    task = {"data": {"audio": "//[a.wav"}, "predictions": [{"result": regions, "score": 0.5}, {"result": []}]}
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": [DOG]}
+
+
+def test_notes_of_regions_in_json_min_are_no_events(tmp_path: Path) -> None:
+    text = LABEL_STUDIO_MIN.replace('"label":', '"note": [{"start": 0.5, "end": 1.25, "text": ["barks"]}], "label":')
+    assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, CAT]}
 
 
 def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) -> None:
