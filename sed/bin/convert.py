@@ -4,7 +4,7 @@ usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
        python3 -m sed.bin.convert audacity_labels/ --to tsv --out events.tsv
 
 INPUT is a label file or a folder of them (Audacity, CSV or TSV by column names, Raven, Praat TextGrid, ELAN, Label
-Studio, JSON lines, DESED's TSV), recognised by its content.
+Studio, JSON lines, subtitles, DESED's TSV), recognised by its content.
 """
 
 from __future__ import annotations

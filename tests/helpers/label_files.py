@@ -128,6 +128,16 @@ FILES = {
         "a.ann",
         "audio/street/a.wav\tstreet\t0.5\t1.25\tDog\tm\r\naudio/street/a.wav\tstreet\t2\t2.5\tCat meow\tm\r\n",
     ),
+    "srt": (
+        "a.srt",
+        "1\r\n00:00:00,500 --> 00:00:01,250\r\nDog\r\n\r\n"
+        "2\r\n00:00:02,000 --> 00:00:02,500\r\nCat\r\nmeow\r\n",
+    ),
+    "vtt": (
+        "a.vtt",
+        "WEBVTT\n\nNOTE two\nevents\n\n00:00.500 --> 00:01.250 align:left\nDog\n\nx\n"
+        "00:00:02.000 --> 00:00:02.500\nCat meow\n",
+    ),
     "labelstudio": ("export.json", LABEL_STUDIO),
     "labelstudio min": ("export.json", LABEL_STUDIO_MIN),
     "jsonl": (

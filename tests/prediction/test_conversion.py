@@ -64,6 +64,19 @@ def test_a_file_each_round_trip(
     }
 
 
+@pytest.mark.parametrize("name", ["srt", "vtt"])
+@given(recordings())
+@settings(max_examples=30, deadline=None)
+def test_subtitles_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, name: str, events: dict[str, list[Event]]
+) -> None:
+    folder = tmp_path_factory.mktemp("out")
+    for clip, of_clip in events.items():
+        path = folder / f"{clip[:-4]}.{name}"
+        path.write_text(in_one_file({clip: of_clip}, name), encoding="utf-8")
+        assert not of_clip or by_clip(read_rows(path)) == {clip[:-4]: sorted(of_clip)}
+
+
 def test_praats_own_reader_agrees(tmp_path: Path) -> None:
     events = [Event(0.0, 1.5, 'a "b"'), Event(1.0, 2.0, "c"), Event(3.0, 4.0, "c")]
     (tmp_path / "x.TextGrid").write_text(one_file_each({"x.wav": events}, "textgrid")["x.TextGrid"])

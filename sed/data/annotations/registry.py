@@ -13,6 +13,7 @@ from sed.data.annotations.jams import Jams
 from sed.data.annotations.json_lines import JsonLines
 from sed.data.annotations.label_studio import LabelStudio
 from sed.data.annotations.raven import Raven
+from sed.data.annotations.subtitles import Subtitles
 from sed.data.annotations.textgrid import TextGrid
 from sed.data.tables import DURATION_COLUMNS, EVENT_COLUMNS, TAG_COLUMNS
 from sed.errors import UserError
@@ -24,12 +25,14 @@ READERS: dict[str, Reader] = {
     "jsonl": JsonLines(),
     "labelstudio": LabelStudio(),
     "raven": Raven(),
+    "subtitles": Subtitles(),
     "audacity": Audacity(),
     "dcase": DcaseList(),
     "csv": CsvTable(),
 }
 """in the order in which they are tried"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
+"""in folders; none of subtitles, which lie beside label files as copies to look at"""
 HEAD = 1 << 16
 """characters of a file by which it is recognised; JSON may have its keys in any order"""
 

@@ -1,0 +1,64 @@
+"""Subtitles, SubRip and WebVTT: a cue is an event, and its text the label, of the recording of the same name."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
+from sed.errors import UserError
+
+_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
+_CUE = re.compile(rf"\s*{_TIME}\s+-->\s+{_TIME}(\s.*)?")
+_FIRST = re.compile(rf"\s*(WEBVTT\b|(\d+[ \t]*\r?\n)?{_CUE.pattern})")
+_NO_CUE = ("WEBVTT", "NOTE", "STYLE", "REGION")
+"""beginnings of WebVTT's other blocks"""
+
+
+class Subtitles:
+    """Reader of subtitles."""
+
+    name = "subtitles"
+
+    def recognises(self, text: str) -> bool:
+        """Return whether the text begins as WebVTT does, or with the times of a cue."""
+        return bool(_FIRST.match(text))
+
+    def read(self, path: Path, text: str) -> Iterator[Annotation]:
+        """Yield the cues that have a text."""
+        return or_none(_cues(path, text), recording_of(path))
+
+
+def _cues(path: Path, text: str) -> Iterator[Annotation]:
+    webvtt = text.lstrip().startswith("WEBVTT")
+    for line, block in _blocks(text):
+        if webvtt and block[0].startswith(_NO_CUE):
+            continue
+        times = next(filter(None, map(_CUE.fullmatch, block[:2])), None)  # the first line may be a number or a name
+        if times is None:
+            raise UserError(f"{path}:{line}: a subtitle without times (such as 00:00:01,500 --> 00:00:02,000)")
+        label = " ".join(block[block.index(times.string) + 1 :])
+        if label.strip():
+            onset, offset = _seconds(*times.groups()[:4]), _seconds(*times.groups()[4:8])
+            yield annotation(path, line, recording_of(path), onset, offset, html.unescape(label) if webvtt else label)
+
+
+def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the lines between empty lines, or from a cue's times to those of the next, with the number of the first."""
+    block: list[str] = []
+    timed = False
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        times = bool(_CUE.fullmatch(line))
+        if block and (not line.strip() or (times and timed)):
+            yield number - len(block), block
+            block, timed = [], False
+        if line.strip():
+            block.append(line)
+            timed |= times
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> str:
+    whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
+    return seconds_text((whole * 1000 + int(fraction.ljust(3, "0"))) / 1000)

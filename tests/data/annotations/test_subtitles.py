@@ -1,0 +1,47 @@
+"""Subtitles as labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from label_files import FILES, write
+
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
+from sed.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (FILES["srt"][1].replace("00:00:02,500", "x"), r"a.srt:5: a subtitle without times"),
+        (FILES["srt"][1].replace("00:00:02,500", "00:00:01,500"), r"a.srt:5: onset 2.0 is not before offset 1.5"),
+        (FILES["srt"][1] + "\n\nmore\n", r"a.srt:10: a subtitle without times"),
+    ],
+)
+def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_rows(write(tmp_path, "a.srt", text))
+
+
+def test_hours_fractions_and_marked_up_labels(tmp_path: Path) -> None:
+    text = "WEBVTT - a title\n\n01:00:00.5 --> 100:00:00.250\nR&amp;B &lt;loud&gt;\n\n00:01.000 --> 00:02.000\n\n"
+    assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(3600.5, 360000.25, "R&B <loud>")]}
+
+
+def test_numbers_may_be_missing_and_labels_be_numbers(tmp_path: Path) -> None:
+    text = "00:00:01,000 --> 00:00:02,000\n440\n\n\n7\n00:00:03,000 --> 00:00:04,000\n00:00 --> midnight\n"
+    found = by_clip(read_rows(write(tmp_path, "a.srt", text)))
+    assert found == {"a": [Event(1, 2, "440"), Event(3, 4, "00:00 --> midnight")]}
+
+
+def test_a_cue_ends_where_the_times_of_the_next_begin(tmp_path: Path) -> None:
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\nDog\n00:03.000 --> 00:04.000 align:start\nCat\n"
+    assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(1, 2, "Dog"), Event(3, 4, "Cat")]}
+
+
+def test_a_folder_skips_subtitles(tmp_path: Path) -> None:
+    for kind in ("audacity", "srt"):
+        write(tmp_path, *FILES[kind])
+    assert len(read_rows(tmp_path)) == 2
