@@ -212,7 +212,7 @@ class LabelStudio(Format):
     def _region(self, detection: Detection) -> dict[str, object]:
         onset, offset, label = detection.event
         value = {"start": round(onset, 6), "end": round(offset, 6), "channel": 0, "labels": [label]}
-        region = {"from_name": "label", "to_name": "audio", "type": "labels", "value": value}
+        region: dict[str, object] = {"from_name": "label", "to_name": "audio", "type": "labels", "value": value}
         return region if math.isnan(detection.score) else {**region, "score": round(detection.score, 4)}
 
 

@@ -1,15 +1,17 @@
-"""Events as JSON lines, as `predict --format jsonl` writes them."""
+"""Events as JSON lines, as `predict --format jsonl` and other tools write them: keys have the names of columns."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from sed.data.annotations.annotation import Annotation, annotation, seconds_text
+from sed.data.annotations.annotation import Annotation, seconds_text
+from sed.data.annotations.named_columns import annotation_of, columns_of, missing_in
 from sed.errors import UserError
 
-KEYS = ("filename", "onset", "offset", "label")
+TIMES = ("onset", "offset", "duration")
 
 
 class JsonLines:
@@ -20,7 +22,10 @@ class JsonLines:
     def recognises(self, text: str) -> bool:
         """Return whether the first line is an object with the keys of an event."""
         first = text.lstrip().split("\n", 1)[0]
-        return first.startswith("{") and all(f'"{key}"' in first for key in KEYS)
+        try:
+            return not missing_in(columns_of(list(_object(first))))
+        except ValueError:
+            return False
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events."""
@@ -28,9 +33,29 @@ class JsonLines:
             if not content.strip():
                 continue
             try:
-                row = json.loads(content)
-                name, onset, offset, label = (row[key] for key in KEYS)
-                times = seconds_text(float(onset)), seconds_text(float(offset))
-            except (ValueError, KeyError, TypeError, RecursionError):
-                raise UserError(f"{path}:{line}: not an event ({', '.join(KEYS)} are expected)") from None
-            yield annotation(path, line, str(name), *times, str(label))
+                row = _fields(_object(content))
+            except ValueError:
+                raise UserError(f"{path}:{line}: not an event (filename, onset, offset, label are expected)") from None
+            yield annotation_of(path, line, row)
+
+
+def _object(text: str) -> dict[str, Any]:
+    """Parse an object; ValueError if it is something else."""
+    try:
+        found = json.loads(text) if text.startswith("{") else None
+    except RecursionError as error:
+        raise ValueError from error
+    if not isinstance(found, dict):
+        raise ValueError("no object")
+    return found
+
+
+def _fields(found: dict[str, Any]) -> dict[str, str]:
+    """Return what the keys of an event hold, as text; ValueError if one is missing or of another type."""
+    columns, values = columns_of(list(found)), list(found.values())
+    if missing := missing_in(columns):
+        raise ValueError(missing)
+    row = {key: values[place] for key, place in columns.items()}
+    if not all(isinstance(row[key], (str, int, float)) for key in row if key != "duration" or "offset" not in row):
+        raise ValueError("neither text nor number")
+    return {key: seconds_text(float(value)) if key in TIMES else str(value) for key, value in row.items()}

@@ -60,6 +60,10 @@ def looks_like(text: str) -> str:
         return "looks like a table of tags, without times (--tags takes it)"
     if set(DURATION_COLUMNS) == header:
         return "looks like a table of durations (--durations takes it)"
+    if text.lstrip()[:1] in ("{", "<"):
+        return (
+            "looks like JSON or XML, but not of a known tool (JSON lines with filename, onset, offset, label are read)"
+        )
     if {"onset", "offset"} <= header and "filename" not in header:
         return "looks like frame scores of one clip (score takes a folder of them)"
     return ""

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from label_files import FILES, write
 
-from sed.data.events import read_rows
+from sed.data.events import by_clip, read_rows
+from sed.data.tables import Event
 from sed.errors import UserError
 
 
@@ -22,3 +23,8 @@ from sed.errors import UserError
 def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
+
+
+def test_keys_have_the_names_of_columns(tmp_path: Path) -> None:
+    text = '{"recording_id": "a", "start": 1, "duration": 0.5, "channel": [0], "text": "Dog"}\n'
+    assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 1.5, "Dog")]}

@@ -52,6 +52,7 @@ def test_a_folder_of_label_files_is_one_table(tmp_path: Path) -> None:
         ("tags.tsv", "filename\tevent_labels\na.wav\tDog,Cat\n", r"looks like a table of tags.*--tags"),
         ("d.tsv", "filename\tduration\na.wav\t10\n", r"looks like a table of durations.*--durations"),
         ("a.tsv", "onset\toffset\tDog\tCat\n0\t1\t0.5\t0.1\n", r"looks like frame scores of one clip"),
+        ("r.jsonl", '{"id": 1, "sources": []}\n', r"looks like JSON or XML, but not of a known tool"),
         ("e.tsv", "something\telse\n1\t2\n", r"e.tsv:1: no column 'filename'"),
     ],
 )
