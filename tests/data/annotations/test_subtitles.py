@@ -17,7 +17,7 @@ from sed.errors import UserError
     [
         (FILES["srt"][1].replace("00:00:02,500", "x"), r"a.srt:5: a subtitle without times"),
         (FILES["srt"][1].replace("00:00:02,500", "00:00:01,500"), r"a.srt:5: onset 2.0 is not before offset 1.5"),
-        (FILES["srt"][1] + "\n\nmore\n", r"a.srt:10: a subtitle without times"),
+        (FILES["srt"][1] + "\n\nmore\n", r"a.srt:11: a subtitle without times"),
     ],
 )
 def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:

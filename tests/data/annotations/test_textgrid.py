@@ -27,7 +27,7 @@ CHRONOLOGICAL = """"Praat chronological TextGrid text file"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXTGRID[:300], r"a.TextGrid:14: not a whole TextGrid: the end of the file where a number is expected"),
+        (TEXTGRID[:300], r"a.TextGrid:17: not a whole TextGrid: the end of the file where a number is expected"),
         (TEXTGRID.replace("xmin = 0.5", "xmin = x"), r"a.TextGrid:\d+: not a whole TextGrid: a text where a number"),
         (TEXTGRID.replace("size = 3", 'size = "3"'), r":14: not a whole TextGrid: a text where a number is expected"),
         (TEXTGRID.replace("size = 3", "size = 2.5"), r":14: not a whole TextGrid: '2.5' where a count is expected"),
