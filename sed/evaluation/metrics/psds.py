@@ -10,10 +10,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from sed.data.scores import FrameScores
 from sed.errors import UserError
@@ -21,6 +20,9 @@ from sed.evaluation.metrics.curves import sweep
 from sed.evaluation.metrics.decode import Decoded
 from sed.evaluation.metrics.packages import sed_scores_eval
 from sed.evaluation.metrics.task import Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +101,7 @@ class PSDSValue:
 
 def evaluator(problem: Problem, parameters: Parameters) -> Any:
     """Return psds_eval's evaluator of the classes that have ground truth; the package cannot count the others."""
+    import pandas as pd  # here: predict imports this module, and pandas takes half a second
     from psds_eval import PSDSEval
 
     class Evaluator(PSDSEval):

@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from sed.evaluation.metrics.exact_deltas import StreamedDeltas, exact_of_many
 from sed.evaluation.metrics.intersections import point_counts
@@ -121,6 +120,8 @@ class PSDS(Metric):
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPSDS:
         """Reduce the operating points of each PSDS to its value."""
+        import pandas as pd
+
         values: dict[str, PSDSValue] = {}
         deltas: dict[str, Iterable[Deltas]] = {}
         problem, scores, many = inputs.problem, inputs.scores, len(inputs.problem.present) > MANY

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from sed.evaluation.metrics.events import EventTable, merge_overlaps
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FAR = 1.0  # seconds beyond a recording at which an event is cut: it may claim to last for years
 
@@ -56,6 +59,8 @@ class Problem:
 
     def frame(self, table: EventTable) -> pd.DataFrame:
         """Return events as a table for the packages: filename, onset, offset, event_label."""
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "filename": np.asarray(self.clips, dtype=object)[table.clip],
