@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
 
-The last file is written. All models must have the same clips, labels and frames.
+The last file is written. All models must have the same clips and labels. Those of different encoders may have different
+frame rates: their mean has the finest.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 
 from sed.data.hdf5 import created, plain, read_apart, text_of
+from sed.data.resampling import TIME_DECIMALS, finest_grid, resampled
 from sed.errors import UserError
 from sed.files import replacing
 from sed.input_files import naming
@@ -32,7 +33,6 @@ MAPPED = 1 << 28
 """bytes of scores from which on a file is mapped"""
 BLOCK = 1 << 24
 """scores that are worked on at once"""
-TIME_DECIMALS = 6  # frame borders are rounded to microseconds, so that 35 x 0.01 is 0.35 everywhere
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -319,29 +319,35 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
 def average_scores(members: Mapping[str, Scores]) -> Scores:
     """Return the mean posteriors of an ensemble.
 
+    Systems of different frame rates are averaged at the finest of them; see `resampled`.
+
     Args:
         members: by the names of their files, of the same set.
 
     Raises:
-        UserError: naming the file whose clips, labels or frames are not those of the first.
+        UserError: naming the file whose clips or labels are not those of the first, or whose clips are of another
+            length.
     """
     (first_path, first), *rest = members.items()
+    seconds, frames = finest_grid([(member.frame_seconds, member.frame.shape[1]) for member in members.values()])
     for path, other in rest:
-        for what in ("labels", "clips", "frame_seconds"):
+        for what in ("labels", "clips"):
             if getattr(other, what) != getattr(first, what):
-                raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set and one front end)")
-        if other.frame.shape != first.frame.shape:
+                raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set)")
+    for path, member in members.items():
+        count, length = member.frame.shape[1], member.frame_seconds
+        if abs(frames * seconds - count * length) >= (2 * length if length > seconds else seconds / 2):
             raise UserError(
-                f"{path}: {other.frame.shape[1]} frames, {first_path} has {first.frame.shape[1]} (infer again)"
+                f"{path}: {count} frames of {length:g} s, but clips are of {frames * seconds:g} s (infer again)"
             )
-    frame = np.stack([member.frame for member in members.values()]).mean(0, dtype=np.float64)
+    frame = np.stack([resampled(member.frame, member.frame_seconds, seconds, frames) for member in members.values()])
     clip = np.stack([member.clip for member in members.values()]).mean(0, dtype=np.float64)
     return Scores(
         clips=first.clips,
         labels=first.labels,
-        frame=frame.astype(np.float32),
+        frame=frame.mean(0, dtype=np.float64).astype(np.float32),
         clip=clip.astype(np.float32),
-        frame_seconds=first.frame_seconds,
+        frame_seconds=seconds,
         attrs={"ensemble": [str(member.attrs.get("model", path)) for path, member in members.items()]},
     )
 

@@ -64,10 +64,20 @@ def test_an_ensemble_is_the_mean_of_its_members():
     assert mean.attrs == {"ensemble": ["exp/x", "exp/x"]} and mean.clips == one.clips
     for odd, message in (
         (make(clips=2), "b: other clips than a"),
-        (make(clips=3, frames=8), "b: 8 frames"),
+        (make(clips=3, frames=8), "a: 7 frames of 0.01 s, but clips are of 0.08 s"),
+        (make(clips=3, frames=4, frame_seconds=0.04), "a: 7 frames of 0.01 s"),
     ):
         with pytest.raises(UserError, match=message):
             average_scores({"a": one, "b": odd})
+
+
+def test_an_ensemble_of_several_frame_rates_is_averaged_at_the_finest():
+    fine, coarse = make(clips=3, frames=8), make(clips=3, frames=2, frame_seconds=0.04)
+    for members in ({"a": fine, "b": coarse}, {"b": coarse, "a": fine}):
+        mean = average_scores(members)
+        assert mean.frame_seconds == 0.01
+        expected = (fine.frame + coarse.frame.repeat(4, axis=1)) / 2
+        np.testing.assert_allclose(mean.frame, expected, rtol=0, atol=1e-7)
 
 
 def test_parts_that_are_not_the_whole_are_refused():
