@@ -94,6 +94,10 @@ ADDED: dict[int, dict[str, Any]] = {
         "most_passes": 0,
         "missing_sets": "leave_out",
         "layer_decay": 1.0,
+        "warp_probability": 0.0,
+        "warp_least": 0.6,
+        "wavmix_probability": 0.0,
+        "wavmix_decibels": 5.0,
     },
 }
 """{format: {option that came with it: what a file without the option means}}

@@ -1,5 +1,7 @@
 """Augmentation of FDY-CRNN (F), parametrised in seconds and decibels: time shift, mixup, time mask, FilterAugment.
 
+Frequency warping and waveform mixing of later systems are drawn here, too, and are modules of their own.
+
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
 every device and for any number of processes; a few batched operations apply them on the device. Features are raw
 log-mel, in which a decibel is a constant difference; mixup adds amplitudes.
@@ -16,6 +18,8 @@ import numpy as np
 import torch
 
 from sed.data.labels import UNKNOWN
+from sed.training.frequency_warp import draw_warps
+from sed.training.waveform_mixing import draw_levels
 
 FILTERS = ["none", "step", "linear"]
 
@@ -55,11 +59,12 @@ OPTIONS = {
     "filter_max_bands": {"default": 4, "help": "most bands (F)", "least": 1},
     "filter_min_width": {"default": 4, "help": "narrowest band, mel bins (F)", "least": 1},
 }
+OPTIONS_FROM = ["sed.training.frequency_warp", "sed.training.waveform_mixing"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentOptions:
-    """The options of this module."""
+    """The options of this module and of those of `OPTIONS_FROM`."""
 
     shift_seconds: float = 1.44
     mixup_probability: float = 1.0
@@ -73,6 +78,10 @@ class AugmentOptions:
     filter_min_bands: int = 2
     filter_max_bands: int = 4
     filter_min_width: int = 4
+    warp_probability: float = 0.0
+    warp_least: float = 0.6
+    wavmix_probability: float = 0.0
+    wavmix_decibels: float = 5.0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> AugmentOptions:
@@ -89,6 +98,8 @@ class Draws:
     """index in the batch of the clip to mix with (batch,) int64"""
     mix: np.ndarray
     """mixing weight of the clip itself, 1 if it is not mixed (batch,) float32"""
+    added: np.ndarray
+    """whether the clip is mixed as waveforms are (batch,) bool"""
     mask_start: np.ndarray
     """first masked label frame (batch,) int64"""
     mask_width: np.ndarray
@@ -97,6 +108,10 @@ class Draws:
     """decibels to add for the student (batch, bins) float32"""
     teacher_gain: np.ndarray
     """decibels to add for the teacher (batch, bins) float32"""
+    student_warp: np.ndarray
+    """first bin and step of the student's frequency warp (batch, 2) float32"""
+    teacher_warp: np.ndarray
+    """the same of the teacher's (batch, 2) float32"""
 
 
 def draw(
@@ -139,14 +154,22 @@ def draw(
     width = rng.integers(low, max(high, low + 1), batch).clip(0, frames) if high > 0 else np.zeros(batch, np.int64)
     start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
     width[strong:] = 0
+    gains = [filter_gains(rng, options, clips=batch, bins=bins) for _ in range(2)]
+    # Later options draw last, and only if they are used: the numbers of the earlier ones stay as they were.
+    warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
+    added, share = draw_levels(rng, options.wavmix_probability, options.wavmix_decibels, clips=batch)
+    added[strong + weak :] = False
     return Draws(
         shift=shift,
         partner=partner,
-        mix=mix,
+        mix=np.where(added, share, mix),
+        added=added,
         mask_start=start,
         mask_width=width.astype(np.int64),
-        student_gain=filter_gains(rng, options, clips=batch, bins=bins),
-        teacher_gain=filter_gains(rng, options, clips=batch, bins=bins),
+        student_gain=gains[0],
+        teacher_gain=gains[1],
+        student_warp=warps[0],
+        teacher_warp=warps[1],
     )
 
 
@@ -208,7 +231,14 @@ def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Te
 
 
 def mix_features(
-    x: torch.Tensor, valid: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, *, decibel: float, floor: float
+    x: torch.Tensor,
+    valid: torch.Tensor,
+    partner: torch.Tensor,
+    weight: torch.Tensor,
+    *,
+    decibel: float,
+    floor: float,
+    added: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mix the first n clips with their partners, adding amplitudes: weight * clip + (1 - weight) * partner.
 
@@ -219,6 +249,7 @@ def mix_features(
         weight: mixing weight of the clip itself (n,).
         decibel: one decibel in the units of the features.
         floor: feature value of silence, the lower limit of a mixture.
+        added: of which clips powers are added instead of amplitudes (n,) bool; None: of none.
 
     Returns:
         Features (n, time, bins) and numbers of valid frames (n,), of a mixture those of the longer clip.
@@ -230,7 +261,12 @@ def mix_features(
     own = torch.where((time < valid[:n, None])[..., None], x[:n] * log_amplitude, -math.inf)
     other = torch.where((time < other_valid[:, None])[..., None], other * log_amplitude, -math.inf)
     w = weight.view(n, 1, 1)
-    total = (torch.logaddexp(own + w.log(), other + (1 - w).log()) / log_amplitude).clamp_min(floor)
+    if added is None:
+        total = torch.logaddexp(own + w.log(), other + (1 - w).log())
+    else:
+        exponent = 1 + added.view(n, 1, 1).to(x.dtype)
+        total = torch.logaddexp(own * exponent + w.log(), other * exponent + (1 - w).log()) / exponent
+    total = (total / log_amplitude).clamp_min(floor)
     longer = torch.where(weight < 1, torch.maximum(valid[:n], other_valid), valid[:n])
     return torch.where((time < longer[:, None])[..., None], total, 0.0), longer
 
@@ -240,7 +276,9 @@ def as_known(y: torch.Tensor) -> torch.Tensor:
     return torch.where(y == UNKNOWN, math.nan, y.float())
 
 
-def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kind: str) -> torch.Tensor:
+def mix_labels(
+    y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kind: str, added: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mix the labels of the first n clips with those of their partners.
 
     Args:
@@ -248,6 +286,7 @@ def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kin
         partner: index of the clip that each of the first n is mixed with (n,).
         weight: mixing weight of the clip itself (n,).
         kind: soft (weighted sum) or hard (union).
+        added: which clips have the union in any case, being mixed as waveforms (n,) bool; None: none.
 
     Returns:
         Targets (n, ...).
@@ -257,7 +296,10 @@ def mix_labels(y: torch.Tensor, partner: torch.Tensor, weight: torch.Tensor, kin
     other = y.index_select(0, partner)
     if kind == "hard":
         return torch.where(w < 1, torch.maximum(y[:n], other), y[:n])
-    return torch.where(w < 1, w * y[:n] + (1 - w) * other, y[:n])  # 0 * NaN is NaN: partners must not affect the rest
+    mixed = w * y[:n] + (1 - w) * other
+    if added is not None:
+        mixed = torch.where(added.view_as(w), torch.maximum(y[:n], other), mixed)
+    return torch.where(w < 1, mixed, y[:n])  # 0 * NaN is NaN: partners must not affect the rest
 
 
 def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: float) -> torch.Tensor:

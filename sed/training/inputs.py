@@ -48,6 +48,10 @@ class StepInputs:
     """index of the mixup partner among the weak slots (weak,) int64"""
     weak_mix: torch.Tensor
     """as `strong_mix` (weak,) float32"""
+    strong_added: torch.Tensor
+    """whether the clip is mixed as waveforms are (strong,) bool"""
+    weak_added: torch.Tensor
+    """as `strong_added` (weak,) bool"""
     mask_start: torch.Tensor
     """label frames (strong,) int64"""
     mask_width: torch.Tensor
@@ -56,6 +60,10 @@ class StepInputs:
     """decibels (clips, bins) float32"""
     teacher_gain: torch.Tensor
     """decibels (clips, bins) float32"""
+    student_warp: torch.Tensor
+    """first bin and step of the frequency warp (clips, 2) float32"""
+    teacher_warp: torch.Tensor
+    """as `student_warp` (clips, 2) float32"""
 
     def to(self, device: torch.device) -> StepInputs:
         """Copy to a device, asynchronously."""
@@ -171,10 +179,14 @@ class InputMaker:
             "strong_mix": draws.mix[own[0]],
             "weak_partner": weak_partner,
             "weak_mix": draws.mix[own[1]],
+            "strong_added": draws.added[own[0]],
+            "weak_added": draws.added[own[1]],
             "mask_start": draws.mask_start[own[0]],
             "mask_width": draws.mask_width[own[0]],
             "student_gain": draws.student_gain[clips],
             "teacher_gain": draws.teacher_gain[clips],
+            "student_warp": draws.student_warp[clips],
+            "teacher_warp": draws.teacher_warp[clips],
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         if self._pin:

@@ -12,6 +12,7 @@ from sed.features.logmel import FrontEnd
 from sed.models.detector import Detector, DetectorOutput
 from sed.training import augment, losses
 from sed.training.distributed import World
+from sed.training.frequency_warp import warp
 from sed.training.gpu.gru_backend import use_bf16
 from sed.training.inputs import StepInputs
 from sed.training.mean_teacher import MovingAverage
@@ -51,7 +52,11 @@ class Preparation:
     """length of a label frame"""
     mixup_labels: str = "soft"
     apart: bool = True
-    """whether student and teacher get different band gains; if not, the teacher's input is the student's"""
+    """whether student and teacher get different band gains or warps; if not, the teacher's input is the student's"""
+    warped: bool = False
+    """whether frequencies are warped"""
+    wavmixed: bool = False
+    """whether some clips are mixed as waveforms are"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
         decibel, floor = self.front_end.decibel, self.front_end.silence
@@ -69,28 +74,32 @@ class Preparation:
         end = slots + len(inputs.weak_targets)
         x_strong, valid_strong = x[:strong], valid[:strong]
         if strong:
+            mixing, added = (inputs.strong_partner, inputs.strong_mix), inputs.strong_added if self.wavmixed else None
             x_strong, valid_strong = augment.mix_features(
-                x[:slots], valid[:slots], inputs.strong_partner, inputs.strong_mix, decibel=decibel, floor=floor
+                x[:slots], valid[:slots], *mixing, decibel=decibel, floor=floor, added=added
             )
-            strong_y = augment.mix_labels(strong_y, inputs.strong_partner, inputs.strong_mix, self.mixup_labels)
+            strong_y = augment.mix_labels(strong_y, *mixing, self.mixup_labels, added)
             start, stop = inputs.mask_start * ratio, (inputs.mask_start + inputs.mask_width) * ratio
             start, stop = torch.round(start).long(), torch.round(stop).long()
             x_strong = augment.time_mask(x_strong, start, stop - start, floor)
             strong_y = augment.time_mask(strong_y, inputs.mask_start, inputs.mask_width, 0.0)
         x_weak, valid_weak = x[slots : slots + weak], valid[slots : slots + weak]
         if weak:
+            mixing, added = (inputs.weak_partner, inputs.weak_mix), inputs.weak_added if self.wavmixed else None
             x_weak, valid_weak = augment.mix_features(
-                x[slots:end], valid[slots:end], inputs.weak_partner, inputs.weak_mix, decibel=decibel, floor=floor
+                x[slots:end], valid[slots:end], *mixing, decibel=decibel, floor=floor, added=added
             )
-            weak_y = augment.mix_labels(weak_y, inputs.weak_partner, inputs.weak_mix, self.mixup_labels)
+            weak_y = augment.mix_labels(weak_y, *mixing, self.mixup_labels, added)
         x = torch.cat([x_strong, x_weak, x[end:]])
         valid = torch.cat([valid_strong, valid_weak, valid[end:]])
-        student = self._finish(x, inputs.student_gain, valid, decibel)
-        teacher = self._finish(x, inputs.teacher_gain, valid, decibel) if self.apart else student
+        student = self._finish(x, inputs.student_gain, inputs.student_warp, valid)
+        teacher = self._finish(x, inputs.teacher_gain, inputs.teacher_warp, valid) if self.apart else student
         return Prepared(student, teacher, strong_y, weak_y)
 
-    def _finish(self, x: torch.Tensor, gain: torch.Tensor, valid: torch.Tensor, decibel: float) -> torch.Tensor:
-        x = x + gain[:, None, :] * decibel
+    def _finish(self, x: torch.Tensor, gain: torch.Tensor, warps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        if self.warped:
+            x = warp(x, warps)
+        x = x + gain[:, None, :] * self.front_end.decibel
         return self.front_end.normalise(x, valid, self.input_frames, self.input_padding)
 
 

@@ -84,6 +84,8 @@ def build_pretraining(
             frame_seconds=frame_seconds,
             mixup_labels=config["mixup_labels"],
             apart=False,
+            warped=config["warp_probability"] > 0,
+            wavmixed=config["wavmix_probability"] > 0,
         ),
         frames=frames,
         precision=precision,

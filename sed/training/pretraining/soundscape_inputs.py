@@ -175,10 +175,14 @@ class SoundscapeMaker:
             "strong_mix": draws.mix,
             "weak_partner": np.zeros(0, np.int64),
             "weak_mix": np.zeros(0, np.float32),
+            "strong_added": draws.added,
+            "weak_added": np.zeros(0, bool),
             "mask_start": draws.mask_start,
             "mask_width": draws.mask_width,
             "student_gain": draws.student_gain,
             "teacher_gain": draws.teacher_gain,
+            "student_warp": draws.student_warp,
+            "teacher_warp": draws.teacher_warp,
         }
         return SceneInputs(scene=scene, step=StepInputs(**{name: torch.from_numpy(a) for name, a in arrays.items()}))
 

@@ -1,0 +1,48 @@
+"""Waveform mixing: two clips played at once, with the union of their labels.
+
+Features are dumped before training, so there are no waveforms to add. The sum of two independent waveforms has, in
+expectation, the sum of their powers, and a mel bin is a sum of powers: features are mixed by adding powers. Missing is
+the interference where both clips are loud in the same bin, which has mean 0. Mixup (`sed.training.augment`) instead
+adds amplitudes and weights the labels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+OPTIONS = {
+    "wavmix_probability": {
+        "default": 0.0,
+        "help": "probability that a strong or weak clip is mixed as waveforms are, instead of mixup (L: 0.5)",
+        "least": 0,
+        "most": 1,
+    },
+    "wavmix_decibels": {
+        "default": 5.0,
+        "help": "largest gain or attenuation of the other clip, relative to the first, dB (I)",
+        "least": 0,
+    },
+}
+
+
+def draw_levels(
+    rng: np.random.Generator, probability: float, decibels: float, *, clips: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw which clips are mixed as waveforms, and at which level.
+
+    The sum is scaled so that the level of two equally loud clips stays.
+
+    Args:
+        rng: source of random numbers; it is not used if the probability is 0.
+        probability: that a clip is mixed.
+        decibels: largest gain of the other clip.
+        clips: number of clips.
+
+    Returns:
+        Whether each clip is mixed (clips,) bool, and the share of its power in the mixture (clips,) float32.
+    """
+    if probability == 0:
+        return np.zeros(clips, bool), np.ones(clips, np.float32)
+    mixed = rng.random(clips) < probability
+    other = 10 ** (rng.uniform(-decibels, decibels, clips) / 10)
+    return mixed, (1 / (1 + other)).astype(np.float32)
