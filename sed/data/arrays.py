@@ -16,7 +16,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
     Args:
         samples: (samples,), (samples, channels) or (channels, samples): the shorter axis holds the channels. Floating
             point in [-1, 1], or integers, whose full scale becomes 1.
-        name: what messages call the array.
+        name: of the array, for messages.
 
     Raises:
         UserError: another type or shape, no samples, or values that are not finite.
@@ -38,7 +38,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
 
 
 def _scaling(dtype: np.dtype) -> tuple[float, float]:
-    """Return what to subtract and then to multiply with, so that full scale is 1."""
+    """Return the offset to subtract and then the factor that maps full scale to 1."""
     if dtype.kind == "f":
         return 0.0, 1.0
     half = 2.0 ** (8 * dtype.itemsize - 1)

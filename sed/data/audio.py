@@ -25,10 +25,11 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK = 1 << 16  # samples per channel and block
-LOWEST, HIGHEST = 100, 1_000_000  # Hz; a higher rate is a damaged header
+LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz; any other in a header means that it is damaged
 UNRECOGNISED = 1  # libsndfile's error code of an unknown format
-UNKNOWN = 1 << 40  # samples; libsndfile's number for an unknown length is greater
-_TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")
+UNKNOWN = 1 << 40  # samples; for an unknown length, libsndfile states 2^63 - 1
+HALF_STEP = 0.5 / 32768  # half a quantisation step of 16-bit audio; a file that stays below it is silent
+_TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")  # `_START_END` of an AudioSet clip id, in seconds
 
 
 def read_audio(path: str | Path, rate: int) -> np.ndarray:
@@ -40,7 +41,7 @@ def read_audio(path: str | Path, rate: int) -> np.ndarray:
 
 
 def inspect(path: str | Path) -> tuple[float, str]:
-    """Read a file whole: (seconds, what is wrong with it: '' for nothing); 0 s where it cannot be read."""
+    """Read a whole file; return its length in seconds and its fault: "" if none, 0 s if it cannot be read."""
     count, peak = 0, 0.0
     try:
         with opened(path) as sound:
@@ -49,7 +50,7 @@ def inspect(path: str | Path) -> tuple[float, str]:
                 peak = max(peak, float(block.max()), -float(block.min()))
     except UserError as error:
         return 0.0, str(error).removeprefix(f"{path}: ").rsplit(" (", 1)[0]
-    return count / sound.rate, "silent" if peak < 0.5 / 32768 else ""
+    return count / sound.rate, "silent" if peak < HALF_STEP else ""
 
 
 def duration(path: str | Path) -> float | None:
@@ -130,12 +131,12 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
             try:
                 with _by_libsndfile(str(path), source, size, channels) as sound:
                     yield sound
-            except _NotKnown:
+            except _UnknownFormat:
                 with foreign.decoding(str(path), source) as decoded:
                     _check_rate(path, decoded.rate)
                     yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
     except OSError as error:
-        if error.filename not in (None, path, str(path)):  # a file that is still being written
+        if error.filename not in (None, path, str(path)):  # of another file, opened inside the caller's `with` block
             raise
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(f"{path}: no such audio file (is its path right?)") from None
@@ -148,14 +149,14 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
         raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
 
 
-class _NotKnown(Exception):
+class _UnknownFormat(Exception):
     """The file's format is unknown to libsndfile."""
 
 
 @contextmanager
 def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> Iterator[Sound]:
-    """Open a file by libsndfile; _NotKnown if it does not know the format."""
-    files = _believable(path, source, size)
+    """Open a file with libsndfile; raise _UnknownFormat if libsndfile does not know the format."""
+    files = _corrected(path, source, size)
     with _sound(files[0]) as first:
         rate = first.samplerate
         _check_rate(path, rate)
@@ -173,9 +174,10 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
 
 @contextmanager
 def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
+    """Open a file with python-soundfile, to be read once from start to end."""
     import soundfile
 
-    if not isinstance(file, View):  # libsndfile tries positions outside the file
+    if not isinstance(file, View):  # libsndfile may seek to negative positions, which only a View allows
         file = View(file, [(0, file.seek(0, 2))])
 
     class Forward(soundfile.SoundFile):
@@ -196,13 +198,13 @@ def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
     except soundfile.LibsndfileError as error:
         if error.code != UNRECOGNISED:  # damaged: must not be read in part by another decoder
             raise
-        raise _NotKnown(_reason(error)) from None
+        raise _UnknownFormat(_reason(error)) from None
     with sound:
         yield sound
 
 
-def _believable(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
-    """Return the file as libsndfile reads all of it: with a right length, each stream of a chain on its own."""
+def _corrected(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
+    """Return what libsndfile can read completely: the file under a corrected header, or each stream of chained Ogg."""
     source.seek(0)
     head = source.read(12)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
@@ -232,17 +234,18 @@ def _check_rate(path: str | Path, rate: int) -> None:
 
 
 def _samples(path: str, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
-    """Yield (samples, channels) block by block; UserError where there are fewer than announced."""
+    """Yield (samples, channels) block by block; raise UserError if there are fewer than the header states."""
     count, expected = 0, sound.frames
     while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
         count += len(block)
         yield block
-    if count < expected < UNKNOWN and sound.format != "MP3":  # its frames were counted; a decoder drops its delay
+    # MP3: `mpeg.open_mpeg` has counted the frames, and the decoder leaves out the encoder's delay.
+    if count < expected < UNKNOWN and sound.format != "MP3":
         raise UserError(f"{path}: truncated: {count} of {expected} samples (replace the file)")
 
 
 def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> Iterator[np.ndarray]:
-    """Yield blocks, or the mean of their channels; UserError for what is empty or not finite."""
+    """Yield blocks, or the mean of their channels; raise UserError if there are no samples, or any is not finite."""
     empty = True
     for block in blocks:
         empty = empty and not len(block)
@@ -297,7 +300,10 @@ def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
 
 
 def named_seconds(clip: str) -> float | None:
-    """Return the length stated in an AudioSet clip id (`Y..._350.000_360.000` -> 10.0); None where there is none."""
+    """Return the seconds between the times in an AudioSet clip id (`Y..._350.000_360.000` -> 10.0); None without.
+
+    AudioSet's clips have at most 10 s; a difference of over 60 s must be other numbers in a name.
+    """
     found = _TIMES.search(clip)
     seconds = float(found[2]) - float(found[1]) if found else 0.0
     return round(seconds, 3) if 0 < seconds <= 60 else None

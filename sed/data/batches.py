@@ -1,4 +1,4 @@
-"""Training sets, and which of their clips step s sees: a function of (seed, step) alone."""
+"""Training sets, and the clips in the batch of each training step: a function of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ from sed.features.params import difference
 
 Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
+CLIPS_PER_READ = 256
+"""clips that are read from disk at a time while the cache is filled"""
 
 
 class Features(Protocol):
-    """The features of a set's clips: a `FeatureStore`, or what stands in for one."""
+    """Interface to the features of a set's clips; `FeatureStore` reads them from disk."""
 
     path: Path
     clips: list[str]
     frames: int
     bins: int
     front_end: dict[str, Any]
+    """parameters of the front end that computed the features"""
     valid: np.ndarray
+    """(clips,) frames of each clip that are not padding"""
 
     def read(self, rows: Any) -> np.ndarray:
         """Return the features (rows, frames, bins) float16 of these rows."""
@@ -41,7 +45,7 @@ class Features(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSet:
-    """One dumped set with the targets that its files give."""
+    """One dumped set with the targets from its tables."""
 
     name: str
     store: Features
@@ -49,12 +53,13 @@ class TrainingSet:
     targets: Targets | None
     """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""
     batch_size: int = 0
+    """clips of this set per batch"""
     named: int = 0
-    """clips that its metadata names; 0: not stated"""
+    """clips that the set's metadata names, with or without audio; 0: unknown"""
 
     @property
     def found(self) -> str:
-        """Return the number of clips, and the number named by the metadata where some are missing."""
+        """The number of clips, "90 of 100" if the metadata names more than have audio."""
         return f"{len(self)} of {self.named}" if self.named > len(self) else str(len(self))
 
     def __len__(self) -> int:
@@ -64,15 +69,15 @@ class TrainingSet:
 def load_set(
     folder: Path, labels: Sequence[str], *, frames: int, frame_seconds: float, batch_size: int = 0
 ) -> TrainingSet:
-    """Read a dump directory; events.tsv makes it strong, tags.tsv weak, neither unlabelled.
+    """Read a dump directory: a strong set if it has events.tsv, weak if it has tags.tsv only, else unlabelled.
 
-    With both, frames of a tag without an event are unknown.
+    If a strong set also has tags.tsv, the targets of a tag without events are `labels.UNKNOWN` in all frames.
 
     Args:
         folder: of the set.
         labels: the classes.
-        frames: output frames of the model per clip, at which strong targets are made.
-        frame_seconds: their length.
+        frames: output frames of the model per clip; strong targets have this time resolution.
+        frame_seconds: length of an output frame.
         batch_size: clips of the set per batch.
 
     Returns:
@@ -88,13 +93,13 @@ def load_set(
     clips = list(store.clips)
     if not clips:
         raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
-    strange = sorted(set(clips) ^ set(data.clips))
-    if strange:
+    unmatched = sorted(set(clips) ^ set(data.clips))
+    if unmatched:
         raise UserError(
-            f"{folder}: wav.scp has {len(data.clips)} clips and feats.scp {len(clips)}, e.g. '{strange[0]}' is in one "
-            "alone (dump the features again: stage 2 with --force true)"
+            f"{folder}: wav.scp has {len(data.clips)} clips and feats.scp {len(clips)}, e.g. '{unmatched[0]}' is in "
+            "only one of them (dump the features again: stage 2 with --force true)"
         )
-    made = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
+    training_set = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
     if data.events is not None:
         targets = FrameTargets.of(
             (data.events[clip] for clip in clips),
@@ -103,12 +108,12 @@ def load_set(
             frame_seconds=frame_seconds,
             tags=None if data.tags is None else (data.tags[clip] for clip in clips),
         )
-        return made(supervision="strong", targets=targets)
+        return training_set(supervision="strong", targets=targets)
     if data.tags is not None:
-        return made(
+        return training_set(
             supervision="weak", targets=tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)
         )
-    return made(supervision="unlabelled", targets=None)
+    return training_set(supervision="unlabelled", targets=None)
 
 
 def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
@@ -135,22 +140,30 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 
 
 def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int:
-    """Return the steps in which the smallest set is seen once (I): 394 for 1578 weak clips, 4 per step.
+    """Return the steps in one pass over the set that needs the fewest: 394 for 1578 weak clips, 4 per step.
 
-    `clips`: count the clips that the metadata names, or those found.
+    The paper does not define its epoch; this definition is inferred.
+
+    Args:
+        sets: the training sets.
+        clips: `named` counts the clips that the metadata names, so that missing audio does not shorten an epoch;
+            `found` those with audio.
+
+    Returns:
+        Steps per epoch.
     """
     return min((max(len(s), s.named) if clips == "named" else len(s)) // s.batch_size for s in sets)
 
 
 def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
-    """Return the steps per epoch in which `epochs` see the labelled sets `passes` times.
+    """Return the steps per epoch with which a training passes over every labelled set at least `passes` times.
 
-    The set with the most clips relative to its share of a batch decides; unlabelled sets only if there is no other.
+    The set with the most clips relative to its batch size decides; unlabelled sets only if no set is labelled.
 
     Args:
         sets: the training sets.
-        passes: over each set.
-        epochs: of the training.
+        passes: number of passes over a set in the whole training.
+        epochs: number of epochs of the training.
 
     Returns:
         Steps per epoch, at least one.
@@ -160,19 +173,21 @@ def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
 
 
 class BatchSampler:
-    """The rows of the global batch of step s, in the order of `sets`: each set is shuffled again for each pass.
+    """Sampler of the global batch of any step: the order of a set is drawn again for each pass over it.
 
-    Rows number the clips of all sets together, set after set. Nothing depends on earlier calls, on the number of
-    processes, or on which other sets there are.
+    Rows number the clips of all sets together, set after set. A set's clips depend on the seed, the step and the set's
+    name only: not on earlier calls, the number of processes, or the other sets.
     """
 
     def __init__(self, sets: Sequence[TrainingSet], *, seed: int) -> None:
         self.seed = seed
+        # (key of the set's random numbers, clips, clips per batch)
         self._sets = [(zlib.crc32(s.name.encode()), len(s), s.batch_size) for s in sets]
         self._orders: dict[tuple[int, int], np.ndarray] = {}
+        """(key of a set, number of the pass) -> its permutation, kept for the last two passes"""
 
     def rows(self, step: int) -> np.ndarray:
-        """Return the rows (batch,) int64 of step `step` >= 0."""
+        """Return the rows (batch,) int64 of the clips of step `step` >= 0, in the order of the sets."""
         parts, first = [], 0
         for key, clips, size in self._sets:
             at = np.arange(step * size, (step + 1) * size)
@@ -182,16 +197,16 @@ class BatchSampler:
             first += clips
         return np.concatenate(parts)
 
-    def _order(self, key: int, number: int, clips: int) -> np.ndarray:
-        if (key, number) not in self._orders:
-            for old in [k for k in self._orders if k[0] == key and k[1] < number - 1]:
+    def _order(self, key: int, pass_number: int, clips: int) -> np.ndarray:
+        if (key, pass_number) not in self._orders:
+            for old in [k for k in self._orders if k[0] == key and k[1] < pass_number - 1]:
                 del self._orders[old]
-            self._orders[key, number] = np.random.default_rng((self.seed, key, number)).permutation(clips)
-        return self._orders[key, number]
+            self._orders[key, pass_number] = np.random.default_rng((self.seed, key, pass_number)).permutation(clips)
+        return self._orders[key, pass_number]
 
 
 class FeaturePool:
-    """Features of all sets as one table of rows, held where `cache` says: device, ram, or none (read from HDF5)."""
+    """Features of all sets, clip by row, kept on the device, in RAM, or not at all (read from HDF5 at each step)."""
 
     def __init__(self, sets: Sequence[TrainingSet], *, cache: str, device: torch.device) -> None:
         self.device = device
@@ -205,8 +220,8 @@ class FeaturePool:
             place = device if cache == "device" else torch.device("cpu")
             self._table = torch.empty((len(self.valid), self.frames, self.bins), dtype=torch.float16, device=place)
             for store, start in zip(self._stores, self._starts[:-1], strict=True):
-                for first in range(0, len(store.clips), 256):
-                    rows = range(first, min(first + 256, len(store.clips)))
+                for first in range(0, len(store.clips), CLIPS_PER_READ):
+                    rows = range(first, min(first + CLIPS_PER_READ, len(store.clips)))
                     self._table[start + first : start + first + len(rows)].copy_(torch.from_numpy(store.read(rows)))
 
     @property
@@ -215,7 +230,7 @@ class FeaturePool:
         return len(self.valid) * self.frames * self.bins * 2
 
     def gather(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return features (rows, frames, bins) float16 of a pool on the device; `rows` are there already."""
+        """Return features (rows, frames, bins) float16 of a pool on the device; `rows` is a tensor on the device."""
         assert self._table is not None
         return self._table.index_select(0, rows)
 
@@ -225,9 +240,9 @@ class FeaturePool:
         out = torch.empty(shape, dtype=torch.float16, pin_memory=self.device.type == "cuda")
         if self._table is not None:
             return torch.index_select(self._table, 0, torch.from_numpy(rows), out=out)
-        which = np.searchsorted(self._starts, rows, side="right") - 1
-        for k in np.unique(which):
-            at = np.flatnonzero(which == k)
+        set_of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        for k in np.unique(set_of_row):
+            at = np.flatnonzero(set_of_row == k)
             order = at[np.argsort(rows[at], kind="stable")]  # ascending rows: the disk is read forwards
             out[torch.from_numpy(order)] = torch.from_numpy(self._stores[k].read(rows[order] - self._starts[k]))
         return out
@@ -238,11 +253,12 @@ def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
 
     Args:
         cache: device, ram, none or auto.
-        nbytes: size of all features.
+        nbytes: size of all features in bytes.
         device: of the training.
 
     Returns:
-        For auto: device when features take under 40 % of its free memory, ram under 60 % of free RAM, else none.
+        For auto: `device` if the features take under 40 % of its free memory (the rest is for the model and its
+        activations), else `ram` if they take under 60 % of free RAM, else `none`. On the CPU, `ram` for `device`.
     """
     if cache == "device" and device.type == "cpu":
         return "ram"
@@ -254,6 +270,7 @@ def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
 
 
 def _available_memory() -> int:
+    """Return the free RAM in bytes; 8 GiB are assumed on systems without /proc."""
     for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024

@@ -1,6 +1,6 @@
-"""Class maps: which classes of a published head make each label; a table of the columns class and label.
+"""Class maps: the classes of a published detector's head that make up each label, as a table of class and label.
 
-Lines that begin with `#` are comments. A class may be part of several labels, and a label has one or more classes.
+Lines that begin with `#` are comments. A class may belong to several labels, and a label has one or more classes.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Pa
     Args:
         path: the table.
         classes: names of the head's classes, in its order.
-        labels: labels.txt, whose labels and order the model gets; None: those of the table, as they come.
+        labels: labels.txt, which gives the labels and their order; None: the labels of the table, in its order.
 
     Returns:
         The labels and the classes of each.
 
     Raises:
-        UserError: a line is none, repeats another or names an unknown class or label, or a label has no class; with
-            the file and the line.
+        UserError: a line is malformed, repeats another or names an unknown class or label, or a label has no class;
+            names the file and the line.
     """
     wanted = read_labels(labels) if labels else None
     seen: dict[tuple[str, str], int] = {}
@@ -51,10 +51,10 @@ def read_class_map(path: str | Path, classes: Sequence[str], *, labels: str | Pa
             near = difflib.get_close_matches(name, classes, n=1)
             raise UserError(
                 f"{where}: class '{name}' is none of the head's {len(classes)}"
-                + (f" (did you mean '{near[0]}'?)" if near else " (their names are its model's, letter by letter)")
+                + (f" (did you mean '{near[0]}'?)" if near else " (names must be spelled as in the published model)")
             )
         if (name, label) in seen:
-            raise UserError(f"{where}: '{name}' makes '{label}' on line {seen[name, label]} already (remove one)")
+            raise UserError(f"{where}: '{name}' and '{label}' are on line {seen[name, label]} already (remove one)")
         if wanted is not None and label not in wanted:
             raise UserError(f"{where}: label '{label}' is not in {labels} (correct it, or remove the line)")
         seen[name, label] = number

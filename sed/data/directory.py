@@ -1,7 +1,7 @@
 """Data directories: `wav.scp`, `events.tsv`, `tags.tsv`, `durations.tsv` of one set, and the rules they follow.
 
-`DataDir.load` implements the rules; `sed.bin.check_data_dir` prints its result. Every reader names file and line of
-what it refuses.
+`DataDir.load` implements the rules; `sed.bin.check_data_dir` prints its result. Every reader names the file and line
+that it refuses. As in Kaldi, ids are in C order: sorted by their bytes.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from sed.data.tables import DATA_DIR, METADATA, Event, Rules, duration_rows, eve
 from sed.errors import UserError
 from sed.files import open_replacing
 
-# Annotations have three decimals and durations are whole samples: an offset may exceed its clip by this (s).
 SLACK = 2e-3
+"""seconds by which an offset may exceed its clip: annotations are rounded to milliseconds, durations are not"""
 
 
 def read_labels(path: str | Path, rules: Rules = METADATA) -> list[str]:
-    """Read labels.txt: one label per line, line number = column of every target and score matrix."""
+    """Read labels.txt: one label per line; their order is that of the columns of all targets and scores."""
     labels: list[str] = []
     for line, text in read_lines(path, rules):
         label = text.strip()
         if label in labels:
             raise UserError(f"{path}:{line}: label '{label}' comes twice (keep one)")
         if "," in label or "\t" in text:
-            raise UserError(f"{path}:{line}: label '{label}' holds a comma or a tab (one label a line)")
+            raise UserError(f"{path}:{line}: label '{label}' holds a comma or a tab (one label per line)")
         labels.append(label)
     if not labels:
-        raise UserError(f"{path}: no labels (write one a line)")
+        raise UserError(f"{path}: no labels (write one per line)")
     return labels
 
 
 def read_set_labels(folder: Path) -> list[str]:
-    """Return the labels of one set: labels.txt in its folder, else beside it."""
+    """Return the labels of one set: from labels.txt in its folder, else in the folder above."""
     inside = folder / "labels.txt"
     return read_labels(inside if inside.exists() else folder.parent / "labels.txt")
 
@@ -50,7 +50,7 @@ def scp_rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
             raise UserError(f"{path}:{line}: no value after '{clip}' (each line: id, a space, the rest)")
         try:
             key = clip.encode()
-        except UnicodeEncodeError:  # a path may be any bytes, but an id is written to tables
+        except UnicodeEncodeError:  # a path may hold any bytes, but ids are written to tables in UTF-8
             raise UserError(f"{path}:{line}: clip {clip!a} is not UTF-8 (rename it)") from None
         if clip in seen:
             raise UserError(f"{path}:{line}: clip '{clip}' comes twice (ids are unique)")
@@ -70,7 +70,7 @@ def read_scp(path: str | Path) -> dict[str, str]:
 
 
 def write_scp(path: str | Path, table: Mapping[str, str]) -> None:
-    """Write `id value` lines in C order; a path's bytes that are no text stay as they are."""
+    """Write `id value` lines in C order; bytes of a path that are not UTF-8 are written as they are."""
     for value in table.values():
         if "\n" in value or "\r" in value:
             raise UserError(f"{value!r}: a line break in a path (rename it: lists of files have one per line)")
@@ -89,18 +89,18 @@ class DataDir:
     durations: dict[str, float]
     """clip id -> seconds"""
     events: dict[str, list[Event]] | None = None
-    """a strong set's events by clip id, in order, every clip with a list; None for other sets"""
+    """a strong set's events by clip id, sorted, an empty list for a clip without events; None for other sets"""
     tags: dict[str, tuple[str, ...]] | None = field(default=None)
     """a weak set's tags by clip id; None for other sets"""
 
     @property
     def clips(self) -> list[str]:
-        """Return the clip ids in C order."""
+        """The clip ids in C order."""
         return list(self.wavs)
 
     @classmethod
     def load(cls, path: str | Path, labels: Sequence[str] | None = None) -> DataDir:
-        """Read and check a data (or dump) directory; `labels` (None: any) bounds the labels it may use."""
+        """Read and check a data or dump directory; its annotations may use these labels only (None: any)."""
         path = Path(path)
         if not path.is_dir():
             raise UserError(f"{path}: no such data directory (run stage 1, or check the path)")
@@ -119,7 +119,7 @@ class DataDir:
         return cls(path=path, wavs=wavs, durations=durations, events=events, tags=tags)
 
     def check_audio(self) -> None:
-        """Raise UserError for the first clip of wav.scp whose audio file is not there or cannot be read."""
+        """Raise UserError for the first clip of wav.scp whose audio file is missing or not readable."""
         scp = self.path / "wav.scp"
         for line, clip, wav in scp_rows(scp):
             if not (os.path.isfile(wav) and os.access(wav, os.R_OK)):  # noqa: PTH113 (50,000 Paths take a second)

@@ -22,22 +22,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.dump")
 BATCH = 16
-"""clips per batch of the front end; a resumed shard starts at a multiple, so that batches are the same"""
+"""clips per batch of the front end; a resumed shard starts at a multiple of it, so that its batches, and with them the
+rounding of the features, are those of an uninterrupted dump"""
 
 
 def scp_of(shard: str | Path) -> Path:
-    """Return the path of the list beside a shard, which is written last: `feats.3.h5` -> `feats.3.scp`."""
+    """Return the path of a shard's list of clips, which is written after the shard: `feats.3.h5` -> `feats.3.scp`."""
     return Path(shard).with_suffix(".scp")
 
 
 def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
-    """Write the features of clips to a shard, then its list.
+    """Write the features of clips to a shard, then the shard's list of clips.
 
     Memory does not grow with the number of clips. A killed dump is continued.
 
     Args:
-        scp: list of the clips' audio files.
-        shard: the HDF5 file.
+        scp: list of the clips' audio files (wav.scp).
+        shard: the HDF5 file to write.
         front_end: computes the features.
 
     Returns:
@@ -53,7 +54,7 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
         if fault is None and done.exists():
             return False
         if fault is not None:
-            log.info("%s: %s: redone", shard, fault)
+            log.info("%s: %s: computed again", shard, fault)
             done.unlink(missing_ok=True)
             shard.unlink(missing_ok=True)
     if not shard.exists():
@@ -71,27 +72,32 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
         Progress(len(clips), "clip", done=writer.done, logger=log) as progress,
     ):
         if writer.done:
-            log.info("%s: %d of %d clips were there", shard, writer.done, len(clips))
+            log.info("%s: continued after %d of %d clips", shard, writer.done, len(clips))
         for start in range(writer.done - writer.done % BATCH, len(clips), BATCH):
             batch = clips[start : start + BATCH]
-            sounds = [read_audio(wavs[clip], front_end.sample_rate) for clip in batch]
-            for clip, sound in zip(batch, sounds, strict=True):
-                cut += len(sound) > front_end.clip_samples
-                if len(sound) < front_end.min_samples:
-                    raise UserError(f"{wavs[clip]}: {len(sound)} samples are too few for a frame (leave the clip out)")
-            for row, features in enumerate(_features(sounds, front_end), start):
-                if row == writer.done:
+            waveforms = [read_audio(wavs[clip], front_end.sample_rate) for clip in batch]
+            for clip, waveform in zip(batch, waveforms, strict=True):
+                cut += len(waveform) > front_end.clip_samples
+                if len(waveform) < front_end.min_samples:
+                    raise UserError(
+                        f"{wavs[clip]}: {len(waveform)} samples are too few for a frame (leave the clip out)"
+                    )
+            for row, features in enumerate(_features(waveforms, front_end), start):
+                if row == writer.done:  # the first rows of a resumed batch are on disk already
                     writer.write(features)
             progress.advance(writer.done - progress.done)
-    log.info("%s: %d clips, %.0f a second", shard, len(clips), progress.moved / progress.seconds)
+    log.info("%s: %d clips, %.0f per second", shard, len(clips), progress.moved / progress.seconds)
     if cut:
-        log.info("%s: %d clips were longer than %g s and are cut", shard, cut, front_end.clip_seconds)
+        log.info("%s: %d clips were longer than %g s and were cut", shard, cut, front_end.clip_seconds)
 
 
-def _features(sounds: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
-    """Yield features (frames, bins) of each recording, cut to the clip's length; equal neighbours share a batch."""
+def _features(waveforms: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
+    """Yield float16 features (frames, bins) of each waveform, cut to the clip's length.
+
+    Neighbours of equal length are one batch, so that none is padded.
+    """
     import torch
 
-    for _, group in groupby((sound[: front_end.clip_samples] for sound in sounds), key=len):
+    for _, group in groupby((waveform[: front_end.clip_samples] for waveform in waveforms), key=len):
         with torch.inference_mode():
             yield from front_end(torch.from_numpy(np.stack(list(group)))).half().numpy()

@@ -1,4 +1,4 @@
-"""Lengths of recordings, from a table of them or from the recordings themselves."""
+"""Lengths of recordings, from a table of durations or from the recordings themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_durations(path: str | Path, rules: Rules = METADATA) -> dict[str, float
     for recording in recordings_of(path, log):
         other = found.setdefault(audio_stem(recording.name), recording)
         if other is not recording:
-            raise UserError(f"{recording}: has the name of {other} (rename one: names less their suffix are ids)")
+            raise UserError(f"{recording}: has the name of {other} (rename one: names without suffix are ids)")
     if not found:
         raise UserError(f"{path}: no recordings in this folder (looked for {' '.join(SUFFIXES)})")
     return {clip: counted_duration(recording) for clip, recording in found.items()}

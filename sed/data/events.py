@@ -15,13 +15,16 @@ from sed.data.annotations.registry import label_files, recognised
 from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
 
+# kinds of exceptions, as they complete "12 of 300 events ..." in messages
 NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
 FULL_NAMES = Rules(clip_id=str)
+"""a clip's id is its file name as written, with folder and suffix"""
+MILLISECOND = 1e-3
 LONG = 0.5
-"""seconds; events that end this much beyond their recordings make a table suspect"""
+"""seconds; many events that end this much beyond their recordings mean that the table is wrong"""
 NEGLIGIBLE = 0.01
-"""seconds; smaller excesses over a recording's end are rounding and not counted"""
+"""seconds; smaller excesses over a recording's end are rounding errors: cut, but not counted"""
 
 
 class Row(NamedTuple):
@@ -36,22 +39,25 @@ class Row(NamedTuple):
 
 @dataclass
 class Tally:
-    """Counts of an event table's rows: number of events, and number and first line of each exception."""
+    """Counts of an event table's rows."""
 
     path: Path
     events: int = 0
+    """all events of the table"""
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """kind of exception -> (number of rows, line of the first)"""
     suspect: int = 0
+    """events that do not fit their recordings"""
     files: dict[str, Path] = field(default_factory=dict)
     """file of the first row of each kind, where the table is a folder of files"""
 
     def add(self, kind: str, row: Row, *, suspect: bool = True) -> None:
-        """Count a row.
+        """Count an exception.
 
         Args:
-            kind: the reason.
-            row: the row.
-            suspect: whether many such rows mean that the table is wrong.
+            kind: of exception: NO_LENGTH, TWICE, BEYOND or CUT.
+            row: the event's row.
+            suspect: whether many such rows mean that the table is wrong, so that `check` counts it.
         """
         count, first = self.found.get(kind, (0, row.line))
         self.found[kind] = count + 1, first if row.file else min(first, row.line)
@@ -69,13 +75,13 @@ class Tally:
         return f"line {line} of {file.relative_to(self.path)}" if file else f"line {line}"
 
     def check(self, allowed: float) -> None:
-        """Refuse a table of which too much does not count.
+        """Refuse a table with too many suspect events.
 
         Args:
-            allowed: per cent of the events.
+            allowed: per cent of the events that may be suspect.
 
         Raises:
-            UserError: when more are of no length, or beyond or far beyond their recording.
+            UserError: more are: without length, beginning beyond their recording's end, or ending LONG beyond it.
         """
         if 100 * self.suspect > allowed * self.events:
             kinds = "; ".join(
@@ -90,7 +96,10 @@ class Tally:
 def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
     """Read an event table in DESED's columns, a label file of another tool, or a folder of these.
 
-    An empty file in a folder is a recording without events. UserError names the file and line of what cannot be read.
+    An empty file in a folder is a recording without events.
+
+    Raises:
+        UserError: a row cannot be read; names the file and the line.
     """
     path = Path(path)
     if not path.is_dir():
@@ -102,7 +111,10 @@ def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
 
 
 def read_named(path: str | Path) -> dict[str, list[Event]]:
-    """Return {file name as the labels have it: its events} of a label file or a folder of them, to be written again."""
+    """Return {file name: its events} of a label file or a folder of them, with the names as the labels have them.
+
+    For converting label files, where names must not be reduced to clip ids.
+    """
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (check the path)")
@@ -125,16 +137,16 @@ def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = Fals
 def fit(
     path: str | Path, rows: Iterable[Row], seconds: Mapping[str, float], *, cut: bool = True
 ) -> tuple[list[Row], Tally]:
-    """Return the rows that count, and what became of the others.
+    """Fit the events of a table to their recordings by the rules of this module.
 
     Args:
         path: the table, for messages.
         rows: its rows; those of clips that are not in `seconds` are left out and not counted.
-        seconds: length of each clip's recording.
-        cut: cut events at their recording's end; else only count those that would be.
+        seconds: {clip: length of its recording}.
+        cut: cut events at their recording's end; False: only count those that exceed it.
 
     Returns:
-        The rows in their order, clips without an event included; the tally: rows = kept + dropped, cut ones are kept.
+        The rows that are kept, in their order, including rows of clips without events; the counts of the exceptions.
     """
     kept: list[Row] = []
     tally = Tally(Path(path))
@@ -151,7 +163,7 @@ def fit(
         seen.add((row.clip, event))
         if round(event.onset, 3) >= round(event.offset, 3):
             tally.add(NO_LENGTH, row)
-        elif event.onset >= end - 1e-3:
+        elif event.onset >= end - MILLISECOND:
             tally.add(BEYOND, row)
         else:
             if event.offset > end + NEGLIGIBLE:

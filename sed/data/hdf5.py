@@ -1,8 +1,8 @@
 """Untrusted HDF5 files: restrictions on their content, and reading in a separate process.
 
-Only plain datasets are read: of the type that this project writes, in the file itself (no external storage, no links
-to other files, no virtual datasets), without filters, and no larger than the file. An untrusted file is opened in
-a child process of limited memory and time, since a few changed bytes can crash the HDF5 library.
+Only plain datasets are read: of the type that this project writes, stored in the file itself (no external storage, no
+links to other files, no virtual datasets), without filters, and no larger than the file. An untrusted file is opened
+in a child process with limited memory and time, since a few changed bytes can crash the HDF5 library.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from sed.lifetime import end_with_parent
 MEMORY = 1 << 30
 """memory limit of the child in bytes: it reads names and attributes, never values"""
 SECONDS = 60
+"""limit of the child's CPU time"""
 
 
 def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bool = False) -> h5py.Dataset:
@@ -35,13 +36,13 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
         name: of the dataset.
         dtype: NumPy's name of the type, with its byte order; `text`: strings of fixed or variable length.
         dimensions: number of dimensions.
-        by_row: in chunks of one row of the first dimension; else contiguous.
+        by_row: whether it must be stored in chunks of one row of the first dimension; else contiguous.
 
     Returns:
         The dataset.
 
     Raises:
-        ValueError: there is none, or it is stored in another way.
+        ValueError: the file has no such dataset, or it is stored otherwise.
     """
     link = file.get(name, getlink=True)
     if link is None:
@@ -50,7 +51,7 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
         raise ValueError(f"{name} is a link to elsewhere")
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
-        raise ValueError(f"{name} is no dataset")
+        raise ValueError(f"{name} is not a dataset")
     properties = dataset.id.get_create_plist()
     if properties.get_layout() == h5py.h5d.VIRTUAL or dataset.is_virtual:
         raise ValueError(f"{name} is a virtual dataset")
@@ -72,9 +73,9 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
 
 
 class _Deferring:
-    """File object for HDF5 output that keeps the first failure until HDF5 has closed the file.
+    """File object for HDF5 output that hides failures from the library and keeps the first in `error`.
 
-    After a failed write the library crashes on closing its objects.
+    If a write fails, the library crashes on closing its objects.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -82,7 +83,7 @@ class _Deferring:
         self.error: OSError | None = None
 
     def write(self, data: memoryview) -> int:
-        """Write all of it; after a failure nothing."""
+        """Write all of `data`, or nothing after an earlier failure; return its size in any case."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
@@ -93,7 +94,7 @@ class _Deferring:
         return size
 
     def truncate(self, size: int) -> int:
-        """Truncate the file; a failure is kept."""
+        """Truncate the file; keep a failure in `error`."""
         try:
             self._file.truncate(size)
         except OSError as error:
@@ -105,31 +106,31 @@ class _Deferring:
 
 
 @contextmanager
-def created(path: Path, **how: Any) -> Iterator[h5py.File]:
-    """Open a new HDF5 file for writing; what the system refuses is raised once the file is closed.
+def created(path: Path, **options: Any) -> Iterator[h5py.File]:
+    """Open a new HDF5 file for writing; an error of writing is raised once the file is closed.
 
     Args:
         path: the file.
-        how: arguments of `h5py.File`.
+        options: further arguments of `h5py.File`.
 
     Raises:
         OSError: it could not be written.
     """
     with path.open("w+b", buffering=0) as raw:
         file = _Deferring(raw)
-        with h5py.File(file, "w", **how) as hdf5:
+        with h5py.File(file, "w", **options) as hdf5:
             yield hdf5
         if file.error is not None:
             raise file.error
 
 
 def text_of(dataset: h5py.Dataset) -> list[str]:
-    """Return the strings of a dataset; ValueError for what is no UTF-8."""
+    """Return the strings of a dataset; raise ValueError if any is not UTF-8."""
     return [name.decode() if isinstance(name, bytes) else str(name) for name in dataset[()]]
 
 
 def read_apart(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[str, Any]:
-    """Open an HDF5 file in a child process and return what `read` makes of it, which has to go through JSON.
+    """Open an HDF5 file in a child process and return the result of `read` there, a dict of JSON values.
 
     Raises:
         ValueError: the file cannot be opened, or `read` raised, crashed, took too much memory or too long.
@@ -152,7 +153,7 @@ def read_apart(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[
 
 
 def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: int, send: int) -> None:
-    """Serve requests in the child process; never returns."""
+    """Read the file in the child process, send the result or the error as JSON, and exit; never returns."""
     code = 1
     try:
         os.close(receive)
@@ -162,14 +163,14 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
             signal.signal(number, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (has + MEMORY, has + MEMORY))
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         try:
             with h5py.File(path, "r") as file:
                 text = json.dumps({"value": read(file)})
         except MemoryError:
             text = json.dumps({"error": "it asks for more memory than such a file needs"})
-        except Exception as error:  # the exceptions of h5py, which it does not list in one place
+        except Exception as error:  # h5py does not document which exceptions it raises
             text = json.dumps({"error": " ".join(f"{error}".split())[:200] or type(error).__name__})
         with os.fdopen(send, "wb") as pipe:
             pipe.write(text.encode())
@@ -179,6 +180,7 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
 
 
 def _why(code: int) -> str:
+    """Return why the child ended without an answer; both signals are sent when its CPU time is used up."""
     if code == -signal.SIGXCPU or code == -signal.SIGKILL:
         return f"not read within {SECONDS} s of computing"
     return "it crashes the HDF5 library"

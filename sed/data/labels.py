@@ -1,4 +1,4 @@
-"""Labels: tags as multi-hot vectors, frame boundaries of times, events merged, label sets checked."""
+"""Labels: multi-hot targets of tags, frame boundaries of times, merging of overlapping events, checks of label sets."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 Key = TypeVar("Key")
 
 UNKNOWN = 2
-"""target of a frame of which nobody knows whether a label is active"""
+"""target of a frame in which a label may be active or not: losses ignore it"""
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:
-    """Return the frame boundary nearest to a time, ties up (to a millionth of a frame, against rounding errors)."""
+    """Return the index of the frame boundary nearest to a time; halves, and a millionth of a frame less, round up."""
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
 
 
@@ -35,7 +35,7 @@ def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.nda
 
 
 def merge_events(events: Mapping[str, Sequence[Event]]) -> tuple[dict[str, list[Event]], int]:
-    """Join a clip's events of one label that overlap; returns the events in order and how many went.
+    """Join overlapping events of one label in each clip; return the sorted events and by how many they are fewer.
 
     psds_eval refuses ground truth in which events of one class overlap.
     """
@@ -51,11 +51,11 @@ def merge_spans(spans: Iterable[tuple[Key, float, float]], *, touching: bool = F
     """Join spans of one key that overlap.
 
     Args:
-        spans: (key, onset, offset), keys together, onsets of one key in order.
-        touching: join also spans that only touch.
+        spans: (key, onset, offset), sorted by key and then onset.
+        touching: also join spans of which one begins where the other ends.
 
     Returns:
-        The spans that are left, in the same order.
+        The joined spans, sorted in the same way.
     """
     merged: list[tuple[Key, float, float]] = []
     for key, onset, offset in spans:
@@ -67,12 +67,17 @@ def merge_spans(spans: Iterable[tuple[Key, float, float]], *, touching: bool = F
 
 
 def check_labels(path: object, labels: object) -> None:
-    """Refuse labels of a model that no table could tell apart or hold; `path` names the file in the UserError."""
+    """Raise UserError if the labels of a model file are not distinct names that fit in a table.
+
+    Args:
+        path: the model file, for messages.
+        labels: its labels, of any type: the file is not trusted.
+    """
     if not isinstance(labels, list | tuple) or not labels:
         what = "empty" if labels in ([], ()) else f"of type {type(labels).__name__}"
-        raise UserError(f"{path}: its labels are {what}, not a list of names (make the file again)")
+        raise UserError(f"{path}: its labels are {what}, not a list of names (write the file again)")
     for label in labels:
         if not isinstance(label, str) or not label.strip() or _CONTROL.search(label):
-            raise UserError(f"{path}: label {label!r} is no name: text without tabs or line ends (make the file again)")
+            raise UserError(f"{path}: label {label!r} is not a name of one line without tabs (write the file again)")
         if list(labels).count(label) > 1:
-            raise UserError(f"{path}: label '{label}' comes twice (make the file again)")
+            raise UserError(f"{path}: label '{label}' comes twice (write the file again)")

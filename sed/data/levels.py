@@ -1,4 +1,4 @@
-"""Levels of dumped sets from their features: sets of one corpus may come from different sources."""
+"""Levels (loudness) of dumped sets, from their features: a corpus's sets may come from sources of different level."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from sed.data.store import FeatureStore
 CLIPS = 100
 """clips per set that are measured, evenly spaced"""
 LARGEST = 10.0
-"""dB between sets of one corpus; larger differences give a warning. DESED's synthetic clips are some 20 dB quieter than
-its recordings, which is more than a standard deviation of all features."""
+"""dB between sets of one corpus; larger differences give a warning. DESED's synthetic clips are about 20 dB quieter
+than its recordings, which is more than the standard deviation of all features."""
 
 
 def level(store: FeatureStore, decibel: float) -> float:
-    """Return a set's level: the median of its clips', each the mean power over its frames and mel bins.
+    """Return a set's level: the median over clips of a clip's mean power over its frames and mel bins.
 
     Args:
-        store: the set's features.
-        decibel: one decibel in their units.
+        store: the set's log-mel features.
+        decibel: one decibel in the features' unit (0.23 if that is the natural logarithm of power).
 
     Returns:
-        Decibels over a reference that only the front end knows.
+        Decibels above the front end's reference; only differences between sets are meaningful.
     """
     levels = [10 * np.log10(np.mean(10 ** (x / decibel / 10))) for x in sampled([store], CLIPS)]
     return float(np.median(levels))
 
 
 def spread(levels: Mapping[str, float]) -> str | None:
-    """Return how sets differ in level, loudest first: "weak 0, synth -21 dB"; None up to `LARGEST` decibels."""
+    """Return the sets' levels relative to the loudest ("weak 0, synth -21 dB"), None if they differ by <= LARGEST."""
     loudest = max(levels.values())
     if loudest - min(levels.values()) <= LARGEST:
         return None

@@ -26,5 +26,5 @@ def start_of(name: str) -> datetime | None:
 
 
 def clock_time(start: datetime, seconds: float) -> str:
-    """Return the time that many seconds after a recording's start, in ISO 8601 to the millisecond."""
+    """Return the time `seconds` after a recording's start, in ISO 8601 to the millisecond."""
     return (start + timedelta(seconds=round(seconds, 3))).isoformat(timespec="milliseconds")

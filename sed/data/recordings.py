@@ -12,22 +12,8 @@ from pathlib import Path
 from sed.cli import explained
 
 FOREIGN = (
-    *(
-        ".m4a",
-        ".m4b",
-        ".mp4",
-        ".aac",
-        ".3gp",
-        ".3gpp",
-        ".amr",
-        ".webm",
-        ".weba",
-        ".mkv",
-        ".mka",
-        ".mov",
-        ".wma",
-        ".ac3",
-    ),
+    *(".m4a", ".m4b", ".mp4", ".aac", ".3gp", ".3gpp", ".amr", ".webm", ".weba", ".mkv", ".mka", ".mov", ".wma"),
+    ".ac3",
 )
 """formats of phones, cameras and recorders that need ffmpeg or PyAV"""
 SUFFIXES = (
@@ -43,16 +29,18 @@ class Found:
 
     paths: list[Path] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
-    """unreadable folders, with reasons"""
+    """unreadable folders, each with its reason"""
     broken: list[str] = field(default_factory=list)
-    """names of recordings that are not files, with reasons"""
+    """entries with a suffix of recordings that are not files, each with its reason"""
     hidden: int = 0
+    """number of hidden files with a suffix of recordings"""
 
 
 def shown(name: str) -> str:
-    """Return a file's name as tables and ids have it: composed Unicode, without bytes that are no text, tabs or ends.
+    """Return a file's name as tables and ids have it.
 
-    A name that a Mac decomposed is the one that a table has in one letter. What no table can hold is escaped.
+    Letters with accents are composed (NFC), since macOS decomposes them in file names and tables rarely do. Tabs, line
+    ends and bytes that are not UTF-8, which no table can hold, are escaped.
     """
     text = unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode("utf-8")
     return text.translate({ord(mark): repr(mark)[1:-1] for mark in "\t\n\r"}) if not text.isprintable() else text
@@ -79,20 +67,20 @@ def find_recordings(folder: str | Path) -> Found:
 
 
 def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | None = None) -> list[Path]:
-    """Return the recordings below a folder, and say what else is there.
+    """Return the recordings below a folder, and report the entries that were skipped.
 
     Args:
         folder: where to look, at any depth.
         log: gets a line with the number of hidden files.
-        closed: gets a line for each folder or name that cannot be read; without it the log does, as warnings, and only
-            for the first of many links that lead nowhere: a folder that was moved has thousands.
+        closed: list to which a line is added for each folder or file that cannot be read. None: they are logged as
+            warnings instead, of the files only the first, since a folder of links that was moved has thousands.
 
     Returns:
         The recordings in order.
     """
     found = find_recordings(folder)
     if found.hidden:
-        log.info("%s: %d hidden files (such as ._a.wav) are no recordings", folder, found.hidden)
+        log.info("%s: %d hidden files (such as ._a.wav) are not read", folder, found.hidden)
     if closed is not None:
         closed += found.closed + found.broken
         return found.paths
@@ -103,6 +91,7 @@ def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | N
 
 
 def _walk(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:
+    """Yield (folder, file name) of all files below a folder; `note` gets the error of an unreadable folder."""
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
         status = Path(place).stat()

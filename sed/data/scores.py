@@ -1,8 +1,8 @@
-"""Scores of a set: what a model (or anyone's system) says of every frame, before any decision.
+"""Scores of a set: posteriors of every class in every frame, before any decision.
 
-`Scores` is a model's output on clips of one length, kept as `scores.h5`. `FrameScores` is the same for any origin:
-the clips' frames one after the other, each with its own onset and offset; post-processing, decoding and metrics
-work on it.
+`Scores` is a model's output on clips of one length, stored as `scores.h5`. `FrameScores` also holds the scores of other
+systems: the frames of all clips one after the other, each with its own onset and offset; post-processing, decoding and
+metrics work on it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sed.seal import Damaged, is_sealed, seal_file
 log = logging.getLogger("sed")
 FORMAT = 1
 MAPPED = 1 << 28
-"""bytes of scores from which on a file is mapped"""
+"""bytes (256 MiB); larger arrays of scores are memory-mapped instead of read"""
 BLOCK = 1 << 24
 """scores that are worked on at once"""
 
@@ -40,7 +40,7 @@ class Scores:
     """Posteriors of one model on one set.
 
     frame: (clips, frames, classes) float32 in [0, 1]; clip: (clips, classes) float32 in [0, 1]; frame_seconds: the
-    length of a frame; attrs: where it came from (model, command, git ...), scalars and strings.
+    length of a frame; attrs: provenance (model, command, git commit ...), scalars and strings.
     """
 
     clips: list[str]
@@ -69,9 +69,11 @@ class Scores:
 class FrameScores:
     """Scores of clips of any length and frame rate.
 
-    start: (clips + 1,) rows of each clip's first frame; onset, offset: (rows,) seconds, adjoining within a clip;
-    values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None when the system gave none;
-    usual_frame: seconds of the usual frame of the set that these are a part of, or None where they are all.
+    A row is one frame of one clip.
+
+    start: (clips + 1,) row of each clip's first frame, and the number of rows; onset, offset: (rows,) seconds,
+    adjoining within a clip; values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None if the
+    system gave none; usual_frame: for a block of a larger set, the whole set's `frame_seconds()`, else None.
     """
 
     clips: list[str]
@@ -111,7 +113,7 @@ class FrameScores:
         )
 
     def blocks(self, most: int) -> Iterator[FrameScores]:
-        """Yield the clips in blocks of at most `most` scores each, a longer clip alone, without copying them."""
+        """Yield blocks of clips with at most `most` scores each, or a single longer clip; nothing is copied."""
         usual, first = self.frame_seconds(), 0
         rows = max(1, most // len(self.labels))
         while first < len(self.clips):
@@ -131,12 +133,12 @@ class FrameScores:
 
     @staticmethod
     def joined(parts: list[FrameScores]) -> FrameScores:
-        """Join blocks of clips again; empties `parts` on the way, so that what is copied is not held twice."""
+        """Join blocks of clips; `parts` is emptied block by block, so that memory does not hold all scores twice."""
         labels, clips = parts[0].labels, [clip for part in parts for clip in part.clips]
         ends = np.cumsum([0, *(len(part.onset) for part in parts)])
         start = np.concatenate([[0], *(part.start[1:] + end for part, end in zip(parts, ends[:-1], strict=True))])
         onset, offset = (np.concatenate([getattr(part, name) for part in parts]) for name in ("onset", "offset"))
-        of_clips = [part.clip_values for part in parts if part.clip_values is not None]
+        clip_values = [part.clip_values for part in parts if part.clip_values is not None]
         values = np.empty((len(onset), len(labels)), parts[0].values.dtype)
         parts.reverse()
         for low, high in itertools.pairwise(ends):
@@ -148,7 +150,7 @@ class FrameScores:
             onset=onset,
             offset=offset,
             values=values,
-            clip_values=np.concatenate(of_clips) if of_clips else None,
+            clip_values=np.concatenate(clip_values) if clip_values else None,
         )
 
     def items(self) -> Iterator[tuple[str, slice]]:
@@ -158,7 +160,7 @@ class FrameScores:
 
 
 def write_scores(path: str | Path, scores: Scores) -> None:
-    """Write `scores.h5` at once or not at all. Raises ValueError when the shapes disagree."""
+    """Write `scores.h5` atomically. Raises ValueError if the shapes disagree."""
     clips, _, classes = scores.frame.shape
     if scores.clip.shape != (clips, classes) or len(scores.clips) != clips or len(scores.labels) != classes:
         raise ValueError("shapes of clips, labels, frame and clip scores disagree")
@@ -176,12 +178,12 @@ def write_scores(path: str | Path, scores: Scores) -> None:
 
 
 def _json(value: Any) -> str:
-    """Return JSON in which bytes of file names that are no text are escapes, as `sed.files` writes them."""
+    """Return JSON; bytes of file names that are not UTF-8 are escaped, as `sed.files` writes them."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
 def read_scores(path: str | Path) -> Scores:
-    """Read `scores.h5`; UserError when it is missing, damaged, or holds what no posterior can be."""
+    """Read `scores.h5`; raise UserError if it is missing, damaged, or has values that are NaN or outside [0, 1]."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file (run inference first: python3 -m sed.bin.infer --help)")
@@ -216,11 +218,15 @@ def read_scores(path: str | Path) -> Scores:
 
 
 class _NotOurs(ValueError):
-    """HDF5 of another kind."""
+    """The HDF5 file is not a scores.h5."""
 
 
 def _head(file: h5py.File) -> dict[str, Any]:
-    """Return all but the values of a scores.h5, and where in the file those are; ValueError for other content."""
+    """Return all of a scores.h5 except the values, and these as [position in the file, shape].
+
+    Raises:
+        ValueError: the content is not that of a scores.h5.
+    """
     if file.attrs.get("format") != FORMAT:
         return {"format": None}
     frame, clip = plain(file, "frame", "<f4", 3), plain(file, "clip", "<f4", 2)
@@ -237,22 +243,22 @@ def _head(file: h5py.File) -> dict[str, Any]:
     clips, _, classes = frame.shape
     labels = head["labels"]
     if not isinstance(labels, list) or not all(isinstance(label, str) and label for label in labels):
-        raise ValueError("labels that are no list of names")
+        raise ValueError("labels that are not a list of names")
     if not labels or len(set(labels)) != len(labels):
         raise ValueError("no labels, or one twice")
     if clip.shape != (clips, classes) or len(head["clips"]) != clips or len(labels) != classes:
         raise ValueError("the shapes of clips, labels, frame and clip scores disagree")
     if not isinstance(head["attrs"], dict):
-        raise ValueError("attrs that are no names and values")
+        raise ValueError("attrs that are not names and values")
     if not (math.isfinite(head["frame_seconds"]) and head["frame_seconds"] > 0):
         raise ValueError(f"frames of {head['frame_seconds']} s")
     return head
 
 
 def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
-    """Return the float32 values of a contiguous dataset, read without the HDF5 library; large ones are mapped.
+    """Return the float32 values of a contiguous dataset, read without the HDF5 library; large ones are memory-mapped.
 
-    A mapped file is read as it is needed, and its memory is free for others.
+    The system reads a mapped file on access, and may free its memory at any time.
     """
     count = math.prod(shape)
     if not count:
@@ -268,7 +274,7 @@ def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
 
 
 def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: str) -> Scores:
-    """Merge the scores of the parts of a set.
+    """Merge the scores of parts of a set that several jobs inferred.
 
     Args:
         parts: {name of the file: its scores}.
@@ -279,7 +285,8 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
         The scores of all clips.
 
     Raises:
-        UserError: a part is of another model, labels or frames, or clips are missing or too many; names the file.
+        UserError: a part has another model, other labels or other frames, or clips are missing or too many; names the
+            file.
     """
     full = {path: part for path, part in parts.items() if part.clips}
     if not full:
@@ -322,7 +329,7 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
     Systems of different frame rates are averaged at the finest of them; see `resampled`.
 
     Args:
-        members: by the names of their files, of the same set.
+        members: {name of the file: its scores}, all of the same set.
 
     Raises:
         UserError: naming the file whose clips or labels are not those of the first, or whose clips are of another
@@ -373,9 +380,9 @@ def _is_posterior(values: np.ndarray) -> np.ndarray:
 
 
 def release(values: np.ndarray) -> None:
-    """Give back the memory of values that are mapped from a file and have been read; they are read again when needed.
+    """Free the memory of values that are mapped from a file; on the next access they are read again.
 
-    Does nothing for other arrays, and on systems that cannot.
+    Does nothing for other arrays, and on systems without `madvise`.
     """
     base: object = values
     while isinstance(base, np.ndarray) and base.base is not None:

@@ -1,4 +1,4 @@
-"""Write audio files atomically: encoded in memory, so that disk errors name the file."""
+"""Atomic writing of audio files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from sed.input_files import naming
 
 
 def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Write samples as 16 bits a sample, in the format of the path's suffix; a killed writer leaves `.NAME.part`.
+    """Write 16-bit audio in the format of the path's suffix; a killed writer leaves `.NAME.part`.
 
-    libsndfile calls every failure of a disk a "System error", and takes no name that is not text.
+    The file is encoded in memory and written by Python: libsndfile reports every disk error as "System error", and
+    refuses file names that are not UTF-8.
 
     Args:
         path: the file, `.wav` or `.flac`.
-        samples: (samples,) or (samples, channels), within full scale.
-        rate: Hz.
+        samples: (samples,) or (samples, channels), in [-1, 1].
+        rate: sample rate in Hz.
 
     Raises:
         OSError: it cannot be written; the error names `path`.

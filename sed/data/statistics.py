@@ -1,4 +1,4 @@
-"""Statistics of training sets that a front end normalises by."""
+"""Statistics of training sets, for front ends that normalise by them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from sed.features.logmel import FrontEnd
 
 CLIPS = 2000
-"""clips read over all sets, evenly spaced: enough for the mean of a bin to a tenth of a decibel"""
+"""clips read from all sets together, evenly spaced: enough to know the mean of a bin to a tenth of a decibel"""
 LEAST = 1e-3
-"""standard deviation assumed for a bin with only the floor"""
+"""smallest standard deviation: a mel bin without energy always holds the logarithm's floor, and has none"""
 
 
 class Features(Protocol):
@@ -26,7 +26,7 @@ class Features(Protocol):
 
 
 def fitted(front_end: FrontEnd, stores: Sequence[Features]) -> FrontEnd:
-    """Return a front end with the statistics of training sets, where it has to be given them; else itself."""
+    """Return a front end with the statistics of training sets if it normalises by them, else the front end itself."""
     if not front_end.wants_statistics:
         return front_end
     mean, deviation = bin_statistics(stores, over=front_end.norm_over)
@@ -38,20 +38,20 @@ def sampled(stores: Sequence[Features], count: int) -> Iterator[np.ndarray]:
     """Yield the valid frames (n, bins) float64 of at most `count` clips, evenly spaced over all stores."""
     sizes = np.cumsum([0, *(len(store.clips) for store in stores)])
     for row in np.unique(np.linspace(0, sizes[-1] - 1, count).round().astype(int)):
-        which = int(np.searchsorted(sizes, row, side="right")) - 1
-        store, own = stores[which], int(row - sizes[which])
-        yield store.read([own])[0, : store.valid[own]].astype(np.float64)
+        index = int(np.searchsorted(sizes, row, side="right")) - 1
+        store, row_in_store = stores[index], int(row - sizes[index])
+        yield store.read([row_in_store])[0, : store.valid[row_in_store]].astype(np.float64)
 
 
 def bin_statistics(stores: Sequence[Features], *, over: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean and the standard deviation of each mel bin, float64.
 
     Args:
-        stores: The sets' features.
-        over: `clips`: averages over clips of the statistics of each; `frames`: statistics of all frames together.
+        stores: the sets' features.
+        over: `clips` averages the statistics of each clip over clips; `frames` takes all frames together.
     """
-    sums = [(len(x), x.mean(0), x.var(0)) for x in sampled(stores, CLIPS)]
-    lengths, means, variances = (np.array(column) for column in zip(*sums, strict=True))
+    per_clip = [(len(x), x.mean(0), x.var(0)) for x in sampled(stores, CLIPS)]
+    lengths, means, variances = (np.array(column) for column in zip(*per_clip, strict=True))
     if over == "clips":
         return means.mean(0), np.maximum(np.sqrt(variances).mean(0), LEAST)
     weights = lengths / lengths.sum()

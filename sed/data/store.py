@@ -2,13 +2,13 @@
 
 A shard holds `logmel` (clips, frames, bins) float16 in chunks of one clip without compression, `frames` (valid frames
 of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's parameters as attributes. After HDF5's own
-content comes a line with the CRC-32 of all but the clips' chunks. It is compared when a shard is opened, a clip's
-when the clip is read.
+content comes the seal, a line with the CRC-32 of all but the clips' chunks. The seal is compared when a shard is
+opened, a clip's checksum when the clip is read.
 
 All space is allocated at the start, so HDF5's own structures do not change afterwards: clips are written at known
 positions, and a journal beside the file (8 bytes per clip: checksum, valid frames) records the complete ones. A killed
-writer resumes where journal and checksums agree, and produces the same bytes as an uninterrupted one. The shard gets
-its name only when it is complete.
+writer resumes after the last clip whose checksum matches the journal, and produces the same bytes as an uninterrupted
+one. The shard gets its name only when it is complete; until then it is `.NAME.part`.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from sed.seal import SEAL, SIZE, Damaged, crc_of, found_seal
 
 log = logging.getLogger("sed")
 _RECORD = struct.Struct("<II")
+"""a clip in the journal: CRC-32 of its chunk, valid frames"""
 Scalar = str | int | float | bool
 
 
@@ -62,18 +63,18 @@ class FeatureWriter:
             self._frames_at, self._crc_at = (file[name].id.get_offset() for name in ("frames", "crc32"))
         self._file = os.open(self._part, os.O_RDWR)
         self._end = os.fstat(self._file).st_size - (SIZE if found_seal(self._part) is not None else 0)
-        os.ftruncate(self._file, self._end)  # without the last line of a writer that was killed at its end
+        os.ftruncate(self._file, self._end)  # drops the seal of a writer that was killed just before the renaming
         self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT, 0o666)
         os.ftruncate(self._journal, self.done * _RECORD.size)
         os.lseek(self._journal, 0, os.SEEK_END)
 
     def write(self, features: np.ndarray) -> None:
-        """Append the next clip: (valid frames <= frames, bins), zero-padded to the shard's frames."""
+        """Append the next clip's features (n, bins), n at most the shard's frames; zeros fill the other frames."""
         valid = len(features)
         if valid > self.shape[0] or features.shape[1] != self.shape[1]:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
         chunk = np.zeros(self.shape, np.float16)
-        with np.errstate(over="ignore"):  # values beyond float16 are refused
+        with np.errstate(over="ignore"):  # values beyond float16 become infinite, and are refused below
             chunk[:valid] = features
         if not np.isfinite(chunk[:valid]).all():
             raise UserError(f"{self.path}: clip {self.clips[self.done]}: not finite (replace the recording)")
@@ -114,20 +115,21 @@ class FeatureWriter:
             os.close(self._journal)
 
     def _begin(self, front_end: Mapping[str, Scalar]) -> None:
+        """Create the unfinished shard with all its space allocated, and drop what an earlier writer left."""
         self._journal_path.unlink(missing_ok=True)
         self._part.unlink(missing_ok=True)
         count, (frames, bins) = len(self.clips), self.shape
-        early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        early.set_obj_track_times(False)  # the same clips must give the same bytes
-        chunked = early.copy()
+        contiguous = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        contiguous.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        contiguous.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        contiguous.set_obj_track_times(False)  # the same clips must give the same bytes
+        chunked = contiguous.copy()
         chunked.set_chunk((1, frames, bins))
         with naming(self.path), created(self._part, libver="v110") as file:
             for name, kind, shape, plist in (
                 ("logmel", h5py.h5t.IEEE_F16LE, (count, frames, bins), chunked),
-                ("frames", h5py.h5t.STD_U32LE, (count,), early),
-                ("crc32", h5py.h5t.STD_U32LE, (count,), early),
+                ("frames", h5py.h5t.STD_U32LE, (count,), contiguous),
+                ("crc32", h5py.h5t.STD_U32LE, (count,), contiguous),
             ):
                 h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple(shape), plist)
             ids = [clip.encode() for clip in self.clips]
@@ -136,7 +138,7 @@ class FeatureWriter:
                 file.attrs[key] = value
 
     def _resumable(self, front_end: Mapping[str, Scalar]) -> int:
-        """Return how many clips an earlier, killed writer of the same shard completed."""
+        """Return the number of clips that an earlier, killed writer of the same shard completed; 0 without one."""
         try:
             records = self._journal_path.read_bytes()
             with h5py.File(self._part, "r") as file:
@@ -165,7 +167,7 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
         front_end: the front end's settings that it must have been made with.
 
     Returns:
-        The fault (damaged, other clips, another front end); None when it is intact.
+        The fault (missing, damaged, other clips, another front end); None if the shard is intact.
     """
     check_file(path)
     try:
@@ -188,14 +190,14 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
 
 
 def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> list[str]:
-    """Remove what is damaged in a finished dump directory, so that it is made again.
+    """Remove damaged shards of a finished dump directory, and its feats.scp, so that stage 2 computes them again.
 
     Args:
         dump: the directory, with its feats.scp.
         wanted: parameters of the front end that its shards must have (None: any).
 
     Returns:
-        What was damaged or missing, one line per shard.
+        The faults, one line per shard.
 
     Raises:
         UserError: a shard is of another front end; nothing is removed then.
@@ -218,7 +220,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
         if other:
             raise UserError(
                 f"{dump / name}: features of another front end than asked: {other} "
-                "(--force redoes them, another folder keeps both)"
+                "(--force replaces them, another folder keeps both)"
             )
     for name, clips in shards.items():
         fault = shard_fault(dump / name, clips=clips, front_end=front_ends[name])
@@ -259,8 +261,9 @@ class FeatureStore:
         self._load_heads(scp)
 
     def _load_heads(self, scp: Path) -> None:
+        """Read everything but the features from all shards, and check that they belong together."""
         self.valid = np.empty(len(self.clips), np.int64)
-        """valid frames of each clip; the rest are zero"""
+        """(clips,) valid frames of each clip; the others are zeros"""
         shape: tuple[int, int] | None = None
         self.front_end: dict[str, Any] = {}
         """parameters of the front end that computed the features"""
@@ -287,18 +290,18 @@ class FeatureStore:
                 raise UserError(
                     f"{path}: made by another front end than {self._paths[0]}: {other} (redo stage 2 with --force)"
                 )
-            mine = np.flatnonzero(self._shard == shard)
-            rows = self._row[mine]
-            if rows.max() >= len(ids) or [ids[r] for r in rows] != [self.clips[i] for i in mine]:
+            of_shard = np.flatnonzero(self._shard == shard)
+            rows = self._row[of_shard]
+            if rows.max() >= len(ids) or [ids[r] for r in rows] != [self.clips[i] for i in of_shard]:
                 raise UserError(f"{path}: its clips are not those that {scp} names (redo stage 2)")
-            self.valid[mine], self._crc[mine] = valid[rows], crc[rows]
+            self.valid[of_shard], self._crc[of_shard] = valid[rows], crc[rows]
         assert shape is not None  # read_scp refuses an empty file
         self.frames, self.bins = shape
         """the dataset's frames and mel bins"""
 
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return raw log-mel of the clips at `rows`: (n, frames, bins) float16, zero beyond the valid frames."""
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid:  # forked: an open HDF5 file must not be shared
             self._open, self._pid = {}, os.getpid()
         out = np.empty((len(rows), self.frames, self.bins), np.float16)
         for target, i in zip(out, rows, strict=True):
@@ -324,7 +327,10 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
 
 
 def _check(path: Path, file: h5py.File) -> bool:
-    """Raise ValueError for what is no shard as it was written; return whether it has a checksum of its heads."""
+    """Raise ValueError if a file is not an intact shard, apart from its clips' chunks.
+
+    Returns whether it has a seal; shards of early versions have none.
+    """
     logmel = plain(file, "logmel", "<f2", 3, by_row=True)
     clips, frames, bins = logmel.shape
     for name, dtype in (("frames", "<u4"), ("crc32", "<u4"), ("clip_id", "text")):
@@ -345,14 +351,17 @@ def _check(path: Path, file: h5py.File) -> bool:
 
 
 def _stated_end(path: Path) -> int:
-    """Return where HDF5's own content ends, by the superblock as `FeatureWriter` has it written (versions 2 and 3)."""
+    """Return the position at which HDF5's content ends according to the file's superblock (version 2 or 3).
+
+    For other versions, which `FeatureWriter` does not write, the size of the file.
+    """
     with path.open("rb") as file:
-        head = file.read(36)
+        head = file.read(36)  # byte 8: version; bytes 28 to 35: address of the end of the file
     return int.from_bytes(head[28:36], "little") if head[8:9] in (b"\2", b"\3") else path.stat().st_size
 
 
 def _crc_without(path: Path, places: Sequence[int], size: int, end: int) -> int:
-    """Return the CRC-32 of the first `end` bytes of a file less `size` bytes from each of `places`."""
+    """Return the CRC-32 of the first `end` bytes of a file, leaving out `size` bytes from each of `places`."""
     crc, at = 0, 0
     with path.open("rb") as file:
         for place in [*sorted(places), end]:
@@ -363,7 +372,7 @@ def _crc_without(path: Path, places: Sequence[int], size: int, end: int) -> int:
 
 
 def _places(file: h5py.File) -> list[int]:
-    """Return the position of each clip's chunk in the file."""
+    """Return the position of each clip's chunk in the file in bytes."""
     found: dict[int, int] = {}
     file["logmel"].id.chunk_iter(lambda chunk: found.__setitem__(chunk.chunk_offset[0], chunk.byte_offset))
     return [found[row] for row in range(len(found))]

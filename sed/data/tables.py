@@ -1,15 +1,15 @@
 """Tab-separated tables of clips: events, tags and durations, in DESED's own columns.
 
-All tables are read here, and errors name file and line. Tables have two origins, which differ only in `Rules`:
+All tables are read here, and errors name file and line. Two sets of `Rules` differ in how strictly a table is read:
 
-- `METADATA`, from a corpus, a user or any tool (ground truth and detections, too): lines may end in carriage returns,
-  fields may have blanks around them, and names may lack a suffix.
-- `DATA_DIR`, written by stage 1 and cut by columns by shell tools: their exact format. Carriage returns, blanks around
+- `METADATA`, for tables from a corpus, a user or any tool (ground truth as well as detections): lines may end in
+  carriage returns, fields may have blanks around them, and file names may lack a suffix.
+- `DATA_DIR`, for tables that stage 1 wrote and that shell tools (cut, awk) read, too: carriage returns, blanks around
   a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are refused.
 
-Refused in all: times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
+Both refuse times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
 different durations of one clip, rows without a file name, rows longer than the header, two file names of one clip id.
-Events that are dropped although their rows are valid (no length, beyond the recording) are up to `sed.data.events`.
+`sed.data.events` drops events whose rows are valid but that do not count: without length, or beyond the recording.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
 LONGEST = 1 << 20
-"""largest length of a line in characters"""
-_NOTHING = {"", "nan", "NaN"}  # written by pandas for an empty field
+"""characters; a longer line means that the file is not a table"""
+_NOTHING = {"", "nan", "NaN"}  # an empty field, and what pandas writes for it
 # float() accepts more: 1_000, inf, nan, digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
@@ -46,15 +46,15 @@ class Event(NamedTuple):
 
 
 def clip_id(filename: str) -> str:
-    """Return the file name less its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
+    """Return the file name without its last suffix: `a/Yx_350.000_360.000.wav` -> `Yx_350.000_360.000`."""
     name = shown(filename.rsplit("/", 1)[-1])
     return name.rsplit(".", 1)[0] if "." in name[1:] else name
 
 
 def audio_stem(filename: str) -> str:
-    """Return the file name less its last suffix when that is one of audio: `Yx_350.000_360.000` stays as it is.
+    """Return the file name without a suffix of audio; other suffixes are kept: `Yx_350.000_360.000` stays as it is.
 
-    Tables that people and tools write name recordings with and without a suffix, and names have dots.
+    Tables from people and tools name recordings with and without a suffix, and names may have dots.
     """
     name = shown(filename.rsplit("/", 1)[-1])
     stem, dot, suffix = name.rpartition(".")
@@ -65,7 +65,8 @@ def audio_stem(filename: str) -> str:
 class Rules:
     """Strictness of reading a table; see the module's docstring.
 
-    exact: refuse what shell tools would read differently, and events without length; clip_id: clip id of a file name.
+    exact: refuse what shell tools would read differently, and events without length; clip_id: function that returns a
+    file name's clip id.
     """
 
     exact: bool = False
@@ -77,14 +78,14 @@ DATA_DIR = Rules(exact=True, clip_id=clip_id)
 
 
 class ClipIds:
-    """Clip ids of one table; refuses two recordings whose names differ in their folders or suffixes only."""
+    """Clip ids of one table; refuses two file names that differ only in folder or suffix, and so have one id."""
 
     def __init__(self, rules: Rules = METADATA) -> None:
         self._rules = rules
         self._names: dict[str, str] = {}
 
     def of(self, where: str, filename: str) -> str:
-        """Return a file name's clip id; `where` (file:line) is for messages."""
+        """Return a file name's clip id; `where` (file:line) names the row in messages."""
         clip = self._rules.clip_id(filename)
         other = self._names.setdefault(clip, filename)
         if not self._rules.exact and shown(other) != shown(filename):
@@ -96,14 +97,12 @@ class ClipIds:
 
 
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line) of a text file, empty lines left out; UserError when missing or not text."""
+    """Yield (line number, line) of a text file, except empty lines; raise UserError if it is missing or not text."""
     check_file(path)
     try:
-        errors = "surrogateescape" if rules.exact else "strict"  # paths may hold bytes that are not text
-        with (
-            naming(path),
-            Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file,
-        ):  # "": lines keep their ends
+        errors = "surrogateescape" if rules.exact else "strict"  # paths in wav.scp may hold bytes that are not UTF-8
+        # newline="": lines keep their ends, so that carriage returns can be refused
+        with naming(path), Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:
             for number, text in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
                 if len(text) == LONGEST:
                     raise UserError(f"{path}:{number}: a line of more than {LONGEST} characters (is it a table?)")
@@ -198,12 +197,12 @@ def event_rows(
 
     Args:
         path: the table.
-        rules: of reading it.
-        clips: maps file names to clip ids; shared by several tables that belong together.
+        rules: how strictly to read it.
+        clips: maps file names to clip ids; pass one to several tables of one set, so that ids are unique in all.
 
     Yields:
-        (line, clip id, event); the event is None where a row names a clip without events: such a row has three empty
-        fields, or `nan` in them, as pandas writes it.
+        (line, clip id, event); the event is None if the row only names a clip without events: its other three fields
+        are empty, or `nan` as pandas writes them.
 
     Raises:
         UserError: a broken row, with file and line.
@@ -249,7 +248,7 @@ def event_of(where: str, filename: str, onset: str, offset: str, label: str, *, 
 def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
     """Read a strong TSV as {clip id: its events in file order}; clips named without an event have an empty list.
 
-    Events of no length are left out.
+    Events without length are left out.
     """
     events: dict[str, list[Event]] = {}
     for _, clip, event in event_rows(path):
@@ -258,7 +257,7 @@ def read_events_tsv(path: str | Path) -> dict[str, list[Event]]:
 
 
 def event_row(filename: str, event: Event) -> tuple[str, str, str, str]:
-    """Return the fields of an event's row, with times to a millisecond."""
+    """Return the fields of an event's row, with times rounded to milliseconds."""
     return filename, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label
 
 
@@ -270,8 +269,8 @@ def write_events_tsv(
     Args:
         path: the table.
         events: {clip id: its events}.
-        suffix: what makes a file name of a clip id.
-        silent: write also a row that only names the clip, for those without events, as DESED's validation.tsv has.
+        suffix: appended to a clip id to give the file name.
+        silent: also write a row for each clip without events, with empty fields, as in DESED's validation.tsv.
     """
     rows = []
     for clip in sorted(events):
@@ -281,7 +280,7 @@ def write_events_tsv(
 
 
 def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Yield (line, clip id, tags) of a weak TSV; a clip may have none, and (DESED's has) one tag twice."""
+    """Yield (line, clip id, tags) of a weak TSV; a clip may have no tags, and one tag twice (as in DESED's table)."""
     clips = ClipIds(rules)
     for line, (filename, text) in tsv_rows(path, TAG_COLUMNS, rules):
         tags = [tag.strip() for tag in text.split(",")] if text else []
@@ -301,7 +300,7 @@ def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: 
     Args:
         path: the file.
         tags: {clip id: tags}.
-        suffix: added to the ids as file names.
+        suffix: appended to a clip id to give the file name.
     """
     write_tsv(path, TAG_COLUMNS, ((clip + suffix, ",".join(tags[clip])) for clip in sorted(tags)))
 
@@ -337,6 +336,6 @@ def write_durations_tsv(path: str | Path, durations: Mapping[str, float], suffix
     Args:
         path: the file.
         durations: {clip id: seconds}.
-        suffix: added to the ids as file names.
+        suffix: appended to a clip id to give the file name.
     """
     write_tsv(path, DURATION_COLUMNS, ((clip + suffix, f"{durations[clip]:.6g}") for clip in sorted(durations)))

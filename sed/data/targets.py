@@ -1,4 +1,4 @@
-"""Targets of training sets: read by rows, whether they are held as arrays or as the spans of their events."""
+"""Targets of training sets, indexed by clip; strong targets are stored as spans of events and expanded when read."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from sed.data.tables import Event
 
 
 class Targets(Protocol):
-    """Targets of clips: an array, or what is indexed like one by rows."""
+    """Interface to the targets of clips: that of an array indexed by rows."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Return (clips, ...)."""
+        """(clips, ...)"""
 
     def __len__(self) -> int:
-        """Return how many clips there are."""
+        """Return the number of clips."""
 
     def __getitem__(self, rows: Any) -> np.ndarray:
         """Return the targets (rows, ...) uint8 of these rows (rows,)."""
 
 
 class FrameTargets:
-    """Strong targets (clips, frames, classes), held as one span for each event.
+    """Strong targets (clips, frames, classes), stored as one span of frames per event.
 
-    Hundreds of classes are nearly all silent: a dense clip of 447 classes and 1,000 frames is 0.45 MB, its spans are
-    16 bytes an event.
+    With hundreds of classes nearly all targets are 0: as an array, a clip of 447 classes and 1,000 frames takes
+    0.45 MB; its spans take 16 bytes per event.
     """
 
     def __init__(self, first: np.ndarray, spans: np.ndarray, *, frames: int, classes: int) -> None:
-        """Take the spans.
+        """Store the spans.
 
         Args:
-            first: (clips + 1,) where each clip's spans begin.
+            first: (clips + 1,) index of each clip's first span, and the number of spans.
             spans: (spans, 4) int32: first frame, frame after the last, class, target.
-            frames: of a clip.
-            classes: of the label set.
+            frames: number of frames per clip.
+            classes: number of classes.
         """
         self._first, self._spans = first, spans
         self.shape: tuple[int, ...] = (len(first) - 1, frames, classes)
@@ -53,7 +53,7 @@ class FrameTargets:
         frame_seconds: float,
         tags: Iterable[Sequence[str]] | None = None,
     ) -> FrameTargets:
-        """Make targets of events: 1 where active, `UNKNOWN` in all frames of a tag that has no event, else 0.
+        """Return the targets of events: 1 where active, `UNKNOWN` in all frames of a tag without events, else 0.
 
         Frame i spans [i, i + 1) * frame_seconds and is active when the event covers at least half of it: onset and
         offset round to the nearest frame boundary, ties up. An event too short for that takes the frame that holds
@@ -61,10 +61,10 @@ class FrameTargets:
 
         Args:
             clips: each clip's events.
-            labels: of the classes.
-            frames: of a clip.
+            labels: the classes.
+            frames: number of frames per clip.
             frame_seconds: length of a frame.
-            tags: each clip's tags, where it has them: such a label occurs in the clip at an unknown time.
+            tags: each clip's tags, if known: a tagged label without events occurs in the clip at an unknown time.
 
         Returns:
             The targets.
@@ -73,11 +73,11 @@ class FrameTargets:
         column = {label: k for k, label in enumerate(labels)}
         spans: list[tuple[int, int, int, int]] = []
         first = np.zeros(len(clips) + 1, np.int64)
-        of_tags: Iterator[Sequence[str]] = iter([()] * len(clips) if tags is None else tags)
-        for row, (events, own) in enumerate(zip(clips, of_tags, strict=True)):
+        tags_of_clips: Iterator[Sequence[str]] = iter([()] * len(clips) if tags is None else tags)
+        for row, (events, clip_tags) in enumerate(zip(clips, tags_of_clips, strict=True)):
             spans += [(*frames_of(event, frame_seconds), column[event.label], 1) for event in events]
-            found = {event.label for event in events}
-            spans += [(0, frames, column[label], UNKNOWN) for label in set(own) - found if label in column]
+            timed = {event.label for event in events}
+            spans += [(0, frames, column[label], UNKNOWN) for label in set(clip_tags) - timed if label in column]
             first[row + 1] = len(spans)
         table = np.array(spans, np.int64).reshape(-1, 4)
         table[:, :2] = table[:, :2].clip(0, frames)
@@ -103,8 +103,8 @@ class JoinedTargets:
         """Join sets.
 
         Args:
-            parts: the targets of each.
-            shape: of one clip's targets, for a batch without any.
+            parts: the targets of each set; may be empty.
+            shape: of one clip's targets.
         """
         self._parts = [np.zeros((0, *shape), np.uint8), *parts]
         self._starts = np.cumsum([0, *map(len, self._parts)])
@@ -117,9 +117,9 @@ class JoinedTargets:
         """Return the targets (rows, ...) uint8 of these rows (rows,)."""
         rows = np.asarray(rows)
         targets = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        which = np.searchsorted(self._starts, rows, side="right") - 1
-        for part in np.unique(which):
-            at = np.flatnonzero(which == part)
+        part_of_row = np.searchsorted(self._starts, rows, side="right") - 1
+        for part in np.unique(part_of_row):
+            at = np.flatnonzero(part_of_row == part)
             targets[at] = self._parts[part][rows[at] - self._starts[part]]
         return targets
 

@@ -85,7 +85,7 @@ def test_training_starts_from_its_encoder_alone(files: Path) -> None:
     "table, message",
     [
         ("class\tlabel\nDoge\tdog\n", "map.tsv:2: class 'Doge' is none of the head's 447 (did you mean 'Dog'?)"),
-        ("class\tlabel\nDog\tdog\nDog\tdog\n", "map.tsv:3: 'Dog' makes 'dog' on line 2 already"),
+        ("class\tlabel\nDog\tdog\nDog\tdog\n", "map.tsv:3: 'Dog' and 'dog' are on line 2 already"),
         ("class\tlabel\nDog\n", "map.tsv:2: not a class and its label"),
         ("class\tlabel\nDog\tdog\n", "labels.txt:2: label 'talk' has no class in "),
     ],

@@ -163,9 +163,9 @@ def test_a_checkpoint_of_an_earlier_version_is_checked_by_its_archive(
     "key,value,message",
     [
         ("labels", ["Cat", "Cat", "Dog"], "'Cat' comes twice"),
-        ("labels", ["Cat", "", "Dog"], "'' is no name"),
-        ("labels", ["Cat", None, "Dog"], "None is no name"),
-        ("labels", ["Cat", "a\0b", "Dog"], "is no name"),
+        ("labels", ["Cat", "", "Dog"], "'' is not a name"),
+        ("labels", ["Cat", None, "Dog"], "None is not a name"),
+        ("labels", ["Cat", "a\0b", "Dog"], "is not a name"),
         ("labels", "Cat", "of type str"),
         ("front_end", {}, "front_end is empty"),
         ("front_end", "kaldi", "front_end is of type str"),

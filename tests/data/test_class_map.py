@@ -38,7 +38,7 @@ def test_labels_are_made_of_the_classes_named(tmp_path: Path) -> None:
     [
         (["Dog\tdog", "Barc\tdog"], 4, r"class 'Barc' is none of the head's 5 \(did you mean 'Bark'\?\)"),
         (["bzzz\tdog"], 3, "class 'bzzz' is none of the head's 5"),
-        (["Dog\tdog", "Bark\tdog", "Dog\tdog"], 5, "'Dog' makes 'dog' on line 3 already"),
+        (["Dog\tdog", "Bark\tdog", "Dog\tdog"], 5, "'Dog' and 'dog' are on line 3 already"),
         (["Dog\tdog", "Cat\tcow"], 4, "label 'cow' is not in .*labels.txt"),
         (["Dog"], 3, "not a class and its label, a tab between"),
         (["Dog\tdog\t1"], 3, "not a class and its label, a tab between"),

@@ -67,7 +67,7 @@ def test_every_command_says_that_hidden_files_are_left_out(tmp_path, caplog, com
     with caplog.at_level(logging.INFO):
         assert [Path(path).name for path in command(tmp_path)] == ["a.wav"]
     assert [line for line in caplog.messages if "hidden" in line] == [
-        f"{tmp_path}: 2 hidden files (such as ._a.wav) are no recordings"
+        f"{tmp_path}: 2 hidden files (such as ._a.wav) are not read"
     ]
 
 

@@ -204,8 +204,8 @@ def test_the_file_says_nothing_of_the_machine(exported, experiment):
         ({"frame_seconds": float("nan")}, "frame_seconds is nan"),
         ({"frames": None}, "frames is None"),
         ({"labels": ["Dog", "Dog", "a", "b"]}, "'Dog' comes twice"),
-        ({"labels": ["Dog", "", "a", "b"]}, "is no name"),
-        ({"labels": ["Dog", "a\0b", "a", "b"]}, "is no name"),
+        ({"labels": ["Dog", "", "a", "b"]}, "is not a name"),
+        ({"labels": ["Dog", "a\0b", "a", "b"]}, "is not a name"),
     ],
 )
 def test_facts_without_sense_are_refused(exported, tmp_path, change, message):

@@ -13,7 +13,7 @@ from sed.errors import UserError
 from sed.input_files import check_file, naming
 
 MOST_BYTES = 1 << 28
-"""bytes; larger label files are refused"""
+"""largest label file that is read (256 MiB), since a file is read into memory as a whole"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 _ENDS = re.compile(r"[ ]*[\t\r\n]+[ ]*")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
@@ -23,7 +23,7 @@ class Annotation(NamedTuple):
     """A labelled event, or a recording without events (`event` None)."""
 
     line: int
-    """line number in the file, or the running number in formats without lines"""
+    """line number in the file; in XML and JSON formats the number of the annotation, from 1"""
     recording: str
     """file name of the recording"""
     event: Event | None
@@ -36,11 +36,19 @@ class Reader(Protocol):
     """name of the format in messages"""
 
     def recognises(self, text: str) -> bool:
-        """Return whether the beginning of a file, a few kB, looks like this format."""
+        """Return whether the first `registry.HEAD` characters of a file look like this format."""
         ...
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the annotations of a file's text; UserError names the line of what cannot be read."""
+        """Yield the annotations of a file.
+
+        Args:
+            path: the label file, for messages.
+            text: its whole content.
+
+        Raises:
+            UserError: an annotation cannot be read; names the file and the line.
+        """
         ...
 
 
@@ -66,7 +74,10 @@ def read_text(path: Path) -> str:
 
 
 def recording_of(path: Path) -> str:
-    """Return the recording of a label file, `a` of `a.txt`, of `a.wav.txt` and of `a.Table.1.selections.txt`."""
+    """Return the recording that a label file's name implies: `a` for `a.txt` and `a.Table.1.selections.txt`.
+
+    A suffix of audio may remain (`a.wav` for `a.wav.txt`); `sed.data.tables.ClipIds` drops it.
+    """
     return _RAVEN_NAME.sub("", path.name.rsplit(".", 1)[0] if "." in path.name[1:] else path.name)
 
 
@@ -77,7 +88,7 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
         path: the label file, for messages.
         line: its line number.
         recording: file name of the recording.
-        onset: seconds; a decimal comma is read as a point.
+        onset: seconds, as text; a decimal comma is read as a point.
         offset: likewise.
         label: the label; tabs and line ends in it, which no table can hold, are read as blanks.
 
@@ -102,5 +113,5 @@ def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annot
 
 
 def seconds_text(value: float) -> str:
-    """Return a number as `annotation` takes it."""
+    """Return a number as text for `annotation`, which refuses `nan`: JSON may hold infinite times."""
     return repr(float(value)) if math.isfinite(value) else "nan"

@@ -1,7 +1,7 @@
 """Audacity's label tracks: start, end and label separated by tabs, for the recording of the same name.
 
-A second line that begins with a backslash holds a label's frequency range and is skipped; a point label has no
-length, and is counted and dropped like every event without length.
+Where a label has a frequency range, it follows on a line that begins with a backslash, which is skipped. A point label
+has equal start and end; `sed.data.events` counts and drops it like every event without length.
 """
 
 from __future__ import annotations

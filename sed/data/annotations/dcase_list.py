@@ -20,7 +20,7 @@ _WITH_SCENE, _WITHOUT = re.compile(rf"{_FILE}\t[^\t]*\t{_EVENT}"), re.compile(rf
 
 
 class DcaseList:
-    """Reads event lists."""
+    """Reader of event lists."""
 
     name = "a DCASE event list"
 

@@ -21,13 +21,13 @@ class Elan:
         return "<ANNOTATION_DOCUMENT" in text
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the aligned annotations; those that only refer to others have no time."""
+        """Yield the time-aligned annotations; those that refer to other annotations have no times and are skipped."""
         if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither, and entities can expand without bound
-            raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN once more)")
+            raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN again)")
         try:
             root = ElementTree.fromstring(text.encode())
         except ElementTree.ParseError as error:
-            raise UserError(f"{path}:{error.position[0]}: broken XML: {error} (save it in ELAN once more)") from None
+            raise UserError(f"{path}:{error.position[0]}: broken XML: {error} (save it in ELAN again)") from None
         slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
         media = next((unquote(one.get("MEDIA_URL", "")) for one in root.iter("MEDIA_DESCRIPTOR")), "")
         recording = media.rsplit("/", 1)[-1] or recording_of(path)
@@ -51,10 +51,14 @@ def _aligned(
             yield annotation(path, number, recording, seconds_text(onset), seconds_text(offset), label)
 
 
-def _spread(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:
+def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:
     """Return onset and offset of a tier's annotations in seconds, None where they are unknown.
 
-    Where borders within a run of annotations have no time, lengths are equal, as ELAN draws them.
+    ELAN stores no time for a border between two adjoining annotations that the user has not moved, and draws the
+    annotations between two known borders with equal lengths; so do we.
+
+    Args:
+        slots: start and end of each annotation in milliseconds, as text; None without a time.
     """
     times = [[int(t) / 1000 if t is not None and t.isdecimal() else None for t in pair] for pair in slots]
     first = 0

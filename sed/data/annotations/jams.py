@@ -1,6 +1,7 @@
-"""JAMS: JSON of annotated recordings; what Scaper and MARL's corpora (URBAN-SED) are annotated in.
+"""JAMS (JSON Annotated Music Specification): the label files of Scaper's soundscapes, such as URBAN-SED's.
 
-Sound events of the namespaces below count; those of a soundscape's background do not.
+A JAMS file holds several annotations, each a list of observations in one namespace (kind of content). The observations
+in the namespaces of sound events are read, except those of a soundscape's background recording.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from sed.data.annotations.annotation import Annotation, annotation, or_none, rec
 from sed.errors import UserError
 
 NAMESPACES = ("scaper", "sound_event", "segment_open", "tag_open")
-"""of events with a label: an object's `label`, or text"""
-_HEAD = re.compile(r'"(namespace|annotation_metadata|jams_version)"\s*:')
+"""namespaces of sound events; an observation's `value` is its label, or in `scaper` an object with a `label`"""
+_KEYS = re.compile(r'"(namespace|annotation_metadata|jams_version)"\s*:')
 
 
 class Jams:
-    """Reads JAMS files, each of the recording of its name."""
+    """Reader of JAMS files; each annotates the recording of the same name."""
 
     name = "a JAMS file"
 
     def recognises(self, text: str) -> bool:
         """Return whether the text is a JSON object with the keys of JAMS."""
-        return text.lstrip()[:1] == "{" and bool(_HEAD.search(text))
+        return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events of all annotations, in order."""
@@ -34,7 +35,7 @@ class Jams:
             annotations = json.loads(text)["annotations"]
             found = [(one["namespace"], one["data"]) for one in annotations]
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not JSON: {error} (bring the file again)") from None
+            raise UserError(f"{path}: not JSON: {error} (download or export it again)") from None
         except (KeyError, TypeError, IndexError):
             raise UserError(f"{path}: no annotations with a namespace and data (JAMS has them)") from None
         known = [data for namespace, data in found if namespace in NAMESPACES]
@@ -48,17 +49,17 @@ class Jams:
 
 
 def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | None:
-    """Return onset, offset and label of an observation as text; None for one of the background."""
+    """Return onset, offset and label of an observation as text; None if it is a soundscape's background."""
     where = f"{path}: observation {number}"
     if not isinstance(observation, dict):
-        raise UserError(f"{where} is no object (time, duration, value)")
+        raise UserError(f"{where} is not an object (with time, duration, value)")
     value = observation.get("value")
     if isinstance(value, dict):
         if value.get("role") == "background":
             return None
         value = value.get("label")
     if not isinstance(value, str):
-        raise UserError(f"{where} has no label (an object's `label`, or text)")
+        raise UserError(f"{where} has no label (its value must be text, or an object with a `label`)")
     times = [observation.get(key) for key in ("time", "duration")]
     numbers = [float(time) for time in times if isinstance(time, int | float) and not isinstance(time, bool)]
     if len(numbers) < 2:

@@ -40,9 +40,9 @@ class LabelStudio:
         try:
             tasks = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not JSON: {error} (export it once more)") from None
+            raise UserError(f"{path}: not JSON: {error} (export it again)") from None
         tasks = tasks if isinstance(tasks, list) else [tasks]
-        others = 0
+        left_out = 0
         for number, task in enumerate(tasks, 1):
             if not isinstance(task, dict):
                 raise UserError(f"{path}: task {number} is no object (a Label Studio export is a list of tasks)")
@@ -56,6 +56,7 @@ class LabelStudio:
 
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
+    """Return the file name of a task's audio; an address of local storage has the path in its query (`?d=path`)."""
     data = task.get("data") if isinstance(task.get("data"), dict) else task
     assert isinstance(data, dict)
     places = {key: _place(value) for key, value in data.items() if isinstance(value, str)}

@@ -1,7 +1,7 @@
-"""Raven's selection tables. A selection may be listed once per view; it is read once.
+"""Raven's selection tables. A table has one row per selection and view (waveform, spectrogram); each counts once.
 
-Times refer to Raven's open listing; `Begin File` and `File Offset (s)`, where present, give the file and the time in
-it instead.
+If several files were opened in Raven as one sequence, `Begin Time (s)` counts from the start of the first file;
+the columns `Begin File` and `File Offset (s)` then give the file and the time within it, and are used instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Raven:
     name = "a Raven selection table"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the header has Raven's columns of times."""
+        """Return whether the header has Raven's columns of begin and end times."""
         return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:

@@ -30,7 +30,7 @@ READERS: dict[str, Reader] = {
     "dcase": DcaseList(),
     "csv": CsvTable(),
 }
-"""in the order in which they are tried"""
+"""in the order in which they are tried: those with the most particular marks first"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
 """in folders; none of subtitles, which lie beside label files as copies to look at"""
 HEAD = 1 << 16
@@ -38,9 +38,12 @@ HEAD = 1 << 16
 
 
 def recognised(path: Path) -> tuple[Reader, str] | None:
-    """Return the reader of a label file and the file's text; None for a table in DESED's columns, `sed.data.tables`'s.
+    """Return the reader of a label file and the file's text; None for a table in DESED's columns (`sed.data.tables`).
 
-    UserError for a file that looks like something else. What looks like nothing known counts as a broken DESED table.
+    None also for a file that resembles no known format: read as a DESED table, it is refused with the reason.
+
+    Raises:
+        UserError: the file resembles something that is not a label file (tags, durations, scores).
     """
     text = read_text(path)
     if set(EVENT_COLUMNS) <= set(text.split("\n", 1)[0].rstrip("\r").split("\t")):
@@ -54,7 +57,7 @@ def recognised(path: Path) -> tuple[Reader, str] | None:
 
 
 def looks_like(text: str) -> str:
-    """Return what a text that no reader takes may be, and the option or command that takes it; empty if unknown."""
+    """Return what a text that no reader recognises may be, and which option or command reads it; "" if unknown."""
     header = set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
     if set(TAG_COLUMNS) <= header:
         return "looks like a table of tags, without times (--tags takes it)"
@@ -70,7 +73,7 @@ def looks_like(text: str) -> str:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """Return the label files below a folder, by their suffix; UserError where there are none."""
+    """Return the label files below a folder at any depth, by their suffix; UserError if there are none."""
     files = sorted(
         path
         for path in folder.rglob("*")

@@ -17,8 +17,8 @@ import numpy as np
 
 from sed.errors import UserError
 
-CURE = "install ffmpeg, or convert it: ffmpeg -i IN OUT.wav"
-BLOCK = 1 << 18  # bytes taken from ffmpeg at a time
+REMEDY = "install ffmpeg, or convert it: ffmpeg -i IN OUT.wav"
+BLOCK = 1 << 18  # bytes read from ffmpeg at a time
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ def decoding(path: str, file: BinaryIO) -> Iterator[Decoded]:
         with _by_pyav(path, file) as decoded:
             yield decoded
     else:
-        raise UserError(f"{path}: not audio that libsndfile reads ({CURE})")
+        raise UserError(f"{path}: not audio that libsndfile reads ({REMEDY})")
 
 
 @contextmanager
 def _named(file: BinaryIO) -> Iterator[str]:
-    """Yield a file system name of an open file: its own, else that of a copy."""
+    """Yield a path that ffmpeg can open: the open file's own, else that of a temporary copy."""
     name = getattr(file, "name", None)
     if isinstance(name, str | os.PathLike) and Path(name).is_file():
         yield str(Path(name).absolute())
@@ -67,6 +67,7 @@ def _named(file: BinaryIO) -> Iterator[str]:
 
 @contextmanager
 def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
+    """Decode the file `name` in a process of `ffmpeg` that writes WAV to a pipe; `path` is its name in messages."""
     command = [ffmpeg, "-nostdin", "-v", "error", "-xerror", "-i", f"file:{name}", "-map", "0:a:0"]
     command += ["-c:a", "pcm_f32le", "-f", "wav", "-"]
     with (
@@ -81,7 +82,7 @@ def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
             why = lines[-1].split(f"file:{name}: ")[-1].strip() if lines else "no audio"
             return UserError(f"{path}: not audio that ffmpeg reads: {why} (replace the file)")
 
-        def finished() -> bool:
+        def succeeded() -> bool:  # ffmpeg may report damage and still exit with 0
             return process.wait() == 0 and errors.seek(0, 2) == 0
 
         try:
@@ -93,13 +94,13 @@ def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
 
             def blocks() -> Iterator[np.ndarray]:
                 assert process.stdout is not None
-                left = b""
+                rest = b""
                 while data := process.stdout.read(BLOCK):
-                    data = left + data
-                    whole = len(data) // (4 * channels) * 4 * channels
-                    left = data[whole:]
+                    data = rest + data
+                    whole = len(data) // (4 * channels) * 4 * channels  # bytes of whole frames of float32
+                    rest = data[whole:]
                     yield np.frombuffer(data[:whole], "<f4").reshape(-1, channels)
-                if not finished():
+                if not succeeded():
                     raise refuse()
 
             yield Decoded(rate, blocks())
@@ -108,7 +109,7 @@ def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
 
 
 def _header(stream: IO[bytes]) -> tuple[int, int] | None:
-    """Read a WAV header up to its samples: (rate, channels); None where there is none."""
+    """Read a WAV header up to its samples and return (rate in Hz, channels); None if it is not one."""
     if stream.read(12)[8:] != b"WAVE":
         return None
     rate = channels = 0
@@ -132,13 +133,13 @@ def _by_pyav(path: str, file: BinaryIO) -> Iterator[Decoded]:
             if not container.streams.audio:
                 raise UserError(f"{path}: no audio in it (replace the file)")
             stream = container.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp")
+            resampler = av.AudioResampler(format="fltp")  # converts to float32; the rate stays
 
             def blocks() -> Iterator[np.ndarray]:
                 try:
                     for frame in container.decode(stream):
-                        for one in resampler.resample(frame):
-                            yield one.to_ndarray().T
+                        for converted in resampler.resample(frame):
+                            yield converted.to_ndarray().T
                 except av.FFmpegError as error:
                     raise UserError(f"{path}: damaged: {error.strerror} (replace the file)") from None
 

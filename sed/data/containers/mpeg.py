@@ -1,7 +1,8 @@
-"""MPEG audio (MP3): count frames, since not all files state how many they have.
+"""MPEG audio (MP3): frames are counted, since not all files state how many they have.
 
 libsndfile takes the length from a Xing, Info or VBRI header, or estimates it from the first frame's bit rate, and
-stops there: it reads only a part of a file of variable bit rate without such a header. So it is given a correct one.
+stops there: of a file with a variable bit rate and without such a header it reads only a part. Such a file is read
+under a correct header. The fields of a frame header are those of ISO/IEC 11172-3 and 13818-3.
 """
 
 from __future__ import annotations
@@ -23,22 +24,27 @@ _RATES = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
+# sample rates by the header's version field: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5
 _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-_MARGIN = 1 << 16  # bytes searched at a time
+_BUFFER = 1 << 16  # bytes read at a time
+_SEARCHED = 1 << 20  # bytes in which the first frame must begin, else the file is not MPEG audio
 
 
 class Frame(NamedTuple):
-    """A frame header: bytes, samples, and the properties that are constant over a file."""
+    """Content of a frame header."""
 
     size: int
+    """bytes of the frame with its header"""
     samples: int
-    kind: tuple[int, int, int]  # version, layer, Hz
+    """samples per channel"""
+    kind: tuple[int, int, int]
+    """version field, layer, sample rate in Hz: the same in all frames of a file"""
     side: int
     """bytes of side information; a Xing header follows them"""
 
 
 def frame_of(head: bytes) -> Frame | None:
-    """Return the frame that four bytes are the header of, None where they are none (or of free format)."""
+    """Return the frame whose header these four bytes are; None if they are not one, or state no bit rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -49,6 +55,7 @@ def frame_of(head: bytes) -> Frame | None:
     kbits, frequency = _RATES[generation, layer][rate - 1], _HERTZ[version][hertz]
     padding = head[2] >> 1 & 1
     samples = {1: 384, 2: 1152, 3: 1152 if generation == 1 else 576}[layer]
+    # bytes = samples / 8 * bit rate / sample rate; layer I counts in slots of four bytes
     slots = (12000 if layer == 1 else 125 * samples) * kbits // frequency + padding
     size = 4 * slots if layer == 1 else slots
     mono = head[3] >> 6 == 3
@@ -57,14 +64,18 @@ def frame_of(head: bytes) -> Frame | None:
 
 
 class Scan(NamedTuple):
-    """The frames of a file: runs of whole frames, their number, and bytes between them that belong to none."""
+    """The frames found in a file."""
 
     spans: list[Span]
+    """(start, end) in bytes of runs of whole frames"""
     frames: int
+    """number of frames, without one that holds a Xing, Info or VBRI header"""
     skipped: int
+    """bytes between the runs, which belong to no frame"""
     stated: int | None
-    """number of frames stated by a Xing, Info or VBRI header"""
+    """number of frames stated by a Xing, Info or VBRI header; None without such a header"""
     first: bytes
+    """header of the first frame, four bytes"""
 
 
 def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
@@ -73,13 +84,13 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
     Args:
         path: the name for messages.
         file: a file, seekable.
-        size: its length, bytes.
+        size: its length in bytes.
 
     Returns:
-        The view; None where this is no MPEG audio with frames of a stated bit rate.
+        The view; None if the file is not MPEG audio, or its frames state no bit rate.
 
     Raises:
-        UserError: when frames that its header announces are not there.
+        UserError: more than one of the frames that its header states is missing.
     """
     found = scan(file, size)
     if found is None:
@@ -91,10 +102,9 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
     frame = frame_of(found.first)
     assert frame is not None
     layer = frame.kind[1]
+    # Only layer III has such headers. A correct one is kept, since it also states the encoder's delay.
     if layer < 3 or (found.stated is not None and found.frames <= found.stated + 1):
-        return View(
-            file, found.spans
-        )  # only layer III has such headers; this one is correct and includes the encoder's delay
+        return View(file, found.spans)
     spans = found.spans
     if found.stated is not None:  # the header describes only the first of several concatenated files
         spans = [(spans[0][0] + frame.size, spans[0][1]), *spans[1:]]
@@ -102,10 +112,10 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
 
 
 def scan(file: BinaryIO, size: int) -> Scan | None:
-    """Find the frames of a file; None if it has no three consecutive ones."""
+    """Find the frames of a file of `size` bytes; None if it has no three consecutive ones."""
     at = _after_tags(file)
     file.seek(at)
-    start = None if file.read(4) == b"fLaC" else _first_frame(file, at, size)  # FLAC behind an ID3 tag
+    start = None if file.read(4) == b"fLaC" else _first_frame(file, at, size)  # FLAC may follow an ID3 tag, too
     if start is None:
         return None
     file.seek(start)
@@ -121,7 +131,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
     while at + 4 <= size:
         if not offset <= at <= offset + len(buffer) - 4:
             file.seek(at)
-            buffer, offset = file.read(_MARGIN), at
+            buffer, offset = file.read(_BUFFER), at
         frame = frame_of(buffer[at - offset : at - offset + 4])
         if frame is not None and frame.kind == kind and at + frame.size <= size:
             frames += 1
@@ -141,7 +151,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
 
 
 def _after_tags(file: BinaryIO) -> int:
-    """Return where an ID3v2 tag at the start ends; 0 where there is none."""
+    """Return the position behind the ID3v2 tags at the start of a file; 0 without any."""
     at = 0
     while True:
         file.seek(at)
@@ -152,21 +162,31 @@ def _after_tags(file: BinaryIO) -> int:
 
 
 def _first_frame(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None = None) -> int | None:
-    """Return where, from `at` on, the next three frames in a row start (fewer at the file's end)."""
-    limit = min(size, at + (1 << 20)) if kind is None else size
+    """Return the position, from `at` on, of the next frame that two others follow (fewer at the file's end).
+
+    A single header may occur by chance within other data.
+
+    Args:
+        file: seekable.
+        at: where the search begins, in bytes.
+        size: the file's length in bytes.
+        kind: kind of the frames; None: any, but only in the next `_SEARCHED` bytes.
+    """
+    limit = min(size, at + _SEARCHED) if kind is None else size
     while at < limit:
         file.seek(at)
-        block = file.read(_MARGIN + 4)
+        block = file.read(_BUFFER + 4)
         index = block.find(b"\xff")
-        while 0 <= index < _MARGIN:
-            if _three(file, at + index, size, kind):
+        while 0 <= index < _BUFFER:
+            if _three_frames(file, at + index, size, kind):
                 return at + index
             index = block.find(b"\xff", index + 1)
-        at += _MARGIN
+        at += _BUFFER
     return None
 
 
-def _three(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None) -> bool:
+def _three_frames(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None) -> bool:
+    """Return whether three frames of one kind follow from `at`, or fewer and then the end or a tag."""
     for number in range(3):
         if at >= size and number:
             return True
@@ -180,12 +200,13 @@ def _three(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None
 
 
 def _is_tag(file: BinaryIO, at: int) -> bool:
+    """Return whether an ID3v1, APE or Lyrics3 tag begins at `at`."""
     file.seek(at)
     return file.read(8)[:3] in (b"TAG", b"APE", b"LYR")
 
 
 def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
-    """Return the number of frames that a header in the first frame states."""
+    """Return the number of frames that a Xing, Info or VBRI header in the first frame states; None without one."""
     file.seek(start)
     data = file.read(frame.size)
     tag = data[4 + frame.side : 8 + frame.side]
@@ -200,7 +221,8 @@ def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
 
 def xing_frame(head: bytes, frames: int) -> bytes:
     """Return a frame with a Xing header that states `frames`, for a stream whose frames have the header `head`."""
-    for rate in range(1, 15):  # the lowest bit rate whose frame has room for it
+    for rate in range(1, 15):  # the lowest bit rate whose frame has room for the Xing header
+        # without a CRC, with this bit rate and without padding; sample rate and channel mode as in `head`
         four = bytes([head[0], head[1] | 1, rate << 4 | head[2] & 0x0C, head[3]])
         frame = frame_of(four)
         if frame is not None and frame.size >= 4 + frame.side + 16:

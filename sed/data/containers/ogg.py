@@ -1,4 +1,4 @@
-"""Ogg: pages of one stream, or of several in sequence (a chain, as in recorded radio)."""
+"""Ogg: pages of one stream, or of several in sequence (a chain, as in recorded radio). Pages are those of RFC 3533."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import BinaryIO
 from sed.data.containers.view import Span
 from sed.errors import UserError
 
-FIRST, LAST = 2, 4  # page flags
+HEADER = 27  # bytes of a page header, without the table of segments that follows it
+FIRST, LAST = 2, 4  # flags of a page: the first, the last of its stream
+TRAILER = 65536  # bytes behind the last stream that may be a tag or padding
 
 
 def links(path: str, file: BinaryIO, size: int) -> list[Span]:
@@ -29,13 +31,13 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
     first = last = True  # whether the previous page was a first page, a last page
     while at < size:
         file.seek(at)
-        head = file.read(27)
-        if len(head) < 27 or head[:4] != b"OggS":
+        head = file.read(HEADER)
+        if len(head) < HEADER or head[:4] != b"OggS":
             if found and _no_more_pages(file, at, size):
                 break  # a tag or padding behind the last stream
             raise UserError(f"{path}: truncated or damaged: no Ogg page at byte {at} (replace the file)")
-        table = file.read(head[26])
-        end = at + 27 + head[26] + sum(table)
+        table = file.read(head[26])  # lengths of the page's segments; byte 26 is their number
+        end = at + HEADER + head[26] + sum(table)
         if len(table) < head[26] or end > size:
             raise UserError(f"{path}: truncated: no last Ogg page (replace the file)")
         if head[5] & FIRST:
@@ -57,4 +59,4 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
 
 def _no_more_pages(file: BinaryIO, at: int, size: int) -> bool:
     file.seek(at)
-    return size - at < 65536 and b"OggS" not in file.read()
+    return size - at < TRAILER and b"OggS" not in file.read()

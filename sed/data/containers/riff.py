@@ -2,6 +2,8 @@
 
 Writers to a pipe cannot go back and fill the length in: ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000, arecord 0x80000000,
 others 0. Such files are complete. A file with fewer samples than its header states is truncated.
+
+All these formats consist of chunks: four letters, the length of the content in bytes, the content.
 """
 
 from __future__ import annotations
@@ -18,12 +20,13 @@ STREAMED = 0x7FFF0000
 SLACK = 64
 """bytes by which a header may overstate the data: some writers include the header or a chunk"""
 LARGEST = 0xFFFFFF00
+"""bytes of data for which a RIFF header, which has 32 bits, can state the length"""
 MOST_CHUNKS = 10_000
 """chunks per file; a gigabyte of zeros parses as a hundred million empty chunks"""
 
 
 def _limited(path: str) -> Iterator[bool]:
-    """Yield True for every chunk of a file that may be looked at; then raise UserError."""
+    """Yield True MOST_CHUNKS times, then raise UserError: no intact file has more chunks before its samples."""
     yield from repeat(True, MOST_CHUNKS)
     raise UserError(f"{path}: more than {MOST_CHUNKS} chunks in its header: damaged (replace the file)")
 
@@ -42,7 +45,7 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing, or there are none.
     """
-    at, wide, more = 12, 0, _limited(path)
+    at, wide, more = 12, 0, _limited(path)  # wide: RF64's 64-bit length
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
@@ -56,6 +59,7 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> BinaryIO | View:
+    """Return a WAV file whose data chunk begins at `at` and states `length` bytes, under a correct header."""
     available = size - at - 8
     if length and length <= available:
         return file
@@ -75,7 +79,7 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> 
 
 
 def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether nothing or whole chunks follow: then a length of 0 is true."""
+    """Return whether nothing or only whole chunks follow: then a stated length of 0 is correct."""
     more = _limited(path)
     while at + 8 <= size and next(more):
         file.seek(at)
@@ -133,7 +137,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
     Args:
         path: the name for messages.
-        file: seekable.
+        file: a Wave64 file, seekable.
         size: its length in bytes.
 
     Returns:
@@ -142,13 +146,13 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing.
     """
-    at, more = 40, _limited(path)  # after the GUIDs of file and format
+    at, more = 40, _limited(path)  # after the GUID and length of the file, and the GUID of the format
     while at + 24 <= size and next(more):
         file.seek(at)
         chunk = file.read(24)
         length = int.from_bytes(chunk[16:], "little")  # size of the chunk including its header
         if chunk[:4] == b"data":
-            if length >= 1 << 62:
+            if length >= 1 << 62:  # the placeholder of a writer to a pipe
                 file.seek(0)
                 head = bytearray(file.read(at + 24))
                 head[16:24], head[at + 16 : at + 24] = size.to_bytes(8, "little"), (size - at).to_bytes(8, "little")
@@ -157,7 +161,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
                 there = f"{size - at - 24} of {length - 24} bytes"
                 raise UserError(f"{path}: truncated: {there} of samples (replace the file)")
             break
-        at += max(24, length + -length % 8)
+        at += max(24, length + -length % 8)  # chunks begin at multiples of 8 bytes
     return file
 
 
@@ -166,7 +170,7 @@ def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
     Args:
         path: the name for messages.
-        file: seekable.
+        file: a CAF file, seekable.
         size: its length in bytes.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Suppress a C library's output on standard error: libmpg123 reports every damaged frame."""
+"""Suppression of C libraries' output on standard error: libmpg123 reports every damaged frame there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from contextlib import contextmanager
 _STANDARD_ERROR = 2
 _lock = threading.Lock()
 _inside = 0
+"""number of threads within `silent`"""
 _kept: int | None = None
-"""original standard error, saved by the first of several threads"""
+"""descriptor of the original standard error, saved by the first of these threads"""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 Span = tuple[int, int]
+"""(start, end) in bytes"""
 
 
 class View(io.RawIOBase):
@@ -58,6 +59,6 @@ class View(io.RawIOBase):
         return filled
 
     def _part(self) -> tuple[bytes | Span, int]:
-        """Return the part that holds the present position, and where it starts."""
+        """Return the part that holds the current position, and the position in the view at which that part starts."""
         index = bisect_right(self._starts, self._at) - 1
         return self._parts[index], self._starts[index]

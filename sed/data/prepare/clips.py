@@ -1,6 +1,6 @@
-"""Long annotated recordings cut into clips of one length, as the stages after stage 0 want them.
+"""Long annotated recordings cut into clips of one length, which the stages after stage 0 need.
 
-Annotations are CSV tables of one event a row, by one annotator or by several whose votes are counted.
+Annotations are CSV tables with one event per row, by one annotator or by several who are reconciled by majority.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sed.errors import UserError
 from sed.input_files import read_text
 
 log = logging.getLogger("sed.cut")
-SHORTEST = 1.0  # seconds; less than this at a recording's end is no clip of its own
-BRIEFEST = 0.01  # seconds; less than this of an event in a window is none
+SHORTEST = 1.0  # seconds; a shorter rest at a recording's end is left out instead of becoming a clip
+BRIEFEST = 0.01  # seconds; a shorter part of an event within a window is left out
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of a CSV table's columns; annotator and status may be empty: the table has none."""
+    """Names of a CSV table's columns; annotator and status are empty if the table has no such column."""
 
     filename: str = "filename"
     onset: str = "onset"
@@ -37,12 +37,12 @@ class Columns:
     status: str = ""
 
 
-# What a review may have said of a row, and whether the row counts.
+# values of the column of review statuses -> whether such a row counts
 STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, values of `columns`) of a CSV table; UserError for a missing column, listing those present."""
+    """Yield (line, values of `columns`) of a CSV table; raise UserError if one is missing, listing those present."""
     try:
         file = StringIO(read_text(path, "utf-8-sig"), newline="")
     except FileNotFoundError:
@@ -61,9 +61,10 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
 
 
 def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
-    """Return {file name: its events}; with several annotators, those marked by at least half of the file's annotators.
+    """Return {file name: its events} of a CSV table.
 
-    Rows that a review rejected do not count; where a file has accepted rows, only these do.
+    Rows that a review rejected are dropped. If a file has rows that a review accepted, its events are these; else, with
+    several annotators, the spans that at least half of the file's annotators marked (`majority`).
     """
     votes: dict[str, dict[str, list[Event]]] = {}
     reviewed: dict[str, list[Event]] = {}
@@ -78,7 +79,7 @@ def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
         if not STATUSES[status]:
             continue
         marked = votes.setdefault(filename, {}).setdefault(annotator, [])
-        if not (onset or offset or label):  # a recording in which this annotator marked nothing
+        if not (onset or offset or label):  # this annotator found no events in the recording
             continue
         event = _event(path, line, onset, offset, label)
         if event.offset <= event.onset:
@@ -106,9 +107,9 @@ def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
 
 
 def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
-    """Return the spans in which at least half of the annotators marked a label, as events in order.
+    """Return the spans in which at least half of the annotators marked a label, as sorted events.
 
-    An annotator counts once at any time.
+    An annotator's overlapping events of one label count once.
     """
     edges: dict[str, list[tuple[float, int]]] = {}
     for events in annotators:
@@ -123,20 +124,28 @@ def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
             edges.setdefault(label, []).extend(edge for run in runs for edge in ((run.onset, 1), (run.offset, -1)))
     found = []
     for label, times in edges.items():
-        voices, since = 0, None
-        for time, step in sorted(times, key=lambda edge: (edge[0], -edge[1])):  # who begins where one ends overlaps
-            voices += step
-            if 2 * voices >= len(annotators) and since is None:
-                since = time
-            elif 2 * voices < len(annotators) and since is not None:
-                if time > since:
-                    found.append(Event(since, time, label))
-                since = None
+        votes, onset = 0, None
+        # At equal times, starts come before ends: two annotators' events that touch join.
+        for time, step in sorted(times, key=lambda edge: (edge[0], -edge[1])):
+            votes += step
+            if 2 * votes >= len(annotators) and onset is None:
+                onset = time
+            elif 2 * votes < len(annotators) and onset is not None:
+                if time > onset:
+                    found.append(Event(onset, time, label))
+                onset = None
     return sorted(found)
 
 
 def spans(seconds: float, window: float) -> list[tuple[float, float]]:
-    """Return a recording's consecutive windows (start, end); a last one shorter than SHORTEST is left out."""
+    """Return a recording's consecutive windows (start, end) in seconds.
+
+    A last one shorter than SHORTEST is left out, unless it is the only one.
+
+    Args:
+        seconds: length of the recording.
+        window: length of a window in seconds.
+    """
     starts = [i * window for i in range(int(seconds / window) + 1)]
     found = [(start, min(start + window, seconds)) for start in starts]
     return [(start, end) for start, end in found if end - start >= SHORTEST] or found[:1]
@@ -151,14 +160,16 @@ def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
         end: of the window in seconds.
 
     Returns:
-        Events with times from the window's start.
+        Events with times relative to the window's start.
     """
     cut = [Event(max(e.onset, start) - start, min(e.offset, end) - start, e.label) for e in events]
     return [event for event in cut if event.offset - event.onset >= BRIEFEST]
 
 
 def window_name(name: str, start: float, end: float) -> str:
-    """Return a window's clip id: the recording's, without blanks, and times in milliseconds after dots, as AudioSet's.
+    """Return a window's clip id in AudioSet's form, `NAME_START_END` with times in seconds to three decimals.
+
+    Blanks in the recording's name become underscores.
 
     Args:
         name: of the recording.
@@ -172,19 +183,19 @@ def window_name(name: str, start: float, end: float) -> str:
 
 
 def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> list[tuple[float, float]]:
-    """Write a recording's windows into `folder` as 16-bit FLAC at its own rate. Those there already are kept.
+    """Write a recording's windows into `folder` as 16-bit FLAC at the recording's sample rate; existing ones are kept.
 
     Args:
-        source: the recording, read by the one reader (`sed.data.audio`), in constant memory.
-        folder: where the clips go.
-        name: the recording's id, which the names of its clips begin with.
-        window: the length of a clip, s.
+        source: the recording; it is read block by block, in constant memory.
+        folder: where the clips are written.
+        name: the recording's id, with which the names of its clips begin.
+        window: length of a clip in seconds.
 
     Returns:
-        The windows' spans (start, end), s, as `spans` gives them for the samples that there are.
+        (start, end) of each window in seconds, as `spans` returns them for the samples that were read.
 
     Raises:
-        UserError: when the recording cannot be read whole; then it has no clip.
+        UserError: the recording cannot be read to its end; its clips are removed again.
     """
     found: list[tuple[float, float]] = []
     written: list[Path] = []
@@ -197,16 +208,16 @@ def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> li
                     break
                 found.append(span)
                 clipped += int((np.abs(samples) > 1).sum())
-                place = folder / f"{window_name(name, *span)}.flac"
-                if not place.exists():
-                    write_sound(place, samples.clip(-1, 1), sound.rate)  # beyond full scale it would wrap around
-                    written.append(place)
+                path = folder / f"{window_name(name, *span)}.flac"
+                if not path.exists():
+                    write_sound(path, samples.clip(-1, 1), sound.rate)  # larger values would wrap around in 16 bits
+                    written.append(path)
     except UserError:
-        for place in written:
-            place.unlink(missing_ok=True)
+        for path in written:
+            path.unlink(missing_ok=True)
         raise
     if clipped:
-        log.info("%s: %d samples beyond full scale are cut to it", source, clipped)
+        log.info("%s: %d samples beyond full scale were clipped", source, clipped)
     return found
 
 
@@ -227,7 +238,12 @@ def _windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[tuple[int, np.
 def window_events(
     events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
 ) -> dict[str, list[Event]]:
-    """Return {window's clip id: its events} of {recording's id: events} and {recording's id: spans}."""
+    """Return {clip id of a window: its events}.
+
+    Args:
+        events: {id of a recording: its events}.
+        found: {id of a recording: (start, end) of its windows in seconds}.
+    """
     return {
         window_name(name, start, end): within(events.get(name, []), start, end)
         for name, windows in found.items()

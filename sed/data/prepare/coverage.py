@@ -1,4 +1,7 @@
-"""Coverage of a set by existing audio: coverage.tsv, for the whole set (class `all`) and for each class."""
+"""Coverage of a set: how much of what its metadata names has audio, as coverage.tsv.
+
+It has a row for the whole set (class `all`) and one for each class.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ from sed.errors import UserError
 COLUMNS = ("set", "class", "clips", "clips_expected", "events", "events_expected")
 ALL = "all"
 ARCHIVES = "archives"
-"""where a clip is from that stage 0 unpacked with the corpus's own audio"""
+"""origin of a clip that is from the corpus's own archives, and not from a copy elsewhere"""
 MOST = 6
-"""origins that a row names"""
+"""origins that a row names; the others are counted together"""
 
 
 class Share(NamedTuple):
-    """Existing part of what the metadata names; events are its rows, or its tags."""
+    """Clips and events with audio, and those that the metadata names; a weak set's events are its tags."""
 
     clips: int
     clips_expected: int
@@ -28,7 +31,7 @@ class Share(NamedTuple):
 
 
 def read_origins(path: str | Path, folder: str) -> dict[str, str]:
-    """Read {clip: where its recording is from} of one folder of recordings from stage 0's origins.tsv."""
+    """Read {clip: origin of its recording} for one folder of recordings from origins.tsv, which stage 0 writes."""
     rows = tsv_rows(path, ("set", "filename", "origin"))
     return {audio_stem(filename): origin for _, (name, filename, origin) in rows if name == folder}
 
@@ -40,46 +43,45 @@ def write_coverage(
     there: set[str],
     origins: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the coverage of a set. Events are counted as the metadata has them, before any merging.
+    """Write the coverage of a set. Events are counted as in the metadata, before any merging.
 
     Args:
-        path: where to.
+        path: the table to write.
         name: of the set.
-        annotated: the labels of each clip's rows.
+        annotated: {clip: the label of each of its events or tags}, for all clips that the metadata names.
         there: the clips with audio.
-        origins: where clips are from; with it a last column, `from`, counts the clips that are there by origin.
+        origins: {clip: origin}; if given, a last column, `from`, counts the clips with audio by origin.
     """
-    counts: dict[bool, tuple[Counter[str], Counter[str]]] = {
-        False: (Counter(), Counter()),
-        True: (Counter(), Counter()),
-    }
-    for clip, found in annotated.items():
-        for present in {False, clip in there}:
-            clips, events = counts[present]
-            clips.update({ALL: 1, **dict.fromkeys(found, 1)})
-            events.update({ALL: len(found), **Counter(found)})
+    expected_clips, expected_events, clips, events = (Counter[str]() for _ in range(4))
+    for clip, labels in annotated.items():
+        expected_clips.update({ALL: 1, **dict.fromkeys(labels, 1)})
+        expected_events.update({ALL: len(labels), **Counter(labels)})
+        if clip in there:
+            clips.update({ALL: 1, **dict.fromkeys(labels, 1)})
+            events.update({ALL: len(labels), **Counter(labels)})
     rows: list[tuple[object, ...]] = [
-        (name, label, counts[True][0][label], counts[False][0][label], counts[True][1][label], counts[False][1][label])
-        for label in (ALL, *sorted(set(counts[False][0]) - {ALL}))
+        (name, label, clips[label], expected_clips[label], events[label], expected_events[label])
+        for label in (ALL, *sorted(set(expected_clips) - {ALL}))
     ]
     if origins is None:
         write_tsv(path, COLUMNS, rows)
         return
-    named = {clip: _part(origins[clip]) if clip in origins else ARCHIVES for clip in there}
-    by_label: dict[object, Counter[str]] = {ALL: Counter(named.values())}
-    for clip, found in annotated.items():
-        if clip in named:
-            for label in set(found):
-                by_label.setdefault(label, Counter())[named[clip]] += 1
+    copies = {clip: _copy(origins[clip]) if clip in origins else ARCHIVES for clip in there}
+    by_label: dict[object, Counter[str]] = {ALL: Counter(copies.values())}
+    for clip, labels in annotated.items():
+        if clip in copies:
+            for label in set(labels):
+                by_label.setdefault(label, Counter())[copies[clip]] += 1
     write_tsv(path, (*COLUMNS, "from"), ((*row, _counted(by_label.get(row[1], Counter()))) for row in rows))
 
 
-def _part(origin: str) -> str:
-    """Return the copy that an origin is in: of a part of stage 0's, whichever of its shards."""
+def _copy(origin: str) -> str:
+    """Return the name of the copy of a corpus in an origin `COPY/SHARD`; a user's own folder stays whole."""
     return origin if origin.startswith("/") else origin.partition("/")[0]
 
 
 def _counted(clips: Counter[str]) -> str:
+    """Return numbers of clips by origin as text, the largest first: "archives 90; mirror 8"."""
     ordered = sorted(clips.items(), key=lambda one: (-one[1], one[0]))
     shown = [f"{origin} {count}" for origin, count in ordered[:MOST]]
     rest = sum(count for _, count in ordered[MOST:])

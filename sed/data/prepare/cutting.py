@@ -1,4 +1,7 @@
-"""A split of long annotated recordings as clips in DESED's layout: audio first, their table last."""
+"""A corpus's split (train, test ...) of long annotated recordings, cut into clips in DESED's layout.
+
+The table of events is written after the audio, so that its existence marks a finished set.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ from sed.progress import Progress
 
 log = logging.getLogger("sed.cut")
 Spans = dict[str, list[tuple[float, float]]]
+"""{file name of a recording: (start, end) of its clips in seconds}"""
 
 
 def cut_split(
@@ -32,19 +36,19 @@ def cut_split(
     max_bad: float,
     jobs: int,
 ) -> None:
-    """Cut a split's recordings into clips and write their events; do nothing when that is done.
+    """Cut a split's recordings into clips and write their events; do nothing if that is done already.
 
     Args:
         split: folder of the split, with audio/ and its tables.
         audio: folder for the clips.
         tsv: table of the clips' events, written last.
-        clips: name of the table of all recordings.
-        annotations: names of tables of events; the first that exists is read. The columns of annotator and review are
-            read from all except the first, the final one.
+        clips: file name of the table of all recordings.
+        annotations: file names of tables of events, of which the first that exists is read. The first in the list is
+            the final annotation, without columns of annotator and review status; the others have them.
         columns: names of the columns.
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
-        jobs: processes.
+        jobs: recordings at once.
 
     Raises:
         UserError: the layout is unknown, or too many recordings are unreadable.
@@ -65,7 +69,7 @@ def cut_split(
         raise UserError(
             f"{table}: {len(unknown)} recordings that {clips} does not name, as '{unknown[0]}' (add them there)"
         )
-    if not final:  # a recording that nobody annotated is not one without events
+    if not final:  # a recording that is not in the table was not annotated yet; it may have events
         log.info("%s: %d of %d recordings are annotated, the others left out", table, len(events), len(names))
         names = [name for name in names if name in events]
     found = cut_all(names, split / "audio", audio, seconds=seconds, max_bad=max_bad, jobs=jobs)
@@ -77,12 +81,12 @@ def cut_split(
 
 
 def digest(tables: Sequence[Path]) -> str:
-    """Return the checksum of the tables that a set is made of: not their times, since clocks jump."""
+    """Return the SHA-256 of the tables that a set is made from; times of files do not show changes reliably."""
     return hashlib.sha256(b"".join(read_bytes(path) for path in tables)).hexdigest()
 
 
 def finished(tsv: Path, made_of: str) -> bool:
-    """Return whether a set's table is there and made of tables of this checksum, and say so."""
+    """Return whether a set's table exists and was made from tables of this checksum (`digest`); log it if so."""
     note = tsv.with_name(f".{tsv.name}.of")
     if not (tsv.exists() and note.exists() and note.read_text().strip() == made_of):
         return False
@@ -91,12 +95,12 @@ def finished(tsv: Path, made_of: str) -> bool:
 
 
 def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> None:
-    """Write a set's table, last what it was made of.
+    """Write a set's table, then a hidden note of what it was made from, which `finished` reads.
 
     Args:
         tsv: the table.
         events: {file name of a clip: its events}.
-        made_of: `digest` of the tables.
+        made_of: `digest` of the tables that the set is made from.
     """
     note = tsv.with_name(f".{tsv.name}.of")
     note.unlink(missing_ok=True)
@@ -115,12 +119,12 @@ def _names(listing: Path, column: str) -> list[str]:
 
 
 def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float, max_bad: float, jobs: int) -> Spans:
-    """Cut recordings into clips; those that cannot be read are named and left out.
+    """Cut recordings into clips; those that cannot be read are logged and left out.
 
     Args:
         names: file names of the recordings below `source`.
         source: their folder.
-        folder: where the clips go.
+        folder: where the clips are written.
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: recordings at once.
@@ -135,21 +139,21 @@ def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float,
     found: Spans = {}
     bad: dict[str, str] = {}
 
-    def one(name: str) -> None:
+    def cut(name: str) -> None:
         try:
             found[name] = cut_recording(source / name, folder, name=audio_stem(name), window=seconds)
         except UserError as error:
             bad[name] = str(error)
 
     with ThreadPoolExecutor(jobs) as pool, Progress(len(names), "recording", title="cut", logger=log) as progress:
-        for _ in pool.map(one, names):
+        for _ in pool.map(cut, names):
             progress.advance()
-    why = {name: bad[name] for name in names if name in bad}
-    for name, reason in why.items():
+    reasons = {name: bad[name] for name in names if name in bad}  # in the order of names, not of the threads
+    for name, reason in reasons.items():
         log.warning("left out: %s: %s", name, reason)
     if 100 * len(bad) > max_bad * len(names):
         raise UserError(
             f"{source}: {len(bad)} of {len(names)} recordings cannot be read (more than {max_bad:g} %; --max-bad): "
-            f"{next(iter(why.values()))}"
+            f"{next(iter(reasons.values()))}"
         )
     return {name: found[name] for name in names if name in found}

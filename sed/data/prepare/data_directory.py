@@ -1,6 +1,7 @@
-"""A data directory from a metadata TSV and a folder of audio: what is there, what is sound, what is annotated.
+"""A data directory from a metadata TSV and a folder of audio: the clips that have annotation and intact audio.
 
-The audio check reads every file once; its findings are kept in the data directory by size and time of the file.
+The audio check decodes every file once. Its results are kept in the data directory with the file's size and time of
+modification, so that a later run decodes only changed files.
 """
 
 from __future__ import annotations
@@ -33,9 +34,14 @@ from sed.progress import Progress
 
 log = logging.getLogger("sed.prepare")
 CHECKED = ".audio_check.tsv"
-"""the first file that is written in a data directory"""
+"""results of the audio check; the first file written in a data directory, and so the mark of an unfinished one"""
 KINDS = ("strong", "weak", "unlabelled")
 _STALE = {"strong": ["tags.tsv"], "weak": ["events.tsv"], "unlabelled": ["events.tsv", "tags.tsv"]}
+"""kind of a set -> tables to remove, which a run with another kind may have left"""
+DURATION_SLACK = 0.5
+"""seconds by which a file's length may differ from the stated one"""
+AUDIOSET_MISSING = 1.5
+"""seconds by which a file may be shorter than the times in its AudioSet clip id"""
 _CHECKED_COLUMNS = ("path", "size", "mtime_ns", "seconds", "fault")
 
 
@@ -47,8 +53,9 @@ class Annotation:
     clips: dict[str, list[str]] = field(default_factory=dict)
     """clip id -> the label of each of its rows or tags"""
     rows: list[Row] = field(default_factory=list)
-    """of a strong table"""
+    """all rows of a strong table"""
     tags: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """tags of each clip of a weak table, repeated ones once"""
 
 
 def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annotation:
@@ -76,7 +83,7 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
     elif kind == "weak":
         for line, clip, tags in tag_rows(tsv):
             if clip in found.clips:
-                raise UserError(f"{tsv}:{line}: clip '{clip}' comes twice (one row a clip)")
+                raise UserError(f"{tsv}:{line}: clip '{clip}' comes twice (one row per clip)")
             for label in tags:
                 _check_label(tsv, line, label, labels)
             found.clips[clip] = list(tags)
@@ -97,12 +104,12 @@ def _check_label(tsv: str | Path, line: int, label: str, labels: Sequence[str]) 
 
 
 def find_audio(folder: str | Path) -> dict[str, Path]:
-    """Return {clip id: file} of all audio below a folder, following links; UserError for two files of one id."""
+    """Return {clip id: file} of all audio below a folder, following links; raise UserError for two files of one id."""
     found: dict[str, Path] = {}
     for path in recordings_of(folder, log):
         clip = clip_id(path.name)
         if clip in found:
-            raise UserError(f"{path}: and {found[clip]} are both clip '{clip}' (remove one)")
+            raise UserError(f"{path} and {found[clip]} are both clip '{clip}' (remove one)")
         found[clip] = path
     return found
 
@@ -112,11 +119,11 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
 
     Args:
         files: {clip id: file}.
-        kept: table of earlier checks; unchanged files in it are not read again.
+        kept: table of earlier results, which is updated; unchanged files in it are not read again.
         jobs: threads.
 
     Returns:
-        {clip id: (seconds, fault)}; an empty fault is none.
+        {clip id: (seconds, fault)}; the fault of an intact file is "".
     """
     known = _read_checked(kept)
     stats = {clip: path.stat() for clip, path in files.items()}
@@ -141,7 +148,7 @@ def _read_checked(path: Path) -> dict[tuple[str, str, str], tuple[float, str]]:
         rows = tsv_rows(path, _CHECKED_COLUMNS)
         return {(file, size, mtime): (float(seconds), fault) for _, (file, size, mtime, seconds, fault) in rows}
     except (UserError, ValueError):
-        return {}  # only a cache: check again
+        return {}  # the table is only a cache: check all files again
 
 
 def _write_checked(
@@ -157,8 +164,8 @@ def faults(
     """Return the files to leave out.
 
     Args:
-        checked: {clip id: (seconds, fault)}.
-        stated: {clip id: seconds} of the metadata.
+        checked: {clip id: (seconds, fault)}, from `check_audio`.
+        stated: {clip id: seconds} from a table of durations.
         shortest: shorter files are bad, in seconds.
         longest: longer files are bad, in seconds.
 
@@ -174,20 +181,20 @@ def faults(
             bad[clip] = f"too short: {seconds:.3f} s"
         elif seconds > longest:
             bad[clip] = f"too long: {seconds:.3f} s"
-        elif clip in stated and abs(seconds - stated[clip]) > 0.5:
+        elif clip in stated and abs(seconds - stated[clip]) > DURATION_SLACK:
             bad[clip] = f"wrong duration: {seconds:.3f} s, {stated[clip]:g} s in the metadata"
         # a video may end a little before the clip that AudioSet names
-        elif clip not in stated and named and not named - 1.5 <= seconds <= named + 0.5:
+        elif clip not in stated and named and not named - AUDIOSET_MISSING <= seconds <= named + DURATION_SLACK:
             bad[clip] = f"wrong duration: {seconds:.3f} s, {named:g} s by its name"
     return bad
 
 
 def _refuse_others(out: Path) -> None:
-    """Refuse a folder with tables of those names which is no data directory, whole or begun: they would be replaced."""
+    """Raise UserError for a folder that has tables to be overwritten but is not a data directory, even unfinished."""
     if (out / CHECKED).exists() or (out / "wav.scp").exists():
         return
     if other := next((name for name in ("events.tsv", "tags.tsv", "durations.tsv") if (out / name).exists()), ""):
-        raise UserError(f"{out}: holds {other}, and is no data directory (choose another folder)")
+        raise UserError(f"{out}: holds {other}, and is not a data directory (choose another folder)")
 
 
 def make_data_dir(
@@ -214,17 +221,17 @@ def make_data_dir(
         out: the data directory.
         kind: strong, weak or unlabelled.
         labels: the classes.
-        durations: table of durations that the audio must have.
+        durations: table of durations; a file of another length is bad. None: lengths in AudioSet's clip ids count.
         jobs: threads of the audio check.
         max_bad: per cent of the files that may be bad.
         max_dropped: per cent of the events that may lie beyond their clips or have no length.
         min_coverage: per cent of the clips that must have audio.
         shortest: shorter files are bad, in seconds.
         longest: longer files are bad, in seconds.
-        origins: stage 0's table of origins; coverage.tsv then counts clips by origin, origins.tsv lists each.
+        origins: origins.tsv of stage 0; coverage.tsv then counts clips by origin, and origins.tsv lists them.
 
     Raises:
-        UserError: before anything is written, if the input is refused.
+        UserError: the input is refused; no table of the set is written then, except bad_audio.tsv.
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
@@ -239,7 +246,7 @@ def make_data_dir(
     wavs = {clip: str(path) for clip, path in files.items() if clip not in bad}
     _check_share(len(wavs), expected, audio, tsv, min_coverage)
     seconds = {clip: checked[clip][0] for clip in wavs}
-    said = [f"{len(wavs)} of {expected} clips"]
+    summary = [f"{len(wavs)} of {expected} clips"]
     if annotation.kind == "strong":
         rows, tally = fit(tsv, annotation.rows, seconds)
         for line in tally.lines():
@@ -247,45 +254,45 @@ def make_data_dir(
         tally.check(max_dropped)
         events, joined = merge_events({**dict.fromkeys(wavs, ()), **by_clip(rows)})
         write_events_tsv(out / "events.tsv", events)
-        said.append(f"{sum(map(len, events.values()))} events")
-        said.append(f"{sum(not found for found in events.values())} clips without")
-        said += [f"{joined} overlapping events of one class merged"] * bool(joined)
-        said += [f"{count} events {kind}" for kind, (count, _) in tally.found.items()]
+        summary.append(f"{sum(map(len, events.values()))} events")
+        summary.append(f"{sum(not found for found in events.values())} clips without")
+        summary += [f"{joined} overlapping events of one class merged"] * bool(joined)
+        summary += [f"{count} events {kind}" for kind, (count, _) in tally.found.items()]
     elif annotation.kind == "weak":
         write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
-        said.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
+        summary.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
         repeated = sum(len(annotation.clips[clip]) - len(annotation.tags[clip]) for clip in wavs)
-        said += [f"{repeated} of them repeated"] * bool(repeated)
+        summary += [f"{repeated} of them repeated"] * bool(repeated)
     for stale in _STALE[kind]:
         (out / stale).unlink(missing_ok=True)
-    said += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
+    summary += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
     write_durations_tsv(out / "durations.tsv", seconds)
-    from_where = read_origins(origins, audio.name) if origins else None
-    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs), from_where)
-    _write_origins(out, wavs, from_where)
+    origin_of = read_origins(origins, audio.name) if origins else None
+    write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs), origin_of)
+    _write_origins(out, wavs, origin_of)
     write_scp(out / "wav.scp", wavs)
-    log.info("%s: %s", out, ", ".join(said))
+    log.info("%s: %s", out, ", ".join(summary))
 
 
 def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, most: float) -> None:
-    """Refuse a set of which more than a share (in per cent) of the files is bad."""
+    """Raise UserError if more than `most` per cent of the files are bad."""
     if 100 * len(bad) > most * len(files):
         share = f"{len(bad)} of {len(files)} files are bad, {files[min(bad)].name}: {bad[min(bad)]}..."
         raise UserError(f"{listed}: {share} (replace them, or allow more: --max-bad of make_data_dir)")
 
 
 def _check_share(found: int, expected: int, audio: Path, tsv: Path, least: float) -> None:
-    """Refuse a set with no clips, or with fewer than a share (in per cent) of them."""
+    """Raise UserError if no clip, or fewer than `least` per cent of the clips, have audio."""
     if not found:
         raise UserError(
             f"{audio}: no audio of the {expected} clips that {tsv} names (download it, or check the folder)"
         )
     if 100 * found < least * expected:
-        raise UserError(f"{audio}: {found} of {expected} clips of {tsv} (bring the rest, or lower --min-coverage)")
+        raise UserError(f"{audio}: {found} of {expected} clips of {tsv} (download the rest, or lower --min-coverage)")
 
 
 def _write_origins(out: Path, clips: Iterable[str], origins: Mapping[str, str] | None) -> None:
-    """Write the origin of each clip, as far as stage 0 recorded it."""
+    """Write the origin of each clip if stage 0 recorded origins, else remove an earlier table of them."""
     if origins:
         rows = ((out.name, clip, origins.get(clip, ARCHIVES)) for clip in clips)
         write_tsv(out / "origins.tsv", ("set", "clip", "origin"), rows)

@@ -1,4 +1,7 @@
-"""Recordings with a label file each, as a set in DESED's layout: audio first, their table last."""
+"""A set in DESED's layout from recordings with one label file each.
+
+The table of events is written after the audio, so that its existence marks a finished set.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,9 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.cut")
 LAYOUT = "is the corpus whole, and in its own layout?"
+"""remedy in messages"""
 MARGIN = 0.01
-"""seconds by which a recording may be longer than a clip and still be one"""
+"""seconds by which a recording may exceed the length of a clip and still become one clip"""
 
 
 def lay_out_set(
@@ -35,24 +39,25 @@ def lay_out_set(
     max_bad: float = 5.0,
     jobs: int = 2,
 ) -> None:
-    """Put recordings into `audio`, those no longer than a clip as links, and write their events to `tsv`.
+    """Link recordings into `audio`, or cut those longer than a clip into clips, and write their events to `tsv`.
 
-    Longer ones are cut into clips. Nothing is done when the label files are those that the table was made of.
+    Does nothing if `tsv` was made from these label files already.
 
     Args:
         recordings: folder of audio, at any depth.
-        labels: folder of the label files, at any depth, each of the recording of its name, in any known format.
+        labels: folder of the label files, at any depth, named like their recordings, in any format of
+            `sed.data.annotations`.
         audio: folder for the clips.
         tsv: table to write, in DESED's columns.
         suffix: of the label files.
-        listed: a list of the recordings that belong to the set, their paths in its first field; None: all do.
-        known: the corpus's labels; none: any.
+        listed: list of the set's recordings, with their paths in the first field of each line; None: all recordings.
+        known: the corpus's labels, of which any other is refused; empty: all labels are accepted.
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: recordings at once.
 
     Raises:
-        UserError: another layout, a label that is none of the corpus's, or too many unreadable recordings.
+        UserError: the layout is unknown, a label is not one of the corpus's, or too many recordings are unreadable.
     """
     files = _by_stem(recordings, None)
     tables = _by_stem(labels, suffix)
@@ -61,31 +66,32 @@ def lay_out_set(
         files = {name: path for name, path in files.items() if name in chosen}
         tables = {name: path for name, path in tables.items() if name in chosen}
     _match(files, tables, recordings, labels, suffix)
-    read = digest([tables[name] for name in sorted(tables)])
-    if finished(tsv, read):
+    made_of = digest([tables[name] for name in sorted(tables)])
+    if finished(tsv, made_of):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}
-    whole = [name for name, path in files.items() if (duration(path) or seconds + 1) <= seconds + MARGIN]
+    # A length that the header does not state counts as too long: cutting counts the samples.
+    short = [name for name, path in files.items() if (duration(path) or seconds + 1) <= seconds + MARGIN]
     audio.mkdir(parents=True, exist_ok=True)
-    names = {name: "_".join(files[name].name.split()) for name in whole}  # ids have no blanks
-    for name, linked in names.items():
-        _link(files[name], audio / linked)
-    longer = {str(path.relative_to(recordings)): name for name, path in files.items() if name not in names}
+    links = {name: "_".join(files[name].name.split()) for name in short}  # clip ids have no blanks
+    for name, link in links.items():
+        _link(files[name], audio / link)
+    longer = {str(path.relative_to(recordings)): name for name, path in files.items() if name not in links}
     found = cut_all(list(longer), recordings, audio, seconds=seconds, max_bad=max_bad, jobs=jobs) if longer else {}
     cut = window_events(events, {longer[path]: spans for path, spans in found.items()})
-    clips = {linked: events[name] for name, linked in names.items()} | {
-        f"{clip}.flac": own for clip, own in cut.items()
+    clips = {link: events[name] for name, link in links.items()} | {
+        f"{clip}.flac": clip_events for clip, clip_events in cut.items()
     }
-    finish(tsv, clips, read)
-    counts = Counter(event.label for own in events.values() for event in own)
+    finish(tsv, clips, made_of)
+    counts = Counter(event.label for found_events in events.values() for event in found_events)
     log.info(
         "%s: %d clips of %d recordings, %d events of %d labels",
-        *(tsv, len(clips), len(whole) + len(found), counts.total(), len(counts)),
+        *(tsv, len(clips), len(short) + len(found), counts.total(), len(counts)),
     )
 
 
 def _by_stem(folder: Path, suffix: str | None) -> dict[str, Path]:
-    """Return {name without suffix: file} of a folder's recordings, or of its files of a suffix."""
+    """Return {name without suffix: file} of a folder's recordings (suffix None), or of its files with a suffix."""
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder ({LAYOUT})")
     if suffix is None:
@@ -101,7 +107,7 @@ def _by_stem(folder: Path, suffix: str | None) -> dict[str, Path]:
 
 
 def _listed(listed: Path, files: Mapping[str, Path], recordings: Path) -> set[str]:
-    """Return the names of a list; UserError for one that is no recording."""
+    """Return the recordings of a list; raise UserError for one that does not exist."""
     chosen: set[str] = set()
     for line, text in read_lines(listed):
         name = audio_stem(text.split("\t")[0].strip())
@@ -114,7 +120,7 @@ def _listed(listed: Path, files: Mapping[str, Path], recordings: Path) -> set[st
 
 
 def _match(files: Mapping[str, Path], tables: Mapping[str, Path], recordings: Path, labels: Path, suffix: str) -> None:
-    """Refuse recordings without a label file, and label files without a recording."""
+    """Raise UserError if a recording has no label file, or a label file no recording."""
     if not files:
         raise UserError(f"{recordings}: no recordings in it ({LAYOUT})")
     if lacking := sorted(files.keys() - tables.keys()):
@@ -129,7 +135,13 @@ def _match(files: Mapping[str, Path], tables: Mapping[str, Path], recordings: Pa
 
 
 def _events(path: Path, name: str, known: Collection[str]) -> list[Event]:
-    """Return the events of a label file, which is of the recording `name`; an empty file has none."""
+    """Return the events of the label file of recording `name`; none if the file is empty.
+
+    Args:
+        path: the label file.
+        name: the recording, which the file may not contradict.
+        known: accepted labels; empty: all.
+    """
     if not path.stat().st_size:
         return []
     found = recognised(path)
@@ -147,7 +159,7 @@ def _events(path: Path, name: str, known: Collection[str]) -> list[Event]:
 
 
 def _link(source: Path, place: Path) -> None:
-    """Link a recording to its place, relative to it; a link that is there is replaced, at once."""
+    """Make `place` a relative link to a recording; an existing link is replaced atomically."""
     target = os.path.relpath(source.resolve(), place.parent.resolve())
     if place.is_symlink() and str(place.readlink()) == target:
         return

@@ -1,4 +1,4 @@
-"""Anyone's recordings with a table of events or tags, laid out as DESED is: split by recording, cut into clips."""
+"""A user's recordings with a table of events or tags, laid out like DESED: split by recording, cut into clips."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from sed.files import write_text
 
 log = logging.getLogger("sed.own")
 _CLIP = re.compile(r".*_\d+\.\d{3}_\d+\.\d{3}\.flac(\.part)?", re.DOTALL)
-"""names of the clips that recordings are cut into, and of half-written ones"""
+"""file names of clips that `cut_recording` writes, and of unfinished ones"""
 CHECKED = ".audio_check.tsv"
-"""the first file that a run writes"""
+"""results of the audio check; the first file that a run writes, and so the mark of a folder of ours"""
 Spans = dict[str, list[tuple[float, float]]]
 """{file name: its clips' starts and ends in seconds}"""
 
-# set: its audio and its table in DESED's layout
+# set -> (folder of its audio, its table) in DESED's layout
 LAYOUT = {
     "strong": ("train/strong_label_real", "train/audioset_strong.tsv"),
     "weak": ("train/weak", "train/weak.tsv"),
@@ -39,14 +39,14 @@ LAYOUT = {
 
 
 def find_audio(folder: Path) -> dict[str, Path]:
-    """Return {recording: its file}, at any depth; UserError for two of one name, or none."""
+    """Return {name of a recording: its file}, at any depth; raise UserError for none, or two of one name."""
     found: dict[str, Path] = {}
     clips: dict[str, Path] = {}
     for path in recordings_of(folder, log):
         name = audio_stem(path.name)
-        other = clips.setdefault("_".join(name.split()), path)  # clips' names have no blanks
+        other = clips.setdefault("_".join(name.split()), path)  # as in the names of clips, which have no blanks
         if other is not path:
-            raise UserError(f"{path}: has the name of {other} (rename one: names less their suffix are ids)")
+            raise UserError(f"{path}: has the name of {other} (rename one: names without suffix are ids)")
         found[name] = path
     if not found:
         raise UserError(f"{folder}: no recordings (looked for {' '.join(SUFFIXES)})")
@@ -54,16 +54,18 @@ def find_audio(folder: Path) -> dict[str, Path]:
 
 
 def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str = "", seed: int = 0) -> set[str]:
-    """Choose the recordings that are kept for validation.
+    """Choose the recordings for validation.
 
-    Groups stay together, so no voice or place is on both sides. Every label with two groups is on both sides, the
-    rarest first; then about `share` of the groups. The result depends only on names and seed.
+    Recordings of one group (such as a speaker or a place) stay on one side. Labels are served one after the other, the
+    rarest first: about `share` of a label's groups go to validation, at least one if the label has two or more, and at
+    least one stays in training. Then further groups are added until validation has `share` of all groups. The result
+    depends only on names, labels and seed.
 
     Args:
         recordings: {recording: its labels}.
-        share: of the groups, for validation.
-        group: regular expression whose match in a name is its group; without one, each recording is a group.
-        seed: of the choice.
+        share: fraction of the groups for validation, 0 to 1.
+        group: regular expression whose match in a recording's name is its group; "": each recording is a group.
+        seed: of the order in which groups are chosen.
 
     Returns:
         The names of the recordings.
@@ -76,32 +78,32 @@ def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str =
         labels[key] |= set(present)
         members[key].append(name)
     order = sorted(labels, key=lambda key: hashlib.sha256(f"{seed} {key}".encode()).digest())
-    having: dict[str, list[str]] = defaultdict(list)
+    groups_of: dict[str, list[str]] = defaultdict(list)
     for key in order:
         for label in labels[key]:
-            having[label].append(key)
+            groups_of[label].append(key)
     chosen: set[str] = set()
-    left = {label: len(keys) for label, keys in having.items()}  # groups for training
+    in_training = {label: len(keys) for label, keys in groups_of.items()}
 
-    def take(key: str) -> bool:
-        if key in chosen or any(left[label] < 2 for label in labels[key]):
-            return False
+    def choose_if_possible(key: str) -> None:
+        """Choose a group unless a label would have none left in training."""
+        if key in chosen or any(in_training[label] < 2 for label in labels[key]):
+            return
         chosen.add(key)
         for label in labels[key]:
-            left[label] -= 1
-        return True
+            in_training[label] -= 1
 
-    for label in sorted(having, key=lambda label: (len(having[label]), label)):
-        wanted = math.ceil(share * len(having[label]))
-        for key in having[label]:
-            if sum(other in chosen for other in having[label]) >= wanted:
+    for label in sorted(groups_of, key=lambda label: (len(groups_of[label]), label)):
+        wanted = math.ceil(share * len(groups_of[label]))
+        for key in groups_of[label]:
+            if sum(other in chosen for other in groups_of[label]) >= wanted:
                 break
-            take(key)
+            choose_if_possible(key)
     for key in order:
         if len(chosen) >= round(share * len(order)):
             break
         if len(chosen) < len(order) - 1:
-            take(key)
+            choose_if_possible(key)
     return {name for key in chosen for name in members[key]}
 
 
@@ -120,11 +122,11 @@ def lay_out(
     max_dropped: float = 10.0,
     known: Sequence[str] = (),
 ) -> None:
-    """Write `out`/audio and, last, `out`/metadata: strong, weak and unlabelled training sets, and validation.
+    """Write `out`/audio and then `out`/metadata: strong, weak and unlabelled training sets, and a validation set.
 
-    Recordings that `events` names are split into training and validation, those that only `tags` names are weak, the
-    others unlabelled. Recordings longer than `seconds` become several clips. A recording that cannot be read is named
-    and left out.
+    Recordings in `events` are split into strong training and validation, those only in `tags` are weak, the others
+    unlabelled. Recordings longer than `seconds` become several clips. A recording that cannot be read is logged and
+    left out.
 
     Args:
         audio: folder of recordings, at any depth.
@@ -132,16 +134,16 @@ def lay_out(
         events: table of events, or None.
         tags: table of tags, or None.
         seconds: length of a clip.
-        share: share of the annotated recordings that is kept for validation.
-        group: regular expression; recordings in whose names it finds the same stay together.
+        share: fraction of the recordings with events that goes to validation, 0 to 1.
+        group: regular expression; recordings whose names give the same match stay together (`split`).
         seed: of the split.
         jobs: recordings at once.
         max_bad: per cent of the recordings that may be unreadable.
-        max_dropped: per cent of the events that may lie beyond their recordings.
-        known: labels that count besides those of the tables: of the model that is fine-tuned.
+        max_dropped: per cent of the events that may lie beyond their recordings or have no length.
+        known: labels of the model that is fine-tuned, added to those of the tables.
 
     Raises:
-        UserError: nothing to learn, broken tables, or more that does not fit than is allowed.
+        UserError: there are no labels, a table is broken, or more than `max_bad` or `max_dropped` does not fit.
     """
     _refuse_others(out)
     recordings, length = _readable(find_audio(audio), out / CHECKED, max_bad=max_bad, jobs=jobs)
@@ -153,7 +155,7 @@ def lay_out(
         {name: {e.label for e in found} for name, found in strong.items()}, share=share, group=group, seed=seed
     )
     if strong and not kept:
-        log.warning("too few recordings for a validation set: every label needs two (stop at stage 4, or add some)")
+        log.warning("too few recordings for a validation set: a label needs two of them (stop at stage 4, or add some)")
     sets = _sets(recordings, strong, weak, kept)
     spans: dict[str, Spans] = {}
     for kind, names in sets.items():
@@ -167,6 +169,7 @@ def lay_out(
 
 
 def _warn_of_long_tagged(spans: Spans, seconds: float) -> None:
+    """Warn of tagged recordings that were cut: nobody knows in which of their clips a tagged sound occurs."""
     long = sorted(name for name, found in spans.items() if len(found) > 1)
     if long:
         log.warning(
@@ -178,7 +181,14 @@ def _warn_of_long_tagged(spans: Spans, seconds: float) -> None:
 def _sets(
     recordings: Iterable[str], strong: Iterable[str], weak: Iterable[str], kept: Collection[str]
 ) -> dict[str, list[str]]:
-    """Return the recordings of each set; `kept` are those for validation."""
+    """Return the recordings of each set.
+
+    Args:
+        recordings: all.
+        strong: those with events.
+        weak: those with tags only.
+        kept: those of `strong` for validation.
+    """
     named = {*strong, *weak}
     return {
         "strong": [name for name in strong if name not in kept],
@@ -195,7 +205,7 @@ def _labels(
     *,
     where: Path | None,
 ) -> list[str]:
-    """Return all labels in order; UserError when there are none, or one that a weak table cannot hold."""
+    """Return all labels in order; raise UserError if there are none, or one with a comma, which separates tags."""
     labels = set(known)
     labels |= {event.label for found in strong.values() for event in found}
     labels |= {tag for tags in weak.values() for tag in tags}
@@ -204,14 +214,14 @@ def _labels(
     for label in sorted(labels):
         if "," in label:
             where = Path("--from") if label in known else where
-            raise UserError(f"{where}: label '{label}' holds a comma, which parts tags (name it otherwise)")
+            raise UserError(f"{where}: label '{label}' holds a comma, which separates tags (rename it)")
     return sorted(labels)
 
 
 def _write_table(
     path: Path, kind: str, spans: Spans, strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write the metadata of one set's clips: events, tags, or nothing but names; no file for a set without clips."""
+    """Write the table of one set's clips with their events, tags, or names only; no table for a set without clips."""
     path.unlink(missing_ok=True)
     if not spans:
         return
@@ -228,7 +238,14 @@ def _write_table(
 def _readable(
     found: Mapping[str, Path], kept: Path, *, max_bad: float, jobs: int
 ) -> tuple[dict[str, Path], dict[str, float]]:
-    """Return the recordings that can be read whole, and their lengths in seconds; name the others."""
+    """Return the recordings that can be read to their end, and their lengths in seconds; log the others.
+
+    Args:
+        found: {recording: its file}.
+        kept: table of earlier results of the audio check.
+        max_bad: per cent of the recordings that may be unreadable.
+        jobs: threads.
+    """
     kept.parent.mkdir(parents=True, exist_ok=True)
     checked = check_audio(found, kept, jobs=jobs)
     bad = [name for name, (seconds, _) in checked.items() if not seconds]
@@ -246,7 +263,15 @@ def _readable(
 def _events(
     table: Path, recordings: Mapping[str, Path], seconds: Mapping[str, float], window: float, max_dropped: float
 ) -> dict[str, list[Event]]:
-    """Return the events of the recordings that are there; name what does not count."""
+    """Return the events of the recordings that exist; log the events that are dropped.
+
+    Args:
+        table: of the events.
+        recordings: {recording: its file}.
+        seconds: {recording: its length}.
+        window: length of a clip in seconds.
+        max_dropped: per cent of the events that may not fit their recordings.
+    """
     rows = read_rows(table)
     known = _known(table, by_clip(rows), recordings)
     kept, tally = fit(table, rows, {name: seconds[name] for name in known})
@@ -265,7 +290,7 @@ def _events(
 
 
 def _refuse_others(out: Path) -> None:
-    """Refuse a folder whose clips or tables are not of an earlier run but of another corpus: they would be replaced."""
+    """Raise UserError if the folder holds another corpus, which would be replaced, and not an earlier run's result."""
     if (out / CHECKED).exists():
         return
     for folder, table in LAYOUT.values():
@@ -278,6 +303,7 @@ def _refuse_others(out: Path) -> None:
 
 
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
+    """Return the rows of recordings that exist; log the others, and raise UserError if none exists."""
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
         raise UserError(
@@ -289,7 +315,7 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
 
 
 def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int) -> Spans:
-    """Cut recordings into clips in `folder`, which holds no other clips afterwards; {file name: spans}."""
+    """Cut recordings into clips in `folder`, remove other clips from it, and return {recording: spans of its clips}."""
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda name: cut_recording(recordings[name], folder, name=name, window=seconds), names)

@@ -11,21 +11,21 @@ from sed.data.synthesis.soundscape import GAP, Bank, Generator, Mixing, add_dist
 from sed.data.tables import Event
 
 SHORTEST = 0.05
-"""seconds; an event that starts before the recording or outlasts it is kept if at least this much is inside"""
+"""seconds; an event that starts before the recording or outlasts it is kept if at least this much of it is inside"""
 
 
 def continuous(
     bank: Bank, split: str, mixing: Mixing, rng: Generator, *, seconds: float, every: float
 ) -> tuple[np.ndarray, list[Event]]:
-    """Mix a recording of stretches that begin anywhere, each with the events of one clip.
+    """Mix a recording of overlapping stretches that begin at random times, each with the events of one clip.
 
     Args:
-        bank: where sounds come from.
-        split: the bank's half, train or validation.
+        bank: the source of sounds.
+        split: train or validation.
         mixing: levels, reverberation and distractors.
-        rng: the generator.
-        seconds: the recording's length.
-        every: the stretches' length in seconds; one such length holds one stretch on average.
+        rng: random numbers.
+        seconds: length of the recording.
+        every: length of a stretch in seconds; on average, one stretch begins per such length.
 
     Returns:
         The recording (samples,) float32 at 16 kHz and its events in order; those of one label are GAP apart.
@@ -59,6 +59,7 @@ def continuous(
 
 
 def _is_apart(event: Event, others: Sequence[Event]) -> bool:
+    """Return whether an event is more than GAP away from all others of its label."""
     return all(
         event.label != other.label or event.onset > other.offset + GAP or event.offset < other.onset - GAP
         for other in others

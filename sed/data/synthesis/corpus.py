@@ -1,4 +1,4 @@
-"""A synthetic corpus in DESED's own layout, made block by block so that a killed run can be resumed."""
+"""A synthetic corpus in DESED's own layout, written block by block so that a killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -27,18 +27,21 @@ class SetPlan:
     """One set of the corpus."""
 
     folder: str
-    """of its audio"""
+    """folder of its audio"""
     table: str
-    """of its metadata"""
+    """path of its metadata"""
     kind: str
     """strong, weak or unlabelled"""
     split: str
+    """split of the soundbank from which its sounds come: train or validation"""
     mixing: Mixing
     prefix: str
+    """begin of its clip ids, before the number"""
     suffix: str = ""
+    """end of its clip ids, with the clip's length for `end`"""
 
 
-# The real sets' names end as AudioSet's do, in a start and an end time with dots.
+# As in DESED, the ids of real clips end in a start and an end time, as AudioSet's do.
 PLANS = {
     "strong_real": SetPlan(
         "audio/train/strong_label_real",
@@ -100,7 +103,7 @@ class Block:
     stop: int
 
     def notes(self, out: Path) -> Path:
-        """Return the path of the block's notes: its events, written last, so that the file marks a finished block."""
+        """Return the path of the block's notes: {clip: its events}, written after the audio: they mark it finished."""
         return out / ".blocks" / f"{self.name}-{self.start:07d}.json"
 
 
@@ -126,7 +129,7 @@ def clip_name(plan: SetPlan, index: int, seconds: float) -> str:
 
 
 def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float, suffix: str) -> None:
-    """Synthesise a block's clips and, last, its notes.
+    """Synthesise a block's clips, then write its notes.
 
     A clip depends only on the seed, its set and its number.
 
@@ -136,7 +139,7 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
         bank: the source of sounds.
         seed: of the corpus.
         seconds: length of the clips.
-        suffix: of the audio files.
+        suffix: of the audio files, `.wav` or `.flac`.
     """
     plan = PLANS[block.name]
     folder = out / plan.folder
@@ -151,7 +154,7 @@ def make_block(block: Block, out: Path, bank: Bank, *, seed: int, seconds: float
         clip = clip_name(plan, index, seconds)
         write_sound(folder / (clip + suffix), audio, RATE)
         found[clip] = events
-    for clip in found:  # sync once for all: the disk has already written most of them
+    for clip in found:  # synced together, when the disk has already written most of them
         with (folder / (clip + suffix)).open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(folder)
@@ -168,7 +171,7 @@ def make_tables(
         sizes: {set: number of clips}.
         labels: the classes.
         seconds: {set: length of its clips}.
-        suffix: of the audio files.
+        suffix: of the audio files, `.wav` or `.flac`.
     """
     for name, size in sizes.items():
         if not size:
@@ -197,6 +200,6 @@ def make_tables(
         write_text(out / tables / "labels.txt", "".join(f"{label}\n" for label in labels))
 
 
-def missing(todo: list[Block], out: Path) -> Iterator[Block]:
-    """Yield the blocks that are not made yet."""
-    return (block for block in todo if not block.notes(out).exists())
+def missing(wanted: list[Block], out: Path) -> Iterator[Block]:
+    """Return the blocks that are not finished yet."""
+    return (block for block in wanted if not block.notes(out).exists())

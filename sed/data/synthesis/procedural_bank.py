@@ -1,6 +1,7 @@
-"""A soundbank without recordings: DESED's ten labels as families of synthetic sounds, backgrounds and distractors.
+"""A soundbank without recordings: synthetic sounds of DESED's ten labels, backgrounds and distractors.
 
-Sources of training and validation come from disjoint seeds.
+A source (one dog, one blender) is a function with drawn parameters; training and validation draw theirs from different
+seeds. The ranges of the parameters are plausible values, not measured on recordings.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class ProceduralBank:
 
 
 def backdrop(source: Generator) -> Voice:
-    """Make a room: coloured noise that rises and falls slowly, mains hum, perhaps a low machine."""
+    """Make the background of a room: slowly varying coloured noise, mains hum, in some rooms a low machine."""
     colour, hum, sway = source.uniform(0.3, 1.6), source.uniform(0, 0.5) ** 2, source.uniform(0.02, 0.3)
     mains, machine = float(source.choice([50.0, 60.0])), source.uniform(0, 0.4) * (source.random() < 0.4)
 

@@ -1,4 +1,4 @@
-"""Building blocks of procedural sounds: pulse trains, random curves, moving filters, grains, rooms. 16 kHz mono."""
+"""Building blocks of procedural sounds: pulse trains, random curves, time-varying filters, rooms. 16 kHz mono."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from scipy.signal import lfilter, oaconvolve
 RATE = 16000
 """sampling rate of all synthesised audio, Hz"""
 WINDOW, HOP = 512, 256
+"""samples of the short-time Fourier transform in `shape`"""
 HANN = np.sqrt(np.hanning(WINDOW + 1)[:-1]).astype(np.float32)
 BINS = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
 """centre frequencies (Hz) of the bins that `shape` weights"""
+
+NYQUIST_MARGIN = 200
+"""Hz below half the sampling rate that `partials` leaves empty"""
 
 Numbers = Sequence[float] | np.ndarray
 Voice = Callable[[np.random.Generator, float], np.ndarray]
@@ -21,7 +25,7 @@ Voice = Callable[[np.random.Generator, float], np.ndarray]
 
 
 def samples(seconds: float) -> int:
-    """Return the whole samples in `seconds`, at least one."""
+    """Return the number of samples in `seconds`, rounded, at least one."""
     return max(1, round(seconds * RATE))
 
 
@@ -31,13 +35,13 @@ def lerp(length: int, points: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def wander(rng: np.random.Generator, length: int, *, spread: float, per_second: float) -> np.ndarray:
-    """Draw a smooth random factor around 1.
+    """Draw a random factor around 1 that changes smoothly over time.
 
     Args:
         rng: random numbers.
         length: samples.
         spread: standard deviation of the factor's logarithm.
-        per_second: independent values per second.
+        per_second: independent values per second, between which the logarithm is interpolated.
 
     Returns:
         (length,) factors.
@@ -47,11 +51,11 @@ def wander(rng: np.random.Generator, length: int, *, spread: float, per_second: 
 
 
 def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.ndarray:
-    """Synthesise a band-limited pulse train with flat harmonics.
+    """Synthesise a band-limited pulse train with harmonics of equal amplitude.
 
     Args:
         pitch: (samples,) Hz.
-        tilt: strength of a low-pass filter, 0 to 1.
+        tilt: coefficient of a one-pole low-pass filter, from 0 (none) to below 1.
         top: highest harmonic in Hz.
 
     Returns:
@@ -59,6 +63,7 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
     """
     phase = np.cumsum(2 * np.pi / RATE * pitch)
     count = max(1, int(top / pitch.max()))
+    # sum of `count` cosines in closed form (Dirichlet kernel), scaled to a mean square of 1
     half = np.sin(phase / 2)
     safe = np.where(np.abs(half) < 1e-4, 1.0, half)
     train = np.where(np.abs(half) < 1e-4, 2.0 * count, np.sin((count + 0.5) * phase) / safe - 1) / (2 * count) ** 0.5
@@ -66,13 +71,13 @@ def pulses(pitch: np.ndarray, *, tilt: float = 0.0, top: float = 7600.0) -> np.n
 
 
 def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 0.0) -> np.ndarray:
-    """Synthesise a sum of sinusoids; those above the band are left out.
+    """Synthesise a sum of sinusoids; those that would exceed half the sampling rate are left out.
 
     Args:
         pitch: (samples,) Hz.
         ratios: frequency of each sinusoid relative to the pitch.
         gains: amplitude of each.
-        phase: of all, in radians.
+        phase: of the pitch in radians; each sinusoid starts at its ratio times this.
 
     Returns:
         (samples,) waveform.
@@ -81,7 +86,7 @@ def partials(pitch: np.ndarray, ratios: Numbers, gains: Numbers, phase: float = 
     high = float(pitch.max())
     out = np.zeros(len(pitch))
     for ratio, gain in zip(ratios, gains, strict=True):
-        if ratio * high < RATE / 2 - 200:
+        if ratio * high < RATE / 2 - NYQUIST_MARGIN:
             out += gain * np.sin(ratio * angle + phase * ratio)
     return out
 
@@ -92,7 +97,15 @@ def noise(rng: np.random.Generator, length: int) -> np.ndarray:
 
 
 def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Filter a sound with gains (steps, bins) that change evenly from its start to its end; (1, bins) is constant."""
+    """Filter a sound in the short-time Fourier domain.
+
+    Args:
+        sound: (samples,).
+        gains: (steps, bins), evenly spaced from the sound's start to its end and interpolated; (1, bins) is constant.
+
+    Returns:
+        (samples,).
+    """
     length = len(sound)
     frames = length // HOP + 2
     padded = np.zeros((frames + 1) * HOP, np.float32)
@@ -103,9 +116,9 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
     else:
         at = np.linspace(0, len(gains) - 1, frames)
         low = np.minimum(at.astype(int), len(gains) - 2)
-        part = (at - low).astype(np.float32)[:, None]
+        fraction = (at - low).astype(np.float32)[:, None]
         gains = gains.astype(np.float32)
-        spectra *= gains[low] * (1 - part) + gains[low + 1] * part
+        spectra *= gains[low] * (1 - fraction) + gains[low + 1] * fraction
     blocks = irfft(spectra, WINDOW) * HANN
     out = np.zeros((frames + 1, HOP), np.float32)
     out[:-1] += blocks[:, :HOP]
@@ -114,7 +127,7 @@ def shape(sound: np.ndarray, gains: np.ndarray) -> np.ndarray:
 
 
 def formants(centres: np.ndarray, widths: Numbers, gains: Numbers) -> np.ndarray:
-    """Return resonance curves.
+    """Return the gains of a vocal tract or another resonator, with one peak per formant over a floor of 0.01.
 
     Args:
         centres: (steps, formants) Hz.
@@ -137,7 +150,7 @@ def band(low: float, high: float, *, slope: float = 12.0) -> np.ndarray:
     Args:
         low: lower edge in Hz.
         high: upper edge in Hz.
-        slope: about how many dB per octave it falls off on either side.
+        slope: dB per octave by which the gain falls below and above the band.
 
     Returns:
         (1, bins) gains.
@@ -165,7 +178,7 @@ def edges(sound: np.ndarray, attack: float, release: float) -> np.ndarray:
 
 
 def scatter(out: np.ndarray, pieces: Sequence[np.ndarray], starts: Sequence[int] | np.ndarray) -> np.ndarray:
-    """Add pieces into `out`, in place; parts beyond its end are cut.
+    """Add pieces to `out`, in place; what extends beyond its end is cut.
 
     Args:
         out: (samples,).
@@ -187,10 +200,10 @@ def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
     Args:
         sound: (samples,).
         length: samples of the result.
-        fade: seconds of a cross-fade, at most a quarter of the sound.
+        fade: seconds of a cross-fade; a quarter of the sound if that is shorter.
 
     Returns:
-        (length,) samples.
+        (length,) samples; a sound that is long enough is only cut.
     """
     if len(sound) >= length:
         return sound[:length]
@@ -208,7 +221,7 @@ def loop(sound: np.ndarray, length: int, *, fade: float = 0.25) -> np.ndarray:
 
 
 def level(sound: np.ndarray) -> np.ndarray:
-    """Scale a sound to a root mean square of 1 over its loudest tenth of a second; silence stays silent."""
+    """Scale a sound so that its loudest tenth of a second has a root mean square of 1; silence is returned as it is."""
     width, step = samples(0.1), samples(0.01)
     energy = np.concatenate([[0.0], np.cumsum(np.square(sound, dtype=np.float64))])
     if len(sound) > width:
@@ -219,11 +232,11 @@ def level(sound: np.ndarray) -> np.ndarray:
 
 
 def room(rng: np.random.Generator, reverberation: float, *, wet: float) -> np.ndarray:
-    """Draw an impulse response: direct sound, early reflections, and a decaying diffuse tail.
+    """Draw the impulse response of a room: direct sound, six early reflections, and a decaying diffuse tail.
 
     Args:
         rng: random numbers.
-        reverberation: seconds in which the tail decays by 60 dB.
+        reverberation: reverberation time in seconds: the tail decays by 60 dB within it.
         wet: energy of all reflections relative to the direct sound.
 
     Returns:

@@ -1,7 +1,8 @@
 """DESED's ten labels as families of synthetic sounds.
 
-Each family is a function `(rng) -> Voice`: it draws a source (a speaker, a dog, a vacuum cleaner) whose voice then
-draws the variation between its events, so that no two events are equal.
+Each family is a function `(rng) -> Voice`. It draws the parameters of a source (one speaker, dog or vacuum cleaner);
+the voice that it returns renders the source's events and draws the variation between them, so that no two are equal.
+The ranges of the parameters are plausible values, not measured on recordings.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ def alarm_bell_ringing(source: Generator) -> Voice:
     kind = source.choice(["beep", "bell", "siren", "phone"], p=[0.4, 0.25, 0.15, 0.2])
     pitch = float(np.exp(source.uniform(np.log(650), np.log(3000))))
     gains = source.uniform(0.1, 1.0, 5) * 0.6 ** np.arange(5)
-    on, off = source.uniform(0.06, 0.3), source.uniform(0.05, 0.25)
-    group, pause = int(source.integers(2, 6)), source.uniform(0, 0.4)
-    ratios = np.sort(source.uniform(1.0, 4.5, 6))
-    second, rate = source.uniform(1.15, 1.6), source.uniform(9, 24)
+    on, off = source.uniform(0.06, 0.3), source.uniform(0.05, 0.25)  # seconds of a beep and of the silence after it
+    group, pause = int(source.integers(2, 6)), source.uniform(0, 0.4)  # beeps per group, seconds between groups
+    ratios = np.sort(source.uniform(1.0, 4.5, 6))  # of the bell's inharmonic partials
+    second, rate = source.uniform(1.15, 1.6), source.uniform(9, 24)  # second tone's ratio; alternations per second
 
     def beep(_: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
@@ -108,7 +109,7 @@ def cat(source: Generator) -> Voice:
         air = shape(noise(rng, length), curve) * breath
         return (tone + air) * lerp(length, [0.2, 1, 0.9, 0.1])
 
-    return lambda rng, seconds: _series(rng, seconds, meow, piece=(0.45, 1.3), gap=(0.03, 0.18))
+    return lambda rng, seconds: _series(rng, seconds, meow, call_seconds=(0.45, 1.3), gap_seconds=(0.03, 0.18))
 
 
 def dishes(source: Generator) -> Voice:
@@ -154,7 +155,7 @@ def dog(source: Generator) -> Voice:
         raw = pulses(contour * jitter, tilt=0.2) + rough * noise(rng, length)
         return shape(raw, curve) * lerp(length, [0.5, 1, 0.8, 0.35, 0.05])
 
-    return lambda rng, seconds: _series(rng, seconds, bark, piece=(0.12, 0.3), gap=(gap, gap * 1.4))
+    return lambda rng, seconds: _series(rng, seconds, bark, call_seconds=(0.12, 0.3), gap_seconds=(gap, gap * 1.4))
 
 
 def electric_shaver_toothbrush(source: Generator) -> Voice:
@@ -284,23 +285,33 @@ def _series(
     seconds: float,
     call: Voice,
     *,
-    piece: tuple[float, float],
-    gap: tuple[float, float],
+    call_seconds: tuple[float, float],
+    gap_seconds: tuple[float, float],
 ) -> np.ndarray:
-    """Make calls of `piece` seconds (least, most) with `gap` seconds between them, until `seconds` are filled."""
-    low, high = piece
-    parts: list[np.ndarray] = []
+    """Make calls with gaps between them until `seconds` are filled.
+
+    The last call is stretched up to 1.3 times the longest, if less than 0.6 of the shortest would be left after it.
+
+    Args:
+        rng: random numbers.
+        seconds: length of the whole.
+        call: renders one call.
+        call_seconds: shortest and longest call.
+        gap_seconds: shortest and longest gap.
+    """
+    low, high = call_seconds
+    pieces: list[np.ndarray] = []
     left = seconds
-    while left > low * 0.6 or not parts:
+    while left > low * 0.6 or not pieces:
         length = min(float(rng.uniform(low, high)), max(left, 0.08))
         if left - length < low * 0.6:
             length = min(left, high * 1.3)
-        parts.append(call(rng, length) * rng.uniform(0.6, 1))
-        pause = float(rng.uniform(*gap))
-        left -= length + pause
+        pieces.append(call(rng, length) * rng.uniform(0.6, 1))
+        gap = float(rng.uniform(*gap_seconds))
+        left -= length + gap
         if left > low * 0.6:
-            parts.append(np.zeros(samples(pause)))
-    return edges(np.concatenate(parts), 0.005, 0.02)
+            pieces.append(np.zeros(samples(gap)))
+    return edges(np.concatenate(pieces), 0.005, 0.02)
 
 
 FAMILIES: dict[str, Callable[[Generator], Voice]] = {

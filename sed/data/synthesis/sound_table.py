@@ -1,4 +1,4 @@
-"""All sounds of a bank at one level in one long waveform, from which soundscapes are mixed on the fly."""
+"""All sounds of a soundbank, scaled to one level, in one array, from which training mixes soundscapes on the fly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from sed.data.synthesis.split_bank import sources
 from sed.lifetime import end_with_parent
 
 LOOPED = 14.0
-"""seconds to which textures and backgrounds are looped: enough for any ten-second clip, even when sped up"""
+"""seconds to which shorter textures and backgrounds are looped: enough for ten-second clips even if they are sped up"""
+IN_PROCESS = 100
+"""procedural sounds up to which starting processes costs more time than it saves"""
 ROLES = ("foreground", "distractor", "procedural", "background")
 
 
@@ -31,10 +33,13 @@ class Kind:
 
     name: str
     role: str
+    """one of ROLES"""
     texture: bool
-    """whether any stretch of a sound is an event, of any length"""
+    """whether events are stretches of its sounds, of any length, instead of whole sounds"""
     first: int
+    """index of its first sound in the table"""
     count: int
+    """number of its sounds"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +49,16 @@ class Sounds:
     wave: np.ndarray
     """(samples,) float16, 16 kHz; every sound's loudest tenth of a second has root mean square 1"""
     start: np.ndarray
+    """(sounds,) int64, samples"""
     length: np.ndarray
+    """(sounds,) int64, samples"""
     kinds: list[Kind]
     chance: np.ndarray
-    """probability of each sound within its kind; sources with many files are weighted down"""
+    """(sounds,) probability of each sound within its kind; sources with many files are weighted down (`chances`)"""
 
     @property
     def names(self) -> list[str]:
-        """Return a class for every kind; the corpus' labels come first, in the order of its labels.txt."""
+        """The name of every kind; the corpus's labels come first, in the order of its labels.txt."""
         return [kind.name for kind in self.kinds]
 
     @classmethod
@@ -86,7 +93,10 @@ class Sounds:
 
 
 def chances(origins: Sequence[str]) -> np.ndarray:
-    """Return probabilities of sounds by their sources: a source's weight is the square root of its number of sounds."""
+    """Return the probability of each sound from the sources of all: a source's weight is the root of its sounds' number.
+
+    A compromise between equal sounds, where a source with many files would dominate, and equal sources.
+    """
     counts = Counter(origins)
     weight = np.array([counts[origin] ** -0.5 for origin in origins])
     return weight / weight.sum()
@@ -96,30 +106,30 @@ def _groups(
     bank: SoundBank, split: str, procedural: int, seed: int, nj: int
 ) -> Iterator[tuple[str, str, bool, list[np.ndarray], np.ndarray]]:
     """Yield (name, role, texture, waveforms, chances) of each kind, in the order of ROLES."""
-    origin = sources(bank.path)
+    source_of = sources(bank.path)
 
-    def of(files: list[Path]) -> np.ndarray:
-        return chances([origin[str(file.relative_to(bank.path))] for file in files])
+    def chances_of(files: list[Path]) -> np.ndarray:
+        return chances([source_of[str(file.relative_to(bank.path))] for file in files])
 
     for role in ("foreground", "distractor"):
         for label, files in bank.files(split, role).items():
             texture = role == "foreground" and bank.sustained(label)
             name = label if role == "foreground" else f"{role}/{label}"
-            yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files], of(files)
+            yield name, role, texture, [_prepared(read_audio(file, RATE), texture) for file in files], chances_of(files)
     rendered = _render_all(procedural, seed, nj)
     for name, found in rendered.items():
         if not name.endswith("/background"):
             yield name, "procedural", False, found, np.full(len(found), 1 / len(found))
     for kind, files in bank.files(split, "background").items():
         found = [_prepared(read_audio(file, RATE), True) for file in files]
-        yield f"background/{kind}", "background", True, found, of(files)
+        yield f"background/{kind}", "background", True, found, chances_of(files)
     for name, found in rendered.items():
         if name.endswith("/background"):
             yield name, "background", True, found, np.full(len(found), 1 / len(found))
 
 
 def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
-    """Return a sound trimmed to its loud part (textures: looped with a cross-fade) and levelled, float16."""
+    """Return a sound trimmed to its loud part, a texture looped with a cross-fade, at level 1 (`level`), float16."""
     sound = sound[: int(LONGEST * RATE)].astype(np.float64)
     if texture:
         return level(loop(sound, max(len(sound), samples(LOOPED)))).astype(np.float16)
@@ -128,11 +138,11 @@ def _prepared(sound: np.ndarray, texture: bool) -> np.ndarray:
 
 
 def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
-    """Render `count` procedural sounds, shared out over the labels' families, distractors and backgrounds."""
+    """Render `count` procedural sounds as {name: waveforms}: labels, distractors and backgrounds in turn."""
     families = [*sorted(PROFILES), *sorted(DISTRACTORS), "background"]
     todo = [families[i % len(families)] for i in range(count)]
     render = partial(_render, seed)
-    if nj > 1 and count > 100:
+    if nj > 1 and count > IN_PROCESS:
         with ProcessPoolExecutor(nj, initializer=end_with_parent) as pool:
             waves = list(pool.map(render, range(count), todo, chunksize=20))
     else:
@@ -144,12 +154,15 @@ def _render_all(count: int, seed: int, nj: int) -> dict[str, list[np.ndarray]]:
 
 
 def _render(seed: int, number: int, name: str) -> np.ndarray:
-    """Render one procedural sound, of a source of its own."""
+    """Render procedural sound `number`, which is the only one of its source."""
     rng = np.random.default_rng([seed, zlib.crc32(b"sounds"), number])
     bank = ProceduralBank(seed=int(rng.integers(1 << 31)), sources=1)
     if name == "background":
         return _prepared(bank.background("train", rng, samples(LOOPED)), True)
-    how = PROFILES.get(name)
-    seconds = float(np.clip(how.median * np.exp(rng.normal(0, how.spread)), 0.25, 8.0)) if how else rng.uniform(0.3, 3)
-    family = bank.voice("train", name, rng) if how else DISTRACTORS[name](rng)
-    return _prepared(family(rng, seconds), False)
+    if profile := PROFILES.get(name):
+        seconds = float(np.clip(profile.median * np.exp(rng.normal(0, profile.spread)), 0.25, 8.0))
+        voice = bank.voice("train", name, rng)
+    else:
+        seconds = rng.uniform(0.3, 3)
+        voice = DISTRACTORS[name](rng)
+    return _prepared(voice(rng, seconds), False)

@@ -19,9 +19,13 @@ from sed.errors import UserError
 log = logging.getLogger("sed.soundbank")
 
 SPLITS = ("train", "validation")
-# Labels whose recordings are this long (s, median) are textures: any stretch is an event, and may be looped.
 SUSTAINED = 2.5
+"""seconds; labels whose recordings have at least this median length are textures: events are stretches of them, looped
+if needed"""
 LONGEST = 60.0
+"""seconds of a recording that are used; the rest is ignored"""
+LOOPED_BELOW = 0.7
+"""fraction of an event's length; a texture shorter than this is looped, a longer one gives a shorter event"""
 
 
 class SoundBank:
@@ -50,11 +54,11 @@ class SoundBank:
                 raise UserError(f"{path}: label '{label}' holds a comma or a blank (rename its folders)")
 
     def files(self, split: str, role: str) -> dict[str, list[Path]]:
-        """Return {label or kind: its recordings} of `split`; the roles are foreground, background and distractor."""
+        """Return {name of a subfolder: its recordings} of a split; `role` is foreground, background or distractor."""
         return self._files[split, role]
 
     def sustained(self, label: str) -> bool:
-        """Return whether recordings of `label` are textures: any stretch of one is an event."""
+        """Return whether recordings of `label` are textures, of which events are stretches."""
         return self.typical_seconds(label) >= SUSTAINED
 
     def has(self, split: str, label: str) -> bool:
@@ -70,15 +74,15 @@ class SoundBank:
         return float(np.median(lengths))
 
     def voice(self, split: str, label: str, rng: np.random.Generator) -> Voice:  # noqa: ARG002 (the interface)
-        """Return recordings of `label`: whole ones of events, stretches of textures.
+        """Return a voice that draws a recording of `label` in each call: a whole one, or a stretch of a texture.
 
         Args:
             split: train or validation.
             label: the class.
-            rng: unused; each call of the voice draws a recording.
+            rng: unused; the voice draws from the generator that it is given.
 
         Returns:
-            A function that draws a recording.
+            The voice.
         """
         files = self._files[split, "foreground"][label]
         sustained = self.sustained(label)
@@ -88,7 +92,7 @@ class SoundBank:
             if not sustained:
                 return sound
             length = samples(seconds)
-            if len(sound) < 0.7 * length:
+            if len(sound) < LOOPED_BELOW * length:
                 return loop(sound, length)
             start = int(rng.integers(max(1, len(sound) - length)))
             return edges(sound[start : start + length], 0.02, 0.02)
@@ -96,7 +100,7 @@ class SoundBank:
         return voice
 
     def background(self, split: str, rng: np.random.Generator, length: int) -> np.ndarray:
-        """Return a steady background, looped with a cross-fade; faint noise where the bank has none.
+        """Return a background recording, looped with a cross-fade if too short; white noise if the bank has none.
 
         Args:
             split: train or validation.
@@ -111,10 +115,11 @@ class SoundBank:
             return rng.normal(size=length)
         files = kinds[sorted(kinds)[int(rng.integers(len(kinds)))]]
         sound = _load(files[int(rng.integers(len(files)))])
+        # a recording that need not be looped starts at a random time, and goes on from its beginning
         return loop(np.roll(sound, int(rng.integers(len(sound)))) if len(sound) >= length else sound, length)
 
     def distractor(self, split: str, rng: np.random.Generator) -> tuple[str, np.ndarray] | None:
-        """Return a sound (kind, waveform) of none of the labels; None where the bank has none."""
+        """Return (name, waveform) of a sound that has none of the labels; None if the bank has no distractors."""
         kinds = self._files[split, "distractor"]
         if not kinds:
             return None
@@ -123,7 +128,7 @@ class SoundBank:
 
 
 def _folder(path: Path) -> dict[str, list[Path]]:
-    """Return {name: its audio files in order, subfolders too} of a folder of folders that have audio."""
+    """Return {subfolder: its recordings at any depth, in order} of a folder; subfolders without any are left out."""
     found: dict[str, list[Path]] = {}
     for folder in sorted(path.iterdir()) if path.is_dir() else []:
         if folder.is_dir() and not folder.name.startswith("."):
@@ -133,7 +138,7 @@ def _folder(path: Path) -> dict[str, list[Path]]:
     return found
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=128)  # recordings in memory: at most 0.5 GB, at 60 s each
 def _load(file: Path) -> np.ndarray:
     sound = read_audio(file, RATE)[: int(LONGEST * RATE)]
     sound.setflags(write=False)

@@ -1,4 +1,4 @@
-"""Soundscapes: ten seconds of events, distractors and a background in a room, with their annotation.
+"""Soundscapes: clips of events, distractors and a background in a room, with their annotation.
 
 Number, length and co-occurrence of events follow DESED's validation annotations.
 """
@@ -24,7 +24,7 @@ class Bank(Protocol):
     def has(self, split: str, label: str) -> bool: ...
     def typical_seconds(self, label: str) -> float: ...
     def voice(self, split: str, label: str, rng: Generator) -> Voice:
-        """Return a source of a label.
+        """Return the voice of a source (such as one dog) of a label.
 
         Args:
             split: train or validation; their sources differ.
@@ -53,18 +53,22 @@ class Bank(Protocol):
 
 
 class Profile(NamedTuple):
-    """Statistics of a label: share of clips, events per clip that has it, median length (s), spread of its logarithm,
-    share of the clips that it fills from end to end."""
+    """Statistics of a label."""
 
     share: float
+    """weight with which it is drawn for a clip"""
     events: float
+    """mean number of events in a clip that has the label"""
     median: float
+    """median length of its events in seconds"""
     spread: float
+    """standard deviation of the natural logarithm of the length"""
     full: float = 0.0
+    """fraction of the clips with the label that one event fills from end to end"""
 
 
-# Counted on DESED's validation annotations (1168 clips). The shares are their square roots, so that
-# the rare labels of a small corpus still have enough events to learn from and to score.
+# Counted on DESED's validation annotations (1168 clips). A share is the square root of the number of clips with the
+# label, so that rare labels of a small corpus have enough events to learn from and to score.
 PROFILES = {
     "Alarm_bell_ringing": Profile(187**0.5, 2.2, 1.0, 0.95, 0.03),
     "Blender": Profile(80**0.5, 1.2, 4.7, 0.7, 0.15),
@@ -77,30 +81,34 @@ PROFILES = {
     "Speech": Profile(627**0.5, 2.8, 1.15, 0.65),
     "Vacuum_cleaner": Profile(91**0.5, 1.0, 7.5, 0.35, 0.45),
 }
-# Clips with one, two, three labels; a few (weight of none) have no event at all.
 LABEL_COUNTS = {0: 15, 1: 597, 2: 482, 3: 74}
+"""number of labels in a clip -> number of such clips in DESED's validation set"""
 SHORTEST = 0.25
+"""seconds; shortest length that is drawn for an event"""
 GAP = 0.15
+"""seconds; least distance between events of one label in a clip"""
+TRIES = 12
+"""draws of an event's onset until it does not overlap; then the event is left out"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mixing:
-    """Mixing of a set; pairs are the bounds of a uniform draw."""
+    """Parameters with which the clips of a set are mixed; pairs are the bounds of a uniform draw per clip."""
 
     snr: tuple[float, float]
-    """level of events' loudest tenth of a second above the background, dB"""
+    """level of an event's loudest tenth of a second above the background's mean level, dB"""
     vary: float
-    """standard deviation of the level between events of a clip, dB"""
+    """standard deviation of that level between a clip's labels, dB; half of it between events of one label"""
     distractors: float
-    """mean number per clip"""
+    """mean number of distractors per clip"""
     reverberation: tuple[float, float]
-    """reverberation time (60 dB), s"""
+    """reverberation time (decay by 60 dB), s"""
     wet: tuple[float, float]
-    """energy of reflections relative to the direct sound"""
+    """energy of all reflections relative to the direct sound"""
     top: tuple[float, float]
-    """the recording's upper corner frequency (Hz)"""
+    """cut-off frequency of the recording, Hz; from 7900 Hz on it is not filtered"""
     peak: tuple[float, float]
-    """loudest sample (dB below full scale)"""
+    """level of the loudest sample relative to full scale, dB"""
 
 
 REAL = Mixing(
@@ -128,17 +136,17 @@ def soundscape(
     Args:
         bank: the source of sounds.
         split: train or validation.
-        mixing: levels, rooms and densities.
+        mixing: levels, reverberation and distractors.
         rng: random numbers.
         seconds: length of the clip.
-        labels: the labels that occur; None: drawn.
+        labels: labels of the clip; None: they are drawn.
 
     Returns:
         The clip (samples,) float32 at 16 kHz, and its events in order.
     """
     length = samples(seconds)
     drawn = draw_labels(bank, split, rng) if labels is None else labels
-    clip = level(bank.background(split, rng, length)) * 0.5
+    clip = level(bank.background(split, rng, length)) * 0.5  # any level will do: `finished` scales the clip
     power = float(np.sqrt(np.mean(clip**2))) or 1.0
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
@@ -159,14 +167,14 @@ def soundscape(
 
 
 def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rng: Generator, power: float) -> None:
-    """Add sounds that are none of the labels.
+    """Add distractors: sounds that have none of the labels.
 
     Args:
-        clip: (samples,) what they are added to, in place.
-        bank: where sounds come from.
-        split: the bank's half, train or validation.
-        mixing: how many there are, and how loud.
-        rng: the generator.
+        clip: (samples,), changed in place.
+        bank: the source of sounds.
+        split: train or validation.
+        mixing: their mean number and their level: from -3 dB to 0.6 of the largest `snr` above the background.
+        rng: random numbers.
         power: the background's root mean square.
     """
     length = len(clip)
@@ -180,11 +188,11 @@ def add_distractors(clip: np.ndarray, bank: Bank, split: str, mixing: Mixing, rn
 
 
 def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
-    """Give a clip the upper corner frequency and the peak of a recording.
+    """Return a clip with a cut-off frequency and a peak level drawn from `mixing`.
 
     Args:
         clip: (samples,).
-        mixing: ranges of both.
+        mixing: the ranges `top` and `peak`.
         rng: random numbers.
 
     Returns:
@@ -198,7 +206,7 @@ def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
 
 
 def profile(bank: Bank, label: str) -> Profile:
-    """Return how a label occurs: as in DESED, or, for a label that DESED lacks, guessed from its recordings' length."""
+    """Return a label's statistics in DESED, or for another label a guess from the length of its recordings."""
     if label in PROFILES:
         return PROFILES[label]
     typical = bank.typical_seconds(label)
@@ -224,34 +232,34 @@ def draw_labels(bank: Bank, split: str, rng: Generator) -> list[str]:
 
 
 def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) -> list[tuple[int, np.ndarray]]:
-    """Draw a label's events in a clip, at least GAP apart.
+    """Draw the events of one label in a clip, at least GAP apart.
 
     Args:
-        bank: where sounds come from.
-        split: the bank's half, train or validation.
-        label: the events' label.
-        rng: the generator.
-        seconds: the clip's length.
+        bank: the source of sounds.
+        split: train or validation.
+        label: of the events.
+        rng: random numbers.
+        seconds: length of the clip.
 
     Returns:
-        Each event's onset in samples, perhaps negative, and its sound at level 1.
+        (onset in samples, waveform at level 1) of each event; an onset before the clip is negative.
     """
-    how = profile(bank, label)
+    statistics = profile(bank, label)
     voice = bank.voice(split, label, rng)
-    if rng.random() < how.full:
+    if rng.random() < statistics.full:
         sound = level(voice(rng, seconds + 1.5))
         margin = max(0, len(sound) - samples(seconds)) // 2
         return [(-margin, sound)]
     placed: list[tuple[int, np.ndarray]] = []
-    for _ in range(1 + int(rng.poisson(how.events - 1))):
-        wanted = float(np.clip(how.median * np.exp(rng.normal(0, how.spread)), SHORTEST, seconds))
+    for _ in range(1 + int(rng.poisson(statistics.events - 1))):
+        wanted = float(np.clip(statistics.median * np.exp(rng.normal(0, statistics.spread)), SHORTEST, seconds))
         sound = trim(level(voice(rng, wanted).astype(np.float64)))[: samples(seconds)]
         size = len(sound)
         if size < samples(0.05):
             continue
         # long events may have begun before the clip or outlast it
         beyond = size // 4 if size > samples(2.0) else 0
-        for _ in range(12):
+        for _ in range(TRIES):
             onset = int(rng.integers(-beyond, max(samples(seconds) - size + beyond, 0) + 1))
             if all(
                 onset > start + len(other) + samples(GAP) or onset + size + samples(GAP) < start
@@ -263,7 +271,7 @@ def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) ->
 
 
 def trim(sound: np.ndarray, *, decibels: float = 32.0) -> np.ndarray:
-    """Cut a sound to where it first and last comes within `decibels` of its loudest 10 ms."""
+    """Cut a sound's quiet start and end: frames of 10 ms that are `decibels` or more below its loudest frame."""
     step = samples(0.01)
     whole = len(sound) // step
     if whole < 2:

@@ -16,8 +16,8 @@ from sed.errors import UserError
     [
         (JAMS[:200], r"a.jams: not JSON"),
         ('{"jams_version": "0.3", "annotations": [1]}', r"no annotations with a namespace"),
-        ('{"jams_version": "0.3", "annotations": []}', r"no sound events \(it has no annotation"),
-        (JAMS.replace('"scaper"', '"beat"'), r"no sound events \(it has beat; read are scaper"),
+        ('{"jams_version": "0.3", "annotations": []}', r"no sound events \(namespaces in it: none"),
+        (JAMS.replace('"scaper"', '"beat"'), r"namespaces in it: beat; those of sound events: scaper"),
         (JAMS.replace('"duration": 0.75', '"length": 0.75'), r"observation 2 has no time and duration"),
         (JAMS.replace('"label": "Dog"', '"name": "Dog"'), r"observation 2 has no label"),
         (JAMS.replace('"time": 0.5', '"time": -0.5'), r"a.jams:2: onset -0.5 is negative"),

@@ -187,7 +187,7 @@ def _named(clip):
 def test_tables_of_others_are_not_replaced(raw, name):
     """A table beside the annotations, or the annotations themselves, were replaced or removed."""
     (raw / name).write_text("precious")
-    with pytest.raises(UserError, match=rf"holds {name}, and is no data directory"):
+    with pytest.raises(UserError, match=rf"holds {name}, and is not a data directory"):
         strong(raw, out=".")
     assert (raw / name).read_text() == "precious"
 
