@@ -3,22 +3,23 @@
 #
 # usage: local/download.sh [options] <downloads>
 #
-#   --corpus NAME        whose tables, local/<name>_records.tsv and _recordings.tsv (desed)
-#   --parts LIST         comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns, atst_frame, beats)
-#   --archives DIR       files that you downloaded by hand, used instead of the network; may be repeated
-#   --research-only LIST copies of the recordings whose terms allow research only, of local/<name>_copies.tsv: minhleduc ("")
+#   --corpus NAME        corpus; its downloads are in local/<name>_records.tsv, its recordings in local/<name>_recordings.tsv (desed)
+#   --parts LIST         parts to download, comma-separated (synthetic,metadata,strong,public,xares,ast; optional: soundbank, panns,
+#                        atst_frame, beats)
+#   --archives DIR       folder of files that you downloaded by hand, used instead of the network; may be repeated
+#   --research-only LIST copies of the recordings whose terms allow research only, from local/<name>_copies.tsv: minhleduc ("")
 #   --mirror URL         server that replaces Zenodo, Hugging Face and GitHub, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint (.pth, .pt, .safetensors) to link instead of downloading one
 #   --audio PATH         copies of the AudioSet recordings, any names, formats and depth: a folder of files, of webdataset tars,
 #                        zip files or parquet tables, or one of these; may be repeated
 #   --fetch BOOL         fetch the recordings that are still missing with yt-dlp, slowly (false)
-#   --fetch-pause N      seconds to sleep between two fetches (5)
+#   --fetch-pause N      seconds to wait between two fetches (5)
 #   --keep-archives BOOL keep archives after unpacking (true)
-#   --timeout N          seconds without data that count as a stall (60)
-#   --retries N          failures in a row before a download is given up (8)
+#   --timeout N          seconds without data after which a connection counts as stalled (60)
+#   --retries N          failures in a row after which a download is given up (8)
 #   --nj N               parts at once (3)
 #
-# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors>, <downloads>/copies (what others have of the recordings)
+# Writes <downloads>/{audio,metadata}, <downloads>/ast.<pth|safetensors>, <downloads>/copies (others' copies of the recordings)
 # and the lists missing_recordings.tsv, origins.tsv, differing_copies.tsv and unknown_keys.tsv. After a kill at any time the same
 # command resumes; complete files are kept, without asking the network.
 
@@ -27,7 +28,7 @@ set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 repeated=() audio_args=() previous=''
-for word; do # repeatable options: parse_options.sh checks all, and keeps the last
+for word; do # collect the options that may be repeated: parse_options.sh checks them all, but keeps only the last value
     case ${previous} in
         --archives) repeated+=(--archives "${word}") ;;
         --audio) audio_args+=(--audio "${word}") ;;
@@ -61,7 +62,7 @@ if ((code > 0)); then # recordings are linked even if the AST cannot be download
     [[ ,${parts}, == *,ast,* ]] || exit "${code}"
     for part in ${parts//,/ }; do
         ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # optional
-        [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"
+        [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"                # another part failed, too
     done
 fi
 

@@ -13,10 +13,10 @@
 #   --unlabelled N        clips of the unlabelled set (120)
 #   --validation N        clips of the validation set (120)
 #   --pretrain N          clips of isolated sounds (1000)
-#   --pretrain-seconds S  their length (2.5)
-#   --format F            wav or flac, 16 bits (wav)
+#   --pretrain-seconds S  length of a clip of isolated sounds (2.5)
+#   --format F            format of the audio, wav or flac, 16 bits (wav)
 #   --feature-conf FILE   front end of the tagger (conf/mini/logmel.yaml)
-#   --pretrain-conf FILE  the tagger (conf/mini/pretrain.yaml)
+#   --pretrain-conf FILE  model and training of the tagger (conf/mini/pretrain.yaml)
 #   --force BOOL          make everything again (false)
 #
 # Writes <downloads>/{audio,metadata,pretrain} and <downloads>/ast.pth. Finished parts are kept.
@@ -52,6 +52,6 @@ if [[ ${force} == true || ! -e ${isolated}/feats.scp ]]; then
     mv "${isolated}/.feats.scp.part" "${isolated}/feats.scp"
 fi
 if [[ ${force} == true || ! -e ${downloads}/ast.pth ]]; then
-    # on the CPU wherever it runs, for the same AST
+    # always on the CPU, so that all machines get the same AST
     python3 -m sed.bin.pretrain --device cpu --config "${pretrain_conf}" ${again[@]+"${again[@]}"} "${isolated}" "${downloads}/ast.pth"
 fi

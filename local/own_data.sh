@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Stage 0 of own_data: a folder of recordings and a table of events or tags, laid out as DESED is.
+# Stage 0 of own_data: lay out a folder of recordings and a table of events or tags like DESED.
 #
 # usage: local/own_data.sh --recordings DIR [options] <downloads>
 #
-#   --recordings DIR   audio of any depth, format, rate and length; longer than a clip is cut into clips
+#   --recordings DIR   audio files at any depth, of any format, rate and length; longer ones are cut into clips
 #   --events FILE      TSV: filename, onset, offset, event_label (a file name alone: a recording without events);
 #                      or labels of another tool (Audacity, CSV, Raven, TextGrid, ELAN, Label Studio): a file or a folder
 #                      (DIR itself, where neither --events nor --tags is given)
 #   --tags FILE        TSV: filename, event_labels (comma-separated), of recordings without a row in --events
 #   --from MODEL       packed model whose labels are kept, besides those of the tables
-#   --validation P     share of the recordings with events that is kept to score on (0.2)
-#   --group REGEX      recordings in whose names it finds the same go to the same side: a speaker, a place, a day
+#   --validation P     fraction of the recordings with events that goes to validation, 0 to 1 (0.2)
+#   --group REGEX      recordings whose names give the same match are not split between training and validation: a speaker, a
+#                      place, a day (none: each recording by itself)
 #   --seconds S        length of a clip (10)
 #   --seed N           seed of the split (0)
-#   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
-#   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
+#   --max-bad P        refuse if more than P % of the recordings cannot be read; fewer are left out (20)
+#   --max-dropped P    refuse if more than P % of the events lie beyond their recordings or have no length (10)
 #   --nj N             recordings at once (2)
 #
-# Recordings that no table names are unlabelled, and trained on as such. The labels are those of the tables, and --from's.
+# Recordings in no table are used for training without labels. The labels are those of the tables and of --from.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Stage 1: make DESED's seven sets into data directories, as far as they are there.
+# Stage 1: make data directories of those of DESED's seven sets that are in <downloads>.
 #
 # usage: local/prepare.sh [options] <downloads> <data>
 #
 #   --nj N              threads of the audio check (2)
 #   --max-bad P         refuse a set with more than P % bad audio files (5)
-#   --max-dropped P     refuse a set with more than P % events beyond their clips (10)
-#   --min-coverage P    refuse a test set with less than P % of its clips (0)
+#   --max-dropped P     refuse a set with more than P % events beyond their clips or without length (10)
+#   --min-coverage P    refuse a test set (validation, public_eval) with audio of less than P % of its clips (0)
 #
-# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, where it exists, gives the labels of
-# another corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv; where stage 0 has said
-# where recordings are from, that table has a column `from`, and <data>/origins.tsv names each clip's.
+# <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the labels of another
+# corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
+# each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -25,7 +25,7 @@ downloads=$1 data=$2
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 [[ -d ${downloads}/metadata ]] || die "${downloads}/metadata: no such folder (run stage 0 first)"
 
-# set | annotation | metadata/ | audio/ | the set is scored on
+# set | annotation | table in metadata/ | folder in audio/ | `test` if systems are scored on the set
 sets='
 strong_real  | strong     | train/audioset_strong.tsv                       | train/strong_label_real                       | -
 strong_synth | strong     | train/synthetic21_train/soundscapes.tsv         | train/synthetic21_train/soundscapes           | -
@@ -45,7 +45,7 @@ labels() { # DESED's ten, or the corpus's own
     fi
 }
 
-name_validation() { # name_validation <validation.tsv>: which of the two that circulate is it?
+name_validation() { # name_validation <validation.tsv>: say which of the two versions of DESED's table it is
     local rows
     rows=$(($(grep -c . "$1") - 1))
     if [[ $(sha256sum <"$1") == aa137f17507407ff08fd245ba63c2af4383c0a8fff9e5a89938df7de0c363871* ]]; then
@@ -62,7 +62,7 @@ name_validation() { # name_validation <validation.tsv>: which of the two that ci
 { mkdir -p "${data}" && labels >"${data}/.labels.txt.part"; } || die "${data}: cannot be written (see above)"
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
-absent() { # absent <set> <kind> <tsv>: 0 of its clips are there
+absent() { # absent <set> <kind> <tsv>: count a set without audio in coverage.tsv, with 0 of its clips
     python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" \
         ${origins[@]+"${origins[@]}"} "$3" . "${scratch}/$1.tsv"
     covered+=("${scratch}/$1.tsv")
@@ -87,10 +87,11 @@ while IFS='|' read -r set kind tsv audio test; do
     fi
     if [[ -n ${lacks} ]]; then
         [[ ${test} == - || ${min_coverage} =~ ^0*(\.0*)?$ || ${lacks} == "no metadata"* ]] ||
-            die "${set}: there is ${lacks} in ${downloads} (bring it, or lower --min-coverage)"
-        # another corpus has the sets that it has; DESED's are expected
+            die "${set}: there is ${lacks} in ${downloads} (download it, or lower --min-coverage)"
+        # another corpus need not have all sets of DESED's layout
         [[ ${lacks} == "no metadata"* && -e ${downloads}/metadata/labels.txt ]] || left_out+=("${set} (${lacks})")
-        [[ ! -e ${data}/${set}/.audio_check.tsv ]] || rm -rf "${data:?}/${set}" # which no other folder has
+        # remove the set of an earlier run; only a data directory that we made has this file
+        [[ ! -e ${data}/${set}/.audio_check.tsv ]] || rm -rf "${data:?}/${set}"
         [[ ${lacks} == "no metadata"* ]] || absent "${set}" "${kind}" "${downloads}/metadata/${tsv}"
         continue
     fi
@@ -105,11 +106,11 @@ while IFS='|' read -r set kind tsv audio test; do
     covered+=("${data}/${set}/coverage.tsv")
     read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"
     if [[ ${test} == test ]] && ((clips < expected)); then
-        echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Scores on it do not compare with others'. ***"
+        echo "*** ${set} is incomplete: ${clips} of ${expected} clips. Do not compare its scores with published ones. ***"
     fi
 done <<<"${sets}"
-((${#left_out[@]} == 0)) || echo "left out, for they are not in ${downloads}: $(printf '%s\n' "${left_out[@]}" | paste -sd ' ')"
-((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/ of stage 0 are expected)"
+((${#left_out[@]} == 0)) || echo "left out, since not in ${downloads}: $(printf '%s\n' "${left_out[@]}" | paste -sd ' ')"
+((${#made[@]})) || die "${downloads}: none of DESED's sets is there (audio/ and metadata/, as stage 0 writes them, are expected)"
 
 {
     head -n 1 "${covered[0]}"

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Stage 0 of real_sounds: a corpus in DESED's layout from a soundbank of recordings.
+# Stage 0 of real_sounds: synthesise a corpus in DESED's layout from a soundbank of recordings.
 #
 # usage: local/real_sounds.sh [options] <downloads>
 #
 #   --soundbank DIR        recordings, {train,validation}/{foreground,background,distractor}/<label>/
-#   --scale X              factor of all sizes; 1: 1,500 real-strong, 10,000 synthetic, 1,500 weak, 12,000 unlabelled,
-#                          1,168 validation clips (1.0)
-#   --public N             clips of a second test set, from validation sources too (0)
+#   --scale X              factor by which the sizes of all sets are multiplied; 1: 1,500 real-strong, 10,000 synthetic,
+#                          1,500 weak, 12,000 unlabelled, 1,168 validation clips (1.0)
+#   --public N             clips of a second test set, also from validation sources (0)
 #   --seed N               random seed (0)
 #   --nj N                 processes (4)
-#   --format F             wav or flac, 16 bits (wav)
+#   --format F             format of the audio, wav or flac, 16 bits (wav)
 #
-# Writes <downloads>/{audio,metadata} and sources.json. Finished parts are kept. Sounds of train/ are in no
-# validation clip, those of validation/ in no other.
+# Writes <downloads>/{audio,metadata} and sources.json. Finished parts are kept. Training clips have sounds of the
+# soundbank's train/ only, validation and test clips of its validation/ only.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# RESULTS.md of real_sounds' configs with several seeds, and the results that it is made of.
+# Collect the results of real_sounds' configs and seeds in a folder, and write RESULTS.md from it.
 #
 # usage: local/real_sounds_report.sh [options] <exp> <dump> <results> <RESULTS.md>
 #
-#   --cmd CMD        where it runs (utils/run.sh)
+#   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N         GPUs; 0: the CPU (1)
-#   --tagger FILE    the pre-trained AST, whose tagging is measured too ('none': not)
-#   --sources FILE   sources and recordings of each label (sed.bin.split_soundbank --count)
-#   --figure3 DIR    steps/figure3.sh's folder, whose picture is shown
+#   --tagger FILE    pre-trained AST whose tagging mAP is measured, too ('none': not measured)
+#   --sources FILE   number of sources and recordings of each label (from sed.bin.split_soundbank --count)
+#   --figure3 DIR    output folder of steps/figure3.sh, whose picture is shown
 #   --test-set SET   set of the dump that was scored (validation)
 #   --archive NAME   first archive the content of <results> as an earlier run of this name, main numbers only
 #

@@ -6,7 +6,7 @@
 #   --archives DIR       files that you downloaded by hand: train.zip, validation.zip, test.zip
 #   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
-#   --nj N               downloads, and recordings, at once (3)
+#   --nj N               downloads at once, and recordings that are cut at once (3)
 #
 # Its splits become DESED's sets: train -> strong_real, validation -> validation, test -> public_eval. A split has
 # audio/, metadata.csv (filename, ...) and annotations.csv (filename,onset,offset,class). The training split's may be

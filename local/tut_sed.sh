@@ -6,12 +6,12 @@
 #   --archives DIR       files that you downloaded by hand: TUT-sound-events-2017-{development,evaluation}.*.zip
 #   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
-#   --fold N             of the corpus's four: its test recordings are the validation set; 0: all 24 are trained on (1)
-#   --nj N               downloads, and recordings, at once (3)
+#   --fold N             fold of the corpus's four whose test recordings become the validation set; 0: train on all 24 (1)
+#   --nj N               downloads at once, and recordings that are cut at once (3)
 #
 # The development recordings become DESED's strong_real and validation, the 8 of evaluation public_eval, in clips of
 # 10 s. Each archive holds a folder with audio/street/<recording>.wav or meta/street/<recording>.ann, and
-# evaluation_setup/street_fold<N>_{train,test}.txt. Another layout is refused in one line.
+# evaluation_setup/street_fold<N>_{train,test}.txt. Another layout is refused.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -39,7 +39,7 @@ fi
 printf '%s\n' "${fold}" >"${note}.part"
 mv "${note}.part" "${note}"
 
-lay_out() { # lay_out <development|evaluation> <audio/...> <metadata/...> [<list in evaluation_setup/>]
+lay_out() { # lay_out <development|evaluation> <folder in audio/> <table in metadata/> [<list in evaluation_setup/>]
     local list=()
     [[ $# == 3 ]] || list=(--list "${downloads}/$1/evaluation_setup/$4")
     python3 -m sed.bin.lay_out_set --nj "${nj}" --suffix .ann --known "$(IFS=, && echo "${classes[*]}")" \

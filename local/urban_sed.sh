@@ -6,11 +6,11 @@
 #   --archives DIR       files that you downloaded by hand: URBAN-SED_v2.0.0.tar.gz
 #   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
-#   --annotations KIND   txt or jams, which hold the same events (txt)
+#   --annotations KIND   files that the events are read from, txt or jams; both hold the same events (txt)
 #   --nj N               downloads at once (3)
 #
 # Its splits become DESED's sets: train -> strong_real, validate -> validation, test -> public_eval. The archive holds
-# audio/<split>/<clip>.wav and annotations/<split>/<clip>.{txt,jams}. Another layout is refused in one line.
+# audio/<split>/<clip>.wav and annotations/<split>/<clip>.{txt,jams}. Another layout is refused.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -32,7 +32,7 @@ options=(--corpus urban_sed --parts "corpus,ast" --nj "${nj}")
 [[ -z ${ast} ]] || options+=(--ast "${ast}")
 "${root}/local/download.sh" "${options[@]}" "${downloads}"
 
-lay_out() { # lay_out <split> <audio/...> <metadata/...>
+lay_out() { # lay_out <split> <folder in audio/> <table in metadata/>
     python3 -m sed.bin.lay_out_set --nj "${nj}" --suffix ".${annotations}" --known "$(IFS=, && echo "${classes[*]}")" \
         "${downloads}/urban_sed/audio/$1" "${downloads}/urban_sed/annotations/$1" \
         "${downloads}/audio/$2" "${downloads}/metadata/$3"

@@ -3,14 +3,14 @@
 #
 # usage: steps/ablate.sh [options] <conf/x.yaml...> <dump> <exp>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
 #   --pretrained FILE   the AST that training starts from ('none': random weights); no training starts without one
 #   --reference FILE    config that the table compares with (conf/ast_sed.yaml)
 #   --test-set SET      set of the dump to score on (validation)
 #   --train-args ARGS   more options of sed.bin.train, one string
-#   --infer-args ARGS   the same of sed.bin.infer
-#   --score-args ARGS   the same of sed.bin.score
+#   --infer-args ARGS   more options of sed.bin.infer, one string
+#   --score-args ARGS   more options of sed.bin.score, one string
 #   --force BOOL        redo what is finished (false)
 #
 # e.g. steps/ablate.sh --pretrained downloads/ast.pth conf/ast_gru.yaml conf/ast_sed.yaml conf/ablation/*.yaml dump exp
@@ -31,8 +31,8 @@ source "${root}/utils/step.sh"
 for conf in "${configs[@]}"; do
     [[ -f ${conf} ]] || die "${conf}: no such config (the ablations are in conf/ablation/)"
 done
-declare -A trained=() # by the content of a config
-pairs=()
+declare -A trained=() # content of a config -> name of the first config with it
+pairs=()              # <config>=<its result.json>
 number=0
 for conf in "${configs[@]}"; do
     name=$(basename "${conf}" .yaml) number=$((number + 1))

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Choose each config's learning rates from results of several, made on a split of the training sources.
+# Choose each config's learning rates from results with several rates on a split of the training sources.
 #
 # usage: steps/choose_rates.sh [options] <results> <rates.json>
 #
-#   --best CONFIG   print the name of this config's best experiment, without its seed; the table on standard error
+#   --best CONFIG   print the name of this config's best experiment, without its seed, and the table of rates on standard
+#                   error (none: print the table)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Log-mel features of a data directory, as HDF5 shards made by parallel jobs.
+# Compute the log-mel features of a data directory in parallel jobs, as HDF5 shards.
 #
 # usage: steps/dump_features.sh [options] <data/set> <dump/set>
 #
-#   --cmd CMD      where the jobs run (utils/run.sh)
+#   --cmd CMD      script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --nj N         parallel jobs (4)
 #   --conf FILE    front end (conf/logmel.yaml)
 #   --force BOOL   redo what is finished (false)
 #
-# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and, last, feats.scp; labels.txt beside the set.
+# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, then feats.scp, which marks a finished dump; <dump>/labels.txt, too.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -26,7 +26,7 @@ use_folder "${dump}"
 if [[ ${force} == true ]]; then
     rm -f "${dump}"/feats.* "${dump}"/split/*
 fi
-for file in wav.scp events.tsv tags.tsv durations.tsv coverage.tsv; do # labels may change though the sounds do not
+for file in wav.scp events.tsv tags.tsv durations.tsv coverage.tsv; do # also if the features need not be computed again
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
@@ -49,7 +49,7 @@ for ((job = 1; job <= nj; job++)); do lists+=("${dump}/split/wav.${job}.scp"); d
 for ((job = 1; job <= nj; job++)); do cat "${dump}/feats.${job}.scp"; done >"${dump}/.feats.scp.part"
 cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/.feats.scp.part") ||
     die "${dump}: the jobs' clips are not those of ${data}/wav.scp (see ${dump}/log; --force true redoes them)"
-for shard in "${dump}"/feats.*.{h5,scp}; do # of an earlier run with more jobs
+for shard in "${dump}"/feats.*.{h5,scp}; do # remove shards of an earlier run with more jobs
     job=${shard#"${dump}"/feats.}
     [[ ! -e ${shard} || ${job%%.*} -le nj ]] || rm -f "${shard}"
 done

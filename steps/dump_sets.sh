@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Features of all data directories, by several front ends.
+# Compute the features of all data directories, with one or more front ends.
 #
 # usage: steps/dump_sets.sh [options] <data> <list.tsv>
 #
-#   --cmd CMD      where the jobs run (utils/run.sh)
+#   --cmd CMD      script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --nj N         parallel jobs (4)
 #   --force BOOL   redo what is finished (false)
 #
-# A line of the list: front end, folder of its dump; a tab between (steps/experiments.sh features makes such lists).
-# `-` for the list is standard input. Each <data>/<set> goes to <folder>/<set>. Sets that differ much in level are named.
+# A line of the list: config of a front end, a tab, folder of its dump (`steps/experiments.sh features` prints such
+# lists); `-` reads the list from standard input. Each <data>/<set> becomes <folder>/<set>. Prints a warning if the sets
+# differ much in level (loudness).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

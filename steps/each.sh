@@ -3,19 +3,20 @@
 #
 # usage: steps/each.sh [options] <train|import|score|cross_fit> <list.tsv> <exp>
 #
-#   --cmd CMD           where trainings and inference run (utils/run.sh)
-#   --ngpu N            GPUs of a training, and of inference one per job; 0: the CPU (1)
-#   --nodes N           machines of a training, each with that many GPUs (1)
+#   --cmd CMD           script that runs trainings and inference: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
+#   --ngpu N            GPUs of a training on each machine; inference uses one per job; 0: the CPU (1)
+#   --nodes N           machines of a training (1)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
 #   --infer-nj N        parallel jobs of inference (1)
 #   --infer-args ARGS   more options of sed.bin.infer, one string
-#   --score-cmd CMD     where scoring runs (utils/run.sh)
+#   --score-cmd CMD     script that runs scoring (utils/run.sh)
 #   --score-args ARGS   more options of sed.bin.score, one string
 #   --test-sets SETS    sets of the dump to score on, one string ("validation")
 #   --force BOOL        redo what is finished (false)
 #
-# The list is that of steps/sweep.sh or, to import or cross-fit, steps/experiments.sh's of that name, `-` standard input.
-# Finished work is skipped; the first that fails ends it. A cross-fitted result is <exp/x/set>_cross_fitted.
+# The list is printed by `steps/experiments.sh <train|import|score|cross_fit>` (columns as in steps/sweep.sh); `-` reads it
+# from standard input. Finished work is skipped; the first failure ends the script. cross_fit scores the posteriors that
+# `score` has inferred again, each half of the clips with post-processing tuned on the other, into <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -37,7 +38,7 @@ for line in ${lines[@]+"${lines[@]}"}; do
             --train-args "${options} ${train_args}" "${conf}" "${dump}" "${exp}/${name}"
         continue
     fi
-    if [[ ${what} == import ]]; then # the options are the class map
+    if [[ ${what} == import ]]; then # the column of options has the class map
         "${root}/steps/import_model.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
             --class-map "${options}" "${conf}" "${checkpoint}" "${dump}" "${exp}/${name}"
         continue

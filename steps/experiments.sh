@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# List the experiments of a recipe's configs: what its stages work through, tab-separated.
+# Print the experiments of a recipe's configs as a tab-separated list, which a stage works through.
 #
 # usage: steps/experiments.sh [options] <features|pretrain|train|import|label|score|cross_fit> [<config>...]
 #
 #   --dump DIR           folder of the dumped sets (dump)
 #   --exp DIR            folder of the experiments (exp)
-#   --conf-dirs LIST     folders where configs given by name are looked for, in this order (conf)
-#   --seeds LIST         seeds of every config; none: the config's own
-#   --rates LIST         learning rates head:encoder; none: the config's own
-#   --vary LIST          KEY=VALUE,VALUE...: every combination, instead of the config's own values
+#   --conf-dirs LIST     folders in which configs given by name are looked for, in this order (conf)
+#   --seeds LIST         seeds with which every config is trained (the seed in the config)
+#   --rates LIST         learning rates, HEAD:ENCODER each (those in the config)
+#   --vary LIST          KEY=VALUE,VALUE...: train every combination of these values of config keys
 #   --feature-conf FILE  the recipe's own front end (conf/logmel.yaml)
-#   --pretrained FILE    what a config without init_from starts from ('none': random weights)
-#   --downloads DIR      folder of published encoders, <encoder>.pth: what a config starts from without --pretrained
+#   --pretrained FILE    checkpoint that a config without init_from starts from ('none': random weights)
+#   --downloads DIR      folder of published encoders, <encoder>.pth, which configs start from without --pretrained
 #   --checkpoints DIR    folder of pre-trained encoders, which configs with pretrained_by start from
-#   --folder NAME        score: where in the experiment the scores go
-#   --score-args ARGS    score: options of sed.bin.score
+#   --folder NAME        score: folder in the experiment for the scores
+#   --score-args ARGS    score: options of sed.bin.score, one string
 #
-# A config is a file, a name, or NAME=file. `train` and `score` are lists for steps/sweep.sh and steps/each.sh, `label` is
-# one for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh, `features` for steps/dump_sets.sh. More: python3 -m sed.bin.experiments --help.
+# A config is a file, a name, or NAME=file. The list `features` is for steps/dump_sets.sh, `train` and `score` for
+# steps/sweep.sh and steps/each.sh, `pretrain` and `label` for steps/sweep.sh, `import` and `cross_fit` for steps/each.sh.
+# More: python3 -m sed.bin.experiments --help.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
-# Figure 3 of the paper: each class's event-based F1 when one frequency band takes the place of AST-GRU's mean.
+# Figure 3 of the paper: each class's event-based F1 if AST-GRU sees a single frequency band instead of the mean over bands.
 #
 # usage: steps/figure3.sh [options] <dump/set> <exp/ast_gru> <exp/figure3>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
 #   --jobs N            bands at once, on one GPU (1)
-#   --retrain BOOL      the second reading too: train AST-GRU again on each band (false)
-#   --conf FILE         what --retrain trains (conf/ast_gru.yaml)
+#   --retrain BOOL      also train AST-GRU again on each band (false)
+#   --conf FILE         config that --retrain trains (conf/ast_gru.yaml)
 #   --pretrained FILE   the AST that --retrain starts from ('none': random weights)
 #   --train-args ARGS   more options of sed.bin.train, one string
-#   --infer-args ARGS   the same of sed.bin.infer
-#   --score-args ARGS   the same of sed.bin.score
+#   --infer-args ARGS   more options of sed.bin.infer, one string
+#   --score-args ARGS   more options of sed.bin.score, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Writes <exp/figure3>/{swapped,retrained}/band_KK/, and of them figure3.tsv, figure3_<reading>.png (four classes) and
-# figure3_<reading>_all.png.
+# The paper does not say how its figure was made. There are two readings: `swapped` gives the trained model one band
+# instead of the mean, `retrained` (--retrain) trains a model for each band. Writes <exp/figure3>/<reading>/band_KK/, and
+# from these figure3.tsv, figure3_<reading>.png (four classes) and figure3_<reading>_all.png.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -35,12 +36,12 @@ source "${root}/utils/step.sh"
 set=$(basename "${dump}")
 bands=$(python3 -m sed.bin.figure3 --model "${model}" --list | wc -l)
 ((bands > 0)) || die "${model}: no bands (see above)"
-score() { # score <model> <folder> [option of sed.bin.infer...]: posteriors and result of a model
+score() { # score <model> <folder> [option of sed.bin.infer...]: infer and score a model
     "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --infer-args "${*:3} ${infer_args}" \
         --force "${force}" "${dump}" "$1" "$2" || return
     "${root}/steps/score.sh" --cmd "${asked_cmd}" --nj "${nj}" --score-args "${score_args}" --force "${force}" "${dump}" "$2"
 }
-scored() { # scored <band>: by every reading
+score_band() { # score_band <band>: by each reading
     local name
     name=$(printf 'band_%02d' "$1")
     say "band $(($1 + 1)) of ${bands}"
@@ -55,7 +56,7 @@ scored() { # scored <band>: by every reading
 for ((first = 0; first < bands; first += jobs)); do
     running=()
     for ((band = first; band < first + jobs && band < bands; band++)); do
-        scored "${band}" &
+        score_band "${band}" &
         running+=($!)
     done
     for process in "${running[@]}"; do wait "${process}"; done

@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Detection without training: a published detector with its head as a packed model, cSEBBs tuned on synthetic validation.
+# Detection without training: convert a published detector with its head to a packed model, and tune cSEBBs (change-detection
+# bounding boxes) on synthetic validation clips.
 #
 # usage: steps/import_model.sh [options] <conf/x.yaml> <checkpoint> <dump> <exp/x>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
-#   --class-map FILE    which of the head's classes make each label: a table of class and label
-#   --tune-set SET      set of the dump that cSEBBs and thresholds are tuned on, where it is there (synth_valid)
+#   --class-map FILE    table of class and label: the head's classes that make up each label (needed)
+#   --tune-set SET      set of the dump that cSEBBs and thresholds are tuned on, if the dump has it (synth_valid)
 #   --force BOOL        redo what is finished (false)
 #
 # The checkpoint is a file, or the name of one that is downloaded (atst-f-strong). Writes <exp/x>, a packed model whose
-# labels are those of <dump>/labels.txt, with tuned.json beside its files. Redone when the checkpoint, the class map, the
-# config or the labels have changed since.
+# labels are those of <dump>/labels.txt, with tuned.json beside its files. Redone if the checkpoint, the class map, the
+# config or the labels have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -25,7 +26,7 @@ source "${root}/utils/step.sh"
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
 [[ -f ${class_map} ]] || die "--class-map '${class_map}': no such file (a table of class and label)"
 [[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first, of this config's features)"
-use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # not of it: the model takes its place whole
+use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # the lock lies beside the folder, which the new model replaces
 asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")
 [[ ! -f ${checkpoint} ]] || asked+=$'\n'$(state_of "${checkpoint}")
 if [[ ${force} == false && -f ${exp}/model.json ]] && same "${exp}/.imported" "${asked}"; then
@@ -40,7 +41,7 @@ import
 rm -f "${exp}/tuned.json"
 if [[ -f ${dump}/${tune_set}/events.tsv ]]; then
     "${root}/steps/tune.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}/${tune_set}" "${exp}" "${exp}/tuned.json"
-    import --tuned "${exp}/tuned.json" # so that it predicts as it is scored
+    import --tuned "${exp}/tuned.json" # once more: `predict` then uses the same post-processing as `score`
 else
     say "${exp}: cSEBBs are not tuned: there is no ${dump}/${tune_set} with events"
 fi

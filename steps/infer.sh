@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Posteriors of a trained model on a dumped set.
+# Compute the posteriors of a trained model on a dumped set.
 #
 # usage: steps/infer.sh [options] <dump/set> <exp/x> <exp/x/set>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
-#   --nj N              parallel jobs, each on part of the clips (1)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
+#   --nj N              parallel jobs, each on a part of the clips (1)
 #   --ngpu N            GPUs, one per job; 0: the CPU (1)
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Writes <exp/x/set>/scores.h5 atomically. Redone when the model, the features or ARGS have changed.
+# Writes <exp/x/set>/scores.h5 atomically. Redone if the model, the features or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -31,6 +31,7 @@ asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 scores=${out}/scores.h5
 shopt -s nullglob # a dump of an earlier version may have its features elsewhere
 state=$(state_of "${weights}" "${dump}/feats.scp" "${dump}"/feats.*.h5)
+# Versions before .infer held the state compared times: their scores are kept if they are newer than what they depend on.
 if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$'\n'"${state}" ||
     { same "${out}/.infer" "${asked}" && [[ ! ${weights} -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
     finished "${scores}: already done"
@@ -40,11 +41,11 @@ infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
 if ((nj == 1)); then
     "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${scores}"
 else
-    parts=${out}/parts of=$(printf '%s\n' "${asked}" "${nj}" && cksum "${weights}" "${dump}/feats.scp")
-    if [[ ${force} == true ]] || ! same "${parts}/.of" "${of}"; then # else parts made by a killed run are still valid
+    parts=${out}/parts made_from=$(printf '%s\n' "${asked}" "${nj}" && cksum "${weights}" "${dump}/feats.scp")
+    if [[ ${force} == true ]] || ! same "${parts}/.of" "${made_from}"; then # else the parts of a killed run are still valid
         rm -rf "${parts}" "${out}"/log/infer.*.log
         mkdir -p "${parts}"
-        remember "${parts}/.of" "${of}"
+        remember "${parts}/.of" "${made_from}"
     fi
     "${cmd[@]}" --pick incomplete --gpu "$((ngpu > 0))" JOB=1:"${nj}" "${out}/log/infer.JOB.log" \
         "${infer[@]}" --part "JOB/${nj}" "${dump}" "${parts}/scores.JOB.h5"
@@ -52,7 +53,7 @@ else
     for ((job = 1; job <= nj; job++)); do files+=("${parts}/scores.${job}.h5"); done
     merged=0
     python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${scores}" || merged=$?
-    rm -rf "${parts}" # parts that do not match are made again
+    rm -rf "${parts}" # also if they do not fit together: the next run computes them again
     ((merged == 0)) || exit "${merged}"
 fi
 remember "${out}/.infer" "${asked}"$'\n'"${state}"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Pre-train an AST as a tagger, for people without the AudioSet checkpoint; a killed run is resumed.
+# Pre-train an AST as a tagger, to train detectors without the AudioSet checkpoint; a killed run is resumed.
 #
 # usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <ast.pth>
 #
-#   --cmd CMD               where it runs (utils/run.sh)
+#   --cmd CMD               script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N                GPUs; 0: the CPU (1)
 #   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
 #   --force BOOL            pre-train again (false)
 #
-# Writes <ast.pth> in the published checkpoint's layout; training takes it by --pretrained <ast.pth>.
+# Writes <ast.pth> in the layout of the published AudioSet checkpoint; use it by --pretrained <ast.pth> of training.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Pseudo-labels of a trained model for clips without events, as a dumped strong set; features by reference.
+# Label clips without events by a trained model, as a dumped strong set that refers to the features of the given sets.
 #
 # usage: steps/pseudo_label.sh [options] <exp/x> <dump/set...> <dump/pseudo>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Sets with tags.tsv keep to their tags. Redone when the model or the sets have changed.
+# Clips with tags (tags.tsv) get events of these labels only. Redone if the model or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

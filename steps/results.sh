@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of all results below a folder, with environment, commit and command beside each; as .csv and .tex beside it, too.
+# Write the table of all results below a folder, with the environment, commit and command of each, as .md, .csv and .tex.
 #
 # usage: steps/results.sh <exp> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -3,12 +3,12 @@
 #
 # usage: steps/score.sh [options] <dump/set> <exp/x/set>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --score-args ARGS   more options of sed.bin.score, one string
-#   --nj N              processes; 0: as many as there are processors (0)
+#   --nj N              processes; 0: one per processor core (0)
 #   --force BOOL        redo what is finished (false)
 #
-# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone when the scores, the ground truth or
+# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone if the scores, the ground truth or
 # ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
-# Self-training: an ensemble labels the clips without events, and is trained again with its labels, a few times over.
+# Self-training: an ensemble labels the clips without events, and the next ensemble is trained with these labels; repeated.
 #
 # usage: steps/self_train.sh [options] <conf/first.yaml> <conf/next.yaml> <dump> <exp/x>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N            GPUs; 0: the CPU (1)
-#   --seeds LIST        the ensemble: a training for each ("1 2 3")
-#   --iterations N      how often the ensemble labels, and is trained with the labels (2)
+#   --seeds LIST        seeds of the ensemble's members, one training each ("1 2 3")
+#   --iterations N      number of times that an ensemble labels and a next one is trained (2)
 #   --label-sets LIST   sets of the dump that get labels ("weak unlabelled")
-#   --tune-set SET      strong set that thresholds and the bias of boundaries are measured on, never one to test on (synth_valid)
+#   --tune-set SET      strong set for tuning thresholds and the bias of boundaries, never a test set (synth_valid)
 #   --tune-args ARGS    options of sed.bin.tune ("--post-processing weak_mask,median --what median,threshold")
-#   --pretrained FILE   checkpoint that each training starts from ('none': random weights); the config's, where it names one
+#   --pretrained FILE   checkpoint that each training starts from, 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        redo what is finished (false)
 #
-# The first config is trained without pseudo-labels (exp/x_it1_seed1 ...), the next one with the set `pseudo` of its
-# train_sets (exp/x_it2_seed1 ...; FB-CRNN labels for Bi-CRNN so). Each iteration's posteriors, averaged over its seeds, and
-# tuned.json are in exp/x_it1 ..., its labels in <dump>/pseudo_x_it1 ... Finished work is skipped, killed work is resumed.
+# The first config is trained without pseudo-labels (exp/x_it1_seed1 ...); the next one (exp/x_it2_seed1 ...) has `pseudo`
+# among its train_sets, which stands for the latest labels. The configs may differ, as in self-training of a Bi-CRNN by an
+# FB-CRNN. The posteriors of iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its labels in
+# <dump>/pseudo_x_it<i>. Finished work is skipped, killed work is resumed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -36,13 +37,13 @@ esac
 [[ -f ${dump}/${tune_set}/events.tsv ]] || die "${dump}/${tune_set}/events.tsv: no such file (--tune-set is a strong set)"
 read -ra members <<<"${seeds}"
 read -ra sets <<<"${label_sets}"
-((${#members[@]} > 0 && ${#sets[@]} > 0)) || die "--seeds and --label-sets name one at least"
+((${#members[@]} > 0 && ${#sets[@]} > 0)) || die "--seeds and --label-sets need at least one name"
 for set in "${sets[@]}"; do
-    [[ ${set} != "${tune_set}" ]] || die "--tune-set ${tune_set} is labelled, too (tune on a set that is not)"
+    [[ ${set} != "${tune_set}" ]] || die "--tune-set ${tune_set} is one of --label-sets (tune on another set)"
 done
 name=$(basename "${exp}")
 
-train() { # train <iteration> <config>: all members
+train() { # train <iteration> <config>: train all members
     local options=${asked_train} seed
     if (($1 > 1)); then
         options+=" --train-sets $(python3 -m sed.bin.show_config "$2" --keys train_sets |
@@ -53,7 +54,7 @@ train() { # train <iteration> <config>: all members
             --train-args "${options} --seed ${seed}" "$2" "${dump}" "${exp}_it$1_seed${seed}"
     done
 }
-average() { # average <iteration> <set>: the members' posteriors
+average() { # average <iteration> <set>: infer with all members and average their posteriors
     local out=${exp}_it$1/$2/scores.h5 scores=() seed
     for seed in "${members[@]}"; do
         scores+=("${exp}_it$1_seed${seed}/$2/scores.h5")
@@ -66,7 +67,7 @@ average() { # average <iteration> <set>: the members' posteriors
         remember "${out}.of" "$(state_of "${scores[@]}")"
     }
 }
-made() { # made <file> <file>...: is the first there, made of the others as they are?
+made() { # made <file> <source>...: does the file exist, made from the sources in their current state?
     [[ ${force} == false && -f $1 ]] && same "$1.of" "$(state_of "${@:2}")"
 }
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Split a soundbank's training sources into a soundbank to tune on; its validation sources stay unheard.
+# Make a soundbank for tuning from a soundbank's training sources alone, so that its validation sources stay unseen.
 #
 # usage: steps/split_soundbank.sh [options] <soundbank> <out>
 #
-#   --share P   share of each label's recordings that goes to validation (0.25)
-#   --seed N    of the draw (0)
+#   --share P   fraction of each label's recordings that goes to the new validation part, 0 to 1 (0.25)
+#   --seed N    random seed of the split (0)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

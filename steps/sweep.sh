@@ -1,27 +1,29 @@
 #!/usr/bin/env bash
-# Many experiments, some at once: pre-train, train or score them, or label with them, spread over the GPUs that there are.
+# Pre-train, train or score many experiments, or label with them, several at once and spread over the GPUs of this machine.
 #
 # usage: steps/sweep.sh [options] <pretrain|train|score|label> <list.tsv> <exp>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
-#   --ngpu N            GPUs to spread over, several experiments each if need be; 0: the CPU (1)
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
+#   --ngpu N            GPUs to spread the experiments over; with more --jobs than GPUs, some share one; 0: the CPU (1)
 #   --jobs N            experiments at once (1)
-#   --mps BOOL          experiments that share a GPU compute at the same time, by NVIDIA's MPS where it is there, and not
-#                       by turns: 1.6 times the clips per second on an H200. A fault on the GPU ends all that share it; the
-#                       same command resumes (true)
+#   --mps BOOL          let experiments that share a GPU compute at the same time instead of by turns, if NVIDIA's MPS is
+#                       installed: 1.6 times the clips per second on an H200. A fault on the GPU ends all that share it;
+#                       the same command resumes them (true)
 #   --test-set SET      set of the dump that is scored (validation)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
-#   --infer-args ARGS   the same of sed.bin.infer
-#   --pretrain-args A   the same of sed.bin.pretrain
-#   --soundbank DIR     what encoders are pre-trained on: a soundbank, or a dumped set
+#   --infer-args ARGS   more options of sed.bin.infer, for all, one string
+#   --pretrain-args A   more options of sed.bin.pretrain, for all, one string
+#   --soundbank DIR     data that encoders are pre-trained on: a soundbank, or a dumped set
 #   --force BOOL        redo what is finished (false)
 #
-# A line of the list: name, config, dump, options of its own; tabs between (steps/experiments.sh makes such lists). To
-# train, the options are sed.bin.train's and <exp>/<name> is made, once the experiment in a fifth column, if any, has
-# ended; to score, they are sed.bin.score's, and `name/folder` scores <exp>/<name> once more, with other options, into
-# <exp>/<name>/<folder>. To label: name of a set, experiment, dump; <dump>/<name> is made of that model's
-# pseudo-labels of the weak and unlabelled clips. To pre-train: name, config, the checkpoint to make. `-` for the list is
-# standard input, which may be empty. Finished work is skipped. When one fails the others go on; exit 1.
+# `steps/experiments.sh <pretrain|train|score|label>` prints such lists; `-` reads the list from standard input, which may
+# be empty. The columns, separated by tabs:
+#   pretrain  name, config, checkpoint to write
+#   train     name, config, dump, options of sed.bin.train, experiment that must end first (may be missing)
+#   score     name, config, dump, options of sed.bin.score; `name/folder` scores the posteriors of <exp>/<name> again, with
+#             other options, into <exp>/<name>/<folder>
+#   label     name of the new set, experiment, dump: pseudo-labels of the weak and unlabelled clips become <dump>/<name>
+# Finished work is skipped. If one experiment fails, the others go on, and the exit status is 1.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -82,27 +84,27 @@ experiment() { # experiment <name> <config> <dump> <options>
         --score-args "--no-report $4" "$3/${test_set}" "${exp}/${out}"
 }
 
-worker() { # worker <slot>: the next of the list until none is left
+worker() { # worker <slot>: work on the next experiment of the list until none is left
     local lock busy name conf dump options before began number task out place gpu
     exec {lock}>>"${scratch}/lock"
     if ((${#gpus[@]})); then
         gpu=$(($1 % ngpu))
         export CUDA_VISIBLE_DEVICES=${mps_gpus[gpu]}
     fi
-    while kill -0 $$ 2>/dev/null; do # until this script is gone: its jobs end with it
+    while kill -0 $$ 2>/dev/null; do # as long as the main script lives
         flock "${lock}"
         IFS=$'\t' read -r name conf dump options before <&"${queue}" || break
         echo "${name}" >>"${scratch}/begun"
         number=$(wc -l <"${scratch}/begun")
-        exec {busy}>"${scratch}/busy.${name//\//.}" # locked until it has ended, in whatever way
+        exec {busy}>"${scratch}/busy.${name//\//.}" # locked until the experiment has ended, well or not
         flock "${busy}"
         flock -u "${lock}"
-        [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true
+        [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true # wait for the experiment that must end first
         began=${SECONDS}
         task="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
         [[ ${what} != pretrain ]] || place=${dump%.*}.log
-        # what it prints is in its own log too; RUN_OWNER ends its jobs with this script
+        # the output is also in the experiment's own log; RUN_OWNER ends its jobs with this script
         if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then
                 say "${task}: already done"

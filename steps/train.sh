@@ -3,14 +3,15 @@
 #
 # usage: steps/train.sh [options] <conf/x.yaml> <dump> <exp/x>
 #
-#   --cmd CMD           where it runs (utils/run.sh)
-#   --ngpu N            GPUs; 0: the CPU (1)
-#   --nodes N           machines, each with that many GPUs (on CPUs: one process each) (1)
-#   --pretrained FILE   checkpoint that it starts from ('none': random weights); the config's, where it names one
+#   --cmd CMD           script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
+#   --ngpu N            GPUs per machine; 0: the CPU, one process per machine (1)
+#   --nodes N           machines (1)
+#   --pretrained FILE   checkpoint that training starts from, 'none': random weights (the config's, if it names one)
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train again (false)
 #
-# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json} and, last, .done; until then checkpoints/, to resume from.
+# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json}, then .done, which marks a finished training; until then
+# checkpoints/, from which a killed training is resumed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -32,7 +33,7 @@ split_words "${train_args}"
 if [[ ${force} == true ]]; then
     rm -f "${exp}/.done"
     words+=(--force)
-elif [[ -e ${exp}/.done ]]; then # trains nothing, but refuses another config than the experiment's
+elif [[ -e ${exp}/.done ]]; then # the command trains nothing then, but refuses a config that is not the experiment's
     code=0
     output=$(python3 -m sed.bin.train --config "${conf}" ${words[@]+"${words[@]}"} "${dump}" "${exp}" 2>&1) || code=$?
     ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }

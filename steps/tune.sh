@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Tune post-processing on a dumped set, for use on others (steps/score.sh --score-args "--tuned FILE").
+# Tune post-processing on a dumped set, to be used on other sets (steps/score.sh --score-args "--tuned FILE").
 #
 # usage: steps/tune.sh [options] <dump/set> <exp/x> <tuned.json>
 #
-#   --cmd CMD         where it runs (utils/run.sh)
+#   --cmd CMD         script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N          GPUs; 0: the CPU (1)
 #   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -1,4 +1,9 @@
-"""RESULTS.md of egs/real_sounds: its configs, what the paper reports of them, and the words around the tables."""
+"""RESULTS.md of egs/real_sounds: its configs, the paper's results for them, and the text around the tables.
+
+Systems are those of the paper (egs/desed/README.md): CRNN; AST-GRU; LGD only and FTE only, with one of the paper's two
+additions to AST-GRU (local GRU decoder, frequency-wise transformer encoder); AST-SED with both. The ratio is the number
+of output frames per token of the AST.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,7 @@ def _pair(a: str, b: str, f1: str, psds1: str, title: str) -> Pair:
 
 
 HALF = "mixup_probability_0.5"
-# b over a, with what the paper reports of it: EB-F1 in points, and PSDS1.
+# Config b compared with config a: the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
 PAIRS = (
     _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
     _pair("crnn", "ast_gru", "+4.70", "+0.053", "AST-GRU over the CRNN"),
@@ -46,17 +51,14 @@ KNOWN = (
     *("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5"),
     *("ast_gru_tuned", "lgd_only_tuned", "fte_only_tuned", "ast_sed_tuned"),
 )
-VARIED = (
-    "_clip_pooling_",
-    "_frozen_epochs_",
-    f"gru_{HALF}",
-    f"only_{HALF}",
-)  # in the names of the grid's experiments, which its own table compares
+VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
+"""parts of names of experiments that only the tables of `protocols.grid` and `protocols.mixup` compare"""
 BOXES = "_csebbs"
+"""end of the name of a config whose events are decided by change-detection bounding boxes (cSEBBs)"""
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 frames per token
-LONG = "ast_sed_long"  # as many steps as AST-SED and a second stage together
+LONG = "ast_sed_long"  # trained for as many steps as AST-SED and a second stage together
 CONFIGS = Path(__file__).parents[2] / "conf" / "real_sounds"
-HISTORY = "c6f5938"  # the last commit with the whole results of earlier runs
+HISTORY = "c6f5938"  # the last commit that holds all numbers of earlier runs
 
 
 PROTOCOL_A = (
@@ -98,17 +100,19 @@ BOXES_TEXT = (
 class Page:
     """The contents of the page.
 
+    A run is one campaign: all configs and seeds trained together.
+
     Attributes:
-        results: {config: its seeds} of the newest run.
-        margins: as `reduce.margin` makes them.
+        results: {config: the results of its seeds} of the newest run.
+        margins: differences between two configs, from `reduce.margin`.
         corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split.
         tagging: JSON of evaluate_tagger.
-        training: {config: its numbers on clips that it was trained on}.
-        pictures: {figure3, gains: path from the page}.
-        trials: as `trials.rows` makes them.
-        finding: what the results say, in a few sentences, written by hand.
+        training: {config: its metrics on clips that it was trained on}.
+        pictures: {"figure3" or "gains": path relative to the page}.
+        trials: single trainings with other settings, from `trials.rows`.
+        finding: the conclusion in a few sentences, written by hand.
         remarks: on the newest run.
-        earlier: {run: its sound results}.
+        earlier: {run: its results without faulty trainings}.
     """
 
     results: Results
@@ -131,7 +135,7 @@ class Page:
             "",
             *([self.finding, ""] if self.finding else []),
             *self._protocols(),
-            *self._parts(),
+            *self._errors(),
             *self._boxes(),
             *self._corpus(),
             *self._systems(),
@@ -191,8 +195,8 @@ class Page:
         if not self.earlier:
             return []
         now = ordered(without_faulty(self.results, self.remarks))
-        runs = {"this run": now, **{f"`{name}`": those for name, those in self.earlier.items()}}
-        means, margins = all_runs(runs, pairs({config for those in runs.values() for config in those}))
+        runs = {"this run": now, **{f"`{name}`": results for name, results in self.earlier.items()}}
+        means, margins = all_runs(runs, pairs({config for results in runs.values() for config in results}))
         return [
             "## All runs",
             "",
@@ -244,8 +248,8 @@ class Page:
             lines += [f"## {head}", "", text, "", *rows] if rows else []
         return lines
 
-    def _parts(self) -> list[str]:
-        """Return the tables of events by length, of EB-F1 by collar, and of events in pieces."""
+    def _errors(self) -> list[str]:
+        """Return the tables of events found by length, of EB-F1 by collar, and of split and merged events."""
         shown = {name: runs for name, runs in ordered(self.results).items() if name in KNOWN}
         lines = []
         for head, text, rows in (
@@ -257,7 +261,7 @@ class Page:
         return lines
 
     def _boxes(self) -> list[str]:
-        """Bounding boxes on each system that was decided by them too."""
+        """Return the table of bounding boxes, for the systems that were scored with them, too."""
         found = [name for name in ordered(self.results) if f"{name}{BOXES}" in self.results]
         if not found:
             return []
@@ -329,20 +333,20 @@ class Page:
 def pairs(configs: set[str]) -> list[Pair]:
     """Return every comparison that these configs allow.
 
-    The paper's, bounding boxes over what they were made of, each other config over AST-SED, and second stages over an
-    AST-SED of as many steps.
+    These are the paper's; bounding boxes with the median filters of the same model; each config that the paper does not
+    have with AST-SED; and second stages with an AST-SED trained for as many steps.
     """
     named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
     plain = {config for config in configs if not any(part in config for part in VARIED)}
     boxes = {config for config in plain if config.removesuffix(BOXES) in configs and config.endswith(BOXES)}
     named += [Pair(a=config.removesuffix(BOXES), b=config) for config in sorted(boxes)]
     beyond = [Pair(a="ast_sed", b=config) for config in sorted(plain - boxes - {*KNOWN}) if "ast_sed" in configs]
-    second = [config for config in sorted(configs) if goes_on(config)]
+    second = [config for config in sorted(configs) if is_second_stage(config)]
     return named + beyond + [Pair(a=LONG, b=config) for config in second if LONG in configs]
 
 
-def goes_on(config: str) -> bool:
-    """Tell whether a config is a second stage: it starts from what another one trained."""
+def is_second_stage(config: str) -> bool:
+    """Return whether a config's training starts from the trained model of another config."""
     path = CONFIGS / f"{config}.yaml"
     return path.is_file() and load_config(path).get("init_from", "none") not in ("", "none")
 
@@ -354,9 +358,9 @@ def ordered(results: Results) -> dict[str, Sequence[Mapping[str, Any]]]:
 
 
 def _steps(results: Results) -> list[str]:
-    """Say that a second stage trains longer than what it is compared with, and by how much."""
+    """Return a note on how much longer a second stage trains than the AST-SED that it is compared with."""
     steps = {name: runs[0]["steps"] for name, runs in results.items() if runs and runs[0].get("steps")}
-    second = [name for name in results if name in steps and goes_on(name)]
+    second = [name for name in results if name in steps and is_second_stage(name)]
     if not second or "ast_sed" not in steps:
         return []
     more = ", ".join(f"`{name}` {steps[name]} steps more" for name in second)
@@ -373,7 +377,7 @@ def _steps(results: Results) -> list[str]:
 
 
 def _pretraining(margins: Margins) -> list[str]:
-    """Compare what the pre-trained encoder brings (CRNN to AST-GRU) with what the decoder brings (to AST-SED)."""
+    """Return a note that compares the gain of the encoder (CRNN to AST-GRU) and of the decoder (AST-GRU to AST-SED)."""
     gains = {(one["a"], one["b"]): (one["numbers"].get("psds1") or {}).get("value") for one in margins}
     encoder, decoder = gains.get(("crnn", "ast_gru")), gains.get(("ast_gru", "ast_sed"))
     if encoder is None or decoder is None:
@@ -385,14 +389,14 @@ def _pretraining(margins: Margins) -> list[str]:
 
 
 def _ratios(results: Results) -> list[str]:
-    """Compare what the output's resolution does with what the seed does."""
-    seeds = values_of(results.get("ast_sed", []), "psds1")
+    """Return a note that compares the effect of the output's time resolution with that of the seed."""
+    of_seeds = values_of(results.get("ast_sed", []), "psds1")
     found = limits.range_of_means(RATIOS, results, "psds1")
-    if found is None or not seeds:
+    if found is None or not of_seeds:
         return []
     (low, least), (high, most) = found
     psds1 = BY_KEY["psds1"]
-    spread = f"; seeds of `ast_sed` spread by {psds1.plain(statistics.stdev(seeds))}" if len(seeds) > 1 else ""
+    spread = f"; seeds of `ast_sed` spread by {psds1.plain(statistics.stdev(of_seeds))}" if len(of_seeds) > 1 else ""
     return [
         f"Over the ratios of the decoder PSDS1 goes from {psds1.plain(least)} (`{low}`) to {psds1.plain(most)} "
         f"(`{high}`){spread}."

@@ -1,7 +1,8 @@
-"""The two protocols of egs/real_sounds and the grid behind them, as tables.
+"""The two protocols of egs/real_sounds and the grid of trainings behind them, as tables.
 
-Protocol A is the paper's regime: one clip pooling and one way of training the encoder for all AST systems. In protocol
-B each has what it does best with (`<system>_tuned`). Both were chosen on a split of the training sources.
+Protocol A is the paper's regime: the same clip pooling, frozen epochs and learning rates for all AST systems. In
+protocol B each system has those with which it is best (`<system>_tuned`). Both were chosen on a split of the training
+sources, not on validation.
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ TITLES = {
     "ratio_5": "FTE, ratio 5",
     "ast_sed": "AST-SED (ratio 10)",
 }
+# EB-F1 in per cent and PSDS1 in the paper, on DESED
 PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed": ("59.60", "0.5140")}
 TUNED = "_tuned"
 GRID = ("clip_pooling", "frozen_epochs")
-"""what its rows differ in; `encoder_lr` and `lr` are those of protocol A"""
+"""settings in which the rows of `grid` differ; all others are those of protocol A"""
 SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "mixup_probability", "input_padding")
+"""settings, besides those of GRID, that must equal protocol A's unless a table's rows differ in them"""
 MIXUP = ("mixup_probability", "encoder_lr")
-"""what the rows of `mixup` differ in, all else as protocol A"""
+"""settings in which the rows of `mixup` differ; all others are those of protocol A"""
+# letters: source of the formula, as in egs/desed/README.md
 CLIP_POOLINGS = {
     "linear_softmax": "linear softmax (L)",
     "exponential_softmax": "sum y e^y / sum e^y",
@@ -40,12 +44,12 @@ CLIP_POOLINGS = {
 
 
 def protocol_a(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
-    """Return the table of protocol A beside the paper; no lines where it has no AST system.
+    """Return the table of protocol A beside the paper's numbers; no lines without results of an AST system.
 
     Args:
-        results: {config: its seeds}.
-        margins: as `reduce.margin` makes them.
-        remarks: marked at the configs that they name.
+        results: {config: the results of its seeds}.
+        margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings; the configs that they name get their marks.
 
     Returns:
         Lines of Markdown.
@@ -67,12 +71,12 @@ def protocol_a(results: Results, margins: Margins, remarks: Remarks) -> list[str
 
 
 def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
-    """Return the table of protocol B: each system as it does best by itself; no lines without one.
+    """Return the table of protocol B: each system with its own best settings; no lines without results.
 
     Args:
-        results: {config: its seeds}.
-        margins: as `reduce.margin` makes them.
-        remarks: marked at the configs that they name.
+        results: {config: the results of its seeds}.
+        margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings; the configs that they name get their marks.
 
     Returns:
         Lines of Markdown.
@@ -84,40 +88,41 @@ def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str
     for name in (*(["crnn"] if "crnn" in results else []), *names):
         title = TITLES[name.removesuffix(TUNED)]
         over = "crnn" if name == f"ast_gru{TUNED}" else f"ast_gru{TUNED}"
-        cells = [title + _marks(remarks, name, results[name]), _way(results[name][0].get("settings", {}))]
+        cells = [title + _marks(remarks, name, results[name]), _regime(results[name][0].get("settings", {}))]
         rows.append([*cells, *_numbers(results[name]), *_over(margins, over, name)])
     return table(["system", "trained with", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
 
 
 def grid(results: Results) -> list[str]:
-    """Return EB-F1 and PSDS1 of the AST systems by clip pooling and frozen epochs, else trained as protocol A.
+    """Return EB-F1 and PSDS1 of the AST systems by clip pooling and frozen epochs, else trained as in protocol A.
 
     Args:
-        results: {config: its seeds}; which belong to it their settings say.
+        results: {config: the results of its seeds}; those with the settings of the grid are chosen.
 
     Returns:
-        Lines of Markdown; none where fewer than two rows have a system.
+        Lines of Markdown; none if the table would have fewer than two rows.
     """
     cells = _cells(results, GRID)
     if len(cells) < 2:
         return []
     rows = []
     order = [*CLIP_POOLINGS]
-    for pooling, frozen in sorted(cells, key=lambda one: (order.index(one[0]) if one[0] in order else 99, one[1])):
-        seen = cells[pooling, frozen]
+    # in the order of CLIP_POOLINGS, unknown ones last
+    for pooling, frozen in sorted(cells, key=lambda key: (order.index(key[0]) if key[0] in order else 99, key[1])):
+        by_system = cells[pooling, frozen]
         first = [CLIP_POOLINGS.get(pooling, pooling), f"{frozen:g} epochs" if frozen else "no"]
-        rows.append([*first, *(_cell(list(seen.get(system, {}).values())) for system in AST_SYSTEMS)])
+        rows.append([*first, *(_cell(list(by_system.get(system, {}).values())) for system in AST_SYSTEMS)])
     return table(["clip pooling", "frozen first", *(TITLES[system] for system in AST_SYSTEMS)], rows)
 
 
 def mixup(results: Results) -> list[str]:
-    """Return EB-F1 and PSDS1 by the share of steps with mixup and the encoder's rate, else trained as protocol A.
+    """Return EB-F1 and PSDS1 by fraction of steps with mixup and encoder's learning rate, else as in protocol A.
 
     Args:
-        results: {config: its seeds}; which belong to it their settings say.
+        results: {config: the results of its seeds}; those with the settings of the table are chosen.
 
     Returns:
-        Lines of Markdown; none where fewer than two rows have a system.
+        Lines of Markdown; none if the table would have fewer than two rows.
     """
     cells = _cells(results, MIXUP)
     if len(cells) < 2:
@@ -134,17 +139,20 @@ def mixup(results: Results) -> list[str]:
 
 
 def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]]:
-    """Return {values of the settings `by`: {system: {seed: run}}} of the runs that are otherwise as protocol A."""
-    own = next((run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None)
+    """Return {values of the settings `by`: {system: {seed: run}}} of runs with otherwise the settings of protocol A."""
+    protocol_a_settings = next(
+        (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
+    )
     same = [key for key in (*GRID, *SAME) if key not in by]
     cells: dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]] = {}
-    if own is None:
+    if protocol_a_settings is None:
         return cells
     for name, runs in results.items():
         system = next((s for s in AST_SYSTEMS if name == s or name.startswith(f"{s}_")), None)
         for run in runs:
             settings = run.get("settings", {})
-            alike = all(settings.get(key) == own.get(key) for key in same) and all(key in settings for key in by)
+            alike = all(settings.get(key) == protocol_a_settings.get(key) for key in same)
+            alike = alike and all(key in settings for key in by)
             if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
                 cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})[run["seed"]] = run
     return cells
@@ -155,7 +163,7 @@ GAINS = ["over", "EB-F1, points", "PSDS1"]
 
 
 def system_of(settings: Mapping[str, Any]) -> str:
-    """Return which of the four AST systems settings are of, by frequency pooling and ratio; '' for none."""
+    """Return the AST system with these settings, by frequency pooling (mean or FTE) and ratio; "" for none."""
     if settings.get("encoder") != "ast":
         return ""
     kinds = {
@@ -168,7 +176,7 @@ def system_of(settings: Mapping[str, Any]) -> str:
 
 
 def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return EB-F1, PSDS1, its mean over classes, PSDS2, the lowest seed's PSDS1, and how many seeds there are."""
+    """Return cells: EB-F1, PSDS1, its mean over classes, PSDS2, the lowest PSDS1 of a seed, the number of seeds."""
     psds1 = values_of(runs, "psds1")
     return [
         over_seeds(F1, values_of(runs, "event_f1_macro")),
@@ -181,11 +189,11 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _over(margins: Margins, a: str, b: str) -> list[str]:
-    """Return what b is compared with and the differences; dashes where there are none."""
-    one = next((one for one in margins if (one["a"], one["b"]) == (a, b)), None)
-    if one is None:
+    """Return cells with the system that b is compared with and the differences; dashes if there are none."""
+    margin = next((one for one in margins if (one["a"], one["b"]) == (a, b)), None)
+    if margin is None:
         return ["–", "–", "–"]
-    numbers = one["numbers"]
+    numbers = margin["numbers"]
     return [TITLES[a.removesuffix(TUNED)], difference(numbers[F1.key], F1), difference(numbers[PSDS1.key], PSDS1)]
 
 
@@ -193,8 +201,8 @@ def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> st
     return marks(remarks, *(training(name, run["seed"]) for run in runs))
 
 
-def _way(settings: Mapping[str, Any]) -> str:
-    """Return how it was trained: clip pooling, frozen epochs and the ratio of its rates."""
+def _regime(settings: Mapping[str, Any]) -> str:
+    """Describe a training: clip pooling, frozen epochs, and the encoder's learning rate relative to the head's."""
     words = [CLIP_POOLINGS.get(settings.get("clip_pooling", ""), str(settings.get("clip_pooling", "–")))]
     if settings.get("encoder") == "ast":
         frozen = settings.get("frozen_epochs")
@@ -204,7 +212,7 @@ def _way(settings: Mapping[str, Any]) -> str:
 
 
 def _cell(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Format `40.71, 0.3148 (3)`; a dash without any."""
+    """Format EB-F1 in per cent, PSDS1 and number of seeds: `40.71, 0.3148 (3)`; a dash without runs."""
     if not runs:
         return "–"
     return f"{over_seeds(F1, values_of(runs, F1.key))}, {over_seeds(PSDS1, values_of(runs, PSDS1.key))} ({len(runs)})"

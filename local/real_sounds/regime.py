@@ -1,11 +1,12 @@
-"""Choose what protocols A and B train with, from results on a split of the training sources.
+"""Choose the training regimes of protocols A and B, from results on a split of the training sources.
 
 usage: python3 -m local.real_sounds.regime results regime.json
 
-results/runs.jsonl has a line for each training on the split. Protocol A has linear softmax and the encoder at 1/20 of
-the head's rate (P), and as many frozen epochs, the same for all, as the AST systems have the highest PSDS1 with, on the
-mean. In protocol B each system has the way in which its own PSDS1 is highest. Standard output is a line for each system
-and protocol: the config (`<system>`, `<system>_tuned`) and the experiment on the split that is of its way.
+A regime is clip pooling, number of frozen epochs and learning rates (REGIME). results/runs.jsonl has a line for each
+training on the split. Protocol A has linear softmax and the encoder at 1/20 of the head's learning rate, as in the
+paper, and for all systems the number of frozen epochs with the highest PSDS1 on average over the AST systems. In
+protocol B each system has the regime with its own highest PSDS1. Standard output has a line for each system and
+protocol: the config (`<system>`, `<system>_tuned`), a tab, and the experiment on the split with that regime.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from sed.config import Parser, output_file
 from sed.errors import UserError
 
 RATIO = 0.05
-"""of the encoder's rate to the head's (P)"""
+"""encoder's learning rate relative to the head's, as stated in the paper"""
 CLIP_POOLING = "linear_softmax"
-WAY = ("clip_pooling", "frozen_epochs", "lr", "encoder_lr")
+REGIME = ("clip_pooling", "frozen_epochs", "lr", "encoder_lr")
 Runs = Sequence[Mapping[str, Any]]
 
 
@@ -42,46 +43,48 @@ def main() -> None:
 
 
 def choose(runs: Runs) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return what regime.json holds, and {config: experiment of the split} of both protocols.
+    """Return the content of regime.json, and {config: experiment on the split} for both protocols.
 
     Raises:
-        UserError: no number of frozen epochs was tried with all the AST systems there are.
+        UserError: no number of frozen epochs was tried with all AST systems that have results.
     """
     from local.real_sounds.protocols import AST_SYSTEMS, TUNED, system_of
 
-    ways: dict[str, dict[tuple[Any, ...], list[Mapping[str, Any]]]] = {}
+    # {system: {values of REGIME: its trainings}}
+    regimes: dict[str, dict[tuple[Any, ...], list[Mapping[str, Any]]]] = {}
     for run in runs:
         system = system_of(run.get("settings", {}))
         if system and run.get("psds1") is not None and run.get("post_processing") != ["csebbs"]:
-            way = tuple(run["settings"][key] for key in WAY)
-            ways.setdefault(system, {}).setdefault(way, []).append(run)
-    systems = [system for system in AST_SYSTEMS if system in ways]
-    papers = {system: _papers(ways[system]) for system in systems}
-    common = set.intersection(*(set(found) for found in papers.values())) if systems else set()
+            regime = tuple(run["settings"][key] for key in REGIME)
+            regimes.setdefault(system, {}).setdefault(regime, []).append(run)
+    systems = [system for system in AST_SYSTEMS if system in regimes]
+    paper = {system: _as_in_paper(regimes[system]) for system in systems}
+    common = set.intersection(*(set(found) for found in paper.values())) if systems else set()
     if not common:
         raise UserError("no number of frozen epochs was tried with all systems (tune.sh trains them)")
-    means = {frozen: fmean(_psds1(papers[system][frozen]) for system in systems) for frozen in common}
-    frozen = max(sorted(means), key=lambda one: means[one])
-    own = {system: max(ways[system].values(), key=_psds1) for system in systems}
-    first = papers[systems[0]][frozen][0]["settings"]
-    protocol_a = {key: first[key] for key in WAY} | {"mean_psds1": {f"{one:g}": means[one] for one in sorted(means)}}
-    protocol_b = {s: {key: own[s][0]["settings"][key] for key in WAY} | {"psds1": _psds1(own[s])} for s in systems}
+    means = {frozen: fmean(_psds1(paper[system][frozen]) for system in systems) for frozen in common}
+    best = max(sorted(means), key=lambda frozen: means[frozen])
+    own = {system: max(regimes[system].values(), key=_psds1) for system in systems}
+    first = paper[systems[0]][best][0]["settings"]
+    by_frozen = {f"{frozen:g}": means[frozen] for frozen in sorted(means)}
+    protocol_a = {key: first[key] for key in REGIME} | {"mean_psds1": by_frozen}
+    protocol_b = {s: {key: own[s][0]["settings"][key] for key in REGIME} | {"psds1": _psds1(own[s])} for s in systems}
     tried = [
-        {"system": system, **dict(zip(WAY, way, strict=True)), "seeds": [run["seed"] for run in those]}
-        | {key: fmean(run[key] for run in those) for key in ("event_f1_macro", "psds1", "psds2")}
+        {"system": system, **dict(zip(REGIME, regime, strict=True)), "seeds": [run["seed"] for run in trainings]}
+        | {key: fmean(run[key] for run in trainings) for key in ("event_f1_macro", "psds1", "psds2")}
         for system in systems
-        for way, those in ways[system].items()
+        for regime, trainings in regimes[system].items()
     ]
-    experiments = {system: _experiment(papers[system][frozen]) for system in systems}
+    experiments = {system: _experiment(paper[system][best]) for system in systems}
     experiments |= {f"{system}{TUNED}": _experiment(own[system]) for system in systems}
     return {"protocol_a": protocol_a, "protocol_b": protocol_b, "tried": tried}, experiments
 
 
-def _papers(ways: Mapping[tuple[Any, ...], Runs]) -> dict[float, Runs]:
-    """Return {frozen epochs: trainings} for the paper's clip pooling and ratio of rates."""
+def _as_in_paper(regimes: Mapping[tuple[Any, ...], Runs]) -> dict[float, Runs]:
+    """Return {frozen epochs: trainings} for the paper's clip pooling and ratio of learning rates."""
     return {
-        float(frozen): those
-        for (pooling, frozen, lr, encoder_lr), those in ways.items()
+        float(frozen): trainings
+        for (pooling, frozen, lr, encoder_lr), trainings in regimes.items()
         if pooling == CLIP_POOLING and abs(encoder_lr / lr - RATIO) < 1e-6
     }
 
@@ -91,6 +94,7 @@ def _psds1(runs: Runs) -> float:
 
 
 def _experiment(runs: Runs) -> str:
+    """Return the name of the first run's experiment."""
     return f"{runs[0]['config']}_seed{runs[0]['seed']}"
 
 

@@ -1,14 +1,14 @@
-"""RESULTS.md of egs/real_sounds: reduce every seed's result to a line of JSON, their margins to another, and show them.
+"""Collect results of egs/real_sounds in a folder, one line of JSON per config and seed, and write RESULTS.md from it.
 
 usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sources.json results RESULTS.md
-       python3 -m local.real_sounds.report results RESULTS.md         # from the results alone
+       python3 -m local.real_sounds.report results RESULTS.md         # from the collected results alone
 
-With --exp, results/runs.jsonl (a line for each config and seed), margins.json, corpus.json and training.json are made
-of exp/<config>_seed<k>/<set>; lines and margins of experiments that are not there stay: a campaign may be taken in by
-parts. With --ways, ways.json is made of all that
-folder's experiments. --archive NAME first makes an earlier run of what is there. remarks.json is written by hand, as
-sed.evaluation.reports.seeds.remarks says; faulty trainings of earlier runs are left out. The page is always made of
-these files alone; gains.png is drawn of them, and figure3.png shown where it is.
+With --exp, the results in exp/<config>_seed<k>/<set> are added to results/runs.jsonl (one line per config and seed),
+margins.json, corpus.json and training.json; those of other experiments stay, so that a campaign can be collected in
+several calls. With --ways, ways.json is made from all experiments of that folder. --archive NAME first turns the
+collected results into an earlier run. remarks.json is written by hand, as sed.evaluation.reports.seeds.remarks
+describes; trainings of earlier runs that it calls faulty are left out. The page depends only on the files in the
+folder; gains.png is drawn from them, and figure3.png is shown if it is there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sed.errors import UserError
 
 PARTS = ("margins", "corpus", "tagging", "training", "ways", "remarks")  # JSON files beside runs.jsonl
 PICTURES = ("figure3", "gains")
-FINDING = "finding.md"  # what the results say, written by hand
+FINDING = "finding.md"  # the conclusion, written by hand
 
 
 @entry
@@ -34,14 +34,18 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of runs.jsonl and the files beside it")
     p.add_argument("output", type=output_file, help="RESULTS.md to write")
-    p.option("exp", None, "folder of experiments to take in: <config>_seed<k>/<set>/result.json")
+    p.option("exp", None, "folder of experiments to collect: <config>_seed<k>/<set>/result.json")
     p.option("dump", None, "folder of the dumped sets, for their sizes and the ground truth")
-    p.option("sources", None, "sources.json of stage 0: sources and recordings of each label")
-    p.option("ways", None, "folder of trainings of other ways: <name>/<set>/result.json")
+    p.option("sources", None, "sources.json of stage 0: numbers of sources and recordings of each label")
+    p.option("ways", None, "folder of trials, single trainings with other settings: <name>/<set>/result.json")
     p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
     p.option("set", "validation", "the set that was scored")
-    p.option("training-set", "strong_real", "a training set that the main systems were scored on too, where they were")
-    p.option("archive", None, "first make what is in runs.jsonl an earlier run of this name, main numbers only")
+    p.option(
+        "training-set", "strong_real", "a training set; results on it are collected from experiments that have them"
+    )
+    p.option(
+        "archive", None, "first turn the content of runs.jsonl into an earlier run of this name, main numbers only"
+    )
     args = p.parse_args()
     logger = setup_logging()
     from local.real_sounds.page import Page
@@ -55,7 +59,7 @@ def main() -> None:
     if args.archive:
         archive(args.results, args.archive)
     if args.exp:
-        _take_in(args)
+        _collect(args)
     if args.ways:
         write_items(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
     runs, parts = by_run(read_runs(args.results)), _parts(args.results)
@@ -66,18 +70,18 @@ def main() -> None:
     earlier = {name: [one for one in remarks if one.get("run") == name] for name in runs}
     margins, corpus = parts.get("margins", []), parts.get("corpus", {})
     _draw(args.results / "gains.png", margins, corpus)
-    beside = os.path.relpath(args.results, args.output.parent)
+    folder = os.path.relpath(args.results, args.output.parent)
     page = Page(
         results=results,
         margins=margins,
         corpus=corpus,
         tagging=parts.get("tagging", {}),
         training=parts.get("training", {}),
-        pictures={name: f"{beside}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()},
+        pictures={name: f"{folder}/{name}.png" for name in PICTURES if (args.results / f"{name}.png").is_file()},
         trials=parts.get("ways", []),
         finding=_finding(args.results / FINDING),
         remarks=[one for one in remarks if not one.get("run")],
-        earlier={name: without_faulty(those, earlier[name]) for name, those in runs.items()},
+        earlier={name: without_faulty(of_run, earlier[name]) for name, of_run in runs.items()},
     )
     write_text(args.output, page.markdown())
     logger.info("%s: %d results of %d configs", args.output, sum(map(len, results.values())), len(results))
@@ -88,7 +92,7 @@ def _finding(path: Path) -> str:
 
 
 def _parts(folder: Path) -> dict[str, Any]:
-    """Return the JSON files beside runs.jsonl by their names, those that are there."""
+    """Return {name: content} of the JSON files beside runs.jsonl that exist."""
     from sed.input_files import read_json
 
     paths = [folder / f"{name}.json" for name in PARTS]
@@ -97,19 +101,19 @@ def _parts(folder: Path) -> dict[str, Any]:
 
 
 def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str, Any]) -> None:
-    """Draw the class-wise gains of AST-SED over AST-GRU, where both are there."""
+    """Draw the class-wise gains of AST-SED over AST-GRU, if there are results of both."""
     from sed.evaluation.reports.seeds.gains import gains
     from sed.files import replacing
 
-    one = next((one for one in margins if (one["a"], one["b"]) == ("ast_gru", "ast_sed")), None)
-    figure = gains(one, corpus.get("median_seconds", {})) if one else None
+    margin = next((one for one in margins if (one["a"], one["b"]) == ("ast_gru", "ast_sed")), None)
+    figure = gains(margin, corpus.get("median_seconds", {})) if margin else None
     if figure is not None:
         with replacing(path) as part:
             figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
-def _take_in(args: Any) -> None:
-    """Write the files of what `--exp` holds."""
+def _collect(args: Any) -> None:
+    """Add the results of the experiments in `--exp` to the files."""
     from local.real_sounds.page import pairs
     from sed.data.tables import read_events_tsv
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
@@ -136,16 +140,16 @@ def _take_in(args: Any) -> None:
 
 
 def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the margins that there are with new ones, in the page's order; of two of a pair the one of more seeds."""
+    """Return the stored and the new margins in the page's order; of two for the same pair, the one over more seeds."""
     from local.real_sounds.page import pairs
 
     kept = {(one["a"], one["b"]): one for one in _parts(folder).get("margins", [])}
-    for one in new:
-        place = (one["a"], one["b"])
-        if place not in kept or len(one["seeds"]) >= len(kept[place]["seeds"]):
-            kept[place] = one
-    order = [(pair.a, pair.b) for pair in pairs({name for place in kept for name in place})]
-    return [kept[place] for place in order if place in kept]
+    for margin in new:
+        compared = (margin["a"], margin["b"])
+        if compared not in kept or len(margin["seeds"]) >= len(kept[compared]["seeds"]):
+            kept[compared] = margin
+    order = [(pair.a, pair.b) for pair in pairs({name for compared in kept for name in compared})]
+    return [kept[compared] for compared in order if compared in kept]
 
 
 def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
@@ -155,12 +159,12 @@ def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
     before = _parts(folder).get("corpus", {}).get("sources")
     if before and corpus["sources"] and before != corpus["sources"] and (folder / RUNS).is_file():
         raise UserError(
-            f"{folder}: holds results of another soundbank, which compare with none of these (choose another folder)"
+            f"{folder}: holds results on another soundbank, which cannot be compared with these (choose another folder)"
         )
 
 
 def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return {config: numbers of its first seed on a training set}, where it was scored on it."""
+    """Return {config: metrics of its first seed on a training set}, for the configs that were scored on it."""
     from sed.evaluation.reports.seeds.reduce import NUMBERS, find
     from sed.evaluation.result_file import read_result
 

@@ -14,7 +14,7 @@ setup() {
     [[ ${status} == 2 && ${output} == *"dump/synth_valid/events.tsv: no such file"* ]]
     touch dump/weak/events.tsv
     run "${top}/steps/self_train.sh" --tune-set weak first.yaml next.yaml dump exp/x
-    [[ ${status} == 2 && ${output} == *"weak is labelled, too"* ]]
+    [[ ${status} == 2 && ${output} == *"weak is one of --label-sets"* ]]
 }
 
 # bats test_tags=slow

@@ -93,7 +93,7 @@ class Sounds:
 
 
 def chances(origins: Sequence[str]) -> np.ndarray:
-    """Return the probability of each sound from the sources of all: a source's weight is the root of its sounds' number.
+    """Return the probability of each sound, given the source of each: a source weighs the root of its number of sounds.
 
     A compromise between equal sounds, where a source with many files would dominate, and equal sources.
     """
