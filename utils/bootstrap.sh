@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Find or make a Python environment with what setup.py asks for; print the folder of its python3.
+# Find or make a Python environment with the packages that setup.py requires; print the folder of its python3.
 #
 # usage: utils/bootstrap.sh [options]
 #
-#   --extras LIST   extras of setup.py to have too, comma-separated: test,lint
+#   --extras LIST   extras of setup.py that are also required, comma-separated, such as test,lint (none)
 #
-# Taken, in this order: the python3 on PATH when it has everything; .venv of the repository; a .venv that this makes
-# from setup.py and constraints.txt. Nothing is installed outside .venv. Safe against two at once and against being
-# killed: .venv counts once its marker, written last, names the requirements as they are now.
+# Tried in this order: the python3 on PATH, if it has all packages; .venv of the repository; a new .venv, made from
+# setup.py and constraints.txt. Nothing is installed outside .venv. Two may run at once, and any may be killed: .venv is
+# used only if its marker, which is written last, has the checksum of the current requirements.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -21,14 +21,14 @@ source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
 venv=${root}/.venv
-marker=${venv}/.ready # the requirements' checksum, then the extras that are in
-gigabytes=9           # wheels, unpacked, with the CUDA libraries that PyTorch brings
+marker=${venv}/.ready # checksum of the requirements, then the installed extras
+gigabytes=9           # disk space of the packages, including the CUDA libraries that PyTorch depends on
 
 say() {
     printf 'bootstrap.sh: %s\n' "$*" >&2
 }
 
-# python3 -c "${requirements}" <setup.py> <extras>: a requirement a line.
+# python3 -c "${requirements}" <setup.py> <extras>: print the requirements, one per line.
 requirements='
 import ast, sys
 path, extras = sys.argv[1], ["recipe", *(e for e in sys.argv[2].split(",") if e)]
@@ -41,8 +41,8 @@ if unknown:
 print("\n".join(values["install_requires"] + [r for e in extras for r in values["extras_require"][e]]))
 '
 
-# python3 -c "${check}" <requirement...>: exit 0 where all are there, in versions that fit; else print the first gap.
-# Looks at metadata only, since importing torch takes seconds.
+# python3 -c "${check}" <requirement...>: exit with 0 if all are installed in matching versions, else print the first that
+# is not. Reads only the packages' metadata, since importing torch takes seconds.
 check='
 import importlib.metadata, sys
 if not (3, 11) <= sys.version_info[:2] <= (3, 13):
@@ -64,7 +64,7 @@ if found["torch"].split(".")[:2] != found["torchaudio"].split(".")[:2]:
     sys.exit("torch and torchaudio differ")
 '
 
-# The packages whose compiled parts can fail to load, and why each is here.
+# Packages whose compiled parts may fail to load, on a machine with other system libraries.
 trial='
 import torch, torchaudio, h5py, scipy, soundfile, soxr, psds_eval, sed_eval, sed_scores_eval, dcase_util
 '
@@ -82,7 +82,7 @@ find_python() { # print a Python 3.11-3.13: python3 if it is one, else a numbere
     die "needs Python 3.11, 3.12 or 3.13, found: ${found:-none} (apt-get install python3 python3-venv python3-dev, or put one on PATH)"
 }
 
-check_system() { # check_system <python>: what pip cannot install, each with its cure
+check_system() { # check_system <python>: check for what pip needs but cannot install; messages say how to install it
     local version free
     version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
     "$1" -c 'import venv, ensurepip' 2>/dev/null ||
@@ -99,33 +99,33 @@ check_system() { # check_system <python>: what pip cannot install, each with its
         die "${root}: .venv takes ${gigabytes} GB, ${free} are free (free some, or activate an environment that has the packages)"
 }
 
-ready() { # is .venv whole, of the requirements as they are now, with the extras asked for?
-    local sum there extra
+ready() { # is .venv complete, made from the current requirements, with the extras that were asked for?
+    local sum installed extra
     [[ -f ${marker} ]] && "${venv}/bin/python3" -c '' 2>/dev/null || return 1
-    read -r sum there <"${marker}" || return 1
+    read -r sum installed <"${marker}" || return 1
     [[ ${sum} == "$(checksum)" ]] || return 1
-    for extra in ${extras//,/ }; do [[ ,${there-}, == *,${extra},* ]] || return 1; done
+    for extra in ${extras//,/ }; do [[ ,${installed-}, == *,${extra},* ]] || return 1; done
 }
 
-checksum() {
+checksum() { # of the requirements
     cat "${root}/setup.py" "${root}/constraints.txt" | cksum | tr ' ' -
 }
 
-install() { # make .venv, or bring it up to date, under the lock
-    local python="${venv}/bin/python3" base there="" text listed
+install() { # make .venv, or bring it up to date; the caller holds the lock
+    local python="${venv}/bin/python3" base installed="" text listed
     if [[ -f ${marker} ]] && "${python}" -c '' 2>/dev/null; then
-        read -r _ there <"${marker}" || true
+        read -r _ installed <"${marker}" || true
         say "bringing ${venv} up to date"
     else
         base=$(find_python)
         check_system "${base}"
         say "making ${venv} with $("${base}" --version), once: some minutes, ${gigabytes} GB"
-        rm -rf "${venv}" # half-made: what a killed pip leaves cannot be trusted
+        rm -rf "${venv}" # an unfinished one: what a killed pip leaves cannot be trusted
         "${base}" -m venv "${venv}" >&2 || die "${base} -m venv failed (see above)"
         mkdir -p "${venv}/bin"
     fi
     rm -f "${marker}"
-    extras=$(tr , '\n' <<<"${there:-},${extras}" | sed '/^$/d' | sort -u | paste -sd , -)
+    extras=$(tr , '\n' <<<"${installed:-},${extras}" | sed '/^$/d' | sort -u | paste -sd , -)
     text=$("${python}" -I -c "${requirements}" "${root}/setup.py" "${extras}")
     mapfile -t listed <<<"${text}"
     "${python}" -I -m pip install --no-user --disable-pip-version-check -c "${root}/constraints.txt" "${listed[@]}" >&2 ||
@@ -142,13 +142,13 @@ here=$(dirname "$(realpath "$0")")
 PYTHONPATH="${here}/../..${PYTHONPATH:+:${PYTHONPATH}}" exec "${here}/python3" -m sed "$@"
 '
 
-add_command() { # .venv has the packages, not ours: its `ast-sed` runs what is in this repository
+add_command() { # add the command `ast-sed`, which runs this repository: .venv has only the packages that it depends on
     local file=${venv}/bin/ast-sed
     [[ ! -e ${file} && -w ${venv}/bin ]] || return 0
     printf '%s' "${command}" >"${file}.$$" && chmod +x "${file}.$$" && mv "${file}.$$" "${file}"
 }
 
-if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then # an active environment?
+if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then # perhaps an active environment with all packages
     text=$(python3 -I -c "${requirements}" "${root}/setup.py" "${extras}") || exit 2
     mapfile -t listed <<<"${text}"
     if [[ $(command -v python3) != "${venv}"/* ]] && python3 -c "${check}" "${listed[@]}" 2>/dev/null; then
@@ -158,7 +158,7 @@ if command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then # an active 
 fi
 if ! ready; then
     command -v flock >/dev/null || die "no flock (apt-get install util-linux)"
-    exec {lock}<"${root}" # the lock of the folder itself leaves no file; pip inherits it
+    exec {lock}<"${root}" # a lock of the folder itself needs no file; pip inherits it, and holds it if we are killed
     if ! flock -n "${lock}"; then
         say "waiting for another command that sets up ${venv}"
         flock "${lock}"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# `list_gpus` fills the array `gpus`: what CUDA_VISIBLE_DEVICES names, none when it is empty, else all of this machine.
+# `list_gpus` sets the array `gpus` to the GPUs in CUDA_VISIBLE_DEVICES (none if that is empty), or to all of this machine if
+# it is not set. Source it.
 
 # shellcheck disable=SC2034
 list_gpus() {
@@ -7,7 +8,8 @@ list_gpus() {
     gpus=()
     if [[ -n ${CUDA_VISIBLE_DEVICES+set} ]]; then
         IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES}"
-    elif listed=$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null); then # it also prints errors on standard output
+    elif listed=$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null); then
+        # nvidia-smi prints errors on standard output, too: only numbers count
         mapfile -t gpus < <(grep -E '^[0-9]+$' <<<"${listed}")
     fi
 }

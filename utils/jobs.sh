@@ -3,13 +3,13 @@
 
 # shellcheck disable=SC2154  # `pick` is an option of the backend
 
-jobs=()     # the numbers of the jobs to run
-template=() # log and command, JOB not yet filled in
-filled=()   # the same of one job: see fill_in
-launcher=() # what goes before each command
-numbered=false
+jobs=()        # numbers of the jobs to run
+template=()    # log and command, with JOB
+filled=()      # log and command of one job, with its number instead of JOB: see fill_in
+launcher=()    # words to put before each command, such as srun
+numbered=false # whether JOB=1:N was given
 
-parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `template`; makes the logs' folders
+parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template` and `numbered`; create empty logs
     local first=1 last=1 job
     if [[ ${1-} == JOB=* ]]; then
         [[ $1 =~ ^JOB=([0-9]{1,6})(:([0-9]{1,6}))?$ ]] || die "$1: jobs are JOB=1:N"
@@ -25,7 +25,7 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `templa
     [[ ${pick} == all || ${pick} == incomplete ]] || die "--pick is all or incomplete, not '${pick}'"
     for ((job = first; job <= last; job++)); do
         fill_in "${job}"
-        [[ ${numbered} == false || ${filled[0]} != "$1" ]] || die "$1: the log's name lacks a JOB of its own"
+        [[ ${numbered} == false || ${filled[0]} != "$1" ]] || die "$1: the log's name needs JOB, as in dump.JOB.log"
         [[ ${pick} == all ]] || ! ended_well "${filled[0]}" || continue
         mkdir -p "$(dirname "${filled[0]}")" || die "${filled[0]}: its folder cannot be made (see above)"
         : >"${filled[0]}" || die "${filled[0]}: cannot be written (see above)"
@@ -34,7 +34,7 @@ parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs` and `templa
     ((${#jobs[@]} > 0)) || exit 0
 }
 
-fill_in() { # fill_in <number>: set `filled` to log and command of that job
+fill_in() { # fill_in <number>: set `filled` to the log and command of that job
     local word tail
     filled=()
     for word in "${template[@]}"; do
@@ -46,7 +46,7 @@ fill_in() { # fill_in <number>: set `filled` to log and command of that job
     done
 }
 
-begin_log() { # begin_log <surroundings> <command...>
+begin_log() { # begin_log <environment> <command...>: print the first lines of a log; the command can be pasted into a shell
     local word line="" quoted
     for word in "${@:2}"; do
         quoted=${word}
@@ -56,13 +56,13 @@ begin_log() { # begin_log <surroundings> <command...>
     printf '%s\n# Running on %s in %s with %s\n# Started at %s\n' "${line}" "${HOSTNAME}" "${PWD}" "$1" "$(date +%FT%T%z)"
 }
 
-end_log() { # end_log <exit status> <seconds>: the last line holds the exit status
+end_log() { # end_log <exit status> <seconds>: print the last lines of a log; the very last has the exit status
     printf '# Elapsed %d s, until %s\n# Ended (code %d)\n' "$2" "$(date +%FT%T%z)" "$1"
 }
 
-run_task() { # run_task <number> <surroundings>: run that job with its log, and exit as it does
-    # Ctrl-C reaches every process of a terminal: only the main script acts on it. SIGTERM goes on to the command, and
-    # a second one kills it.
+run_task() { # run_task <number> <environment>: run that job with its log, and exit with its status
+    # Ctrl-C reaches every process of a terminal: only the main script acts on it. SIGTERM is passed on to the command, a
+    # second one as SIGKILL.
     local log code=0 pid="" stops=0 again=true began=${SECONDS}
     trap '' INT
     fill_in "$1"
@@ -76,7 +76,7 @@ run_task() { # run_task <number> <surroundings>: run that job with its log, and 
     trap 'again=true stops=$((stops + 1)); stop_command' TERM
     begin_log "$2" "${filled[@]:1}" >"${log}"
     if ((stops == 0)); then
-        # sed/lifetime.py: even if this shell is killed outright, its command does not run on
+        # with RUN_OWNER the command ends even if this shell is killed by SIGKILL (sed/lifetime.py)
         RUN_OWNER=${BASHPID} ${launcher[@]+"${launcher[@]}"} "${filled[@]:1}" </dev/null >>"${log}" 2>&1 &
         pid=$!
         ((stops == 0)) || stop_command # asked to stop between the two lines above
@@ -85,24 +85,24 @@ run_task() { # run_task <number> <surroundings>: run that job with its log, and 
         again=false code=0
         wait "${pid}" 2>/dev/null || code=$?
     done
-    ((stops == 0 || code > 0)) || code=143 # stopped is not done
+    ((stops == 0 || code > 0)) || code=143 # a command that was stopped is not finished, even if it exits with 0
     end_log "${code}" $((SECONDS - began)) >>"${log}"
     exit "${code}"
 }
 
-end_helpers() { # stop those of `helpers`: one that waits on keeps the locks that it inherited
+end_helpers() { # stop the processes in `helpers`: they would keep the locks that they inherited
     ((${#helpers[@]} == 0)) || kill "${helpers[@]}" 2>/dev/null || true
 }
 
-ended_well() { # ended_well <log>
+ended_well() { # ended_well <log>: does the log end with status 0?
     [[ -f $1 && $(tail -n 1 "$1") == '# Ended (code 0)' ]]
 }
 
-log_body() { # log_body <log>: the output of the command itself
+log_body() { # log_body <log>: print the output of the command itself
     awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
 }
 
-show_body() { # the same of a log that is still being written, to stderr; line by line, which mawk is not
+show_body() { # the same for a growing log on standard input, to stderr; by sed -u, since mawk buffers its input
     sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
 }
 
@@ -113,12 +113,12 @@ alive() { # alive <process id>: is the process running (not a zombie)?
     [[ ${stat##*)} != ' Z'* ]]
 }
 
-pause() { # pause <seconds>: without a process that could outlive us
-    read -r -t "$1" -u "${tick}" || true
+pause() { # pause <seconds>: like sleep, but without a process that could outlive us
+    read -r -t "$1" -u "${silent_pipe}" || true
 }
-exec {tick}<> <(:) # a pipe on which nothing ever comes
+exec {silent_pipe}<> <(:) # nothing is ever written to it
 
-progress() { # progress <running> <seconds>: overwrites the last progress line on a terminal, else adds a line
+progress() { # progress <running jobs> <seconds>: show a line; on a terminal it replaces the previous one
     local job last text
     text="$((${#jobs[@]} - $1)) of ${#jobs[@]} jobs done, $2 s"
     for job in "${jobs[@]}"; do # and the last output of the first running job
@@ -137,7 +137,7 @@ progress() { # progress <running> <seconds>: overwrites the last progress line o
     fi
 }
 
-report() { # report: name the jobs that failed, show how the first ended; exit with the worst status. Reads `codes`
+report() { # report: name the failed jobs and show the end of the first one's log; exit with the highest status in `codes`
     local index log worst=0 failed=0 lines=20
     for index in "${!jobs[@]}"; do
         ((codes[index] > 0)) || continue

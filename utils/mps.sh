@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
-# Run several processes on one GPU concurrently by NVIDIA's MPS, for as long as a script runs. Source it.
+# NVIDIA's MPS (Multi-Process Service) while a script runs: several processes compute on one GPU concurrently. Source it.
 #
-# `mps_start <folder> <sharers> <GPU>...` starts a daemon for these GPUs in that folder, sets what has processes use it,
-# and the array `mps_gpus`, which is what they call the GPUs then. Where MPS is not installed or does not work they share
-# by turns, as without. A daemon that CUDA_MPS_PIPE_DIRECTORY names already is used as it is. `mps_stop` ends what was
-# started.
+# `mps_start <folder> <processes per GPU> <GPU>...` starts MPS's daemon for these GPUs, with its files in that folder, and
+# exports the variables by which processes use it. It sets the array `mps_gpus` to the GPUs' names for
+# CUDA_VISIBLE_DEVICES. If MPS is not installed or does not work, processes take turns on a GPU as usual. If
+# CUDA_MPS_PIPE_DIRECTORY names a daemon already, that one is used. `mps_stop` ends a daemon that was started.
 
 mps_started="" mps_gpus=() mps_watch=""
+# fails if CUDA cannot be initialised through the daemon
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
 raise SystemExit(any(steps) and f"CUDA error {max(steps)}")'
 
-mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
+mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
     local uuids
     mps_gpus=("${@:3}")
     if [[ -z ${CUDA_MPS_PIPE_DIRECTORY-} ]]; then
         command -v nvidia-cuda-mps-control >/dev/null || return 0
         mkdir -p "$1"
         export CUDA_MPS_PIPE_DIRECTORY=$1 CUDA_MPS_LOG_DIRECTORY=$1
-        # By UUID: a number would count among the GPUs that the daemon sees.
+        # By UUID: a process's GPU numbers refer to the daemon's list of GPUs, not to the machine's.
         uuids=$(for gpu in "${mps_gpus[@]}"; do
             nvidia-smi --query-gpu=uuid --format=csv,noheader --id="${gpu}"
         done | paste -sd ,) || true
@@ -33,10 +34,11 @@ mps_start() { # mps_start <folder> <processes a GPU> <GPU>...
             return 0
         fi
         IFS=, read -ra mps_gpus <<<"${uuids}"
-        (trap '' INT TERM HUP && while kill -0 $$; do sleep 1; done && mps_stop) >/dev/null 2>&1 & # if we are killed outright
+        # stops the daemon even if the script is killed by SIGKILL
+        (trap '' INT TERM HUP && while kill -0 $$; do sleep 1; done && mps_stop) >/dev/null 2>&1 &
         mps_watch=$!
     fi
-    export SED_GPU_SHARERS=$2 # sed/training/gpu/persistent_gru.py finds room for all
+    export SED_GPU_SHARERS=$2 # by which sed/training/gpu/persistent_gru.py divides the GPU among them
 }
 
 mps_stop() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Command lines of our scripts. Source it once the options have their defaults:
+# Parse the command line of a script. Source it after setting the options' defaults:
 #
 #   # usage: steps/verb.sh [options] <in> <out>
 #   #
@@ -9,27 +9,28 @@
 #   source utils/parse_options.sh
 #   (($# == 2)) || usage
 #
-# The script's header comment is its --help, and the options that it lists are the options that there are: `--a-b`,
-# `--a_b`, `--a-b=x` set the variable a_b. A value must be of its default's type: a whole number, true or false
-# (the option alone means true), else text, not empty unless the default is. An option that the header lists as
+# The script's header comment is its --help, and only the options that it lists are accepted: `--a-b x`, `--a_b x` and
+# `--a-b=x` set the variable a_b. A value must have the type of its default: a whole number; true or false (the option
+# alone means true); else text, which may be empty only if the default is. An option that the header lists as
 # `--seeds LIST`, `--x TEXT` or `--x ARGS` takes text even if its default looks like a number.
 #
-# What is no option is left in "$@"; with options_first set, so is all that follows it. A script that wraps another
-# names it first: options_pass=<script>. That script's options, as they were typed with their values, are then kept in
-# the array `passed`, and --help shows both headers. Gives three functions too: die, usage and split_words.
+# Words that are not options remain in "$@". If options_first is set, parsing ends at the first such word, and options
+# after it remain, too. A script that wraps another sets options_pass=<script> before: that script's options are accepted,
+# are stored with their values as they were typed in the array `passed`, and --help shows both headers. Also defines the
+# functions die, usage and split_words.
 
-# shellcheck disable=SC2034  # what is set here is used by the script that sources this
+# shellcheck disable=SC2034  # the variables are used by the script that sources this
 
-die() { # die <message>: what is wrong, which file and line, what to do; bad usage or input is exit 2
+die() { # die <message>: print what is wrong, which file and line, what to do; exit with 2, the status of bad usage or input
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 2
 }
 
-usage() { # usage: the arguments are wrong, say what they are
+usage() { # usage: end with the message that the arguments are wrong, and the line on usage from the header
     die "wrong arguments: $(_options_header "${_options_script}" | grep -m 1 '^usage:' || echo 'no usage') (more: --help)"
 }
 
-split_words() { # split_words <text>: set the array `words` as a shell would split and unquote, running nothing
+split_words() { # split_words <text>: set the array `words` to the words of a shell command line; nothing is expanded
     local text
     words=()
     [[ -n $1 ]] || return 0
@@ -37,11 +38,11 @@ split_words() { # split_words <text>: set the array `words` as a shell would spl
     [[ -z ${text} ]] || mapfile -t words <<<"${text}"
 }
 
-_options_header() { # _options_header <script>: its header comment
+_options_header() { # _options_header <script>: print its header comment
     awk 'NR > 1 { if (!/^#/) exit; sub(/^# ?/, ""); print }' "$1"
 }
 
-_options_listed() { # _options_listed <script> [<metavar>...]: its options, of all kinds or of these, a blank around each
+_options_listed() { # _options_listed <script> [<metavar>...]: print its options (with these metavars) between blanks
     printf ' '
     _options_header "$1" | awk -v kinds="${*:2}" '/^ +--[a-z]/ {
         name = kind = $0
@@ -51,7 +52,7 @@ _options_listed() { # _options_listed <script> [<metavar>...]: its options, of a
     }'
 }
 
-_parse_options() { # sets the variables of the options, and `_options_rest`; its own names must not hide theirs
+_parse_options() { # set the options' variables and `_options_rest`; local names begin with _ so as not to hide options
     local _known _texts _theirs="" _flags="" _arg _name _var _value _default
     _known=$(_options_listed "${_options_script}")
     _texts=$(_options_listed "${_options_script}" LIST TEXT ARGS)
@@ -116,13 +117,13 @@ _parse_options() { # sets the variables of the options, and `_options_rest`; its
     done
 }
 
-_is_option() { # is this word another option of the script, not a value that happens to start with dashes?
+_is_option() { # _is_option <word>: is it an option of the script, and not a value that happens to start with dashes?
     local _word=${1%%=*}
     _word=${_word//_/-}
     [[ ${_word} == --?* && ${_known}${_theirs} == *" ${_word#--} "* ]]
 }
 
-_check_option() { # is _value of the type of _default?
+_check_option() { # end with a message unless _value has the type of _default
     if [[ ${_default} == true || ${_default} == false ]]; then
         [[ ${_value} == true || ${_value} == false ]] || die "--${_name} is true or false, not '${_value}'"
     elif [[ ${_default} =~ ^[0-9]+$ && ${_texts} != *" ${_name} "* ]]; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Write constraints.txt: the version of every package that setup.py's need, direct or not, in a working environment.
+# Write constraints.txt: the installed versions of the packages in setup.py and of all packages that these depend on.
 #
 # usage: utils/pin.sh
 #
-# Run it in an environment whose tests pass (tests/run.sh), after setup.py changed or to move on to newer versions:
+# Run it in an environment in which the tests pass (tests/run.sh), after a change of setup.py or to update the versions:
 # rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -12,8 +12,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
-# python3 -c "${pins}" <setup.py>: the versions that are installed. What else an environment holds is left out, and so is
-# what torch needs of CUDA: it pins that itself, and other platforms have none of it.
+# python3 -c "${pins}" <setup.py>: print the installed versions, `name==version`. Other packages of the environment are
+# left out, and so are the CUDA packages: torch pins them itself, and other platforms have none.
 pins='
 import ast, re, sys
 from importlib.metadata import PackageNotFoundError, distribution

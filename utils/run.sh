@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Run a command, or one command as numbered jobs at once, on this machine; each has a log.
+# Run a command, or several numbered jobs of it at once, on this machine; each job has a log.
 #
 # usage: utils/run.sh [options] [JOB=1:N] <log> <command...>
 #
-#   --gpu N      GPUs per job (0: none is visible)
-#   --nodes N    machines per job: this backend has one (1)
-#   --mem SIZE   memory per job, for backends that reserve it
-#   --time T     time limit a job, for backends that have one
-#   --pick WHAT  all jobs, or those whose log does not end well: all | incomplete (all)
+#   --gpu N      GPUs per job; 0: no GPU is visible to it (0)
+#   --nodes N    machines per job; this backend has one (1)
+#   --mem SIZE   memory per job; ignored, for backends that reserve it
+#   --time T     time limit per job; ignored, for backends that have one
+#   --pick WHAT  jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
 #
-# `JOB` as a word of its own in the log's name and the command becomes the job's number: feats.JOB.h5. The log starts
-# with the command, ready to paste, and ends with '# Ended (code 0)'. One job's log is shown as it grows; of several,
-# how many are done. A failure shows the end of its log; the exit status is the worst job's. Ctrl-C and SIGTERM pass
-# SIGTERM on to the jobs and wait for them; again, or ${RUN_GRACE:-60} seconds later, they are killed. Where RUN_OWNER
-# is set, the jobs end with the process of that id. OMP_NUM_THREADS, unless set, shares the cores among the jobs.
+# JOB, as a word of its own in the log's name and the command, is replaced by the job's number: feats.JOB.h5. The log
+# starts with the command, ready to paste, and ends with '# Ended (code 0)'. The log of a single job is shown as it grows;
+# of several jobs, the number of finished ones. If jobs fail, the end of the first one's log is shown; the exit status is
+# the highest of all jobs. Ctrl-C and SIGTERM send SIGTERM to the jobs and wait for them; a second one, or
+# ${RUN_GRACE:-60} seconds, kills them. If RUN_OWNER is set, the jobs end with the process of that id. OMP_NUM_THREADS,
+# unless set, divides the cores among the jobs.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -37,7 +38,7 @@ if [[ -z ${OMP_NUM_THREADS-} ]]; then
     export OMP_NUM_THREADS
 fi
 
-run_job() { # run_job <number>: in a subshell of its own
+run_job() { # run_job <number>: called in a subshell, which exits with the job's status
     local devices="" at
     if ((gpu > 0)); then
         at=$((($1 - 1) * gpu % (${#gpus[@]} / gpu * gpu)))
@@ -57,13 +58,13 @@ stop_jobs() { # stop_jobs <signal>
     helpers+=($!)
 }
 
-watch_owner() { # stop the jobs when the owner is gone, or this script by a signal that it cannot catch
+watch_owner() { # stop the jobs once the owner has ended, or this script was killed by a signal that it cannot catch
     trap '' INT
     while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
     if alive $$; then kill $$; else kill "${pids[@]}"; fi
 }
 
-show_progress() {
+show_progress() { # the log of a single job, else the number of finished jobs every 10 s (on a terminal every second)
     trap '' INT
     local pid running next=10 began=${SECONDS}
     if ((${#jobs[@]} == 1)); then
@@ -107,7 +108,7 @@ for pid in "${pids[@]}"; do
     codes+=("${code}")
 done
 while ! wait "${shown}" && alive "${shown}"; do :; done
-if ((stopping > 0)); then # die of the signal, so that the scripts above do too
+if ((stopping > 0)); then # end by the signal itself, so that calling scripts see that they are to stop, too
     end_helpers           # the EXIT trap does not run when a signal ends us
     trap - "${signal}"
     kill -s "${signal}" $$

@@ -3,7 +3,7 @@
 #
 # usage: utils/show_results.sh [options] <RESULTS.md>
 #
-#   --columns LIST   the columns to show, by their heads (system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2)
+#   --columns LIST   headings of the columns to show (system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# == 1)) || usage
 [[ -f $1 ]] || die "$1: no such file (run stage 5)"
 
-# The requested columns of each table that has them; tables without results (EB-F1 and clips) are left out.
+# Shows only tables of results, with the columns `system` and `clips`. width() counts characters of UTF-8, not bytes.
 LC_ALL=C awk -v columns="${columns}" '
     function width(text) { gsub(/[\200-\277]/, "", text); return length(text) }
     function flush_table(    r, c, line) {

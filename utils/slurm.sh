@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Run a command, or one command as numbered jobs, on a Slurm cluster; called as utils/run.sh is.
+# Run a command, or several numbered jobs of it, on a Slurm cluster; called like utils/run.sh.
 #
 # usage: utils/slurm.sh [options] [JOB=1:N] <log> <command...>
 #
-#   --gpu N        GPUs per job and node (0: none is visible)
+#   --gpu N        GPUs per job and node; 0: no GPU is visible to it (0)
 #   --nodes N      machines per job; with more than one, the command runs once on each (1)
-#   --mem SIZE     memory per node
-#   --time T       time limit
-#   --pick WHAT    all jobs, or those whose log does not end well: all | incomplete (all)
-#   --conf FILE    what these are in sbatch's words (conf/slurm.conf)
-#   --patience S   give up jobs that have not started after S seconds; 0: the conf's value, or never (0)
+#   --mem SIZE     memory per node, as sbatch takes it, such as 16G (conf/slurm.conf's)
+#   --time T       time limit per job, as sbatch takes it, such as 2:00:00 (conf/slurm.conf's)
+#   --pick WHAT    jobs to run: all, or incomplete, those whose log does not end with status 0 (all)
+#   --conf FILE    translation of these options into sbatch's (conf/slurm.conf)
+#   --patience S   cancel jobs that have not started after S seconds; 0: the conf's value, or never (0)
 #
-# One sbatch, an array for numbered jobs; waits for its end, shows how it goes, and exits with the worst job's status.
-# Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end their
-# command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel what was
-# submitted. On several nodes, PET_* tell torchrun where to meet. SLURM_POLL: seconds between looks at the queue (5).
-# RUN_GRACE: seconds after its log's end that Slurm may still list a job as running (60).
+# Submits one sbatch (an array if jobs are numbered), shows its progress until it ends, and exits with the highest status
+# of its jobs. Jobs that Slurm requeues are waited for; those preempted or sent SIGUSR1 (sbatch's --signal=B:USR1@120) end
+# their command by SIGTERM and requeue themselves. Ctrl-C, SIGTERM and the end of the process RUN_OWNER cancel the
+# submitted jobs. On several nodes, the variables PET_* configure torchrun's rendezvous. SLURM_POLL: seconds between
+# queries of the queue (5). RUN_GRACE: seconds for which Slurm may list a job as running after its log has ended (60).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -28,7 +28,8 @@ source "${utils}/jobs.sh"
 command -v sbatch >/dev/null || die "no sbatch on PATH (is this a machine of the cluster? SED_BACKEND=local needs none)"
 [[ -f ${conf} ]] || die "${conf}: no such file (see conf/slurm.conf)"
 
-read_conf() { # set `submit` to the command and options of sbatch
+read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf for the values of our options
+    # any: option -> words for any of its values ($0); exact: option=value -> words for that value
     local number=0 kind rest name value words chosen
     local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
     submit=(sbatch)
@@ -69,7 +70,7 @@ read_conf() { # set `submit` to the command and options of sbatch
     done
 }
 
-write_script() { # write_script <file>: what each task of the array runs on its node
+write_script() { # write_script <file>: write the script that each task of the array runs on its node
     {
         printf '%s\n' '#!/usr/bin/env bash' 'set -euo pipefail' 'pick=all'
         printf 'cd %q\n' "${PWD}"
@@ -80,7 +81,7 @@ write_script() { # write_script <file>: what each task of the array runs on its 
     } >"$1"
 }
 
-tasks() { # how many of our tasks are queued or run; fails when Slurm does not answer
+tasks() { # print how many of our tasks are queued or running; fails if Slurm does not answer
     local output
     if output=$(squeue -h -r -j "${id}" -o '%t' 2>&1); then
         grep -c . <<<"${output}" || true
@@ -91,7 +92,7 @@ tasks() { # how many of our tasks are queued or run; fails when Slurm does not a
     fi
 }
 
-task_state() { # task_state <number>: Slurm's own word for how a task ended
+task_state() { # task_state <number>: print Slurm's state of a task, such as TIMEOUT
     local task=${id}
     [[ ${numbered} == false ]] || task=${id}_$1
     scontrol show job "${task}" 2>/dev/null | grep -o -m 1 'JobState=[A-Z_]*' | cut -d= -f2 || true
@@ -112,7 +113,7 @@ stop_jobs() { # stop_jobs <signal>
     ((stopping > 1)) || printf 'slurm.sh: cancelling job %s\n' "${id}" >&2
 }
 
-watch_owner() { # cancel when the owner is gone, or this script by a signal that it cannot catch
+watch_owner() { # cancel the jobs once the owner has ended, or this script was killed by a signal that it cannot catch
     trap '' INT
     while alive $$ && { [[ -z ${RUN_OWNER-} ]] || alive "${RUN_OWNER}"; }; do pause 1; done
     if alive $$; then kill $$; else scancel "${id}"; fi
@@ -137,7 +138,7 @@ streamed=1
 trap 'stop_jobs INT' INT
 trap 'stop_jobs TERM' TERM HUP
 trap end_helpers EXIT
-# A session of its own, so that Ctrl-C cannot fall between submitting and knowing the job's number.
+# In another session, so that Ctrl-C does not end sbatch after it has submitted but before we have the job's number.
 id=$(setsid -w "${submit[@]}" "${script}" 2>"${folder}/sbatch.err") ||
     die "sbatch refused: $(paste -sd ' ' "${folder}/sbatch.err") (options come from ${conf})"
 id=${id%%;*}
@@ -155,11 +156,12 @@ fi
 began=${SECONDS} last_report=0 unanswered=0 left=1 last_alive=${SECONDS}
 while ((left > 0)); do
     pause "${SLURM_POLL:-5}"
-    if ! left=$(tasks); then # the controller restarts, say
+    if ! left=$(tasks); then # for instance, Slurm's controller restarts
         left=1 unanswered=$((unanswered + 1))
-        ((unanswered % 12 != 1)) || printf 'slurm.sh: squeue does not answer, waiting for it\n' >&2
+        ((unanswered % 12 != 1)) || printf 'slurm.sh: squeue does not answer, waiting for it\n' >&2 # once a minute
         continue
     fi
+    # why jobs are pending, in Slurm's words
     waits=$(squeue -h -j "${id}" -t PENDING -o '%r' 2>/dev/null | sort -u | paste -sd ',' || true)
     case ${waits} in
         *BadConstraints* | *PartitionTimeLimit* | *PartitionNodeLimit* | *Invalid* | *NotAllowed* | *PerJob* | *'launch failed'* | *Never*)
@@ -174,13 +176,13 @@ while ((left > 0)); do
     fi
     if ((running == 0)) || ! all_ended; then
         last_alive=${SECONDS}
-    elif ((SECONDS - last_alive > ${RUN_GRACE:-60})); then # its slurmstepd was killed, say
+    elif ((SECONDS - last_alive > ${RUN_GRACE:-60})); then # for instance, its slurmstepd was killed
         printf 'slurm.sh: job %s is over by its log but not by Slurm: cancelling it\n' "${id}" >&2
         scancel "${id}" || true
         last_alive=${SECONDS}
     fi
     if ((SECONDS - last_report >= 30 && left > 0)) && [[ -n ${waits} ]]; then
-        printf 'slurm.sh: job %s: %s\n' "${id}" "waits for: ${waits}" >&2
+        printf 'slurm.sh: job %s is pending: %s\n' "${id}" "${waits}" >&2
         last_report=${SECONDS}
     elif ((${#jobs[@]} > 1 && (left == 0 || SECONDS - last_report >= 10))); then
         progress "${left}" $((SECONDS - began))
@@ -195,7 +197,7 @@ fi
 
 for job in "${jobs[@]}"; do
     fill_in "${job}"
-    for ((i = 0; i < 20; i++)); do # the log comes from another machine
+    for ((i = 0; i < 20; i++)); do # a shared file system may show the end of the log only after some seconds
         [[ $(tail -n 1 "${filled[0]}") != '# Ended (code '* ]] || break
         state=$(task_state "${job}")
         [[ ${state} != CANCELLED && ${state} != TIMEOUT && ${state} != NODE_FAIL && ${state} != OUT_OF_MEMORY ]] || ((i >= 3)) && break
@@ -205,9 +207,9 @@ for job in "${jobs[@]}"; do
     if [[ ${last} =~ ^'# Ended (code '([0-9]+)')'$ ]]; then
         codes+=("${BASH_REMATCH[1]}")
     else
-        printf 'slurm.sh: job %s ended without a word: Slurm says %s (also see %s)\n' "${id}" "$(task_state "${job}")" "${folder}" >&2
+        printf 'slurm.sh: job %s ended without a status in its log: Slurm says %s (also see %s)\n' "${id}" "$(task_state "${job}")" "${folder}" >&2
         codes+=(1)
     fi
 done
-((${#jobs[@]} > 1)) || pause 1 # the last lines of the log are on their way to the terminal
+((${#jobs[@]} > 1)) || pause 1 # until `tail` has shown the last lines of the log
 report

@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
-# What slurm.sh's jobs do on their nodes; the script that it submits sources this and calls slurm_task.
+# The part of utils/slurm.sh that runs on the nodes: the script that it submits sources this and calls slurm_task.
 
 source "$(dirname "${BASH_SOURCE[0]}")/jobs.sh"
 
 # shellcheck disable=SC2154  # `numbered`, `nodes` and `gpu` are set by the script that sources this
 
-slurm_task() { # run this task's command with its log, and exit as it does
+slurm_task() { # run this task's command with its log, and exit with its status
     local hosts
-    job=${SLURM_JOB_ID} # the last task of an array has the array's own number, which would mean all of them
+    job=${SLURM_JOB_ID} # in an array the last task has the array's number, which for Slurm means all tasks: use the index
     [[ ${numbered} == false ]] || job=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
-    requeue=false # SIGUSR1 came: again, from where it was stopped
+    requeue=false # true after SIGUSR1: put the task back into the queue, to be resumed
     trap 'requeue=true; kill "$$"' USR1
     trap 'run_again "$?"' EXIT
     ((gpu > 0)) || export CUDA_VISIBLE_DEVICES=
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}}
     if ((nodes > 1)); then
-        # torchrun's variables. The node's rank is Slurm's own (on_nodes), so that after a requeue the gradients are
-        # added in the same order; the first node is named by the address that Slurm knows, its name need not resolve.
+        # torchrun's variables. A node's rank is that of Slurm (on_nodes), so that gradients are added in the same order
+        # after a requeue. The first node is given by the address that Slurm knows, since its name need not resolve.
         mapfile -t hosts < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
         PET_MASTER_ADDR=$(scontrol show node "${hosts[0]}" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
         export PET_MASTER_ADDR PET_MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000)) PET_NNODES=${SLURM_JOB_NUM_NODES}
@@ -29,11 +29,12 @@ slurm_task() { # run this task's command with its log, and exit as it does
 }
 
 # shellcheck disable=SC2317,SC2329  # run_task calls it
-on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of them, which srun's own would kill
+on_nodes() { # on_nodes <command...>: run it once on each node; SIGTERM is passed to all of them, where srun would kill them
     local code=0 waiting=true
     trap 'waiting=true; scancel --signal=TERM "${job}"' TERM
     # shellcheck disable=SC2016
-    srun --wait=60 bash -c 'unset RUN_OWNER && PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" & # no process of those nodes
+    # without RUN_OWNER, which is a process of the first node only
+    srun --wait=60 bash -c 'unset RUN_OWNER && PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
     while ${waiting}; do
         waiting=false code=0
         wait $! || code=$?
@@ -42,11 +43,11 @@ on_nodes() { # on_nodes <command...>: once on each node; SIGTERM goes to all of 
 }
 
 # shellcheck disable=SC2317,SC2329  # the trap calls it
-run_again() { # run_again <exit status>: back into the queue, if the time or the node was taken from us
+run_again() { # run_again <exit status>: requeue the task if its time ran out or its node was preempted
     local state
-    (($1 > 0 && $1 != 2)) || return 0 # done, or bad input
+    (($1 > 0 && $1 != 2)) || return 0 # finished (0), or bad input (2), which would only fail again
     state=$(scontrol show job "${job}" || true)
     if [[ ${requeue} == true || (${state} == *PreemptTime=2* && ${state} == *JobState=RUNNING*) ]]; then
-        scontrol requeue "${job}" && sleep 60 # Slurm ends us
+        scontrol requeue "${job}" && sleep 60 # until Slurm ends us
     fi
 }

@@ -3,7 +3,7 @@
 #
 # usage: utils/split_scp.sh <in.scp> <out.1.scp> <out.2.scp> ...
 #
-# Every part gets a line at least; a part that would not change is left as it is.
+# Every part has at least one line. A part that would not change is not written, so that its time of modification stays.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

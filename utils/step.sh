@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Shared by the steps: the environment, one run per folder, skipping finished work. They source it after
-# parse_options.sh; `root` is the top of the repository, and `cmd` becomes an array.
+# Shared by the steps, which source it after parse_options.sh: sets the environment, locks output folders, skips finished
+# work. Needs `root`, the top of the repository, and `cmd`, the option --cmd, which it splits into an array.
 
 # shellcheck disable=SC2034,SC2154
 
@@ -8,13 +8,13 @@ say() {
     printf '%s %s\n' "$(date +%FT%T)" "$*"
 }
 
-finished() { # finished <message>: nothing to do
+finished() { # finished <message>: end the step, which has nothing to do
     say "$*"
     exit 0
 }
 
-use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only <name> in it, until this run and its
-    # jobs have ended
+use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only <name> in it
+    # the lock is held until this script and all its jobs, which inherit it, have ended
     local held=$1${2:+/$2}
     mkdir -p "$1" || die "$1: cannot be made (see above)"
     exec {folder_lock}>>"$1/.${2:+$2.}step.lock" || die "$1: cannot be written (see above)"
@@ -24,24 +24,25 @@ use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only
     }
 }
 
-copy() { # copy <from> <to>: atomically, and only when they differ
+copy() { # copy <from> <to>: atomically, and only if they differ
     cmp -s "$1" "$2" && return
     cp "$1" "$2.part" || die "$2: cannot be written (see above)"
     mv "$2.part" "$2"
 }
 
-same() { # same <file> <text>: is what `remember` stored there this text?
+same() { # same <file> <text>: does the file hold this text, which `remember` stored?
     [[ -f $1 && $(<"$1") == "$2" ]]
 }
 
-state_of() { # state_of <file...>: sizes and ends, where checksums are, of what a step reads. Not times: clocks jump
+state_of() { # state_of <file...>: print size and checksum of the end of each, where large files of ours have a checksum
+    # not the times of modification, which are wrong after a clock was set back
     local file
     for file; do
         printf '%s %d %s\n' "${file##*/}" "$(wc -c <"${file}")" "$(tail -c 65536 "${file}" | cksum)"
     done
 }
 
-remember() { # remember <file> <text>
+remember() { # remember <file> <text>: store a text for `same`, atomically
     printf '%s\n' "$2" >"$1.part"
     mv "$1.part" "$1"
 }
@@ -51,6 +52,6 @@ if [[ -f path.sh && :${PYTHONPATH-}: != *:"${root}":* ]]; then # a step called b
     source ./path.sh
 fi
 [[ :${PYTHONPATH-}: == *:"${root}":* ]] || export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
-export RUN_OWNER=${RUN_OWNER:-$$} # all that is started ends with the outermost script (sed/lifetime.py, utils/run.sh)
+export RUN_OWNER=${RUN_OWNER:-$$} # all processes end with the outermost script (sed/lifetime.py, utils/run.sh)
 split_words "${cmd}"
 cmd=("${words[@]}")

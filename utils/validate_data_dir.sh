@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Check a data directory; the first fault is reported with its file and line, and what to do.
+# Check a data directory; report the first fault with its file, its line and what to do.
 #
 # usage: utils/validate_data_dir.sh [options] <data/set>
 #
-#   --labels FILE   the allowed labels, one per line (labels.txt beside the set)
+#   --labels FILE   the allowed labels, one per line (labels.txt in the folder above)
 #   --no-wav BOOL   do not check that the audio files exist (false)
 #
-# Kaldi's usual name for `python3 -m sed.bin.check_data_dir`.
+# The name of Kaldi's script; runs `python3 -m sed.bin.check_data_dir`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

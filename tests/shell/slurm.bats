@@ -131,7 +131,7 @@ fake_sbatch() {
     status=0
     wait $! || status=$?
     ((status > 0))
-    grep -q 'log/x.2.log\|ended without a word' said
+    grep -q 'log/x.2.log\|ended without a status' said
     run "${slurm_sh}" --pick incomplete JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>ran'
     [[ ${status} == 0 && $(grep -c 2 ran) == 2 && $(grep -c 1 ran) == 1 ]]
 }
