@@ -66,7 +66,7 @@ def test_only_plain_datasets_pass(path: Path) -> None:
     with h5py.File(path) as file:
         assert plain(file, "values", "<f4", 2).shape == (2, 3)
         for name, dtype, dimensions, message in (
-            ("none", "<f4", 2, "no none"), ("group", "<f4", 2, "no dataset"), ("values", "<f4", 1, "2 dimensions"),
+            ("none", "<f4", 2, "no none"), ("group", "<f4", 2, "not a dataset"), ("values", "<f4", 1, "2 dimensions"),
             ("values", "<f8", 2, "float32"), ("values", "text", 2, "float32"), ("names", "<f4", 1, "object"),
         ):  # fmt: skip
             with pytest.raises(ValueError, match=message):

@@ -98,7 +98,7 @@ def test_results_of_two_soundbanks_are_not_mixed(
     before = (tmp_path / "results" / "runs.jsonl").read_text()
     (tmp_path / "sources.json").write_text(json.dumps({"train": {"Dog": [5, 20], "Frying": [2, 5]}}))
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 2
-    assert "holds results of another soundbank" in capsys.readouterr().err
+    assert "holds results on another soundbank" in capsys.readouterr().err
     assert (tmp_path / "results" / "runs.jsonl").read_text() == before
     assert command(*options, tmp_path / "new", tmp_path / "RESULTS.md") == 0
 
