@@ -15,6 +15,7 @@ from sed.input_files import check_file, naming
 MOST_BYTES = 1 << 28
 """largest label file that is read (256 MiB), since a file is read into memory as a whole"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
+"""what Raven adds to a recording's name, `.txt` left out"""
 _ENDS = re.compile(r"[ ]*[\t\r\n]+[ ]*")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
@@ -104,7 +105,7 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
 
 
 def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annotation]:
-    """Yield the annotations of a recording; where there are none, that it has no events."""
+    """Yield the annotations of a recording; if there are none, one that names it as a recording without events."""
     found = None
     for found in annotations:
         yield found

@@ -1,8 +1,8 @@
 """Tables with named columns, separated by commas, semicolons or tabs; unknown columns are skipped.
 
-The DCASE baselines' predictions, spreadsheets and most annotation tools' exports are such tables. Without a column of
-recordings by name, that one is taken whose first field is an audio file; without such a one, the table belongs to the
-recording of its name.
+The DCASE baselines' predictions, spreadsheets and most annotation tools' exports are such tables. If no column has a
+known name for recordings (`named_columns.NAMES`), the column whose first field is an audio file counts as such; if none
+is, the table belongs to the recording of the same name.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class CsvTable:
                 columns |= _column_of_files(fields)
             rows = itertools.chain([(line, fields)], rows)
         for line, fields in rows:
-            yield annotation_of(path, line, {key: fields[place] for key, place in columns.items()})
+            yield annotation_of(path, line, {key: fields[index] for key, index in columns.items()})
 
 
 def _rows(path: Path, header: Sequence[str], text: str) -> Iterator[tuple[int, list[str]]]:
@@ -66,6 +66,6 @@ def _header(text: str) -> list[str]:
 
 
 def _column_of_files(fields: Sequence[str]) -> dict[str, int]:
-    """Return the place of the first field that names an audio file, if any, as `columns_of` does."""
-    places = [place for place, field in enumerate(fields) if Path(field).suffix.lower() in SUFFIXES]
-    return {"recording": places[0]} if places else {}
+    """Return {"recording": index of the first field that is an audio file}; empty without one."""
+    found = [index for index, field in enumerate(fields) if Path(field).suffix.lower() in SUFFIXES]
+    return {"recording": found[0]} if found else {}

@@ -1,7 +1,8 @@
 """Event lists without a header, as the DCASE challenges' corpora and sed_eval have them, with tabs between fields.
 
-They hold file, scene, onset, offset and label, or the same without the scene; the first line tells which. Further
-fields (the kind of event, in TUT's meta.txt) are skipped; a line of the file, or of file and scene, names a recording.
+They hold file, scene, onset, offset and label, or the same without the scene; the first line shows which. Further
+fields (the kind of event, in TUT's meta.txt) are skipped. A line with only the file, or file and scene, is a recording
+without events.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class DcaseList:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events."""
-        fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2
+        fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2  # fields before the onset
         names = (*("file", "scene")[:fields_of_file], "onset", "offset", "label")
         for number, line in enumerate(text.splitlines(), 1):
             fields = [field.strip() for field in line.split("\t")]
@@ -46,4 +47,5 @@ class DcaseList:
 
 
 def _first(text: str) -> str:
+    """Return the first line that is not empty."""
     return next((line for line in text.splitlines() if line.strip()), "")

@@ -37,13 +37,16 @@ class Elan:
 def _aligned(
     path: Path, recording: str, tiers: Iterable[ElementTree.Element], slots: Mapping[str | None, str | None]
 ) -> Iterator[Annotation]:
+    """Yield the annotations of the tiers; `slots` has the milliseconds of each time slot, as text."""
     number = 0
     for tier in tiers:
-        found = list(tier.iter("ALIGNABLE_ANNOTATION"))
-        times = _spread([tuple(slots.get(one.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)) for one in found])
-        for one, (onset, offset) in zip(found, times, strict=True):
+        elements = list(tier.iter("ALIGNABLE_ANNOTATION"))
+        times = _interpolated(
+            [tuple(slots.get(element.get(f"TIME_SLOT_REF{end}")) for end in (1, 2)) for element in elements]
+        )
+        for element, (onset, offset) in zip(elements, times, strict=True):
             number += 1
-            label = (one.findtext("ANNOTATION_VALUE") or "").strip()
+            label = (element.findtext("ANNOTATION_VALUE") or "").strip()
             if not label:  # an empty interval
                 continue
             if onset is None or offset is None:
@@ -54,8 +57,8 @@ def _aligned(
 def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float | None, float | None]]:
     """Return onset and offset of a tier's annotations in seconds, None where they are unknown.
 
-    ELAN stores no time for a border between two adjoining annotations that the user has not moved, and draws the
-    annotations between two known borders with equal lengths; so do we.
+    ELAN may store no time for the border between two adjoining annotations, and draws the annotations between two known
+    borders with equal lengths; so do we.
 
     Args:
         slots: start and end of each annotation in milliseconds, as text; None without a time.

@@ -30,7 +30,7 @@ class Jams:
         return text.lstrip()[:1] == "{" and bool(_KEYS.search(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the events of all annotations, in order."""
+        """Yield the events of all annotations, in order; a recording without events if the file has none."""
         try:
             annotations = json.loads(text)["annotations"]
             found = [(one["namespace"], one["data"]) for one in annotations]
@@ -40,12 +40,16 @@ class Jams:
             raise UserError(f"{path}: no annotations with a namespace and data (JAMS has them)") from None
         known = [data for namespace, data in found if namespace in NAMESPACES]
         if not known:
-            has = ", ".join(str(namespace) for namespace, _ in found) or "no annotation"
-            raise UserError(f"{path}: no sound events (it has {has}; read are {', '.join(NAMESPACES)})")
+            has = ", ".join(str(namespace) for namespace, _ in found) or "none"
+            raise UserError(
+                f"{path}: no sound events (namespaces in it: {has}; those of sound events: {', '.join(NAMESPACES)})"
+            )
         observations = (one for data in known for one in (data if isinstance(data, list) else [data]))
         events = ((number, _event(path, number, one)) for number, one in enumerate(observations, 1))
         recording = recording_of(path)
-        yield from or_none((annotation(path, number, recording, *one) for number, one in events if one), recording)
+        yield from or_none(
+            (annotation(path, number, recording, *event) for number, event in events if event), recording
+        )
 
 
 def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | None:

@@ -1,4 +1,4 @@
-"""Events as JSON lines, as `predict --format jsonl` and other tools write them: keys have the names of columns."""
+"""Events as JSON lines, as `predict --format jsonl` and other tools write them; keys are those of `named_columns`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _fields(found: dict[str, Any]) -> dict[str, str]:
-    """Return what the keys of an event hold, as text; ValueError if one is missing or of another type."""
+    """Return {key of NAMES: value as text} of an event; ValueError if one is missing or of another type."""
     columns, values = columns_of(list(found)), list(found.values())
     if missing := missing_in(columns):
         raise ValueError(missing)

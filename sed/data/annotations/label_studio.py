@@ -1,8 +1,8 @@
 """Label Studio's exports (JSON and JSON-MIN) of audio regions.
 
-A task with several annotations contributes one: the one marked as ground truth, else the first not cancelled; the
-number of those left out is logged. A task with predictions alone, as for an import, contributes the first of these.
-A region with several labels is as many events.
+A task is one recording, which several people may have annotated. One annotation of each task is read: the one marked
+as ground truth, else the first that was not cancelled; the number of the others is logged. If a task has predictions
+only, as in files for import, the first is read. A region with several labels is one event per label.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.data")
 KEYS = ("audio", "url", "file", "wav", "sound")
-"""keys of a task's data that name its recording; else the first that holds an audio file's"""
+"""keys of a task's data that usually name its recording; without them, the first value with a suffix of audio does"""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """prefix that Label Studio adds to the name of an uploaded file"""
 
@@ -47,61 +47,64 @@ class LabelStudio:
             if not isinstance(task, dict):
                 raise UserError(f"{path}: task {number} is no object (a Label Studio export is a list of tasks)")
             recording = _recording(path, number, task)
-            regions, more = _regions(f"{path}: task {number}", task)
-            others += more
+            regions, unread = _regions(f"{path}: task {number}", task)
+            left_out += unread
             found = (event for region in regions for event in _events(path, number, recording, region))
             yield from or_none(found, recording)
-        if others:
-            log.warning("%s: %d further annotations of tasks that have several were left out", path, others)
+        if left_out:
+            log.warning("%s: %d further annotations of tasks that have several were left out", path, left_out)
 
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
-    """Return the file name of a task's audio; an address of local storage has the path in its query (`?d=path`)."""
+    """Return the file name of a task's recording."""
     data = task.get("data") if isinstance(task.get("data"), dict) else task
     assert isinstance(data, dict)
-    places = {key: _place(value) for key, value in data.items() if isinstance(value, str)}
-    named = [places[key] for key in KEYS if key in places]
-    named += [place for place in places.values() if Path(place).suffix.lower() in SUFFIXES]
+    paths = {key: _path_in(value) for key, value in data.items() if isinstance(value, str)}
+    named = [paths[key] for key in KEYS if key in paths]
+    named += [name for name in paths.values() if Path(name).suffix.lower() in SUFFIXES]
     if not named:
         raise UserError(f"{path}: task {number} names no audio (its data has {', '.join(map(str, data)) or 'nothing'})")
     return _UPLOADED.sub("", named[0].rsplit("/", 1)[-1])
 
 
-def _place(address: str) -> str:
-    """Return the path in an address, or the one that its query has: `/data/local-files/?d=site/a.wav`."""
+def _path_in(address: str) -> str:
+    """Return the path in an address, or for local storage the path in its query: `/data/local-files/?d=site/a.wav`."""
     path, _, query = address.partition("?")
     return unquote(parse_qs(query).get("d", [path])[0])
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Return the regions that count, and how many annotations of other people or times do not."""
+    """Return the regions of the annotation that is read, and the number of the task's other annotations."""
     if "annotations" in task:
         kept = [one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")]
-        kept.sort(key=lambda one: not one.get("ground_truth"))
+        kept.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
     elif isinstance(task.get("predictions"), list):
         kept = [one for one in task["predictions"] if isinstance(one, dict)]
-    else:  # JSON-MIN stores the regions under their controls' names: labels, and what was noted of each region
+    else:  # JSON-MIN stores lists of regions under the names of controls: of labels, and of notes about regions
         lists = [_spans(value) for value in task.values() if isinstance(value, list)]
         return next((found for found in lists if any(map(_labels, found))), max(lists, key=len, default=[])), 0
     if kept and "result" not in kept[0]:
         raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
     results = [one for one in (kept[0]["result"] or []) if isinstance(one, dict)] if kept else []
     labelled = {one.get("id") for one in results if _labels(one.get("value"))} - {None}
+    # notes about a region that has a label are left out; a region without a label is kept, and refused later
     counted = (one for one in results if _labels(one.get("value")) or one.get("id") not in labelled)
     return _spans(one.get("value") for one in counted), max(0, len(kept) - 1)
 
 
 def _spans(values: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return the values that are regions of time."""
     return [one for one in values if isinstance(one, dict) and "start" in one]
 
 
 def _labels(value: Any) -> list[Any]:
-    """Return the labels of a region; empty for a text, a choice or a rating of one."""
+    """Return the labels of a region (in `labels`, `audiolabels` etc.); empty for a text, choice or rating about one."""
     found = (names for key, names in value.items() if key.endswith("labels")) if isinstance(value, dict) else ()
     return next((names for names in found if isinstance(names, list) and names), [])
 
 
 def _events(path: Path, number: int, recording: str, value: dict[str, Any]) -> Iterator[Annotation]:
+    """Yield an event for each label of a region of task `number`."""
     names = _labels(value)
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: task {number} has a region without a label (label it, or remove it)")

@@ -1,4 +1,4 @@
-"""Columns of tables, and keys of objects, by the names that tools give them."""
+"""Columns of tables and keys of JSON objects, found by the names that tools give them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NAMES: Mapping[str, Sequence[str]] = {
     "label": ("event_label", "label", "event", "class", "annotation", "event_class", "category", "species", "tag",
               "common name", "sound_event", "text", "name"),
 }  # fmt: skip
-"""accepted names of each column, case-insensitive, the preferred one first"""
+"""content of a column -> its accepted names, in lower case; of two in one header the earlier counts"""
 
 
 def columns_of(header: Sequence[str]) -> dict[str, int]:
-    """Return {what a column holds: its place} of those with a name in `NAMES`."""
+    """Return {key of NAMES: index of the column}, for the columns that the header has."""
     lower = [field.casefold() for field in header]
     return {
         key: lower.index(next(name for name in names if name in lower))
@@ -35,7 +35,7 @@ def columns_of(header: Sequence[str]) -> dict[str, int]:
 
 
 def missing_in(columns: Mapping[str, int]) -> str:
-    """Return what no column holds although every table needs it; empty if nothing is missing."""
+    """Return which columns that every table needs are missing, for messages; "" if none is."""
     wanted = {"onsets": "onset", "labels": "label"}
     lacking = [what for what, key in wanted.items() if key not in columns]
     lacking += ["ends or durations"] * ("offset" not in columns and "duration" not in columns)
@@ -48,10 +48,10 @@ def annotation_of(path: Path, line: int, row: Mapping[str, str]) -> Annotation:
     Args:
         path: the file, for messages; it names the recording of rows that do not.
         line: the row's number.
-        row: what the columns hold.
+        row: {key of NAMES: field}.
 
     Returns:
-        The event, or a recording without events where the row holds nothing else.
+        The event, or a recording without events if the row's other fields are empty.
 
     Raises:
         UserError: the row is broken.

@@ -32,9 +32,10 @@ READERS: dict[str, Reader] = {
 }
 """in the order in which they are tried: those with the most particular marks first"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
-"""in folders; none of subtitles, which lie beside label files as copies to look at"""
+"""suffixes of the label files of a folder (`.ann` is TUT's); not those of subtitles, which may lie beside label files
+as copies for a player"""
 HEAD = 1 << 16
-"""characters of a file by which it is recognised; JSON may have its keys in any order"""
+"""characters of a file by which its format is recognised; many, since JSON may have its keys in any order"""
 
 
 def recognised(path: Path) -> tuple[Reader, str] | None:

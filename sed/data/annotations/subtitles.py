@@ -1,4 +1,4 @@
-"""Subtitles, SubRip and WebVTT: a cue is an event, and its text the label, of the recording of the same name."""
+"""Subtitles in SubRip or WebVTT: a cue is an event of the recording of the same name, and its text the label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
 _CUE = re.compile(rf"\s*{_TIME}\s+-->\s+{_TIME}(\s.*)?")
 _FIRST = re.compile(rf"\s*(WEBVTT\b|(\d+[ \t]*\r?\n)?{_CUE.pattern})")
 _NO_CUE = ("WEBVTT", "NOTE", "STYLE", "REGION")
-"""beginnings of WebVTT's other blocks"""
+"""first words of WebVTT's blocks that are not cues"""
 
 
 class Subtitles:
@@ -46,7 +46,7 @@ def _cues(path: Path, text: str) -> Iterator[Annotation]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the lines between empty lines, or from a cue's times to those of the next, with the number of the first."""
+    """Yield (number of the first line, lines) of each block, which ends at an empty line or before a cue's times."""
     block: list[str] = []
     timed = False
     for number, line in enumerate([*text.splitlines(), ""], 1):
@@ -60,5 +60,6 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> str:
+    """Return the time of a cue in seconds, as text for `annotation`; `fraction` has up to three decimals."""
     whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
     return seconds_text((whole * 1000 + int(fraction.ljust(3, "0"))) / 1000)

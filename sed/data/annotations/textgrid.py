@@ -1,8 +1,8 @@
 """Praat's TextGrids in its three text formats (long, short, chronological): intervals with text of every tier.
 
 Of such a file Praat itself reads only the free-standing numbers, quoted texts and flags (`<exists>`), in their order;
-everything else, such as `xmin =`, is for people. Points have no length. A TextGrid belongs to the recording of the
-same name.
+everything else, such as `xmin =`, is for people. A TextGrid belongs to the recording of the same name. A point becomes
+an event without length, which `sed.data.events` counts and drops.
 """
 
 from __future__ import annotations
@@ -46,31 +46,31 @@ class TextGrid:
 
 
 class _Tokens:
-    """The texts, numbers and flags of a file in order; `line` is that of the last one."""
+    """The texts, numbers and flags of a file, in order; `line` is the line of the last one that was taken."""
 
     def __init__(self, path: Path, text: str) -> None:
         self._path, self._text = path, text
         self._tokens = (match for match in _TOKEN.finditer(text) if match.lastgroup)
         self._next = next(self._tokens, None)
-        self._place, self.line = 0, 1
+        self._position, self.line = 0, 1
 
     def more(self) -> bool:
         """Return whether a token is left."""
         return self._next is not None
 
     def take(self, kind: str) -> str:
-        """Return the next token; UserError unless it is of this kind."""
+        """Return the next token; raise UserError unless it is a `text`, `number` or `flag`, as `kind` says."""
         match, self._next = self._next, next(self._tokens, None)
-        place = match.start() if match else len(self._text.rstrip())
-        self.line += self._text.count("\n", self._place, place)
-        self._place = place
+        position = match.start() if match else len(self._text.rstrip())
+        self.line += self._text.count("\n", self._position, position)
+        self._position = position
         if match is None or match.lastgroup != kind:
             found = f"a {match.lastgroup}" if match else "the end of the file"
             raise self.refusal(f"{found} where a {kind} is expected")
         return match[kind].replace('""', '"')
 
     def take_count(self) -> int:
-        """Return the next number, which counts something."""
+        """Return the next number, which must be a whole one."""
         text = self.take("number")
         if not text.isdecimal():
             raise self.refusal(f"'{text}' where a count is expected")
@@ -89,8 +89,8 @@ class _Tokens:
         return kind == POINTS
 
     def refusal(self, reason: str) -> UserError:
-        """Return the error to raise."""
-        return UserError(f"{self._path}:{self.line}: not a whole TextGrid: {reason} (save it in Praat once more)")
+        """Return the error for a file that ends early or is malformed at the current line."""
+        return UserError(f"{self._path}:{self.line}: not a whole TextGrid: {reason} (save it in Praat again)")
 
 
 def _by_tier(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
