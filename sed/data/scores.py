@@ -32,7 +32,7 @@ FORMAT = 1
 MAPPED = 1 << 28
 """bytes (256 MiB); larger arrays of scores are memory-mapped instead of read"""
 BLOCK = 1 << 24
-"""scores that are worked on at once"""
+"""scores that are processed at a time"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -332,8 +332,8 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
         members: {name of the file: its scores}, all of the same set.
 
     Raises:
-        UserError: naming the file whose clips or labels are not those of the first, or whose clips are of another
-            length.
+        UserError: a file's clips or labels are not those of the first, or its clips have another length; names the
+            file.
     """
     (first_path, first), *rest = members.items()
     seconds, frames = finest_grid([(member.frame_seconds, member.frame.shape[1]) for member in members.values()])
