@@ -8,15 +8,18 @@ TIME_DECIMALS = 6  # borders are rounded to microseconds, so that 4 x 0.01 is 0.
 
 
 def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarray:
-    """Return the share (frames, count) that each old frame has in the span of each new frame; rows add up to 1.
+    """Return the fraction of each new frame's time that each old frame covers.
 
-    The last old frame continues beyond its end.
+    The last old frame counts as longer if the new frames go beyond its end.
 
     Args:
         seconds: length of an old frame.
         count: number of old frames.
         wanted: length of a new frame, in seconds.
         frames: number of new frames.
+
+    Returns:
+        (frames, count) fractions; each row adds up to 1.
     """
     old = np.round(np.arange(count + 1) * seconds, TIME_DECIMALS)
     new = np.round(np.arange(frames + 1) * wanted, TIME_DECIMALS)
@@ -27,13 +30,13 @@ def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarr
 
 
 def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> np.ndarray:
-    """Return posteriors on another grid: each new frame has the mean of the old ones over its span.
+    """Return posteriors on another grid: each new frame has the mean of the old ones over its time.
 
-    Longer frames therefore average, and shorter ones repeat, so that the integral over time stays.
+    So longer frames average old ones, shorter ones repeat them, and the integral over time stays the same.
 
     Args:
         frame: posteriors (clips, count, classes) float32.
-        seconds: length of their frames.
+        seconds: length of an old frame.
         wanted: length of the new frames, in seconds.
         frames: number of the new frames.
 
@@ -50,6 +53,9 @@ def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> 
 
 
 def finest_grid(grids: list[tuple[float, int]]) -> tuple[float, int]:
-    """Return the grid (frame seconds, frames) with the shortest frames of these that covers the longest of them."""
+    """Return the grid (seconds per frame, frames) with the shortest frames of all that covers the longest clip.
+
+    A clip may go beyond the grid by half a frame at most.
+    """
     seconds = min(length for length, _ in grids)
     return seconds, max(round(length * count / seconds - 0.499999) for length, count in grids)
