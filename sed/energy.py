@@ -52,6 +52,39 @@ def add_energy(path: Path, what: str, values: Mapping[str, Any]) -> None:
     write_energy(path, {what: {**read_energy(path).get(what, {}), **values}})
 
 
+def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the energy of a system as multiples of the DCASE baseline's: machines differ, their ratio less.
+
+    Args:
+        baseline: energy.json of the baseline, trained for 10 epochs and tested on the same machine.
+        ours: the content of the system's energy.json.
+
+    Returns:
+        For training and for inference, where both files have it: the baseline's kwh and epochs, and the ratio.
+
+    Raises:
+        UserError: the file has no energy, or that of another device.
+    """
+    reference = read_energy(baseline)
+    ratios: dict[str, Any] = {}
+    for what in ("training", "inference"):
+        theirs, mine = reference.get(what), ours.get(what, {})
+        if "kwh" not in mine or not (
+            isinstance(theirs, dict) and isinstance(theirs.get("kwh"), float) and theirs["kwh"] > 0
+        ):
+            continue
+        if theirs.get("device") != mine.get("device"):
+            devices = f"{what} on {theirs.get('device')}, not on {mine.get('device')}"
+            raise UserError(f"{baseline}: {devices} (measure both on one machine)")
+        epochs = {"epochs": theirs["epochs"]} if "epochs" in theirs else {}
+        ratios[what] = {"kwh": theirs["kwh"], **epochs, "ratio": mine["kwh"] / theirs["kwh"]}
+    if not ratios:
+        raise UserError(
+            f"{baseline}: no kWh of training or inference in it (--energy of a baseline writes such a file)"
+        )
+    return ratios
+
+
 @contextmanager
 def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
     """Count the energy of a block, as `what` in the energy.json at `path`.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sed.energy import ESTIMATED, FILE, MEASURED, add_energy, metered, read_energy, write_energy
+from sed.energy import ESTIMATED, FILE, MEASURED, add_energy, metered, read_energy, relative_to, write_energy
 from sed.errors import UserError
 
 
@@ -103,6 +103,20 @@ def test_without_codecarbon_it_is_refused_before_any_work(monkeypatch: pytest.Mo
     assert not (tmp_path / FILE).exists()
 
 
+def test_kwh_are_multiples_of_the_baselines_on_the_same_device(tmp_path: Path) -> None:
+    baseline = tmp_path / "baseline.json"
+    ours = {what: {"kwh": 3.0, "device": "A"} for what in ("training", "inference")}
+    with pytest.raises(UserError, match=r"baseline\.json: no kWh of training or inference"):
+        relative_to(baseline, ours)
+    write_energy(baseline, {"training": {"kwh": 0.5, "epochs": 10, "device": "A"}})
+    assert relative_to(baseline, ours) == {"training": {"kwh": 0.5, "epochs": 10, "ratio": 6.0}}
+    write_energy(baseline, {"inference": {"kwh": 2.0, "device": "A"}})
+    assert relative_to(baseline, ours)["inference"] == {"kwh": 2.0, "ratio": 1.5}
+    write_energy(baseline, {"inference": {"kwh": 2.0, "device": "B"}})
+    with pytest.raises(UserError, match="inference on B, not on A"):
+        relative_to(baseline, ours)
+
+
 @pytest.mark.usefixtures("codecarbon")
 def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, config_file: Path) -> None:
     from tiny_model import call
@@ -126,3 +140,11 @@ def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, 
     inference = found["inference"]
     assert inference["macs"] * 10 == 7 * inference["macs_of_10_seconds"]
     assert training["macs"] == 4 * 24 * inference["macs"] / 7
+    assert "baseline" not in found
+    again = ["--model", exp, "--device", "cpu", "--energy-baseline", out.parent / FILE, dump / "synth_valid"]
+    assert call(infer, *again, tmp_path / "x" / "scores.h5") == 2
+    assert call(infer, "--energy", *again, tmp_path / "x" / "scores.h5") == 0
+    assert read_energy(tmp_path / "x" / FILE)["baseline"] == {
+        "training": {"kwh": 3.25, "epochs": 1, "ratio": 1.0},
+        "inference": {"kwh": 3.25, "ratio": 1.0},
+    }

@@ -17,7 +17,7 @@ from typing import Any
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser, output_file
-from sed.energy import FILE, add_energy, metered, read_energy, write_energy
+from sed.energy import FILE, add_energy, metered, read_energy, relative_to, write_energy
 from sed.errors import UserError
 from sed.provenance import command_line, git_hash
 
@@ -43,6 +43,7 @@ def parser() -> Parser:
     p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")
     p.option("band", None, "one frequency band, lowest 0, instead of the model's mean (figure 3)", type=int)
     p.option("energy", False, "kWh and multiply-accumulates in energy.json beside the output (codecarbon)")
+    p.option("energy-baseline", None, "energy.json of DCASE's baseline on this machine, to state kWh as its multiples")
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p
 
@@ -73,6 +74,19 @@ def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> 
         write_energy(file, {"training": training})
 
 
+def _check_energy(args: Any, source: Path, device: Any) -> None:
+    """Refuse options of energy that do not fit each other, or the device, before the inference."""
+    from sed.device import describe
+
+    if args.energy and args.part[1] > 1:
+        raise UserError("--energy counts the whole machine: of one job, not of --part (steps/infer.sh --nj 1)")
+    if args.energy_baseline and not args.energy:
+        raise UserError("--energy-baseline is compared with what --energy measures (add --energy)")
+    if args.energy_baseline:
+        ours = {**read_energy(source / FILE), "inference": {"kwh": 0.0, "device": describe(device)}}
+        relative_to(Path(args.energy_baseline), ours)
+
+
 @entry
 def main() -> None:
     """Infer and write."""
@@ -90,8 +104,7 @@ def main() -> None:
         model.detector.use_band(args.band)
     amp = args.amp and device.type == "cuda"
     number, parts = args.part
-    if args.energy and parts > 1:
-        raise UserError("--energy counts the whole machine: of one job, not of --part (steps/infer.sh --nj 1)")
+    _check_energy(args, source, device)
     file = args.output.parent / FILE
     with metered(file, "inference", again=False) if args.energy else nullcontext():
         started = time.monotonic()
@@ -109,6 +122,8 @@ def main() -> None:
         rate = len(scores.clips) / (time.monotonic() - started)
     if args.energy:
         _add_cost(file, source, model, len(scores.clips), device)
+    if args.energy_baseline:
+        write_energy(file, {"baseline": relative_to(Path(args.energy_baseline), read_energy(file))})
     scores.attrs.update(
         {
             "model": str(args.model),

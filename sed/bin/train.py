@@ -132,6 +132,7 @@ def _cost(exp: Path, trainer: Trainer) -> dict[str, Any]:
     macs = multiply_accumulates(model.detector, model.front_end.mel_bins)
     consistent = trainer.training_step.consistent
     return {
+        "epochs": trainer.schedule.epochs,
         "clips": clips,
         "macs": of_training(macs, clips, consistent=consistent),
         "macs_how": f"estimated: {'four' if consistent else 'three'} forward passes per clip",
