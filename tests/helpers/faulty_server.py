@@ -12,6 +12,7 @@ import tarfile
 import threading
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +24,7 @@ import pytest
 @dataclass
 class Faults:
     """Chances a request: 500, 429 with Retry-After, a drop half-way, a stall, one wrong byte, more than the file has, a
-    wrong size of it in the headers."""
+    wrong size of it in the headers, all of it in place of the piece that was asked for, nothing (416), another tag."""
 
     error: float = 0.0
     busy: float = 0.0
@@ -32,6 +33,9 @@ class Faults:
     wrong: float = 0.0
     longer: float = 0.0
     total: float = 0.0
+    whole: float = 0.0
+    none: float = 0.0
+    tag: float = 0.0
     seed: int = 0
     most: int = 1000  # faults altogether, so that a test ends
     retry_after: str = "0"
@@ -44,7 +48,7 @@ class Faults:
 
     def draw(self, path: str) -> str:
         at = self.random.random()
-        for kind in ("error", "busy", "drop", "stall", "wrong", "longer", "total"):
+        for kind in ("error", "busy", "drop", "stall", "wrong", "longer", "total", "whole", "none", "tag"):
             at -= getattr(self, kind)
             if at < 0 and kind == "wrong" and self.wrong_in not in path:
                 return ""
@@ -52,6 +56,17 @@ class Faults:
                 self.kinds[kind] = self.kinds.get(kind, 0) + 1
                 return kind
         return ""
+
+
+@dataclass
+class Answer:
+    """A body that was sent, or a part of one: of which file, from which byte to which, with which fault."""
+
+    path: str
+    start: int
+    end: int
+    fault: str
+    sent: int = 0
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -71,7 +86,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.github, self.page = github or {}, page
         self.faults = faults or Faults()
         self.ranges, self.rate = ranges, rate
-        self.sent = 0  # bytes of bodies
+        self.answers: list[Answer] = []
         self.requests: list[tuple[str, str]] = []  # path, Range
         self.etags = True
         self.type = "application/octet-stream"
@@ -80,6 +95,22 @@ class FaultyServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
+
+    @property
+    def sent(self) -> int:
+        """Return the number of bytes of all bodies that were sent."""
+        return sum(answer.sent for answer in self.answers)
+
+    def needless(self) -> dict[str, int]:
+        """Return the bytes of listings, those beyond a file's end, and those of each file that were sent before."""
+        files = [answer for answer in self.answers if not answer.path.startswith("/api/")]
+        inside, ends = Counter[str](), {answer.path: answer.end for answer in files}
+        for answer in files:
+            inside[answer.path] += min(answer.sent, answer.end - answer.start)
+        listings = sum(answer.sent for answer in self.answers if answer.path.startswith("/api/"))
+        beyond = sum(max(0, answer.start + answer.sent - answer.end) for answer in files)
+        again = {path: count - ends[path] for path, count in inside.items() if count > ends[path]}
+        return {"listings": listings, "beyond an end": beyond, **again}
 
     @property
     def size(self) -> int:
@@ -177,15 +208,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        size, start, etag = len(body), 0, '"' + hashlib.md5(body).hexdigest() + '"'
+        size, start, etag = len(body), 0, '"' + hashlib.md5(body).hexdigest() + "x" * (fault == "tag") + '"'
         condition = self.headers.get("If-Range", etag)
-        if server.ranges and asked and condition == etag:
+        if server.ranges and asked and condition == etag and fault != "whole":
             first, _, last = asked.removeprefix("bytes=").partition("-")
             start = int(first)
             body = body[: int(last) + 1] if last else body
-            if start >= len(body):
+            if start >= len(body) or fault == "none":
                 self.send_response(416)
-                self.send_header("Content-Range", f"bytes */{len(body)}")
+                self.send_header("Content-Range", f"bytes */{min(start, len(body))}")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
@@ -207,10 +238,11 @@ class _Handler(BaseHTTPRequestHandler):
         if server.etags:
             self.send_header("ETag", etag)
         self.end_headers()
-        self._send(rest, fault)
+        self._send(rest, Answer(path, start, size, fault))
 
-    def _send(self, rest: bytearray, fault: str) -> None:
-        server = self.server
+    def _send(self, rest: bytearray, answer: Answer) -> None:
+        server, fault = self.server, answer.fault
+        server.answers.append(answer)
         # Small buffers, so that what a killed client never read is not counted as sent.
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         stop = server.faults.random.randrange(len(rest)) if fault in ("drop", "stall") and rest else len(rest)
@@ -218,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
         for at in range(0, stop, step):
             block = rest[at : min(at + step, stop)]
             self.wfile.write(block)
-            server.sent += len(block)
+            answer.sent += len(block)
             if server.rate:
                 time.sleep(len(block) / server.rate)
         if stop < len(rest):

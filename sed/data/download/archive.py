@@ -32,6 +32,8 @@ BLOCK = 1 << 20
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error)
 _ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
 _DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
+_HEADER = struct.Struct("<4s5H3L2H")  # of a member: signature, version, flags, method, time, date, CRC, sizes, lengths
+_ENTRY = 1 << 10  # more than an entry of it: the first one's signature may be what is damaged
 
 
 @dataclass(frozen=True)
@@ -257,23 +259,55 @@ class _Counted(io.RawIOBase):
         return block
 
 
-def damaged_ranges(path: Path) -> list[tuple[int, int]]:
-    """Return the byte ranges (first, last + 1) of a zip file that its own checksums find damaged, with its directory.
+def directory_range(path: Path) -> tuple[int, int] | None:
+    """Return the byte range of a zip file's directory, to the file's end; None if the file is not a zip.
 
-    Empty if the file is not a zip, or is damaged where no checksum reaches.
+    The directory is found by the signature of its entries, so that a wrong byte in it, or in the record that says where
+    it is, costs no more than the directory.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
-        if file.read(4) != b"PK\3\4":
-            return []
+        if file.read(4) != b"PK\3\4" and not zipfile.is_zipfile(path):
+            return None
+        begin = max(0, size - _DIRECTORY)
+        file.seek(begin)
+        first = file.read().find(b"PK\1\2")
+    return None if first < 0 else (max(0, begin + first - _ENTRY), size)
+
+
+def damaged_members(path: Path) -> list[tuple[int, int]]:
+    """Return the byte ranges (first, last + 1) of those members of a zip file that its directory finds damaged.
+
+    Empty if the directory cannot be read, or the damage is where no checksum reaches.
+    """
     try:
         with zipfile.ZipFile(path) as container:
             entries = sorted(container.infolist(), key=lambda entry: entry.header_offset)
             ends = [entry.header_offset for entry in entries[1:]] + [container.start_dir]
-            bad = [(e.header_offset, end) for e, end in zip(entries, ends, strict=True) if not _reads(container, e)]
-            return [*bad, (container.start_dir, size)] if bad else []
+            return [
+                (entry.header_offset, end)
+                for entry, end in zip(entries, ends, strict=True)
+                if entry.header_offset < end and not (_fits_header(path, entry) and _reads(container, entry))
+            ]
     except (*_DAMAGE, OSError):
-        return [(max(0, size - _DIRECTORY), size)]
+        return []
+
+
+def _fits_header(path: Path, entry: zipfile.ZipInfo) -> bool:
+    """Return whether a member's own header says what the directory says of it; `zipfile` compares the names only."""
+    with path.open("rb") as file:
+        file.seek(entry.header_offset)
+        header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return False
+    _, _, flags, method, time, date, checksum, packed, size, _, _ = _HEADER.unpack(header)
+    year, month, day, hour, minute, second = entry.date_time
+    stamp = (hour << 11 | minute << 5 | second // 2, (year - 1980) << 9 | month << 5 | day)
+    if (flags, method, time, date) != (entry.flag_bits, entry.compress_type, *stamp):
+        return False
+    # Of a member that was packed as a stream they follow it; of a large one they are in a field of their own.
+    elsewhere = flags & 8 or 0xFFFFFFFF in (packed, size)
+    return bool(elsewhere) or (checksum, packed, size) == (entry.CRC, entry.compress_size, entry.file_size)
 
 
 def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:

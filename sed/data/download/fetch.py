@@ -30,7 +30,7 @@ from urllib.parse import urljoin, urlsplit
 import requests
 import urllib3
 
-from sed.data.download.archive import damaged_ranges
+from sed.data.download.archive import damaged_members, directory_range
 from sed.data.download.checksums import checksum, is_checked, remember
 from sed.errors import RunError, UserError
 from sed.files import sync_folder, write_text
@@ -40,6 +40,7 @@ log = logging.getLogger("sed.fetch")
 
 CHUNK = 1 << 16
 DOWNLOADS = 4  # of one file, when what arrived is not what its record says
+IGNORED = 3  # files from their start in place of a piece, after which a server counts as one without ranges
 WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
 SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
 LISTING = 16 << 20  # bytes of a page of a listing; Zenodo's, Hugging Face's and GitHub's are under 1 MB
@@ -291,6 +292,17 @@ class Fetcher:
             raise Again(what, _retry_after(response))
         raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
+    def _get_piece(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """Return an open response as `_get` does; a server that ignores the Range is asked IGNORED times more."""
+        response = self._get(url, headers)
+        for _ in range(IGNORED):
+            # With If-Range, the whole file is the right answer where it has changed.
+            if response.status_code != 200 or "Range" not in headers or "If-Range" in headers:
+                break
+            response.close()
+            response = self._get(url, headers)
+        return response
+
     def _answer(self, url: str, headers: dict[str, str]) -> tuple[requests.Response, str | None]:
         """Return an open response of any status, and the address that it redirects to."""
         try:
@@ -317,18 +329,22 @@ class Fetcher:
         """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""
         have = _size(part)
         tag = _tag_file(part)
-        known = _sendable(tag.read_text(errors="replace")) if tag.exists() else ""
+        # A checksum finds a splice of two files at the end; a validator that wavers would throw away what is right.
+        by_tag = remote.checksum is None
+        known = _sendable(tag.read_text(errors="replace")) if by_tag and tag.exists() else ""
         if remote.size is not None and have == remote.size and part.exists():
             return
-        if (remote.size is not None and have > remote.size) or (not known and remote.checksum is None):
+        if (remote.size is not None and have > remote.size) or (by_tag and not known):
             have = 0  # without a validator or a checksum, a splice of two files would go unseen
         headers = {"Range": f"bytes={have}-"} if have else {}
         if have and known:
             headers["If-Range"] = known
-        with self._get(remote.url, headers) as response:
+        with self._get_piece(remote.url, headers) as response:
             start, total = _placed(response, have)
             if response.status_code == 416:
-                if total == have and remote.size is None:
+                if remote.size is not None:
+                    raise Claims(f"nothing from byte {have} on the server, {remote.size} bytes in its record")
+                if total == have:
                     return
                 part.unlink(missing_ok=True)
                 raise Again("the server has less than was downloaded: starting over")
@@ -343,40 +359,54 @@ class Fetcher:
                 raise Again("the file has changed on the server: starting over")
             if not start:
                 part.parent.mkdir(parents=True, exist_ok=True)
-                part.unlink(missing_ok=True)
-                write_text(tag, _validator(response))
+                if by_tag:
+                    write_text(tag, _validator(response))
+                if by_tag or not have:  # else what is there stays, should this end early
+                    part.unlink(missing_ok=True)
             if remote.holds is not None and total is not None and total > remote.most:
                 raise Claims(f"{total} bytes on the server, which is more than the {remote.most} bytes of its record")
             stated = remote if remote.size is not None else dataclasses.replace(remote, size=total)
             self._save(response, part, start, stated)
 
     def _repair(self, remote: Remote, part: Path) -> bool:
-        """Fetch the damaged members of a zip file again; False when there are none, or too many to be worth it."""
-        if not part.exists() or _size(part) != remote.size:
-            return False
-        ranges = damaged_ranges(part)
-        if not ranges or sum(end - start for start, end in ranges) > remote.size / 2:
+        """Fetch a zip file's directory again, then the damaged members; False when nothing is mended by it."""
+        if remote.size is None or _size(part) != remote.size or (directory := directory_range(part)) is None:
             return False
         try:
-            for start, end in ranges:
-                log.info("%s: bytes %d to %d are damaged: fetched again", part.name, start, end)
-                self._retry(remote.url, functools.partial(self._patch, remote, part, start, end))
+            mended = self._patch(remote, part, *directory)
+            members = damaged_members(part)
+            if sum(end - start for start, end in members) <= remote.size / 2:
+                for start, end in members:
+                    mended |= self._patch(remote, part, start, end)
         except Differs:
             return False
-        return True
+        return mended
 
-    def _patch(self, remote: Remote, part: Path, start: int, end: int) -> None:
-        with self._get(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
-            if response.status_code != 206 or _placed(response, -1) != (start, remote.size):
-                raise Differs("its server gives no ranges any more")
-            data = bytearray()
-            while len(data) <= end - start and (arrived := _read(response)):
-                data += arrived
-        if len(data) != end - start:
-            raise Again(f"{len(data)} of {end - start} bytes came")
+    def _patch(self, remote: Remote, part: Path, start: int, end: int) -> bool:
+        """Fetch a piece again, and write it to its place; whether it differs from what was there."""
+        log.info("%s: bytes %d to %d may be damaged: fetched again", part.name, start, end)
+        piece = self._retry(remote.url, functools.partial(self._piece, remote, start, end))
         with part.open("r+b") as file:
             file.seek(start)
-            file.write(data)
+            if file.read(len(piece)) == piece:
+                return False
+            file.seek(start)
+            file.write(piece)
+        return True
+
+    def _piece(self, remote: Remote, start: int, end: int) -> bytes:
+        """Return bytes `start` to `end` of a file; Again when others came, Differs when its server gives no ranges."""
+        piece = bytearray()
+        with self._get_piece(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
+            if response.status_code == 200:
+                raise Differs("its server gives no ranges any more")
+            if response.status_code != 206 or _placed(response, -1) != (start, remote.size):
+                raise Again("the server sent another piece than was asked for")
+            while len(piece) < end - start and (arrived := _read(response)):
+                piece += arrived
+        if len(piece) < end - start:
+            raise Again(f"{len(piece)} of {end - start} bytes came")
+        return bytes(piece[: end - start])
 
     def _save(self, response: requests.Response, part: Path, start: int, remote: Remote) -> None:
         """Write the response to `part`, no more than the file's size; the checksum covers the bytes on disk."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from faulty_server import tarred, zipped
 
-from sed.data.download.archive import Limits, merge, root_of, unpack
+from sed.data.download.archive import Limits, damaged_members, directory_range, merge, root_of, unpack
 from sed.errors import UserError
 
 FILES = {"c/audio/1.wav": os.urandom(5000), "c/audio/deep/2.wav": b"", "c/metadata/a.tsv": b"x\ty\n" * 100}
@@ -191,6 +191,30 @@ def test_any_damage_is_an_error_or_harmless(make, tmp_path, name, pack):
         assert sorted(p.name for p in tmp_path.iterdir()) in (["in"], ["in", "place"])
         assert [p.name for p in (tmp_path / "in").iterdir()] == [name]
     assert not os.path.lexists("/tmp/ast-sed-evil")
+
+
+def test_a_wrong_byte_of_a_zip_is_in_its_directory_or_in_the_member_that_is_named(make):
+    noise = random.Random(6)
+    whole = zipped({f"{n}.wav": noise.randbytes(3000) for n in range(5)})
+    with zipfile.ZipFile(io.BytesIO(whole)) as container:
+        members = [info.header_offset for info in container.infolist()] + [container.start_dir]
+    unseen = {start + n for start in members[:-1] for n in (4, 5)}  # the version that unpacks it: writers differ in it
+    places = {members[0] + n for n in range(4, 100)} | {members[2] + n for n in range(100)}
+    for place in sorted((places | {*range(members[-1], len(whole))}) - unseen):
+        content = bytearray(whole)
+        content[place] ^= 0x55
+        path = make("a.zip", bytes(content))
+        start, end = directory_range(path)
+        assert members[-1] - 1024 <= start <= members[-1] and end == len(whole)
+        content[start:end] = whole[start:end]
+        damaged = damaged_members(make("a.zip", bytes(content)))
+        at = sum(place >= start for start in members) - 1
+        assert damaged == ([] if place >= start else [tuple(members[at : at + 2])]), place
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"PK\3\4" + b"x" * 100, tarred(FILES)])
+def test_what_is_no_zip_has_no_directory(make, content):
+    assert directory_range(make("a.zip", content)) is None
 
 
 def test_links_inside_become_second_names(make, tmp_path):

@@ -61,6 +61,36 @@ def test_one_wrong_byte_in_a_zip_costs_one_member(serve, tmp_path):
         assert running.sent < 1.05 * len(body)
 
 
+class Script(Faults):
+    """Faults in a fixed order, one a request."""
+
+    def __init__(self, *kinds: str) -> None:
+        super().__init__()
+        self.left = list(kinds)
+
+    def draw(self, _path: str) -> str:
+        return self.left.pop(0) if self.left else ""
+
+
+def test_lies_about_the_pieces_that_mend_a_zip_throw_nothing_away(serve, tmp_path):
+    noise = random.Random(4)
+    body = zipped({f"{i}.wav": noise.randbytes(20_000) for i in range(40)})
+    faults = Script("wrong", "total", "none", "whole", "longer", "whole", "drop", "total", "none", "tag")
+    running = serve(zenodo={"1": {"a.bin": body}}, faults=faults, rate=2_000_000)
+    checksum = "md5:" + hashlib.md5(body).hexdigest()
+    fetcher().fetch(lambda _fresh: Remote(running.url + PATH, len(body), checksum), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == body and not faults.left
+    assert running.sent < 1.4 * len(body), running.needless()  # pieces, and 20 kB in flight when each was cut
+
+
+@pytest.mark.parametrize("lie", ["whole", "total", "none", "tag"])
+def test_a_lie_where_the_rest_was_asked_for_throws_nothing_away(server, tmp_path, lie):
+    running = server(faults=Script("drop", lie, lie), rate=2_000_000)
+    fetcher().fetch(remote(running), tmp_path / "a.bin")
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert running.sent < 1.15 * len(BODY), running.needless()  # 20 kB in flight when each was cut
+
+
 def test_a_checksum_that_never_matches_is_one_error(server, tmp_path):
     wrong = "md5:" + "0" * 32
     with pytest.raises(UserError, match=r"checksum .* in its record, 4 times over"):
