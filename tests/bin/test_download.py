@@ -123,6 +123,7 @@ def test_two_files_for_one_recording_are_named_and_the_first_stays(server, tmp_p
     run = download("--mirror", server.url, "--parts", "metadata", "--audio", "copies", "d", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     assert "1 copies differ from the recordings in place: differing_copies.tsv" in run.stderr
+    assert "to download (0 s at 100 Mbit/s), " in run.stderr and " of disk needed, " in run.stderr
     table = (tmp_path / "d" / "differing_copies.tsv").read_text().splitlines()
     name = "Y00000000012_30.000_40.000"
     copies = tmp_path / "copies"

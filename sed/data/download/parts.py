@@ -26,9 +26,11 @@ from sed.data.download.hosts import Hosts
 from sed.data.download.sources import Copy, Row
 from sed.errors import RunError, UserError
 from sed.files import replacing, write_json
-from sed.progress import Meter, human
+from sed.progress import Meter, duration, human
 
 log = logging.getLogger("sed.fetch")
+
+LINE = 100e6  # bits/s, for which the time of a download is stated before it starts
 
 
 class Parts:
@@ -111,12 +113,16 @@ class Parts:
                 ready[part] = rows
             except (RunError, UserError) as error:
                 errors[part] = error
-        needed += sum(self.fetcher.meter.left().values())
+        left = sum(self.fetcher.meter.left().values())
+        needed += left
         if (free := shutil.disk_usage(self.folder).free) < needed:
             raise UserError(
                 f"{self.folder}: about {human(needed)} needed for {', '.join(ready)}, {human(free)} free "
                 f"(free some, choose another folder, or fewer --parts)"
             )
+        if left:
+            at = f"{duration(8 * left / LINE)} at {LINE / 1e6:.0f} Mbit/s"
+            log.info("%s to download (%s), %s of disk needed, %s free", human(left), at, human(needed), human(free))
         return ready
 
     def _expand(self, row: Row) -> list[Row]:
