@@ -94,6 +94,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "most_passes": 0,
         "missing_sets": "leave_out",
         "layer_decay": 1.0,
+        "interpolation_consistency": False,
         "warp_probability": 0.0,
         "warp_least": 0.6,
         "wavmix_probability": 0.0,

@@ -124,6 +124,7 @@ def draw(
     frames: int,
     frame_seconds: float,
     bins: int,
+    mix_unlabelled: bool = False,
 ) -> Draws:
     """Draw the augmentation of a global batch.
 
@@ -136,6 +137,7 @@ def draw(
         frames: label frames per clip.
         frame_seconds: length of a label frame.
         bins: mel bins.
+        mix_unlabelled: whether mixup is applied to unlabelled clips as well (ICT).
 
     Returns:
         The random numbers; partners are drawn among the clips of the same kind.
@@ -159,6 +161,11 @@ def draw(
     warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
     added, share = draw_levels(rng, options.wavmix_probability, options.wavmix_decibels, clips=batch)
     added[strong + weak :] = False
+    if mix_unlabelled:
+        mixed = rng.random(unlabelled) < options.mixup_probability
+        weights = rng.beta(options.mixup_alpha, options.mixup_alpha, unlabelled)
+        mix[strong + weak :] = np.where(mixed, weights, 1)
+        partner[strong + weak :] = strong + weak + rng.permutation(unlabelled)
     return Draws(
         shift=shift,
         partner=partner,

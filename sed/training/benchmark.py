@@ -160,6 +160,7 @@ class Benchmark:
             frames=detector.num_frames,
             frame_seconds=detector.frame_seconds,
             classes=CLASSES,
+            interpolated=self.config["interpolation_consistency"],
         )
 
     def row(self, name: str, call: Callable[[], Any], *, operations: float = 0.0, warm_up: int = 3) -> Row:

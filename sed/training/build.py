@@ -214,7 +214,7 @@ def make_step(
         groups = parameter_groups(student, student.encoder, by_layer=config["layer_decay"] < 1)
     except ValueError as error:
         raise UserError(f"{error} (change the config)") from None
-    check_statistics(config, student)
+    check_teacher(config, student)
     teacher = make_teacher(student, buffers=config["ema_buffers"])
     student.train()
     teacher.train()
@@ -245,6 +245,7 @@ def make_step(
             apart=config["filter_augment"] != "none" or config["warp_probability"] > 0,
             warped=config["warp_probability"] > 0,
             wavmixed=config["wavmix_probability"] > 0,
+            interpolated=config["interpolation_consistency"],
         ),
         clip_norm=config["clip_norm"],
         precision=precision,
@@ -255,9 +256,13 @@ def make_step(
     )
 
 
-def check_statistics(config: Mapping[str, Any], student: Detector) -> None:
-    """Raise UserError if the teacher is to compute its own batch-norm statistics, but is never evaluated."""
+def check_teacher(config: Mapping[str, Any], student: Detector) -> None:
+    """Raise UserError if the teacher's outputs or batch-norm statistics are asked for, but it is never evaluated."""
     statistics = any(map(torch.is_floating_point, student.buffers()))
+    if config["interpolation_consistency"] and config["consistency_weight"] == 0:
+        raise UserError(
+            "interpolation_consistency: with consistency_weight 0 the teacher is not evaluated (give it a weight)"
+        )
     if statistics and config["ema_buffers"] == "own" and config["consistency_weight"] == 0:
         raise UserError(
             "ema_buffers own: with consistency_weight 0 the teacher is not evaluated, so it has no statistics "
@@ -400,6 +405,7 @@ def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[
         frame_seconds=student.frame_seconds,
         classes=len(labels),
         shares=step.world.size * config["accumulate"],
+        interpolated=config["interpolation_consistency"],
     )
 
 

@@ -20,6 +20,7 @@ from sed.data.targets import JoinedTargets
 from sed.errors import UserError
 from sed.training import augment
 from sed.training.augment import AugmentOptions
+from sed.training.interpolation import Mixture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class StepInputs:
     """One share of a batch.
 
     Slots are the clips read for it, in this order: strong clips, their mixup partners, weak clips, their mixup
-    partners, unlabelled clips. With a single share the partners are among the clips themselves and take no slots.
+    partners, unlabelled clips and, for ICT, theirs. With a single share the partners are among the clips themselves and
+    take no slots. What the teacher gets is for the clips, or, for ICT, for all slots.
     """
 
     features: torch.Tensor
@@ -52,18 +54,32 @@ class StepInputs:
     """whether the clip is mixed as waveforms are (strong,) bool"""
     weak_added: torch.Tensor
     """as `strong_added` (weak,) bool"""
+    unlabelled_partner: torch.Tensor
+    """as `strong_partner` (unlabelled,) int64"""
+    unlabelled_mix: torch.Tensor
+    """as `strong_mix` (unlabelled,) float32"""
     mask_start: torch.Tensor
-    """label frames (strong,) int64"""
+    """label frames (strong slots,) int64"""
     mask_width: torch.Tensor
-    """label frames (strong,) int64"""
+    """label frames (strong slots,) int64"""
     student_gain: torch.Tensor
     """decibels (clips, bins) float32"""
     teacher_gain: torch.Tensor
-    """decibels (clips, bins) float32"""
+    """decibels (clips or slots, bins) float32"""
     student_warp: torch.Tensor
     """first bin and step of the frequency warp (clips, 2) float32"""
     teacher_warp: torch.Tensor
-    """as `student_warp` (clips, 2) float32"""
+    """as `student_warp` (clips or slots, 2) float32"""
+
+    def mixtures(self, *, wavmixed: bool) -> tuple[Mixture, Mixture, Mixture]:
+        """Return how strong, weak and unlabelled clips are mixed; `wavmixed`: some of them as waveforms are."""
+        strong, weak = len(self.strong_targets), len(self.weak_targets)
+        added = (self.strong_added, self.weak_added) if wavmixed else (None, None)
+        return (
+            Mixture(strong, self.strong_partner, self.strong_mix, added[0]),
+            Mixture(weak, self.weak_partner, self.weak_mix, added[1]),
+            Mixture(len(self.valid) - strong - weak, self.unlabelled_partner, self.unlabelled_mix),
+        )
 
     def to(self, device: torch.device) -> StepInputs:
         """Copy to a device, asynchronously."""
@@ -107,6 +123,7 @@ class InputMaker:
         frame_seconds: float,
         classes: int,
         shares: int = 1,
+        interpolated: bool = False,
     ) -> None:
         """
         Args:
@@ -118,11 +135,13 @@ class InputMaker:
             frame_seconds: length of a label frame.
             classes: number of classes.
             shares: number of equal shares that a batch is divided into.
+            interpolated: whether the teacher gets the clips before mixing, and unlabelled clips are mixed (ICT).
 
         Raises:
             UserError: the strong, weak or unlabelled clips of a batch cannot be divided into equal shares.
         """
         self.seed, self.options, self.shares = seed, options, shares
+        self.interpolated = interpolated
         self.pool, self.frames, self.frame_seconds = pool, frames, frame_seconds
         self._sampler = BatchSampler(sets, seed=seed)
         self.sizes = {
@@ -162,13 +181,18 @@ class InputMaker:
             frames=self.frames,
             frame_seconds=self.frame_seconds,
             bins=self.pool.bins,
+            mix_unlabelled=self.interpolated,
         )
         starts = np.cumsum([0, strong, weak, self.sizes["unlabelled"]])
         own = [self._share(starts[k], starts[k + 1], share) for k in range(3)]
         strong_slots, strong_partner = self._with_partners(own[0], draws.partner)
         weak_slots, weak_partner = self._with_partners(own[1], draws.partner)
-        slots = np.concatenate([strong_slots, weak_slots, own[2]])
+        unlabelled_slots, unlabelled_partner = own[2], np.arange(len(own[2]))
+        if self.interpolated:
+            unlabelled_slots, unlabelled_partner = self._with_partners(own[2], draws.partner)
+        slots = np.concatenate([strong_slots, weak_slots, unlabelled_slots])
         clips = np.concatenate(own)
+        of_teacher = slots if self.interpolated else clips
         arrays = {
             "valid": self.pool.valid[rows[slots]],
             "shift": draws.shift[slots],
@@ -181,12 +205,14 @@ class InputMaker:
             "weak_mix": draws.mix[own[1]],
             "strong_added": draws.added[own[0]],
             "weak_added": draws.added[own[1]],
-            "mask_start": draws.mask_start[own[0]],
-            "mask_width": draws.mask_width[own[0]],
+            "unlabelled_partner": unlabelled_partner,
+            "unlabelled_mix": draws.mix[own[2]],
+            "mask_start": draws.mask_start[strong_slots],
+            "mask_width": draws.mask_width[strong_slots],
             "student_gain": draws.student_gain[clips],
-            "teacher_gain": draws.teacher_gain[clips],
+            "teacher_gain": draws.teacher_gain[of_teacher],
             "student_warp": draws.student_warp[clips],
-            "teacher_warp": draws.teacher_warp[clips],
+            "teacher_warp": draws.teacher_warp[of_teacher],
         }
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         if self._pin:

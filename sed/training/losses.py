@@ -18,6 +18,7 @@ OBJECTIVES = {
 }
 
 SECTION = "objective"
+OPTIONS_FROM = ["sed.training.interpolation"]
 OPTIONS = {
     "objective": {
         "default": "mean_teacher",

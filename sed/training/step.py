@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from sed.training.distributed import World
 from sed.training.frequency_warp import warp
 from sed.training.gpu.gru_backend import use_bf16
 from sed.training.inputs import StepInputs
+from sed.training.interpolation import Mixture, interpolated
 from sed.training.mean_teacher import MovingAverage
 from sed.training.parameters import FlatParameters
 
@@ -57,9 +59,11 @@ class Preparation:
     """whether frequencies are warped"""
     wavmixed: bool = False
     """whether some clips are mixed as waveforms are"""
+    interpolated: bool = False
+    """whether the teacher's input are the clips before mixing (ICT)"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
-        decibel, floor = self.front_end.decibel, self.front_end.silence
+        floor = self.front_end.silence
         ratio = self.frame_seconds / self.front_end.frame_shift
         x = inputs.features.float()
         valid = inputs.valid
@@ -70,31 +74,53 @@ class Preparation:
         strong_y = augment.as_known(augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period))
         weak_y = inputs.weak_targets.float()
 
-        strong, weak = len(inputs.strong_mix), len(inputs.weak_mix)
-        end = slots + len(inputs.weak_targets)
-        x_strong, valid_strong = x[:strong], valid[:strong]
-        if strong:
-            mixing, added = (inputs.strong_partner, inputs.strong_mix), inputs.strong_added if self.wavmixed else None
-            x_strong, valid_strong = augment.mix_features(
-                x[:slots], valid[:slots], *mixing, decibel=decibel, floor=floor, added=added
-            )
-            strong_y = augment.mix_labels(strong_y, *mixing, self.mixup_labels, added)
-            start, stop = inputs.mask_start * ratio, (inputs.mask_start + inputs.mask_width) * ratio
-            start, stop = torch.round(start).long(), torch.round(stop).long()
-            x_strong = augment.time_mask(x_strong, start, stop - start, floor)
-            strong_y = augment.time_mask(strong_y, inputs.mask_start, inputs.mask_width, 0.0)
-        x_weak, valid_weak = x[slots : slots + weak], valid[slots : slots + weak]
-        if weak:
-            mixing, added = (inputs.weak_partner, inputs.weak_mix), inputs.weak_added if self.wavmixed else None
-            x_weak, valid_weak = augment.mix_features(
-                x[slots:end], valid[slots:end], *mixing, decibel=decibel, floor=floor, added=added
-            )
-            weak_y = augment.mix_labels(weak_y, *mixing, self.mixup_labels, added)
-        x = torch.cat([x_strong, x_weak, x[end:]])
-        valid = torch.cat([valid_strong, valid_weak, valid[end:]])
+        strong, weak, _ = mixtures = inputs.mixtures(wavmixed=self.wavmixed)
+        masks = inputs.mask_start, inputs.mask_width
+        if self.interpolated:
+            x = torch.cat([self._masked(x[:slots], *masks, floor, ratio), x[slots:]])
+            strong_y = augment.time_mask(strong_y, *masks, 0.0)
+        clips, valid_clips = x, valid
+        x, valid = self._mixed(x, valid, mixtures)
+        if slots:
+            strong_y = augment.mix_labels(strong_y, *strong[1:3], self.mixup_labels, strong.added)
+        if strong.slots and not self.interpolated:
+            n = len(strong.weight)
+            masks = inputs.mask_start[:n], inputs.mask_width[:n]
+            x = torch.cat([self._masked(x[:n], *masks, floor, ratio), x[n:]])
+            strong_y = augment.time_mask(strong_y, *masks, 0.0)
+        if weak.slots:
+            weak_y = augment.mix_labels(weak_y, *weak[1:3], self.mixup_labels, weak.added)
         student = self._finish(x, inputs.student_gain, inputs.student_warp, valid)
-        teacher = self._finish(x, inputs.teacher_gain, inputs.teacher_warp, valid) if self.apart else student
+        teacher = student
+        if self.interpolated:
+            teacher = self._finish(clips, inputs.teacher_gain, inputs.teacher_warp, valid_clips)
+        elif self.apart:
+            teacher = self._finish(x, inputs.teacher_gain, inputs.teacher_warp, valid)
         return Prepared(student, teacher, strong_y, weak_y)
+
+    def _mixed(
+        self, x: torch.Tensor, valid: torch.Tensor, mixtures: Sequence[Mixture]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mix the slots (slots, frames, bins) of each kind; return the clips and their numbers of valid frames."""
+        parts, first = [], 0
+        decibel, floor = self.front_end.decibel, self.front_end.silence
+        for kind, (slots, partner, weight, added) in enumerate(mixtures):
+            part = x[first : first + slots], valid[first : first + slots]
+            if slots and (kind < 2 or self.interpolated):
+                part = augment.mix_features(*part, partner, weight, decibel=decibel, floor=floor, added=added)
+            parts.append(part)
+            first += slots
+        return torch.cat([features for features, _ in parts]), torch.cat([frames for _, frames in parts])
+
+    def mixing(self, inputs: StepInputs) -> tuple[Sequence[Mixture], str]:
+        """Return how the clips are mixed, and how their labels are."""
+        return inputs.mixtures(wavmixed=self.wavmixed), self.mixup_labels
+
+    @staticmethod
+    def _masked(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, floor: float, ratio: float) -> torch.Tensor:
+        """Silence a range of label frames of features (clips, frames, bins); `ratio`: input frames per label frame."""
+        first, end = torch.round(start * ratio).long(), torch.round((start + width) * ratio).long()
+        return augment.time_mask(x, first, end - first, floor)
 
     def _finish(self, x: torch.Tensor, gain: torch.Tensor, warps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         if self.warped:
@@ -218,6 +244,9 @@ class TrainingStep:
             prepared = self.preparation(inputs)
         if self.consistent:
             student, teacher = self.models(prepared)
+            if self.preparation.interpolated:
+                with torch.no_grad():
+                    teacher = interpolated(teacher, *self.preparation.mixing(inputs))
         else:
             with self.autocast():
                 student = teacher = self.student_alone(prepared.student)

@@ -24,6 +24,7 @@ from sed.models.encoders import Encoder, SplitEncoder
 from sed.training import losses
 from sed.training.gpu.gru_backend import by_cudnn, use_bf16, use_persistent
 from sed.training.inputs import StepInputs
+from sed.training.interpolation import mix_posteriors
 from sed.training.step import Prepared, StepValues, TrainingStep
 
 log = logging.getLogger("sed.train")
@@ -217,7 +218,10 @@ class GraphedStep(CompiledStep):
                 log.info("CUDA graphs are not compared with the models: the GPU's memory is full")
                 errors = [0.0] * len(self._seen)
             if len(self._seen) == 2:
-                now = losses.consistency(*(logits.float().sigmoid() for logits in self._seen))
+                student, teacher = (logits.float().sigmoid() for logits in self._seen)
+                if self.preparation.interpolated:
+                    teacher = mix_posteriors(teacher, *self.preparation.mixing(self._static))
+                now = losses.consistency(student, teacher)
                 logged = self._logged[1 + losses.PARTS.index("frame_consistency")] / share
                 errors.append(0.0 if torch.allclose(logged, now, rtol=0.01, atol=1e-6) else math.inf)
         return errors

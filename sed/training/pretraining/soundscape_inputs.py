@@ -177,6 +177,8 @@ class SoundscapeMaker:
             "weak_mix": np.zeros(0, np.float32),
             "strong_added": draws.added,
             "weak_added": np.zeros(0, bool),
+            "unlabelled_partner": np.zeros(0, np.int64),
+            "unlabelled_mix": np.zeros(0, np.float32),
             "mask_start": draws.mask_start,
             "mask_width": draws.mask_width,
             "student_gain": draws.student_gain,

@@ -1,0 +1,72 @@
+"""Interpolation consistency training (ICT; Verma et al. 2019): the student's output for a mixture of two clips is to be
+the mixture of the teacher's outputs for both.
+
+Without it student and teacher see the same mixtures. With it the teacher sees the clips before mixing, and unlabelled
+clips are mixed as well. The order is: shift, time mask, mixing; so both models see the same masks, and the teacher's
+outputs are shifted and masked like the labels that are mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sed.models.detector import DetectorOutput
+from sed.training.augment import mix_labels
+
+OPTIONS = {
+    "interpolation_consistency": {
+        "default": False,
+        "help": "consistency of the student on mixtures with the mixed outputs of the teacher (ICT), on all clips",
+    },
+}
+
+
+class Mixture(NamedTuple):
+    """How the clips of one kind (strong, weak or unlabelled) are mixed."""
+
+    slots: int
+    """number of clips before mixing, of which the first are mixed"""
+    partner: Tensor
+    """index among the slots of the clip that each is mixed with (clips,)"""
+    weight: Tensor
+    """mixing weight of the clip itself (clips,)"""
+    added: Tensor | None = None
+    """which are mixed as waveforms, (clips,) bool; None: none"""
+
+
+def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str) -> Tensor:
+    """Mix posteriors as the labels of the same clips are mixed.
+
+    Args:
+        posteriors: (slots, ...), in the order of the mixtures.
+        mixtures: of the clips of each kind.
+        labels: how labels are mixed, soft or hard; see `sed.training.augment.mix_labels`.
+
+    Returns:
+        (clips, ...).
+    """
+    mixed, first = [], 0
+    for slots, partner, weight, added in mixtures:
+        mixed.append(mix_labels(posteriors[first : first + slots], partner, weight, labels, added))
+        first += slots
+    return torch.cat(mixed)
+
+
+def interpolated(teacher: DetectorOutput, mixtures: Iterable[Mixture], labels: str) -> DetectorOutput:
+    """Return the teacher's output for mixtures, from its output for the clips.
+
+    Args:
+        teacher: output for all slots.
+        mixtures: of the clips of each kind.
+        labels: as in `mix_posteriors`.
+
+    Returns:
+        Output for the mixed clips, in float32.
+    """
+    mixtures = list(mixtures)
+    frame = mix_posteriors(teacher.logits.float().sigmoid(), mixtures, labels)
+    return DetectorOutput(frame.logit(eps=1e-6), mix_posteriors(teacher.clip.float(), mixtures, labels))
