@@ -10,7 +10,9 @@
 #
 # <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the labels of another
 # corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
-# each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip.
+# each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip. Beside
+# a set's table x.tsv, stage 0 may have put x.soft.tsv (soft labels) and x.recordings/ (the recordings that its clips,
+# overlapping windows, were cut from).
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -100,8 +102,12 @@ while IFS='|' read -r set kind tsv audio test; do
         durations=${downloads}/metadata/validation/validation_durations.tsv
         [[ ! -e ${durations} ]] || options+=(--durations "${durations}")
     fi
+    beside=${downloads}/metadata/${tsv%.tsv}
+    [[ ! -e ${beside}.soft.tsv ]] || options+=(--soft "${beside}.soft.tsv")
     python3 -m sed.bin.make_data_dir "${options[@]}" \
         "${downloads}/metadata/${tsv}" "${downloads}/audio/${audio}" "${data}/${set}"
+    rm -rf "${data:?}/${set}/recordings"
+    [[ ! -d ${beside}.recordings ]] || cp -R "${beside}.recordings" "${data}/${set}/recordings"
     made+=("${set}")
     covered+=("${data}/${set}/coverage.tsv")
     read -r _ _ clips expected _ <<<"$(sed -n 2p "${data}/${set}/coverage.tsv")"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 0 of realdesed: download RealDESED (15 classes, 5710 recordings) and lay it out as DESED is, in clips of 10 s.
+# Stage 0 of realdesed: download RealDESED (15 classes, 5710 recordings) and lay it out like DESED, in clips of 10 s.
 #
 # usage: local/realdesed.sh [options] <downloads>
 #
@@ -7,22 +7,32 @@
 #   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --nj N               downloads at once, and recordings that are cut at once (3)
+#   --aggregation NAME   training labels of several annotators: majority, intersection, union, collector or random (hard);
+#                        uniform, weighted by the annotators' agreement (soft) (majority)
+#   --alpha X            weighted: power of the agreement (16)
+#   --reviewed BOOL      only accepted rows count where a training recording has some; false: only unreviewed rows (true)
+#   --hop SECONDS        from a clip of validation and test to the next; less than 10: clips overlap, and the recordings
+#                        are scored instead of the clips; 0: 10 (0)
+#   --only-annotated BOOL  leave out recordings of validation and test that no row names; false: they are silent (false)
 #
 # Its splits become DESED's sets: train -> strong_real, validation -> validation, test -> public_eval. A split has
-# audio/, metadata.csv (filename, ...) and annotations.csv (filename,onset,offset,class). The training split's may be
-# annotations_raw.csv only, with annotator_id and review_status too: then accepted rows stand, and elsewhere the
-# events that at least half of a recording's annotators marked. Another layout is refused, naming what is missing.
+# audio/, metadata.csv (filename, ...) and annotations.csv (filename,onset,offset,class); of the training split,
+# annotations_raw.csv is read, with the columns annotator_id, annotator_is_creator and review_status too. Another layout
+# is refused, naming what is missing. Other options than the last time's redo the tables and keep the clips.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-archives='' mirror='' ast='' nj=3
+archives='' mirror='' ast='' nj=3 aggregation=majority alpha=16 reviewed=true hop=0
+only_annotated=false
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
 downloads=$1
+aggregations=" majority intersection union collector random uniform weighted "
+[[ ${aggregations} == *" ${aggregation} "* ]] || die "--aggregation ${aggregation} is none of${aggregations% }"
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 options=(--corpus realdesed --parts "train,validation,test,ast" --nj "${nj}")
@@ -31,19 +41,25 @@ options=(--corpus realdesed --parts "train,validation,test,ast" --nj "${nj}")
 [[ -z ${ast} ]] || options+=(--ast "${ast}")
 "${root}/local/download.sh" "${options[@]}" "${downloads}"
 
-lay_out() { # lay_out <split> <audio/...> <metadata/...>
-    python3 -m sed.bin.cut_recordings --nj "${nj}" \
-        --annotations annotations.csv,annotations_raw.csv --label-column class \
-        --annotator-column annotator_id --status-column review_status \
+flag() { # flag <name> <true|false>
+    if [[ $2 == true ]]; then printf -- '--%s' "$1"; else printf -- '--no-%s' "$1"; fi
+}
+lay_out() { # lay_out <split> <audio/...> <metadata/...> [<option>...]
+    python3 -m sed.bin.cut_recordings --nj "${nj}" --label-column class "${@:4}" \
+        --annotations annotations.csv,annotations_raw.csv \
+        --annotator-column annotator_id --status-column review_status --collector-column annotator_is_creator \
         "${downloads}/$1" "${downloads}/audio/$2" "${downloads}/metadata/$3"
 }
-lay_out train train/strong_label_real train/audioset_strong.tsv
-lay_out validation validation/validation validation/validation.tsv
-lay_out test eval/public eval/public.tsv
+lay_out train train/strong_label_real train/audioset_strong.tsv --prefer-raw \
+    --aggregation "${aggregation}" --alpha "${alpha}" "$(flag reviewed "${reviewed}")"
+tested=(--hop "${hop}" "$(flag only-annotated "${only_annotated}")")
+lay_out validation validation/validation validation/validation.tsv "${tested[@]}"
+lay_out test eval/public eval/public.tsv "${tested[@]}"
 
 labels=${downloads}/metadata/labels.txt
-awk -F '\t' 'FNR > 1 && $4 != "" { print $4 }' \
-    "${downloads}"/metadata/{train/audioset_strong,validation/validation,eval/public}.tsv | LC_ALL=C sort -u >"${labels}.part"
+tables=("${downloads}"/metadata/{train/audioset_strong,validation/validation,eval/public}.tsv)
+[[ ! -e ${tables[0]%.tsv}.soft.tsv ]] || tables+=("${tables[0]%.tsv}.soft.tsv")
+awk -F '\t' 'FNR > 1 && $4 != "" { print $4 }' "${tables[@]}" | LC_ALL=C sort -u >"${labels}.part"
 mv "${labels}.part" "${labels}"
 classes=$(wc -l <"${labels}")
 ((classes == 15)) || echo "$(basename "$0"): ${classes} classes in the annotations, RealDESED has 15: ${labels}" >&2

@@ -26,7 +26,9 @@ use_folder "${dump}"
 if [[ ${force} == true ]]; then
     rm -f "${dump}"/feats.* "${dump}"/split/*
 fi
-for file in wav.scp events.tsv tags.tsv durations.tsv coverage.tsv; do # also if the features need not be computed again
+[[ ! -d ${data}/recordings ]] || mkdir -p "${dump}/recordings"
+tables=(events.tsv soft.tsv tags.tsv durations.tsv coverage.tsv recordings/{windows,events,durations}.tsv)
+for file in wav.scp "${tables[@]}"; do # also if the features need not be computed again
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"

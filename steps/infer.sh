@@ -9,7 +9,8 @@
 #   --infer-args ARGS   more options of sed.bin.infer, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Writes <exp/x/set>/scores.h5 atomically. Redone if the model, the features or ARGS have changed.
+# Writes <exp/x/set>/scores.h5 atomically. Redone if the model, the features or ARGS have changed. If <dump/set> has
+# recordings/, its clips are overlapping windows: scores.h5 has the recordings' scores, windows.h5 the windows'.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -37,9 +38,11 @@ if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$
     finished "${scores}: already done"
 fi
 rm -f "${out}/result.json" "${out}/.infer"
+inferred=${scores} labels=$(labels_of "${dump}")
+[[ ${labels} == "${dump}" ]] || inferred=${out}/windows.h5
 infer=(python3 -m sed.bin.infer --model "${model}" ${words[@]+"${words[@]}"})
 if ((nj == 1)); then
-    "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${scores}"
+    "${cmd[@]}" --gpu "$((ngpu > 0))" "${out}/log/infer.log" "${infer[@]}" "${dump}" "${inferred}"
 else
     parts=${out}/parts made_from=$(printf '%s\n' "${asked}" "${nj}" && cksum "${weights}" "${dump}/feats.scp")
     if [[ ${force} == true ]] || ! same "${parts}/.of" "${made_from}"; then # else the parts of a killed run are still valid
@@ -52,8 +55,9 @@ else
     files=()
     for ((job = 1; job <= nj; job++)); do files+=("${parts}/scores.${job}.h5"); done
     merged=0
-    python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${scores}" || merged=$?
+    python3 -m sed.bin.merge_scores "${files[@]}" "${dump}" "${inferred}" || merged=$?
     rm -rf "${parts}" # also if they do not fit together: the next run computes them again
     ((merged == 0)) || exit "${merged}"
 fi
+[[ ${labels} == "${dump}" ]] || python3 -m sed.bin.stitch_scores "${inferred}" "${labels}" "${scores}"
 remember "${out}/.infer" "${asked}"$'\n'"${state}"

@@ -20,7 +20,8 @@ source "${root}/utils/parse_options.sh"
 dump=${1%/} out=${2%/}
 source "${root}/utils/step.sh"
 
-scores=${out}/scores.h5 result=${out}/result.json truth=${dump}/events.tsv
+labels=$(labels_of "${dump}")
+scores=${out}/scores.h5 result=${out}/result.json truth=${labels}/events.tsv
 [[ -f ${scores} ]] || die "${scores}: no such file (infer.sh makes it)"
 [[ -f ${truth} ]] || die "${truth}: no such file (only a set with strong labels can be scored)"
 use_folder "${out}"
@@ -33,6 +34,6 @@ if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${asked}"$
 fi
 rm -f "${result}" "${out}/.score"
 "${cmd[@]}" "${out}/log/score.log" \
-    python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${dump}/durations.tsv" \
+    python3 -m sed.bin.score "${scores}" --ground-truth "${truth}" --durations "${labels}/durations.tsv" \
     --jobs "${nj}" --out "${result}" ${words[@]+"${words[@]}"}
 remember "${out}/.score" "${asked}"$'\n'"${state}"

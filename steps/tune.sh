@@ -17,9 +17,9 @@ dump=${1%/} model=${2%/} out=$3
 asked_cmd=${cmd}
 source "${root}/utils/step.sh"
 
-set=$(basename "${dump}")
+set=$(basename "${dump}") labels=$(labels_of "${dump}")
 "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" "${dump}" "${model}" "${model}/${set}"
 split_words "${tune_args}"
 "${cmd[@]}" "${model}/${set}/log/tune.log" \
-    python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${dump}/events.tsv" \
-    --durations "${dump}/durations.tsv" --out "${out}" "${words[@]}"
+    python3 -m sed.bin.tune "${model}/${set}/scores.h5" --ground-truth "${labels}/events.tsv" \
+    --durations "${labels}/durations.tsv" --out "${out}" "${words[@]}"

@@ -34,6 +34,10 @@ same() { # same <file> <text>: does the file hold this text, which `remember` st
     [[ -f $1 && $(<"$1") == "$2" ]]
 }
 
+labels_of() { # labels_of <dump/set>: print the folder of the labels that its scores are measured against
+    if [[ -e $1/recordings/windows.tsv ]]; then printf '%s/recordings' "$1"; else printf '%s' "$1"; fi
+}
+
 state_of() { # state_of <file...>: print size and checksum of the end of each, where large files of ours have a checksum
     # not the times of modification, which are wrong after a clock was set back
     local file

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# AST-GRU and AST-SED on RealDESED: 15 classes, 5710 openly licensed recordings, which download whole.
+# AST-GRU and AST-SED on RealDESED: 15 classes, 5710 openly licensed recordings, which download whole; scored as by its authors.
 #
 # usage: egs/realdesed/run.sh [options]
 #
-# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/realdesed.sh", which has
-# options of its own (--help): --archives, --mirror, --ast; --train-args is "--train-sets strong_real --batch-sizes 12",
-# as all of its annotations are strong; --test-sets is "validation public_eval", its validation and its test split, in
-# clips of 10 s.
+# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/realdesed.sh --aggregation
+# weighted --hop 5 --only-annotated true" (its --help has more: --archives, --mirror, --ast, --alpha, --reviewed): soft
+# labels weighted by the annotators' agreement, and scores of whole recordings; --train-args is "--train-sets strong_real --batch-sizes 12", as
+# all of its annotations are strong; --test-sets is "validation public_eval", its validation and its test split;
+# --score-args is its authors' median filter, pAUROC and second PSDS. The protocol, and how this one differs: README.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -16,6 +17,7 @@ export SED_COMMAND=${SED_COMMAND% }
 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
-exec "${options_pass}" --work "${here}" --download local/realdesed.sh \
+exec "${options_pass}" --work "${here}" --download "local/realdesed.sh --aggregation weighted --hop 5 --only-annotated true" \
     --train-args "--train-sets strong_real --batch-sizes 12" --test-sets "validation public_eval" \
+    --score-args "--post-processing median --median 0.36 --scores mpauc --dtc 0.1 --gtc 0.1 --alpha-st 0" \
     ${passed[@]+"${passed[@]}"} "$@"

@@ -30,6 +30,7 @@ def main() -> None:
     parser.option("kind", "strong", "the annotations of the TSV", choices=KINDS)
     parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
     parser.option("origins", "", "stage 0's origins.tsv, for what coverage.tsv says of where clips are from")
+    parser.option("soft", "", "soft labels of a strong TSV's clips: its columns and share, in (0, 1]")
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
     parser.option(
@@ -68,6 +69,7 @@ def main() -> None:
             shortest=args.min_seconds,
             longest=args.max_seconds,
             origins=Path(args.origins) if args.origins else None,
+            soft=Path(args.soft) if args.soft else None,
         )
 
 

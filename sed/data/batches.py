@@ -51,7 +51,7 @@ class TrainingSet:
     store: Features
     supervision: Supervision
     targets: Targets | None
-    """uint8: strong (clips, frames, classes), weak (clips, classes), unlabelled None"""
+    """strong (clips, frames, classes) uint8, or float32 if soft; weak (clips, classes) uint8; unlabelled None"""
     batch_size: int = 0
     """clips of this set per batch"""
     named: int = 0
@@ -71,7 +71,8 @@ def load_set(
 ) -> TrainingSet:
     """Read a dump directory: a strong set if it has events.tsv, weak if it has tags.tsv only, else unlabelled.
 
-    If a strong set also has tags.tsv, the targets of a tag without events are `labels.UNKNOWN` in all frames.
+    If a strong set also has tags.tsv, the targets of a tag without events are `labels.UNKNOWN` in all frames. The
+    targets of a set with soft.tsv are soft.
 
     Args:
         folder: of the set.
@@ -100,6 +101,11 @@ def load_set(
             "only one of them (dump the features again: stage 2 with --force true)"
         )
     training_set = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
+    if data.soft is not None:
+        soft = FrameTargets.soft(
+            (data.soft[clip] for clip in clips), labels, frames=frames, frame_seconds=frame_seconds
+        )
+        return training_set(supervision="strong", targets=soft)
     if data.events is not None:
         targets = FrameTargets.of(
             (data.events[clip] for clip in clips),

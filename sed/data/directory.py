@@ -1,4 +1,4 @@
-"""Data directories: `wav.scp`, `events.tsv`, `tags.tsv`, `durations.tsv` of one set, and the rules they follow.
+"""Data directories: `wav.scp`, `events.tsv`, `soft.tsv`, `tags.tsv`, `durations.tsv` of one set, and their rules.
 
 `DataDir.load` implements the rules; `sed.bin.check_data_dir` prints its result. Every reader names the file and line
 that it refuses. As in Kaldi, ids are in C order: sorted by their bytes.
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sed.data.soft_events import SoftEvent, soft_rows
 from sed.data.tables import DATA_DIR, METADATA, Event, Rules, duration_rows, event_rows, read_lines, tag_rows
 from sed.errors import UserError
 from sed.files import open_replacing
@@ -92,6 +93,8 @@ class DataDir:
     """a strong set's events by clip id, sorted, an empty list for a clip without events; None for other sets"""
     tags: dict[str, tuple[str, ...]] | None = field(default=None)
     """a weak set's tags by clip id; None for other sets"""
+    soft: dict[str, list[SoftEvent]] | None = field(default=None)
+    """soft labels of a strong set by clip id, every clip with a list; None for sets without"""
 
     @property
     def clips(self) -> list[str]:
@@ -111,12 +114,14 @@ class DataDir:
             durations[clip] = seconds
         _every_clip(path / "durations.tsv", wavs, durations)
         known = set(labels) if labels is not None else None
-        events = tags = None
+        events = tags = soft = None
         if (path / "events.tsv").exists():
             events = _load_events(path / "events.tsv", wavs, durations, known)
         if (path / "tags.tsv").exists():
             tags = _load_tags(path / "tags.tsv", wavs, known)
-        return cls(path=path, wavs=wavs, durations=durations, events=events, tags=tags)
+        if (path / "soft.tsv").exists():
+            soft = _load_soft(path / "soft.tsv", wavs, durations, known)
+        return cls(path=path, wavs=wavs, durations=durations, events=events, tags=tags, soft=soft)
 
     def check_audio(self) -> None:
         """Raise UserError for the first clip of wav.scp whose audio file is missing or not readable."""
@@ -135,12 +140,30 @@ def _load_events(
         if event is None:
             continue
         _known_label(file, line, event.label, known)
-        if event.offset > durations[clip] + SLACK:
-            raise UserError(
-                f"{file}:{line}: offset {event.offset:g} is beyond the clip's {durations[clip]:g} s (cut it)"
-            )
+        _within_clip(file, line, event, durations[clip])
         events[clip].append(event)
     return {clip: sorted(found) for clip, found in events.items()}
+
+
+def _load_soft(
+    file: Path, wavs: dict[str, str], durations: dict[str, float], known: set[str] | None
+) -> dict[str, list[SoftEvent]]:
+    soft: dict[str, list[SoftEvent]] = {clip: [] for clip in wavs}
+    ends: dict[tuple[str, str], float] = {}
+    for line, clip, event in soft_rows(file, DATA_DIR):
+        _known_clip(file, line, clip, wavs)
+        _known_label(file, line, event.label, known)
+        _within_clip(file, line, event, durations[clip])
+        if event.onset < ends.get((clip, event.label), 0.0):
+            raise UserError(f"{file}:{line}: it overlaps the span of '{event.label}' before it (run stage 0 again)")
+        ends[clip, event.label] = event.offset
+        soft[clip].append(event)
+    return soft
+
+
+def _within_clip(file: Path, line: int, event: Event | SoftEvent, seconds: float) -> None:
+    if event.offset > seconds + SLACK:
+        raise UserError(f"{file}:{line}: offset {event.offset:g} is beyond the clip's {seconds:g} s (cut it)")
 
 
 def _load_tags(file: Path, wavs: dict[str, str], known: set[str] | None) -> dict[str, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sed.data.labels import UNKNOWN, boundary
+from sed.data.soft_events import SoftEvent
 from sed.data.tables import Event
 
 
@@ -18,31 +19,41 @@ class Targets(Protocol):
     def shape(self) -> tuple[int, ...]:
         """(clips, ...)"""
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return uint8 for hard targets, float32 for soft ones."""
+
     def __len__(self) -> int:
         """Return the number of clips."""
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return the targets (rows, ...) uint8 of these rows (rows,)."""
+        """Return the targets (rows, ...) of these rows (rows,)."""
 
 
 class FrameTargets:
     """Strong targets (clips, frames, classes), stored as one span of frames per event.
 
     With hundreds of classes nearly all targets are 0: as an array, a clip of 447 classes and 1,000 frames takes
-    0.45 MB; its spans take 16 bytes per event.
+    0.45 MB; its spans take 13 bytes per event.
     """
 
-    def __init__(self, first: np.ndarray, spans: np.ndarray, *, frames: int, classes: int) -> None:
+    def __init__(self, first: np.ndarray, spans: np.ndarray, values: np.ndarray, *, frames: int, classes: int) -> None:
         """Store the spans.
 
         Args:
             first: (clips + 1,) index of each clip's first span, and the number of spans.
-            spans: (spans, 4) int32: first frame, frame after the last, class, target.
+            spans: (spans, 3) int32: first frame, frame after the last, class.
+            values: (spans,) target in each span: uint8, or float32 in [0, 1].
             frames: number of frames per clip.
             classes: number of classes.
         """
-        self._first, self._spans = first, spans
+        self._first, self._spans, self._values = first, spans, values
         self.shape: tuple[int, ...] = (len(first) - 1, frames, classes)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return uint8 for hard targets, float32 for soft ones."""
+        return self._values.dtype
 
     @staticmethod
     def of(
@@ -81,17 +92,48 @@ class FrameTargets:
             first[row + 1] = len(spans)
         table = np.array(spans, np.int64).reshape(-1, 4)
         table[:, :2] = table[:, :2].clip(0, frames)
-        return FrameTargets(first, table.astype(np.int32), frames=frames, classes=len(labels))
+        values = table[:, 3].astype(np.uint8)
+        return FrameTargets(first, table[:, :3].astype(np.int32), values, frames=frames, classes=len(labels))
+
+    @staticmethod
+    def soft(
+        clips: Iterable[Sequence[SoftEvent]], labels: Sequence[str], *, frames: int, frame_seconds: float
+    ) -> FrameTargets:
+        """Make float32 targets of soft labels, 0 outside their spans.
+
+        Borders round to the nearest frame boundary, ties up, so that a frame has the share of the annotators whose own
+        events, rounded alike, are active in it; a span that rounds to no frame is lost.
+
+        Args:
+            clips: each clip's spans; those of one label do not overlap.
+            labels: of the classes.
+            frames: of a clip.
+            frame_seconds: length of a frame.
+
+        Returns:
+            The targets.
+        """
+        column = {label: k for k, label in enumerate(labels)}
+        first, spans, values = [0], [], []
+        for events in clips:
+            for event in events:
+                borders = [min(boundary(time, frame_seconds), frames) for time in (event.onset, event.offset)]
+                spans.append((*borders, column[event.label]))
+                values.append(event.share)
+            first.append(len(spans))
+        table = np.array(spans, np.int32).reshape(-1, 3)
+        return FrameTargets(np.array(first), table, np.array(values, np.float32), frames=frames, classes=len(labels))
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return the targets (rows, frames, classes) uint8 of these rows (rows,)."""
+        """Return the targets (rows, frames, classes) of these rows (rows,)."""
         rows = np.asarray(rows)
-        targets = np.zeros((len(rows), *self.shape[1:]), np.uint8)
+        targets = np.zeros((len(rows), *self.shape[1:]), self.dtype)
         for target, row in zip(targets, rows, strict=True):
-            for start, end, column, value in self._spans[self._first[row] : self._first[row + 1]].tolist():
+            own = slice(self._first[row], self._first[row + 1])
+            for (start, end, column), value in zip(self._spans[own].tolist(), self._values[own].tolist(), strict=True):
                 target[start:end, column] = value
         return targets
 
@@ -106,7 +148,8 @@ class JoinedTargets:
             parts: the targets of each set; may be empty.
             shape: of one clip's targets.
         """
-        self._parts = [np.zeros((0, *shape), np.uint8), *parts]
+        self._parts: list[Targets] = [np.zeros((0, *shape), np.uint8), *parts]
+        self.dtype = np.result_type(*(part.dtype for part in self._parts))
         self._starts = np.cumsum([0, *map(len, self._parts)])
         self.shape: tuple[int, ...] = (int(self._starts[-1]), *shape)
 
@@ -114,9 +157,9 @@ class JoinedTargets:
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Return the targets (rows, ...) uint8 of these rows (rows,)."""
+        """Return the targets (rows, ...) of these rows (rows,): float32 if any set's are soft, else uint8."""
         rows = np.asarray(rows)
-        targets = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        targets = np.empty((len(rows), *self.shape[1:]), self.dtype)
         part_of_row = np.searchsorted(self._starts, rows, side="right") - 1
         for part in np.unique(part_of_row):
             at = np.flatnonzero(part_of_row == part)

@@ -279,7 +279,7 @@ def mix_features(
 
 
 def as_known(y: torch.Tensor) -> torch.Tensor:
-    """Convert uint8 targets to float32, `UNKNOWN` to NaN."""
+    """Convert targets (uint8, or float32 if soft) to float32, `UNKNOWN` to NaN."""
     return torch.where(y == UNKNOWN, math.nan, y.float())
 
 

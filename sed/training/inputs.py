@@ -39,7 +39,7 @@ class StepInputs:
     shift: torch.Tensor
     """label frames (slots,) int64"""
     strong_targets: torch.Tensor
-    """(strong slots, label frames, classes) uint8"""
+    """(strong slots, label frames, classes) uint8, or float32 where a set's labels are soft"""
     weak_targets: torch.Tensor
     """(weak slots, classes) uint8"""
     strong_partner: torch.Tensor

@@ -1,4 +1,4 @@
-"""URBAN-SED and TUT Sound Events 2017 made up: archives of seconds of noise in the layouts of their READMEs."""
+"""URBAN-SED, TUT Sound Events 2017 and RealDESED made up: archives of seconds of noise in their layouts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from faulty_server import tarred, zipped
 URBAN = ["air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling", "engine_idling", "gun_shot"]
 URBAN += ["jackhammer", "siren", "street_music"]
 TUT = ["brakes squeaking", "car", "children", "large vehicle", "people speaking", "people walking"]
+REAL = ["bell_ringing", "coffee_machine", "cutlery_dishes", "door_open_close", "footsteps", "keyboard_typing"]
+REAL += ["keychain", "light_switch", "microwave", "phone_ringing", "running_water", "toilet_flushing", "vacuum_cleaner"]
+REAL += ["wardrobe_drawer_open_close", "window_open_close"]
 Rows = list[tuple[float, float, str]]
 
 
@@ -91,3 +94,31 @@ def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5)
             records.setdefault(record, {})[f"{name}.{suffix}"] = zipped(part)
         records[record][f"{name}.meta.zip"] = zipped(meta)
     return records
+
+
+def realdesed(*, recordings: int = 15, seconds: float = 12.0) -> dict[str, dict[str, bytes]]:
+    """Return Zenodo's record of a made-up RealDESED: `recordings` of each split, each of which three people annotated.
+
+    The second annotator is always late; rows of every fifth training recording are reviewed.
+    """
+    record = {}
+    for split in ("train", "validation", "test"):
+        files, metadata = {}, ["filename,target_classes,recording_device,device_placement,license"]
+        final, raw = ["filename,onset,offset,class"], []
+        for number in range(recordings):
+            name, rows = f"{split}_{number}.wav", events(number, seconds, REAL)
+            files[f"{split}/audio/{name}"] = sound(seconds, rows, REAL)
+            metadata.append(f'{name},"{"; ".join(label for *_, label in rows)}",iPhone 12,static,CC0')
+            final += [f"{name},{onset},{offset},{label}" for onset, offset, label in rows]
+            for annotator, late in (("a1", 0.0), ("a2", 0.5), (f"a{3 + number % 2}", 0.0)):
+                raw += [
+                    f"{name},{onset + late},{offset},{label},{annotator},{annotator == 'a1'},{status},"
+                    for onset, offset, label in rows
+                    for status in ["unreviewed", *["accepted"] * (number % 5 == 0 and annotator == "a1")]
+                ]
+        files[f"{split}/metadata.csv"] = "\n".join(metadata).encode()
+        header = f"{final[0]},annotator_id,annotator_is_creator,review_status,reviewer_id"
+        tables = {"annotations_raw.csv": [header, *raw]} if split == "train" else {"annotations.csv": final}
+        files |= {f"{split}/{table}": "\n".join(lines).encode() for table, lines in tables.items()}
+        record[f"{split}.zip"] = zipped(files)
+    return {"20056072": record}

@@ -1,7 +1,8 @@
-"""URBAN-SED and TUT Sound Events 2017, made up in their own layouts, from their archives to scores."""
+"""URBAN-SED, TUT Sound Events 2017 and RealDESED, made up in their own layouts, from their archives to scores."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 from faulty_server import serve, tarred, zipped  # noqa: F401
-from made_up_corpora import TUT, URBAN, tut_sed, urban_sed
+from made_up_corpora import REAL, TUT, URBAN, realdesed, tut_sed, urban_sed
 from paths import ROOT
+from resolved_configs import parse
 from tiny_training import TINY
 
+from sed.data.scores import read_scores
+from sed.data.soft_events import read_soft_tsv
 from sed.data.tables import Event, read_events_tsv
 
 SECONDS = 2.0
@@ -76,10 +80,13 @@ def test_tut_sed_becomes_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  
     [
         ("urban_sed", "annotations/test/soundscape_test_uniform0.txt", b"0\t1\tbird\n", "label 'bird' is none of"),
         ("tut_sed", "evaluation_setup/street_fold1_test.txt", None, "street_fold1_test.txt: no such file"),
+        ("realdesed", "train/annotations_raw.csv", b"filename,onset,offset,class\n", "no column 'annotator_id'"),
+        ("realdesed", "test/annotations.csv", None, "test: no annotations.csv or annotations_raw.csv"),
     ],
 )
 def test_another_layout_is_one_line(serve, tmp_path, ast, script, file, content, message):  # noqa: F811
-    records = urban_sed(clips={"train": 1, "validate": 1, "test": 1}) if script == "urban_sed" else tut_sed()
+    made = {"urban_sed": lambda: urban_sed(clips={"train": 1, "validate": 1, "test": 1}), "tut_sed": tut_sed}
+    records = made.get(script, lambda: realdesed(recordings=1))()
     for files in records.values():
         for archive in files:
             files[archive] = edited(files[archive], file, content)
@@ -102,7 +109,7 @@ def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
         with tarfile.open(fileobj=io.BytesIO(archive)) as container:
             files = {one.name: container.extractfile(one).read() for one in container}  # type: ignore[union-attr]
         pack = tarred
-    wanted = [name for name in files if name.endswith(f"/{file}") and "non_verified" not in name]
+    wanted = [name for name in files if f"/{name}".endswith(f"/{file}") and "non_verified" not in name]
     if not wanted:
         return archive
     for name in wanted:
@@ -112,15 +119,45 @@ def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
     return pack(files)
 
 
+def tiny_confs(folder: Path, seconds: float) -> Path:
+    """Write logmel.yaml and a config of a detector that trains in moments on clips of a length; return the latter."""
+    frames = {"clip_seconds": seconds, "input_frames": round(100 * seconds) + 16}
+    tiny = {**TINY, **frames, "epochs": 1, "steps_per_epoch": 2, "loggers": "jsonl"}
+    del tiny["batch_sizes"], tiny["pretrained"]
+    (folder / "logmel.yaml").write_text(f"clip_seconds: {seconds}\nmel_bins: 16\n")
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**tiny, "features": "logmel.yaml"}))
+    return folder / "tiny.yaml"
+
+
+@pytest.mark.slow
+def test_realdesed_is_trained_on_soft_labels_and_scored_by_recordings(serve, tmp_path, ast):  # noqa: F811
+    conf, work, server = tiny_confs(tmp_path, 10.0), tmp_path / "work", serve(zenodo=realdesed(recordings=15))
+    stage0 = f"local/realdesed.sh --mirror {server.url} --ast {ast} --aggregation weighted --hop 5"
+    done = run(
+        "egs/realdesed/run.sh",
+        *("--work", work, "--systems", "ast_sed", "--conf", conf, "--ngpu", 0, "--infer-nj", 2),
+        *("--feature-conf", tmp_path / "logmel.yaml", "--pretrained", "none", "--nj", 1, "--download", stage0),
+        *("--train-args", "--train-sets strong_real --batch-sizes 4", "--test-sets", "public_eval"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (work / "data" / "labels.txt").read_text().split() == REAL
+    soft = read_soft_tsv(work / "dump" / "strong_real" / "soft.tsv")
+    assert {event.share for event in soft["train_5_0.000_10.000"]} == {1.0}, "reviewed"
+    late, agreed = sorted(soft["train_1_0.000_10.000"])[:2]
+    assert (late.onset, agreed.onset, agreed.share) == (0.3, 0.8, 1.0) and 2 / 3 < late.share < 1, "the late one's"
+    folder = work / "exp" / "tiny" / "public_eval"
+    assert read_scores(folder / "windows.h5").clips[:2] == ["test_0_0.000_10.000", "test_0_10.000_12.000"]
+    result = json.loads((folder / "result.json").read_text())
+    assert (result["clips"], result["post_processing"]["median_seconds"]["keychain"]) == (15, 0.36)
+    assert {"psds1_exact_class_mean", "psds_exact", "segment_mpauc"} <= set(result)
+    assert "15 of 15" in (work / "RESULTS.md").read_text()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["urban_sed", "tut_sed"])
 def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa: F811
     seconds = SECONDS if recipe == "urban_sed" else 10.0
-    frames = {"clip_seconds": seconds, "input_frames": round(100 * seconds) + 16}
-    tiny = {**TINY, **frames, "epochs": 1, "steps_per_epoch": 2, "loggers": "jsonl"}
-    del tiny["batch_sizes"], tiny["pretrained"]
-    (tmp_path / "logmel.yaml").write_text(f"clip_seconds: {seconds}\nmel_bins: 16\n")
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**tiny, "features": "logmel.yaml"}))
+    tiny_confs(tmp_path, seconds)
     records = urban_sed(clips=SIZES, seconds=SECONDS) if recipe == "urban_sed" else tut_sed()
     done = run(
         f"egs/{recipe}/run.sh",
@@ -140,3 +177,11 @@ def test_stages_0_to_5_on_a_made_up_copy(serve, tmp_path, ast, recipe):  # noqa:
         "validation",
         "public_eval",
     ]
+
+
+def test_the_config_of_realdeseds_baseline_resolves_and_has_the_front_end_of_its_features():
+    config = parse(ROOT / "egs" / "realdesed" / "conf" / "atst_f.yaml")
+    features = parse(ROOT / "conf" / "logmel_atst.yaml")
+    assert {key: config[key] for key in features if key in config} == features
+    assert (config["encoder"], config["decoder"], config["upsample"]) == ("atst_frame", "none", 1)
+    assert (config["lr"], config["encoder_lr"], config["consistency_weight"]) == (4e-5, 4e-5, 0)

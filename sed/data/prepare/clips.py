@@ -1,6 +1,6 @@
 """Long annotated recordings cut into clips of one length, which the stages after stage 0 need.
 
-Annotations are CSV tables with one event per row, by one annotator or by several who are reconciled by majority.
+Annotations are CSV tables with one event per row, by one annotator or by several (`sed.data.prepare.aggregation`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sed.data.audio import opened
+from sed.data.prepare.aggregation import Annotations
 from sed.data.sound_files import write_sound
 from sed.data.tables import Event
 from sed.errors import UserError
@@ -27,7 +28,7 @@ BRIEFEST = 0.01  # seconds; a shorter part of an event within a window is left o
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of a CSV table's columns; annotator and status are empty if the table has no such column."""
+    """Names of a CSV table's columns; the last three are empty if the table has no such column."""
 
     filename: str = "filename"
     onset: str = "onset"
@@ -35,6 +36,7 @@ class Columns:
     label: str = "class"
     annotator: str = ""
     status: str = ""
+    collector: str = ""
 
 
 # values of the column of review statuses -> whether such a row counts
@@ -60,25 +62,26 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
             yield reader.line_num, values
 
 
-def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
-    """Return {file name: its events} of a CSV table.
+def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
+    """Return {file name: its annotations} of a CSV table, without the rows that a review rejected.
 
-    Rows that a review rejected are dropped. If a file has rows that a review accepted, its events are these; else, with
-    several annotators, the spans that at least half of the file's annotators marked (`majority`).
+    Without a column of annotators, all rows are of one annotator, the empty string.
     """
-    votes: dict[str, dict[str, list[Event]]] = {}
-    reviewed: dict[str, list[Event]] = {}
+    found: dict[str, Annotations] = {}
     empty = 0
-    optional = [column for column in (columns.annotator, columns.status) if column]
+    optional = [column for column in (columns.annotator, columns.status, columns.collector) if column]
     names = [columns.filename, columns.onset, columns.offset, columns.label, *optional]
     for line, (filename, onset, offset, label, *more) in csv_rows(path, names):
-        annotator = more[0] if columns.annotator else ""
-        status = more[-1].lower() if columns.status else ""
+        value = dict(zip(optional, more, strict=True))
+        annotator, status = value.get(columns.annotator, ""), value.get(columns.status, "").lower()
         if status not in STATUSES:
             raise UserError(f"{path}:{line}: unknown review '{status}' (known: {', '.join(filter(None, STATUSES))})")
         if not STATUSES[status]:
             continue
-        marked = votes.setdefault(filename, {}).setdefault(annotator, [])
+        own = found.setdefault(filename, Annotations())
+        marked = (own.accepted if status == "accepted" else own.unreviewed).setdefault(annotator, [])
+        if value.get(columns.collector, "").lower() == "true":
+            own.collectors.add(annotator)
         if not (onset or offset or label):  # this annotator found no events in the recording
             continue
         event = _event(path, line, onset, offset, label)
@@ -86,14 +89,9 @@ def read_events(path: Path, columns: Columns) -> dict[str, list[Event]]:
             empty += 1
             continue
         marked.append(event)
-        if status == "accepted":
-            reviewed.setdefault(filename, []).append(event)
     if empty:
         log.info("%s: %d rows whose offset is not after their onset left out", path, empty)
-    return {
-        filename: sorted(reviewed[filename]) if filename in reviewed else majority(list(by.values()))
-        for filename, by in votes.items()
-    }
+    return found
 
 
 def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
@@ -104,37 +102,6 @@ def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
     if not label or not 0 <= event.onset < float("inf") or not abs(event.offset) < float("inf"):
         raise UserError(f"{path}:{line}: broken event {onset} {offset} '{label}' (correct the row)")
     return event
-
-
-def majority(annotators: Sequence[Iterable[Event]]) -> list[Event]:
-    """Return the spans in which at least half of the annotators marked a label, as sorted events.
-
-    An annotator's overlapping events of one label count once.
-    """
-    edges: dict[str, list[tuple[float, int]]] = {}
-    for events in annotators:
-        by_label: dict[str, list[Event]] = {}
-        for event in sorted(events):
-            runs = by_label.setdefault(event.label, [])
-            if runs and event.onset <= runs[-1].offset:
-                runs[-1] = runs[-1]._replace(offset=max(runs[-1].offset, event.offset))
-            else:
-                runs.append(event)
-        for label, runs in by_label.items():
-            edges.setdefault(label, []).extend(edge for run in runs for edge in ((run.onset, 1), (run.offset, -1)))
-    found = []
-    for label, times in edges.items():
-        votes, onset = 0, None
-        # At equal times, starts come before ends: two annotators' events that touch join.
-        for time, step in sorted(times, key=lambda edge: (edge[0], -edge[1])):
-            votes += step
-            if 2 * votes >= len(annotators) and onset is None:
-                onset = time
-            elif 2 * votes < len(annotators) and onset is not None:
-                if time > onset:
-                    found.append(Event(onset, time, label))
-                onset = None
-    return sorted(found)
 
 
 def spans(seconds: float, window: float) -> list[tuple[float, float]]:
@@ -182,7 +149,9 @@ def window_name(name: str, start: float, end: float) -> str:
     return f"{'_'.join(name.split())}_{start:.3f}_{end:.3f}"
 
 
-def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> list[tuple[float, float]]:
+def cut_recording(
+    source: Path, folder: Path, *, name: str, window: float, hop: float | None = None
+) -> list[tuple[float, float]]:
     """Write a recording's windows into `folder` as 16-bit FLAC at the recording's sample rate; existing ones are kept.
 
     Args:
@@ -190,9 +159,11 @@ def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> li
         folder: where the clips are written.
         name: the recording's id, with which the names of its clips begin.
         window: length of a clip in seconds.
+        hop: seconds from the start of a clip to that of the next, at most `window`; None: `window`.
 
     Returns:
-        (start, end) of each window in seconds, as `spans` returns them for the samples that were read.
+        (start, end) of each window in seconds; with the default hop as `spans` returns them for the samples that were
+        read.
 
     Raises:
         UserError: the recording cannot be read to its end; its clips are removed again.
@@ -202,7 +173,8 @@ def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> li
     clipped = 0
     try:
         with opened(source, channels=True) as sound:
-            for start, samples in _windows(sound.blocks, round(window * sound.rate)):
+            size = round(window * sound.rate)
+            for start, samples in _windows(sound.blocks, size, size if hop is None else round(hop * sound.rate)):
                 span = start / sound.rate, (start + len(samples)) / sound.rate
                 if found and span[1] - span[0] < SHORTEST:
                     break
@@ -221,8 +193,8 @@ def cut_recording(source: Path, folder: Path, *, name: str, window: float) -> li
     return found
 
 
-def _windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, samples) of windows of `size` samples; the last may be shorter."""
+def _windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, samples) of windows of `size` samples, `hop` apart; the last ones may be shorter."""
     start, held, count = 0, [], 0
     for block in blocks:
         held.append(block)
@@ -230,9 +202,11 @@ def _windows(blocks: Iterable[np.ndarray], size: int) -> Iterator[tuple[int, np.
         while count >= size:
             joined = np.concatenate(held)
             yield start, joined[:size]
-            start, held, count = start + size, [joined[size:]], count - size
-    if count:
-        yield start, np.concatenate(held)
+            start, held, count = start + hop, [joined[hop:]], count - hop
+    while count > 0:
+        joined = np.concatenate(held)
+        yield start, joined
+        start, held, count = start + hop, [joined[hop:]], count - hop
 
 
 def window_events(

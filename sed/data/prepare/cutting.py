@@ -8,12 +8,26 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from sed.data.prepare.clips import Columns, csv_rows, cut_recording, read_events, window_events
-from sed.data.tables import Event, audio_stem, write_events_tsv
+from sed.data.labels import merge_events
+from sed.data.prepare.aggregation import Options, aggregate
+from sed.data.prepare.clips import (
+    Columns,
+    csv_rows,
+    cut_recording,
+    read_annotations,
+    window_events,
+    window_name,
+    within,
+)
+from sed.data.soft_events import SoftEvent, soft_within, write_soft_tsv
+from sed.data.tables import Event, audio_stem, write_durations_tsv, write_events_tsv, write_tsv
+from sed.data.windows import COLUMNS as WINDOW_COLUMNS
 from sed.errors import UserError
 from sed.files import write_text
 from sed.input_files import read_bytes
@@ -24,60 +38,122 @@ Spans = dict[str, list[tuple[float, float]]]
 """{file name of a recording: (start, end) of its clips in seconds}"""
 
 
-def cut_split(
-    split: Path,
-    audio: Path,
-    tsv: Path,
-    *,
-    clips: str,
-    annotations: Sequence[str],
-    columns: Columns,
-    seconds: float,
-    max_bad: float,
-    jobs: int,
-) -> None:
-    """Cut a split's recordings into clips and write their events; do nothing if that is done already.
+@dataclass(frozen=True, kw_only=True)
+class Cut:
+    """Settings of cutting a split.
+
+    clips: name of the table of all recordings; annotations: names of tables of events, of which the first that exists
+    is read, the columns of annotator, review and collector from all except the first, the final one; prefer_raw: read
+    the last that exists instead; columns: names of the columns; aggregation: of several annotators; seconds: length of
+    a clip; hop: from the start of a clip to the next one's, None: `seconds`; only_annotated: leave out recordings
+    without a row, which a final table otherwise says to be silent; max_bad: per cent of the recordings that may be
+    unreadable; jobs: recordings at once.
+    """
+
+    clips: str
+    annotations: Sequence[str]
+    prefer_raw: bool = False
+    columns: Columns = field(default_factory=Columns)
+    aggregation: Options = field(default_factory=Options)
+    seconds: float = 10.0
+    hop: float | None = None
+    only_annotated: bool = False
+    max_bad: float = 5.0
+    jobs: int = 1
+
+    @property
+    def overlapping(self) -> bool:
+        """True where clips overlap, so that their scores are averaged to scores of the recordings."""
+        return self.hop is not None and self.hop < self.seconds
+
+    def choices(self, *, final: bool) -> str:
+        """Return what besides the tables the output depends on; empty for the defaults."""
+        made = {"hop": self.hop} if self.overlapping else {}
+        made |= {"only_annotated": True} if self.only_annotated else {}
+        made |= {} if final or self.aggregation == Options() else dataclasses.asdict(self.aggregation)
+        return "".join(f" {name}={value}" for name, value in made.items())
+
+
+def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
+    """Cut a split's recordings into clips and write their labels; do nothing if that is done already.
+
+    Soft labels go to `soft_table(tsv)`, the labels of recordings whose clips overlap to `recordings_folder(tsv)`.
 
     Args:
         split: folder of the split, with audio/ and its tables.
         audio: folder for the clips.
         tsv: table of the clips' events, written last.
-        clips: file name of the table of all recordings.
-        annotations: file names of tables of events, of which the first that exists is read. The first in the list is
-            the final annotation, without columns of annotator and review status; the others have them.
-        columns: names of the columns.
-        seconds: length of a clip.
-        max_bad: per cent of the recordings that may be unreadable.
-        jobs: recordings at once.
+        cut: how.
 
     Raises:
         UserError: the layout is unknown, or too many recordings are unreadable.
     """
-    tables = [split / name for name in annotations if (split / name).exists()]
+    tables = [split / name for name in cut.annotations if (split / name).exists()]
     if not tables:
-        raise UserError(f"{split}: no {' or '.join(annotations)} (its layout is not the one known here)")
-    table, listing = tables[0], split / clips
-    read = digest([path for path in (table, listing) if path.exists()])
+        raise UserError(f"{split}: no {' or '.join(cut.annotations)} (its layout is not the one known here)")
+    table, listing, columns = tables[-1 if cut.prefer_raw else 0], split / cut.clips, cut.columns
+    final = table.name == cut.annotations[0]
+    read = digest([path for path in (table, listing) if path.exists()]) + cut.choices(final=final)
     if finished(tsv, read):
         return
-    final = table.name == annotations[0]
     if final:
-        columns = dataclasses.replace(columns, annotator="", status="")
-    events = read_events(table, columns)
+        columns = dataclasses.replace(columns, annotator="", status="", collector="")
+    labels = aggregate(read_annotations(table, columns), Options() if final else cut.aggregation)
     names = _names(listing, columns.filename)
-    if unknown := sorted(set(events) - set(names)):
+    if unknown := sorted(set(labels) - set(names)):
         raise UserError(
-            f"{table}: {len(unknown)} recordings that {clips} does not name, as '{unknown[0]}' (add them there)"
+            f"{table}: {len(unknown)} recordings that {cut.clips} does not name, as '{unknown[0]}' (add them there)"
         )
-    if not final:  # a recording that is not in the table was not annotated yet; it may have events
-        log.info("%s: %d of %d recordings are annotated, the others left out", table, len(events), len(names))
-        names = [name for name in names if name in events]
-    found = cut_all(names, split / "audio", audio, seconds=seconds, max_bad=max_bad, jobs=jobs)
+    if not final or cut.only_annotated:  # what the table lacks may have events
+        log.info("%s: %d of %d recordings are annotated, the others left out", table, len(labels), len(names))
+        names = [name for name in names if name in labels]
+    found = cut_all(names, split / "audio", audio, seconds=cut.seconds, hop=cut.hop, max_bad=cut.max_bad, jobs=cut.jobs)
     ids = {name: audio_stem(name) for name in found}
     windows = {ids[name]: spans for name, spans in found.items()}
-    events_of = window_events({ids[name]: events.get(name, []) for name in found}, windows)
+    events = {ids[name]: labels[name].events if name in labels else [] for name in found}
+    events_of = window_events(events, windows)
+    _write_soft(soft_table(tsv), {ids[name]: labels[name].soft for name in found if name in labels}, windows)
+    _write_recordings(recordings_folder(tsv), events, windows if cut.overlapping else {})
     finish(tsv, {f"{clip}.flac": own for clip, own in events_of.items()}, read)
     log.info("%s: %d clips of %d recordings, %d left out", tsv, len(events_of), len(found), len(names) - len(found))
+
+
+def soft_table(tsv: Path) -> Path:
+    """Return the place of the soft labels of a set's clips, beside its table."""
+    return tsv.with_suffix(".soft.tsv")
+
+
+def recordings_folder(tsv: Path) -> Path:
+    """Return the folder of the labels of the recordings that a set's overlapping clips were cut from."""
+    return tsv.with_suffix(".recordings")
+
+
+def _write_soft(path: Path, soft: Mapping[str, Sequence[SoftEvent] | None], windows: Spans) -> None:
+    """Write the soft labels of recordings by clip, or remove an earlier table where they are hard."""
+    if all(events is None for events in soft.values()):
+        path.unlink(missing_ok=True)
+        return
+    clips = {
+        window_name(name, start, end): soft_within(soft.get(name) or [], start, end)
+        for name, spans in windows.items()
+        for start, end in spans
+    }
+    write_soft_tsv(path, clips, ".flac")
+
+
+def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windows: Spans) -> None:
+    """Write events, durations and windows of whole recordings; without windows, remove an earlier folder."""
+    if not windows:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = {name: "_".join(name.split()) for name in windows}
+    ends = {name: max(end for _, end in spans) for name, spans in windows.items()}
+    whole = {ids[name]: within(events[name], 0.0, ends[name]) for name in windows}
+    write_events_tsv(folder / "events.tsv", merge_events(whole)[0])
+    write_durations_tsv(folder / "durations.tsv", {ids[name]: end for name, end in ends.items()})
+    rows = [(window_name(name, *span), ids[name], f"{span[0]:.6g}") for name in windows for span in windows[name]]
+    write_tsv(folder / "windows.tsv", WINDOW_COLUMNS, sorted(rows))
 
 
 def digest(tables: Sequence[Path]) -> str:
@@ -118,7 +194,16 @@ def _names(listing: Path, column: str) -> list[str]:
     return names
 
 
-def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float, max_bad: float, jobs: int) -> Spans:
+def cut_all(
+    names: Sequence[str],
+    source: Path,
+    folder: Path,
+    *,
+    seconds: float,
+    max_bad: float,
+    jobs: int,
+    hop: float | None = None,
+) -> Spans:
     """Cut recordings into clips; those that cannot be read are logged and left out.
 
     Args:
@@ -128,6 +213,7 @@ def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float,
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: recordings at once.
+        hop: seconds from the start of a clip to the next one's; None: `seconds`.
 
     Returns:
         {file name: its windows} of those that were read, in the order of `names`.
@@ -141,7 +227,7 @@ def cut_all(names: Sequence[str], source: Path, folder: Path, *, seconds: float,
 
     def cut(name: str) -> None:
         try:
-            found[name] = cut_recording(source / name, folder, name=audio_stem(name), window=seconds)
+            found[name] = cut_recording(source / name, folder, name=audio_stem(name), window=seconds, hop=hop)
         except UserError as error:
             bad[name] = str(error)
 

@@ -18,6 +18,7 @@ from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import ARCHIVES, read_origins, write_coverage
 from sed.data.recordings import recordings_of, shown
+from sed.data.soft_events import SoftEvent, soft_rows, soft_within, write_soft_tsv
 from sed.data.tables import (
     audio_stem,
     clip_id,
@@ -36,7 +37,11 @@ log = logging.getLogger("sed.prepare")
 CHECKED = ".audio_check.tsv"
 """results of the audio check; the first file written in a data directory, and so the mark of an unfinished one"""
 KINDS = ("strong", "weak", "unlabelled")
-_STALE = {"strong": ["tags.tsv"], "weak": ["events.tsv"], "unlabelled": ["events.tsv", "tags.tsv"]}
+_STALE = {
+    "strong": ["tags.tsv"],
+    "weak": ["events.tsv", "soft.tsv"],
+    "unlabelled": ["events.tsv", "tags.tsv", "soft.tsv"],
+}
 """kind of a set -> tables to remove, which a run with another kind may have left"""
 DURATION_SLACK = 0.5
 """seconds by which a file's length may differ from the stated one"""
@@ -212,6 +217,7 @@ def make_data_dir(
     shortest: float = 0.1,
     longest: float = 60.0,
     origins: Path | None = None,
+    soft: Path | None = None,
 ) -> None:
     """Write a data directory, its bad_audio.tsv and its coverage.tsv.
 
@@ -229,6 +235,7 @@ def make_data_dir(
         shortest: shorter files are bad, in seconds.
         longest: longer files are bad, in seconds.
         origins: origins.tsv of stage 0; coverage.tsv then counts clips by origin, and origins.tsv lists them.
+        soft: soft labels of a strong set, in DESED's columns and `share`.
 
     Raises:
         UserError: the input is refused; no table of the set is written then, except bad_audio.tsv.
@@ -258,6 +265,7 @@ def make_data_dir(
         summary.append(f"{sum(not found for found in events.values())} clips without")
         summary += [f"{joined} overlapping events of one class merged"] * bool(joined)
         summary += [f"{count} events {kind}" for kind, (count, _) in tally.found.items()]
+        _write_soft(out / "soft.tsv", soft, seconds, labels)
     elif annotation.kind == "weak":
         write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
         summary.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
@@ -272,6 +280,19 @@ def make_data_dir(
     _write_origins(out, wavs, origin_of)
     write_scp(out / "wav.scp", wavs)
     log.info("%s: %s", out, ", ".join(summary))
+
+
+def _write_soft(path: Path, table: Path | None, seconds: Mapping[str, float], labels: Sequence[str]) -> None:
+    """Write the soft labels of the clips with audio, cut to their durations; without a table, remove earlier ones."""
+    if table is None:
+        path.unlink(missing_ok=True)
+        return
+    found: dict[str, list[SoftEvent]] = {clip: [] for clip in seconds}
+    for line, clip, event in soft_rows(table):
+        _check_label(table, line, event.label, labels)
+        if clip in found:
+            found[clip].append(event)
+    write_soft_tsv(path, {clip: soft_within(events, 0.0, seconds[clip]) for clip, events in found.items()})
 
 
 def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, most: float) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sed.data.prepare.clips import Columns, cut_recording, majority, read_events, spans, window_events, within
+from sed.data.prepare.aggregation import Annotations
+from sed.data.prepare.clips import Columns, cut_recording, read_annotations, spans, window_events, within
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -36,29 +37,6 @@ def test_events_are_shared_out():
     assert within([], 0, 1) == []
 
 
-def test_half_of_the_annotators_are_enough():
-    one, two, three = [Event(0, 4, "x")], [Event(2, 6, "x"), Event(3, 5, "x")], [Event(5, 9, "x"), Event(0, 1, "y")]
-    assert majority([one]) == one
-    assert majority([one, []]) == one
-    assert majority([one, two]) == [Event(0, 6, "x")]
-    assert majority([one, two, three]) == [Event(2, 4, "x"), Event(5, 6, "x")]
-    assert majority([[Event(0, 1, "x"), Event(1, 2, "x")], []]) == [Event(0, 2, "x")]
-
-
-def test_majority_is_the_count_of_voices_on_a_grid():
-    rng = np.random.default_rng(0)
-    for _ in range(30):
-        annotators = []
-        for _ in range(rng.integers(1, 6)):
-            times = np.sort(rng.integers(0, 50, size=(rng.integers(0, 5), 2)), axis=1)
-            annotators.append([Event(float(a), float(b), "x") for a, b in times if a < b])
-        count = np.zeros(50, int)
-        for events in annotators:
-            count += [any(e.onset <= t < e.offset for e in events) for t in range(50)]
-        marked = [any(e.onset <= t < e.offset for e in majority(annotators)) for t in range(50)]
-        assert marked == list(2 * count >= len(annotators))
-
-
 RAW = Columns(annotator="annotator_id", status="review_status")
 
 
@@ -68,7 +46,7 @@ def table(path: Path, *rows: str, header="filename,onset,offset,class,annotator_
     return path
 
 
-def test_reviewed_rows_stand(tmp_path):
+def test_rows_are_kept_by_annotator_and_review(tmp_path):
     path = table(
         tmp_path / "a.csv",
         "r.wav,0,1,x,a,unreviewed",
@@ -83,8 +61,19 @@ def test_reviewed_rows_stand(tmp_path):
         "u.wav,0,1,x,a,rejected",
         "u.wav,0,1,x,b,rejected",
     )
-    events = read_events(path, RAW)
-    assert events == {"r.wav": [Event(4, 5, "y")], "s.wav": [Event(0, 1, "x")], "t.wav": []}
+    one, two = Event(0, 1, "x"), Event(0, 2, "x")
+    assert read_annotations(path, RAW) == {
+        "r.wav": Annotations({"a": [one]}, {"a": [Event(4, 5, "y")]}),
+        "s.wav": Annotations({"a": [one], "b": [two], "c": [Event(1, 2, "y")]}),
+        "t.wav": Annotations({"a": []}),
+    }
+
+
+def test_who_made_a_recording_is_known_by_a_column(tmp_path):
+    header = "filename,onset,offset,class,annotator_id,annotator_is_creator"
+    path = table(tmp_path / "a.csv", "r.wav,0,1,x,a,False", "r.wav,0,1,x,b,True", header=header)
+    found = read_annotations(path, Columns(annotator="annotator_id", collector="annotator_is_creator"))
+    assert found["r.wav"].collectors == {"b"}
 
 
 @pytest.mark.parametrize(
@@ -100,12 +89,12 @@ def test_reviewed_rows_stand(tmp_path):
 )
 def test_broken_rows_name_the_line(tmp_path, row, words):
     with pytest.raises(UserError, match=words):
-        read_events(table(tmp_path / "a.csv", row), RAW)
+        read_annotations(table(tmp_path / "a.csv", row), RAW)
 
 
 def test_an_unknown_layout_says_what_is_there(tmp_path):
     with pytest.raises(UserError, match=r"no column 'class' \(it has file, begin"):
-        read_events(
+        read_annotations(
             table(tmp_path / "a.csv", header="file,begin"), Columns(filename="file", onset="begin", offset="begin")
         )
 

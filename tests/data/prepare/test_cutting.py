@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,12 @@ import soundfile
 from faulty_server import zipped
 from paths import ROOT
 
+from sed.data.prepare.aggregation import Options
 from sed.data.prepare.clips import Columns
-from sed.data.prepare.cutting import cut_split
+from sed.data.prepare.cutting import Cut, cut_split, recordings_folder, soft_table
+from sed.data.soft_events import SoftEvent, read_soft_tsv
 from sed.data.tables import Event, read_events_tsv
+from sed.data.windows import read_windows
 from sed.errors import UserError
 
 
@@ -85,8 +89,8 @@ def test_a_split_is_cut_again_when_its_tables_change_whatever_the_clock_says(tmp
     def cut(rows: str) -> bool:
         (split / "events.csv").write_text("filename,onset,offset,class\n" + rows)
         log_lines.clear()
-        tables = {"clips": "clips.csv", "annotations": ["events.csv"], "columns": Columns()}
-        cut_split(split, tmp_path / "clips", tsv, **tables, seconds=1, max_bad=0, jobs=1)
+        cut = Cut(clips="clips.csv", annotations=["events.csv"], seconds=1, max_bad=0)
+        cut_split(split, tmp_path / "clips", tsv, cut)
         return not any("there already" in line for line in log_lines)
 
     assert cut("a.wav,0,0.5,x\n")
@@ -104,8 +108,64 @@ def test_names_outside_the_split_are_refused(tmp_path, name):
     (tmp_path / "split" / "metadata.csv").write_text(f"filename\n{name}\n")
     (tmp_path / "split" / "annotations.csv").write_text("filename,onset,offset,class\n")
     with pytest.raises(UserError, match=r"metadata.csv: .*: a place outside the split's audio \(.+\)$"):
-        cut_split(
-            tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", clips="metadata.csv",
-            annotations=["annotations.csv"], columns=Columns(), seconds=10.0, max_bad=5.0, jobs=1,
-        )  # fmt: skip
+        cut = Cut(clips="metadata.csv", annotations=["annotations.csv"])
+        cut_split(tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", cut)
     assert not (tmp_path / "clips.tsv").exists()
+
+
+def made_up_split(folder: Path) -> Path:
+    """Write a split of one recording of 12 s, with two annotators of one label and one final table."""
+    (folder / "audio").mkdir(parents=True)
+    soundfile.write(folder / "audio" / "a b.wav", 0.1 * np.ones(12 * 4000), 4000)
+    (folder / "metadata.csv").write_text("filename\na b.wav\n")
+    (folder / "annotations.csv").write_text("filename,onset,offset,class\na b.wav,9,11,x\n")
+    raw = "a b.wav,8,11,x,one,unreviewed\na b.wav,9,11.5,x,two,unreviewed\n"
+    (folder / "annotations_raw.csv").write_text(f"filename,onset,offset,class,annotator_id,review_status\n{raw}")
+    return folder
+
+
+COLUMNS = Columns(annotator="annotator_id", status="review_status")
+BOTH = ["annotations.csv", "annotations_raw.csv"]
+
+
+def test_soft_labels_are_cut_with_their_clips_and_go_with_them(tmp_path):
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    cut = Cut(clips="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS)
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, aggregation=Options(name="uniform")))
+    assert read_soft_tsv(soft_table(tsv)) == {
+        "a_b_0.000_10.000": [SoftEvent(8, 9, "x", 0.5), SoftEvent(9, 10, "x", 1)],
+        "a_b_10.000_12.000": [SoftEvent(0, 1, "x", 1), SoftEvent(1, 1.5, "x", 0.5)],
+    }
+    assert read_events_tsv(tsv)["a_b_0.000_10.000"] == [Event(8, 10, "x")]
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, aggregation=Options(name="intersection")))
+    assert not soft_table(tsv).exists()
+    assert read_events_tsv(tsv)["a_b_0.000_10.000"] == [Event(9, 10, "x")]
+
+
+def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    cut = Cut(clips="metadata.csv", annotations=BOTH, hop=5.0)
+    cut_split(split, tmp_path / "clips", tsv, cut)
+    windows, durations = read_windows(recordings_folder(tsv))
+    assert windows == {
+        "a_b_0.000_10.000": ("a_b", 0),
+        "a_b_5.000_12.000": ("a_b", 5),
+        "a_b_10.000_12.000": ("a_b", 10),
+    }
+    assert durations == {"a_b": 12}
+    assert read_events_tsv(recordings_folder(tsv) / "events.tsv") == {"a_b": [Event(9, 11, "x")]}
+    assert {path.stem for path in (tmp_path / "clips").glob("*.flac")} == set(windows) == set(read_events_tsv(tsv))
+    assert soundfile.info(tmp_path / "clips" / "a_b_5.000_12.000.flac").frames == 7 * 4000
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, hop=None))
+    assert not recordings_folder(tsv).exists()
+
+
+def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    soundfile.write(split / "audio" / "c.wav", np.zeros(8000), 4000)
+    (split / "metadata.csv").write_text("filename\na b.wav\nc.wav\n")
+    cut = Cut(clips="metadata.csv", annotations=BOTH)
+    cut_split(split, tmp_path / "clips", tsv, cut)
+    assert read_events_tsv(tsv)["c_0.000_2.000"] == []
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, only_annotated=True))
+    assert "c_0.000_2.000" not in read_events_tsv(tsv)

@@ -1,0 +1,82 @@
+"""Soft labels: events with the share of the annotators who marked them, as tables and on their way into clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.data.tables import EVENT_COLUMNS, METADATA, ClipIds, Rules, event_of, number, tsv_rows, write_tsv
+from sed.errors import UserError
+
+COLUMNS = (*EVENT_COLUMNS, "share")
+
+
+class SoftEvent(NamedTuple):
+    """A span of one label with a constant target; spans of one label in one clip do not overlap."""
+
+    onset: float
+    """seconds from the clip's start"""
+    offset: float
+    label: str
+    share: float
+    """in (0, 1]"""
+
+
+def soft_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, SoftEvent]]:
+    """Yield (line, clip id, event) of a table of soft events.
+
+    Args:
+        path: the table, with the columns of a strong table and `share`.
+        rules: how strictly it is read.
+
+    Raises:
+        UserError: a broken row, or a share outside (0, 1], with file and line.
+    """
+    clips = ClipIds(rules)
+    for line, (filename, onset, offset, label, text) in tsv_rows(path, COLUMNS, rules):
+        where = f"{path}:{line}"
+        event = event_of(where, filename, onset, offset, label, exact=rules.exact)
+        share = number(where, "share", text)
+        if not 0 < share <= 1:
+            raise UserError(f"{where}: share {text} is not above 0 and at most 1 (correct the row)")
+        yield line, clips.of(where, filename), SoftEvent(*event, share)
+
+
+def read_soft_tsv(path: str | Path) -> dict[str, list[SoftEvent]]:
+    """Read a table of soft events as {clip id: its events in file order}, without those of no length."""
+    found: dict[str, list[SoftEvent]] = {}
+    for _, clip, event in soft_rows(path):
+        found.setdefault(clip, []).extend([event] if event.onset < event.offset else [])
+    return found
+
+
+def write_soft_tsv(path: str | Path, events: Mapping[str, Sequence[SoftEvent]], suffix: str = ".wav") -> None:
+    """Write a table of soft events, clips and events in order; those of less than a millisecond are left out.
+
+    Args:
+        path: the table.
+        events: {clip id: its events}.
+        suffix: what makes a file name of a clip id.
+    """
+    rows = (
+        (clip + suffix, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label, f"{event.share:.6g}")
+        for clip in sorted(events)
+        for event in sorted(events[clip])
+    )
+    write_tsv(path, COLUMNS, (row for row in rows if row[1] != row[2]))
+
+
+def soft_within(events: Iterable[SoftEvent], start: float, end: float) -> list[SoftEvent]:
+    """Return the parts of events that lie in a window.
+
+    Args:
+        events: of the recording.
+        start: of the window in seconds.
+        end: of the window in seconds.
+
+    Returns:
+        Events with times from the window's start.
+    """
+    cut = [e._replace(onset=max(e.onset, start) - start, offset=min(e.offset, end) - start) for e in events]
+    return [event for event in cut if event.offset > event.onset]

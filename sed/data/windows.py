@@ -1,0 +1,47 @@
+"""Sets whose clips are overlapping windows of recordings: their folder `recordings` says what the windows are of.
+
+`recordings` has windows.tsv (filename, recording, onset), and events.tsv and durations.tsv of the recordings, against
+which the stitched scores are measured.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sed.data.tables import METADATA, number, read_durations_tsv, tsv_rows
+from sed.errors import UserError
+
+COLUMNS = ("filename", "recording", "onset")
+
+
+class Window(NamedTuple):
+    """A window's recording, and where in it the window begins (s)."""
+
+    recording: str
+    onset: float
+
+
+def read_windows(folder: Path) -> tuple[dict[str, Window], dict[str, float]]:
+    """Read a folder `recordings`.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        {clip id: its window}, and {recording: its duration in seconds}.
+
+    Raises:
+        UserError: a table is missing or broken, a window is named twice or begins outside its recording.
+    """
+    path, durations = folder / "windows.tsv", read_durations_tsv(folder / "durations.tsv")
+    windows: dict[str, Window] = {}
+    for line, (clip, recording, onset) in tsv_rows(path, COLUMNS, METADATA):
+        where = f"{path}:{line}"
+        start = number(where, "onset", onset)
+        if clip in windows:
+            raise UserError(f"{where}: window '{clip}' comes twice (run stage 0 again)")
+        if not 0 <= start < durations.get(recording, 0.0):
+            raise UserError(f"{where}: {onset} s is not within recording '{recording}' (run stage 0 again)")
+        windows[clip] = Window(recording, start)
+    return windows, durations

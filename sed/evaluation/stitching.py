@@ -1,0 +1,76 @@
+"""Posteriors of overlapping windows, averaged to posteriors of the recordings that the windows are of.
+
+Logits are averaged under a triangle that is 1 in a window's middle and FLOOR at its ends, as RealDESED's authors do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from sed.data.scores import Scores
+from sed.data.windows import Window
+from sed.errors import UserError
+
+FLOOR = 0.3
+LEAST = 1e-7
+"""distance of posteriors from 0 and 1, which have no logit"""
+
+
+def triangle(frames: int) -> np.ndarray:
+    """Return the weights (frames,) of a window's frames."""
+    return FLOOR + (1 - FLOOR) * (1 - np.abs(np.linspace(-1, 1, frames)))
+
+
+def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str, float], *, where: str) -> Scores:
+    """Average the scores of windows.
+
+    Args:
+        scores: of the windows.
+        windows: {clip: its window}.
+        durations: {recording: seconds}.
+        where: the scores, for messages.
+
+    Returns:
+        The scores of the recordings, in C order; frames that no window covers and those after a recording's end are 0.
+        A clip posterior is the highest of the windows'.
+
+    Raises:
+        UserError: a clip is none of the windows, or a recording has none.
+    """
+    if strange := next((clip for clip in scores.clips if clip not in windows), None):
+        raise UserError(f"{where}: clip '{strange}' is no window of a recording (infer the set that was cut with it)")
+    recordings = sorted({windows[clip].recording for clip in scores.clips}, key=str.encode)
+    if silent := sorted(set(durations) - set(recordings)):
+        raise UserError(f"{where}: no window of recording '{silent[0]}' (stage 1 left its audio out as bad)")
+    row = {recording: index for index, recording in enumerate(recordings)}
+    seconds = scores.frame_seconds
+    lengths = [max(1, math.ceil(durations[recording] / seconds - 1e-6)) for recording in recordings]
+    _, frames, classes = scores.frame.shape
+    sums = np.zeros((len(recordings), max(lengths), classes), np.float32)
+    counts = np.zeros(sums.shape[:2], np.float32)
+    clip_values = np.zeros((len(recordings), classes), np.float32)
+    weights = triangle(frames).astype(np.float32)
+    for index, clip in enumerate(scores.clips):
+        window = windows[clip]
+        at = row[window.recording]
+        first = round(window.onset / seconds)
+        count = min(frames, lengths[at] - first)
+        posteriors = scores.frame[index, : max(count, 0)].clip(LEAST, 1 - LEAST)
+        part = slice(first, first + len(posteriors))
+        sums[at, part] += weights[: len(posteriors), None] * (np.log(posteriors) - np.log1p(-posteriors))
+        counts[at, part] += weights[: len(posteriors)]
+        clip_values[at] = np.maximum(clip_values[at], scores.clip[index])
+    covered = counts > 0
+    frame = np.zeros_like(sums)
+    frame[covered] = 1 / (1 + np.exp(-sums[covered] / counts[covered][:, None]))
+    return Scores(
+        clips=recordings,
+        labels=scores.labels,
+        frame=frame,
+        clip=clip_values,
+        frame_seconds=seconds,
+        attrs={**scores.attrs, "windows": len(scores.clips)},
+    )
