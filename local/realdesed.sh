@@ -32,7 +32,7 @@ source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
 downloads=$1
 aggregations=" majority intersection union collector random uniform weighted "
-[[ ${aggregations} == *" ${aggregation} "* ]] || die "--aggregation ${aggregation} is none of${aggregations% }"
+[[ ${aggregations} == *" ${aggregation} "* ]] || die "--aggregation ${aggregation} is none of${aggregations% } (see --help)"
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 
 options=(--corpus realdesed --parts "train,validation,test,ast" --nj "${nj}")
