@@ -14,10 +14,11 @@
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        redo what is finished (false)
 #
-# The first config is trained without pseudo-labels (exp/x_it1_seed1 ...); the next one (exp/x_it2_seed1 ...) has `pseudo`
-# among its train_sets, which stands for the latest labels. The configs may differ, as in self-training of a Bi-CRNN by an
-# FB-CRNN. The posteriors of iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its labels in
-# <dump>/pseudo_x_it<i>. Finished work is skipped, killed work is resumed.
+# The first config is trained without pseudo-labels (exp/x_it1_seed1 ...), the next one (exp/x_it2_seed1 ...) with them: as
+# events, if `pseudo` is among its train_sets, which stands for the latest labels; as posteriors, if its pseudo_weight is
+# not 0. The configs may be of any system, and differ, as in self-training of a Bi-CRNN by an FB-CRNN. The posteriors of
+# iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its events in <dump>/pseudo_x_it<i>. Finished
+# work is skipped, killed work is resumed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -48,6 +49,8 @@ train() { # train <iteration> <config>: train all members
     if (($1 > 1)); then
         options+=" --train-sets $(python3 -m sed.bin.show_config "$2" --keys train_sets |
             sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")"
+        [[ $(python3 -m sed.bin.show_config "$2" --keys pseudo_weight) =~ ^(pseudo_weight:\ 0(\.0)?)?$ ]] ||
+            options+=" --pseudo-labels ${exp}_it$(($1 - 1))"
     fi
     for seed in "${members[@]}"; do
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" --pretrained "${pretrained}" \

@@ -169,7 +169,10 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
             "seed": config["seed"],
             "pretrained": config["pretrained"],
             "weights": trainer.weights,
-            "pseudo_labels": read_origins(dump, config["train_sets"]),
+            "pseudo_labels": {
+                **read_origins(dump, config["train_sets"]),
+                **(trainer.maker.pseudo.origins if trainer.maker.pseudo else {}),
+            },
             "sets": [
                 name
                 for name, size in zip(config["train_sets"], config["batch_sizes"], strict=True)

@@ -33,7 +33,7 @@ from sed.training.parameters import FlatParameters, build_optimiser, parameter_g
 from sed.training.step import StepValues
 
 CLASSES = 10
-VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0))
+VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0, 0.0))
 
 
 @dataclass(frozen=True, kw_only=True)

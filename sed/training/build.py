@@ -31,6 +31,7 @@ from sed.training.losses import build_objective
 from sed.training.mean_teacher import MovingAverage, make_teacher
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
 from sed.training.pictures import picture_clips, spread
+from sed.training.pseudo_labels import PseudoLabels
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
 from sed.training.step import Preparation, TrainingStep, choose_precision
@@ -406,7 +407,41 @@ def make_maker(config: Mapping[str, Any], sets: list[TrainingSet], labels: list[
         classes=len(labels),
         shares=step.world.size * config["accumulate"],
         interpolated=config["interpolation_consistency"],
+        pseudo=make_pseudo_labels(config, sets, labels, student),
     )
+
+
+def make_pseudo_labels(
+    config: Mapping[str, Any], sets: list[TrainingSet], labels: list[str], student: Detector
+) -> PseudoLabels | None:
+    """Read the pseudo-labels that a config names.
+
+    Args:
+        config: `pseudo_labels`, `pseudo_weight` and `pseudo_threshold` are used.
+        sets: the training sets.
+        labels: class names.
+        student: defines the label frames.
+
+    Returns:
+        The pseudo-labels; None if their weight is 0.
+
+    Raises:
+        UserError: a weight without labels, labels without a weight, or they do not fit the sets.
+    """
+    if bool(config["pseudo_labels"]) != (config["pseudo_weight"] > 0):
+        raise UserError("pseudo_labels and pseudo_weight: one is no use without the other (give both, or neither)")
+    if not config["pseudo_labels"]:
+        return None
+    pseudo = PseudoLabels(
+        sets,
+        Path(config["pseudo_labels"]),
+        labels=labels,
+        frames=student.num_frames,
+        frame_seconds=student.frame_seconds,
+        threshold=config["pseudo_threshold"],
+    )
+    log.info("pseudo-labels of %s for %s", config["pseudo_labels"], ", ".join(pseudo.origins))
+    return pseudo
 
 
 def feature_bytes(sets: list[TrainingSet]) -> int:
@@ -436,7 +471,7 @@ def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.devi
     )
 
 
-def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float, float]:
+def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float, float, float]:
     """Return the weights of `losses.PARTS` at full ramp."""
     consistency = config["consistency_weight"]
     return (
@@ -445,6 +480,7 @@ def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float,
         consistency * config["frame_consistency_weight"],
         consistency * config["clip_consistency_weight"],
         config["strong_tag_weight"],
+        config["pseudo_weight"],
     )
 
 

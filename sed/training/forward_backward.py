@@ -64,6 +64,8 @@ class ForwardBackward:
             )
         if config["consistency_weight"] > 0:
             raise ValueError("objective forward_backward has no consistency (consistency_weight: 0)")
+        if config["pseudo_weight"] > 0:
+            raise ValueError("objective forward_backward has no cross-entropy of pseudo-labels (pseudo_weight: 0)")
 
     def __call__(
         self,
@@ -73,6 +75,7 @@ class ForwardBackward:
         strong_targets: Tensor,
         weak_targets: Tensor,
         weights: Tensor,
+        pseudo_targets: Tensor | None = None,  # noqa: ARG002 (alike)
     ) -> tuple[Tensor, Tensor]:
         assert student.directions is not None
         directions, strong = student.directions.float(), len(strong_targets)

@@ -21,6 +21,7 @@ from sed.errors import UserError
 from sed.training import augment
 from sed.training.augment import AugmentOptions
 from sed.training.interpolation import Mixture
+from sed.training.pseudo_labels import PseudoLabels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class StepInputs:
     """(strong slots, label frames, classes) uint8, or float32 where a set's labels are soft"""
     weak_targets: torch.Tensor
     """(weak slots, classes) uint8"""
+    pseudo_targets: torch.Tensor
+    """pseudo-labels (slots, label frames, classes) float16, NaN: unknown; of no slots if there are none"""
     strong_partner: torch.Tensor
     """index of the mixup partner among the strong slots (strong,) int64"""
     strong_mix: torch.Tensor
@@ -124,6 +127,7 @@ class InputMaker:
         classes: int,
         shares: int = 1,
         interpolated: bool = False,
+        pseudo: PseudoLabels | None = None,
     ) -> None:
         """
         Args:
@@ -136,12 +140,14 @@ class InputMaker:
             classes: number of classes.
             shares: number of equal shares that a batch is divided into.
             interpolated: whether the teacher gets the clips before mixing, and unlabelled clips are mixed (ICT).
+            pseudo: pseudo-labels of the clips of `sets`.
 
         Raises:
             UserError: the strong, weak or unlabelled clips of a batch cannot be divided into equal shares.
         """
         self.seed, self.options, self.shares = seed, options, shares
-        self.interpolated = interpolated
+        self.interpolated, self.pseudo = interpolated, pseudo
+        self._no_pseudo = np.zeros((0, frames, classes), np.float16)
         self.pool, self.frames, self.frame_seconds = pool, frames, frame_seconds
         self._sampler = BatchSampler(sets, seed=seed)
         self.sizes = {
@@ -199,6 +205,7 @@ class InputMaker:
             "strong_targets": self._strong[rows[strong_slots]],
             # In the pool, the weak sets follow the strong sets.
             "weak_targets": self._weak[rows[weak_slots] - len(self._strong)],
+            "pseudo_targets": self._no_pseudo if self.pseudo is None else self.pseudo[rows[slots]],
             "strong_partner": strong_partner,
             "strong_mix": draws.mix[own[0]],
             "weak_partner": weak_partner,

@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from sed.models.detector import Detector, DetectorOutput
 from sed.registry import chosen
 
-PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags")
+PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags", "pseudo")
 OBJECTIVES = {
     "mean_teacher": "sed.training.losses:MeanTeacher",
     "forward_backward": "sed.training.forward_backward:ForwardBackward",
 }
 
 SECTION = "objective"
-OPTIONS_FROM = ["sed.training.interpolation"]
+OPTIONS_FROM = ["sed.training.interpolation", "sed.training.pseudo_labels"]
 OPTIONS = {
     "objective": {
         "default": "mean_teacher",
@@ -92,6 +92,7 @@ def objective(
     strong_targets: torch.Tensor,
     weak_targets: torch.Tensor,
     weights: torch.Tensor,
+    pseudo_targets: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute the loss of the mean teacher, in float32. Clips are in the order strong, weak, unlabelled.
 
@@ -102,20 +103,22 @@ def objective(
         teacher_clip: clip posteriors (clips, classes).
         strong_targets: (strong clips, frames, classes); NaN: unknown.
         weak_targets: (weak clips, classes).
-        weights: weights (5,) of `PARTS`.
+        weights: weights (6,) of `PARTS`.
+        pseudo_targets: pseudo-labels (clips, frames, classes); NaN: unknown; None, or of no clips: there are none.
 
     Returns:
-        The total loss (), and its unweighted parts (5,) in the order of `PARTS`, without gradients.
+        The total loss (), and its unweighted parts (6,) in the order of `PARTS`, without gradients.
     """
     strong, weak = len(strong_targets), len(weak_targets)
-    zero = student_clip.new_zeros(())
+    zero, logits = student_clip.new_zeros(()), student_logits.float()
     parts = torch.stack(
         [
-            frame_loss(student_logits[:strong].float(), strong_targets) if strong else zero,
+            frame_loss(logits[:strong], strong_targets) if strong else zero,
             clip_loss(student_clip[strong : strong + weak].float(), weak_targets) if weak else zero,
-            consistency(torch.sigmoid(student_logits.float()), torch.sigmoid(teacher_logits.float())),
+            consistency(torch.sigmoid(logits), torch.sigmoid(teacher_logits.float())),
             consistency(student_clip.float(), teacher_clip.float()),
             clip_loss(student_clip[:strong].float(), tags_of(strong_targets)) if strong else zero,
+            zero if pseudo_targets is None or not len(pseudo_targets) else frame_loss(logits, pseudo_targets),
         ]
     )
     # A part of weight 0 may be NaN or infinite; multiplying would make the total NaN.
@@ -127,8 +130,8 @@ class Objective(Protocol):
 
     A class of `OBJECTIVES` is constructed with (config, student) and raises ValueError if they do not fit. The call
     computes the loss from the outputs of student and teacher and the targets of strong and weak clips, whose clips come
-    first in the outputs, in this order; it returns the total loss () and its unweighted parts (5,) in the order of
-    `PARTS`. `weights` (5,) are the weights of the parts.
+    first in the outputs, in this order, and from the pseudo-labels of all clips (none: of no clips). It returns the
+    total loss () and its unweighted parts (6,) in the order of `PARTS`. `weights` (6,) are the weights of the parts.
     """
 
     def __call__(
@@ -139,6 +142,7 @@ class Objective(Protocol):
         strong_targets: torch.Tensor,
         weak_targets: torch.Tensor,
         weights: torch.Tensor,
+        pseudo_targets: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]: ...
 
 
@@ -156,6 +160,7 @@ class MeanTeacher:
         strong_targets: torch.Tensor,
         weak_targets: torch.Tensor,
         weights: torch.Tensor,
+        pseudo_targets: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         return objective(
             student_logits=student.logits,
@@ -165,6 +170,7 @@ class MeanTeacher:
             strong_targets=strong_targets,
             weak_targets=weak_targets,
             weights=weights,
+            pseudo_targets=pseudo_targets,
         )
 
 

@@ -16,7 +16,7 @@ from sed.training.distributed import World
 from sed.training.frequency_warp import warp
 from sed.training.gpu.gru_backend import use_bf16
 from sed.training.inputs import StepInputs
-from sed.training.interpolation import Mixture, interpolated
+from sed.training.interpolation import Mixture, interpolated, mix_posteriors
 from sed.training.mean_teacher import MovingAverage
 from sed.training.parameters import FlatParameters
 
@@ -41,6 +41,8 @@ class Prepared(NamedTuple):
     """(strong, label frames, classes) float32; NaN: unknown"""
     weak_targets: torch.Tensor
     """(weak, classes) float32"""
+    pseudo_targets: torch.Tensor
+    """pseudo-labels (clips, label frames, classes) float32, NaN: unknown; of no clips if there are none"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,8 @@ class Preparation:
         # Shifts are whole label frames, so that labels and features stay aligned; a clip wraps at its own length.
         x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
         slots = len(inputs.strong_targets)
-        label_period = torch.round(valid[:slots] / ratio).long().clamp(max=inputs.strong_targets.shape[1])
-        strong_y = augment.as_known(augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period))
+        label_period = torch.round(valid / ratio).long().clamp(max=inputs.strong_targets.shape[1])
+        strong_y = augment.as_known(augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period[:slots]))
         weak_y = inputs.weak_targets.float()
 
         strong, weak, _ = mixtures = inputs.mixtures(wavmixed=self.wavmixed)
@@ -79,6 +81,7 @@ class Preparation:
         if self.interpolated:
             x = torch.cat([self._masked(x[:slots], *masks, floor, ratio), x[slots:]])
             strong_y = augment.time_mask(strong_y, *masks, 0.0)
+        pseudo_y = self._pseudo(inputs, label_period)
         clips, valid_clips = x, valid
         x, valid = self._mixed(x, valid, mixtures)
         if slots:
@@ -96,7 +99,21 @@ class Preparation:
             teacher = self._finish(clips, inputs.teacher_gain, inputs.teacher_warp, valid_clips)
         elif self.apart:
             teacher = self._finish(x, inputs.teacher_gain, inputs.teacher_warp, valid)
-        return Prepared(student, teacher, strong_y, weak_y)
+        return Prepared(student, teacher, strong_y, weak_y, pseudo_y)
+
+    def _pseudo(self, inputs: StepInputs, label_period: torch.Tensor) -> torch.Tensor:
+        """Shift, mask and mix the pseudo-labels like the labels."""
+        y = inputs.pseudo_targets.float()
+        if not len(y):
+            return y
+        y = augment.roll(y, inputs.shift, label_period)
+        mixtures, kind = self.mixing(inputs)
+        masks = inputs.mask_start, inputs.mask_width
+        if self.interpolated:
+            slots = len(masks[0])
+            return mix_posteriors(torch.cat([augment.time_mask(y[:slots], *masks, 0.0), y[slots:]]), mixtures, kind)
+        y, n = mix_posteriors(y, mixtures, kind), len(inputs.strong_mix)
+        return torch.cat([augment.time_mask(y[:n], masks[0][:n], masks[1][:n], 0.0), y[n:]])
 
     def _mixed(
         self, x: torch.Tensor, valid: torch.Tensor, mixtures: Sequence[Mixture]
@@ -137,7 +154,7 @@ class StepValues:
     head_lr: float
     ema_weight: float
     """weight of the student in the moving average, 1 - decay"""
-    loss_weights: tuple[float, float, float, float, float]
+    loss_weights: tuple[float, float, float, float, float, float]
     """of `losses.PARTS`"""
 
     @property
@@ -152,7 +169,7 @@ class StepValues:
 class TrainingStep:
     """Training steps, without synchronisation with the device.
 
-    A call returns the values named by `LOGGED` (7,) on the device. Gradients are averaged over several inputs
+    A call returns the values named by `LOGGED` (8,) on the device. Gradients are averaged over several inputs
     (accumulation) and over processes, so a step is equal to one on the whole global batch.
     """
 
@@ -238,7 +255,7 @@ class TrainingStep:
             share: factor of the loss, 1 / number of shares.
 
         Returns:
-            Loss and its `losses.PARTS` (6,), times `share`, on the device.
+            Loss and its `losses.PARTS` (7,), times `share`, on the device.
         """
         with torch.no_grad():
             prepared = self.preparation(inputs)
@@ -256,6 +273,7 @@ class TrainingStep:
             strong_targets=prepared.strong_targets,
             weak_targets=prepared.weak_targets,
             weights=self._values[3:],
+            pseudo_targets=prepared.pseudo_targets,
         )
         (loss * share).backward()
         return torch.cat([loss.detach()[None], parts]) * share

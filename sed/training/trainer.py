@@ -40,7 +40,7 @@ class Trainer(Loop):
         schedule: Schedule,
         encoder_lr: float,
         head_lr: float,
-        loss_weights: tuple[float, float, float, float, float],
+        loss_weights: tuple[float, float, float, float, float, float],
         identity: Mapping[str, Any],
         options: RunOptions,
         shares: Sequence[int] = (0,),
@@ -103,12 +103,12 @@ class Trainer(Loop):
     def values(self, step: int) -> StepValues:
         """Return the scheduled values of a step."""
         rates, ramp = self.rates(step), self.schedule.ramp(step)
-        strong, weak, frame, clip, tags = self.loss_weights
+        strong, weak, frame, clip, tags, pseudo = self.loss_weights
         return StepValues(
             encoder_lr=rates["encoder"],
             head_lr=rates["head"],
             ema_weight=1 - self.schedule.teacher_decay(step),
-            loss_weights=(strong, weak, frame * ramp, clip * ramp, tags),
+            loss_weights=(strong, weak, frame * ramp, clip * ramp, tags, pseudo),
         )
 
     # Validation and selection ------------------------------------------------------------------------------------

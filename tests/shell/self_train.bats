@@ -29,7 +29,10 @@ from tiny_training import TINY, write_dump
 write_dump(Path("dump"))
 first = {**TINY, "train_sets": ["strong_real", "strong_synth"], "batch_sizes": [2, 2], "consistency_weight": 0.0}
 Path("first.yaml").write_text(yaml.safe_dump(first))
-Path("next.yaml").write_text(yaml.safe_dump({**first, "train_sets": ["strong_real", "pseudo"], "batch_sizes": [2, 4]}))
+pseudo = {"train_sets": ["strong_real", "pseudo"], "batch_sizes": [2, 4]}
+Path("next.yaml").write_text(yaml.safe_dump({**first, **pseudo}))
+soft = {"train_sets": ["strong_real", "weak", "unlabelled"], "batch_sizes": [2, 2, 2], "pseudo_weight": 1.5}
+Path("soft.yaml").write_text(yaml.safe_dump({**first, **soft}))
 END
     self_train() { "${top}/steps/self_train.sh" --ngpu 0 --seeds "1 2" --iterations 1 first.yaml next.yaml dump exp/x; }
     self_train
@@ -42,4 +45,10 @@ END
     [[ ${status} == 0 && ${output} == *"x_it2_seed1: already done"* ]]
     cmp feats.scp dump/pseudo_x_it1/feats.scp
     cmp final.pt exp/x_it2_seed2/final.pt # resumed or trained again: the same bytes
+    # posteriors instead of events, by the same ensemble; only the second iteration is trained
+    rm -r exp/x_it2_seed*
+    "${top}/steps/self_train.sh" --ngpu 0 --seeds "1 2" --iterations 1 first.yaml soft.yaml dump exp/x
+    grep -q "pseudo_labels: exp/x_it1" exp/x_it2_seed1/config.yaml
+    python3 -c 'import json; print(json.load(open("exp/x_it2_seed1/info.json"))["pseudo_labels"]["weak"]["models"])' |
+        grep -qF "['exp/x_it1_seed1', 'exp/x_it1_seed2']"
 }

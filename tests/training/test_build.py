@@ -120,7 +120,8 @@ def test_a_front_end_that_does_not_fit_the_encoder_is_refused(
 def test_weights_of_the_parts() -> None:
     config = {"strong_weight": 1.0, "weak_weight": 0.5, "consistency_weight": 2.0}
     config |= {"frame_consistency_weight": 0.25, "clip_consistency_weight": 3.0, "strong_tag_weight": 0.7}
-    assert loss_weights(config) == (1.0, 0.5, 0.5, 6.0, 0.7)
+    config |= {"pseudo_weight": 1.5}
+    assert loss_weights(config) == (1.0, 0.5, 0.5, 6.0, 0.7, 1.5)
 
 
 def test_the_validation_set_is_strong_or_none(dump: Path, tiny_config: Config) -> None:

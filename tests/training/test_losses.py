@@ -14,12 +14,16 @@ def test_objective_equals_a_hand_computation():
         teacher_clip=torch.tensor([[0.5], [0.6]]),
         strong_targets=torch.tensor([[[1.0]]]),
         weak_targets=torch.tensor([[1.0]]),
-        weights=torch.tensor([1.0, 0.5, 2.0, 3.0, 0.25]),
+        weights=torch.tensor([1.0, 0.5, 2.0, 3.0, 0.25, 1.5]),
+        pseudo_targets=torch.tensor([[[math.nan]], [[0.25]]]),
     )
-    expected = [math.log(2), -math.log(0.8), 1 / 16, 0.02, math.log(2)]
+    pseudo = -0.25 * math.log(0.75) - 0.75 * math.log(0.25)  # of the clip that has a label
+    expected = [math.log(2), -math.log(0.8), 1 / 16, 0.02, math.log(2), pseudo]
     assert torch.allclose(parts, torch.tensor(expected))
     assert math.isclose(
-        total.item(), expected[0] + 0.5 * expected[1] + 2 / 16 + 3 * 0.02 + 0.25 * expected[4], rel_tol=1e-6
+        total.item(),
+        expected[0] + 0.5 * expected[1] + 2 / 16 + 3 * 0.02 + 0.25 * expected[4] + 1.5 * pseudo,
+        rel_tol=1e-6,
     )
 
 
@@ -34,7 +38,7 @@ def test_only_the_student_gets_gradients_and_unlabelled_clips_count_in_consisten
         teacher_clip=clips[1],
         strong_targets=torch.rand(1, 6, 3),
         weak_targets=torch.rand(2, 3),
-        weights=torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0]),
+        weights=torch.tensor([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]),
     )
     total.backward()
     assert teacher.grad is None and clips[1].grad is None
@@ -65,9 +69,9 @@ def test_missing_supervision_is_zero_and_not_nan():
         teacher_clip=torch.full((2, 1), 0.5),
         strong_targets=torch.zeros(0, 3, 1),
         weak_targets=torch.zeros(0, 1),
-        weights=torch.ones(5),
+        weights=torch.ones(6),
     )
-    assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0, 0]
+    assert total.item() == 0 and parts.tolist() == [0, 0, 0, 0, 0, 0]
 
 
 def test_tags_of_strong_clips_are_those_of_their_events() -> None:
@@ -82,7 +86,7 @@ def test_tags_of_strong_clips_are_those_of_their_events() -> None:
         teacher_clip=clip.detach(),
         strong_targets=targets,
         weak_targets=torch.zeros(1, 2),
-        weights=torch.tensor([0.0, 0.0, 0.0, 0.0, 2.0]),
+        weights=torch.tensor([0.0, 0.0, 0.0, 0.0, 2.0, 0.0]),
     )
     expected = -(math.log(0.2) + math.log(1 - 0.3)) / 2
     assert math.isclose(parts[4].item(), expected, rel_tol=1e-6) and math.isclose(

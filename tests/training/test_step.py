@@ -105,7 +105,7 @@ def _runtime(trainer: Trainer) -> dict[str, Any]:
 def test_an_encoder_rate_of_0_leaves_the_encoder_unchanged(trainer: Trainer) -> None:
     step = trainer.training_step
     before = {name: value.clone() for name, value in step.student.state_dict().items()}
-    values = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=0.0, loss_weights=(1.0, 1.0, 0.0, 0.0, 0.0))
+    values = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=0.0, loss_weights=(1.0, 1.0, 0.0, 0.0, 0.0, 0.0))
     step([trainer.maker.make(0)], values)
     changed = {name for name, value in step.student.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and not any(name.startswith("encoder.") for name in changed)
@@ -135,7 +135,7 @@ def test_a_frozen_encoder_has_no_gradients_and_the_head_has_its_own(
     norm = torch.cat([g.flatten() for g in wanted.values() if g is not None]).norm()
     seen: list[torch.Tensor] = []
     step.student.encoder.register_forward_hook(lambda _m, _x, grid: seen.append(grid))  # type: ignore[attr-defined]
-    frozen = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=1.0, loss_weights=(1.0, 1.0, 1.0, 1.0, 1.0))
+    frozen = StepValues(encoder_lr=0.0, head_lr=1e-2, ema_weight=1.0, loss_weights=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
     logged = step([trainer.maker.make(0)], frozen)
     assert not seen[0].requires_grad
     assert logged[-1].item() == pytest.approx(norm.item(), rel=1e-5)

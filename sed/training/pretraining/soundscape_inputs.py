@@ -171,6 +171,7 @@ class SoundscapeMaker:
             "shift": draws.shift,
             "strong_targets": targets,
             "weak_targets": np.zeros((0, targets.shape[2]), np.uint8),
+            "pseudo_targets": np.zeros((0, *targets.shape[1:]), np.float16),
             "strong_partner": draws.partner,
             "strong_mix": draws.mix,
             "weak_partner": np.zeros(0, np.int64),

@@ -1,0 +1,112 @@
+"""Pseudo-labels as targets of a loss part of their own: frame cross-entropy against the posteriors of an ensemble.
+
+They are read from `<folder>/<set>/scores.h5` for every training set that has such a file, whatever system wrote it:
+posteriors of other frame rates are averaged over the label frames. They are shifted, mixed and masked like labels. The
+strong set `pseudo` (`sed.bin.pseudo_label`) is another way: its events are decided, and weigh as much as true ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sed.data.batches import TrainingSet
+from sed.data.resampling import resampled
+from sed.data.scores import Scores, read_scores
+from sed.errors import UserError
+
+OPTIONS = {
+    "pseudo_labels": {
+        "default": "",
+        "help": "folder with <set>/scores.h5 of an ensemble for the training sets to pseudo-label",
+    },
+    "pseudo_weight": {
+        "default": 0.0,
+        "help": "weight of the frame cross-entropy against pseudo-labels (L: 1.5, with pseudo-labels on all clips)",
+        "least": 0,
+    },
+    "pseudo_threshold": {
+        "default": 0.0,
+        "help": "posteriors from here on become 1, others 0; 0: posteriors are the targets as they are",
+        "least": 0,
+        "most": 1,
+    },
+}
+
+
+class PseudoLabels:
+    """Targets of the clips of all training sets, numbered set after set; NaN where there are none."""
+
+    def __init__(
+        self,
+        sets: Sequence[TrainingSet],
+        folder: Path,
+        *,
+        labels: Sequence[str],
+        frames: int,
+        frame_seconds: float,
+        threshold: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            sets: the training sets, in the order of the feature pool.
+            folder: has `<set>/scores.h5`.
+            labels: class names.
+            frames: label frames per clip.
+            frame_seconds: length of a label frame.
+            threshold: decides posteriors; 0: keep them.
+
+        Raises:
+            UserError: no set has scores, or scores are of other labels or lack a clip.
+        """
+        self.shape = (frames, len(labels))
+        self.origins: dict[str, dict[str, Any]] = {}
+        """{set: where its labels are from}, of those that have some"""
+        self._starts = np.cumsum([0, *map(len, sets)])
+        self._targets: list[np.ndarray | None] = []
+        for one in sets:
+            path = folder / one.name / "scores.h5"
+            if not path.is_file():
+                self._targets.append(None)
+                continue
+            scores = read_scores(path)
+            found = resampled(_rows_of(scores, one, labels, path), scores.frame_seconds, frame_seconds, frames)
+            if one.supervision == "weak" and one.targets is not None:  # what the tags rule out is known to be absent
+                found = found * (one.targets[np.arange(len(one))] > 0)[:, None]
+            self._targets.append((found >= threshold if threshold > 0 else found).astype(np.float16))
+            models = scores.attrs.get("ensemble") or [str(scores.attrs.get("model", path))]
+            self.origins[one.name] = {"models": models, "threshold": threshold}
+        if not self.origins:
+            names = ", ".join(one.name for one in sets)
+            raise UserError(
+                f"--pseudo-labels {folder}: no <set>/scores.h5 of any training set ({names}): infer on them, and "
+                "average the ensemble's (sed.bin.average_scores)"
+            )
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the targets (rows, frames, classes) float16 of these rows."""
+        out = np.full((len(rows), *self.shape), np.nan, np.float16)
+        which = np.searchsorted(self._starts, rows, side="right") - 1
+        for k in np.unique(which):
+            targets = self._targets[k]
+            if targets is not None:
+                out[which == k] = targets[rows[which == k] - self._starts[k]]
+        return out
+
+
+def _rows_of(scores: Scores, one: TrainingSet, labels: Sequence[str], path: Path) -> np.ndarray:
+    """Return the posteriors (clips, frames, classes) of a set's clips, in its order.
+
+    Raises:
+        UserError: they are of other labels, or lack a clip.
+    """
+    if scores.labels != list(labels):
+        raise UserError(f"{path}: labels {', '.join(scores.labels)}, not those of the dump (infer with its models)")
+    row = {clip: index for index, clip in enumerate(scores.clips)}
+    lacking = [clip for clip in one.store.clips if clip not in row]
+    if lacking:
+        raise UserError(f"{path}: no scores of clip {lacking[0]} and {len(lacking) - 1} more (infer on the set again)")
+    return scores.frame[[row[clip] for clip in one.store.clips]]
