@@ -1,7 +1,7 @@
-"""Recordings whose key in a shard says nothing, found by their annotations: the one clip that has exactly those events.
+"""Identify recordings in a shard by their annotations, if their keys (names) do not contain a YouTube id.
 
-Webdataset tars have a .json of {onset, offset, label} rows beside each recording. A list of events that two clips of
-the metadata have, or two keys of the shard, matches none.
+Webdataset tars may have a .json of {onset, offset, label} rows beside each recording. It identifies the clip that has
+exactly these events in the metadata, unless two clips or two keys have the same events.
 """
 
 from __future__ import annotations
@@ -15,44 +15,53 @@ from sed.data.events import read_rows
 from sed.data.tables import audio_stem
 
 Events = frozenset[tuple[int, int, str]]
-"""onsets and offsets in milliseconds, and labels"""
+"""(onset, offset, label) of each event, times in milliseconds"""
 
 
 def events_of(content: bytes) -> Events:
-    """Return the events that a shard's .json lists; none where it is anything else."""
+    """Return the events in a .json of a shard; none if it is something else."""
     try:
         return frozenset(
-            (round(1000 * float(one["onset"])), round(1000 * float(one["offset"])), str(one["label"]))
-            for one in json.loads(content)
+            (round(1000 * float(row["onset"])), round(1000 * float(row["offset"])), str(row["label"]))
+            for row in json.loads(content)
         )
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return frozenset()
 
 
 def annotated(sets: Iterable[Set]) -> dict[Events, Key]:
-    """Return {events: the recording that alone has them} of the sets with events in their metadata."""
+    """Return {events: recording} of the sets with events in their metadata; events of two recordings are left out."""
     found: dict[Events, set[Key]] = {}
-    for one in sets:
-        if "onset" not in _header(one.metadata):
+    for a_set in sets:
+        if "onset" not in _header(a_set.metadata):
             continue
         clips: dict[str, set[tuple[int, int, str]]] = {}
-        for row in read_rows(one.metadata):
+        for row in read_rows(a_set.metadata):
             if row.event is not None:
                 times = round(1000 * row.event.onset), round(1000 * row.event.offset)
                 clips.setdefault(row.clip, set()).add((*times, row.event.label))
-        keys = {audio_stem(name): key for name, key in one.names.items()}
+        keys = {audio_stem(name): key for name, key in a_set.names.items()}
         for clip, events in clips.items():
             found.setdefault(frozenset(events), set()).add(keys[clip])
     return {events: next(iter(keys)) for events, keys in found.items() if len(keys) == 1}
 
 
 def _header(path: Path) -> list[str]:
+    """Return the names of a table's columns."""
     with path.open(encoding="utf-8") as file:
         return file.readline().rstrip("\n").split("\t")
 
 
 def match(described: Mapping[str, Events], known: Mapping[Events, Key]) -> dict[str, Key]:
-    """Return {key in a shard: its recording} of the keys whose events one clip alone has, and no other key."""
+    """Identify keys by their events.
+
+    Args:
+        described: {key in a shard: its events}.
+        known: {events: recording}, from `annotated`.
+
+    Returns:
+        {key in the shard: recording}; keys with the same events as another key are left out.
+    """
     by_events: dict[Events, list[str]] = {}
     for name, events in described.items():
         by_events.setdefault(events, []).append(name)

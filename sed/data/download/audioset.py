@@ -1,7 +1,7 @@
-"""Real recordings that no archive has: any local copy of them, found by YouTube id and start time, and linked.
+"""AudioSet recordings, which no archive of the corpus has: local copies are found by YouTube id and start time.
 
-Metadata name a recording `Y<id>_<start>_<end>.wav` or `<id>_<start>_<end>.wav`, times in seconds. Copies go by many
-names: with or without the Y, seconds or milliseconds, with an end or without, of any format, at any depth.
+Metadata name a recording `Y<id>_<start>_<end>.wav` or `<id>_<start>_<end>.wav`, with times in seconds. Names of copies
+vary: with or without the Y, times in seconds or milliseconds, with or without an end, of any format, at any depth.
 """
 
 from __future__ import annotations
@@ -24,31 +24,39 @@ from sed.input_files import read_text
 
 log = logging.getLogger("sed.recordings")
 
-LONGEST = 12.0  # seconds of a file named by its id alone; a longer one is the whole video
-# An id may itself begin with Y: its length decides.
+LONGEST = 12.0
+"""seconds; a longer file whose name has no times is the whole video, and not one of AudioSet's clips of 10 s"""
+LONGEST_IN_SECONDS = 100
+"""largest difference of the times in a name for which they are in seconds, and not in milliseconds"""
+# An id may itself begin with Y: it always has 11 characters.
 _NAME = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:[_-](\d+(?:\.\d+)?)(?:[_-](\d+(?:\.\d+)?))?)?")
 
 
 class Key(NamedTuple):
-    """A recording: the video's id and where it starts in it, in milliseconds."""
+    """A recording: a section of a YouTube video."""
 
     video: str
+    """YouTube id"""
     start: int
+    """start in the video in milliseconds"""
 
     def __str__(self) -> str:
         return f"{self.video} at {self.start / 1000:g} s"
 
 
 def named(filename: str) -> Key:
-    """Return the recording of a name in the metadata (its times are seconds); ValueError for another name."""
+    """Return the recording that a file name in the metadata stands for; ValueError if it has another form."""
     match = _NAME.fullmatch(Path(filename).stem)
     if match is None or match[2] is None:
-        raise ValueError(f"'{filename}' is no recording's name (Y<id>_<start>_<end>.wav)")
+        raise ValueError(f"'{filename}' is not a recording's name (Y<id>_<start>_<end>.wav)")
     return Key(match[1], round(1000 * float(match[2])))
 
 
 def candidates(stem: str) -> list[Key]:
-    """Return the recordings that a local file of this name may be; the start is -1 where the name has none."""
+    """Return the recordings that a copy of this name may be, since its times may be seconds or milliseconds.
+
+    The start is -1 if the name has no times; the list is empty if it has no YouTube id.
+    """
     match = _NAME.fullmatch(stem)
     if match is None:
         return []
@@ -56,7 +64,7 @@ def candidates(stem: str) -> list[Key]:
     if start is None:
         return [Key(video, -1)]
     seconds, milliseconds = Key(video, round(1000 * float(start))), Key(video, round(float(start)))
-    if "." in start or (end is not None and float(end) - float(start) < 100):
+    if "." in start or (end is not None and float(end) - float(start) < LONGEST_IN_SECONDS):
         return [seconds]
     if end is not None:
         return [milliseconds]
@@ -64,10 +72,10 @@ def candidates(stem: str) -> list[Key]:
 
 
 def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path]]:
-    """Find the wanted recordings below the folders: all copies of each, those of the first folder first.
+    """Return {recording: its copies below the folders}, in the order of the folders.
 
     Raises:
-        UserError: a name may be two of them.
+        UserError: a file's name may stand for two of the wanted recordings.
     """
     keys = set(wanted)
     starts: dict[str, list[Key]] = {}
@@ -97,7 +105,7 @@ def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
 
 
 def _is_clip(path: Path) -> bool:
-    """Return whether a file named by its id alone is a clip, not the whole video."""
+    """Return whether a file whose name has no times is short enough for a clip, and not the whole video."""
     try:
         return counted_duration(path) <= LONGEST
     except UserError:
@@ -105,7 +113,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def is_filled(place: Path) -> bool:
-    """Return whether a file, or a link that leads to one, is in a recording's place."""
+    """Return whether there is a file that is not empty, or a link to one, at a recording's path in the corpus."""
     try:
         return place.stat().st_size > 0
     except OSError:
@@ -114,28 +122,40 @@ def is_filled(place: Path) -> bool:
 
 @dataclass
 class Set:
-    """The recordings that one metadata file names, and the folder that they belong to."""
+    """The recordings that one metadata file names, and the folder for them."""
 
     metadata: Path
     folder: Path
     names: dict[str, Key]
+    """file name -> recording"""
     before: int = 0
-    """how many were there before this run"""
+    """number of recordings that existed before this run"""
 
     @property
     def missing(self) -> list[str]:
-        """The names that have no file."""
+        """The file names of the recordings that do not exist yet."""
         return [name for name in self.names if not is_filled(self.folder / name)]
 
     def line(self) -> str:
-        """Return the counts of existing and expected recordings, for people."""
-        there = len(self.names) - len(self.missing)
-        came = there - self.before
-        return f"{self.folder}: {there} of {len(self.names)} recordings there, {came} of them linked now"
+        """Return the numbers of existing, expected and new recordings, for messages."""
+        existing = len(self.names) - len(self.missing)
+        new = existing - self.before
+        return f"{self.folder}: {existing} of {len(self.names)} recordings there, {new} of them linked now"
 
 
 def read_sets(table: Path, downloads: Path) -> list[Set]:
-    """Return the sets of a table (local/desed_recordings.tsv) that have metadata; UserError naming file and line."""
+    """Read a table of metadata files and their folders of audio, such as local/desed_recordings.tsv.
+
+    Args:
+        table: the table.
+        downloads: folder of the corpus.
+
+    Returns:
+        The sets whose metadata file exists; the others are logged.
+
+    Raises:
+        UserError: a row of the table or the metadata is broken; names the file and the line.
+    """
     sets, absent = [], []
     for metadata, folder in _rows(table, ["metadata", "audio"]):
         path = downloads / metadata
@@ -153,14 +173,16 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
                     names[name] = named(name)
                 except ValueError as error:
                     raise UserError(f"{path}:{number}: {error}") from None
-        sets.append(one := Set(path, downloads / folder, names))
-        one.before = len(names) - len(one.missing)
+        found = Set(path, downloads / folder, names)
+        found.before = len(names) - len(found.missing)
+        sets.append(found)
     if absent:
         log.info("%s: without %s: their recordings are not looked for", downloads, ", ".join(absent))
     return sets
 
 
 def _rows(table: Path, columns: list[str]) -> Iterator[list[str]]:
+    """Yield the rows of a table with these columns; lines that begin with # are comments."""
     header = False
     for number, line in enumerate(read_text(table).splitlines(), 1):
         if line.startswith("#") or not line.strip():
@@ -176,12 +198,12 @@ def _rows(table: Path, columns: list[str]) -> Iterator[list[str]]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether ffmpeg has to convert a file before anything else reads it."""
+    """Return whether ffmpeg must convert a file, since libsndfile does not read its format."""
     return path.suffix.lower() in FOREIGN
 
 
 def convert(source: Path, place: Path) -> str:
-    """Convert a file to a WAV at `place`; an empty string, or why not."""
+    """Convert a file to a WAV at `place`; return "", or why it failed."""
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         return "ffmpeg is needed to read it"
@@ -196,16 +218,16 @@ def convert(source: Path, place: Path) -> str:
 
 
 def write_missing(path: Path, sets: Sequence[Set], reason: Callable[[str], str]) -> int:
-    """List the missing recordings: set, filename, and reason if known.
+    """Write a table of the missing recordings: set, filename, and reason if known.
 
     Args:
         path: the table to write.
         sets: the sets with their recordings.
-        reason: returns the reason for a name, or ''.
+        reason: returns the reason for a file name, or "".
 
     Returns:
         The number of missing recordings.
     """
-    rows = [(one.folder.name, name, reason(name)) for one in sets for name in one.missing]
+    rows = [(a_set.folder.name, name, reason(name)) for a_set in sets for name in a_set.missing]
     write_text(path, "".join("\t".join(row) + "\n" for row in [("set", "filename", "reason"), *rows]))
     return len(rows)

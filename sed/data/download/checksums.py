@@ -1,4 +1,4 @@
-"""Files whose content was checked, remembered beside them (`.NAME.checked`) so that they are read once."""
+"""Checksums of files, stored beside them (`.NAME.checked`) so that an unchanged file is read only once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sed.files import write_json
 
 
 def checksum(path: Path, kind: str) -> str:
-    """Return a file's checksum as `kind:hex`; kind is md5, sha256, or git: SHA-1 of the content as a git blob."""
+    """Return a file's checksum as `kind:hex`; kind is md5, sha256 or git (SHA-1 of the content as a git blob)."""
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
     if kind == "git":
         digest.update(b"blob %d\0" % path.stat().st_size)
@@ -25,12 +25,12 @@ def _note(path: Path) -> Path:
 
 
 def remember(path: Path, checksum: str, url: str) -> None:
-    """Note beside a file that it was checked.
+    """Store the checksum of a file that was checked.
 
     Args:
         path: the file.
-        checksum: its checksum.
-        url: where it came from.
+        checksum: its checksum, `kind:hex`.
+        url: the address from which it was downloaded.
     """
     status = path.stat()
     note = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "checksum": checksum, "url": url}
@@ -38,12 +38,12 @@ def remember(path: Path, checksum: str, url: str) -> None:
 
 
 def forget(path: Path) -> None:
-    """Drop the note, once the file is gone."""
+    """Remove the stored checksum of a file that was removed."""
     _note(path).unlink(missing_ok=True)
 
 
 def is_checked(path: Path) -> str:
-    """Return the checksum that a file had when it was checked, if it is unchanged since; else an empty string."""
+    """Return the stored checksum of a file whose size and time of modification are unchanged; else ""."""
     try:
         note = json.loads(_note(path).read_text())
         status = path.stat()

@@ -1,4 +1,4 @@
-"""Two copies of one recording, compared by their sound: length, level and correlation."""
+"""Comparison of two copies of one recording by their waveforms: length, level and correlation."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ import numpy as np
 
 from sed.data.audio import read_audio
 
-RATE = 16_000  # Hz
-SHIFT = 0.1  # seconds that coders and cuts may shift a copy by
+RATE = 16_000  # Hz at which copies are compared
+SHIFT = 0.1  # seconds by which encoding and cutting may shift a copy
 SECONDS, DECIBELS, CORRELATION = 0.1, 1.0, 0.9
-"""differences of length and level from which copies differ, and the correlation below which they do"""
+"""largest differences of length and level, and smallest correlation, of copies that count as equal"""
 
 
 class Difference(NamedTuple):
-    """Excess length (s) and level (dB) of the other copy, and the correlation of both at the best shift."""
+    """Differences of another copy from the first one."""
 
     seconds: float
+    """length of the other copy minus that of the first"""
     level: float
+    """mean level of the other copy minus that of the first, dB"""
     correlation: float
+    """normalised cross-correlation at the best shift"""
 
     @property
     def is_large(self) -> bool:
-        """Return whether the copies are different recordings, or different sections or levels of one."""
-        return not (
-            abs(self.seconds) <= SECONDS and abs(self.level) <= DECIBELS and self.correlation >= CORRELATION
-        )  # also of what is no number
+        """Whether the copies are different recordings, or different sections or levels of one; also for NaN."""
+        return not (abs(self.seconds) <= SECONDS and abs(self.level) <= DECIBELS and self.correlation >= CORRELATION)
 
 
 def compare(one: Path, other: Path) -> Difference:
@@ -42,11 +43,12 @@ def compare(one: Path, other: Path) -> Difference:
 
 
 def _level(samples: np.ndarray) -> float:
+    """Return the mean level in dB relative to full scale, at least -100."""
     return 10 * math.log10(float(np.mean(samples**2)) + 1e-10)
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest correlation of two signals within SHIFT; 1 for two that are silent."""
+    """Return the largest normalised cross-correlation of two signals for shifts up to SHIFT; 1 if both are silent."""
     from scipy.signal import correlate
 
     energy = math.sqrt(float(np.sum(one**2)) * float(np.sum(other**2)))

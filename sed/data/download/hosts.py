@@ -1,12 +1,13 @@
-"""The hosts of records: where a person finds a record, and what a host's API says of the files and terms of one.
+"""Hosts of downloads: the page of a record for people, and its files and licence according to the host's API.
 
-A new host is one entry of HOSTS. `Hosts` asks them, once a record.
+A record is what a host publishes under one name: a Zenodo record, a repository of Hugging Face, a release on GitHub.
+A new host is one entry of HOSTS. `Hosts` asks each host once per record.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,32 +24,36 @@ HUGGING_FACE = "https://huggingface.co"
 GITHUB = "https://github.com"
 GITHUB_API = "https://api.github.com"
 ARCHIVE = "files-archive"
-"""the file of a Zenodo record that is a zip file of all others, packed while it is sent"""
-AGREEING = 8  # listings that are asked for, until two that follow each other agree
+"""name of the zip file of all of a Zenodo record's files, which Zenodo packs while sending it"""
+MOST_LISTINGS = 8
+"""requests for a listing until two in succession are equal; a damaged listing might lack files"""
+LONGEST_NAME = 1000
+"""characters of a file's name; longer ones are refused"""
 _CHECKSUM = re.compile(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}|git:[0-9a-f]{40}")
 Files = dict[str, Remote]
+"""{path of a file in its record: its address, size and checksum}"""
 
 
 class Api:
-    """Asks a host's API, or the mirror that stands for all hosts: it has their paths below its own."""
+    """Client of the hosts' APIs, or of a mirror: one server that has the paths of all hosts below its own."""
 
     def __init__(self, fetcher: Fetcher, mirror: str) -> None:
         self.fetcher = fetcher
         self.mirror = mirror.rstrip("/")
 
     def at(self, url: str) -> str:
-        """Return where an address of a host's is asked."""
+        """Return the address that is requested instead of a host's: the same, or the mirror's."""
         if not self.mirror:
             return url
         parts = urlsplit(url)
         return f"{self.mirror}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
     def json(self, url: str, parse: Callable[[Any], Any]) -> Any:
-        """Return what `parse` makes of the JSON at a host's address."""
+        """Return `parse` of the JSON at a host's address."""
         return self.fetcher.json(self.at(url), parse)
 
     def pages(self, url: str, parse: Callable[[Any], Files]) -> Files:
-        """Return what `parse` makes of a listing's pages, together."""
+        """Return the files of all pages of a listing; `parse` returns those of one page."""
         files: Files = {}
         for page in self.fetcher.pages(self.at(url), parse, self.at):
             files |= page
@@ -57,33 +62,39 @@ class Api:
 
 @dataclass(frozen=True)
 class Host:
-    """A kind of record. page: its address for people; files: lists a folder's files; terms: reads its licence."""
+    """A host, as functions of a record's name there."""
 
     page: Callable[[str], str]
+    """(name) -> address of the record's page for people"""
     files: Callable[[Api, str, str], Files]
+    """(API, name, folder in the record) -> files below that folder"""
     terms: Callable[[Api, str], str]
+    """(API, name) -> licence, in a few words"""
     name: re.Pattern[str]
+    """form of a record's name"""
 
 
-def _remote(url: str, size: Any, checksum: str | None, holds: Mapping[str, Remote] | None = None) -> Remote:
+def _remote(url: str, size: Any, checksum: str | None) -> Remote:
+    """Return a file with the size and checksum that an API states; ValueError if they are malformed."""
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise ValueError(f"size {size!r}")
     if checksum is not None and not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"checksum {checksum!r}")
-    return Remote(url, size, checksum, holds)
+    return Remote(url, size, checksum)
 
 
 def _plain(name: Any) -> str:
-    """Return a file's name of a listing; ValueError for one that is no plain path inside a folder."""
+    """Return a file's name from a listing; ValueError unless it is a plain relative path, as which it is used here."""
     path = PurePosixPath(name)
+    # control characters, backslashes, and surrogates, which are not valid UTF-8
     odd = any(ord(c) < 32 or c == "\\" or "\ud800" <= c <= "\udfff" for c in name)
-    if odd or path.is_absolute() or ".." in path.parts or str(path) != name or len(name) > 1000:
+    if odd or path.is_absolute() or ".." in path.parts or str(path) != name or len(name) > LONGEST_NAME:
         raise ValueError(f"a file called {name!r:.80}")
     return str(name)
 
 
-def _zenodo(api: Api, record: str, folder: str) -> Files:
-    del folder  # a record has none
+def _zenodo_files(api: Api, record: str, folder: str) -> Files:
+    del folder  # Zenodo's records have no folders
     address = f"{ZENODO}/records/{record}/files"
 
     def parse(answer: Any) -> Files:
@@ -98,7 +109,7 @@ def _zenodo(api: Api, record: str, folder: str) -> Files:
     return files
 
 
-def _hugging_face(api: Api, name: str, folder: str) -> Files:
+def _hugging_face_files(api: Api, name: str, folder: str) -> Files:
     kind = "" if name.startswith("datasets/") else "models/"
 
     def parse(answer: Any) -> Files:
@@ -109,15 +120,15 @@ def _hugging_face(api: Api, name: str, folder: str) -> Files:
                 f"sha256:{f['lfs']['oid']}" if f.get("lfs") else f"git:{f['oid']}",
             )
             for f in answer
-            if {"file": True, "directory": False}[f["type"]]
+            if {"file": True, "directory": False}[f["type"]]  # another type is an error (KeyError)
         }
 
     below = f"/{quote(folder)}?recursive=true" if folder else ""
     return api.pages(f"{HUGGING_FACE}/api/{kind}{name}/tree/main{below}", parse)
 
 
-def _github(api: Api, name: str, folder: str) -> Files:
-    del folder  # a release has none
+def _github_files(api: Api, name: str, folder: str) -> Files:
+    del folder  # releases have no folders
     repository, _, tag = name.partition("@")
     address = f"{GITHUB}/{repository}/releases/download/{quote(tag)}"
 
@@ -161,36 +172,37 @@ def _github_page(name: str) -> str:
     return f"{GITHUB}/{repository}/releases/tag/{tag}"
 
 
-_PART = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"  # an owner or a repository
 HOSTS = {
-    "zenodo": Host(lambda name: f"{ZENODO}/records/{name}", _zenodo, _zenodo_terms, re.compile(r"[0-9]+")),
+    "zenodo": Host(lambda name: f"{ZENODO}/records/{name}", _zenodo_files, _zenodo_terms, re.compile(r"[0-9]+")),
     "huggingface": Host(
         lambda name: f"{HUGGING_FACE}/{name}",
-        _hugging_face,
+        _hugging_face_files,
         _hugging_face_terms,
-        re.compile(rf"(datasets/)?{_PART}/{_PART}"),
+        re.compile(rf"(datasets/)?{_WORD}/{_WORD}"),
     ),
-    "github": Host(_github_page, _github, _github_terms, re.compile(rf"{_PART}/{_PART}@[^@\s]+")),
+    "github": Host(_github_page, _github_files, _github_terms, re.compile(rf"{_WORD}/{_WORD}@[^@\s]+")),
 }
-"""{kind of source: its host}: a row's source is <kind>:<name of a record>"""
+"""hosts by the first half of a source `<host>:<name of a record>`, as tables of records have it"""
 
 
 def host_of(source: str) -> tuple[Host, str]:
-    """Return a source's host, and the record's name there; KeyError for no such host."""
+    """Return the host of a source, and the record's name there; KeyError for an unknown host."""
     kind, _, name = source.partition(":")
     return HOSTS[kind], name
 
 
 class Listing(NamedTuple):
-    """Files of one record, or of a folder of it."""
+    """Key of a listing: a record, and a folder in it ("": all of it)."""
 
     source: str
     folder: str
 
 
 class Hosts:
-    """The hosts' statements about the rows' files; a host is asked once per record, unless asked to refresh.
+    """Addresses, sizes and checksums of the files of rows (`sources.Row`), according to their hosts.
 
+    A host is asked once per record.
     mirror: address of a server that replaces all hosts, with their paths below its own.
     """
 
@@ -200,7 +212,7 @@ class Hosts:
         self._listings: dict[Listing, Files] = {}
 
     def ask(self, row: Row) -> Callable[[bool], Remote]:
-        """Return the function by which `Fetcher.fetch` asks for this row."""
+        """Return the function that gives `Fetcher.fetch` the Remote of a row's file, from its host again if `fresh`."""
 
         def remote(fresh: bool) -> Remote:
             kind, _, name = row.source.partition(":")
@@ -208,33 +220,35 @@ class Hosts:
                 return Remote(self.api.at(name))
             key = Listing(row.source, row.folder)
             known = self._listings.get(key, {})
-            for _ in range(2):  # a name may have come damaged
+            for _ in range(2):  # once more if the file is missing: its name may have arrived damaged
                 if fresh or row.file not in known:
                     listing = self._list(key)
                     known = self._listings[key] = {**known, **listing}
                     fresh = row.file not in listing
             if row.file not in known:
                 names = [name for name in known if name != ARCHIVE]
-                some = ", ".join(sorted(names)[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-                raise UserError(f"{row.page}: has no file {row.file}, only {some or 'none'} (correct the table)")
+                shown = ", ".join(sorted(names)[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+                raise UserError(f"{row.page}: has no file {row.file}, only {shown or 'none'} (correct the table)")
             return known[row.file]
 
         return remote
 
     def expand(self, row: Row) -> list[Row]:
-        """Return a row for each file that a row's pattern fits; UserError when it fits none."""
+        """Return one row for each file of the record that matches a row's pattern; raise UserError if none does."""
         key = Listing(row.source, row.folder)
-        for _ in range(AGREEING):  # one that came damaged might lack a file, and nothing would say so
+        for _ in range(MOST_LISTINGS):
             before, self._listings[key] = self._listings.get(key), self._list(key)
             if before == self._listings[key]:
                 break
         else:
-            raise RunError(f"{row.page}: {AGREEING} listings of it differ (run again later)")
+            raise RunError(f"{row.page}: {MOST_LISTINGS} listings of it differ (run again later)")
         names = [name for name in self._listings[key] if name != ARCHIVE]
         if rows := [row.of(name) for name in sorted(names) if row.fits(name)]:
             return rows
-        some = ", ".join(sorted(names)[:3]) + (" ..." if len(names) > 3 else "")
-        raise UserError(f"{row.page}: has no file {row.file}, only {some or 'none'} (its layout differs)")
+        shown = ", ".join(sorted(names)[:3]) + (" ..." if len(names) > 3 else "")
+        raise UserError(
+            f"{row.page}: has no file {row.file}, only {shown or 'none'} (its layout differs from the table)"
+        )
 
     def terms(self, row: Row) -> str:
         """Return the licence that a row's host states for the record, in a few words."""
@@ -242,7 +256,7 @@ class Hosts:
         try:
             return " ".join(host.terms(self.api, name).split())[:300]
         except (RunError, UserError):
-            return "licence not to be had"
+            return "licence unknown, its host does not answer"
 
     def _list(self, key: Listing) -> Files:
         host, name = host_of(key.source)

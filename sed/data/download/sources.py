@@ -1,4 +1,8 @@
-"""Sources of a corpus's parts: a recipe's table of records, and its table of copies kept by others."""
+"""Tables of downloads: local/<corpus>_records.tsv, the files of each part of a corpus, and local/<corpus>_copies.tsv.
+
+A part is what is downloaded and finished as a whole; `--parts` names parts. Comments in the first table explain its
+columns.
+"""
 
 from __future__ import annotations
 
@@ -19,50 +23,62 @@ USES = ("any", "research")
 
 @dataclass(frozen=True)
 class Row:
-    """One file of a part: where it is from, and where it (or, with `holds`, what it unpacks to) goes.
+    """One file of a part, or with `*` in `file` all files of a record that match.
 
-    A file with `*` stands for all that fit; each goes below the folder `into`, under the name that it has.
+    Its path in the corpus is `into`; below the folder `into` for a pattern; with `holds`, the content of the archive is
+    moved there.
     """
 
     part: str
     source: str
+    """<host>:<name of a record>, or or:<address>"""
     file: str
+    """path in the record, or a pattern"""
     into: str
     holds: tuple[str, ...] = ()
-    instead: Row | None = None  # the row that stands in when this one cannot be had
-    pattern: str = ""  # of the row that this one was made of, which has a folder of its own for what it downloads
+    """for an archive: names of which its root folder has at least one"""
+    instead: Row | None = None
+    """fallback if this file cannot be downloaded"""
+    pattern: str = ""
+    """for a file that a pattern matched: the pattern"""
 
     @property
     def page(self) -> str:
-        """Return the address of the record's page for people."""
+        """The address of the record's page for people."""
         kind, _, name = self.source.partition(":")
         return name if kind == "or" else HOSTS[kind].page(name)
 
     @property
     def archive(self) -> str:
-        """Return the path of the download, below archives/."""
+        """The path of the download, below archives/; files that a pattern matched have a folder of their own."""
         if self.file == ARCHIVE:
-            return f"{self.source.partition(':')[2]}.zip"  # as Zenodo calls it
+            return f"{self.source.partition(':')[2]}.zip"  # the name that Zenodo gives it
         return f"{self.part}/{self.file}" if self.pattern else self.file
 
     @property
     def folder(self) -> str:
-        """The folder of the record that has to be listed to find it; empty for the record's own files."""
+        """The folder of the record that is listed to find the file; "" for the whole record."""
         return (self.pattern or self.file).partition("*")[0].rpartition("/")[0]
 
     def fits(self, name: str) -> bool:
-        """Return whether a file of the record belongs to this row."""
+        """Return whether the name of a downloaded file (its path in the record, or `archive`) is this row's."""
         return fnmatchcase(name, self.file) if "*" in self.file else name in (self.file, self.archive)
 
     def of(self, name: str) -> Row:
-        """Return the row of one file that this row's pattern fits."""
-        place = name.removeprefix(f"{self.folder}/") if self.folder else name
-        into = self.into if self.holds else f"{self.into}/{place}"
+        """Return the row of one file that this row's pattern matches."""
+        below = name.removeprefix(f"{self.folder}/") if self.folder else name
+        into = self.into if self.holds else f"{self.into}/{below}"
         return dataclasses.replace(self, file=name, into=into, pattern=self.file)
 
 
 def _rows(path: Path, columns: list[str], like: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, fields) of a table, less remarks; UserError for another header, or a row of other fields."""
+    """Yield (line number, fields) of a table without its comments; raise UserError for another header.
+
+    Args:
+        path: the table.
+        columns: the expected header.
+        like: name of a table in local/ to refer to in messages.
+    """
     try:
         lines = read_text(path).splitlines()
     except FileNotFoundError:
@@ -80,7 +96,7 @@ def _rows(path: Path, columns: list[str], like: str) -> Iterator[tuple[int, list
 
 
 def read_records(path: Path) -> dict[str, list[Row]]:
-    """Read a table of records (local/*_records.tsv) as {part: its files}; UserError naming the line."""
+    """Read a table of records (local/*_records.tsv) as {part: its files}; errors name the line."""
     parts: dict[str, list[Row]] = {}
     for number, fields in _rows(path, COLUMNS, "desed_records.tsv"):
         if len(fields) != len(COLUMNS) or not _is_record(fields[1], fields[2], fields[3]):
@@ -94,7 +110,7 @@ def read_records(path: Path) -> dict[str, list[Row]]:
         elif not files:
             raise UserError(
                 f"{path}:{number}: an 'or:' row stands in for the row of its part above it: there is none "
-                "(put it below one)"
+                "(put it below the row that it replaces)"
             )
         else:
             files[-1] = dataclasses.replace(files[-1], instead=row)
@@ -102,6 +118,7 @@ def read_records(path: Path) -> dict[str, list[Row]]:
 
 
 def _is_record(source: str, file: str, into: str) -> bool:
+    """Return whether paths are relative and the source has the form that its host requires."""
     if any(Path(path).is_absolute() or ".." in path.split("/") for path in (file, into)):
         return False
     if source.startswith("or:"):
@@ -115,14 +132,16 @@ def _is_record(source: str, file: str, into: str) -> bool:
 
 @dataclass(frozen=True)
 class Copy:
-    """Terms of a part that holds others' copies of the recordings: any use, or research only."""
+    """Terms of a part that is a copy of the corpus's recordings, published by others."""
 
     use: str
+    """any or research"""
     terms: str
+    """the terms, in a few words"""
 
 
 def read_copies(path: Path) -> dict[str, Copy]:
-    """Read a table of copies (local/desed_copies.tsv) as {part: its terms}; UserError naming the line."""
+    """Read a table of copies (local/desed_copies.tsv) as {part: its terms}; errors name the line."""
     copies: dict[str, Copy] = {}
     for number, fields in _rows(path, COPY_COLUMNS, "desed_copies.tsv"):
         if len(fields) != len(COPY_COLUMNS) or fields[1] not in USES or fields[0] in copies:
