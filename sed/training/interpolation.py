@@ -26,7 +26,7 @@ OPTIONS = {
 
 
 class Mixture(NamedTuple):
-    """How the clips of one kind (strong, weak or unlabelled) are mixed."""
+    """Partners and weights with which the clips of one kind (strong, weak or unlabelled) are mixed."""
 
     slots: int
     """number of clips before mixing, of which the first are mixed"""

@@ -75,7 +75,7 @@ def test_both_models_see_the_same_masks_and_labels_are_masked_alike(
 
 
 def test_shares_are_the_whole_batch(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
-    """In parts, partners of other shares are read as well, and the teacher evaluates them."""
+    """A batch in parts also reads the partners of other parts, and the teacher evaluates them."""
     config = tiny_config(**ICT, gru_dropout=0.0, lr=1e-2)
     whole, parts = (
         trainer_of(config, dump, tmp_path / "a"),

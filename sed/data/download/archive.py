@@ -1,8 +1,8 @@
-"""Unpacking archives that may be damaged or malicious: only plain files and folders, only inside, only so much.
+"""Unpacking of archives that may be damaged or malicious.
 
-Everything is unpacked into a folder beside its place first; nothing gets its name before the archive was read to its
-end. Links never reach the disk: one to a file of the same archive becomes a second name of that file, any other is
-refused.
+Only plain files and folders are unpacked, only below the given folder, and only up to limits of number and size. The
+caller moves the content to its place once the whole archive was read. No symbolic link is written: a link to an earlier
+file of the archive becomes a hard link to that file, any other is refused.
 """
 
 from __future__ import annotations
@@ -27,31 +27,39 @@ from typing import IO, Protocol
 from sed.errors import UserError
 from sed.progress import human
 
-BLOCK = 1 << 20
-# What the packages raise over damaged archives, and the system over the offsets and names that these give.
+BLOCK = 1 << 20  # bytes read at a time
+# errors by which the packages, and the system given impossible offsets and names, report damaged archives
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError, struct.error)
 _ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
-_DIRECTORY = 1 << 23  # more than the directory of any zip file of a corpus
+_DIRECTORY = 1 << 23  # bytes; the directory at the end of a corpus's zip file is smaller
 _HEADER = struct.Struct("<4s5H3L2H")  # of a member: signature, version, flags, method, time, date, CRC, sizes, lengths
-_ENTRY = 1 << 10  # more than an entry of it: the first one's signature may be what is damaged
+_ENTRY = (
+    1 << 10
+)  # bytes; an entry of the directory is smaller. Added in front, since the first signature may be damaged
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an archive: files and folders, unpacked bytes per byte of archive (above a floor), name length."""
+    """Limits beyond which an archive is refused."""
 
     entries: int = 1_000_000
+    """number of files and folders"""
     ratio: float = 100.0
+    """unpacked bytes per byte of the archive"""
     floor: int = 64 << 20
+    """unpacked bytes that are always allowed"""
     name: int = 1000
+    """characters of a name"""
 
 
 class Refused(UserError):
-    """An archive that asks for something that a corpus has no need of."""
+    """The archive has content that no corpus needs and that may be malicious."""
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """A file, folder or link in an archive, as its header states it."""
+
     name: str
     kind: str  # file, folder or link
     size: int = 0
@@ -68,9 +76,9 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
 
     Args:
         archive: the file.
-        folder: replaced by the archive's content.
+        folder: where to unpack; an existing folder is replaced.
         limits: on number and size of the files.
-        progress: receives the number of bytes.
+        progress: receives the number of unpacked bytes.
 
     Returns:
         The number of files.
@@ -94,12 +102,14 @@ def unpack(archive: Path, folder: Path, *, limits: Limits | None = None, progres
 
 
 class _Unpacking:
+    """Unpacking of one archive: what was written so far, and the limit."""
+
     def __init__(self, archive: Path, folder: Path, limits: Limits, progress: _Progress | None) -> None:
         self.archive = archive
         self.folder = folder
         self.limits = limits
         self.progress = progress
-        self.most = max(limits.floor, int(limits.ratio * archive.stat().st_size))
+        self.most = max(limits.floor, int(limits.ratio * archive.stat().st_size))  # unpacked bytes
         self.written = 0
         self.files: set[str] = set()
 
@@ -132,11 +142,11 @@ class _Unpacking:
         return Refused(f"{self.archive}: refused: {why} (nothing of it was kept; get the archive from its own record)")
 
     def _name(self, name: str) -> str:
-        """Return the relative path of an entry; raise Refused for anything that is not plainly inside."""
+        """Return the relative path of an entry; raise Refused unless it is a plain path below the folder."""
         shown = ascii(name[:80])
         odd = any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in name)  # control characters, or not UTF-8
         if odd or "\\" in name or len(name) > self.limits.name:
-            raise self._refuse(f"a name that is no plain path: {shown}")
+            raise self._refuse(f"a name that is not a plain path: {shown}")
         if name.startswith("/") or name[1:3] == ":/":
             raise self._refuse(f"an absolute path: {shown}")
         if ".." in name.split("/"):
@@ -189,7 +199,7 @@ class _Unpacking:
 def _zip_entries(archive: Path, refuse: Callable[[str], Refused]) -> Iterator[_Entry]:
     with zipfile.ZipFile(archive) as container:
         entries = container.infolist()
-        # Overlapping entries (one compressed blob listed many times) take more than the archive has.
+        # Entries that overlap (one compressed block listed many times) add up to more than the archive's size.
         if sum(entry.compress_size for entry in entries) > archive.stat().st_size:
             raise refuse("its entries overlap")
         for info in entries:
@@ -212,7 +222,7 @@ def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> 
     with archive.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        # Headers take room too: 2 kB per file; a bomb's extended headers meet the same limit.
+        # Twice the limit of unpacked bytes, since headers count here, too; also stops archives with endless headers.
         stream = _Counted(gzip.GzipFile(fileobj=raw) if packed else raw, 2 * most, refuse)
         with tarfile.open(fileobj=stream, mode="r|") as container:
             for info in container:
@@ -227,10 +237,10 @@ def _tar_entries(archive: Path, refuse: Callable[[str], Refused], most: int) -> 
                 elif info.islnk():
                     yield _Entry(info.name, "link", target=posixpath.normpath(info.linkname))
                 elif not info.isreg():
-                    raise refuse(f"'{info.name}' is a device, a pipe or another thing that is no file")
+                    raise refuse(f"'{info.name}' is a device, a pipe or something else that is not a file")
                 else:
                     yield _Entry(info.name, "file", info.size, open=functools.partial(_opened, container, info))
-        while stream.read(BLOCK):  # what follows the last entry, so that gzip's checksum is seen to fit
+        while stream.read(BLOCK):  # to the end, where gzip compares its checksum
             pass
 
 
@@ -241,7 +251,7 @@ def _opened(container: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 class _Counted(io.RawIOBase):
-    """A stream that ends in Refused once more than `most` bytes came out of it."""
+    """A stream that raises Refused once more than `most` bytes were read from it."""
 
     def __init__(self, stream: io.BufferedIOBase, most: int, refuse: Callable[[str], Refused]) -> None:
         self.stream = stream
@@ -262,8 +272,7 @@ class _Counted(io.RawIOBase):
 def directory_range(path: Path) -> tuple[int, int] | None:
     """Return the byte range of a zip file's directory, to the file's end; None if the file is not a zip.
 
-    The directory is found by the signature of its entries, so that a wrong byte in it, or in the record that says where
-    it is, costs no more than the directory.
+    The directory is found by the signature of its entries, since the record that states its position may be damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -276,9 +285,9 @@ def directory_range(path: Path) -> tuple[int, int] | None:
 
 
 def damaged_members(path: Path) -> list[tuple[int, int]]:
-    """Return the byte ranges (first, last + 1) of those members of a zip file that its directory finds damaged.
+    """Return the byte ranges (first, last + 1) of the members of a zip file that do not match its directory.
 
-    Empty if the directory cannot be read, or the damage is where no checksum reaches.
+    Empty if the directory cannot be read, or the damage is not covered by a checksum.
     """
     try:
         with zipfile.ZipFile(path) as container:
@@ -294,7 +303,7 @@ def damaged_members(path: Path) -> list[tuple[int, int]]:
 
 
 def _fits_header(path: Path, entry: zipfile.ZipInfo) -> bool:
-    """Return whether a member's own header says what the directory says of it; `zipfile` compares the names only."""
+    """Return whether a member's own header agrees with its entry in the directory; `zipfile` compares only names."""
     with path.open("rb") as file:
         file.seek(entry.header_offset)
         header = file.read(_HEADER.size)
@@ -302,15 +311,16 @@ def _fits_header(path: Path, entry: zipfile.ZipInfo) -> bool:
         return False
     _, _, flags, method, time, date, checksum, packed, size, _, _ = _HEADER.unpack(header)
     year, month, day, hour, minute, second = entry.date_time
-    stamp = (hour << 11 | minute << 5 | second // 2, (year - 1980) << 9 | month << 5 | day)
+    stamp = (hour << 11 | minute << 5 | second // 2, (year - 1980) << 9 | month << 5 | day)  # MS-DOS time and date
     if (flags, method, time, date) != (entry.flag_bits, entry.compress_type, *stamp):
         return False
-    # Of a member that was packed as a stream they follow it; of a large one they are in a field of their own.
+    # Checksum and sizes follow a member that was packed as a stream (flag 8); large sizes are in an extra field.
     elsewhere = flags & 8 or 0xFFFFFFFF in (packed, size)
     return bool(elsewhere) or (checksum, packed, size) == (entry.CRC, entry.compress_size, entry.file_size)
 
 
 def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
+    """Return whether a member can be read and has the directory's checksum."""
     try:
         with container.open(entry) as file:
             while file.read(BLOCK):
@@ -321,9 +331,12 @@ def _reads(container: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 
 def root_of(folder: Path, holds: Sequence[str]) -> Path:
-    """Return the topmost folder below `folder` (or itself) that holds one of the names; UserError when none does.
+    """Return the topmost folder in `folder`, itself included, that has an entry with one of the names `holds`.
 
-    Archives of one corpus differ in the folders around their content.
+    The archives of a corpus differ in the folders around their content.
+
+    Raises:
+        UserError: there is none, or two at the same depth.
     """
     level = [folder]
     while level:
@@ -337,9 +350,9 @@ def root_of(folder: Path, holds: Sequence[str]) -> Path:
 
 
 def merge(source: Path, place: Path) -> Iterable[Path]:
-    """Move what is in `source` to `place`, into folders that are there already; the files' new paths.
+    """Move the content of `source` into `place`, merging folders that exist already, and yield the files' new paths.
 
-    Whole folders move by one rename. Doing it again after a half-done move gives the same result.
+    Folders that do not exist yet are moved by one rename. A move that was interrupted can be repeated.
     """
     place.mkdir(parents=True, exist_ok=True)
     for entry in sorted(source.iterdir()):
@@ -349,13 +362,13 @@ def merge(source: Path, place: Path) -> Iterable[Path]:
         else:
             if not entry.is_dir() and target.is_dir() and not target.is_symlink():
                 raise UserError(f"{target}: is a folder, and a file of the archive (move it away)")
-            # listed before the move: in its new place, other parts may be at work in the folder too
+            # listed before the move: afterwards other threads may add files to the folder
             files = sorted(p.relative_to(entry) for p in entry.rglob("*") if p.is_file()) if entry.is_dir() else None
             try:
                 entry.replace(target)
             except OSError:
                 if files is None or not target.is_dir():
                     raise
-                yield from merge(entry, target)  # another part has made the folder meanwhile
+                yield from merge(entry, target)  # another thread has made the folder in the meantime
                 continue
             yield from [target] if files is None else [target / file for file in files]

@@ -1,8 +1,10 @@
-"""Recordings brought from copies to their places: folders by link, shards by one pass, each clip from the first copy.
+"""Collect the recordings that the metadata name from copies: link files in folders, extract them from shards.
 
-In the corpus's folder: `origins.tsv` says which recording is from where, `differing_copies.tsv` which copies differ in
-length, level or correlation from what is in its place, `unknown_keys.tsv` what in the shards is no recording that the
-metadata name. A shard that was read is remembered (`.shards.json`), and so is every comparison (`.compared.tsv`).
+A recording's place is its path in the corpus; the first copy that is found fills it, and further copies are compared
+with that one. Three tables in the corpus's folder report the result: `origins.tsv` where each recording is from,
+`differing_copies.tsv` the copies whose length, level or waveform differ from the one in place, and `unknown_keys.tsv`
+the files in shards that are not recordings of the metadata. `.shards.json` stores which shards were read and
+`.compared.tsv` every comparison, so that neither is done twice.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ ORIGINS = ("set", "filename", "origin")
 UNKNOWN = ("shard", "key", "why")
 DIFFERING = ("set", "filename", "origin", "other", "seconds", "decibels", "correlation")
 _COMPARED = ("set", "filename", "other", "size", "mtime_ns", "seconds", "decibels", "correlation")
-_NONE = "nan"
+_NOT_COMPARED = "nan"
 
 
 @dataclass
@@ -41,11 +43,12 @@ class Place:
     """The place of a recording in the corpus."""
 
     set: str
+    """name of the set's folder"""
     path: Path
 
     @property
     def is_filled(self) -> bool:
-        """Return whether there is a file, or a link that leads to one."""
+        """True if there is a file, or a link that leads to one."""
         return is_filled(self.path)
 
 
@@ -56,39 +59,48 @@ class _Read:
     size: int
     mtime_ns: int
     wanted: str
-    """digest of the keys that were wanted then"""
+    """digest of the recordings that were wanted then"""
     found: list[list[Any]] = field(default_factory=list)
-    """of the keys that are wanted: [key in the shard, video, start in ms]"""
+    """[key in the shard, video, start in ms] of the wanted recordings in it"""
     unknown: list[list[str]] = field(default_factory=list)
-    """[key in the shard, why]"""
+    """[key in the shard, why] of the other files in it"""
 
 
 class Collection:
-    """Brings recordings to the places of `sets` in the folder `downloads`."""
+    """Collects the recordings of `sets` in the folder `downloads`."""
 
     def __init__(self, sets: Sequence[Set], downloads: Path) -> None:
         self.sets = sets
         self.downloads = downloads
         self.places: dict[Key, list[Place]] = {}
-        for one in sets:
-            one.folder.mkdir(parents=True, exist_ok=True)
-            for name, key in one.names.items():
-                self.places.setdefault(key, []).append(Place(one.folder.name, one.folder / name))
+        """recording -> its places: a recording may be in several sets"""
+        for a_set in sets:
+            a_set.folder.mkdir(parents=True, exist_ok=True)
+            for name, key in a_set.names.items():
+                self.places.setdefault(key, []).append(Place(a_set.folder.name, a_set.folder / name))
         self.starts: dict[str, list[Key]] = {}
+        """YouTube id -> the wanted recordings from that video"""
         for key in self.places:
             self.starts.setdefault(key.video, []).append(key)
         self.wanted = hashlib.sha256("\n".join(sorted(map(str, self.places))).encode()).hexdigest()
         self.scratch = downloads / ".collecting"
         self.origins = _Log(downloads / "origins.tsv", ORIGINS)
         self.compared = _Log(downloads / ".compared.tsv", _COMPARED)
-        self.from_where = {(name, clip): origin for name, clip, origin in self.origins.rows}
+        self.origin_of = {(name, clip): origin for name, clip, origin in self.origins.rows}
         self.known = {row[:5] for row in self.compared.rows}
+        """comparisons that were made: the first five columns of _COMPARED"""
         self.unreadable: dict[Path, str] = {}
+        """copy that cannot be converted -> why"""
 
     # --- folders
 
     def link(self, found: Mapping[Key, Sequence[Path]], folders: Sequence[Path]) -> None:
-        """Link each recording's first copy to its empty places, and compare the others with it."""
+        """Link each recording's first copy to its places, and compare the other copies with it.
+
+        Args:
+            found: {recording: its copies in folders}.
+            folders: the folders that were searched.
+        """
         for key, paths in found.items():
             for path in paths:
                 origin = self._name_of(path, folders)
@@ -99,20 +111,20 @@ class Collection:
                         self._fill(place, origin, path)
 
     def _name_of(self, path: Path, folders: Sequence[Path]) -> str:
-        """Return what a copy is called: the folder that was given, or the part that it was downloaded as."""
+        """Return the origin of a copy: the folder that was given, or the part as which it was downloaded."""
         copies = self.downloads / "copies"
         if path.is_relative_to(copies):
             return path.relative_to(copies).parts[0]
         return str(next(folder for folder in folders if path.is_relative_to(folder)).resolve())
 
     def _label(self, shard: Path) -> str:
-        """Return what a shard is called: by its path in the part that it was downloaded as, else by its whole path."""
+        """Return the origin of a shard's files: its path below copies/ if it was downloaded, else its whole path."""
         copies = self.downloads / "copies"
         return str(shard.relative_to(copies) if shard.is_relative_to(copies) else shard.resolve())
 
     def _fill(self, place: Place, origin: str, path: Path) -> None:
-        """Link a file to a place, or convert it where libsndfile does not read its kind."""
-        if place.path.is_symlink():  # it leads nowhere any more
+        """Link a file to a place, or convert it there if libsndfile does not read its format."""
+        if place.path.is_symlink():  # a broken link, since the place is not filled
             place.path.unlink()
         self._note(place, origin)
         if is_foreign(path):
@@ -125,16 +137,22 @@ class Collection:
         part.replace(place.path)
 
     def _note(self, place: Place, origin: str) -> None:
-        """Say where a recording is from, before it is in its place: a killed run leaves none without."""
-        self.from_where[place.set, place.path.name] = origin
+        """Store where a recording is from; called before it is in its place, so that a kill leaves none without."""
+        self.origin_of[place.set, place.path.name] = origin
         self.origins.add((place.set, place.path.name, origin))
 
     # --- shards
 
     def read_shards(self, shards: Sequence[Path]) -> list[tuple[str, str, str]]:
-        """Fill the places from shards; the (shard, key, why) of what in them is no recording that is wanted.
+        """Fill the places from shards.
 
-        Each is read once: not again unless it has changed, other recordings are wanted, or one of its own is gone.
+        A shard is not read again unless it has changed, other recordings are wanted, or one from it was removed.
+
+        Args:
+            shards: tars, zip files or parquet tables.
+
+        Returns:
+            (shard, key, why) of the files in shards that are not recordings of the metadata.
         """
         path = self.downloads / ".shards.json"
         notes, unknown = _read_notes(path), list[tuple[str, str, str]]()
@@ -160,9 +178,9 @@ class Collection:
         return all(place.is_filled for key in keys for place in self.places[key])
 
     def _read_shard(self, shard: Path, origin: str, note: _Read) -> bool:
-        """Fill places from a shard in one pass; whether it could be read to its end.
+        """Fill places from a shard in one pass, and store its content in `note`; return whether it was read to its end.
 
-        What has no recording's key, but the events of one clip alone, takes another pass.
+        Files that are identified by their annotations instead of their keys take a second pass.
         """
         self.scratch.mkdir(exist_ok=True)
         described: dict[str, Events] = {}
@@ -185,26 +203,26 @@ class Collection:
         return True
 
     def _match(self, shard: Path, origin: str, note: _Read, described: Mapping[str, Events]) -> None:
-        """Take what stands for a recording by its events alone."""
-        names = {name for name, _ in note.unknown}
-        annotated_names = {name: events for name, events in described.items() if name in names and events}
-        if not annotated_names:
+        """Take the files of a shard whose keys are unknown but whose annotations (`described`) are those of a clip."""
+        unknown = {name for name, _ in note.unknown}
+        annotated_keys = {name: events for name, events in described.items() if name in unknown and events}
+        if not annotated_keys:
             return
         taken = {(video, start) for _, video, start in note.found}
-        known = {
-            name: key for name, key in match(annotated_names, annotated(self.sets)).items() if tuple(key) not in taken
+        identified = {
+            name: key for name, key in match(annotated_keys, annotated(self.sets)).items() if tuple(key) not in taken
         }
-        if not known:
+        if not identified:
             return
         for member in members(shard):
-            key = known.get(member.key)
+            key = identified.get(member.key)
             if key is not None and member.suffix != ".json" and not self._take(key, member, shard, origin):
                 note.found.append([member.key, *key])
-                note.unknown = [one for one in note.unknown if one[0] != member.key]
-        log.info("%s: %d recordings found by their annotations", shard, len(known))
+                note.unknown = [row for row in note.unknown if row[0] != member.key]
+        log.info("%s: %d recordings found by their annotations", shard, len(identified))
 
     def _key_of(self, name: str) -> tuple[Key | None, str]:
-        """Return the recording that a key stands for, or why none."""
+        """Return the wanted recording that a key in a shard stands for, or None and why."""
         possible = candidates(name)
         found = [key for key in possible if key in self.places]
         if not found and [key.start for key in possible] == [-1]:
@@ -216,20 +234,30 @@ class Collection:
         return None, "no recording of the metadata" if possible else "no YouTube id"
 
     def _take(self, key: Key, member: Member, shard: Path, origin: str) -> str:
-        """Put a member where it belongs, or compare it with what is there; why not, where it cannot be."""
+        """Extract a member to the empty places of its recording, and compare it with the copies in the others.
+
+        Args:
+            key: the recording.
+            member: a file in the shard.
+            shard: the shard.
+            origin: of the shard's files.
+
+        Returns:
+            "", or why it cannot be this recording.
+        """
         empty = [place for place in self.places[key] if not place.is_filled]
         filled = [place for place in self.places[key] if place.is_filled]
-        theirs = [one for one in filled if self.from_where.get((one.set, one.path.name)) != origin]
+        from_others = [place for place in filled if self.origin_of.get((place.set, place.path.name)) != origin]
         status = shard.stat()
-        theirs = [one for one in theirs if not self._was_compared(one, f"{origin}:{member.key}", status)]
-        if not empty and not theirs:
+        to_compare = [place for place in from_others if not self._was_compared(place, f"{origin}:{member.key}", status)]
+        if not empty and not to_compare:
             return ""
         content = member.read()
         path = self.scratch / f"member{member.suffix or suffix_of(content)}"
         path.write_bytes(content)
-        if [one.start for one in candidates(member.key)] == [-1] and not _is_clip(path):
+        if [candidate.start for candidate in candidates(member.key)] == [-1] and not _is_clip(path):
             return f"longer than {LONGEST:g} s: the whole video"
-        for place in theirs:
+        for place in to_compare:
             self._compare(place, f"{origin}:{member.key}", path, shard)
         for number, place in enumerate(empty):
             self._note(place, origin)
@@ -237,8 +265,8 @@ class Collection:
                 place.path.unlink()
             if is_foreign(path):
                 if why := convert(path, place.path):
-                    self.unreadable[shard] = why  # and its place stays empty: the next run reads the shard again
-            elif number + 1 < len(empty):
+                    self.unreadable[shard] = why  # its place stays empty, so that the next run reads the shard again
+            elif number + 1 < len(empty):  # a copy for each place, the file itself for the last one
                 shutil.copyfile(path, part := self.scratch / "copy")
                 part.replace(place.path)
             else:
@@ -246,7 +274,7 @@ class Collection:
         return ""
 
     def note_fetched(self, places: Sequence[tuple[Path, Key]]) -> None:
-        """Say of those places that are filled now that YouTube filled them."""
+        """Store YouTube as the origin of those of the places that are filled now."""
         for path, _ in places:
             if is_filled(path):
                 self._note(Place(path.parent.name, path), "YouTube")
@@ -254,10 +282,18 @@ class Collection:
     # --- comparisons
 
     def _was_compared(self, place: Place, other: str, status: os.stat_result) -> bool:
+        """Return whether the copy `other`, in a file of this status, was compared with the one in place before."""
         return (place.set, place.path.name, other, str(status.st_size), str(status.st_mtime_ns)) in self.known
 
     def _compare(self, place: Place, other: str, path: Path, source: Path) -> None:
-        """Compare a copy with what is in a recording's place, once; `source` is the file or shard that it is in."""
+        """Compare a copy with the one in a recording's place, and store the result; once for each copy.
+
+        Args:
+            place: the recording's place.
+            other: origin of the copy.
+            path: the copy.
+            source: the same file, or the shard from which it was extracted.
+        """
         if place.path.samefile(path):
             return
         other = f"{other}/{path.name}" if path == source else other
@@ -270,15 +306,15 @@ class Collection:
                 found = compare(place.path, path)
                 numbers = (f"{found.seconds:.3f}", f"{found.level:.2f}", f"{found.correlation:.3f}")
             except UserError:
-                numbers = (_NONE, _NONE, _NONE)  # one of the two cannot be read
+                numbers = (_NOT_COMPARED,) * 3  # one of the two cannot be read
         row = (place.set, place.path.name, other, str(status.st_size), str(status.st_mtime_ns), *numbers)
         self.known.add(row[:5])
         self.compared.add(row)
 
     def differing(self) -> list[tuple[str, ...]]:
-        """Return the rows of `differing_copies.tsv`: copies that differ from what is in the recording's place."""
+        """Return the rows of `differing_copies.tsv`: copies that differ from the one in the recording's place."""
         return [
-            (name, clip, self.from_where.get((name, clip), ""), other, *numbers)
+            (name, clip, self.origin_of.get((name, clip), ""), other, *numbers)
             for name, clip, other, _, _, *numbers in self.compared.rows
             if Difference(*map(float, numbers)).is_large
         ]
@@ -286,17 +322,17 @@ class Collection:
     def close(self, unknown: Sequence[tuple[str, str, str]]) -> None:
         """Write the tables of origins, of copies that differ, and of unknown keys."""
         rows = []
-        for one in self.sets:
-            for name in one.names:
-                place = Place(one.folder.name, one.folder / name)
+        for a_set in self.sets:
+            for name in a_set.names:
+                place = Place(a_set.folder.name, a_set.folder / name)
                 if place.is_filled:
-                    rows.append((place.set, name, self.from_where.get((place.set, name), _found_there(place.path))))
+                    rows.append((place.set, name, self.origin_of.get((place.set, name), _origin_unknown(place.path))))
         self.origins.replace(rows)
         write_tsv(self.downloads / "unknown_keys.tsv", UNKNOWN, unknown)
         differing = self.differing()
         write_tsv(self.downloads / "differing_copies.tsv", DIFFERING, differing)
         if unknown:
-            log.warning("%d keys in the shards are no recordings of the metadata: %s", len(unknown), UNKNOWN_TABLE)
+            log.warning("%d files in shards are not recordings of the metadata: %s", len(unknown), UNKNOWN_TABLE)
         if differing:
             log.warning("%d copies differ from the recordings in place: differing_copies.tsv", len(differing))
         for source, why in self.unreadable.items():
@@ -306,12 +342,13 @@ class Collection:
 UNKNOWN_TABLE = "unknown_keys.tsv"
 
 
-def _found_there(path: Path) -> str:
-    """Return where a recording is from that no run of ours brought."""
+def _origin_unknown(path: Path) -> str:
+    """Return the origin of a recording that none of our runs has put there: the folder that it links to, if any."""
     return str(path.resolve().parent) if path.is_symlink() else "there before"
 
 
 def _is_clip(path: Path) -> bool:
+    """Return whether a file is short enough for a clip, and not the whole video."""
     try:
         return counted_duration(path) <= LONGEST
     except UserError:
@@ -319,7 +356,7 @@ def _is_clip(path: Path) -> bool:
 
 
 def find_shards(folders: Sequence[Path]) -> list[Path]:
-    """Return the shards below folders, in order; a path may itself be one."""
+    """Return the shards below folders, in order; an item of `folders` may itself be a shard."""
     found: list[Path] = []
     for folder in folders:
         if is_shard(folder) and folder.is_file():
@@ -337,21 +374,21 @@ def _read_notes(path: Path) -> dict[str, _Read]:
     try:
         return {name: _Read(**note) for name, note in json.loads(path.read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # only a memory: the shards are read again
+        return {}  # the file is only a cache: the shards are read again
 
 
 class _Log:
-    """A table that grows row by row; a killed run leaves all rows but, at most, half of the last."""
+    """A table that is extended row by row; after a kill at most the last row is incomplete, and is dropped."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = columns
-        self.rows: list[tuple[str, ...]] = list(self._whole())
+        self.rows: list[tuple[str, ...]] = list(self._complete_rows())
         self.fresh = not path.exists()
         if self.rows and not path.read_text(encoding="utf-8").endswith("\n"):
             write_tsv(path, columns, self.rows)
 
-    def _whole(self) -> Iterator[tuple[str, ...]]:
+    def _complete_rows(self) -> Iterator[tuple[str, ...]]:
         if not self.path.exists():
             return
         for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]:

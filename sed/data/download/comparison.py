@@ -28,7 +28,7 @@ class Difference(NamedTuple):
 
     @property
     def is_large(self) -> bool:
-        """Whether the copies are different recordings, or different sections or levels of one; also for NaN."""
+        """True if the copies are different recordings, or different sections or levels of one; also for NaN."""
         return not (abs(self.seconds) <= SECONDS and abs(self.level) <= DECIBELS and self.correlation >= CORRELATION)
 
 

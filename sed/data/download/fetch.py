@@ -1,7 +1,9 @@
 """Files over HTTP from servers and networks that fail: resumed by byte range, retried, checked before use.
 
-A file gets its name once it has the size and the checksum that its host's own API states; both are remembered beside
-it (`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part`, which any later run goes on with.
+A file gets its name once it has the size and the checksum that its host's API states; both are stored beside it
+(`.NAME.checked`), so that it is not read again. Until then it is `.NAME.part`, which a later run continues.
+
+Failures are of two kinds: after `Again` the same request is repeated, after `Differs` the file's record is asked again.
 """
 
 from __future__ import annotations
@@ -38,37 +40,36 @@ from sed.progress import Meter, human
 
 log = logging.getLogger("sed.fetch")
 
-CHUNK = 1 << 16
-DOWNLOADS = 4  # of one file, when what arrived is not what its record says
-IGNORED = 3  # files from their start in place of a piece, after which a server counts as one without ranges
-WORTH = 1 << 20  # bytes (or a hundredth of the file) that make an attempt progress, not another failure
-SLOWEST = 512  # bytes/s; less than this over a whole time-out is a stall
-LISTING = 16 << 20  # bytes of a page of a listing; Zenodo's, Hugging Face's and GitHub's are under 1 MB
-PAGES = 2000  # of a listing; Hugging Face has 1,000 files on one
-LISTINGS = 256 << 20  # bytes of all pages of a listing
-UNSTATED = 4 << 30  # bytes of a file whose size nobody states; the one that there is has 350 MB
-REDIRECTS = 10
-HEADERS = 5.0  # seconds beyond a time-out that headers may take altogether
-BUSY = {408, 425, 429, 500, 502, 503, 504}
+CHUNK = 1 << 16  # bytes read and written at a time
+DOWNLOADS = 4  # times that a file is downloaded if it does not match its record
+IGNORED = 3  # requests for a range that a server may answer with the whole file, before it counts as one without ranges
+WORTH = 1 << 20  # bytes (or a hundredth of a smaller file) after which an attempt counts as progress, not as a failure
+SLOWEST = 512  # bytes/s; a slower average over a whole time-out counts as a stall
+LISTING = 16 << 20  # largest page of a listing in bytes; Zenodo's, Hugging Face's and GitHub's are under 1 MB
+PAGES = 2000  # most pages of a listing; Hugging Face has 1,000 files per page
+LISTINGS = 256 << 20  # largest sum of a listing's pages in bytes
+UNSTATED = 4 << 30  # largest file without a stated size in bytes; the only one of the recipes, AST's .pth, has 350 MB
+REDIRECTS = 10  # most redirects of a request
+HEADERS = 5.0  # seconds beyond the time-out within which all headers must arrive
+BUSY = {408, 425, 429, 500, 502, 503, 504}  # HTTP statuses after which a request is repeated
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A file's address and its host's statements about it; None for those that the host does not make.
-
-    checksum: `md5:<hex>`, `sha256:<hex>` or `git:<hex>`; size in bytes. holds: content of a zip file that the host
-    packs while sending it, without a stated size.
-    """
+    """A file's address, and its size and checksum according to its host; None for what the host does not state."""
 
     url: str
     size: int | None = None
+    """bytes"""
     checksum: str | None = None
+    """`md5:<hex>`, `sha256:<hex>` or `git:<hex>`"""
     holds: Mapping[str, Remote] | None = None
+    """content of a zip file that the host packs while sending it, without a stated size"""
 
     @property
     def most(self) -> int:
-        """Return the bytes beyond which the file is cut."""
+        """The largest number of bytes that is accepted; of a packed zip file with room for names and headers."""
         if self.size is not None:
             return self.size
         if self.holds is None:
@@ -77,7 +78,7 @@ class Remote:
 
 
 class Again(Exception):
-    """An attempt that failed where another may not; `wait`: the seconds that the server asks for."""
+    """A failed attempt that may succeed if repeated; `wait`: seconds for which the server asks to wait."""
 
     def __init__(self, why: str, wait: float = 0.0) -> None:
         super().__init__(why)
@@ -85,15 +86,15 @@ class Again(Exception):
 
 
 class Differs(Exception):
-    """The server's file differs from its record."""
+    """The downloaded file differs from its record."""
 
 
 class Claims(Differs):
-    """The server's statements about the file differ from the record; the bytes so far may be right."""
+    """The server's headers about the file differ from the record; the bytes downloaded so far may be right."""
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """Connections whose answer must begin within `seconds`: a time-out alone never ends headers that trickle."""
+    """Connections whose headers must arrive within `seconds`: a time-out alone does not end a trickle of headers."""
 
     def __init__(self, seconds: float, **kwargs: Any) -> None:
         self._seconds = seconds
@@ -124,23 +125,26 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 def _shut(sock: socket.socket | None) -> None:
+    """Shut a connection down, which ends a read in another thread."""
     with suppress(OSError):
         if sock is not None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
 class _Session(requests.Session):
-    """Follows no redirect: requests would read all that comes with one, which may have no end."""
+    """Session that follows no redirects itself: requests would read a redirect's body, which may be endless."""
 
     def resolve_redirects(self, *_args: Any, **_kwargs: Any) -> Iterator[Any]:
         return iter(())
 
 
 class Fetcher:
-    """Downloads with one set of connections; safe to use from several threads.
+    """Downloads over one pool of connections; may be used from several threads.
 
-    timeout: seconds without data (or nearly without) that count as a stall. retries: failures in a row, without
-    progress between them, that a file survives. backoff: the first wait in seconds; it doubles, up to a minute.
+    meter: shows progress. timeout: seconds without data (less than SLOWEST) that count as a stall. retries: failures in
+    a row, without progress between them, after which a file is given up. backoff: first wait between attempts in
+    seconds; it doubles, up to a minute. pause: function that waits. elsewhere: remedy for messages, which depends on
+    the calling command.
     """
 
     def __init__(
@@ -154,29 +158,29 @@ class Fetcher:
         elsewhere: str = "--mirror names another server",
     ) -> None:
         self.meter = meter or Meter()
-        self.elsewhere = elsewhere  # for messages: what the command that fetches offers besides
+        self.elsewhere = elsewhere
         self.timeout = timeout
         self.retries = retries
         self.backoff = backoff
         self.pause = pause
-        self.stop = threading.Event()
+        self.stop = threading.Event()  # set to end all downloads
         self._session = _Session()
         self._session.headers["User-Agent"] = "ast-sed"
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, _Adapter(timeout + HEADERS, pool_maxsize=32))
-        self._answered: set[str] = set()
+        self._answered: set[str] = set()  # hosts that have answered a request
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
-        """Return `parse` applied to the JSON at `url`; its ValueError, KeyError, TypeError are failed attempts."""
+        """Return `parse` of the JSON at `url`; its ValueError, KeyError or TypeError makes the request be repeated."""
         return self._page(url, parse)[0]
 
     def pages(self, url: str, parse: Callable[[Any], T], at: Callable[[str], str]) -> Iterator[T]:
-        """Read a listing of several pages, which Link headers name.
+        """Read a listing of several pages; each names the next one in its Link header.
 
         Args:
             url: of the first page.
             parse: applied to the JSON of each page.
-            at: maps the address in a header to the one that is requested.
+            at: maps the address of the next page to the one that is requested, such as a mirror's.
 
         Yields:
             The result of `parse` for each page.
@@ -191,7 +195,7 @@ class Fetcher:
             url = at(urljoin(url, following)) if following else ""
 
     def _page(self, url: str, parse: Callable[[Any], T]) -> tuple[T, str, int]:
-        """Return what `parse` makes of the JSON at `url`, the address of the page after it, and the size in bytes."""
+        """Return `parse` of the JSON at `url`, the address of the next page ("" at the end), and the size in bytes."""
 
         def attempt() -> tuple[T, str, int]:
             with self._get(url, {}) as response:
@@ -204,7 +208,7 @@ class Fetcher:
         return self._retry(url, attempt)
 
     def _listing(self, response: requests.Response) -> bytes:
-        """Read a listing whole; Again when it has no end or takes longer than a time-out."""
+        """Return a whole listing; raise Again if it is too large or takes longer than the time-out."""
         text, started = bytearray(), time.monotonic()
         while data := _read(response):
             text += data
@@ -215,10 +219,11 @@ class Fetcher:
         return bytes(text)
 
     def fetch(self, ask: Callable[[bool], Remote], path: Path) -> None:
-        """Bring a file to `path`, checked; nothing happens when it is there and was.
+        """Download a file to `path` and check it; do nothing if that was done before.
 
-        `ask(fresh)` gives the file's Remote, from its host again when fresh. A file that is there unchecked (from an
-        earlier tool, whole or not) is checked and completed like a download of our own.
+        Args:
+            ask: `ask(fresh)` returns the file's Remote; its host is asked again if `fresh`.
+            path: the file. If it exists without having been checked, whole or in part, it is checked and completed.
         """
         if is_checked(path):
             return
@@ -234,8 +239,8 @@ class Fetcher:
         remember(path, checksum, url)
 
     def _whole(self, ask: Callable[[bool], Remote], name: str, part: Path) -> tuple[str, str]:
-        """Complete `part` until it matches its record; return its checksum and address."""
-        remote, thrown_away, records = ask(False), 0, 1
+        """Download `part` until it matches its record; return its checksum and address."""
+        remote, attempts, records = ask(False), 0, 1
         while True:
             try:
                 self._retry(remote.url, functools.partial(self._stream, remote, part), lambda: _size(part), remote.size)
@@ -246,17 +251,27 @@ class Fetcher:
                 if fresh == remote:
                     if not isinstance(error, Claims) and not self._repair(remote, part):
                         part.unlink(missing_ok=True)
-                    thrown_away += 1
-                else:  # a record that came damaged: the file may be right
+                    attempts += 1
+                else:  # the record arrived damaged, now or before: the file may be right
                     records += 1
                 remote = fresh
-                if thrown_away == DOWNLOADS or records == 5 * DOWNLOADS:
+                if attempts == DOWNLOADS or records == 5 * DOWNLOADS:
                     raise UserError(f"{name}: {error}, {DOWNLOADS} times over (try later; {self.elsewhere})") from None
 
     def _retry(
         self, url: str, attempt: Callable[[], T], reached: Callable[[], int] = lambda: 0, size: int | None = None
     ) -> T:
-        """Call `attempt` until it returns; failures that brought a worthwhile number of bytes reset the count."""
+        """Call `attempt` until it returns without raising Again.
+
+        Args:
+            url: for messages.
+            attempt: the function to call.
+            reached: returns the number of bytes downloaded so far; a failure after enough new ones resets the count.
+            size: of the file in bytes, if known.
+
+        Raises:
+            RunError: more than `retries` failures in a row.
+        """
         failures = 0
         worth = min(WORTH, max(1, (size or WORTH) // 100))
         while True:
@@ -265,7 +280,7 @@ class Fetcher:
                 return attempt()
             except Again as error:
                 failures = 1 if reached() - before >= worth else failures + 1
-                # A host that never answered is more likely out of reach than busy: say so soon.
+                # A host that has never answered is more likely out of reach than busy: give up sooner.
                 if failures > (self.retries if urlsplit(url).netloc in self._answered else min(2, self.retries)):
                     raise RunError(f"{url}: {error} (tried {failures} times)") from None
                 wait = max(error.wait, min(60.0, self.backoff * 2 ** (failures - 1)) * random.uniform(0.5, 1.0))
@@ -273,14 +288,14 @@ class Fetcher:
                 self.pause(wait)
 
     def _get(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """Return an open response of status 200, 206 or 416; raise Again when the server is busy or unreachable."""
-        place = url
+        """Return an open response of status 200, 206 or 416; raise Again if the server is busy or unreachable."""
+        address = url
         for _ in range(REDIRECTS):
-            response, target = self._answer(place, headers)
+            response, target = self._answer(address, headers)
             if target is None:
                 break
             response.close()
-            place = target
+            address = target
         else:
             raise Again(f"more than {REDIRECTS} redirects")
         self._answered.add(urlsplit(url).netloc)
@@ -293,10 +308,10 @@ class Fetcher:
         raise UserError(f"{url}: the server {what} (check the address; {self.elsewhere})")
 
     def _get_piece(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """Return an open response as `_get` does; a server that ignores the Range is asked IGNORED times more."""
+        """Return an open response as `_get` does; repeat up to IGNORED times if the server ignores the Range header."""
         response = self._get(url, headers)
         for _ in range(IGNORED):
-            # With If-Range, the whole file is the right answer where it has changed.
+            # With If-Range, the whole file is the right answer if it has changed.
             if response.status_code != 200 or "Range" not in headers or "If-Range" in headers:
                 break
             response.close()
@@ -304,7 +319,7 @@ class Fetcher:
         return response
 
     def _answer(self, url: str, headers: dict[str, str]) -> tuple[requests.Response, str | None]:
-        """Return an open response of any status, and the address that it redirects to."""
+        """Return an open response of any status, and the address that it redirects to, if any."""
         try:
             response = self._session.get(
                 url,
@@ -319,17 +334,23 @@ class Fetcher:
         except (UnicodeError, ValueError, urllib3.exceptions.LocationValueError) as error:
             if isinstance(error, requests.RequestException) and not isinstance(error, requests.exceptions.InvalidURL):
                 raise Again(_reason(error)) from None
-            raise UserError(f"{url}: it, or where it redirects to, is no address ({self.elsewhere})") from None
+            raise UserError(f"{url}: it, or where it redirects to, is not an address ({self.elsewhere})") from None
         except requests.RequestException as error:
-            if isinstance(error, requests.ReadTimeout):  # connected: slow, but there
+            if isinstance(error, requests.ReadTimeout):  # the connection was made, so the host is within reach
                 self._answered.add(urlsplit(url).netloc)
             raise Again(_reason(error)) from None
 
     def _stream(self, remote: Remote, part: Path) -> None:
-        """Download what is missing of `part`; Again when it ended early, Differs when it is not that file."""
+        """Download what is missing of `part`.
+
+        Raises:
+            Again: the connection ended early, or the answer cannot be used.
+            Differs: the server's file is not that of the record.
+        """
         have = _size(part)
         tag = _tag_file(part)
-        # A checksum finds a splice of two files at the end; a validator that wavers would throw away what is right.
+        # A validator (ETag or date) shows that the rest is from the same version of the file. It is not used if there
+        # is a checksum, which shows a splice of two versions: a server whose ETag varies would cause new downloads.
         by_tag = remote.checksum is None
         known = _sendable(tag.read_text(errors="replace")) if by_tag and tag.exists() else ""
         if remote.size is not None and have == remote.size and part.exists():
@@ -361,7 +382,7 @@ class Fetcher:
                 part.parent.mkdir(parents=True, exist_ok=True)
                 if by_tag:
                     write_text(tag, _validator(response))
-                if by_tag or not have:  # else what is there stays, should this end early
+                if by_tag or not have:  # otherwise keep the bytes so far, in case this download ends early
                     part.unlink(missing_ok=True)
             if remote.holds is not None and total is not None and total > remote.most:
                 raise Claims(f"{total} bytes on the server, which is more than the {remote.most} bytes of its record")
@@ -369,7 +390,7 @@ class Fetcher:
             self._save(response, part, start, stated)
 
     def _repair(self, remote: Remote, part: Path) -> bool:
-        """Fetch a zip file's directory again, then the damaged members; False when nothing is mended by it."""
+        """Fetch a zip file's directory again, then its damaged members; return whether any byte changed."""
         if remote.size is None or _size(part) != remote.size or (directory := directory_range(part)) is None:
             return False
         try:
@@ -383,7 +404,7 @@ class Fetcher:
         return mended
 
     def _patch(self, remote: Remote, part: Path, start: int, end: int) -> bool:
-        """Fetch a piece again, and write it to its place; whether it differs from what was there."""
+        """Fetch a range of bytes again and write it into `part`; return whether it differs from the old bytes."""
         log.info("%s: bytes %d to %d may be damaged: fetched again", part.name, start, end)
         piece = self._retry(remote.url, functools.partial(self._piece, remote, start, end))
         with part.open("r+b") as file:
@@ -395,7 +416,7 @@ class Fetcher:
         return True
 
     def _piece(self, remote: Remote, start: int, end: int) -> bytes:
-        """Return bytes `start` to `end` of a file; Again when others came, Differs when its server gives no ranges."""
+        """Return bytes `start` to `end` - 1 of a file; raise Again for others, Differs if the server has no ranges."""
         piece = bytearray()
         with self._get_piece(remote.url, {"Range": f"bytes={start}-{end - 1}"}) as response:
             if response.status_code == 200:
@@ -409,7 +430,7 @@ class Fetcher:
         return bytes(piece[: end - start])
 
     def _save(self, response: requests.Response, part: Path, start: int, remote: Remote) -> None:
-        """Write the response to `part`, no more than the file's size; the checksum covers the bytes on disk."""
+        """Write the response to `part` from byte `start`, and nothing beyond the file's size."""
         since, arrived = time.monotonic(), 0
         total, most = remote.size, remote.most
         with part.open("r+b" if part.exists() else "wb") as file:
@@ -439,12 +460,12 @@ class Fetcher:
 
 
 def partial(path: Path) -> Path:
-    """Return the path of a download until it is complete and checked."""
+    """Return the path under which a file is downloaded, until it is complete and checked."""
     return path.with_name(f".{path.name}.part")
 
 
 def verify(path: Path, remote: Remote) -> str:
-    """Return a file's checksum (md5 where the host states none); Differs if it or the size are not the remote's."""
+    """Return a file's checksum (md5 if the host states none); raise Differs unless it and the size match the host's."""
     size = path.stat().st_size
     if remote.size is not None and size != remote.size:
         raise Differs(f"{size} bytes, {remote.size} in its record")
@@ -458,7 +479,7 @@ def verify(path: Path, remote: Remote) -> str:
 
 
 def _verify_members(path: Path, holds: Mapping[str, Remote]) -> None:
-    """Check each file in a zip that its host packed against the host's listing; raise Differs if one deviates."""
+    """Compare the files in a zip that the host packed with the host's listing; raise Differs if one deviates."""
     try:
         with zipfile.ZipFile(path) as container:
             found = {info.filename: info for info in container.infolist() if not info.is_dir()}
@@ -474,7 +495,7 @@ def _verify_members(path: Path, holds: Mapping[str, Remote]) -> None:
                 if digest.hexdigest() != (one.checksum or "").partition(":")[2]:
                     raise Differs(f"'{name}' in it is not the record's")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise Differs(f"no whole zip file ({error})") from None
+        raise Differs(f"not a whole zip file ({error})") from None
 
 
 def _size(path: Path) -> int:
@@ -482,11 +503,12 @@ def _size(path: Path) -> int:
 
 
 def _tag_file(part: Path) -> Path:
+    """Return the path of the file with a download's validator."""
     return part.with_name(part.name + ".tag")
 
 
 def _read(response: requests.Response) -> bytes:
-    """Return the bytes that have arrived, at most CHUNK, so that a killed run has written nearly all that was sent."""
+    """Return the bytes that have arrived, at most CHUNK; not waiting for more loses little if the run is killed."""
     try:
         return response.raw.read1(CHUNK)
     except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -494,7 +516,10 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
-    """Return the offset of a response's first byte, and the size of the whole file (None: not stated)."""
+    """Return the offset of a response's first byte, and the size of the whole file (None: not stated).
+
+    `have` is the offset that was asked for, which a response of status 416 does not state.
+    """
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         return 0, int(length) if re.fullmatch(r"[0-9]{1,18}", length) else None
@@ -506,13 +531,13 @@ def _placed(response: requests.Response, have: int) -> tuple[int, int | None]:
 
 
 def _validator(response: requests.Response) -> str:
-    """Return the value for If-Range that identifies this version of the file: a strong ETag, else the date."""
+    """Return the value that identifies this version of the file in an If-Range header: a strong ETag, else the date."""
     etag = response.headers.get("ETag", "")
     return _sendable(etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", ""))
 
 
 def _sendable(validator: str) -> str:
-    """Return the validator, '' where it cannot be sent back in a header: it would break every later run."""
+    """Return the validator, "" if it is not valid in a header: sending it would fail in every later run."""
     return validator if re.fullmatch(r"[\x20-\x7e]{1,1000}", validator) and validator.strip() == validator else ""
 
 
@@ -528,7 +553,7 @@ def _retry_after(response: requests.Response) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the innermost cause of a network error, in a few words."""
+    """Return the cause of a network error in a few words, found in the text of the error."""
     text = str(error)
     for pattern, words in (
         (r"Name or service not known|[Nn]ame resolution|nodename nor servname|getaddrinfo", "no such host"),

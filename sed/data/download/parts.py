@@ -1,6 +1,7 @@
-"""The parts of a corpus, brought into its own layout: found or downloaded, checked, unpacked, and marked last.
+"""Parts of a corpus: files are found or downloaded, checked, unpacked and moved into the corpus's own layout.
 
-In the folder: `archives/` what was downloaded, `.<part>.done` what a finished part consists of, and the corpus.
+The folder of the corpus also has `archives/`, the downloads, and `.<part>.done`, which is written last and lists the
+files of a finished part.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ LINE = 100e6  # bits/s, for which the time of a download is stated before it sta
 
 
 class Parts:
-    """Gets parts into `folder`.
+    """Downloads parts into `folder`.
 
-    archives: folders to look in before the network is asked. copies: parts that are others' copies, which the corpus
-    can do without, and their terms.
+    archives: folders with files that the user has downloaded by hand. keep_archives: whether archives stay after
+    unpacking. limits: of archives that are unpacked. copies: {part: terms} of the parts that are others' copies of the
+    recordings, without which the corpus is complete.
     """
 
     def __init__(
@@ -58,10 +60,10 @@ class Parts:
         self.keep_archives = keep_archives
         self.limits = limits or archive.Limits()
         self.copies = copies or {}
-        self._offline = False  # seen when a record could not be asked; then the others are not
+        self._offline = False  # whether a host did not answer; then the others are not asked about the user's files
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
-        """Return those parts that are not there whole; of the others go the archives that a killed run left."""
+        """Return the parts that are not finished; remove archives of the others that a killed run has left."""
         found = {part: rows for part, rows in parts.items() if not self._is_done(part, rows)}
         for part in parts.keys() - found.keys():
             self._drop_archives(parts[part])
@@ -70,11 +72,11 @@ class Parts:
     def get(self, parts: Mapping[str, Sequence[Row]], *, jobs: int = 3) -> None:
         """Get all parts, `jobs` at once; collect failures and raise a single error at the end.
 
-        A copy that cannot be downloaded is one log line, not an error.
+        A part in `copies` that fails is logged, and is not an error.
 
         Raises:
-            UserError: failures that a retry cannot fix.
-            RunError: all others; the message states what to place where.
+            UserError: a failure that repeating cannot fix.
+            RunError: all others; the message lists the missing files, and how to provide them by hand.
         """
         errors: dict[str, BaseException] = {}
         ready = self._plan(parts, errors)
@@ -100,13 +102,17 @@ class Parts:
             )
 
     def _plan(self, parts: Mapping[str, Sequence[Row]], errors: dict[str, BaseException]) -> dict[str, Sequence[Row]]:
-        """Return the parts whose hosts answer, once there is room for all of them; the others go to `errors`."""
-        needed, ready = 0, dict[str, Sequence[Row]]()
+        """Return the files of the parts whose hosts answer; add the failures of the others to `errors`.
+
+        Raises:
+            UserError: there is not enough disk space for all parts.
+        """
+        needed, ready = 0, dict[str, Sequence[Row]]()  # needed: bytes of disk space
         for part, named in parts.items():
             try:
                 rows = [one for row in named for one in self._expand(row)]
                 sizes = [local.stat().st_size if (local := self._local(row)) else self._expect(row) for row in rows]
-                # unpacked; audio packs to little less than its size
+                # space for the unpacked content, about as large as the archive: compression hardly shrinks audio
                 needed += sum(size for row, size in zip(rows, sizes, strict=True) if row.holds)
                 if part in self.copies:
                     self._say_terms(part, rows, sum(sizes))
@@ -126,26 +132,26 @@ class Parts:
         return ready
 
     def _expand(self, row: Row) -> list[Row]:
-        """Return a row for each file of a row; of archives that were brought where the record cannot be asked."""
+        """Return one row per file that a row's pattern matches, by the user's archives if the host does not answer."""
         if "*" not in row.file:
             return [row]
         try:
             return self.hosts.expand(row)
         except RunError:
             pattern = row.file.rpartition("/")[2]
-            brought = {path.name for folder in self.archives for path in folder.glob(pattern)}
-            if not brought:
+            by_hand = {path.name for folder in self.archives for path in folder.glob(pattern)}
+            if not by_hand:
                 raise
-            return [row.of(f"{row.folder}/{name}" if row.folder else name) for name in sorted(brought)]
+            return [row.of(f"{row.folder}/{name}" if row.folder else name) for name in sorted(by_hand)]
 
     def _say_terms(self, part: str, rows: Sequence[Row], size: int) -> None:
-        """Show whose copy it is, and what may be done with it, before it is downloaded."""
+        """Log whose copy a part is and its terms, before it is downloaded."""
         host = self.hosts.terms(rows[0])
         terms = self.copies[part].terms
         log.info("%s: %s: %s; its record: %s; %d files, %s", part, rows[0].page, terms, host, len(rows), human(size))
 
     def _expect(self, row: Row) -> int:
-        """Announce a download to the meter; its size (0: not known)."""
+        """Announce a download to the meter; return its size in bytes (0: not known)."""
         try:
             remote = self.hosts.ask(row)(False)
             size = remote.size or (remote.most if remote.holds else 0)
@@ -161,13 +167,13 @@ class Parts:
         return self.folder / "archives" / row.archive
 
     def _local(self, row: Row) -> Path | None:
-        """Return the file of a row that need not be downloaded: in one of the archive folders, or checked before."""
-        if brought := self._brought(row):
-            return brought[1]
+        """Return the file of a row if it need not be downloaded: provided by the user, or downloaded and checked."""
+        if by_hand := self._by_hand(row):
+            return by_hand[1]
         return path if is_checked(path := self._archive(row)) else None
 
-    def _brought(self, row: Row) -> tuple[Row, Path] | None:
-        """Return a file that the user has brought, and the row that it is of."""
+    def _by_hand(self, row: Row) -> tuple[Row, Path] | None:
+        """Return a row, or its fallback, and its file in the folders of files that the user has downloaded by hand."""
         for folder in self.archives:
             for choice in filter(None, (row, row.instead)):
                 for name in (choice.archive, choice.file, Path(choice.file).name):
@@ -179,6 +185,7 @@ class Parts:
         return self.folder / f".{part}.done"
 
     def _is_done(self, part: str, rows: Sequence[Row]) -> bool:
+        """Return whether a part's marker lists the files of its rows, and all placed files have their sizes."""
         try:
             note: dict[str, Any] = json.loads(self._marker(part).read_text())
             files = list(note["files"])
@@ -189,12 +196,13 @@ class Parts:
         except (OSError, ValueError, KeyError, TypeError):
             return False
         if known and lost:
-            log.info("%s: %d of its %d files are gone or changed: redone", part, len(lost), len(note["placed"]))
+            log.info("%s: %d of its %d files are gone or changed: made again", part, len(lost), len(note["placed"]))
         return known and not lost
 
     def _get(self, part: str, rows: Sequence[Row]) -> None:
+        """Obtain, place and mark one part."""
         try:
-            files: dict[str, str] = {}
+            files: dict[str, str] = {}  # file -> checksum
             placed: list[Path] = []
             for row in rows:
                 row, path, found = self._obtain(row)
@@ -213,21 +221,21 @@ class Parts:
         log.info("%s: done, %d files", part, len(placed))
 
     def _drop_archives(self, rows: Sequence[Row]) -> None:
-        """Remove what was downloaded of a part that is in its place, less the archives that are to be kept."""
+        """Remove the downloads of a finished part, except archives that are to be kept."""
         for row in rows:
             for choice in filter(None, (row, row.instead)):
                 if choice.holds and self.keep_archives:
                     continue
-                if "*" in choice.file:  # of a finished part; its files have a folder of their own
+                if "*" in choice.file:  # the files that a pattern matched are in a folder with the part's name
                     shutil.rmtree(self.folder / "archives" / choice.part, ignore_errors=True)
                     continue
                 self._archive(choice).unlink(missing_ok=True)
                 forget(self._archive(choice))
 
     def _obtain(self, row: Row) -> tuple[Row, Path, str]:
-        """Return the row of a checked file, its path and its checksum."""
-        if brought := self._brought(row):
-            return *brought, self._check(*brought)
+        """Find or download a row's file, or else its fallback; return the row of the file, its path and checksum."""
+        if by_hand := self._by_hand(row):
+            return *by_hand, self._check(*by_hand)
         path = self._archive(row)
         try:
             self.fetcher.fetch(self.hosts.ask(row), path)
@@ -245,7 +253,7 @@ class Parts:
         return row, path, is_checked(path)
 
     def _check(self, row: Row, path: Path) -> str:
-        """Return the checksum of a file that the user brought, compared with its record where possible."""
+        """Return the checksum of a file from the user, after comparing it with the record if the host answers."""
         if known := is_checked(path):
             return known
         try:
@@ -255,20 +263,20 @@ class Parts:
             found = verify(path, remote)
         except RunError:
             self._offline = True
-            log.warning("%s: taken as it is: its record cannot be asked for size and checksum", path)
+            log.warning("%s: used unchecked: its host does not answer with size and checksum", path)
             return checksum(path, "md5")
         except Differs as error:
-            raise UserError(f"{path}: is not the record's file: {error} (bring another copy)") from None
+            raise UserError(f"{path}: is not the record's file: {error} (download it again)") from None
         if os.access(path.parent, os.W_OK):
             remember(path, found, remote.url)
         return found
 
     def _place(self, part: str, row: Row, path: Path) -> list[Path]:
-        """Put a file, or what is in it, where the corpus has it; the places."""
+        """Put a file, or the content of an archive, into the corpus; return the paths of its files there."""
         place = self.folder / row.into
         if not row.holds:
             place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists() and place.samefile(path):  # renaming one name of a file to another does nothing
+            if place.exists() and place.samefile(path):  # a hard link to the same file: rename would do nothing
                 return [place]
             with replacing(place) as temporary:
                 temporary.unlink(missing_ok=True)
@@ -291,7 +299,7 @@ class Parts:
             shutil.rmtree(staging, ignore_errors=True)
 
     def _copy(self, path: Path, place: Path) -> None:
-        """Copy a file; what was downloaded gets a second name instead, where the file system has such."""
+        """Copy a file; a download becomes a hard link instead, if the file system supports that."""
         if path.is_relative_to(self.folder / "archives"):
             with suppress(OSError):
                 os.link(path, place)
@@ -300,6 +308,7 @@ class Parts:
 
 
 def _size(path: Path) -> int:
+    """Return a file's size in bytes, -1 without a file."""
     try:
         return path.stat().st_size
     except OSError:
@@ -307,7 +316,7 @@ def _size(path: Path) -> int:
 
 
 def _check_container(path: Path) -> None:
-    """Refuse what came without a checksum and is no whole checkpoint: PyTorch's are zip files with checksums."""
+    """Raise UserError for a download that is not a whole checkpoint: PyTorch's are zip files, which have checksums."""
     try:
         with zipfile.ZipFile(path) as container:
             bad = container.testzip()
@@ -321,7 +330,14 @@ def _check_container(path: Path) -> None:
 def _in_parallel(
     tasks: Mapping[str, Callable[[], None]], jobs: int, errors: dict[str, BaseException], stop: threading.Event
 ) -> None:
-    """Run the tasks, `jobs` at once, in daemon threads: an interrupt does not wait for a connection that stalls."""
+    """Run tasks in daemon threads, so that an interrupt does not wait for a connection that stalls.
+
+    Args:
+        tasks: {name: function}.
+        jobs: tasks at once.
+        errors: where to add {name: error} of the tasks that fail.
+        stop: set on an interrupt.
+    """
     waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
     for name in tasks:
         waiting.put(name)

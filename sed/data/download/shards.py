@@ -1,6 +1,7 @@
-"""Recordings in shards: webdataset tars, zip files and parquet tables, read in order, once, without being unpacked.
+"""Recordings in shards (webdataset tars, zip files, parquet tables), read one after the other without unpacking.
 
-A member's key is its file's name less its suffix, or what a table's columns say of its row. A zip file may hold tars.
+A member's key is its file's name without suffix, or comes from the columns that name a table's row. A zip file may
+contain tars.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import IO, Any, NamedTuple
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
-LARGEST = 256 << 20  # bytes of a member that is read; ten seconds have 2 MB
-BATCH = 16  # rows of a parquet table that are in memory at once
-# Columns that name a row, the first that there is, and those that say where in its video it starts.
+LARGEST = 256 << 20  # bytes; larger members are skipped (ten seconds of audio have about 2 MB)
+BATCH = 16  # rows of a parquet table in memory at a time
+VIDEO_ID = 11  # characters of a YouTube id
+# Names of the columns of a parquet table that have the key, the start in the video in seconds, and the audio; if a
+# table has several, the earlier name counts.
 KEYS = (
     *("segment_id", "ytid", "youtube_id", "yt_id", "video_id", "videoid"),
     *("filename", "file_name", "file", "fname", "__key__", "key", "name", "id", "index"),
@@ -31,11 +34,13 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, 
 
 
 class Member(NamedTuple):
-    """A file in a shard. `read` gives its content, only until the next member is asked for."""
+    """A file in a shard."""
 
     key: str
     suffix: str
+    """in lower case; "" in a parquet table"""
     read: Callable[[], bytes]
+    """returns the content; only valid until the next member is requested"""
 
 
 class Damaged(UserError):
@@ -51,8 +56,8 @@ def members(path: Path) -> Iterator[Member]:
     """Yield the recordings in a shard and the .json files beside them, in order.
 
     Raises:
-        Damaged: it ends early, or is none; what came before it has been yielded.
-        UserError: a parquet table, and no pyarrow.
+        Damaged: the shard ends early or is malformed; the members before the damage were yielded.
+        UserError: it is a parquet table, and pyarrow is not installed.
     """
     reader = next(read for end, read in READERS.items() if path.name.lower().endswith(end))
     with _naming(path):
@@ -62,27 +67,30 @@ def members(path: Path) -> Iterator[Member]:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Make of what the packages raise over damaged shards a Damaged that names the shard."""
+    """Raise errors of the packages over damaged shards as Damaged, with the shard's name."""
     try:
         yield
     except (*_DAMAGE, struct.error, RuntimeError) as error:
-        raise Damaged(f"{path}: cannot be read on: {error or type(error).__name__} (get it again)") from None
+        raise Damaged(
+            f"{path}: cannot be read to its end: {error or type(error).__name__} (download it again)"
+        ) from None
 
 
 def _named(path: Path, read: Callable[[], bytes]) -> bytes:
+    """Call `read`; its errors name the shard."""
     with _naming(path):
         return read()
 
 
 def _file(name: str, size: int, read: Callable[[], bytes]) -> Iterator[Member]:
-    """Yield a file in an archive if it is a recording, or describes one."""
-    place = Path(name)
-    if place.suffix.lower() in (*SUFFIXES, ".json") and not place.name.startswith(".") and size <= LARGEST:
-        yield Member(place.stem, place.suffix.lower(), read)
+    """Yield a file in an archive if it is a recording or a .json of annotations."""
+    file = Path(name)
+    if file.suffix.lower() in (*SUFFIXES, ".json") and not file.name.startswith(".") and size <= LARGEST:
+        yield Member(file.stem, file.suffix.lower(), read)
 
 
 def _tar(path: Path) -> Iterator[Member]:
-    with tarfile.open(path, "r:") as container:  # what nobody reads is passed over
+    with tarfile.open(path, "r:") as container:  # seekable, unlike "r|": members that are not read are skipped
         yield from _tar_members(container)
 
 
@@ -93,7 +101,7 @@ def _packed_tar(path: Path) -> Iterator[Member]:
 
 def _tar_members(container: tarfile.TarFile) -> Iterator[Member]:
     for info in container:
-        container.members = []  # type: ignore[attr-defined]  # else it keeps every header
+        container.members = []  # type: ignore[attr-defined]  # otherwise tarfile keeps all headers in memory
         if info.isreg():
             yield from _file(info.name, info.size, functools.partial(_extract, container, info))
 
@@ -131,30 +139,34 @@ def _parquet(path: Path) -> Iterator[Member]:
         with pyarrow.parquet.ParquetFile(path, memory_map=True, pre_buffer=False) as table:
             yield from _rows(path, table)
     except pyarrow.ArrowException as error:
-        raise Damaged(f"{path}: cannot be read on: {' '.join(str(error).split())[:200]} (get it again)") from None
+        reason = " ".join(str(error).split())[:200]
+        raise Damaged(f"{path}: cannot be read to its end: {reason} (download it again)") from None
 
 
 def _rows(path: Path, table: Any) -> Iterator[Member]:
+    """Yield the rows of a parquet table; without a column of keys, the path in the column of audio is the key."""
     columns = {name.lower(): name for name in table.schema_arrow.names}
     key, start, sound = (
         next((columns[name] for name in names if name in columns), "") for names in (KEYS, STARTS, SOUNDS)
     )
     if not sound:
-        raise UserError(f"{path}: no column of audio, only {', '.join(table.schema_arrow.names)} (another layout)")
+        raise UserError(
+            f"{path}: no column of audio, only {', '.join(table.schema_arrow.names)} (rename it to '{SOUNDS[0]}')"
+        )
     paths = [] if key else [f"{sound}.path"]
     for group in range(table.num_row_groups):
-        named = table.read_row_group(group, columns=[name for name in (key, start) if name] + paths).to_pylist()
+        rows = table.read_row_group(group, columns=[name for name in (key, start) if name] + paths).to_pylist()
         sounds = _Sounds(table, group, sound)
-        for number, row in enumerate(named):
+        for number, row in enumerate(rows):
             name = Path(str(row[key] if key else (row.get(sound) or {}).get("path") or ""))
             stem = name.stem if name.suffix.lower() in SUFFIXES else name.name
-            if start and "_" not in stem[11:]:
+            if start and "_" not in stem[VIDEO_ID:]:  # the name has no times
                 stem = f"{stem}_{float(row[start]):.3f}"
             yield Member(stem, "", functools.partial(sounds.at, number))
 
 
 class _Sounds:
-    """The audio of a row group's rows, read in order, a few rows in memory at once."""
+    """The audio of a row group's rows, read in order, BATCH rows in memory at a time."""
 
     def __init__(self, table: Any, group: int, column: str) -> None:
         self.batches = table.iter_batches(BATCH, row_groups=[group], columns=[column])
@@ -162,6 +174,7 @@ class _Sounds:
         self.rows: Any = []
 
     def at(self, number: int) -> bytes:
+        """Return the audio file in row `number` of the group; rows before the last batch are gone."""
         while number >= self.first + len(self.rows):
             self.first += len(self.rows)
             self.rows = next(self.batches).column(0)
@@ -177,11 +190,11 @@ READERS: dict[str, Callable[[Path], Iterator[Member]]] = {
     ".zip": _zip,
     ".parquet": _parquet,
 }
-"""{end of a shard's name: what reads it}"""
+"""end of a shard's name -> its reader"""
 
 
 def suffix_of(content: bytes) -> str:
-    """Return the suffix of a recording that has none, by how it begins."""
+    """Return a suffix for a recording without one, by its first bytes; .wav for all that libsndfile recognises."""
     if content[4:8] == b"ftyp":
         return ".m4a"
-    return ".webm" if content[:4] == b"\x1a\x45\xdf\xa3" else ".wav"  # libsndfile looks for itself
+    return ".webm" if content[:4] == b"\x1a\x45\xdf\xa3" else ".wav"

@@ -1,6 +1,6 @@
-"""Fetching recordings from YouTube with yt-dlp: slowly, one at a time, and on from where the last run ended.
+"""Fetching of recordings from YouTube with yt-dlp: slowly, one at a time, continuing where the last run ended.
 
-Many are gone for good; each failure is listed with its reason, and what is gone is not asked for again.
+Many have been removed from YouTube. Each failure is listed with its reason, and a removed one is not requested again.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sed.progress import duration
 
 log = logging.getLogger("sed.recordings")
 
+# yt-dlp's messages about videos that were removed, and about a server that refuses for now
 GONE = re.compile(
     r"private video|video (is )?unavailable|not available|been removed|been terminated|no longer available|copyright|"
     r"account .*(closed|terminated)|does not exist|members-only|confirm your age|age-restricted|inappropriate|blocked",
@@ -30,13 +31,16 @@ GONE = re.compile(
 BUSY = re.compile(
     r"requested format|not a bot|HTTP Error 429|too many requests|rate.?limit|try again later", re.IGNORECASE
 )
-LENGTH = 10_000  # ms, where the name has no end
-PATIENCE = 5  # failures in a row, other than of what is gone, that end a run
+LENGTH = 10_000  # milliseconds of a recording whose name has no end
+PATIENCE = 5  # failures in a row after which a run ends, not counting removed videos
+REQUEST = 5  # seconds that a request takes, for estimates of the time left
+REPORT = 10  # seconds between lines on progress
+WAV_HEADER = 44  # bytes; a file of this size has no samples
 COLUMNS = ("filename", "kind", "reason")
 
 
 class Failures:
-    """The list of what could not be fetched, kept in a file: filename, `gone` or `later`, and the reason."""
+    """Table of the recordings that could not be fetched: filename, `gone` or `later` (worth another try), reason."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,17 +51,17 @@ class Failures:
                 fields = line.split("\t")
                 if len(fields) == len(COLUMNS):
                     self.known[fields[0]] = (fields[1], fields[2])
-            if not text.endswith("\n"):  # a killed run left half a line
+            if not text.endswith("\n"):  # a killed run left an incomplete line
                 rows = [COLUMNS, *((name, *failure) for name, failure in self.known.items())]
                 write_text(path, "".join("\t".join(row) + "\n" for row in rows))
 
     def add(self, name: str, kind: str, reason: str) -> None:
-        """Record a failure, on disk at once.
+        """Record a failure, and write it to the file at once.
 
         Args:
-            name: of the recording.
-            kind: of the failure.
-            reason: in YouTube's words.
+            name: file name of the recording.
+            kind: `gone` or `later`.
+            reason: yt-dlp's message.
         """
         self.known[name] = kind, " ".join(reason.split())[:200]
         new = not self.path.exists()
@@ -66,11 +70,11 @@ class Failures:
             file.write("".join("\t".join(row) + "\n" for row in rows))
 
     def reason(self, name: str) -> str:
-        """Return why a recording is missing; empty when it was never requested."""
+        """Return why a recording could not be fetched; "" if it was never requested."""
         return self.known.get(name, ("", ""))[1]
 
     def is_gone(self, name: str) -> bool:
-        """Return whether YouTube has no such recording any more."""
+        """Return whether a recording was removed from YouTube."""
         return self.known.get(name, ("", ""))[0] == "gone"
 
 
@@ -84,16 +88,16 @@ def fetch(
     timeout: float = 600.0,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Fetch recordings to their places; ends early when YouTube stops answering.
+    """Fetch recordings; end early after PATIENCE failures in a row.
 
     Args:
-        places: path and recording of each.
-        failures: record of failures.
-        command: yt-dlp.
-        between: mean seconds to sleep between two, drawn from half to one and a half times as long.
-        limit: largest number of requests; 0: all.
-        timeout: seconds for one recording.
-        pause: sleeps.
+        places: (path to write, recording) of each.
+        failures: table of failures, which is read and extended.
+        command: name or path of yt-dlp.
+        between: mean of the seconds to wait between two requests, drawn uniformly from 0.5 to 1.5 times that.
+        limit: largest number of requests; 0: no limit.
+        timeout: seconds after which a request is given up.
+        pause: function that waits.
 
     Returns:
         The number of recordings fetched.
@@ -105,14 +109,14 @@ def fetch(
         raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")
     waiting = [(place, key) for place, key in places if not place.exists() and not failures.is_gone(place.name)]
     waiting = waiting[:limit] if limit else waiting
-    log.info("fetching %d recordings, about %s", len(waiting), duration(len(waiting) * (between + 5)))
-    came, in_a_row, said = 0, 0, time.monotonic()
+    log.info("fetching %d recordings, about %s", len(waiting), duration(len(waiting) * (between + REQUEST)))
+    fetched, in_a_row, last_report = 0, 0, time.monotonic()
     for number, (place, key) in enumerate(waiting):
         if number:
             pause(between * random.uniform(0.5, 1.5))
         error = _fetch_one(str(Path(program).absolute()), place, key, timeout)
         if not error:
-            came, in_a_row = came + 1, 0
+            fetched, in_a_row = fetched + 1, 0
         else:
             kind = "later" if BUSY.search(error) or not GONE.search(error) else "gone"
             failures.add(place.name, kind, error)
@@ -120,15 +124,15 @@ def fetch(
             if in_a_row >= PATIENCE:
                 log.warning("stopped fetching after %d failures in a row: %s (run again later)", in_a_row, error)
                 break
-        if time.monotonic() - said > 10:
-            left = duration((len(waiting) - number - 1) * (between + 5))
-            log.info("fetched %d of %d asked for, about %s left", came, number + 1, left)
-            said = time.monotonic()
-    return came
+        if time.monotonic() - last_report > REPORT:
+            left = duration((len(waiting) - number - 1) * (between + REQUEST))
+            log.info("fetched %d of %d requested, about %s left", fetched, number + 1, left)
+            last_report = time.monotonic()
+    return fetched
 
 
 def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
-    """Fetch one recording; an empty string, or why not."""
+    """Fetch one recording; return "", or why it failed."""
     scratch = place.parent / ".fetching"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
@@ -148,9 +152,9 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        return f"no end after {timeout:.0f} s"
+        return f"not finished after {timeout:.0f} s"
     result = scratch / "recording.wav"
-    if run.returncode == 0 and result.is_file() and result.stat().st_size > 44:
+    if run.returncode == 0 and result.is_file() and result.stat().st_size > WAV_HEADER:
         result.replace(place)
         shutil.rmtree(scratch, ignore_errors=True)
         return ""

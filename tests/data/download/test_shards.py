@@ -85,7 +85,7 @@ def test_damaged_shards_give_what_is_before_the_damage(tmp_path: Path, name: str
         content = body[:4700] if name == "a.tar" else body[: len(body) * 2 // 3]  # within the third recording
     path.write_bytes(content)
     got = []
-    with pytest.raises(Damaged, match=r"cannot be read on: .* \(get it again\)"):
+    with pytest.raises(Damaged, match=r"cannot be read to its end: .* \(download it again\)"):
         for one in members(path):
             got.append((one.suffix, one.read()))
     if name == "a.tar" and len(content) == 4700:
