@@ -1,7 +1,8 @@
 """Checkpoints of a published AST: conversion between the authors' layout, Hugging Face's layout and our state dicts.
 
 The authors' file has `module.v.*` (a timm vision transformer) and `module.mlp_head.*`; Hugging Face's has
-`audio_spectrogram_transformer.*` and `classifier.*`, with separate queries, keys and values. Both models are the same.
+`audio_spectrogram_transformer.*` and `classifier.*`, with separate projections of queries, keys and values. Model and
+weights are the same.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def to_tagger(state: Mapping[str, Tensor], like: Tagger) -> tuple[dict[str, Tens
         Mismatch: keys are missing, unexpected or of another shape (the message has their names in the file), or
             values are not finite.
     """
-    names, rename = _layout(state)
+    names, rename = _layout(state)  # {name without prefixes: name in the file}; our key -> names without prefixes
     shapes = {key: tuple(value.shape) for key, value in like.state_dict().items()}
     expected = {name: key for key in shapes for name in rename(key)}
     has_head = any("mlp_head" in expected.get(name, "") for name in names)
@@ -174,7 +175,7 @@ def fit_positions(positions: Tensor, target: tuple[int, int]) -> Tensor:
 
 
 def load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], like: Tagger) -> None:
-    """Load a published state dict into a detector's encoder, as many of its first blocks as the encoder has.
+    """Load a published state dict into a detector's encoder, up to the number of blocks that the encoder has.
 
     Args:
         encoder: the encoder of the detector, an AST of fewer or as many blocks.

@@ -24,7 +24,7 @@ from sed.input_files import check_file
 from sed.models.detector import Detector, build_detector
 from sed.seal import Damaged, SealedWriter, is_sealed
 
-_ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22
+_ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22  # signature and size in bytes of a zip archive's last record
 KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
 
 
@@ -77,8 +77,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
                 f"{path}: not a checkpoint of this project: {key} is {_kind(checkpoint[key])} (train again)"
             )
     check_labels(path, checkpoint["labels"])
-    for half in ("student", "teacher"):
-        check_weights(path, checkpoint[half])
+    for which in ("student", "teacher"):
+        check_weights(path, checkpoint[which])
     return checkpoint
 
 
@@ -148,7 +148,7 @@ class LoadedModel:
     info: dict[str, Any]
 
     def __post_init__(self) -> None:
-        # By default, cuDNN's GRU uses TF32, with errors of 5e-3 in posteriors at the paper's size (measured).
+        # cuDNN's GRU uses TF32 by default: errors of 5e-3 in the posteriors of conf/ast_sed.yaml (measured).
         torch.backends.cudnn.allow_tf32 = False
 
 
@@ -172,7 +172,7 @@ def load_detector(model: str | Path, which: str = "teacher", device: torch.devic
         if not path.exists():
             raise UserError(f"{path}: no trained model there (stages 3 and 4 train; is .done there?)")
     checkpoint = load_checkpoint(path)
-    if not checkpoint["front_end"]:  # would mean the defaults
+    if not checkpoint["front_end"]:  # an empty one would be read as all defaults
         raise UserError(f"{path}: not a checkpoint of this project: front_end is empty (train again)")
     try:
         config = complete_config(checkpoint["config"])

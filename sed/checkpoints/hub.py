@@ -1,7 +1,7 @@
 """Packed models on a hub: `hf://organisation/name`, or `hf://organisation/name@revision`.
 
 Reading and writing go through `huggingface_hub`, an extra of this project; it keeps what it has read in its own cache
-(HF_HOME), goes on after a kill, and takes the hub's address from HF_ENDPOINT and a token from HF_TOKEN.
+(HF_HOME), resumes interrupted downloads, and takes the hub's address from HF_ENDPOINT and a token from HF_TOKEN.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def place_of(text: str) -> Place:
 
 
 def local_model(model: str | Path) -> Path:
-    """Return the path of a model, which is downloaded when it is on a hub.
+    """Return the path of a model; one on a hub is downloaded.
 
     Raises:
-        UserError: it is not there, or is no packed model.
+        UserError: the hub has no such model, or it is not a packed model.
         RunError: the hub does not answer.
     """
     if not str(model).startswith(PREFIX):
@@ -55,31 +55,31 @@ def local_model(model: str | Path) -> Path:
 
 
 def push(folder: Path, place: Place, *, private: bool, message: str) -> str:
-    """Put a packed model onto the hub in one commit, which has all of its files or is not made.
+    """Upload a packed model to the hub, in a single commit: all of its files or none.
 
     Args:
-        folder: the packed model; files of others in it stay here.
-        place: where it goes; the repository is made when missing, an earlier model in it replaced.
-        private: whether a repository that is made is private.
-        message: of the commit.
+        folder: the packed model; files in it that `pack` did not write are not uploaded.
+        place: where to upload; the repository is created if missing, an earlier model in it is replaced.
+        private: whether a repository that is created is private.
+        message: message of the commit.
 
     Returns:
-        The address of the commit; the newest one where nothing has changed.
+        The URL of the commit; that of the newest one if nothing has changed.
 
     Raises:
-        UserError: there is no such place, or no right to write there.
+        UserError: there is no such organisation, or the token does not permit writing there.
         RunError: the hub does not answer.
     """
     with _explained(place) as hub:
         api = hub.HfApi()
         api.create_repo(place.repository, private=private or None, exist_ok=True)
-        there = {*api.list_repo_files(place.repository, revision=place.revision)}
-        here = [name for name in NAMES if (folder / name).is_file()]
-        gone = [name for name in NAMES if name in there and name not in here]
+        remote = {*api.list_repo_files(place.repository, revision=place.revision)}
+        local = [name for name in NAMES if (folder / name).is_file()]
+        gone = [name for name in NAMES if name in remote and name not in local]
         commit = api.create_commit(
             place.repository,
             operations=[
-                *(hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in here),
+                *(hub.CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(folder / name)) for name in local),
                 *(hub.CommitOperationDelete(path_in_repo=name) for name in gone),
             ],
             commit_message=message,
@@ -90,7 +90,7 @@ def push(folder: Path, place: Place, *, private: bool, message: str) -> str:
 
 @contextmanager
 def _explained(place: Place) -> Iterator[Any]:
-    """Give `huggingface_hub`, whose errors become a line each."""
+    """Yield the module `huggingface_hub`; within the context, its errors are raised as one-line errors of ours."""
     try:
         import huggingface_hub
         from huggingface_hub.errors import (
@@ -101,7 +101,7 @@ def _explained(place: Place) -> Iterator[Any]:
         )
     except ModuleNotFoundError:
         raise UserError(f"{place}: the package huggingface_hub is missing (pip install '.[hub]')") from None
-    transport: Any = HfHubHTTPError.__bases__[0]  # of the HTTP library, which differs between versions
+    transport: Any = HfHubHTTPError.__bases__[0]  # base error of requests or httpx, depending on the version
     endpoint = huggingface_hub.constants.ENDPOINT
     try:
         yield huggingface_hub
@@ -117,7 +117,7 @@ def _explained(place: Place) -> Iterator[Any]:
             raise UserError(f"{place}: {endpoint} refuses it: {status} (hf auth login, or set HF_TOKEN)") from None
         raise RunError(f"{place}: {endpoint} answers {status}: {_first_line(error)} (try again)") from None
     except (LocalEntryNotFoundError, transport, ConnectionError) as error:
-        # the errors of a connection, and those that huggingface_hub makes of them when its cache has nothing
+        # LocalEntryNotFoundError: no connection, and nothing in huggingface_hub's cache
         raise RunError(f"{place}: {endpoint} does not answer: {_first_line(error)} (try again)") from None
 
 

@@ -1,6 +1,6 @@
 """Registry of importers, which load published checkpoints into encoders.
 
-A new one is a module with a class that implements `Importer`, and a line of `IMPORTERS`.
+A new importer is a module with a class that implements `Importer`, and a line of `IMPORTERS`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Importer(Protocol):
         ...
 
 
-_SHOWN = 10
+_SHOWN = 10  # names in a message, at most
 
 
 def differences(*, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> str:
@@ -102,7 +102,7 @@ IMPORTERS = {
     "eat": "sed.checkpoints.eat_layout:EatImporter",
     "panns": "sed.checkpoints.panns_layout:PannsImporter",
 }
-"""importers by the name of the encoder, which is expected to start from a published checkpoint"""
+"""{encoder: its importer}; a training of these encoders is expected to start from a published checkpoint"""
 
 LICENCES = {
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",

@@ -1,7 +1,7 @@
 """Checkpoints of encoders that were pre-trained here and have no published layout.
 
 Tensors are named `pretrained.<encoder>.encoder.*` and, for the tagging head, `pretrained.<encoder>.head.*`, so that a
-file identifies its encoder.
+file identifies its encoder. `<encoder>` is the name that the encoder had first, if it was renamed (`EARLIER_NAMES`).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sed.models.encoders import EARLIER_NAMES
 from sed.models.tagger import GridTagger
 
 _PREFIX = "pretrained"
-_SHOWN = 5
+_SHOWN = 5  # names in a message, at most
 
 
 def export(encoder: str, tagger: GridTagger) -> dict[str, Tensor]:
     """Convert a tagger, whose config names this encoder, to the state dict of a file, on the CPU."""
-    before = _before(encoder)
-    return {before + key: value.detach().cpu().clone() for key, value in tagger.state_dict().items()}
+    prefix = _prefix_of(encoder)
+    return {prefix + key: value.detach().cpu().clone() for key, value in tagger.state_dict().items()}
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:
@@ -47,10 +47,10 @@ def to_tagger(state: Mapping[str, Tensor], like: nn.Module, encoder: str) -> dic
     Raises:
         Mismatch: names or shapes differ (the message has the first ones), or a value is not finite.
     """
-    before = _before(encoder) + ("" if isinstance(like, GridTagger) else "encoder.")
-    ours = {key.removeprefix(before): value for key, value in state.items() if key.startswith(before)}
+    prefix = _prefix_of(encoder) + ("" if isinstance(like, GridTagger) else "encoder.")
+    ours = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     shapes = {key: value.shape for key, value in like.state_dict().items()}
-    if isinstance(like, GridTagger):  # of as many classes as the file has
+    if isinstance(like, GridTagger):  # the number of classes is that of the file
         shapes |= {key: ours[key].shape for key in shapes if key.startswith("head.") and key in ours}
     wrong = [f"{key} is missing" for key in shapes if key not in ours]
     wrong += [f"{key} is unexpected" for key in ours if key not in shapes]
@@ -64,11 +64,11 @@ def to_tagger(state: Mapping[str, Tensor], like: nn.Module, encoder: str) -> dic
         raise Mismatch(f"not the encoder that the config describes: {', '.join(wrong[:_SHOWN])}{more}")
     for key, value in ours.items():
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise Mismatch(f"{before}{key} has values that are not finite")
+            raise Mismatch(f"{prefix}{key} has values that are not finite")
     return ours
 
 
-def _before(encoder: str) -> str:
+def _prefix_of(encoder: str) -> str:
     return f"{_PREFIX}.{EARLIER_NAMES.get(encoder, encoder)}."
 
 

@@ -1,7 +1,7 @@
 """Importer of PANNs' Cnn14 at 16 kHz (`Cnn14_16k_mAP=0.438.pth`).
 
-The file has the kernels of its front end. They are compared with ours, because training with features of another rate
-or mel scale would work without an error, but worse.
+The file has the front end as constants: windowed cosines and sines of the STFT, and the mel filter bank. These are
+compared with the config's: another rate or mel scale would cause no error, only worse results.
 """
 
 from __future__ import annotations
@@ -19,13 +19,19 @@ from sed.features.logmel import FrontEnd
 
 PUBLISHED = "Cnn14_16k_mAP=0.438.pth"
 TOLERANCE = 1e-6
+"""largest difference of a constant: both sides are computed in float64 and stored in float32"""
 _COSINE, _SINE = (f"spectrogram_extractor.stft.conv_{part}.weight" for part in ("real", "imag"))
 _BANK = "logmel_extractor.melW"
-_IGNORED = ("spectrogram_extractor.", "logmel_extractor.", "fc1.", "fc_audioset.")  # checked, and the tagger's head
+_IGNORED = (
+    "spectrogram_extractor.",
+    "logmel_extractor.",
+    "fc1.",
+    "fc_audioset.",
+)  # compared; tagging head
 
 
 class PannsImporter:
-    """`Importer` of Cnn14, which also checks the front end of its training."""
+    """`Importer` of Cnn14, which also compares the front end that it was trained with."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether the keys are those of a CNN of the PANNs."""
@@ -42,9 +48,9 @@ class PannsImporter:
         Raises:
             Mismatch: the file is of another network or another front end.
         """
-        found = {plain_name(name): value for name, value in state.items()}
-        check_front_end(found, FrontEnd.from_config(config))
-        encoder.load_state_dict(fitting(found, encoder.state_dict(), model="Cnn14", ignored=_IGNORED))
+        tensors = {plain_name(name): value for name, value in state.items()}
+        check_front_end(tensors, FrontEnd.from_config(config))
+        encoder.load_state_dict(fitting(tensors, encoder.state_dict(), model="Cnn14", ignored=_IGNORED))
 
 
 def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
@@ -68,12 +74,12 @@ def check_front_end(state: Mapping[str, Tensor], front_end: FrontEnd) -> None:
     for key, kernel in zip((_COSINE, _SINE, _BANK), (*stft_kernels(front_end), front_end.bank), strict=True):
         theirs = state[key].squeeze(1) if key != _BANK else state[key]
         if theirs.shape != kernel.shape:
-            off = f"of shape {list(theirs.shape)}, the config's of {list(kernel.shape)}"
+            how = f"of shape {list(theirs.shape)}, the config's of {list(kernel.shape)}"
         elif not (error := (theirs.double() - kernel.double()).abs().max().item()) <= TOLERANCE:
-            off = f"{error:.2g} off the config's"
+            how = f"{error:.2g} off the config's"
         else:
             continue
-        raise Mismatch(f"{key} is {off}: made for another front end (conf/logmel_panns.yaml has the published one)")
+        raise Mismatch(f"{key} is {how}: made for another front end (conf/logmel_panns.yaml has the published one)")
 
 
 def stft_kernels(front_end: FrontEnd) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """Initial weights: checkpoints of published or pre-trained models, read safely and loaded into a detector or tagger.
 
-A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or a name there
-(`MIT/ast-finetuned-audioset-10-10-0.4593`), which is downloaded once and checked against the hub's SHA-256.
+A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or the name of a
+model on its hub (`MIT/ast-finetuned-audioset-10-10-0.4593`), downloaded once and checked against the hub's SHA-256.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ _HARMLESS: list[Any] = [
     *((_SCALAR, f"numpy.{place}.multiarray.scalar") for place in ("core", "_core")),
     *((_ARRAY, f"numpy.{place}.multiarray._reconstruct") for place in ("core", "_core")),
 ]
-"""safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays"""
+"""safe types, besides tensors, that checkpoints of trainings contain: arguments, and NumPy's numbers and arrays (by the
+module names of NumPy 1 and 2)"""
 _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
@@ -226,7 +227,8 @@ def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str
 def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     """Load the weights of a packed model; of its classifiers, those of labels that the detector also has.
 
-    The encoder must be the same. Other modules that differ in kind or size keep their random weights.
+    The encoder must be the same. Other modules that differ in kind or size keep their random weights. Rows of a
+    classifier's weights are matched by label.
 
     Args:
         detector: the detector, whose weights are replaced.

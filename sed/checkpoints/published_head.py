@@ -1,7 +1,7 @@
-"""Published detectors, encoder and head, as detectors of ours: PretrainedSED's AudioSet-strong files.
+"""Import of published detectors, encoder and head: PretrainedSED's files trained on AudioSet-strong.
 
-`ATST-F_strong_1.pt` and `BEATs_strong_1.pt` hold a linear head of 447 classes, `strong_head`, right on the encoder's
-frames of 40 ms. `weak_head` of the same files was not trained on strong labels and is left out.
+In `ATST-F_strong_1.pt` and `BEATs_strong_1.pt`, a linear head of 447 classes, `strong_head`, directly follows the
+encoder's frames of 40 ms. The files' `weak_head` was not trained on strong labels and is not loaded.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "atst_frame": {**_SHAPE, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},
     "beats": {**_SHAPE, **beats.FRONT_END, "encoder": "beats", "input_frames": 998, "beats_frames": 250},
 }
-"""{encoder: config of the published detector of it}; what is not named is the default"""
+"""{encoder: config of its published detector}; options not listed have their defaults"""
 
 
 class Head(NamedTuple):
-    """A linear head: weight (classes, dim), bias (classes,)."""
+    """Linear head: weight (classes, dim), bias (classes,)."""
 
     weight: Tensor
     bias: Tensor
 
 
 class Published(NamedTuple):
-    """A published file: where it is, its encoder's kind and tensors, its head."""
+    """Content of a published file: path, name of the encoder, the encoder's tensors, and the head."""
 
     path: Path
     encoder: str
@@ -60,8 +60,8 @@ def read_published(path: Path) -> Published:
     """Read encoder and head of a file.
 
     Raises:
-        UserError: as `sed.checkpoints.pretrained.read_state`; or it has no head, more than encoder and head, or an
-            encoder of which no published detector is known.
+        UserError: as `sed.checkpoints.pretrained.read_state`; or it has no head, layers between encoder and head,
+            or an encoder without an entry in `CONFIGS`.
     """
     tensors = {plain_name(name): value for name, value in read_state(path).items()}
     try:
@@ -90,10 +90,10 @@ def read_published(path: Path) -> Published:
 
 
 def class_names(published: Published, names: str | Path | None = None) -> list[str]:
-    """Return the names of the head's classes: of a file, one per line; else AudioSet-strong's 447.
+    """Return the names of the head's classes: those of a file, one per line, or AudioSet-strong's 447.
 
     Raises:
-        UserError: there are more or fewer names than classes, or one comes twice.
+        UserError: the number of names is not that of the classes, or a name is repeated.
     """
     count = len(published.head.bias)
     path = Path(names) if names else AUDIOSET_STRONG
@@ -107,10 +107,10 @@ def class_names(published: Published, names: str | Path | None = None) -> list[s
 
 
 def read_config(path: str | Path | None, encoder: str) -> dict[str, Any]:
-    """Return the config of a published detector: that of its encoder, or a file's, for other sizes.
+    """Return the config of a published detector: its encoder's in `CONFIGS`, or, for other sizes, that of a file.
 
     Raises:
-        UserError: the file is no config of a detector.
+        UserError: the file is not the config of a detector.
     """
     if path is None:
         return complete_config(CONFIGS[encoder])
@@ -141,10 +141,7 @@ def import_detector(
         config: the config, from `read_config`.
         classes: names of the head's classes.
         class_map: map from labels to classes; None: the classes are the labels.
-        merge: how the logits of a label's classes are merged, `max` or `noisy_or`.
-
-    Returns:
-        The detector, in eval mode.
+        merge: how a label's logit is computed from those of its classes, `max` or `noisy_or`.
 
     Returns:
         The detector in evaluation mode, with its front end and labels.

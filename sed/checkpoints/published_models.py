@@ -1,8 +1,8 @@
 """Published checkpoints by name: downloaded once into the user's cache, with size, checksum and licence shown.
 
-What the host states of a file (size, checksum) is compared, as in stage 0. Where it states no checksum, and the table
-knows none, the file's SHA-256 is recorded beside it when it first arrives: later changes are found, the first copy is
-taken on trust, and the log says so. SED_MIRROR names a server that stands for all hosts, with their paths below it.
+A file is compared with the size and checksum that its host states, as in stage 0 (downloads). If neither host nor table
+has a checksum, the first download is trusted, which the log says, and its SHA-256 is recorded beside the file, so
+that later changes are found. SED_MIRROR names a server to use instead of all hosts, with their paths.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ UNKNOWN = "-"
 
 
 class PublishedModel(NamedTuple):
-    """A row of the table; `sha256` is UNKNOWN where nobody states it."""
+    """Row of the table; `sha256` is UNKNOWN if it was not published."""
 
     name: str
     source: str
@@ -40,7 +40,7 @@ class PublishedModel(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """Return it as stage 0 has it."""
+        """Row of stage 0's tables, for the downloader."""
         return Row(self.name, self.source, self.file, self.file)
 
 
@@ -52,7 +52,7 @@ def published_models() -> dict[str, PublishedModel]:
 
 
 def cache_of(name: str) -> Path:
-    """Return the user's folder for a checkpoint of this name."""
+    """Return the folder for a checkpoint of this name in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ast-sed" / name.replace("/", "--")
 
 
@@ -61,7 +61,7 @@ def download(name: str) -> Path:
 
     Raises:
         RunError: its host cannot be reached; the message says what to place where.
-        UserError: the file is another than the one that is stated or was recorded.
+        UserError: the file's SHA-256 is not the published or recorded one.
     """
     model = published_models()[name]
     folder = cache_of(name)
@@ -95,10 +95,10 @@ def _fetch(model: PublishedModel, path: Path) -> None:
 
 
 def _check(model: PublishedModel, path: Path) -> None:
-    """Compare the file with the SHA-256 that the table knows or an earlier run recorded; record it at first."""
+    """Compare the file with the SHA-256 of the table or of an earlier run; record it at the first download."""
     recorded = path.with_name(f"{path.name}.sha256")
     known = recorded.read_text(encoding="utf-8").split()[:1] if recorded.exists() else []
-    if known and is_checked(path):  # as it was when it arrived
+    if known and is_checked(path):  # not modified since the download
         return
     found = sha256(path)
     for wanted, where in ((model.sha256, "published"), (known[0] if known else UNKNOWN, f"recorded in {recorded}")):

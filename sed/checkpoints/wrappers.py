@@ -13,7 +13,7 @@ from sed.checkpoints.importers import Mismatch
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 """components of names that wrappers of torch add: DataParallel and DDP, torch.compile, FSDP"""
 DEPTH = 4
-"""largest number of components of a prefix: Lightning's `state_dict.model.` and one or two more"""
+"""largest number of components of a prefix that is searched for: Lightning's `state_dict.model.`, and two more"""
 
 
 TEACHER = "teacher.encoder."

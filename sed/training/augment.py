@@ -1,6 +1,6 @@
 """Augmentation of FDY-CRNN (F), parametrised in seconds and decibels: time shift, mixup, time mask, FilterAugment.
 
-Frequency warping and waveform mixing of later systems are drawn here, too, and are modules of their own.
+The random numbers of frequency warping and waveform mixing, which have modules of their own, are drawn here, too.
 
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
 every device and for any number of processes; a few batched operations apply them on the device. Features are raw
@@ -27,7 +27,7 @@ SECTION = "augmentation"
 OPTIONS = {
     "shift_seconds": {
         "default": 1.44,
-        "help": "standard deviation of the time shift (F: 90 frames of 16 ms)",
+        "help": "standard deviation of the time shift, s (F: 90 frames of 16 ms)",
         "least": 0,
     },
     "mixup_probability": {
@@ -44,19 +44,19 @@ OPTIONS = {
     },
     "mask_min_seconds": {
         "default": 0.5,
-        "help": "shortest time mask of strong clips (F: 1/20 of the clip)",
+        "help": "shortest time mask of strong clips, s (F: 1/20 of the clip)",
         "least": 0,
     },
-    "mask_max_seconds": {"default": 2.0, "help": "longest time mask; 0: none (F: 1/5 of the clip)", "least": 0},
+    "mask_max_seconds": {"default": 2.0, "help": "longest time mask, s; 0: none (F: 1/5 of the clip)", "least": 0},
     "filter_augment": {
         "default": "step",
-        "help": "FilterAugment: gains constant per band (step) or linear between band edges",
+        "help": "FilterAugment: random gains, constant per band (step) or linear between band edges; none: off",
         "choices": FILTERS,
     },
     "filter_min_db": {"default": -4.5, "help": "lowest band gain, dB (F)"},
     "filter_max_db": {"default": 6.0, "help": "highest band gain, dB (F)"},
-    "filter_min_bands": {"default": 2, "help": "fewest bands (F)", "least": 1},
-    "filter_max_bands": {"default": 4, "help": "most bands (F)", "least": 1},
+    "filter_min_bands": {"default": 2, "help": "smallest number of bands of FilterAugment (F)", "least": 1},
+    "filter_max_bands": {"default": 4, "help": "largest number of bands of FilterAugment (F)", "least": 1},
     "filter_min_width": {"default": 4, "help": "narrowest band, mel bins (F)", "least": 1},
 }
 OPTIONS_FROM = ["sed.training.frequency_warp", "sed.training.waveform_mixing"]
@@ -93,13 +93,13 @@ class Draws:
     """Random numbers of one global batch on the host; clips are in the order strong, weak, unlabelled."""
 
     shift: np.ndarray
-    """label frames to roll by (batch,) int64"""
+    """label frames to roll by, later in time if positive (batch,) int64"""
     partner: np.ndarray
     """index in the batch of the clip to mix with (batch,) int64"""
     mix: np.ndarray
     """mixing weight of the clip itself, 1 if it is not mixed (batch,) float32"""
     added: np.ndarray
-    """whether the clip is mixed as waveforms are (batch,) bool"""
+    """whether powers are mixed instead of amplitudes, as in a mixture of waveforms (batch,) bool"""
     mask_start: np.ndarray
     """first masked label frame (batch,) int64"""
     mask_width: np.ndarray
@@ -109,9 +109,9 @@ class Draws:
     teacher_gain: np.ndarray
     """decibels to add for the teacher (batch, bins) float32"""
     student_warp: np.ndarray
-    """first bin and step of the student's frequency warp (batch, 2) float32"""
+    """first bin and step of the student's frequency warp, from `draw_warps` (batch, 2) float32"""
     teacher_warp: np.ndarray
-    """the same of the teacher's (batch, 2) float32"""
+    """first bin and step of the teacher's frequency warp (batch, 2) float32"""
 
 
 def draw(
@@ -201,10 +201,10 @@ def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: in
     bands = rng.integers(min(options.filter_min_bands, most), most + 1, clips)
     width = np.minimum(options.filter_min_width, bins // bands)
     # Inner edges: sorted draws from the bins left over by the minimum widths, then moved apart by these widths.
-    room = bins - bands * width
-    inner = np.floor(rng.random((clips, most - 1)) * (room[:, None] + 1)).astype(np.int64)
+    spare = bins - bands * width
+    inner = np.floor(rng.random((clips, most - 1)) * (spare[:, None] + 1)).astype(np.int64)
     nth = np.arange(1, most)
-    inner = np.where(nth < bands[:, None], inner, room[:, None])
+    inner = np.where(nth < bands[:, None], inner, spare[:, None])
     inner = np.sort(inner, axis=1) + nth * width[:, None]
     edges = np.concatenate([np.zeros((clips, 1), np.int64), inner, np.full((clips, 1), bins)], axis=1)
     edges = np.where(np.arange(most + 1) < bands[:, None], edges, bins)
@@ -256,13 +256,13 @@ def mix_features(
         weight: mixing weight of the clip itself (n,).
         decibel: one decibel in the units of the features.
         floor: feature value of silence, the lower limit of a mixture.
-        added: of which clips powers are added instead of amplitudes (n,) bool; None: of none.
+        added: for which clips powers are mixed instead of amplitudes (n,) bool; None: for none.
 
     Returns:
-        Features (n, time, bins) and numbers of valid frames (n,), of a mixture those of the longer clip.
+        Features (n, time, bins) and numbers of valid frames (n,); a mixture is as long as the longer of its clips.
     """
     n = len(weight)
-    log_amplitude = math.log(10) / 20 / decibel
+    log_amplitude = math.log(10) / 20 / decibel  # converts features to natural logarithms of amplitudes
     time = torch.arange(x.shape[1], device=x.device)
     other, other_valid = x.index_select(0, partner), valid.index_select(0, partner)
     own = torch.where((time < valid[:n, None])[..., None], x[:n] * log_amplitude, -math.inf)
@@ -271,6 +271,7 @@ def mix_features(
     if added is None:
         total = torch.logaddexp(own + w.log(), other + (1 - w).log())
     else:
+        # 2 for mixtures of powers, else 1
         exponent = 1 + added.view(n, 1, 1).to(x.dtype)
         total = torch.logaddexp(own * exponent + w.log(), other * exponent + (1 - w).log()) / exponent
     total = (total / log_amplitude).clamp_min(floor)
@@ -293,7 +294,7 @@ def mix_labels(
         partner: index of the clip that each of the first n is mixed with (n,).
         weight: mixing weight of the clip itself (n,).
         kind: soft (weighted sum) or hard (union).
-        added: which clips have the union in any case, being mixed as waveforms (n,) bool; None: none.
+        added: which clips get the union whatever `kind` is, because their powers are mixed (n,) bool; None: none.
 
     Returns:
         Targets (n, ...).

@@ -41,40 +41,40 @@ from sed.training.validation import Scorer, validate
 log = logging.getLogger("sed.train")
 
 RANDOM = "random"
-
+"""description of initial weights that were not loaded from a checkpoint"""
 TEST_SETS = ("validation", "public_eval")
-
+"""test sets of the corpora, which must not select a model"""
 
 SECTION = "data"
 OPTIONS = {
     "train_sets": {
         "default": ["strong_real", "strong_synth", "weak", "unlabelled"],
-        "help": "training sets of the dump; see missing_sets",
+        "help": "names of the training sets, folders of the dump; see missing_sets",
         "type": "words",
     },
     "missing_sets": {
         "default": "refuse",
-        "help": "training sets that the dump lacks: refuse to train, or leave them out, as own data may need",
+        "help": "if the dump lacks some of train_sets: refuse to train, or leave_out: use the others (for own data)",
         "choices": ["refuse", "leave_out"],
     },
     "batch_sizes": {
         "default": [2, 2, 4, 4],
-        "help": "clips of each set per batch (P: 1:1:2:2); a single number is for every set",
+        "help": "clips per batch of each of train_sets, in their order (P: 1:1:2:2); a single number is for every set",
         "type": "numbers",
     },
     "epoch_clips": {
         "default": "named",
-        "help": "clips of an epoch: those named in the metadata (missing ones do not shorten it), or those found",
+        "help": "clips that define the length of an epoch: those named in the metadata, or only those found on disk",
         "choices": ["named", "found"],
     },
     "accumulate": {
         "default": 1,
-        "help": "gradient accumulation: parts that a batch is computed in; less memory, the same step",
+        "help": "gradient accumulation: number of shares that a batch is computed in; less memory, the same step",
         "least": 1,
     },
     "valid_set": {
         "default": "",
-        "help": "strong set of the dump to validate on after each epoch (synth_valid); never a test set",
+        "help": "set of the dump, with events, to validate on after each epoch (synth_valid); '': none; no test set",
     },
     "select": {
         "default": "last",
@@ -88,7 +88,7 @@ OPTIONS = {
     },
     "select_post_processing": {
         "default": "paper",
-        "help": "post-processing before EB-F1 or PSDS1: paper (weak masking, its median filters: F), none, or steps",
+        "help": "post-processing before EB-F1 or PSDS1: paper (weak masking, median filters: F), none, or step names",
     },
 }
 OPTIONS_FROM = [
@@ -111,10 +111,10 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         model: defines the number and length of label frames.
 
     Returns:
-        The sets, checked, in the order of `arrange`.
+        The sets, checked, in the order strong, weak, unlabelled.
 
     Raises:
-        UserError: names and batch sizes do not match, no set is there, or a set is not as it should be.
+        UserError: names and batch sizes do not match, the dump has none of the sets, or a set is invalid.
     """
     names, sizes = config["train_sets"], config["batch_sizes"]
     if len(names) != len(sizes):
@@ -176,7 +176,7 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
     """Build the schedule of a config.
 
-    Steps per epoch are the config's, or one pass over the smallest set if it has 0; `most_passes` may reduce them.
+    Steps per epoch are the config's or, if that is 0, one pass over the smallest set; `most_passes` may reduce them.
     """
     per_epoch = config["steps_per_epoch"] or steps_per_epoch(sets, clips=config["epoch_clips"])
     if config["most_passes"]:
@@ -371,7 +371,7 @@ def make_pictures(
         A function that returns images by clip, as `picture_clips`; none if no logger shows images.
     """
     if valid is None or not set(config["loggers"]) - {"jsonl", "none"}:
-        return dict
+        return dict  # a function that returns no images
     return partial(
         picture_clips,
         step.teacher,
@@ -452,8 +452,8 @@ def feature_bytes(sets: list[TrainingSet]) -> int:
 def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.device) -> RunOptions:
     """Choose the runtime options.
 
-    On a CPU, losses are read after each step (there is no queue of work to drain), and inputs are prefetched only if
-    they are read from disk.
+    On a GPU, losses are read every 50 steps only, because a read waits for all steps queued on the device. On a CPU,
+    inputs are prefetched only if they are read from disk.
 
     Args:
         config: `checkpoint_seconds` and `ahead` are used.
@@ -472,7 +472,7 @@ def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.devi
 
 
 def loss_weights(config: Mapping[str, Any]) -> tuple[float, float, float, float, float, float]:
-    """Return the weights of `losses.PARTS` at full ramp."""
+    """Return the weights of `losses.PARTS` after the consistency ramp."""
     consistency = config["consistency_weight"]
     return (
         config["strong_weight"],
@@ -554,7 +554,7 @@ def build_trainer(
         log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
         warn_of_a_slow_teacher(schedule)
-    parts = config["accumulate"]
+    local_shares = config["accumulate"]
     return Trainer(
         folder,
         step=step,
@@ -569,7 +569,7 @@ def build_trainer(
             "front_end": front_end.params(),
         },
         options=run_options(config, maker, device),
-        shares=[world.rank * parts + part for part in range(parts)],
+        shares=[world.rank * local_shares + share for share in range(local_shares)],
         open_logger=open_logger,
         validate=make_validate(config, valid, labels, step, front_end, make_scorer),
         pictures=make_pictures(config, valid, labels, step, front_end),
@@ -586,7 +586,7 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
         model: the model to train.
         device: device of the training.
         precision: numeric precision.
-        clips: description of the data, e.g. their number.
+        clips: description of the data, such as '1578 clips'.
     """
     log.info(
         "weights: %s; device: %s; precision: %s; %.2f M parameters; %s",
@@ -596,7 +596,7 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
 
 def warn_of_a_slow_teacher(schedule: Schedule) -> None:
     """Warn if the training is short compared with the teacher's time constant."""
-    if schedule.teacher_is_slow:
+    if schedule.teacher_is_slow:  # 1 - 5 / steps is the largest decay with which it is not
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
             "training (choose ema_decay up to %.4g for this number of steps)",

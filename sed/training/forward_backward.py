@@ -38,17 +38,17 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
     Returns:
         The losses, 0 where the tag is unknown, and whether the tag is known; both (clips, classes).
     """
-    counts = known(tags)
-    tags = torch.where(counts, tags, 0.0).round()
-    either = directions.amax(0)
-    losses = F.binary_cross_entropy_with_logits(either, tags[:, None].expand_as(either), reduction="none")
+    is_known = known(tags)
+    tags = torch.where(is_known, tags, 0.0).round()
+    larger = directions.amax(0)
+    losses = F.binary_cross_entropy_with_logits(larger, tags[:, None].expand_as(larger), reduction="none")
     if frames is not None:
-        bounded = counts & (tags > 0.5) & known(frames).all(1)
+        bounded = is_known & (tags > 0.5) & known(frames).all(1)
         active = (torch.where(bounded[:, None], frames, 0.0) > 0.5).to(losses.dtype)
         begun, to_come = active.cummax(1).values, active.flip(1).cummax(1).values.flip(1)
-        both = F.binary_cross_entropy_with_logits(directions, torch.stack([begun, to_come]), reduction="none").mean(0)
-        losses = torch.where(bounded[:, None], both, losses)
-    return losses.mean(1) * counts, counts
+        by_direction = F.binary_cross_entropy_with_logits(directions, torch.stack([begun, to_come]), reduction="none")
+        losses = torch.where(bounded[:, None], by_direction.mean(0), losses)
+    return losses.mean(1) * is_known, is_known
 
 
 class ForwardBackward:
@@ -70,7 +70,7 @@ class ForwardBackward:
     def __call__(
         self,
         student: DetectorOutput,
-        teacher: DetectorOutput,  # noqa: ARG002 (alike)
+        teacher: DetectorOutput,  # noqa: ARG002 (of the protocol)
         *,
         strong_targets: Tensor,
         weak_targets: Tensor,
@@ -85,8 +85,8 @@ class ForwardBackward:
         of_weak = directions[:, strong : strong + len(weak_targets)], weak_targets, None
         for part, (logits, tags, frames) in enumerate((of_strong, of_weak)):
             if len(tags):
-                losses, counts = class_losses(logits, tags, frames)
-                parts[part] = losses.detach().sum() / counts.sum().clamp_min(1)
+                losses, is_known = class_losses(logits, tags, frames)
+                parts[part] = losses.detach().sum() / is_known.sum().clamp_min(1)
                 total = total + weights[part] * losses.sum()
-                count = count + weights[part] * counts.sum()
+                count = count + weights[part] * is_known.sum()
         return total / count.clamp_min(1e-6), torch.stack(parts)

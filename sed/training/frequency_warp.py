@@ -1,6 +1,6 @@
 """Frequency warping: a band of the spectrogram, stretched to all mel bins.
 
-This is the random resized crop of BYOL-A, along frequency only, as in later training of ATST-Frame detectors (D): each
+This is the random resized crop of BYOL-A, along frequency only, as in the training of ATST-Frame detectors (D): each
 clip keeps a random share of its mel bins at a random position, and the kept ones are interpolated to the full number.
 Pitch and timbre move, onsets and offsets do not, so labels stay. Student and teacher get different warps.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 OPTIONS = {
     "warp_probability": {
         "default": 0.0,
-        "help": "probability that frequencies of a clip are warped (D, of later systems: 0.5)",
+        "help": "probability that frequencies of a clip are warped (D: 0.5, in later systems)",
         "least": 0,
         "most": 1,
     },
@@ -32,7 +32,7 @@ def draw_warps(rng: np.random.Generator, probability: float, least: float, *, cl
 
     Args:
         rng: source of random numbers; it is not used if the probability is 0.
-        probability: that a clip is warped.
+        probability: probability that a clip is warped.
         least: smallest share of the bins to keep.
         clips: number of clips.
         bins: number of mel bins.

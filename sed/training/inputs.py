@@ -36,9 +36,9 @@ class StepInputs:
     features: torch.Tensor
     """raw log-mel (slots, frames, bins) float16"""
     valid: torch.Tensor
-    """valid frames (slots,) int64"""
+    """number of frames before padding (slots,) int64"""
     shift: torch.Tensor
-    """label frames (slots,) int64"""
+    """label frames to roll by (slots,) int64"""
     strong_targets: torch.Tensor
     """(strong slots, label frames, classes) uint8, or float32 where a set's labels are soft"""
     weak_targets: torch.Tensor
@@ -54,7 +54,7 @@ class StepInputs:
     weak_mix: torch.Tensor
     """as `strong_mix` (weak,) float32"""
     strong_added: torch.Tensor
-    """whether the clip is mixed as waveforms are (strong,) bool"""
+    """whether powers are mixed instead of amplitudes (strong,) bool"""
     weak_added: torch.Tensor
     """as `strong_added` (weak,) bool"""
     unlabelled_partner: torch.Tensor
@@ -62,15 +62,15 @@ class StepInputs:
     unlabelled_mix: torch.Tensor
     """as `strong_mix` (unlabelled,) float32"""
     mask_start: torch.Tensor
-    """label frames (strong slots,) int64"""
+    """first masked label frame (strong slots,) int64"""
     mask_width: torch.Tensor
-    """label frames (strong slots,) int64"""
+    """number of masked label frames (strong slots,) int64"""
     student_gain: torch.Tensor
-    """decibels (clips, bins) float32"""
+    """decibels to add for the student (clips, bins) float32"""
     teacher_gain: torch.Tensor
-    """decibels (clips or slots, bins) float32"""
+    """decibels to add for the teacher (clips or slots, bins) float32"""
     student_warp: torch.Tensor
-    """first bin and step of the frequency warp (clips, 2) float32"""
+    """first bin and step of the frequency warp, from `draw_warps` (clips, 2) float32"""
     teacher_warp: torch.Tensor
     """as `student_warp` (clips or slots, 2) float32"""
 
@@ -181,7 +181,7 @@ class InputMaker:
         rows = self._sampler.rows(step)
         strong, weak = self.sizes["strong"], self.sizes["weak"]
         draws = augment.draw(
-            np.random.default_rng((self.seed, step, 0xA06)),
+            np.random.default_rng((self.seed, step, 0xA06)),  # the constant separates it from other random streams
             self.options,
             **self.sizes,
             frames=self.frames,
@@ -262,7 +262,7 @@ def inputs_from(
     """Yield the inputs of steps, prefetched by a thread.
 
     Args:
-        maker: makes them.
+        maker: makes the inputs.
         steps: indices of the steps.
         shares: indices of the shares to make for each step.
         ahead: number of steps to prefetch; 0: make inputs in the calling thread, on demand.
@@ -280,7 +280,7 @@ def inputs_from(
     def put(item: tuple[int, list[Made]] | BaseException) -> None:
         while not stop.is_set():
             try:
-                return ready.put(item, timeout=0.2)
+                return ready.put(item, timeout=0.2)  # seconds after which `stop` is checked
             except queue.Full:
                 continue
 

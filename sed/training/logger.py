@@ -1,4 +1,4 @@
-"""Registry of the loggers of a run, and their protocol: TensorBoard, JSON lines, or none.
+"""Registry of the loggers of a run, and their protocol.
 
 A new logger is a module with a class that has the methods of `Logger` (and `OPTIONS`), and a line in `LOGGERS`.
 """

@@ -339,7 +339,7 @@ class Loop(ABC):
             started = time.monotonic()
             save_checkpoint(place / checkpoint_name(step), self.checkpoint(step, with_optimiser=True))
             write_json(self.folder / "progress.json", {"seconds": self.seconds})
-            for old in checkpoints(place)[:-2]:
+            for old in checkpoints(place)[:-2]:  # the last two stay, in case the last one is damaged
                 old.unlink()
             self.say(f"checkpoint after step {step} ({time.monotonic() - started:.1f} s)")
         self._saved_at = time.monotonic()

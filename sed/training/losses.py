@@ -12,6 +12,7 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.registry import chosen
 
 PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags", "pseudo")
+"""names of the terms of the loss"""
 OBJECTIVES = {
     "mean_teacher": "sed.training.losses:MeanTeacher",
     "forward_backward": "sed.training.forward_backward:ForwardBackward",

@@ -16,7 +16,7 @@ SECTION = "mean teacher"
 OPTIONS = {
     "ema_buffers": {
         "default": "average",
-        "help": "the teacher's batch-norm statistics: average (I) or copy of the student's, or its own (D, F)",
+        "help": "the teacher's batch-norm statistics: moving average (I) or copy of the student's, or its own (D, F)",
         "choices": ["average", "copy", "own"],
     },
 }

@@ -181,7 +181,7 @@ def build_optimiser(
         betas: decays of the mean gradient and of the mean squared gradient.
         device: device of the parameters.
         fused: whether one kernel updates a group.
-        layer_decay: see `rate_factor`, which is also the key of a group's factor.
+        layer_decay: see `rate_factor`; the optimiser's groups have their factor under the key `rate_factor`.
 
     Returns:
         The optimiser, with learning rates 0 and its state allocated.

@@ -23,7 +23,7 @@ OPTIONS = {
     },
     "cache": {
         "default": "auto",
-        "help": "where features are cached; none: read from the dump at each step",
+        "help": "cache of features: GPU memory (device), RAM, or none: read at each step; auto: the first with room",
         "choices": ["auto", "device", "ram", "none"],
     },
     "ahead": {
@@ -31,7 +31,7 @@ OPTIONS = {
         "help": "batches that a thread prefetches when training on a GPU, or without a cache",
         "least": 0,
     },
-    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0, "most": 1024},
+    "threads": {"default": 0, "help": "CPU threads; 0: one per core", "least": 0, "most": 1024},
     "checkpoint_seconds": {"default": 120.0, "help": "seconds between checkpoints", "least": 0},
 }
 OPTIONS_FROM = ["sed.training.logger"]

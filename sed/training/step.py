@@ -56,11 +56,11 @@ class Preparation:
     """length of a label frame"""
     mixup_labels: str = "soft"
     apart: bool = True
-    """whether student and teacher get different band gains or warps; if not, the teacher's input is the student's"""
+    """whether student and teacher get different band gains and warps; if not, both get the same input"""
     warped: bool = False
     """whether frequencies are warped"""
     wavmixed: bool = False
-    """whether some clips are mixed as waveforms are"""
+    """whether powers of some clips are mixed instead of amplitudes (waveform mixing)"""
     interpolated: bool = False
     """whether the teacher's input are the clips before mixing (ICT)"""
 
@@ -140,6 +140,7 @@ class Preparation:
         return augment.time_mask(x, first, end - first, floor)
 
     def _finish(self, x: torch.Tensor, gain: torch.Tensor, warps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """Warp, filter and normalise one model's input; shapes as in `StepInputs` and `Prepared`."""
         if self.warped:
             x = warp(x, warps)
         x = x + gain[:, None, :] * self.front_end.decibel
@@ -163,6 +164,7 @@ class StepValues:
         return self.encoder_lr == 0
 
     def as_list(self) -> list[float]:
+        """Return the learning rates of encoder and head, `ema_weight` and the loss weights, in this order."""
         return [self.encoder_lr, self.head_lr, self.ema_weight, *self.loss_weights]
 
 
@@ -211,7 +213,7 @@ class TrainingStep:
         self.precision, self.device, self.world = precision, device, world
         self.objective = objective
         self.frozen = False
-        self._values = torch.zeros(3 + len(losses.PARTS), device=device)
+        self._values = torch.zeros(3 + len(losses.PARTS), device=device)  # of `StepValues.as_list`
         if precision == "bf16" and device.type == "cuda":
             for model in (student, teacher):
                 use_bf16(model)

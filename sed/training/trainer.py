@@ -66,7 +66,7 @@ class Trainer(Loop):
             validate: scores the teacher after each epoch (`score`: higher is better); None: no validation.
             pictures: draws validation clips after each epoch, {name: (height, width, 3) uint8}.
             select: which model becomes final.pt: that of the last step (last) or of the best epoch (best).
-            weights: where the initial weights came from, for info.json.
+            weights: description of the initial weights, for info.json.
         """
         super().__init__(
             folder,
@@ -157,12 +157,12 @@ class Trainer(Loop):
             drop_resume_state(self.folder)
 
     def parts_that_fit(self) -> int | None:
-        """Find by trial how many parts (`--accumulate`) a batch must be split into to fit into GPU memory.
+        """Find by trial how many shares (`--accumulate`) a batch must be split into to fit into GPU memory.
 
         Call it only after a run has failed: it leaves gradients behind.
 
         Returns:
-            The smallest number of parts that fits; None if not even the smallest part of a batch fits.
+            The smallest number of shares that fits; None if not even the smallest share of a batch fits.
         """
         self.training_step.release()
         for parts in (2, 4, 8, 16, 32):

@@ -13,6 +13,7 @@ from sed.models.detector import Detector
 from sed.training import augment, losses
 
 THRESHOLD = 0.5
+"""posterior above which a frame is a detection"""
 
 Scorer = Callable[[np.ndarray, np.ndarray], float]
 """(frame posteriors (clips, frames, classes), clip posteriors (clips, classes)) -> score: higher is better"""
@@ -64,9 +65,9 @@ def validate(
         found = (torch.sigmoid(logits) > THRESHOLD).float()
         counts += torch.stack([(found * targets).sum((0, 1)), found.sum((0, 1)), targets.sum((0, 1))])
     model.train(was_training)
-    hits, detected, wanted = counts.cpu()
-    seen = (detected + wanted) > 0
-    f1 = (2 * hits / (detected + wanted).clamp(min=1))[seen]
+    hits, detected, true = counts.cpu()
+    occurring = (detected + true) > 0
+    f1 = (2 * hits / (detected + true).clamp(min=1))[occurring]
     frame_f1 = float(f1.mean()) if len(f1) else 0.0
     score = frame_f1 if scorer is None else scorer(*map(np.concatenate, zip(*posteriors, strict=True)))
     return {"score": score, "frame_f1": frame_f1, "frame_loss": float(loss) / clips}

@@ -1,8 +1,8 @@
 """Waveform mixing: two clips played at once, with the union of their labels.
 
 Features are dumped before training, so there are no waveforms to add. The sum of two independent waveforms has, in
-expectation, the sum of their powers, and a mel bin is a sum of powers: features are mixed by adding powers. Missing is
-the interference where both clips are loud in the same bin, which has mean 0. Mixup (`sed.training.augment`) instead
+expectation, the sum of their powers, and a mel bin is a sum of powers: features are mixed by adding powers. This leaves
+out the interference of clips that are loud in the same bin, which has mean 0. Mixup (`sed.training.augment`) instead
 adds amplitudes and weights the labels.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 OPTIONS = {
     "wavmix_probability": {
         "default": 0.0,
-        "help": "probability that a strong or weak clip is mixed as waveforms are, instead of mixup (L: 0.5)",
+        "help": "probability that a strong or weak clip is mixed like waveforms (adding powers), not by mixup (L: 0.5)",
         "least": 0,
         "most": 1,
     },
@@ -30,12 +30,12 @@ def draw_levels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw which clips are mixed as waveforms, and at which level.
 
-    The sum is scaled so that the level of two equally loud clips stays.
+    The mixture is scaled so that two equally loud clips give one of the same level.
 
     Args:
         rng: source of random numbers; it is not used if the probability is 0.
-        probability: that a clip is mixed.
-        decibels: largest gain of the other clip.
+        probability: probability that a clip is mixed.
+        decibels: largest gain or attenuation of the other clip, dB.
         clips: number of clips.
 
     Returns:

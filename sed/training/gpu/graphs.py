@@ -54,17 +54,17 @@ class CompiledStep(TrainingStep):
                 if self._side is None:
                     teacher = self.teacher.decode(frames)
                 else:
-                    here = torch.cuda.current_stream()
-                    self._side.wait_stream(here)
+                    current = torch.cuda.current_stream()
+                    self._side.wait_stream(current)
                     with torch.cuda.stream(self._side):
                         teacher = self.teacher.decode(frames)
             student_frames = self._encode_student(prepared.student)
             if self._side is not None and self._persistent:
                 # Two persistent kernels running at once can deadlock, each waiting for the other's multiprocessors.
-                here.wait_stream(self._side)
+                current.wait_stream(self._side)
             student = self.student.decode(student_frames)
         if self._side is not None:
-            here.wait_stream(self._side)  # before `frames` is freed, so that its memory is not reused too early
+            current.wait_stream(self._side)  # before `frames` is freed, so that its memory is not reused too early
         return student, teacher
 
 
@@ -105,7 +105,7 @@ class GraphedStep(CompiledStep):
     stream; if they still differ, the step runs without graphs. Models with dropout or batch norm cannot be compared.
     """
 
-    _WARM_UP = 3
+    _WARM_UP = 3  # eager calls before the capture, as PyTorch requires: they compile and allocate
     _SECOND_CHECK = 100  # the step before which replays are checked again
     _REPLAYS = 3  # replays per check
     _backward: torch.cuda.CUDAGraph
@@ -118,10 +118,10 @@ class GraphedStep(CompiledStep):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._static: StepInputs | None = None
-        self._plain = False
+        self._static: StepInputs | None = None  # input tensors of the captured graphs; None before the capture
+        self._plain = False  # True: graphs were wrong, run eagerly
         self._calls = 0
-        self._seen: list[Tensor] = []
+        self._seen: list[Tensor] = []  # logits of student and teacher that the last replay or call left
 
     def freeze(self, frozen: bool) -> None:
         super().freeze(frozen)
@@ -235,11 +235,11 @@ class GraphedStep(CompiledStep):
         prepared = self.preparation(self._static)
         errors = []
         for model, x, seen in zip((self.student, self.teacher), prepared[:2], self._seen, strict=False):
-            few = slice(None, None, math.ceil(len(x) / 4))
+            some = slice(None, None, math.ceil(len(x) / 4))
             plain_gru = by_cudnn(model) if self.precision == "bf16" else nullcontext()
             attention = sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
             with plain_gru, attention, self.autocast():
-                errors.append(disagreement(seen[few], model(x[few]).logits))
+                errors.append(disagreement(seen[some], model(x[some]).logits))
         return errors
 
     def _capture(self, share: float) -> None:

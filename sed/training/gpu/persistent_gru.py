@@ -17,8 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
-UNITS = 16  # state units per program
-MOST_CLIPS = 64
+UNITS = 16  # state units per program, the smallest tile of a tensor-core product
+MOST_CLIPS = 64  # largest batch, which is the larger of the two tile sizes in clips (`_rows`)
 TWICE = 256  # largest hidden size at which two programs have registers and shared memory on one multiprocessor
 WARPS = 4  # measured on an H200, as are the next two: 8 warps take twice as long
 STRETCH = 128  # gate units per block of the backward product
@@ -62,6 +62,14 @@ def _store_gates(p, r, z, n, H: tl.constexpr, mask):  # type: ignore[no-untyped-
     tl.store(p, r.to(kind), mask=mask)
     tl.store(p + H, z.to(kind), mask=mask)
     tl.store(p + 2 * H, n.to(kind), mask=mask)
+
+
+# Shapes of the arguments of both kernels, with H units per direction and the gates r, z, n of torch.nn.GRU:
+# gi (input frames, clips, directions, gates, H) contributions of the input; w (directions, gates, H, H) recurrent
+# weights; bias (directions, gates, H); out (frames, clips, directions, H) states; saved (4, frames, clips, directions,
+# H) r, z, n and the recurrent contribution to n; dgi, dgh (frames, clips, directions, gates, H) gradients of the
+# input's and the recurrent contributions. A program computes BJ units of one direction for all clips; BB is the number
+# of clips, padded (`_rows`); K0 and K1 are from `_tiles`.
 
 
 @triton.jit
@@ -108,7 +116,7 @@ def _forward(  # type: ignore[no-untyped-def]
                 hn = tl.dot(a1, wn1, hn, input_precision="ieee")
         r = _sigmoid(ir + hr)
         z = _sigmoid(iz + hz)
-        n = 2.0 * _sigmoid(2.0 * (in_ + r * hn)) - 1.0
+        n = 2.0 * _sigmoid(2.0 * (in_ + r * hn)) - 1.0  # tanh
         h = (1.0 - z) * n + z * h
         at = (t * clips + row).to(tl.int64) * (2 * H) + direction * H + col
         tl.store(out + at, h.to(out.dtype.element_ty), mask=live)
@@ -196,8 +204,9 @@ def _tiles(units: int) -> tuple[int, int] | None:
 def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
     """Return whether the persistent kernel can run these layers on this GPU, with all programs resident at once.
 
-    If several processes share the GPU (SED_GPU_SHARERS, set by utils/mps.sh), the programs of all must be resident
-    together; otherwise the processes can deadlock waiting for each other's programs.
+    It needs compute capability 9 (Hopper) or later. If several processes share the GPU (SED_GPU_SHARERS, set by
+    utils/mps.sh), the programs of all must be resident together; otherwise the processes can deadlock waiting for each
+    other's programs.
 
     Args:
         gru: the layers.
@@ -205,16 +214,16 @@ def fits(gru: nn.GRU, clips: int, device: torch.device) -> bool:
         device: the device to run on.
 
     Returns:
-        Whether it can.
+        True if the kernel can run.
     """
     if not (gru.bidirectional and gru.bias and gru.dropout == 0 and gru.batch_first and gru.hidden_size % UNITS == 0):
         return False
     if _tiles(gru.hidden_size) is None or clips > MOST_CLIPS or device.type != "cuda":
         return False
-    about = torch.cuda.get_device_properties(device)
+    properties = torch.cuda.get_device_properties(device)
     programs, sharers = 2 * gru.hidden_size // UNITS, int(os.environ.get("SED_GPU_SHARERS") or 1)
-    room = about.multi_processor_count * (2 if gru.hidden_size <= TWICE else 1)
-    return about.major >= 9 and programs <= about.multi_processor_count and programs * sharers <= room
+    room = properties.multi_processor_count * (2 if gru.hidden_size <= TWICE else 1)
+    return properties.major >= 9 and programs <= properties.multi_processor_count and programs * sharers <= room
 
 
 class _Layer(torch.autograd.Function):
@@ -284,6 +293,7 @@ def _stretch(units: int) -> int:
 
 
 def _rows(clips: int) -> int:
+    """Return the tile size in clips: a power of two of at least 16, as tensor-core products need."""
     return MOST_CLIPS if clips > 16 else 16
 
 

@@ -1,4 +1,4 @@
-"""Logger: MLflow, an extra (pip install '.[mlflow]'): at MLFLOW_TRACKING_URI, else `mlruns/` of the run's folder."""
+"""Logger for MLflow, an extra (pip install '.[mlflow]'), at MLFLOW_TRACKING_URI or in `mlruns/` of the run's folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mlflow.entities import Metric, Param
 from sed.training.loggers.run_id import run_id
 
 OPTIONS = {
-    "mlflow_experiment": {"default": "ast-sed", "help": "experiment of MLflow that runs go into"},
+    "mlflow_experiment": {"default": "ast-sed", "help": "MLflow experiment that runs are added to"},
 }
 LONGEST = 6000
-"""characters of a parameter's value that MLflow takes"""
+"""largest number of characters of a parameter's value in MLflow"""
 
 
 class MLflow:
-    """A run; a resumed training goes on with it."""
+    """Logger that writes one MLflow run, which a resumed training continues."""
 
     def __init__(self, folder: Path, step: int, config: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get("MLFLOW_TRACKING_URI")
         if not uri:
-            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # else newer versions ask for a database
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # otherwise newer versions require a database
             uri = (folder.resolve() / "mlruns").as_uri()
         self._client = MlflowClient(tracking_uri=uri)
         self._events: list[str] = []
@@ -41,7 +41,7 @@ class MLflow:
         experiment = known.experiment_id if known else self._client.create_experiment(name)
         run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
         parameters = [Param(key, str(value)[:LONGEST]) for key, value in config.items()]
-        for first in range(0, len(parameters), 100):  # as many as it takes at once
+        for first in range(0, len(parameters), 100):  # MLflow's limit per call
             self._client.log_batch(run, params=parameters[first : first + 100])
         return run
 

@@ -1,4 +1,4 @@
-"""The name that a tracker knows a run by, kept in the run's folder, so that a resumed training goes on with it."""
+"""Id of a run in a tracker (MLflow, Weights & Biases), kept in the run's folder: a resumed training continues it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logger: Weights & Biases, an extra (pip install '.[wandb]'); WANDB_MODE=offline keeps all in the run's folder."""
+"""Logger for Weights & Biases, an extra (pip install '.[wandb]'); WANDB_MODE=offline keeps all in the run's folder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import wandb
 from sed.training.loggers.run_id import run_id
 
 OPTIONS = {
-    "wandb_project": {"default": "ast-sed", "help": "project of Weights & Biases that runs go into"},
+    "wandb_project": {"default": "ast-sed", "help": "Weights & Biases project that runs are added to"},
 }
 
 
 class WeightsAndBiases:
-    """A run whose x-axis is the training's step; a resumed training goes on with its run."""
+    """Logger that writes one run with the training step as x-axis; a resumed training continues it."""
 
     def __init__(self, folder: Path, _step: int, config: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -30,7 +30,7 @@ class WeightsAndBiases:
             config=dict(config),
             settings=wandb.Settings(console="off", silent=True),
         )
-        # a step of our own: W&B's must rise, and a resumed training logs some steps again
+        # Not W&B's own step, which may only increase: a resumed training logs some steps again.
         self._run.define_metric("step")
         self._run.define_metric("*", step_metric="step")
 

@@ -43,7 +43,7 @@ OPTIONS = {
         "help": "weight of the cross-entropy of frame labels, if the data have events",
         "least": 0,
     },
-    "frame_detail": {"default": 1, "help": "label frames per time step of the encoder", "least": 1},
+    "frame_detail": {"default": 1, "help": "label frames per time step of the encoder (finer labels)", "least": 1},
     "drop_path": {
         "default": 0.0,
         "help": "stochastic depth: probability that a residual branch is skipped for a clip",
@@ -52,7 +52,7 @@ OPTIONS = {
     },
     "patchout": {
         "default": 0,
-        "help": "frequency bands of patches dropped at each step: faster, and a regulariser",
+        "help": "number of frequency bands of patches dropped at each step (AST only): faster, and a regulariser",
         "least": 0,
     },
 }
@@ -185,7 +185,7 @@ class Pretraining(Loop):
         """Return the indices (kept,) of the frequency bands of patches that a step encodes, sorted; None: all."""
         if not self.config["patchout"]:
             return None
-        rng = np.random.default_rng((self.config["seed"], step, 0xBA4D))
+        rng = np.random.default_rng((self.config["seed"], step, 0xBA4D))  # another random stream than augmentation's
         kept = np.sort(rng.permutation(self.model.bands)[self.config["patchout"] :])
         return torch.from_numpy(kept).to(self.device, non_blocking=True)
 

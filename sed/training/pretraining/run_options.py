@@ -18,7 +18,7 @@ OPTIONS = {
     "device": {"default": "auto", "help": "auto: the GPU if available", "choices": ["auto", "cpu", "cuda"]},
     "cache": {
         "default": "auto",
-        "help": "where features are cached; none: read from the dump at each step",
+        "help": "cache of features: GPU memory (device), RAM, or none: read at each step; auto: the first with room",
         "choices": ["auto", "device", "ram", "none"],
     },
     "ahead": {
@@ -26,7 +26,7 @@ OPTIONS = {
         "help": "batches that a thread prefetches when training on a GPU, or without a cache",
         "least": 0,
     },
-    "threads": {"default": 0, "help": "CPU threads; 0: as many as there are cores", "least": 0, "most": 1024},
+    "threads": {"default": 0, "help": "CPU threads; 0: one per core", "least": 0, "most": 1024},
     "nj": {"default": 2, "help": "processes that synthesise procedural sounds at the start", "least": 1},
     "accelerate": {
         "default": "auto",

@@ -2,7 +2,8 @@
 
 A clip has a background and a few kinds of sounds, each once or several times. Speed, gain and onset are drawn for every
 sound, a filter and a room for every track. The distribution is broader than that of the synthetic corpus
-(`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too.
+(`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too. Its constants are
+choices of ours, not taken from a publication.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class SoundscapeMaker:
         self._weights = _weights(sounds, config)
         self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
         self._texture = np.array([kind.texture for kind in sounds.kinds])
-        # cumulative probabilities of the sounds of kind k, plus k: one sorted search draws from any kind
+        # Cumulative probabilities of the sounds of kind k, plus k: one `searchsorted` draws from all kinds.
         self._chances = np.concatenate(
             [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
         )
@@ -198,25 +199,27 @@ class SoundscapeMaker:
     def _draw(self, rng: np.random.Generator) -> tuple[Scene, np.ndarray]:
         """Draw a batch: the mixing instructions, and the targets (clips, frames, classes) uint8."""
         events = self._events(rng)
-        back = self._background(rng)
-        return self._scene(events, back, rng), self._targets(events, back)
+        background = self._background(rng)
+        return self._scene(events, background, rng), self._targets(events, background)
 
     def _events(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw the sounds of a batch except backgrounds: arrays (sounds,) of clip, kind, track, onset etc."""
         config, clips, whole = self._config, self.clips, self._samples
-        number = np.minimum(rng.poisson(config["kinds"], clips), 5)
+        number = np.minimum(rng.poisson(config["kinds"], clips), 5)  # kinds of sounds in each clip
         clip = np.repeat(np.arange(clips), number)
         kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
-        order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)
+        order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)  # position within the clip
+        # a texture (a label with long recordings) occurs once, other kinds up to seven times
         times = np.where(self._texture[kind], 1, 1 + np.minimum(rng.poisson(config["repeats"], len(clip)), 6))
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
-        loud = snr[clip] + rng.normal(0, 3.0, len(clip))
+        level = snr[clip] + rng.normal(0, 3.0, len(clip))  # dB over the background
         # one element per sound from here on
-        clip, kind, track, loud = (np.repeat(x, times) for x in (clip, kind, order % 2, loud))
+        clip, kind, track, level = (np.repeat(x, times) for x in (clip, kind, order % 2, level))
         count = len(clip)
         chosen = self._choose(kind, rng)
         speed = 2.0 ** np.clip(rng.normal(0, config["speed_octaves"], count), -0.45, 0.45)
         played = self._sounds.length[chosen] / speed
+        # seconds: of a texture, log-normal around 4, at most 1.3 clips
         wanted = np.where(
             self._texture[kind],
             np.clip(np.exp(rng.normal(np.log(4.0), 0.7, count)), 0.5, 1.3 * whole / RATE),
@@ -224,21 +227,22 @@ class SoundscapeMaker:
         )
         length = np.minimum(played, wanted * RATE).astype(np.int64)
         skipped = rng.random(count) * (played - length)
+        # Up to a quarter of a sound longer than 2 s may lie before or after the clip.
         beyond = np.where(length > 2 * RATE, length // 4, 0)
         onset = np.floor(-beyond + rng.random(count) * np.maximum(whole - length + 2 * beyond, 1)).astype(np.int64)
         cut = np.maximum(-onset, 0)
         onset, skipped = onset + cut, skipped + cut
         length = np.minimum(length - cut, whole - onset)
         rows = {
-            **{"clip": clip, "kind": kind, "track": track, "loud": loud, "chosen": chosen},
+            **{"clip": clip, "kind": kind, "track": track, "level": level, "chosen": chosen},
             **{"speed": speed, "skipped": skipped, "onset": onset, "length": length},
         }
-        kept = length > 0.02 * RATE
+        kept = length > 0.02 * RATE  # shorter remains, at the clip's borders, are left out
         rows = {name: values[kept] for name, values in rows.items()}
-        rows["gain"] = 10 ** ((rows["loud"] + rng.normal(0, 1.5, len(rows["clip"]))) / 20)
+        rows["gain"] = 10 ** ((rows["level"] + rng.normal(0, 1.5, len(rows["clip"]))) / 20)
         return rows
 
-    def _targets(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray]) -> np.ndarray:
+    def _targets(self, events: dict[str, np.ndarray], background: dict[str, np.ndarray]) -> np.ndarray:
         """Return the frame targets (clips, frames, classes) uint8; a background is active throughout its clip."""
         targets = np.zeros((self.clips, self.frames, len(self._sounds.kinds)), np.uint8)
         hop = self.frame_seconds * RATE
@@ -247,16 +251,18 @@ class SoundscapeMaker:
         ends = np.maximum(ends, starts + 1)
         for row, start, end, column in zip(events["clip"], starts, ends, events["kind"], strict=True):
             targets[row, start:end, column] = 1
-        there = back["kind"] >= 0
-        targets[np.flatnonzero(there), :, back["kind"][there]] = 1
+        present = background["kind"] >= 0
+        targets[np.flatnonzero(present), :, background["kind"][present]] = 1
         return targets
 
-    def _scene(self, events: dict[str, np.ndarray], back: dict[str, np.ndarray], rng: np.random.Generator) -> Scene:
+    def _scene(
+        self, events: dict[str, np.ndarray], background: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> Scene:
         """Place sounds and backgrounds in the tracks, and draw the rooms, filters and levels of each clip."""
         config, clips, whole = self._config, self.clips, self._samples
-        there = back["kind"] >= 0
+        present = background["kind"] >= 0
         chosen, skipped, speed = (
-            np.concatenate([events[name], back[name][there]]) for name in ("chosen", "skipped", "speed")
+            np.concatenate([events[name], background[name][present]]) for name in ("chosen", "skipped", "speed")
         )
         first = np.floor(skipped * speed).astype(np.int64)
         place = (events["clip"] * TRACKS + events["track"]) * whole + events["onset"]
@@ -264,9 +270,9 @@ class SoundscapeMaker:
             "source": self._sounds.start[chosen] + first,
             "limit": self._sounds.length[chosen] - first - 1,
             "speed": speed,
-            "place": np.concatenate([place, (np.flatnonzero(there) * TRACKS + 2) * whole]),
-            "length": np.concatenate([events["length"], np.full(int(there.sum()), whole)]),
-            "gain": np.concatenate([events["gain"], np.full(int(there.sum()), 0.5)]).astype(np.float32),
+            "place": np.concatenate([place, (np.flatnonzero(present) * TRACKS + 2) * whole]),
+            "length": np.concatenate([events["length"], np.full(int(present.sum()), whole)]),
+            "gain": np.concatenate([events["gain"], np.full(int(present.sum()), 0.5)]).astype(np.float32),
             "room": rng.integers(0, ROOMS, (clips, TRACKS)),
             "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
             "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
@@ -292,7 +298,7 @@ class SoundscapeMaker:
         speed = 2.0 ** np.clip(rng.normal(0, self._config["speed_octaves"], self.clips), -0.45, 0.45)
         spare = np.maximum(self._sounds.length[chosen] / speed - self._samples, 0)
         return {
-            "kind": np.where(rng.random(self.clips) < 0.05, -1, kind),
+            "kind": np.where(rng.random(self.clips) < 0.05, -1, kind),  # 5 % of the clips have no background
             "chosen": chosen,
             "skipped": rng.random(self.clips) * spare,
             "speed": speed,
@@ -304,13 +310,13 @@ def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
     share = {"foreground": config["foreground_share"], "procedural": config["procedural_share"], "background": 0.0}
     share["distractor"] = max(0.0, 1 - sum(share.values()))
     weights = np.zeros(len(sounds.kinds))
-    for role, part in share.items():
-        mine = np.array([kind.role == role for kind in sounds.kinds])
-        if mine.any():
+    for role, probability in share.items():
+        of_role = np.array([kind.role == role for kind in sounds.kinds])
+        if of_role.any():
             # Labels are equally likely; other kinds by the square root of their number of recordings, so that a kind
             # with one recording is drawn less often than one with fifty.
-            size = np.array([1.0 if role == "foreground" else kind.count**0.5 for kind in sounds.kinds])[mine]
-            weights[mine] = part * size / size.sum()
+            size = np.array([1.0 if role == "foreground" else kind.count**0.5 for kind in sounds.kinds])[of_role]
+            weights[of_role] = probability * size / size.sum()
     if not weights.sum():
         raise UserError("foreground_share and procedural_share leave no sounds to choose from (change them)")
     return weights / weights.sum()

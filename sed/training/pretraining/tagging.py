@@ -43,11 +43,11 @@ def average_precisions(
         raise UserError(
             f"{dump}: features of another front end than the tagger's: {other} (--config of its pre-training)"
         )
-    found: list[Sequence[str]]
+    clip_labels: list[Sequence[str]]
     if data.events is not None:
-        found = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
+        clip_labels = [sorted({event.label for event in data.events[clip]}) for clip in store.clips]
     elif data.tags is not None:
-        found = [data.tags[clip] for clip in store.clips]
+        clip_labels = [data.tags[clip] for clip in store.clips]
     else:
         raise UserError(f"{dump}: neither events.tsv nor tags.tsv (tagging is scored against labels)")
     tagger, names = load_tagger(config)
@@ -64,6 +64,6 @@ def average_precisions(
             valid = torch.from_numpy(np.asarray(store.valid, np.int64)[first : first + len(rows)]).to(device)
             x = front_end.normalise(x, valid, config["input_frames"], config["input_padding"])
             parts.append(tagger(x)[:, columns].float().cpu())
-    scores, truth = torch.cat(parts).numpy(), tag_targets(found, labels)
-    there = [k for k in range(len(labels)) if truth[:, k].any()]
-    return {labels[k]: float(average_precision_score(truth[:, k], scores[:, k])) for k in there}, len(store.clips)
+    scores, truth = torch.cat(parts).numpy(), tag_targets(clip_labels, labels)
+    present = [k for k in range(len(labels)) if truth[:, k].any()]
+    return {labels[k]: float(average_precision_score(truth[:, k], scores[:, k])) for k in present}, len(store.clips)
