@@ -75,7 +75,7 @@ class StepInputs:
     """as `student_warp` (clips or slots, 2) float32"""
 
     def mixtures(self, *, wavmixed: bool) -> tuple[Mixture, Mixture, Mixture]:
-        """Return how strong, weak and unlabelled clips are mixed; `wavmixed`: some of them as waveforms are."""
+        """Return how strong, weak and unlabelled clips are mixed; `wavmixed`: some of them by adding powers."""
         strong, weak = len(self.strong_targets), len(self.weak_targets)
         added = (self.strong_added, self.weak_added) if wavmixed else (None, None)
         return (

@@ -1,9 +1,9 @@
-"""Interpolation consistency training (ICT; Verma et al. 2019): the student's output for a mixture of two clips is to be
-the mixture of the teacher's outputs for both.
+"""Interpolation consistency training (ICT; Verma et al. 2019): the teacher's mixed outputs as target for mixtures.
 
-Without it student and teacher see the same mixtures. With it the teacher sees the clips before mixing, and unlabelled
-clips are mixed as well. The order is: shift, time mask, mixing; so both models see the same masks, and the teacher's
-outputs are shifted and masked like the labels that are mixed.
+The student's output for a mixture of two clips is to equal the mixture of the teacher's outputs for both. Without ICT,
+student and teacher get the same mixtures; with it, the teacher gets the clips before mixing, and unlabelled clips are
+mixed, too. The order is shift, time mask, mixing: both models see the same masks, and the teacher's outputs are shifted
+and masked like the labels that are mixed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Mixture(NamedTuple):
     weight: Tensor
     """mixing weight of the clip itself (clips,)"""
     added: Tensor | None = None
-    """which are mixed as waveforms, (clips,) bool; None: none"""
+    """for which clips powers are mixed instead of amplitudes (clips,) bool; None: for none"""
 
 
 def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str) -> Tensor:
@@ -43,7 +43,7 @@ def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str)
 
     Args:
         posteriors: (slots, ...), in the order of the mixtures.
-        mixtures: of the clips of each kind.
+        mixtures: mixing of the clips of each kind.
         labels: how labels are mixed, soft or hard; see `sed.training.augment.mix_labels`.
 
     Returns:
@@ -60,8 +60,8 @@ def interpolated(teacher: DetectorOutput, mixtures: Iterable[Mixture], labels: s
     """Return the teacher's output for mixtures, from its output for the clips.
 
     Args:
-        teacher: output for all slots.
-        mixtures: of the clips of each kind.
+        teacher: output for all slots (clips before mixing).
+        mixtures: mixing of the clips of each kind.
         labels: as in `mix_posteriors`.
 
     Returns:
