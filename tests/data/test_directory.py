@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from sed.data.directory import DataDir, read_labels, read_scp, write_scp
+from sed.data.soft_events import SoftEvent, write_soft_tsv
 from sed.data.tables import (
     DATA_DIR,
     Event,
@@ -37,7 +38,14 @@ def test_scp_is_written_in_c_order(tmp_path):
     assert list(read_scp(tmp_path / "s")) == ["-", "B", "a", "é"]
 
 
+def test_soft_labels_of_a_set_are_read_for_every_clip(data):
+    soft = [SoftEvent(0.0, 1.0, "Dog", 0.5), SoftEvent(0.5, 2.0, "Cat", 1.0), SoftEvent(1.0, 1.5, "Dog", 0.25)]
+    write_soft_tsv(data / "soft.tsv", {"a": soft})
+    assert DataDir.load(data, ["Cat", "Dog"]).soft == {"Ab": [], "a": soft, "b": []}
+
+
 HEAD = "filename\tonset\toffset\tevent_label\n"
+SOFT = "filename\tonset\toffset\tevent_label\tshare\n"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,15 @@ HEAD = "filename\tonset\toffset\tevent_label\n"
         ("events.tsv", HEAD + "q.wav\t0\t1\tDog\n", "events.tsv:2: clip 'q' is not in wav.scp"),
         ("events.tsv", HEAD + "a.wav\t0\t1\tDog\textra\n", "events.tsv:2: 5 fields"),
         ("events.tsv", "file onset\n", "events.tsv:1: no column 'filename'"),
+        ("soft.tsv", SOFT + "a.wav\t0\t1\tBird\t1\n", "soft.tsv:2: unknown label 'Bird'"),
+        ("soft.tsv", SOFT + "a.wav\t0\t11\tDog\t1\n", "soft.tsv:2: offset 11 is beyond"),
+        ("soft.tsv", SOFT + "q.wav\t0\t1\tDog\t1\n", "soft.tsv:2: clip 'q' is not in wav.scp"),
+        ("soft.tsv", SOFT + "a.wav\t0\t1\tDog\t2\n", "soft.tsv:2: share 2 is not above 0"),
+        (
+            "soft.tsv",
+            SOFT + "a.wav\t0\t2\tDog\t1\na.wav\t1\t3\tDog\t0.5\n",
+            "soft.tsv:3: it overlaps the span of 'Dog'",
+        ),
         ("tags.tsv", "filename\tevent_labels\na.wav\tDog,,Cat\n", "tags.tsv:2: empty tag"),
         ("tags.tsv", "filename\tevent_labels\na.wav\tDog\n", "no row of clip 'Ab'"),
         ("wav.scp", "b x\na y\n", "wav.scp:2: 'a' is out of order"),

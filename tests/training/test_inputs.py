@@ -1,15 +1,22 @@
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from sed.data.batches import BatchSampler, FeaturePool, arrange, load_set
 from sed.data.directory import DataDir
+from sed.data.prepare.aggregation import shares
+from sed.data.soft_events import write_soft_tsv
 from sed.data.store import FeatureStore
+from sed.data.targets import FrameTargets
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.detector import build_detector
 from sed.training.augment import AugmentOptions
 from sed.training.inputs import InputMaker, inputs_from
+from sed.training.losses import frame_loss
 from sed.training.step import Preparation
 
 LABELS = ["Cat", "Dog", "Speech"]
@@ -82,6 +89,31 @@ def test_without_augmentation_the_models_see_the_front_end_s_output(sets, tiny_c
     front_end = FrontEnd.from_config(tiny_config())
     assert torch.equal(prepared.student, front_end.normalise(inputs.features, inputs.valid, 112, "raw"))
     assert torch.equal(prepared.strong_targets, inputs.strong_targets.float())
+
+
+def test_the_loss_of_soft_labels_is_the_mean_of_the_annotators_losses(dump, sets, tiny_config, tmp_path):
+    folder = tmp_path / "strong_real"
+    shutil.copytree(dump / "strong_real", folder)
+    late = {clip: [e._replace(onset=e.onset + 0.1) for e in own if e.offset > e.onset + 0.1] for clip, own in
+            DataDir.load(folder, LABELS).events.items()}  # fmt: skip
+    annotators = [DataDir.load(folder, LABELS).events, late]
+    write_soft_tsv(
+        folder / "soft.tsv", {clip: shares([one[clip] for one in annotators], [0.75, 0.25]) for clip in late}
+    )
+    soft = load_set(folder, LABELS, frames=50, frame_seconds=0.02, batch_size=9)
+    hard = []
+    for events in annotators:
+        targets = FrameTargets.of([events[clip] for clip in soft.store.clips], LABELS, frames=50, frame_seconds=0.02)
+        hard.append(replace(soft, targets=targets))
+    logits = torch.randn(9 + 2, 50, 3, generator=torch.Generator().manual_seed(0))
+    losses = []
+    for one in (soft, *hard):  # beside a set whose labels are hard
+        maker = maker_of([one, *sets[1:]], mixup_probability=0.5, filter_augment="none")
+        inputs = maker.make(1)
+        assert inputs.strong_targets.dtype == (torch.float32 if one is soft else torch.uint8)
+        losses.append(frame_loss(logits, prepare(inputs, tiny_config).strong_targets))
+    assert losses[1] != losses[2]
+    torch.testing.assert_close(losses[0], 0.75 * losses[1] + 0.25 * losses[2])
 
 
 def test_labels_move_with_the_features(sets, tiny_config):

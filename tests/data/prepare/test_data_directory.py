@@ -6,6 +6,7 @@ import soundfile
 from sed.data.audio import inspect
 from sed.data.directory import DataDir
 from sed.data.prepare.data_directory import find_audio, make_data_dir, read_annotation
+from sed.data.soft_events import SoftEvent, write_soft_tsv
 from sed.data.tables import Event, read_durations_tsv, tsv_rows
 from sed.errors import UserError
 
@@ -50,6 +51,16 @@ def test_events_are_merged_and_cut_at_the_clip(raw):
     assert found.clips == ["a", "b", "c"]  # d is not annotated, e has no audio
     assert found.events == {"a": [Event(0, 5, "Dog"), Event(1, 10, "Cat")], "b": [], "c": []}
     assert coverage(raw / "out") == {"all": [3, 4, 4, 5], "Cat": [1, 2, 1, 2], "Dog": [2, 2, 3, 3]}
+
+
+def test_soft_labels_are_kept_of_clips_with_audio_and_removed_with_their_table(raw):
+    soft = {"a": [SoftEvent(1, 12, "Dog", 0.25)], "e": [SoftEvent(0, 1, "Cat", 1)]}
+    write_soft_tsv(raw / "strong.soft.tsv", soft)
+    assert strong(raw, soft=raw / "strong.soft.tsv").soft == {"a": [SoftEvent(1, 10, "Dog", 0.25)], "b": [], "c": []}
+    assert strong(raw).soft is None
+    write_soft_tsv(raw / "strong.soft.tsv", {"a": [SoftEvent(1, 2, "Bird", 1)]})
+    with pytest.raises(UserError, match=r"strong\.soft\.tsv:2: unknown label 'Bird'"):
+        strong(raw, soft=raw / "strong.soft.tsv")
 
 
 def test_events_that_do_not_fit_are_counted_and_too_many_refused(raw, caplog):
