@@ -1,0 +1,68 @@
+"""Write the groups of RealDESED's recordings that its authors score apart: device, its placement, rooms.
+
+usage: python3 -m local.realdesed.groups test/metadata.csv groups.tsv
+
+groups.tsv is for sed.bin.score --groups. Its columns are filename, device_placement, device (ios, android, other), and
+one for each room of recording_environment, which holds the room's name where the recording was made there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sed.cli import entry
+from sed.config import Parser, output_file
+from sed.data.prepare.clips import csv_rows
+from sed.data.tables import audio_stem, write_tsv
+
+COLUMNS = ("filename", "device_placement", "recording_device", "recording_environment")
+# Beginnings of words that people wrote for their phone, misspelt ones among them; iOS is looked for first.
+IOS = "iphon", "ipad", "i pad"
+ANDROID = (
+    *("android", "samsung", "galaxy", "pixel", "google pixel", "xiaomi", "xioami", "redmi", "poco", "motorola", "moto"),
+    *("honor", "huawei", "oneplus", "onepluss", "oppo", "vivo", "realme", "nothing phone", "cmf phone", "fairphone"),
+    *("zenfone", "hmd skyline"),
+)
+
+
+@entry
+def main() -> None:
+    """Read, group, write."""
+    parser = Parser(__doc__.split("\n", 1)[0])
+    parser.add_argument("metadata", type=Path, help="metadata.csv of a split")
+    parser.add_argument("output", type=output_file, help="groups.tsv to write")
+    args = parser.parse_args()
+    write_groups(args.metadata, args.output)
+
+
+def device(text: str) -> str:
+    """Return ios, android or other of what a participant wrote for the device."""
+    words = " ".join(re.split(r"[\s_-]+", text.lower())).strip()
+    for name, starts in (("ios", IOS), ("android", ANDROID)):
+        if any(re.search(rf"\b{start}", words) for start in starts):
+            return name
+    return "other"
+
+
+def write_groups(metadata: Path, out: Path) -> None:
+    """Write the groups of a split's recordings.
+
+    Raises:
+        UserError: the metadata are missing or lack a column.
+    """
+    rows = [(audio_stem(row[0]), row[1], device(row[2]), _rooms(row[3])) for _, row in csv_rows(metadata, COLUMNS)]
+    rooms = sorted({room for *_, own in rows for room in own})
+    write_tsv(
+        out,
+        ("filename", "device_placement", "device", *rooms),
+        [("_".join(name.split()), *own, *(room * (room in of) for room in rooms)) for name, *own, of in rows],
+    )
+
+
+def _rooms(text: str) -> set[str]:
+    return {room for part in text.split(";") if (room := " ".join(part.split()))}
+
+
+if __name__ == "__main__":
+    main()
