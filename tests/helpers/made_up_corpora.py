@@ -103,12 +103,16 @@ def realdesed(*, recordings: int = 15, seconds: float = 12.0) -> dict[str, dict[
     """
     record = {}
     for split in ("train", "validation", "test"):
-        files, metadata = {}, ["filename,target_classes,recording_device,device_placement,license"]
+        files, metadata = (
+            {},
+            ["filename,target_classes,recording_device,device_placement,recording_environment,license"],
+        )
         final, raw = ["filename,onset,offset,class"], []
         for number in range(recordings):
             name, rows = f"{split}_{number}.wav", events(number, seconds, REAL)
             files[f"{split}/audio/{name}"] = sound(seconds, rows, REAL)
-            metadata.append(f'{name},"{"; ".join(label for *_, label in rows)}",iPhone 12,static,CC0')
+            targets = "; ".join(label for *_, label in rows)
+            metadata.append(f'{name},"{targets}",{("Pixel 6", "iPhone 12")[number % 2]},static,kitchen; hall,CC0')
             final += [f"{name},{onset},{offset},{label}" for onset, offset, label in rows]
             for annotator, late in (("a1", 0.0), ("a2", 0.5), (f"a{3 + number % 2}", 0.0)):
                 raw += [
