@@ -10,9 +10,9 @@
 #
 # <downloads>/{audio,metadata} are in DESED's layout; metadata/labels.txt, if it exists, has the labels of another
 # corpus in that layout. Writes <data>/labels.txt, <data>/<set>/ and <data>/coverage.tsv. If stage 0 recorded where
-# each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip. Beside
-# a set's table x.tsv, stage 0 may have put x.soft.tsv (soft labels) and x.recordings/ (the recordings that its clips,
-# overlapping windows, were cut from).
+# each recording comes from, coverage.tsv has a column `from`, and <data>/origins.tsv the origin of each clip. Stage 0
+# may have written, beside a set's table x.tsv, x.soft.tsv (soft labels) and x.recordings/ (labels of the recordings of
+# which the clips are overlapping windows); they become <data>/<set>/soft.tsv and recordings/.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

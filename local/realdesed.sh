@@ -7,18 +7,21 @@
 #   --mirror URL         server that replaces Zenodo and Hugging Face, with their paths below its own
 #   --ast FILE           AudioSet AST checkpoint to link instead of downloading one
 #   --nj N               downloads at once, and recordings that are cut at once (3)
-#   --aggregation NAME   training labels of several annotators: majority, intersection, union, collector or random (hard);
-#                        uniform, weighted by the annotators' agreement (soft) (majority)
-#   --alpha X            weighted: power of the agreement (16)
-#   --reviewed BOOL      only accepted rows count where a training recording has some; false: only unreviewed rows (true)
-#   --hop SECONDS        from a clip of validation and test to the next; less than 10: clips overlap, and the recordings
-#                        are scored instead of the clips; 0: 10 (0)
-#   --only-annotated BOOL  leave out recordings of validation and test that no row names; false: they are silent (false)
+#   --aggregation NAME   rule by which several annotators' events become training labels. Hard labels: majority,
+#                        intersection, union, collector (who made the recording), random; soft labels: uniform (equal
+#                        weights), weighted (by each annotator's agreement with the others) (majority)
+#   --alpha X            power of the agreement in `weighted` (16)
+#   --reviewed BOOL      in training recordings with rows that a review accepted, only these count; false: only rows
+#                        without a review count (true)
+#   --hop SECONDS        seconds between the starts of two clips of validation and test. Less than 10: clips overlap, and
+#                        recordings are scored instead of clips; 0: 10 s (0)
+#   --only-annotated BOOL  leave out recordings of validation and test without a row in the annotations; false: they count
+#                        as recordings without events (false)
 #
 # Its splits become DESED's sets: train -> strong_real, validation -> validation, test -> public_eval. A split has
 # audio/, metadata.csv (filename, ...) and annotations.csv (filename,onset,offset,class); of the training split,
 # annotations_raw.csv is read, with the columns annotator_id, annotator_is_creator and review_status too. Another layout
-# is refused, naming what is missing. Other options than the last time's redo the tables and keep the clips.
+# is refused, naming what is missing. If options have changed since the last call, tables are made again, clips are kept.
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail

@@ -1,4 +1,4 @@
-"""Soft labels: events with the share of the annotators who marked them, as tables and on their way into clips."""
+"""Soft labels: spans of time with the share of the annotators who marked a label in them; their tables and cutting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SoftEvent(NamedTuple):
     offset: float
     label: str
     share: float
-    """in (0, 1]"""
+    """target in (0, 1]"""
 
 
 def soft_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, SoftEvent]]:
@@ -44,7 +44,7 @@ def soft_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, 
 
 
 def read_soft_tsv(path: str | Path) -> dict[str, list[SoftEvent]]:
-    """Read a table of soft events as {clip id: its events in file order}, without those of no length."""
+    """Read a table of soft events as {clip id: its events in file order}; events without length are left out."""
     found: dict[str, list[SoftEvent]] = {}
     for _, clip, event in soft_rows(path):
         found.setdefault(clip, []).extend([event] if event.onset < event.offset else [])
@@ -52,12 +52,12 @@ def read_soft_tsv(path: str | Path) -> dict[str, list[SoftEvent]]:
 
 
 def write_soft_tsv(path: str | Path, events: Mapping[str, Sequence[SoftEvent]], suffix: str = ".wav") -> None:
-    """Write a table of soft events, clips and events in order; those of less than a millisecond are left out.
+    """Write a table of soft events, clips and events in order; events without length in milliseconds are left out.
 
     Args:
         path: the table.
         events: {clip id: its events}.
-        suffix: what makes a file name of a clip id.
+        suffix: appended to a clip id to give the file name.
     """
     rows = (
         (clip + suffix, f"{event.onset:.3f}", f"{event.offset:.3f}", event.label, f"{event.share:.6g}")
@@ -76,7 +76,7 @@ def soft_within(events: Iterable[SoftEvent], start: float, end: float) -> list[S
         end: of the window in seconds.
 
     Returns:
-        Events with times from the window's start.
+        Events with times relative to the window's start.
     """
     cut = [e._replace(onset=max(e.onset, start) - start, offset=min(e.offset, end) - start) for e in events]
     return [event for event in cut if event.offset > event.onset]

@@ -21,7 +21,7 @@ class Targets(Protocol):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return uint8 for hard targets, float32 for soft ones."""
+        """Type of the targets: uint8 for hard ones, float32 for soft ones."""
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -99,15 +99,15 @@ class FrameTargets:
     def soft(
         clips: Iterable[Sequence[SoftEvent]], labels: Sequence[str], *, frames: int, frame_seconds: float
     ) -> FrameTargets:
-        """Make float32 targets of soft labels, 0 outside their spans.
+        """Return the float32 targets of soft labels, 0 outside their spans.
 
-        Borders round to the nearest frame boundary, ties up, so that a frame has the share of the annotators whose own
-        events, rounded alike, are active in it; a span that rounds to no frame is lost.
+        Onset and offset round to the nearest frame boundary, halves up, so that a frame has the share of the annotators
+        whose events are active in it if they are rounded in the same way; a span shorter than that has no frame.
 
         Args:
             clips: each clip's spans; those of one label do not overlap.
-            labels: of the classes.
-            frames: of a clip.
+            labels: the classes.
+            frames: number of frames per clip.
             frame_seconds: length of a frame.
 
         Returns:

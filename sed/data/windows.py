@@ -1,7 +1,8 @@
-"""Sets whose clips are overlapping windows of recordings: their folder `recordings` says what the windows are of.
+"""Sets whose clips are overlapping windows of recordings.
 
-`recordings` has windows.tsv (filename, recording, onset), and events.tsv and durations.tsv of the recordings, against
-which the stitched scores are measured.
+Such a set has a folder `recordings` with windows.tsv (filename of the window, recording, onset in it), and events.tsv
+and durations.tsv of the recordings. The windows' scores are averaged to scores of the recordings (stitched), and these
+are compared with events.tsv.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ COLUMNS = ("filename", "recording", "onset")
 
 
 class Window(NamedTuple):
-    """A window's recording, and where in it the window begins (s)."""
+    """A window of a recording."""
 
     recording: str
     onset: float
+    """start in the recording, s"""
 
 
 def read_windows(folder: Path) -> tuple[dict[str, Window], dict[str, float]]:

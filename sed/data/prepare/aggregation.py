@@ -1,8 +1,8 @@
-"""Aggregations of several annotators' events to one set of labels of a recording, hard or soft.
+"""Aggregation of several annotators' events to one set of labels per recording, hard or soft.
 
-Every aggregation gives each annotator a weight, all weights of a recording together being 1. The sum of the weights of
-those who marked a label at some time is its share; a share of at least `least` makes a hard event of it. A soft
-aggregation keeps the shares too, as training targets. The names are those of RealDESED's paper (its Table 1).
+An aggregation gives each annotator a weight; the weights in a recording add up to 1. A label's share at some time is
+the sum of the weights of the annotators who marked it then. Where the share is at least `least`, it becomes a hard
+event; a soft aggregation also keeps the shares, as training targets. Names are those of RealDESED's paper (Table 1).
 """
 
 from __future__ import annotations
@@ -18,29 +18,31 @@ from sed.data.prepare.annotators import annotator_scores
 from sed.data.soft_events import SoftEvent
 from sed.data.tables import Event
 
-ROUNDING = 1e-9  # of sums of weights
-LOWEST_SCORE = 1e-6  # of an annotator, so that a power of it is not 0
+ROUNDING = 1e-9  # rounding error of a sum of weights
+LOWEST_SCORE = 1e-6  # lower scores of an annotator are raised to this, so that no power of them is 0
 
 
 @dataclass
 class Annotations:
-    """One recording's rows: {annotator: events} that nobody reviewed, and those that a review accepted."""
+    """The annotations of one recording."""
 
     unreviewed: dict[str, list[Event]] = field(default_factory=dict)
+    """annotator -> events that were not reviewed"""
     accepted: dict[str, list[Event]] = field(default_factory=dict)
+    """annotator -> events that a review accepted"""
     collectors: set[str] = field(default_factory=set)
-    """annotators who made the recording"""
+    """annotators who also made the recording"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One recording that is aggregated."""
+    """A recording whose annotators get weights."""
 
     name: str
     annotators: Sequence[str]
     collectors: frozenset[str]
     scores: Sequence[float] | None
-    """of the annotators, raised to the power `alpha`; None where a review accepted their events"""
+    """scores of the annotators to the power `alpha`; None if a review accepted their events"""
 
 
 def _equal(task: Task) -> list[float]:
@@ -48,11 +50,13 @@ def _equal(task: Task) -> list[float]:
 
 
 def _collector(task: Task) -> list[float]:
+    """Give all weight to the annotators who made the recording; equal weights if none of them did."""
     found = [float(annotator in task.collectors) for annotator in task.annotators]
     return [weight / sum(found) for weight in found] if any(found) else _equal(task)
 
 
 def _random(task: Task) -> list[float]:
+    """Give all weight to one annotator, who depends on the recording's name only."""
     chosen = int(np.random.default_rng(zlib.crc32(task.name.encode())).integers(len(task.annotators)))
     return [float(index == chosen) for index in range(len(task.annotators))]
 
@@ -65,17 +69,20 @@ def _weighted(task: Task) -> list[float]:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """An aggregation: the weights of a recording's annotators, and the share that makes a hard event."""
+    """A rule of aggregation."""
 
     weigh: Callable[[Task], list[float]]
+    """returns the weights of a recording's annotators, in order"""
     least: float = 0.5
+    """smallest share of a hard event"""
     soft: bool = False
+    """whether soft labels are made, too"""
 
 
 AGGREGATIONS = {
     "majority": Aggregation(_equal),
     "intersection": Aggregation(_equal, least=1.0),
-    "union": Aggregation(_equal, least=2 * ROUNDING),
+    "union": Aggregation(_equal, least=2 * ROUNDING),  # any share above 0
     "collector": Aggregation(_collector),
     "random": Aggregation(_random),
     "uniform": Aggregation(_equal, soft=True),
@@ -85,7 +92,7 @@ AGGREGATIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Aggregated:
-    """One recording's labels; `soft` is None for a hard aggregation."""
+    """Aggregated labels of one recording; `soft` is None for a hard aggregation."""
 
     events: list[Event]
     soft: list[SoftEvent] | None
@@ -95,8 +102,8 @@ class Aggregated:
 class Options:
     """Settings of an aggregation.
 
-    name: of `AGGREGATIONS`; alpha: power of the annotators' scores (`weighted`); reviewed: where a review accepted rows
-    of a recording, these alone count (False: rows that nobody reviewed count, in every recording).
+    name: key of `AGGREGATIONS`; alpha: power of the annotators' scores in `weighted`; reviewed: True: in recordings
+    with rows that a review accepted, only these count; False: only rows that were not reviewed count, everywhere.
     """
 
     name: str = "majority"
@@ -105,27 +112,27 @@ class Options:
 
 
 def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[str, Aggregated]:
-    """Aggregate the annotations of recordings; those without an annotator who counts are left out.
+    """Aggregate the annotations of recordings; recordings without rows that count are left out.
 
-    An annotator without a score (nobody else annotated the same recordings) has the mean score of the others.
+    An annotator who shares no recording with another has no score, and gets the mean score of the others.
 
     Args:
         recordings: {file name: its annotations}.
-        options: how.
+        options: settings of the aggregation.
 
     Returns:
         {file name: its labels}.
     """
     aggregation = AGGREGATIONS[options.name]
     scores = annotator_scores(found.unreviewed for found in recordings.values())
-    usual = sum(scores.values()) / len(scores) if scores else 1.0
-    made = {}
+    mean_score = sum(scores.values()) / len(scores) if scores else 1.0
+    aggregated = {}
     for name, found in recordings.items():
         reviewed = options.reviewed and bool(found.accepted)
         marked = found.accepted if reviewed else found.unreviewed
         if not marked:
             continue
-        powers = [max(scores.get(annotator, usual), LOWEST_SCORE) ** options.alpha for annotator in marked]
+        powers = [max(scores.get(annotator, mean_score), LOWEST_SCORE) ** options.alpha for annotator in marked]
         task = Task(
             name=name,
             annotators=list(marked),
@@ -133,18 +140,18 @@ def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[s
             scores=None if reviewed else powers,
         )
         soft = shares(list(marked.values()), aggregation.weigh(task))
-        made[name] = Aggregated(events=harden(soft, aggregation.least), soft=soft if aggregation.soft else None)
-    return made
+        aggregated[name] = Aggregated(events=harden(soft, aggregation.least), soft=soft if aggregation.soft else None)
+    return aggregated
 
 
 def shares(annotators: Sequence[Iterable[Event]], weights: Sequence[float]) -> list[SoftEvent]:
-    """Return the spans of constant share of every label, in order; neighbours of one label have different shares.
+    """Return the longest spans in which each label's share is constant and above 0, in order.
 
     Args:
-        annotators: each one's events; an annotator counts once at any time.
-        weights: of the annotators, together 1.
+        annotators: events of each annotator; overlapping events of one label count once.
+        weights: of the annotators, 1 in sum.
     """
-    runs: dict[str, list[tuple[int, float, float]]] = {}
+    runs: dict[str, list[tuple[int, float, float]]] = {}  # label -> (annotator, onset, offset)
     for annotator, events in enumerate(annotators):
         spans = sorted((event.label, event.onset, event.offset) for event in events)
         for label, onset, offset in merge_spans(spans, touching=True):
@@ -171,6 +178,6 @@ def shares(annotators: Sequence[Iterable[Event]], weights: Sequence[float]) -> l
 
 
 def harden(soft: Iterable[SoftEvent], least: float) -> list[Event]:
-    """Return, in order, the spans in which a label's share is at least `least`, as events."""
+    """Return the spans in which a label's share is at least `least`, as events in order."""
     spans = sorted((event.label, event.onset, event.offset) for event in soft if event.share >= least - ROUNDING)
     return sorted(Event(onset, offset, label) for label, onset, offset in merge_spans(spans, touching=True))

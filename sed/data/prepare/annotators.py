@@ -10,21 +10,22 @@ import numpy as np
 from sed.data.tables import Event
 
 FRAMES_PER_SECOND = 25
+"""time resolution at which annotations are compared"""
 SHRINKAGE = 5.0
-"""recordings with which an annotator's own agreement and the mean of all count alike"""
+"""number of shared recordings for which an annotator's own agreement and the mean of all have equal weight"""
 
 
 def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dict[str, float]:
     """Return each annotator's score in [0, 1]: the mean agreement with the others, shrunk towards the mean of all.
 
-    Only recordings with events of several annotators count. With n of these, the score is c * own + (1 - c) * mean of
-    all, where c = n / (n + `SHRINKAGE`).
+    Only recordings with events of several annotators count. If an annotator has n of these, the score is
+    c * own + (1 - c) * mean of all, where c = n / (n + SHRINKAGE).
 
     Args:
-        recordings: {annotator: events} of each.
+        recordings: {annotator: events} of each recording.
 
     Returns:
-        {annotator: score} of those who share a recording with another.
+        {annotator: score} of the annotators who share a recording with another.
     """
     agreements: dict[str, list[float]] = {}
     for marked in recordings:
@@ -56,7 +57,7 @@ def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
 
 
 def _frames(events: Sequence[Event], labels: Sequence[str], seconds: float) -> np.ndarray:
-    """Return in which frames (labels, frames) bool an annotator marked a label; borders are rounded, ties down."""
+    """Return (labels, frames) bool: where an annotator marked a label; times round to frame borders, halves down."""
     frames = np.zeros((len(labels), math.ceil(seconds * FRAMES_PER_SECOND)), bool)
     for event in events:
         first, last = (math.ceil(time * FRAMES_PER_SECOND - 0.5) for time in (event.onset, event.offset))
@@ -65,7 +66,7 @@ def _frames(events: Sequence[Event], labels: Sequence[str], seconds: float) -> n
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return the mean Dice coefficient over the labels that either has in any frame; None where there are none.
+    """Return the mean Dice coefficient over the labels that at least one of two annotators marked; None without any.
 
     Args:
         one: (labels, frames) bool.

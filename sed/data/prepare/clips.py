@@ -65,7 +65,7 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
 def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
     """Return {file name: its annotations} of a CSV table, without the rows that a review rejected.
 
-    Without a column of annotators, all rows are of one annotator, the empty string.
+    Without a column of annotators, all rows belong to one annotator, called "".
     """
     found: dict[str, Annotations] = {}
     empty = 0

@@ -40,50 +40,57 @@ Spans = dict[str, list[tuple[float, float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:
-    """Settings of cutting a split.
-
-    clips: name of the table of all recordings; annotations: names of tables of events, of which the first that exists
-    is read, the columns of annotator, review and collector from all except the first, the final one; prefer_raw: read
-    the last that exists instead; columns: names of the columns; aggregation: of several annotators; seconds: length of
-    a clip; hop: from the start of a clip to the next one's, None: `seconds`; only_annotated: leave out recordings
-    without a row, which a final table otherwise says to be silent; max_bad: per cent of the recordings that may be
-    unreadable; jobs: recordings at once.
-    """
+    """Settings of cutting a split."""
 
     clips: str
+    """file name of the table of all recordings"""
     annotations: Sequence[str]
+    """file names of tables of events; the first is the final annotation, the others raw, with columns of annotator,
+    review status and collector; the first that exists is read"""
     prefer_raw: bool = False
+    """whether to read the last table that exists instead"""
     columns: Columns = field(default_factory=Columns)
+    """names of the tables' columns"""
     aggregation: Options = field(default_factory=Options)
+    """of several annotators' events in a raw table"""
     seconds: float = 10.0
+    """length of a clip"""
     hop: float | None = None
+    """seconds from the start of a clip to the start of the next one; None: `seconds`"""
     only_annotated: bool = False
+    """whether recordings without a row in a final table are left out; else they have no events"""
     max_bad: float = 5.0
+    """per cent of the recordings that may be unreadable"""
     jobs: int = 1
+    """recordings at once"""
 
     @property
     def overlapping(self) -> bool:
-        """True where clips overlap, so that their scores are averaged to scores of the recordings."""
+        """True if clips overlap, so that their scores are averaged to scores of the recordings."""
         return self.hop is not None and self.hop < self.seconds
 
     def choices(self, *, final: bool) -> str:
-        """Return what besides the tables the output depends on; empty for the defaults."""
-        made = {"hop": self.hop} if self.overlapping else {}
-        made |= {"only_annotated": True} if self.only_annotated else {}
-        made |= {} if final or self.aggregation == Options() else dataclasses.asdict(self.aggregation)
-        return "".join(f" {name}={value}" for name, value in made.items())
+        """Return the settings on which the output depends, as text; "" for the defaults.
+
+        `final`: whether a final table is read, which needs no aggregation.
+        """
+        chosen = {"hop": self.hop} if self.overlapping else {}
+        chosen |= {"only_annotated": True} if self.only_annotated else {}
+        chosen |= {} if final or self.aggregation == Options() else dataclasses.asdict(self.aggregation)
+        return "".join(f" {name}={value}" for name, value in chosen.items())
 
 
 def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
     """Cut a split's recordings into clips and write their labels; do nothing if that is done already.
 
-    Soft labels go to `soft_table(tsv)`, the labels of recordings whose clips overlap to `recordings_folder(tsv)`.
+    Soft labels are written to `soft_table(tsv)`, the labels of recordings whose clips overlap to
+    `recordings_folder(tsv)`.
 
     Args:
         split: folder of the split, with audio/ and its tables.
         audio: folder for the clips.
         tsv: table of the clips' events, written last.
-        cut: how.
+        cut: settings.
 
     Raises:
         UserError: the layout is unknown, or too many recordings are unreadable.
@@ -104,7 +111,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
         raise UserError(
             f"{table}: {len(unknown)} recordings that {cut.clips} does not name, as '{unknown[0]}' (add them there)"
         )
-    if not final or cut.only_annotated:  # what the table lacks may have events
+    if not final or cut.only_annotated:  # a recording that is not in the table may have events
         log.info("%s: %d of %d recordings are annotated, the others left out", table, len(labels), len(names))
         names = [name for name in names if name in labels]
     found = cut_all(names, split / "audio", audio, seconds=cut.seconds, hop=cut.hop, max_bad=cut.max_bad, jobs=cut.jobs)
@@ -119,17 +126,23 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
 
 
 def soft_table(tsv: Path) -> Path:
-    """Return the place of the soft labels of a set's clips, beside its table."""
+    """Return the path of the soft labels of a set's clips, beside its table: `x.soft.tsv`."""
     return tsv.with_suffix(".soft.tsv")
 
 
 def recordings_folder(tsv: Path) -> Path:
-    """Return the folder of the labels of the recordings that a set's overlapping clips were cut from."""
+    """Return the folder of the labels of the recordings from which overlapping clips were cut: `x.recordings`."""
     return tsv.with_suffix(".recordings")
 
 
 def _write_soft(path: Path, soft: Mapping[str, Sequence[SoftEvent] | None], windows: Spans) -> None:
-    """Write the soft labels of recordings by clip, or remove an earlier table where they are hard."""
+    """Write the soft labels of all clips; if labels are hard, remove an earlier table.
+
+    Args:
+        path: the table.
+        soft: {recording: its soft labels, None if they are hard}.
+        windows: {recording: (start, end) of its clips in seconds}.
+    """
     if all(events is None for events in soft.values()):
         path.unlink(missing_ok=True)
         return
@@ -142,7 +155,13 @@ def _write_soft(path: Path, soft: Mapping[str, Sequence[SoftEvent] | None], wind
 
 
 def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windows: Spans) -> None:
-    """Write events, durations and windows of whole recordings; without windows, remove an earlier folder."""
+    """Write events, durations and windows of recordings; without windows, remove an earlier folder.
+
+    Args:
+        folder: to write.
+        events: {recording: its events}.
+        windows: {recording: (start, end) of its clips in seconds}; empty if clips do not overlap.
+    """
     if not windows:
         shutil.rmtree(folder, ignore_errors=True)
         return
@@ -185,6 +204,7 @@ def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> No
 
 
 def _names(listing: Path, column: str) -> list[str]:
+    """Return the recordings of a table, each once; refuse paths outside the folder, and names that give equal ids."""
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -213,7 +233,7 @@ def cut_all(
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
         jobs: recordings at once.
-        hop: seconds from the start of a clip to the next one's; None: `seconds`.
+        hop: seconds from the start of a clip to the start of the next one; None: `seconds`.
 
     Returns:
         {file name: its windows} of those that were read, in the order of `names`.
