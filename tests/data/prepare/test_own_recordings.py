@@ -90,7 +90,7 @@ def test_a_recording_that_cannot_be_read_is_named_and_the_others_done(corpus, mo
 @pytest.mark.parametrize(
     "change,message",
     [
-        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\nx\t1\t2\n"), "no column 'event_label'"),
+        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\nx\t1\t2\n"), "no column of labels"),
         (
             lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\nx.wav\t1\t2\ta\n"),
             "none of its",
