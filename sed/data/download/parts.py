@@ -24,6 +24,7 @@ from sed.data.download import archive
 from sed.data.download.checksums import checksum, forget, is_checked, remember
 from sed.data.download.fetch import Differs, Fetcher, partial, verify
 from sed.data.download.hosts import Hosts
+from sed.data.download.shards import is_shard
 from sed.data.download.sources import Copy, Row
 from sed.errors import RunError, UserError
 from sed.files import replacing, write_json
@@ -112,9 +113,12 @@ class Parts:
             try:
                 rows = [one for row in named for one in self._expand(row)]
                 sizes = [local.stat().st_size if (local := self._local(row)) else self._expect(row) for row in rows]
-                # space for the unpacked content, about as large as the archive: compression hardly shrinks audio
-                needed += sum(size for row, size in zip(rows, sizes, strict=True) if row.holds)
-                if part in self.copies:
+                # space for the unpacked content, or for the recordings copied out of shards, about as large as the
+                # archive: compression hardly shrinks audio
+                is_copy = part in self.copies
+                unpacked = [row.holds or (is_copy and is_shard(Path(row.file))) for row in rows]
+                needed += sum(size for size, twice in zip(sizes, unpacked, strict=True) if twice)
+                if is_copy:
                     self._say_terms(part, rows, sum(sizes))
                 ready[part] = rows
             except (RunError, UserError) as error:

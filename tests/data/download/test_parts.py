@@ -20,6 +20,7 @@ from sed.data.download.hosts import Hosts
 from sed.data.download.parts import Parts
 from sed.data.download.sources import read_copies, read_records
 from sed.errors import RunError, UserError
+from sed.progress import duration, human
 
 TABLE = ROOT / "local" / "desed_records.tsv"
 COPIES = read_copies(TABLE.with_name("desed_copies.tsv"))
@@ -153,6 +154,21 @@ def test_too_little_room_is_said_before_anything_is_downloaded(serve, made_up, t
     with pytest.raises(UserError, match=r"MB needed for synthetic, .*, 1 kB free"):
         stage(tmp_path / "d", server.url).get(ROWS)
     assert not [path for path, _ in server.requests if "/files/" in path]
+
+
+def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made_up, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("sed.data.download.parts.LINE", 8e5)
+    with caplog.at_level("INFO", "sed.fetch"):
+        stage(tmp_path / "d", serve(**made_up).url, copies=COPIES).get(FREE)
+    files = {name: len(body) for host in made_up.values() for record in host.values() for name, body in record.items()}
+    sizes = {row.file: files[row.file] for rows in ROWS.values() for row in rows}
+    shards = sum(size for name, size in files.items() if name.startswith("wds-audio"))
+    left = sum(sizes.values()) + shards
+    # twice: archives, and what is in them
+    needed = left + sum(sizes[row.file] for rows in ROWS.values() for row in rows if row.holds) + shards
+    stated = next(message for message in caplog.messages if "to download" in message)
+    expected = f"{human(left)} to download ({duration(left / 1e5)} at 1 Mbit/s), {human(needed)} of disk needed"
+    assert stated.startswith(expected) and "done" not in "".join(caplog.messages[: caplog.messages.index(stated)])
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_came(serve, made_up, whole, tmp_path, monkeypatch):
