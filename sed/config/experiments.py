@@ -1,6 +1,6 @@
-"""The experiments of a recipe's configs: with which seeds, rates and values, and what each starts from.
+"""Experiments of a recipe's configs: seeds, learning rates and varied values of each, and initial weights.
 
-`python3 -m sed.bin.experiments` lists them; its help says which keys of a config are read.
+`python3 -m sed.bin.experiments` lists them; its help names the keys of a config that are read.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sed.config.yaml_file import canonical, load_config, value_text
 from sed.errors import UserError
 
 PSEUDO = "pseudo"
+"""name in `train_sets` of the set with pseudo-labels"""
 DEFAULTS = default_options("sed.config.recipe_options")
 ENCODER = default_options("sed.models.encoders")["encoder"]
 
@@ -36,27 +37,27 @@ class Experiment:
 
     @property
     def start(self) -> str:
-        """Return the experiment whose weights training starts from; empty for none."""
+        """Experiment whose weights training starts from; '': none."""
         return self.of_seed(self.settings["init_from"]) if self.settings["init_from"] not in ("", NONE) else ""
 
     @property
     def labeller(self) -> str:
-        """Return the experiment whose pseudo-labels it is trained on; empty for none."""
+        """Experiment that made the pseudo-labels to train on; '': none."""
         return self.of_seed(self.settings["pseudo_labels_of"]) if self.settings["pseudo_labels_of"] else ""
 
     def of_seed(self, name: str) -> str:
-        """Return `name` as it is called with this seed."""
+        """Return the name of another config's experiment with the same seed."""
         return f"{name}_seed{self.seed}" if self.seed else name
 
     def published(self, downloads: str) -> str:
-        """Return the published checkpoint of its encoder, <encoder>.safetensors or .pth of a folder; '' for none."""
+        """Return the published checkpoint of its encoder in a folder, <encoder>.safetensors or .pth; '' if missing."""
         encoder = self.settings.get("encoder", ENCODER)
         found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
         return next((str(path) for path in found if path.exists()), "")
 
     @property
     def is_imported(self) -> bool:
-        """Return whether it is a published detector with its head, in place of a training."""
+        """True if it is a published detector, which is imported with its head and not trained."""
         return bool(self.settings["class_map"])
 
     def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
@@ -64,7 +65,7 @@ class Experiment:
 
         Args:
             exp: the folder of the experiments.
-            pretrained: the recipe's checkpoint, or 'none'; '': the one of `published`.
+            pretrained: checkpoint of the recipe's --pretrained, or 'none'; '': that of `published`.
             checkpoints: the folder of encoders pre-trained by the recipe, or ''.
             downloads: the folder of published checkpoints, or ''.
 
@@ -91,7 +92,10 @@ class Experiment:
 
 
 def find(config: str, folders: list[str]) -> tuple[str, str]:
-    """Return the name of a config's experiment, and the config's file."""
+    """Return the name of a config's experiment, and the config's file.
+
+    `config` is a name in `folders`, a file, or NAME=FILE.
+    """
     name, _, path = config.partition("=")
     if path and not Path(config).is_file():
         return name, path
@@ -105,10 +109,10 @@ def find(config: str, folders: list[str]) -> tuple[str, str]:
 
 
 def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
-    """Return every combination of the values of some keys, each as (key, value) pairs; one empty one without any.
+    """Return all combinations of the values of some keys, each as (key, value) pairs; an empty one without keys.
 
     Raises:
-        UserError: a range is no `KEY=VALUE,VALUE...`.
+        UserError: a range is not `KEY=VALUE,VALUE...`.
     """
     choices = []
     for text in ranges:
@@ -129,11 +133,11 @@ def expand(
     """Yield the experiments of a config, seed by seed.
 
     Args:
-        name: of the experiment, without seed and rates.
+        name: name of the experiment, without seed and rates.
         path: the config's file.
-        seeds: none for one experiment with the config's own seed.
-        rates: pairs `head:encoder`; none for the config's own.
-        varied: from `combinations`; a value equal to the config's own is no variation.
+        seeds: seeds; []: one experiment with the config's own seed.
+        rates: pairs of learning rates `head:encoder`; []: the config's own.
+        varied: combinations from `combinations`; values equal to the config's own are not part of the name.
 
     Yields:
         The experiments.
@@ -150,17 +154,17 @@ def expand(
     if settings["class_map"]:  # nothing is trained
         seeds, rates = [], []
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
-        other = tuple((key, value) for key, value in values if not _own(settings, key, value))
+        other = tuple((key, value) for key, value in values if not _is_own_value(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
         suffix += "".join(f"_{key}_{value}" for key, value in other) + (f"_seed{seed}" if seed else "")
         yield Experiment(path, settings, f"{name}{suffix}", seed, pair, other)
 
 
-def _own(settings: dict[str, Any], key: str, value: str) -> bool:
-    """Return whether this is the value that the config has already."""
+def _is_own_value(settings: dict[str, Any], key: str, value: str) -> bool:
+    """Return whether the config already has this value."""
     return key in settings and canonical({key: value}) == canonical({key: settings[key]})
 
 
 def checkpoint(name: str, checkpoints: str) -> Path:
-    """Return the checkpoint that a config of sed.bin.pretrain makes in this folder."""
+    """Return the checkpoint that sed.bin.pretrain writes for a config of this name into this folder."""
     return Path(checkpoints) / f"{name}.pth"

@@ -14,11 +14,11 @@ OPTIONS = {
     },
     "init_from": {
         "default": "",
-        "help": "config whose model of the same seed is the starting point; none: random weights; '': --pretrained",
+        "help": "config whose model of the same seed gives the initial weights; none: random ones; '': --pretrained",
     },
     "pretrained_by": {
         "default": "",
-        "help": "config of sed.bin.pretrain whose encoder is the starting point, in recipes that pre-train encoders",
+        "help": "config of sed.bin.pretrain whose encoder gives the initial weights, if the recipe pre-trains encoders",
     },
     "class_map": {
         "default": "",
@@ -28,6 +28,6 @@ OPTIONS = {
     },
     "pseudo_labels_of": {
         "default": "",
-        "help": "config whose model of the same seed labels the set `pseudo` of train_sets",
+        "help": "config whose model with the same seed labels the set `pseudo` of train_sets",
     },
 }

@@ -69,11 +69,11 @@ OPTIONS = {
     },
     "wave_scale": {"default": 1.0, "help": "further factor of waveforms in [-1, 1]", "least": 1e-6},
     "frame_length": {"default": 0.025, "help": "length of the analysis window, seconds", "least": 0.001},
-    "frame_shift": {"default": 0.01, "help": "seconds between frames", "least": 0.001},
+    "frame_shift": {"default": 0.01, "help": "time from one frame to the next, seconds", "least": 0.001},
     "window": {"default": "auto", "help": "analysis window (kaldi: hann, stft: hamming)", "choices": WINDOWS},
     "window_ends": {
         "default": "auto",
-        "help": "window with equal ends, or periodic (kaldi, stft: symmetric)",
+        "help": "window with equal ends (symmetric), or one sample longer without the last (periodic); auto: symmetric",
         "choices": ["auto", "symmetric", "periodic"],
     },
     "fft_size": {
@@ -88,8 +88,8 @@ OPTIONS = {
         "choices": ["auto", "none", "reflect", "fade"],
     },
     "mel_bins": {"default": 128, "help": "number of mel filters", "least": 4},
-    "f_min": {"default": 20.0, "help": "lowest frequency, Hz", "least": 0},
-    "f_max": {"default": 8000.0, "help": "highest frequency, Hz", "least": 1},
+    "f_min": {"default": 20.0, "help": "lower edge of the first mel filter, Hz", "least": 0},
+    "f_max": {"default": 8000.0, "help": "upper edge of the last mel filter, Hz", "least": 1},
     "mel_scale": {
         "default": "auto",
         "help": "mel scale of the filters' edges; kaldi: triangles are linear in mel, not Hz (kaldi: kaldi, stft: htk)",

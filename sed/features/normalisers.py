@@ -56,7 +56,7 @@ class MinMax(nn.Module):
         low = x if inside is None else x.masked_fill(~inside, math.inf)
         high = x if inside is None else x.masked_fill(~inside, -math.inf)
         low, high = low.amin(self.over, keepdim=True), high.amax(self.over, keepdim=True)
-        return (x - low) / (high - low + 1e-8)
+        return (x - low) / (high - low + 1e-8)  # no division by 0 in a constant clip
 
 
 class MinMaxOfBins(MinMax):

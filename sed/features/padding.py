@@ -47,10 +47,10 @@ def normalised(
     Returns:
         (batch, frames, bins) float32.
     """
-    there = min(x.shape[1], frames)
-    x = nn.functional.pad(x[:, :there], (0, 0, 0, frames - there))
+    available = min(x.shape[1], frames)
+    x = nn.functional.pad(x[:, :available], (0, 0, 0, frames - available))
     if valid is None:
-        valid = torch.full((1,), there, device=x.device)
+        valid = torch.full((1,), available, device=x.device)
     inside = (torch.arange(frames, device=x.device) < valid.to(x.device).unsqueeze(1)).unsqueeze(2)
     if padding.first:
         x = x.masked_fill(~inside, silence if padding.silent else 0.0)

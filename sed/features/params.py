@@ -11,7 +11,9 @@ from sed.compatibility import complete
 from sed.config import default_options
 
 STATISTICS = "norm_bins"
+"""option that holds the statistics of the training sets"""
 AUTO: tuple[Any, ...] = ("auto", 0, 0.0)
+"""values of options that are replaced by the front end's preset"""
 PRESETS: dict[str, dict[str, Any]] = {
     "kaldi": {  # the AST release
         "window": "hann",
@@ -68,12 +70,12 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         The first parameter that differs, with both values: "mel_bins is 64, not 128"; None if there is none.
         Statistics are ignored if one side has none yet: dumps have none, training computes them from its sets.
     """
-    there, expected = completed(found), completed(wanted)
-    for key in expected | there:
-        if key == STATISTICS and "" in (there.get(key), expected.get(key)):
+    actual, expected = completed(found), completed(wanted)
+    for key in expected | actual:
+        if key == STATISTICS and "" in (actual.get(key), expected.get(key)):
             continue
-        if not _equal(there.get(key), expected.get(key)):
-            return f"{key} is {there.get(key)}, not {expected.get(key)}"
+        if not _equal(actual.get(key), expected.get(key)):
+            return f"{key} is {actual.get(key)}, not {expected.get(key)}"
     return None
 
 
@@ -89,8 +91,8 @@ def mismatch(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None
     """
     if "front_end" not in config:
         return None
-    there = resolved({key: config.get(key, default) for key, default in defaults().items()})
-    wrong = (f"{key} is {there[key]}, not {value}" for key, value in wanted.items() if not _equal(there[key], value))
+    actual = resolved({key: config.get(key, default) for key, default in defaults().items()})
+    wrong = (f"{key} is {actual[key]}, not {value}" for key, value in wanted.items() if not _equal(actual[key], value))
     return next(wrong, None)
 
 

@@ -18,7 +18,10 @@ LOW = 1e-5
 
 
 class ApartDecoder(nn.Module):
-    """`Directed` decoder: it crops to the clip, repeats each frame `upsample` times and runs a GRU per direction."""
+    """`Directed` decoder: it crops to the clip, repeats each frame `upsample` times and runs a GRU per direction.
+
+    `window` is the length of the detection window, in frames after repetition; below 2 there is none.
+    """
 
     run_gru: RunGru
 

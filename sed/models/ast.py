@@ -127,6 +127,7 @@ class Block(nn.Module):
     def operations(self, tokens: int) -> float:
         """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
         dim, hidden = self.mlp.fc1.in_features, self.mlp.fc1.out_features
+        # Linear maps (query, key, value, output; two of the MLP), then attention scores and weighted sums.
         return 2 * tokens * dim * (4 * dim + 2 * hidden) + 4 * tokens * tokens * dim
 
 

@@ -21,9 +21,10 @@ from sed.models.ast import grid_size, init_weights, run_blocks
 DIM = 768
 PATCH = 16
 NORM_EPS = 1e-5
-KERNEL, GROUPS = 128, 16
-BUCKETS, FARTHEST = 320, 800
-GATE = 8
+# sizes of the published network:
+KERNEL, GROUPS = 128, 16  # of the positional convolution, kernel in tokens
+BUCKETS, FARTHEST = 320, 800  # rows of the table of position biases, and distance in tokens from which all share one
+GATE = 8  # outputs of the linear map of a query that its two gates are summed from
 FRONT_END = {
     "front_end": "kaldi",
     "sample_rate": 16000,
@@ -119,8 +120,9 @@ class GatedAttention(nn.Module):
             project(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        opened, reset = self.grep_linear(q).unflatten(3, (2, GATE // 2)).sum(-1).sigmoid().split(1, dim=-1)
-        gate = opened * (reset * self.grep_a - 1) + 2
+        # the gated relative position bias of WavLM (Chen et al. 2022)
+        update, reset = self.grep_linear(q).unflatten(3, (2, GATE // 2)).sum(-1).sigmoid().split(1, dim=-1)
+        gate = update * (reset * self.grep_a - 1) + 2
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=(gate * bias).to(q.dtype))
         return self.out_proj(x.transpose(1, 2).flatten(2))
 
@@ -130,7 +132,7 @@ class DeepNormBlock(nn.Module):
 
     def __init__(self, *, dim: int, heads: int, mlp_ratio: float, depth: int) -> None:
         super().__init__()
-        self.weight = (2 * depth) ** 0.25
+        self.weight = (2 * depth) ** 0.25  # DeepNorm's alpha of an encoder
         self.self_attn = GatedAttention(dim=dim, heads=heads)
         self.self_attn_layer_norm = nn.LayerNorm(dim, eps=NORM_EPS)
         self.fc1 = nn.Linear(dim, int(dim * mlp_ratio))
@@ -214,7 +216,7 @@ class Beats(nn.Module):
         nn.init.normal_(self.distances.weight, std=0.02)
         for block in self.blocks:
             if isinstance(block, DeepNormBlock):
-                block.shrink((8 * depth) ** -0.25)
+                block.shrink((8 * depth) ** -0.25)  # DeepNorm's beta of an encoder
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.patch_embedding(x.unsqueeze(1)).flatten(2).transpose(1, 2)

@@ -19,7 +19,7 @@ LEAST = 1e-30
 OPTIONS = {
     "class_merge": {
         "default": "none",
-        "help": "merge several classes of a published head: by the highest logit, or the probability of any (noisy or)",
+        "help": "merge classes of a published head: max: highest logit; noisy_or: probability that any is active",
         "choices": ["none", "max", "noisy_or"],
     },
     "source_classes": {"default": 0, "help": "number of classes of the published head (class_merge)", "least": 0},
@@ -44,7 +44,7 @@ def noisy_or(logits: Tensor, members: Tensor) -> Tensor:
 class MergedClassifier(nn.Module):
     """Published head whose classes are merged: (batch, frames, dim) to logits (batch, frames, classes).
 
-    `members` (classes, sources) tells which classes of the head belong to each class. It is all False until a state
+    `members` (classes, sources) marks the classes of the head that belong to each class. It is all False until a state
     dict is loaded or an importer sets it.
     """
 

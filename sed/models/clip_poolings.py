@@ -1,7 +1,7 @@
 """Registry of clip poolings: clip posteriors from frame posteriors.
 
-A new one is a class that is constructed with a config, the decoder before it and the number of classes, and a line of
-`CLIP_POOLINGS`.
+A new pooling is a class that is constructed with a config, the decoder before it and the number of classes, and a line
+of `CLIP_POOLINGS`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from sed.models.decoders import Decoder, Directed, Summarising
 from sed.registry import chosen
 
 LOW, HIGH = 1e-7, 1.0
+"""limits of clip posteriors, of which the loss takes logarithms"""
 
 
 class ClipInputs(NamedTuple):

@@ -69,23 +69,23 @@ class CNN(nn.Module):
         super().__init__()
         if len(filters) != len(pools):
             raise ValueError(f"{len(filters)} cnn_filters and {len(pools)} cnn_pools: give one of each per layer")
-        time, bands, inside = input_frames, mel_bins, 1
+        time, bands, channels_in = input_frames, mel_bins, 1
         layers: list[nn.Module] = []
         for count, pool in zip(filters, pools, strict=True):
             pool = (pool[0], min(pool[1], bands))  # with fewer mel bins, one band is reached at an earlier layer
             layers += [
-                build_convolution(config, inside, count) if layers else build_plain(config, inside, count),
-                nn.BatchNorm2d(count, eps=0.001, momentum=0.99),
+                build_convolution(config, channels_in, count) if layers else build_plain(config, channels_in, count),
+                nn.BatchNorm2d(count, eps=0.001, momentum=0.99),  # (D)
                 build_gate(config, count),
                 nn.Dropout(config["cnn_dropout"]),
                 nn.AvgPool2d(pool),
             ]
-            time, bands, inside = time // pool[0], bands // pool[1], count
+            time, bands, channels_in = time // pool[0], bands // pool[1], count
         self.time_stride = math.prod(pool[0] for pool in pools)
         if time < 1:
             raise ValueError(f"the CNN has no frames left of {input_frames}: give at least {self.time_stride}")
         self.layers = nn.Sequential(*layers)
-        self.dim = inside * bands
+        self.dim = channels_in * bands
         self.grid = (1, time)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -149,7 +149,9 @@ class Conformer(nn.Module):
 
     summarises = True
     places: Tensor
+    """position embeddings (1 + frames, width), sines and cosines interleaved"""
     distances: Tensor
+    """embeddings of the distances frames to 0 (1 + frames, width), sines before cosines"""
 
     def __init__(
         self,

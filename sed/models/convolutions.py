@@ -1,7 +1,7 @@
 """Registry of a CNN's convolutions, from (batch, channels in, frames, bands) to (batch, channels out, frames, bands).
 
-A new one is a module with `OPTIONS` and a function that builds it from a config and both numbers of channels, and a
-line of `CONVOLUTIONS`.
+A new convolution is a module with `OPTIONS` and a function that builds it from a config and both numbers of channels,
+and a line of `CONVOLUTIONS`.
 """
 
 from __future__ import annotations
@@ -36,26 +36,26 @@ class Mixing(Protocol):
     """number of plain convolutions"""
 
 
-def build_plain(_config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+def build_plain(_config: Mapping[str, Any], channels_in: int, out: int) -> nn.Module:
     """Build a 3 x 3 convolution that keeps the numbers of frames and bands.
 
     Args:
         _config: unused.
-        inside: channels of its input.
+        channels_in: channels of its input.
         out: channels of its output.
 
     Returns:
         The convolution.
     """
-    return nn.Conv2d(inside, out, kernel_size=3, padding=1)
+    return nn.Conv2d(channels_in, out, kernel_size=3, padding=1)
 
 
-def build_convolution(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+def build_convolution(config: Mapping[str, Any], channels_in: int, out: int) -> nn.Module:
     """Build the convolution that a flat config names.
 
     Args:
         config: a flat config, whose other keys are ignored.
-        inside: channels of its input.
+        channels_in: channels of its input.
         out: channels of its output.
 
     Returns:
@@ -64,5 +64,5 @@ def build_convolution(config: Mapping[str, Any], inside: int, out: int) -> nn.Mo
     Raises:
         ValueError: there is no convolution of that name.
     """
-    convolution: nn.Module = chosen(CONVOLUTIONS, config["cnn_conv"], "cnn_conv")(config, inside, out)
+    convolution: nn.Module = chosen(CONVOLUTIONS, config["cnn_conv"], "cnn_conv")(config, channels_in, out)
     return convolution

@@ -21,12 +21,12 @@ from sed.models.decoders import Decoder, Directed, build_decoder
 from sed.models.encoders import Encoder, build_encoder
 from sed.models.poolings import BandwisePooling, Pooling, build_pooling
 
-# `mel_bins`, `clip_seconds` and `frame_shift` of the front end are used as well.
+# The options `mel_bins`, `clip_seconds` and `frame_shift` of the front end define the model as well.
 OPTIONS = {
     "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
     "input_padding": {
         "default": "raw",
-        "help": "padding after a clip's end: 0 or silence before normalisation (raw, silence), or 0 after it (raw: L)",
+        "help": "padding of short clips: raw: 0 before normalising (L); silence: silence before it; normalised: 0 after",
         "choices": ["raw", "silence", "normalised"],
     },
 }

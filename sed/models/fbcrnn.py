@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sed.models.encoders import Encoder
 
-EPS, MOMENTUM = 1e-3, 0.05  # of all batch norms
+EPS, MOMENTUM = 1e-3, 0.05  # of all batch norms (E)
 
 OPTIONS = {
     "fbcrnn_cnn": {
@@ -33,7 +33,11 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Layers of a stack; `residuals` has the indices of layers at whose input a residual over two layers starts."""
+    """Layers of a stack.
+
+    `pooled` has the indices of layers followed by pooling, `residuals` those of layers whose input is added to the
+    output of the layer after them.
+    """
 
     channels: tuple[int, ...]
     kernels: tuple[int, ...]
@@ -41,7 +45,7 @@ class Layout:
     residuals: frozenset[int] = frozenset()
 
 
-LAYOUTS = {
+LAYOUTS = {  # 2-D stack, then 1-D stack (E)
     "shallow": (
         Layout((16, 16, 32, 32, 64, 64, 128, 128, 256), (3,) * 9, frozenset({1, 3, 5, 7})),
         Layout((256,) * 5, (1, 3, 3, 3, 1)),
@@ -56,7 +60,7 @@ LAYOUTS = {
         Layout((256,) * 8, (1, 3, 1, 3, 1, 3, 1, 1), residuals=frozenset({1, 3, 5})),
     ),
 }
-MOST = 512  # channels of the deep stack's last 2-D layer
+MOST = 512  # largest number of channels of the last 2-D layer: that of the deep CNN at its published width of 2
 
 
 class Stack(nn.Module):

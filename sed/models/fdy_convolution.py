@@ -14,7 +14,7 @@ OPTIONS = {
     "fdy_kernels": {"default": 4, "help": "basis kernels of a frequency dynamic convolution (F)", "least": 1},
     "fdy_temperature": {
         "default": 31.0,
-        "help": "temperature of the softmax of their weights: higher is more even (F)",
+        "help": "temperature of the softmax of the basis kernels' weights: higher is more even (F)",
         "least": 1e-3,
     },
 }
@@ -27,12 +27,12 @@ class FrequencyDynamicConvolution(nn.Module):
     two convolutions along frequency, and a softmax over the kernels with a temperature.
     """
 
-    def __init__(self, inside: int, out: int, *, kernels: int, temperature: float) -> None:
+    def __init__(self, channels_in: int, out: int, *, kernels: int, temperature: float) -> None:
         super().__init__()
-        hidden = max(4, inside // 4)
+        hidden = max(4, channels_in // 4)  # (F)
         self.kernels, self.temperature = kernels, temperature
-        self.weight = nn.Parameter(torch.empty(kernels, out, inside, 3, 3))
-        along, mix = nn.Conv1d(inside, hidden, kernel_size=3, padding=1, bias=False), nn.Conv1d(hidden, kernels, 1)
+        self.weight = nn.Parameter(torch.empty(kernels, out, channels_in, 3, 3))
+        along, mix = nn.Conv1d(channels_in, hidden, kernel_size=3, padding=1, bias=False), nn.Conv1d(hidden, kernels, 1)
         self.attention = nn.Sequential(along, ClipNorm(hidden), nn.ReLU(), mix)
         for kernel in self.weight.data:
             nn.init.kaiming_normal_(kernel)
@@ -56,17 +56,17 @@ class FrequencyDynamicConvolution(nn.Module):
         return (logits / self.temperature).softmax(1)
 
 
-def build_fdy(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+def build_fdy(config: Mapping[str, Any], channels_in: int, out: int) -> nn.Module:
     """Build the frequency dynamic convolution of a flat config.
 
     Args:
         config: a flat config, whose other keys are ignored.
-        inside: channels of its input.
+        channels_in: channels of its input.
         out: channels of its output.
 
     Returns:
         The convolution.
     """
     return FrequencyDynamicConvolution(
-        inside, out, kernels=config["fdy_kernels"], temperature=config["fdy_temperature"]
+        channels_in, out, kernels=config["fdy_kernels"], temperature=config["fdy_temperature"]
     )

@@ -1,6 +1,6 @@
 """Registry of gates (activations) after the batch norm of a CNN's layer, on (batch, channels, frames, bands).
 
-A new one is a class that is constructed with the number of channels, and a line of `GATES`.
+A new gate is a class that is constructed with the number of channels, and a line of `GATES`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ContextGating(nn.Module):
 class Rectified(nn.Module):
     """ReLU, without a gate."""
 
-    def __init__(self, channels: int) -> None:  # noqa: ARG002 (of any number)
+    def __init__(self, channels: int) -> None:  # noqa: ARG002 (constructor of all gates)
         super().__init__()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Bi-GRU time decoder (P: LGD; upsample 1: AST-GRU's)."""
+"""Bi-GRU time decoder: the paper's local GRU decoder (LGD), or with `upsample` 1 that of AST-GRU (P)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class HiddenLayer(nn.Module):
     def __init__(self, dim: int, units: int) -> None:
         super().__init__()
         self.linear = nn.Linear(dim, units)
-        self.norm = nn.BatchNorm1d(units, eps=1e-3, momentum=0.05)
+        self.norm = nn.BatchNorm1d(units, eps=1e-3, momentum=0.05)  # (E)
         nn.init.kaiming_uniform_(self.linear.weight, nonlinearity="relu")
         nn.init.zeros_(self.linear.bias)
 

@@ -16,7 +16,7 @@ OPTIONS = {
         "help": "channels of a selective-kernel convolution divided by the size of its descriptor (I)",
         "least": 1,
     },
-    "sk_least": {"default": 32, "help": "minimum size of that descriptor", "least": 1},
+    "sk_least": {"default": 32, "help": "minimum size of the descriptor of a selective-kernel convolution", "least": 1},
 }
 DILATIONS = (1, 2)
 """dilations of the branches: the second has the receptive field of a 5 x 5 kernel"""
@@ -29,13 +29,13 @@ class SelectiveKernelConvolution(nn.Module):
     mean of sum_i U_i over time and frequency.
     """
 
-    def __init__(self, inside: int, out: int, *, reduction: int, least: int) -> None:
+    def __init__(self, channels_in: int, out: int, *, reduction: int, least: int) -> None:
         super().__init__()
         size = max(out // reduction, least)
         self.kernels = len(DILATIONS)
         self.branches = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(inside, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
+                nn.Conv2d(channels_in, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
                 nn.BatchNorm2d(out, eps=0.001, momentum=0.99),
                 nn.ReLU(),
             )
@@ -47,22 +47,22 @@ class SelectiveKernelConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
-        found = [branch(x) for branch in self.branches]
-        z = self.norm(self.descriptor(sum(found[1:], start=found[0]).mean((2, 3)))).relu()
-        shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None].to(found[0].dtype)
-        first, *others = (share * part for share, part in zip(shares.unbind(0), found, strict=True))
+        outputs = [branch(x) for branch in self.branches]
+        z = self.norm(self.descriptor(sum(outputs[1:], start=outputs[0]).mean((2, 3)))).relu()
+        shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None].to(outputs[0].dtype)
+        first, *others = (share * part for share, part in zip(shares.unbind(0), outputs, strict=True))
         return sum(others, start=first)
 
 
-def build_sk(config: Mapping[str, Any], inside: int, out: int) -> nn.Module:
+def build_sk(config: Mapping[str, Any], channels_in: int, out: int) -> nn.Module:
     """Build the selective-kernel convolution of a flat config.
 
     Args:
         config: a flat config, whose other keys are ignored.
-        inside: channels of its input.
+        channels_in: channels of its input.
         out: channels of its output.
 
     Returns:
         The convolution.
     """
-    return SelectiveKernelConvolution(inside, out, reduction=config["sk_reduction"], least=config["sk_least"])
+    return SelectiveKernelConvolution(channels_in, out, reduction=config["sk_reduction"], least=config["sk_least"])
