@@ -26,7 +26,7 @@ OPTIONS = {
     "input_frames": {"default": 1024, "help": "frames of the features after padding", "least": 1},
     "input_padding": {
         "default": "raw",
-        "help": "padding of short clips: raw: 0 before normalising (L); silence: silence before it; normalised: 0 after",
+        "help": "padding of short clips: raw: 0 before normalising (L); silence: silence before; normalised: 0 after",
         "choices": ["raw", "silence", "normalised"],
     },
 }
