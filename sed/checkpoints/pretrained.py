@@ -185,7 +185,18 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
         importer.load(detector.get_submodule("encoder"), state, config)
     except Mismatch as error:
         raise _misfit(path, prefix, error) from None
-    return f"the encoder, {len(detector.get_submodule('encoder').state_dict())} tensors of {path}"
+    tensors = len(detector.get_submodule("encoder").state_dict())
+    return f"the encoder, {tensors} tensors of {path}{left_out(name, config)}"
+
+
+def left_out(encoder: str, config: Mapping[str, Any]) -> str:
+    """Return a text on the last blocks of a published encoder that a config does not use; '' if it uses all."""
+    kind = encoder.split("_")[0]
+    depth, blocks = config.get(f"{kind}_depth", 0), config.get(f"{kind}_blocks", 0)
+    if blocks >= depth:
+        return ""
+    last = f"block {depth}" if blocks == depth - 1 else f"blocks {blocks + 1} to {depth}"
+    return f", without {last} of {depth} and what follows ({kind}_blocks {blocks})"
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:

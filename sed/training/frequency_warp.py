@@ -1,6 +1,6 @@
 """Frequency warping: a band of the spectrogram, stretched to all mel bins.
 
-This is the random resized crop of BYOL-A, along frequency only, as in the training of ATST-Frame detectors (D): each
+This is the random resized crop of BYOL-A, along frequency only, as in the training of ATST-Frame detectors (C): each
 clip keeps a random share of its mel bins at a random position, and the kept ones are interpolated to the full number.
 Pitch and timbre move, onsets and offsets do not, so labels stay. Student and teacher get different warps.
 """
@@ -14,13 +14,13 @@ from torch import Tensor
 OPTIONS = {
     "warp_probability": {
         "default": 0.0,
-        "help": "probability that frequencies of a clip are warped (D: 0.5, in later systems)",
+        "help": "probability that frequencies of a clip are warped (C: 0.5)",
         "least": 0,
         "most": 1,
     },
     "warp_least": {
         "default": 0.6,
-        "help": "smallest share of the mel bins that is stretched to all of them (L)",
+        "help": "smallest share of the mel bins that is stretched to all of them (I: as BYOL-A)",
         "least": 0.05,
         "most": 1,
     },

@@ -25,7 +25,7 @@ OPTIONS = {
     },
     "pseudo_weight": {
         "default": 0.0,
-        "help": "weight of the frame cross-entropy against pseudo-labels (L: 1.5, with pseudo-labels on all clips)",
+        "help": "weight of the frame cross-entropy against pseudo-labels (C: 1.5)",
         "least": 0,
     },
     "pseudo_threshold": {

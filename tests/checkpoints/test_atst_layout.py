@@ -69,6 +69,23 @@ def test_all_blocks_norm_and_first_positions_are_loaded(
         assert torch.equal(value, published[name][:, :26] if name == "pos_embed" else published[name]), name
 
 
+@pytest.mark.parametrize(
+    "blocks, text",
+    [(2, ""), (1, ", without block 2 of 2 and what follows (atst_blocks 1)")],
+)
+def test_fewer_blocks_are_the_first_ones_and_the_rest_is_named(
+    blocks: int, text: str, published: State, tmp_path: Path, config: Config
+) -> None:
+    path = tmp_path / "atst.pt"
+    loaded = load(pretrained_sed(published), path, config, atst_blocks=blocks)
+    assert {name.split(".")[1] for name in loaded if name.startswith("blocks.")} == {str(k) for k in range(blocks)}
+    assert all(torch.equal(value, published[name]) for name, value in loaded.items() if name.startswith("blocks."))
+    assert ("norm_frame.weight" in loaded) == (blocks == 2), "the norm was trained after the last block"
+    found = config(**{**SIZES, "atst_blocks": blocks}, pretrained=str(path))
+    described = load_pretrained(build_detector(found, 3), found, "abc")
+    assert described == f"the encoder, {len(loaded)} tensors of {path}{text}"
+
+
 def test_it_is_recognised_by_its_keys_and_no_ast(published: State) -> None:
     assert kind_of(published) == "atst_frame"
     assert kind_of({name: value for name, value in published.items() if name != "norm_frame.weight"}) is None

@@ -84,7 +84,7 @@ class Browser:
     def load(self, page: Path) -> None:
         """Show a page in the tab, or the same one once more."""
         self.call("Page.navigate", url=page.as_uri())
-        self.until("document.readyState === 'complete' && Boolean(window.recordings || !document.scripts.length)")
+        self.until("document.readyState === 'complete' && Boolean(window.recordings)")
         self.frames()
 
     def js(self, expression: str) -> Any:

@@ -55,7 +55,7 @@ details .scroll { background: none; }
   .rows table, .rows caption, .rows tbody, .rows tr, .rows th, .rows td { display: block; white-space: normal; }
   .rows thead { display: none; } .rows tbody th { padding: .6rem 0 .1rem; border: 0; position: static; }
   .rows td { display: flex; gap: 1rem; justify-content: space-between; padding: .1rem 0 .1rem .8rem; border: 0; }
-  .rows td::before { content: attr(data-head); color: var(--dim); text-align: left; flex-shrink: 9999; }
+  .rows td::before { content: attr(data-head); color: var(--dim); text-align: left; }
   .rows tr { border-bottom: 1px solid var(--line); padding-bottom: .4rem; } }
 @media print { @page { margin: 12mm; } body { max-width: none; padding: 0; font-size: 11pt; }
   nav, .skip, audio { display: none; }

@@ -50,8 +50,7 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
     step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= number)
     first = np.ceil(low / step - 1e-9)
     last = np.floor(high / step + 1e-9)
-    # + 0.0: none is -0.0, which would be shown as "-0"
-    return [float(round(i * step, 10)) + 0.0 for i in np.arange(first, last + 1)]
+    return [float(round(i * step, 10)) for i in np.arange(first, last + 1)]
 
 
 class Axes:

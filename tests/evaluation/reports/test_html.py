@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
-from chromium import browser, needs_chromium
 
 from sed.evaluation.reports import html
 
@@ -76,36 +74,3 @@ def test_a_cell_names_its_column_where_rows_become_lists() -> None:
     assert 'class="scroll turned"' in html.table("c", ["class", "x"], [["Dog", "5"]], turned=True)
     for rule in (".rows td::before { content: attr(data-head)", "@media print", ".scroll { overflow: visible"):
         assert rule in html.STYLE
-
-
-LOOK = """(() => {
-    const texts = list => list.map(e => `${e.tagName} ${e.textContent.slice(0, 40)}`);
-    const cells = [...document.querySelectorAll("caption, th, td")].filter(e => e.getClientRects().length);
-    const lines = node => { const range = document.createRange(); range.selectNode(node);
-        return new Set([...range.getClientRects()].map(box => Math.round(box.top))).size; };
-    return {
-        width: document.documentElement.scrollWidth,
-        beyond: texts(cells.filter(e => e.getBoundingClientRect().right > innerWidth + 0.5 && !e.closest(".turned"))),
-        cut: texts(cells.filter(e => e.scrollWidth > e.clientWidth + 1)),
-        broken: texts(cells.filter(e => e.tagName === "TD" && e.textContent.length < 9 && lines(e.firstChild) > 1)),
-    };
-})()"""
-
-
-@needs_chromium
-@pytest.mark.parametrize(("width", "media"), [(360, "screen"), (700, "print")])  # 700: A4 without its margins
-def test_tables_are_cut_neither_on_a_phone_nor_on_paper(tmp_path: Path, width: int, media: str) -> None:
-    names = [f"Electric shaver, toothbrush and whisk {k}" for k in range(10)]
-    head = ["number", "samples with a_system_of_a_long_name_seed1 ahead", "95 % interval", "counted by", "F1 %"]
-    rows = [
-        [name, "32 %", "[-0.1234, +0.1234]", "sed_scores_eval, threshold-free, alpha_st 0", "42.42"] for name in names
-    ]
-    matrix = [[name, *map(str, range(110, 120))] for name in names]
-    body = html.table("Differences.", head, rows) + html.table("Confusions.", ["", *names], matrix, turned=True)
-    path = tmp_path / "report.html"
-    path.write_text(html.page("report", body), encoding="utf-8")
-    with browser(tmp_path) as chromium:
-        chromium.open(path, width=width, height=740, touch=True)
-        chromium.call("Emulation.setEmulatedMedia", media=media)
-        chromium.frames()
-        assert chromium.js(LOOK) == {"width": width, "beyond": [], "cut": [], "broken": []}
