@@ -13,7 +13,7 @@ import numpy as np
 OPTIONS = {
     "wavmix_probability": {
         "default": 0.0,
-        "help": "probability that a strong or weak clip is mixed like waveforms (adding powers), not by mixup (C, S: 0.5)",
+        "help": "probability that a strong or weak clip is mixed like waveforms, by powers, not by mixup (C, S: 0.5)",
         "least": 0,
         "most": 1,
     },
