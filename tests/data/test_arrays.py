@@ -48,6 +48,6 @@ def test_a_long_array_comes_in_blocks() -> None:
         (np.zeros(3, complex), "type"),
     ],
 )
-def test_what_is_no_audio_is_refused(samples: np.ndarray, message: str) -> None:
+def test_arrays_that_are_not_audio_are_refused(samples: np.ndarray, message: str) -> None:
     with pytest.raises(UserError, match=message):
         joined(samples)

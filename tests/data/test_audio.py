@@ -63,7 +63,7 @@ def test_truncated_files_are_refused(tmp_path, name, kept):
         read_audio(path, 16000)
 
 
-def test_a_streamed_wav_is_whole(tmp_path):
+def test_a_streamed_wav_is_read_completely(tmp_path):
     path = tmp_path / "x.wav"
     soundfile.write(path, tone(16000), 16000)
     data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Every kind of recording that libsndfile or ffmpeg writes is read as the same sound, at any rate, by every command."""
+"""Every format that libsndfile or ffmpeg writes is read as the same sound, at any rate, by every command."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def chirp(rate: int, channels: int) -> np.ndarray:
 
 
 def made(folder: Path, name: str, rate: int, channels: int) -> tuple[Path, np.ndarray]:
-    """The chirp encoded, and as it should be read: mono at 16 kHz."""
+    """Return the path of an encoded chirp, and the expected samples: mono at 16 kHz."""
     sound = chirp(rate, channels)
     soundfile.write(folder / "source.wav", sound, rate, subtype="FLOAT")
     path = folder / name
@@ -91,7 +91,7 @@ def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", BY_FFMPEG)
-def test_a_kind_is_read_as_the_same_sound(tmp_path, name):
+def test_every_format_is_read_as_the_same_sound(tmp_path, name):
     number = list(BY_FFMPEG).index(name)
     rate, channels = RATES[number % len(RATES)], 1 + number % 2
     check(*made(tmp_path, name, rate, channels), rate, name)
@@ -102,7 +102,7 @@ def test_a_kind_is_read_as_the_same_sound(tmp_path, name):
 @pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize("rate", RATES)
 @pytest.mark.parametrize("name", BY_FFMPEG)
-def test_every_kind_at_every_rate(tmp_path, name, rate, channels):
+def test_every_format_at_every_rate(tmp_path, name, rate, channels):
     try:
         path, wanted = made(tmp_path, name, rate, channels)
     except subprocess.CalledProcessError:
@@ -121,8 +121,8 @@ def run(folder: Path, command: str, *arguments: str) -> str:
 
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
-def test_every_command_reads_it_whole(tmp_path, name):
-    """Own data, stage 1 and the dump say how long it is; prediction shares `read_blocks` with them."""
+def test_every_command_reads_every_format_completely(tmp_path, name):
+    """Own data, stage 1 and the dump find its length; prediction uses the same `read_blocks`."""
     recordings = tmp_path / "rec"
     recordings.mkdir()
     soundfile.write(tmp_path / "source.wav", chirp(48000, 2), 48000, subtype="FLOAT")

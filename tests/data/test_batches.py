@@ -1,4 +1,4 @@
-"""Training sets: how they are read, ordered, sampled and held."""
+"""Training sets: reading, order, sampling and cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Class maps: what one says, and what is wrong with others, by file and line."""
+"""Class maps: reading, and errors by file and line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_labels_are_made_of_the_classes_named(tmp_path: Path) -> None:
     ],
     ids=["unknown", "unlike any", "duplicate", "no label of ours", "one field", "three", "empty", "blanks", "comma"],
 )
-def test_the_row_that_is_wrong_is_named(rows: list[str], line: int, message: str, tmp_path: Path) -> None:
+def test_a_wrong_row_is_named_by_its_line(rows: list[str], line: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\n")
     table = written(tmp_path / "map.tsv", *rows)
     with pytest.raises(UserError, match=f"^{table}:{line}: {message}") as error:
@@ -56,7 +56,7 @@ def test_the_row_that_is_wrong_is_named(rows: list[str], line: int, message: str
     assert "\n" not in str(error.value)
 
 
-def test_a_label_without_a_class_is_named_where_it_stands(tmp_path: Path) -> None:
+def test_a_label_without_a_class_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\nfrog\n")
     table = written(tmp_path / "map.tsv", "Dog\tdog")
     with pytest.raises(UserError, match=f"^{tmp_path}/labels.txt:2: label 'frog' has no class in {table}"):

@@ -86,7 +86,7 @@ def test_bad_rows_are_named_by_file_and_line(data, name, text, says):
         DataDir.load(data, ["Cat", "Dog"])
 
 
-def test_missing_things_are_user_errors(tmp_path):
+def test_missing_files_and_folders_are_user_errors(tmp_path):
     for call in (lambda: DataDir.load(tmp_path / "no"), lambda: DataDir.load(tmp_path), lambda: read_labels(tmp_path)):
         with pytest.raises(UserError):
             call()
@@ -119,7 +119,7 @@ def test_missing_things_are_user_errors(tmp_path):
         ("durations.tsv", "", "durations.tsv:1: no column 'filename'"),
     ],
 )
-def test_what_the_shell_would_read_otherwise_is_refused_too(data: Path, name: str, text: str, says: str) -> None:
+def test_rows_that_shell_tools_would_read_differently_are_refused(data: Path, name: str, text: str, says: str) -> None:
     (data / name).write_bytes(text.encode())
     with pytest.raises(UserError, match=re.escape(says)):
         DataDir.load(data, ["Cat", "Dog"])
@@ -152,7 +152,7 @@ def test_labels_that_a_user_gives_may_end_in_carriage_returns(tmp_path: Path) ->
     assert read_labels(tmp_path / "labels.txt") == ["Cat", "Alarm bell"]
 
 
-def test_audio_that_is_not_there_is_named_by_its_line(data: Path) -> None:
+def test_missing_audio_is_named_by_its_line(data: Path) -> None:
     (data / "a b.wav").touch()
     scp = f"\nAb {data / 'a b.wav'}\na {data / 'a b.wav'}\nb {data}\n"
     (data / "wav.scp").write_text(scp)
@@ -162,7 +162,7 @@ def test_audio_that_is_not_there_is_named_by_its_line(data: Path) -> None:
     DataDir.load(data, ["Cat", "Dog"]).check_audio()
 
 
-def test_a_clip_id_of_bytes_that_are_no_text_is_named(tmp_path):
+def test_a_clip_id_that_is_not_utf_8_is_named(tmp_path):
     (tmp_path / "wav.scp").write_bytes(b"k\xfcche /audio/k\xfcche.wav\n")
     with pytest.raises(UserError, match=r"wav.scp:1: clip 'k\\udcfcche' is not UTF-8 \(rename it\)$"):
         read_scp(tmp_path / "wav.scp")

@@ -12,7 +12,7 @@ from sed.features.logmel import FrontEnd
 
 @pytest.fixture
 def scp(tmp_path):
-    """Clips of several lengths and rates, one beyond the clip's length, neighbours of one length."""
+    """Write clips of several lengths and sample rates: one too long, and neighbours of equal length."""
     rng = np.random.default_rng(0)
     wavs = {}
     for i in range(BATCH + 5):
@@ -28,7 +28,7 @@ def scp(tmp_path):
 FRONT_END = FrontEnd(mel_bins=16, clip_seconds=1.5)
 
 
-def test_features_are_the_front_ends(tmp_path, scp):
+def test_features_equal_those_of_the_front_end(tmp_path, scp):
     shard = tmp_path / "feats.1.h5"
     assert dump_shard(scp, shard, FRONT_END)
     shard.with_suffix(".scp").rename(tmp_path / "feats.scp")
@@ -45,7 +45,7 @@ def test_features_are_the_front_ends(tmp_path, scp):
         assert not got[len(expected) :].any()
 
 
-def test_a_whole_shard_is_left_alone_and_a_damaged_one_redone(tmp_path, scp):
+def test_an_intact_shard_is_kept_and_a_damaged_one_made_again(tmp_path, scp):
     shard = tmp_path / "feats.1.h5"
     dump_shard(scp, shard, FRONT_END)
     good = shard.read_bytes()
@@ -58,7 +58,7 @@ def test_a_whole_shard_is_left_alone_and_a_damaged_one_redone(tmp_path, scp):
     assert dump_shard(scp, shard, other) and shard.read_bytes() != good
 
 
-def test_a_bad_file_is_named_and_what_was_done_is_kept(tmp_path, scp):
+def test_a_bad_file_is_named_and_finished_clips_are_kept(tmp_path, scp):
     shard = tmp_path / "feats.1.h5"
     bad = tmp_path / "c20.wav"
     data = bad.read_bytes()

@@ -1,4 +1,4 @@
-"""Lengths of recordings, of a table and of the recordings that it was made of."""
+"""Lengths of recordings, from a table and from the recordings themselves."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "sounds"
 
 
-def test_a_folder_of_recordings_is_as_good_as_their_table(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_of_recordings_gives_the_durations_of_their_table(folder: Path, tmp_path: Path) -> None:
     write_durations_tsv(tmp_path / "durations.tsv", LENGTHS)
     assert read_durations(folder) == read_durations(tmp_path / "durations.tsv") == LENGTHS
 
 
-def test_a_folder_that_says_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_without_recordings_or_with_two_of_one_name_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="no recordings in this folder"):
         read_durations(tmp_path / "empty")

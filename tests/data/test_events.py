@@ -1,4 +1,4 @@
-"""One rule for the rows of event tables, by itself and in the three commands that read such tables."""
+"""Rules for the rows of event tables, alone and in the three commands that read such tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_scoring_cuts_nothing(tmp_path):
     assert by_clip(kept) == {"a": [Event(9, 99, "dog")]} and tally.found == {CUT: (1, 2)}
 
 
-def test_rows_that_pandas_or_audacity_wrote(tmp_path):
+def test_rows_written_by_pandas_or_audacity_are_read(tmp_path):
     path = table(tmp_path / "t.tsv", "a.wav 1 2 dog", "\\ 100.0 2000.0", "b.wav nan nan nan", "c.wav NaN NaN ")
     assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "dog")], "b": [], "c": []}
 
@@ -66,13 +66,13 @@ def test_rows_that_pandas_or_audacity_wrote(tmp_path):
         ("a.wav 1 2", "broken row"),
     ],
 )
-def test_what_cannot_be_read_is_refused_with_its_line(tmp_path, row, why):
+def test_unreadable_rows_are_refused_with_their_line(tmp_path, row, why):
     path = table(tmp_path / "t.tsv", "a.wav 1 2 dog", row)
     with pytest.raises(UserError, match=re.escape(f"{path}:3: {why}")):
         read_rows(path)
 
 
-def test_two_recordings_of_one_name_are_not_one(tmp_path):
+def test_two_recordings_of_one_name_are_refused(tmp_path):
     path = table(tmp_path / "t.tsv", "site1/rec.wav 1 2 dog", "site1/rec.wav 3 4 dog", "site2/rec.wav 1 2 dog")
     with pytest.raises(UserError, match=r"t\.tsv:4: site2/rec\.wav and site1/rec\.wav are both clip 'rec'"):
         read_rows(path)
@@ -83,7 +83,7 @@ def test_two_recordings_of_one_name_are_not_one(tmp_path):
     end=st.floats(0.5, 12),
 )
 @settings(max_examples=200, deadline=None)
-def test_kept_and_dropped_are_all_and_what_is_kept_lies_inside(rows, end, tmp_path_factory):
+def test_rows_are_kept_or_dropped_and_kept_events_lie_inside(rows, end, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()
     path = table(folder / "p.tsv", *(f"a.wav {onset:.4f} {onset + length:.4f} x" for onset, length in rows))
     kept, tally = fit(path, read_rows(path), {"a": end})
@@ -103,7 +103,7 @@ def test_desed_validation_keeps_every_event():
 
 
 def odd_row(rng: np.random.Generator) -> str:
-    """A row of an event table, in one of seven mostly right."""
+    """Return a random row of an event table, of one of seven forms, most of them valid."""
     onset = round(float(rng.uniform(0, 8)), 3)
     offset = round(onset + float(rng.uniform(0.1, 1.9)), 3)
     name, label = f"r{rng.integers(4)}.wav", "dog" if rng.random() < 0.5 else "cat"
@@ -123,7 +123,7 @@ def odd_row(rng: np.random.Generator) -> str:
 
 
 def verdicts(folder: Path, rows: list[str]) -> dict[str, tuple[int, str]]:
-    """Exit status of own data, stage 1 and scoring on one table, and what they say of rows that do not count."""
+    """Return the exit status of own data, stage 1 and scoring for one table, and their messages about dropped rows."""
     (folder / "t.tsv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
     (folder / "u.tsv").write_text("filename\tduration\n" + "".join(f"r{k}.wav\t10\n" for k in range(4)))
     (folder / "labels.txt").write_text("cat\ndog\n")

@@ -1,4 +1,4 @@
-"""Strangers' HDF5: read in a child whose end is an error in a line."""
+"""Untrusted HDF5 files: read in a child process whose failure is an error of one line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.h5"
 
 
-def test_what_the_child_read_comes_back(path: Path) -> None:
+def test_the_result_of_the_child_is_returned(path: Path) -> None:
     read = read_apart(path, lambda file: {"sum": float(plain(file, "values", "<f4", 2)[()].sum())})
     assert read == {"sum": 15.0}
     assert read_apart(path, lambda file: {"names": text_of(plain(file, "names", "text", 1))}) == {"names": ["é", "b"]}
 
 
-def test_whatever_ends_the_child_is_one_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_end_of_the_child_is_one_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: h5py.File) -> dict[str, object]:
         raise RuntimeError("two\nlines")
 
@@ -75,8 +75,8 @@ def test_only_plain_datasets_pass(path: Path) -> None:
             plain(file, "values", "<f4", 2, by_row=True)
 
 
-def test_a_disk_that_is_full_is_an_error_and_no_crash(tmp_path: Path) -> None:
-    """Run in a child: after a failed write of HDF5, closing its file ended the process by SIGSEGV."""
+def test_a_full_disk_is_an_error_and_not_a_crash(tmp_path: Path) -> None:
+    """Run in a child process: once, closing a file after a failed write ended the process by SIGSEGV."""
     code = f"""
 import resource, numpy as np
 from pathlib import Path
@@ -96,7 +96,7 @@ except OSError as error:
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_written_through_python_is_read_by_hdf5(tmp_path: Path) -> None:
+def test_a_file_written_through_python_is_read_by_hdf5(tmp_path: Path) -> None:
     with created(tmp_path / "a", libver="v110") as file:
         file.attrs["x"] = 1
         file["values"] = np.arange(5000.0)

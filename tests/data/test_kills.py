@@ -1,4 +1,4 @@
-"""kill -9 at random instants, then the same command: the same files as never killed."""
+"""Commands killed by SIGKILL at random instants and repeated write the same files as undisturbed ones."""
 
 import hashlib
 import random
@@ -27,7 +27,7 @@ def digest(folder):
 
 
 def kill_often(command, progress, seed):
-    """Run a command and kill it a moment after it has gone on, KILLS times or until it is done; then let it end."""
+    """Run a command and kill it a moment after it has made progress, KILLS times at most; then run it to its end."""
     rng = random.Random(seed)
     kills = 0
     while kills < KILLS:

@@ -1,4 +1,4 @@
-"""Levels of sets, measured on features of sounds whose level is known."""
+"""Levels of sets, measured on features of sounds with known levels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KINDS = {
 
 
 def dump(folder: Path, front_end: FrontEnd, gain: float, clips: int = 5) -> Path:
-    """A set of white noise with this standard deviation, clips shorter than a row among them."""
+    """Dump a set of white noise with this standard deviation; some clips are shorter than a row of the store."""
     rng = np.random.default_rng(len(folder.name))
     names = [f"c{i}" for i in range(clips)]
     folder.mkdir(parents=True)
@@ -52,7 +52,7 @@ def test_only_sets_far_apart_are_named() -> None:
     assert spread({"synth": -30.2, "weak": -9.0, "real": -9.2}) == "weak 0, real 0, synth -21 dB"
 
 
-def test_the_command_says_it_in_one_line_and_peaks_even_it_out(tmp_path: Path, capsys) -> None:
+def test_the_command_warns_in_one_line_and_not_after_peak_normalisation(tmp_path: Path, capsys) -> None:
     for name, options in (("plain", {}), ("even", {"wave_norm": "peak"})):
         front_end = FrontEnd(**KINDS["kaldi"], **options)
         sets = [dump(tmp_path / name / which, front_end, gain) for which, gain in (("weak", 0.1), ("synth", 0.01))]

@@ -40,7 +40,7 @@ def test_links_are_followed_once_and_hidden_files_counted(tmp_path):
     assert find_recordings(inside).hidden == 1
 
 
-def test_a_folder_is_no_recording(tmp_path):
+def test_a_folder_is_not_a_recording(tmp_path):
     (tmp_path / "a.wav").mkdir()
     assert find_recordings(tmp_path).paths == []
 
@@ -71,7 +71,7 @@ def test_every_command_says_that_hidden_files_are_left_out(tmp_path, caplog, com
     ]
 
 
-def test_a_soundbank_has_neither_hidden_files_nor_what_links_lead_to_twice(tmp_path, caplog):
+def test_a_soundbank_has_no_hidden_files_and_linked_files_once(tmp_path, caplog):
     for split in ("train", "validation"):
         folder = tmp_path / "bank" / split / "foreground" / "dog"
         folder.mkdir(parents=True)
@@ -87,7 +87,7 @@ def test_a_soundbank_has_neither_hidden_files_nor_what_links_lead_to_twice(tmp_p
     assert sum("hidden" in line for line in caplog.messages) == 2
 
 
-def test_a_folder_that_cannot_be_read_is_a_line(tmp_path, caplog, monkeypatch):
+def test_an_unreadable_folder_is_reported_in_one_line(tmp_path, caplog, monkeypatch):
     def scandir(path, scan=os.scandir):
         if Path(path).name == "shut":
             raise PermissionError(13, "Permission denied", str(path))
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_read_is_a_line(tmp_path, caplog, monkeypatch):
     assert kept == [line] and len(caplog.messages) == 1
 
 
-def test_a_name_that_is_no_file_is_said(tmp_path, caplog):
+def test_an_entry_that_is_not_a_file_is_reported(tmp_path, caplog):
     (tmp_path / "a.wav").write_bytes(b"")
     for name in ("gone.wav", "lost.wav"):
         (tmp_path / name).symlink_to("nowhere")

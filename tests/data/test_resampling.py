@@ -1,4 +1,4 @@
-"""Resampled posteriors against a numerical integral; properties of the grid."""
+"""Resampled posteriors compared with a numerical integral; properties of the grid."""
 
 from __future__ import annotations
 

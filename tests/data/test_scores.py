@@ -45,7 +45,7 @@ def piece(scores, first, end, **attrs):
     )
 
 
-def test_parts_make_the_whole():
+def test_merged_parts_equal_the_whole():
     whole = make(clips=5)
     parts = {"a": piece(whole, 0, 2), "b": piece(whole, 2, 2), "c": piece(whole, 2, 5)}
     again = merge_scores(parts, clips=whole.clips, where="feats.scp")
@@ -80,7 +80,7 @@ def test_an_ensemble_of_several_frame_rates_is_averaged_at_the_finest():
         np.testing.assert_allclose(mean.frame, expected, rtol=0, atol=1e-7)
 
 
-def test_parts_that_are_not_the_whole_are_refused():
+def test_incomplete_parts_are_refused():
     whole = make(clips=5)
     first = piece(whole, 0, 2)
     for second, message in (
@@ -113,7 +113,7 @@ def test_select_reorders():
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.5])
-def test_what_is_no_posterior_is_refused_and_named(tmp_path, bad):
+def test_values_that_are_not_posteriors_are_refused_and_named(tmp_path, bad):
     scores = make()
     scores.frame[1, 3, 1] = bad
     write_scores(tmp_path / "scores.h5", scores)
@@ -129,7 +129,7 @@ def test_missing_or_damaged_files_are_user_errors(tmp_path):
         read_scores(tmp_path / "scores.h5")
 
 
-def test_export_is_what_sed_scores_eval_reads(tmp_path):
+def test_exported_scores_are_read_back(tmp_path):
     from sed.evaluation.submission import read_submission
 
     flat = make().flat()
@@ -143,7 +143,7 @@ def test_export_is_what_sed_scores_eval_reads(tmp_path):
     np.testing.assert_allclose(frame[["label0", "label1"]].to_numpy(), flat.values[7:14], rtol=1e-12, atol=0)
 
 
-def test_a_file_without_checksum_is_read_and_said_to_be_unchecked(tmp_path, caplog):
+def test_a_file_without_checksum_is_read_and_reported_as_unchecked(tmp_path, caplog):
     write_scores(tmp_path / "scores.h5", make())
     with h5py.File(tmp_path / "scores.h5", "r+") as file:  # HDF5 cuts what follows its own content
         del file.attrs["sealed"]
@@ -155,7 +155,7 @@ def test_a_file_without_checksum_is_read_and_said_to_be_unchecked(tmp_path, capl
 
 
 def edited(path, edit):
-    """A file as strangers write it, of our format, without a checksum."""
+    """Write a file in our format as another tool would, without a checksum."""
     scores = make()
     with h5py.File(path, "w") as file:
         file["frame"], file["clip"] = scores.frame, scores.clip
@@ -231,7 +231,7 @@ def attribute(name, value):
         (attribute("attrs", "5"), "attrs"),
     ],
 )
-def test_content_of_another_kind_is_one_line(tmp_path, edit, message):
+def test_unexpected_content_is_one_line(tmp_path, edit, message):
     path = edited(tmp_path / "scores.h5", edit)
     with pytest.raises(UserError, match=message) as error:
         read_scores(path)
@@ -245,7 +245,7 @@ def test_a_file_that_crashes_the_library_is_one_line(tmp_path):
         read_scores(tmp_path / "scores.h5")
 
 
-def test_a_command_whose_names_are_no_text_is_kept(tmp_path):
+def test_a_command_with_names_that_are_not_utf_8_is_kept(tmp_path):
     scores = replace(make(), attrs={"command": os.fsdecode(b"infer s\xff.h5")})
     write_scores(tmp_path / os.fsdecode(b"s\xff.h5"), scores)
     assert read_scores(tmp_path / os.fsdecode(b"s\xff.h5")).attrs == scores.attrs

@@ -33,7 +33,7 @@ def test_a_broken_row_names_its_line(tmp_path, row, words):
         read_soft_tsv(tmp_path / "soft.tsv")
 
 
-def test_a_window_has_its_parts_with_times_from_its_start():
+def test_parts_in_a_window_have_times_relative_to_its_start():
     events = [SoftEvent(8, 12, "x", 0.5), SoftEvent(12, 12.005, "x", 1), SoftEvent(21, 22, "y", 1)]
     assert soft_within(events, 10, 20) == [
         SoftEvent(0, 2, "x", 0.5),

@@ -1,4 +1,4 @@
-"""Audio files that commands write: as libsndfile writes them, under any name, and honest about a disk that is full."""
+"""Audio files that commands write: bytes as from libsndfile, any name, and a correct message about a full disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_bytes_are_libsndfiles_own(suffix: str, tmp_path: Path) -> None:
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
 
 
-def test_a_name_that_is_no_text_is_written(tmp_path: Path) -> None:
+def test_a_file_whose_name_is_not_utf_8_is_written(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"k\xfcche.flac")
     write_sound(path, beep(16000, 1.0), 16000)
     assert inspect(path) == (1.0, "")

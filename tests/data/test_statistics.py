@@ -1,4 +1,4 @@
-"""Statistics of training sets: against NumPy on all frames, and from training into every file of a model."""
+"""Statistics of training sets: compared with NumPy on all frames, and stored by training in every file of a model."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Store:
         return [row[:valid].astype(float) for row, valid in zip(self.rows, self.valid, strict=True)]
 
 
-def test_of_clips_and_of_frames() -> None:
+def test_statistics_over_clips_and_over_frames() -> None:
     stores = [Store(0, 7), Store(2, 3)]
     sounds = [sound for store in stores for sound in store.sounds()]
     mean, deviation = bin_statistics(stores, over="clips")
@@ -55,14 +55,14 @@ def test_large_sets_are_sampled_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(mean, np.mean([sounds[i].mean(0) for i in (0, 4, 8, 12, 16)], 0))
 
 
-def test_only_a_front_end_that_wants_them_gets_them() -> None:
+def test_only_a_front_end_that_needs_statistics_gets_them() -> None:
     front_end = FrontEnd(mel_bins=4)
     assert fitted(front_end, []) is front_end
     given = FrontEnd(mel_bins=4, normaliser="bins", norm_bins="1,2,3,4,1,1,1,1")
     assert fitted(given, []) is given
 
 
-def test_a_silent_bin_has_no_deviation_of_zero() -> None:
+def test_a_silent_bin_has_a_deviation_above_zero() -> None:
     store = Store(0, 3)
     store.rows[..., 1] = -5
     mean, deviation = bin_statistics([store], over="clips")

@@ -18,7 +18,7 @@ def features(count, seed=0):
 
 
 def write(path, items, clips, stop=None, front_end=FRONT_END):
-    """Write a shard; with `stop`, die after that many clips are there, as a killed process does."""
+    """Write a shard; with `stop`, end after this number of clips, as a killed process does."""
     writer = FeatureWriter(path, clips=clips, frames=20, bins=8, front_end=front_end)
     started = writer.done
     for item in items[writer.done : stop]:
@@ -51,7 +51,7 @@ def test_written_features_are_read_back(tmp_path):
         np.testing.assert_array_equal(file["logmel"][3, : len(first[3])], first[3])
 
 
-def test_a_killed_writer_goes_on_and_gives_the_same_bytes(tmp_path):
+def test_a_killed_writer_is_resumed_and_gives_the_same_bytes(tmp_path):
     items, clips = features(40), [f"c{i:02d}" for i in range(40)]
     write(tmp_path / "whole.h5", items, clips)
     rng = random.Random(0)
@@ -81,7 +81,7 @@ def test_a_resumed_writer_trusts_only_what_matches_its_checksum(tmp_path):
     assert shard_fault(tmp_path / "x.h5", clips=clips, front_end=FRONT_END) is None
 
 
-def test_a_resumed_writer_starts_afresh_for_another_front_end_or_list(tmp_path):
+def test_a_writer_starts_over_for_another_front_end_or_list(tmp_path):
     items, clips = features(10), list("abcdefghij")
     write(tmp_path / "x.h5", items, clips, stop=8)
     assert write(tmp_path / "x.h5", items, clips, stop=6, front_end={**FRONT_END, "f_min": 0.0}) == 0
@@ -107,7 +107,7 @@ def test_faults_of_finished_shards_are_found(tmp_path):
     assert "damaged" in shard_fault(path, clips=clips, front_end=FRONT_END)
 
 
-def test_store_refuses_what_is_damaged_or_mixed(tmp_path):
+def test_store_refuses_damaged_and_mixed_shards(tmp_path):
     write(tmp_path / "feats.1.h5", features(2), ["a", "b"])
     write(tmp_path / "feats.2.h5", features(2), ["c", "d"], front_end={**FRONT_END, "f_min": 0.0})
     scp = tmp_path / "feats.scp"
@@ -134,7 +134,7 @@ def test_features_that_do_not_fit_are_refused(tmp_path):
 
 
 def rewritten(path, **changes):
-    """The same shard as another tool would write it."""
+    """Write the same shard as another tool would."""
     with h5py.File(path, "r") as file:
         values = {name: file[name][()] for name in ("logmel", "frames", "crc32", "clip_id")}
         attributes = dict(file.attrs)
@@ -162,7 +162,7 @@ def rewritten(path, **changes):
         ({"clip_id": ("V1", {})}, "type"),
     ],
 )
-def test_shards_of_another_kind_are_refused(tmp_path, changes, message):
+def test_shards_that_another_tool_wrote_are_refused(tmp_path, changes, message):
     write(tmp_path / "feats.1.h5", features(3), list("abc"))
     (tmp_path / "feats.scp").write_text("a feats.1.h5:0\nb feats.1.h5:1\nc feats.1.h5:2\n")
     rewritten(tmp_path / "feats.1.h5")  # of the present kind without a checksum of its heads

@@ -1,4 +1,4 @@
-"""One reader of tables for three origins: what each accepts, drops or refuses."""
+"""Reading of tables: what each set of rules accepts, drops or refuses."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_clip_named_twice_in_durations(tmp_path: Path) -> None:
 
 
 @given(st.text(alphabet="0123456789+-.eE_ nifa\u0661", max_size=8))
-def test_a_number_is_what_awk_and_python_both_take_for_one(text: str) -> None:
+def test_only_text_that_awk_and_python_parse_alike_is_a_number(text: str) -> None:
     digits = text.lower().split("e", 1)
     plain = all(character in "0123456789+-.e" for character in text.lower()) and digits[0].strip("+-.") != ""
     try:

@@ -1,4 +1,4 @@
-"""Targets of events: their frames, rows of one set and of several."""
+"""Targets of events: active frames, and reading by rows of one set and of several."""
 
 from collections.abc import Sequence
 from typing import Any

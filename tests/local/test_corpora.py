@@ -1,4 +1,4 @@
-"""URBAN-SED, TUT Sound Events 2017 and RealDESED, made up in their own layouts, from their archives to scores."""
+"""URBAN-SED, TUT Sound Events 2017 and RealDESED, made up in their own layouts: from the archives to scores."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ast(tmp_path: Path) -> Path:
     return tmp_path / "ast.pth"
 
 
-def test_urban_sed_becomes_deseds_layout_by_either_kind_of_annotation(serve, tmp_path, ast):  # noqa: F811
+def test_urban_sed_gets_deseds_layout_from_both_kinds_of_annotation(serve, tmp_path, ast):  # noqa: F811
     server = serve(zenodo=urban_sed(clips={"train": 1, "validate": 1, "test": 1}))
     tables = {}
     for kind in ("txt", "jams"):
@@ -57,7 +57,7 @@ def test_urban_sed_becomes_deseds_layout_by_either_kind_of_annotation(serve, tmp
     assert clip.resolve() == tmp_path / "jams/urban_sed/audio/test/soundscape_test_uniform0.wav"
 
 
-def test_tut_sed_becomes_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # noqa: F811
+def test_tut_sed_gets_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # noqa: F811
     server = serve(zenodo=tut_sed())
     done = run("local/tut_sed.sh", "--mirror", server.url, "--ast", ast, "--fold", 2, tmp_path / "d")
     assert done.returncode == 0, done.stderr
@@ -96,7 +96,7 @@ def test_another_layout_is_one_line(serve, tmp_path, ast, script, file, content,
 
 
 def edited(archive: bytes, file: str, content: bytes | None) -> bytes:
-    """Return an archive with another content of the file whose path ends so; None: without it."""
+    """Return an archive in which the file whose path ends so has another content, or is missing (None)."""
     import io
     import tarfile
     import zipfile

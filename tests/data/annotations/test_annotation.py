@@ -1,4 +1,4 @@
-"""Parsing shared by all readers of label files."""
+"""Parsing that all readers of label files share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed.errors import UserError
     ("name", "recording"),
     [("a.txt", "a"), ("a.wav.txt", "a.wav"), ("a.b.eaf", "a.b"), ("a.Table.1.selections.txt", "a"), (".x", ".x")],
 )
-def test_a_label_file_of_its_own_names_its_recording(name: str, recording: str) -> None:
+def test_a_label_files_name_implies_its_recording(name: str, recording: str) -> None:
     assert recording_of(Path("folder") / name) == recording
 
 
@@ -29,7 +29,7 @@ def test_a_decimal_comma_is_a_point() -> None:
 @pytest.mark.parametrize(
     ("data", "message"), [(b"\xff\x00\xfa", "not a text file"), (b"a\nb\0", "x:2: not a text file")]
 )
-def test_what_is_no_text_is_refused(tmp_path: Path, data: bytes, message: str) -> None:
+def test_files_that_are_not_text_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(UserError, match=message):
         read_text(tmp_path / "x")

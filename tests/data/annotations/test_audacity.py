@@ -20,7 +20,7 @@ from sed.errors import UserError
         ("a.txt", "0.5\t1.25\tDog\n-1\t1\tDog\n", r"a.txt:2: onset -1 is negative"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 

@@ -22,7 +22,7 @@ from sed.errors import UserError
         ("l.csv", "file,start,end,label\na.wav,1,,Dog\n", r"l.csv:2: broken row"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 

@@ -37,6 +37,6 @@ def test_the_scene_may_be_missing_and_numbers_padded(tmp_path: Path) -> None:
         ("\tstreet\t1\t2\tcar\n", r"l.txt:2: 5 fields"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, line: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, line: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, "l.txt", FIRST + line))

@@ -21,17 +21,17 @@ from sed.errors import UserError
         ("a.eaf", '<!DOCTYPE x [<!ENTITY a "aa">]><ANNOTATION_DOCUMENT/>', r"declares a document type"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 
 
-def test_without_media_the_document_is_its_recordings_and_empty_intervals_are_none(tmp_path: Path) -> None:
+def test_without_media_the_documents_name_is_the_recordings_and_empty_intervals_are_skipped(tmp_path: Path) -> None:
     text = re.sub("<MEDIA_DESCRIPTOR[^>]*>", "", ELAN).replace("Cat meow", " ")
     assert by_clip(read_rows(write(tmp_path, "b.eaf", text))) == {"b": [DOG]}
 
 
-def test_annotations_without_borders_of_their_own_share_the_time_between_those_that_have_some(tmp_path: Path) -> None:
+def test_annotations_between_two_known_borders_have_equal_lengths(tmp_path: Path) -> None:
     times = (0, None, None, None, None, 900, 1000, None, None, 2000)
     slots = "".join(
         f'<TIME_SLOT TIME_SLOT_ID="ts{i}"{f" TIME_VALUE={chr(34)}{t}{chr(34)}" if t is not None else ""}/>'

@@ -23,19 +23,19 @@ from sed.errors import UserError
         (JAMS.replace('"time": 0.5', '"time": -0.5'), r"a.jams:2: onset -0.5 is negative"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, "a.jams", text))
 
 
-def test_the_background_is_no_event_and_labels_may_be_text(tmp_path: Path) -> None:
+def test_the_background_is_not_an_event_and_labels_may_be_text(tmp_path: Path) -> None:
     text = JAMS.replace('"scaper"', '"tag_open"').replace(
         '{"label": "Dog", "role": "foreground", "event_duration": 0.9}', '"Dog"'
     )
     assert by_clip(read_rows(write(tmp_path, "a.jams", text))) == {"a": [DOG, CAT]}
 
 
-def test_a_soundscape_of_background_alone_is_a_recording_without_events(tmp_path: Path) -> None:
+def test_a_soundscape_with_only_a_background_is_a_recording_without_events(tmp_path: Path) -> None:
     assert by_clip(read_rows(write(tmp_path, "a.jams", JAMS.replace("foreground", "background")))) == {"a": []}
 
 

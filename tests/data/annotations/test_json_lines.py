@@ -20,7 +20,7 @@ from sed.errors import UserError
         ("e.jsonl", FILES["jsonl"][1].replace("1.25", "null"), r"e.jsonl:1: not an event"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 

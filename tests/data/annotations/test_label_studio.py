@@ -27,7 +27,7 @@ from sed.errors import UserError
         ("e.json", LABEL_STUDIO.replace('["Cat meow"]', "[]"), r"region without a label"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 
@@ -38,7 +38,7 @@ def test_annotations_that_are_left_out_are_counted(tmp_path: Path, log_lines: li
     assert log_lines == [f"{tmp_path / 'e.json'}: 1 further annotations of tasks that have several were left out"]
 
 
-def test_what_was_noted_of_a_region_is_no_event_and_each_of_its_labels_is(tmp_path: Path) -> None:
+def test_each_label_of_a_region_is_an_event_and_notes_about_it_are_not(tmp_path: Path) -> None:
     note = '{"id": "r1", "type": "textarea", "value": {"start": 0.5, "end": 1.25, "text": ["barks"]}}'
     region = '{"id": "r1", "type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog", "Animal"]}}'
     text = '[{"data": {"clip": "a.flac"}, "annotations": [{"result": [' + note + ", " + region + "]}]}]"
@@ -47,13 +47,13 @@ def test_what_was_noted_of_a_region_is_no_event_and_each_of_its_labels_is(tmp_pa
         read_rows(write(tmp_path, "e.json", text.replace('["Dog", "Animal"]', "[]")))
 
 
-def test_a_task_with_predictions_alone_contributes_the_first(tmp_path: Path) -> None:
+def test_of_a_task_with_predictions_only_the_first_is_read(tmp_path: Path) -> None:
     regions = [{"type": "labels", "value": {"start": 0.5, "end": 1.25, "labels": ["Dog"]}}]
     task = {"data": {"audio": "//[a.wav"}, "predictions": [{"result": regions, "score": 0.5}, {"result": []}]}
     assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"[a": [DOG]}
 
 
-def test_notes_of_regions_in_json_min_are_no_events(tmp_path: Path) -> None:
+def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
     text = LABEL_STUDIO_MIN.replace('"label":', '"note": [{"start": 0.5, "end": 1.25, "text": ["barks"]}], "label":')
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a": [DOG, CAT]}
 

@@ -19,7 +19,7 @@ def test_the_preferred_name_wins_whatever_its_case_and_place() -> None:
     assert missing_in({"recording": 0}) == "onsets, labels, ends or durations"
 
 
-def test_a_row_is_an_event_or_names_a_recording() -> None:
+def test_a_row_is_an_event_or_a_recording_without_events() -> None:
     path = Path("x/a.csv")
     assert annotation_of(path, 3, {"onset": "1,5", "duration": "0,5", "label": "Dog"}) == Annotation(
         3, "a", Event(1.5, 2, "Dog")

@@ -21,12 +21,12 @@ from sed.errors import UserError
         ("r.txt", "Begin Time (s)\tEnd Time (s)\tspecies\n0\t1\n", r"r.txt:2: nothing in column species"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 
 
-def test_without_a_file_column_the_table_is_its_recordings(tmp_path: Path) -> None:
+def test_without_a_column_of_files_the_table_belongs_to_the_recording_of_its_name(tmp_path: Path) -> None:
     text = (
         "Selection\tView\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\tW\t1\t2\tDog\n1\tS\t1\t2\tDog\n2\tS\t1\t2\tCat\n"
     )

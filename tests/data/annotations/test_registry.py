@@ -56,7 +56,9 @@ def test_a_folder_of_label_files_is_one_table(tmp_path: Path) -> None:
         ("e.tsv", "something\telse\n1\t2\n", r"e.tsv:1: no column 'filename'"),
     ],
 )
-def test_something_else_is_named_with_what_takes_it(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_other_files_are_refused_with_the_option_that_reads_them(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
 
@@ -69,7 +71,7 @@ def test_an_empty_file_in_a_folder_is_a_recording_without_events(tmp_path: Path)
         read_rows(tmp_path / "tuesday.txt")
 
 
-def test_an_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_the_message_about_an_empty_folder_lists_the_suffixes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no label files.*\.txt"):
         read_rows(tmp_path)
 

@@ -20,7 +20,7 @@ from sed.errors import UserError
         (FILES["srt"][1] + "\n\nmore\n", r"a.srt:11: a subtitle without times"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, "a.srt", text))
 

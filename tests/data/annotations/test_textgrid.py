@@ -37,12 +37,12 @@ CHRONOLOGICAL = """"Praat chronological TextGrid text file"
         (CHRONOLOGICAL.replace("\n2 2", "\n3 2"), r":8: not a whole TextGrid: tier 3 of 2"),
     ],
 )
-def test_what_is_broken_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, "a.TextGrid", text))
 
 
-def test_points_are_events_of_no_length(tmp_path: Path) -> None:
+def test_points_are_events_without_length(tmp_path: Path) -> None:
     text = TEXTGRID.replace(
         'class = "IntervalTier"\n        name = "more"', 'class = "TextTier"\n        name = "more"'
     )
@@ -64,7 +64,7 @@ def test_tiers_may_share_a_name(tmp_path: Path) -> None:
     )
 
 
-def test_a_grid_in_order_of_time_is_the_same_grid(tmp_path: Path) -> None:
+def test_a_chronological_grid_has_the_same_events(tmp_path: Path) -> None:
     found = by_clip(read_rows(write(tmp_path, "a.TextGrid", CHRONOLOGICAL)))
     assert found == {"a": [Event(0.5, 1.25, "Dog"), Event(2, 2, "Cat meow")]}
 
@@ -89,7 +89,7 @@ def test_a_grid_without_tiers_is_a_recording_without_events(tmp_path: Path) -> N
     assert read_rows(write(tmp_path, "a.TextGrid", head + "<absent>\n")) == [Row(1, "a", None)]
 
 
-def test_a_binary_grid_is_named_as_one(tmp_path: Path) -> None:
+def test_the_message_about_a_binary_grid_names_its_format(tmp_path: Path) -> None:
     (tmp_path / "a.TextGrid").write_bytes(b"ooBinaryFile\x08TextGrid\x00\x00\xff")
     with pytest.raises(UserError, match=r"in Praat's binary format .*Save as text file"):
         read_rows(tmp_path / "a.TextGrid")

@@ -19,7 +19,7 @@ def without_length(path, **how):
 
 @pytest.mark.parametrize("rate", [8000, 16000, 44100, 48000])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_length_that_is_not_stated_is_found(tmp_path, rate, channels):
+def test_an_unstated_length_is_found(tmp_path, rate, channels):
     path = without_length(tmp_path / "a.flac", rate=rate, channels=channels)
     assert duration(path) == 3.0
     write_beep(tmp_path / "b.flac", rate, channels)
@@ -27,7 +27,7 @@ def test_a_length_that_is_not_stated_is_found(tmp_path, rate, channels):
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_one_that_is_cut_short_is_refused(tmp_path, share):
+def test_a_truncated_file_is_refused(tmp_path, share):
     path = without_length(tmp_path / "a.flac")
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
@@ -37,7 +37,7 @@ def test_one_that_is_cut_short_is_refused(tmp_path, share):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("level", ["0", "5", "12"])
-def test_what_ffmpeg_writes_to_a_pipe_is_read_whole(tmp_path, level):
+def test_a_file_that_ffmpeg_wrote_to_a_pipe_is_read_completely(tmp_path, level):
     write_beep(tmp_path / "a.wav", 44100, subtype="PCM_16")
     piped(tmp_path / "a.wav", tmp_path / "a.flac", "-compression_level", level, "-f", "flac")
     assert np.array_equal(read_audio(tmp_path / "a.flac", 44100), read_audio(tmp_path / "a.wav", 44100))

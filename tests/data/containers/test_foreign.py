@@ -23,7 +23,7 @@ FORMATS = {
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("rate", [16000, 48000])
-def test_what_phones_write_is_read(tmp_path, suffix, rate):
+def test_formats_of_phones_are_read(tmp_path, suffix, rate):
     write_beep(tmp_path / "a.wav", rate, channels=2)
     encode(tmp_path / "a.wav", tmp_path / f"a.{suffix}", *FORMATS[suffix])
     sound = read_audio(tmp_path / f"a.{suffix}", 16000)
@@ -35,7 +35,7 @@ def test_what_phones_write_is_read(tmp_path, suffix, rate):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", ["m4a", "webm"])
-def test_a_file_cut_short_is_refused(tmp_path, suffix):
+def test_a_truncated_file_is_refused(tmp_path, suffix):
     write_beep(tmp_path / "a.wav", 48000)
     encode(tmp_path / "a.wav", tmp_path / f"a.{suffix}", *FORMATS[suffix])
     data = (tmp_path / f"a.{suffix}").read_bytes()
@@ -45,7 +45,7 @@ def test_a_file_cut_short_is_refused(tmp_path, suffix):
 
 
 @needs_ffmpeg
-def test_a_length_that_no_header_states_is_counted_and_damage_is_not_a_length(tmp_path):
+def test_an_unstated_length_is_counted_and_a_damaged_file_has_none(tmp_path):
     write_beep(tmp_path / "a.wav", 48000)
     encode(tmp_path / "a.wav", tmp_path / "a.webm", *FORMATS["webm"])
     assert duration(tmp_path / "a.webm") is None

@@ -37,7 +37,7 @@ def test_files_with_a_header_are_read_as_before(tmp_path, rate, channels):
 @needs_ffmpeg
 @pytest.mark.parametrize("rate", ["8000", "16000", "24000", "44100", "48000"])
 @pytest.mark.parametrize("channels", ["1", "2"])
-def test_a_variable_bit_rate_without_a_header_is_read_whole(tmp_path, rate, channels):
+def test_a_variable_bit_rate_without_a_header_is_read_completely(tmp_path, rate, channels):
     write_beep(tmp_path / "a.wav", int(rate))
     options = ["-ar", rate, "-ac", channels, "-c:a", "libmp3lame", "-q:a", "5"]
     encode(tmp_path / "a.wav", tmp_path / "a.mp3", *options)
@@ -50,7 +50,7 @@ def test_a_variable_bit_rate_without_a_header_is_read_whole(tmp_path, rate, chan
     assert np.abs(bare[start : start + len(stated)] - stated)[100:-1200].max() < 2e-3
 
 
-def test_files_joined_are_read_whole(tmp_path):
+def test_concatenated_files_are_read_completely(tmp_path):
     one = mp3(tmp_path / "a.mp3")
     (tmp_path / "b.mp3").write_bytes(one + one)
     single = inspect(tmp_path / "a.mp3")[0]
@@ -58,7 +58,7 @@ def test_files_joined_are_read_whole(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
-def test_a_file_cut_short_is_refused_where_its_header_tells(tmp_path, share):
+def test_a_truncated_file_is_refused_if_its_header_states_the_frames(tmp_path, share):
     data = mp3(tmp_path / "a.mp3")
     if scan(io.BytesIO(data), len(data)).stated is None:
         pytest.skip("this libsndfile writes no header")
@@ -67,7 +67,7 @@ def test_a_file_cut_short_is_refused_where_its_header_tells(tmp_path, share):
         read_audio(tmp_path / "a.mp3", 16000)
 
 
-def test_what_is_no_sound_is_skipped_and_counted(tmp_path, caplog):
+def test_bytes_that_are_not_frames_are_skipped_and_counted(tmp_path, caplog):
     data = mp3(tmp_path / "a.mp3")
     tag = b"ID3\x04\x00\x00\x00\x00\x02\x00" + bytes(256)
     found = scan(io.BytesIO(data), len(data))
@@ -80,7 +80,7 @@ def test_what_is_no_sound_is_skipped_and_counted(tmp_path, caplog):
     assert "100 bytes between its MPEG frames" in caplog.text
 
 
-def test_a_header_of_ours_states_what_it_is_given():
+def test_a_written_xing_header_states_the_given_number_of_frames():
     for head in ("fffb9064", "fffb90c4", "fff38064", "fff380c4", "ffe380c4"):
         frame = xing_frame(bytes.fromhex(head), 12345)
         made = frame_of(frame)

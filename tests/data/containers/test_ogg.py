@@ -13,7 +13,7 @@ def ogg(path, rate=16000, subtype="VORBIS"):
 
 
 @pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
-def test_a_chain_is_read_whole(tmp_path, subtype):
+def test_a_chain_is_read_completely(tmp_path, subtype):
     one = ogg(tmp_path / "a.ogg", 48000, subtype)
     (tmp_path / "c.ogg").write_bytes(3 * one)
     single = read_audio(tmp_path / "a.ogg", 48000)
@@ -21,7 +21,7 @@ def test_a_chain_is_read_whole(tmp_path, subtype):
     assert inspect(tmp_path / "c.ogg")[0] == pytest.approx(9.0, abs=0.01)
 
 
-def test_streams_of_a_chain_may_have_rates_of_their_own(tmp_path):
+def test_streams_of_a_chain_may_have_different_rates(tmp_path):
     (tmp_path / "c.ogg").write_bytes(ogg(tmp_path / "a.ogg", 16000) + ogg(tmp_path / "b.ogg", 44100))
     sound = read_audio(tmp_path / "c.ogg", 16000)
     assert len(sound) == pytest.approx(96000, abs=2)
@@ -31,7 +31,7 @@ def test_streams_of_a_chain_may_have_rates_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
-def test_a_chain_cut_short_is_refused(tmp_path, share):
+def test_a_truncated_chain_is_refused(tmp_path, share):
     one = ogg(tmp_path / "a.ogg")
     (tmp_path / "c.ogg").write_bytes(one + one[: int(share * len(one))])
     with pytest.raises(UserError, match=r"c\.ogg: truncated"):
@@ -45,7 +45,7 @@ def test_a_stream_without_its_last_page_is_refused(tmp_path):
         read_audio(tmp_path / "a.ogg", 16000)
 
 
-def test_a_tag_behind_the_last_page_is_no_damage(tmp_path):
+def test_a_tag_behind_the_last_page_is_accepted(tmp_path):
     (tmp_path / "a.ogg").write_bytes(ogg(tmp_path / "a.ogg") + b"TAG" + bytes(125))
     assert inspect(tmp_path / "a.ogg")[0] == pytest.approx(3.0, abs=0.001)
 

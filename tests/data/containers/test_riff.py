@@ -25,13 +25,13 @@ def wav(path: Path, length: int, *, riff: int | None = None, tail: bytes = b"", 
 
 
 @pytest.mark.parametrize("length", [0, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FFFF000, 0x80000000, HONEST + 2, HONEST + 44])
-def test_a_wav_from_a_pipe_or_with_a_length_a_little_too_long_is_read_whole(tmp_path, length):
+def test_a_wav_from_a_pipe_or_with_a_slightly_too_large_length_is_read_completely(tmp_path, length):
     assert np.array_equal(
         read_audio(wav(tmp_path / "a.wav", length), 16000), read_audio(wav(tmp_path / "b.wav", HONEST), 16000)
     )
 
 
-def test_chunks_behind_the_samples_are_no_sound(tmp_path):
+def test_chunks_behind_the_samples_are_not_read_as_samples(tmp_path):
     note = b"LIST" + struct.pack("<I", 4) + b"INFO"
     assert len(read_audio(wav(tmp_path / "a.wav", HONEST, tail=note), 16000)) == 48000
 
@@ -41,7 +41,7 @@ def test_a_truncated_wav_is_refused(tmp_path):
         read_audio(wav(tmp_path / "a.wav", HONEST, cut=30000), 16000)
 
 
-def test_no_samples_are_named_for_what_they_are(tmp_path):
+def test_files_without_samples_are_refused_as_such(tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(0), 16000)
     with pytest.raises(UserError, match=r"a\.wav: no samples"):
         read_audio(tmp_path / "a.wav", 16000)
@@ -55,7 +55,7 @@ def test_no_samples_are_named_for_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [1, 99, 2_000_000_000])
-def test_a_rate_that_no_recorder_has_is_refused(tmp_path, rate):
+def test_an_implausible_sample_rate_is_refused(tmp_path, rate):
     write_beep(tmp_path / "a.wav")
     data = bytearray((tmp_path / "a.wav").read_bytes())
     data[24:28] = struct.pack("<I", rate)
@@ -65,7 +65,7 @@ def test_a_rate_that_no_recorder_has_is_refused(tmp_path, rate):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.aiff", "AIFF"), ("a.au", "AU"), ("a.w64", "W64"), ("a.caf", "CAF")])
-def test_other_containers_cut_short_are_refused(tmp_path, name, kind):
+def test_other_truncated_containers_are_refused(tmp_path, name, kind):
     write_beep(tmp_path / name, format=kind, subtype="PCM_16")
     assert inspect(tmp_path / name) == (3.0, "")
     data = (tmp_path / name).read_bytes()
@@ -77,7 +77,7 @@ def test_other_containers_cut_short_are_refused(tmp_path, name, kind):
 
 @needs_ffmpeg
 @pytest.mark.parametrize("kind", ["wav", "aiff", "au", "caf", "w64"])
-def test_what_ffmpeg_writes_to_a_pipe_is_read_whole(tmp_path, kind):
+def test_a_file_that_ffmpeg_wrote_to_a_pipe_is_read_completely(tmp_path, kind):
     write_beep(tmp_path / "a.wav", subtype="PCM_16")
     piped(tmp_path / "a.wav", tmp_path / "x", "-f", kind)
     assert np.array_equal(read_audio(tmp_path / "x", 16000), read_audio(tmp_path / "a.wav", 16000))

@@ -17,7 +17,7 @@ from sed.data.audio import read_audio
 from sed.data.containers.silence import silent
 
 
-def test_what_c_writes_is_dropped_and_what_comes_later_is_not(capfd: pytest.CaptureFixture) -> None:
+def test_output_of_c_code_is_dropped_inside_the_context_only(capfd: pytest.CaptureFixture) -> None:
     os.write(2, b"before ")
     with silent():
         os.write(2, b"lost ")
@@ -28,7 +28,7 @@ def test_what_c_writes_is_dropped_and_what_comes_later_is_not(capfd: pytest.Capt
     assert capfd.readouterr().err == "before after"
 
 
-def test_an_error_inside_opens_standard_error_again(capfd: pytest.CaptureFixture) -> None:
+def test_standard_error_is_restored_after_an_exception(capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(ValueError, match="x"), silent():
         raise ValueError("x")
     os.write(2, b"after")
@@ -51,14 +51,14 @@ def test_threads_may_overlap(capfd: pytest.CaptureFixture) -> None:
     assert capfd.readouterr().err == "after" and len(list(Path("/dev/fd").iterdir())) == before
 
 
-def test_a_closed_standard_error_is_no_error() -> None:
+def test_a_closed_standard_error_is_accepted() -> None:
     code = "import os; from sed.data.containers.silence import silent\nos.close(2)\nwith silent(): print('inside')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "inside\n"
 
 
 @pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 2), ("tone", 2), ("tone", 4)])
-def test_damaged_mp3_is_read_without_a_word_of_the_decoder(
+def test_damaged_mp3_is_read_without_output_of_the_decoder(
     tmp_path: Path, kind: str, seed: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 44100)

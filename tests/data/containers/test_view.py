@@ -5,7 +5,7 @@ import numpy as np
 from sed.data.containers.view import View
 
 
-def test_a_view_reads_as_its_parts_put_together():
+def test_a_view_reads_as_the_concatenation_of_its_parts():
     data = bytes(range(256)) * 4
     view = View(io.BytesIO(data), [b"head", (10, 300), b"", (300, 300), (700, 710), b"tail"])
     whole = b"head" + data[10:300] + data[700:710] + b"tail"

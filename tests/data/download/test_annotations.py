@@ -1,4 +1,4 @@
-"""Recordings found by the events that they alone have."""
+"""Recordings in shards, identified by their events."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def content(*events: tuple[float, float, str]) -> bytes:
         b'[{"onset":1e999,"offset":1,"label":"x"}]',
     ],
 )
-def test_what_is_no_list_of_events_is_none(other: bytes) -> None:
+def test_json_that_is_not_a_list_of_events_gives_no_events(other: bytes) -> None:
     assert events_of(other) == frozenset()
     assert events_of(content((1.0004, 2, "Cat"), (0, 1, "Dog"))) == {(1000, 2000, "Cat"), (0, 1000, "Dog")}
 
 
-def test_only_events_of_one_clip_and_one_key_match() -> None:
+def test_only_events_that_one_clip_and_one_key_have_match() -> None:
     one, two = frozenset({(0, 1000, "Cat")}), frozenset({(0, 2000, "Cat")})
     known = {one: Key("a" * 11, 0), two: Key("b" * 11, 0)}
     assert match({"x": one, "y": two, "z": two, "w": frozenset()}, known) == {"x": Key("a" * 11, 0)}
 
 
 @pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
-def test_most_of_the_real_validation_clips_are_alone_with_their_events(tmp_path: Path) -> None:
+def test_most_real_validation_clips_have_unique_events(tmp_path: Path) -> None:
     path = KIT / "desed_metadata" / "validation.tsv"
     rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
     clips: dict[str, list[tuple[float, float, str]]] = {}

@@ -1,4 +1,4 @@
-"""Archives: what is good comes out whole, what is malicious leaves nothing anywhere."""
+"""Archives: good ones are unpacked completely, malicious ones leave no file anywhere."""
 
 import contextlib
 import gzip
@@ -38,12 +38,12 @@ def tree(folder) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred), ("a.tgz", tarred)])
-def test_good_archives_come_out_whole(make, tmp_path, name, pack):
+def test_good_archives_are_unpacked_completely(make, tmp_path, name, pack):
     assert unpack(make(name, pack(FILES)), tmp_path / "out") == 3
     assert tree(tmp_path / "out") == FILES
 
 
-def test_what_was_left_of_a_killed_unpacking_is_not_kept(make, tmp_path):
+def test_files_of_a_killed_unpacking_are_removed(make, tmp_path):
     (tmp_path / "out" / "old").mkdir(parents=True)
     unpack(make("a.zip", zipped(FILES)), tmp_path / "out")
     assert tree(tmp_path / "out") == FILES
@@ -179,7 +179,7 @@ def test_truncated_archives(make, tmp_path, name, pack, cut):
 
 
 @pytest.mark.parametrize(("name", "pack"), [("a.zip", zipped), ("a.tar.gz", tarred), ("a.tar", tarred)])
-def test_any_damage_is_an_error_or_harmless(make, tmp_path, name, pack):
+def test_a_damaged_archive_is_an_error_or_unpacks_correctly(make, tmp_path, name, pack):
     whole = pack(FILES) if name != "a.tar" else gzip.decompress(pack(FILES))
     noise = random.Random(name)
     for _ in range(40):
@@ -193,7 +193,7 @@ def test_any_damage_is_an_error_or_harmless(make, tmp_path, name, pack):
     assert not os.path.lexists("/tmp/ast-sed-evil")
 
 
-def test_a_wrong_byte_of_a_zip_is_in_its_directory_or_in_the_member_that_is_named(make):
+def test_a_wrong_byte_of_a_zip_is_found_in_its_directory_or_its_member(make):
     noise = random.Random(6)
     whole = zipped({f"{n}.wav": noise.randbytes(3000) for n in range(5)})
     with zipfile.ZipFile(io.BytesIO(whole)) as container:
@@ -213,11 +213,11 @@ def test_a_wrong_byte_of_a_zip_is_in_its_directory_or_in_the_member_that_is_name
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\3\4" + b"x" * 100, tarred(FILES)])
-def test_what_is_no_zip_has_no_directory(make, content):
+def test_a_file_that_is_not_a_zip_has_no_directory(make, content):
     assert directory_range(make("a.zip", content)) is None
 
 
-def test_links_inside_become_second_names(make, tmp_path):
+def test_links_inside_an_archive_become_hard_links(make, tmp_path):
     content = tar_of(
         (member("d/a"), b"1"),
         (member("d/hard", tarfile.LNKTYPE, "d/a"), b""),
@@ -235,7 +235,7 @@ def test_the_wrapping_folder_is_found(tmp_path):
         root_of(tmp_path, ["metadata"])
 
 
-def test_merging_twice_is_merging_once(tmp_path):
+def test_merging_twice_gives_the_same_result_as_once(tmp_path):
     for _ in range(2):
         for name in ("a/b/1", "a/2"):
             (tmp_path / "new" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -247,7 +247,7 @@ def test_merging_twice_is_merging_once(tmp_path):
     assert sorted(tree(tmp_path / "old")) == ["a/2", "a/b/1", "a/b/kept"]
 
 
-def test_merging_lists_its_own_files_alone_while_others_write_and_make_folders(tmp_path, monkeypatch):
+def test_merging_lists_only_its_own_files_while_other_threads_write(tmp_path, monkeypatch):
     source, place = tmp_path / "source", tmp_path / "place"
     for name in ("train", "eval"):
         (source / name).mkdir(parents=True)
@@ -268,7 +268,7 @@ def test_merging_lists_its_own_files_alone_while_others_write_and_make_folders(t
     assert (place / "eval" / "mine.tsv").read_text() == "mine"
 
 
-def test_a_folder_that_another_part_makes_meanwhile_is_merged_with(tmp_path, monkeypatch):
+def test_a_folder_that_another_thread_makes_in_the_meantime_is_merged(tmp_path, monkeypatch):
     source, place = tmp_path / "new", tmp_path / "old"
     for path in (source / "metadata" / "mine.tsv", place / "metadata" / "theirs.tsv"):
         path.parent.mkdir(parents=True)
@@ -276,7 +276,7 @@ def test_a_folder_that_another_part_makes_meanwhile_is_merged_with(tmp_path, mon
     asked, is_dir = [], Path.is_dir
 
     def late(path):
-        """The folder is not there yet when it is asked for first."""
+        """Return False at the first call, as if the folder did not exist yet."""
         if path == place / "metadata":
             asked.append(path)
             return len(asked) > 1 and is_dir(path)

@@ -87,14 +87,14 @@ def test_a_name_that_may_be_two_recordings_is_refused(tmp_path):
         index([tmp_path], [Key(ID, 30_000), Key(ID, 30_000_000)])
 
 
-def test_all_copies_of_a_recording_are_found_the_first_folders_first(tmp_path):
+def test_all_copies_of_a_recording_are_found_in_the_order_of_folders(tmp_path):
     one = sound(tmp_path / "b" / f"{ID}_30_40.wav")
     other = sound(tmp_path / "a" / f"Y{ID}_30.000_40.000.wav", value=0.25)
     assert index([tmp_path / "b", tmp_path / "a"], [Key(ID, 30_000)]) == {Key(ID, 30_000): [one, other]}
     assert index([tmp_path], [Key(ID, 0)]) == {}
 
 
-def test_what_is_missing_is_listed_with_its_reason(downloads):
+def test_missing_recordings_are_listed_with_the_reason(downloads):
     sets = read_sets(downloads / "table.tsv", downloads / "d")
     sound(downloads / "d/audio/v" / f"Y{ID}_30.000_40.000.wav")
     sound(downloads / "d/audio/w" / f"Y{ID}_30.000_40.000.wav").write_bytes(b"")  # what a power cut left
@@ -127,6 +127,6 @@ def test_broken_metadata_name_the_line(downloads, text, where):
         read_sets(downloads / "table.tsv", downloads / "d")
 
 
-def test_no_such_folder(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         index([tmp_path / "nowhere"], [])

@@ -1,4 +1,4 @@
-"""Notes of what was checked: they hold until the file changes."""
+"""Stored checksums of files: they count until the file changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.data.download.checksums import checksum, forget, is_checked, remember
 
 
 @pytest.mark.parametrize(("kind", "program"), [("md5", "md5sum"), ("sha256", "sha256sum")])
-def test_a_checksum_is_that_of_the_system_s_program(tmp_path: Path, kind: str, program: str) -> None:
+def test_checksums_equal_those_of_the_systems_programs(tmp_path: Path, kind: str, program: str) -> None:
     path = tmp_path / "big"
     path.write_bytes(os.urandom((1 << 20) + 17))  # more than one block
     expected = subprocess.run([program, path], capture_output=True, text=True, check=True).stdout.split()[0]
@@ -36,7 +36,7 @@ def test_a_note_holds_until_the_file_changes(tmp_path: Path) -> None:
     assert is_checked(path) == ""
 
 
-def test_a_note_goes_with_its_file_and_a_broken_one_is_none(tmp_path: Path) -> None:
+def test_a_broken_note_does_not_count_and_forget_removes_notes(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"x")
     remember(path, "md5:1", "")

@@ -1,4 +1,4 @@
-"""Copies of recordings in folders and shards, brought to their places: found, compared, named, and never read twice."""
+"""Copies of recordings in folders and shards are found, compared, listed with their origin, and read only once."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def there(sets: list[Set]) -> list[int]:
     return [len(one.names) - len(one.missing) for one in sets]
 
 
-def test_four_spellings_in_every_kind_of_shard_and_a_list_of_what_is_unknown(downloads: Path) -> None:
+def test_four_spellings_are_found_in_every_kind_of_shard_and_unknown_keys_listed(downloads: Path) -> None:
     copies = downloads.parent / "copies"
     flac = [sound(n, suffix="flac") for n in range(6)]
     tar(
@@ -100,7 +100,9 @@ def test_four_spellings_in_every_kind_of_shard_and_a_list_of_what_is_unknown(dow
     assert len(origins) == 6
 
 
-def test_shards_are_read_once_and_again_for_what_is_gone(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_are_read_once_and_again_if_recordings_are_gone(
+    downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
     members = collect.members
 
@@ -126,7 +128,7 @@ def test_shards_are_read_once_and_again_for_what_is_gone(downloads: Path, monkey
     assert len(rows(downloads / "unknown_keys.tsv")) == 3
 
 
-def test_copies_that_differ_are_named_and_the_first_stays(downloads: Path) -> None:
+def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) -> None:
     first, same, other = (downloads.parent / name for name in ("first", "same", "other"))
     for folder in (first, same):
         folder.mkdir()
@@ -148,7 +150,7 @@ def test_copies_that_differ_are_named_and_the_first_stays(downloads: Path) -> No
         assert float(found[1]["seconds"]) == pytest.approx(0.3, abs=0.01)
 
 
-def test_a_copy_that_cannot_be_read_is_named_too(downloads: Path) -> None:
+def test_an_unreadable_copy_is_listed_too(downloads: Path) -> None:
     good, bad = downloads.parent / "good", downloads.parent / "bad"
     for folder, body in ((good, sound(1)), (bad, b"RIFF")):
         folder.mkdir()
@@ -157,7 +159,7 @@ def test_a_copy_that_cannot_be_read_is_named_too(downloads: Path) -> None:
     assert [row["correlation"] for row in rows(downloads / "differing_copies.tsv")] == ["nan"]
 
 
-def test_keys_that_say_nothing_are_found_by_their_annotations(downloads: Path) -> None:
+def test_keys_without_an_id_are_identified_by_their_annotations(downloads: Path) -> None:
     def events(*times: float) -> bytes:
         return json.dumps([{"onset": t, "offset": t + 1.25, "label": "Cat"} for t in times]).encode()
 
@@ -170,7 +172,9 @@ def test_keys_that_say_nothing_are_found_by_their_annotations(downloads: Path) -
     assert [row["key"] for row in rows(downloads / "unknown_keys.tsv")] == ["002", "003", "004", "005"]
 
 
-def test_damaged_shards_are_one_line_and_what_is_whole_comes(downloads: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_damaged_shards_are_one_line_and_members_before_the_damage_are_used(
+    downloads: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     shard = tar(downloads / "copies/xares/a.tar", {name: sound(n) for n, name in enumerate(NAMES)})
     whole = shard.read_bytes()
     shard.write_bytes(whole[:5000])
@@ -182,7 +186,7 @@ def test_damaged_shards_are_one_line_and_what_is_whole_comes(downloads: Path, ca
     assert there(run(downloads, downloads / "copies")) == [4, 3]
 
 
-def test_whole_videos_and_ids_of_two_recordings_are_not_taken(downloads: Path) -> None:
+def test_whole_videos_and_ambiguous_ids_are_not_used(downloads: Path) -> None:
     (downloads / "m/w.tsv").write_text(f"filename\tevent_labels\nY{IDS[0]}_90.000_100.000.wav\tDog\n")
     shard = {
         f"{IDS[0]}.wav": sound(0),
@@ -196,7 +200,7 @@ def test_whole_videos_and_ids_of_two_recordings_are_not_taken(downloads: Path) -
     assert why[IDS[1]] == "longer than 12 s: the whole video"
 
 
-def test_m4a_is_made_into_wav_where_ffmpeg_is(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_m4a_is_converted_to_wav_if_ffmpeg_is_installed(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = downloads.parent / "copy"
     folder.mkdir()
     (folder / f"{IDS[0]}_30_40.m4a").write_bytes(sound(0))
@@ -213,7 +217,7 @@ def test_m4a_is_made_into_wav_where_ffmpeg_is(downloads: Path, monkeypatch: pyte
     assert soundfile.info(downloads / "audio/v" / NAMES[1]).format == "WAV"
 
 
-def test_links_that_lead_nowhere_are_made_again(downloads: Path) -> None:
+def test_broken_links_are_made_again(downloads: Path) -> None:
     folder = downloads.parent / "copy"
     folder.mkdir()
     (folder / NAMES[0]).write_bytes(sound(0))
@@ -224,7 +228,7 @@ def test_links_that_lead_nowhere_are_made_again(downloads: Path) -> None:
     assert place.resolve() == folder / NAMES[0]
 
 
-def test_killed_at_any_call_it_ends_as_if_it_had_not_been(downloads: Path) -> None:
+def test_a_run_killed_at_any_call_and_repeated_gives_the_same_files(downloads: Path) -> None:
     import shutil
 
     tar(downloads / "copies/xares/a.tar", {"7.wav": b"x", **{name: sound(n) for n, name in enumerate(NAMES[:4])}})

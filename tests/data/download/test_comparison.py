@@ -1,4 +1,4 @@
-"""Copies of one recording that are the same sound, and copies that are not."""
+"""Comparison of copies with the same waveform and of copies that differ."""
 
 from __future__ import annotations
 

@@ -42,14 +42,14 @@ def test_every_fault_is_survived(server, tmp_path, fault):
     assert [p.name for p in sorted(tmp_path.iterdir())] == [".a.bin.checked", "a.bin"]
 
 
-def test_wrong_bytes_never_pass(server, tmp_path):
+def test_wrong_bytes_are_always_found(server, tmp_path):
     running = server(faults=Faults(wrong=1.0, most=2))
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
     assert running.sent == 3 * len(BODY)
 
 
-def test_one_wrong_byte_in_a_zip_costs_one_member(serve, tmp_path):
+def test_one_wrong_byte_in_a_zip_makes_one_member_be_fetched_again(serve, tmp_path):
     noise = random.Random(4)
     body = zipped({f"{i}.wav": noise.randbytes(20_000) for i in range(40)})
     checksum = "md5:" + hashlib.md5(body).hexdigest()
@@ -62,7 +62,7 @@ def test_one_wrong_byte_in_a_zip_costs_one_member(serve, tmp_path):
 
 
 class Script(Faults):
-    """Faults in a fixed order, one a request."""
+    """Faults in a fixed order, one per request."""
 
     def __init__(self, *kinds: str) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Script(Faults):
         return self.left.pop(0) if self.left else ""
 
 
-def test_lies_about_the_pieces_that_mend_a_zip_throw_nothing_away(serve, tmp_path):
+def test_false_headers_about_fetched_ranges_discard_no_bytes(serve, tmp_path):
     noise = random.Random(4)
     body = zipped({f"{i}.wav": noise.randbytes(20_000) for i in range(40)})
     faults = Script("wrong", "total", "none", "whole", "longer", "whole", "drop", "total", "none", "tag")
@@ -84,7 +84,7 @@ def test_lies_about_the_pieces_that_mend_a_zip_throw_nothing_away(serve, tmp_pat
 
 
 @pytest.mark.parametrize("lie", ["whole", "total", "none", "tag"])
-def test_a_lie_where_the_rest_was_asked_for_throws_nothing_away(server, tmp_path, lie):
+def test_a_false_header_about_the_rest_discards_no_bytes(server, tmp_path, lie):
     running = server(faults=Script("drop", lie, lie), rate=2_000_000)
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
@@ -108,7 +108,7 @@ def test_the_record_is_asked_again_before_the_file(server, tmp_path):
     assert running.sent == len(BODY)
 
 
-def test_a_second_fetch_asks_nobody(server, tmp_path):
+def test_a_second_fetch_sends_no_request(server, tmp_path):
     running = server()
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     asked = len(running.requests)
@@ -119,7 +119,7 @@ def test_a_second_fetch_asks_nobody(server, tmp_path):
     assert not is_checked(tmp_path / "a.bin")
 
 
-def test_half_a_file_of_another_tool_is_completed(server, tmp_path):
+def test_a_partial_file_of_another_tool_is_completed(server, tmp_path):
     running = server()
     (tmp_path / "a.bin").write_bytes(BODY[:500_000])
     fetcher().fetch(remote(running), tmp_path / "a.bin")
@@ -128,7 +128,7 @@ def test_half_a_file_of_another_tool_is_completed(server, tmp_path):
 
 
 def test_a_file_that_changed_on_the_server_is_not_spliced(server, tmp_path):
-    """Without a checksum to catch it: ETag and If-Range alone must."""
+    """Without a checksum, only ETag and If-Range can prevent a splice."""
     other = random.Random(2).randbytes(len(BODY))
     running = server(faults=Faults(drop=1.0, most=1, seed=5))
 
@@ -167,7 +167,7 @@ def test_retry_after_is_waited_for(server, tmp_path):
 
 
 @pytest.mark.parametrize("status", [404, 403, 410])
-def test_what_is_not_there_is_not_asked_for_again(server, tmp_path, status):
+def test_a_missing_file_is_not_requested_again(server, tmp_path, status):
     running = server()
     running.status[PATH] = status
     with pytest.raises(UserError, match=f"{PATH}: the server answered {status}"):
@@ -175,18 +175,18 @@ def test_what_is_not_there_is_not_asked_for_again(server, tmp_path, status):
     assert len(running.requests) == 1
 
 
-def test_no_server_is_a_run_error_soon(tmp_path):
+def test_an_unreachable_server_is_a_run_error_after_few_attempts(tmp_path):
     with pytest.raises(RunError, match=r"connection refused .tried 3 times"):
         fetcher().fetch(lambda _fresh: Remote("http://127.0.0.1:9/a", 1, MD5), tmp_path / "a.bin")
 
 
-def test_failures_without_progress_end(server, tmp_path):
+def test_failures_without_progress_end_the_download(server, tmp_path):
     running = server(faults=Faults(error=1.0))
     with pytest.raises(RunError, match=r"answered 500 .* .tried 4 times"):
         fetcher(retries=3).fetch(remote(running), tmp_path / "a.bin")
 
 
-def test_a_page_instead_of_a_file_is_not_taken(server, tmp_path):
+def test_a_web_page_instead_of_a_file_is_refused(server, tmp_path):
     running = server()
     running.type = "text/html; charset=utf-8"
     with pytest.raises(RunError, match="a web page came"):
@@ -200,7 +200,7 @@ def test_a_trickle_is_a_stall(server, tmp_path, monkeypatch):
     assert partial(tmp_path / "a.bin").stat().st_size > 0
 
 
-def test_json_is_parsed_or_asked_for_again(serve):
+def test_json_that_cannot_be_parsed_is_requested_again(serve):
     running = serve(other={"/x": b"[1"})
 
     def pause(_seconds):

@@ -1,4 +1,4 @@
-"""Servers without end, without sense, or with an address that no parser likes: one line each, within limits."""
+"""Servers with endless answers, malformed headers or invalid addresses: one line of error each, within limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sed.errors import RunError, UserError
 
 @contextmanager
 def answering(answer: Callable[[Callable[[bytes], None]], None]) -> Iterator[str]:
-    """A server that reads a request and gives `answer` a function that sends bytes; its address."""
+    """Yield the address of a server that reads a request and calls `answer` with a function that sends bytes."""
     seen: list[bytes] = []
 
     class Handler(socketserver.StreamRequestHandler):
@@ -87,7 +87,7 @@ def test_headers_that_trickle_are_cut():
     assert time.monotonic() - began < 15
 
 
-def test_a_file_that_goes_on_beyond_its_size_is_cut_at_once(tmp_path):
+def test_a_file_longer_than_its_stated_size_is_cut_at_once(tmp_path):
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n\r\n")
         for _ in range(2000):
@@ -98,7 +98,7 @@ def test_a_file_that_goes_on_beyond_its_size_is_cut_at_once(tmp_path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
 
 
-def test_a_file_that_goes_on_beyond_its_size_is_taken_as_far_as_its_checksum_reaches(tmp_path):
+def test_bytes_beyond_the_stated_size_are_ignored_if_the_checksum_fits(tmp_path):
     body, sent = bytes(range(256)) * 400, 0
 
     def answer(send):
@@ -116,7 +116,7 @@ def test_a_file_that_goes_on_beyond_its_size_is_taken_as_far_as_its_checksum_rea
     assert (tmp_path / "a.bin").read_bytes() == body and sent < 30_000_000
 
 
-def test_a_wrong_size_in_the_headers_throws_nothing_away(tmp_path):
+def test_a_wrong_size_in_the_headers_discards_no_bytes(tmp_path):
     body, asked = bytes(range(256)) * 400, []
 
     def answer(send):
@@ -149,8 +149,8 @@ def test_a_file_of_no_stated_size_has_a_limit_too(tmp_path, monkeypatch):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1000
 
 
-def test_a_piece_that_goes_on_beyond_its_end_is_taken_as_far_as_it_was_asked_for(tmp_path):
-    """A zip file with one wrong byte is mended by two ranges, each of which the server sends on without end."""
+def test_bytes_beyond_the_requested_range_are_ignored(tmp_path):
+    """A zip file with one wrong byte is repaired by two ranges; the server sends both without end."""
     body = zipped({f"{n}.bin": bytes([n]) * 50_000 + bytes(range(256)) * 40 for n in range(4)})
     wrong = bytearray(body)
     wrong[len(body) // 3] ^= 0x55
@@ -179,7 +179,7 @@ def test_a_piece_that_goes_on_beyond_its_end_is_taken_as_far_as_it_was_asked_for
     assert (tmp_path / "a.zip").read_bytes() == body and asked == 3 and sent < 30_000_000
 
 
-def test_a_redirect_whose_body_has_no_end_is_followed_without_it():
+def test_a_redirect_with_an_endless_body_is_followed_without_reading_it():
     sent, asked = 0, 0
 
     def answer(send):
@@ -218,7 +218,7 @@ def test_a_redirect_to_another_scheme_is_refused_in_a_line(place):
 @pytest.mark.parametrize(
     "place", ["http://[::1", "http://.a/", "http://a..b/", "http://" + "a" * 300 + "/", "http://\xff\xfe/", "http:///x"]
 )
-def test_a_redirect_to_what_is_no_address_is_one_line(place):
+def test_a_redirect_to_an_invalid_address_is_one_line(place):
     def answer(send):
         send(b"HTTP/1.1 302 Found\r\nLocation: " + place.encode("latin-1") + b"\r\nContent-Length: 0\r\n\r\n")
 
@@ -228,7 +228,7 @@ def test_a_redirect_to_what_is_no_address_is_one_line(place):
 
 
 @pytest.mark.parametrize("header", [b"Content-Length: " + b"9" * 5000, b"Content-Range: bytes 0-9/" + b"9" * 5000])
-def test_numbers_that_no_parser_likes_are_one_line(header, tmp_path):
+def test_numbers_that_cannot_be_parsed_are_one_line(header, tmp_path):
     def answer(send):
         send(b"HTTP/1.1 206 OK\r\n" + header + b"\r\n\r\nabc")
 
@@ -236,7 +236,7 @@ def test_numbers_that_no_parser_likes_are_one_line(header, tmp_path):
         fetcher().fetch(ask(url, 10), tmp_path / "a.bin")
 
 
-def test_json_without_a_bottom_is_one_line():
+def test_endlessly_nested_json_is_one_line():
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
 
@@ -244,7 +244,7 @@ def test_json_without_a_bottom_is_one_line():
         fetcher().json(url, lambda value: value)
 
 
-def test_a_poisoned_tag_does_not_outlive_the_run(tmp_path):
+def test_an_invalid_etag_does_not_affect_later_runs(tmp_path):
     body = bytes(range(256)) * 100
     whole = False
 
@@ -262,8 +262,8 @@ def test_a_poisoned_tag_does_not_outlive_the_run(tmp_path):
     assert (tmp_path / "a.bin").read_bytes() == body
 
 
-def test_a_record_that_says_nothing_is_in_a_file_is_not_believed(tmp_path):
-    """The line named a hidden file that was never made."""
+def test_a_file_whose_record_states_0_bytes_is_refused(tmp_path):
+    """The message once named a hidden file that did not exist."""
 
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntext")
@@ -275,7 +275,7 @@ def test_a_record_that_says_nothing_is_in_a_file_is_not_believed(tmp_path):
         fetcher().fetch(ask(url, 0), tmp_path / "a.bin")
 
 
-def test_a_file_that_is_empty_is_brought(tmp_path):
+def test_an_empty_file_is_downloaded(tmp_path):
     with answering(lambda send: send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as url:
         fetcher().fetch(ask(url, 0), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == b""

@@ -91,7 +91,7 @@ def test_a_zenodo_record_as_one_archive_is_checked_file_by_file(serve, tmp_path:
     assert not (tmp_path / "e/all").exists()
 
 
-def test_a_zenodo_archive_that_goes_on_is_cut(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_zenodo_archive_without_end_is_cut(serve, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     server = serve(zenodo={"7": {"x": SMALL}})
     server.body = lambda path, body=server.body: bytes(1 << 20) if path.endswith("files-archive") else body(path)
     with pytest.raises(UserError, match=r"which is more than the \d+ bytes of its record"):
@@ -124,7 +124,7 @@ def test_pages_without_an_end_are_cut(serve, monkeypatch) -> None:  # type: igno
         hosts_of(server).expand(DATASET)
 
 
-def test_a_copy_that_cannot_be_had_is_one_line_and_no_error(serve, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_copy_that_cannot_be_downloaded_is_one_line_and_not_an_error(serve, tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
     copies = {"copy": Copy("any", "terms of a copy")}
     caplog.set_level("INFO")
     get(hosts_of(serve(huggingface={"datasets/some/set": {"other/a": SMALL}})), tmp_path / "d", DATASET, copies=copies)

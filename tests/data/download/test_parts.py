@@ -1,4 +1,4 @@
-"""Stage 0 on a made-up DESED: from a failing server, killed, offline, with too little room."""
+"""Stage 0 on a made-up DESED: from a failing server, killed, offline, with too little disk space."""
 
 import hashlib
 import json
@@ -81,7 +81,7 @@ def test_every_fault_at_random(serve, made_up, whole, tmp_path, seed):
     assert not [p for p in (tmp_path / "d").rglob("*") if p.name.endswith((".part", ".unpacking", ".tag"))]
 
 
-def test_a_second_run_asks_nobody_and_a_lost_file_is_brought_back(serve, made_up, whole, tmp_path):
+def test_a_second_run_sends_no_request_and_a_lost_file_is_restored(serve, made_up, whole, tmp_path):
     server = serve(**made_up)
     parts = stage(tmp_path / "d", server.url)
     parts.get(ROWS)
@@ -104,7 +104,7 @@ def test_archives_can_be_dropped(serve, made_up, whole, tmp_path):
     assert stage(tmp_path / "d", server.url).missing(ROWS) == {}
 
 
-def test_the_authors_link_stands_in_for_hugging_face(serve, made_up, tmp_path):
+def test_the_authors_link_is_the_fallback_for_hugging_face(serve, made_up, tmp_path):
     checkpoint = zipped({"archive/data.pkl": b"x" * 1000})
     other = {"/s/ca0b1v2nlxzyeb4/audioset_10_10_0.4593.pth": checkpoint}
     server = serve(zenodo=made_up["zenodo"], other=other)
@@ -133,14 +133,14 @@ def test_an_offline_folder_of_archives(serve, made_up, whole, tmp_path):
     assert "metadata/train/weak.tsv" in corpus(tmp_path / "e"), "what is good stays"
 
 
-def test_no_network_says_what_to_place_where(tmp_path):
+def test_without_network_the_message_lists_the_files_to_provide(tmp_path):
     with pytest.raises(RunError) as error:
         stage(tmp_path / "d", "http://127.0.0.1:9", retries=0).get(ROWS)
     assert "dcase_synth.zip (https://zenodo.org/records/6026841)" in str(error.value)
     assert "--archives" in str(error.value)
 
 
-def test_one_part_that_fails_does_not_hold_up_the_others(serve, made_up, tmp_path):
+def test_a_part_that_fails_does_not_stop_the_others(serve, made_up, tmp_path):
     server = serve(**made_up)
     server.status["/records/6026841/files/dcase_synth.zip"] = 404
     with pytest.raises(UserError, match=r"dcase_synth.zip\?download=1: the server answered 404"):
@@ -148,7 +148,7 @@ def test_one_part_that_fails_does_not_hold_up_the_others(serve, made_up, tmp_pat
     assert "audio/eval/public/P0000000000_120_130.wav" in corpus(tmp_path / "d")
 
 
-def test_too_little_room_is_said_before_anything_is_downloaded(serve, made_up, tmp_path, monkeypatch):
+def test_too_little_disk_space_is_reported_before_any_download(serve, made_up, tmp_path, monkeypatch):
     server = serve(**made_up)
     monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"MB needed for synthetic, .*, 1 kB free"):
@@ -171,7 +171,7 @@ def test_size_time_and_disk_are_stated_before_anything_is_downloaded(serve, made
     assert stated.startswith(expected) and "done" not in "".join(caplog.messages[: caplog.messages.index(stated)])
 
 
-def test_a_full_disk_is_one_line_and_keeps_what_came(serve, made_up, whole, tmp_path, monkeypatch):
+def test_a_full_disk_is_one_line_and_keeps_the_downloads(serve, made_up, whole, tmp_path, monkeypatch):
     from sed.data.download import archive
 
     server, unpack = serve(**made_up), archive.unpack
@@ -234,7 +234,7 @@ def command(server, folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_downloads_a_tenth_more_at_most(serve, tmp_path):
+def test_twenty_kills_cost_at_most_a_tenth_more_downloads(serve, tmp_path):
     chance = random.Random(7)
     big = made_up_desed(scale=60_000)
     del big["huggingface"]["datasets/minhleduc/DESED"]

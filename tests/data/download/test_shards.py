@@ -1,4 +1,4 @@
-"""Recordings in tars, zip files and parquet tables: every member, in order, also of a shard that is damaged."""
+"""Recordings in tars, zip files and parquet tables: members in order, also of damaged shards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def table(path: Path, columns: dict[str, list], rows: int = 2) -> Path:
     return path
 
 
-def test_tars_packed_or_not_and_zip_files_even_of_tars(tmp_path: Path) -> None:
+def test_tars_compressed_or_not_and_zip_files_even_of_tars(tmp_path: Path) -> None:
     tar = webdataset(SOUNDS)
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as container:
@@ -70,7 +70,7 @@ def test_parquet_tables_by_their_columns(tmp_path: Path) -> None:
         list(members(none))
 
 
-def test_without_pyarrow_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_parquet_table_without_pyarrow_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"a\.parquet: parquet is read by pyarrow, which is not installed \(pip"):
         list(members(tmp_path / "a.parquet"))
@@ -78,7 +78,7 @@ def test_without_pyarrow_it_is_one_line(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip", "a.parquet"])
 @pytest.mark.parametrize("content", [b"", b"no shard at all" * 100, None])
-def test_damaged_shards_give_what_is_before_the_damage(tmp_path: Path, name: str, content: bytes | None) -> None:
+def test_damaged_shards_yield_the_members_before_the_damage(tmp_path: Path, name: str, content: bytes | None) -> None:
     path = tmp_path / name
     if content is None:
         body = {"a.tar": webdataset(SOUNDS), "a.zip": zipped(SOUNDS)}.get(name, b"PAR1" + bytes(100))
@@ -105,7 +105,7 @@ def test_a_large_tar_is_not_kept_in_memory(tmp_path: Path) -> None:
     assert peak < 1_500_000
 
 
-def test_members_that_are_too_large_are_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_that_are_too_large_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shards, "LARGEST", 102)
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as container:
         for name, content in SOUNDS.items():

@@ -1,4 +1,4 @@
-"""Tables of records, and what the hosts say of their files."""
+"""Tables of records, and addresses, sizes and checksums of their files by the hosts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_recipes_tables_read(table: Path) -> None:
     assert all(row.page.startswith("https://") for row in rows)
 
 
-def test_an_or_row_stands_in_for_the_one_above(tmp_path: Path) -> None:
+def test_an_or_row_is_the_fallback_for_the_one_above(tmp_path: Path) -> None:
     path = tmp_path / "records.tsv"
     path.write_text(
         "# remark\n\n" + HEAD + "a\tzenodo:7\tx.zip\taudio\tone,two\n"
@@ -62,7 +62,7 @@ def test_broken_tables_are_named_by_their_line(tmp_path: Path, text: str, says: 
         read_records(tmp_path / "none.tsv")
 
 
-def test_hosts_tell_size_checksum_and_address_and_are_asked_once(serve) -> None:  # type: ignore[no-untyped-def]
+def test_hosts_state_size_checksum_and_address_and_are_asked_once(serve) -> None:  # type: ignore[no-untyped-def]
     zip_, model = b"a zip", b"a model"
     server = serve(zenodo={"7": {"x y.zip": zip_, "other": b""}}, huggingface={"some/model": {"m.bin": model}})
     hosts = Hosts(Fetcher(retries=0), server.url)

@@ -1,4 +1,4 @@
-"""Fetching from a stand-in for yt-dlp that asks a loopback server."""
+"""Fetching of recordings by a stand-in for yt-dlp that requests them from a loopback server."""
 
 import stat
 import sys
@@ -38,7 +38,7 @@ def youtube(serve, tmp_path):
     return server, str(program), places
 
 
-def test_what_is_there_comes_and_what_is_not_is_listed(youtube, tmp_path):
+def test_available_recordings_are_fetched_and_the_others_listed(youtube, tmp_path):
     server, program, places = youtube
     server.status = {"/" + places[1][1].video: 404, "/" + places[2][1].video: 500}
     slept = []
@@ -62,26 +62,26 @@ def test_what_is_there_comes_and_what_is_not_is_listed(youtube, tmp_path):
     )
 
 
-def test_a_server_that_has_had_enough_is_left_alone(youtube, tmp_path):
+def test_a_server_that_refuses_is_not_asked_again(youtube, tmp_path):
     server, program, places = youtube
     server.status = {"/" + key.video: 429 for _, key in places}
     assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, pause=lambda _s: None) == 0
     assert len(server.requests) == 5
 
 
-def test_no_more_than_the_limit(youtube, tmp_path):
+def test_at_most_limit_recordings_are_requested(youtube, tmp_path):
     server, program, places = youtube
     assert fetch(places, Failures(tmp_path / "f.tsv"), command=program, limit=1) == 1
     assert len(server.requests) == 1
 
 
-def test_half_a_line_of_a_killed_run(tmp_path):
+def test_an_incomplete_line_of_a_killed_run_is_dropped(tmp_path):
     path = tmp_path / "f.tsv"
     path.write_text("filename\tkind\treason\na.wav\tgone\tprivate\nb.w")
     Failures(path).add("c.wav", "later", "a\tb\nc")
     assert Failures(path).known == {"a.wav": ("gone", "private"), "c.wav": ("later", "a b c")}
 
 
-def test_no_program(tmp_path):
+def test_a_missing_program_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such program"):
         fetch([], Failures(tmp_path / "f.tsv"), command=str(tmp_path / "nothing"))

@@ -1,4 +1,4 @@
-"""Aggregations of several annotators, against counts on a grid."""
+"""Aggregations of several annotators' events, compared with counts of annotators on a grid of times."""
 
 import math
 
@@ -79,7 +79,7 @@ RECORDINGS = {
 }
 
 
-def test_accepted_rows_stand_alone_or_do_not_count():
+def test_accepted_rows_count_alone_or_not_at_all():
     with_reviews = aggregate(RECORDINGS, Options(name="uniform"))
     assert with_reviews["both"].soft == [SoftEvent(1, 4, "x", 0.5), SoftEvent(3, 8, "y", 0.5)]
     assert with_reviews["accepted"].events == C
@@ -97,7 +97,7 @@ def test_weights_are_powers_of_the_scores_and_equal_where_reviewed():
     assert found["both"].soft == aggregate(RECORDINGS, Options(name="uniform"))["both"].soft
 
 
-def test_an_annotator_whom_nobody_can_be_compared_with_has_the_mean_score():
+def test_an_annotator_who_shares_no_recording_has_the_mean_score():
     recordings = {**RECORDINGS, "new": Annotations({"a": A, "d": []}), "alone": Annotations({"d": C})}
     scores = annotator_scores(found.unreviewed for found in recordings.values())
     assert "d" not in scores
@@ -120,7 +120,7 @@ def test_a_random_annotator_is_the_same_in_every_run_and_not_the_same_in_all_rec
 
 
 @pytest.mark.parametrize("name", AGGREGATIONS)
-def test_one_annotator_is_right(name):
+def test_the_events_of_a_single_annotator_are_kept(name):
     found = aggregate({"a": Annotations({"a": [*A, *C]}), "silent": Annotations({"a": []})}, Options(name=name))
     assert found["a"].events == [*A, *C]
     assert found["a"].soft in (None, [SoftEvent(*event, 1.0) for event in (*A, *C)])

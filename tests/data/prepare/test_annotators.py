@@ -1,4 +1,4 @@
-"""Scores of annotators, against values by hand and a count of frames."""
+"""Scores of annotators, compared with values computed by hand and a count of frames."""
 
 import pytest
 
@@ -33,5 +33,5 @@ def test_overlapping_events_of_one_annotator_count_once():
     assert annotator_scores([{"a": twice, "b": [Event(0, 4, "x")]}]) == {"a": 1.0, "b": 1.0}
 
 
-def test_nobody_has_a_score_where_no_recording_has_two():
+def test_without_recordings_of_two_annotators_there_are_no_scores():
     assert annotator_scores([{"a": [Event(0, 1, "x")]}, {}]) == {}

@@ -1,4 +1,4 @@
-"""Long recordings cut into clips, and annotators counted."""
+"""Long recordings cut into clips, and the annotators of their events."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_windows_cover_a_recording(seconds, found):
     assert spans(seconds, 10) == found
 
 
-def test_events_are_shared_out():
+def test_events_are_assigned_to_windows():
     events = {"a": [Event(8, 21, "x"), Event(9.995, 12, "y"), Event(1, 2, "y")]}
     assert window_events(events, {"a": spans(22, 10), "b": spans(5, 10)}) == {
         "a_0.000_10.000": [Event(8, 10, "x"), Event(1, 2, "y")],
@@ -92,14 +92,14 @@ def test_broken_rows_name_the_line(tmp_path, row, words):
         read_annotations(table(tmp_path / "a.csv", row), RAW)
 
 
-def test_an_unknown_layout_says_what_is_there(tmp_path):
+def test_the_message_about_an_unknown_layout_lists_the_columns(tmp_path):
     with pytest.raises(UserError, match=r"no column 'class' \(it has file, begin"):
         read_annotations(
             table(tmp_path / "a.csv", header="file,begin"), Columns(filename="file", onset="begin", offset="begin")
         )
 
 
-def test_cutting_is_exact_and_keeps_what_is_there(tmp_path):
+def test_cutting_is_exact_and_keeps_existing_clips(tmp_path):
     samples = np.random.default_rng(0).integers(-(2**15), 2**15, size=(24 * 1000, 2), dtype=np.int16)
     soundfile.write(tmp_path / "r.wav", samples, 1000)
     (tmp_path / "out").mkdir()

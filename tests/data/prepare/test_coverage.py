@@ -4,7 +4,7 @@ from sed.data.prepare.coverage import Share, read_coverage, read_origins, write_
 from sed.errors import UserError
 
 
-def test_clips_and_events_are_counted_there_and_expected(tmp_path):
+def test_existing_and_expected_clips_and_events_are_counted(tmp_path):
     annotated = {"a": ["Dog", "Dog", "Cat"], "b": [], "c": ["Dog"]}
     write_coverage(tmp_path / "c.tsv", "validation", annotated, {"a", "b"})
     assert read_coverage(tmp_path / "c.tsv") == {
@@ -25,7 +25,7 @@ def test_broken_coverage_is_named(tmp_path):
         read_coverage(tmp_path / "c.tsv")
 
 
-def test_clips_are_counted_by_where_they_are_from(tmp_path):
+def test_clips_are_counted_by_origin(tmp_path):
     rows = ["set\tfilename\torigin", "v\ta.wav\txares/1.tar", "v\tb.wav\txares/2.tar", "w\td.wav\tYouTube"]
     (tmp_path / "origins.tsv").write_text("\n".join([*rows, "v\tc.wav\t/data/x"]) + "\n")
     origins = read_origins(tmp_path / "origins.tsv", "v")

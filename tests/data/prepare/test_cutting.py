@@ -1,4 +1,4 @@
-"""A split of recordings cut into clips, by the script that stage 0 of realdesed is."""
+"""A split of recordings cut into clips by local/realdesed.sh, stage 0 of realdesed."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ def stage0(server, work: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_realdesed_becomes_deseds_layout(realdesed, tmp_path):
+def test_realdesed_gets_deseds_layout(realdesed, tmp_path):
     run = stage0(realdesed, tmp_path / "d")
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "d/metadata/labels.txt").read_text().split() == ["bell_ringing", "footsteps", "keychain"]

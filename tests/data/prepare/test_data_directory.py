@@ -134,7 +134,7 @@ def test_bad_metadata_is_named(tmp_path, kind, text, says):
         read_annotation(tmp_path / "x.tsv", kind, LABELS)
 
 
-def test_coverage_can_be_demanded_and_nothing_is_refused(raw):
+def test_min_coverage_is_enforced_and_a_set_without_audio_refused(raw):
     with pytest.raises(UserError, match="3 of 4 clips"):
         strong(raw, min_coverage=80)
     (raw / "audio").rename(raw / "moved")
@@ -149,7 +149,7 @@ def test_two_files_of_one_clip_are_refused(raw):
         find_audio(raw / "audio")
 
 
-def test_dangling_links_are_not_there(raw):
+def test_broken_links_count_as_missing(raw):
     (raw / "audio" / "z.wav").symlink_to(raw / "gone.wav")
     assert "z" not in find_audio(raw / "audio")
 
@@ -195,8 +195,8 @@ def _named(clip):
 
 
 @pytest.mark.parametrize("name", ["events.tsv", "tags.tsv", "durations.tsv"])
-def test_tables_of_others_are_not_replaced(raw, name):
-    """A table beside the annotations, or the annotations themselves, were replaced or removed."""
+def test_tables_that_stage_1_did_not_write_are_not_replaced(raw, name):
+    """Once, an output folder with tables of other origin lost them."""
     (raw / name).write_text("precious")
     with pytest.raises(UserError, match=rf"holds {name}, and is not a data directory"):
         strong(raw, out=".")

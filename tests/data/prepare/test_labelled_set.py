@@ -1,4 +1,4 @@
-"""Recordings with a label file each become a set in DESED's layout, whatever the labels' format."""
+"""Recordings with one label file each, of any format, become a set in DESED's layout."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_short_recordings_are_linked_and_long_ones_cut(corpus: Path) -> None:
     np.testing.assert_array_equal(np.concatenate([soundfile.read(part, dtype="int16")[0] for part in parts]), whole)
 
 
-def test_it_is_done_once_and_again_when_labels_change(corpus: Path, log_lines: list[str]) -> None:
+def test_a_set_is_laid_out_once_and_again_if_labels_change(corpus: Path, log_lines: list[str]) -> None:
     lay_out(corpus)
     log_lines.clear()
     lay_out(corpus)
@@ -88,7 +88,7 @@ def test_a_list_chooses_the_recordings(corpus: Path) -> None:
         ("audio/deep/a.flac", "x", r"are both 'a'"),
     ],
 )
-def test_another_layout_is_named_in_one_line(corpus: Path, file: str, text: str | None, message: str) -> None:
+def test_another_layout_is_refused_in_one_line(corpus: Path, file: str, text: str | None, message: str) -> None:
     if text is None:
         (corpus / file).unlink()
     else:
@@ -99,7 +99,7 @@ def test_another_layout_is_named_in_one_line(corpus: Path, file: str, text: str 
     assert not (corpus / "set.tsv").exists()
 
 
-def test_folders_that_are_not_there_are_named(corpus: Path) -> None:
+def test_missing_folders_are_named(corpus: Path) -> None:
     for place in ("audio", "labels"):
         (corpus / place).rename(corpus / "elsewhere")
         with pytest.raises(UserError, match=rf"{place}: no such folder \(is the corpus whole"):

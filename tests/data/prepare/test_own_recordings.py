@@ -29,7 +29,7 @@ def test_split_keeps_groups_whole_and_every_label_in_training(recordings, share,
         assert [name for name in having if name not in chosen]
 
 
-def test_every_label_of_two_recordings_is_scored_too():
+def test_a_label_of_two_recordings_is_in_validation_too():
     recordings = {f"r{i}": ["common"] for i in range(40)} | {"x1": ["rare"], "x2": ["rare"], "y": ["single"]}
     chosen = split(recordings, share=0.2)
     assert len(chosen & {"x1", "x2"}) == 1 and "y" not in chosen and 8 <= len(chosen) <= 10
@@ -76,7 +76,7 @@ def test_layout(corpus, monkeypatch):
         assert len(list((audio / "validation" / "validation").iterdir())) == 6
 
 
-def test_a_recording_that_cannot_be_read_is_named_and_the_others_done(corpus, monkeypatch, capsys):
+def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkeypatch, capsys):
     (corpus / "rec" / "deep" / "e1.wav").write_text("text")
     args = ("--events", corpus / "events.tsv", corpus / "rec", corpus / "out")
     assert call(monkeypatch, *args) == 0
@@ -126,7 +126,7 @@ def test_labels_of_audacity_beside_the_recordings(tmp_path):
 
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
 def test_the_folder_of_another_corpus_is_refused(corpus, monkeypatch, capsys, place):
-    """Its recordings were removed and its tables replaced, with exit 0."""
+    """Once, its recordings were removed and its tables replaced, with exit status 0."""
     other = corpus / "desed" / place
     other.parent.mkdir(parents=True)
     other.write_text("precious")

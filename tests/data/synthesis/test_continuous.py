@@ -21,7 +21,7 @@ def recordings():
     ]
 
 
-def test_recordings_are_whole_and_annotated_within(recordings):
+def test_recordings_have_their_length_and_events_lie_inside(recordings):
     for audio, events in recordings:
         assert audio.shape == (60 * RATE,) and audio.dtype == np.float32
         assert np.isfinite(audio).all() and 0 < np.abs(audio).max() < 1
@@ -38,7 +38,7 @@ def test_events_of_one_label_are_apart(recordings):
                 assert other.onset - one.offset > GAP - 0.002
 
 
-def test_stretches_set_the_density_and_keep_to_no_clip(recordings):
+def test_stretches_set_the_density_and_begin_anywhere(recordings):
     dense, sparse = recordings[:4], recordings[4:]
     assert sum(len(events) for _, events in dense) > 2.5 * sum(len(events) for _, events in sparse) > 0
     across = [e for _, events in dense for e in events if e.onset // 10 != e.offset // 10]

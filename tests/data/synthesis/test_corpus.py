@@ -32,7 +32,7 @@ def digest(folder):
     }
 
 
-def test_layout_is_desed_and_a_killed_run_goes_on(tmp_path, bank):
+def test_layout_is_deseds_and_a_killed_run_is_resumed(tmp_path, bank):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     make(whole, bank, threads=3)
     make(killed, bank, blocks(SIZES)[:3])
@@ -67,7 +67,7 @@ def test_sets_differ(tmp_path, bank):
 @pytest.mark.parametrize("force", [[], ["--force"]])
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
 def test_the_folder_of_another_corpus_is_refused(tmp_path, capsys, force, place):
-    """Its tables were replaced, and its recordings removed where --force was given; with exit 0."""
+    """Once, its tables were replaced and, with --force, its recordings removed, with exit status 0."""
     other = tmp_path / "desed" / place
     other.parent.mkdir(parents=True)
     other.write_text("precious")
@@ -77,7 +77,7 @@ def test_the_folder_of_another_corpus_is_refused(tmp_path, capsys, force, place)
     assert other.read_text() == "precious"
 
 
-def test_what_was_made_here_is_made_again_by_force(tmp_path):
+def test_force_makes_an_own_corpus_again(tmp_path):
     sizes = [word for name in synthesize.SIZES for word in (f"--{name.replace('_', '-')}", int(name == "weak"))]
     for seed, force in ((1, []), (2, ["--force"])):
         options = [*sizes, "--clip-seconds", 1, "--nj", 1, "--seed", seed, *force]

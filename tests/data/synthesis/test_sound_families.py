@@ -1,4 +1,4 @@
-"""Families of synthetic sounds: what each draws from its source, and from event to event."""
+"""Families of synthetic sounds: variation between sources and between events of a source, spectra and lengths."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sound(label: str, source: int, event: int, seconds: float = 1.5) -> np.ndarr
 
 
 def flatness(samples: np.ndarray) -> float:
-    """Geometric over arithmetic mean of the power spectrum's bins: 0.56 for white noise, near 0 for tones."""
+    """Return the spectral flatness, geometric over arithmetic mean: 0.56 for white noise, near 0 for tones."""
     power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2 + 1e-12
     return float(np.exp(np.log(power).mean()) / power.mean())
 
@@ -35,7 +35,7 @@ def test_a_voice_is_a_function_of_its_source_and_its_event(label: str) -> None:
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("seconds", [0.25, 3.0])
-def test_a_voice_lasts_about_as_long_as_asked_and_begins_and_ends_in_silence(label: str, seconds: float) -> None:
+def test_a_voice_has_about_the_requested_length_and_silent_ends(label: str, seconds: float) -> None:
     for source in range(4):
         samples = sound(label, source, 7, seconds)
         assert np.isfinite(samples).all() and samples.any()
@@ -57,9 +57,9 @@ def test_frying_and_water_are_noise_and_alarms_are_tones() -> None:
     assert min(noisy) > 3 * max(tonal)
 
 
-def test_appliances_run_on_and_calls_have_gaps() -> None:
+def test_appliances_are_continuous_and_calls_have_gaps() -> None:
     def quiet(label: str, source: int) -> float:
-        """The share of 20 ms blocks that are 40 dB under the loudest."""
+        """Return the fraction of 20 ms blocks that are 40 dB below the loudest."""
         samples = sound(label, source, 1, 4.0)
         blocks = (samples[: len(samples) // 320 * 320].reshape(-1, 320) ** 2).mean(1)
         return float((blocks < 1e-4 * blocks.max()).mean())

@@ -37,7 +37,7 @@ def test_kinds_come_in_order_levelled_trimmed_and_looped(tmp_path):
     assert sounds.length[0] < 0.51 * RATE  # the silence at the start is gone
 
 
-def test_sounds_by_rule_are_kinds_of_their_own_whatever_the_processes(tmp_path):
+def test_procedural_sounds_are_separate_kinds_for_any_number_of_processes(tmp_path):
     sounds = Sounds.load(bank(tmp_path), procedural=32, seed=3)
     assert "procedural/Dog" in sounds.names and "procedural/background" in sounds.names
     assert {kind.role for kind in sounds.kinds if kind.name == "procedural/background"} == {"background"}

@@ -74,7 +74,7 @@ def test_a_bad_recording_is_named(bank_dir):
 
 
 @pytest.mark.skipif(not (KIT / "soundbank").is_dir(), reason=f"no real recordings at {KIT}/soundbank (set SED_KIT)")
-def test_the_kit_has_the_ten_classes_of_desed():
+def test_the_soundbank_of_the_tests_has_deseds_ten_classes():
     bank = SoundBank(KIT / "soundbank")
     assert len(bank.labels) == 10 and "Electric_shaver_toothbrush" in bank.labels
     audio, events = soundscape(bank, "validation", REAL, np.random.default_rng(2), labels=["Speech", "Dishes"])

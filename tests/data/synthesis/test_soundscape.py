@@ -18,7 +18,7 @@ def clips():
     ]
 
 
-def test_clips_are_whole_and_annotated_within(clips):
+def test_clips_have_their_length_and_events_lie_inside(clips):
     for audio, events in clips:
         assert audio.shape == (160000,) and audio.dtype == np.float32
         assert np.isfinite(audio).all() and 0 < np.abs(audio).max() < 1
@@ -38,7 +38,7 @@ def test_counts_and_overlaps_are_like_desed(clips):
     assert np.median(long) > 4 and 0.2 < np.median(short) < 1.5
 
 
-def test_the_annotation_is_where_the_sound_is():
+def test_annotated_times_are_those_of_the_sound():
     for seed in range(8):
         audio, events = soundscape(Bursts(), "train", ISOLATED, np.random.default_rng(seed), labels=["Burst"])
         power = (audio.reshape(-1, 160) ** 2).mean(axis=1)

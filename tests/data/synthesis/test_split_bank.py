@@ -26,7 +26,7 @@ def both_sides(sides, label):
     st.floats(0.05, 0.9),
     st.integers(0, 5),
 )
-def test_every_recording_is_on_one_side_and_a_source_is_whole(labels, share, seed):
+def test_every_recording_is_on_one_side_and_a_source_is_not_divided(labels, share, seed):
     files = made(**labels)
     sides = split_bank.split(files, share, seed)
     assert sides.keys() == files.keys()
@@ -44,7 +44,7 @@ def test_a_label_of_two_sources_is_on_both_sides_and_one_of_one_trains():
     assert sum(side == "validation" for file, side in sides.items() if "Speech" in file) == 2
 
 
-def test_validation_sources_of_the_bank_are_not_looked_at():
+def test_validation_recordings_of_the_bank_are_not_used():
     files = {**made(Cat="ab"), "validation/foreground/Cat/9.wav": "z", "README.wav": "y"}
     assert not [file for file in split_bank.split(files, 0.25, 0) if not file.startswith("train/")]
     with pytest.raises(UserError, match="no recordings"):
@@ -68,7 +68,7 @@ def bank(tmp_path):
     return tmp_path / "bank"
 
 
-def test_sources_come_of_the_attribution_then_its_author_then_the_file(bank):
+def test_a_source_is_that_of_the_attribution_else_the_author_else_the_file(bank):
     found = split_bank.sources(bank)
     folder = "train/foreground/Dog"
     assert found[f"{folder}/a.wav"] == found[f"{folder}/b.wav"] == "http://x/1"
@@ -91,8 +91,8 @@ def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["train/notes.txt", "train/foreground/Dog/mine.wav", "notes.txt", "validation/x/y"])
-def test_a_folder_with_files_of_others_is_not_replaced(bank, tmp_path, name):
-    """Any folder with a train/ in it was taken for a split, and removed whole."""
+def test_a_folder_that_is_not_a_split_is_not_replaced(bank, tmp_path, name):
+    """Once, any folder with a train/ in it counted as a split, and was removed."""
     out = tmp_path / "mine"
     (out / "train").mkdir(parents=True)
     (out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,6 @@ def test_the_bank_itself_is_not_replaced(bank, tmp_path):
     assert len(list(bank.rglob("*.*"))) == 6 and all(path.exists() for path in (tmp_path / "links").rglob("*.wav"))
 
 
-def test_counting_splits_nothing(bank, tmp_path, capsys):
+def test_counting_writes_no_split(bank, tmp_path, capsys):
     assert tiny_model.call(split_soundbank, "--count", tmp_path / "count.json", bank, "/dev/null") == 2
     assert capsys.readouterr().err.endswith("(leave it out, or --count)\n") and not (tmp_path / "count.json").exists()

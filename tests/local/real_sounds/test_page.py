@@ -1,4 +1,4 @@
-"""The words of egs/real_sounds' RESULTS.md."""
+"""The text of egs/real_sounds' RESULTS.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def names(configs: set[str]) -> list[tuple[str, str]]:
     return [(pair.a, pair.b) for pair in pairs(configs)]
 
 
-def test_pairs_are_the_papers_and_what_goes_beyond() -> None:
+def test_pairs_are_the_papers_and_those_beyond_it() -> None:
     assert names({"ast_gru", "ast_sed", "ast_sed_best"}) == [("ast_gru", "ast_sed"), ("ast_sed", "ast_sed_best")]
     assert names({"ast_sed", "ast_sed_long", "ast_sed_best"})[-1] == ("ast_sed_long", "ast_sed_best")
     assert names({"crnn", "mine"}) == []
@@ -36,7 +36,7 @@ def test_the_page_says_that_second_stages_train_longer() -> None:
     assert "Second stages" not in Page(results={"ast_sed": [first]}).markdown()
 
 
-def test_what_is_faulty_in_this_run_is_in_no_sum_of_runs() -> None:
+def test_faulty_trainings_are_left_out_of_sums_over_runs() -> None:
     now = {"ast_sed": [run_of(1, 0.4), run_of(2, 0.5)]}
     before = {"ast_sed": [run_of(3, 0.4)]}
     remark: dict[str, Any] = {"names": ["ast_sed_seed2"], "text": "Slow."}
@@ -49,7 +49,7 @@ def test_what_is_faulty_in_this_run_is_in_no_sum_of_runs() -> None:
     assert "| `ast_sed` | 40.00, 0.4000 (1) | 40.00, 0.4000 (1) | 40.00 ± 0.00 | 0.4000 ± 0.0000 | – |" in all_runs()
 
 
-def test_what_was_not_measured_is_not_said() -> None:
+def test_sections_without_results_are_left_out() -> None:
     text = Page(results={"mine": [run_of(1, 0.4)]}).markdown()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
         "# Results on real sounds", "## Systems", "## Every seed",

@@ -37,7 +37,7 @@ def test_protocol_a_stands_beside_the_paper() -> None:
     assert protocol_a({"crnn": results["crnn"]}, [], []) == []
 
 
-def test_protocol_b_says_what_was_chosen() -> None:
+def test_protocol_b_shows_the_chosen_settings() -> None:
     tuned = run(1, 0.4, "mean", clip_pooling="attention", encoder_lr=0.0003)
     results = {"crnn": [run(1, 0.1, encoder="cnn")], "ast_gru_tuned": [tuned], "ast_sed_tuned": [run(1, 0.5)]}
     lines = protocol_b(results, [margin("crnn", "ast_gru_tuned", 0.3)], [])
@@ -68,7 +68,7 @@ def test_the_grid_takes_its_cells_from_settings() -> None:
     assert grid({"ast_sed": [run(1, 0.4)]}) == [] and grid({}) == []
 
 
-def test_mixup_has_a_table_of_its_own_and_stays_out_of_the_grid() -> None:
+def test_mixup_has_its_own_table_and_is_not_in_the_grid() -> None:
     whole, half = {"mixup_probability": 1.0}, {"mixup_probability": 0.5}
     results = {
         "ast_gru": [run(1, 0.30, "mean", **whole)],

@@ -1,4 +1,4 @@
-"""Choices on the split for protocols A and B."""
+"""Choice of the training regimes of protocols A and B from results on the split."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RUNS = [
 ]
 
 
-def test_one_regime_for_all_and_the_best_of_each() -> None:
+def test_protocol_a_has_one_regime_for_all_and_b_the_best_of_each() -> None:
     chosen, experiments = regime.choose(RUNS)
     assert chosen["protocol_a"]["frozen_epochs"] == 6  # .26 on the mean; unfrozen .20, though AST-GRU likes that better
     assert chosen["protocol_a"]["mean_psds1"] == pytest.approx({"0": 0.2, "6": 0.26})
@@ -55,7 +55,7 @@ def test_one_regime_for_all_and_the_best_of_each() -> None:
     assert len(chosen["tried"]) == 6
 
 
-def test_a_regime_that_one_system_was_not_trained_in_is_none() -> None:
+def test_a_regime_without_results_of_all_systems_is_not_chosen() -> None:
     with pytest.raises(UserError, match="no number of frozen epochs was tried with all systems"):
         regime.choose([RUNS[0], RUNS[4]])
     with pytest.raises(UserError, match="no number of frozen epochs"):

@@ -21,7 +21,7 @@ Command = Callable[..., int]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Function: run the command with these arguments, and return its exit code."""
+    """Return a function that runs the command with its arguments and returns the exit status."""
 
     def run(*args: object) -> int:
         monkeypatch.setattr(sys, "argv", ["report", *map(str, args)])
@@ -34,7 +34,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Command:
 
 @pytest.fixture
 def options(tmp_path: Path) -> list[Any]:
-    """The options that take experiments in."""
+    """Return the options with which the results of experiments are collected."""
     dump = tmp_path / "dump"
     for name in ("weak", "validation", "pseudo_seed1"):
         (dump / name).mkdir(parents=True)
@@ -56,7 +56,7 @@ def options(tmp_path: Path) -> list[Any]:
     ]
 
 
-def test_the_page_is_made_of_the_results_alone(options: list[Any], command: Command, tmp_path: Path) -> None:
+def test_the_page_depends_on_the_results_only(options: list[Any], command: Command, tmp_path: Path) -> None:
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
     page = (tmp_path / "RESULTS.md").read_text()
     assert command(tmp_path / "results", tmp_path / "again.md") == 0
@@ -80,8 +80,8 @@ def test_results_of_experiments_that_are_gone_stay(options: list[Any], command: 
     assert (tmp_path / "RESULTS.md").read_text() == page
 
 
-def test_a_campaign_is_taken_in_by_parts(options: list[Any], command: Command, tmp_path: Path) -> None:
-    """Margins of an earlier part stay, and those over fewer seeds do not replace them."""
+def test_a_campaign_can_be_collected_in_several_calls(options: list[Any], command: Command, tmp_path: Path) -> None:
+    """Margins of an earlier call stay, and those over fewer seeds do not replace them."""
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
     margins = (tmp_path / "results" / "margins.json").read_text()
     assert '"a":"ast_gru","b":"ast_sed","seeds":[1,2]' in margins
@@ -124,7 +124,7 @@ def test_an_archived_run_stands_beside_the_new_one(options: list[Any], command: 
     assert sorted({run.get("run", "") for run in read_runs(results)}) == ["", "first"]
 
 
-def test_ways_and_remarks_have_their_place(options: list[Any], command: Command, tmp_path: Path) -> None:
+def test_trials_and_remarks_are_in_their_sections(options: list[Any], command: Command, tmp_path: Path) -> None:
     results = tmp_path / "results"
     assert command(*options, results, tmp_path / "RESULTS.md") == 0
     remarks = [
@@ -146,7 +146,7 @@ def test_ways_and_remarks_have_their_place(options: list[Any], command: Command,
     assert page.index("| `ast_sed` (1) | lr 0.0001 |") < page.index("| `ast_sed` | lr 0.001 |")
 
 
-def test_without_results_or_ground_truth_it_says_what_is_missing(
+def test_missing_results_or_ground_truth_are_named(
     command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "results").mkdir()
@@ -160,7 +160,7 @@ def test_without_results_or_ground_truth_it_says_what_is_missing(
     assert not (tmp_path / "RESULTS.md").exists()
 
 
-def test_the_repositorys_page_is_what_its_results_say(command: Command, tmp_path: Path) -> None:
+def test_the_repositorys_page_follows_from_its_results(command: Command, tmp_path: Path) -> None:
     recipe = ROOT / "egs" / "real_sounds"
     folder = tmp_path / "results"
     folder.mkdir()
