@@ -15,6 +15,7 @@
 #                        without a review count (true)
 #   --hop SECONDS        seconds between the starts of two clips of validation and test. Less than 10: clips overlap, and
 #                        recordings are scored instead of clips; 0: 10 s (0)
+#   --select BOOL        validation becomes synth_valid too, so that a training can select its best epoch on it (false)
 #   --only-annotated BOOL  leave out recordings of validation and test without a row in the annotations; false: they count
 #                        as recordings without events (false)
 #
@@ -29,7 +30,7 @@ unset CDPATH # with it, cd prints where it went
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 archives='' mirror='' ast='' nj=3 aggregation=majority alpha=16 reviewed=true hop=0
-only_annotated=false
+only_annotated=false select=false
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 1)) || usage
@@ -57,6 +58,10 @@ lay_out train train/strong_label_real train/audioset_strong.tsv --prefer-raw \
     --aggregation "${aggregation}" --alpha "${alpha}" "$(flag reviewed "${reviewed}")"
 tested=(--hop "${hop}" "$(flag only-annotated "${only_annotated}")")
 lay_out validation validation/validation validation/validation.tsv "${tested[@]}"
+if [[ ${select} == true ]]; then
+    synth_valid=validation/synthetic21_validation/soundscapes
+    lay_out validation "${synth_valid}" "${synth_valid}.tsv" "$(flag only-annotated "${only_annotated}")"
+fi
 lay_out test eval/public eval/public.tsv "${tested[@]}"
 
 labels=${downloads}/metadata/labels.txt

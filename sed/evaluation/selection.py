@@ -46,7 +46,25 @@ def psds1(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float
     return exact(problem, PSDS1, scores)[0].value
 
 
-SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {"event_f1": event_f1, "psds1": psds1}
+def psds1_class_mean(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float:
+    """Return the threshold-free PSDS1 of post-processed scores as a mean over classes, without alpha_st.
+
+    Args:
+        problem: clips, classes and ground truth.
+        scores: post-processed posteriors.
+        _post: unused; PSDS has no threshold.
+
+    Returns:
+        PSDS1 from 0 to 1.
+    """
+    return exact(problem, PSDS1, scores)[0].class_mean
+
+
+SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {
+    "event_f1": event_f1,
+    "psds1": psds1,
+    "psds1_class_mean": psds1_class_mean,
+}
 
 
 class Selection:

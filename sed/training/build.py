@@ -83,8 +83,8 @@ OPTIONS = {
     },
     "select_by": {
         "default": "frame_f1",
-        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, or the threshold-free PSDS1",
-        "choices": ["frame_f1", "event_f1", "psds1"],
+        "help": "score to select by: frame F1 at threshold 0.5, EB-F1, threshold-free PSDS1 or its mean over classes",
+        "choices": ["frame_f1", "event_f1", "psds1", "psds1_class_mean"],
     },
     "select_post_processing": {
         "default": "paper",

@@ -132,12 +132,13 @@ def tiny_confs(folder: Path, seconds: float) -> Path:
 @pytest.mark.slow
 def test_realdesed_is_trained_on_soft_labels_and_scored_by_recordings(serve, tmp_path, ast):  # noqa: F811
     conf, work, server = tiny_confs(tmp_path, 10.0), tmp_path / "work", serve(zenodo=realdesed(recordings=15))
-    stage0 = f"local/realdesed.sh --mirror {server.url} --ast {ast} --aggregation weighted --hop 5"
+    stage0 = f"local/realdesed.sh --mirror {server.url} --ast {ast} --aggregation weighted --hop 5 --select true"
     done = run(
         "egs/realdesed/run.sh",
         *("--work", work, "--systems", "ast_sed", "--conf", conf, "--ngpu", 0, "--infer-nj", 2),
         *("--feature-conf", tmp_path / "logmel.yaml", "--pretrained", "none", "--nj", 1, "--download", stage0),
-        *("--train-args", "--train-sets strong_real --batch-sizes 4", "--test-sets", "public_eval"),
+        *("--train-args", "--train-sets strong_real --batch-sizes 4 --valid-set synth_valid --select best"),
+        *("--test-sets", "public_eval"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert (work / "data" / "labels.txt").read_text().split() == REAL
