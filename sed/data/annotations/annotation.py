@@ -113,6 +113,16 @@ def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annot
         yield Annotation(1, recording, None)
 
 
+def seconds_of(value: object) -> float:
+    """Return a number of a JSON file; NaN for anything else, and for what no float can hold."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
+
+
 def seconds_text(value: float) -> str:
     """Return a number as text for `annotation`, which refuses `nan`: JSON may hold infinite times."""
     return repr(float(value)) if math.isfinite(value) else "nan"

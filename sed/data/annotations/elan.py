@@ -10,6 +10,9 @@ from xml.etree import ElementTree
 from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
 from sed.errors import UserError
 
+MOST_DIGITS = 12
+"""of milliseconds"""
+
 
 class Elan:
     """Reader of ELAN documents."""
@@ -25,7 +28,7 @@ class Elan:
         if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither, and entities can expand without bound
             raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN again)")
         try:
-            root = ElementTree.fromstring(text.encode())
+            root = ElementTree.fromstring(text)  # text: what encoding it declares was the file's
         except ElementTree.ParseError as error:
             raise UserError(f"{path}:{error.position[0]}: broken XML: {error} (save it in ELAN again)") from None
         slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
@@ -63,7 +66,10 @@ def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float |
     Args:
         slots: start and end of each annotation in milliseconds, as text; None without a time.
     """
-    times = [[int(t) / 1000 if t is not None and t.isdecimal() else None for t in pair] for pair in slots]
+    times = [
+        [int(t) / 1000 if t is not None and t.isdecimal() and len(t) <= MOST_DIGITS else None for t in pair]
+        for pair in slots
+    ]
     first = 0
     for last, pair in enumerate(times):
         following = times[last + 1][0] if last + 1 < len(times) else None

@@ -7,12 +7,13 @@ in the namespaces of sound events are read, except those of a soundscape's backg
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_of, seconds_text
 from sed.errors import UserError
 
 NAMESPACES = ("scaper", "sound_event", "segment_open", "tag_open")
@@ -64,8 +65,7 @@ def _event(path: Path, number: int, observation: Any) -> tuple[str, str, str] | 
         value = value.get("label")
     if not isinstance(value, str):
         raise UserError(f"{where} has no label (its value must be text, or an object with a `label`)")
-    times = [observation.get(key) for key in ("time", "duration")]
-    numbers = [float(time) for time in times if isinstance(time, int | float) and not isinstance(time, bool)]
-    if len(numbers) < 2:
+    numbers = [seconds_of(observation.get(key)) for key in ("time", "duration")]
+    if not all(map(math.isfinite, numbers)):
         raise UserError(f"{where} has no time and duration (numbers of seconds are expected)")
     return seconds_text(numbers[0]), seconds_text(sum(numbers)), value

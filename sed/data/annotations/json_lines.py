@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sed.data.annotations.annotation import Annotation, seconds_text
+from sed.data.annotations.annotation import Annotation, seconds_of, seconds_text
 from sed.data.annotations.named_columns import annotation_of, columns_of, missing_in
 from sed.errors import UserError
 
@@ -58,4 +58,5 @@ def _fields(found: dict[str, Any]) -> dict[str, str]:
     row = {key: values[place] for key, place in columns.items()}
     if not all(isinstance(row[key], (str, int, float)) for key in row if key != "duration" or "offset" not in row):
         raise ValueError("neither text nor number")
-    return {key: seconds_text(float(value)) if key in TIMES else str(value) for key, value in row.items()}
+    times = {key: float(row[key]) if isinstance(row[key], str) else seconds_of(row[key]) for key in TIMES if key in row}
+    return {key: seconds_text(times[key]) if key in times else str(value) for key, value in row.items()}

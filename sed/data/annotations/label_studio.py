@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from sed.data.annotations.annotation import Annotation, annotation, or_none, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, or_none, seconds_of, seconds_text
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
 
@@ -108,9 +109,9 @@ def _events(path: Path, number: int, recording: str, value: dict[str, Any]) -> I
     names = _labels(value)
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: task {number} has a region without a label (label it, or remove it)")
-    times = [value.get(key) for key in ("start", "end")]
-    if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
+    times = [seconds_of(value.get(key)) for key in ("start", "end")]
+    if not all(map(math.isfinite, times)):
         raise UserError(f"{path}: task {number} has a region without a start and an end in seconds (remove it)")
-    onset, offset = (seconds_text(float(time)) for time in times if time is not None)
+    onset, offset = map(seconds_text, times)
     for name in names:
         yield annotation(path, number, recording, onset, offset, name)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
 from sed.errors import UserError
 
-_TIME = r"(?:(\d+):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
+_TIME = r"(?:(\d{1,6}):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
 _CUE = re.compile(rf"\s*{_TIME}\s+-->\s+{_TIME}(\s.*)?")
 _FIRST = re.compile(rf"\s*(WEBVTT\b|(\d+[ \t]*\r?\n)?{_CUE.pattern})")
 _NO_CUE = ("WEBVTT", "NOTE", "STYLE", "REGION")

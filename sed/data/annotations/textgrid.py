@@ -20,6 +20,8 @@ _TOKEN = re.compile(
 )
 """a text, in which a quote is doubled; a number; a flag; or a comment to the end of its line"""
 CHRONOLOGICAL = "Praat chronological TextGrid"
+MOST_DIGITS = 9
+"""of a count"""
 INTERVALS, POINTS = "IntervalTier", "TextTier"
 
 
@@ -72,7 +74,7 @@ class _Tokens:
     def take_count(self) -> int:
         """Return the next number, which must be a whole one."""
         text = self.take("number")
-        if not text.isdecimal():
+        if not text.isdecimal() or len(text) > MOST_DIGITS:
             raise self.refusal(f"'{text}' where a count is expected")
         return int(text)
 
@@ -85,7 +87,7 @@ class _Tokens:
         """Skip kind, name, begin and end of the next tier; return whether it is one of points."""
         kind, *_ = (self.take(field) for field in ("text", "text", "number", "number"))
         if kind not in (INTERVALS, POINTS):
-            raise self.refusal(f"a tier of kind '{kind}' where {INTERVALS} or {POINTS} is expected")
+            raise self.refusal(f"a tier of kind {kind!r} where {INTERVALS} or {POINTS} is expected")
         return kind == POINTS
 
     def refusal(self, reason: str) -> UserError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
-from sed.data.annotations.annotation import Annotation, annotation, read_text, recording_of
+from sed.data.annotations.annotation import Annotation, annotation, read_text, recording_of, seconds_of
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -24,6 +25,12 @@ def test_a_decimal_comma_is_a_point() -> None:
     assert found == Annotation(3, "a.wav", Event(0.5, 1.25, "Dog"))
     with pytest.raises(UserError, match=r"x:3: onset '1,000,000'"):
         annotation(Path("x"), 3, "a.wav", "1,000,000", "2", "Dog")
+
+
+def test_what_json_holds_for_a_number_and_no_float_can_is_none() -> None:
+    assert [seconds_of(value) for value in (1, 0.5, True, "1", None, 10**400)] == pytest.approx(
+        [1, 0.5, *[math.nan] * 4], nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def test_every_format_is_recognised_and_read(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", ["audacity", "textgrid", "elan"])
 def test_utf_16_as_praat_and_windows_write_it(tmp_path: Path, kind: str) -> None:
     name, text = FILES[kind]
-    (tmp_path / name).write_text(text.replace("Cat meow", "Katze ü").replace(' encoding="UTF-8"', ""), "utf-16")
+    (tmp_path / name).write_text(text.replace("Cat meow", "Katze ü").replace("UTF-8", "UTF-16"), "utf-16")
     assert by_clip(read_rows(tmp_path / name)) == {"a": [DOG, CAT._replace(label="Katze ü")]}
 
 
