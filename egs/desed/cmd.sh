@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Where the recipe's commands run: SED_BACKEND=local (this machine) or slurm (what is asked of it: conf/slurm.conf,
-# or the file that SED_SLURM_CONF names by its absolute path).
+# Commands that run the recipe's jobs: SED_BACKEND=local (this machine) or slurm (its sbatch options: conf/slurm.conf, or
+# the file whose absolute path is in SED_SLURM_CONF).
 
 case ${SED_BACKEND:-local} in
     local) backend=utils/run.sh ;;

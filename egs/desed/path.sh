@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The environment of the recipe; source it in the recipe's folder. The first time it makes .venv (utils/bootstrap.sh)
-# where no active environment has the packages.
+# The environment of the recipe; source it in the recipe's folder. If no active environment has the packages, the first
+# run makes .venv (utils/bootstrap.sh).
 
 for link in local steps utils conf; do
     if [[ $(readlink "${link}") != "../../${link}" || ! -d ${link} ]]; then
@@ -13,5 +13,5 @@ root=$(cd ../.. && pwd)
 bin=$(utils/bootstrap.sh) || exit 2
 [[ $(dirname "$(command -v python3)") == "${bin}" ]] || export PATH=${bin}:${PATH}
 export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
-export LC_ALL=C PYTHONUTF8=1 # one order of sorting everywhere; names and texts are UTF-8 all the same
-export PYTHONUNBUFFERED=1    # logs grow as things happen
+export LC_ALL=C PYTHONUTF8=1 # the same sorting order everywhere; names and texts stay UTF-8
+export PYTHONUNBUFFERED=1    # log files are written without delay

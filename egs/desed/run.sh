@@ -1,36 +1,36 @@
 #!/usr/bin/env bash
-# AST-GRU and AST-SED on DESED, from nothing to scores.
+# AST-GRU and AST-SED on DESED, from downloads to scores.
 #
 # usage: egs/desed/run.sh [options]
 #
-# Stages: 0 downloads, 1 data directories, 2 features, 3 trains AST-GRU, 4 trains AST-SED and all others (zero_shot is
-# imported), 5 scores them into RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on a
-# cluster. Files are looked for from where you are, then from the top of the repository.
+# Stages: 0 downloads, 1 data directories, 2 features, 3 training of AST-GRU, 4 training of AST-SED and all others (zero_shot
+# is imported), 5 scores, written to RESULTS.md. Finished work is skipped, killed work is resumed. SED_BACKEND=slurm runs on
+# a cluster. Paths of files are relative to the current folder or to the top of the repository.
 #
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
-#   --work DIR            where downloads, data, dump, exp and RESULTS.md go (the recipe's folder)
-#   --systems LIST        what is trained and scored: configs of conf/ by name, or files ("ast_gru ast_sed")
-#   --seeds LIST          seeds of each, exp/<config>_seed<k>; none: the config's seed, exp/<config>
-#   --conf FILE           what ast_sed is (conf/ast_sed.yaml)
-#   --tag NAME            name of its experiment (the config's)
-#   --gru-conf FILE       what ast_gru is, which stage 3 trains (conf/ast_gru.yaml)
+#   --work DIR            folder of downloads, data, dump, exp and RESULTS.md (the recipe's folder)
+#   --systems LIST        systems to train and score: configs of conf/ by name, or files ("ast_gru ast_sed")
+#   --seeds LIST          seeds of every system, in exp/<config>_seed<k>; "": the config's seed, in exp/<config> ("")
+#   --conf FILE           config of the system ast_sed (conf/ast_sed.yaml)
+#   --tag NAME            name of ast_sed's folder in exp/ (the config's name)
+#   --gru-conf FILE       config of the system ast_gru, which stage 3 trains (conf/ast_gru.yaml)
 #   --feature-conf FILE   front end of stage 2, for configs without `features` (conf/logmel.yaml)
-#   --pretrained FILE     encoder that training starts from (of stage 0's, the config's; 'none': random weights)
+#   --pretrained FILE     checkpoint of the encoder; 'none': random weights (the one of stage 0 for the config's encoder)
 #   --train-args ARGS     more options of sed.bin.train, one string: "--lr 1e-4 --seed 2"
-#   --infer-args ARGS     the same of sed.bin.infer
-#   --score-args ARGS     the same of sed.bin.score
-#   --test-sets SETS      what stage 5 scores on, one string ("validation")
+#   --infer-args ARGS     more options of sed.bin.infer
+#   --score-args ARGS     more options of sed.bin.score
+#   --test-sets SETS      sets that stage 5 scores on, one string ("validation")
 #   --nj N                parallel jobs of stages 1 and 2 (4)
 #   --infer-nj N          parallel jobs of stage 5's inference (1)
 #   --ngpu N              GPUs of stages 3-5; 0: the CPU (1)
-#   --nodes N             machines of stages 3 and 4, each with that many GPUs (1)
-#   --force BOOL          redo of stages 2-5 what is finished (false)
+#   --nodes N             machines of stages 3 and 4, each with --ngpu GPUs (1)
+#   --force BOOL          repeat finished work of stages 2-5 (false)
 #   --download CMD        stage 0's command, one string ("local/download.sh")
 #   --prepare CMD         stage 1's command, one string ("local/prepare.sh")
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/desed/run.sh${*:+ $(printf '%q ' "$@")}"
 stage=0 stop_stage=5 work="" systems="ast_gru ast_sed" seeds="" conf=conf/ast_sed.yaml tag="" gru_conf=conf/ast_gru.yaml
@@ -40,10 +40,10 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: as seen from the recipe's folder, where the rest runs
+from() { # from <file>: its path from the recipe's folder, where all commands run
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
-stage() { # stage <n> <what>: whether stage n runs
+stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
 }

@@ -3,14 +3,14 @@
 #
 # usage: egs/mini_desed/run.sh [options]
 #
-#   --soundbank DIR   recordings to make the corpus of: {train,validation}/{foreground,background,distractor}/<label>/
-#                     (procedural sounds, of DESED's ten labels)
+#   --soundbank DIR   recordings to mix the corpus from: {train,validation}/{foreground,background,distractor}/<label>/
+#                     (default: procedural sounds with DESED's ten labels)
 #   --seed N          seed of the corpus (0)
 #
-# and every option of egs/desed/run.sh; --work is this folder unless given, --ngpu 0.
+# and every option of egs/desed/run.sh; here --work is this folder and --ngpu 0 by default.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/mini_desed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

@@ -1,28 +1,28 @@
 #!/usr/bin/env bash
 # A detector of your own sounds: a folder of recordings and a table of what is in them.
 #
-# usage: egs/own_data/run.sh --recordings DIR --small       # from nothing, minutes on two CPU cores
+# usage: egs/own_data/run.sh --recordings DIR --small       # from random weights, minutes on two CPU cores
 #        egs/own_data/run.sh --recordings DIR --from MODEL  # fine-tunes a packed model
 #
-#   --recordings DIR   your audio
+#   --recordings DIR   folder of your recordings
 #   --events FILE      TSV: filename, onset, offset, event_label; or labels of another tool (Audacity, CSV, Raven,
 #                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (DIR itself)
 #   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
-#   --tags FILE        TSV: filename, event_labels; instead of events (then add --stop-stage 4), or besides
+#   --tags FILE        TSV: filename, event_labels; instead of --events (then add --stop-stage 4), or in addition
 #   --validation P     share of the recordings that is kept to score on (0.2)
-#   --group REGEX      recordings in whose names it finds the same stay on one side of the split
-#   --max-bad P        refuse when more than P % of the recordings cannot be read; the others are done (20)
-#   --max-dropped P    refuse when more than P % of the events lie beyond their recordings or have no length (10)
+#   --group REGEX      recordings whose names have the same match stay on one side of the split (none)
+#   --max-bad P        stop if more than P % of the recordings cannot be read; fewer are skipped (20)
+#   --max-dropped P    stop if more than P % of the events are beyond their recording's end or have no length (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
-#   --keep-labels BOOL with --from: the labels of that model count besides those of the tables, for events
-#                      corrected on predict's page (false: only the labels of the tables)
-#   --train-args ARGS  more options of sed.bin.train; --most-passes 0 lifts the bound of 200 passes over your clips
+#   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
+#                      false: only the labels of the tables (false)
+#   --train-args ARGS  more options of sed.bin.train; --most-passes 0 removes the limit of 200 passes over your clips
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
-# and every option of egs/desed/run.sh; --work is this folder unless given, --systems is ast_sed.
+# and every option of egs/desed/run.sh; here --work is this folder and --systems ast_sed by default.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
@@ -45,8 +45,8 @@ if [[ ${small} == true ]]; then
     ours+=(--ngpu 0 --pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi
-# a handful of clips wants fewer steps than the configs have: from 43 labelled clips on, 1,080 steps of 8 are not cut
-# and may have no tagged or unlabelled ones at all
+# Few clips need fewer steps than the configs have: the limit of 200 passes allows all 1,080 steps of 8 clips from 43
+# labelled clips on. There may be no tagged or unlabelled clips, so missing sets are left out.
 ours+=(--train-args "--missing-sets leave_out --most-passes 200${train_args:+ ${train_args}}")
 ((stage != 3)) || ours+=(--systems "ast_gru ast_sed")
 if [[ -n ${from} ]]; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# CRNN, AST-GRU, AST-SED and what goes beyond, on recordings of your own, from a folder of sounds to RESULTS.md.
+# CRNN, AST-GRU, AST-SED and further systems on your own sounds, from a folder of recordings to RESULTS.md.
 #
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
@@ -9,26 +9,26 @@
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
-#   --systems LIST        what stage 3 trains, of conf/real_sounds/ ("crnn ast_gru fte_only lgd_only ast_sed")
-#   --more LIST           what stage 4 trains; none: nothing ("ratio_2 ratio_5")
-#   --boxes LIST          what is scored with bounding boxes too, by what tune.sh wrote of it ("crnn ast_gru fte_only lgd_only ast_sed")
-#   --rates LIST          learning rates head:encoder instead of the config's own, exp/<config>_lr<h>_<e>_seed<k>
-#   --vary LIST           KEY=VALUE,VALUE...: every combination instead of the config's values, exp/<config>_<key>_<value>_seed<k>
-#   --jobs N              experiments at once (1)
-#   --ngpu N              GPUs to spread them over; 0: the CPU, and a smaller AST (1)
+#   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
+#   --more LIST           configs of conf/real_sounds/ that stage 4 trains; none: nothing ("ratio_2 ratio_5")
+#   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any ("crnn ast_gru fte_only lgd_only ast_sed")
+#   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
+#   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k>
+#   --jobs N              experiments that run at the same time (1)
+#   --ngpu N              GPUs that the experiments share; 0: the CPU, with smaller models (1)
 #   --nj N                parallel jobs of stages 0 to 2 (4)
 #   --stage N             first stage (0)
 #   --stop-stage N        last stage (5)
-#   --work DIR            where downloads, data, dump, exp and the results go (this folder; scale_X in it for another scale)
-#   --pretrained FILE     the AST to start from (stage 0's, and its CNNs; 'none': random weights, and no pre-training)
+#   --work DIR            folder of downloads, data, dump, exp and results (this folder; its scale_X with --scale X)
+#   --pretrained FILE     checkpoint of the AST; 'none': random weights, no pre-training (stage 0 pre-trains AST and CNNs)
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
 #   --public N            clips of a second test set (0)
 #   --analysis BOOL       stage 5 also scores the first seed on training clips, and draws the paper's figure 3 (true)
-#   --force BOOL          redo of stages 2 to 5 what is finished (false)
+#   --force BOOL          repeat finished work of stages 2 to 5 (false)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command="egs/real_sounds/run.sh${*:+ $(printf '%q ' "$@")}"
 soundbank="" scale=1.0 seeds="1 2 3" systems="crnn ast_gru fte_only lgd_only ast_sed" jobs=1 ngpu=1 nj=4 stage=0 stop_stage=5 work="" public=0
@@ -51,7 +51,7 @@ train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${s
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
 ((ngpu > 0)) || train_args="${small} --fte-blocks 1 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
-stage() { # stage <n> <what>: whether stage n runs
+stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
     [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it failed
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
@@ -61,7 +61,7 @@ list() { # list <what> <configs> [<option>...]: lines of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
-sweep() { # sweep <what> [<option>...]: of a list
+sweep() { # sweep <what> [<option>...]: runs steps/sweep.sh on the lines of `list` from standard input
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         "$@" - "${exp}"
 }
@@ -70,7 +70,7 @@ if stage 0 "corpus and pre-trained encoders"; then
     if [[ -z ${pretrained} ]]; then
         { printf 'ast\tconf/real_sounds/pretrain.yaml\t%s/ast.pth\n' "${downloads}" && list pretrain "${systems} ${more}"; } |
             sweep pretrain --soundbank "${soundbank}" --pretrain-args "${pretrain_args}" &
-        pretraining=$! # on a GPU it goes on beside the corpus and stages 1 and 2, which want none
+        pretraining=$! # on a GPU it runs during the rest of stage 0 and stages 1 and 2, which use the CPU
         ((ngpu > 0)) || wait "${pretraining}"
     fi
     local/real_sounds.sh --soundbank "${soundbank}" --scale "${scale}" --nj "${nj}" --public "${public}" "${downloads}"
@@ -84,10 +84,10 @@ if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
 if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
-    for config in ${boxes}; do # by boxes tuned for it, if there are any
+    for config in ${boxes}; do # with the boxes' settings tuned for it, if any
         list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned ${tuned}/${config}.json" || echo "--post-processing csebbs")"
     done | sweep score
-    if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # of the first seed
+    if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed
         seeds=${seeds%% *} list score "${systems}" --score-args "--bootstrap 0" | sweep score --test-set strong_real
         gru=${exp}/ast_gru_seed${seeds%% *}
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \

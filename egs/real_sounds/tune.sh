@@ -1,34 +1,35 @@
 #!/usr/bin/env bash
-# Tune run.sh's configs on the soundbank's training sources alone: regime of training and bounding boxes.
+# Choose learning rates, training regimes and settings of bounding boxes for run.sh, on training sources only.
 #
 # usage: egs/real_sounds/tune.sh --soundbank DIR [options]
 #
-# Splits DIR's train sources in two, makes a corpus of each, pre-trains on the first, trains every system in several
-# regimes, and writes those that did best on the second: tuning/rates.json, the CRNN's learning rates; tuning/regime.json, how
-# long protocol A freezes the encoder of all AST systems, and how protocol B trains each. It then tunes the bounding
-# boxes of each system on a set of its own of the second: tuning/csebbs/. Then write the rest into conf/real_sounds/.
+# Splits DIR's training sources in two and makes a corpus from each part. Pre-trains and trains every system in several
+# regimes on the first, and writes those that score best on the second: tuning/rates.json, the CRNN's learning rates;
+# tuning/regime.json, for how many epochs protocol A freezes the encoder of all AST systems, and how protocol B trains each.
+# It then tunes the bounding boxes (cSEBBs) of each system on a further set mixed from the second part: tuning/csebbs/.
+# The chosen rates and regimes are then to be written into conf/real_sounds/ by hand.
 #
-#   --soundbank DIR      recordings, as run.sh's
-#   --frozen LIST        epochs that the encoder is frozen for, with protocol A's clip pooling and rates ("0,6")
-#   --poolings LIST      protocol B's clip poolings, with --own-frozen and --rates ("linear_softmax,attention")
-#   --own-frozen LIST    protocol B's frozen epochs ("6")
-#   --rates LIST         protocol B's rates of the encoder ("0.00005,0.0003")
-#   --crnn-rates LIST    head:encoder of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
-#   --systems LIST       what is tuned besides the CRNN ("ast_gru lgd_only fte_only ast_sed")
+#   --soundbank DIR      recordings, as in run.sh
+#   --frozen LIST        protocol A's numbers of epochs with a frozen encoder ("0,6")
+#   --poolings LIST      protocol B's clip poolings ("linear_softmax,attention")
+#   --own-frozen LIST    protocol B's numbers of epochs with a frozen encoder ("6")
+#   --rates LIST         protocol B's learning rates of the encoder ("0.00005,0.0003")
+#   --crnn-rates LIST    learning rates head:encoder of the CRNN ("3e-4:3e-4 1e-3:1e-3 3e-3:3e-3")
+#   --systems LIST       systems to tune besides the CRNN ("ast_gru lgd_only fte_only ast_sed")
 #   --share P            share of each label's recordings to validate on (0.25)
 #   --seeds LIST         seeds of training (1)
-#   --public N           clips that the boxes are tuned on (400)
-#   --scale X            as run.sh's (1.0)
-#   --jobs N             as run.sh's (1)
-#   --ngpu N             as run.sh's (1)
-#   --nj N               as run.sh's (4)
-#   --pretrain-args ARGS as run.sh's
-#   --train-args ARGS    as run.sh's
-#   --work DIR           where all of it goes (tuning/work in this folder)
-#   --out DIR            where the JSON files go (tuning in this folder)
+#   --public N           number of clips that the boxes are tuned on (400)
+#   --scale X            as in run.sh (1.0)
+#   --jobs N             as in run.sh (1)
+#   --ngpu N             as in run.sh (1)
+#   --nj N               as in run.sh (4)
+#   --pretrain-args ARGS as in run.sh
+#   --train-args ARGS    as in run.sh
+#   --work DIR           folder of corpora and experiments (tuning/work in this folder)
+#   --out DIR            folder of the JSON files (tuning in this folder)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 soundbank="" frozen="0,6" poolings="linear_softmax,attention" own_frozen="6" rates="0.00005,0.0003"
 crnn_rates="3e-4:3e-4 1e-3:1e-3 3e-3:3e-3" systems="ast_gru lgd_only fte_only ast_sed" share=0.25 seeds=1 public=400 scale=1.0 jobs=1 ngpu=1 nj=4 pretrain_args="" train_args=""
@@ -40,7 +41,7 @@ soundbank=$(cd "${soundbank}" && pwd)
 { mkdir -p "${work}" "${out}" && work=$(cd "${work}" && pwd) && out=$(cd "${out}" && pwd); } ||
     die "${work}: cannot be made"
 cd "${here}/../desed"
-export RUN_OWNER=${RUN_OWNER:-$$} # what run.sh starts ends with this script
+export RUN_OWNER=${RUN_OWNER:-$$} # processes that run.sh starts end with this script
 # shellcheck source=egs/desed/path.sh
 source ./path.sh
 # shellcheck source=egs/desed/cmd.sh

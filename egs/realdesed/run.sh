@@ -3,7 +3,7 @@
 #
 # usage: egs/realdesed/run.sh [options]
 #
-# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/realdesed.sh --aggregation
+# Takes every option of egs/desed/run.sh. Defaults here: --work is this folder; --download is "local/realdesed.sh --aggregation
 # weighted --hop 5 --only-annotated true" (its --help has more: --archives, --mirror, --ast, --alpha, --reviewed): soft
 # labels weighted by the annotators' agreement, and scores of whole recordings; --train-args is "--train-sets
 # strong_real --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation public_eval", its
@@ -11,7 +11,7 @@
 # protocol, and what differs here.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/realdesed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

@@ -3,13 +3,13 @@
 #
 # usage: egs/urban_sed/run.sh [options]
 #
-# Every option of egs/desed/run.sh. Unless given, --work is this folder; --download is "local/urban_sed.sh", which has
+# Takes every option of egs/desed/run.sh. Defaults here: --work is this folder; --download is "local/urban_sed.sh", which has
 # options of its own (--help): --archives, --mirror, --ast, --annotations; --train-args is "--train-sets strong_real
 # --batch-sizes 12", as all of its annotations are strong; --test-sets is "validation public_eval", its validation and
-# its test split. What others published of it is in README.md.
+# its test split. Published results are in README.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/urban_sed/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }

@@ -1,4 +1,4 @@
-"""ATST-Frame's checkpoints: the authors' training, PretrainedSED's files, and other files."""
+"""ATST-Frame's checkpoints: the authors' and PretrainedSED's files load, files of other networks are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def under(prefix: str, state: State) -> State:
 
 
 def pretrained_sed(state: State) -> State:
-    """Return PretrainedSED's form: with heads and, in some files, buffers of its front end."""
+    """Return the form of PretrainedSED's files: with heads and, in some files, buffers of its front end."""
     heads = {"strong_head.weight": torch.zeros(447, 8), "strong_head.bias": torch.zeros(447)}
     mel = {"model.atst_mel.mel_transform.mel_scale.fb": torch.zeros(513, 64)}
     return {**under("model.atst.", state), **heads, **under("weak_", {"head.bias": torch.zeros(447)}), **mel}

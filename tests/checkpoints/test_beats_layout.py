@@ -1,4 +1,4 @@
-"""BEATs' checkpoints: its authors', PretrainedSED's, and other files."""
+"""BEATs' checkpoints: forms of the authors' and of PretrainedSED's files load, other files are refused."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ours(config: Config) -> State:
 
 
 def authors(state: State) -> State:
-    """Rename to the authors' layout, in which each block has the table."""
+    """Rename to the authors' layout, in which each block has a copy of the table of position biases."""
     found = {}
     for name, value in state.items():
         if name == "distances.weight":
@@ -50,7 +50,7 @@ def authors(state: State) -> State:
 
 
 def parametrised(state: State) -> State:
-    """Rename the two tensors of the convolution as present PyTorch does."""
+    """Rename the two tensors of the weight-normalised convolution as torch's parametrizations do."""
     names = {f"encoder.pos_conv.0.weight_{part}": f"{NORMED}{k}" for k, part in enumerate("gv")}
     return {names.get(name, name): value for name, value in authors(state).items()}
 

@@ -72,7 +72,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "evil.pt")
 
 
-def test_options_that_a_checkpoint_lacks_are_as_its_version_behaved(
+def test_options_that_a_checkpoint_lacks_get_the_behaviour_of_its_version(
     checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = dict(checkpoint["config"])
@@ -182,7 +182,7 @@ def test_nonsense_is_refused(checkpoint: dict[str, Any], tmp_path: Path, key: st
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("half", ["student", "teacher"])
-def test_weights_that_are_no_numbers_are_refused(
+def test_weights_that_are_nan_or_infinite_are_refused(
     checkpoint: dict[str, Any], tmp_path: Path, half: str, value: float
 ) -> None:
     checkpoint[half]["classifier.weight"][0, 0] = value

@@ -1,4 +1,4 @@
-"""Dasheng's checkpoints: its authors' files and Hugging Face's, and other files."""
+"""Dasheng's checkpoints: the authors' files and Hugging Face's load, files of other networks are refused."""
 
 from __future__ import annotations
 

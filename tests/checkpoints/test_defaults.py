@@ -1,4 +1,4 @@
-"""Every option has a meaning for the files that were written before it existed."""
+"""Every option has a value for files that were written before the option existed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEANINGS = {name for options in ADDED.values() for name in options}
 HOW = "say in sed/compatibility.py what a file without it means (ADDED), or what it was called (ALIASES)"
 
 
-def test_an_added_option_says_what_earlier_files_mean() -> None:
+def test_an_added_option_has_a_value_for_earlier_files() -> None:
     now = default_options(*MODULES, "sed.training.build").keys() - {*RUNTIME}
     renamed = {name for name in ALIASES.values() if isinstance(name, str)}
     added, gone = now - C6F5938.keys() - MEANINGS - renamed, C6F5938.keys() - {*RUNTIME} - now - ALIASES.keys()
@@ -31,7 +31,7 @@ def test_files_that_lack_options_keep_the_defaults_of_their_version() -> None:
     assert not changed, f"other defaults: {HOW}"
 
 
-def test_a_config_keeps_what_it_says() -> None:
+def test_options_that_a_config_has_are_kept() -> None:
     config = {"gru_units": 8, "mel_bins": 16, "lr": 0.1}
     completed = complete_config(config)
     assert completed.items() >= config.items()

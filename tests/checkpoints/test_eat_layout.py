@@ -1,4 +1,4 @@
-"""EAT's checkpoints: its authors' pre-training and fine-tuning, Hugging Face's, and other files."""
+"""EAT's checkpoints: the authors' pre-training and fine-tuning and Hugging Face's load, other files are refused."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_student_s_blocks_norm_token_and_first_positions_are_loaded(
         assert torch.equal(value, ours[name][:, :14] if name == "positions" else ours[name]), name
 
 
-def test_positions_are_the_file_s_where_it_has_other_ones(ours: State, tmp_path: Path, config: Config) -> None:
+def test_positions_of_the_file_are_used_if_it_has_some(ours: State, tmp_path: Path, config: Config) -> None:
     changed = {**ours, "positions": ours["positions"] + 0.5}
     assert torch.equal(
         load(authors(changed), tmp_path / "eat.pt", config)["positions"], ours["positions"][:, :14] + 0.5

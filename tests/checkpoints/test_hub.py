@@ -34,7 +34,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`exp` and `model`, packed; and a.wav."""
+    """Folder with `exp` (an experiment), `model` (the same, packed) and a.wav."""
     folder = pack_tiny(tmp_path_factory.mktemp("made"))
     write_sounds(folder / "a.wav", 2)
     return folder
@@ -93,7 +93,7 @@ def test_an_experiment_is_packed_on_the_way(made: Path, server: Hub, tmp_path: P
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {"event_f1_macro": 0.1234}
 
 
-def test_nothing_that_is_pushed_says_who_or_where_its_author_is(made: Path, server: Hub) -> None:
+def test_nothing_that_is_pushed_identifies_its_author_or_machine(made: Path, server: Hub) -> None:
     assert call(push, made / "exp", PLACE, "--data", "bursts") == 0
     traces = {str(made), str(made.parent), str(Path.home()), socket.gethostname(), os.environ.get("TMPDIR", "/tmp/")}
     traces |= {f"/{getpass.getuser()}/"}
@@ -149,7 +149,7 @@ def test_a_model_of_fewer_files_leaves_none_of_the_earlier_one(made: Path, serve
 @pytest.mark.parametrize(
     "place", ["hf://kitchen", "hf://a/b/c", "our-lab/kitchen", "hf://a/b@", "hf://../b", "hf://a/b c", "hf://é/b"]
 )
-def test_a_place_that_is_none_is_refused(place: str) -> None:
+def test_an_address_that_is_not_a_hub_s_is_refused(place: str) -> None:
     with pytest.raises(UserError, match="not a model on a hub"):
         hub.place_of(place)
 
@@ -160,7 +160,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[-1]
 
 
-def test_what_goes_wrong_is_one_line(
+def test_errors_of_the_hub_are_one_line(
     made: Path, server: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pull = ("--threads", "1", made / "a.wav")
@@ -189,7 +189,7 @@ def test_damage_on_the_way_is_seen(made: Path, server: Hub, capsys: pytest.Captu
     assert "damaged weights: its checksum does not match" in said(capsys)
 
 
-def test_a_pack_of_before_there_was_front_matter_is_not_pushed(
+def test_a_pack_whose_card_has_no_front_matter_is_not_pushed(
     made: Path, server: Hub, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call(pack, made / "exp", tmp_path / "model") == 0

@@ -23,7 +23,7 @@ Config = Callable[..., dict[str, Any]]
 
 
 class CnnImporter:
-    """Loads a CNN's own state dict, whose keys begin with `layers.`."""
+    """Importer of a CNN's own state dict, whose keys begin with `layers.`."""
 
     def recognises(self, state: Mapping[str, Tensor]) -> bool:
         return all(key.startswith("layers.") for key in state)
@@ -35,7 +35,7 @@ class CnnImporter:
 
 @pytest.fixture
 def with_cnn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second importer."""
+    """Registry with `CnnImporter` as a second importer."""
     monkeypatch.setitem(IMPORTERS, "cnn", "sed.checkpoints.importers:CnnImporter")
     monkeypatch.setattr(importers, "CnnImporter", CnnImporter, raising=False)
 

@@ -48,7 +48,7 @@ def test_what_is_written_is_loaded_into_detector_and_tagger(small: Config, tmp_p
     assert labels == [*"abcde"] and torch.equal(again(x), trained(x))
 
 
-def test_files_say_which_encoder_they_are_of(small: Config) -> None:
+def test_files_name_their_encoder(small: Config) -> None:
     state = own_layout.export("crnn", tagger(small(encoder="crnn", **SIZES)))
     assert own_layout.encoder_of(state) == "cnn"  # by its name of today
     assert own_layout.OwnImporter().recognises(state)

@@ -46,7 +46,7 @@ def test_packing_again_replaces_and_other_folders_are_left_alone(
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".lock") == ["again", "mine"]
 
 
-def test_a_pack_says_nothing_of_its_author_s_machine(tmp_path: Path) -> None:
+def test_a_pack_contains_nothing_about_its_author_s_machine(tmp_path: Path) -> None:
     home = tmp_path / "home" / "someone"
     home.mkdir(parents=True)
     experiment = save_tiny(home / "exp", options=f" --pretrained {home}/ast.pth")
@@ -107,7 +107,7 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
     return folder
 
 
-def test_options_that_a_pack_lacks_are_as_its_version_behaved(packed: Path, tmp_path: Path) -> None:
+def test_options_that_a_pack_lacks_get_the_behaviour_of_its_version(packed: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(packed / "model", tmp_path / "model")
     facts = json.loads((folder / "model.json").read_text())
     facts["format"] = 1

@@ -1,4 +1,4 @@
-"""Published detectors with their head: posteriors as PretrainedSED's own code gives them, and files that are none."""
+"""Published detectors with their head: posteriors equal to those of PretrainedSED's own code, and refused files."""
 
 from __future__ import annotations
 
@@ -91,9 +91,7 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
     ],
     ids=["no head", "half", "two", "sequence", "sizes", "width", "not finite", "no encoder", "encoder"],
 )
-def test_what_is_no_such_file_is_refused(
-    change: Callable[[State], State], message: str, state: State, tmp_path: Path
-) -> None:
+def test_other_files_are_refused(change: Callable[[State], State], message: str, state: State, tmp_path: Path) -> None:
     path = tmp_path / "ATST-F_strong_1.pt"
     with pytest.raises(UserError, match=message) as error:
         imported(change(state), path)

@@ -1,4 +1,4 @@
-"""Checkpoints by name, of a server on loopback: what is shown, compared and recorded, and what is said without one."""
+"""Checkpoints by name, from a local server: what is shown, compared and recorded, and the error without a server."""
 
 from __future__ import annotations
 

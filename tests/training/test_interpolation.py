@@ -37,7 +37,7 @@ def test_the_target_is_the_weighted_sum_of_the_teacher_s_posteriors() -> None:
 
 
 def test_a_step_s_consistency_is_that_of_the_mixed_clips(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
-    """Without augmentation but mixing, the loss follows from the raw features, by loops over clips."""
+    """If mixing is the only augmentation, the loss follows from the raw features, by loops over clips."""
     config = tiny_config(**ICT, shift_seconds=0.0, filter_augment="none", mask_max_seconds=0.0)
     step = (trainer := trainer_of(config, dump, tmp_path)).training_step
     inputs = trainer.maker.make(0)
@@ -75,7 +75,7 @@ def test_both_models_see_the_same_masks_and_labels_are_masked_alike(
 
 
 def test_shares_are_the_whole_batch(dump: Path, tiny_config: Config, tmp_path: Path) -> None:
-    """A batch in parts also reads the partners of other parts, and the teacher evaluates them."""
+    """Each share of a batch also reads mixup partners that belong to other shares, and the teacher evaluates them."""
     config = tiny_config(**ICT, gru_dropout=0.0, lr=1e-2)
     whole, parts = (
         trainer_of(config, dump, tmp_path / "a"),

@@ -53,7 +53,7 @@ def test_a_frozen_encoder_starts_late_and_warms_up_from_there():
     assert [never.encoder_factor(s) for s in (0, 2, 3000)] == [never.lr_factor(s) for s in (0, 2, 3000)]
 
 
-def test_ramp_is_the_paper_note_s():
+def test_ramp_is_exp_of_minus_5_times_the_square_of_the_rest():
     plan = paper(ramp_epochs=5)
     assert plan.ramp(0) == pytest.approx(math.exp(-5))
     assert plan.ramp(985) == pytest.approx(math.exp(-5 * 0.25))

@@ -79,7 +79,7 @@ def test_a_filter_of_equal_gains_is_a_gain_and_a_room_rings_after(mixer):
 
 
 def test_rendering_events_one_by_one_or_at_once_agrees(mixer):
-    """Compare the two code paths: of the CPU and of a GPU."""
+    """Compare the code paths of CPU and GPU."""
     two = scene(
         **{
             "source": torch.tensor([0, 800]),
