@@ -166,29 +166,32 @@ class Raven(Format):
 
 
 class TextGrid(Format):
-    """Praat's: one interval tier per label, empty intervals between events."""
+    """Praat's: an interval tier per label, empty intervals between events; events that overlap take more tiers."""
 
     suffix, together, whole = ".TextGrid", False, True
 
     def end(self, result: Result) -> str:
         events = [detection.event for detection in result.detections]
-        labels = sorted({event.label for event in events})
+        tiers = [
+            (label if count == 1 else f"{label} {count}", label, spans)
+            for label in sorted({event.label for event in events})
+            for count, spans in enumerate(_apart([event[:2] for event in events if event.label == label]), 1)
+        ]
         longest = max([result.seconds, *(event.offset for event in events)])
         head = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", f"xmax = {longest!r}"]
-        head += ["tiers? <exists>", f"size = {len(labels)}", "item []:"]
-        for number, label in enumerate(labels, 1):
-            spans = [(event.onset, event.offset) for event in events if event.label == label]
-            head += [f"    item [{number}]:", *self._tier(label, sorted(spans), longest)]
+        head += ["tiers? <exists>", f"size = {len(tiers)}", "item []:"]
+        for number, tier in enumerate(tiers, 1):
+            head += [f"    item [{number}]:", *self._tier(*tier, longest)]
         return "\n".join(head) + "\n"
 
-    def _tier(self, label: str, spans: Sequence[tuple[float, float]], end: float) -> list[str]:
+    def _tier(self, name: str, label: str, spans: Sequence[tuple[float, float]], end: float) -> list[str]:
         intervals: list[tuple[float, float, str]] = []
         reached = 0.0
         for onset, offset in spans:
             intervals += [(reached, onset, "")] * (onset > reached) + [(onset, offset, label)]
             reached = offset
         intervals += [(reached, end, "")] * (end > reached)
-        name = label.replace('"', '""')
+        name = name.replace('"', '""')
         lines = ['class = "IntervalTier"', f'name = "{name}"', "xmin = 0", f"xmax = {end!r}"]
         lines += [f"intervals: size = {len(intervals)}"]
         for number, (onset, offset, text) in enumerate(intervals, 1):
@@ -241,6 +244,18 @@ class WebVtt(Format):
         onset, offset, label = detection.event
         text = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         return f"\n{_clock(onset)} --> {_clock(offset)}\n{text}\n"
+
+
+def _apart(spans: Iterable[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    """Distribute (onset, offset) over as few lists as keep them from overlapping, each in order."""
+    lists: list[list[tuple[float, float]]] = []
+    for span in sorted(spans):
+        free = next((one for one in lists if one[-1][1] <= span[0]), None)
+        if free is None:
+            lists.append([span])
+        else:
+            free.append(span)
+    return lists
 
 
 def _score(detection: Detection) -> str:
