@@ -1,4 +1,4 @@
-"""Every config of conf/: resolves as it did, parses strictly, builds, trains a step and infers."""
+"""Every config of conf/ resolves to the recorded values, parses strictly, builds, trains a step and infers."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def name(path: Path) -> str:
     return str(path.relative_to(CONF))
 
 
-def test_what_configs_resolve_to_has_not_moved() -> None:
+def test_resolved_configs_have_not_changed() -> None:
     changes = moved(load_stored(), resolve())
     assert not changes, "\n".join(
         ["what configs resolve to has moved:", *changes, "if that is meant: python3 tests/helpers/resolved_configs.py"]
     )
 
 
-def test_changes_are_listed_key_by_key_with_the_configs_that_they_moved() -> None:
+def test_changes_are_listed_key_by_key_with_the_configs_that_they_affect() -> None:
     old = resolve()
     new = {name: dict(config) for name, config in old.items()}
     assert moved(old, new) == []
@@ -67,7 +67,7 @@ def test_changes_are_listed_key_by_key_with_the_configs_that_they_moved() -> Non
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
-def test_configs_say_what_is_different_from_their_base(path: Path) -> None:
+def test_configs_contain_only_what_differs_from_their_base(path: Path) -> None:
     own = yaml.safe_load(path.read_text())
     if "base" in own:
         base = canonical(load_config(path.parent / own.pop("base")))
@@ -140,7 +140,7 @@ def test_systems_have_the_front_end_of_their_features(path):
 
 
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
-def test_pretraining_makes_what_its_systems_import(path):
+def test_pretraining_writes_what_its_systems_import(path):
     config = parse(path)
     own = {other: parse(other) for other in SYSTEMS if other.parent == path.parent}
     named = {other: theirs for other, theirs in own.items() if theirs["pretrained_by"] == path.stem}
@@ -155,7 +155,7 @@ def test_pretraining_makes_what_its_systems_import(path):
 
 
 def test_encoders_are_pre_trained_alike() -> None:
-    """The same soundscapes, steps, batches and augmentation for each encoder, but for what only patches have."""
+    """The same soundscapes, steps, batches and augmentation for each encoder, except options of patches."""
     first, *others = (parse(path) for path in PRETRAINING if path.parent.name == "real_sounds")
     model = default_options("sed.features.logmel", "sed.models.detector")
     assert len(others) >= 5
@@ -164,7 +164,7 @@ def test_encoders_are_pre_trained_alike() -> None:
         assert differing <= {"patchout", "frame_detail"}
 
 
-def test_second_stages_go_on_with_the_model_that_they_start_from() -> None:
+def test_second_stages_have_the_model_that_they_start_from() -> None:
     names = {path: parse(path)["init_from"] for path in SYSTEMS}
     starts = {path: path.parent / f"{name}.yaml" for path, name in names.items() if name not in ("", "none")}
     assert {path.stem for path in starts} >= {"ast_sed_second", "ast_sed_best"}

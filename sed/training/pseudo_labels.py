@@ -1,8 +1,8 @@
-"""Pseudo-labels as targets of a loss part of their own: frame cross-entropy against the posteriors of an ensemble.
+"""Pseudo-labels in a separate term of the loss: frame cross-entropy against the posteriors of an ensemble.
 
 They are read from `<folder>/<set>/scores.h5` for every training set that has such a file, whatever system wrote it:
 posteriors of other frame rates are averaged over the label frames. They are shifted, mixed and masked like labels. The
-strong set `pseudo` (`sed.bin.pseudo_label`) is another way: its events are decided, and weigh as much as true ones.
+strong set `pseudo` (`sed.bin.pseudo_label`) is an alternative: it has detected events, weighted like true ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sed.errors import UserError
 OPTIONS = {
     "pseudo_labels": {
         "default": "",
-        "help": "folder with <set>/scores.h5 of an ensemble for the training sets to pseudo-label",
+        "help": "folder with <set>/scores.h5 of an ensemble for the training sets to pseudo-label; '': none",
     },
     "pseudo_weight": {
         "default": 0.0,
@@ -30,7 +30,7 @@ OPTIONS = {
     },
     "pseudo_threshold": {
         "default": 0.0,
-        "help": "posteriors from here on become 1, others 0; 0: posteriors are the targets as they are",
+        "help": "targets are 1 for posteriors of at least this value, else 0; 0: the posteriors themselves",
         "least": 0,
         "most": 1,
     },
@@ -53,18 +53,18 @@ class PseudoLabels:
         """
         Args:
             sets: the training sets, in the order of the feature pool.
-            folder: has `<set>/scores.h5`.
+            folder: folder with `<set>/scores.h5` of some of the sets.
             labels: class names.
             frames: label frames per clip.
             frame_seconds: length of a label frame.
-            threshold: decides posteriors; 0: keep them.
+            threshold: posteriors become 1 from this value on, else 0; 0: they are kept.
 
         Raises:
             UserError: no set has scores, or scores are of other labels or lack a clip.
         """
         self.shape = (frames, len(labels))
         self.origins: dict[str, dict[str, Any]] = {}
-        """{set: where its labels are from}, of those that have some"""
+        """{set: models and threshold of its pseudo-labels}, for sets that have some"""
         self._starts = np.cumsum([0, *map(len, sets)])
         self._targets: list[np.ndarray | None] = []
         for one in sets:
@@ -74,7 +74,7 @@ class PseudoLabels:
                 continue
             scores = read_scores(path)
             found = resampled(_rows_of(scores, one, labels, path), scores.frame_seconds, frame_seconds, frames)
-            if one.supervision == "weak" and one.targets is not None:  # what the tags rule out is known to be absent
+            if one.supervision == "weak" and one.targets is not None:  # classes without a tag are known to be absent
                 found = found * (one.targets[np.arange(len(one))] > 0)[:, None]
             self._targets.append((found >= threshold if threshold > 0 else found).astype(np.float16))
             models = scores.attrs.get("ensemble") or [str(scores.attrs.get("model", path))]
@@ -89,11 +89,11 @@ class PseudoLabels:
     def __getitem__(self, rows: np.ndarray) -> np.ndarray:
         """Return the targets (rows, frames, classes) float16 of these rows."""
         out = np.full((len(rows), *self.shape), np.nan, np.float16)
-        which = np.searchsorted(self._starts, rows, side="right") - 1
-        for k in np.unique(which):
+        set_index = np.searchsorted(self._starts, rows, side="right") - 1
+        for k in np.unique(set_index):
             targets = self._targets[k]
             if targets is not None:
-                out[which == k] = targets[rows[which == k] - self._starts[k]]
+                out[set_index == k] = targets[rows[set_index == k] - self._starts[k]]
         return out
 
 

@@ -52,7 +52,7 @@ def test_blocks_and_features_are_those_recorded_from_avex(config: Config) -> Non
 
 @pytest.mark.slow
 def test_blocks_and_features_are_avex_s_at_the_published_size(config: Config) -> None:
-    """Beside avex itself, where the extra `parity` is installed."""
+    """Compare with avex itself; skipped without the extra `parity`."""
     pytest.importorskip("avex")
     from encoder_references import PUBLISHED, atst_frame
 
@@ -108,7 +108,7 @@ def test_recomputing_blocks_in_backward_changes_no_gradient(config: Config) -> N
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-def test_values_that_make_none(config: Config) -> None:
+def test_inconsistent_sizes_are_refused(config: Config) -> None:
     for values, message in (
         ({"atst_blocks": 4}, "atst_blocks 4 is more than atst_depth 3"),
         ({"input_frames": 3}, "3 frames are fewer than atst_patch_time 4"),

@@ -32,7 +32,7 @@ PUBLISHED_NAMES = {
 
 
 def published(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return made-up weights of the published names."""
+    """Return random weights with the published names."""
     starts = {"blocks.": "encoder.layers.", "norm.": "encoder.norm."}
     names = [PUBLISHED_NAMES.get(name, name) for name in state]
     for start, theirs in starts.items():
@@ -56,7 +56,7 @@ def features_of(seconds: float) -> Tensor:
 
 
 def step_by_step(outputs: dict[str, Tensor], encoder: Beats) -> dict[str, Tensor]:
-    """Put the grid's output, band by band, as its authors have it."""
+    """Reorder the grid's output from band by band to the authors' order, step by step."""
     return {**outputs, "output": outputs["output"].unflatten(1, encoder.grid).transpose(1, 2).flatten(1, 2)}
 
 
@@ -75,7 +75,7 @@ def test_blocks_and_features_are_those_recorded_from_another_implementation(conf
 
 @pytest.mark.slow
 def test_blocks_and_features_are_another_implementation_s_at_the_published_size(config: Config) -> None:
-    """Beside avex, where the extra `parity` is installed."""
+    """Compare with avex; skipped without the extra `parity`."""
     pytest.importorskip("avex")
     from encoder_references import PUBLISHED, beats
 
@@ -88,8 +88,8 @@ def test_blocks_and_features_are_another_implementation_s_at_the_published_size(
         torch.testing.assert_close(x, theirs[name], rtol=0, atol=1e-5, msg=lambda said, name=name: f"{name}: {said}")
 
 
-def test_buckets_are_each_distance_s_own_and_wider_farther_away() -> None:
-    """Those of a distance that the logarithm puts at a border are left to the comparison at the published size."""
+def test_near_distances_have_buckets_of_their_own_and_far_ones_share_wider_ones() -> None:
+    """Distances whose logarithm is at a border between buckets are left to the comparison at the published size."""
     found = distance_buckets(900)
     for way in (*range(-79, 80), -799, -450, -101, 93, 300, 799, 850, -850):
         distance = abs(way)
@@ -152,7 +152,7 @@ def test_recomputing_blocks_in_backward_changes_no_gradient(config: Config) -> N
         assert one.any()
 
 
-def test_values_that_make_none(config: Config) -> None:
+def test_inconsistent_sizes_are_refused(config: Config) -> None:
     for values, message in (
         ({"beats_blocks": 4}, "beats_blocks 4 is more than beats_depth 3"),
         ({"input_frames": 15}, "patches of 16 bins x 16 frames do not fit in 128 mel bins x 15 frames"),

@@ -64,7 +64,7 @@ def test_a_detector_merges_its_head_s_classes(small: Callable[..., dict[str, Any
         ({"class_merge": "max", "source_classes": 5, "gru_directions": "apart"}, "heads have no separate directions"),
     ],
 )
-def test_what_makes_no_head_is_refused(
+def test_inconsistent_options_are_refused(
     values: dict[str, Any], message: str, small: Callable[..., dict[str, Any]]
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -1,4 +1,4 @@
-"""Clip posteriors from frame posteriors: by hand, and what every pooling of the registry keeps to."""
+"""Clip posteriors from frame posteriors: values computed by hand, and properties of every pooling of the registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sed.models.decoders import Decoded, build_decoder
 
 
 class Summary:
-    """A decoder that gives all that a clip pooling can ask for."""
+    """Decoder with every output that a clip pooling may need."""
 
     frames, upsample, summarises = 50, 1, True
 
@@ -84,7 +84,7 @@ def test_a_token_needs_a_decoder_that_has_one(small: Callable[..., dict[str, Any
         build_clip_pooling(config, decoder=build_decoder(config, dim=6, frames=20), classes=3)
 
 
-def test_unknown() -> None:
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match="clip_pooling 'median' is not known"):
         build_clip_pooling({"clip_pooling": "median"}, decoder=Summary(3), classes=2)
 

@@ -1,4 +1,4 @@
-"""The CNN encoder: sizes of the systems that it is the encoder of, and its layers one by one."""
+"""The CNN encoder: sizes in the systems that use it, and its layers one by one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Make = Callable[..., dict[str, Any]]
 
 
 def crnn(config: Make, **values: Any) -> dict[str, Any]:
-    """Return the config of the baseline's model, some of it replaced."""
+    """Return the config of the baseline's model with some values replaced."""
     sizes = {
         "encoder": "cnn", "input_frames": 626, "frame_shift": 0.016, "pooling": "mean", "upsample": 1,
         "gru_units": 128, "gru_layers": 2, "clip_pooling": "attention", "head_dropout": 0.5,
@@ -41,7 +41,7 @@ WIDE = {"cnn_width": 2.0, "gru_units": 256}
         ({"cnn_conv": "sk", **WIDE}, 6_803_828),
     ],
 )
-def test_has_the_number_of_parameters_of(config: Make, values: dict[str, Any], parameters: int) -> None:
+def test_has_the_published_number_of_parameters(config: Make, values: dict[str, Any], parameters: int) -> None:
     with torch.device("meta"):
         detector = build_detector(crnn(config, **values), 10)
     assert sum(p.numel() for p in detector.parameters()) == parameters
@@ -95,7 +95,7 @@ def test_layers_are_convolution_norm_gate_and_pool(small: Make, act: str) -> Non
     torch.testing.assert_close(encoder(features)[0, 0], x[0, :, :, 0].T.float(), rtol=1e-5, atol=1e-5)
 
 
-def test_pools_decide_stride_frames_and_what_is_left_of_the_bands(small: Make) -> None:
+def test_pools_define_stride_frames_and_remaining_bands(small: Make) -> None:
     pools = ["2x2", "2x2", "2x2", "1x2", "1x2", "1x2", "1x1"]
     encoder = build_encoder(small(encoder="cnn", input_frames=496, cnn_pools=pools))
     assert (encoder.grid, encoder.dim, encoder.time_stride) == ((1, 62), 128, 8)
@@ -115,7 +115,7 @@ def test_pools_decide_stride_frames_and_what_is_left_of_the_bands(small: Make) -
         ({"cnn_filters": [4], "cnn_pools": ["0x2"]}, "cnn_pools 0x2: frames x bands"),
     ],
 )
-def test_configs_that_make_no_cnn(small: Make, values: dict[str, Any], message: str) -> None:
+def test_inconsistent_configs_are_refused(small: Make, values: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build_detector(small(encoder="cnn", **values), 3)
 

@@ -60,7 +60,7 @@ def swish(x: Tensor) -> Tensor:
 
 
 def attention(x: Tensor, state: dict[str, Tensor], name: str) -> Tensor:
-    """One pair of frames at a time; distance d of frames T has the sinusoids of d."""
+    """Compute the attention one pair of frames at a time; the sinusoids of frames at distance d are those of d."""
     frames, dim = x.shape
     heads, size = state[f"{name}.content"].shape
     query, key, value = linear(norm(x, state, f"{name}.norm"), state, f"{name}.query_key_value").split(dim, -1)
@@ -122,7 +122,7 @@ def test_by_loops() -> None:
     torch.testing.assert_close(torch.cat([summary[:, None], hidden], 1)[0].double(), y, rtol=1e-4, atol=1e-4)
 
 
-def test_rows_move_by_what_is_left_of_the_distances() -> None:
+def test_rows_are_shifted_to_align_distances_with_frames() -> None:
     scores = torch.arange(9.0).view(3, 3)  # of row i: distances 2, 1, 0
     # row i has distance i - j at j <= i; then 0, and then what the next row says of the largest distance
     assert shifted(scores).tolist() == [[2.0, 0.0, 3.0], [4.0, 5.0, 0.0], [6.0, 7.0, 8.0]]
@@ -161,7 +161,7 @@ def test_clip_logits_come_from_the_frames_own_classifier(small: Make) -> None:
         assert parameter.grad is not None and parameter.grad.any()
 
 
-def test_what_is_drawn_or_placed_takes_no_weight_decay() -> None:
+def test_the_token_and_position_biases_have_no_weight_decay() -> None:
     names = decayed(tiny())
     assert not {name for name in names if "token" in name or name.endswith(("content", "position"))}
     assert {"blocks.0.attention.distance.weight", "input.0.weight"} <= names
@@ -174,6 +174,6 @@ def test_what_is_drawn_or_placed_takes_no_weight_decay() -> None:
         ({"conformer_kernel": 4}, "conformer_kernel 4: an odd number"),
     ],
 )
-def test_values_that_make_none(small: Make, values: dict[str, Any], message: str) -> None:
+def test_inconsistent_sizes_are_refused(small: Make, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build_conformer(small(**values), dim=6, frames=9)

@@ -1,4 +1,4 @@
-"""Every convolution of the registry keeps frames and bands, and sees one clip at a time."""
+"""Every convolution of the registry keeps the numbers of frames and bands, and processes clips independently."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def test_shape_gradients_and_batch(small: Callable[..., dict[str, Any]], name: s
     torch.testing.assert_close(convolution(x)[2:3], convolution(x[2:3]), rtol=0, atol=1e-5)
 
 
-def test_unknown(small: Callable[..., dict[str, Any]]) -> None:
+def test_an_unknown_name_is_refused(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match=r"cnn_conv 'odd' is not known \(plain, fdy, sk\)"):
         build_convolution({**small(), "cnn_conv": "odd"}, 3, 6)
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_autocast_s_precision_is_kept(small: Callable[..., dict[str, Any]], name: str) -> None:
-    """A float32 output would double what the layers behind it read."""
+    """A float32 output would double the memory that the following layers read."""
     convolution = build_convolution(small(cnn_conv=name), 3, 6)
     with torch.autocast("cpu", torch.bfloat16):
         out = convolution(torch.randn(2, 3, 7, 8))

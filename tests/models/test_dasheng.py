@@ -57,7 +57,7 @@ def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config)
 
 @pytest.mark.slow
 def test_blocks_and_features_are_its_authors_at_the_published_size(config: Config) -> None:
-    """Beside the package `dasheng` itself, where the extra `parity` is installed."""
+    """Compare with the package `dasheng` itself; skipped without the extra `parity`."""
     pytest.importorskip("dasheng")
     from encoder_references import PUBLISHED, dasheng
 
@@ -126,7 +126,7 @@ def test_recomputing_blocks_in_backward_changes_no_gradient(config: Config) -> N
     assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
 
 
-def test_values_that_make_none(config: Config) -> None:
+def test_inconsistent_sizes_are_refused(config: Config) -> None:
     for values, message in (
         ({"dasheng_blocks": 4}, "dasheng_blocks 4 is more than dasheng_depth 3"),
         ({"input_frames": 3}, "3 frames are fewer than dasheng_patch_time 4"),

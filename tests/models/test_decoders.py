@@ -1,4 +1,4 @@
-"""Every time decoder of the registry keeps to the protocol."""
+"""Every time decoder of the registry fulfils the protocol."""
 
 from __future__ import annotations
 
@@ -47,6 +47,6 @@ def test_another_implementation_of_its_gru_is_used(small: Callable[..., dict[str
     assert not decoder(torch.randn(2, 22, 6)).hidden.any() and calls == [(True, (2, 20, 6), 2)]
 
 
-def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
+def test_an_unknown_name_is_refused(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match=r"decoder 'unheard-of' is not known \(gru"):
         build_decoder({**small(), "decoder": "unheard-of"}, dim=6, frames=20)

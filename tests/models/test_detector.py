@@ -96,7 +96,7 @@ def test_float32_out_under_autocast(small):
         ({"encoder": "crnn", "input_frames": 3}, "no frames"),
     ],
 )
-def test_configs_that_make_no_model(small, values, message):
+def test_inconsistent_configs_are_refused(small, values, message):
     with pytest.raises(UserError, match=message):
         build_detector(small(**values), 10)
 
@@ -115,8 +115,8 @@ def test_compiles_as_one_graph(small):
     torch.testing.assert_close(compiled(x), detector.encode(x))
 
 
-def test_one_band_in_place_of_the_mean(small):
-    """Swapped in, a band of the trained model is what `pooling: band` computes with the same weights."""
+def test_one_band_replaces_the_mean(small):
+    """A band that replaces the mean of a trained model gives what `pooling: band` gives with the same weights."""
     torch.manual_seed(0)
     trained = build_detector(small(pooling="mean", upsample=1), 4).eval()
     band = build_detector(small(pooling="band", band=2, upsample=1), 4).eval()

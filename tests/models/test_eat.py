@@ -49,14 +49,14 @@ def features_of(seconds: float, frames: int) -> torch.Tensor:
 
 
 def token_by_token(outputs: dict[str, torch.Tensor], encoder: Eat) -> dict[str, torch.Tensor]:
-    """Put the grid's output, band by band, as its authors have it: step by step."""
+    """Reorder the grid's output from band by band to the authors' order, step by step."""
     bands, steps = encoder.grid
     grid = outputs["output"].unflatten(1, (bands, steps)) if outputs["output"].ndim == 3 else outputs["output"]
     return {**outputs, "output": grid.transpose(1, 2).flatten(1, 2)}
 
 
 def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config) -> None:
-    """The recorded features are avex's, by the mean and deviation as EAT rounds them."""
+    """The recorded features are avex's, normalised by mean and deviation as EAT rounds them."""
     reference = read_recorded("eat")
     features = features_of(reference["seconds"], 112)
     encoder = of_size(config, **reference["size"], frames=112)
@@ -81,7 +81,7 @@ def test_blocks_are_those_recorded_on_the_recorded_rounding(config: Config) -> N
 @pytest.mark.slow
 @pytest.mark.skipif("EAT_CHECKOUT" not in os.environ, reason="no checkout of EAT")
 def test_blocks_and_features_are_its_authors_at_the_published_size(config: Config) -> None:
-    """Beside its authors' code and avex's features, where both are there."""
+    """Compare with the authors' code and avex's features; skipped without them."""
     pytest.importorskip("avex")
     from encoder_references import PUBLISHED, eat
 
@@ -162,7 +162,7 @@ def test_recomputing_blocks_in_backward_changes_no_gradient(config: Config) -> N
     assert all(torch.equal(*pair) and pair[0].any() for pair in zip(*gradients, strict=True))
 
 
-def test_values_that_make_none(config: Config) -> None:
+def test_inconsistent_sizes_are_refused(config: Config) -> None:
     for values, message in (
         ({"eat_blocks": 4}, "eat_blocks 4 is more than eat_depth 3"),
         ({"input_frames": 15}, "patches of 16 bins x 16 frames do not fit in 128 mel bins x 15 frames"),

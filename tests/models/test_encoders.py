@@ -1,4 +1,4 @@
-"""Every encoder of the registry keeps to the protocol."""
+"""Every encoder of the registry fulfils the protocol."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name
 
 
 class Bound(nn.Identity):
-    """Published weights, as it were."""
+    """Encoder that needs a certain front end, as published weights do."""
 
     front_end: ClassVar = {"front_end": "stft", "mel_bins": 64, "mel_norm": "area"}
 
@@ -79,7 +79,7 @@ def test_an_encoder_of_another_front_end_is_refused(small: Callable[..., dict[st
     check_front_end(nn.Identity(), config)
 
 
-def test_cnn14_is_of_the_features_that_its_published_weights_are_of() -> None:
+def test_cnn14_needs_the_front_end_of_its_published_weights() -> None:
     panns = {"encoder": "panns", **parse(CONF / "logmel_panns.yaml")}
     with torch.device("meta"):
         published, small = Cnn14(), Cnn14(channels=2)
@@ -92,7 +92,7 @@ def test_cnn14_is_of_the_features_that_its_published_weights_are_of() -> None:
     check_front_end(small, {**panns, **kaldi})
 
 
-def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
+def test_an_unknown_name_is_refused(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(
         ValueError, match=r"encoder 'unheard-of' is not known \(ast, atst_frame, beats, cnn, crnn, dasheng, eat"
     ):

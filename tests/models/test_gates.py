@@ -30,6 +30,6 @@ def test_every_point_by_hand(name: str) -> None:
         assert out[b, c, t, f].item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
-def test_unknown() -> None:
+def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ValueError, match=r"cnn_act 'gelu' is not known \(glu, cg, relu\)"):
         build_gate({"cnn_act": "gelu"}, 3)

@@ -1,4 +1,4 @@
-"""The Bi-GRU decoder keeps the clock: nearest interpolation, one frame for each of the encoder's, times `upsample`."""
+"""The Bi-GRU decoder keeps frames aligned: each of the encoder's becomes `upsample` frames."""
 
 from __future__ import annotations
 

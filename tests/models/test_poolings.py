@@ -1,4 +1,4 @@
-"""Every pooling of the registry, and which of them one band can take the place of."""
+"""Every pooling of the registry, and which of them can be replaced by a single band."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_mean_and_band() -> None:
 
 
 @pytest.mark.parametrize("name", POOLINGS)
-def test_every_pooling_makes_frames_of_a_grid(small: Callable[..., dict[str, Any]], name: str) -> None:
+def test_every_pooling_maps_a_grid_to_frames(small: Callable[..., dict[str, Any]], name: str) -> None:
     config = small(pooling=name, band=1)
     encoder = build_encoder(config)
     bands, patches = encoder.grid
@@ -37,7 +37,7 @@ def test_every_pooling_makes_frames_of_a_grid(small: Callable[..., dict[str, Any
         assert torch.equal(pooling.one_band(bands, 2)(grid), grid[:, 2])
 
 
-def test_a_name_that_is_not_there(small: Callable[..., dict[str, Any]]) -> None:
+def test_an_unknown_name_is_refused(small: Callable[..., dict[str, Any]]) -> None:
     config = small()
     with pytest.raises(ValueError, match=r"pooling 'median' is not known \(mean, fte, band"):
         build_pooling({**config, "pooling": "median"}, build_encoder(config))

@@ -66,7 +66,7 @@ def test_lies_between_its_branches() -> None:
 
 
 @pytest.mark.parametrize("out, size", [(8, 3), (16, 8)])
-def test_the_descriptor_has_a_least_size(out: int, size: int) -> None:
+def test_the_descriptor_has_a_minimum_size(out: int, size: int) -> None:
     assert sk(out, reduction=2 if out == 16 else 4).descriptor.out_features == size
 
 

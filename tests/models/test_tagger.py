@@ -1,4 +1,4 @@
-"""The tagger: final norm, mean of the two leading tokens, head; and configs that make none."""
+"""The tagger: final norm, mean of the two leading tokens, head; and inconsistent configs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_all_blocks_are_there_however_many_the_detector_keeps(small: Callable[..
     assert len(build_tagger(small(ast_depth=2, ast_blocks=3), 2).encoder.blocks) == 2
 
 
-def test_configs_that_make_no_tagger(small: Callable[..., dict[str, Any]]) -> None:
+def test_inconsistent_configs_are_refused(small: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(UserError, match=r"not a multiple of 5 heads \(change the config\)"):
         build_tagger(small(ast_heads=5), 2)
 

@@ -15,7 +15,7 @@ from sed.training.gpu.gru_backend import bf16_gru, by_cudnn, use_bf16, use_persi
 
 
 class Linear(nn.Module):
-    """A decoder without recurrent layers."""
+    """Decoder without recurrent layers."""
 
     dim, frames, upsample = 5, 7, 1
 

@@ -1,4 +1,4 @@
-"""A run's id in a tracker: made once for a folder."""
+"""Id of a run in a tracker: created once per folder."""
 
 from __future__ import annotations
 
