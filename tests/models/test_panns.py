@@ -42,7 +42,7 @@ def test_ten_seconds_are_31_frames_of_320_ms_brought_to_40_or_10(config: Config,
 
 
 def functional(state: dict[str, Tensor], x: Tensor) -> Tensor:
-    """Compute the network of the paper's figure: norm of bins; then convolution, norm, ReLU, twice, and average pooling."""
+    """Compute the network of the paper's figure: norm of bins; twice convolution, norm, ReLU; average pooling."""
     bins = [state[f"bn0.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
     x = (x - bins[0]) / (bins[1] + 1e-5).sqrt() * bins[2] + bins[3]
     x = x[:, None]
