@@ -39,6 +39,7 @@ GROUPS = {
         "evaluate-tagger": "measure a tagger's average precision",
         "average-scores": "average the scores of several models",
         "merge-scores": "join the scores of a set's parts",
+        "stitch-scores": "average the scores of overlapping windows to those of recordings",
         "choose-rates": "choose learning rates by results on a split",
         "figure3": "draw the paper's figure 3",
     },

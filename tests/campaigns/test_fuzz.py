@@ -91,6 +91,12 @@ KINDS = {
         "folder/synth_valid_000.tsv", hostile.table_edit, f"{SCORE} {TABLES} folder",
         f"tune {TABLES} --out new/tuned.json folder",
     ),
+    "soft labels": of(
+        "soft.tsv", hostile.table_edit, f"{MAKE} --labels labels.txt --soft soft.tsv events.tsv audio new/made",
+    ),
+    "windows": of(
+        "recordings/windows.tsv", hostile.table_edit, "stitch_scores exp/validation/scores.h5 recordings new/scores.h5",
+    ),
     "table of cuts": of("split/annotations.csv", hostile.table_edit, CUT),
     "list of cuts": of("split/metadata.csv", hostile.table_edit, CUT),
     "records": of(

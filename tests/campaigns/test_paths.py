@@ -61,7 +61,8 @@ COMMANDS = {
     "index_audio": "--audio {audio} {recordings.tsv} {downloads}",
     "infer": "--model {exp} --device cpu --export-tsv {>>tsv} {dump/synth_valid} {>scores.h5}",
     "lay_out_set": "--nj 1 --suffix .txt {audio} {label_files} {>>laid} {>laid.tsv}",
-    "make_data_dir": "--labels {labels.txt} --durations {durations.tsv} --nj 1 {events.tsv} {audio} {>>made}",
+    "make_data_dir": "--labels {labels.txt} --durations {durations.tsv} --soft {soft.tsv} --nj 1 {events.tsv} {audio}"
+    " {>>made}",
     "merge_scores": f"{{{SCORES}}} {{dump/synth_valid}} {{>scores.h5}}",
     "own_data": "--events {events.tsv} --tags {tags.tsv} --from {pack} --seconds 1 --nj 1 {audio} {>>own}",
     "pack": "--tuned {tuned.json} {exp} {>>packed}",
@@ -78,6 +79,7 @@ COMMANDS = {
     "show_config": "{tiny.yaml}",
     "split_soundbank": "{bank} {>>split_bank}",
     "split_soundbank --count": "--count {>count.json} {bank}",
+    "stitch_scores": f"{{{SCORES}}} {{recordings}} {{>scores.h5}}",
     "synthesize": "--soundbank {bank} --strong-real 1 --synthetic 0 --weak 0 --unlabelled 0 --validation 0 --pretrain 0"
     " --clip-seconds 1 --nj 1 {>>corpus}",
     "tag": "--config {logmel.yaml} --ast-dim 16 --ast-depth 1 --ast-heads 2 --ast-blocks 1 --patch-freq 8"

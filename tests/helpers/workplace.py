@@ -17,7 +17,9 @@ from tiny_training import LABELS, TINY, write_dump
 from sed.bin import dump_features, export_onnx, infer, pack, pretrain, score, tune
 from sed.config import save_config
 from sed.data.directory import write_scp
-from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv
+from sed.data.soft_events import SoftEvent, write_soft_tsv
+from sed.data.tables import Event, write_durations_tsv, write_events_tsv, write_tags_tsv, write_tsv
+from sed.data.windows import COLUMNS
 from sed.evaluation.reports.seeds import store
 from sed.files import write_text
 
@@ -61,6 +63,7 @@ def make_workplace(root: Path) -> Path:
         ),
     ]
     _published(root)
+    _windows(root / "recordings")
     if find_spec("onnx") and find_spec("onnxruntime"):
         done.append(call(export_onnx, root / "exp", root / "m.onnx"))
     assert done == [0] * len(done), done
@@ -90,6 +93,7 @@ def _recordings(root: Path) -> None:
     write_tags_tsv(root / "tags.tsv", {str(number): ["Dog"] for number in range(4)})
     write_durations_tsv(root / "durations.tsv", {str(number): 1.5 for number in range(4)})
     write_text(root / "labels.txt", "".join(f"{label}\n" for label in LABELS))
+    write_soft_tsv(root / "soft.tsv", {str(number): [SoftEvent(0.2, 0.9, "Cat", 0.5)] for number in range(4)})
     for number in range(4):
         write_text(root / "label_files" / f"{number}.txt", "0.2\t0.9\tCat\n")
     split = root / "split"
@@ -110,6 +114,13 @@ def _data_directory(root: Path) -> None:
     write_scp(data / "wav.scp", {str(number): str(root / "audio" / f"{number}.wav") for number in range(4)})
     for name in ("events.tsv", "durations.tsv", "labels.txt"):
         (data / name).write_text((root / name).read_text())
+
+
+def _windows(folder: Path) -> None:
+    """Write the clips of synth_valid as overlapping windows of one recording."""
+    write_durations_tsv(folder / "durations.tsv", {"long": 4.0})
+    rows = [(f"synth_valid_{number:03d}", "long", 0.5 * number) for number in range(7)]
+    write_tsv(folder / "windows.tsv", COLUMNS, rows)
 
 
 def _results(root: Path) -> None:
