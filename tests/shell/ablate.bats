@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# steps/ablate.sh and steps/figure3.sh: their command lines, with the models' part played by a stub.
+# steps/ablate.sh and steps/figure3.sh: the commands that they run, recorded by a stub of python3.
 
 setup() {
     top=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
@@ -28,7 +28,7 @@ EOF
     printf 'upsample: 5\n' >five.yaml
 }
 
-@test "ablate trains each config once and hands all to the table" {
+@test "ablate trains each config once and passes all to the table" {
     run "${top}/steps/ablate.sh" --ngpu 0 --train-args "--seed 2" ten.yaml again.yaml five.yaml dump exp
     [ "${status}" -eq 0 ]
     [[ ${output} == *"again (2 of 3): the same as ten"* ]]
@@ -46,7 +46,7 @@ EOF
     grep -q '^train --config ten.yaml --pretrained none dump other/ten$' calls
 }
 
-@test "ablate wants a config, a dump and a folder, all there" {
+@test "ablate refuses a missing config, dump or folder" {
     run "${top}/steps/ablate.sh" dump exp
     [ "${status}" -eq 2 ]
     run "${top}/steps/ablate.sh" missing.yaml dump exp
@@ -55,7 +55,7 @@ EOF
     [ ! -e calls ]
 }
 
-@test "figure 3 scores every band, and retrains on each when asked" {
+@test "figure 3 scores every band, and with --retrain trains on each" {
     mkdir -p exp/ast_gru && touch exp/ast_gru/final.pt
     run "${top}/steps/figure3.sh" --ngpu 0 dump/validation exp/ast_gru exp/figure3
     [ "${status}" -eq 0 ]

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The calling convention of the backends: utils/run.sh, and with BACKEND=slurm the same cases by utils/slurm.sh.
+# The calling convention of the backends: utils/run.sh, or with BACKEND=slurm the same cases with utils/slurm.sh.
 # bats file_tags=backend
 
 load need_slurm
@@ -14,7 +14,7 @@ setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
 }
 
-has() { # has <file> <pattern>: is that a line of the file?
+has() { # has <file> <pattern>: does a line of the file match?
     grep -qx -- "$2" "$1" || {
         cat "$1"
         return 1
@@ -30,7 +30,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     [[ $(bash -c "$(sed -n 1p log/x.log)") == "it's a  test" ]]
 }
 
-@test "what one job says is shown as well as logged" {
+@test "the output of a single job is shown and logged" {
     run "${cmd}" log/x.log echo "epoch 1"
     [[ ${status} == 0 && ${output} == *'epoch 1'* ]]
     has log/x.log 'epoch 1'
@@ -43,7 +43,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     [[ ${output} == *'3 of 3 jobs done'* ]]
 }
 
-@test "without a range JOB is just a word" {
+@test "without a range JOB is not replaced" {
     run "${cmd}" log/JOB.log echo JOB
     has log/JOB.log JOB
 }
@@ -55,7 +55,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     has ../log/x.log "hello from ${BATS_TEST_TMPDIR}/sub"
 }
 
-@test "a failure: the worst status, the log's name and its end" {
+@test "a failure: the highest status, the log's name and its end" {
     run "${cmd}" JOB=1:3 log/x.JOB.log bash -c 'echo start of JOB; [ JOB = 1 ] || { echo trouble in JOB; exit $((JOB + 3)); }'
     [[ ${status} == 6 ]]
     [[ ${output} == *'trouble in 2'* && ${output} == *'log/x.2.log'* && ${output} == *'log/x.3.log'* ]]
@@ -75,7 +75,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     [[ $(tail -n 1 log/x.log) == '# Ended (code 127)' ]]
 }
 
-@test "--pick incomplete redoes only what did not end well" {
+@test "--pick incomplete runs only jobs that did not end with status 0" {
     run "${cmd}" JOB=1:3 log/x.JOB.log bash -c 'echo JOB >>ran; [ JOB != 2 ]'
     [[ ${status} == 1 ]]
     run "${cmd}" --pick incomplete JOB=1:3 log/x.JOB.log bash -c 'echo JOB >>ran'
@@ -97,7 +97,7 @@ has() { # has <file> <pattern>: is that a line of the file?
     grep -qE '^gpus=<(none|)>$' log/x.log
 }
 
-@test "bad usage: exit 2 and a line" {
+@test "bad usage: exit status 2 and one line" {
     for args in "" "log/x.log" "JOB=1:0 log/x.JOB.log true" "JOB=2:1 log/x.JOB.log true" "JOB=a log/x.JOB.log true" \
         "JOB=1:2 log/x.log true" "--pick some log/x.log true" "--gpu x log/x.log true" "--bogus 1 log/x.log true"; do
         # shellcheck disable=SC2086
@@ -132,7 +132,7 @@ job_that_saves='trap "sleep 0.5; echo saved >>saved; exit 9" TERM; echo up >star
     [[ $(tail -n 1 log/x.log) != '# Ended (code 0)' ]]
 }
 
-@test "Ctrl-C stops every job and the scripts above" {
+@test "Ctrl-C stops every job and the calling scripts" {
     printf '%s\n' 'set -e' "'${cmd}' JOB=1:2 log/x.JOB.log bash -c 'echo up >started; exec sleep 100'" 'echo went on' >caller.sh
     python3 - <<'END'
 import os, signal, subprocess, time
@@ -150,7 +150,7 @@ END
     for job in 1 2; do [[ $(tail -n 1 "log/x.${job}.log") != '# Ended (code 0)' ]]; done
 }
 
-@test "jobs end with the owner that RUN_OWNER names" {
+@test "jobs end with the process RUN_OWNER" {
     sleep 100 3>&- &
     owner=$!
     RUN_OWNER=${owner} "${cmd}" log/x.log bash -c "${job_that_saves}" 3>&- &

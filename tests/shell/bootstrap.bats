@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# utils/bootstrap.sh, with a stand-in for python3 whose venv and pip take no time; its other answers are Python's.
+# utils/bootstrap.sh, with a stand-in for python3 whose venv and pip do nothing; all else is passed on to Python.
 
 setup() {
     repo=${BATS_TEST_TMPDIR}/a\ repo
@@ -47,7 +47,7 @@ bootstrap() {
     run "${repo}/utils/bootstrap.sh" "$@"
 }
 
-@test "makes .venv once, and says where its python3 is" {
+@test ".venv is made once, and the folder of its python3 printed" {
     bootstrap
     [[ ${status} == 0 && ${lines[-1]} == "${venv}/bin" ]]
     [[ $(<"${CALLS}") == $'venv\npip torch>=2 torchaudio>=2' ]]
@@ -55,7 +55,7 @@ bootstrap() {
     [[ ${status} == 0 && ${output} == "${venv}/bin" && $(wc -l <"${CALLS}") == 2 ]]
 }
 
-@test ".venv has the command ast-sed, which runs what is in the repository" {
+@test ".venv has the command ast-sed, which runs the repository's code" {
     bootstrap
     mkdir "${repo}/sed" && : >"${repo}/sed/__init__.py"
     printf 'import sys\nprint(__file__, sys.argv[1:])\n' >"${repo}/sed/__main__.py"
@@ -67,7 +67,7 @@ bootstrap() {
     [[ -x ${venv}/bin/ast-sed && $(wc -l <"${CALLS}") == 2 ]]
 }
 
-@test "extras are added to the .venv that is there, and kept" {
+@test "extras are added to an existing .venv, and kept" {
     bootstrap
     PIP_WORDS=1 bootstrap --extras test
     [[ ${status} == 0 && $(tail -n 1 "${CALLS}") == 'pip pytest>=8' ]]
@@ -86,7 +86,7 @@ bootstrap() {
     [[ ${status} == 0 && $(grep -c pip "${CALLS}") == 2 && $(grep -c venv "${CALLS}") == 1 ]]
 }
 
-@test "killed half-way, it starts again" {
+@test "after a kill .venv is made from the start" {
     export PIP_SECONDS=20
     setsid "${repo}/utils/bootstrap.sh" >/dev/null 2>&1 3>&- &
     while ! grep -qs pip "${CALLS}"; do sleep 0.1; done
@@ -96,7 +96,7 @@ bootstrap() {
     [[ ${status} == 0 && ! -e ${venv}/half && $(grep -c venv "${CALLS}") == 2 ]]
 }
 
-@test "two at once: one works, the other waits" {
+@test "of two at once, one works and the other waits" {
     export PIP_SECONDS=5
     "${repo}/utils/bootstrap.sh" >"${BATS_TEST_TMPDIR}/first" 2>/dev/null 3>&- &
     while ! grep -qs pip "${CALLS}"; do sleep 0.1; done
@@ -106,7 +106,7 @@ bootstrap() {
     [[ $(<"${BATS_TEST_TMPDIR}/first") == "${venv}/bin" && $(wc -l <"${CALLS}") == 2 ]]
 }
 
-@test "pip that fails, or a package that does not load, leaves no mark" {
+@test "a failure of pip, or a package that does not load, leaves no marker" {
     PIP_STATUS=1 bootstrap
     [[ ${status} == 2 && ${output} == *'pip failed'* && ! -e ${venv}/.ready ]]
     TRIAL_STATUS=1 bootstrap
@@ -115,7 +115,7 @@ bootstrap() {
     [[ ${status} == 0 && -e ${venv}/.ready ]]
 }
 
-@test "a compiler that is missing is named with its package before anything is downloaded" {
+@test "a missing compiler is named with its package before any download" {
     CXX=no-such-compiler PATH=$(only gcc cc) bootstrap
     [[ ${status} == 2 && ${output} == *'no C++ compiler'*'apt-get install g++'* && ! -e ${venv} ]]
 }
@@ -125,7 +125,7 @@ bootstrap() {
     [[ $(cd "${repo}" && find . -path ./.venv -prune -o -type f -print | sort | paste -sd ' ') == './constraints.txt ./setup.py ./utils/bootstrap.sh ./utils/parse_options.sh' ]]
 }
 
-@test "an active environment that has the packages is taken as it is" {
+@test "an active environment with all packages is used unchanged" {
     "${BATS_TEST_TMPDIR}/bin/python3" -c 'import packaging' || skip "no packaging for the stand-in"
     site=${BATS_TEST_TMPDIR}/site
     for package in torch torchaudio; do
@@ -140,7 +140,7 @@ bootstrap() {
     [[ ${status} == 0 && ${lines[-1]} == "${venv}/bin" ]]
 }
 
-@test "a Python of another version: one that fits is looked for, or the remedy is printed" {
+@test "with a Python of another version, a fitting one is looked for, else the remedy is printed" {
     mv "${BATS_TEST_TMPDIR}/bin/python3" "${BATS_TEST_TMPDIR}/bin/python3.11"
     for name in python3 python3.12 python3.13; do
         printf '#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.14.0" && exit\nexit 1\n' >"${BATS_TEST_TMPDIR}/bin/${name}"
@@ -154,13 +154,13 @@ bootstrap() {
     [[ ${status} == 2 && ${lines[-1]} == *'needs Python 3.11, 3.12 or 3.13, found: Python 3.14.0'*'apt-get install'* ]]
 }
 
-@test "a full disk is reported before anything is downloaded" {
+@test "a full disk is reported before any download" {
     printf '#!/bin/sh\necho; echo "d 0 0 1048576"\n' >"${BATS_TEST_TMPDIR}/bin/df"
     bootstrap
     [[ ${status} == 2 && ${lines[-1]} == *'1 are free'* && ! -e ${CALLS} ]]
 }
 
-@test "an extra that setup.py does not have" {
+@test "an extra that setup.py does not have is refused" {
     bootstrap --extras nope
     [[ ${status} == 2 && ${output} == 'bootstrap.sh: setup.py has no extra nope, it has recipe, test, lint' ]]
 }

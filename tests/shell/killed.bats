@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# A recipe killed outright, asked to stop, or whose terminal is closed: nothing that it started runs on, and the same
-# command goes on at once.
+# A recipe that is killed by SIGKILL or SIGTERM, or whose terminal is closed: none of its processes runs on, and the same
+# command continues at once.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 
@@ -23,11 +23,11 @@ wait_for() { # wait_for <glob>: up to two minutes
     return 1
 }
 
-of_the_run() { # the processes of the run: all that name a place in its folder
+of_the_run() { # print the processes of the run: those with a path in its folder on their command line
     pgrep -f -- "${PWD}/work" || true
 }
 
-gone() { # gone <process id...>: all of them, within ten seconds
+gone() { # gone <process id...>: do all end within ten seconds?
     for ((i = 0; i < 100; i++)); do
         [[ -n $(ps -o pid=,stat= -p "$(paste -sd , <<<"${*// /,}" | tr ' ' ,)" | grep -v ' Z') ]] || return 0
         sleep 0.1
@@ -36,7 +36,7 @@ gone() { # gone <process id...>: all of them, within ten seconds
     return 1
 }
 
-recordings() { # eight of three seconds, of two sounds, and the table of seven
+recordings() { # write eight recordings of three seconds, of two classes, and a table of seven of them
     mkdir sounds
     python3 - <<'END'
 import numpy, soundfile
@@ -100,7 +100,7 @@ END
     diff <(cd whole && find . -type f ! -name '*.log' ! -name 'events.out.*' | sort) <(grep -v events.out files)
 }
 
-stand_in() { # a python3 that trains for a minute
+stand_in() { # write a python3 whose training takes a minute
     mkdir -p bin bank work/dump/{strong_real,weak,unlabelled,validation}
     printf '#!/usr/bin/env bash\n[[ "$*" != *sys.executable* ]] || { echo "%s" && exit; }\n' "${PWD}/bin" >bin/python3
     printf '[[ "$*" != *cuInit* ]] || exit 0\n[[ $1 == -m && $2 != sed.bin.experiments ]] || exec "%s" "$@"\n' "$(command -v python3)" >>bin/python3
@@ -124,7 +124,7 @@ END
     for name in a b c d; do printf '%s\tx.yaml\t%s/work/dump\t--seed 1\n' "${name}" "${PWD}" >>list.tsv; done
 }
 
-@test "sweep.sh: its experiments end with it, none is begun any more, and all are trained again at once" {
+@test "sweep.sh: its experiments end with it, no further one starts, and the same command trains all at once" {
     stand_in
     for signal in KILL TERM HUP; do
         rm -f started.* && mkdir -p work

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Anyone's recordings: options, what is refused in one line, and the whole way on a few seconds of noise.
+# egs/own_data: options, input that is refused, and the whole recipe on a few seconds of noise.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 
@@ -9,7 +9,7 @@ setup() {
     mkdir -p sounds/deep
 }
 
-sounds() { # sounds: six recordings of two sounds, in several formats, and their tables
+sounds() { # write six recordings of two classes, in several formats, and their tables
     python3 - <<'END'
 import numpy, soundfile
 rng = numpy.random.default_rng(0)
@@ -27,21 +27,21 @@ END
 
 local_own() { run "${root}/local/own_data.sh" "$@"; }
 own() { run "${root}/egs/own_data/run.sh" "$@"; }
-refused() { # refused <pattern>: exit 2, and a last line that says so; nothing of python's inside
+refused() { # refused <pattern>: is the exit status 2, does the last line match, and is there no traceback?
     [[ ${status} == 2 && ${lines[-1]} == *$1* && ${output} != *Traceback* ]] || {
         printf 'status %s\n%s\n' "${status}" "${output}"
         return 1
     }
 }
 
-@test "help says what the options are" {
+@test "help lists the options" {
     own --help
     [[ ${status} == 0 && ${output} == *--recordings*--validation*--from*--train-args* ]]
     local_own --help
     [[ ${status} == 0 && ${output} == *--recordings*--group*--seed* ]]
 }
 
-@test "--small is all that a first model needs, and says so beside --from" {
+@test "--small suffices for a first model, and is refused with --from" {
     own --help
     [[ ${output} == *'--small'* ]]
     sounds
@@ -59,7 +59,7 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     grep -q $'^unnamed.*\t\t\t$' downloads/metadata/*/*.tsv
 }
 
-@test "options that are wrong are one line" {
+@test "wrong options are refused in one line" {
     own --recordings
     refused '--recordings needs a value'
     [[ ${#lines[@]} == 1 ]]
@@ -78,7 +78,7 @@ refused() { # refused <pattern>: exit 2, and a last line that says so; nothing o
     refused '--nj'
 }
 
-@test "recordings and tables that are wrong are one line, and nothing is begun" {
+@test "wrong recordings and tables are refused in one line before any work" {
     local_own --recordings sounds downloads
     refused 'no annotation (give --events or --tags)'
     local_own --recordings nowhere --events events.tsv downloads

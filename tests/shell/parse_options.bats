@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# utils/parse_options.sh: spellings, types, help, and what it refuses.
+# utils/parse_options.sh: spellings, types, help, and refused options.
 
 setup() {
     cat >"${BATS_TEST_TMPDIR}/verb.sh" <<END
@@ -26,7 +26,7 @@ verb() {
     run "${BATS_TEST_TMPDIR}/verb.sh" "$@"
 }
 
-says() { # says <status> <output>: all that it said
+says() { # says <status> <output>: are these the status and the whole output?
     [[ ${status} == "$1" && ${output} == "$2" ]] || {
         printf 'exit %s: %s\n' "${status}" "${output}"
         return 1
@@ -38,21 +38,21 @@ says() { # says <status> <output>: all that it said
     says 0 '<4><><a.yaml><false><a b><c>'
 }
 
-@test "both spellings, = and a blank, before and behind the arguments" {
+@test "options with - or _, with = or a blank, before or behind the arguments" {
     verb --nj 2 in --train-args "--lr 1e-4" out --force=true
     says 0 '<2><--lr 1e-4><a.yaml><true><in><out>'
     verb --train_args="--lr=1" --nj=08 in out
     says 0 '<8><--lr=1><a.yaml><false><in><out>'
 }
 
-@test "a boolean alone means true, and does not eat an argument" {
+@test "a boolean alone means true, and does not take an argument as its value" {
     verb --force in out
     says 0 '<4><><a.yaml><true><in><out>'
     verb --force false in out
     says 0 '<4><><a.yaml><false><in><out>'
 }
 
-@test "what follows -- is no option" {
+@test "words behind -- are not options" {
     verb -- --nj out
     says 0 '<4><><a.yaml><false><--nj><out>'
 }
@@ -70,7 +70,7 @@ says() { # says <status> <output>: all that it said
     [[ ${output} != *'set -euo'* ]]
 }
 
-@test "unknown, valueless and mistyped options: one line, exit 2" {
+@test "unknown options, missing values and values of the wrong type: one line, exit status 2" {
     verb --bogus
     says 2 "verb.sh: unknown option '--bogus' (see --help)"
     verb --bogus=3 in out
@@ -91,7 +91,7 @@ says() { # says <status> <output>: all that it said
     says 2 "verb.sh: --force is true or false, not 'maybe'"
 }
 
-@test "variables of the script that the help does not name are no options" {
+@test "variables of the script that the help does not list are not options" {
     verb --undocumented 2 in out
     says 2 "verb.sh: unknown option '--undocumented' (see --help)"
     verb --PATH /tmp in out
@@ -121,7 +121,7 @@ END
     says 2 "verb.sh: --jobs is a whole number, not '1 2'"
 }
 
-wrapper() { # wrapper <argument...>: of a script that has options of its own and passes those of verb.sh on
+wrapper() { # wrapper <argument...>: run a script that has its own options and passes on those of verb.sh
     cat >"${BATS_TEST_TMPDIR}/wrap.sh" <<END
 #!/usr/bin/env bash
 # Wraps it.
@@ -149,7 +149,7 @@ END
     says 0 '<0><false><--><--nj><-->' # the wrapped script refuses it
 }
 
-@test "a wrapper refuses what neither script has, and shows the help of both" {
+@test "a wrapper refuses options that neither script has, and shows the help of both" {
     wrapper --bogus 3
     says 2 "wrap.sh: unknown option '--bogus' (see --help)"
     wrapper --undocumented 3
@@ -175,12 +175,12 @@ END
     says 0 '<--lr><1e-4><--name><a b><c d><$(id)><*>'
 }
 
-@test "a TMPDIR that is not there is named" {
+@test "a missing TMPDIR is named" {
     TMPDIR=${BATS_TEST_TMPDIR}/gone run "${BATS_TEST_DIRNAME}/../../egs/desed/run.sh" --nj 1
     [[ ${status} == 2 && ${output} == "run.sh: TMPDIR ${BATS_TEST_TMPDIR}/gone: no such folder"* ]]
 }
 
-@test "scripts work as sh script, and where CDPATH is exported" {
+@test "scripts work when run by sh, and if CDPATH is exported" {
     cd "${BATS_TEST_DIRNAME}/../.."
     for script in egs/*/run.sh steps/train.sh local/prepare.sh utils/run.sh; do
         run sh "${script}" --help
@@ -190,7 +190,7 @@ END
     done
 }
 
-@test "what macOS lacks is one line" {
+@test "missing tools on macOS are reported in one line" {
     local root=${BATS_TEST_DIRNAME}/../..
     cd "${BATS_TEST_TMPDIR}" && mkdir bin
     for tool in bash awk basename dirname grep cat; do ln -s "$(command -v "${tool}")" "bin/${tool}"; done

@@ -21,7 +21,7 @@ setup() {
     printf 'filename\nYaaa_350.000_352.000.wav\n' >"${downloads}/metadata/train/unlabel_in_domain.tsv"
 }
 
-wav() { # two seconds of a square wave, 8 bits at 1 kHz
+wav() { # print two seconds of a square wave, 8 bits at 1 kHz
     {
         printf 'RIFF\364\007\0\0WAVEfmt \020\0\0\0\001\0\001\0\350\003\0\0\350\003\0\0\001\0\010\0data\320\007\0\0'
         printf '\100\300%.0s' {1..1000}
@@ -32,7 +32,7 @@ prepare() {
     run "${root}/local/prepare.sh" "$@" "${downloads}" "${data}"
 }
 
-@test "the seven sets, each valid, and their coverage" {
+@test "all seven sets are made, valid, with their coverage" {
     prepare
     [ "${status}" -eq 0 ]
     for set in strong_real strong_synth weak unlabelled synth_valid validation public_eval; do
@@ -44,7 +44,7 @@ prepare() {
     [ "$(cut -f1 "${data}/coverage.tsv" | sort -u | wc -l)" -eq 8 ]
 }
 
-@test "which clip is from where, as stage 0 has said it" {
+@test "the origin of each clip is that of stage 0's table" {
     printf 'set\tfilename\torigin\nweak\tYaaa_350.000_352.000.wav\txares/1.tar\n' >"${downloads}/origins.tsv"
     rm -r "${downloads}/audio/train/unlabel_in_domain"
     prepare
@@ -55,7 +55,7 @@ prepare() {
     [ "$(tail -n +2 "${data}/origins.tsv")" = "$(printf 'weak\tYaaa_350.000_352.000\txares/1.tar')" ]
 }
 
-@test "sets that are not there are left out, and what was made of them before goes" {
+@test "missing sets are left out, and their earlier data directories removed" {
     prepare
     rm -r "${downloads}/audio/train/weak" "${downloads}/metadata/eval/public.tsv"
     rm "${downloads}"/audio/validation/synthetic21_validation/soundscapes/*
@@ -73,7 +73,7 @@ prepare() {
     [[ ${status} -eq 0 && -s ${data}/weak/notes.txt ]]
 }
 
-@test "a test set that is not there is less than --min-coverage asks for" {
+@test "a missing test set is refused by --min-coverage" {
     rm "${downloads}"/audio/validation/validation/*
     prepare
     [ "${status}" -eq 0 ]
@@ -82,7 +82,7 @@ prepare() {
     [[ ${output} == *"validation: there is no audio in audio/validation/validation"*"--min-coverage"* ]]
 }
 
-@test "both validation.tsv are named" {
+@test "both versions of validation.tsv are recognised" {
     prepare
     [[ ${output} == *"neither of the two"*"2 rows"* ]]
     for rows in 4239 4251; do
@@ -100,7 +100,7 @@ prepare() {
     done
 }
 
-@test "bad audio is refused beyond what is allowed" {
+@test "more bad audio than --max-bad is refused" {
     : >"${downloads}/audio/validation/validation/Yaaa_350.000_352.000.wav"
     prepare
     [ "${status}" -eq 2 ]
@@ -121,14 +121,14 @@ prepare() {
     [[ ${output} == *"audioset_strong.tsv:2: unknown label 'Bird'"* ]]
 }
 
-@test "another corpus brings its labels" {
+@test "the labels of another corpus are used" {
     printf 'Dog\nSpeech\n' >"${downloads}/metadata/labels.txt"
     prepare
     [ "${status}" -eq 0 ]
     [ "$(cat "${data}/labels.txt")" = "$(printf 'Dog\nSpeech')" ]
 }
 
-@test "nothing there" {
+@test "an empty folder is refused" {
     rm -r "${downloads}/audio"
     prepare
     [ "${status}" -eq 2 ]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# egs/real_sounds and steps/sweep.sh, with a stand-in for python3 that writes what each entry point would: what is
-# trained from what, what is skipped, what a failure stops, what is refused.
+# egs/real_sounds and steps/sweep.sh, with a stand-in for python3 that writes the output files of each entry point: from
+# which checkpoints experiments are trained, which are skipped, effects of a failure, refused options.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 recipe=${root}/egs/real_sounds/run.sh
@@ -55,7 +55,7 @@ END
     touch x.yaml
 }
 
-calls() { # calls <pattern>: of the stand-in, so far
+calls() { # calls <pattern>: print the number of matching calls of the stand-in so far
     grep -c -- "$1" "${CALLS}" || true
 }
 
@@ -63,7 +63,7 @@ sweep() {
     run "${root}/steps/sweep.sh" --ngpu 0 "$@" list.tsv exp
 }
 
-@test "a sweep trains what its list says, and then nothing" {
+@test "a sweep trains the experiments of its list, and nothing the second time" {
     sweep --jobs 2 --train-args "--epochs 1" train
     [[ ${status} == 0 && ${output} == *'(3 of 3)'* ]]
     grep -q '^sed.bin.train --config x.yaml --epochs 1 --seed 2 work/dump exp/b @$' calls
@@ -72,7 +72,7 @@ sweep() {
     [[ ${status} == 0 && $(calls sed.bin.train) == 3 && ${output} == *'a (1 of 3): already done'* ]]
 }
 
-@test "an experiment that fails stops no other; again, only that one is trained" {
+@test "an experiment that fails stops no other, and only that one is trained again" {
     FAIL=exp/a sweep --jobs 1 train
     [[ ${status} == 1 && ${output} == *'bad: exp/a'* && ${output} == *'failed: a' ]]
     [[ -e exp/b/.done && -e exp/c/.done && ! -e exp/a/.done ]]
@@ -97,7 +97,7 @@ sweep() {
     [[ ${status} == 2 && ${output} == *'--ngpu 2: this machine has 1'* ]]
 }
 
-@test "experiments that share a GPU do so by MPS where it works, and by turns where not" {
+@test "experiments share a GPU by MPS if that works, else by turns" {
     cat >bin/nvidia-cuda-mps-control <<'END'
 #!/usr/bin/env bash
 if [[ $1 == -d ]]; then echo "start ${CUDA_VISIBLE_DEVICES-all}" >>"${CALLS}.mps"; else cat >>"${CALLS}.mps"; fi
@@ -121,7 +121,7 @@ END
     CUDA_MPS_PIPE_DIRECTORY=theirs shared theirs 'mps 2' '' --jobs 3
 }
 
-@test "scores are made once, whatever the number of processes, and decided otherwise beside" {
+@test "posteriors are inferred once, and scored again with other options in another folder" {
     sweep train
     printf 'a/boxes\tx.yaml\twork/dump\t--post-processing csebbs\n' >>list.tsv
     sweep score
@@ -132,7 +132,7 @@ END
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 4 ]]
 }
 
-@test "a sweep refuses what it cannot do, in a line" {
+@test "a sweep refuses wrong options in one line" {
     sweep tune
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"'tune' is none of pretrain, train, score, label"* ]]
     run "${root}/steps/sweep.sh" train missing.tsv exp
@@ -144,7 +144,7 @@ END
     [[ ${status} == 0 && -z ${output} && ! -e exp ]]
 }
 
-@test "the recipe refuses bad options in a line, and writes nothing" {
+@test "the recipe refuses wrong options in one line, and writes nothing" {
     expect() { # expect <what it says> <option...>
         run "${recipe}" "${@:2}"
         [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"$1"* ]] || {
@@ -166,12 +166,12 @@ END
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"--soundbank 'nowhere': no such folder"* && ! -e new ]]
 }
 
-@test "its help is its header" {
+@test "the recipe's help is its header" {
     run "${recipe}" --help
     [[ ${status} == 0 && ${output} == *'usage: egs/real_sounds/run.sh --soundbank DIR'* && ${output} == *'--public N'* ]]
 }
 
-@test "a config starts from what it needs, seed by seed" {
+@test "a config starts from the checkpoint that it names, of the same seed" {
     run "${recipe}" --work work --ngpu 0 --nj 1 --jobs 2 --seeds "1 2" --stage 3 --systems "crnn crnn_pretrained ast_gru ast_sed" --more "ratio_2 ast_sed_second ast_sed_pseudo ast_sed_best" --boxes "ast_sed ast_sed_best"
     echo "${output}"
     [[ ${status} == 0 && -s work/RESULTS.md ]]
@@ -193,7 +193,7 @@ END
     [[ $(tail -n +$((before + 1)) calls) != *sed.bin.@(train|pseudo_label|infer|score)* ]]
 }
 
-@test "with --rates a config is trained with each pair, under a name of its own" {
+@test "with --rates a config is trained with each pair, each under its own name" {
     run "${recipe}" --work work --ngpu 0 --seeds "1 " --stage 3 --stop-stage 4 --systems ast_gru --more none --rates "1e-3:1e-4 3e-3:1e-4"
     [[ ${status} == 0 && $(calls sed.bin.train) == 2 ]]
     grep -q -- "--lr 3e-3 --encoder-lr 1e-4 ${PWD}/work/dump ${PWD}/work/exp/ast_gru_lr3e-3_1e-4_seed1 @" calls
@@ -208,7 +208,7 @@ END
     grep -q "/exp/ast_gru_seed1 @" calls
 }
 
-@test "stage 0 makes the corpus at its scale and pre-trains, or takes the AST that is there" {
+@test "stage 0 makes the corpus at the given scale, and pre-trains unless there is an AST" {
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --more crnn_pretrained
     echo "${output}"
     [[ ${status} == 0 && -e work/downloads/ast.pth && -e work/downloads/pretrain_crnn.pth ]]

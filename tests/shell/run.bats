@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What only utils/run.sh does: this machine's GPUs and cores, and how it dies.
+# What only utils/run.sh does: shares the machine's GPUs and cores, and ends its jobs when it is killed.
 
 run_sh=${BATS_TEST_DIRNAME}/../../utils/run.sh
 
@@ -20,7 +20,7 @@ setup() {
     [[ ${status} == 2 && ${output} == *'this machine is one'* ]]
 }
 
-@test "GPUs that are hidden, or that do not answer, are none" {
+@test "GPUs that are hidden, or whose driver fails, do not count" {
     mkdir bin
     printf '%s\n' '#!/usr/bin/env bash' '[[ -z ${FAILS-} ]] || { echo "No devices were found" && exit 6; }' 'echo 0' >bin/nvidia-smi
     chmod +x bin/nvidia-smi
@@ -43,7 +43,7 @@ setup() {
     grep -qx 'threads 7' log/x.log
 }
 
-@test "asked twice, or past the grace, a job is killed" {
+@test "a job is killed after a second signal, or after RUN_GRACE" {
     RUN_GRACE=1 "${run_sh}" log/x.log bash -c 'trap "" TERM; echo up >started; while :; do sleep 0.1; done' 3>&- &
     while [[ ! -e started ]]; do sleep 0.1; done
     kill $!
@@ -51,7 +51,7 @@ setup() {
     [[ $(tail -n 1 log/x.log) == '# Ended (code 137)' ]]
 }
 
-@test "a script killed outright takes its jobs along" {
+@test "jobs end if the script is killed by SIGKILL" {
     "${run_sh}" log/x.log bash -c 'echo $$ >started; exec sleep 100' 3>&- &
     while [[ ! -s started ]]; do sleep 0.1; done
     kill -9 $!
@@ -69,7 +69,7 @@ setup() {
     [[ ${status} == 2 && ${output} == *'cannot be made'* ]]
 }
 
-@test "a folder called JOB is refused: the number would go into its name" {
+@test "a folder called JOB is refused, since JOB in its name would be replaced" {
     for folder in JOB 'JOB 1' a/x-JOB.d; do
         mkdir -p "${folder}"
         run "${run_sh}" JOB=1:2 "${PWD}/${folder}/log/x.JOB.log" true

@@ -1,4 +1,4 @@
-# Self-training: what it refuses, and, at a tiny size, what it makes and leaves alone the second time.
+# Self-training: refused options, and a tiny run with its output, repeated without work.
 
 setup() {
     top=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
@@ -7,7 +7,7 @@ setup() {
     touch dump/validation/events.tsv first.yaml next.yaml
 }
 
-@test "thresholds are not tuned on a test set, on no set, or on one that is labelled" {
+@test "a --tune-set that is a test set, missing or one of --label-sets is refused" {
     run "${top}/steps/self_train.sh" --tune-set validation first.yaml next.yaml dump exp/x
     [[ ${status} == 2 && ${output} == *"validation: a test set"* ]]
     run "${top}/steps/self_train.sh" first.yaml next.yaml dump exp/x
@@ -18,7 +18,7 @@ setup() {
 }
 
 # bats test_tags=slow
-@test "an ensemble labels, is trained with its labels, and is left alone when all is done" {
+@test "an ensemble labels, the next one is trained with its labels, and a second call does nothing" {
     rm -r dump
     PYTHONPATH=${top}:${top}/tests/helpers python3 - <<'END'
 from pathlib import Path

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What only utils/slurm.sh does, against a real Slurm where one answers: its options, and jobs that go wrong.
+# What only utils/slurm.sh does, on a real Slurm if one answers: options of sbatch, and jobs that fail.
 
 slurm_sh=${BATS_TEST_DIRNAME}/../../utils/slurm.sh
 load need_slurm
@@ -26,7 +26,7 @@ wait_for() {
     return 1
 }
 
-# A stand-in for sbatch that only tells how it was called.
+# A stand-in for sbatch that only prints its arguments.
 fake_sbatch() {
     mkdir -p bin
     # shellcheck disable=SC2016
@@ -35,7 +35,7 @@ fake_sbatch() {
     PATH=${PWD}/bin:${PATH}
 }
 
-@test "options in sbatch's words, by the conf" {
+@test "options are translated to sbatch's by the conf" {
     fake_sbatch
     printf '%s\n' '# mine' 'command sbatch --account me' 'option gpu=0 --partition=cpu' \
         'option gpu=* --partition=gpu --gres=gpu:$0' 'option mem=* --mem=$0' 'default mem=8G' 'option time=* -t $0' >mine.conf
@@ -49,7 +49,7 @@ fake_sbatch() {
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
 }
 
-@test "no sbatch, no conf: a line, exit 2" {
+@test "a missing sbatch or conf: one line, exit status 2" {
     mkdir -p empty
     for tool in bash dirname basename awk grep env; do ln -s "$(command -v "${tool}")" empty; done
     PATH=${PWD}/empty run "${slurm_sh}" log/x.log true
@@ -59,7 +59,7 @@ fake_sbatch() {
     [[ ${status} == 2 && ${output} == 'slurm.sh: none.conf: no such file'* ]]
 }
 
-@test "a partition that does not exist, more than the cluster has: refused, nothing queued" {
+@test "an unknown partition, or more resources than the cluster has: refused, nothing queued" {
     need_slurm
     printf 'command sbatch --partition=nowhere\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
@@ -69,7 +69,7 @@ fake_sbatch() {
     nothing_queued
 }
 
-@test "a job that never starts is given up and cancelled" {
+@test "a job that does not start is cancelled" {
     need_slurm
     run "${slurm_sh}" --time 10:00:00 log/x.log true # longer than the partition's limit
     [[ ${status} == 2 && ${output} == *'can never start'*'PartitionTimeLimit'* || ${output} == *'sbatch refused'* ]]
@@ -114,7 +114,7 @@ fake_sbatch() {
     [[ $(tail -n 1 log/x.log) == '# Ended (code 0)' && $(wc -l <runs) == 2 ]]
 }
 
-@test "one job of several requeues itself on SIGUSR1, and it alone" {
+@test "of several jobs, only the one that gets SIGUSR1 requeues itself" {
     need_slurm
     "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>runs; until [ $(grep -c 2 runs) -gt 1 ]; do sleep 0.2; done' 3>&- &
     for _ in {1..100}; do [[ $(wc -l <runs 2>/dev/null) != 2 ]] || break && sleep 0.1; done
@@ -123,7 +123,7 @@ fake_sbatch() {
     [[ $(sort runs | paste -sd ' ') == '1 2 2' && $(tail -n 1 log/x.2.log) == '# Ended (code 0)' ]]
 }
 
-@test "a job that somebody cancels fails, and can be picked up" {
+@test "a cancelled job fails, and is run again by --pick incomplete" {
     need_slurm
     "${slurm_sh}" JOB=1:2 log/x.JOB.log bash -c 'echo JOB >>ran; [ JOB = 1 ] || exec sleep 100' 2>said 3>&- &
     for _ in {1..100}; do [[ $(wc -l <ran 2>/dev/null) != 2 ]] || break && sleep 0.1; done
@@ -136,7 +136,7 @@ fake_sbatch() {
     [[ ${status} == 0 && $(grep -c 2 ran) == 2 && $(grep -c 1 ran) == 1 ]]
 }
 
-@test "the script killed outright: what it submitted is cancelled" {
+@test "jobs are cancelled if the script is killed by SIGKILL" {
     need_slurm
     "${slurm_sh}" log/x.log bash -c 'echo up >started; exec sleep 100' 3>&- &
     wait_for started

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A recipe by utils/slurm.sh on a real Slurm: killed, started twice, given paths that cannot be, on a node that dies.
+# A recipe with utils/slurm.sh on a real Slurm: killed, started twice, given impossible paths, on a node that fails.
 # bats file_tags=slow
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
@@ -47,7 +47,7 @@ nothing_queued() {
     return 1
 }
 
-@test "the recipe killed outright, stopped, and its node down: the job is cancelled, and the same command goes on at once" {
+@test "recipe killed, stopped, or its node down: the job is cancelled, and the same command continues at once" {
     "${recipe[@]}" >said 2>&1 3>&- || {
         tail -n 20 said
         return 1
@@ -72,7 +72,7 @@ nothing_queued() {
     nothing_queued
 }
 
-@test "two at once: one trains, the other waits for its end or is refused in a line" {
+@test "of two at once, one trains, and the other waits for its end or is refused in one line" {
     "${recipe[@]}" >said 2>&1 3>&- &
     goes_on 0
     run "${recipe[@]}"
@@ -82,7 +82,7 @@ nothing_queued() {
     nothing_queued
 }
 
-@test "paths that cannot be are a line, and nothing is queued" {
+@test "impossible paths are refused in one line, and nothing is queued" {
     refused() { # refused <words> <command...>
         run "${@:2}"
         [[ ${status} == 2 && ${output} == *"$1"* && ${output} != *Traceback* ]] || {

@@ -5,8 +5,8 @@
 # usage: tests/shell/slurm_node.sh start|stop|check|wait
 #
 # Everything is below ${SLURM_NODE:-/tmp/slurm-node-<user>}, and runs as who calls it. To use it, export SLURM_CONF as
-# its slurm.conf there. `check` tells whether partition main answers (exit 0), `wait` waits for it. A Slurm that was
-# built for one slurmd a machine has no `pair`.
+# its slurm.conf there. `check` exits with 0 if partition main answers, `wait` waits for it. A Slurm that was built for
+# one slurmd per machine has no `pair`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -76,7 +76,7 @@ END
     answers
 }
 
-answers() { # within half a minute
+answers() { # does it answer within half a minute?
     for _ in {1..60}; do
         ! check || return 0
         sleep 0.5

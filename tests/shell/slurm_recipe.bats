@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The small recipe from end to end on a real Slurm, cut down to a few clips and steps, against the same on this machine;
-# and how it says that it cannot run on a cluster.
+# The small recipe, reduced to a few clips and steps, on a real Slurm, compared with the same on this machine; and its
+# messages if there is no cluster.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 load need_slurm
@@ -20,7 +20,7 @@ recipe() { # recipe <backend> [option...]
 }
 
 # bats test_tags=slow
-@test "the small recipe on Slurm: the files of this machine, and nothing to do the second time" {
+@test "the small recipe on Slurm writes the same files as on this machine, and does nothing the second time" {
     need_slurm
     PYTHONPATH=${root} python3 -m sed.bin.pretrain --config "${root}/conf/mini/pretrain.yaml" \
         --steps-per-epoch 1 --show-config >pretrain.yaml
@@ -52,7 +52,7 @@ EOF
     [[ $(tail -n 1 slurm.said) == 'slurm.sh: sbatch refused: '*'invalid partition specified: nowhere'* && -z $(squeue -h) ]]
 }
 
-@test "a cluster that is not there, or has no such partition: a line, nothing queued" {
+@test "a missing cluster or partition: one line, nothing queued" {
     SED_BACKEND=cloud run "${root}/egs/mini_desed/run.sh" --work "${PWD}/none"
     [[ ${status} == 2 && ${output} == 'cmd.sh: SED_BACKEND=cloud is no backend (local or slurm)' ]]
     mkdir bin

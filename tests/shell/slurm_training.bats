@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# A small training by utils/slurm.sh on a real Slurm: whatever befalls its job, its node or its queue, the files at the
-# end are those of an undisturbed training on this machine.
+# A small training with utils/slurm.sh on a real Slurm: after failures of its job, its node or the queue, the files are
+# those of an undisturbed training on this machine.
 # bats file_tags=slow
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
@@ -32,7 +32,7 @@ teardown() {
     [[ -z ${SLURM_CONF-} ]] || scontrol update node=one state=resume 2>/dev/null || true
 }
 
-begin() { # begin <n>: train in the background, until it has gone on n times
+begin() { # begin <n>: train in the background, and return once it has resumed n times
     "${root}/steps/train.sh" --cmd "${cmd}" --ngpu 0 --nodes "${nodes}" tiny.yaml dump "${exp}" >>"${BATS_TEST_TMPDIR}/said" 2>&1 3>&- &
     training=$!
     goes_on "$1"
@@ -68,7 +68,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     [[ $(grep -c 'resumed from' "${exp}/train.log") == "$2" ]]
 }
 
-@test "the training process killed outright, then the job cancelled: the same command goes on" {
+@test "training process killed, then the job cancelled: the same command continues" {
     begin 0
     kill -9 "$(pgrep -f "^python3 -m sed.bin.train .* ${exp}\$")"
     stopped
@@ -80,7 +80,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     ended_as exp/undisturbed 2
 }
 
-@test "requeued by scontrol, and by itself on SIGUSR1 near the time limit: goes on by itself" {
+@test "requeued by scontrol, or by itself on SIGUSR1 near the time limit: the training resumes by itself" {
     begin 0
     scontrol requeue "${job}"
     goes_on 1
@@ -88,7 +88,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     ended_as exp/undisturbed 2
 }
 
-@test "preempted: makes room with a checkpoint, and goes on by itself" {
+@test "preempted: the training writes a checkpoint, ends, and resumes by itself" {
     cmd+=" --conf ${PWD}/exclusive.conf"
     begin 0
     # held, or a quick machine is done before the scheduler looks; to be ended it is woken (SIGCONT, then SIGTERM)
@@ -99,7 +99,7 @@ ended_as() { # ended_as <experiment> <times resumed>
     ended_as exp/undisturbed 1
 }
 
-@test "the node goes down, and is drained, and resumed: goes on by itself" {
+@test "node down, drained, and resumed: the training resumes by itself" {
     begin 0
     scontrol update node=one state=down reason=test
     scontrol update node=one state=resume
@@ -112,14 +112,14 @@ ended_as() { # ended_as <experiment> <times resumed>
     ended_as exp/undisturbed 2
 }
 
-@test "slurmstepd killed outright: the training is not waited for for ever" {
+@test "slurmstepd killed: the script does not wait forever" {
     begin 0
     kill -9 "$(pgrep -f "^slurmstepd: .${job}.batch")"
     ended_as exp/undisturbed 0
     grep -q "job ${job} is over by its log but not by Slurm" "${BATS_TEST_TMPDIR}/said"
 }
 
-@test "two nodes: the losses of one, and a requeue changes nothing" {
+@test "two nodes give the losses of one, also after a requeue" {
     [[ -n $(sinfo -h -p pair -n two -t idle) ]] || skip "this Slurm runs one slurmd a machine"
     cmd+=" --conf ${PWD}/pair.conf" nodes=2
     begin 0

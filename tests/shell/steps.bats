@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The steps and the recipe, with a stand-in for python3 that writes what each entry point would: what is called with
-# what, what is skipped, what is redone, what is refused.
+# The steps and the recipe, with a stand-in for python3 that writes the output files of each entry point: commands and
+# their arguments, work that is skipped or done again, refused input.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 
@@ -48,7 +48,7 @@ END
     printf 'lr: 1 # fast\n' >x.yaml
 }
 
-calls() { # calls <number>: of the stand-in, so far
+calls() { # calls <number>: was the stand-in called this number of times?
     [[ $(wc -l <"${CALLS}") == "$1" ]] || {
         cat "${CALLS}"
         return 1
@@ -63,7 +63,7 @@ train() {
     run "${root}/steps/train.sh" --ngpu 0 "$@" x.yaml dump exp/x
 }
 
-@test "dump: jobs, then one feats.scp that covers wav.scp, with the labels and the rest" {
+@test "dump: jobs, then one feats.scp that covers wav.scp, with copies of labels and tables" {
     dump --nj 2
     [[ ${status} == 0 ]]
     [[ $(paste -sd ' ' dump/strong/feats.scp) == 'a feats.1.h5:0 b feats.1.h5:1 c feats.2.h5:0 d feats.2.h5:1 e feats.2.h5:2' ]]
@@ -72,7 +72,7 @@ train() {
     grep -qx 'sed.bin.dump_features --config logmel.yaml dump/strong/split/wav.2.scp dump/strong/feats.2.h5' "${CALLS}"
 }
 
-@test "dump: a second time there is nothing to do, and it says so; --force redoes" {
+@test "dump: the second time it reports that all is done; --force does it again" {
     dump --nj 2
     dump --nj 2
     [[ ${status} == 0 && ${output} == *'already done, 5 clips' ]]
@@ -82,14 +82,14 @@ train() {
     calls 5
 }
 
-@test "dump: shards that are found damaged are made again, with whatever else is missing" {
+@test "dump: damaged and missing shards are made again" {
     dump --nj 2
     DAMAGED=1 dump --nj 2
     [[ ${status} == 0 ]]
     calls 5
 }
 
-@test "dump: more clips, or more jobs, are redone; shards of another split go" {
+@test "dump: with more clips or jobs it is made again; shards of another number of jobs are removed" {
     dump --nj 3
     echo 'f a.wav' >>data/strong/wav.scp
     printf 'f.wav\t10\n' >>data/strong/durations.tsv
@@ -97,7 +97,7 @@ train() {
     [[ ${status} == 0 && $(wc -l <dump/strong/feats.scp) == 6 && ! -e dump/strong/feats.3.h5 ]]
 }
 
-@test "dump: changed labels of events are taken over without redoing the features" {
+@test "dump: changed events are copied without computing the features again" {
     dump
     printf 'a.wav\t3\t4\tDog\n' >>data/strong/events.tsv
     dump
@@ -105,7 +105,7 @@ train() {
     cmp data/strong/events.tsv dump/strong/events.tsv
 }
 
-@test "dump: another front end, which check_dump refuses, ends it; --force redoes" {
+@test "dump: features of another front end are refused; --force makes them again" {
     dump
     FAIL=sed.bin.check_dump dump
     [[ ${status} == 2 && ${output} == 'check_dump: bad: sed.bin.check_dump' && -s dump/strong/feats.scp ]]
@@ -113,7 +113,7 @@ train() {
     [[ ${status} == 0 ]]
 }
 
-@test "dump: more jobs than clips, no jobs, no config, bad data" {
+@test "dump: more jobs than clips are accepted; no jobs, no config and bad data are refused" {
     dump --nj 9
     [[ ${status} == 0 && $(ls dump/strong/feats.*.h5 | wc -l) == 5 ]]
     dump --nj 0
@@ -130,7 +130,7 @@ train() {
     [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]
 }
 
-@test "train: once, then already done; other arguments go to the trainer to judge" {
+@test "train: once, then already done; other arguments are passed to the trainer, which may refuse them" {
     dump
     train --train-args "--lr 1e-4 --name 'a b'"
     [[ ${status} == 0 && ${output} == *'epoch 1'* ]]
@@ -156,7 +156,7 @@ train() {
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
 }
 
-@test "train: several nodes, on their CPUs too" {
+@test "train: several nodes, also on CPUs" {
     dump
     printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes # in place of a backend that has them
     chmod +x bin/nodes
@@ -165,7 +165,7 @@ train() {
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 1 -m sed.bin.train --config x.yaml dump exp/x' ]]
 }
 
-@test "train: what it needs is named" {
+@test "train: missing input is named" {
     train
     [[ ${status} == 2 && ${output} == *"dump/labels.txt: no such file (run stage 2 first, which dumps the front end ${root}/conf/logmel.yaml)" ]]
     printf 'features: logmel.yaml\n' >y.yaml
@@ -178,7 +178,7 @@ train() {
     [[ ${status} == 2 && ${output} == *'usage: steps/train.sh'* ]]
 }
 
-@test "two runs of one folder: the second waits, then ends with an error" {
+@test "of two runs in one folder the second waits, then ends with an error" {
     dump
     TRAIN_SECONDS=3 "${root}/steps/train.sh" --ngpu 0 x.yaml dump exp/x >/dev/null 2>&1 3>&- &
     while [[ $(tail -n 1 "${CALLS}") != sed.bin.train* ]]; do sleep 0.1; done
@@ -188,7 +188,7 @@ train() {
     calls 6
 }
 
-@test "infer and score: skipped while nothing they read has changed" {
+@test "infer and score: skipped unless their input has changed" {
     dump
     train
     infer() { run "${root}/steps/infer.sh" --ngpu 0 "$@" dump/strong exp/x exp/x/strong; }
@@ -232,7 +232,7 @@ train() {
     [[ ${status} == 2 && ${output} == *'dump/none/feats.scp: no such file'* ]]
 }
 
-@test "infer by several jobs: merged whole or not at all, and what is whole is not redone" {
+@test "infer in several jobs: merged only if all are complete, and complete parts are kept" {
     dump
     train
     infer() { run "${root}/steps/infer.sh" --nj 2 --ngpu 0 "$@" dump/strong exp/x exp/x/strong; }
@@ -254,12 +254,12 @@ train() {
     calls 3
 }
 
-@test "results: the table and where it is" {
+@test "results: the table and its path are printed" {
     run "${root}/steps/results.sh" exp RESULTS.md
     [[ ${status} == 0 && ${output} == *'x       1 of 1'*"${PWD}/RESULTS.md" ]]
 }
 
-@test "every script of ours has a --help that needs nothing" {
+@test "every script has a --help that needs no environment" {
     cd /
     for script in "${root}"/egs/*/run.sh "${root}"/steps/*.sh "${root}"/utils/{run,split_scp,validate_data_dir,bootstrap,show_results}.sh; do
         PATH=/usr/bin:/bin run "${script}" --help

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Which systems egs/desed/run.sh trains, from which features, under which names; with a stand-in for python3 that
-# writes what dumping, training, inference and scoring would.
+# Systems that egs/desed/run.sh trains, their features and names; with a stand-in for python3 that writes the output
+# files of dumping, training, inference and scoring.
 
 root=$(cd "${BATS_TEST_DIRNAME}/../.." && pwd)
 
@@ -39,14 +39,14 @@ STUB
 }
 
 desed() { run "${root}/egs/desed/run.sh" --work work --ngpu 0 --nj 1 "$@"; }
-calls() { # calls <pattern>: of the stand-in, so far
+calls() { # calls <pattern>: print the number of matching calls of the stand-in so far
     grep -c -- "$1" "${CALLS}" || true
 }
-trained() { # trained <experiment>: how
+trained() { # trained <experiment>: print the call that trained it
     grep "^sed.bin.train .* ${PWD}/work/exp/$1\$" "${CALLS}"
 }
 
-@test "stage 2 dumps every front end that the systems name, and no other" {
+@test "stage 2 dumps the front ends of the systems, and no others" {
     desed --stage 2 --stop-stage 2 --systems "ast_gru ast_sed crnn"
     [[ ${status} == 0 && $(calls dump_features) == 4 ]] || {
         echo "${output}"
@@ -60,7 +60,7 @@ trained() { # trained <experiment>: how
     [[ ${status} == 0 && $(calls dump_features) == 2 && ! -e work/dump/logmel_crnn ]]
 }
 
-@test "a system whose features are missing is refused by their name, when its turn comes" {
+@test "a system without dumped features is refused with the name of the front end" {
     desed --stage 2 --stop-stage 2
     desed --stage 3 --stop-stage 4 --systems "ast_gru crnn"
     [[ ${status} == 2 && ${lines[-1]} == *"dump/logmel_crnn/labels.txt: no such file (run stage 2 first, which dumps the front end ${root}/conf/logmel_crnn.yaml)" ]]
@@ -78,7 +78,7 @@ trained() { # trained <experiment>: how
     [[ $(calls sed.bin.score) == 3 && -s work/RESULTS.md ]]
 }
 
-@test "with seeds each experiment says its own; a config starts from the model of its seed" {
+@test "with seeds each experiment has its own; a config starts from the model of the same seed" {
     printf 'base: %s/conf/ast_sed.yaml\ninit_from: ast_sed\n' "${root}" >further.yaml
     desed --stage 2 --stop-stage 4 --systems "further.yaml ast_sed" --seeds "1 2"
     [[ ${status} == 0 && $(cd work/exp && echo *) == 'ast_sed_seed1 ast_sed_seed2 further_seed1 further_seed2' ]]
@@ -90,7 +90,7 @@ trained() { # trained <experiment>: how
     [[ ${status} == 0 && $(calls dump_features) == 0 ]]
 }
 
-@test "--conf, --gru-conf, --tag and --feature-conf mean what they did" {
+@test "--conf, --gru-conf, --tag and --feature-conf of earlier versions still work" {
     printf 'mel_bins: 128\n' >mel.yaml
     printf 'upsample: 5\n' >mine.yaml
     desed --stage 2 --stop-stage 4 --conf mine.yaml --gru-conf conf/mini/ast_gru.yaml --feature-conf mel.yaml --pretrained none --tag other
@@ -102,14 +102,14 @@ trained() { # trained <experiment>: how
     [[ ${status} == 0 && -e work/exp/upsample_5/.done ]]
 }
 
-@test "a system that is not there is refused before any work" {
+@test "an unknown system is refused before any work" {
     desed --systems "ast_gru nothing_such" --download false
     [[ ${status} == 2 && ${#lines[@]} == 1 && ${output} == *"nothing_such: no such config in conf"* && ! -s ${CALLS} ]]
     desed --conf none.yaml --download false
     [[ ${status} == 2 && ${output} == *"none.yaml: no such config"* && ! -s ${CALLS} ]]
 }
 
-@test "zero_shot is imported and not trained, tuned on synthetic validation, scored so and cross-fitted, once" {
+@test "zero_shot is imported instead of trained, tuned on synthetic validation, scored and cross-fitted, once" {
     mkdir -p work/data/synth_valid
     cp work/data/validation/*.* work/data/synth_valid
     touch strong.pt

@@ -7,7 +7,7 @@ setup() {
     cd "${BATS_TEST_TMPDIR}" || return 1
 }
 
-@test "split: in order, whole, lengths that differ by one at most" {
+@test "split: all lines in order, and lengths that differ by at most one" {
     for lines in 3 4 10 17; do
         seq "${lines}" >in
         "${utils}/split_scp.sh" in out.1 out.2 out.3
@@ -16,7 +16,7 @@ setup() {
     done
 }
 
-@test "split: a part that stays the same is not touched" {
+@test "split: an unchanged part is not written" {
     seq 4 >in
     "${utils}/split_scp.sh" in out.1 out.2
     touch -d '2001-01-01' out.1 out.2
@@ -26,7 +26,7 @@ setup() {
     [[ $(echo ./*) == './in ./out.1 ./out.2' ]]
 }
 
-@test "split: fewer lines than parts, or no list, are refused" {
+@test "split: fewer lines than parts, or a missing list, are refused" {
     seq 2 >in
     run "${utils}/split_scp.sh" in a b c
     [[ ${status} == 2 && ${output} == *'2 lines cannot be split into 3 parts'* && ! -e a ]]
@@ -34,7 +34,7 @@ setup() {
     [[ ${status} == 2 && ${output} == *'nothing: no such file'* ]]
 }
 
-@test "results: the columns asked for, aligned, and only tables of results" {
+@test "results: the requested columns, aligned, of tables of results only" {
     cat >RESULTS.md <<'END'
 # Results
 
