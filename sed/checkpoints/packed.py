@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed")
 SEALED = 3
-"""the first format whose model.json has a checksum"""
+"""first format whose model.json has a checksum"""
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
 
 
@@ -46,7 +46,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
     try:
-        facts, checked = read_sealed_json(folder / FACTS)
+        facts, checked = read_sealed_json(folder / FACTS)  # checked is None if another tool has reformatted the file
     except Damaged as error:
         raise UserError(f"{folder / FACTS}: {error} (copy or pack the model again)") from None
     except ValueError as error:

@@ -38,7 +38,7 @@ class _Yaml(configargparse.ConfigFileParser):
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Formatter that shows flags only in the spelling with dashes, and omits defaults that are None."""
+    """Formatter that shows flags only in the spelling with dashes, and omits defaults that are None or ()."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or action.default == ():
@@ -76,12 +76,13 @@ class _Finder(argparse.ArgumentParser):
 
 
 PROVENANCE = (
-    "Sources of defaults: P the paper, L its laboratory's code, F FDY-SED, D DESED_task, I inferred; none: our own."
+    "Sources of defaults: P the paper, L its laboratory's code, F FDY-SED, D DESED_task, C CP-JKU's system of 2024, "
+    "S PretrainedSED, E pb_sed, I inferred; none: our own."
 )
-_HAS_PROVENANCE = re.compile(r"\([PLFDI](, [PLFDI])*[):]")
-
+_HAS_PROVENANCE = re.compile(r"\([PLFDCSEI](, [PLFDCSEI])*[):]")
 
 Resolve = Callable[[dict[str, Any], argparse.Namespace], dict[str, Any]]
+"""function of a config and all parsed options that returns the completed config"""
 
 
 class Parser(configargparse.ArgumentParser):
@@ -106,7 +107,7 @@ class Parser(configargparse.ArgumentParser):
         )
         self._section: Any = self
         self._resolve = resolve
-        self._commands = {"config", "show_config"}  # options that no config holds
+        self._not_in_config = {"config", "show_config"}
         if config:
             self.add_argument("--config", "--conf", is_config_file=True, metavar="FILE", help="flat YAML of options")
             self.add_argument(
@@ -190,7 +191,7 @@ class Parser(configargparse.ArgumentParser):
             kwargs.setdefault("metavar", None if choices else name.replace("-", "_").upper())
         self._section.add_argument(*flags, **kwargs)
         if not in_config:
-            self._commands.add(kwargs["dest"])
+            self._not_in_config.add(kwargs["dest"])
 
     def parse_args(self, args: Sequence[str] | None = None, **kwargs: Any) -> argparse.Namespace:
         path, show = self._config_flags(args)
@@ -206,7 +207,7 @@ class Parser(configargparse.ArgumentParser):
 
     def settings(self, args: argparse.Namespace) -> dict[str, Any]:
         """Return the config of parsed options: all except positional arguments and options without `in_config`."""
-        keys = {action.dest for action in self._actions if action.option_strings} - self._commands
+        keys = {action.dest for action in self._actions if action.option_strings} - self._not_in_config
         config = {key: value for key, value in vars(args).items() if key in keys}
         return self._resolve(config, args) if self._resolve else config
 

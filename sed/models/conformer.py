@@ -59,9 +59,10 @@ class FeedForward(nn.Sequential):
 class RelativeAttention(nn.Module):
     """Self-attention whose scores are the sum of a content term and a relative position term (Dai et al. 2019).
 
-    Like in the original scheme, distances are those of past frames: for an earlier frame j, frame i uses the position
-    term of distance i - j. Later frames get what the shift operation leaves in their place, like in the authors'
-    system: 0 for the next frame, and for frame j after it the term of frame i + 1 at distance frames + 1 - (j - i).
+    As in the original scheme (Transformer-XL), only past frames have distances: for an earlier frame j, frame i uses
+    the position term of distance i - j. Later frames get values that the shift operation happens to leave there, like
+    in the authors' system: 0 for the next frame, and for frame j after it the term of frame i + 1 at distance
+    frames + 1 - (j - i).
     """
 
     no_weight_decay = ("content", "position")
@@ -96,9 +97,9 @@ class RelativeAttention(nn.Module):
 
 
 def shifted(scores: Tensor) -> Tensor:
-    """Align scores (..., frames, distances frames - 1 to 0) with frames (..., frames, frames).
+    """Align scores (..., frames, distances frames - 1 to 0) with frames (..., frames, frames): Transformer-XL's shift.
 
-    Row i is shifted left by frames - 1 - i.
+    Row i is shifted left by frames - 1 - i, so that column j is for distance i - j.
     """
     frames = scores.shape[-1]
     padded = nn.functional.pad(scores, (1, 0))

@@ -176,7 +176,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         raise ValueError("no classes: data/labels.txt is empty")
     encoder = build_encoder(config)
     patch_seconds = encoder.time_stride * config["frame_shift"]
-    # 101 patches of 0.1 s are cropped to the 100 that cover 10 s (P, L).
+    # 101 patches of 0.1 s are cropped to the 100 that cover 10 s (P, L); 1e-6 allows for rounding errors.
     frames = min(encoder.grid[1], math.ceil(config["clip_seconds"] / patch_seconds - 1e-6))
     decoder = build_decoder(config, dim=encoder.dim, frames=frames)
     return Detector(

@@ -17,7 +17,7 @@ OPTIONS = {
     },
     "most_passes": {
         "default": 0,
-        "help": "shorten epochs so that the training passes over no labelled set more often than this; 0: no limit",
+        "help": "shorten epochs so that the labelled set seen least is passed over at most this often; 0: no limit",
         "least": 0,
     },
     "lr": {"default": 1e-4, "help": "learning rate of everything but the encoder (P)", "least": 0},

@@ -65,6 +65,7 @@ def build_pretraining(
     schedule = make_schedule(config, clips)
     log.info("%d steps of %d clips, %d classes", schedule.steps, maker.clips, len(labels))
     model = make_model(config, len(labels), device)
+    # An empty module as encoder: all parameters have the same learning rate.
     flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
     precision = choose_precision(config["precision"], device)
     log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed on the fly")
@@ -116,7 +117,7 @@ def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
     if config["patchout"] and config["patchout"] >= bands:
         raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (keep at least one)")
     step_seconds = tagger.encoder.time_stride * config["frame_shift"]
-    steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))
+    steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))  # 1e-6: rounding errors
     return steps * config["frame_detail"], step_seconds / config["frame_detail"]
 
 
