@@ -212,6 +212,35 @@ def test_a_wrong_byte_of_a_zip_is_found_in_its_directory_or_its_member(make):
         assert damaged == ([] if place >= start else [tuple(members[at : at + 2])]), place
 
 
+class Pipe(io.RawIOBase):
+    """A file that cannot be sought: a zip file written to it has sizes and checksums behind its members."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, block) -> int:
+        self.content += block
+        return len(block)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_whole_zip_has_no_damaged_members_however_it_was_written(make, large):
+    for file in (pipe := Pipe(), seekable := io.BytesIO()):
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as container:
+            for name, content in FILES.items():
+                with container.open(name, "w", force_zip64=large) as member:
+                    member.write(content)
+    for content in (bytes(pipe.content), seekable.getvalue()):
+        assert damaged_members(make("a.zip", content)) == []
+        start = content.index(b"c/metadata/a.tsv") - 30  # its header
+        wrong = bytearray(content)
+        wrong[start + 11] ^= 1
+        assert [begin for begin, _ in damaged_members(make("a.zip", bytes(wrong)))] == [start]
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"PK\3\4" + b"x" * 100, tarred(FILES)])
 def test_a_file_that_is_not_a_zip_has_no_directory(make, content):
     assert directory_range(make("a.zip", content)) is None
