@@ -5,6 +5,9 @@
 #
 #   --best CONFIG   print the name of this config's best experiment, without its seed, and the table of rates on standard
 #                   error (none: print the table)
+#
+# <results>/runs.jsonl has one line per training, of configs named <config>_lr<head>_<encoder>. The best rates have the
+# highest PSDS1, averaged over seeds.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went

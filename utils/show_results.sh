@@ -12,7 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# == 1)) || usage
 [[ -f $1 ]] || die "$1: no such file (run stage 5)"
 
-# Shows only tables of results, with the columns `system` and `clips`. width() counts characters of UTF-8, not bytes.
+# Shows only tables of results, with the columns `system` and `clips`. n is the number of columns shown, from[i] the place
+# of column i in the table, wide[i] its width. width() counts characters of UTF-8, not bytes.
 LC_ALL=C awk -v columns="${columns}" '
     function width(text) { gsub(/[\200-\277]/, "", text); return length(text) }
     function flush_table(    r, c, line) {

@@ -13,7 +13,10 @@ _START = re.compile(
 
 
 def start_of(name: str) -> datetime | None:
-    """Return the time that a recording's file name states, None where it states none or an impossible one."""
+    """Return the time in a recording's file name; None without one, or if it is not a valid date and time.
+
+    It is in UTC if it ends in Z, else without a time zone, as on the recorder's clock.
+    """
     found = _START.search(PurePath(name).name)
     if found is None:
         return None

@@ -117,6 +117,7 @@ def _hugging_face_files(api: Api, name: str, folder: str) -> Files:
             _plain(f["path"]): _remote(
                 api.at(f"{HUGGING_FACE}/{name}/resolve/main/{quote(f['path'])}"),
                 f["size"],
+                # large files (LFS) have the SHA-256 of their content, small ones the id of their git blob
                 f"sha256:{f['lfs']['oid']}" if f.get("lfs") else f"git:{f['oid']}",
             )
             for f in answer
@@ -128,6 +129,7 @@ def _hugging_face_files(api: Api, name: str, folder: str) -> Files:
 
 
 def _github_files(api: Api, name: str, folder: str) -> Files:
+    """Return the files of a release; older ones have no digest (`sha256:<hex>`)."""
     del folder  # releases have no folders
     repository, _, tag = name.partition("@")
     address = f"{GITHUB}/{repository}/releases/download/{quote(tag)}"

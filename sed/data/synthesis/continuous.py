@@ -35,8 +35,9 @@ def continuous(
     power = float(np.sqrt(np.mean(mix**2))) or 1.0
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
-    tracks: dict[str, np.ndarray] = {}
+    tracks: dict[str, np.ndarray] = {}  # label -> its events without reverberation
     events: list[Event] = []
+    # one stretch more than fits, since a stretch may begin up to its length before the recording
     for begin in rng.uniform(-every, seconds, round(seconds / every) + 1):
         for label in draw_labels(bank, split, rng):
             loudness = base + float(rng.normal(0, mixing.vary))

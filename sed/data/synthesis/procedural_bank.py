@@ -1,7 +1,8 @@
 """A soundbank without recordings: synthetic sounds of DESED's ten labels, backgrounds and distractors.
 
 A source (one dog, one blender) is a function with drawn parameters; training and validation draw theirs from different
-seeds. The ranges of the parameters are plausible values, not measured on recordings.
+seeds. The ranges of the parameters are plausible values, not measured on recordings. In the families below, frequencies
+are in Hz, rates per second, and decays, the times after which an exponential has fallen to 1/e, in samples.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def backdrop(source: Generator) -> Voice:
 
 
 def knock(source: Generator) -> Voice:
-    """Make dull thuds on wood, or footsteps."""
+    """Make dull thuds on wood, or footsteps, `rate` per second in the octave above `low`."""
     low, rate = source.uniform(70, 260), source.uniform(1.5, 6)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -102,7 +103,7 @@ def knock(source: Generator) -> Voice:
 
 
 def bird(source: Generator) -> Voice:
-    """Make chirps: fast sweeps at high frequencies."""
+    """Make chirps: fast sweeps around `pitch` by up to the fraction `depth`."""
     pitch, depth = source.uniform(3000, 5500), source.uniform(0.1, 0.35)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -125,7 +126,7 @@ def clap(source: Generator) -> Voice:
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
-        starts = np.cumsum(np.append(0, rng.integers(1500, 6000, int(seconds * 6))))
+        starts = np.cumsum(np.append(0, rng.integers(1500, 6000, int(seconds * 6))))  # 0.1 to 0.4 s apart
         starts = starts[starts < length]
         size = samples(0.08)
         pieces = [shape(noise(rng, size), band(low, 2 * low)) * np.exp(-np.arange(size) / decay) for _ in starts]
@@ -135,7 +136,7 @@ def clap(source: Generator) -> Voice:
 
 
 def music(source: Generator) -> Voice:
-    """Make plucked notes of a scale."""
+    """Make plucked notes of a major scale, `tempo` per second."""
     root, tempo = source.uniform(110, 440), source.uniform(2, 6)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
@@ -143,7 +144,7 @@ def music(source: Generator) -> Voice:
         starts = np.arange(0, length, samples(1 / tempo))
         size = samples(0.6)
         fade = np.exp(-np.arange(size) / 3000)
-        notes = root * 2 ** (rng.choice([0, 2, 4, 5, 7, 9, 12], len(starts)) / 12)
+        notes = root * 2 ** (rng.choice([0, 2, 4, 5, 7, 9, 12], len(starts)) / 12)  # semitones above the root
         pieces = [partials(np.full(size, note), range(1, 7), 0.7 ** np.arange(6)) * fade for note in notes]
         return scatter(np.zeros(length), pieces, starts)
 

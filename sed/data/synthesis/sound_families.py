@@ -2,7 +2,9 @@
 
 Each family is a function `(rng) -> Voice`. It draws the parameters of a source (one speaker, dog or vacuum cleaner);
 the voice that it returns renders the source's events and draws the variation between them, so that no two are equal.
-The ranges of the parameters are plausible values, not measured on recordings.
+The ranges of the parameters are plausible values, not measured on recordings. Pitches, centres, widths and edges of
+bands are in Hz, rates per second, durations and decays in seconds; a decay within `np.exp(-np.arange(n) / d)` is in
+samples. Gains are relative to each other: `signals.level` scales every event.
 """
 
 from __future__ import annotations
