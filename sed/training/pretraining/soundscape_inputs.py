@@ -31,8 +31,19 @@ ROOMS = 64
 REVERBERATION = 0.5  # s, the longest
 KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
-LONGEST_EVENT = 6.0  # s
+FREQUENCIES = (60.0, 8000.0)  # Hz, of the first and the last knot
+LONGEST_EVENT = 6.0  # s, unless it is a texture
+SHORTEST_EVENT = 0.02  # s; shorter remains at a clip's borders are left out
 FADE = 0.005  # s, at both ends of a sound
+MOST_KINDS, MOST_REPETITIONS = 5, 6  # in a clip, and of a kind
+MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
+KIND_SPREAD, SOUND_SPREAD = (
+    3.0,
+    1.5,
+)  # dB, standard deviations of the level of a kind in a clip, and of each of its sounds
+TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # median length of a texture, and standard deviation of its logarithm
+NO_BACKGROUND = 0.05  # probability
+BACKGROUND_GAIN = 0.5  # so backgrounds are 6 dB below the level that snr_min and snr_max refer to
 
 
 SECTION = "soundscapes on the fly, where the sounds are a soundbank"
@@ -205,27 +216,27 @@ class SoundscapeMaker:
     def _events(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw the sounds of a batch except backgrounds: arrays (sounds,) of clip, kind, track, onset etc."""
         config, clips, whole = self._config, self.clips, self._samples
-        number = np.minimum(rng.poisson(config["kinds"], clips), 5)  # kinds of sounds in each clip
+        number = np.minimum(rng.poisson(config["kinds"], clips), MOST_KINDS)  # kinds of sounds in each clip
         clip = np.repeat(np.arange(clips), number)
         kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
         order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)  # position within the clip
-        # a texture (a label with long recordings) occurs once, other kinds up to seven times
-        times = np.where(self._texture[kind], 1, 1 + np.minimum(rng.poisson(config["repeats"], len(clip)), 6))
+        # a texture (a label with long recordings) occurs once, other kinds may be repeated
+        repetitions = np.minimum(rng.poisson(config["repeats"], len(clip)), MOST_REPETITIONS)
+        times = np.where(self._texture[kind], 1, 1 + repetitions)
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
-        level = snr[clip] + rng.normal(0, 3.0, len(clip))  # dB over the background
+        level = snr[clip] + rng.normal(0, KIND_SPREAD, len(clip))  # dB over the background
         # one element per sound from here on
         clip, kind, track, level = (np.repeat(x, times) for x in (clip, kind, order % 2, level))
         count = len(clip)
         chosen = self._choose(kind, rng)
-        speed = 2.0 ** np.clip(rng.normal(0, config["speed_octaves"], count), -0.45, 0.45)
+        speed = self._speed(count, rng)
         played = self._sounds.length[chosen] / speed
-        # seconds: of a texture, log-normal around 4, at most 1.3 clips
-        wanted = np.where(
+        most_seconds = np.where(
             self._texture[kind],
-            np.clip(np.exp(rng.normal(np.log(4.0), 0.7, count)), 0.5, 1.3 * whole / RATE),
+            np.clip(np.exp(rng.normal(np.log(TEXTURE_SECONDS), TEXTURE_SPREAD, count)), 0.5, 1.3 * whole / RATE),
             LONGEST_EVENT,
         )
-        length = np.minimum(played, wanted * RATE).astype(np.int64)
+        length = np.minimum(played, most_seconds * RATE).astype(np.int64)
         skipped = rng.random(count) * (played - length)
         # Up to a quarter of a sound longer than 2 s may lie before or after the clip.
         beyond = np.where(length > 2 * RATE, length // 4, 0)
@@ -237,9 +248,9 @@ class SoundscapeMaker:
             **{"clip": clip, "kind": kind, "track": track, "level": level, "chosen": chosen},
             **{"speed": speed, "skipped": skipped, "onset": onset, "length": length},
         }
-        kept = length > 0.02 * RATE  # shorter remains, at the clip's borders, are left out
+        kept = length > SHORTEST_EVENT * RATE
         rows = {name: values[kept] for name, values in rows.items()}
-        rows["gain"] = 10 ** ((rows["level"] + rng.normal(0, 1.5, len(rows["clip"]))) / 20)
+        rows["gain"] = 10 ** ((rows["level"] + rng.normal(0, SOUND_SPREAD, len(rows["clip"]))) / 20)
         return rows
 
     def _targets(self, events: dict[str, np.ndarray], background: dict[str, np.ndarray]) -> np.ndarray:
@@ -272,16 +283,23 @@ class SoundscapeMaker:
             "speed": speed,
             "place": np.concatenate([place, (np.flatnonzero(present) * TRACKS + 2) * whole]),
             "length": np.concatenate([events["length"], np.full(int(present.sum()), whole)]),
-            "gain": np.concatenate([events["gain"], np.full(int(present.sum()), 0.5)]).astype(np.float32),
+            "gain": np.concatenate([events["gain"], np.full(int(present.sum()), BACKGROUND_GAIN)]).astype(np.float32),
             "room": rng.integers(0, ROOMS, (clips, TRACKS)),
             "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
             "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
+            # half of the clips are low-pass filtered; 16 kHz is above all content
             "top": np.where(rng.random((clips, 1)) < 0.5, rng.uniform(4000, 8000, (clips, 1)), 16000).astype(
                 np.float32
             ),
+            # -14 to -1 dB
             "peak": (10 ** (rng.uniform(-14, -1, (clips, 1)) / 20)).astype(np.float32),
         }
         return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=int(tensors["length"].sum()))
+
+    def _speed(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw the playback speeds of some sounds (count,)."""
+        octaves = np.clip(rng.normal(0, self._config["speed_octaves"], count), -MOST_OCTAVES, MOST_OCTAVES)
+        return 2.0**octaves
 
     def _choose(self, kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Draw a sound of each kind (n,), by the sounds' probabilities; return their indices (n,)."""
@@ -295,10 +313,10 @@ class SoundscapeMaker:
             return {"kind": none.astype(np.int64) - 1, "chosen": none.astype(np.int64), "skipped": none, "speed": none}
         kind = self._backgrounds[rng.integers(0, len(self._backgrounds), self.clips)]
         chosen = self._choose(kind, rng)
-        speed = 2.0 ** np.clip(rng.normal(0, self._config["speed_octaves"], self.clips), -0.45, 0.45)
+        speed = self._speed(self.clips, rng)
         spare = np.maximum(self._sounds.length[chosen] / speed - self._samples, 0)
         return {
-            "kind": np.where(rng.random(self.clips) < 0.05, -1, kind),  # 5 % of the clips have no background
+            "kind": np.where(rng.random(self.clips) < NO_BACKGROUND, -1, kind),
             "chosen": chosen,
             "skipped": rng.random(self.clips) * spare,
             "speed": speed,
@@ -338,7 +356,8 @@ class Mixer:
         frequency = torch.fft.rfftfreq(self._size, 1 / RATE)
         self._frequency = frequency.to(device)
         # Linear interpolation between the knots over log frequency as a matrix: one product gives all curves.
-        at = (frequency.clamp(60, 8000).log() - np.log(60)) / (np.log(8000) - np.log(60)) * (KNOTS - 1)
+        low, high = FREQUENCIES
+        at = (frequency.clamp(low, high).log() - np.log(low)) / (np.log(high) - np.log(low)) * (KNOTS - 1)
         knots = torch.arange(KNOTS)[:, None]
         self._curves = (1 - (at - knots).abs()).clamp_min(0).to(device)
 
