@@ -1,4 +1,4 @@
-"""The table of an ablation, the paper's numbers beside ours.
+"""Write the table of an ablation study, with the AST-SED paper's numbers beside ours.
 
 usage: python3 -m sed.bin.ablations --out exp/ABLATIONS.md conf/x.yaml=exp/x/validation/result.json ...
 """
@@ -19,10 +19,10 @@ def main() -> None:
     from sed.evaluation.result_file import read_result
     from sed.files import write_text
 
-    parser = Parser("The table of an ablation, the paper's numbers beside ours.")
+    parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("pairs", nargs="+", metavar="CONFIG=RESULT", help="a config and its experiment's result.json")
-    parser.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that the others differ from")
-    parser.option("out", None, "ABLATIONS.md to write (none: only show)", type=output_file)
+    parser.option("reference", str(ROOT / "conf" / "ast_sed.yaml"), "config that each row's differences are from")
+    parser.option("out", None, "ABLATIONS.md to write (default: only print the table)", type=output_file)
     args = parser.parse_args()
     ablations = []
     for pair in args.pairs:

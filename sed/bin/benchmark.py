@@ -2,7 +2,15 @@
 
 usage: python3 -m sed.bin.benchmark --conf conf/ast_sed.yaml [--batch-sizes 8,8,16,16] [--parts step,data] [--out FILE]
 
-Random clips; nothing is read except the config. On a GPU allow some minutes: every part is compiled.
+Clips are random; only the config is read. On a GPU compilation takes some minutes. The parts are:
+
+step          a training step; frozen: with a frozen encoder; eager, fp32: uncompiled, in the config's precision and in
+              float32 (on a GPU)
+encoder       a mean-teacher step of the encoder alone; peer: of Hugging Face's AST of equal size, if installed
+convolutions  mixing convolutions of a CNN (FDY and the like) beside plain ones
+heads         all after the encoder
+data          inputs of a step from HDF5
+inference     forward pass of the detector
 """
 
 from __future__ import annotations
@@ -26,16 +34,17 @@ log = logging.getLogger("sed.benchmark")
 PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "data", "inference", "peer"]
 STEP, FROZEN = "training step", "the same, encoder frozen"
 DESED = [3470, 10000, 1578, 14412]
+"""clips of DESED's sets: strongly labelled, synthetic, weakly labelled, unlabelled"""
 
 
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = Parser(__doc__.split("\n\n")[0], config=True)
     parser.section("benchmark")
-    parser.option("parts", PARTS, f"what to time, of {','.join(PARTS)}", type=words)
-    parser.option("repeats", 10, "batches over which each part is timed", least=1)
-    parser.option("clips", DESED, "clips of each set, for the length of the training", type=numbers)
-    parser.option("out", None, "JSON file for the numbers", type=output_file)
+    parser.option("parts", PARTS, f"parts to time, comma-separated: {','.join(PARTS)}", type=words)
+    parser.option("repeats", 10, "number of batches over which each part is timed", least=1)
+    parser.option("clips", DESED, "clips of each training set, to estimate the whole training's time", type=numbers)
+    parser.option("out", None, "JSON file to write the numbers to", type=output_file)
     parser.section("front end")
     parser.options_of("sed.features.logmel")
     parser.section("model")
@@ -50,7 +59,7 @@ def parse() -> argparse.Namespace:
 
 
 def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_gpu: bool) -> list[Row]:
-    """Measure the parts that were asked for and fit into memory.
+    """Time the parts of --parts that fit into the GPU's memory.
 
     Args:
         benchmark: the model and its inputs.
@@ -79,7 +88,7 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
         "peer": benchmark.peer,
     }
     if not on_gpu:
-        calls.pop("fp32")  # the step is eager already
+        calls.pop("fp32")  # on a CPU the step is eager and in fp32 already
         calls.pop("eager")
     rows = []
     for part in args.parts:

@@ -1,9 +1,9 @@
-"""Measure stage 2: clips per second and memory of dump jobs, beside bare reading, resampling and front end.
+"""Measure stage 2: clips per second and memory of dump jobs, and the speed of reading features back.
 
 usage: python3 -m sed.bin.benchmark_dump [options] <empty scratch dir>
 
-The clips are `files` different recordings of noise, each listed many times. Bare and dump run with as many
-processes; then random clips are read back on one core.
+The clips are --files recordings of noise, each listed many times. For comparison, as many processes as dump jobs run a
+bare loop of reading (soundfile), resampling (soxr) and front end. Then random clips are read back on one core.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ print(len(paths) / (time.perf_counter() - begun))
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("scratch", type=Path, help="folder to write to; its files are kept")
-    parser.option("clips", 2000, "clips in all", least=100)
-    parser.option("files", 100, "different recordings", least=1)
-    parser.option("seconds", 10.0, "length of a clip", least=0.1)
-    parser.option("rate", 44100, "of the recordings (Hz)", least=8000)
-    parser.option("nj", 2, "processes", least=1)
+    parser.option("clips", 2000, "number of clips, over all jobs", least=100)
+    parser.option("files", 100, "number of different recordings", least=1)
+    parser.option("seconds", 10.0, "length of a clip (s)", least=0.1)
+    parser.option("rate", 44100, "sampling rate of the recordings (Hz)", least=8000)
+    parser.option("nj", 2, "dump jobs, which run in parallel", least=1)
     args = parser.parse_args()
     log = setup_logging()
     if args.scratch.exists() and any(args.scratch.iterdir()):
@@ -60,11 +60,11 @@ def main() -> None:
     begun = time.monotonic()
     peaks = _memory([[sys.executable, *dump, scp, str(shard)] for scp, shard in zip(lists, shards, strict=True)])
     spent = time.monotonic() - begun
-    a_core = args.clips / spent / args.nj
+    per_core = args.clips / spent / args.nj
     log.info(
         "dump: %.1f clips/s per core, %.2f of bare, start of the program included",
-        a_core,
-        a_core * len(bare) / sum(bare),
+        per_core,
+        per_core * len(bare) / sum(bare),
     )
     for job, (early, late) in enumerate(peaks, 1):
         log.info("job %d: %.0f MB resident after a quarter of the time, %.0f MB at most after", job, early, late)
@@ -96,6 +96,7 @@ def _lists(args: argparse.Namespace) -> list[str]:
 
 
 def _together(commands: list[list[str]]) -> list[str]:
+    """Run the commands side by side; return the output of each."""
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     texts = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
@@ -111,7 +112,7 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
         for process, resident in zip(running, seen, strict=True):
             try:
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-                resident.append(pages * 4096 / 1e6)
+                resident.append(pages * 4096 / 1e6)  # pages of 4 KiB
             except (OSError, IndexError):
                 continue
         time.sleep(0.2)
@@ -121,13 +122,14 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
 
 
 def _read_back(dump: Path) -> float:
+    """Return clips per second when reading batches of 24 random clips."""
     import numpy as np
 
     from sed.data.store import FeatureStore
 
     store = FeatureStore(dump)
     rows = np.random.default_rng(0).integers(0, len(store.clips), 3000)
-    for _ in range(2):  # the second run is warm
+    for _ in range(2):  # the first run fills the page cache, the second is measured
         begun = time.perf_counter()
         for start in range(0, len(rows), 24):
             store.read(rows[start : start + 24])

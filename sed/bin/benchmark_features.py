@@ -20,9 +20,9 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     parser = Parser("Compare the front end with torchaudio's: speed and differences.", config=True)
-    parser.option("seconds", 10.0, "length of a clip", least=0.1)
-    parser.option("clips", 32, "clips in a batch", least=1)
-    parser.option("rounds", 5, "measurements of each, of which the best is used", least=1)
+    parser.option("seconds", 10.0, "length of a clip (s)", least=0.1)
+    parser.option("clips", 32, "clips per batch", least=1)
+    parser.option("rounds", 5, "measurements of each front end; the fastest counts", least=1)
     parser.options_of("sed.features.logmel")
     args = parser.parse_args()
 

@@ -1,11 +1,10 @@
-"""Measure memory and time of a large label set: targets, one epoch's batches with their loss, scoring.
+"""Measure time and memory with a large label set: building targets, one epoch's batches and losses, scoring.
 
 usage: python3 -m sed.bin.benchmark_labels [options] <empty scratch dir>
 
-Makes up a corpus of AudioSet-strong's size (447 classes, 100,000 clips of ten seconds to train on) and scores of 16,000
-clips. Prints of each stage its seconds, those of processors, which do not depend on what else runs, and the most memory
-that its processes hold together (PSS), mapped files included. The scores take 2.9 GB of the scratch directory, which
-are removed at the end.
+Makes a random corpus of AudioSet-strong's size (447 classes, 100,000 training clips of ten seconds) and posteriors of
+16,000 clips. Prints wall-clock and processor seconds of each stage and the peak memory of its processes together (PSS,
+mapped files included). The posteriors take 2.9 GB of the scratch directory and are removed at the end.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ if TYPE_CHECKING:
 
     from sed.data.targets import FrameTargets
 
-SECONDS = 10.0
-STAGES = {"labels": "targets", "batches": "an epoch's batches and their loss", "scores": "making scores up"}
-UNSENT = ("scratch", "stage")
+SECONDS = 10.0  # of a clip
+STAGES = {"labels": "targets", "batches": "an epoch's batches and their loss", "scores": "making random scores"}
+UNSENT = ("scratch", "stage")  # options that the process of a stage does not inherit
 
 
 @entry
 def main() -> None:
     p = Parser(__doc__.splitlines()[0])
     p.add_argument("scratch", type=Path, help="folder to write to; only its small files stay there")
-    p.option("classes", 447, "of the label set", least=2)
-    p.option("clips", 100_000, "clips to train on", least=1)
-    p.option("events", 9, "of a clip, on average", least=1)
-    p.option("frames", 1000, "of a clip's targets", least=1)
+    p.option("classes", 447, "number of labels", least=2)
+    p.option("clips", 100_000, "number of training clips", least=1)
+    p.option("events", 9, "events per clip, on average", least=1)
+    p.option("frames", 1000, "target frames per clip", least=1)
     p.option("batch-size", 48, "clips per batch", least=1)
-    p.option("scored-clips", 16_000, "clips that are scored", least=1)
-    p.option("scored-frames", 100, "of a clip's scores", least=1)
-    p.option("bootstrap", 0, "samples of the scoring's intervals", least=0)
+    p.option("scored-clips", 16_000, "number of clips to score", least=1)
+    p.option("scored-frames", 100, "frames of posteriors per scored clip", least=1)
+    p.option("bootstrap", 0, "bootstrap samples of the scoring (0: no intervals)", least=0)
     p.option("jobs", 2, "processes of the scoring", least=1)
-    p.option("stage", None, "run this one alone, in this process", choices=tuple(STAGES))
+    p.option("stage", None, "run only this stage, in this process", choices=tuple(STAGES))
     args = p.parse_args()
     log = setup_logging()
     if args.stage:
@@ -54,20 +53,20 @@ def main() -> None:
     if args.scratch.exists() and any(args.scratch.iterdir()):
         raise UserError(f"{args.scratch}: not empty (name a new folder)")
     if not Path("/proc/self/smaps_rollup").exists():
-        raise UserError("this reads memory from /proc, which this system lacks (run it on Linux)")
+        raise UserError("no /proc/self/smaps_rollup to read memory from (run it on Linux)")
     args.scratch.mkdir(parents=True, exist_ok=True)
     write_labels(args)
     options = [f"--{key.replace('_', '-')}={value}" for key, value in vars(args).items() if key not in UNSENT]
     itself = [sys.executable, "-m", "sed.bin.benchmark_labels", *options, str(args.scratch)]
     for stage, name in STAGES.items():
-        log.info("%s: %.0f s, %.0f s of processors, at most %.2f GB", name, *measured([*itself, "--stage", stage]))
+        log.info("%s: %.0f s, %.0f processor seconds, at most %.2f GB", name, *measured([*itself, "--stage", stage]))
     name = f"scoring {args.scored_clips} clips, {args.classes} classes"
-    log.info("%s: %.0f s, %.0f s of processors, at most %.2f GB", name, *measured(scoring(args)))
+    log.info("%s: %.0f s, %.0f processor seconds, at most %.2f GB", name, *measured(scoring(args)))
     (args.scratch / "scores.h5").unlink()
 
 
 def scoring(args: argparse.Namespace) -> list[str]:
-    """Return the command that scores what `scores` made."""
+    """Return the command that scores the file of the stage `scores`."""
     scratch = args.scratch
     options = {
         "ground-truth": scratch / "truth" / "events.tsv",
@@ -81,7 +80,7 @@ def scoring(args: argparse.Namespace) -> list[str]:
 
 
 def measured(command: list[str]) -> tuple[float, float, float]:
-    """Run a command; return its seconds, those of processors, and the most GB that it and its children held."""
+    """Run a command; return wall-clock seconds, processor seconds and peak memory (GB) of it and its children."""
     begun, most, used = time.monotonic(), 0.0, spent()
     process = subprocess.Popen(command)
     while process.poll() is None:
@@ -93,18 +92,18 @@ def measured(command: list[str]) -> tuple[float, float, float]:
 
 
 def spent() -> float:
-    """Return the seconds of processors that processes below this one have used, those that have ended."""
+    """Return the processor seconds of the child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def held(process: int) -> float:
-    """Return the GB that a process and all below it hold; pages that several share count once."""
+    """Return the memory (GB) of a process and its descendants; PSS counts pages that they share once."""
     try:
         lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
         tasks = list(Path(f"/proc/{process}/task").iterdir())
         below = [child for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended meanwhile
         return 0.0
     own = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e9
     return own + sum(held(int(child)) for child in below)
@@ -149,7 +148,7 @@ def labels(args: argparse.Namespace) -> FrameTargets:
 
 
 def batches(args: argparse.Namespace) -> None:
-    """Make every batch of an epoch, features of noise, and take the loss of every hundredth, with its gradient."""
+    """Make every batch of an epoch from random features; compute loss and gradient of every hundredth."""
     import torch
 
     from sed.data.batches import FeaturePool, TrainingSet, arrange, steps_per_epoch
@@ -179,7 +178,7 @@ def batches(args: argparse.Namespace) -> None:
 
 
 def scores(args: argparse.Namespace) -> None:
-    """Write scores of the scored clips: low ones that wander with time, high ones in most of each event."""
+    """Write posteriors of the clips to score: low and slowly varying, raised within events."""
     import numpy as np
 
     from sed.data.scores import Scores, write_scores
@@ -192,7 +191,7 @@ def scores(args: argparse.Namespace) -> None:
         logits = background(rng, values.shape)
         for onset, offset, label in spans:
             begin, end = (round(time / SECONDS * args.scored_frames) for time in (onset, offset))
-            logits[begin:end, column[label]] += rng.normal(6.0, 2.0)
+            logits[begin:end, column[label]] += rng.normal(6.0, 2.0)  # a logit of -7 + 6 or more: many are detected
         values[:] = 1 / (1 + np.exp(-logits))
     made = Scores(
         clips=list(events),
@@ -205,7 +204,7 @@ def scores(args: argparse.Namespace) -> None:
 
 
 def background(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Return logits (frames, classes) of silence: -7 with a deviation of 1.5, alike over some frames."""
+    """Return logits (frames, classes) of silence: mean -7, standard deviation 1.5, correlated over a few frames."""
     import numpy as np
     from scipy.signal import lfilter
 

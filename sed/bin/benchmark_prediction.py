@@ -2,9 +2,10 @@
 
 usage: python3 -m sed.bin.benchmark_prediction --conf conf/ast_sed.yaml --cpu-threads 2
 
-Random weights unless --model is given; noise of the model's clip length. After a warm-up round,
-each round runs every contender once, in turn, so that other load affects all alike. Ratios are computed per round;
-their median, lowest and highest are shown, of wall-clock and of processor time. Differences are to our float32.
+Weights are random unless --model is given; the audio is noise of the model's clip length. After a warm-up, each round
+runs every contender once, in turn, so that other load affects all alike. Ratios to the first contender are computed per
+round; the median, lowest and highest are printed, for wall-clock and processor time. "difference" is that of our
+posteriors from those of our first precision.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def parser() -> Parser:
     p.option("model", None, "experiment, checkpoint or packed model, instead of random weights of the options below")
     p.option("cpu-threads", 2, "processor threads", least=1, most=1024)
     p.option("clips", 4, "clips per batch", least=1)
-    p.option("rounds", 5, "times that each contender runs", least=1)
-    p.option("precisions", ["float32", "bfloat16", "int8"], "of our models, to compare", type=words)
-    p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of 768)")
+    p.option("rounds", 5, "number of measurements of each contender", least=1)
+    p.option("precisions", ["float32", "bfloat16", "int8"], "precisions of our model to compare", type=words)
+    p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of width 768)")
     p.option("classes", 10, "labels of the random model", least=1)
     p.options_of("sed.models.detector")
     p.options_of("sed.features.logmel")

@@ -1,12 +1,12 @@
-"""Measure prediction of long recordings by overlapping windows, beside the same audio cut into clips.
+"""Compare event-based F1 on long recordings: overlapping windows against the same audio cut into clips.
 
 usage: python3 -m sed.bin.benchmark_windows --soundbank DIR exp/ast_sed exp/ast_gru
 
-Mixes continuous recordings of one and of ten minutes from the bank's validation sounds (procedural ones without
---soundbank), dense and sparse ones, and prints event-based F1 (mean over labels) as tables in Markdown. "whole":
-against the events as they are; "in pieces": events and predictions both cut at the clips' borders, which adds onsets
-and offsets that every system finds. For "whole" the clips' predictions are joined: events that touch at a cut become
-one. Differences have 95 % intervals over recordings drawn with replacement.
+Mixes recordings of one and of ten minutes, dense and sparse in events, from the bank's validation sounds (synthetic
+sounds without --soundbank), and prints the macro-averaged event-based F1 as Markdown tables. "whole": against the
+events of the recordings; the predictions of adjacent clips are joined where they touch. "in pieces": events and
+predictions are both cut at the clips' borders, which adds onsets and offsets that every system finds. Differences have
+95 % bootstrap intervals over recordings.
 """
 
 from __future__ import annotations
@@ -38,11 +38,16 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("models", nargs="+", help="experiments, checkpoints or packed models")
     soundscapes.add_arguments(p, short=60, long=6, seed=0)
-    p.option("overlaps", [0.0, 0.5, 0.7, 0.9], "of a window, to compare with the default", type=soundscapes.shares)
-    p.option("samples", 1000, "bootstrap samples", least=100)
+    p.option(
+        "overlaps",
+        [0.0, 0.5, 0.7, 0.9],
+        "overlaps to compare with the default, comma-separated, as shares of a window",
+        type=soundscapes.shares,
+    )
+    p.option("samples", 1000, "number of bootstrap samples", least=100)
     p.option("batch-size", 32, "windows per batch", least=1)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("jobs", 0, "processes that mix and score (0: as many as processors)", least=0)
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    p.option("jobs", 0, "processes that mix and score (0: as many as there are processors)", least=0)
     return p
 
 
@@ -51,11 +56,11 @@ def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace
 
     Args:
         name: the model.
-        recordings: soundscapes with their truth.
+        recordings: soundscapes with their true events.
         args: the options.
 
     Returns:
-        The settings with their detections; the clips come first, the default second.
+        The settings with the counts of their detections: first that of separate clips, second the model's default.
     """
     predictor, post = open_for(recordings, name, args.device)
     stored = predictor.windows
@@ -76,7 +81,10 @@ def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace
 
 
 def _compared(stored: WindowSettings, shares: Sequence[float], window: float) -> list[tuple[str, WindowSettings]]:
-    """Return settings with their titles: what the model stores, then others by the options that make them."""
+    """Return (title, settings): those stored in the model, then others, titled by the options that choose them.
+
+    `shares` are overlaps as shares of a window, `window` its length in seconds.
+    """
     own = OVERLAP * window if stored.overlap is None else stored.overlap
     seconds = [share * window for share in dict.fromkeys([OVERLAP, *shares]) if abs(share * window - own) > 1e-6]
     settings = [("default", stored)]
@@ -92,17 +100,17 @@ def table(settings: Sequence[Setting], recordings: Sequence[Recording], *, sampl
     """Return a table in Markdown.
 
     Args:
-        settings: the clips, the default, others.
+        settings: separate clips, the default, then others.
         recordings: the recordings that they are scored on.
-        samples: bootstrap samples.
-        seed: of the samples.
+        samples: number of bootstrap samples.
+        seed: random seed of the samples.
 
     Returns:
         The table.
     """
     minutes = np.array([recording.minutes for recording in recordings])
     groups = [minutes == one for one in sorted(set(minutes.tolist()))]
-    weights = np.zeros((samples + 1, len(minutes)))  # resampled among recordings of the same length
+    weights = np.zeros((samples + 1, len(minutes)))  # each length keeps its number of recordings in every sample
     for group in groups:
         weights[:, group] = draw(int(group.sum()), samples, seed)
     cut, default = settings[0], settings[1]

@@ -23,7 +23,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="data directories")
     parser.option("labels", None, "the allowed labels, one per line (default: labels.txt beside the directory)")
-    parser.option("wav", True, "check that the audio files exist")
+    parser.option("wav", True, "also check that the audio files exist")
     args = parser.parse_args()
     for directory in args.directories:
         if not directory.is_dir():  # before a missing labels.txt is reported

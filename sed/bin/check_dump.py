@@ -19,7 +19,7 @@ from sed.errors import RunError
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("dumps", nargs="+", type=Path, help="dump directories")
-    parser.section("front end that they must have, if --config is given")
+    parser.section("front end that the dumps must have (only checked if --config is given)")
     parser.options_of("sed.features.logmel")
     args = parser.parse_args()
     setup_logging()

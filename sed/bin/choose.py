@@ -3,9 +3,10 @@
 usage: python3 -m sed.bin.choose --model model/ --count 20 --html page.html recordings/ > list.tsv
        python3 -m sed.bin.choose --model model/ --labelled corrected.tsv --html page.html recordings/ > next.tsv
 
-The list has the recordings in order, each with its uncertainty (bits, 0 to 1), its distance to the nearest recording
-before it, and the second and the label that the model is the least sure of. The page shows them in that order, to be
-corrected and exported. `sed/prediction/choice.py` says what is measured, and after whom.
+The list has the chosen recordings in order, each with its uncertainty (entropy in bits, 0 to 1), its distance from the
+nearest recording that was chosen or labelled before, and the time (s) and label that the model is least sure of. The
+page shows the recordings in that order, to correct and export their events. `sed/prediction/choice.py` describes the
+measures and names their source.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ COLUMNS = ("filename", "uncertainty", "distance", "onset", "event_label")
 
 
 def parser() -> Parser:
-    """Return the command line."""
+    """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("recordings", nargs="+", help="files, folders, globs")
     p.option("model", None, "experiment folder, checkpoint (.pt) or packed model")
-    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
-    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
-    p.option("count", 10, "recordings to choose", least=1)
-    p.option("labelled", "", "table of events: its recordings are not chosen, and the others keep away from them")
-    p.option("out", None, "the list (default: standard output)", type=output_file)
-    p.option("html", None, "page of the chosen recordings, to correct", type=output_file)
+    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, instead of --model")
+    p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
+    p.option("count", 10, "number of recordings to choose", least=1)
+    p.option("labelled", "", "table of events of recordings that are labelled: neither they nor their like are chosen")
+    p.option("out", None, "TSV to write the list to (default: standard output)", type=output_file)
+    p.option("html", None, "HTML page of the chosen recordings to write, for corrections", type=output_file)
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     add_window_arguments(p)
     p.option("batch-size", 8, "windows per batch", least=1)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("precision", "float32", "of the model's products", choices=["float32", "bfloat16", "int8"])
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    p.option("precision", "float32", "number format of the matrix products", choices=["float32", "bfloat16", "int8"])
     p.option("threads", 1, "processor threads", least=1, most=1024)
     add_arguments(p)
     return p
@@ -80,7 +81,7 @@ def main() -> int:
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
     if args.html and chosen:
-        page = {"recordings": chosen, "format": [], "out_dir": ""}  # nothing but the page
+        page = {"recordings": chosen, "format": [], "out_dir": ""}  # write no events, only the page
         with ExitStack() as stack:
             session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)
     return session.name_problems(problems)
@@ -104,7 +105,7 @@ def _choice(
     descriptors = np.stack([doubt.descriptor for doubt in doubts])
     chosen = choose([doubt.uncertainty for doubt in doubts], descriptors, args.count, labelled)
     if len(chosen) < min(args.count, len(names) - len(labelled)):
-        logger.info("%d chosen: the others are copies of these, or of labelled ones", len(chosen))
+        logger.info("%d chosen: all others are copies of these or of labelled recordings", len(chosen))
     rows: list[tuple[str, ...]] = []
     for place, distance in chosen:
         doubt = doubts[place]

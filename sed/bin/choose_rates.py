@@ -1,10 +1,10 @@
-"""Choose the best learning rates on a split of the training sources, for each config: a table, and a JSON file.
+"""Choose the learning rates of each config by PSDS1; print a table and write a JSON file.
 
 usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
-results/runs.jsonl has a line for each training, of configs <config>_lr<head>_<encoder>. The best has the highest PSDS1,
-over all seeds.
-With --best the table goes to standard error, and the name of that config's best experiment to standard output.
+results/runs.jsonl has one line per training of a config named <config>_lr<head>_<encoder>, scored on a split of the
+training sources. The chosen rates have the highest PSDS1, averaged over seeds. With --best the table goes to standard
+error, and the name of that config's best experiment to standard output.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("results", type=Path, help="folder of runs.jsonl, with results of <config>_lr<head>_<encoder>")
     p.add_argument("output", type=output_file, help="JSON file to write")
-    p.option("best", "", "config whose best experiment, without its seed, is printed: ast_sed_lr1e-3_1e-4 for ast_sed")
+    p.option("best", "", "print the name of this config's best experiment, without seed, such as ast_sed_lr1e-3_1e-4")
     args = p.parse_args()
     from sed.evaluation.metrics.table import shown_in
     from sed.evaluation.reports.seeds.store import read_runs
@@ -35,7 +35,7 @@ def main() -> None:
     columns = shown_in("main")
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for run in read_runs(args.results):
-        if run.get("run") or "_lr" not in run["config"]:
+        if run.get("run") or "_lr" not in run["config"]:  # runs with a name are earlier ones
             continue
         lacking = [key for key in ("steps", *(column.key for column in columns)) if run.get(key) is None]
         lacking += [key for key in ("lr", "encoder_lr") if key not in run.get("settings", {})]
@@ -51,17 +51,17 @@ def main() -> None:
     )
     for config, tried in runs.items():
         rows = []
-        for (head, encoder), those in sorted(tried.items()):
-            row: dict[str, Any] = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in those]}
+        for (head, encoder), seeds in sorted(tried.items()):
+            row: dict[str, Any] = {"lr": head, "encoder_lr": encoder, "seeds": [run["seed"] for run in seeds]}
             for key in (column.key for column in columns):
-                row[key] = round(statistics.fmean(run[key] for run in those), 5)
+                row[key] = round(statistics.fmean(run[key] for run in seeds), 5)
             rows.append(row)
         best = max(rows, key=lambda row: row["psds1"])
         for row in rows:
             mark = "  <- chosen" if row is best else ""
             numbers = "".join(f"{column.plain(row[column.key]):>10}" for column in columns)
             print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}{mark}", file=table)
-        steps = next(run["steps"] for those in tried.values() for run in those)
+        steps = next(run["steps"] for seeds in tried.values() for run in seeds)
         if config == args.best:
             print(tried[best["lr"], best["encoder_lr"]][0]["config"])
         chosen[config] = {"lr": best["lr"], "encoder_lr": best["encoder_lr"], "steps": steps, "tried": rows}

@@ -1,4 +1,4 @@
-"""Paired difference of two or more experiments, with 95 % intervals; compare.html when asked for.
+"""Compare experiments: paired differences of every metric from the first one, with 95 % intervals.
 
 usage: python3 -m sed.bin.compare exp/ast_gru exp/ast_sed
        python3 -m sed.bin.compare exp/a,exp/a-2,exp/a-3 exp/b,exp/b-2,exp/b-3    # several seeds of each
@@ -21,10 +21,10 @@ def main() -> None:
     """Load, check, subtract and show."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("experiments", nargs="+", help="experiments; seeds of one system separated by commas")
-    p.option("set", None, "the set, when the experiments were scored on several")
-    p.option("seeds", True, "include the experiments beside each one that differ from it only in their seed")
-    p.option("out", None, "JSON file for the differences", type=output_file)
-    p.option("html", None, "compare.html to write: numbers, differences, classes, curves", type=output_file)
+    p.option("set", None, "set to compare on (needed if an experiment was scored on several)")
+    p.option("seeds", True, "include the experiments in the same folder that differ only in their seed")
+    p.option("out", None, "JSON file to write the differences to", type=output_file)
+    p.option("html", None, "compare.html to write: metrics, differences, classes, curves", type=output_file)
     args = p.parse_args()
     if len(args.experiments) < 2:
         raise UserError("one experiment given: a difference needs two (exp/a exp/b)")
@@ -36,7 +36,7 @@ def main() -> None:
 
     systems = [load_system(text, args.set, seeds=args.seeds) for text in args.experiments]
     check_comparable(systems)
-    if len({system.name for system in systems}) < len(systems):  # two sets' folders of one experiment, say
+    if len({system.name for system in systems}) < len(systems):  # folders of two sets of one experiment, for instance
         systems = [replace(system, name=text) for system, text in zip(systems, args.experiments, strict=True)]
     print("\n\n".join(terminal(systems[0], other) for other in systems[1:]))
     if args.html:

@@ -1,8 +1,8 @@
-"""Warn where dumped sets of one front end differ much in level.
+"""Warn if dumped sets with the same front end differ by more than 10 dB in level.
 
 usage: python3 -m sed.bin.compare_levels dump/<set>...
 
-Prints one line with the sets and their levels, loudest first, when they are more than 10 dB apart; else nothing.
+The warning lists the sets with their levels in dB, loudest first. Nothing is printed if the levels are closer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def main() -> None:
     found = spread(levels)
     if found:
         logging.getLogger("sed.dump").warning(
-            "%s: sets differ in level: %s (wave_norm: peak in the front end's config evens it out)",
+            "%s: sets differ in level: %s (wave_norm: peak in the front end's config makes levels equal)",
             *(args.dumps[0].parent, found),
         )
 

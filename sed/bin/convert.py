@@ -21,7 +21,7 @@ from sed.prediction.writers import FORMATS
 @entry
 def main() -> None:
     """Read and write."""
-    formats = sorted(FORMATS.keys() - {"csv"})  # it holds posteriors
+    formats = sorted(FORMATS.keys() - {"csv"})  # predict's csv holds posteriors, which label files lack
     parser = Parser(__doc__.split("\n", 1)[0])
     parser.add_argument("input", type=Path, help="label file, or folder of label files")
     parser.option("to", "tsv", "format to write", choices=formats)

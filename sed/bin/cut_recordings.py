@@ -2,10 +2,9 @@
 
 usage: python3 -m sed.bin.cut_recordings [options] <split> <audio> <tsv>
 
-<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that exists), by one
-annotator or by several, whose events are aggregated (--aggregation). Writes clips into <audio>, then events to <tsv>.
-For x.tsv, soft labels go to x.soft.tsv; if --hop is less than --seconds, so that clips overlap, the recordings' labels
-go to x.recordings/.
+<split> has audio/, a CSV of its recordings and a CSV of their events (the first of --annotations that exists). Events
+of several annotators are aggregated (--aggregation). Writes clips into <audio>, then events to <tsv>. For x.tsv, soft
+labels go to x.soft.tsv; if clips overlap (--hop less than --seconds), the events of the recordings go to x.recordings/.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from sed.errors import UserError
 from sed.files import lock
 
 
-@entry
-def main() -> None:
+def _parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("split", type=Path, help="folder of one split")
     parser.add_argument("audio", type=Path, help="folder for the clips")
@@ -31,24 +30,42 @@ def main() -> None:
     parser.option(
         "annotations", ["annotations.csv"], "CSVs of events, comma-separated; the first that exists is read", type=words
     )
-    parser.option("prefer_raw", False, "read the last of --annotations that exists, where several annotators are")
+    parser.option(
+        "prefer_raw",
+        False,
+        "read the last of --annotations that exists: the rows of every annotator instead of the merged ones",
+    )
     for column in ("filename", "onset", "offset"):
-        parser.option(f"{column}_column", column, f"column of the {column}")
-    parser.option("label_column", "class", "column of the label")
+        parser.option(f"{column}_column", column, f"name of the column with the {column}")
+    parser.option("label_column", "class", "name of the column with the label")
     parser.option("annotator_column", "", "column of the annotator, in all tables except the first of --annotations")
     parser.option("status_column", "", "column of the review's verdict, in the same tables")
-    parser.option("collector_column", "", "column that is true for who made the recording, in the same tables")
+    parser.option("collector_column", "", "column that is true if the annotator made the recording, in the same tables")
     parser.option(
-        "aggregation", "majority", "of several annotators' events; uniform, weighted: soft", choices=AGGREGATIONS
+        "aggregation",
+        "majority",
+        "how events of several annotators are merged; uniform and weighted give soft labels",
+        choices=AGGREGATIONS,
     )
-    parser.option("alpha", 16.0, "weighted: power of the annotators' scores that their weights are", least=0, most=1000)
-    parser.option("reviewed", True, "only accepted rows count where a recording has some (else: unreviewed rows)")
-    parser.option("only_annotated", False, "leave out recordings without a row, also of the first of --annotations")
-    parser.option("seconds", 10.0, "length of a clip", least=1.0)
-    parser.option("hop", 0.0, "seconds from the start of a clip to the next one's (0: --seconds)", least=0)
+    parser.option(
+        "alpha",
+        16.0,
+        "with --aggregation weighted: an annotator's weight is the annotator's score to this power",
+        least=0,
+        most=1000,
+    )
+    parser.option("reviewed", True, "use only accepted rows of recordings that have some, else the unreviewed rows")
+    parser.option("only_annotated", False, "leave out recordings without a row in the table of events")
+    parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
+    parser.option("hop", 0.0, "seconds from the start of one clip to that of the next (0: --seconds)", least=0)
     parser.option("max_bad", 5.0, "refuse when more than this percentage of the recordings is bad", least=0, most=100)
-    parser.option("nj", 2, "recordings at once", least=1)
-    args = parser.parse_args()
+    parser.option("nj", 2, "number of recordings processed at once", least=1)
+    return parser
+
+
+@entry
+def main() -> None:
+    args = _parser().parse_args()
     setup_logging()
     if args.hop > args.seconds:
         raise UserError(f"--hop {args.hop:g} is more than --seconds {args.seconds:g}: there would be gaps (lower it)")

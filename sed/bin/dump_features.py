@@ -19,7 +19,7 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0], config=True)
     parser.add_argument("scp", type=Path, help="list of this job's clips, one `clip-id path` per line")
     parser.add_argument("shard", type=output_file, help="feats.JOB.h5 to write")
-    parser.option("threads", 1, "threads of the front end", least=1, most=1024)
+    parser.option("threads", 1, "processor threads of the front end", least=1, most=1024)
     parser.section("front end")
     parser.options_of("sed.features.logmel")
     args = parser.parse_args()

@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.evaluate_tagger [--out FILE.json] ast.pth dump/validation
 
-The checkpoint is one of sed.bin.pretrain, with its config and class names beside it; the set's labels are looked up
-among them.
+sed.bin.pretrain writes the checkpoint, with its config and class names beside it. Labels of the set are looked up by
+name among the classes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="pre-trained AST with its tagging head (.pth)")
     parser.add_argument("dump", type=Path, help="dumped set with events.tsv or tags.tsv")
     parser.option("out", None, "also write this JSON file", type=output_file)
-    parser.option("batch_size", 64, "clips at once", least=1)
-    parser.option("device", "auto", "auto: a GPU where there is one", choices=["auto", "cpu", "cuda"])
+    parser.option("batch_size", 64, "clips per batch", least=1)
+    parser.option("device", "auto", "auto: a GPU if there is one", choices=["auto", "cpu", "cuda"])
     args = parser.parse_args()
 
     from sed.checkpoints.defaults import read_model_config

@@ -46,8 +46,12 @@ from sed.config.recipe_options import NONE
 from sed.config.yaml_file import canonical
 from sed.errors import UserError
 
-PACKED, TUNED, STEPS = "model.json", "tuned.json", "csebbs"
-"""of an imported model: its file, its post-processing tuned on synthetic validation, its steps without such tuning"""
+PACKED = "model.json"
+"""file of an imported (packed) model in its experiment's folder"""
+TUNED = "tuned.json"
+"""file there with post-processing tuned on the synthetic validation set, if that was done"""
+STEPS = "csebbs"
+"""post-processing of an imported model without that file"""
 
 
 @entry

@@ -6,7 +6,7 @@ usage: python3 -m sed.bin.export_onnx exp/ast_sed model.onnx
 Batch and length are dynamic: input `waveforms` (batch, samples) float32 at the model's rate, outputs `frame`
 (batch, frames, classes), `clip` (batch, classes) and `logmel`. Recordings longer than the model's clips are cut into
 overlapping windows inside the graph. Labels, frame length and post-processing are in the file's metadata. The file is
-checked against torch in ONNX Runtime before it gets its name.
+compared with torch in ONNX Runtime before it is renamed to its final name.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
     p.add_argument("output", type=output_file, help=".onnx file to write")
-    p.option("which", "teacher", "the mean teacher's half to export", choices=["teacher", "student"])
+    p.option("which", "teacher", "network of the mean-teacher pair to export", choices=["teacher", "student"])
     add_window_arguments(p)
-    p.option("tolerance", 1e-3, "largest allowed difference to torch's posteriors on noise", least=0)
+    p.option("tolerance", 1e-3, "largest allowed difference from torch's posteriors, on noise", least=0)
     add_arguments(p)
     return p
 

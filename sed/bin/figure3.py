@@ -1,11 +1,12 @@
-"""Draw figure 3 of the paper from the scores of each band: PNG and TSV.
+"""Draw figure 3 of the AST-SED paper, the F1 of each frequency band by class: PNG and TSV.
 
 usage: python3 -m sed.bin.figure3 --model exp/ast_gru [--classes Speech,Dog,...] exp/figure3
        python3 -m sed.bin.figure3 --model exp/ast_gru --list
 
 Reads exp/figure3/{swapped,retrained}/band_KK/.../result.json from steps/figure3.sh; writes figure3.tsv,
-figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. --list prints each band's number and
-its frequencies in Hz instead.
+figure3_<reading>.png with four classes and figure3_<reading>_all.png with all. The paper does not say whether a trained
+model uses each band instead of the mean over bands (swapped) or a model is trained per band (retrained); these are the
+two readings. --list prints each band's number, lower and upper frequency (Hz) instead.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sed.errors import UserError
 
 @entry
 def main() -> None:
-    parser = Parser("Figure 3 of the paper from the scores of each band.")
+    parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, help="folder of the scores of steps/figure3.sh")
     parser.option("model", None, "experiment of AST-GRU", required=True)
     parser.option(

@@ -23,7 +23,7 @@ from sed.provenance import command_line, git_hash
 
 
 def part(text: str) -> tuple[int, int]:
-    """Parse `2/8` into two numbers."""
+    """Parse `2/8` into the number of a part, from 1, and the number of parts."""
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise ValueError(text)
@@ -36,20 +36,29 @@ def parser() -> Parser:
     p.add_argument("dump", help="dump/<set>: features of the clips")
     p.add_argument("output", type=output_file, help="scores.h5 to write")
     p.option("model", None, "experiment folder, checkpoint (.pt) or packed model", required=True)
-    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
+    p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
     p.option("part", "1/1", "compute part N of M of the clips, as N/M", type=part)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option("amp", False, "bfloat16 autocast on a GPU: faster, but different from sed.bin.predict")
-    p.option("band", None, "one frequency band, lowest 0, instead of the model's mean (figure 3)", type=int)
-    p.option("energy", False, "kWh and multiply-accumulates in energy.json beside the output (codecarbon)")
-    p.option("energy-baseline", None, "energy.json of DCASE's baseline on this machine, to state kWh as its multiples")
+    p.option(
+        "band",
+        None,
+        "use this frequency band alone (0: lowest) instead of the mean over all, for the paper's figure 3",
+        type=int,
+    )
+    p.option("energy", False, "measure kWh by codecarbon and count multiply-accumulates: energy.json beside the output")
+    p.option(
+        "energy-baseline",
+        None,
+        "energy.json of the DCASE baseline, measured on this machine: also give kWh as multiples of the baseline's",
+    )
     p.option("export-tsv", None, "folder for score TSVs that sed_scores_eval reads")
     return p
 
 
 def _load(source: Path, which: str, device: Any) -> Any:
-    """Return a packed model, or one half of an experiment or checkpoint."""
+    """Return a packed model, or the student or the teacher of an experiment or checkpoint."""
     from sed.checkpoints.checkpoint import load_detector
     from sed.checkpoints.packed import is_packed, load_pack
 
@@ -57,7 +66,10 @@ def _load(source: Path, which: str, device: Any) -> Any:
 
 
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
-    """Add to energy.json what an inference costs, of all clips and of 10 s (as DCASE has it), and the training's."""
+    """Add the operations of an inference to energy.json, of all clips and per 10 s as DCASE asks; copy the training's.
+
+    `source` is the experiment, whose own energy.json has the training.
+    """
     from sed.device import describe
     from sed.models.cost import multiply_accumulates
 
@@ -75,16 +87,18 @@ def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> 
 
 
 def _check_energy(args: Any, source: Path, device: Any) -> None:
-    """Refuse options of energy that do not fit each other, or the device, before the inference."""
+    """Refuse energy options that do not fit each other or the device; before the inference, which may take hours."""
     from sed.device import describe
 
     if args.energy and args.part[1] > 1:
-        raise UserError("--energy counts the whole machine: of one job, not of --part (steps/infer.sh --nj 1)")
+        raise UserError(
+            "--energy measures the whole machine, so one job must do all, without --part (steps/infer.sh --nj 1)"
+        )
     if args.energy_baseline and not args.energy:
         raise UserError("--energy-baseline is compared with what --energy measures (add --energy)")
     if args.energy_baseline:
-        ours = {**read_energy(source / FILE), "inference": {"kwh": 0.0, "device": describe(device)}}
-        relative_to(Path(args.energy_baseline), ours)
+        unmeasured = {"inference": {"kwh": 0.0, "device": describe(device)}}
+        relative_to(Path(args.energy_baseline), {**read_energy(source / FILE), **unmeasured})  # only for its checks
 
 
 @entry

@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.launch --standalone --nproc-per-node 2 -m sed.bin.train ...
 
-The options are torchrun's (`torchrun --help`). Exit status: that of the first process that failed; 128 and its number
-after a signal.
+The options are torchrun's (`torchrun --help`). The exit status is that of the first process that failed; after a
+signal, 128 plus the signal's number.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sed.lifetime import OWNER
 
 @entry
 def main() -> int:
-    """Run it."""
-    if sys.argv[1:] in (["-h"], ["--help"]):  # torchrun's own takes seconds to import
+    """Run torchrun in this process."""
+    if sys.argv[1:] in (["-h"], ["--help"]):  # torchrun's own help takes seconds to import
         print(__doc__)
         return 0
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -28,7 +28,7 @@ def main() -> int:
 
     os.environ[OWNER] = str(os.getpid())  # child processes end with this one, even if it is killed
     options = parse_args(sys.argv[1:])
-    logging.disable(logging.CRITICAL)  # torchrun's own; the started processes report errors
+    logging.disable(logging.CRITICAL)  # only torchrun's messages: the started processes report their own errors
     try:
         run(options)
     except ChildFailedError as error:

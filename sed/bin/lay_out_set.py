@@ -1,9 +1,9 @@
-"""Lay out recordings that have a label file each as a set in DESED's layout.
+"""Lay out recordings with one label file each as a set in DESED's layout.
 
 usage: python3 -m sed.bin.lay_out_set [options] <recordings> <labels> <audio> <tsv>
 
-Label files have the names of their recordings and any format that own data may have. Recordings no longer than a clip
-are linked into <audio>, longer ones are cut into clips; last, their events are written to <tsv>.
+Label files have the names of their recordings and any format that sed.bin.convert reads. Recordings no longer than a
+clip are linked into <audio>, longer ones are cut into clips; last, their events are written to <tsv>.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def main() -> None:
     parser.add_argument("audio", type=Path, help="folder for the clips")
     parser.add_argument("tsv", type=output_file, help="events of the clips, in DESED's columns")
     parser.option("suffix", ".txt", "suffix of the label files")
-    parser.option("list", "", "list of the recordings of the set: paths, in the first of fields with tabs between")
-    parser.option("known", [], "labels of the corpus, comma-separated: any other is refused", type=words)
-    parser.option("seconds", 10.0, "length of a clip", least=1.0)
+    parser.option("list", "", "file with the recordings' paths in its first tab-separated field (default: all)")
+    parser.option("known", [], "allowed labels, comma-separated (default: any)", type=words)
+    parser.option("seconds", 10.0, "length of a clip (s)", least=1.0)
     parser.option("max_bad", 5.0, "refuse when more than this percentage of the recordings is bad", least=0, most=100)
-    parser.option("nj", 2, "recordings at once", least=1)
+    parser.option("nj", 2, "number of recordings processed at once", least=1)
     args = parser.parse_args()
     setup_logging()
 

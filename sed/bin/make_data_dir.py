@@ -27,10 +27,10 @@ def main() -> None:
     parser.add_argument("audio", type=Path, help="folder of audio files")
     parser.add_argument("out", type=Path, help="data directory to write")
     parser.option("labels", "data/labels.txt", "the labels, one per line")
-    parser.option("kind", "strong", "the annotations of the TSV", choices=KINDS)
-    parser.option("durations", "", "TSV of durations (filename duration) that the audio must have")
-    parser.option("origins", "", "stage 0's origins.tsv, for what coverage.tsv says of where clips are from")
-    parser.option("soft", "", "soft labels of a strong TSV's clips: its columns and share, in (0, 1]")
+    parser.option("kind", "strong", "kind of annotation in the TSV", choices=KINDS)
+    parser.option("durations", "", "TSV of durations (filename, seconds) that the audio must have")
+    parser.option("origins", "", "origins.tsv of stage 0: adds where the clips are from to coverage.tsv")
+    parser.option("soft", "", "TSV of soft labels for the clips of a strong TSV: its columns, and share in (0, 1]")
     parser.option("nj", 2, "threads of the audio check", least=1, most=1024)
     parser.option("max-bad", 5.0, "refuse when more than this percentage of the files is bad", least=0, most=100)
     parser.option(
@@ -43,9 +43,9 @@ def main() -> None:
     parser.option(
         "min-coverage", 0.0, "refuse when less than this percentage of the clips has audio", least=0, most=100
     )
-    parser.option("min-seconds", 0.1, "shorter files are bad", least=0)
-    parser.option("max-seconds", 60.0, "longer files are bad", least=0)
-    parser.option("absent", False, "write only the coverage of a set without any audio; the set is named as <out>")
+    parser.option("min-seconds", 0.1, "shorter files count as bad (s)", least=0)
+    parser.option("max-seconds", 60.0, "longer files count as bad (s)", least=0)
+    parser.option("absent", False, "the set has no audio: only write <out>, a coverage.tsv with 0 clips of the set")
     args = parser.parse_args()
     setup_logging()
     if args.absent:

@@ -1,4 +1,4 @@
-"""Merge the scores of the parts of a set.
+"""Merge the scores of a set that sed.bin.infer computed in parts.
 
 usage: python3 -m sed.bin.merge_scores scores.1.h5 scores.2.h5 ... dump/validation exp/ast_sed/validation/scores.h5
 

@@ -1,11 +1,11 @@
-"""A folder of recordings and a table of events or tags, laid out as DESED is, split by recording.
+"""Lay out own recordings with a table of events or tags as a corpus in DESED's layout, split by recording.
 
 usage: python3 -m sed.bin.own_data --events events.tsv recordings/ downloads/
 
-events.tsv has the columns filename, onset, offset, event_label (seconds; a row with a file name alone: nothing to
-hear); tags.tsv filename, event_labels (commas between). Writes downloads/{audio,metadata} for local/prepare.sh.
-With --from, the labels are those of a packed model and those of the tables: for events of that model which were
-corrected on predict's page, so that a fine-tuned model still detects what the corrections happen not to have.
+events.tsv has the columns filename, onset, offset (both in seconds), event_label; a row with only a file name says that
+the recording has no events. tags.tsv has the columns filename, event_labels (comma-separated). Writes
+downloads/{audio,metadata} for local/prepare.sh. --from is for fine-tuning a packed model on its corrected predictions:
+the labels are then the model's and the tables', so that classes without a correction are kept.
 """
 
 from __future__ import annotations
@@ -18,32 +18,51 @@ from sed.config import Parser
 from sed.errors import UserError
 
 
-@entry
-def main() -> None:
-    """Check, split, cut."""
+def _parser() -> Parser:
+    """Return the parser of the command line."""
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("recordings", type=Path, help="folder of audio, any depth, format and rate")
     parser.add_argument("downloads", type=Path, help="folder to write")
-    parser.option("events", "", "table of events: DESED's TSV, or another tool's labels, file or folder")
-    parser.option("tags", "", "TSV of tags, of recordings without events")
-    parser.option("from", "", "packed model whose labels are kept besides those of the tables")
-    parser.option("seconds", 10.0, "length of a clip: the model's", least=1)
-    parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
-    parser.option("group", "", "regular expression: recordings in whose names it finds the same stay together")
-    parser.option("seed", 0, "of the split")
-    parser.option("max-bad", 20.0, "refuse when more of the recordings, in per cent, cannot be read", least=0, most=100)
     parser.option(
-        "max-dropped", 10.0, "refuse when more of the events, in per cent, do not fit them", least=0, most=100
+        "events",
+        "",
+        "DESED's TSV of events, or another tool's label files: file or folder (default: beside the audio)",
     )
-    parser.option("nj", 2, "recordings at once", least=1)
-    args = parser.parse_args()
+    parser.option("tags", "", "TSV of tags for recordings that are annotated without times")
+    parser.option("from", "", "packed model whose labels are kept besides those of the tables")
+    parser.option("seconds", 10.0, "length of a clip (s), which must be the model's", least=1)
+    parser.option("validation", 0.2, "share of the annotated recordings that is kept for validation", least=0, most=0.9)
+    parser.option(
+        "group",
+        "",
+        "regular expression for file names; recordings with the same match are not split up",
+    )
+    parser.option("seed", 0, "random seed of the split")
+    parser.option(
+        "max-bad", 20.0, "refuse when more than this percentage of the recordings cannot be read", least=0, most=100
+    )
+    parser.option(
+        "max-dropped",
+        10.0,
+        "refuse when more than this percentage of the events does not fit the recordings",
+        least=0,
+        most=100,
+    )
+    parser.option("nj", 2, "number of recordings processed at once", least=1)
+    return parser
+
+
+@entry
+def main() -> None:
+    """Check, split, cut."""
+    args = _parser().parse_args()
     setup_logging()
     from sed.data.annotations.registry import label_files
     from sed.data.prepare.own_recordings import lay_out
 
     if not args.recordings.is_dir():
         raise UserError(f"{args.recordings}: no such folder of recordings (check the path)")
-    if not (args.events or args.tags):  # labels lie beside the recordings
+    if not (args.events or args.tags):  # label files must be beside the recordings
         try:
             label_files(args.recordings)
         except UserError as error:

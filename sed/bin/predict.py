@@ -1,4 +1,4 @@
-"""Sound events in any recordings: files, folders, globs, standard input, a folder as it fills, or a live stream.
+"""Detect sound events in recordings: files, folders, globs, standard input, a watched folder or a live stream.
 
 usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        python3 -m sed.bin.predict --model model/ --format jsonl,audacity --out-dir out/ --html out/page.html recordings/
@@ -6,9 +6,9 @@ usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        arecord -r 16000 -f S16_LE | python3 -m sed.bin.predict --model model/ --live
        python3 -m sed.bin.predict --onnx model.onnx recording.flac
 
-Any format and rate that libsndfile reads, of any length, in constant memory. The model is an experiment's folder, a
-checkpoint or a packed model; its own post-processing is used, changed by the options below. A recording that cannot
-be read is named at the end, the others are done, and the exit status is 1.
+Recordings may have any format and rate that libsndfile reads and any length; memory does not grow with the length. The
+post-processing is that stored with the model, as changed by options. If a recording cannot be read, the others are
+still processed; its name is printed at the end, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -37,39 +37,41 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("recordings", nargs="*", help="files, folders, globs; - reads a file from standard input")
     p.option("model", None, "experiment folder, checkpoint (.pt), packed model, or hf://organisation/name")
-    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, in place of --model")
-    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
+    p.option("onnx", None, "exported model (.onnx), run by ONNX Runtime, instead of --model")
+    p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.section("output")
-    p.option("format", "tsv", f"{', '.join(FORMATS)}: one, or several with --out-dir", type=words)
+    p.option("format", "tsv", f"one of {', '.join(FORMATS)}; with --out-dir several, comma-separated", type=words)
     p.option("out", "-", "file for all recordings together; -: standard output", type=_file_or_standard_output)
-    p.option("out-dir", None, "folder for a file per recording and format, in place of --out")
-    p.option("html", None, "page to look at and listen to", type=output_file)
+    p.option("out-dir", None, "folder for one file per recording and format, instead of --out")
+    p.option("html", None, "HTML page to write: spectrogram, events and player of each recording", type=output_file)
     p.option("html-audio", True, "put the audio into the page")
     p.section("computation")
     add_window_arguments(p)
     p.option("batch-size", 8, "windows per batch", least=1)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option(
         "precision",
         "float32",
-        "of the model's products; bfloat16 is the faster one to take",
+        "number format of the matrix products; bfloat16 is recommended for speed",
         choices=["float32", "bfloat16", "int8"],
     )
     p.option("threads", 0, "processor threads (0: OMP_NUM_THREADS, else all idle processors)", least=0, most=1024)
     p.section("watching")
     p.option("watch", None, "predict on each recording that is written into this folder, once; Ctrl-C ends it")
-    p.option("watch-state", None, "file that says what is done (beside --out, or in --out-dir)", type=output_file)
+    p.option(
+        "watch-state", None, "file with the recordings done (default: beside --out, or in --out-dir)", type=output_file
+    )
     p.option("watch-settle", 2.0, "seconds without a change after which a recording is complete", least=0)
-    p.option("watch-patience", 60.0, "seconds without a change after which an unreadable one is given up on", least=0)
-    p.option("watch-interval", 1.0, "seconds between two looks at the folder", least=0.01)
+    p.option("watch-patience", 60.0, "seconds without a change after which an unreadable file is given up", least=0)
+    p.option("watch-interval", 1.0, "seconds between two listings of the folder", least=0.01)
     p.option("watch-idle", 0.0, "end after this many seconds without a new recording (0: never)", least=0)
     p.section("live")
     p.option("live", False, "read raw PCM from standard input, print events as they are decided")
     p.option("live-rate", 16000, "samples per second of the stream", least=1000)
     p.option("live-channels", 1, "channels of the stream", least=1)
-    p.option("live-kind", "s16", "samples of the stream, little-endian", choices=list(KINDS))
+    p.option("live-kind", "s16", "type of the stream's samples, little-endian", choices=list(KINDS))
     p.option("live-hop", 1.0, "seconds between two runs of the model", least=0.01)
-    p.option("live-lookahead", 0.5, "seconds of audio after what the model decides", least=0)
+    p.option("live-lookahead", 0.5, "seconds of later audio that the model needs before it decides a frame", least=0)
     add_arguments(p)
     return p
 
@@ -77,7 +79,7 @@ def parser() -> Parser:
 def _idle_threads() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(given) if given.isdecimal() and int(given) else free_processors()
-    logging.getLogger("sed.predict").info("%d of %d processors (--threads N for others)", threads, default_jobs())
+    logging.getLogger("sed.predict").info("%d of %d processors (--threads N changes it)", threads, default_jobs())
     return threads
 
 

@@ -1,10 +1,10 @@
-"""Pre-train an encoder as a tagger; an AST is written in the published checkpoint's layout.
+"""Pre-train an encoder as an audio tagger; an AST is written in the layout of the published checkpoint.
 
 usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 
-The first is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
+The first argument is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
 ({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed on the fly. The same
-command resumes a killed run from the checkpoints in out.run/, and does nothing when out.pt exists.
+command resumes a killed run from the checkpoints in out.run/; if out.pt exists, nothing is done.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
         if config["threads"]:
             torch.set_num_threads(config["threads"])
         bank = (args.source / "train" / "foreground").is_dir()
-        labels = None if bank else read_set_labels(args.source)  # a soundbank defines its own
+        labels = None if bank else read_set_labels(args.source)  # a soundbank's folders name its labels
         run = build_pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
         save_config(stored, config)
         run.run()

@@ -1,14 +1,14 @@
-"""Label clips by a trained model, an ensemble, or a published table, as a dumped strong set to train on.
+"""Make a dumped strong set to train on from pseudo-labels: of a trained model, an ensemble, or a published table.
 
 usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabelled dump/pseudo
        python3 -m sed.bin.pseudo_label --scores exp/x/weak/scores.h5 --tuned tuned.json dump/weak dump/pseudo
        python3 -m sed.bin.pseudo_label --events weak.tsv unlabelled.tsv -- dump/weak dump/unlabelled dump/pseudo
 
-The last folder is written: events.tsv, feats.scp that refers to the features of the others, and pseudo_labels.json,
-with the origin of the labels, which every result of a training on them names. Where a set has tags.tsv, classes that
-its tags rule out are silenced first. The model is an experiment's folder or one checkpoint (.pt); --scores are given in
-the order of the sets (sed.bin.infer, sed.bin.average_scores). A tuned file with the bias of onsets and offsets
-(sed.bin.tune --bias) corrects them by it. Tables are used unchanged, for the clips that they name.
+The last folder is written: events.tsv, feats.scp that refers to the features of the other folders, and
+pseudo_labels.json with the origin of the labels, which is copied into the results of models trained on them. If a set
+has tags.tsv, posteriors of classes without a tag are set to 0 first. --scores are files of sed.bin.infer or
+sed.bin.average_scores, one per set in the order of the sets. If --tuned has the mean delay of onsets and offsets
+(sed.bin.tune --bias), it is subtracted. Tables of --events are used unchanged, for the clips that they name.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def main() -> None:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("folders", nargs="+", type=Path, help="dumped sets to label, and last the set to write")
     p.option("model", "", "experiment folder or checkpoint (.pt)")
-    p.option("scores", [], "scores.h5 of each set, instead of a model", type=Path, nargs="+")
-    p.option("events", [], "published tables of events, instead of a model", type=Path, nargs="+")
-    p.option("keep-tags", False, "a tag without an event counts as present at an unknown time; else as absent")
-    p.option("which", "teacher", "the mean teacher's half to use", choices=["teacher", "student"])
+    p.option("scores", [], "scores.h5 of each set, instead of --model", type=Path, nargs="+")
+    p.option("events", [], "published tables of events, instead of --model", type=Path, nargs="+")
+    p.option("keep-tags", False, "keep tags without an event: present at an unknown time (default: absent)")
+    p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     add_arguments(p)
     args = p.parse_args()
     logger = setup_logging()
@@ -71,7 +71,7 @@ def main() -> None:
 def _decided(
     args: Namespace, sources: list[Path], durations: dict[str, float]
 ) -> tuple[dict[str, list[Event]], dict[str, Any]]:
-    """Return the events that posteriors come to, and what the posteriors and the decisions are from."""
+    """Return {clip: its events} decided from posteriors, and the origin: models, tuning set and bias."""
     from sed.data.tables import read_tags_tsv
     from sed.evaluation.postprocessing.stored import load_tuned
     from sed.evaluation.pseudo import Bias, mask_by_tags, pseudo_events
@@ -93,7 +93,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
     """Yield the posteriors of each set, read or inferred.
 
     Raises:
-        UserError: scores are of other clips than the set.
+        UserError: a file of --scores has other clips than its set.
     """
     if args.scores:
         from sed.data.directory import read_scp

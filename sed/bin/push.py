@@ -1,11 +1,11 @@
-"""A trained model onto a hub: packed, with labels, config, card and scores, in one commit.
+"""Push a trained model to the Hugging Face hub as a packed model, in one commit.
 
 usage: python3 -m sed.bin.push exp/kitchen hf://our-lab/kitchen --data "kitchen sounds of 12 homes" --licence CC-BY-4.0
        python3 -m sed.bin.push kitchen-model/ hf://our-lab/kitchen
 
-`sed.bin.predict --model hf://our-lab/kitchen` runs it, for anyone with `huggingface_hub` (pip install '.[hub]'). An
-experiment or a checkpoint is packed as by `sed.bin.pack`, whose options this has; a packed model goes as it is. Nothing
-that is pushed holds a path of this machine. After a kill the same command sends what is missing.
+Anyone with `huggingface_hub` (pip install '.[hub]') can then run `sed.bin.predict --model hf://our-lab/kitchen`. An
+experiment or a checkpoint is first packed with the options of `sed.bin.pack`; a packed model is pushed unchanged. No
+file that is pushed contains a path of this machine. After an interruption the same command sends the missing files.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("model", help="experiment folder, checkpoint (.pt) or packed model")
-    p.add_argument("place", help="hf://organisation/name, with @branch behind it for another branch than main")
-    p.option("private", False, "a repository that is made is private")
-    p.option("message", "Push by ast-sed", "of the commit")
+    p.add_argument("place", help="hf://organisation/name, or hf://organisation/name@branch (default: main)")
+    p.option("private", False, "if the repository does not exist, create it as private")
+    p.option("message", "Push by ast-sed", "message of the commit")
     add_arguments(p)
     return p
 
@@ -51,9 +51,9 @@ def main() -> None:
             folder = Path(made) / "model"
             pack(args, folder, name=place.repository.split("/")[1])
             return _push(folder, place, private=args.private, message=args.message)
-    plain = Parser("what is packed")
-    add_arguments(plain)
-    if changed := [name for name, value in plain.defaults().items() if getattr(args, name) != value]:
+    packing = Parser("options of packing")
+    add_arguments(packing)
+    if changed := [name for name, value in packing.defaults().items() if getattr(args, name) != value]:
         flag = changed[0].replace("_", "-")
         raise UserError(f"{model}: packed already (leave out --{flag}, or pack it again with it)")
     read_facts(model)

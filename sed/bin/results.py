@@ -28,9 +28,9 @@ def main() -> None:
         "output",
         nargs="?",
         type=output_file,
-        help="RESULTS.md to write, with a .csv and a .tex beside it (default: only show)",
+        help="RESULTS.md to write, with a .csv and a .tex beside it (default: only print the table)",
     )
-    p.option("reference", REFERENCE, "reference config, from which differences are listed")
+    p.option("reference", REFERENCE, "config from which each experiment's differences are listed")
     args = p.parse_args()
     found = find_results(args.exp)
     if not found:

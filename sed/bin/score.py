@@ -1,9 +1,10 @@
-"""Score the output of any system: F1s, both PSDS in every definition, coverage; writes result.json and the decisions.
+"""Score the output of any system: F1, PSDS1 and PSDS2 with confidence intervals; write result.json and events.tsv.
 
 usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out result.json
 
 INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), one detections TSV, or a folder of detection TSVs
-at many operating points. Our scores.h5 is post-processed as in the paper by default, other scores are not.
+at many operating points. By default the scores of this project's models (scores.h5) are post-processed as in the
+AST-SED paper, those of other systems not at all. events.tsv has the detections that F1 is computed from.
 """
 
 from __future__ import annotations
@@ -34,30 +35,43 @@ def parser() -> Parser:
     p.option(
         "ground-truth",
         None,
-        "events.tsv, or labels of another tool: a file or a folder",
+        "true events: events.tsv, or label files of another tool (file or folder)",
         required=True,
     )
-    p.option("durations", None, "folder of the recordings, or durations.tsv: filename duration", required=True)
+    p.option("durations", None, "durations.tsv (filename, seconds), or the folder of the recordings", required=True)
     p.option("out", None, "result.json to write", required=True, type=output_file)
     p.option("labels", None, "labels.txt (default: the labels of INPUT, or of the ground truth)")
-    p.option("set", None, "name of the set (default: the folder that holds --out)")
+    p.option("set", None, "name of the set in the result (default: the name in scores.h5, else the folder of --out)")
     p.option("only-scored", False, "score only the clips in INPUT")
     p.option("allow-missing", False, "count clips without output as silent instead of refusing")
-    p.option("max-dropped", 10.0, "percentage of the true events that may lie beyond their clips", least=0, most=100)
-    p.option("exclude", None, "list of clips that are left out: a name or a YouTube id per line")
-    p.option("event-f1-from", None, "the detections for F1: a file of INPUT's folder, or any other")
     p.option(
-        "cross-fit", None, f"tune these ({', '.join(TUNED)}) on each half of INPUT for the other", type=tuned_parts
+        "max-dropped",
+        10.0,
+        "refuse when more than this percentage of the true events lies beyond the clip's end or has no length",
+        least=0,
+        most=100,
+    )
+    p.option("exclude", None, "list of clips to leave out: one clip name or YouTube id per line")
+    p.option(
+        "event-f1-from",
+        None,
+        "compute F1 from these detections: the name of a file in INPUT's folder, or any table of events",
+    )
+    p.option(
+        "cross-fit",
+        None,
+        f"split the clips in halves and tune for each half on the other; comma-separated: {', '.join(TUNED)}",
+        type=tuned_parts,
     )
     p.option("raw", False, "also score without post-processing, as `raw` in the result")
-    p.option("groups", None, "table of filename and another column: also score each group of recordings")
-    p.option("group-by", None, "the column of --groups")
+    p.option("groups", None, "TSV with filename and the column of --group-by: also score each group of recordings")
+    p.option("group-by", None, "column of --groups that names the group of a recording")
     p.option("operating-points", 50, "number of thresholds of psds_eval's PSDS", least=2, most=1000)
     p.option("bootstrap", 1000, "bootstrap samples of clips for the 95 %% intervals (0: none)", least=0, most=100000)
-    p.option("bootstrap-seed", 0, "seed of the samples; only results with the same seed can be compared", least=0)
+    p.option("bootstrap-seed", 0, "seed of the samples; sed.bin.compare needs results with the same seed", least=0)
     p.option("jobs", 0, "processes (0: as many as there are processors)", least=0)
     names = ", ".join((*ON_REQUEST, ALL))
-    p.option("scores", (), f"additional scores, comma-separated: {names}", type="words")
+    p.option("scores", (), f"metrics to compute besides the standard ones, comma-separated: {names}", type="words")
     for metric in METRICS:
         metric.add_arguments(p)
     p.section("report.html")
@@ -71,7 +85,7 @@ def parser() -> Parser:
 def refuse_contradictions(args: argparse.Namespace) -> None:
     """Refuse options that exclude each other."""
     if args.only_scored and args.allow_missing:
-        raise UserError("--only-scored and --allow-missing exclude each other (leave out, or count as silent)")
+        raise UserError("--only-scored and --allow-missing exclude each other (leave clips out, or count as silent)")
     if args.cross_fit and (args.tuned or args.event_f1_from):
         raise UserError("--cross-fit tunes by itself: no --tuned, no --event-f1-from (leave one out)")
     if (args.groups is None) != (args.group_by is None):
@@ -79,7 +93,7 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
 
 
 def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
-    """Read what is scored, and what it is scored against without the clips that are left out."""
+    """Read the submission and the reference, without the clips of --exclude."""
     from sed.evaluation.alignment import read_reference
     from sed.evaluation.submission import read_submission
 
@@ -90,10 +104,10 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
     return submission, reference.without(args.exclude) if args.exclude else reference
 
 
-def _decided(
+def _decide(
     args: argparse.Namespace, problem: Problem, submission: Submission, post: PostProcessing
 ) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
-    """Return the decisions, the post-processing with what chose it, and what the result says of that besides."""
+    """Return the decisions, the post-processing that made them, and the result's entries about cross-fitting."""
     from sed.evaluation.alignment import decide
     from sed.evaluation.cross_fitting import cross_fit
 
@@ -130,12 +144,13 @@ def main() -> None:
         refuse_own_clips(args.tuned, problem.clips)
     sources = find_sources(args.features, args.audio, reference) if args.report else None
     out.parent.mkdir(parents=True, exist_ok=True)  # an unwritable output fails now, not after the work
-    decisions, post, halves = _decided(args, problem, submission, post)
+    decisions, post, cross_fitted = _decide(args, problem, submission, post)
     evaluation = measure(problem, decisions, metrics=metrics, jobs=jobs)
     raw = None
     if args.raw:
-        plain = decide(problem, submission, replace(post, steps=()), points=args.operating_points)
-        raw = measure(problem, replace(plain, raw=None), metrics=metrics, jobs=jobs)  # piPSDS is raw anyway
+        unprocessed = decide(problem, submission, replace(post, steps=()), points=args.operating_points)
+        # Without `raw`, piPSDS is not computed again: it is always computed from raw scores, so `evaluation` has it.
+        raw = measure(problem, replace(unprocessed, raw=None), metrics=metrics, jobs=jobs)
     result = result_of(
         problem,
         evaluation,
@@ -146,7 +161,7 @@ def main() -> None:
         post=post,
         set_name=args.set or submission.attrs.get("set") or out.resolve().parent.name,
     )
-    result |= halves
+    result |= cross_fitted
     add_more(result, problem, evaluation, reference=reference, raw=raw, groups=groups, options=vars(args))
     with lock(out.parent, "score", wait=True):  # two processes scoring into one folder must not mix their files
         path, count = out.with_name("bootstrap.npz"), args.bootstrap

@@ -1,11 +1,12 @@
-"""Split a soundbank's training sources into a new soundbank to tune on, without using its validation sources.
+"""Split a soundbank's training sources into a new soundbank to tune on; its validation sources stay unused.
 
 usage: python3 -m sed.bin.split_soundbank [options] <soundbank> <out>
        python3 -m sed.bin.split_soundbank --count sources.json <soundbank>
 
-The train/ and the validation/ of <out> are symbolic links to recordings of <soundbank>/train. Recordings of one source
-(ATTRIBUTION.tsv) stay together. A label with two or more sources has recordings in both, unless its sources were all
-assigned to one of them with other labels. --count only writes the number of sources and recordings of each label.
+The files of <out>/train and <out>/validation are symbolic links to recordings of <soundbank>/train. Recordings of one
+source (ATTRIBUTION.tsv) go to the same side. A label with two or more sources has recordings on both sides, unless
+its sources were all assigned to one side because of other labels that they also have. --count only writes the number
+of sources and recordings of each label.
 """
 
 from __future__ import annotations

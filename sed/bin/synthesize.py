@@ -34,6 +34,7 @@ SIZES = {
     "pretrain": 1000,
 }
 MARKER = ".done"
+"""file that is written last: the corpus is complete"""
 
 log = logging.getLogger("sed.synthesize")
 _bank: Bank | None = None
@@ -73,15 +74,19 @@ def main() -> None:
 def _parser() -> Parser:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("out", help="folder to write")
-    parser.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
+    parser.option(
+        "soundbank",
+        "",
+        "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: generate synthetic sounds)",
+    )
     parser.option("seed", 0, "random seed", least=0)
     parser.option("nj", 2, "processes", least=1)
-    parser.option("format", "wav", "16-bit file format", choices=["wav", "flac"])
-    parser.option("clip-seconds", 10.0, "length of a clip", least=1.0, most=60.0)
-    parser.option("pretrain-seconds", 2.5, "length of a clip with isolated sounds", least=0.5, most=60.0)
-    parser.option("force", False, "make it again")
+    parser.option("format", "wav", "format of the audio files, 16 bits", choices=["wav", "flac"])
+    parser.option("clip-seconds", 10.0, "length of a clip (s)", least=1.0, most=60.0)
+    parser.option("pretrain-seconds", 2.5, "length of a clip with isolated sounds (s)", least=0.5, most=60.0)
+    parser.option("force", False, "delete the corpus in the folder and make it again")
     for name, size in SIZES.items():
-        parser.option(name.replace("_", "-"), size, f"clips of {PLANS[name].folder}", least=0)
+        parser.option(name.replace("_", "-"), size, f"number of clips of {PLANS[name].folder}", least=0)
     return parser
 
 

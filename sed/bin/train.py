@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
-Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}; until it is done checkpoints/, from
-which the same command goes on where a killed run stopped. When it is done it does nothing. With N GPUs:
+Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}, and checkpoints/ during training, from
+which the same command resumes a killed run. If .done exists, nothing is done. With N GPUs:
 torchrun --nproc-per-node N -m sed.bin.train.
 """
 
@@ -47,15 +47,20 @@ def main() -> None:
     parser.options_of("sed.training.build")
     parser.options_of("sed.config.recipe_options")
     parser.section("this run")
-    parser.option("step_scale", 1.0, "steps per epoch and of the warm-up times this", least=1e-6, in_config=False)
-    parser.option("energy", False, "kWh and multiply-accumulates in exp/x/energy.json (codecarbon)", in_config=False)
+    parser.option("step_scale", 1.0, "factor of the steps per epoch and of the warm-up", least=1e-6, in_config=False)
+    parser.option(
+        "energy",
+        False,
+        "measure kWh by codecarbon and count multiply-accumulates: energy.json in the experiment folder",
+        in_config=False,
+    )
     parser.option("force", False, "restart from scratch, replacing an existing experiment", in_config=False)
     args = parser.parse_args()
 
     rank, local_rank = launched("RANK", 0), launched("LOCAL_RANK", 0)
     config = {key: value for key, value in parser.settings(args).items() if key not in recipe_options.OPTIONS}
     defaults = {key: parser.get_default(key) for key in config}
-    earlier = {} if args.force else _as_it_began(args.exp, config, defaults)
+    earlier = {} if args.force else _values_before_options(args.exp, config, defaults)
     config |= earlier
     with lock(args.exp) if rank == 0 else nullcontext():
         if rank == 0:
@@ -69,7 +74,7 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    drop_resume_state(args.exp)  # of a run that was killed in its last moment
+                    drop_resume_state(args.exp)  # left by a run that was killed just before its end
             return
         _train(args, config, earlier, local_rank)
 
@@ -81,7 +86,7 @@ def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
 
 
 def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], local_rank: int) -> None:
-    """Train; `earlier` are the values of config that the experiment's own config lacks, and goes on lacking."""
+    """Train. `earlier`: values of `config` for options that are newer than the experiment; config.yaml omits them."""
     import torch
 
     from sed.device import choose_device
@@ -101,13 +106,13 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
         if world.first:
             setup_logging(args.exp / "train.log")
             for key, value in earlier.items():
-                logging.getLogger("sed.train").info("began before the option %s, and goes on with %s", key, value)
+                logging.getLogger("sed.train").info("the experiment is older than option %s: keeps %s", key, value)
         trainer = None
         try:
             trainer = build.build_trainer(
                 config, args.dump, args.exp, device=device, world=world, make_scorer=make_scorer
             )
-            if world.first:  # only now: a config that cannot train marks no folder as its own
+            if world.first:  # only now, or the config of a failed start would occupy the folder
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
             file = args.exp / FILE
             with metered(file, "training", again=True) if args.energy and world.first else nullcontext():
@@ -123,7 +128,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
 
 
 def _cost(exp: Path, trainer: Trainer) -> dict[str, Any]:
-    """Return what energy.json has of a finished training beside its kWh."""
+    """Return the entries of a finished training in energy.json other than its kWh."""
     from sed.checkpoints.checkpoint import load_detector
     from sed.device import describe
     from sed.models.cost import multiply_accumulates, of_training
@@ -184,23 +189,23 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
     )
 
 
-def _as_it_began(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Return {option: value} of what came after an experiment began and meant something else until then.
+def _values_before_options(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return {option: value} for options newer than the experiment whose default differs from the earlier behaviour.
 
-    Only where nothing else than the default of today is asked for: anything else is refused later.
+    An option that was given another value than its default is not among them; `_check_config` refuses it.
     """
     path = exp / "config.yaml"
     if not path.exists():
         return {}
     stored = load_config(path)
-    meant, lacking = complete(stored, defaults), defaults.keys() - complete(stored, {}).keys()
-    return {key: meant[key] for key in sorted(lacking) if config[key] == defaults[key] != meant[key]}
+    effective, newer = complete(stored, defaults), defaults.keys() - complete(stored, {}).keys()
+    return {key: effective[key] for key in sorted(newer) if config[key] == defaults[key] != effective[key]}
 
 
 def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> None:
-    """Refuse to resume with a config that differs from the experiment's; options added since keep their initial values.
+    """Refuse to resume with a config that differs from the experiment's.
 
-    A new experiment with random weights is refused unless they were asked for; older experiments keep theirs.
+    A new experiment is also refused if its encoder would start from random weights without `--pretrained none`.
     """
     path = exp / "config.yaml"
     if not path.exists():
@@ -213,7 +218,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
             )
         return
     stored = complete(load_config(path), defaults)
-    if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # '' meant that once
+    if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # in older configs '' means 'none'
         stored["pretrained"] = config["pretrained"]
     for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):

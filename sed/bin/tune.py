@@ -6,8 +6,8 @@ usage: python3 -m sed.bin.tune exp/x/synth_valid/scores.h5 --ground-truth dump/s
        python3 -m sed.bin.tune --model kitchen-model --alarms-per-hour 1 --out quiet.json recordings-without-events/
        python3 -m sed.bin.predict --model kitchen-model --tuned quiet.json recordings/
 
-The file names the set and its clips; scoring refuses to use it on any of them. With --alarms-per-hour the model's
-thresholds are raised until recordings without events have no more alarms than that, all labels together.
+The file names the set and its clips; scoring refuses to use it on any of them. With --alarms-per-hour, thresholds are
+raised until the model has no more than this many false alarms per hour, over all labels, on recordings without events.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("input", nargs="+", help="scores.h5, or a folder of score TSVs; with --alarms-per-hour: recordings")
-    p.option("ground-truth", None, "events.tsv of that set")
-    p.option("durations", None, "durations.tsv of that set")
+    p.option("ground-truth", None, "events.tsv of the set that INPUT has scores of")
+    p.option("durations", None, "durations.tsv of the same set")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name (default: the folder of --ground-truth)")
-    p.option("what", Threshold.name, f"{', '.join(TUNED)}; comma-separated", type=tuned_parts)
-    p.option("bias", False, "also measure the mean delay of onsets and offsets, which sed.bin.pseudo_label corrects")
+    p.option("what", Threshold.name, f"what to tune, comma-separated: {', '.join(TUNED)}", type=tuned_parts)
+    p.option("bias", False, "also measure the mean delay of onsets and offsets, for sed.bin.pseudo_label")
     p.option("only-scored", False, "tune on just the clips that INPUT has")
     p.section("budget of false alarms")
-    p.option("alarms-per-hour", None, "false alarms per hour of all labels together", type=float, least=0)
-    p.option("model", None, "the model whose thresholds are raised")
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("batch-size", 8, "windows computed together", least=1)
+    p.option("alarms-per-hour", None, "largest number of false alarms per hour, over all labels", type=float, least=0)
+    p.option("model", None, "model whose thresholds are raised: experiment folder, checkpoint, packed model or .onnx")
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    p.option("batch-size", 8, "windows per batch", least=1)
     add_window_arguments(p)
     add_arguments(p)
     return p
@@ -84,14 +84,14 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     check_tuned("--what", args.what, post)
     tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
     name = args.set or Path(args.ground_truth).resolve().parent.name
-    late = {}
+    measured = {}
     if args.bias:
         from sed.data.tables import read_events_tsv
         from sed.evaluation.pseudo import boundary_bias, decided_events
 
         found = decided_events(scores_for(problem, submission.scores), tuned)
-        late["bias"] = boundary_bias(found, read_events_tsv(args.ground_truth))._asdict()
-    facts = {**late, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
+        measured["bias"] = boundary_bias(found, read_events_tsv(args.ground_truth))._asdict()
+    facts = {**measured, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
 
 

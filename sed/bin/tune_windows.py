@@ -3,11 +3,12 @@
 usage: python3 -m sed.bin.tune_windows exp/ast_sed exp/ast_gru
        python3 -m sed.bin.tune_windows --soundbank DIR exp/ast_sed
 
-Mixes continuous recordings, from DIR's validation sounds or else from procedural ones that neither training nor
-`sed.bin.benchmark_windows` uses, predicts on them with events centred and not (and with other overlaps of windows
-by --overlaps), prints event-based F1, and writes the best into the experiment as windows.json. Prediction, packed
-models and ONNX files use it from then on, unless an option overrides it. `benchmark_windows` refuses to measure a
-model on the soundscapes that its windows were chosen on. Tune again after training again.
+Mixes long recordings from DIR's validation sounds (without --soundbank: from synthetic sounds that neither training
+nor `sed.bin.benchmark_windows` uses) and predicts on them with every overlap of --overlaps, with and without windows
+centred on events (--centre-events of sed.bin.predict). Prints event-based F1 and writes the best setting into the
+experiment as windows.json, which prediction, packed models and ONNX files then use unless an option overrides it.
+`benchmark_windows` refuses to measure a model on the soundscapes that its windows were chosen on. Tune again after
+training again.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def parser() -> Parser:
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("models", nargs="+", help="folders of experiments")
     soundscapes.add_arguments(p, short=40, long=2, seed=1)
-    p.option("overlaps", [OVERLAP], "of a window, to choose from", type=soundscapes.shares)
+    p.option("overlaps", [OVERLAP], "overlaps to try, comma-separated, as shares of a window", type=soundscapes.shares)
     p.option("batch-size", 32, "windows per batch", least=1)
-    p.option("device", "auto", "cpu, cuda, cuda:1; auto takes a GPU when there is one")
-    p.option("jobs", 0, "processes that mix (0: as many as processors)", least=0)
+    p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
+    p.option("jobs", 0, "processes that mix (0: as many as there are processors)", least=0)
     return p
 
 
@@ -52,13 +53,13 @@ def main() -> None:
             raise UserError(f"{model}: a packed model (tune the experiment and pack it again, or sed.bin.pack --help)")
         if not model.is_dir():
             raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
-    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)
+    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)  # 0 are benchmark_windows' synthetic sounds
     recordings = {
         kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         for kind in args.kinds
     }
     mixed = [one for some in recordings.values() for one in some]
-    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # a model must not contain paths of its author
+    bank = Path(args.soundbank).resolve().name if args.soundbank else ""  # no path: models must not reveal folders
     tuned_on = {"soundbank": bank, "seed": args.seed, "minutes": sum(one.minutes for one in mixed)}
     for model in args.models:
         predictor, post = open_for(mixed, model, args.device)

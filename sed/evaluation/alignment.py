@@ -26,9 +26,15 @@ logger = logging.getLogger("sed.score")
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """Ground truth and durations as read: events, the clips that the table names, {clip: seconds}.
+    """Ground truth and durations as read.
 
-    excluded: clips that are left out of the scoring; events, names and durations lack them.
+    Attributes:
+        path: the event table.
+        durations_path: the table of durations.
+        events: the true events.
+        named: clips that the event table names, with or without events.
+        durations: {clip: seconds} of all clips that may be scored.
+        excluded: clips that --exclude left out; `events`, `named` and `durations` lack them.
     """
 
     path: Path
@@ -45,8 +51,8 @@ class Reference:
             UserError: the list names none of the clips.
         """
         found = listed(read_list(path), self.durations)
-        out = frozenset(clip for clips in found.values() for clip in clips)
-        if not out:
+        excluded = frozenset(clip for clips in found.values() for clip in clips)
+        if not excluded:
             raise UserError(
                 f"{path}: names none of the {len(self.durations)} clips of {self.durations_path} (another set?)"
             )
@@ -55,10 +61,10 @@ class Reference:
             logger.warning("%s: %d of its %d names match no clip of this set", path, len(unknown), len(found))
         return replace(
             self,
-            events=[event for event in self.events if event[1] not in out],
-            named=[clip for clip in self.named if clip not in out],
-            durations={clip: seconds for clip, seconds in self.durations.items() if clip not in out},
-            excluded=out,
+            events=[event for event in self.events if event[1] not in excluded],
+            named=[clip for clip in self.named if clip not in excluded],
+            durations={clip: seconds for clip, seconds in self.durations.items() if clip not in excluded},
+            excluded=excluded,
         )
 
 
@@ -68,7 +74,7 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
     Args:
         truth: the event table; rows that cannot be scored are counted in a warning.
         durations: the table of durations, or a folder of the recordings.
-        max_dropped: per cent of the events that may lie beyond their recordings or have no length.
+        max_dropped: largest percentage of the events that may lie beyond their recordings or have no length.
 
     Returns:
         The reference.
@@ -122,7 +128,7 @@ def reference_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Counts of clips: expected, with output, scored; and the names of missing ones."""
+    """Counts of clips, and the clips with ground truth but without output (`missing`)."""
 
     expected: int
     scored: int
@@ -140,7 +146,8 @@ def align(
 ) -> tuple[Problem, Coverage]:
     """Match a submission with the reference.
 
-    Clips without output are an error in score files; in a table of detections, silent clips look like missing ones.
+    Clips without output are an error in score files. In a table of detections they are not: clips without a detection
+    need not be named there.
 
     Args:
         submission: output of any system.
@@ -212,7 +219,7 @@ def _missing_clips(submission: Submission, reference: Reference, *, allowed: boo
 
 
 def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) -> EventTable:
-    """Return the ground truth of these clips without overlaps within a class, and warn of what had to be merged."""
+    """Return the ground truth of these clips, with overlapping events of a class merged; warn if there are any."""
     index = {clip: row for row, clip in enumerate(clips)}
     columns = {label: column for column, label in enumerate(labels)}
     truth, merged = merge_overlaps(table_of(reference.path, reference.events, index, columns))
@@ -223,7 +230,7 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
     connected = merge_overlaps(truth, touching=True)[1]
     if connected:
         logger.warning(
-            "%s: %d events begin where another of their class ends: one event to the exact PSDS (sed_scores_eval)",
+            "%s: %d events begin where another of their class ends: the exact PSDS (sed_scores_eval) joins them",
             reference.path,
             connected,
         )
@@ -259,9 +266,15 @@ def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Decisions:
-    """Inputs of the metrics: F1 decisions, operating points, scores for the exact PSDS; each may be absent.
+    """Inputs of the metrics, each None where the submission does not have it.
 
-    raw: scores before post-processing.
+    Attributes:
+        detections: events that F1 is computed from.
+        points: events at every operating point, for psds_eval's PSDS.
+        scores: post-processed scores, for the exact PSDS.
+        thresholds: {label: threshold} of the detections.
+        point_names: name of each operating point: its threshold, or the file that it came from.
+        raw: scores before post-processing, for piPSDS.
     """
 
     detections: EventTable | None

@@ -1,8 +1,9 @@
-"""Post-processing tuned on a test set itself, crosswise: each half of its recordings by what the other half chose.
+"""Cross-fitting: each half of a test set is decided with post-processing tuned on the other half.
 
-Nothing is decided by its own labels, yet the labels of the set are used: such a number says what post-processing could
-reach, and stands beside one that was tuned elsewhere, not in its place. Clips of one video are in one half, as in
-github.com/mcjoshi/DecoderFirst, whose halves these are: MD5 of the YouTube id, or of the clip's name where it has none.
+No clip is decided with parameters tuned on its own labels, but labels of the test set are used. The result shows what
+post-processing could reach; report it beside a result that was tuned on another set, not instead. Clips of one video
+are in the same half. The halves are those of github.com/mcjoshi/DecoderFirst: parity of the MD5 of the YouTube id, or
+of the clip's name if it has no id.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from sed.evaluation.postprocessing.tuning import tune
 from sed.evaluation.submission import Submission
 
 HALVES = 2
-COLUMNS = ("clip", "label", "onset", "offset")
+COLUMNS = ("clip", "label", "onset", "offset")  # of an EventTable
 
 
 def half_of(clip: str) -> int:
@@ -46,11 +47,11 @@ def cross_fit(
         problem: clips, classes and ground truth.
         submission: has scores of the clips.
         post: steps to start from.
-        what: what is tuned of them, as in `tune`.
+        what: names of the steps to tune, and `threshold`, as in `tune`.
         points: number of operating points.
 
     Returns:
-        The decisions, the post-processing with what it was tuned on, and what result.json says of both halves.
+        The decisions, `post` with `tuned_on` set, and the entry of result.json with the parameters of both halves.
 
     Raises:
         UserError: the submission has no scores, a step is not applied, or a half has no events to tune on.
@@ -64,10 +65,10 @@ def cross_fit(
     found: list[EventTable] = []
     chosen = []
     for half in range(HALVES):
-        own, other = (np.flatnonzero((halves == half) == wanted) for wanted in (True, False))
+        own, other = np.flatnonzero(halves == half), np.flatnonzero(halves != half)
         learned = _part(problem, other)
         if not len(own) or not len(learned.truth):
-            raise UserError(f"--cross-fit: a half of the {len(problem.clips)} clips has no events (a larger set)")
+            raise UserError(f"--cross-fit: a half of the {len(problem.clips)} clips has no events (use a larger set)")
         tuned = tune(learned, raw.select(learned.clips), post, what)
         processed = tuned.apply(raw.select([problem.clips[row] for row in own]))
         table = tuned.threshold.decide(processed)
@@ -89,20 +90,20 @@ def cross_fit(
 
 
 def _part(problem: Problem, rows: np.ndarray) -> Problem:
-    """Return the task of some of the clips."""
-    place = np.full(len(problem.clips), -1)
-    place[rows] = np.arange(len(rows))
-    truth = problem.truth.where(place[problem.truth.clip] >= 0)
+    """Return the task restricted to the clips of these rows."""
+    new_row = np.full(len(problem.clips), -1)  # -1: not among the clips
+    new_row[rows] = np.arange(len(rows))
+    truth = problem.truth.where(new_row[problem.truth.clip] >= 0)
     return Problem(
         clips=[problem.clips[row] for row in rows],
         labels=problem.labels,
         durations=problem.durations[rows],
-        truth=replace(truth, clip=place[truth.clip]),
+        truth=replace(truth, clip=new_row[truth.clip]),
     )
 
 
 def _joined(parts: Sequence[FrameScores]) -> FrameScores:
-    """Return the scores of several sets of clips as those of one."""
+    """Concatenate the scores of several sets of clips."""
     first = parts[0]
     ends = np.cumsum([0, *(part.start[-1] for part in parts)])
     starts = [part.start[:-1] + end for part, end in zip(parts, ends, strict=False)]

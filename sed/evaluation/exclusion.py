@@ -1,7 +1,7 @@
 """Lists of clips that are left out of a scoring, such as those that an encoder was trained on.
 
-One clip per line, named as in the table of durations or by its YouTube id alone, which stands for every clip of that
-video; `#` begins a line of comment.
+One clip per line, named as in the table of durations or by its YouTube id alone, which excludes every clip of that
+video. Lines that begin with `#` are comments.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def listed(names: Iterable[str], clips: Iterable[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {name: [] for name in names}
     for clip in clips:
         videos = (key.video for key in candidates(clip))
-        for name in dict.fromkeys((clip, *videos)):
+        for name in dict.fromkeys((clip, *videos)):  # the clip's full name takes precedence over the video's id
             if name in found:
                 found[name].append(clip)
                 break

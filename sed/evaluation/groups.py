@@ -1,7 +1,7 @@
 """Scores by group of recordings: device, place, or any other column of a table.
 
-A group's score is that of its clips alone. The bootstrap already knows what each clip adds to the counts; a group is a
-sample that draws each of its clips once and no other, so nothing is computed twice.
+A group's score is computed from its clips alone. The metrics keep per-clip counts for the bootstrap; a group is a
+bootstrap sample that draws each clip of the group once and no other clip, so nothing has to be measured again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
     Args:
         problem: clips, classes and ground truth.
         evaluation: the metrics' values on all clips.
-        groups: {clip: its group}; '' is none.
+        groups: {clip: its group}; clips with '' or no entry are in no group.
 
     Returns:
         {group: its scores, with the numbers of `clips`, `events` and `classes` with ground truth}.
@@ -46,14 +46,14 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
     Raises:
         UserError: none of the clips has a group.
     """
-    of_clips = np.array([groups.get(clip, "") for clip in problem.clips])
-    names = sorted({*of_clips.tolist()} - {""})
+    group_of = np.array([groups.get(clip, "") for clip in problem.clips])
+    names = sorted({*group_of.tolist()} - {""})
     if not names:
         raise UserError(
             f"--groups: none of the {len(problem.clips)} clips has a group, such as {problem.clips[0]} "
             "(is the table of another set?)"
         )
-    weights = (of_clips[None, :] == np.array(names)[:, None]).astype(float)
+    weights = (group_of[None, :] == np.array(names)[:, None]).astype(float)  # (groups, clips)
     values: dict[str, np.ndarray] = {}
     for measured in evaluation.measured:
         for sample in measured.samplers().values():

@@ -32,7 +32,8 @@ class Store(Protocol):
 class Part:
     """Consecutive clips of a store: the share of one of several jobs.
 
-    Split on batch boundaries, so that results do not depend on the number of jobs.
+    Shares begin at batch boundaries, so that each clip is computed in the same batch whatever the number of jobs:
+    results differ in the last digits with the batch.
     """
 
     def __init__(self, store: Store, *, number: int, parts: int, batch_size: int) -> None:
@@ -50,13 +51,13 @@ class Part:
 def posteriors(
     detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the detector on raw log-mel; scoring and prediction both use this function.
+    """Run the detector on log-mel that is not yet normalised; scoring and prediction both use this function.
 
     Args:
         detector: in evaluation mode on the device of `logmel`.
         front_end: normalises raw log-mel.
         logmel: (batch, frames, bins).
-        valid: (batch,) frames before the end of each clip.
+        valid: (batch,) number of frames before the end of each clip; the others are padding.
         amp: bfloat16 autocast, for GPUs.
 
     Returns:
@@ -170,4 +171,4 @@ def silence_padding(frame: np.ndarray, valid_seconds: np.ndarray, frame_seconds:
         frame_seconds: length of a frame.
     """
     starts = np.arange(frame.shape[1]) * frame_seconds
-    frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0
+    frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0  # less a microsecond against rounding errors

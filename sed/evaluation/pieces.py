@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sed.data.tables import Event
 
 SHORTEST = 0.01
-"""seconds; shorter remainders of an event at a clip's border are rounding"""
+"""seconds; shorter pieces of an event at a clip's border come from rounding and are dropped"""
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
@@ -31,19 +31,22 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
 
 
 def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
-    """Join the events of a recording's clips; two that touch at a cut become one."""
-    open_at_cut: dict[str, Event] = {}
+    """Join the events of a recording's clips; two of a class that touch at a clip's border become one.
+
+    seconds: length of a clip; returned times are from the recording's start.
+    """
+    open_at_cut: dict[str, Event] = {}  # by label: events that reach the end of the clip before
     whole: list[Event] = []
     for number, events in enumerate(pieces):
-        still: dict[str, Event] = {}
+        reaching_end: dict[str, Event] = {}
         for onset, offset, label in sorted(events):
             event = Event(onset + number * seconds, min(offset, seconds) + number * seconds, label)
             if onset == 0 and label in open_at_cut:
                 event = event._replace(onset=open_at_cut.pop(label).onset)
             if offset >= seconds:
-                still[label] = event
+                reaching_end[label] = event
             else:
                 whole.append(event)
         whole += open_at_cut.values()
-        open_at_cut = still
+        open_at_cut = reaching_end
     return sorted([*whole, *open_at_cut.values()])

@@ -24,11 +24,11 @@ ORIGIN = "pseudo_labels.json"
 log = logging.getLogger("sed.pseudo")
 
 CHUNK = 500
-"""clips that are post-processed together: the filters need several times the memory of their scores"""
+"""clips that are post-processed at a time: the filters need several times the memory of the scores"""
 
 
 def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:
-    """Set classes that a clip's tags rule out to 0, in place; clips without tags stay as they are."""
+    """Set the posteriors of classes that are not among a clip's tags to 0, in place; clips without tags are kept."""
     for row, clip in enumerate(scores.clips):
         if clip in tags:
             absent = [column for column, label in enumerate(scores.labels) if label not in tags[clip]]
@@ -83,15 +83,16 @@ class Bias(NamedTuple):
 
     @classmethod
     def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
-        """Return the bias in a tuned file, 0 where it has none; UserError naming `path` if it is broken."""
+        """Return the bias in the content of a tuned file, 0 if it has none; UserError naming `path` if it is broken."""
         bias = tuned.get("bias", {})
         values = list(bias.values()) if isinstance(bias, dict) else [None]
+        # No detector is a minute late: such a value is damage.
         if not {*bias} <= {*cls._fields} or not all(isinstance(v, int | float) and abs(v) < 60 for v in values):
             raise UserError(f"{path}: bias is not seconds of onset and offset (tune again)")
         return cls(**bias)
 
     def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
-        """Return the events shifted by the bias, except ends at the clip's borders; events that vanish are dropped."""
+        """Return the events less the bias; times at the clip's borders stay, events without length are dropped."""
         moved = []
         for onset, offset, label in events:
             start = max(0.0, onset - self.onset) if onset > 0 else 0.0
@@ -102,13 +103,13 @@ class Bias(NamedTuple):
 
 
 def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequence[Event]]) -> Bias:
-    """Measure the bias of detections: the mean over pairs of a detection and an event that overlap each other most.
+    """Measure the mean delay of detections, over pairs of event and detection that overlap each other most.
 
     Args:
         found: {clip: detected events}.
-        truth: {clip: events}, of a set that is neither tested on nor labelled.
+        truth: {clip: true events}, of a set that is neither a test set nor the one to label.
     """
-    late: list[tuple[float, float]] = []
+    delays: list[tuple[float, float]] = []
     for clip, events in truth.items():
         for event in events:
             same = [other for other in found.get(clip, ()) if other.label == event.label]
@@ -117,8 +118,8 @@ def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequ
                 continue
             rivals = [other for other in events if other.label == event.label]
             if max(rivals, key=lambda other: _overlap(best, other)) == event:
-                late.append((best.onset - event.onset, best.offset - event.offset))
-    return Bias(*np.mean(late, axis=0).round(4).tolist()) if late else Bias()
+                delays.append((best.onset - event.onset, best.offset - event.offset))
+    return Bias(*np.mean(delays, axis=0).round(4).tolist()) if delays else Bias()
 
 
 def _overlap(one: Event, other: Event) -> float:
@@ -130,13 +131,13 @@ def read_published(
 ) -> dict[str, list[Event]]:
     """Read published tables of pseudo-labels for the clips of our sets.
 
-    Rows of three empty fields are clips without events. Offsets beyond a clip are cut, and events that begin there
-    dropped; both are counted. Clips that no table names are left out of the set.
+    A row with a file name and three empty fields is a clip without events. Offsets beyond the clip's end are cut, and
+    events that begin beyond it are dropped; the log has both counts. Clips that no table names are not in the result.
 
     Args:
         paths: event tables.
         durations: {clip: seconds} of the sets that are labelled.
-        labels: of the dump.
+        labels: the classes; other labels are refused.
 
     Returns:
         {clip: its events}.
@@ -161,7 +162,7 @@ def read_published(
                 continue
             cut += end < event.offset
             own.append(Event(event.onset, end, event.label))
-    log.info("%d offsets beyond their clip cut, %d events beyond it dropped", cut, dropped)
+    log.info("%d offsets beyond the clip's end cut, %d events that begin beyond it dropped", cut, dropped)
     return {clip: sorted(found) for clip, found in events.items()}
 
 
@@ -173,15 +174,17 @@ def write_pseudo_set(
     origin: Mapping[str, Any],
     tags: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write a dumped strong set of the clips that have labels: features by reference, not copied; feats.scp last.
+    """Write a dumped strong set of the clips that have labels; its feats.scp refers to the features of the sources.
+
+    feats.scp is written last: a set without it is incomplete.
 
     Args:
         out: the set's folder.
         sources: dumped sets that have the clips.
         events: {clip: its events}.
         durations: {clip: seconds}.
-        origin: where the labels are from, which every result of a training on them names.
-        tags: {clip: labels that are known to be in it}; those without an event are unknown frames then.
+        origin: where the labels are from; results of models that were trained on them repeat it.
+        tags: {clip: labels that are known to be in it}; for one without an event, training masks all frames as unknown.
     """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}

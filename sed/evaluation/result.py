@@ -28,7 +28,7 @@ from sed.provenance import command_line, environment, git_hash
 
 logger = logging.getLogger("sed.score")
 PACKED = "model.json"
-"""of a packed model"""
+"""file of a packed model with its info and config"""
 
 
 def result_of(
@@ -85,9 +85,10 @@ def result_of(
 
 
 def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
-    """Return info and config of the model: the folder above the scores, or the one that they name.
+    """Return info and config of the model that made the scores; None if they are not found.
 
-    An experiment has them in info.json and config.yaml, a packed model in model.json.
+    The model is searched in the experiment that the scores lie in (exp/<name>/<set>/scores.h5), then at the path that
+    the scores store. An experiment has the facts in info.json and config.yaml, a packed model in model.json.
     """
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / PACKED).is_file():
@@ -109,16 +110,16 @@ def add_more(
     groups: Mapping[str, str] | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Put what was asked for besides the numbers into the result: raw scores' numbers, groups, what was left out.
+    """Add the entries that options of sed.bin.score ask for: raw scores' metrics, groups, excluded clips.
 
     Args:
         result: content of result.json, changed in place.
         problem: what was scored.
         evaluation: what the metrics measured.
         reference: ground truth and durations.
-        raw: the same of the scores without post-processing.
-        groups: {clip: its group}.
-        options: those of sed.bin.score.
+        raw: the same for scores without post-processing; None without --raw.
+        groups: {clip: its group}; None without --groups.
+        options: all options of sed.bin.score.
     """
     if raw is not None:
         numbers = summary(problem, raw)
@@ -135,15 +136,17 @@ def add_more(
 def add_confidence(
     result: dict[str, Any], problem: Problem, evaluation: Evaluation, path: Path, *, samples: int, seed: int, jobs: int
 ) -> None:
-    """Put intervals into the result and the samples into a file; warn where a package's value differs from theirs.
+    """Add confidence intervals to the result and save the bootstrap samples.
+
+    Warns if the value that is recomputed on the whole set differs from the metric package's: a defect.
 
     Args:
         result: content of result.json, changed in place.
         problem: what was scored.
         evaluation: what the metrics measured.
         path: bootstrap.npz to write.
-        samples: how many; 0 removes the file of an earlier scoring.
-        seed: of the draws.
+        samples: number of bootstrap samples; 0: no intervals, and the file of an earlier scoring is removed.
+        seed: random seed of the draws.
         jobs: processes.
     """
     result["bootstrap"] = {"samples": samples, "seed": seed, "level": LEVEL}
@@ -193,15 +196,15 @@ def write_report(
         result: content of result.json.
         problem: clips, classes and ground truth.
         evaluation: what the metrics measured.
-        decisions: what they measured it on.
-        sources: where log-mel and sound of the shown clips come from.
+        decisions: detections and scores that they were computed from.
+        sources: where log-mel and audio of the shown clips come from.
     """
     name = (result.get("model") or {}).get("name") or path.resolve().parent.parent.name
     write_text(path, report(name, result, problem, evaluation, decisions, sources))
 
 
 def log_summary(path: Path, result: Mapping[str, Any]) -> None:
-    """Log the closing lines: what has no score, how much was covered, the main numbers."""
+    """Log the closing lines: classes without a score, incomplete coverage, the main metrics."""
     absent = result["classes_without_ground_truth"]
     if absent:
         logger.warning("no ground truth in these clips, so no score, and in no average: %s", ", ".join(absent))

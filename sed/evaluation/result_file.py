@@ -33,7 +33,7 @@ SHAPE = {
 """types of the fields that readers of a result use"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
-PLACES = (  # keys of a config that do not describe the system
+PLACES = (  # keys of a config that say where and how fast it runs, not what the system is
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
     *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
 )
@@ -43,7 +43,7 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """Return the content of a result.json.
 
     Raises:
-        UserError: the file is missing, is not JSON, or lacks what every result of this project has.
+        UserError: the file is missing, is not JSON, or lacks a field that every result of this project has.
     """
     path = Path(path)
     try:

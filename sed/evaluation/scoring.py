@@ -42,14 +42,14 @@ def score_events(
         durations: a table, or {clip: seconds}: the clips that are scored.
         post_processing: steps for scores as in `--post-processing`; None: the paper's for our scores.h5, else none.
         labels: the label set; None takes the scores', else the truth's.
-        bootstrap: samples of clips for intervals; 0 for none.
-        scores: names of scores that are measured on request, as in `--scores`.
+        bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
+        scores: names of metrics that are computed on request, as in `--scores`.
 
     Returns:
-        The numbers of result.json.
+        The metrics, as in result.json.
 
     Raises:
-        UserError: what does not fit together.
+        UserError: an input is broken, or labels or clips of the inputs do not fit together.
     """
     submission = _submission(predicted)
     reference = reference_of(

@@ -68,7 +68,7 @@ SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {
 
 
 class Selection:
-    """Scorer of one set's posteriors: frames (clips, frames, classes) and clips (clips, classes)."""
+    """Scorer of one set, called with frame posteriors (clips, frames, classes) and clip posteriors (clips, classes)."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Selection:
     ) -> None:
         """
         Args:
-            score: of `SCORES`.
+            score: name of a score in `SCORES`.
             dump: the dumped set, with events.tsv and durations.tsv.
             clips: its clips in the order of the posteriors.
             labels: the classes.

@@ -1,6 +1,6 @@
-"""Posteriors of overlapping windows, averaged to posteriors of the recordings that the windows are of.
+"""Average the posteriors of overlapping windows to posteriors of the recordings that they were cut from.
 
-Logits are averaged under a triangle that is 1 in a window's middle and FLOOR at its ends, as RealDESED's authors do.
+Logits are averaged with triangular weights, 1 in the middle of a window and FLOOR at its ends, as in RealDESED's code.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from sed.data.windows import Window
 from sed.errors import UserError
 
 FLOOR = 0.3
+"""weight of a window's first and last frame"""
 LEAST = 1e-7
-"""distance of posteriors from 0 and 1, which have no logit"""
+"""posteriors are clipped this far from 0 and 1, whose logits are infinite"""
 
 
 def triangle(frames: int) -> np.ndarray:
@@ -28,29 +29,30 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
     """Average the scores of windows.
 
     Args:
-        scores: of the windows.
-        windows: {clip: its window}.
+        scores: scores whose clips are windows.
+        windows: {clip: recording and onset of the window}.
         durations: {recording: seconds}.
-        where: the scores, for messages.
+        where: the file of the scores, for messages.
 
     Returns:
-        The scores of the recordings, in C order; frames that no window covers and those after a recording's end are 0.
-        A clip posterior is the highest of the windows'.
+        The scores of the recordings, sorted by bytes (C order); frames that no window covers and those after a
+        recording's end are 0. A recording's clip posterior is the highest of its windows'.
 
     Raises:
-        UserError: a clip is none of the windows, or a recording has none.
+        UserError: a clip is not among the windows, or a recording has no window.
     """
     if strange := next((clip for clip in scores.clips if clip not in windows), None):
         raise UserError(f"{where}: clip '{strange}' is no window of a recording (infer the set that was cut with it)")
     recordings = sorted({windows[clip].recording for clip in scores.clips}, key=str.encode)
-    if silent := sorted(set(durations) - set(recordings)):
-        raise UserError(f"{where}: no window of recording '{silent[0]}' (stage 1 left its audio out as bad)")
+    if lacking := sorted(set(durations) - set(recordings)):
+        raise UserError(f"{where}: no window of recording '{lacking[0]}' (stage 1 left its audio out as bad)")
     row = {recording: index for index, recording in enumerate(recordings)}
     seconds = scores.frame_seconds
+    # Numbers of frames; 1e-6 keeps a rounding error from adding one.
     lengths = [max(1, math.ceil(durations[recording] / seconds - 1e-6)) for recording in recordings]
     _, frames, classes = scores.frame.shape
     sums = np.zeros((len(recordings), max(lengths), classes), np.float32)
-    counts = np.zeros(sums.shape[:2], np.float32)
+    total_weights = np.zeros(sums.shape[:2], np.float32)
     clip_values = np.zeros((len(recordings), classes), np.float32)
     weights = triangle(frames).astype(np.float32)
     for index, clip in enumerate(scores.clips):
@@ -61,11 +63,11 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
         posteriors = scores.frame[index, : max(count, 0)].clip(LEAST, 1 - LEAST)
         part = slice(first, first + len(posteriors))
         sums[at, part] += weights[: len(posteriors), None] * (np.log(posteriors) - np.log1p(-posteriors))
-        counts[at, part] += weights[: len(posteriors)]
+        total_weights[at, part] += weights[: len(posteriors)]
         clip_values[at] = np.maximum(clip_values[at], scores.clip[index])
-    covered = counts > 0
+    covered = total_weights > 0
     frame = np.zeros_like(sums)
-    frame[covered] = 1 / (1 + np.exp(-sums[covered] / counts[covered][:, None]))
+    frame[covered] = 1 / (1 + np.exp(-sums[covered] / total_weights[covered][:, None]))
     return Scores(
         clips=recordings,
         labels=scores.labels,

@@ -27,8 +27,14 @@ TABLES = ("*.tsv", "*.csv", "*.txt")
 class Submission:
     """A system's output as it was read.
 
-    kind: `scores.h5`, `score folder`, `detections` or `operating points`; scores for the first two; tables: for the
-    others (path, its rows), one table per operating point; clips: those that the output names.
+    Attributes:
+        kind: `scores.h5`, `score folder`, `detections` or `operating points`.
+        path: file or folder that was read.
+        clips: clips that the output names.
+        labels: label set of scores; None for tables, which need not name every label.
+        scores: scores of the first two kinds.
+        tables: (path, events) of the other kinds, one per operating point.
+        attrs: provenance that scores.h5 stores.
     """
 
     kind: str
@@ -41,9 +47,9 @@ class Submission:
 
 
 def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Submission:
-    """Read INPUT and detect its kind by content; UserError when it is none of the four.
+    """Read a system's output and detect its kind by content; UserError when it is none of the four.
 
-    exclude: files in the folder that are not system output (ground truth, durations).
+    exclude: files that may lie in the same folder and are not system output (ground truth, durations).
     """
     path = Path(path)
     others = {Path(file).resolve() for file in exclude}
@@ -98,7 +104,7 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
         if labels is None:
             labels = header[2:]
             if len(set(labels)) != len(labels):
-                raise UserError(f"{file}:1: a label stands there twice (keep one)")
+                raise UserError(f"{file}:1: two columns of the same label (keep one)")
         elif header[2:] != labels:
             raise UserError(f"{file}:1: other labels than {files[0].name} has (one folder, one label set)")
         clips.append(audio_stem(file.name.rsplit(".", 1)[0]))
@@ -117,7 +123,7 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
 
 def _score_rows(file: Path, columns: int) -> np.ndarray:
     try:
-        with warnings.catch_warnings():  # of a file without rows, which is refused below
+        with warnings.catch_warnings():  # numpy warns of a file without rows, which is refused below
             warnings.simplefilter("ignore")
             rows = np.loadtxt(file, delimiter="\t", skiprows=1, ndmin=2, comments=None, encoding="utf-8-sig")
     except ValueError:
@@ -141,7 +147,7 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
 
 
 def _slow_rows(file: Path, columns: int) -> np.ndarray:
-    """Parse line by line, to name the one that is wrong."""
+    """Parse line by line, to name the broken line in the error."""
     rows = []
     for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
         fields = text.split("\t")

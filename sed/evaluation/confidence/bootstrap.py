@@ -32,9 +32,9 @@ def draw(clips: int, samples: int, seed: int) -> np.ndarray:
     """Draw clips with replacement.
 
     Args:
-        clips: how many there are, and how many each sample draws.
+        clips: number of clips, and of draws per sample.
         samples: number of samples.
-        seed: of the draws.
+        seed: random seed of the draws.
 
     Returns:
         (samples + 1, clips) how often each clip is drawn; the first row is the set itself, every clip once.
@@ -49,11 +49,11 @@ def resample(
     """Recompute every number on clips drawn with replacement.
 
     Args:
-        problem: the problem that was evaluated.
+        problem: the task that was evaluated.
         evaluation: the metrics' values on it.
-        samples: how many samples are drawn.
-        seed: of the draws.
-        jobs: processes.
+        samples: number of samples.
+        seed: random seed of the draws.
+        jobs: number of processes.
 
     Returns:
         Names and values (names, samples + 1); the first column is the number itself. A class's number is named
@@ -61,6 +61,7 @@ def resample(
     """
     weights = draw(len(problem.clips), samples, seed)
     tasks: dict[str, Callable[[], Values]] = {}
+    # Two tasks per process balance the load; below 50 samples a task costs more than it saves.
     chunks = np.array_split(np.arange(len(weights)), max(1, min(2 * jobs, len(weights) // 50)))
     for part, rows in enumerate(chunks):
         for measured in evaluation.measured:
@@ -89,7 +90,7 @@ def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarr
 
     Args:
         result: content of result.json, changed in place.
-        names: of the numbers, as `resample` returns them.
+        names: names of the numbers, as `resample` returns them.
         values: (names, samples + 1).
     """
     result["intervals"] = {}
@@ -111,7 +112,7 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
         values: (names, samples + 1).
 
     Returns:
-        A line for each number that differs; any line means a defect.
+        One line per number that differs by 1e-6 or more; any line means a defect of this project.
     """
     lines = []
     for name, row in zip(names, values, strict=True):

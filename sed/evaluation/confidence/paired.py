@@ -149,8 +149,8 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         a: the system that is subtracted.
         b: the system that it is subtracted from.
         number: name of the number, as in the samples.
-        seed: of the draws among training seeds.
-        same_seeds: draw the n-th training seed of both systems together.
+        seed: random seed of the draws among training seeds.
+        same_seeds: draw the same training seeds for both systems: the n-th of one belongs to the n-th of the other.
 
     Returns:
         The difference; None when a system lacks the number.

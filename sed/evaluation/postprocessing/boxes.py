@@ -4,14 +4,15 @@ Thresholding lets an event's extent depend on the threshold. A bounding box has 
 borders lie where the posterior changes most, and a threshold only decides whether the box is there. Written from the
 paper's description alone; the points below include our choices where it leaves details open.
 
-1. Change: at every border between frames, the mean of the posteriors in a half window after it less that before it (a
-   step filter). Beyond the clip there is silence, so an event that is cut by the clip's end still has both borders.
+1. Change: at every border between frames, the mean posterior of half a window after the border minus that of half a
+   window before it (a step filter). Posteriors beyond the clip count as 0, so an event that the clip's end cuts still
+   has both borders.
 2. Candidates: in each run of rising posteriors the border of greatest change is an onset, in each run of falling ones
    an offset. So events and gaps alternate.
-3. Merging, least contrast first: a gap that is not clearly quieter than the louder of its two events joins them, and
-   an event not clearly louder than the quieter of its two gaps joins those. Clearly: by at least `absolute`, or by
-   at least the factor `relative`; so a faint event in silence stays a candidate, of low confidence.
-4. Confidence: the mean posterior inside.
+3. Merging, least contrast first: a gap whose mean posterior is not clearly below that of the higher of its two events
+   joins them, and an event not clearly above the lower of its two gaps joins those. "Clearly" means by at least
+   `absolute`, or by at least the factor `relative`; so a faint event in silence stays, with a low confidence.
+4. Confidence: the mean posterior inside the box.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
     label, begin, end = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
     confidence = np.empty(size)
     count = 0
-    sums = np.zeros(frames + 1)
+    sums = np.zeros(frames + 1)  # cumulative, so that a mean over any frames is one difference
     for k in range(classes):
         for row in range(frames):
             sums[row + 1] = sums[row] + values[row, k]
@@ -124,6 +125,7 @@ def _merge(border, mean, sums, absolute, relative):  # type: ignore[no-untyped-d
         chosen, least = -1, np.inf
         for i in range(1, parts - 1):
             before, after = mean[i - 1], mean[i + 1]
+            # Even segments are gaps, odd ones events. `x == x` is False for NaN, the mean of an empty gap.
             if i % 2 == 0:
                 low, high = mean[i], max(before, after)
             elif before == before and after == after:

@@ -44,7 +44,7 @@ class ClassOption:
 
     @property
     def flag(self) -> str:
-        """Return the option as it is typed."""
+        """Return the option as typed on the command line, with its dashes."""
         return f"--{self.name}"
 
     def register(self, parser: Parser) -> None:

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
 REACH_SECONDS = 60.0
+"""longest distance over which streaming prediction lets boxes depend on each other"""
 
 
 class BoxParameters(NamedTuple):
-    """Parameters of one class: length of the step filter in seconds, and the two limits of merging."""
+    """Parameters of one class: length of the step filter in seconds, and the two limits of merging (`boxes`).
+
+    The defaults are values in common use.
+    """
 
     filter_seconds: float = 0.64
     absolute: float = 0.3
@@ -35,23 +39,25 @@ class Csebbs(PerClass[BoxParameters]):
 
     name: ClassVar[str] = "csebbs"
     options: ClassVar[Sequence[ClassOption]] = (  # in the order of BoxParameters
-        ClassOption(name="csebbs-filter", help="seconds of the step filter of cSEBBs", default=BOXES.filter_seconds),
+        ClassOption(
+            name="csebbs-filter", help="cSEBBs: length of the step filter in seconds", default=BOXES.filter_seconds
+        ),
         ClassOption(
             name="csebbs-absolute",
-            help="cSEBBs: a gap at least so much lower stays",
+            help="cSEBBs: a gap is kept if its mean posterior is lower than the events' by at least this difference",
             default=BOXES.absolute,
             most=1.0,
         ),
         ClassOption(
             name="csebbs-relative",
-            help="cSEBBs: a gap lower by at least this factor stays",
+            help="cSEBBs: a gap is kept if its mean posterior is lower than the events' by at least this factor",
             default=BOXES.relative,
             least=1.0,
         ),
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = False
-    # Around the values in common use.
+    # The defaults first, which classes without events take; then a grid around them.
     grid: ClassVar[Sequence[Any]] = (
         BOXES,
         *itertools.starmap(

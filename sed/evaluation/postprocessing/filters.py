@@ -1,7 +1,7 @@
 """Filters along time with a window per class, shared by the median and the maximum step.
 
-They work on scores, not on decisions. For rank filters that is the same as filtering the decisions of every threshold
-(they commute with thresholding), and it makes one pass serve all operating points.
+They filter scores instead of decisions. Rank filters (median, maximum) commute with thresholding, so one pass gives the
+same decisions at every operating point as filtering the decisions of each.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def filtered(
     """
     values = np.array(scores.values, order="C", copy=True)
     frame, lengths = scores.frame_seconds(), np.diff(scores.start)
+    # For each number of frames: the rows of all clips of that length, (clips, frames).
     places = [
         scores.start[:-1][lengths == length, None] + np.arange(length) for length in np.unique(lengths[lengths > 0])
     ]

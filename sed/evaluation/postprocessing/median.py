@@ -15,7 +15,7 @@ from sed.evaluation.postprocessing.step import OneNumber
 if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
-# Seconds (F: from FDY-SED, whose filters the paper reuses).
+# Seconds (F: from FDY-SED, whose filters the AST-SED paper reuses).
 PAPER_MEDIAN = {
     "Alarm_bell_ringing": 0.32,
     "Blender": 0.70,
@@ -62,7 +62,8 @@ class Median(OneNumber):
 def medians(x: np.ndarray, width: int) -> np.ndarray:
     """Return the running medians (clips, frames) of x (clips, frames), edges reflected; the width is odd.
 
-    The clips are filtered as one row, each between its own reflections: a call for each took most of a scoring.
+    All clips are filtered as one sequence, each padded with its own reflections, because one call per clip took most of
+    the time of a scoring.
     """
     from scipy.ndimage import median_filter
 

@@ -1,9 +1,9 @@
 """Options of post-processing and how they are resolved.
 
-`--post-processing` names the steps in order, or `none`, or `paper` for the paper's: weak masking, then its median
-filters (F). The parameters of a step are options of its own, one value for all classes or `label=value,...`; or all
-come from a file that `sed.bin.tune` wrote on another set (`--tuned`). An option that is not given is None: the value
-stored with the model applies, else the default.
+`--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
+median filters (F). Each step has options for its parameters, one value for all classes or `label=value,...`; `--tuned`
+takes steps and parameters from a file of `sed.bin.tune` instead. An option that is not given is None: the value stored
+with the model applies, else the default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAPER = ("weak_mask", "median")
 TUNED = (*TUNABLE, Threshold.name)
-"""what a set can choose"""
+"""names that tuning options take"""
 
 
 def steps(text: str) -> list[str] | None:
@@ -39,7 +39,7 @@ def steps(text: str) -> list[str] | None:
 
 
 def tuned_parts(text: str) -> list[str]:
-    """Parse some of `TUNED`, commas between."""
+    """Parse names of `TUNED`, separated by commas."""
     names = [name.strip() for name in text.split(",")]
     for name in names:
         if name not in TUNED:
@@ -51,12 +51,12 @@ def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None
     """Refuse to tune a step that is not applied.
 
     Args:
-        option: what names the steps, for the message.
-        names: of `TUNED`.
-        post: what is applied.
+        option: the option that names the steps, for the message.
+        names: steps to tune, of `TUNED`.
+        post: the post-processing that is applied.
 
     Raises:
-        UserError: a step is not among them.
+        UserError: `post` lacks one of the steps.
     """
     for name in names:
         if name in TUNABLE and name not in post.names:
@@ -78,7 +78,7 @@ def add_arguments(parser: Parser) -> None:
     for step in STEPS.values():
         for option in step.options:
             option.register(parser)
-    parser.option("tuned", None, "post-processing from this file of sed.bin.tune, instead of the other options here")
+    parser.option("tuned", None, "file of sed.bin.tune whose post-processing is used instead of these options")
     for option in Threshold.options:
         option.register(parser)
 
@@ -107,7 +107,7 @@ def options_of(*, post_processing: str | None = None, threshold: str | None = No
 def resolve(
     args: argparse.Namespace, labels: Sequence[str], *, ours: bool = True, stored: PostProcessing | None = None
 ) -> PostProcessing:
-    """Build post-processing from the options, whatever is not given from what is stored, else from the defaults.
+    """Build post-processing from options; those not given have the value stored with the model, else the default.
 
     Args:
         args: parsed options.

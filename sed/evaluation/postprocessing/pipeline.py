@@ -28,7 +28,7 @@ class PostProcessing:
         return [step.name for step in self.steps]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Run the steps in order, on some clips after others: scores of hundreds of classes are held once."""
+        """Run the steps in order, on a block of clips at a time, so that only one copy of all scores is in memory."""
         from sed.data.scores import BLOCK, FrameScores, release
 
         for steps in self._on_the_same_frames():
@@ -43,7 +43,10 @@ class PostProcessing:
         return scores
 
     def _on_the_same_frames(self) -> list[list[Step]]:
-        """Return the steps in groups, each ended by a step that may make other frames, whose usual length is new."""
+        """Return the steps in groups, each ended by a step that may change the frames.
+
+        The next step reads the usual length of a frame from all clips, so it cannot run block by block with that one.
+        """
         groups: list[list[Step]] = [[]]
         for step in self.steps:
             groups[-1].append(step)

@@ -7,7 +7,7 @@ from typing import cast
 
 from sed.evaluation.postprocessing.step import Step, Tunable
 
-CLASSES = {  # module, which is the step's name -> its class
+CLASSES = {  # {module of this package, which is the step's name: its class}
     "weak_mask": "WeakMask",
     "median": "Median",
     "maximum": "Maximum",
@@ -17,4 +17,4 @@ STEPS: dict[str, type[Step]] = {
     name: getattr(import_module(f"{__package__}.{name}"), class_name) for name, class_name in CLASSES.items()
 }
 TUNABLE = {name: cast("type[Tunable]", step) for name, step in STEPS.items() if getattr(step, "grid", ())}
-"""those whose parameters are tuned over a grid"""
+"""the steps with a grid of parameters, which `tuning` can choose from"""

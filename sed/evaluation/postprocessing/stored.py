@@ -1,4 +1,4 @@
-"""Post-processing in files: results, tuned files, packed models and ONNX files hold one form, read and written here.
+"""The stored form of post-processing, in results, tuned files, packed models and ONNX files alike.
 
     {"format": 2, "steps": ["weak_mask", "median"], "median_seconds": {"Dog": 0.32, ...}, "threshold": {...}}
 
@@ -157,7 +157,10 @@ def load_tuned(path: str | Path) -> dict[str, Any]:
 
 
 def refuse_own_clips(tuned: str | Path, clips: Sequence[str]) -> None:
-    """Raise UserError when any of the clips to be scored took part in the tuning."""
+    """Raise UserError if the post-processing was tuned on any of the clips to be scored.
+
+    tuned: the tuned file.
+    """
     value = load_tuned(tuned)
     shared = sorted(set(value["clips"]) & set(clips))
     if shared:

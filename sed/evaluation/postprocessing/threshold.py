@@ -25,7 +25,7 @@ class Threshold(OneNumber):
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(
             name="threshold",
-            help="threshold of the F1 decisions: one number, or label=threshold,...",
+            help="decision threshold, which F1 and the written events depend on: one number, or label=threshold,...",
             default=DEFAULT,
             most=1.0,
         ),

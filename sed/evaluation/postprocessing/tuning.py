@@ -1,7 +1,7 @@
 """Choose post-processing for each class on one set, to be used on others.
 
-Filters and boxes are chosen by the class's own area under the PSDS1 curve (its cross-triggers cost nothing, so the
-classes are independent), thresholds by the class's event-based F1, exact over all thresholds (sed_scores_eval).
+Filters and boxes are chosen by the area under the class's own PSDS1 curve (PSDS1 has no cost of cross-triggers, so
+classes are independent), thresholds by the class's event-based F1 over all thresholds (sed_scores_eval).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def tune_step(problem: Problem, scores: FrameScores, post: PostProcessing, step:
     for number, candidate in enumerate(step.candidates(problem.labels)):
         areas = class_areas(problem, post.with_step(candidate).apply(scores))
         for label in problem.labels:
-            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:
+            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:  # -2: no events, keep the first
                 best[label], chosen[label] = areas.get(label, -1.0), candidate
         logger.info("candidate %d: mean area %.4f", number + 1, float(np.mean(list(areas.values()))))
     return post.with_step(step.combined(chosen))
@@ -89,7 +89,6 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
         offset_collar=ONSET_COLLAR,
         offset_collar_rate=OFFSET_SHARE,
     )
-    # A class whose events no threshold finds keeps the default.
     found = {label: float(np.clip(thresholds[label], 0.0, 1.0)) for label in present if f1[label] > 0}
     return replace(post, threshold=Threshold({label: found.get(label, DEFAULT) for label in problem.labels}))
 

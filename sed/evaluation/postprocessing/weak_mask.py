@@ -1,4 +1,4 @@
-"""Weak masking: the clip posterior silences classes that are not in the clip."""
+"""Weak masking: a class whose clip posterior is low is not detected in any frame of the clip."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeakMask:
-    """Silence a class in a clip wherever its clip posterior is not above the threshold (F).
+    """Reject a class in a clip unless its clip posterior is above the threshold (F, as FDY-SED does).
 
-    Applied for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold exactly where both do.
+    Done for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold exactly where both do.
     """
 
     name: ClassVar[str] = "weak_mask"
