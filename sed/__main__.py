@@ -1,4 +1,4 @@
-"""One command for everything: `ast-sed COMMAND ...`, or `python3 -m sed COMMAND ...`.
+"""Entry point of all commands: `ast-sed COMMAND ...`, or `python3 -m sed COMMAND ...`.
 
 Command `export-onnx` is the module `sed.bin.export_onnx`, so each is also `python3 -m sed.bin.export_onnx`.
 """
@@ -17,17 +17,17 @@ GROUPS = {
         "predict": "detect events in recordings, folders or a live stream",
         "choose": "choose which recordings to label next",
         "tag": "tag recordings with a published AST's AudioSet classes",
-        "import-model": "make a published detector a model of ours, without training",
-        "pack": "pack a trained model as one folder to give away",
-        "push": "put a trained model onto a hub",
+        "import-model": "import a published detector as a packed model, without training",
+        "pack": "pack a trained model as one folder to share",
+        "push": "push a trained model to the Hugging Face hub",
         "export-onnx": "export a trained model as one ONNX file",
     },
     "train": {
         "train": "train a detector",
         "pretrain": "pre-train an encoder as a tagger",
         "infer": "compute posteriors of a dumped set",
-        "tune": "tune filters and thresholds on one set, for others",
-        "tune-windows": "choose how a model predicts on long recordings",
+        "tune": "tune post-processing on one set, for use on others",
+        "tune-windows": "tune the windows with which a model predicts on long recordings",
         "pseudo-label": "label clips with a trained model",
         "launch": "start a training on several GPUs",
     },
@@ -38,16 +38,16 @@ GROUPS = {
         "ablations": "write the table of an ablation",
         "evaluate-tagger": "measure a tagger's average precision",
         "average-scores": "average the scores of several models",
-        "merge-scores": "join the scores of a set's parts",
+        "merge-scores": "join the scores of a set that was inferred in parts",
         "stitch-scores": "average the scores of overlapping windows to those of recordings",
-        "choose-rates": "choose learning rates by results on a split",
+        "choose-rates": "choose learning rates by their PSDS1 on a tuning split",
         "figure3": "draw the paper's figure 3",
     },
     "prepare data": {
         "convert": "convert label files between tools",
         "own-data": "lay out your own recordings and labels for training",
         "download": "download a corpus",
-        "lay-out-set": "lay out recordings with a label file each as a set",
+        "lay-out-set": "lay out recordings with one label file each as a set",
         "index-audio": "link the real recordings of a corpus",
         "make-data-dir": "make a data directory from a table and recordings",
         "check-data-dir": "check data directories",
@@ -55,18 +55,18 @@ GROUPS = {
         "check-dump": "check computed features",
         "compare-levels": "warn where sets differ in level",
         "cut-recordings": "cut long annotated recordings into clips",
-        "synthesize": "mix a small corpus from made-up sounds",
+        "synthesize": "mix a small corpus from synthetic sounds or a soundbank",
         "split-soundbank": "split a soundbank's training sources for tuning",
     },
     "look inside": {
-        "show-config": "print a config with what its base sets",
+        "show-config": "print a config with the settings of its base",
         "experiments": "list a recipe's experiments",
         "benchmark": "measure training speed on this machine",
         "benchmark-dump": "measure the speed of feature extraction",
         "benchmark-labels": "measure memory and time of a large label set",
         "benchmark-features": "compare the front end with torchaudio's",
         "benchmark-prediction": "measure prediction speed",
-        "benchmark-windows": "measure how well long recordings are predicted",
+        "benchmark-windows": "measure F1 on long recordings with different windows",
     },
 }
 COMMANDS = [name for commands in GROUPS.values() for name in commands]

@@ -136,7 +136,7 @@ def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_l
     path.write_text(f"{HEAD}a.wav\t0.0\t10.03\tDog\nb.wav\t\t\t\na.wav\t1.5\t2.0\tCat\na.wav\t10.01\t10.02\tCat\n")
     found = pseudo.read_published([path], {"a": 10.0, "b": 9.5, "c": 10.0}, LABELS)
     assert found == {"a": [Event(0.0, 10.0, "Dog"), Event(1.5, 2.0, "Cat")], "b": []}
-    assert log_lines == ["1 offsets beyond their clip cut, 1 events beyond it dropped"]
+    assert log_lines == ["1 offsets beyond the clip's end cut, 1 events that begin beyond it dropped"]
 
 
 @pytest.mark.parametrize(
