@@ -32,7 +32,7 @@ asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 scores=${out}/scores.h5
 shopt -s nullglob # a dump of an earlier version may have its features elsewhere
 state=$(state_of "${weights}" "${dump}/feats.scp" "${dump}"/feats.*.h5)
-# Versions before .infer held the state compared times: their scores are kept if they are newer than what they depend on.
+# Earlier versions stored only the arguments in .infer: their scores count as current if they are newer than model and dump.
 if [[ ${force} == false && -f ${scores} ]] && { same "${out}/.infer" "${asked}"$'\n'"${state}" ||
     { same "${out}/.infer" "${asked}" && [[ ! ${weights} -nt ${scores} && ! ${dump}/feats.scp -nt ${scores} ]]; }; }; then
     finished "${scores}: already done"

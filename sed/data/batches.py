@@ -162,9 +162,10 @@ def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int
 
 
 def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
-    """Return the steps per epoch with which a training passes over every labelled set at least `passes` times.
+    """Return the steps per epoch with which a whole training passes over every labelled set `passes` times or more.
 
     The set with the most clips relative to its batch size decides; unlabelled sets only if no set is labelled.
+    Fractions of a step are dropped.
 
     Args:
         sets: the training sets.

@@ -113,8 +113,8 @@ class Parts:
             try:
                 rows = [one for row in named for one in self._expand(row)]
                 sizes = [local.stat().st_size if (local := self._local(row)) else self._expect(row) for row in rows]
-                # space for the unpacked content, or for the recordings copied out of shards, about as large as the
-                # archive: compression hardly shrinks audio
+                # space for the unpacked content, or for recordings extracted from shards: about the size of the
+                # archive, since compression hardly shrinks audio
                 is_copy = part in self.copies
                 unpacked = [row.holds or (is_copy and is_shard(Path(row.file))) for row in rows]
                 needed += sum(size for size, twice in zip(sizes, unpacked, strict=True) if twice)
