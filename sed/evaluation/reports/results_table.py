@@ -18,7 +18,7 @@ from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.markdown import code, one_line
 from sed.evaluation.reports.published import KEYS, PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.trained_on import lacks_real_strong
-from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
+from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
 from sed.evaluation.result_file import PLACES, experiment_name, seed_of, settings
 
 
@@ -204,6 +204,8 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
             f"- Differs from `conf/ast_sed.yaml`: {_safe(difference(row, reference))}",
             f"- Post-processing: {', '.join(post)}; tuned on: {result.get('tuned_on') or 'nothing'}",
         ]
+        if members := ensemble_of(result):
+            lines.append(f"- Mean posteriors of: {_safe(', '.join(members))}")
         if absent:
             lines.append(f"- Without ground truth, hence in no average: {_safe(', '.join(absent))}")
         for index, one in enumerate(row.results):

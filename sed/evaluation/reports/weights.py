@@ -13,18 +13,26 @@ RANDOM, UNKNOWN = "random", "unknown"
 
 
 def weights_of(result: Mapping[str, Any]) -> str:
-    """Return the file that training started from, by its own name, `random` or `unknown`.
+    """Return the file that training started from, by its own name, `random` or `unknown`; of an ensemble its size.
 
     Results from before info.json had `weights` have only the option `pretrained`, which the encoder may have ignored.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
     start = config.get("pretrained")
+    if members := ensemble_of(result):
+        return f"ensemble of {len(members)} models"
     if model.get("weights") == RANDOM or start in ("", NONE):
         return RANDOM
     if not start or ("weights" not in model and not _expects_weights(config)):
         return UNKNOWN
     return Path(start).name
+
+
+def ensemble_of(result: Mapping[str, Any]) -> list[str]:
+    """Return the models whose mean posteriors were scored; none for a single system."""
+    members = ((result.get("input") or {}).get("attrs") or {}).get("ensemble")
+    return [str(member) for member in members] if isinstance(members, list) and not result.get("model") else []
 
 
 def lacks_weights(result: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
+from sed.evaluation.reports.weights import ensemble_of, lacks_weights, warning, weights_of
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,14 @@ from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 def test_kinds_of_start(model: dict[str, Any] | None, kind: str, lacks: bool) -> None:
     assert weights_of({"model": model}) == kind
     assert lacks_weights({"model": model}) == lacks
+
+
+def test_an_ensemble_has_its_members_and_a_result_of_one_model_has_none() -> None:
+    result: dict[str, Any] = {"model": None, "input": {"attrs": {"ensemble": ["exp/a", "exp/b"]}}}
+    assert ensemble_of(result) == ["exp/a", "exp/b"] and weights_of(result) == "ensemble of 2 models"
+    assert not lacks_weights(result)
+    for other in ({**result, "model": {"name": "x"}}, {"input": {"attrs": {"ensemble": "exp/a"}}}, {"input": None}):
+        assert ensemble_of(other) == []
 
 
 def test_the_warning_names_the_systems() -> None:
