@@ -42,7 +42,7 @@ def manifest(folder: Path) -> dict[str, str]:
 def recover(folder: Path) -> None:
     """Complete the replacement that a killed run left unfinished, if any, so that `folder` can be read."""
     folder = folder.resolve()
-    if any(left.is_dir() for left in _hidden(folder)):
+    if any(leftover.is_dir() for leftover in _hidden(folder)):
         with lock(folder.parent, folder.name):
             _complete(folder)
 
@@ -56,21 +56,21 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
             although `pack` did not write them or they were edited since.
     """
     folder = folder.resolve()
-    part, _ = _hidden(folder)
+    new, _ = _hidden(folder)
     with lock(folder.parent, folder.name):
         _complete(folder)
         _check(folder)
-        part.mkdir()
+        new.mkdir()
         try:
-            yield part
-            _install(part, folder)
+            yield new
+            _install(new, folder)
         except OSError as error:
-            if error.filename and Path(os.fsdecode(error.filename)).parent == part:  # show the final name to the user
+            if error.filename and Path(os.fsdecode(error.filename)).parent == new:  # show the final name to the user
                 error.filename = str(folder / Path(os.fsdecode(error.filename)).name)
             raise
         finally:
-            if part.is_dir():
-                _empty(part, folder)
+            if new.is_dir():
+                _empty(new, folder)
 
 
 def _hidden(folder: Path) -> tuple[Path, Path]:
@@ -121,46 +121,46 @@ def _check(folder: Path) -> None:
             raise UserError(f"{path}: changed since it was packed (move it away, then pack again)")
 
 
-def _install(part: Path, folder: Path) -> None:
-    """Replace `folder` by `part`; after an exchange, `part` is the name of the old folder, which the caller empties."""
+def _install(new: Path, folder: Path) -> None:
+    """Replace `folder` by `new`; after an exchange, `new` is the name of the old folder, which the caller empties."""
     if folder.exists():
-        shutil.copymode(folder, part)
-    sync_folder(part)
+        shutil.copymode(folder, new)
+    sync_folder(new)
     if not folder.exists():
-        part.rename(folder)
-    elif not exchange(part, folder):
+        new.rename(folder)
+    elif not exchange(new, folder):
         _, old = _hidden(folder)
         folder.rename(old)
-        part.rename(folder)
+        new.rename(folder)
         _empty(old, folder)
     sync_folder(folder.parent)
 
 
 def _complete(folder: Path) -> None:
     """Finish what a killed run left: restore `folder` if it was renamed, and remove the hidden folders."""
-    part, old = _hidden(folder)
-    if old.is_dir() and not folder.exists():  # killed between the two renames: `part` is complete
-        (part if part.is_dir() else old).rename(folder)
-    for left in (part, old):
-        if left.is_dir():
-            _empty(left, folder)
+    new, old = _hidden(folder)
+    if old.is_dir() and not folder.exists():  # killed between the two renames: `new` is complete
+        (new if new.is_dir() else old).rename(folder)
+    for leftover in (new, old):
+        if leftover.is_dir():
+            _empty(leftover, folder)
 
 
-def _empty(left: Path, folder: Path) -> None:
+def _empty(leftover: Path, folder: Path) -> None:
     """Remove a hidden folder, after moving files not written by `pack` to `folder`.
 
     Raises:
         UserError: `folder` is missing or has a file of that name; the file stays in the hidden folder.
     """
-    listed = _listed(left)
-    for path in sorted(left.iterdir()):
+    listed = _listed(leftover)
+    for path in sorted(leftover.iterdir()):
         if not _is_own(path, listed):
             if not folder.is_dir() or os.path.lexists(folder / path.name):
                 raise UserError(f"{path}: not written by pack (move it away, then pack again)")
             path.rename(folder / path.name)
     if folder.is_dir():
         sync_folder(folder)
-    for path in sorted(left.iterdir(), key=lambda path: path.name == FACTS):  # model.json last: it lists the others
+    for path in sorted(leftover.iterdir(), key=lambda path: path.name == FACTS):  # model.json last: it lists the others
         if _is_own(path, listed):
             path.unlink()
-    left.rmdir()
+    leftover.rmdir()

@@ -14,7 +14,7 @@ from sed.files import write_text
 from sed.input_files import read_text
 
 BASE = "base"
-# Keys whose value is a file of this kind, relative to the config with the key; it is converted to an absolute path.
+# {key whose value is a file: kind of file, for messages}; the path is relative to the config, and made absolute.
 FILES = {"features": "config", "class_map": "table"}
 
 

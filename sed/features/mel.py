@@ -105,6 +105,7 @@ def _slaney_hertz(mel: float) -> float:
     return SLANEY_LINEAR * math.exp(SLANEY_STEP * (mel - 3 * SLANEY_LINEAR / 200))
 
 
+# Formulas of HTK, of Kaldi (the same scale up to rounding, by natural logarithm) and of Slaney's Auditory Toolbox.
 _CONVERSIONS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "htk": (lambda hertz: 2595 * math.log10(1 + hertz / 700), lambda mel: 700 * (10 ** (mel / 2595) - 1)),
     "kaldi": (lambda hertz: 1127 * math.log(1 + hertz / 700), lambda mel: 700 * (math.exp(mel / 1127) - 1)),

@@ -1,4 +1,4 @@
-"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM has its layout.
+"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM is the same network.
 
 Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms. In the sequence, a leading
 token is followed by the patches, with the bands of a step adjacent. Positions are fixed. A LayerNorm follows each half
@@ -86,8 +86,8 @@ def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
     Returns:
         (1, steps * bands, dim).
     """
-    rates = 10000.0 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]
-    band, step = (torch.outer(torch.arange(count), rates) for count in (bands, steps))
+    frequencies = 10000.0 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]  # as in Vaswani et al. 2017
+    band, step = (torch.outer(torch.arange(count), frequencies) for count in (bands, steps))
     halves = [torch.cat([angle.sin(), angle.cos()], 1) for angle in (band, step)]
     return torch.cat([halves[0].repeat(steps, 1), halves[1].repeat_interleave(bands, 0)], 1).unsqueeze(0)
 

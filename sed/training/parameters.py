@@ -156,7 +156,7 @@ class FlatParameters:
         """Scale the gradients to a norm of at most `limit` (0: do not); return the norm () before, on the device."""
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in self.gradients]))
         if limit > 0:
-            factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+            factor = (limit / (norm + 1e-6)).clamp(max=1.0)  # 1e-6 as in torch.nn.utils.clip_grad_norm_
             for grad in self.gradients:
                 grad.mul_(factor)
         return norm

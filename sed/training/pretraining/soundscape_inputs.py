@@ -37,10 +37,7 @@ SHORTEST_EVENT = 0.02  # s; shorter remains at a clip's borders are left out
 FADE = 0.005  # s, at both ends of a sound
 MOST_KINDS, MOST_REPETITIONS = 5, 6  # in a clip, and of a kind
 MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
-KIND_SPREAD, SOUND_SPREAD = (
-    3.0,
-    1.5,
-)  # dB, standard deviations of the level of a kind in a clip, and of each of its sounds
+KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5  # dB, standard deviations of a kind's level in a clip, and of its sounds' levels
 TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # median length of a texture, and standard deviation of its logarithm
 NO_BACKGROUND = 0.05  # probability
 BACKGROUND_GAIN = 0.5  # so backgrounds are 6 dB below the level that snr_min and snr_max refer to
@@ -224,7 +221,7 @@ class SoundscapeMaker:
         repetitions = np.minimum(rng.poisson(config["repeats"], len(clip)), MOST_REPETITIONS)
         times = np.where(self._texture[kind], 1, 1 + repetitions)
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
-        level = snr[clip] + rng.normal(0, KIND_SPREAD, len(clip))  # dB over the background
+        level = snr[clip] + rng.normal(0, KIND_SPREAD, len(clip))  # dB
         # one element per sound from here on
         clip, kind, track, level = (np.repeat(x, times) for x in (clip, kind, order % 2, level))
         count = len(clip)
