@@ -1,4 +1,4 @@
-"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM is the same network.
+"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM is alike.
 
 Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms. In the sequence, a leading
 token is followed by the patches, with the bands of a step adjacent. Positions are fixed. A LayerNorm follows each half

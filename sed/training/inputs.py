@@ -239,13 +239,15 @@ class InputMaker:
         return inputs
 
     def _share(self, start: int, end: int, share: int) -> np.ndarray:
+        """Return the positions in the batch of a share's clips, among those of one kind from `start` to `end`."""
         size = (end - start) // self.shares
         return np.arange(start + share * size, start + (share + 1) * size)
 
     def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slots to read, and the index among them of each clip's mixup partner.
+        """Return the slots to read for a share, and the index among them of each clip's mixup partner.
 
-        A single share contains all partners already.
+        `own` are the positions in the batch of the share's clips of one kind, `partner` those of every clip's partner. A
+        single share contains all partners already.
         """
         if self.shares == 1:
             return own, partner[own] - (own[0] if len(own) else 0)

@@ -105,7 +105,7 @@ def objective(
         strong_targets: (strong clips, frames, classes); NaN: unknown.
         weak_targets: (weak clips, classes).
         weights: weights (6,) of `PARTS`.
-        pseudo_targets: pseudo-labels (clips, frames, classes); NaN: unknown; None, or of no clips: there are none.
+        pseudo_targets: pseudo-labels (clips, frames, classes); NaN: unknown; None or (0, ...): no pseudo-labels.
 
     Returns:
         The total loss (), and its unweighted parts (6,) in the order of `PARTS`, without gradients.
@@ -131,7 +131,7 @@ class Objective(Protocol):
 
     A class of `OBJECTIVES` is constructed with (config, student) and raises ValueError if they do not fit. The call
     computes the loss from the outputs of student and teacher and the targets of strong and weak clips, whose clips come
-    first in the outputs, in this order, and from the pseudo-labels of all clips (none: of no clips). It returns the
+    first in the outputs, in this order, and from the pseudo-labels of all clips, if there are any. It returns the
     total loss () and its unweighted parts (6,) in the order of `PARTS`. `weights` (6,) are the weights of the parts.
     """
 
