@@ -246,8 +246,8 @@ class InputMaker:
     def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the slots to read for a share, and the index among them of each clip's mixup partner.
 
-        `own` are the positions in the batch of the share's clips of one kind, `partner` those of every clip's partner. A
-        single share contains all partners already.
+        `own` are the positions in the batch of the share's clips of one kind, `partner` those of every clip's partner.
+        A single share contains all partners already.
         """
         if self.shares == 1:
             return own, partner[own] - (own[0] if len(own) else 0)
