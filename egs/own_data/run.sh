@@ -41,7 +41,7 @@ if [[ ${keep_labels} == true ]]; then
 fi
 ours=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
 if [[ ${small} == true ]]; then
-    [[ -z ${from} ]] || die "--small is a model of its own, --from another one (give one of them)"
+    [[ -z ${from} ]] || die "--small and --from name different models (give one of them)"
     ours+=(--ngpu 0 --pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi

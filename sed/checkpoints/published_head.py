@@ -101,7 +101,7 @@ def class_names(published: Published, names: str | Path | None = None) -> list[s
     if len(set(found)) < len(found):
         raise UserError(f"{path}: a name comes twice (write each class once, in the head's order)")
     if len(found) != count:
-        hint = "write one per line, in the head's order" if names else "--classes names the file of its own"
+        hint = "write one per line, in the head's order" if names else "give its own names by --classes"
         raise UserError(f"{published.path}: a head of {count} classes, {path.name} has {len(found)} names ({hint})")
     return found
 

@@ -90,7 +90,7 @@ def _fetch(model: PublishedModel, path: Path) -> None:
     except RunError as error:
         raise RunError(
             f"{error}. Without a network: get {model.file} ({model.row.page}) elsewhere and place it in {path.parent}, "
-            f"or give its path in place of '{model.name}'"
+            f"or give its path instead of '{model.name}'"
         ) from None
 
 

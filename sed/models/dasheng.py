@@ -97,7 +97,7 @@ class Dasheng(nn.Module):
         self.time_stride = patch
         self.fresh_norm = blocks < depth
         self.checkpoint_activations = checkpoint_activations
-        self.init_bn = nn.BatchNorm1d(mel_bins, momentum=0.01)
+        self.init_bn = nn.BatchNorm1d(mel_bins, momentum=0.01)  # as published
         self.patch_embed = PatchEmbed(dim=dim, patch=(mel_bins, patch), stride=(mel_bins, patch))
         self.time_pos_embed = nn.Parameter(torch.zeros(1, dim, 1, self.grid[1]))
         self.freq_pos_embed = nn.Parameter(torch.zeros(1, dim, 1, 1))

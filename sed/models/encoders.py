@@ -102,5 +102,5 @@ def check_front_end(encoder: Encoder, config: Mapping[str, Any]) -> None:
     """Raise UserError if a config's front end is not the one that its encoder needs."""
     if isinstance(encoder, BoundEncoder) and (wrong := mismatch(config, encoder.front_end)):
         raise UserError(
-            f"encoder '{config['encoder']}' has a front end of its own: {wrong} (its config in conf/ has the settings)"
+            f"encoder '{config['encoder']}' needs its own front end: {wrong} (its config in conf/ has the settings)"
         )

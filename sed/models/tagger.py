@@ -24,7 +24,7 @@ class TaggingHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (batch, 2 + patches, dim) to logits (batch, classes)."""
-        leading = self.norm(tokens[:, :2])
+        leading = self.norm(tokens[:, :LEADING])
         return self.mlp_head(leading.mean(1))
 
 
@@ -40,7 +40,7 @@ class Tagger(nn.Module):
         return self.head(self.encoder.tokens(x))
 
     def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the logits, and a description of each time step.
+        """Compute the logits, and the mean features of each time step.
 
         Args:
             x: (batch, frames, mel bins).
@@ -48,7 +48,7 @@ class Tagger(nn.Module):
                 2022); None: all.
 
         Returns:
-            Logits (batch, classes), and the mean over the bands (batch, patches in time, dim).
+            Logits (batch, classes), and the encoder's output averaged over the bands (batch, patches in time, dim).
         """
         encoder = self.encoder
         tokens, grid = encoder.embed(x), encoder.grid
@@ -106,7 +106,7 @@ def build_tagger(config: Mapping[str, Any], classes: int) -> Tagger:
 
 
 def build_any_tagger(config: Mapping[str, Any], classes: int) -> Tagger | GridTagger:
-    """Build the encoder of a flat config, of an AST all blocks, with a tagging head.
+    """Build the encoder of a flat config (of an AST, all blocks) with a tagging head.
 
     Raises:
         UserError: the config's values are inconsistent.

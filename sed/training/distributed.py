@@ -70,7 +70,7 @@ class World:
 @contextmanager
 def joined(device: torch.device) -> Iterator[World]:
     """Join the process group of torchrun, given by its environment variables; without them, a group of one."""
-    size = launched("WORLD_SIZE", 1)
+    size = launched("WORLD_SIZE", 1)  # set by torchrun
     if size == 1:
         yield World()
         return

@@ -38,7 +38,7 @@ OPTIONS = {
 
 
 class PseudoLabels:
-    """Targets of the clips of all training sets, numbered set after set; NaN where there are none."""
+    """Targets of the clips of all training sets, numbered set after set; NaN for clips without pseudo-labels."""
 
     def __init__(
         self,

@@ -122,5 +122,5 @@ def test_the_published_width_is_bound_to_its_features() -> None:
     values = {"encoder": "atst_frame", **parse(CONF / "logmel_atst.yaml")}
     with torch.device("meta"):
         check_front_end(published := AtstFrame(), values)
-    with pytest.raises(UserError, match=r"encoder 'atst_frame' has a front end of its own: top_db is 0\.0, not 80"):
+    with pytest.raises(UserError, match=r"encoder 'atst_frame' needs its own front end: top_db is 0\.0, not 80"):
         check_front_end(published, {**values, "top_db": 0.0})

@@ -168,7 +168,7 @@ def test_the_published_width_is_bound_to_its_features() -> None:
         encoder = Beats()
     values = {"encoder": "beats", **FEATURES}
     check_front_end(encoder, values)
-    with pytest.raises(UserError, match=r"encoder 'beats' has a front end of its own: wave_scale is 1\.0, not 32768"):
+    with pytest.raises(UserError, match=r"encoder 'beats' needs its own front end: wave_scale is 1\.0, not 32768"):
         check_front_end(encoder, {**values, "wave_scale": 1.0})
 
 

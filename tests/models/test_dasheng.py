@@ -140,5 +140,5 @@ def test_the_published_width_is_bound_to_its_features() -> None:
     values = {"encoder": "dasheng", **FEATURES}
     with torch.device("meta"):
         check_front_end(published := Dasheng(), values)
-    with pytest.raises(UserError, match=r"encoder 'dasheng' has a front end of its own: top_db is 0\.0, not 120"):
+    with pytest.raises(UserError, match=r"encoder 'dasheng' needs its own front end: top_db is 0\.0, not 120"):
         check_front_end(published, {**values, "top_db": 0.0})

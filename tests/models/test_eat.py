@@ -178,5 +178,5 @@ def test_the_published_width_is_bound_to_the_ast_s_features() -> None:
     with torch.device("meta"):
         check_front_end(published := Eat(), values)
     check_front_end(published, {**values, "norm_mean": -4.268, "norm_std": 4.569})
-    with pytest.raises(UserError, match="encoder 'eat' has a front end of its own: wave_norm is peak, not none"):
+    with pytest.raises(UserError, match="encoder 'eat' needs its own front end: wave_norm is peak, not none"):
         check_front_end(published, {**values, "wave_norm": "peak"})

@@ -73,7 +73,7 @@ def test_an_encoder_of_another_front_end_is_refused(small: Callable[..., dict[st
         ({"front_end": "kaldi"}, "front_end is kaldi, not stft"),
         ({}, "mel_norm is peak, not area"),
     ):
-        with pytest.raises(UserError, match=f"encoder 'bound' has a front end of its own: {message}"):
+        with pytest.raises(UserError, match=f"encoder 'bound' needs its own front end: {message}"):
             check_front_end(Bound(), {**config, **changes})
     check_front_end(Bound(), {**config, "mel_norm": "area"})
     check_front_end(nn.Identity(), config)
@@ -85,7 +85,7 @@ def test_cnn14_needs_the_front_end_of_its_published_weights() -> None:
         published, small = Cnn14(), Cnn14(channels=2)
     check_front_end(published, panns)
     kaldi = parse(CONF / "logmel.yaml")
-    with pytest.raises(UserError, match="encoder 'panns' has a front end of its own: front_end is kaldi, not stft"):
+    with pytest.raises(UserError, match="encoder 'panns' needs its own front end: front_end is kaldi, not stft"):
         check_front_end(published, {**panns, **kaldi})
     with pytest.raises(UserError, match=r"f_min is 0\.0, not 50"):
         check_front_end(published, {**panns, "f_min": 0.0})

@@ -113,7 +113,7 @@ def test_a_front_end_that_does_not_fit_the_encoder_is_refused(
     tmp_path: Path, dump: Path, tiny_config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(AST, "front_end", {"mel_norm": "area"}, raising=False)
-    with pytest.raises(UserError, match="encoder 'ast' has a front end of its own: mel_norm is peak, not area"):
+    with pytest.raises(UserError, match="encoder 'ast' needs its own front end: mel_norm is peak, not area"):
         trainer_of(tiny_config(), dump, tmp_path / "exp")
 
 
