@@ -47,7 +47,7 @@ refused() { # refused <pattern>: is the exit status 2, does the last line match,
     sounds
     mkdir model && echo '{}' >model/model.json
     own --recordings sounds --small --from model
-    refused '--small is a model of its own'
+    refused '--small and --from name different models'
 }
 
 @test "labels beside the recordings need no --events, and an empty file is a recording without events" {
