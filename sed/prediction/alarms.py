@@ -1,7 +1,7 @@
 """Thresholds that keep a budget of false alarms per hour, chosen on recordings without events.
 
-Every event found there is a false alarm. Thresholds begin as the model's own and only rise: labels with the most alarms
-first, each to the same number, until all of them together are no more than the budget allows in that time.
+Every event found there is a false alarm. Thresholds start from the model's and only rise: the labels with the most
+alarms are reduced to an equal number of alarms each, until the total is within the budget.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 MOST_ROUNDS = 10
-"""rounds of raising thresholds and predicting again; usually two: the second confirms"""
+"""rounds of raising thresholds and predicting again, at most; usually two are enough, the second being a check"""
 Read = Callable[[str], Iterator[np.ndarray]]
 """(recording) -> its samples at the model's rate, block by block"""
 
@@ -34,9 +34,9 @@ class FalseAlarms:
     """Events that a model finds in recordings without any: false alarms.
 
     Attributes:
-        seconds: their length.
+        seconds: total length of the recordings.
         alarms: {label: number of events}.
-        scores: {label: post-processed posteriors of the frames of all events, a 0 behind each event}.
+        scores: {label: post-processed posteriors of the frames of all events, with a 0 after each event}.
     """
 
     seconds: float = 0.0
@@ -68,10 +68,10 @@ def count_alarms(
     Args:
         predictor: the model.
         post: its post-processing, with the thresholds to try.
-        recordings: names.
-        read: opens one.
-        windows: where windows lie, and whether events are centred.
-        batch_size: windows computed together.
+        recordings: names of the recordings.
+        read: returns the samples of a recording.
+        windows: overlap of windows, and whether events are centred.
+        batch_size: windows per batch.
 
     Returns:
         The false alarms.
@@ -84,7 +84,7 @@ def count_alarms(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
     def keep(values: np.ndarray) -> None:
-        """Keep the frames that are above the thresholds; pieces of one event stay together but for a 0 between."""
+        """Keep the frames above the thresholds; an event that arrives in pieces gets a 0 between them, too."""
         above = values > thresholds
         for column, label in enumerate(predictor.labels):
             edges = np.flatnonzero(np.diff(np.concatenate([[0], above[:, column], [0]])))
@@ -111,9 +111,9 @@ def count_alarms(
 
 
 def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
-    """Return how many alarms each label may keep: the same number for all, those with fewer keep theirs.
+    """Return how many alarms each label may keep: at most the same number for all.
 
-    What is left of the budget beyond that goes to the labels that lose, in their order, one alarm each.
+    The rest of the budget, less than one alarm per label, goes to the first labels that would lose alarms.
     """
     cap = max(c for c in range(allowed + 1) if sum(min(count, c) for count in alarms.values()) <= allowed)
     kept = {label: min(count, cap) for label, count in alarms.items()}
@@ -129,22 +129,23 @@ def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> flo
     """Return a threshold, not below `lowest`, above which these scores have at most `most` events.
 
     Args:
-        scores: of the frames of events, in order.
-        most: events.
-        lowest: the threshold that they were found with.
+        scores: scores of the frames of each event, with a 0 after it.
+        most: largest number of events.
+        lowest: the threshold that the events were found with.
 
     Returns:
         The threshold.
     """
     values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
     inner = values[1:-1]
-    peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])  # the last of equal ones in a row
+    # Only at local maxima does the number of events fall; of equal neighbours the last counts.
+    peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])
 
     def events(threshold: float) -> int:
         above = values > threshold
         return int(np.count_nonzero(above[1:] & ~above[:-1]))
 
-    low, high = 0, len(peaks) - 1  # at the highest peak there is none
+    low, high = 0, len(peaks) - 1  # binary search; no event is above the highest peak
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if events(peaks[middle]) <= most else (middle + 1, high)
@@ -165,15 +166,15 @@ def keep_budget(
 
     Args:
         predictor: the model.
-        post: its post-processing; its thresholds are the lowest.
-        recordings: names.
-        read: opens one.
-        per_hour: the budget, of all labels together.
-        windows: where windows lie, and whether events are centred.
-        batch_size: windows computed together.
+        post: its post-processing, whose thresholds are only raised.
+        recordings: names of the recordings.
+        read: returns the samples of a recording.
+        per_hour: the budget: false alarms per hour, over all labels.
+        windows: overlap of windows, and whether events are centred.
+        batch_size: windows per batch.
 
     Returns:
-        The post-processing with the new thresholds, and what it finds in the recordings.
+        The post-processing with the new thresholds, and the false alarms that it leaves.
 
     Raises:
         UserError: a recording cannot be read, or they are too short for the budget.
@@ -198,7 +199,10 @@ def keep_budget(
 
 
 def poisson_interval(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a Poisson mean of which `count` was seen (Garwood, 1936)."""
+    """Return the exact confidence interval of the mean of a Poisson variable that was observed as `count`.
+
+    Garwood, 1936.
+    """
     from scipy.stats import chi2
 
     tail = (1 - level) / 2

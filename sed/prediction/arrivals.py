@@ -1,8 +1,8 @@
 """Find complete recordings in a folder that a recorder writes to.
 
-A recording is complete when it has not changed for some seconds and nothing has it open for writing; where the
-system cannot list who has it open (network drives, other users' files), only the seconds count. An unreadable file is
-tried again when it changes: a header may get its length last. One that stays unreadable is given up.
+A recording is complete when it has not changed for some seconds and no process has it open for writing; where the
+system does not know (network drives, other users' files), only the seconds count. An unreadable file is tried again
+when it changes, because some recorders write the length in the header last. One that stays unreadable is given up.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Arrivals:
     clock: Callable[[], float] = time.monotonic
     _seen: dict[str, _Seen] = field(default_factory=dict)
     _failed: dict[str, tuple[Version, str]] = field(default_factory=dict)
-    _said: set[str] = field(default_factory=set)
+    _warned: set[str] = field(default_factory=set)
 
     def look(self, done: Container[str]) -> list[str]:
         """Return the recordings that are complete, by their names below the folder, in order.
@@ -61,9 +61,9 @@ class Arrivals:
         """
         now, seen = self.clock(), {}
         found = find_recordings(self.folder)
-        for problem in {*found.closed} - self._said:
+        for problem in {*found.closed} - self._warned:  # each once, not in every scan
             log.warning("%s", problem)
-        self._said = {*found.closed}
+        self._warned = {*found.closed}
         for path in found.paths:
             name = path.relative_to(self.folder).as_posix()
             if name not in done and (version := _version(path)) is not None:
@@ -85,13 +85,13 @@ class Arrivals:
             self._failed[name] = (self._seen[name].version, problem)
 
     def given_up(self) -> dict[str, str]:
-        """Return what cannot be read and has not changed for all the patience there is, with the problem of each."""
+        """Return {name: problem} of unreadable recordings that have not changed for `patience` seconds."""
         now = self.clock()
         late = [name for name in self._failed if now - self._seen[name].since >= self.patience]
         return {name: self._failed.pop(name)[1] for name in late}
 
     def waiting(self, done: Container[str]) -> bool:
-        """Return whether some of the recordings that were last seen are still to be done."""
+        """Return whether a recording of the last scan is not in `done`."""
         return any(name not in done for name in self._seen)
 
 
@@ -113,7 +113,7 @@ def is_being_written(path: Path) -> bool:
     except OSError:
         return False  # the reader reports the fault
     try:
-        fcntl.fcntl(descriptor, lease, read)  # refused while there is a writer
+        fcntl.fcntl(descriptor, lease, read)  # the kernel refuses a read lease while there is a writer
         fcntl.fcntl(descriptor, lease, unlock)
     except OSError as error:
         return error.errno == errno.EAGAIN

@@ -38,15 +38,15 @@ def card(
     """Return a model card in Markdown; fields without a value are listed as not stated.
 
     Args:
-        name: the model's.
+        name: name of the model.
         model: weights and config.
         post: post-processing.
-        windows: prediction of long recordings.
-        results: {set: its result.json}.
-        which: the half of the mean teacher.
-        data: the training data, in the author's words.
-        licence: of the weights.
-        intended_use: in the author's words.
+        windows: window settings for long recordings.
+        results: {set: content of its result.json}.
+        which: `teacher` or `student`; unused for imported models.
+        data: description of the training data, in the author's words.
+        licence: licence of the weights.
+        intended_use: intended use, in the author's words.
 
     Returns:
         Markdown.
@@ -88,7 +88,7 @@ def _licence(licence: str, config: Mapping[str, Any], info: Mapping[str, Any]) -
 
 
 def licences_of_the_start(config: Mapping[str, Any], info: Mapping[str, Any]) -> list[str]:
-    """Return what is known of the licence of the weights that training started from, a paragraph or none."""
+    """Return a paragraph on the licence of the weights that training started from; empty if it is not known."""
     started, encoder = weights_of({"model": {**info, "config": config}}), config.get("encoder", "")
     if started in (RANDOM, UNKNOWN) or encoder not in LICENCES:
         return []
@@ -108,8 +108,8 @@ def _chosen(windows: WindowSettings) -> str:
     tuned = windows.tuned_on
     if not tuned:
         return "not tuned"
-    bank = text(str(tuned.get("soundbank") or "made-up sounds"))
-    return f"chosen on {text(str(tuned.get('minutes')))} minutes of soundscapes mixed of {bank}"
+    bank = text(str(tuned.get("soundbank") or "synthetic sounds"))
+    return f"chosen on {text(str(tuned.get('minutes')))} minutes of soundscapes mixed from {bank}"
 
 
 def _results(results: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Re-run the model on events that straddle two windows, each in the middle of a window of its own.
 
-An event's position in a window moves its borders: detectors with absolute positions respond a little differently near
-a window's ends. An event that two windows share is near the end of one and the start of the other. So its label's
-posteriors are taken from a window centred on it, and decided like all others.
+The borders that a detector finds depend on where in its window the event lies: detectors with absolute positions
+respond a little differently near a window's ends. An event that two windows share is near the end of one and the start
+of the other. So the posteriors of the event's label are taken from a window centred on it, and then decided as usual.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from sed.prediction.predictor import Predictor, predict_windows
 from sed.prediction.windows import Window, WindowPlan
 
 AROUND = 0.5
-"""seconds on either side of an event that come from its own window, fading in the outer half"""
+"""seconds on either side of an event whose posteriors come from its own window, faded in over the outer half"""
 BATCH = 8
 """windows per run of the model: a fixed number, since results must not depend on --batch-size"""
 SCOUTED = 4
-"""windows' lengths that the scout decides at a time: about BATCH events. More would run these windows in
-bursts, which the estimate of the time left cannot foresee."""
+"""length that the scout (see `Centring`) decides at a time, in windows: about BATCH events. With more, the centred
+windows would run in long bursts, which would spoil the estimate of the time left."""
 
 
 class Span(NamedTuple):
@@ -33,17 +33,17 @@ class Span(NamedTuple):
 
 
 class Centring:
-    """Stands between the join of windows and the decisions of one recording, holding rows back until they are final.
+    """Stage between the join of windows and the decisions of one recording; holds rows back until they are final.
 
-    scout: decides as the recording's own decisions do, from the posteriors as they were joined. What is held is
-    bounded: `scout`'s delay and some windows, of sound and of posteriors. Events that leave less than AROUND beside
-    them in a window stay as they are.
+    scout: finds the events to centre: the same decisions as the recording's, made from the joined posteriors. Memory is
+    bounded by the scout's delay and a few windows of audio and posteriors. Events too long to have AROUND seconds on
+    both sides in a window keep their posteriors.
     """
 
     def __init__(self, *, plan: WindowPlan, predictor: Predictor, scout: Decisions) -> None:
         self._plan, self._predictor, self._scout = plan, predictor, scout
         self._classes = len(predictor.labels)
-        # Windows start on one grid, the encoder's: where its patches cut an event moves borders too, as much as .05 s.
+        # Windows start on the encoder's grid of frames: shifting its patches moves borders as well, by up to 0.05 s.
         seconds = (predictor.encoder_seconds, AROUND)
         self._step, self._around = (max(1, round(s / predictor.frame_seconds)) for s in seconds)
         self._longest = plan.frames - 2 * self._around - self._step
@@ -53,7 +53,10 @@ class Centring:
         self._waiting: list[Span] = []
 
     def add(self, window: Window, rows: np.ndarray) -> np.ndarray:
-        """Take the rows (n, frame and clip posteriors) that a window made final; returns those that now are."""
+        """Take rows (n, 2 classes: frame and clip posteriors) that the join made final; return those that now are.
+
+        The last window of a recording has `next_first` None and returns all rows that are left.
+        """
         last = window.next_first is None
         if last and window.first is None:  # one window: nothing is joined
             return rows
@@ -66,7 +69,7 @@ class Centring:
         spans = map(self._span, found)
         self._waiting += [s for s in spans if self._plan.shared(s.begin, s.end) and s.end - s.begin <= self._longest]
         ready = [span for span in self._waiting if last or self._is_covered(span)]
-        self._listen(ready)
+        self._centre(ready)
         self._waiting = [span for span in self._waiting if span not in ready]
         return self._release(self._first + len(self._rows) if last else self._final())
 
@@ -87,10 +90,11 @@ class Centring:
         middle = (span.begin + span.end - self._plan.frames) / 2
         return max(0, round(middle / self._step) * self._step)
 
-    def _listen(self, spans: list[Span]) -> None:
-        """Replace the posteriors of the spans by those of their own windows."""
+    def _centre(self, spans: list[Span]) -> None:
+        """Run the model on windows centred on the spans and use their posteriors there."""
         known = -(-self._received // self._plan.frame_samples)
-        newest = max(0, -(-(known - self._plan.frames) // self._step) * self._step)  # at the recording's end
+        # The last start on the grid from which a window reaches the recording's end.
+        newest = max(0, -(-(known - self._plan.frames) // self._step) * self._step)
         wanted: dict[int, list[Span]] = {}
         for span in sorted(spans):
             wanted.setdefault(min(self._start(span), newest), []).append(span)
@@ -107,6 +111,7 @@ class Centring:
         return self._sound[begin : begin + self._plan.samples]
 
     def _replace(self, span: Span, start: int, frame: np.ndarray, clip: float) -> None:
+        """Blend the posteriors of the window that begins at frame `start` into the rows around the span."""
         low = max(span.begin - self._around, start, self._first)
         high = min(span.end + self._around, start + len(frame), self._first + len(self._rows))
         at = np.arange(low, high)
@@ -125,8 +130,7 @@ class Centring:
         count = max(0, until - self._first)
         out, self._rows = self._rows[:count], self._rows[count:]
         self._first += count
-        needed = (
-            max(0, self._first - self._plan.frames) * self._plan.frame_samples
-        )  # windows of events that are still open
+        # Events that are still open may need windows that begin up to a window's length before the first row.
+        needed = max(0, self._first - self._plan.frames) * self._plan.frame_samples
         self._sound = self._sound[max(0, needed - (self._received - len(self._sound))) :]
         return out

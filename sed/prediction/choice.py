@@ -5,17 +5,17 @@ Lewis and Gale, 1994; entropy: Settles, 2009): a posterior p of a class with the
 
     q = p (1 - t) / (p (1 - t) + t (1 - p)),
 
-which is 1/2 at the threshold, and has the entropy H(q) = -q log2 q - (1 - q) log2 (1 - q). A frame's is the highest of
-its classes', a second's is the mean of its frames', and a recording's is its most uncertain second's: minutes of
-silence do not hide a sound that the model does not know. Diversity is farthest-first traversal (Gonzalez, 1985), as
-active learning for sound event detection has it (Zhao, Heittola and Virtanen, IEEE/ACM TASLP, 2020): recordings are
-chosen one by one, each the one with the highest
+which is 1/2 at the threshold, and has the entropy H(q) = -q log2 q - (1 - q) log2 (1 - q). The entropy of a frame is
+the highest over classes, that of a second the mean over its frames, and that of a recording the highest over its
+seconds, so that minutes of silence do not hide a sound that the model does not know. Diversity is farthest-first
+traversal (Gonzalez, 1985), as in active learning for sound event detection (Zhao, Heittola and Virtanen, IEEE/ACM
+TASLP, 2020): recordings are chosen one by one, each time the one with the highest
 
     uncertainty x distance to the nearest recording that is chosen or labelled already.
 
-Distances are Euclidean between the means and standard deviations over time of the log-mel bins, less the recording's
-level, each scaled to a variance of 1 over the recordings. A copy of a chosen recording has distance 0 and is never
-chosen.
+A recording is described by the mean (less its level, the mean over bins) and standard deviation over time of each
+log-mel bin; each of these is scaled to a variance of 1 over the recordings. Distances are Euclidean. A copy of a chosen
+recording has distance 0 and is never chosen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 from sed.prediction.recording import BaseSink, Result
 
 SECONDS = 1.0
-"""of the piece whose uncertainty counts"""
+"""length of the pieces of a recording whose uncertainty is measured"""
 SAME = 1e-6
 """distance up to which recordings are copies of each other"""
 
@@ -38,17 +38,17 @@ class Doubt(NamedTuple):
     """Measurements of one recording for the choice."""
 
     uncertainty: float
-    """in bits, 0 to 1"""
+    """entropy of the most uncertain second in bits, 0 to 1"""
     onset: float
-    """of the most uncertain second"""
+    """start of that second (s)"""
     label: str
-    """the class that is the most uncertain one in it"""
+    """the class with the highest mean entropy in it"""
     descriptor: np.ndarray
     """(2 bins,) means and standard deviations of the log-mel"""
 
 
 class Chosen(NamedTuple):
-    """A recording that is to be labelled, by its place, and its distance to those before; NaN where there is none."""
+    """A recording to label: its index, and its distance from the nearest one chosen or labelled before (NaN: none)."""
 
     place: int
     distance: float
@@ -63,13 +63,13 @@ def entropy(posteriors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
 
 
 class DoubtSink(BaseSink):
-    """Measures one recording in constant memory; `doubt` is there when it has ended."""
+    """Sink that measures one recording in constant memory; `doubt` is set at the recording's end."""
 
     def __init__(self, labels: Sequence[str], thresholds: Sequence[float], frame_seconds: float) -> None:
         """
         Args:
             labels: the classes.
-            thresholds: of each class.
+            thresholds: decision threshold of each class.
             frame_seconds: length of a frame of the posteriors.
         """
         self._labels, self._thresholds, self._frame_seconds = list(labels), np.array(thresholds), frame_seconds
@@ -83,10 +83,11 @@ class DoubtSink(BaseSink):
     def posteriors(self, frames: np.ndarray) -> None:
         bits = np.concatenate([self._rest, entropy(frames, self._thresholds)])
         for begin in range(0, len(bits) - self._block + 1, self._block):
-            self._second(bits[begin : begin + self._block])
+            self._add_second(bits[begin : begin + self._block])
         self._rest = bits[len(bits) // self._block * self._block :]
 
-    def _second(self, bits: np.ndarray) -> None:
+    def _add_second(self, bits: np.ndarray) -> None:
+        """Take the entropies (frames, classes) of the next second."""
         uncertainty = float(bits.max(1).mean())
         if uncertainty > self._best[0]:
             onset = self._blocks * self._block * self._frame_seconds
@@ -100,9 +101,9 @@ class DoubtSink(BaseSink):
         self._count += len(frames)
         self._sums += [frames.sum(0), (frames**2).sum(0)]
 
-    def finish(self, result: Result) -> None:  # noqa: ARG002 (a sink is given more than it needs)
+    def finish(self, result: Result) -> None:  # noqa: ARG002 (the interface)
         if len(self._rest) and not self._blocks:  # shorter than a second
-            self._second(self._rest)
+            self._add_second(self._rest)
         mean, square = self._sums / max(1, self._count)
         deviation = np.sqrt(np.maximum(square - mean**2, 0))
         self.doubt = Doubt(*self._best, np.concatenate([mean - mean.mean(), deviation]))
@@ -114,10 +115,10 @@ def choose(
     """Choose recordings to label, the most useful first.
 
     Args:
-        uncertainties: of each recording.
+        uncertainties: uncertainty of each recording, in bits.
         descriptors: (recordings, dimensions).
-        count: how many are wanted; fewer are chosen where the others are copies.
-        labelled: indices of recordings that have labels: never chosen, and others keep their distance from them.
+        count: number of recordings wanted; fewer are chosen if all others are copies.
+        labelled: indices of recordings that have labels: they are not chosen, and count as chosen for distances.
 
     Returns:
         The chosen recordings in order.
@@ -135,7 +136,7 @@ def choose(
     left[list(labelled)] = False
     chosen: list[Chosen] = []
     while len(chosen) < count:
-        distances = np.where(np.isinf(nearest), 1.0, nearest)  # the first: by its uncertainty alone
+        distances = np.where(np.isinf(nearest), 1.0, nearest)  # the first is chosen by its uncertainty alone
         scores = np.where(left & (distances > SAME), np.asarray(uncertainties) * distances, -1.0)
         best = int(scores.argmax())
         if scores[best] < 0:

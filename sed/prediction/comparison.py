@@ -1,4 +1,4 @@
-"""Scores of prediction on long recordings, with events whole and with events cut at the borders of clips."""
+"""Event-based F1 counts of prediction on long recordings, with whole events and with events cut at clips' borders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Setting(NamedTuple):
 
 
 class Remembered:
-    """A predictor that caches its output by the window's samples, as settings with other overlaps share windows.
+    """A predictor that caches its output by the window's samples, because settings to compare share many windows.
 
     The log-mel of its output is empty, to save memory.
     """

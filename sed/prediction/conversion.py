@@ -13,18 +13,18 @@ from sed.prediction.writers import FORMATS, check_formats, file_stems
 
 
 def in_one_file(recordings: Mapping[str, Sequence[Event]], name: str) -> str:
-    """Return the text of all recordings' events; UserError for a format that holds one recording.
+    """Return the text of all recordings' events; UserError for a format that can hold only one recording.
 
-    recordings: {file name: events}; name: of the format.
+    recordings: {file name: events}; name: name of the format.
     """
     (format,) = check_formats([name], together=True, recordings=len(recordings))
     return format.header(_labels(recordings)) + "".join(_body(format, *one) for one in recordings.items())
 
 
 def one_file_each(recordings: Mapping[str, Sequence[Event]], name: str) -> dict[str, str]:
-    """Return {file name: text} of each recording's events.
+    """Return {name of the output file: text} of each recording's events.
 
-    recordings: {file name: events}; name: of the format.
+    recordings: {file name: events}; name: name of the format.
     """
     format, stems = FORMATS[name], file_stems(list(recordings))
     header = format.header(_labels(recordings))
@@ -36,6 +36,6 @@ def _labels(recordings: Mapping[str, Sequence[Event]]) -> list[str]:
 
 
 def _body(format: Format, name: str, events: Sequence[Event]) -> str:
-    detections = [Detection(event, math.nan) for event in sorted(events)]
+    detections = [Detection(event, math.nan) for event in sorted(events)]  # label files have no scores
     result = Result(name, max((event.offset for event in events), default=0.0), detections)
     return "".join(format.event(name, detection) for detection in detections) + format.end(result)

@@ -1,11 +1,11 @@
 """Fast inference of a detector on a CPU, where torch has oneDNN.
 
-Weights are laid out once for oneDNN's products, which on some processors are a quarter faster than torch's linear maps
-as they come. The Bi-GRU's thousand steps are bound by reading its recurrent weights: its two directions run on two
-threads, and its first layer projects the frames before they are repeated.
+Weights are packed once for oneDNN's matrix products, which on some processors are a quarter faster than torch's linear
+layers. The Bi-GRU's thousand steps are bound by reading its recurrent weights: its two directions run on two threads,
+and its first layer projects the encoder's frames before they are repeated.
 
-bfloat16 rounds what goes into the products and what comes out; everything between them stays float32. int8 does so for
-the encoder's, whose activations are quantised as they come.
+With bfloat16, inputs and outputs of matrix products are rounded; all other operations are in float32. With int8, this
+applies to the encoder's products, with weights quantised ahead and activations on the fly.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.prediction.recurrence import compiled
 
 ROWS = 4096
-"""of the products that linear maps are laid out for: some clips' tokens"""
+"""rows of the matrix products that weights are packed for: the tokens of a few clips"""
 
 
 class Product:
-    """x -> x @ weight.T + bias, laid out for about `rows` rows where oneDNN can; float32 outside."""
+    """x -> x @ weight.T + bias; the weight is packed for about `rows` rows if oneDNN is available; returns float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor, rows: int, dtype: torch.dtype) -> None:
         self.packed = _has_onednn(dtype)
@@ -50,7 +50,7 @@ def _has_onednn(dtype: torch.dtype) -> bool:
 
 
 class PackedLinear(nn.Module):
-    """A linear map for inference, its weights kept in the product's layout alone."""
+    """A linear layer for inference, whose weights are kept only in packed form."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype) -> None:
         super().__init__()
@@ -65,40 +65,40 @@ NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 class PackedGRU:
-    """The function of a Bi-GRU (batch first, no dropout) for inference; in float32 equal but for rounding.
+    """A Bi-GRU (batch first, no dropout) for inference; in float32 equal to torch's up to rounding.
 
-    In bfloat16 the state stays float32.
+    With bfloat16 the state stays float32.
     """
 
     def __init__(self, gru: nn.GRU, threads: int, dtype: torch.dtype = torch.float32) -> None:
-        self._given, self._weights = [], []
+        self._inputs, self._recurrent = [], []
         for layer in range(gru.num_layers):
-            ends = [[getattr(gru, f"{name}_l{layer}{end}") for name in NAMES] for end in ("", "_reverse")]
-            self._given.append([Product(weight_in, bias_in, ROWS, dtype) for weight_in, _, bias_in, _ in ends])
-            self._weights.append([(weight.detach(), bias.detach()) for _, weight, _, bias in ends])
+            directions = [[getattr(gru, f"{name}_l{layer}{suffix}") for name in NAMES] for suffix in ("", "_reverse")]
+            self._inputs.append([Product(weight_in, bias_in, ROWS, dtype) for weight_in, _, bias_in, _ in directions])
+            self._recurrent.append([(weight.detach(), bias.detach()) for _, weight, _, bias in directions])
         self._units, self._dtype = gru.hidden_size, dtype
         self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) if threads > 1 else None
         self._products: dict[tuple[int, int, int], Product] = {}
 
     def __call__(self, x: Tensor, repeat: int) -> Tensor:
         """Map (batch, frames, dim), each frame taken `repeat` times, to (batch, frames * repeat, 2 * units)."""
-        for layer, products in enumerate(self._given):
-            tasks = [(layer, end, x, product, repeat) for end, product in enumerate(products)]
-            ends = list((self._pool.map if self._pool else map)(self._run, tasks))
-            x, repeat = torch.cat(ends, 2), 1
+        for layer, products in enumerate(self._inputs):
+            tasks = [(layer, direction, x, product, repeat) for direction, product in enumerate(products)]
+            outputs = list((self._pool.map if self._pool else map)(self._run, tasks))
+            x, repeat = torch.cat(outputs, 2), 1
         return x
 
     def _run(self, task: tuple[int, int, Tensor, Product, int]) -> Tensor:
-        layer, end, x, given_by, repeat = task
+        layer, direction, x, project, repeat = task
         with torch.inference_mode():
-            product = self._product(layer, end, x.shape[0])
-            gates, new = given_by(x).split((2 * self._units, self._units), 2)
-            return compiled()(gates, new, product.weight, product.bias, repeat, bool(end), product.packed, [])
+            product = self._product(layer, direction, x.shape[0])
+            gates, new = project(x).split((2 * self._units, self._units), 2)
+            return compiled()(gates, new, product.weight, product.bias, repeat, bool(direction), product.packed, [])
 
-    def _product(self, layer: int, end: int, batch: int) -> Product:
-        key = (layer, end, batch)  # few rows: the layout depends on their number
+    def _product(self, layer: int, direction: int, batch: int) -> Product:
+        key = (layer, direction, batch)  # with as few rows as a batch, oneDNN's best layout depends on their number
         if key not in self._products:
-            self._products[key] = Product(*self._weights[layer][end], batch, self._dtype)
+            self._products[key] = Product(*self._recurrent[layer][direction], batch, self._dtype)
         return self._products[key]
 
 
@@ -122,13 +122,13 @@ class CpuDetector(nn.Module):
         self._body = detector
 
     def forward(self, x: Tensor) -> DetectorOutput:
-        # one clip's activations stay in the cache, and in memory that malloc gives out again
+        # Clip by clip: activations of one clip stay in the processor's cache, and malloc reuses their memory.
         frames = torch.cat([self._body.encode(clip) for clip in x.split(1)])
         return self._body.decode(frames)
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace torch's linear maps by packed ones, except those whose weights the module reads itself."""
+    """Replace torch's linear layers by packed ones, except those whose weights the module reads itself."""
     kept = [id(linear) for linear in getattr(module, "reads_weights_of", ())]
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
@@ -137,7 +137,7 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
 
 
 def _int8(module: nn.Module) -> nn.Module:
-    """Quantise the weights of linear maps to int8, one scale per output, and activations dynamically."""
+    """Quantise the weights of linear layers to int8, one scale per output, and activations dynamically."""
     engines = torch.backends.quantized.supported_engines
     torch.backends.quantized.engine = next(e for e in ("onednn", "x86", "fbgemm", "qnnpack") if e in engines)
     config = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
@@ -160,6 +160,6 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
     """
     if device != "cpu":
         if precision == "int8":
-            raise UserError("--precision int8: on the CPU only (bfloat16 is what a GPU has)")
-        return detector  # bfloat16 by autocast
+            raise UserError("--precision int8: only on the CPU (on a GPU, choose bfloat16)")
+        return detector  # a GPU's bfloat16 is autocast, which the caller applies
     return CpuDetector(detector, precision, threads).eval()

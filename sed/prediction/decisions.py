@@ -1,7 +1,7 @@
 """Decide on events from posteriors that arrive piece by piece, exactly as from the whole recording's.
 
-Post-processing looks at most `reach` frames to either side, so a frame is decided as soon as that many are known after
-it; `reach` frames before it are kept. The functions are those of stage 5, applied to pieces.
+Post-processing depends on at most `reach` frames to either side. So a frame is decided as soon as `reach` frames after
+it are known, and `reach` frames before it are kept. The functions are those that scoring (stage 5) uses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 PIECE = 4096
-"""frames decided at a time; more cost memory, fewer time"""
+"""frames decided at a time: more need more memory, fewer take more time"""
 
 
 class Detection(NamedTuple):
@@ -33,8 +33,9 @@ class Detection(NamedTuple):
 class Decisions:
     """The events of one recording.
 
-    mask: steps that need the clip posterior of each frame (weak masking), frame by frame; steps: the filters after it;
-    thresholds: per class; piece: frames to wait for before deciding some (1: as soon as possible).
+    mask: steps that need clip posteriors (weak masking), applied frame by frame; steps: the filters after them;
+    reach: frames to either side that a decision depends on; thresholds: per class; piece: number of frames that are
+    decided together (1: as soon as possible).
     """
 
     def __init__(
@@ -64,13 +65,13 @@ class Decisions:
         """Start on a recording.
 
         Args:
-            post: the post-processing; its steps that need clip posteriors come first wherever they stand.
+            post: the post-processing; steps that need clip posteriors are applied first.
             labels: the classes.
             frame_seconds: length of a frame.
-            piece: frames to wait for before deciding some.
+            piece: number of frames that are decided together.
 
         Returns:
-            Decisions of a recording of which nothing is known yet.
+            Decisions without any frames yet.
 
         Raises:
             UserError: a step that needs clip posteriors cannot come first.
@@ -87,7 +88,7 @@ class Decisions:
         )
 
     def push(self, frame: np.ndarray, clip: np.ndarray) -> list[Detection]:
-        """Append frame posteriors (n, classes) and, for each, its clip's; returns the events that ended."""
+        """Append frame posteriors (n, classes) and each frame's clip posteriors (n, classes); return ended events."""
         self._append(frame, clip)
         known = self._first + len(self._raw)
         if known - self._reach - self._decided < self._piece:
@@ -108,7 +109,7 @@ class Decisions:
 
     def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
         masked = frame
-        if self._mask is not None and len(frame):  # every frame is a clip of its own, with its clip posterior
+        if self._mask is not None and len(frame):  # passed as clips of one frame, as each has its own clip posterior
             start = np.arange(len(frame) + 1)
             masked = self._mask(self._scores(frame, 0, start=start, clip=clip)).values
         self._raw = np.concatenate([self._raw, frame])
@@ -130,11 +131,11 @@ class Decisions:
         )
 
     def _decide(self, until: int) -> list[Detection]:
-        """Decide the frames before `until`; those within reach of it stay for the next time."""
+        """Decide the frames before `until`; keep those within `reach` before it for the next call."""
         before = self._scores(self._masked, self._first)
         processed = self._steps(before)
         values = processed.values
-        if len(values) != len(self._masked):  # bounding boxes have frames of their own, whole numbers of ours
+        if len(values) != len(self._masked):  # cSEBBs return frames of their own, each a whole number of ours
             values = values[np.searchsorted(processed.offset, (before.onset + before.offset) / 2)]
         low, high = self._decided - self._first, until - self._first
         if self.observe is not None:

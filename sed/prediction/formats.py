@@ -1,8 +1,8 @@
-"""Formats of what is predicted: DESED's TSV, tables with scores, JSON lines, label files of other tools, subtitles.
+"""Output formats of prediction: DESED's TSV, tables with scores, JSON lines, label files of other tools, subtitles.
 
 A new format is a class that satisfies `Format`, and an entry in `writers.FORMATS`.
 """
-# ruff: noqa: ARG002 (formats get arguments that others need)
+# ruff: noqa: ARG002 (the interface has arguments that not every format needs)
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Format(Protocol):
     together: bool = True
     """whether one file may hold several recordings, with their names"""
     whole: bool = False
-    """whether it is written only at a recording's end: not for streams"""
+    """whether it can be written only at a recording's end, and so not in live prediction"""
     short: bool = False
-    """whether recordings are named as DESED's tables do, by their files' names, not by the paths that were given"""
+    """whether recordings are named by their file names, as in DESED's tables, instead of by the paths given"""
 
     def header(self, labels: Sequence[str]) -> str:
         """Begin a file."""
@@ -54,12 +54,12 @@ class Format(Protocol):
         return ""
 
     def end(self, result: Result) -> str:
-        """End a recording whose events were all given."""
+        """End a recording, after its last event."""
         return ""
 
 
 class Tsv(Format):
-    """DESED's columns."""
+    """DESED's table of events: filename, onset, offset, event_label."""
 
     suffix, short = ".tsv", True
 
@@ -85,7 +85,7 @@ class JsonLines(Format):
 
 
 class Audacity(Format):
-    """A label track."""
+    """An Audacity label track: onset, offset, label."""
 
     suffix, together = ".txt", False
 
@@ -144,7 +144,7 @@ class EventTable(Format):
 
 
 class Raven(Format):
-    """A selection table of one recording, over the band of a 16 kHz model."""
+    """A Raven selection table of one recording; selections span 0 to 8000 Hz, the band of a model at 16 kHz."""
 
     suffix, together, whole = ".Table.1.selections.txt", False, True
     columns = (

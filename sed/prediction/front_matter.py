@@ -1,4 +1,4 @@
-"""Front matter of a model card: YAML by which Hugging Face lists a model."""
+"""Front matter of a model card: the YAML header from which the Hugging Face hub lists a model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LICENCES = {
 
 
 def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
-    """Return the YAML between its two lines of hyphens.
+    """Return the front matter, with its two lines of hyphens.
 
     Args:
-        name: the model's.
-        licence: of the weights, in the author's words; '' when not stated.
-        results: {set: its result.json}.
+        name: name of the model.
+        licence: licence of the weights, in the author's words; '' when not stated.
+        results: {set: content of its result.json}.
 
     Returns:
         YAML.
@@ -47,7 +47,7 @@ def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
 
 
 def has_front_matter(folder: Path) -> bool:
-    """Return whether the card of a packed model begins with front matter: earlier versions wrote none."""
+    """Return whether the card of a packed model begins with front matter, which earlier versions did not write."""
     try:
         return (folder / CARD).read_text(encoding="utf-8").startswith("---\n")
     except (OSError, UnicodeDecodeError):
@@ -76,5 +76,5 @@ def _measured(place: str, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(text: str) -> str:
-    """Return anyone's words as a name: letters, digits, points, blanks and hyphens of one line."""
+    """Reduce free text to letters, digits, points, blanks and hyphens on one line, which the hub accepts as a name."""
     return " ".join(re.sub(r"[^\w. -]", " ", one_line(text)).split()).lstrip("-")

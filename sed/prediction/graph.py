@@ -1,7 +1,7 @@
 """Prediction as one graph for export: waveforms of any length to frame and clip posteriors.
 
-Front end, windows, detector and their join, in operations that ONNX has: frames are gathered, and the Fourier
-transform is a matrix product. The same windows as `sed.prediction.windows`.
+Front end, windows, detector and the join of windows, in operations that ONNX has: frames are gathered, and the Fourier
+transform is a matrix product. Windows lie as in `sed.prediction.windows`; frame posteriors are joined by the maximum.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class FeatureGraph(nn.Module):
         self.front_end, self.framing = front_end, front_end.framing
         self.samples, self.frames = front_end.clip_samples, front_end.clip_frames
         length, size = front_end.window_samples, front_end.fft_size
-        # Cosine and sine of every frequency, the window in them: (samples, 2 frequencies). In float64, since a rounding
-        # error beside a loud tone moves quiet bins across the steps of float16, in which stage 2 stores them.
+        # Cosine and sine of every frequency times the analysis window: (samples, 2 frequencies). In float64, because
+        # rounding errors beside a loud tone would change quiet bins by a step of float16, in which stage 2 stores them.
         angle = 2 * math.pi / size * torch.outer(torch.arange(length).double(), torch.arange(size // 2 + 1).double())
         window = front_end.taper.double().unsqueeze(1)
         self.register_buffer("fourier", torch.cat([window * angle.cos(), -window * angle.sin()], 1))
@@ -61,7 +61,7 @@ class FeatureGraph(nn.Module):
         index = self.index.abs() if self.framing.centring == "reflect" else self.index.clamp_min(0)
         index = index.unsqueeze(0).expand(windows.shape[0], -1)
         inside = index <= last
-        if self.framing.centring == "reflect":  # frames that the clip does not have may reach beyond its mirror image
+        if self.framing.centring == "reflect":  # clamp: frames after the clip's end may reach beyond its mirror image
             return windows.gather(1, torch.where(inside, index, 2 * last - index).clamp_min(0))
         inside = inside & (self.index >= 0)
         return windows.gather(1, index.clamp_max(self.samples - 1)) * inside
@@ -85,7 +85,7 @@ class PredictionGraph(nn.Module):
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return frame and clip posteriors, and the log-mel (batch, windows, frames, bins) that they belong to."""
         batch, samples = waveforms.shape[0], waveforms.shape[1]
-        # ceil((samples - window) / hop) further windows, none when that is negative; as tensors, which export traces
+        # 1 + ceil((samples - window) / hop) windows, at least 1; computed as a tensor, so that the export traces it
         count = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)
         padded = torch.cat([waveforms, torch.zeros_like(waveforms[:, :1])], 1)
         start = torch.arange(count) * self.hop  # type: ignore[call-overload]  # int(count) would not be traced
@@ -96,8 +96,8 @@ class PredictionGraph(nn.Module):
         stored = logmel.half().float()  # as stage 2 stores it
         x = self.features.front_end.normalise(stored, whole, self.detector.input_frames, self.detector.input_padding)
         output = self.detector(x)
-        sound = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
-        frame = torch.sigmoid(output.logits) * sound.unsqueeze(2)
+        inside = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
+        frame = torch.sigmoid(output.logits) * inside.unsqueeze(2)
         classes = frame.shape[2]
         frame = frame.reshape(batch, -1, self.frames, classes)
         clip = output.clip.clamp(0, 1).reshape(batch, -1, classes).amax(1)
@@ -107,10 +107,11 @@ class PredictionGraph(nn.Module):
     def _join(self, frame: Tensor) -> Tensor:
         """Join (batch, windows, frames, classes) to (batch, all frames, classes) by the maximum over windows."""
         batch, count, classes = frame.shape[0], frame.shape[1], frame.shape[3]
-        hops = -(-self.frames // self.hop_frames)  # of a window, the last of them perhaps in part
+        hops = -(-self.frames // self.hop_frames)  # per window; the last may be partial
         frame = nn.functional.pad(frame, (0, 0, 0, hops * self.hop_frames - self.frames))
         frame = frame.reshape(batch, -1, hops, self.hop_frames, classes)
-        # hop by hop, the frames of all windows moved to where they lie in the recording; 0 beside, below any posterior
+        # For each hop k of a window, shift the frames of all windows to their place in the recording; fill with 0,
+        # which never exceeds a posterior.
         moved = [nn.functional.pad(frame[:, :, k], (0, 0, 0, 0, k, hops - 1 - k)) for k in range(hops)]
         whole = torch.stack(moved).amax(0).reshape(batch, -1, classes)
         return whole[:, : (count - 1) * self.hop_frames + self.frames]

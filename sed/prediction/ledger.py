@@ -1,11 +1,12 @@
-"""Ledger of --watch over restarts and kills: one line per recording, written after its events.
+"""Ledger of --watch, which survives restarts and kills: one line per recording, written after its events.
 
     {"format": 1, "end": 0}                                            at each start
     {"name": "2026-11-27/0600.wav", "stem": "2026-11-27/0600", "events": 3, "seconds": 60.0, "end": 512}
     {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512}
 
-`end` is the length of the table that all recordings share, where there is one. Content beyond the last
+`end` is the length in bytes of the table that all recordings share (--out), if there is one. Content beyond the last
 `end` belongs to a recording interrupted by a kill: it is removed at the next start, and the recording processed again.
+`stem` is the path of the recording's own files below --out-dir, without suffix.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ class Ledger:
     """The recordings that are done, and the shared table that their events are in.
 
     Attributes:
-        done: {name: its line}.
-        table: open for appending, or None where each recording has files of its own.
+        done: {name of a recording: its line}.
+        table: the shared table, open for appending; None if each recording has files of its own.
     """
 
     def __init__(self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None) -> None:
@@ -55,21 +56,21 @@ class Ledger:
             if _is_file(self.table):
                 os.fsync(self.table.fileno())
                 end = {"end": os.fstat(self.table.fileno()).st_size}
-        self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # ASCII: file names may not be text
+        self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # escaped to ASCII: names may be invalid UTF-8
         self._file.flush()
         os.fsync(self._file.fileno())
 
 
 @contextmanager
 def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
-    """Open a ledger, and the table that it is of, as they were after the last recording that was done.
+    """Open a ledger and its table, both reset to their state after the last completed recording.
 
     Args:
-        path: of the ledger; made when missing.
-        table: the file that all recordings share, an open stream in its place, or None.
+        path: the ledger; created if missing.
+        table: path of the table that all recordings share, or an open stream, or None.
 
     Raises:
-        UserError: another run has it, it is damaged, or the table is of something else.
+        UserError: another run uses the ledger, it is damaged, or the table was not written with it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path.parent, path.name), path.open("ab+") as file:
@@ -101,7 +102,7 @@ def _read(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
         if not fits:
             raise UserError(f"{path}:{number}: not what --watch writes (restore it, or give another --watch-state)")
         if line.get("format", FORMAT) != FORMAT:
-            raise UserError(f"{path}:{number}: another version's (use that, or another --watch-state)")
+            raise UserError(f"{path}:{number}: written by another version (use that, or another --watch-state)")
         lines.append(line)
     return lines
 

@@ -23,10 +23,10 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 
     Args:
         stream: the bytes.
-        kind: sample format.
+        kind: type of the samples, of `KINDS`.
         channels: number of interleaved channels.
-        seconds: longest block.
-        rate: in Hz.
+        seconds: length of the longest block.
+        rate: sampling rate in Hz.
 
     Yields:
         Mono float32 blocks as they arrive.
@@ -37,7 +37,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
     dtype, scale = KINDS[kind]
     size = np.dtype(dtype).itemsize * channels
     rest = b""
-    # unbuffered: a block is the pipe's present content, not a full buffer
+    # os.read returns what the pipe has now; a buffered read would wait for a full block.
     while data := os.read(stream.fileno(), max(1, int(seconds * rate)) * size):
         data = rest + data
         whole = len(data) // size * size

@@ -1,4 +1,4 @@
-"""Any trained model, opened for prediction together with the post-processing and windows that belong to it."""
+"""Open a trained model of any form for prediction, with its post-processing and window settings."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ PAPER = "the paper's, as stage 5 by default"
 
 @dataclass(frozen=True)
 class Opened:
-    """A model with its post-processing, the origin of the latter, and its settings of windows."""
+    """A model with its post-processing and window settings."""
 
     model: LoadedModel
     post_processing: PostProcessing | None
     source: str
+    """origin of the post-processing: a file, or PAPER"""
     windows: WindowSettings
-    """of recordings longer than the model's window"""
+    """settings for recordings longer than the model's window"""
 
 
 def open_model(path: str | Path, *, which: str = "teacher", device: torch.device | str = "cpu") -> Opened:
@@ -41,11 +42,11 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
     Args:
         path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
-        which: the half to take, `teacher` or `student`; a packed model has one.
-        device: where the model goes.
+        which: `teacher` or `student`; ignored for a packed model, which has only one network.
+        device: device of the model.
 
     Returns:
-        The model with all that prediction needs.
+        The model, post-processing and window settings.
 
     Raises:
         UserError: there is no such model, or it cannot be read.
@@ -70,7 +71,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
 
 
 def gather_results(model: Path) -> dict[str, Any]:
-    """Return {set: its result.json} of an experiment, or those that a packed model has; UserError for damage."""
+    """Return {set: content of its result.json} of an experiment or a packed model; UserError if one is damaged."""
     if is_packed(model):
         return dict(_read_json(model / RESULTS, "pack the model again")) if (model / RESULTS).is_file() else {}
     return {path.parent.name: _read_json(path, "score again") for path in sorted(model.glob("*/result.json"))}

@@ -1,4 +1,4 @@
-"""A model as one ONNX file: written with what prediction needs in its metadata, and run by ONNX Runtime."""
+"""Export of a model to one ONNX file, whose metadata has all that prediction needs, and a predictor that runs it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from sed.prediction.windows import WindowPlan
 
 KEY = "ast_sed"
-"""of the metadata entry, JSON"""
+"""key of our entry in the file's metadata, which is JSON"""
 OPSET = 18
+"""version of ONNX's operators"""
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
 """memory limits in bytes while a model is loaded, while it runs, and per window and thread, beside its file's size.
 
-AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB a window; untrusted graphs may request any amount.
+AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB per window; untrusted graphs may request any
+amount.
 """
 
 
@@ -51,9 +53,9 @@ def export(
     Args:
         path: the .onnx file.
         model: the detector with its front end and labels.
-        post: the post-processing that the file stores.
-        plan: how the graph cuts recordings longer than the model's clips into windows.
-        windows: how prediction does, which the file stores.
+        post: the post-processing to store in the file.
+        plan: windows into which the graph itself cuts recordings longer than the model's clips.
+        windows: window settings to store in the file, for sed.bin.predict --onnx.
 
     Raises:
         UserError: the package onnx is missing, or the model cannot be exported.
@@ -91,9 +93,9 @@ def export(
     }
     with replacing(path) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        written = BytesIO()  # torch and onnx refuse names that are not text
+        written = BytesIO()  # not the file: torch and onnx refuse file names that are not valid UTF-8
         with torch.inference_mode():
-            # The tracing exporter: the newer one takes minutes over a recurrent layer of a thousand steps.
+            # dynamo=False: the newer exporter takes minutes for a recurrent layer of a thousand steps.
             torch.onnx.export(
                 graph, (example,), written,  # type: ignore[arg-type]  # a file will do, which its annotation lacks
                 dynamo=False, opset_version=OPSET, dynamic_axes=axes,
@@ -121,7 +123,7 @@ class OnnxPredictor:
         options.log_severity_level = 4  # its error messages are raised as well
         self._size = Path(path).stat().st_size
         try:
-            model = str(path) if is_text(path) else Path(path).read_bytes()  # its loader accepts no other names
+            model = str(path) if is_text(path) else Path(path).read_bytes()  # it refuses names that are not UTF-8
             with limited(LOADING + 3 * self._size + threads * THREAD):
                 self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions, which it does not list in one place
@@ -205,7 +207,7 @@ class OnnxPredictor:
 
 
 def _reason(error: Exception) -> str:
-    """Return the words of ONNX Runtime in a line, or that it ran into the limit of memory."""
+    """Return ONNX Runtime's message in one line, or that the memory limit was reached."""
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bfc_arena" in text:
         return "it asks for more memory than such a model needs"
@@ -219,16 +221,16 @@ def _refuse_loops(path: Path) -> None:
             raise UserError(f"{path}: empty file (export it again)")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for kind in (b"Loop", b"Scan"):
-                if data.find(b"\x22\x04" + kind) >= 0:  # the operator field of a node
+                if data.find(b"\x22\x04" + kind) >= 0:  # protobuf: field 4 of a node (op_type), 4 bytes long
                     raise UserError(f"{path}: its graph has a {kind.decode()} (export it by sed.bin.export_onnx)")
 
 
 def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
-    """Compare an exported file with torch on noise bursts shorter than a window, of one and of several.
+    """Compare an exported file with torch, on bursts of noise of a part of a window, one window and several windows.
 
     Args:
         path: the .onnx file.
-        model: what it was exported from.
+        model: the model that was exported.
         plan: the windows that it was exported with.
 
     Returns:
@@ -242,13 +244,13 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
     rng = np.random.default_rng(0)
     worst = 0.0
     for count in (plan.samples // 7, plan.samples, plan.samples + 5 * plan.hop * plan.frame_samples // 2):
-        gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]
+        gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]  # loud 30 % of the time, in runs of 800
         audio = (0.003 + 0.2 * gate).astype(np.float32) * rng.standard_normal(count).astype(np.float32)
         join, rows = Join(plan, len(model.labels)), []
         for window in plan.cut([audio]):
             output = ours([window.samples])
             rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(model.labels)])
-        sound = -(-count // plan.frame_samples)
+        frames = -(-count // plan.frame_samples)  # later ones are padding
         frame = theirs.whole(audio[None])[0][0]
-        worst = max(worst, float(np.abs(frame[:sound] - np.concatenate(rows)[:sound]).max()))
+        worst = max(worst, float(np.abs(frame[:frames] - np.concatenate(rows)[:frames]).max()))
     return worst

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: Parser) -> None:
-    """Register the options of packing: the half, the card, windows and post-processing."""
-    parser.option("which", "teacher", "the mean teacher's half to pack", choices=["teacher", "student"])
+    """Register the options of packing: network, model card, windows and post-processing."""
+    parser.option("which", "teacher", "network of the mean-teacher pair to pack", choices=["teacher", "student"])
     parser.section("model card")
-    parser.option("name", None, "the model's name (default: the last one of where it goes)")
-    parser.option("data", "", "the training data")
-    parser.option("licence", "", "of the weights")
+    parser.option("name", None, "the model's name (default: the name of the folder or repository that is written)")
+    parser.option("data", "", "description of the training data")
+    parser.option("licence", "", "licence of the weights, such as CC-BY-4.0")
     parser.option("intended-use", "", "intended use, and uses to avoid")
     parser.section("windows")
     add_window_arguments(parser)
@@ -35,14 +35,14 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
 
     Args:
         args: options of `add_arguments`, and `model`.
-        folder: what to write; a packed model there is replaced, other files in it stay.
-        name: of the card, where `--name` gives none.
+        folder: folder to write; a packed model there is replaced, other files in it stay.
+        name: name of the model in its card, if `--name` is not given.
 
     Returns:
         The model that was packed.
 
     Raises:
-        UserError: the model cannot be read, or something else stands at `folder`.
+        UserError: the model cannot be read, or `folder` is something else than a folder.
     """
     from sed.checkpoints.hub import local_model
     from sed.checkpoints.pack_folder import recover
@@ -83,7 +83,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
 
 
 def size_of(folder: Path) -> float:
-    """Return the megabytes of a packed model."""
+    """Return the size of a packed model in megabytes."""
     from sed.checkpoints.pack_folder import NAMES
 
     return sum((folder / name).stat().st_size for name in NAMES if (folder / name).exists()) / 1e6

@@ -1,7 +1,7 @@
-"""One self-contained page to look at and listen to: log-mel, posteriors and events on a common time axis.
+"""A self-contained HTML page of recordings: audio player, log-mel, posteriors and events on a common time axis.
 
 Memory is bounded for recordings of any length: pictures and posteriors beyond a number of columns are halved in time,
-audio goes through a temporary file. Nothing on the page comes from elsewhere, and names and labels are shown as text.
+audio goes through a temporary file. The page loads nothing from the network, and shows names and labels as plain text.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from sed.prediction.recording import BaseSink, Result
 logger = logging.getLogger("sed.predict")
 
 COLUMNS = 1 << 17
-"""time columns that a recording's picture keeps; longer ones are halved"""
+"""largest number of time columns of a recording's picture; beyond it, pairs of columns are averaged"""
 LEVELS = 1 << 22
-"""posteriors that a recording keeps, all classes together; the same"""
+"""largest number of posteriors of a recording, over all classes; beyond it, pairs of columns take their maximum"""
 SHADES = 32
 """grey levels of a picture: more cannot be distinguished by eye, and take more space"""
 FINEST = 0.02
-"""seconds of a column of posteriors"""
+"""shortest column of posteriors in seconds"""
 TILE = 4096
-"""columns of one image of the page"""
+"""columns per image: a picture is a row of such images"""
 WAV_SECONDS = 2
-"""longer recordings are embedded as MP3: a minute of page is then under 1 MB"""
+"""longer recordings are embedded as MP3, so that a page takes less than 1 MB per minute"""
 PICTURE_RATE = 4300
-"""bytes per second of picture; one that takes more (rain, wind) gets columns of twice the length"""
+"""largest size of a picture in bytes per second of audio; a larger one (rain, wind) gets columns of twice the length"""
 
 
 class Shrinking:
@@ -45,10 +45,10 @@ class Shrinking:
     def __init__(self, limit: int, seconds: float, pool: Any, finest: float = 0.0) -> None:
         """
         Args:
-            limit: columns that are kept.
-            seconds: length of a column.
-            pool: makes one column of several, along an axis.
-            finest: columns are never shorter, in seconds.
+            limit: largest number of columns.
+            seconds: length of a column as added.
+            pool: reduces several columns to one along an axis, such as np.mean.
+            finest: shortest length of a column that is kept, in seconds.
         """
         self._factor = max(1, round(finest / seconds))
         self.seconds, self._pool, self._limit = self._factor * seconds, pool, limit
@@ -72,7 +72,7 @@ class Shrinking:
             joined = np.concatenate(self._parts)
             even = len(joined) // 2 * 2
             pooled = self._pool(joined[:even].reshape(-1, 2, joined.shape[1]), axis=1).astype(np.float16)
-            if even < len(joined):  # an odd column goes back, as the frames that it stands for
+            if even < len(joined):  # put the odd column back to the rest, repeated to the number of frames it holds
                 back = np.repeat(joined[even:].astype(np.float32), self._factor, axis=0)
                 self._rest = back if self._rest is None else np.concatenate([back, self._rest])
             self._parts, self._count = [pooled], len(pooled)
@@ -154,14 +154,14 @@ class PageSink(BaseSink):
         """
         Args:
             page: where the recording is added.
-            rate: of the samples, in Hz.
+            rate: sampling rate of the audio in Hz.
             feature_seconds: length of a frame of the log-mel.
             frame_seconds: length of a frame of the posteriors.
             labels: the classes.
-            thresholds: of each class.
+            thresholds: decision threshold of each class.
             hertz: centre of each mel bin; None: no frequency axis.
             audio: put the audio into the page.
-            file: what tables call the recording; empty: its name's last part.
+            file: the recording's file name in exported tables; empty: the last component of its name.
         """
         self._file = file
         self._page, self._rate, self._labels, self._thresholds = page, rate, list(labels), list(thresholds)
@@ -224,9 +224,9 @@ class PageSink(BaseSink):
         out = tempfile.TemporaryFile()  # noqa: SIM115
         short = self._samples <= WAV_SECONDS * self._rate
         if self._samples > 600 * self._rate:
-            logger.info("encoding %.0f minutes of sound for the page", self._samples / self._rate / 60)
-        # MP3 knows the rates up to 48 kHz that double from 8, 11.025 and 12 kHz
-        # (at 16 kHz 48 kbit/s, beyond ten minutes 24, so that an hour is some 15 MB of page)
+            logger.info("encoding %.0f minutes of audio for the page", self._samples / self._rate / 60)
+        # MP3 has only the rates listed below. At 16 kHz the compression levels mean 48 kbit/s, and 24 kbit/s for more
+        # than ten minutes, so that an hour takes about 15 MB of the page.
         options: dict[str, Any] = {"format": "WAV", "subtype": "PCM_16"}
         if not short and self._rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
             options = {
@@ -276,10 +276,9 @@ def _base64_of(parts: Any) -> Iterator[str]:
 def png(level: np.ndarray) -> bytes:
     """Return a PNG of (height, width) uint8 levels with a perceptually uniform palette (matplotlib's magma)."""
     height, width = level.shape
-    lines = np.full(
-        (height, width + 1), 2, np.uint8
-    )  # each line begins with its filter, 2: differences to the line above
-    lines[:, 1:] = np.diff(level, axis=0, prepend=np.zeros((1, width), np.uint8))  # a tenth smaller than without
+    # Every line begins with its PNG filter. 2 stores differences from the line above: a tenth smaller than 0 (none).
+    lines = np.full((height, width + 1), 2, np.uint8)
+    lines[:, 1:] = np.diff(level, axis=0, prepend=np.zeros((1, width), np.uint8))
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""Interface of a model for prediction: waveforms of at most a window in, posteriors and log-mel out."""
+"""Interface of a model for prediction: from waveforms of at most one window to posteriors and log-mel."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Output(NamedTuple):
     clip: np.ndarray
     """clip posteriors (windows, classes) float32"""
     logmel: list[np.ndarray]
-    """log-mel of each (its frames, bins), at the recording's own level"""
+    """log-mel of each window (its frames, bins), at the recording's own level"""
 
 
 class Predictor(Protocol):
@@ -35,29 +35,29 @@ class Predictor(Protocol):
 
     labels: list[str]
     rate: int
-    """of the waveforms, Hz"""
+    """sampling rate of the waveforms in Hz"""
     samples: int
-    """the longest waveform: the clip length that it was trained on"""
+    """samples of the longest waveform: a clip as in training"""
     min_samples: int
-    """the shortest"""
+    """samples of the shortest waveform"""
     frames: int
-    """of the output"""
+    """frames of posteriors per window"""
     frame_seconds: float
-    """of the output"""
+    """length of a frame of posteriors"""
     encoder_seconds: float
-    """of the encoder's output, which the decoder may repeat"""
+    """length of a frame of the encoder's output, which the decoder may repeat"""
     feature_seconds: float
-    """of a frame of the log-mel"""
+    """length of a frame of the log-mel"""
     bin_hertz: list[float] | None
-    """centre of each bin of the log-mel, where it is known"""
+    """centre of each bin of the log-mel in Hz; None in older ONNX files"""
     windows: WindowSettings
-    """of longer recordings, as stored with the model"""
+    """settings for longer recordings, as stored with the model"""
 
     def __call__(self, waveforms: Sequence[np.ndarray]) -> Output: ...
 
 
 def window_geometry(predictor: Predictor) -> dict[str, Any]:
-    """Return what a `WindowPlan` has to know of a model."""
+    """Return the properties of a model that a `WindowPlan` depends on, as its keyword arguments."""
     return {
         "samples": predictor.samples,
         "frame_seconds": predictor.frame_seconds,
@@ -85,13 +85,14 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
     """Return a window's log-mel at the recording's level, so that a picture of several windows has no steps.
 
     Args:
-        logmel: (frames, bins), of the window as the front end computed it.
-        waveform: the window.
-        settings: the front end's, resolved.
+        logmel: (frames, bins), as the front end computed it from the window.
+        waveform: samples of the window.
+        settings: options of the front end, with defaults filled in.
 
     Returns:
         (frames, bins).
     """
+    # Undo the front end's division by the window's peak.
     if settings["wave_norm"] == "none":
         return logmel
     centred = waveform - waveform.mean() if settings["wave_norm"] == "centred_peak" else waveform
@@ -102,7 +103,7 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
 
 
 class TorchPredictor:
-    """A detector and its front end in torch, by the steps of stages 2 and 5: log-mel to float16, normalise, detect."""
+    """A detector and its front end in torch, as in stages 2 and 5: log-mel rounded to float16, normalised, detected."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Predict on recordings: windows of several in a batch; posteriors of each are joined, decided and passed to sinks."""
+"""Predict on recordings: batch their windows, join each recording's posteriors, decide events, pass all to sinks."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Track:
             plan: positions of the windows.
             sink: takes the results.
             centre: run the model again on events that windows share, each in the middle of a window.
-            live: a stream: decide as soon as possible, and end no event after the stream's end.
+            live: the recording is a stream: decide as soon as possible, and cut events at the end of the stream so far.
             observe: gets the post-processed posteriors (n, classes) of frames as they are decided.
 
         Returns:
@@ -141,7 +141,7 @@ class Track:
             logmel: log-mel (n, bins).
 
         Returns:
-            Seconds of the recording that no window before held.
+            Seconds of the recording that are in this window and not in the windows before.
         """
         tags = self.result.tags
         self.result.tags = clip if tags is None else np.maximum(tags, clip)
@@ -163,7 +163,7 @@ class Track:
         self._report(self._decisions.push(frame, clip))
 
     def _cut(self, found: list[Detection]) -> list[Detection]:
-        """Return events as they are before the end of what has come of a stream; those of a recording as they are."""
+        """Cut events at the end of the stream so far; those of other recordings are returned unchanged."""
         end = self._samples / self._predictor.rate
         if not self._live:
             return found
@@ -182,7 +182,7 @@ class Track:
         self._sink.finish(self.result)
 
     def fail(self) -> None:
-        """Handle a recording that cannot be read any further: its pending results are dropped."""
+        """Give up a recording that cannot be read any further, and drop its results."""
         self.failed = True
         self._sink.abandon()
 

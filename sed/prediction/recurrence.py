@@ -1,4 +1,4 @@
-"""The steps of a GRU on a processor, compiled so that two directions do not wait for each other's Python."""
+"""The recurrent steps of a GRU on a CPU, compiled so that two directions run in parallel without Python's lock."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def steps(
     """Compute the states of a GRU.
 
     Args:
-        gates: (batch, frames, 2 * units), products of the input for reset and update.
-        new: (batch, frames, units), the same for the new state.
+        gates: (batch, frames, 2 * units), the input's share of the reset and update gates, before the sigmoid.
+        new: (batch, frames, units), the input's share of the candidate state, before the tanh.
         weight: recurrent weights, as in torch.nn.GRU, or packed by oneDNN.
         bias: recurrent bias.
-        repeat: steps per frame.
-        backward: run from the end.
+        repeat: steps per input frame.
+        backward: run from the last step to the first.
         packed: whether `weight` is packed.
         none: an empty list; TorchScript cannot infer the type of a literal.
 

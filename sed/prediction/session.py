@@ -1,4 +1,4 @@
-"""Prediction by the command line: open a model, process recordings or a stream, write, report."""
+"""Prediction as sed.bin.predict does it: open a model, process recordings or a stream, write and report."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def open_predictor(
     Args:
         model: experiment, checkpoint or packed model, or None.
         onnx: exported model, or None.
-        which: the half of the mean teacher.
-        device: where it runs.
+        which: `teacher` or `student`.
+        device: `cpu`, `cuda`, `cuda:1` or `auto`; ONNX Runtime always uses the CPU.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads.
         options: options of post-processing, which override the model's.
 
     Returns:
-        The model, its post-processing, and the origin of the latter.
+        The model, its post-processing, and the origin of the post-processing.
     """
     if onnx is not None:
         from sed.prediction.onnx import OnnxPredictor
@@ -136,9 +136,10 @@ class Peaks(BaseSink):
 
 
 class Tally:
-    """Recordings and audio that are done, and the progress through them."""
+    """Counts of recordings and seconds done, and their progress line."""
 
     def __init__(self, names: Sequence[str]) -> None:
+        # The total length is for the time left; reading thousands of headers first would delay the first line.
         total = sum(map(_seconds, names)) if len(names) <= 2000 else 0.0
         self.recordings, self.done, self.seconds = len(names), 0, 0.0
         self.progress = Progress(total or None, "s", logger=logger, describe=self._line, scaled=True)
@@ -179,7 +180,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         args: the command line.
         predictor: the model.
         post: its post-processing.
-        stack: closes what is opened here.
+        stack: closes the output files at the end.
 
     Returns:
         The exit status.
@@ -198,7 +199,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 def doubts(
     args: argparse.Namespace, predictor: Predictor, post: PostProcessing
 ) -> tuple[list[str], list[Doubt], list[str]]:
-    """Measure files for the choice of what to label next.
+    """Measure files for the choice of the recordings to label next (`choice`).
 
     Args:
         args: the command line.
@@ -332,14 +333,14 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     (format,) = check_formats(args.format, together=True, recordings=1)
     if format.whole:
         raise UserError(
-            f"--format {args.format[0]}: written when a recording has ended, and a stream does not (take another)"
+            f"--format {args.format[0]}: written only at a recording's end, which a stream lacks (take another)"
         )
     plan = WindowPlan.live(**window_geometry(predictor), hop=args.live_hop, lookahead=args.live_lookahead)
     file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
     file.write(format.header(predictor.labels))
     file.flush()
-    filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds
-    block = min(0.1, args.live_hop)
+    filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds  # seconds of delay
+    block = min(0.1, args.live_hop)  # seconds that are read from the stream at a time
     logger.info(
         "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f + "
         "block %g) and the time of a run of the model",

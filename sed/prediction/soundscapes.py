@@ -1,4 +1,4 @@
-"""Continuous soundscapes of one and of ten minutes, dense and sparse, on which settings of windows are compared."""
+"""Long soundscapes (one and ten minutes, dense and sparse in events) on which window settings are compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 KINDS = {"dense": 10.0, "sparse": 60.0}
-"""seconds that hold as many events as a clip"""
+"""{density: seconds of soundscape with as many events as a clip of 10 s}"""
 
 
 class Recording(NamedTuple):
@@ -33,9 +33,9 @@ class Mix(NamedTuple):
     """Sources that soundscapes are mixed from.
 
     Attributes:
-        soundbank: a folder of recordings; empty for procedural sounds.
-        sources: the seed of procedural sources; training and benchmarks draw from those of 0.
-        seed: of the mixing.
+        soundbank: a folder of recordings; empty for synthetic sounds.
+        sources: seed of the synthetic sounds; training and benchmarks use those of seed 0.
+        seed: seed of the mixing.
     """
 
     soundbank: str
@@ -46,9 +46,9 @@ class Mix(NamedTuple):
         """Mix a recording.
 
         Args:
-            every: seconds between two clips whose events are mixed in.
+            every: seconds that get the events of one clip.
             minutes: length of the recording.
-            number: of the recording, which seeds it.
+            number: index of the recording, which seeds it.
 
         Returns:
             The recording with its events.
@@ -86,20 +86,24 @@ def add_arguments(parser: Parser, *, short: int, long: int, seed: int) -> None:
     """Register the options of soundscapes.
 
     Args:
-        parser: where to.
+        parser: parser to add them to.
         short: default number of recordings of one minute.
         long: default number of recordings of ten minutes.
         seed: default seed.
     """
-    parser.option("soundbank", "", "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: none)")
-    parser.option("kinds", list(KINDS), f"densities: some of {', '.join(KINDS)}", type=words)
-    parser.option("short", short, "recordings of one minute, of each density", least=0)
-    parser.option("long", long, "recordings of ten minutes, of each density", least=0)
+    parser.option(
+        "soundbank",
+        "",
+        "folder of recordings, {train,validation}/{foreground,...}/<label>/ (default: synthetic sounds)",
+    )
+    parser.option("kinds", list(KINDS), f"densities of events, comma-separated: {', '.join(KINDS)}", type=words)
+    parser.option("short", short, "number of recordings of one minute, per density", least=0)
+    parser.option("long", long, "number of recordings of ten minutes, per density", least=0)
     parser.option("seed", seed, "random seed", least=0)
 
 
 def check(*, kinds: list[str], minutes: int) -> None:
-    """Refuse unknown kinds, and nothing to mix."""
+    """Refuse unknown densities, and options that leave nothing to mix."""
     if not minutes:
         raise UserError("nothing to mix (give --short or --long)")
     for kind in kinds:

@@ -29,7 +29,7 @@ log = logging.getLogger("sed.predict")
 def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """Expand files, folders (searched at any depth) and globs, in the order given; `-` is standard input.
 
-    Returns the recordings, each once, and a line for each path that gave none.
+    Returns the recordings, each once, and an error line for each path without recordings.
     """
     found: dict[str, None] = {}
     problems: list[str] = []
@@ -80,7 +80,7 @@ def is_stream(path: str) -> bool:
 
 
 def _opened_pipe(path: str) -> BinaryIO:
-    """Open a pipe that has or soon gets data; UserError for one that stays silent."""
+    """Open a named pipe; UserError if nothing is written to it within PIPE_SECONDS."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     if not select.select([descriptor], [], [], PIPE_SECONDS)[0]:
         os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Prediction on recordings as a recorder writes them into a folder: each once, over restarts and kills."""
+"""Prediction on recordings as a recorder writes them into a folder: each exactly once, even after kills."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
         args: the command line.
         predictor: the model.
         post: its post-processing.
-        stack: closes what is opened here.
+        stack: closes the ledger and the output at the end.
 
     Returns:
         The exit status.
@@ -135,8 +135,8 @@ class _Predicting:
         return self._plan.cut(track.passed_on(read_recording(path, self._predictor.rate)))
 
     def _stem(self, name: str) -> str:
-        """Return where the files of a recording go below --out-dir: its own place, as far as no other has it."""
-        if name in self._stems:  # it was unreadable before
+        """Return the path of a recording's outputs below --out-dir, without suffix: its own, unless that is taken."""
+        if name in self._stems:  # from an earlier attempt, when it could not be read
             return self._stems[name]
         text, taken = shown(name), {stem.casefold() for stem in self._stems.values()}
         numbered = (f"{text} ({number})" for number in itertools.count(2))

@@ -1,8 +1,8 @@
 """Settings, stored with a model, for recordings longer than its window.
 
-Which settings are best depends on the model: one that finds too many events gains by centring, one that misses events
-loses by it. `sed.bin.tune_windows` measures that and writes WINDOWS into an experiment's folder; packed models and ONNX
-files keep its content. Models without it, such as those of earlier versions, use the defaults.
+Which settings are best depends on the model: centring helps a model that finds too many events, and harms one that
+misses events. `sed.bin.tune_windows` measures it and writes WINDOWS into an experiment's folder; packed models and ONNX
+files store its content. Models without it, such as those of earlier versions, use the defaults.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 WINDOWS = "windows.json"
-"""of an experiment"""
+"""file in an experiment's folder"""
 FORMAT = 1
 _SHAPE = {"overlap": (int, float, type(None)), "centre_events": bool, "tuned_on": (dict, type(None))}
 
@@ -32,9 +32,9 @@ class WindowSettings:
     """The overlap of windows, and whether events that windows share are centred.
 
     Attributes:
-        overlap: in seconds; None for OVERLAP of a window.
+        overlap: overlap of consecutive windows in seconds; None: OVERLAP times the window's length.
         centre_events: whether the model runs again on events that windows share, each in the middle of a window.
-        tuned_on: the soundscapes that chose it, if any did.
+        tuned_on: the soundscapes that the settings were chosen on (soundbank, seed, minutes); None if not tuned.
     """
 
     overlap: float | None = None
@@ -47,7 +47,7 @@ class WindowSettings:
         return f"windows overlap by {overlap}, events that they share are {centring}"
 
     def changed(self, *, overlap: float | None = None, centre_events: bool | None = None) -> WindowSettings:
-        """Return the same with what is given, not None, in its place."""
+        """Return the settings with the given values replaced (None: unchanged); if any is, they are not tuned."""
         if overlap is None and centre_events is None:
             return self
         return WindowSettings(
@@ -56,12 +56,12 @@ class WindowSettings:
         )
 
     def to_stored(self) -> dict[str, Any]:
-        """Return it as JSON; `from_stored` reads it."""
+        """Return the settings as a JSON object, which `from_stored` reads."""
         tuned_on = dict(self.tuned_on) if self.tuned_on else None
         return {"overlap": self.overlap, "centre_events": self.centre_events, "tuned_on": tuned_on}
 
     def was_tuned_on(self, soundbank: str, seed: int) -> bool:
-        """Return whether soundscapes of a bank of this name, and of this seed, chose it."""
+        """Return whether the settings were tuned on soundscapes of a bank of this name and of this seed."""
         tuned = self.tuned_on or {}
         return tuned.get("seed") == seed and tuned.get("soundbank") == Path(soundbank).name
 
@@ -70,9 +70,9 @@ def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:
     """Read the stored form.
 
     Args:
-        stored: from `WindowSettings.to_stored`; None in files of earlier versions, which had no choice.
+        stored: from `WindowSettings.to_stored`; None in files of earlier versions, which did not store it.
         where: the file, for messages.
-        again: what to do about a broken one, for messages.
+        again: what to do if the file is broken, for messages.
 
     Returns:
         The settings.
@@ -115,21 +115,21 @@ def add_arguments(parser: Parser) -> None:
     parser.option(
         "overlap",
         None,
-        f"seconds that windows overlap in longer recordings, 0 to 0.9 of one (default: the model's, else {OVERLAP:g} "
-        "of one)",
+        "overlap of windows in seconds, for recordings longer than a window; at most 0.9 of a window (default: the "
+        f"model's, else {OVERLAP:g} of a window)",
         type=float,
         least=0,
     )
     parser.option(
         "centre-events",
         None,
-        "take events that windows share from one more window, with the event in its middle: fewer false ones, "
-        "and borders that do not depend on where in a recording an event lies; not in live prediction (default: as "
-        "the model stores it, else yes)",
+        "run the model again on events that windows share, with the event in the middle of a window: fewer false "
+        "events, and borders that do not depend on an event's position; not in live prediction (default: as stored "
+        "with the model, else yes)",
         type=bool,
     )
 
 
 def resolve(args: argparse.Namespace, stored: WindowSettings) -> WindowSettings:
-    """Return the settings by the options, whatever is not given from what is stored."""
+    """Return the stored settings, with those replaced that options give."""
     return stored.changed(overlap=args.overlap, centre_events=args.centre_events)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Measured(NamedTuple):
-    """Settings and their event-based F1 (mean over labels, whole events) on each kind of soundscapes."""
+    """Settings, and their macro-averaged event-based F1 on each kind of soundscapes (dense, sparse)."""
 
     settings: WindowSettings
     f1: dict[str, float]
@@ -48,7 +48,7 @@ def measure(
         predictor: the model.
         post: its post-processing.
         recordings: soundscapes of each kind.
-        settings: what is compared.
+        settings: the settings to compare.
         batch_size: windows per batch.
 
     Returns:
@@ -65,5 +65,5 @@ def measure(
 
 
 def best(measured: Sequence[Measured]) -> Measured:
-    """Return the first of those with the highest mean."""
+    """Return the settings with the highest mean F1; the first of equals."""
     return max(measured, key=lambda one: one.mean)

@@ -1,10 +1,10 @@
 """Cut a recording of any length into windows, and join their posteriors into one sequence.
 
 Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
-cover it: a detector finds an event in some windows and misses it in others, and the mean over them is below the
-threshold more often than not. It is masked with the mean of their clip posteriors, each weighted by its square: one
-window that is sure of a label outweighs some that do not have it, but a label that one of many just has is not let
-through, as it is by the highest (figures: OVERLAP). A recording of at most one window is that window, untouched.
+cover it: a detector finds an event in some windows and misses it in others, and the mean over them is often below the
+threshold. For weak masking, a frame's clip posterior is the mean of the windows' clip posteriors p with weights p^2: a
+single confident window outweighs several others, but unlike with the maximum, one barely positive window does not
+(figures: OVERLAP). A recording of at most one window is passed through unchanged.
 """
 
 from __future__ import annotations
@@ -19,26 +19,33 @@ from sed.errors import UserError
 
 
 class Window(NamedTuple):
-    """A piece of a recording for the model."""
+    """A piece of a recording for the model; frames are counted from the recording's start."""
 
     start: int
-    """its first frame, counted from the recording's start"""
+    """first frame of the window"""
     first: int | None
-    """the first frame that it decides; None when no window is before it: all from its start"""
+    """first frame that the window decides; None for the first window, which decides from its start"""
     next_first: int | None
-    """the same of the window after it; None when the recording ends with this one"""
+    """`first` of the next window; None for the last window of a recording"""
     samples: np.ndarray
-    """float32, at most the window's length"""
+    """(samples,) float32, at most a window's length"""
 
 
 OVERLAP = 0.8
-"""of a window. It and the join were chosen on 270 minutes of continuous soundscapes. On 270 others, by
-`sed.bin.benchmark_windows`, event-based F1 of a small AST-SED without `--centre-events` is .517 on sparse and .243 on
-dense ones; .450 and .193 with 0, .487 and .220 with .5, .518 and .242 with .9. Of a small AST-GRU: .380 and .164; .323
-and .115, .379 and .159, .376 and .164. Masked with the highest clip posterior sparse ones lose .010 and .018,
-dense ones lose .009 and gain .005; with the mean dense ones lose .034."""
+"""Default overlap as a share of a window.
+
+This and the join were chosen on 270 minutes of soundscapes. Event-based F1 on 270 other minutes, sparse / dense,
+without `--centre-events` (`sed.bin.benchmark_windows`), by overlap:
+
+    overlap          0             0.5           0.8           0.9
+    small AST-SED    .450 / .193   .487 / .220   .517 / .243   .518 / .242
+    small AST-GRU    .323 / .115   .379 / .159   .380 / .164   .376 / .164
+
+Masking with the highest clip posterior instead changes sparse by -.010 (AST-SED) and -.018 (AST-GRU), dense by -.009
+and +.005; masking with the mean loses .034 on dense ones.
+"""
 MOST_OVERLAP = 0.9
-"""of a window: ten times the computation of windows that do not overlap"""
+"""largest overlap as a share of a window: it takes ten times the computation of no overlap"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,15 +53,17 @@ class WindowPlan:
     """Positions of windows and the frames that each decides; lengths are in output frames unless stated otherwise."""
 
     samples: int
-    """of a window: the clip length that the model was trained on"""
+    """samples of a window: the clip length that the model was trained on"""
     frame_samples: int
+    """samples of an output frame"""
     frames: int
-    """of a window's output, which may go a part of a frame beyond its samples"""
+    """output frames of a window; the last may reach a fraction of a frame beyond its samples"""
     hop: int
+    """frames from the start of a window to that of the next"""
     first: int
-    """the first frame of a window that it decides, if there is one before it"""
+    """first frame that a window decides, counted from its start; the first window of a recording decides from 0"""
     common: int
-    """frames from there on that the window before decides too"""
+    """number of frames from `first` on that the window before decides, too"""
 
     @classmethod
     def overlapping(
@@ -102,7 +111,7 @@ class WindowPlan:
             rate: in Hz.
             frames: output frames per window.
             hop: seconds between windows.
-            lookahead: seconds of a window after what it decides.
+            lookahead: seconds at a window's end that it does not decide yet.
 
         Returns:
             The plan.
@@ -123,8 +132,9 @@ class WindowPlan:
         )
 
     def shared(self, begin: int, end: int) -> bool:
-        """Return whether some of the frames [begin, end) are in two windows, or a window's end cuts them."""
-        window = max(1, (begin - self.frames) // self.hop + 2)  # the first that shares, with the one before, later ones
+        """Return whether a border of a window cuts the frames [begin, end), or two windows share some of them."""
+        # The first window whose overlap with the window before it ends after `begin`.
+        window = max(1, (begin - self.frames) // self.hop + 2)
         return window * self.hop < end
 
     def cut(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
@@ -134,7 +144,7 @@ class WindowPlan:
         for block in blocks:
             pieces.append(block)
             held += len(block)
-            if held <= self.samples:  # a window that is just filled may be the last: only a further sample tells
+            if held <= self.samples:  # a window that is exactly full may be the last: wait for a further sample
                 continue
             buffer = np.concatenate(pieces)
             while len(buffer) > self.samples:
@@ -146,7 +156,7 @@ class WindowPlan:
             yield self._window(index, np.concatenate(pieces), last=True)
 
     def grow(self, blocks: Iterable[np.ndarray]) -> Iterator[Window]:
-        """Cut a live stream: window k ends with the k-th hop and begins a window's length before, or at the start."""
+        """Cut a live stream: window k ends with the k-th hop; it has a window's length, or less at the start."""
         hop = self.hop * self.frame_samples
         buffer, held = np.empty(0, np.float32), []
         end = count = 0
@@ -162,7 +172,7 @@ class WindowPlan:
             yield self._live(end + self.hop, self._newest(np.concatenate([buffer, *held]), end), last=True)
 
     def _newest(self, buffer: np.ndarray, end: int) -> np.ndarray:
-        """Drop samples that the next window does not need from a window that ended at `end` and newer ones."""
+        """Drop the samples that the next window does not need; `end` is the last frame of the current window."""
         return buffer[(self._begin(end + self.hop) - self._begin(end)) * self.frame_samples :]
 
     def _begin(self, end: int) -> int:
@@ -190,12 +200,12 @@ def samples_of(seconds: float, rate: int) -> int:
 
 
 class Join:
-    """Joins windows' posteriors and hands out the frames that no later window decides."""
+    """Join of windows' posteriors, which returns frames as soon as no later window decides them."""
 
     def __init__(self, plan: WindowPlan, classes: int) -> None:
         self._plan, self._classes = plan, classes
-        # of each frame and class: the highest frame posterior, sums of the clip posteriors' cubes and squares. In
-        # float64, from which a lone window's clip posterior comes back to the bit.
+        # For each frame and class: highest frame posterior, sum of cubes and sum of squares of the clip posteriors. In
+        # float64, so that p^3 / p^2 of a single window is its p in float32 to the bit.
         self._rows = np.zeros((0, 3, classes))
         self._start = 0
 
@@ -203,13 +213,12 @@ class Join:
         """Add a window's posteriors.
 
         Args:
-            window: the next one of the recording.
+            window: the next window of the recording.
             frame: its frame posteriors (frames, classes).
             clip: its clip posteriors (classes,).
 
         Returns:
-            The rows (n, 2 classes) that became final, in order: a frame's posteriors, then the clip posteriors that
-            are to mask it.
+            The rows (n, 2 classes) that became final, in order: frame posteriors, then clip posteriors to mask with.
         """
         begin = self._start if window.first is None else max(self._start, window.first)
         end = window.start + len(frame)

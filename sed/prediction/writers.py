@@ -1,4 +1,4 @@
-"""Predictions into files: which formats there are, one recording's sink, and names for the files."""
+"""Write predictions to files: the table of formats, the sink of one recording, and names of files."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FORMATS: dict[str, Format] = {
 
 
 class FormatSink(BaseSink):
-    """Writes one recording in one format to an open text file: posteriors as they come, events at its end.
+    """Sink that writes one recording in one format to an open text file: posteriors as they come, events at the end.
 
     `live`: write events as soon as they are decided, flushed.
     """
@@ -80,15 +80,15 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
     """Return the formats of these names, each once.
 
     Args:
-        names: formats as `--format` gives them.
-        together: all recordings go into one file.
-        recordings: how many there are.
+        names: names of formats, as in `--format`.
+        together: whether all recordings go into one file.
+        recordings: number of recordings.
 
     Returns:
         The formats.
 
     Raises:
-        UserError: a format is unknown, or something does not fit into one file.
+        UserError: a format is unknown, or one file cannot hold several formats or recordings.
     """
     for name in names:
         if name not in FORMATS:
@@ -101,12 +101,12 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
 
 
 def table_names(names: Sequence[str]) -> dict[str, str]:
-    """Return the name of each recording in tables: its file's as far as that is unique, else from their folder on."""
+    """Return {recording: its name in tables}: the file name if it is unique, else the path from a common folder on."""
     return _distinct(names, [lambda name: Path(name).name, _below(names, lambda name: shown(Path(name).name))])
 
 
 def file_stems(names: Sequence[str]) -> dict[str, str]:
-    """Return a file name, without suffix, for the outputs of each recording: its own as far as that is unique."""
+    """Return {recording: name of its output files without suffix}: the recording's own name if it is unique."""
     below = _below(names, lambda name: shown(Path(name).stem).casefold())
     forms = [lambda name: Path(name).stem, lambda name: Path(name).name, lambda name: below(name).replace("/", "_")]
     return _distinct(names, forms, key=str.casefold) | ({"-": "stdin"} if "-" in names else {})
@@ -115,12 +115,12 @@ def file_stems(names: Sequence[str]) -> dict[str, str]:
 def _distinct(
     names: Sequence[str], forms: Sequence[Callable[[str], str]], key: Callable[[str], str] = str
 ) -> dict[str, str]:
-    """Return {name: the first of its forms, as tables show it, that is unique}; a number is added where none is.
+    """Return {recording: the first of its forms that is unique}; if none is, a number is added.
 
     Args:
         names: recordings.
-        forms: from the shortest to the longest.
-        key: maps a form to what must be unique: some file systems ignore case.
+        forms: functions from a recording to a form of its name, from the shortest to the longest.
+        key: maps forms that must not both occur to the same text: some file systems ignore case.
     """
     chosen = {name: shown(forms[0](name)) for name in names}
     for form in forms[1:]:
@@ -135,7 +135,7 @@ def _distinct(
 
 
 def _below(names: Sequence[str], short: Callable[[str], str]) -> Callable[[str], str]:
-    """Return what names a recording relative to the folder that those of the same short name have in common."""
+    """Return a function from a recording to its path below the common folder of all with the same short name."""
     alike: dict[str, list[Path]] = {}
     for name in names:
         alike.setdefault(short(name), []).append(place(name).parent)

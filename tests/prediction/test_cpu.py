@@ -57,5 +57,5 @@ def test_lower_precision_keeps_the_posteriors(request, kind, precision, toleranc
 
 
 def test_int8_is_for_processors(experiment):
-    with pytest.raises(UserError, match="on the CPU only"):
+    with pytest.raises(UserError, match="only on the CPU"):
         lower(open_model(experiment).model.detector, "int8", "cuda", 1)

@@ -80,7 +80,7 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
         (b"[]", ":2: not what"),
         (b'{"name": 3}', ":2: not what"),
         (b"x", ":2: not what"),
-        (b'{"format": 2}', ":2: another version.s"),
+        (b'{"format": 2}', ":2: written by another version"),
     ],
 )
 def test_a_damaged_ledger_is_refused_with_its_line(tmp_path: Path, line: bytes, message: str) -> None:
