@@ -104,7 +104,7 @@ ADDED: dict[int, dict[str, Any]] = {
         "wavmix_decibels": 5.0,
     },
 }
-"""{format: {option that came with it: what a file without the option means}}
+"""{format: {option that came with it: value that older files, which lack the option, imply}}
 
 An option of the model or of the front end that is added, or whose default changes, needs a line here. Once the last
 format is released, it goes under the next one: earlier programs would ignore the option and compute something else.
@@ -125,7 +125,7 @@ ALIASES: dict[str, str | Removed] = {"crnn_width": "cnn_width", "crnn_dropout": 
 
 
 class NewerFormat(UserError):
-    """A whole file, of a later version of the program."""
+    """An intact file that a later version of the program wrote."""
 
 
 def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy: str) -> None:
@@ -153,7 +153,7 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
 
 
 def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a file under the options' names of today, with those that it lacks.
+    """Return the settings of a file under today's names of the options, with missing ones filled in.
 
     Args:
         stored: settings as some version wrote them.

@@ -16,7 +16,7 @@ def describe(device: torch.device) -> str:
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device of a name: `cpu`, `cuda`, `cuda:1`, or `auto`, which takes a GPU where there is one.
+    """Return the device of a name: `cpu`, `cuda`, `cuda:1`, or `auto`: a GPU if there is one.
 
     With several processes, `cuda` is the GPU of number `local_rank`.
 

@@ -1,7 +1,7 @@
 """Energy of a training or of inference, in an energy.json: kWh by codecarbon, offline, and multiply-accumulates.
 
-codecarbon is an extra (pip install 'ast-sed[energy]'). It counts the whole machine, as the DCASE baseline has it, and
-measures where the processor and the driver have counters; elsewhere it estimates, and each number states which.
+codecarbon is an extra (pip install 'ast-sed[energy]'). It counts the whole machine, as in the DCASE baseline. It
+measures where processor and driver have energy counters and estimates elsewhere; the file states which, part by part.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ FILE = "energy.json"
 MEASURED, ESTIMATED = "measured", "estimated"
 PARTS = ("cpu", "gpu", "ram")
 COUNTERS = ("intel_rapl", "intel_power_gadget", "windows_emi")
-"""codecarbon's modes of a processor that are counters; its others are shares of the nominal power"""
+"""codecarbon's processor modes that read counters; its other modes estimate from the nominal power"""
 EVERY = 15.0
 """seconds between codecarbon's samples, its own default"""
 log = logging.getLogger("sed.energy")
 
 
 def read_energy(path: Path) -> dict[str, Any]:
-    """Return the content of an energy.json; empty where it is missing or damaged, so that counting starts again."""
+    """Return the content of an energy.json; empty if it is missing or damaged, so that counting starts again."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -37,23 +37,23 @@ def read_energy(path: Path) -> dict[str, Any]:
 
 
 def write_energy(path: Path, values: Mapping[str, Any]) -> None:
-    """Put values into an energy.json, beside those that it has under other names."""
+    """Set top-level entries of an energy.json; its other entries stay."""
     write_json(path, {**read_energy(path), **values})
 
 
 def add_energy(path: Path, what: str, values: Mapping[str, Any]) -> None:
-    """Add values to those of one kind of work in an energy.json.
+    """Add values to the entry of one kind of work in an energy.json.
 
     Args:
         path: the file.
-        what: name of the work.
-        values: to store.
+        what: kind of work: `training` or `inference`.
+        values: values to add, replacing those of the same name.
     """
     write_energy(path, {what: {**read_energy(path).get(what, {}), **values}})
 
 
 def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the energy of a system as multiples of the DCASE baseline's: machines differ, their ratio less.
+    """Return the energy of a system as multiples of the DCASE baseline's, which depend less on the machine than kWh.
 
     Args:
         baseline: energy.json of the baseline, trained for 10 epochs and tested on the same machine.
@@ -94,8 +94,8 @@ def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
 
     Args:
         path: the file.
-        what: name of the work.
-        again: whether the work may have begun before, so that earlier energy is added; else it is replaced.
+        what: kind of work: `training` or `inference`.
+        again: whether the work may be the continuation of an earlier run, whose energy is added; else it is replaced.
 
     Yields:
         None, while the energy is measured.
@@ -121,7 +121,7 @@ def metered(path: Path, what: str, *, again: bool) -> Iterator[None]:
 
 
 def parts_of(tracker: Any) -> dict[str, dict[str, Any]]:
-    """Return {part: kwh and how it is known} of a codecarbon tracker that has stopped, of parts that used any.
+    """Return {part of the machine: kwh, and `how` it is known} of a stopped codecarbon tracker, without unused parts.
 
     GPUs are read from their driver's counter. Memory is always estimated, by the size of its modules.
     """
@@ -134,7 +134,7 @@ def parts_of(tracker: Any) -> dict[str, dict[str, Any]]:
 
 
 def _added(earlier: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the energy of all runs: the sum and its parts; estimated where any part of any run is."""
+    """Return the energy of all runs: the sum and its parts; a sum is estimated if any of its terms is."""
     total: dict[str, dict[str, Any]] = {}
     for part in PARTS:
         found = [one[part] for one in (earlier.get("parts", {}), parts) if part in one]
@@ -153,7 +153,7 @@ def _tracker() -> Any:
     except ImportError:
         raise UserError("--energy needs codecarbon (pip install codecarbon, or this package with [energy])") from None
     return codecarbon.OfflineEmissionsTracker(
-        country_iso_code="FRA",  # for grams of CO2, which are not kept: the grid is not known
+        country_iso_code="FRA",  # required by codecarbon for grams of CO2, which we do not store
         measure_power_secs=EVERY,
         tracking_mode="machine",
         save_to_file=False,

@@ -115,7 +115,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             None,
             str(part),
         ):  # errors of a full disk have no file name
-            error.filename, error.filename2 = str(path), None  # the name that the user knows
+            error.filename, error.filename2 = str(path), None  # instead of the temporary name
         raise
 
 

@@ -74,7 +74,7 @@ def read_text(
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """Return a small file's content, what sums are made of.
+    """Return a small file's content as bytes, such as for a checksum.
 
     Raises:
         UserError: it is no file, or of no sensible size.
@@ -89,7 +89,7 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of JSON; ValueError for what is none, infinite numbers and NaN included, which JSON lacks."""
+    """Parse JSON; ValueError if it is malformed or has infinite numbers or NaN, which JSON lacks."""
 
     def finite(number: str) -> float:
         if not math.isfinite(value := float(number)):
@@ -151,7 +151,7 @@ def misfit(value: Any, shape: Any, where: str = "") -> str:
 
 
 def _is(value: Any, types: Any) -> bool:
-    """Return whether a value is of one of these types; true and false are no numbers, nor is infinity."""
+    """Return whether a value is of one of these types; booleans and infinity do not count as numbers."""
     types = types if isinstance(types, tuple) else (types,)
     if isinstance(value, float) and not math.isfinite(value):
         return False

@@ -1,4 +1,4 @@
-"""End processes together with the ones they work for, so that a killed command leaves nothing running."""
+"""End processes together with the process that they work for, so that a killed command leaves nothing running."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def git_hash() -> str:
 
 
 def command_line() -> str:
-    """Return the command that the user typed: the recipe's own (run.sh exports SED_COMMAND), else this program's."""
+    """Return the command that the user typed: the recipe's (run.sh exports SED_COMMAND), else this program's."""
     return os.environ.get("SED_COMMAND") or shlex.join(["python3", "-m", f"sed.bin.{script_name()}", *sys.argv[1:]])
 
 
@@ -55,7 +55,7 @@ _PATH_INSIDE = re.compile(r"(?<![\w/:.~])(?:~[\w.-]*|\.\.)?(?:/[^/\s'\"`,;:)\]]+
 
 
 def without_folders(value: Any) -> Any:
-    """Return JSON in which absolute paths, and those above a working folder, are reduced to their last names.
+    """Return a JSON value in which absolute paths and paths with `..` are reduced to their last component.
 
     For published files: paths would reveal user names and machines.
     """

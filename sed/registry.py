@@ -12,7 +12,7 @@ from typing import Any
 
 
 def chosen(registry: Mapping[str, str], name: str, what: str) -> Any:
-    """Import what a registry has under a name.
+    """Import the component that a registry has under a name.
 
     Args:
         registry: {name: "module:attribute"}.

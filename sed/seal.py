@@ -55,7 +55,7 @@ def seal_file(path: Path) -> None:
 
 
 def found_seal(path: Path) -> int | None:
-    """Return the checksum that a file's last line states; None: there is no such line."""
+    """Return the checksum in a file's last line; None if there is no such line."""
     size = path.stat().st_size - SIZE
     if size < 0:
         return None
@@ -66,7 +66,7 @@ def found_seal(path: Path) -> int | None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Return whether a file has a checksum, which was compared; raise `Damaged` where it is another."""
+    """Compare a file with its checksum; return False if it has none. Raises `Damaged` if they differ."""
     stated = found_seal(path)
     if stated is None:
         return False

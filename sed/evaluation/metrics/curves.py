@@ -1,7 +1,8 @@
 """Reduce points of single-class curves to PSDS, as psds_eval and sed_scores_eval both do; compiled.
 
-For each class a staircase: at an effective false positive rate x its true positive ratio is the best of all points
-up to x. Over classes: mean - alpha_st * standard deviation, not below 0; PSDS is its mean over 0 .. e_max.
+Each class has a staircase: its true positive ratio (TPR) at an effective false positive rate (eFPR) x is the best of
+all points up to x. The PSD-ROC is the mean over classes - alpha_st * standard deviation, not below 0; PSDS is the mean
+of the PSD-ROC over 0 .. e_max.
 """
 
 from __future__ import annotations

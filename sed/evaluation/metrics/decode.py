@@ -1,8 +1,8 @@
 """Decode frame scores to events, at every operating point at once.
 
-A score is compared once with the ascending thresholds; an event of threshold k starts where the number of thresholds
-that the score exceeds rises past k and ends where it falls back. So the cost is one pass over the frames plus the
-events found, not one pass for each threshold. A plain reference loop in the tests gives the same.
+For each frame, `level` is the number of thresholds, in ascending order, that the score exceeds. An event at threshold k
+starts where the level rises past k and ends where it falls back. So the cost is one pass over the frames plus the
+number of events, instead of one pass per threshold. A plain reference loop in the tests gives the same events.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from sed.data.scores import FrameScores
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.jit import compiled
 
-COUNTS = 4_000_000  # of events of a clip, class and threshold that are held at once
+COUNTS = 4_000_000  # largest size of the array of counts (clip, class, threshold): 32 MB
 
 
 def operating_points(number: int = 50) -> np.ndarray:
-    """Return the thresholds of the paper's era: 0.01, 0.03 .. 0.99 for 50 (P, psds_eval's example)."""
+    """Return equidistant thresholds: 0.01, 0.03 .. 0.99 for 50, as in psds_eval's example (P)."""
     return np.round((np.arange(number) + 0.5) / number, 9)
 
 
@@ -28,9 +28,15 @@ def operating_points(number: int = 50) -> np.ndarray:
 class Decoded:
     """Events at many operating points, sorted by point, clip, label, onset.
 
-    first: (points + 1,) where the events of each point begin; cell: (events,) clip * classes + class of each, since
-    most clips have none of most classes; begin, end: (events,) rows of `onset` and `offset`, the borders of the frames
-    (or of the events themselves).
+    Attributes:
+        clips: number of clips.
+        classes: number of classes.
+        first: (points + 1,) index of each point's first event.
+        cell: (events,) clip * classes + class of each event.
+        begin: (events,) index of each event's onset in `onset`.
+        end: (events,) index of its offset in `offset`.
+        onset: onsets of all frames, or of the events themselves, in seconds.
+        offset: the offsets.
     """
 
     clips: int
@@ -107,7 +113,7 @@ def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
 def _decode_clips(
     values: np.ndarray, start: np.ndarray, ascending: np.ndarray, order: np.ndarray, clips: range
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return where each point's events begin (points + 1,), and their cells, first and last rows, of some clips."""
+    """Decode some clips; return `first` (points + 1,), `cell`, `begin` and `end` as in `Decoded`."""
     points, classes = ascending.shape
     low, high = start[clips.start], start[clips.stop]
     block = np.ascontiguousarray(values[low:high])

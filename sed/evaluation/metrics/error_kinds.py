@@ -1,12 +1,13 @@
 """Kinds of errors: misplaced, duplicate and spurious detections; split and merged events.
 
-A detection is right when it is one of the pairs of event-based F1. Each of the others is one of
+A detection fits an event if onset and offset are within the collars of event-based F1. It is correct if it is paired
+with an event there. Each of the others is one of
 
-- duplicate: the event that it fits, or shares time with, has a detection that fits already;
-- misplaced: it shares time with an event of its class that no detection fits;
-- spurious: it shares no time with any event of its class.
+- duplicate: the event that it fits or overlaps has another detection that fits;
+- misplaced: it overlaps an event of its class that no detection fits;
+- spurious: it overlaps no event of its class.
 
-Their numbers do not depend on which of several largest pairings is taken.
+The counts are the same for every largest pairing of events and detections.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ KINDS = (*OF_DETECTIONS, *OF_EVENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Kinds:
-    """(clips, classes) detections, events, and how many of them are wrong in each way of `KINDS`."""
+    """Counts (clips, classes) of detections, of events, and of the errors of each of `KINDS`."""
 
     detections: np.ndarray
     events: np.ndarray

@@ -1,7 +1,7 @@
 """Segment-based error rate: substitutions, deletions and insertions of segments over active reference segments.
 
-What DCASE ranked systems by in 2016 and 2017, counted by sed_eval; over all classes together, above 1 where a system
-says more wrong than there is to find.
+The metric that ranked systems in DCASE 2016 and 2017, counted by sed_eval over all classes together. It exceeds 1 if a
+system makes more errors than there are active segments.
 """
 
 from __future__ import annotations

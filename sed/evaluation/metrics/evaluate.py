@@ -1,4 +1,4 @@
-"""Every number of one system on one set: what `sed.bin.score` writes into result.json."""
+"""Compute all metrics of one system on one set, and the numbers that `sed.bin.score` writes into result.json."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Evaluation:
 
     Attributes:
         inputs: what the metrics were computed from.
-        entries: the table's rows of these metrics.
-        measured: what each metric found that the inputs allow.
+        entries: entries of the metric table of these metrics.
+        measured: values of the metrics that could be computed from the inputs.
     """
 
     inputs: Inputs
@@ -63,7 +63,7 @@ def evaluate(
     metrics: Sequence[Metric] = METRICS,
     jobs: int = 1,
 ) -> Evaluation:
-    """Score whatever there is.
+    """Compute the metrics that the given inputs allow.
 
     Args:
         problem: clips, classes and ground truth.
@@ -75,11 +75,11 @@ def evaluate(
         jobs: processes.
 
     Returns:
-        What each metric measured; metrics that need what is not there are left out.
+        The values of each metric, without the metrics that lack an input.
     """
     inputs = Inputs(problem=problem, detections=detections, points=points, scores=scores, raw=raw)
     tasks: dict[str, Callable[[], Any]] = {}
-    for place, metric in reversed(list(enumerate(metrics))):  # the PSDS take longest, so they come first
+    for place, metric in reversed(list(enumerate(metrics))):  # PSDS, last in the table, takes longest: start it first
         tasks |= {f"{place} {name}": task for name, task in metric.tasks(inputs).items()}
     done = run_tasks(tasks, jobs)
     measured = []
@@ -116,7 +116,7 @@ def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], 
     Args:
         x: (points,).
         y: (points,).
-        number: how many are kept.
+        number: number of points to keep.
 
     Returns:
         The x and y that are kept.
@@ -128,7 +128,7 @@ def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], 
 
 
 def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """Return {label: its numbers}; None without ground truth, so that no such number looks like a score."""
+    """Return {label: its numbers}; scores of classes without ground truth are None, so that none is misread."""
     columns: Mapping[str, np.ndarray] = {
         name: column for one in evaluation.measured for name, column in one.of_classes().items()
     }

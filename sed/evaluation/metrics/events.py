@@ -1,4 +1,4 @@
-"""Tables of events: ground truth and detections, in the columns that every SED tool writes."""
+"""Tables of events, ground truth or detections, as columns of clip, label, onset and offset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sed.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class EventTable:
-    """Events as columns: clip (n,) and label (n,) index lists kept elsewhere; onset, offset (n,) seconds.
+    """Events as columns: clip (n,) and label (n,) are indices of a task's clips and labels; onset, offset (n,) seconds.
 
     Sorted by clip, label, onset.
     """
@@ -103,7 +103,10 @@ def table_of(
 
 
 def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventTable, int]:
-    """Join events of one clip and class that overlap (or only touch); also how many rows that took away."""
+    """Merge events of one clip and class that overlap; return the table and the number of rows that it is shorter.
+
+    touching: also merge events of which one begins where the other ends.
+    """
     cells = zip(table.clip.tolist(), table.label.tolist(), strict=True)
     merged = merge_spans(zip(cells, table.onset.tolist(), table.offset.tolist(), strict=True), touching=touching)
     rows = [(clip, label, onset, offset) for (clip, label), onset, offset in merged]

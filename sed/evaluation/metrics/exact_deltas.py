@@ -1,8 +1,8 @@
 """Exact PSDS of large label sets: the changes of sed_scores_eval's counts, one class at a time.
 
-The package keeps an array of cross-triggers for every pair of classes, which no memory holds for hundreds. A class's
-counts depend on its own scores and on the truth alone, and few of its changes trigger another class: here they are
-found class by class, cross-triggers as the few that there are. The tests hold both equal.
+The package keeps an array of cross-triggers for every pair of classes, which does not fit into memory for hundreds of
+classes. But a class's counts depend only on its own scores and the truth, and few of its changes trigger another class.
+So the changes are computed class by class here, with cross-triggers as a sparse list. Tests compare with the package.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from sed.evaluation.metrics.psds import Deltas, Parameters, PSDSValue
 from sed.evaluation.metrics.psds_resampling import Truth, class_curves
 from sed.evaluation.metrics.task import Problem
 
-TOGETHER = 16  # classes whose scores are brought into order of time at once: a cache line of float32
-ROC_POINTS = 300
+TOGETHER = 16  # classes whose scores are transposed at a time: a cache line of float32
+ROC_POINTS = 300  # of the PSD-ROC that result.json stores
 MICRO = 1e6  # sed_scores_eval rounds overlaps to microseconds
 
 
 @dataclass(frozen=True)
 class StreamedDeltas:
-    """The `Deltas` of each class with ground truth, computed whenever they are iterated over."""
+    """Iterable of the `Deltas` of each class with ground truth, computed again in every iteration."""
 
     problem: Problem
     parameters: Parameters
@@ -102,7 +102,7 @@ def exact_of_many(problem: Problem, parameters: Parameters, scores: FrameScores)
 
 
 def _heights(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the best y of the points (points,) up to each rate of `at` (rates,)."""
+    """Return the highest y of the points (x, y), each (points,), with x up to each rate of `at` (rates,)."""
     order = np.argsort(x, kind="stable")
     best = np.maximum.accumulate(np.append(0.0, y[order]))
     return best[np.searchsorted(x[order], at, side="right")]
@@ -115,7 +115,10 @@ def _overlap(begin, end, onset, offset):  # type: ignore[no-untyped-def]
 
 @compiled
 def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc, crossing, crossed):  # type: ignore[no-untyped-def]
-    """Return whether a detection is relevant; set `crossed` (events,) at the first event of each class it triggers."""
+    """Return whether a detection meets the detection criterion (dtc); mark the classes that it triggers (cttc).
+
+    `crossed` (events,) is set at the first event of each class that is triggered.
+    """
     own, event, has_own = 0.0, 0, False
     for k in range(len(event_label)):
         if event_label[k] == label:
@@ -170,7 +173,7 @@ def _of_clip(  # type: ignore[no-untyped-def]
             begin = first[frame - 1] if frame > 0 and active[frame - 1] else frame
             end = last[frame + 1] if frame + 1 < frames and active[frame + 1] else frame
             for head, tail in ((begin, frame - 1), (frame + 1, end)):
-                if head <= tail and counted[head]:  # it becomes a piece of a longer one
+                if head <= tail and counted[head]:  # this segment becomes a piece of a longer one
                     counted[head] = False
                     false += _weigh(
                         -1, onset[head], offset[tail], relevant[head], crossed[head],

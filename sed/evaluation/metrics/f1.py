@@ -1,7 +1,7 @@
 """F1 of decisions: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
 
-The packages count; the ratios are taken here, since each package drops a class from the macro average in its own
-way when nothing was detected: here a class with ground truth always counts, one without never does.
+The packages count; ratios and averages are computed here, because the packages differ in which classes they drop from
+the macro average if nothing was detected. Here a class with ground truth always counts, one without never does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
 OFFSET_SHARE = 0.2  # of the event's length, when that is more than the collar (P: 20 %)
 SEGMENT = 1.0  # seconds
 COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds: event-based F1 over collars
-INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)  # DCASE task 4's
+INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)  # as in DCASE task 4
 OF_EVERY_RESULT: frozenset[Place] = frozenset({"closing", "terminal", "results", "card", "runs"})
 
 
@@ -78,7 +78,7 @@ def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any],
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.
-        make: sed_eval's metric of a list of labels.
+        make: constructor of one of sed_eval's metrics, called with `event_label_list`.
         seconds: name of the argument of its `evaluate` that takes the length of the clip, if it has one.
 
     Returns:
@@ -101,13 +101,13 @@ def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any],
 def event_counts(
     problem: Problem, detections: EventTable, *, collar: float = ONSET_COLLAR, offsets: bool = True
 ) -> Counts:
-    """Count events by sed_eval: onset within the collar, offset within collar or share.
+    """Count events by sed_eval: onset within the collar, offset within the collar or a share of the event's length.
 
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.
-        collar: seconds.
-        offsets: whether the offset has to fit too.
+        collar: largest error of onset and offset, in seconds.
+        offsets: whether the offset has to fit, too.
 
     Returns:
         Counts (clips, classes).
@@ -128,10 +128,10 @@ def segment_counts(problem: Problem, detections: EventTable) -> Counts:
 
 
 def intersection_counts(problem: Problem, detections: EventTable, parameters: Parameters = INTERSECTION) -> Counts:
-    """Count by intersection, clip by clip, as psds_eval does: true positives are true events, false ones detections.
+    """Count by intersection, clip by clip, as psds_eval does: true positives are events, false positives detections.
 
-    `system` is true positives + false positives, so that F1 is psds_eval's. The tests hold the totals equal to the
-    package's, which drops a class with no true positive from its average.
+    `system` is true positives + false positives, so that F1 is psds_eval's. Tests compare the totals with the package,
+    which drops classes without a true positive from its average.
 
     Args:
         problem: clips, classes and ground truth.
@@ -146,7 +146,7 @@ def intersection_counts(problem: Problem, detections: EventTable, parameters: Pa
     found = point_counts(problem, parameters, one)
     tp, system, truth = np.zeros((3, len(problem.clips), len(problem.labels)))
     np.add.at(truth, (problem.truth.clip, problem.truth.label), 1.0)
-    np.add.at(system, (detections.clip, detections.label), 1.0)  # without ground truth all are false
+    np.add.at(system, (detections.clip, detections.label), 1.0)  # stays for classes without ground truth: all false
     tp[:, problem.present] = found.tp[:, 0]
     system[:, problem.present] = found.tp[:, 0] + found.fp[:, 0]
     return Counts(tp=tp, system=system, truth=truth)

@@ -1,8 +1,8 @@
-"""Intersection statistics of every clip at every operating point: what psds_eval counts, but clip by clip.
+"""Intersection statistics of every clip at every operating point: psds_eval's counts, but clip by clip.
 
-psds_eval gives totals only; the bootstrap needs to know what each clip adds to them. The sums run in psds_eval's
-order and with pandas' compensated addition, so that a detection on the very edge of a criterion falls on the same
-side; the tests hold the totals equal to the package's.
+psds_eval gives only totals; the bootstrap needs each clip's share of them. Sums are in psds_eval's order and with
+pandas' compensated addition, so that a detection exactly at the limit of a criterion falls on the same side. Tests
+compare the totals with the package's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from sed.evaluation.metrics.task import Problem
 class PointCounts:
     """Counts of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points * classes * classes).
 
-    tp: true events found; fp: detections that fail the detection criterion; ct: those of them that fall on another
-    class, [point, detected, true], sparse, since hundreds of classes would fill the memory with zeros.
+    tp: true events found; fp: detections that fail the detection criterion; ct: cross-triggers, those of them that meet
+    the cross-trigger criterion with another class, [point, detected, true]; sparse, because hundreds of classes would
+    fill the memory with zeros.
     """
 
     tp: np.ndarray
@@ -43,7 +44,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
         problem: clips, classes and ground truth.
         parameters: the criteria.
         decoded: decisions at each operating point.
-        by_clip: keep each clip's counts; else the sums over all clips, as of one clip.
+        by_clip: keep each clip's counts; else return the sums over all clips, as if they were one clip.
 
     Returns:
         The counts.
@@ -67,7 +68,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
             )  # fmt: skip
             if count <= len(crossed):
                 break
-            crossed = np.empty((count, 3), np.int32)  # several classes were crossed at once: with more room again
+            crossed = np.empty((count, 3), np.int32)  # too small, as detections triggered several classes: count again
         tp[:, point], fp[:, point] = found, false
         pair = (crossed[:count, 0].astype(np.int64) * len(keep) + crossed[:count, 1]) * len(keep) + crossed[:count, 2]
         pair, times = np.unique(pair, return_counts=True)

@@ -1,4 +1,4 @@
-"""Loops compiled by numba, with the machine code kept between runs where a folder for it can be written."""
+"""Decorator that compiles loops by numba; the machine code is cached between runs if a folder can be written."""
 
 from __future__ import annotations
 

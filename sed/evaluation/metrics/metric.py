@@ -46,14 +46,14 @@ class Entry:
 
     Attributes:
         key: name in result.json.
-        title: in the rows of reports.
-        heading: in the heads of tables, without its unit.
-        counted_by: what counts it, and with which parameters.
-        per_cent: shown times 100 with a % sign and two decimals; otherwise as it is with four.
-        higher_is_better: direction.
-        optional: left out of result.json, rather than null, when it was not asked for.
+        title: name in the rows of reports.
+        heading: name in the heads of tables, without its unit.
+        counted_by: package that counts it, and its parameters.
+        per_cent: whether it is shown times 100 with a % sign and two decimals; otherwise as a fraction with four.
+        higher_is_better: direction of the metric.
+        optional: whether it is left out of result.json, instead of null, when it was not asked for.
         classes: (name, heading) of its class-wise numbers in the report's table of classes.
-        shown: the places that show it.
+        shown: places that show it.
     """
 
     key: str
@@ -90,7 +90,7 @@ class Entry:
         return "–" if value is None else self.plain(value) + (" %" if self.per_cent else "")
 
     def better(self, above: float) -> float:
-        """Return the share of samples in which a system is better, from the share in which its number is higher."""
+        """Return the share of samples in which a system is better; `above`: the share in which its number is higher."""
         return above if self.higher_is_better else 1 - above
 
 
@@ -127,14 +127,14 @@ class Measured(Protocol):
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
         """Return functions of weights (samples, clips), how often each clip is drawn, to {name: (samples,)}.
 
-        A class's number is named `label\\tname`. Together they have a value of every number, so that each gets an
-        interval; the functions run in parallel. None by default: no intervals.
+        A class-wise number is named `label\\tname`. All functions together return every number of the metric, so that
+        each gets an interval; they run in parallel. By default there are none, and so no intervals.
         """
         return {}
 
 
 class Metric(Protocol):
-    """A metric: entries of the table, independent tasks, and what their results amount to."""
+    """A metric: its entries of the table, independent tasks that compute it, and the values from their results."""
 
     entries: tuple[Entry, ...]
 

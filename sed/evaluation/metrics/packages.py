@@ -1,4 +1,4 @@
-"""The metric packages, imported when they are needed and without the deprecation notes of what they import."""
+"""The metric packages, imported when they are needed, without the deprecation warnings of their dependencies."""
 
 from __future__ import annotations
 

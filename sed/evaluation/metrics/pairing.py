@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
 
 HELD = 0.5
-"""of a span's length that has to lie in another for it to be a part of that"""
+"""an event or detection lies in another one if more than this share of its length does"""
 
 
 def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *, near: float = 0.0) -> np.ndarray:
@@ -23,8 +23,8 @@ def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *
         true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of the detections.
         collar: seconds.
-        near: tolerance in seconds beyond the collar, for times that are exactly a collar apart but for rounding; with 0
-            the decision is sed_eval's.
+        near: tolerance in seconds beyond the collar, for times that are exactly a collar apart up to rounding; 0 gives
+            sed_eval's decision.
 
     Returns:
         Booleans (events, detections).
@@ -35,7 +35,7 @@ def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *
 
 
 def pairs(fit: np.ndarray) -> dict[int, int]:
-    """Return {event: the detection that finds it}, as many as can be, of (events, detections) that fit."""
+    """Return a largest pairing {event: detection}; fit: (events, detections) whether they may be paired."""
     if not fit.any():
         return {}
     columns = maximum_bipartite_matching(csr_matrix(fit), perm_type="column")

@@ -1,7 +1,7 @@
 """piPSDS (Ebbers et al., DCASE Workshop 2023): the PSDS with the best of several median filters at each rate and class.
 
-It compares models without what their post-processing adds, so it takes the scores before any: of ours those of the
-network, of anyone else's what was handed in.
+It compares models apart from their post-processing, so it is computed from scores before post-processing: the network's
+for our models, the submitted ones for other systems.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from sed.evaluation.metrics.psds_resampling import Truth, from_all_deltas
 from sed.evaluation.metrics.task import Problem
 
 MEDIANS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.96, 1.28, 1.92)
-"""seconds, our choice: the package leaves it open; 0 is no filter"""
+"""lengths of the filters in seconds, 0 for none; our choice, as the package prescribes none"""
 PARAMETERS: Mapping[str, Parameters] = {"pipsds1": PSDS1, "pipsds2": PSDS2}
 
 
 class MeasuredPiPSDS(Measured):
-    """The changes of the counts under each filter, and what they amount to."""
+    """Changes of the counts with each filter, and the piPSDS of them."""
 
     def __init__(
         self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[list[Deltas]]]

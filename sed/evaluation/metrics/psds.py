@@ -1,8 +1,8 @@
 """PSDS (Bilen et al., arXiv 1910.08440): by psds_eval at operating points, and exact by sed_scores_eval.
 
-Three numbers that go by one name are kept apart: `psds_eval` at 50 thresholds (the paper's era), the threshold-free
-value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it: its mean cross-trigger rate runs over all K
-classes, later ones over the other K - 1.
+Three numbers are called PSDS in publications, and have separate entries here: psds_eval's at 50 thresholds (as in the
+AST-SED paper), the threshold-free value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it, which takes the
+mean cross-trigger rate over all K classes instead of the K - 1 others.
 """
 
 from __future__ import annotations
@@ -27,7 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """One PSDS: tolerance criteria, weights of cross-triggers and of instability, largest eFPR an hour."""
+    """Parameters of a PSDS.
+
+    Attributes:
+        dtc: detection tolerance criterion.
+        gtc: ground truth intersection criterion.
+        cttc: cross-trigger tolerance criterion.
+        alpha_ct: weight of cross-triggers.
+        alpha_st: weight of the instability over classes.
+        e_max: largest effective false positive rate (eFPR) per hour.
+    """
 
     dtc: float
     gtc: float
@@ -41,9 +50,9 @@ class Parameters:
         return asdict(self)
 
 
-# With more classes neither package counts: psds_eval's reduction (a table join for each pair of classes) would take an
-# hour, and sed_scores_eval's cross-triggers of every pair do not fit the memory. `intersections` and `exact_deltas`
-# have the same counts, sparse; the tests hold them equal.
+# With more classes than this, `intersections` and `exact_deltas` count instead of the packages: psds_eval's reduction
+# (a table join per pair of classes) would take an hour, and sed_scores_eval's cross-triggers of all pairs do not fit
+# into memory. Tests compare both with the packages.
 MANY = 40
 PSDS1 = Parameters(dtc=0.7, gtc=0.7, cttc=0.3, alpha_ct=0.0, alpha_st=1.0, e_max=100.0)
 PSDS2 = Parameters(dtc=0.1, gtc=0.1, cttc=0.3, alpha_ct=0.5, alpha_st=1.0, e_max=100.0)

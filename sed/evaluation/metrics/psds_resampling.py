@@ -1,7 +1,7 @@
-"""PSDS of resampled clips, from what each clip adds to the counts: no metric package runs again.
+"""PSDS of resampled clips, from each clip's share of the counts, without running a metric package again.
 
-A sample is a row of weights, how often each clip was drawn. A class that a sample holds no true event of is left out
-of that sample's PSDS, as it is of any set's.
+A sample is a row of weights: how often each clip was drawn. A class without a true event in a sample is left out of
+that sample's PSDS, as in any set.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sed.evaluation.metrics.jit import compiled
 from sed.evaluation.metrics.psds import Deltas, Parameters, PSDSValue
 from sed.evaluation.metrics.task import Problem
 
-HOUR = 3600.0
+HOUR = 3600.0  # seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ def from_points(
     tp, fp = (
         np.stack([weights @ of_clips[:, point].astype(float) for point in range(of_clips.shape[1])], 1)
         for of_clips in (counts.tp, counts.fp)
-    )  # point by point: float copies of all would be gigabytes for hundreds of classes
+    )  # point by point, because float copies of all counts would take gigabytes for hundreds of classes
     samples, points, classes = tp.shape
     efpr = fp * (HOUR / duration)[:, None, None]
     if parameters.alpha_ct and classes > 1:
@@ -140,7 +140,7 @@ def from_all_deltas(
     Args:
         truth: what each clip adds to the denominators.
         parameters: of the PSDS.
-        systems: the deltas of each.
+        systems: the deltas of each system.
         weights: (samples, clips) how often each clip is drawn.
 
     Returns:
@@ -200,7 +200,7 @@ def class_curves(
 def _curve(  # type: ignore[no-untyped-def]
     weight, clip, score, tp, fp, ct_first, ct_label, ct_change, cost, per_hour, e_max, out
 ):
-    """Fill `out` with (eFPR, true positives) of every threshold that may matter; how many those are."""
+    """Fill `out` (2, n) with eFPR and true positives of thresholds that may be on the curve; return their number."""
     found, false, kept = 0, 0, 0
     crossed = np.zeros(len(cost), np.int64)
     rows = len(score)

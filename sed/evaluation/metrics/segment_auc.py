@@ -1,7 +1,7 @@
-"""Partial area under the ROC of segments, mean over classes: mpAUC (DCASE 2024 task 4), pAUROC.
+"""Partial area under the ROC of segments, averaged over classes: mpAUC of DCASE 2024 task 4, also called pAUROC.
 
-A segment's score is the highest of the frames that touch it, and it is positive where a true event of the class
-touches it, as sed_scores_eval's `segment_based.auroc` has it; the tests hold both equal.
+A segment's score is the highest of the frames that overlap it; it is positive if a true event of the class overlaps it.
+Tests compare with sed_scores_eval's `segment_based.auroc`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Value
 from sed.evaluation.metrics.task import Problem
 
 SEGMENT = 1.0  # seconds
-MAX_FPR = 0.1
+MAX_FPR = 0.1  # as in DCASE 2024 task 4
 DECIMALS = 6  # of times, as sed_scores_eval rounds them
 
 
@@ -103,7 +103,7 @@ def _areas(weights, clip, score, positive, max_fpr, out):  # type: ignore[no-unt
 
 
 class MeasuredAUC(Measured):
-    """Partial areas of the classes, and the segments that they are of."""
+    """Partial areas of the classes, and the segments that they were computed from."""
 
     def __init__(self, problem: Problem, segments: Segments) -> None:
         self._problem, self._segments = problem, segments

@@ -1,7 +1,7 @@
-"""The metric table: every number of result.json in order, how it is shown and where.
+"""The metric table: every metric of result.json in order, how it is shown and where.
 
-A new metric is one file with a class that derives from `Metric`, its import here, and its place in METRICS, or in
-ON_REQUEST when it is measured only where `--scores` names it.
+A new metric is one file with a class that derives from `Metric`, its import here, and its entry in METRICS, or in
+ON_REQUEST if it is computed only when `--scores` names it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BY_KEY = {entry.key: entry for entry in ENTRIES}
 
 
 def chosen(names: Sequence[str]) -> tuple[Metric, ...]:
-    """Return the metrics of every result and those that are named (keys of ON_REQUEST, or `all`), in the table's order.
+    """Return the standard metrics and those that are named (keys of ON_REQUEST, or `all`), in the table's order.
 
     Raises:
         UserError: there is no such name.

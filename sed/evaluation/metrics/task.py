@@ -13,7 +13,7 @@ from sed.evaluation.metrics.events import EventTable, merge_overlaps
 if TYPE_CHECKING:
     import pandas as pd
 
-FAR = 1.0  # seconds beyond a recording at which an event is cut: it may claim to last for years
+FAR = 1.0  # seconds; events that end further beyond their recording are cut at its end, as some last for years
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,9 +42,10 @@ class Problem:
         return replace(self, truth=truth) if merged else self
 
     def inside(self, table: EventTable) -> EventTable:
-        """Return the events that have a length and begin inside their recording; far ends are cut.
+        """Return the events that have a length and begin inside their recording; ends far beyond it are cut.
 
-        Frames of scores may go a little beyond a recording: such ends stay, as the packages count them.
+        Ends up to FAR beyond it stay, since the last frame of scores may reach beyond a recording, and the packages
+        count such events unchanged.
         """
         ends = self.durations[table.clip]
         far = table.offset > ends + FAR

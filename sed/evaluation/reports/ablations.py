@@ -43,9 +43,9 @@ def _learned(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def paper(ablation: Ablation, reference: Mapping[str, Any]) -> list[str]:
-    """Return the paper's number for each of `COLUMNS`, or its words where it gives none.
+    """Return the AST-SED paper's number for each of `COLUMNS`, or its verbal statement if it gives no number.
 
-    `-` where the paper is silent, and for labels or sets that are not the paper's.
+    `-` if the paper says nothing, and for results on other labels or sets than the paper's.
     """
     if not on_their_set(ablation.result):
         return ["-"] * len(COLUMNS)

@@ -13,7 +13,10 @@ NO_INTERVAL = "no interval: all samples alike"
 
 
 def interval_text(bounds: Sequence[float] | None, entry: Entry) -> str:
-    """Return `[55.10, 63.90]`; words where all samples are alike, which is no certainty; empty without bounds."""
+    """Return `[55.10, 63.90]`; empty without bounds.
+
+    Equal bounds mean that all samples had the same value, usually on few clips: that is not certainty, and is said so.
+    """
     if not bounds:
         return ""
     low, high = bounds
@@ -21,7 +24,7 @@ def interval_text(bounds: Sequence[float] | None, entry: Entry) -> str:
 
 
 def caveat(results: Iterable[Mapping[str, Any]]) -> str:
-    """Return the line that stands beside scores on few clips; empty where all were scored on enough."""
+    """Return the caveat to print beside scores on fewer than FEW clips; empty if all were scored on enough."""
     fewest = min((result["clips"] for result in results), default=FEW)
     if fewest >= FEW:
         return ""

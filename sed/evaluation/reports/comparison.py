@@ -1,4 +1,4 @@
-"""compare.html: several systems on the same clips, their numbers, paired differences, classes and curves."""
+"""compare.html: metrics, paired differences, class-wise scores and curves of several systems on the same clips."""
 
 from __future__ import annotations
 

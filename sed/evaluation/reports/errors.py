@@ -20,9 +20,9 @@ DURATIONS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, np.inf)  # seconds: bins of recall b
 class Matches:
     """Each true event's best detection: the one of its class and clip that shares most time with it.
 
-    index: (true events,) row in the detections, -1 without any; onset, offset: (true events,) detection less truth in
-    seconds, NaN without any; hit: whether it meets the collars of event-based F1; others: how many events of other
-    classes sound during it.
+    All are arrays (true events,). index: row of the detection, -1 without one; onset, offset: detected minus true time
+    in seconds, NaN without one; hit: whether it meets the collars of event-based F1; others: number of events of other
+    classes that overlap the event.
     """
 
     index: np.ndarray
@@ -73,7 +73,7 @@ def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """Recall within one group of true events: name, number of events, number hit, number touched."""
+    """Recall within one group of true events: name, and numbers of events, of hits, and of events with any overlap."""
 
     name: str
     events: int
@@ -111,8 +111,8 @@ def _recall(name: str, inside: np.ndarray, matches: Matches) -> Recall:
 class Confusion:
     """Confusions between the classes with ground truth.
 
-    right: (classes,) true events found; taken: [detected, true] false detections on another class; nowhere: (classes,)
-    false detections on no other class; missed: (classes,) true events.
+    right: (classes,) true events found; taken: [detected, true] false detections on events of another class; nowhere:
+    (classes,) other false detections; missed: (classes,) true events not found.
     """
 
     labels: list[str]
@@ -148,7 +148,7 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
 
 
 def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
-    """Return worst and best clips by event-based F1: those with most errors; with most events among few errors."""
+    """Return the worst clips, by number of errors, and the best, by event-based F1 and then number of hits."""
     tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)
     errors = system + truth - 2 * tp
     score = 2 * tp / np.maximum(system + truth, 1)

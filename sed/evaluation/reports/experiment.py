@@ -1,4 +1,4 @@
-"""report.html of one experiment on one set: the numbers, where they come from, and the clips behind them."""
+"""report.html of one experiment on one set: metrics, error analysis, worst and best clips, and provenance."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ SECTIONS = (
     ("about", "How this was made"),
 )
 BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # numbers drawn by class: key, class-wise name
-CLIPS = 5
-CONFUSED = 40  # classes in that table at most
+CLIPS = 5  # worst and best clips shown
+CONFUSED = 40  # largest number of classes in the table of confusions
 
 
 def bounds_of(result: Mapping[str, Any], entry: Entry) -> str:
-    """Format the interval of a number, where it was computed: `[55.10, 63.90]`."""
+    """Format the confidence interval of a metric: `[55.10, 63.90]`; a dash if it was not computed."""
     bounds = result.get("intervals", {}).get(entry.key)
     return interval_text(bounds, entry) or "–"
 
@@ -53,7 +53,7 @@ def report(
     """Return the page of one experiment on one set.
 
     Args:
-        name: of the experiment.
+        name: name of the experiment.
         result: content of result.json.
         problem: clips, classes and ground truth.
         evaluation: the metrics' values.

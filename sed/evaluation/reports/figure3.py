@@ -1,4 +1,4 @@
-"""Figure 3 of the paper: which frequency bands a class is detected in.
+"""Figure 3 of the AST-SED paper: from which frequency bands a class is detected.
 
 AST-GRU's mean over frequency is replaced by one band, and the event-based F1 that each class reaches with each band
 is normalised to [0, 1]. The paper does not say whether the model is retrained per band; both readings are available.

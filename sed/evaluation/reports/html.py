@@ -100,14 +100,14 @@ def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
 def table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
 ) -> str:
-    """Return a table whose rows become lists on a phone; one with turned heads scrolls there, also by keyboard.
+    """Return a table. On a narrow screen its rows become lists; with turned heads it scrolls, also by keyboard.
 
     Args:
-        caption: above the table.
+        caption: text above the table.
         head: names of the columns.
         rows: cells; the first of each row is its head.
-        raw: cells are HTML, not text.
-        turned: column names stand upright.
+        raw: whether cells are HTML instead of text.
+        turned: whether column names are vertical.
 
     Returns:
         HTML.
@@ -131,7 +131,7 @@ def figure(svg: str, caption: str, key: Sequence[tuple[str, str]] = ()) -> str:
 
     Args:
         svg: the picture.
-        caption: below it.
+        caption: text below it.
         key: (CSS colour, meaning) of each series.
 
     Returns:

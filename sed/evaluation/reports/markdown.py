@@ -11,7 +11,7 @@ def text(value: object) -> str:
 
 
 def prose(value: object) -> str:
-    """Return text whose author may use Markdown within a line, but neither HTML nor another line or column."""
+    """Escape text in which inline Markdown is allowed, but no HTML, line break or further table column."""
     return _escaped(value, "<>&|")
 
 

@@ -39,7 +39,7 @@ class Published(NamedTuple):
 
 SET, CLIPS = "validation", 1168
 KEYS = ("event_f1_macro", "psds1", "psds2")
-"""of the numbers that are published of some systems"""
+"""metrics with published values"""
 PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
@@ -82,7 +82,7 @@ PUBLISHED = (
 
 
 def on_their_set(result: Mapping[str, Any]) -> bool:
-    """Return whether a result is of DESED's labels on its validation set: only then do published numbers compare."""
+    """Return whether a result is on DESED's labels and whole validation set, so that published numbers compare."""
     return set(result["per_class"]) == {*PAPER_MEDIAN} and result["set"] == SET and result["clips_expected"] == CLIPS
 
 

@@ -50,7 +50,7 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         key = json.dumps([result["set"], config or name, student, comparable(result)], sort_keys=True, default=str)
         known = groups.get(key)
         taken = {seed_of(r) for r in known[1]} if known else set()
-        if known is None or seed is None or seed in taken:  # the same seed twice is another experiment
+        if known is None or seed is None or seed in taken:  # a second result of a seed gets its own row
             if known is not None:
                 key += name
             groups[key] = (name, [result])

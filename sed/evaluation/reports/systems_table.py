@@ -1,4 +1,4 @@
-"""Our systems beside the published ones as CSV and as LaTeX: the numbers of RESULTS.md for other programs."""
+"""The numbers of RESULTS.md, our systems beside published ones, as CSV and LaTeX for use in other programs."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from sed.evaluation.reports.svg import png
 
 log = logging.getLogger("sed.report")
 
-WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
+WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44  # pixels: picture, left margin, height of the log-mel, height of a class
 
 
 class Sources:
@@ -95,7 +95,7 @@ def clip_figure(
     rows = slice(0, 0) if scores is None else slice(int(scores.start[clip]), int(scores.start[clip + 1]))
     shown = set(truth.label.tolist()) | set(found.label.tolist())
     if scores is not None:
-        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)
+        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)  # shown, up to six, even if not detected
         shown |= set(likely[np.argsort(-scores.values[rows].max(0)[likely])][:6].tolist())
     mel = sources.logmel(problem.clips[clip])
     top = MEL + 8 if mel is not None else 4

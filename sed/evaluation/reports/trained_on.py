@@ -13,7 +13,7 @@ OTHERS = frozenset({"strong_synth", "weak", "unlabelled"})
 def lacks_real_strong(result: Mapping[str, Any]) -> bool:
     """Return whether a model was trained on DESED's sets, but on no strongly labelled real clips.
 
-    Models from before info.json had `sets` are taken by their config's, which name some that the dump may have lacked.
+    For older models, whose info.json has no `sets`, the config's are used, although the dump may have lacked some.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
@@ -24,7 +24,7 @@ def lacks_real_strong(result: Mapping[str, Any]) -> bool:
 
 
 def warning(names: list[str]) -> str:
-    """Return the warning above scores of systems that learned from no real strong clips; '' for none."""
+    """Return the warning above scores of systems that were trained without real strong clips; '' without names."""
     if not names:
         return ""
     return f"Trained without real strong clips: {', '.join(names)}; their numbers are not others'."

@@ -13,9 +13,9 @@ RANDOM, UNKNOWN = "random", "unknown"
 
 
 def weights_of(result: Mapping[str, Any]) -> str:
-    """Return the file that training started from, by its own name, `random` or `unknown`; of an ensemble its size.
+    """Return the name of the file that training started from, `random` or `unknown`; for an ensemble, its size.
 
-    Results from before info.json had `weights` have only the option `pretrained`, which the encoder may have ignored.
+    Older results, whose info.json has no `weights`, have only the option `pretrained`, which some encoders ignored.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
@@ -46,7 +46,7 @@ def _expects_weights(config: Mapping[str, Any]) -> bool:
 
 
 def warning(names: list[str]) -> str:
-    """Return the warning above scores of systems that lack pretrained weights; '' for none."""
+    """Return the warning above scores of systems that lack pretrained weights; '' without names."""
     if not names:
         return ""
     return f"Not pretrained, from random weights: {', '.join(names)}; these numbers say nothing of pretrained models."

@@ -1,4 +1,4 @@
-"""Events that are detected in pieces, and events that share a detection with others of their class."""
+"""Counts of events that are detected in several pieces (split), or by one detection with others (merged)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Events = Mapping[str, Sequence[Event]]
 
 
 def fragments(truth: Events, detections: Events) -> dict[str, int]:
-    """Count split and merged events, as `split_and_merged` has them.
+    """Count split and merged events, as defined by `split_and_merged`.
 
     Args:
         truth: {clip: its events}.

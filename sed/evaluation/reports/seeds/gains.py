@@ -1,4 +1,4 @@
-"""The class-wise gain of one system over another as bars, shortest events first."""
+"""Bar chart of the class-wise gain of one system over another, classes with the shortest events first."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gains(margin: Mapping[str, Any], seconds: Mapping[str, float]) -> Figure | N
     values = [100 * known[label]["value"] for label in labels]
     below = [100 * (known[label]["value"] - known[label]["low"]) for label in labels]
     above = [100 * (known[label]["high"] - known[label]["value"]) for label in labels]
-    # a difference can lie outside of its samples' interval, and an error bar cannot be negative
+    # A difference can lie outside the interval of its bootstrap samples, but matplotlib refuses negative error bars.
     errors = [[max(0.0, length) for length in side] for side in (below, above)]
     figure = Figure(figsize=(1.2 + 0.75 * len(labels), 3.6), layout="constrained")
     axes = figure.add_subplot()

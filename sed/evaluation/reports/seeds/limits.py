@@ -1,4 +1,4 @@
-"""Limits of a system in words, from its measurements: training sources, clips seen in training, event lengths."""
+"""Sentences on what limits a system: training sources, underfitting against generalisation, event lengths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Points = list[tuple[int, float | None, float]]
 def by_sources(
     runs: Sequence[Mapping[str, Any]], sources: Mapping[str, Sequence[int]], precision: Mapping[str, float]
 ) -> tuple[list[list[str]], Points]:
-    """Compare what a system reaches in a class with what it was trained on.
+    """Compare a system's score in each class with the number of training sources of the class.
 
     Args:
         runs: the system's seeds.
@@ -49,7 +49,7 @@ def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[st
         training: {config: its numbers, seed and set} on clips that it was trained on.
 
     Returns:
-        A sentence for each config that both have.
+        One sentence per config in both `results` and `training`.
     """
     lines = []
     for name in names:

@@ -18,7 +18,7 @@ Events = Mapping[str, Sequence[Event]]
 
 @dataclass(kw_only=True)
 class Tally:
-    """Events of one class that are found, events, and detections that found none, by the length of each."""
+    """Counts of one class by length: events that are found, all events, and detections that find none (`false`)."""
 
     found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
@@ -41,10 +41,10 @@ def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> 
     Args:
         truth: {clip: its events}.
         detections: the same of a system; clips that the truth lacks are left out.
-        collar: seconds.
+        collar: largest error of onset and offset in seconds.
 
     Returns:
-        {label: its tally} of the labels of either.
+        {label: its tally} of all labels of events and detections.
     """
     table: dict[str, Tally] = {}
     for clip, events in truth.items():

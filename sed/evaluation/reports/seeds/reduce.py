@@ -1,6 +1,6 @@
-"""Reduce experiments with several seeds to a line of JSON for each (config, seed), and to their paired margins.
+"""Reduce experiments with several seeds to one line of JSON per (config, seed), and to paired margins (differences).
 
-They name no folder and no machine except the kind of device.
+Both are meant to be published: they name no folder, and of the machine only the kind of device.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
     Args:
         path: result.json, with events.tsv beside it.
         config: name of the config.
-        seed: of the training.
+        seed: seed of the training.
         truth: {clip: its events}.
 
     Returns:

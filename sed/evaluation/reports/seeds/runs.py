@@ -18,13 +18,14 @@ Trainings = dict[tuple[int, str], dict[str, float]]  # by seed and run
 def all_runs(runs: Mapping[str, Results], pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
     """Return a table of the means of each run, and one of the differences over the seeds of all runs.
 
-    A seed's trainings in several runs start from the same heads and see the same clips in the same order, and so
-    resemble each other: over all runs a seed counts once, as the mean of its trainings. Differences are those of
-    trainings of the same seed in the same run, with Student's 95 % interval, seeds as the sample.
+    A run is one execution of the recipe. Trainings of one seed in several runs start from the same heads and see the
+    same clips in the same order, so they are not independent: over all runs a seed counts once, as the mean of its
+    trainings. Differences are taken between trainings of the same seed and run, with Student's 95 % interval over
+    seeds.
 
     Args:
         runs: {run: {config: its seeds}}.
-        pairs: which configs are compared; those with fewer than two seeds in common are left out.
+        pairs: pairs of configs to compare; those with fewer than two seeds in common are left out.
 
     Returns:
         Lines of Markdown of the two tables.

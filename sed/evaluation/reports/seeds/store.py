@@ -1,7 +1,7 @@
 """Results of several seeds as files of a repository: runs.jsonl, one line per training, and lists of one line per item.
 
-A line of runs.jsonl is what `reduce.reduced` makes, and `run`: NAME where it belongs to an earlier run, of which only
-the main numbers are kept.
+A line of runs.jsonl is the result of `reduce.reduced`. Lines of earlier runs also have `run`: NAME, and only the main
+metrics.
 """
 
 from __future__ import annotations
