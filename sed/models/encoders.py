@@ -28,7 +28,7 @@ class Encoder(Protocol):
     time_stride: int
     """feature frames from one patch to the next"""
     fresh_norm: bool
-    """whether the detector adds a new LayerNorm after it"""
+    """whether the detector adds a new LayerNorm after it, because its final norm was trained for unused blocks"""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
