@@ -74,8 +74,8 @@ def joined(device: torch.device) -> Iterator[World]:
     if size == 1:
         yield World()
         return
-    # Import before the group exists: torch._dynamo, which the optimiser imports, stores the default group, so that Gloo's
-    # threads outlive the group; a thread that frees a tensor while Python shuts down aborts the process.
+    # Import before the group exists: torch._dynamo, which the optimiser imports, stores the default group, so that
+    # Gloo's threads outlive the group; a thread that frees a tensor while Python shuts down aborts the process.
     import torch._dynamo
 
     if device.type == "cuda":
