@@ -55,7 +55,7 @@ class DetectedEvent(NamedTuple):
 
 
 class _Posteriors(BaseSink):
-    """Keeps a recording's frame posteriors."""
+    """Sink that keeps a recording's frame posteriors."""
 
     def __init__(self) -> None:
         self._pieces: list[np.ndarray] = []
@@ -64,12 +64,12 @@ class _Posteriors(BaseSink):
         self._pieces.append(frames)
 
     def whole(self, classes: int) -> np.ndarray:
-        """Return all of them, (frames, classes)."""
+        """Return all posteriors so far, (frames, classes)."""
         return np.concatenate([np.zeros((0, classes), np.float32), *self._pieces])
 
 
 class _Newest(BaseSink):
-    """Keeps the events that were decided since it was last asked."""
+    """Sink that keeps the events decided since the last call of `take`."""
 
     def __init__(self) -> None:
         self._events: list[Detection] = []
@@ -151,12 +151,12 @@ class Model:
 
         Args:
             recording: a file, an array of samples, or a list of these, whose windows share batches.
-            rate: of arrays, in Hz.
-            threshold: for all labels, or by label, in place of the model's own for those named.
-            overlap: seconds that windows overlap in recordings longer than the model's window; None for its own.
-            centre_events: take events that windows share from one more window, with the event in its middle; None
-                for the model's own.
-            batch_size: windows that are computed together.
+            rate: sampling rate of arrays in Hz; unused for files.
+            threshold: threshold for all labels, or by label; None, and labels not named: the model's own.
+            overlap: overlap of windows in seconds, in recordings longer than a window; None: as stored with the model.
+            centre_events: run the model again on events that windows share, each in the middle of a window; None: as
+                stored with the model.
+            batch_size: windows per batch.
 
         Returns:
             The events; for a list, a list for each recording, in order.
@@ -186,10 +186,10 @@ class Model:
 
         Args:
             recording: a file, or an array of samples.
-            rate: of an array, in Hz.
+            rate: sampling rate of an array in Hz.
             overlap: as in `detect`.
-            centre_events: likewise.
-            batch_size: windows that are computed together.
+            centre_events: as in `detect`.
+            batch_size: windows per batch.
 
         Returns:
             (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`.
@@ -222,10 +222,10 @@ class Model:
 
         Args:
             blocks: arrays of samples as they arrive, each as in `detect`.
-            rate: of the blocks, in Hz.
+            rate: sampling rate of the blocks in Hz.
             threshold: as in `detect`.
             hop: seconds between two runs of the model.
-            lookahead: seconds of the stream that the model sees beyond what it decides.
+            lookahead: seconds of later audio that the model needs before it decides a frame.
 
         Yields:
             Events, with times from the start of the stream.
@@ -300,8 +300,8 @@ def load(
     Args:
         model: an experiment's folder, a checkpoint, a packed model, `hf://organisation/name` of one on a hub, or an
             exported `.onnx` file.
-        device: `cpu`, `cuda`, `cuda:1`; `auto` takes a GPU when there is one.
-        which: the half of a mean teacher to use, `teacher` or `student`.
+        device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
+        which: network of the mean-teacher pair: `teacher` or `student`.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads; None for as many as there are idle processors.
         post_processing: steps in order as in `--post-processing`, or `none`; None for the model's own.
@@ -329,7 +329,7 @@ def load(
 def read_events(path: str | Path) -> dict[str, list[Event]]:
     """Return {clip: its events} of a table with the columns filename, onset, offset, event_label.
 
-    Clips that the table names without an event have an empty list. UserError names the line of what cannot be read.
+    Clips that the table names without an event have an empty list. UserError names the line that cannot be read.
     """
     return by_clip(read_rows(path))
 
@@ -352,15 +352,15 @@ def score(
         durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
         post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
         labels: the label set; None takes the labels of the scores, else those of the truth.
-        bootstrap: samples of clips for 95 % intervals; 0 for none.
-        scores: names of scores that are measured on request, as in `--scores` of `sed.bin.score`.
+        bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
+        scores: names of metrics that are computed on request, as in `--scores` of `sed.bin.score`.
 
     Returns:
-        The numbers of result.json by name: `event_f1_macro`, `psds1` where there are scores or operating points,
-        `per_class` and the rest; `intervals` with a bootstrap.
+        The metrics of result.json by name: `event_f1_macro`, `psds1` if there are scores or operating points,
+        `per_class` and others; `intervals` with a bootstrap.
 
     Raises:
-        UserError: what does not fit together, with the file and line where there is one.
+        UserError: an input is broken, or the inputs do not fit together; with file and line if there are any.
     """
     from sed.evaluation.scoring import score_events
 

@@ -1,4 +1,4 @@
-"""Independent tasks in forked processes, which share the parent's arrays; numbers of processors and processes."""
+"""Run tasks in forked processes, which share the parent's arrays; count processors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def free_processors() -> int:
 def _busy() -> float:
     """Return the number of busy processors: the mean load of the last minute, at most the number of tasks running now.
 
-    The load still counts tasks that have ended since; the tasks running now may last only an instant.
+    The mean still counts tasks that have ended, and the tasks running now may last only an instant, so take the lower.
     """
     try:
         load = os.getloadavg()[0]

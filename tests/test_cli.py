@@ -16,7 +16,7 @@ from sed.errors import RunError, UserError
 
 
 def outcome(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[object, str]:
-    """The exit code and the lines on standard error of an entry point that raises `error`."""
+    """Return exit code and lines on standard error of an entry point that raises `error`."""
 
     @entry
     def main() -> None:

@@ -1,4 +1,4 @@
-"""energy.json: how runs add up, what is measured, and that nothing else of a result changes."""
+"""energy.json: sums over runs, measured and estimated parts, and results that stay the same otherwise."""
 
 from __future__ import annotations
 

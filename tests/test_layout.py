@@ -1,4 +1,4 @@
-"""The shape of the repository: which way imports run, who may touch what, and what each layer of scripts may call."""
+"""Layout of the repository: direction of imports, owners of packages and files, and calls between layers of scripts."""
 
 from __future__ import annotations
 

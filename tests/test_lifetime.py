@@ -1,4 +1,4 @@
-"""Workers and scripts' processes end with those that they work for, and keep no lock."""
+"""Workers and child processes end with the process that they work for, and keep no lock."""
 
 from __future__ import annotations
 

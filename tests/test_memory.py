@@ -1,4 +1,4 @@
-"""A limit of memory holds for what is inside, and for that only."""
+"""A memory limit holds within its block, and only there."""
 
 from __future__ import annotations
 

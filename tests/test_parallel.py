@@ -13,7 +13,7 @@ from sed.parallel import default_jobs, free_processors, run_tasks
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Pretend a machine: its processors, those of this process, its load and the tasks that run now."""
+    """Simulate a machine: its processors, those of this process, its load and its running tasks."""
 
     def make(processors: int, mine: int, load: float | None, running: int | None) -> None:
         monkeypatch.setattr(os, "cpu_count", lambda: processors)

@@ -1,4 +1,4 @@
-"""Checksums at the end of files: what they cover and what is said of damage."""
+"""Checksums at the end of files: the bytes that they cover, and the errors for damage."""
 
 from __future__ import annotations
 

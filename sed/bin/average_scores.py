@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
 
-The last file is written. All models must have the same clips and labels. Those of different encoders may have different
-frame rates: their mean has the finest.
+The last file is written. All scores must have the same clips and labels. If frame rates differ, as between encoders, the mean
+has the finest.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main() -> None:
     members, out = args.members, args.out
     logger = setup_logging()
     if not members:
-        raise UserError("one file given (name the scores of each model, and last the file to write)")
+        raise UserError("only one file given (name the scores of each model, and last the file to write)")
 
     from sed.data.scores import average_scores, read_scores, write_scores
 

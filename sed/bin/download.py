@@ -30,15 +30,20 @@ def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
     parser.add_argument("records", type=Path, help="table of the corpus's records")
     parser.add_argument("downloads", type=Path, help="folder of the corpus, created when missing")
-    parser.option("parts", [], "comma-separated parts of the table; all when empty", type=_parts)
-    parser.option("research_only", [], "copies to get besides, whose terms allow research only", type=_parts)
-    parser.option("mirror", "", "server that replaces all hosts, with their paths below its own")
+    parser.option("parts", [], "parts of the table to download, comma-separated (default: all)", type=_parts)
+    parser.option(
+        "research_only",
+        [],
+        "parts to add whose terms allow only research, comma-separated",
+        type=_parts,
+    )
+    parser.option("mirror", "", "URL of a server that replaces all hosts; their paths follow it")
     parser.option("archives", [], "folder of files that were downloaded by hand", type=Path, action="append")
     parser.option("ast", "", "pretrained AST checkpoint to link instead of downloading one")
     parser.option("keep_archives", True, "keep archives after unpacking")
-    parser.option("nj", 3, "parts at once", least=1, most=16)
-    parser.option("timeout", 60.0, "seconds without data that count as a stall", least=0.1)
-    parser.option("retries", 8, "failures in a row before a download is given up", least=0)
+    parser.option("nj", 3, "number of parts downloaded at once", least=1, most=16)
+    parser.option("timeout", 60.0, "seconds without data after which a connection counts as stalled", least=0.1)
+    parser.option("retries", 8, "number of successive failures before a download is given up", least=0)
     parser.option("backoff", 1.0, "first wait after a failure, in seconds; doubles up to a minute", least=0.0)
     args = parser.parse_args()
     log = setup_logging()
@@ -83,7 +88,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _with_copies(parts: list[str], research: list[str], copies: Mapping[str, Copy]) -> list[str]:
-    """Return the parts to get; UserError for a copy for research only that --research-only does not name."""
+    """Return the parts to get; UserError for a part that is for research only and not named by --research-only."""
     for part in research:
         if part not in copies or copies[part].use != "research":
             names = ", ".join(name for name, copy in copies.items() if copy.use == "research")

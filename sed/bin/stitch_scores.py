@@ -1,4 +1,4 @@
-"""Average the scores of overlapping windows to scores of whole recordings.
+"""Average the scores of overlapping windows to scores of the recordings that they were cut from.
 
 usage: python3 -m sed.bin.stitch_scores exp/x/set/windows.h5 dump/set/recordings exp/x/set/scores.h5
 

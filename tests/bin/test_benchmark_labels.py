@@ -1,4 +1,4 @@
-"""The benchmark of large label sets: what it makes up, and what it says that processes hold."""
+"""The benchmark of large label sets: the corpus that it makes, and the memory of processes that it reports."""
 
 from __future__ import annotations
 

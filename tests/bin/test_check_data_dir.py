@@ -36,7 +36,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def verdict(command: list[str], *arguments: str, cwd: Path) -> tuple[int, str]:
-    """The exit code, and what standard error has; standard output stays empty."""
+    """Return the exit code and standard error; standard output must be empty."""
     bare = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     python_path = {"PYTHONPATH": str(ROOT)} if command is COMMAND else {}  # the script knows where it lies
     done = subprocess.run([*command, *arguments], cwd=cwd, env=bare | python_path, capture_output=True, text=True)

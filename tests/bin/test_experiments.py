@@ -1,4 +1,4 @@
-"""Lists of experiments: names, dumps, what a training starts from, and in which order."""
+"""Lists of experiments: names, dumps, initial weights, and the order of trainings."""
 
 from __future__ import annotations
 

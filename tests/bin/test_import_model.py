@@ -1,4 +1,4 @@
-"""A published detector as a packed model by one command: what it predicts, exports, scores, and what is refused."""
+"""Importing a published detector: its predictions, export and scores, and the inputs that are refused."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from sed.data.scores import read_scores
 TINY = " --clip-seconds 1 --input-frames 112 --mel-bins 16 --patch-freq 8 --stride-freq 8"
 CPU = ["--device", "cpu", "--threads", "1"]
 SLACK = 96 << 20
-"""bytes by which two runs may differ whatever their input"""
+"""bytes of peak memory by which runs may differ for other reasons than their input"""
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "real_sounds"
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, module: ModuleType, *args: str) -> Any:
-    """Return the config that a command would run with, or what it says of why it does not."""
+    """Return the config that a command would run with, or its error message."""
     monkeypatch.setattr(sys, "argv", [module.__name__, *args, "--show-config"])
     with pytest.raises(SystemExit) as stop:
         module.main()
@@ -49,7 +49,7 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch, capsys):
 
 
 def experiment_of(folder, config, **stored):
-    """Write what a run that has ended leaves, with the config that it `stored`."""
+    """Write the files of a finished run whose config is `stored`."""
     folder.mkdir()
     kept = {key: value for key, value in {**config, **stored}.items() if value is not None}
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, default_flow_style=None))

@@ -1,4 +1,4 @@
-"""Tuning and scoring with what was tuned, as typed."""
+"""Tuning, and scoring with the tuned file, by their command lines."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def store(folder: Path, **changed: object) -> None:
-    """Change what is stored of an experiment's windows."""
+    """Change fields of an experiment's windows.json."""
     path = folder / "windows.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changed))
 

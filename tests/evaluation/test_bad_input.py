@@ -165,7 +165,7 @@ def test_ground_truth_without_events_or_columns(made):
     (made / "truth.tsv").write_text("filename\tonset\toffset\tevent_label\n")
     refused(made, "scores.h5", "holds no events")
     (made / "truth.tsv").write_text("filename\tstart\n")
-    refused(made, "scores.h5", r"truth\.tsv:1: no column 'onset'")
+    refused(made, "scores.h5", r"truth\.tsv:1: no column of labels")
 
 
 def test_two_durations_of_one_clip(made):

@@ -1,4 +1,4 @@
-"""Post-processing tuned crosswise: what a half's own labels cannot change, and what the same done by hand gives."""
+"""Cross-fitting: a half's own labels do not affect its decisions, and tuning the halves by hand gives the same."""
 
 from __future__ import annotations
 

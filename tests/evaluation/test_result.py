@@ -1,4 +1,4 @@
-"""result.json and what is written beside it."""
+"""result.json and the files that are written beside it."""
 
 from __future__ import annotations
 

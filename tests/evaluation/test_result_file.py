@@ -1,4 +1,4 @@
-"""Reading result.json: what is accepted, what is refused, which system and seed a result belongs to."""
+"""Reading result.json: valid and invalid content, and the system and seed of a result."""
 
 from __future__ import annotations
 

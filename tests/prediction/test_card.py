@@ -1,4 +1,4 @@
-"""The model card: what its author and the training say is shown as it is, and makes no headings, columns or HTML."""
+"""The model card: text of the author and the training appears literally, without making headings, columns or HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice of what to label next, against its formulas in plain Python, and its properties."""
+"""The choice of recordings to label next, against its formulas in plain Python, and its properties."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def measured(posteriors, logmel, thresholds, *, frame_seconds=0.1, pieces=1) -> 
 
 
 def bits(p, t):
-    """The entropy by odds: those of the posterior over those of the threshold."""
+    """Compute the entropy from odds: the posterior's over the threshold's."""
     odds = p / (1 - p) / (t / (1 - t))
     q = odds / (1 + odds)
     return -sum(x * math.log2(x) for x in (q, 1 - q) if x > 0)

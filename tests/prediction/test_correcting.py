@@ -57,7 +57,7 @@ def own_data(*options):
 
 
 def f1(model, folder, out):
-    """Event-based F1, mean over the labels, of what a model finds in a folder."""
+    """Macro event-based F1 of the events that a model detects in a folder."""
     command("predict", "--model", model, "--threads", "1", "--out", out / "found.tsv", folder)
     truth = ("--ground-truth", folder.with_suffix(".tsv"), "--durations", f"{folder}_durations.tsv")
     command("score", *truth, "--no-report", "--out", out / "result.json", out / "found.tsv")

@@ -1,4 +1,4 @@
-"""The ledger of a watcher: cut anywhere, it and the table are as after the last recording that was done."""
+"""The ledger of --watch: cut off anywhere, it and the table return to the state after the last complete recording."""
 
 from __future__ import annotations
 

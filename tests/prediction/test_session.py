@@ -18,7 +18,7 @@ from sed.data.tables import Event, read_events_tsv, write_durations_tsv
 
 
 def call(monkeypatch, *args, stdin=None):
-    """The entry point in this process: its exit status."""
+    """Run the entry point in this process; return its exit status."""
     if stdin is not None:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(stdin.open("rb")))
     monkeypatch.setattr(sys, "argv", ["predict", *map(str, args), "--threads", "1"])

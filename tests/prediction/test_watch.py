@@ -38,7 +38,7 @@ def arguments(*words: object) -> argparse.Namespace:
 
 
 def watching(*words: object) -> Callable[[], int]:
-    """Return what watches until nothing is new, and its exit status."""
+    """Return a function that watches until no recording is new and returns the exit status."""
 
     def work() -> int:
         with ExitStack() as stack:

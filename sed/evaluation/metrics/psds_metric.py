@@ -1,4 +1,4 @@
-"""The PSDS metrics of result.json: PSDS1 and PSDS2 in every definition, and a PSDS with custom parameters."""
+"""The PSDS metrics of result.json: PSDS1 and PSDS2 as psds_eval and sed_scores_eval define them, and a custom PSDS."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 PARTS = 4  # tasks among which the operating points of one PSDS are divided
-BY_04 = "psds2_psds_eval_04"
-CLASS_MEAN = "_class_mean"
+BY_04 = "psds2_psds_eval_04"  # key of PSDS2 as psds_eval up to 0.4 counted it
+CLASS_MEAN = "_class_mean"  # suffix of the keys of means over classes
 
 
 class MeasuredPSDS(Measured):
-    """Values with their PSD-ROC by name, and the parameters by the name without `_exact`."""
+    """PSDS values with their PSD-ROC by name, and the parameters by the name without `_exact`.
+
+    deltas: changes of the counts of each exact PSDS, for the bootstrap; keys: names of all entries of the metric.
+    """
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class MeasuredPSDS(Measured):
         self._inputs, self._deltas, self._keys = inputs, deltas, keys
 
     def numbers(self) -> Mapping[str, float]:
-        """Return every value, and the means over classes that the metric has an entry of."""
+        """Return every value, and those means over classes that the metric has entries for."""
         means = {f"{name}{CLASS_MEAN}": value.class_mean for name, value in self.values.items()}
         return {name: value.value for name, value in self.values.items()} | {
             name: value for name, value in means.items() if name in self._keys
@@ -101,7 +104,7 @@ class PSDS(Metric):
         self.entries, self._parameters = entries, dict(parameters)
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
-        """Return the exact values first, of these PSDS2 with its cross-triggers, then the operating points in parts."""
+        """Return the exact PSDS first, PSDS2 before PSDS1 as its cross-triggers take time, then operating points."""
         problem, scores, points = inputs.problem, inputs.scores, inputs.points
         many = len(problem.present) > MANY
         made: dict[str, Callable[[], Any]] = {}
@@ -163,7 +166,7 @@ class OwnPSDS(PSDS):
             ("alpha-st", "weight of the instability over classes"),
         ):
             parser.option(name, None, text, type=float)
-        parser.option("e-max", None, "largest effective false positive rate, an hour", type=float)
+        parser.option("e-max", None, "largest effective false positive rate per hour", type=float)
 
     def configured(self, options: Mapping[str, Any]) -> OwnPSDS:
         """Return the metric with the parameters that are given."""

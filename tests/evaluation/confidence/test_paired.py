@@ -1,4 +1,4 @@
-"""Paired differences: what pairing takes away, which results belong together, which cannot be compared."""
+"""Paired differences: the spread that pairing removes, which results are one system, which cannot be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages: what comes from outside is text, whatever it looks like, and nothing is loaded from elsewhere."""
+"""HTML pages: external text is escaped, and nothing is loaded from the network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One clip over time: what has a row, where it lies, and what is played."""
+"""One clip over time: classes that have a row, positions of events, and the audio of the player."""
 
 from __future__ import annotations
 

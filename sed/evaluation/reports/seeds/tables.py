@@ -22,7 +22,7 @@ Margins = Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Comparison of config b with config a: title, and published differences by key of result.json."""
+    """A comparison of config b with config a; published: {key of result.json: the published difference as text}."""
 
     a: str
     b: str
@@ -63,7 +63,7 @@ def systems(results: Results, remarks: Remarks) -> list[str]:
 
     Args:
         results: {config: its seeds}, in the order of the rows.
-        remarks: marked at the configs that they name.
+        remarks: remarks whose footnote marks are set at the configs that they name.
 
     Returns:
         Lines of Markdown.
@@ -90,12 +90,12 @@ def systems(results: Results, remarks: Remarks) -> list[str]:
 
 
 def margins(found: Margins, pairs: Sequence[Pair], remarks: Remarks) -> list[str]:
-    """Return a table of paired differences with their intervals, and what was published of each.
+    """Return a table of paired differences with their intervals, beside published differences.
 
     Args:
-        found: as `reduce.margin` makes them.
-        pairs: names and published values; others are named by their configs.
-        remarks: marked at the margins of the trainings that they name.
+        found: results of `reduce.margin`.
+        pairs: titles and published values; differences of other pairs are named by their configs.
+        remarks: remarks whose footnote marks are set at differences of the trainings that they name.
 
     Returns:
         Lines of Markdown.

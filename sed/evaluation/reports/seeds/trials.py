@@ -1,4 +1,4 @@
-"""One-off experiments: one training each, named by the options in which those of one system differ."""
+"""Table of one-off experiments (one training each), with the options in which trainings of one system differ."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sed.evaluation.reports.seeds.remarks import Remarks, marks
 from sed.evaluation.reports.seeds.tables import table
 from sed.evaluation.result_file import read_result, settings
 
+# {(frequency pooling, whether the decoder upsamples): system}
 SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False): "fte_only", ("fte", True): "ast_sed"}
 
 
@@ -24,13 +25,13 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
         row |= {key: round(result[key], 5) for key in (entry.key for entry in shown_in("main"))} | {"config": config}
         by_system.setdefault(_system(config), []).append(row)
     found = []
-    for system, those in sorted(by_system.items()):
-        configs = [row.pop("config") for row in those]
+    for system, trainings in sorted(by_system.items()):
+        configs = [row.pop("config") for row in trainings]
         keys = sorted({key for config in configs for key in config} - {"pretrained"})
         varying = [key for key in keys if len({str(config.get(key)) for config in configs}) > 1]
-        for row, config in zip(those, configs, strict=True):
+        for row, config in zip(trainings, configs, strict=True):
             row |= {"system": system, "options": {key: config.get(key) for key in varying}}
-        found += sorted(those, key=lambda row: -row["psds1"])
+        found += sorted(trainings, key=lambda row: -row["psds1"])
     return found
 
 
@@ -49,7 +50,7 @@ def trial_table(found: Sequence[Mapping[str, Any]], remarks: Remarks) -> list[st
 
     Args:
         found: what `rows` returned.
-        remarks: marked at the experiments that they name.
+        remarks: remarks whose footnote marks are set at the experiments that they name.
     """
     columns = shown_in("main")
     lines = [

@@ -1,4 +1,4 @@
-"""Remarks: their numbers in tables, their texts, and what is left out because of them."""
+"""Remarks: footnote marks in tables, texts, and faulty trainings that are left out."""
 
 from __future__ import annotations
 

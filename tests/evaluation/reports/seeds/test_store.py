@@ -1,4 +1,4 @@
-"""runs.jsonl: what is added, replaced, kept, archived and refused."""
+"""runs.jsonl: results that are added, replaced, kept, archived and refused."""
 
 from __future__ import annotations
 
