@@ -14,7 +14,7 @@ from pathlib import Path
 from sed.errors import RunError, UserError
 from sed.lifetime import end_with_owner
 
-# Errors that the user can fix: exit 2. Other failures of the operating system: exit 1, also in one line.
+# Messages of the operating system's errors. Those in _CURES can be fixed by the user: exit 2; all others exit 1.
 _CURES = {
     errno.ENOSPC: "no space left (free some, or choose another folder)",
     errno.EDQUOT: "disk quota exceeded (free some, or choose another folder)",
@@ -37,7 +37,7 @@ _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out
 
 
 def script_name() -> str:
-    """Return the name that error lines start with: the module's, without its suffix."""
+    """Return the name that error lines start with: that of the command's module, without its suffix."""
     return Path(sys.argv[0]).stem
 
 
@@ -47,9 +47,8 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
-        if hasattr(
-            sys.stdout, "reconfigure"
-        ):  # file names may hold bytes that are not text; scripts need them unchanged
+        # File names may hold bytes that are not valid UTF-8; scripts that read them need them unchanged.
+        if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
         try:
             code = main() or 0
@@ -70,7 +69,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
         except OSError as error:
             code = _fail(*_described(error))
-        except RuntimeError as error:  # pathlib raises this instead of an OSError
+        except RuntimeError as error:  # pathlib raises it for circular links, instead of an OSError
             if not str(error).startswith("Symlink loop from "):
                 raise
             where = str(error).removeprefix("Symlink loop from ").strip("'")
@@ -97,7 +96,7 @@ def explained(error: OSError) -> str:
 
 
 def errno_of(error: OSError) -> int:
-    """Return an OSError's number, also where a library (HDF5) has it in the text only; 0 where there is none."""
+    """Return an OSError's number, if need be from its text, as HDF5's errors have it only there; 0 if there is none."""
     if error.errno:
         return error.errno
     stated = re.search(r"errno = (\d+)", str(error))
@@ -106,9 +105,8 @@ def errno_of(error: OSError) -> int:
 
 def _fail(code: int, message: str) -> int:
     line = f"{script_name()}: {' '.join(message.split())}"
-    encoding = (
-        sys.stderr.encoding or "ascii"
-    )  # file names may hold bytes that are not text, and the terminal may be ASCII
+    # File names may hold bytes that are not valid UTF-8, and the terminal may know only ASCII.
+    encoding = sys.stderr.encoding or "ascii"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
     return code
 
@@ -121,13 +119,13 @@ class _Lines(logging.Formatter):
 
 
 def setup_logging(file: str | Path | None = None) -> logging.Logger:
-    """Log to standard error, and append to `file` too; returns the package's logger."""
+    """Log to standard error, and to the end of `file` if given; return the package's logger."""
     logger = logging.getLogger("sed")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     formatter = _Lines("%(asctime)s %(message)s", "%FT%T")
     handlers: list[logging.Handler] = [logging.StreamHandler()]
-    if hasattr(sys.stderr, "reconfigure"):  # a name that is not text must not break the line
+    if hasattr(sys.stderr, "reconfigure"):  # a name that is not valid UTF-8 must not raise an error
         sys.stderr.reconfigure(errors="backslashreplace")
     if file is not None:
         handlers.append(logging.FileHandler(file, encoding="utf-8", errors="backslashreplace"))

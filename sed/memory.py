@@ -14,12 +14,12 @@ _SHOWN = Path("/proc/self/statm")
 def limited(more: int) -> Iterator[None]:
     """Limit this process to the given bytes of additional memory; beyond it allocations fail as if memory ran out.
 
-    Writable memory counts (RLIMIT_DATA): threads reserve far more address space than they use. A lower limit stays.
-    Does nothing where the system does not report the process's memory (not Linux).
+    The limit is on writable memory (RLIMIT_DATA) instead of address space, as threads reserve much more address space
+    than they use. A lower limit that is set already stays. On systems other than Linux nothing is limited.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     try:
-        has = int(_SHOWN.read_text().split()[5]) * resource.getpagesize()
+        has = int(_SHOWN.read_text().split()[5]) * resource.getpagesize()  # field 6 of statm: data and stack, in pages
     except (OSError, IndexError, ValueError):
         yield
         return

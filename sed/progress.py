@@ -41,14 +41,14 @@ class Progress:
     ) -> None:
         """
         Args:
-            total: how much there is to do, where that is known.
-            unit: what is counted, in the singular.
-            done: how much of it was there before.
-            title: what the line and the bar start with.
-            logger: gets the lines.
-            describe: makes the line; the default names the amounts, the rate and the time left.
-            scaled: whether the bar writes 2.1M in place of 2100000.
-            shown: False: neither bar nor lines, for all processes but the first.
+            total: amount to do; None if unknown.
+            unit: name of what is counted, in the singular.
+            done: amount done before the start.
+            title: first words of the line and the bar.
+            logger: logger of the lines.
+            describe: returns the line; by default amounts, rate and time left.
+            scaled: whether the bar writes 2.1M instead of 2100000.
+            shown: whether to show bar and lines; with several processes, only the first does.
         """
         self.total, self.unit, self.done, self.title = total, unit, done, title
         self.moved: float = 0
@@ -64,16 +64,16 @@ class Progress:
         """Count `count` more as done.
 
         Args:
-            count: in `unit`.
-            report: False leaves the log line to a later call of `report`.
+            count: amount, in `unit`.
+            report: whether to call `report`; if False, the caller does it later.
 
         Returns:
-            Whether `EVERY` seconds have passed again: as `report`.
+            The value of `report`; False without it.
         """
         self.done += count
         self.moved += count
         now = time.monotonic()
-        if now - self._seen[-1][0] >= WINDOW / 60:
+        if now - self._seen[-1][0] >= WINDOW / 60:  # at most one entry per second
             self._seen.append((now, self.moved))
         if self._bar is not None:
             self._bar.update(count)
@@ -90,7 +90,7 @@ class Progress:
         """Log a line if none was logged for `EVERY` seconds, and there is no bar.
 
         Returns:
-            Whether `EVERY` seconds have passed again, for other periodic work.
+            Whether `EVERY` seconds have passed since it last returned True: callers time other periodic work by it.
         """
         now = time.monotonic()
         if now - self._reported < EVERY:
@@ -188,7 +188,7 @@ class Meter:
         return {name: max(size - self._at.get(name, 0), 0) for name, size in self._sizes.items()}
 
     def close(self) -> None:
-        """Remove the bar from the terminal; more bytes show it again."""
+        """Remove the bar from the terminal; the next call of `at` shows it again."""
         with self._lock:
             if self._progress is not None:
                 self._progress.close()
@@ -222,5 +222,5 @@ def duration(seconds: float) -> str:
 
 
 def _figures(rate: float) -> str:
-    """Format with two significant figures, or all before the point: 1892, 31, 3.1, 0.05."""
+    """Format with two significant figures, from 10 on as a whole number: 1892, 31, 3.1, 0.05."""
     return f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"

@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.average_scores exp/x_seed1/weak/scores.h5 exp/x_seed2/weak/scores.h5 exp/x/weak/scores.h5
 
-The last file is written. All scores must have the same clips and labels. If frame rates differ, as between encoders, the mean
-has the finest.
+The last file is written. All scores must have the same clips and labels. If their frame rates differ, as between
+encoders, the mean has the finest.
 """
 
 from __future__ import annotations

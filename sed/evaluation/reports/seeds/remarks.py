@@ -1,7 +1,7 @@
 """Hand-written remarks on trainings: footnotes of tables, and faulty trainings left out of means.
 
 A remark is {"names": [<config>_seed<k>, ...], "text": ...}; without names it is about the whole run. "faulty": true
-marks trainings that are not results of their configs; "run": NAME assigns it to an earlier run.
+marks trainings that failed for other reasons than their config; "run": NAME assigns the remark to an earlier run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def marks(remarks: Remarks, *names: str) -> str:
 
 
 def footnotes(remarks: Remarks) -> list[str]:
-    """Return the remarks as lines, with their numbers where they name trainings."""
+    """Return the remarks as lines of Markdown; those that name trainings begin with their number."""
     return [
         line
         for n, one in enumerate(remarks, 1)
