@@ -83,20 +83,22 @@ def count_alarms(
     thresholds = np.asarray(list(post.thresholds(predictor.labels)), np.float32)
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
-    def keep(values: np.ndarray) -> None:
+    class Keep(BaseSink):
         """Keep the frames above the thresholds; an event that arrives in pieces gets a 0 between them, too."""
-        above = values > thresholds
-        for column, label in enumerate(predictor.labels):
-            edges = np.flatnonzero(np.diff(np.concatenate([[0], above[:, column], [0]])))
-            for begin, end in edges.reshape(-1, 2):
-                found.scores[label].append(np.append(values[begin:end, column], np.float32(0)))
+
+        def processed(self, frames: np.ndarray) -> None:
+            above = frames > thresholds
+            for column, label in enumerate(predictor.labels):
+                edges = np.flatnonzero(np.diff(np.concatenate([[0], above[:, column], [0]])))
+                for begin, end in edges.reshape(-1, 2):
+                    found.scores[label].append(np.append(frames[begin:end, column], np.float32(0)))
 
     def cut(name: str, track: Track) -> Iterator[Window]:
         return plan.cut(track.passed_on(read(name)))
 
     def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
         for name in recordings:
-            track = Track.of(name, predictor, post, plan, sink=BaseSink(), centre=windows.centre_events, observe=keep)
+            track = Track.of(name, predictor, post, plan, sink=Keep(), centre=windows.centre_events)
             yield track, partial(cut, name)
 
     def report(track: Track, problem: str | None) -> None:

@@ -54,6 +54,8 @@ class Decisions:
         self._thresholds = [float(threshold) for threshold in thresholds]
         self.observe: Callable[[np.ndarray], None] | None = None
         """gets the post-processed posteriors (n, classes) of frames as they are decided"""
+        self.suppressed = np.zeros(len(labels), np.int64)
+        """frames of each class that exceeded the threshold only before post-processing"""
         self._raw = np.zeros((0, len(labels)), np.float32)
         self._masked = self._raw
         self._first = 0  # frame of the first row that is kept
@@ -138,6 +140,8 @@ class Decisions:
         if len(values) != len(self._masked):  # cSEBBs return frames of their own, each a whole number of ours
             values = values[np.searchsorted(processed.offset, (before.onset + before.offset) / 2)]
         low, high = self._decided - self._first, until - self._first
+        thresholds = np.asarray(self._thresholds, np.float32)
+        self.suppressed += ((self._raw[low:high] > thresholds) & (values[low:high] <= thresholds)).sum(0)
         if self.observe is not None:
             self.observe(values[low:high])
         table = decode_one(self._scores(values[low:high], self._decided), self._thresholds)

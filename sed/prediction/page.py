@@ -35,6 +35,8 @@ TILE = 4096
 """columns per image: a picture is a row of such images"""
 WAV_SECONDS = 2
 """longer recordings are embedded as MP3, so that a page takes less than 1 MB per minute"""
+SUPPRESSED = 0.5
+"""seconds above a threshold before post-processing that are worth a note; filters trim less from events' borders"""
 PICTURE_RATE = 4300
 """largest size of a picture in bytes per second of audio; a larger one (rain, wind) gets columns of twice the length"""
 
@@ -180,8 +182,8 @@ class PageSink(BaseSink):
         """Append raw log-mel (n, bins)."""
         self._logmel.add(np.asarray(frames, np.float32))
 
-    def posteriors(self, frames: np.ndarray) -> None:
-        """Append frame posteriors (n, classes)."""
+    def processed(self, frames: np.ndarray) -> None:
+        """Append post-processed frame posteriors (n, classes): a curve above its threshold is then an event."""
         self._posteriors.add(np.asarray(frames, np.float32))
 
     def finish(self, result: Result) -> None:
@@ -197,6 +199,7 @@ class PageSink(BaseSink):
             "thresholds": [float(t) for t in self._thresholds],
             "column_seconds": seconds,
             "hertz": self._hertz,
+            "suppressed": self._suppressed(result),
             "tags": [label for label, p, t in zip(self._labels, tags, self._thresholds, strict=False) if p > t],
             "tiles": [
                 {"index": i, "from": i * TILE * column, "to": min((i + 1) * TILE, columns) * column}
@@ -217,6 +220,11 @@ class PageSink(BaseSink):
 
     def abandon(self) -> None:
         self._audio.close()
+
+    def _suppressed(self, result: Result) -> list[tuple[str, float]]:
+        """Return the labels that exceeded their threshold for long only before post-processing, and the seconds."""
+        seconds = [] if result.suppressed is None else result.suppressed.tolist()
+        return [(label, round(s, 1)) for label, s in zip(self._labels, seconds, strict=False) if s >= SUPPRESSED]
 
     def _encoded_audio(self) -> tuple[str, IO[bytes]]:
         """Return the audio as (MIME type, open temporary file)."""

@@ -28,6 +28,8 @@ class Result:
     """in order of their onsets"""
     tags: np.ndarray | None = None
     """(classes,) the highest clip posterior of its windows"""
+    suppressed: np.ndarray | None = None
+    """(classes,) seconds in which the posterior exceeded the threshold, but not after post-processing"""
 
 
 class Sink(Protocol):
@@ -36,6 +38,7 @@ class Sink(Protocol):
     def audio(self, samples: np.ndarray) -> None: ...
     def logmel(self, frames: np.ndarray) -> None: ...
     def posteriors(self, frames: np.ndarray) -> None: ...
+    def processed(self, frames: np.ndarray) -> None: ...
     def detections(self, detections: Sequence[Detection]) -> None: ...
     def finish(self, result: Result) -> None: ...
     def abandon(self) -> None: ...
@@ -52,6 +55,9 @@ class BaseSink:
 
     def posteriors(self, frames: np.ndarray) -> None:
         """Take frame posteriors (n, classes), before post-processing."""
+
+    def processed(self, frames: np.ndarray) -> None:
+        """Take the same after post-processing, which thresholds apply to; they arrive later than `posteriors`."""
 
     def detections(self, detections: Sequence[Detection]) -> None:
         """Take decided events, some time after they ended."""
@@ -97,7 +103,6 @@ class Track:
         sink: Sink,
         centre: bool = False,
         live: bool = False,
-        observe: Callable[[np.ndarray], None] | None = None,
     ) -> Track:
         """Begin a recording.
 
@@ -109,7 +114,6 @@ class Track:
             sink: takes the results.
             centre: run the model again on events that windows share, each in the middle of a window.
             live: the recording is a stream: decide as soon as possible, and cut events at the end of the stream so far.
-            observe: gets the post-processed posteriors (n, classes) of frames as they are decided.
 
         Returns:
             The track.
@@ -121,7 +125,7 @@ class Track:
         scout = decisions(SCOUTED * predictor.frames) if centre else None
         centring = Centring(plan=plan, predictor=predictor, scout=scout) if scout else None
         final = decisions(1 if live else PIECE)
-        final.observe = observe
+        final.observe = sink.processed
         return cls(name, plan=plan, predictor=predictor, decisions=final, sink=sink, centring=centring, live=live)
 
     def passed_on(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -179,6 +183,7 @@ class Track:
         self._report(self._decisions.finish())
         self.result.seconds = self._samples / self._predictor.rate
         self.result.detections.sort()
+        self.result.suppressed = self._decisions.suppressed * self._predictor.frame_seconds
         self._sink.finish(self.result)
 
     def fail(self) -> None:

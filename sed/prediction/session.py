@@ -104,6 +104,10 @@ class Sinks(BaseSink):
         for sink in self._sinks:
             sink.posteriors(frames)
 
+    def processed(self, frames: np.ndarray) -> None:
+        for sink in self._sinks:
+            sink.processed(frames)
+
     def finish(self, result: Result) -> None:
         for sink in self._sinks:
             sink.finish(result)
@@ -117,22 +121,31 @@ class Sinks(BaseSink):
 
 
 class Peaks(BaseSink):
-    """Count the events of all recordings, and keep the highest posterior of each label."""
+    """Count the events of all recordings, and keep the highest posterior of each label, raw and post-processed."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self._labels, self._highest = labels, np.zeros(len(labels), np.float32)
+        self._labels = labels
+        self._raw, self._processed = (np.zeros(len(labels), np.float32) for _ in range(2))
         self.events = 0
 
     def posteriors(self, frames: np.ndarray) -> None:
-        if len(frames):
-            self._highest = np.maximum(self._highest, frames.max(0))
+        self._raw = np.maximum(self._raw, frames.max(0, initial=0))
+
+    def processed(self, frames: np.ndarray) -> None:
+        self._processed = np.maximum(self._processed, frames.max(0, initial=0))
 
     def finish(self, result: Result) -> None:
         self.events += len(result.detections)
 
-    def __str__(self) -> str:
-        order = np.argsort(-self._highest)[:5]
-        return ", ".join(f"{self._labels[k]} {self._highest[k]:.2f}" for k in order)
+    def advice(self, steps: Sequence[str]) -> str:
+        """Return a line on recordings without any event; `steps` are the names of the post-processing's."""
+        line = f"no events; the highest posteriors were {self._listed(self._processed)}"
+        if steps:
+            line += f" after {', '.join(steps)}, and {self._listed(self._raw)} before"
+        return line + " (give a lower --threshold" + (", or --post-processing none)" if steps else ")")
+
+    def _listed(self, highest: np.ndarray) -> str:
+        return ", ".join(f"{self._labels[k]} {highest[k]:.2f}" for k in np.argsort(-highest)[:5])
 
 
 class Tally:
@@ -192,7 +205,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
     tally = _through(args, predictor, post, names, problems, open_sinks)
     if tally.done and not peaks.events:
-        logger.info("no events; the highest posteriors were %s (see --threshold and --post-processing)", peaks)
+        logger.info("%s", peaks.advice(post.names))
     return name_problems(problems)
 
 
@@ -286,7 +299,9 @@ def _outputs(
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
-        page = Page(file, f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}")
+        about = f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}"
+        curves = f"posteriors after {', '.join(post.names)}" if post.names else "posteriors"
+        page = Page(file, f"{about} · curves: {curves}; dotted: thresholds")
         stack.push(lambda kind, *_: page.close() if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:

@@ -182,7 +182,12 @@ def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedul
     if config["most_passes"]:
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
-            log.info("%d steps per epoch instead of %d: at most %d passes", most, per_epoch, config["most_passes"])
+            log.info(
+                "%d steps per epoch instead of %d: a labelled clip is seen %d times at most (most_passes)",
+                most,
+                per_epoch,
+                config["most_passes"],
+            )
             per_epoch = most
     return Schedule.from_config(config, steps_per_epoch=per_epoch)
 

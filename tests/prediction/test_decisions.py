@@ -62,6 +62,24 @@ def test_pieces_give_the_events_of_the_whole(seed, count, size, piece, mask):
     assert sorted(tuple(d.event) for d in found) == whole(frame, clip, mask, thresholds)
 
 
+def test_what_only_raw_posteriors_exceed_is_counted():
+    rng = np.random.default_rng(3)
+    frame, clip, thresholds = posteriors(rng, 3000), np.array([0.9, 0.2, 0.7], np.float32), np.array([0.5, 0.3, 0.6])
+    post = post_processing(True, thresholds)
+    decisions = Decisions.of(post, LABELS, 0.01, piece=100)
+    seen = []
+    decisions.observe = seen.append
+    for part in np.array_split(frame, 17):
+        decisions.push(part, np.broadcast_to(clip, part.shape))
+    decisions.finish()
+    scores = Scores(clips=["x"], labels=LABELS, frame=frame[None], clip=clip[None], frame_seconds=0.01).flat()
+    processed = post.apply(scores).values
+    np.testing.assert_array_equal(np.concatenate(seen), processed)
+    wanted = ((frame > thresholds.astype(np.float32)) & (processed <= thresholds.astype(np.float32))).sum(0)
+    np.testing.assert_array_equal(decisions.suppressed, wanted)
+    assert wanted[1] == (frame[:, 1] > np.float32(0.3)).sum() > 0  # the clip is below b's threshold: all is masked
+
+
 def test_bounding_boxes_in_pieces():
     labels = dict.fromkeys(LABELS, BoxParameters())
 

@@ -29,8 +29,9 @@ def page_of(seconds, name="x.wav", rate=16000):
         sink.logmel(part)
     levels = rng.random((frames, 3)).astype(np.float32)
     for part in np.array_split(levels, 3):
-        sink.posteriors(part)
-    sink.finish(Result(name, seconds, [Detection(Event(0.1, 0.4, LABELS[1]), 0.75)], np.array([0.9, 0.1, 0.6])))
+        sink.processed(part)
+    detections, tags, suppressed = [Detection(Event(0.1, 0.4, LABELS[1]), 0.75)], [0.9, 0.1, 0.6], [0.2, 0, 1.26]
+    sink.finish(Result(name, seconds, detections, np.array(tags), np.array(suppressed)))
     page.close()
     return file.getvalue(), audio, levels
 
@@ -44,6 +45,7 @@ def test_everything_is_in_the_page_and_nothing_is_outside():
     info = json.loads(block(text, "info-0"))
     assert info["name"] == "<b>x</b>.wav" and info["labels"] == LABELS and info["duration"] == 2.0
     assert info["events"] == [[0.1, 0.4, 1, 0.75]] and info["tags"] == ["Dog", "a&b"]
+    assert info["suppressed"] == [["a&b", 1.3]]  # little of Dog: a filter's trimming
     assert "<b>x" not in text and "<script>alert" not in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//|url\(|@import|fetch\(|XMLHttp""", text)
     assert "default-src 'none'" in text
@@ -95,7 +97,7 @@ def test_a_minute_of_thirty_classes_takes_less_than_a_megabyte(kind):
     smooth = np.cumsum(rng.normal(size=(6000, 128)), 0) * 0.1 + rng.normal(size=(6000, 128)) * 0.3  # as log-mel varies
     sink.audio(rng.normal(0, 0.1, 60 * 16000).astype(np.float32))
     sink.logmel(smooth if kind == "varied" else rng.normal(size=(6000, 128)))
-    sink.posteriors(rng.random((6000, 30)).astype(np.float32))
+    sink.processed(rng.random((6000, 30)).astype(np.float32))
     sink.finish(Result("x.wav", 60.0, [], np.zeros(30)))
     page.close()
     info = json.loads(block(file.getvalue(), "info-0"))
@@ -127,7 +129,7 @@ def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothin
         sink = PageSink(page, rate=16000, **options)
         sink.audio(rng.normal(0, 0.1, 3 * 16000).astype(np.float32))
         sink.logmel(rng.normal(size=(300, 32)))
-        sink.posteriors(rng.random((150, 30)).astype(np.float32))
+        sink.processed(rng.random((150, 30)).astype(np.float32))
         found = [Detection(Event(0.1 * k, 0.1 * k + 0.5, labels[k]), 0.9) for k in range(i, 24)]
         sink.finish(Result(f"folder/{'a_long_name_of_a_recorder_' * 4}{i}.wav", 3.0, found, np.ones(30)))
     page.close()

@@ -35,7 +35,7 @@ def page(tmp_path):
         sink = PageSink(page, rate=8000, feature_seconds=0.02, frame_seconds=0.02, labels=LABELS, thresholds=[0.5] * 3)
         sink.audio(np.random.default_rng(0).normal(0, 0.01, 80000).astype(np.float32))
         sink.logmel(np.random.default_rng(0).normal(size=(500, 8)))
-        sink.posteriors(np.random.default_rng(0).random((500, 3)).astype(np.float32))
+        sink.processed(np.random.default_rng(0).random((500, 3)).astype(np.float32))
         sink.finish(Result(f"a/{name}", 10.0, [Detection(e, 0.75) for e in GIVEN], np.zeros(3)))
     page.close()
     path = tmp_path / "page.html"

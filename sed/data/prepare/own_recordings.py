@@ -157,6 +157,11 @@ def lay_out(
     if strong and not kept:
         log.warning("too few recordings for a validation set: a label needs two of them (stop at stage 4, or add some)")
     sets = _sets(recordings, strong, weak, kept)
+    if kept:
+        log.info(
+            "%d of %d recordings with events are kept for validation: a share of %g, and every label on both sides",
+            *(len(kept), len(strong), share),
+        )
     spans: dict[str, Spans] = {}
     for kind, names in sets.items():
         if names:
