@@ -10,9 +10,9 @@ import threading
 import time
 from contextlib import suppress
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 OWNER = "RUN_OWNER"
-"""environment variable: id of the process on this machine that this one works for"""
+"""environment variable that scripts set: id of the process (not always the parent) that this one works for"""
 
 
 def end_with_parent() -> None:
@@ -38,15 +38,15 @@ def end_with_parent() -> None:
 def end_with_owner() -> None:
     """Send SIGTERM to this process when the process named by `RUN_OWNER` ends; do nothing without one.
 
-    Set by the scripts: after a recipe is killed, the processes that it started must not hold locks or processors.
+    Scripts set the variable, so that after a recipe is killed its processes do not go on holding locks or processors.
     """
     text = os.environ.get(OWNER, "")
     if not (text.isascii() and text.isdigit()) or int(text) == os.getpid():
         return
-    threading.Thread(target=_outlive, args=(int(text),), name="owner", daemon=True).start()
+    threading.Thread(target=_end_after, args=(int(text),), name="owner", daemon=True).start()
 
 
-def _outlive(owner: int) -> None:
+def _end_after(owner: int) -> None:
     """Wait for the end of a process, then send this one SIGTERM."""
     try:
         descriptor = os.pidfd_open(owner)

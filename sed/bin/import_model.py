@@ -45,7 +45,7 @@ def parser() -> Parser:
         "merge",
         None,
         "logit of a label: max, the highest logit of its classes; noisy_or, the logit of the probability that at least "
-        "one of them is active (max)",
+        "one of them is active (default: the config's class_merge, else max)",
         choices=["max", "noisy_or"],
     )
     p.option(

@@ -4,8 +4,8 @@ usage: python3 -m sed.bin.pack exp/ast_sed model/
        python3 -m sed.bin.pack --data "kitchen sounds of 12 homes" --licence CC-BY-4.0 exp/kitchen kitchen-model/
 
 `sed.bin.predict --model model/` runs it, `sed.bin.export_onnx model/ model.onnx` exports it, a training with
-`--pretrained model/` starts from it, and `sed.bin.push` puts it onto a hub. Post-processing is that of the experiment's
-newest result, windows are those chosen by `sed.bin.tune_windows`; options override both.
+`--pretrained model/` starts from it, and `sed.bin.push` pushes it to the Hugging Face hub. Post-processing is that of
+the experiment's newest result.json, window settings are those of `sed.bin.tune_windows`; options override both.
 """
 
 from __future__ import annotations

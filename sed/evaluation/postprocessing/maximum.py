@@ -22,7 +22,9 @@ class Maximum(OneNumber):
     key: ClassVar[str] = "maximum_seconds"
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(
-            name="maximum", help="seconds of the maximum filters: one number, or label=seconds,...", default=0.0
+            name="maximum",
+            help="seconds of the maximum filters, 0 for none: one number, or label=seconds,...",
+            default=0.0,
         ),
     )
     needs_clip: ClassVar[bool] = False
@@ -35,5 +37,5 @@ class Maximum(OneNumber):
         return filtered(scores, self.by_label, lambda x, width: maximum_filter1d(x, size=width, mode="reflect"))
 
     def reach(self, frame_seconds: float) -> int:
-        """Return half the longest window."""
+        """Return half the longest window, in frames."""
         return reach(self.by_label, frame_seconds)

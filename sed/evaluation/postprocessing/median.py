@@ -55,7 +55,7 @@ class Median(OneNumber):
         return filtered(scores, self.by_label, medians)
 
     def reach(self, frame_seconds: float) -> int:
-        """Return half the longest window."""
+        """Return half the longest window, in frames."""
         return reach(self.by_label, frame_seconds)
 
 
