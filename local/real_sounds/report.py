@@ -3,12 +3,20 @@
 usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sources.json results RESULTS.md
        python3 -m local.real_sounds.report results RESULTS.md         # from the collected results alone
 
-With --exp, the results in exp/<config>_seed<k>/<set> are added to results/runs.jsonl (one line per config and seed),
-margins.json, corpus.json and training.json; those of other experiments stay, so that a campaign can be collected in
-several calls. With --ways, ways.json is made from all experiments of that folder. --archive NAME first turns the
-collected results into an earlier run. remarks.json is written by hand, as sed.evaluation.reports.seeds.remarks
-describes; trainings of earlier runs that it calls faulty are left out. The page depends only on the files in the
-folder; gains.png is drawn from them, and figure3.png is shown if it is there.
+A run is one campaign: all configs and seeds trained together. With --exp, the results in exp/<config>_seed<k>/<set> are
+added to the newest run: to runs.jsonl (one line per config and seed) and to margins.json (differences between two
+configs, over clips and seeds); those of other experiments stay, so that a run can be collected in several calls.
+corpus.json, training.json and, with --tagging, tagging.json are written again. Without --exp, the options --dump,
+--sources, --tagging and --training-set have no effect.
+
+With --ways, ways.json is made from all trials in that folder: single trainings with other settings. --archive NAME
+first turns the newest run into an earlier one, of which only the metrics of the main tables are kept.
+
+remarks.json is written by hand, as sed.evaluation.reports.seeds.remarks describes. Trainings that it calls faulty are
+left out of the comparison of runs; the tables of the newest run show them, with the remark as a footnote.
+
+The page depends only on the files in the folder. gains.png is drawn from them; figure3.png, which steps/figure3.sh
+draws and local/real_sounds_report.sh copies there, is shown if it exists.
 """
 
 from __future__ import annotations
@@ -63,7 +71,7 @@ def main() -> None:
     if args.ways:
         write_items(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
     runs, parts = by_run(read_runs(args.results)), _parts(args.results)
-    results = runs.pop("", {})
+    results = runs.pop("", {})  # the newest run has no name; earlier ones are left
     if not results:
         raise UserError(f"{args.results}: no results (score first, and give --exp)")
     remarks = parts.get("remarks", [])
@@ -109,11 +117,12 @@ def _draw(path: Path, margins: Sequence[Mapping[str, Any]], corpus: Mapping[str,
     figure = gains(margin, corpus.get("median_seconds", {})) if margin else None
     if figure is not None:
         with replacing(path) as part:
+            # Without matplotlib's version, by which the file would differ although the picture does not.
             figure.savefig(part, format="png", dpi=120, metadata={"Software": None})
 
 
 def _collect(args: Any) -> None:
-    """Add the results of the experiments in `--exp` to the files."""
+    """Add the results of the experiments in `--exp` to the files; only margins between their configs are computed."""
     from local.real_sounds.page import pairs
     from sed.data.tables import read_events_tsv
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
@@ -140,7 +149,11 @@ def _collect(args: Any) -> None:
 
 
 def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the stored and the new margins in the page's order; of two for the same pair, the one over more seeds."""
+    """Return the stored and the new margins in the page's order.
+
+    Of two for the same pair of configs, the one over more seeds is kept, since a call may collect only a part of the
+    seeds; of two over equally many, the new one.
+    """
     from local.real_sounds.page import pairs
 
     kept = {(one["a"], one["b"]): one for one in _parts(folder).get("margins", [])}
@@ -153,7 +166,7 @@ def _margins(folder: Path, new: Sequence[Mapping[str, Any]]) -> list[Mapping[str
 
 
 def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
-    """Raise UserError if the existing results are of a corpus with other sources."""
+    """Raise UserError if the existing results are of another soundbank: one with other numbers of sources."""
     from sed.evaluation.reports.seeds.store import RUNS
 
     before = _parts(folder).get("corpus", {}).get("sources")
@@ -178,7 +191,11 @@ def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:
 
 
 def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return the sizes of the sets, the median length of each label's events, and the sources of each label."""
+    """Return the sizes of the sets, the median length of each label's events, and the content of `--sources`.
+
+    That is the number of sources and recordings of each label in the soundbank; recordings of one source, such as one
+    upload, are never in both training and validation (`sed.bin.split_soundbank`).
+    """
     from sed.data.tables import read_durations_tsv
 
     lengths: dict[str, list[float]] = {}
@@ -186,6 +203,7 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         for event in events:
             lengths.setdefault(event.label, []).append(event.offset - event.onset)
     dump = Path(args.dump)
+    # Sets of pseudo-labels consist of clips that other sets have already.
     sets = sorted(path.parent for path in dump.glob("*/durations.tsv") if not path.parent.name.startswith("pseudo"))
     return {
         "clips": {path.name: len(read_durations_tsv(path / "durations.tsv")) for path in sets},
