@@ -1,4 +1,4 @@
-"""Ledger of --watch, which survives restarts and kills: one line per recording, written after its events.
+"""Ledger of `predict --watch`, which survives restarts and kills: one line per recording, written after its events.
 
     {"format": 1, "end": 0}                                            at each start
     {"name": "2026-11-27/0600.wav", "stem": "2026-11-27/0600", "events": 3, "seconds": 60.0, "end": 512}
@@ -6,7 +6,8 @@
 
 `end` is the length in bytes of the table that all recordings share (--out), if there is one. Content beyond the last
 `end` belongs to a recording interrupted by a kill: it is removed at the next start, and the recording processed again.
-`stem` is the path of the recording's own files below --out-dir, without suffix.
+`stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a `problem` could not
+be read; it is not tried again.
 """
 
 from __future__ import annotations
@@ -27,21 +28,25 @@ from sed.input_files import misfit, parse_json
 log = logging.getLogger("sed.predict")
 FORMAT = 1
 _LINE = {"name": str, "stem": str, "end": int}
+"""types of the keys that are read here and by `sed.prediction.watch`; all keys are optional"""
 
 
 class Ledger:
-    """The recordings that are done, and the shared table that their events are in.
+    """The recordings that are done, unreadable ones included, and the shared table that their events are in.
 
     Attributes:
         done: {name of a recording: its line}.
-        table: the shared table, open for appending; None if each recording has files of its own.
+        table: the shared table, open for appending, or standard output; None if each recording has files of its own.
     """
 
     def __init__(self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None) -> None:
         self.done, self.table, self._file = done, table, file
 
     def begin(self) -> None:
-        """Note that a run starts with the table as it is."""
+        """Note the table's length at the start of a run, before anything is written to it.
+
+        Since the last run the table may have been moved away: its last `end` no longer holds for a new one.
+        """
         self._append({"format": FORMAT})
 
     def add(self, name: str, **facts: Any) -> None:
@@ -53,7 +58,7 @@ class Ledger:
         end = {}
         if self.table is not None:
             self.table.flush()
-            if _is_file(self.table):
+            if _is_file(self.table):  # a pipe or a terminal has no length, and cannot be synchronised with a disk
                 os.fsync(self.table.fileno())
                 end = {"end": os.fstat(self.table.fileno()).st_size}
         self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # escaped to ASCII: names may be invalid UTF-8
@@ -67,10 +72,11 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
 
     Args:
         path: the ledger; created if missing.
-        table: path of the table that all recordings share, or an open stream, or None.
+        table: path of the table that all recordings share; an open stream (standard output), which is used as it is,
+            and not reset; or None.
 
     Raises:
-        UserError: another run uses the ledger, it is damaged, or the table was not written with it.
+        UserError: another run uses the ledger, it is damaged, or it is empty although the table has content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with lock(path.parent, path.name), path.open("ab+") as file:
@@ -79,6 +85,7 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
         if isinstance(table, Path):
             _cut_back(table, lines, path)
             table.parent.mkdir(parents=True, exist_ok=True)
+            # As `open_replacing` writes text, but line ends stay as the format wrote them.
             with table.open("a", encoding="utf-8", errors="backslashreplace", newline="") as opened:
                 yield Ledger(file, done, opened)
         else:
@@ -108,7 +115,10 @@ def _read(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
 
 
 def _cut_back(table: Path, lines: list[dict[str, Any]], path: Path) -> None:
-    """Remove the events of an interrupted recording from a table."""
+    """Remove the events of an interrupted recording from a table.
+
+    A table shorter than the last `end` is left as it is: the user has moved the earlier one away.
+    """
     size = table.stat().st_size if table.exists() else 0
     if size and not lines:
         raise UserError(f"{table}: not written by --watch with {path} (move it away, or give another --out)")
