@@ -1,6 +1,7 @@
 """Fetching of recordings from YouTube with yt-dlp: slowly, one at a time, continuing where the last run ended.
 
-Many have been removed from YouTube. Each failure is listed with its reason, and a removed one is not requested again.
+A recording is a section of a video (`Key`). Many videos are no longer there. Each failure is listed with its reason,
+and a recording whose video is gone is not requested again.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from sed.progress import duration
 
 log = logging.getLogger("sed.recordings")
 
-# yt-dlp's messages about videos that were removed, and about a server that refuses for now
+# yt-dlp's messages about videos that are gone: removed, private, blocked in this country, or for members or adults only
 GONE = re.compile(
     r"private video|video (is )?unavailable|not available|been removed|been terminated|no longer available|copyright|"
     r"account .*(closed|terminated)|does not exist|members-only|confirm your age|age-restricted|inappropriate|blocked",
     re.IGNORECASE,
 )
+# Messages about a server that refuses for now; they take precedence over GONE, which some of them match as well. Any
+# audio is requested, so there is no such format only when YouTube withholds all formats from a client.
 BUSY = re.compile(
     r"requested format|not a bot|HTTP Error 429|too many requests|rate.?limit|try again later", re.IGNORECASE
 )
-LENGTH = 10_000  # milliseconds of a recording whose name has no end
-PATIENCE = 5  # failures in a row after which a run ends, not counting removed videos
+LENGTH = 10_000  # milliseconds to fetch if a file name states a start but no end: AudioSet's clips have at most 10 s
+PATIENCE = 5  # failures in a row after which a run ends; a video that is gone ends the row, since the server did answer
 REQUEST = 5  # seconds that a request takes, for estimates of the time left
 REPORT = 10  # seconds between lines on progress
 WAV_HEADER = 44  # bytes; a file of this size has no samples
@@ -70,11 +73,11 @@ class Failures:
             file.write("".join("\t".join(row) + "\n" for row in rows))
 
     def reason(self, name: str) -> str:
-        """Return why a recording could not be fetched; "" if it was never requested."""
+        """Return why the last failed request for a recording failed, "" if none did; a later success does not count."""
         return self.known.get(name, ("", ""))[1]
 
     def is_gone(self, name: str) -> bool:
-        """Return whether a recording was removed from YouTube."""
+        """Return whether a recording's video is gone, by yt-dlp's last message about it."""
         return self.known.get(name, ("", ""))[0] == "gone"
 
 
@@ -91,7 +94,7 @@ def fetch(
     """Fetch recordings; end early after PATIENCE failures in a row.
 
     Args:
-        places: (path to write, recording) of each.
+        places: (path of the file to write, recording) of each; existing files are not fetched.
         failures: table of failures, which is read and extended.
         command: name or path of yt-dlp.
         between: mean of the seconds to wait between two requests, drawn uniformly from 0.5 to 1.5 times that.
@@ -114,6 +117,7 @@ def fetch(
     for number, (place, key) in enumerate(waiting):
         if number:
             pause(between * random.uniform(0.5, 1.5))
+        # Absolute, because yt-dlp runs in a folder of its own.
         error = _fetch_one(str(Path(program).absolute()), place, key, timeout)
         if not error:
             fetched, in_a_row = fetched + 1, 0
@@ -136,11 +140,12 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
     scratch = place.parent / ".fetching"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    end = re.fullmatch(r".*_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", place.stem)
-    until = round(1000 * float(end[2])) if end else key.start + LENGTH
+    times = re.fullmatch(r".*_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", place.stem)  # start and end in seconds
+    end = round(1000 * float(times[2])) if times else key.start + LENGTH  # milliseconds
     options = ["--ignore-config", "--no-playlist", "--no-progress", "--retries", "3", "--socket-timeout", "30"]
+    # --force-keyframes-at-cuts encodes the section again, since a copied stream can only be cut near the times stated.
     options += ["-f", "bestaudio/best", "-x", "--audio-format", "wav", "--force-keyframes-at-cuts"]
-    options += ["--download-sections", f"*{key.start / 1000:.3f}-{until / 1000:.3f}", "-o", "recording.%(ext)s"]
+    options += ["--download-sections", f"*{key.start / 1000:.3f}-{end / 1000:.3f}", "-o", "recording.%(ext)s"]
     try:
         run = subprocess.run(
             [command, *options, f"https://www.youtube.com/watch?v={key.video}"],
