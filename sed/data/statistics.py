@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 CLIPS = 2000
 """clips read from all sets together, evenly spaced: enough to know the mean of a bin to a tenth of a decibel"""
 LEAST = 1e-3
-"""smallest standard deviation: a mel bin without energy always holds the logarithm's floor, and has none"""
+"""smallest standard deviation, in the features' unit (natural logarithm or dB); that of a mel bin without energy, which
+holds the logarithm's floor in every frame, is 0, and the front end divides by it"""
 
 
 class Features(Protocol):
@@ -21,8 +22,11 @@ class Features(Protocol):
 
     clips: list[str]
     valid: np.ndarray
+    """number of valid frames of each clip (clips,); later ones are padding"""
 
-    def read(self, rows: Any) -> np.ndarray: ...
+    def read(self, rows: Any) -> np.ndarray:
+        """Return the features of these clips (rows, frames, bins)."""
+        ...
 
 
 def fitted(front_end: FrontEnd, stores: Sequence[Features]) -> FrontEnd:
@@ -30,6 +34,7 @@ def fitted(front_end: FrontEnd, stores: Sequence[Features]) -> FrontEnd:
     if not front_end.wants_statistics:
         return front_end
     mean, deviation = bin_statistics(stores, over=front_end.norm_over)
+    # An option of the front end, as text, so that it is stored with the model: all means, then all deviations.
     text = ",".join(f"{value:.9g}" for value in (*mean, *deviation))
     return type(front_end)(**{**front_end.params(), "norm_bins": text})
 
@@ -48,7 +53,7 @@ def bin_statistics(stores: Sequence[Features], *, over: str) -> tuple[np.ndarray
 
     Args:
         stores: the sets' features.
-        over: `clips` averages the statistics of each clip over clips; `frames` takes all frames together.
+        over: `clips` averages the means and the standard deviations of the clips; `frames` takes all frames together.
     """
     per_clip = [(len(x), x.mean(0), x.var(0)) for x in sampled(stores, CLIPS)]
     lengths, means, variances = (np.array(column) for column in zip(*per_clip, strict=True))

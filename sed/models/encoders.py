@@ -18,8 +18,10 @@ from sed.registry import chosen
 class Encoder(Protocol):
     """Protocol: a `torch.nn.Module` from features (batch, input_frames, mel_bins) to (batch, bands, patches, dim).
 
-    The attribute `no_weight_decay` of a module has the names of its parameters without weight decay, besides norms and
-    biases.
+    The result is a grid: bands along frequency, patches along time; of a CNN, rows and columns of its feature maps.
+
+    The encoder and any module in it may list parameters without weight decay by name in an attribute `no_weight_decay`;
+    norms and biases have none in any case.
     """
 
     dim: int
@@ -28,7 +30,8 @@ class Encoder(Protocol):
     time_stride: int
     """feature frames from one patch to the next"""
     fresh_norm: bool
-    """whether the detector adds a new LayerNorm after it, because its final norm was trained for unused blocks"""
+    """whether the encoder ends without its published final norm, which was trained on the output of later blocks that
+    are not used; the detector then adds a new LayerNorm"""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
@@ -37,7 +40,10 @@ class Encoder(Protocol):
 
 @runtime_checkable
 class SplitEncoder(Protocol):
-    """Protocol of an encoder whose embedding is excluded from compilation: encoder(x) = from_embedded(embed(x))."""
+    """Protocol of an encoder whose embedding is excluded from compilation: encoder(x) = from_embedded(embed(x)).
+
+    `sed.training.gpu.graphs.compiled` says why.
+    """
 
     def embed(self, x: Tensor) -> Tensor: ...
 
@@ -54,10 +60,10 @@ class BoundEncoder(Protocol):
 
 @runtime_checkable
 class CountedEncoder(Protocol):
-    """Protocol of an encoder that can count its operations."""
+    """Protocol of an encoder that can count its operations, which the benchmark relates to its time."""
 
     def operations(self) -> float:
-        """Return the number of operations (twice the multiply-adds) of the forward pass per clip."""
+        """Return the number of operations (twice the multiply-adds) of the forward pass per clip of input_frames."""
         ...
 
 
@@ -86,6 +92,7 @@ OPTIONS = {
     },
 }
 OPTIONS_FROM = ENCODERS
+"""modules whose options follow these; `sed.config.literals` reads them without an import"""
 
 
 def build_encoder(config: Mapping[str, Any]) -> Encoder:
