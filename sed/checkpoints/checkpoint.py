@@ -1,4 +1,7 @@
-"""Training checkpoints: a single file, written atomically and loadable with `weights_only=True`."""
+"""Training checkpoints: a single file, written atomically, sealed, and loadable with `weights_only=True`.
+
+Sealed: after torch's zip archive follows a line with a checksum (`sed.seal`), which zip readers ignore.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,15 @@ from sed.seal import Damaged, SealedWriter, is_sealed
 
 _ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22  # signature and size in bytes of a zip archive's last record
 KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
+"""keys of a checkpoint; `optimizer` is empty in best.pt and final.pt, from which no training resumes, `front_end` has
+the front end's settings, and `info` what else a training restores, such as its best score so far"""
 
 
 def save_checkpoint(path: str | Path, checkpoint: dict[str, Any]) -> None:
-    """Write a checkpoint with `KEYS`, format and version, atomically; equal contents result in equal bytes."""
+    """Write a checkpoint with `KEYS`, format and version, atomically.
+
+    Equal contents result in equal bytes, so that two trainings can be compared by their files.
+    """
     missing = [key for key in KEYS if key not in checkpoint]
     if missing:
         raise ValueError(f"checkpoint without {missing}")
@@ -83,13 +91,13 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _check_bytes(path: Path) -> None:
-    """Compare the file's checksum; for files of earlier versions, the checksums of the zip archive."""
+    """Raise an error unless the checksum matches; for files of earlier versions, those of the zip archive."""
     check_file(path)
     if not zipfile.is_zipfile(path):  # torch's legacy reader would read any other file as a pickle
         if not path.is_file():
             raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
         raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
-    if is_sealed(path):
+    if is_sealed(path):  # it has compared the checksum
         return
     with path.open("rb") as file:
         file.seek(-_ZIP_END_SIZE, 2)
@@ -102,7 +110,7 @@ def _check_bytes(path: Path) -> None:
 
 
 def check_weights(path: object, state: object) -> None:
-    """Raise UserError, with the name `path`, if weights are not {name: tensor}, or some are NaN or infinite."""
+    """Raise UserError, which begins with `path`, if weights are not {name: tensor}, or some are NaN or infinite."""
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path}: its weights are {_kind(state)}, not tensors by name (make the file again)")
     for name, value in state.items():

@@ -1,7 +1,8 @@
 """Initial weights: checkpoints of published or pre-trained models, read safely and loaded into a detector or tagger.
 
-A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or the name of a
-model on its hub (`MIT/ast-finetuned-audioset-10-10-0.4593`), downloaded once and checked against the hub's SHA-256.
+A checkpoint is a file of the authors (`.pth`), a safetensors file, a folder in Hugging Face's layout, or a name: of
+published_models.tsv, or of a model on Hugging Face's hub (`MIT/ast-finetuned-audioset-10-10-0.4593`), downloaded once
+and checked against the hub's SHA-256. Besides, there are this project's own: experiments and packed models.
 """
 
 from __future__ import annotations
@@ -46,9 +47,12 @@ from sed.models.tagger import GridTagger, Tagger, build_any_tagger, build_tagger
 log = logging.getLogger("sed.train")
 
 PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
+"""published AST whose config.json has the names of AudioSet's classes"""
 AUDIOSET_CLASSES = 527
 _NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""weights in a folder of Hugging Face's layout, the preferred file first; `WEIGHTS` are those of a packed model"""
+# Private functions of NumPy by which a pickle makes numbers and arrays, found without importing private modules.
 _SCALAR, _ARRAY = np.float64(0).__reduce__()[0], np.zeros(0).__reduce__()[0]
 _HARMLESS: list[Any] = [
     *(argparse.Namespace, np.ndarray, np.dtype, *(type(np.dtype(code)) for code in "?ilqfd")),
@@ -61,7 +65,9 @@ _GLOBAL = re.compile(r"GLOBAL (\S+) was not an allowed")
 
 
 def locate(pretrained: str) -> Path:
-    """Return the weights file of a path, a folder, or a name on Hugging Face, which is downloaded.
+    """Return the weights file of a path, a folder, or a name, which is downloaded once.
+
+    A name is one of `published_models()`, or `organisation/model` on Hugging Face.
 
     Raises:
         UserError: there is none.
@@ -76,6 +82,7 @@ def locate(pretrained: str) -> Path:
         return path
     if pretrained in published_models():
         return download(pretrained)
+    # With a suffix it is no name on the hub, but a file that does not exist.
     if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
         return _from_hub(pretrained)
     raise UserError(
@@ -127,7 +134,7 @@ def read_model(path: Path) -> Model:
     """
     state = read_state(path)
     try:
-        model = unwrapped(state, lambda names: encoder_of(names) is not None)
+        model = unwrapped(state, lambda tensors: encoder_of(tensors) is not None)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (torch.save it under another name)") from None
     if model.prefix:
@@ -150,8 +157,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Load the initial weights that `config["pretrained"]` names into a detector.
 
-    They may be a published encoder, one pre-trained by `sed.bin.pretrain`, a packed model, or the folder of an
-    experiment (a whole detector).
+    They may be a published encoder, one pre-trained by `sed.bin.pretrain`, or a whole detector: the folder of an
+    experiment, or a model packed by `sed.bin.pack` (a folder, or on a hub: `hf://organisation/name`).
 
     Args:
         detector: the detector, whose weights are replaced.
@@ -176,6 +183,8 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
     state, prefix, _ = read_model(path)
     kind = encoder_of(state)
     importer = own_layout.OwnImporter() if own_layout.encoder_of(state) else importer_of(name)
+    # Our own layout is that of files written by `sed.bin.pretrain`. No kind: the state dict is not recognised; the
+    # encoder's importer then says which of its tensors do not fit.
     if kind not in (name, None) or importer is None:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
         raise UserError(
@@ -190,13 +199,17 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
 
 
 def left_out(encoder: str, config: Mapping[str, Any]) -> str:
-    """Return a text on the last blocks of a published encoder that a config does not use; '' if it uses all."""
-    kind = encoder.split("_")[0]
-    depth, blocks = config.get(f"{kind}_depth", 0), config.get(f"{kind}_blocks", 0)
+    """Return a text on the last blocks of a published encoder that a config does not use; '' if it uses all.
+
+    Options of an encoder begin with the first word of its name: those of `atst_frame` are atst_depth, the number of
+    published blocks, and atst_blocks, the number of first blocks that are used.
+    """
+    prefix = encoder.split("_")[0]
+    depth, blocks = config.get(f"{prefix}_depth", 0), config.get(f"{prefix}_blocks", 0)
     if blocks >= depth:
         return ""
     last = f"block {depth}" if blocks == depth - 1 else f"blocks {blocks + 1} to {depth}"
-    return f", without {last} of {depth} and what follows ({kind}_blocks {blocks})"
+    return f", without {last} of {depth} and what follows ({prefix}_blocks {blocks})"
 
 
 def encoder_of(state: Mapping[str, Tensor]) -> str | None:
@@ -276,9 +289,12 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger | GridTagger, list[str]]:
     """Load the whole tagger of `config["pretrained"]`, in eval mode, with the names of its classes.
 
-    Names come from the file `labels` (AudioSet's class_labels_indices.csv, or one name per line), else from such a file
-    beside the checkpoint, else, for AudioSet's 527 classes and if online, from Hugging Face's copy of the published
-    model; without any of these they are `class 0`, `class 1` etc.
+    It is a `Tagger` for encoder `ast`, and a `GridTagger`, pre-trained by `sed.bin.pretrain`, for any other encoder.
+
+    Names come from the file `labels`: a config.json with `id2label`, AudioSet's class_labels_indices.csv, or one name
+    per line. Without it they come from a file beside the checkpoint NAME.pth (the first of config.json, NAME.json,
+    class_labels_indices.csv, NAME.labels.txt), else, for AudioSet's 527 classes and if online, from config.json of the
+    published AST on Hugging Face; without any of these they are `class 0`, `class 1` etc.
 
     Raises:
         UserError: the checkpoint is missing, damaged or not the config's tagger, or names do not match the classes.
@@ -288,7 +304,7 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger 
     if own_layout.encoder_of(state):
         own = _own_tagger(path, state, config)
         return own.eval(), class_names(path, own.head.linear.out_features, labels)
-    with torch.device("meta"):
+    with torch.device("meta"):  # for names and shapes alone; the number of classes is that of the file
         like = build_tagger(config, 1)
     try:
         ours, has_head = to_tagger(state, like)
@@ -304,6 +320,7 @@ def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger 
 
 def _own_tagger(path: Path, state: Mapping[str, Tensor], config: Mapping[str, Any]) -> GridTagger:
     """Build the tagger of the config's encoder, with the weights of a file written by pre-training."""
+    # A file without a head: any number will do, since `to_tagger` raises Mismatch with the names that are missing.
     classes = next((len(value) for key, value in state.items() if key.endswith("head.linear.bias")), 1)
     tagger = build_any_tagger(config, classes)
     if not isinstance(tagger, GridTagger):
@@ -361,9 +378,10 @@ def _read_names(path: Path) -> list[str]:
 
 
 def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
-    """Return the client of the hub, and the user's cache folder for a model.
+    """Return the client of the hub, and the user's cache folder for a model; `how` are arguments of `Fetcher`.
 
-    HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools.
+    HF_ENDPOINT names another server with the hub's paths, as for Hugging Face's own tools; messages about failures
+    suggest it (`elsewhere`).
     """
     cache = cache_of(name)
     cache.mkdir(parents=True, exist_ok=True)
@@ -372,13 +390,17 @@ def _hub(name: str, **how: Any) -> tuple[Hosts, Path]:
 
 def _fetch_config(hosts: Hosts, name: str, cache: Path) -> Path:
     path = cache / "config.json"
+    # `or:` precedes a plain address, from which a file without a checksum is fetched.
     row = Row("ast", f"or:{HUGGING_FACE}/{name}/resolve/main/config.json", path.name, path.name)
     hosts.fetcher.fetch(hosts.ask(row), path)
     return path
 
 
 def _from_hub(name: str) -> Path:
-    """Download a model from Hugging Face's hub to the user's cache, once; its weights are checked by SHA-256."""
+    """Download a model from Hugging Face's hub to the user's cache, once; its weights are checked by SHA-256.
+
+    config.json, which has names of classes, comes before the weights: a folder with weights is complete.
+    """
     hosts, cache = _hub(name)
     weights = cache / _WEIGHTS[0]
     if weights.exists():
@@ -393,6 +415,7 @@ def _from_hub(name: str) -> Path:
 def _published_names() -> Path | None:
     """Fetch config.json of the published model, with the names of AudioSet's classes; None if that fails."""
     try:
+        # Names are optional, so without a network the wait is short: one attempt of 5 s.
         hosts, cache = _hub(PUBLISHED, timeout=5.0, retries=0)
         return _fetch_config(hosts, PUBLISHED, cache)
     except (UserError, RunError, OSError):
