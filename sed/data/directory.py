@@ -1,7 +1,7 @@
-"""Data directories: `wav.scp`, `events.tsv`, `soft.tsv`, `tags.tsv`, `durations.tsv` of one set, and their rules.
+"""Data directories: `wav.scp`, `events.tsv`, `soft.tsv`, `tags.tsv`, `durations.tsv` of one set, and their validation.
 
-`DataDir.load` implements the rules; `sed.bin.check_data_dir` prints its result. Every reader names the file and line
-that it refuses. As in Kaldi, ids are in C order: sorted by their bytes.
+`DataDir.load` validates them; `sed.bin.check_data_dir` prints its result. Every reader names the file and line that it
+refuses. As in Kaldi, ids are in C order: sorted by their bytes. A dump directory has the same tables, and features.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ SLACK = 2e-3
 
 
 def read_labels(path: str | Path, rules: Rules = METADATA) -> list[str]:
-    """Read labels.txt: one label per line; their order is that of the columns of all targets and scores."""
+    """Read labels.txt: one label per line; their order is that of the columns of all targets and scores.
+
+    `rules`, how strictly lines are read: `METADATA` for a file from any tool, `DATA_DIR` for one that stage 1 wrote.
+    """
     labels: list[str] = []
     for line, text in read_lines(path, rules):
         label = text.strip()
@@ -94,7 +97,8 @@ class DataDir:
     tags: dict[str, tuple[str, ...]] | None = field(default=None)
     """a weak set's tags by clip id; None for other sets"""
     soft: dict[str, list[SoftEvent]] | None = field(default=None)
-    """soft labels of a strong set by clip id, every clip with a list; None for sets without"""
+    """soft labels of a strong set by clip id, every clip with a list, in the file's order, in which spans of one label
+    ascend; None for sets without"""
 
     @property
     def clips(self) -> list[str]:

@@ -35,7 +35,8 @@ from sed.progress import Progress
 
 log = logging.getLogger("sed.prepare")
 CHECKED = ".audio_check.tsv"
-"""results of the audio check; the first file written in a data directory, and so the mark of an unfinished one"""
+"""results of the audio check, kept for later runs. It is written before any table, and wav.scp after all of them: a
+folder with this file is a data directory, without wav.scp one that no run has finished"""
 KINDS = ("strong", "weak", "unlabelled")
 _STALE = {
     "strong": ["tags.tsv"],
@@ -132,6 +133,7 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
     """
     known = _read_checked(kept)
     stats = {clip: path.stat() for clip, path in files.items()}
+    # What identifies an unchanged file in the table: its path (as a table can hold it), size and time of modification.
     keys = {clip: (shown(str(files[clip])), str(stat.st_size), str(stat.st_mtime_ns)) for clip, stat in stats.items()}
     found = {clip: known[key] for clip, key in keys.items() if key in known}
     todo = [clip for clip in files if clip not in found]
@@ -140,7 +142,7 @@ def check_audio(files: Mapping[str, Path], kept: Path, *, jobs: int) -> dict[str
             results = pool.map(inspect, (files[clip] for clip in todo))
             for clip, result in zip(todo, results, strict=True):
                 found[clip] = result
-                if progress.advance():
+                if progress.advance():  # from time to time, so that a killed run loses little
                     _write_checked(kept, keys, found)
         _write_checked(kept, keys, found)
     return found
@@ -195,7 +197,7 @@ def faults(
 
 
 def _refuse_others(out: Path) -> None:
-    """Raise UserError for a folder that has tables to be overwritten but is not a data directory, even unfinished."""
+    """Raise UserError if a folder holds tables that would be overwritten, and is no data directory, finished or not."""
     if (out / CHECKED).exists() or (out / "wav.scp").exists():
         return
     if other := next((name for name in ("events.tsv", "tags.tsv", "durations.tsv") if (out / name).exists()), ""):
@@ -227,18 +229,22 @@ def make_data_dir(
         out: the data directory.
         kind: strong, weak or unlabelled.
         labels: the classes.
-        durations: table of durations; a file of another length is bad. None: lengths in AudioSet's clip ids count.
+        durations: table of durations; a file of another length is bad. For clips that it lacks, and with None for all
+            clips, the difference of the times in an AudioSet clip id is used instead.
         jobs: threads of the audio check.
         max_bad: per cent of the files that may be bad.
-        max_dropped: per cent of the events that may lie beyond their clips or have no length.
+        max_dropped: per cent of the events that may not fit their clips: dropped, as beyond them or without length, or
+            cut by far (`sed.data.events`).
         min_coverage: per cent of the clips that must have audio.
         shortest: shorter files are bad, in seconds.
         longest: longer files are bad, in seconds.
-        origins: origins.tsv of stage 0; coverage.tsv then counts clips by origin, and origins.tsv lists them.
-        soft: soft labels of a strong set, in DESED's columns and `share`.
+        origins: origins.tsv of stage 0, with the origin of each recording: the corpus's archives, or a copy elsewhere.
+            coverage.tsv then counts clips by origin, and an origins.tsv in `out` lists that of each clip.
+        soft: soft labels of a strong set, in DESED's columns and `share`, that of the annotators who marked the label.
 
     Raises:
-        UserError: the input is refused; no table of the set is written then, except bad_audio.tsv.
+        UserError: the input is refused. Of the set's tables only bad_audio.tsv is written then; if `soft` or `origins`
+            is refused, also those that are made before it is read.
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
@@ -264,7 +270,7 @@ def make_data_dir(
         summary.append(f"{sum(map(len, events.values()))} events")
         summary.append(f"{sum(not found for found in events.values())} clips without")
         summary += [f"{joined} overlapping events of one class merged"] * bool(joined)
-        summary += [f"{count} events {kind}" for kind, (count, _) in tally.found.items()]
+        summary += [f"{count} events {exception}" for exception, (count, _) in tally.found.items()]
         _write_soft(out / "soft.tsv", soft, seconds, labels)
     elif annotation.kind == "weak":
         write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
@@ -275,10 +281,11 @@ def make_data_dir(
         (out / stale).unlink(missing_ok=True)
     summary += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
     write_durations_tsv(out / "durations.tsv", seconds)
+    # Its first column is the folder of the recordings.
     origin_of = read_origins(origins, audio.name) if origins else None
     write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs), origin_of)
     _write_origins(out, wavs, origin_of)
-    write_scp(out / "wav.scp", wavs)
+    write_scp(out / "wav.scp", wavs)  # last: it marks a complete data directory
     log.info("%s: %s", out, ", ".join(summary))
 
 
