@@ -1,4 +1,4 @@
-"""Post-processing by sound event bounding boxes; `boxes` computes them."""
+"""Post-processing by change-detection sound event bounding boxes (cSEBBs), as `boxes` describes and computes them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
 REACH_SECONDS = 60.0
-"""longest distance over which streaming prediction lets boxes depend on each other"""
+"""longest distance over which streaming prediction lets boxes depend on each other; our choice, since merging has no
+limit"""
 
 
 class BoxParameters(NamedTuple):
     """Parameters of one class: length of the step filter in seconds, and the two limits of merging (`boxes`).
+
+    The step filter measures the change of the posterior at a frame border: the mean over half its length after the
+    border minus that over half before it. A gap between events is kept if either limit says so.
 
     The defaults are values in common use.
     """
@@ -35,7 +39,7 @@ BOXES = BoxParameters()
 
 @dataclass(frozen=True)
 class Csebbs(PerClass[BoxParameters]):
-    """Step that replaces scores by each box's confidence inside it and 0 elsewhere."""
+    """Post-processing step (`Step`) that replaces scores by each box's confidence inside it and 0 elsewhere."""
 
     name: ClassVar[str] = "csebbs"
     options: ClassVar[Sequence[ClassOption]] = (  # in the order of BoxParameters
@@ -85,13 +89,13 @@ class Csebbs(PerClass[BoxParameters]):
         return cls({label: BoxParameters(*(column[label] for column in columns)) for label in labels})
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Return the boxes as scores; their frames lie between the borders of boxes."""
+        """Return the boxes as scores, on frames of unequal length: from each border of any class's box to the next."""
         from sed.evaluation.postprocessing.boxes import bounding_boxes
 
         return bounding_boxes(scores, self.by_label)
 
     def reach(self, frame_seconds: float) -> int:
-        """Return a minute: boxes are merged over any distance.
+        """Return the number of frames in `REACH_SECONDS`, although boxes are merged over any distance.
 
         A long recording processed in pieces gives the same boxes as long as merged segments are shorter than this.
         """
