@@ -1,8 +1,9 @@
-"""Untrusted HDF5 files: restrictions on their content, and reading in a separate process.
+"""HDF5 files: checks of how datasets are stored, reading in a child process, and writing.
 
 Only plain datasets are read: of the type that this project writes, stored in the file itself (no external storage, no
-links to other files, no virtual datasets), without filters, and no larger than the file. An untrusted file is opened
-in a child process with limited memory and time, since a few changed bytes can crash the HDF5 library.
+links to other files, no virtual datasets), without filters, and no larger than the file. A few changed bytes can crash
+the HDF5 library. So scores.h5 is opened in a child process with limited memory and time (`read_apart`); shards of
+features are not, since each recipe writes its own.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ import numpy as np
 from sed.lifetime import end_with_parent
 
 MEMORY = 1 << 30
-"""memory limit of the child in bytes: it reads names and attributes, never values"""
+"""bytes (1 GiB) of address space that the child may take beyond what its parent has: it reads clip ids, labels and
+attributes; the parent reads the posteriors, without HDF5"""
 SECONDS = 60
-"""limit of the child's CPU time"""
+"""limit of the child's CPU time, far more than an intact file takes"""
 
 
 def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bool = False) -> h5py.Dataset:
@@ -36,7 +38,7 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
         name: of the dataset.
         dtype: NumPy's name of the type, with its byte order; `text`: strings of fixed or variable length.
         dimensions: number of dimensions.
-        by_row: whether it must be stored in chunks of one row of the first dimension; else contiguous.
+        by_row: whether it must be stored in chunks, one for each index of the first dimension; else contiguous.
 
     Returns:
         The dataset.
@@ -66,7 +68,7 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
         raise ValueError(f"{name} is of type {dataset.dtype}, not {dtype}")
     if dataset.chunks != ((1, *dataset.shape[1:]) if by_row else None):
         raise ValueError(f"{name} is in chunks of {dataset.chunks}")
-    claimed = dataset.size * dataset.id.get_type().get_size()
+    claimed = dataset.size * dataset.id.get_type().get_size()  # of variable-length strings, only the references
     if claimed > os.fstat(file.id.get_vfd_handle()).st_size:
         raise ValueError(f"{name} claims {claimed} bytes, more than the file has")
     return dataset
@@ -75,7 +77,7 @@ def plain(file: h5py.File, name: str, dtype: str, dimensions: int, *, by_row: bo
 class _Deferring:
     """File object for HDF5 output that hides failures from the library and keeps the first in `error`.
 
-    If a write fails, the library crashes on closing its objects.
+    If the library sees that a write failed, it crashes on closing its objects.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -101,13 +103,13 @@ class _Deferring:
             self.error = self.error or error
         return size
 
-    def __getattr__(self, name: str) -> Any:  # seek, tell, read, readinto, flush
+    def __getattr__(self, name: str) -> Any:  # h5py also calls seek, tell, read, readinto and flush
         return getattr(self._file, name)
 
 
 @contextmanager
 def created(path: Path, **options: Any) -> Iterator[h5py.File]:
-    """Open a new HDF5 file for writing; an error of writing is raised once the file is closed.
+    """Open a new HDF5 file for writing; if a write fails, the error is raised only after the file is closed.
 
     Args:
         path: the file.
@@ -126,11 +128,14 @@ def created(path: Path, **options: Any) -> Iterator[h5py.File]:
 
 def text_of(dataset: h5py.Dataset) -> list[str]:
     """Return the strings of a dataset; raise ValueError if any is not UTF-8."""
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in dataset[()]]
+    return [text.decode() if isinstance(text, bytes) else str(text) for text in dataset[()]]
 
 
 def read_apart(path: Path, read: Callable[[h5py.File], dict[str, Any]]) -> dict[str, Any]:
     """Open an HDF5 file in a child process and return the result of `read` there, a dict of JSON values.
+
+    The result is passed as JSON, since unpickling what a damaged process wrote could run code. The child is forked:
+    `read` may be any function, and nothing is imported again.
 
     Raises:
         ValueError: the file cannot be opened, or `read` raised, crashed, took too much memory or too long.
@@ -160,9 +165,10 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
         end_with_parent()
         faulthandler.disable()  # the parent reports the failure in one line
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_DFL)  # not the parent's handlers
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        # field 1 of statm: address space in pages, of which the parent's libraries take most
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         try:
@@ -170,7 +176,7 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
                 text = json.dumps({"value": read(file)})
         except MemoryError:
             text = json.dumps({"error": "it asks for more memory than such a file needs"})
-        except Exception as error:  # h5py does not document which exceptions it raises
+        except Exception as error:  # h5py does not document which exceptions it raises; the message becomes one line
             text = json.dumps({"error": " ".join(f"{error}".split())[:200] or type(error).__name__})
         with os.fdopen(send, "wb") as pipe:
             pipe.write(text.encode())
@@ -180,7 +186,11 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
 
 
 def _why(code: int) -> str:
-    """Return why the child ended without an answer; both signals are sent when its CPU time is used up."""
+    """Return why the child ended without an answer, by its exit code.
+
+    When the CPU time is used up, the child gets SIGXCPU or SIGKILL, depending on the system, since its soft and hard
+    limits are equal.
+    """
     if code == -signal.SIGXCPU or code == -signal.SIGKILL:
         return f"not read within {SECONDS} s of computing"
     return "it crashes the HDF5 library"
