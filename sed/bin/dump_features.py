@@ -2,7 +2,9 @@
 
 usage: python3 -m sed.bin.dump_features [--config conf/logmel.yaml] wav.JOB.scp feats.JOB.h5
 
-Writes feats.JOB.h5 and, last, feats.JOB.scp. Complete shards are kept; a killed job is resumed.
+JOB is the job's number. Writes feats.JOB.h5 and, last, feats.JOB.scp beside it (`clip-id feats.JOB.h5:row` per line). A
+shard that is intact, of these clips and of this front end is kept. A killed job resumes after its last complete clip;
+any other shard is computed again.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ def main() -> None:
     parser.add_argument("shard", type=output_file, help="feats.JOB.h5 to write")
     parser.option("threads", 1, "processor threads of the front end", least=1, most=1024)
     parser.section("front end")
-    parser.options_of("sed.features.logmel")
+    parser.options_of("sed.features.logmel")  # by name: the module imports torch, which takes seconds
     args = parser.parse_args()
     setup_logging()
 
