@@ -1,8 +1,9 @@
-"""Folder of a packed model: its files, and atomic replacement.
+"""Folder of a packed model (a pack; `sed.checkpoints.packed` has its format): its files, and atomic replacement.
 
-A new folder is written beside the old one, under a lock, and their names are exchanged. Files that `pack` did not write
-are moved to the new folder, never deleted. A run killed at any instant leaves a complete model under the folder's name,
-or (on a file system that cannot exchange two names) under a hidden name, which the next run restores.
+Packs are written by `sed.bin.pack`, `push` and `import_model`, here all called `pack`. A new folder is written beside
+the old one, under a lock, and their names are exchanged. Files that `pack` did not write are moved to the new folder,
+never deleted. A run killed at any instant leaves a complete model under the folder's name, or (on a file system that
+cannot exchange two names) under a hidden name; the next `pack` to this folder gives it its name back.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sed.errors import UserError
 from sed.files import exchange, is_temporary, lock, sync_folder
 
 WEIGHTS, FACTS, RESULTS, CARD = "model.safetensors", "model.json", "results.json", "README.md"
+"""FACTS: all that prediction needs besides the weights"""
 LABELS = "labels.txt"
 NAMES = (WEIGHTS, FACTS, RESULTS, CARD, LABELS, "config.yaml", "logmel.yaml")
 """all files that `pack` writes"""
@@ -40,7 +42,13 @@ def manifest(folder: Path) -> dict[str, str]:
 
 
 def recover(folder: Path) -> None:
-    """Complete the replacement that a killed run left unfinished, if any, so that `folder` can be read."""
+    """Complete the replacement that a killed run left unfinished, if any.
+
+    Commands that write packs call it before they read the model, which may be `folder` itself.
+
+    Raises:
+        UserError: another run is writing `folder`.
+    """
     folder = folder.resolve()
     if any(leftover.is_dir() for leftover in _hidden(folder)):
         with lock(folder.parent, folder.name):
@@ -69,7 +77,7 @@ def replacing_pack(folder: Path) -> Iterator[Path]:
                 error.filename = str(folder / Path(os.fsdecode(error.filename)).name)
             raise
         finally:
-            if new.is_dir():
+            if new.is_dir():  # the old folder after an exchange, or what was written before an error
                 _empty(new, folder)
 
 
@@ -79,7 +87,7 @@ def _hidden(folder: Path) -> tuple[Path, Path]:
 
 
 def _facts(folder: Path) -> dict[str, Any] | None:
-    """Return the content of model.json if the folder is a pack of any version, else None."""
+    """Return the content of model.json if the folder is a pack by any version of this project, else None."""
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -92,7 +100,8 @@ def _facts(folder: Path) -> dict[str, Any] | None:
 def _listed(folder: Path) -> dict[str, Any]:
     """Return {name: SHA-256} of the files that `pack` wrote to a folder.
 
-    The checksum is None for model.json, and for all `NAMES` if an earlier version wrote model.json without a list.
+    The checksum is None for model.json, which cannot hold its own, and for all `NAMES` if there is no list: in a pack
+    by an earlier version, and in an incomplete folder.
     """
     files = (_facts(folder) or {}).get("files")
     listed = files if isinstance(files, dict) else dict.fromkeys(NAMES)
@@ -100,7 +109,7 @@ def _listed(folder: Path) -> dict[str, Any]:
 
 
 def _is_own(path: Path, listed: dict[str, Any]) -> bool:
-    """Return whether `pack` wrote this file: one of `listed`, or a temporary one of an interrupted write."""
+    """Return whether `pack` wrote this file: one of `listed`, or, by its name, a temporary file of `sed.files`."""
     return (path.name in listed and path.is_file() and not path.is_symlink()) or is_temporary(path.name)
 
 
@@ -124,7 +133,7 @@ def _check(folder: Path) -> None:
 def _install(new: Path, folder: Path) -> None:
     """Replace `folder` by `new`; after an exchange, `new` is the name of the old folder, which the caller empties."""
     if folder.exists():
-        shutil.copymode(folder, new)
+        shutil.copymode(folder, new)  # the permissions that the user gave the old folder
     sync_folder(new)
     if not folder.exists():
         new.rename(folder)
@@ -139,7 +148,8 @@ def _install(new: Path, folder: Path) -> None:
 def _complete(folder: Path) -> None:
     """Finish what a killed run left: restore `folder` if it was renamed, and remove the hidden folders."""
     new, old = _hidden(folder)
-    if old.is_dir() and not folder.exists():  # killed between the two renames: `new` is complete
+    # killed between the two renames, `new` is complete; without a `new`, `folder` was removed after the second one
+    if old.is_dir() and not folder.exists():
         (new if new.is_dir() else old).rename(folder)
     for leftover in (new, old):
         if leftover.is_dir():
@@ -150,7 +160,7 @@ def _empty(leftover: Path, folder: Path) -> None:
     """Remove a hidden folder, after moving files not written by `pack` to `folder`.
 
     Raises:
-        UserError: `folder` is missing or has a file of that name; the file stays in the hidden folder.
+        UserError: such a file cannot be moved, since `folder` is missing or has one of the same name; it stays hidden.
     """
     listed = _listed(leftover)
     for path in sorted(leftover.iterdir()):
@@ -160,7 +170,8 @@ def _empty(leftover: Path, folder: Path) -> None:
             path.rename(folder / path.name)
     if folder.is_dir():
         sync_folder(folder)
-    for path in sorted(leftover.iterdir(), key=lambda path: path.name == FACTS):  # model.json last: it lists the others
+    # model.json last: if this run is killed, the next one needs its list
+    for path in sorted(leftover.iterdir(), key=lambda path: path.name == FACTS):
         if _is_own(path, listed):
             path.unlink()
     leftover.rmdir()

@@ -1,10 +1,14 @@
 """Packed models: a folder with weights, config, labels, front end, post-processing, results and a card.
 
-model.safetensors      weights of the teacher (default) or student
-model.json             format, version, labels, config, front end, post-processing, windows, source, list of files
-results.json           scores of stage 5, if any
-README.md              model card
-labels.txt             labels in the order of the posteriors, as plain text
+model.safetensors         weights of the teacher (default) or student
+model.json                format, version, labels, config, front end, post-processing, windows (of prediction), info (on
+                          the training or the import), source, checksums of the other files
+results.json              scores of the recipe's stage 5, if any
+README.md                 model card
+labels.txt                labels in the order of the posteriors, as plain text
+config.yaml, logmel.yaml  config and front end, as in model.json
+
+Prediction reads only the first two files.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ log = logging.getLogger("sed")
 SEALED = 3
 """first format whose model.json has a checksum"""
 KEYS = ("format", "labels", "config", "front_end", "post_processing", "info")
+"""keys of model.json that packs of all formats have"""
 
 
 def is_packed(path: str | Path) -> bool:
@@ -46,7 +51,9 @@ def read_facts(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise UserError(f"{folder}: a packed model without {name} (copy the whole folder, or pack it again)")
     try:
-        facts, checked = read_sealed_json(folder / FACTS)  # checked is None if another tool has reformatted the file
+        # intact: False if the file is as this project writes it, but has no checksum; None if another tool has
+        # reformatted it, which is accepted, though the checksum cannot be compared then
+        facts, intact = read_sealed_json(folder / FACTS)
     except Damaged as error:
         raise UserError(f"{folder / FACTS}: {error} (copy or pack the model again)") from None
     except ValueError as error:
@@ -57,9 +64,10 @@ def read_facts(folder: Path) -> dict[str, Any]:
     missing = [key for key in KEYS if key not in facts]
     if missing:
         raise UserError(f"{folder / FACTS}: lacks {', '.join(missing)} (pack the model again)")
-    if checked is False and facts["format"] >= SEALED:
+    if intact is False and facts["format"] >= SEALED:
         raise UserError(f"{folder / FACTS}: its checksum is damaged (copy or pack the model again)")
     for key in ("config", "front_end", "info"):
+        # an empty front end would be read as all defaults
         if not isinstance(facts[key], dict) or (key == "front_end" and not facts[key]):
             raise UserError(f"{folder / FACTS}: {key} is not what pack writes (pack the model again)")
     _check_weights_file(folder, facts)
@@ -136,8 +144,8 @@ def save_pack(
         folder: folder to write; an earlier packed model in it is replaced, other files are kept.
         model: the teacher or student to pack.
         post_processing: settings to store, including thresholds.
-        windows: settings of prediction on long recordings to store.
-        results: {set: its result.json}; if empty, no results.json is written.
+        windows: settings to store of prediction on recordings longer than the model's window.
+        results: {set: content of its result.json}; if empty, no results.json is written.
         card: text of README.md.
         source: description of what the model was packed from.
 
@@ -150,13 +158,15 @@ def save_pack(
     from sed.config import save_config
 
     with replacing_pack(folder) as part:
+        # clones: safetensors refuses tensors that share memory
         state = {key: value.detach().cpu().contiguous().clone() for key, value in model.detector.state_dict().items()}
-        with open_replacing(part / WEIGHTS, "wb") as file:
+        with open_replacing(part / WEIGHTS, "wb") as file:  # synced to disk, unlike by safetensors' save_file
             file.write(safetensors.torch.save(state, metadata={"format": "pt"}))
         if results:
             write_json(part / RESULTS, results)
         write_text(part / CARD, card)
         write_text(part / LABELS, "".join(f"{label}\n" for label in model.labels))
+        # without the name of the checkpoint that training started from: the pack has the trained weights
         save_config(part / "config.yaml", model.config, skip=["pretrained"])
         save_config(part / "logmel.yaml", model.front_end.params())
         facts = {
