@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Collect the results of real_sounds' configs and seeds in a folder, and write RESULTS.md from it.
+# Collect the results of the recipe egs/real_sounds, by config and seed, in a folder, and write RESULTS.md from it.
 #
 # usage: local/real_sounds_report.sh [options] <exp> <dump> <results> <RESULTS.md>
 #
 #   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N         GPUs; 0: the CPU (1)
-#   --tagger FILE    pre-trained AST whose tagging mAP is measured, too ('none': not measured)
-#   --sources FILE   number of sources and recordings of each label (from sed.bin.split_soundbank --count)
-#   --figure3 DIR    output folder of steps/figure3.sh, whose picture is shown
+#   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured)
+#   --sources FILE   sources.json of stage 0: number of the soundbank's sources and recordings of each label
+#   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png is shown
 #   --test-set SET   set of the dump that was scored (validation)
-#   --archive NAME   first archive the content of <results> as an earlier run of this name, main numbers only
+#   --archive NAME   first turn what <results> holds into an earlier run called NAME, of which only main numbers stay
 #
-# Adds <exp>/<config>_seed<k>/<set>/result.json to <results>, which keeps earlier ones. From the results alone:
-# python3 -m local.real_sounds.report <results> <RESULTS.md>
+# Defaults are in parentheses. A FILE or DIR that does not exist is ignored. Adds each
+# <exp>/<config>_seed<k>/<set>/result.json to <results>, and keeps the results of other configs and seeds there.
+# RESULTS.md can also be written from <results> alone: python3 -m local.real_sounds.report <results> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
@@ -24,6 +25,7 @@ exp=${1%/} dump=${2%/} results=${3%/} page=$4
 source "${root}/utils/step.sh"
 
 options=()
+# a missing file is no error: run.sh names them all, even those that were not made (figure 3 with --analysis false)
 [[ -z ${sources} || ! -f ${sources} ]] || options+=(--sources "${sources}")
 if [[ -n ${tagger} && ${tagger} != none && -f ${tagger} ]]; then
     [[ ${exp}/tagging.json -nt ${tagger} ]] || "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tagging.log" \
