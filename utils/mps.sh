@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# NVIDIA's MPS (Multi-Process Service) while a script runs: several processes compute on one GPU concurrently. Source it.
+# NVIDIA's MPS (Multi-Process Service), by which several processes compute on one GPU concurrently, while a script runs.
+# The script sources this file.
 #
-# `mps_start <folder> <processes per GPU> <GPU>...` starts MPS's daemon for these GPUs, with its files in that folder, and
-# exports the variables by which processes use it. It sets the array `mps_gpus` to the GPUs' names for
-# CUDA_VISIBLE_DEVICES. If MPS is not installed or does not work, processes take turns on a GPU as usual. If
-# CUDA_MPS_PIPE_DIRECTORY names a daemon already, that one is used. `mps_stop` ends a daemon that was started.
+# `mps_start <folder> <processes per GPU> <GPU>...` starts MPS's daemon for these GPUs, with its files in that folder,
+# and exports the variables by which processes use it. It sets the array `mps_gpus` to each GPU's value for
+# CUDA_VISIBLE_DEVICES. If MPS is not installed or does not work, processes still share a GPU, but it switches between
+# them instead of computing for several at once. If CUDA_MPS_PIPE_DIRECTORY is set already, the daemon that it names is
+# used. `mps_stop` ends only a daemon that mps_start started; the variables stay.
 
-mps_started="" mps_gpus=() mps_watch=""
-# fails if CUDA cannot be initialised through the daemon
+mps_started="" mps_gpus=() mps_watch="" # mps_watch: id of the process that ends the daemon after the script
+# fails if CUDA cannot be initialised through the daemon; run with a time limit, should the daemon not answer
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
@@ -20,7 +22,7 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         command -v nvidia-cuda-mps-control >/dev/null || return 0
         mkdir -p "$1"
         export CUDA_MPS_PIPE_DIRECTORY=$1 CUDA_MPS_LOG_DIRECTORY=$1
-        # By UUID: a process's GPU numbers refer to the daemon's list of GPUs, not to the machine's.
+        # UUIDs, since with MPS numbers count the daemon's GPUs, not the machine's.
         uuids=$(for gpu in "${mps_gpus[@]}"; do
             nvidia-smi --query-gpu=uuid --format=csv,noheader --id="${gpu}"
         done | paste -sd ,) || true
@@ -34,16 +36,17 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
             return 0
         fi
         IFS=, read -ra mps_gpus <<<"${uuids}"
-        # stops the daemon even if the script is killed by SIGKILL
+        # stops the daemon even if the script is killed by SIGKILL; ignores signals that reach the whole process group
         (trap '' INT TERM HUP && while kill -0 $$; do sleep 1; done && mps_stop) >/dev/null 2>&1 &
         mps_watch=$!
     fi
-    export SED_GPU_SHARERS=$2 # by which sed/training/gpu/persistent_gru.py divides the GPU among them
+    export SED_GPU_SHARERS=$2 # by which sed/training/gpu/persistent_gru.py divides the GPU among the processes
 }
 
 mps_stop() {
     [[ -n ${mps_started} ]] || return 0
     mps_started=""
-    [[ -z ${mps_watch} ]] || kill -9 "${mps_watch}" 2>/dev/null || true
+    [[ -z ${mps_watch} ]] || kill -9 "${mps_watch}" 2>/dev/null || true # it ignores TERM
+    # -t 10: processes that still compute have 10 s to end
     timeout 30 nvidia-cuda-mps-control <<<"quit -t 10" >/dev/null 2>&1 || true
 }
