@@ -1,7 +1,8 @@
 """Label Studio's exports (JSON and JSON-MIN) of audio regions.
 
-A task is one recording, which several people may have annotated. One annotation of each task is read: the one marked
-as ground truth, else the first that was not cancelled; the number of the others is logged. If a task has predictions
+A task is one recording. What Label Studio calls an annotation is all the work of one person on a task, a list of
+regions; the class `Annotation` is a single event. Of a task's annotations that were not cancelled, one is read: the
+first that is marked as ground truth, else the first. The number of the others is logged. If a task has predictions
 only, as in files for import, the first is read. A region with several labels is one event per label.
 """
 
@@ -33,11 +34,14 @@ class LabelStudio:
     name = "a Label Studio export"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the text is a JSON list or object."""
+        """Return whether the text looks like a list of tasks, or a single task with annotations.
+
+        JAMS files have `annotations`, too, but are recognised before (`registry.READERS`).
+        """
         return text.lstrip()[:1] == "[" or (text.lstrip()[:1] == "{" and '"annotations"' in text)
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the regions of all tasks; a task without any names its recording."""
+        """Yield the events of all tasks; a task without regions is a recording without events."""
         try:
             tasks = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -58,7 +62,7 @@ class LabelStudio:
 
 def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
     """Return the file name of a task's recording."""
-    data = task.get("data") if isinstance(task.get("data"), dict) else task
+    data = task.get("data") if isinstance(task.get("data"), dict) else task  # JSON-MIN has the data in the task itself
     assert isinstance(data, dict)
     paths = {key: _path_in(value) for key, value in data.items() if isinstance(value, str)}
     named = [paths[key] for key in KEYS if key in paths]
@@ -69,37 +73,46 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
 
 
 def _path_in(address: str) -> str:
-    """Return the path in an address, or for local storage the path in its query: `/data/local-files/?d=site/a.wav`."""
+    """Return the path of an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
     path, _, query = address.partition("?")
     return unquote(parse_qs(query).get("d", [path])[0])
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
-    """Return the regions of the annotation that is read, and the number of the task's other annotations."""
+    """Return the regions of the annotation that is read, and the number of the others that were not cancelled.
+
+    where: the file and the task, for messages.
+    """
     if "annotations" in task:
-        kept = [one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")]
-        kept.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
+        candidates = [
+            one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")
+        ]
+        candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
     elif isinstance(task.get("predictions"), list):
-        kept = [one for one in task["predictions"] if isinstance(one, dict)]
-    else:  # JSON-MIN stores lists of regions under the names of controls: of labels, and of notes about regions
+        candidates = [one for one in task["predictions"] if isinstance(one, dict)]
+    else:
+        # JSON-MIN has a list of regions for each control of the labelling interface, under the control's name. Those
+        # of controls for notes repeat regions without labels. If no list has labels, the longest is kept, and its
+        # regions are refused later.
         lists = [_spans(value) for value in task.values() if isinstance(value, list)]
         return next((found for found in lists if any(map(_labels, found))), max(lists, key=len, default=[])), 0
-    if kept and "result" not in kept[0]:
+    if candidates and "result" not in candidates[0]:
         raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
-    results = [one for one in (kept[0]["result"] or []) if isinstance(one, dict)] if kept else []
-    labelled = {one.get("id") for one in results if _labels(one.get("value"))} - {None}
-    # notes about a region that has a label are left out; a region without a label is kept, and refused later
-    counted = (one for one in results if _labels(one.get("value")) or one.get("id") not in labelled)
-    return _spans(one.get("value") for one in counted), max(0, len(kept) - 1)
+    results = [one for one in (candidates[0]["result"] or []) if isinstance(one, dict)] if candidates else []
+    labelled = {one.get("id") for one in results if _labels(one.get("value"))} - {None}  # None: no id
+    # A note has the id of its region, and is left out if that has a label. A region without a label is kept: `_events`
+    # refuses it.
+    kept = (one for one in results if _labels(one.get("value")) or one.get("id") not in labelled)
+    return _spans(one.get("value") for one in kept), max(0, len(candidates) - 1)
 
 
 def _spans(values: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return the values that are regions of time."""
+    """Return the values that have a start: regions of time, not labels of the whole recording."""
     return [one for one in values if isinstance(one, dict) and "start" in one]
 
 
 def _labels(value: Any) -> list[Any]:
-    """Return the labels of a region (in `labels`, `audiolabels` etc.); empty for a text, choice or rating about one."""
+    """Return the labels of a region, whose key ends in `labels`; none for a text, choice or rating about a region."""
     found = (names for key, names in value.items() if key.endswith("labels")) if isinstance(value, dict) else ()
     return next((names for names in found if isinstance(names, list) and names), [])
 
