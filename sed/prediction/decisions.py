@@ -1,7 +1,9 @@
-"""Decide on events from posteriors that arrive piece by piece, exactly as from the whole recording's.
+"""Decide on events from posteriors that arrive in pieces, with the same result as from those of the whole recording.
 
-Post-processing depends on at most `reach` frames to either side. So a frame is decided as soon as `reach` frames after
-it are known, and `reach` frames before it are kept. The functions are those that scoring (stage 5) uses.
+Post-processing of a frame depends on at most `reach` frames to either side. So a frame can be decided once `reach`
+frames after it are known, while `reach` frames before it are kept. (cSEBBs merge over any distance: with them the
+result is the same unless merged segments are longer than their `reach`.) Post-processing and decoding are the functions
+that `sed.bin.score` uses.
 """
 
 from __future__ import annotations
@@ -23,17 +25,18 @@ PIECE = 4096
 
 
 class Detection(NamedTuple):
-    """An event and the mean posterior of its label over it."""
+    """An event and the mean posterior of its label over it, before post-processing."""
 
     event: Event
     score: float
-    """NaN for events that no model found"""
+    """NaN for events of a label file"""
 
 
 class Decisions:
-    """The events of one recording.
+    """Decoder of one recording, which takes posteriors and returns events.
 
-    mask: steps that need clip posteriors (weak masking), applied frame by frame; steps: the filters after them;
+    mask: steps that need clip posteriors (weak masking), applied frame by frame, since each frame has clip posteriors
+    of its own, from the windows that cover it (`sed.prediction.windows`); steps: the other steps, applied after them;
     reach: frames to either side that a decision depends on; thresholds: per class; piece: number of frames that are
     decided together (1: as soon as possible).
     """
@@ -55,12 +58,13 @@ class Decisions:
         self.observe: Callable[[np.ndarray], None] | None = None
         """gets the post-processed posteriors (n, classes) of frames as they are decided"""
         self.suppressed = np.zeros(len(labels), np.int64)
-        """frames of each class that exceeded the threshold only before post-processing"""
-        self._raw = np.zeros((0, len(labels)), np.float32)
-        self._masked = self._raw
-        self._first = 0  # frame of the first row that is kept
-        self._decided = 0
-        self._open: dict[int, tuple[int, int, float]] = {}  # label -> onset, offset so far (frames), sum of posteriors
+        """number of frames of each class that exceeded the threshold before post-processing, but not after it"""
+        self._raw = np.zeros((0, len(labels)), np.float32)  # posteriors of the frames that are kept
+        self._masked = self._raw  # the same after `mask`
+        self._first = 0  # number of the first frame that is kept
+        self._decided = 0  # number of frames decided so far
+        # events that reach the last decided frame: label -> onset, offset so far (frames), sum of raw posteriors
+        self._open: dict[int, tuple[int, int, float]] = {}
 
     @classmethod
     def of(cls, post: PostProcessing, labels: Sequence[str], frame_seconds: float, *, piece: int = PIECE) -> Decisions:
@@ -76,7 +80,7 @@ class Decisions:
             Decisions without any frames yet.
 
         Raises:
-            UserError: a step that needs clip posteriors cannot come first.
+            UserError: a step that needs clip posteriors follows one that it cannot be moved before.
         """
         first, rest = post.split()
         return cls(
@@ -105,13 +109,18 @@ class Decisions:
         return sorted(found)
 
     def open_from(self, longest: int) -> int:
-        """Return the first frame that a pending event of at most `longest` frames may cover."""
+        """Return the first frame that events still to be returned may cover, longer ones than `longest` frames aside.
+
+        That is the earliest onset of an open event that is not longer yet, else the first undecided frame. `Centring`
+        holds the frames from there on back.
+        """
         begins = (begin for begin, _, _ in self._open.values())
         return min([self._decided, *(begin for begin in begins if self._decided - begin <= longest)])
 
     def _append(self, frame: np.ndarray, clip: np.ndarray) -> None:
         masked = frame
-        if self._mask is not None and len(frame):  # passed as clips of one frame, as each has its own clip posterior
+        # Each frame is passed as a clip, since it has its own clip posteriors.
+        if self._mask is not None and len(frame):
             start = np.arange(len(frame) + 1)
             masked = self._mask(self._scores(frame, 0, start=start, clip=clip)).values
         self._raw = np.concatenate([self._raw, frame])
@@ -120,6 +129,7 @@ class Decisions:
     def _scores(
         self, values: np.ndarray, first: int, *, start: np.ndarray | None = None, clip: np.ndarray | None = None
     ) -> FrameScores:
+        """Return rows as scores, as one clip unless `start` is given; `first`: number of the first row's frame."""
         borders = np.round(np.arange(first, first + len(values) + 1) * self._seconds, TIME_DECIMALS)
         start = np.array([0, len(values)]) if start is None else start
         return FrameScores(
