@@ -168,9 +168,10 @@ def _answer(path: Path, read: Callable[[h5py.File], dict[str, Any]], receive: in
             signal.signal(number, signal.SIG_DFL)  # not the parent's handlers
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        # field 1 of statm: address space in pages, of which the parent's libraries take most
-        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        if (statm := Path("/proc/self/statm")).exists():  # Linux
+            # field 1: address space in pages, of which the parent's libraries take most
+            used = int(statm.read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
         try:
             with h5py.File(path, "r") as file:
                 text = json.dumps({"value": read(file)})

@@ -1,12 +1,13 @@
 """Ledger of `predict --watch`, which survives restarts and kills: one line per recording, written after its events.
 
-    {"format": 1, "end": 0}                                            at each start
-    {"name": "2026-11-27/0600.wav", "stem": "2026-11-27/0600", "events": 3, "seconds": 60.0, "end": 512}
-    {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512}
+    {"format": 1, "table": "/home/me/events.tsv", "end": 0, "tail": 0}                    at each start
+    {"name": "1127/0600.wav", "stem": "1127/0600", "events": 3, "seconds": 60.0, "end": 512, "tail": 3632233996}
+    {"name": "broken.wav", "problem": "broken.wav: empty file (replace it)", "end": 512, "tail": 3632233996}
 
 `end` is the length in bytes of the table that all recordings share (--out), if there is one. Content beyond the last
 `end` belongs to a recording interrupted by a kill: it is removed at the next start, and the recording processed again.
-`stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a `problem` could not
+`tail` is the CRC-32 of the bytes before `end` (TAIL at most): a table that has others there is another one, and is
+refused. `stem` is the path of the recording's own files below --out-dir, without suffix. A recording with a `problem` could not
 be read; it is not tried again.
 """
 
@@ -16,6 +17,7 @@ import json
 import logging
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +29,9 @@ from sed.input_files import misfit, parse_json
 
 log = logging.getLogger("sed.predict")
 FORMAT = 1
-_LINE = {"name": str, "stem": str, "end": int}
+TAIL = 4096
+"""bytes before the end of a table that identify it"""
+_LINE = {"name": str, "stem": str, "table": str, "end": int, "tail": int}
 """types of the keys that are read here and by `sed.prediction.watch`; all keys are optional"""
 
 
@@ -39,15 +43,25 @@ class Ledger:
         table: the shared table, open for appending, or standard output; None if each recording has files of its own.
     """
 
-    def __init__(self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None) -> None:
-        self.done, self.table, self._file = done, table, file
+    def __init__(
+        self, file: IO[bytes], done: dict[str, dict[str, Any]], table: IO[str] | None, path: Path | None = None
+    ) -> None:
+        """
+        Args:
+            file: the ledger, open for appending.
+            done: see above.
+            table: see above.
+            path: of the table, unless it is standard output.
+        """
+        self.done, self.table, self._file, self._path = done, table, file, path
 
     def begin(self) -> None:
         """Note the table's length at the start of a run, before anything is written to it.
 
         Since the last run the table may have been moved away: its last `end` no longer holds for a new one.
         """
-        self._append({"format": FORMAT})
+        named = {} if self._path is None else {"table": _stated(self._path)}
+        self._append({"format": FORMAT, **named})
 
     def add(self, name: str, **facts: Any) -> None:
         """Note that a recording is done."""
@@ -61,6 +75,8 @@ class Ledger:
             if _is_file(self.table):  # a pipe or a terminal has no length, and cannot be synchronised with a disk
                 os.fsync(self.table.fileno())
                 end = {"end": os.fstat(self.table.fileno()).st_size}
+                if self._path is not None:
+                    end["tail"] = _tail(self._path, end["end"])
         self._file.write(json.dumps({**facts, **end}).encode() + b"\n")  # escaped to ASCII: names may be invalid UTF-8
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -87,7 +103,7 @@ def open_ledger(path: Path, table: Path | IO[str] | None) -> Iterator[Ledger]:
             table.parent.mkdir(parents=True, exist_ok=True)
             # As `open_replacing` writes text, but line ends stay as the format wrote them.
             with table.open("a", encoding="utf-8", errors="backslashreplace", newline="") as opened:
-                yield Ledger(file, done, opened)
+                yield Ledger(file, done, opened, table)
         else:
             yield Ledger(file, done, table)
 
@@ -115,17 +131,46 @@ def _read(path: Path, file: IO[bytes]) -> list[dict[str, Any]]:
 
 
 def _cut_back(table: Path, lines: list[dict[str, Any]], path: Path) -> None:
-    """Remove the events of an interrupted recording from a table.
+    """Remove the events of an interrupted recording from a table; UserError if the table is not the ledger's.
 
-    A table shorter than the last `end` is left as it is: the user has moved the earlier one away.
+    A table shorter than the last `end` is left as it is: the user has shortened it, or moved the earlier one away.
     """
     size = table.stat().st_size if table.exists() else 0
-    if size and not lines:
+    if not size:
+        return
+    if not _is_ours(table, size, lines):
         raise UserError(f"{table}: not written by --watch with {path} (move it away, or give another --out)")
     ends = [line["end"] for line in lines if "end" in line]
     if ends and size > ends[-1]:
         log.info("%s: %d bytes of a recording that was cut short are removed", table, size - ends[-1])
         os.truncate(table, ends[-1])
+
+
+def _is_ours(table: Path, size: int, lines: list[dict[str, Any]]) -> bool:
+    """Return whether a table that is not empty is the one that the ledger's last run wrote.
+
+    What is before the last `end` decides. Where there is nothing before it, or the table is shorter, its path does.
+    Ledgers of earlier versions name neither.
+    """
+    last = next((line for line in reversed(lines) if "end" in line), None)
+    if last is None:
+        return False
+    if 0 < last["end"] <= size:
+        return "tail" not in last or _tail(table, last["end"]) == last["tail"]
+    named = next((line["table"] for line in reversed(lines) if "table" in line), None)
+    return named is None or named == _stated(table)
+
+
+def _stated(table: Path) -> str:
+    """Return the path by which a ledger names its table."""
+    return str(table.resolve())
+
+
+def _tail(table: Path, end: int) -> int:
+    """Return the CRC-32 of the TAIL bytes before `end`, or of as many as there are."""
+    with table.open("rb") as file:
+        file.seek(max(0, end - TAIL))
+        return zlib.crc32(file.read(min(end, TAIL)))
 
 
 def _is_file(stream: IO[str]) -> bool:

@@ -74,6 +74,42 @@ def test_a_table_of_something_else_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "table.tsv").read_text() == "mine"
 
 
+@pytest.mark.parametrize("text", ["mine", "mine\n" * 100])
+@pytest.mark.parametrize("recordings", [0, 3])
+def test_another_table_of_the_same_ledger_is_refused_and_stays(tmp_path: Path, text: str, recordings: int) -> None:
+    state, _ = written(tmp_path)
+    lines = state.read_bytes().splitlines(keepends=True)
+    state.write_bytes(b"".join(lines[: 1 + recordings]))
+    other = tmp_path / "other.tsv"
+    other.write_text(text)
+    with pytest.raises(UserError, match=r"other.tsv: not written by --watch"), open_ledger(state, other):
+        pass
+    assert other.read_text() == text
+
+
+def test_a_table_and_its_ledger_may_be_moved_together(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    _, table = written(tmp_path / "old")
+    before = table.read_bytes()
+    table.write_bytes(before + b"cut sh")
+    (tmp_path / "old").rename(tmp_path / "new")
+    with open_ledger(tmp_path / "new" / "state.jsonl", tmp_path / "new" / "table.tsv") as ledger:
+        assert list(ledger.done) == NAMES
+    assert (tmp_path / "new" / "table.tsv").read_bytes() == before
+
+
+def test_a_ledger_of_an_earlier_version_is_continued(tmp_path: Path) -> None:
+    state, table = written(tmp_path)
+    before = table.read_bytes()
+    lines = [json.loads(line) for line in state.read_bytes().splitlines()]
+    old = [{key: value for key, value in line.items() if key not in {"table", "tail"}} for line in lines]
+    state.write_text("".join(json.dumps(line) + "\n" for line in old))
+    table.write_bytes(before + b"cut sh")
+    with open_ledger(state, table) as ledger:
+        assert list(ledger.done) == NAMES
+    assert table.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "line,message",
     [

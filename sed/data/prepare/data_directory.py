@@ -243,11 +243,12 @@ def make_data_dir(
         soft: soft labels of a strong set, in DESED's columns and `share`, that of the annotators who marked the label.
 
     Raises:
-        UserError: the input is refused. Of the set's tables only bad_audio.tsv is written then; if `soft` or `origins`
-            is refused, also those that are made before it is read.
+        UserError: the input is refused. Of the set's tables only bad_audio.tsv is written then.
     """
     _refuse_others(out)
     annotation = read_annotation(tsv, kind, labels)
+    soft_events = None if soft is None else _read_soft(soft, labels)
+    origin_of = read_origins(origins, audio.name) if origins else None  # its first column is the recordings' folder
     stated = read_durations_tsv(durations) if durations else {}
     files = {clip: path.resolve() for clip, path in find_audio(audio).items() if clip in annotation.clips}
     out.mkdir(parents=True, exist_ok=True)
@@ -271,7 +272,7 @@ def make_data_dir(
         summary.append(f"{sum(not found for found in events.values())} clips without")
         summary += [f"{joined} overlapping events of one class merged"] * bool(joined)
         summary += [f"{count} events {exception}" for exception, (count, _) in tally.found.items()]
-        _write_soft(out / "soft.tsv", soft, seconds, labels)
+        _write_soft(out / "soft.tsv", soft_events, seconds)
     elif annotation.kind == "weak":
         write_tags_tsv(out / "tags.tsv", {clip: annotation.tags[clip] for clip in wavs})
         summary.append(f"{sum(len(annotation.clips[clip]) for clip in wavs)} tags")
@@ -281,25 +282,27 @@ def make_data_dir(
         (out / stale).unlink(missing_ok=True)
     summary += [f"{len(bad)} bad files left out, see {out / 'bad_audio.tsv'}"] * bool(bad)
     write_durations_tsv(out / "durations.tsv", seconds)
-    # Its first column is the folder of the recordings.
-    origin_of = read_origins(origins, audio.name) if origins else None
     write_coverage(out / "coverage.tsv", name, annotation.clips, set(wavs), origin_of)
     _write_origins(out, wavs, origin_of)
     write_scp(out / "wav.scp", wavs)  # last: it marks a complete data directory
     log.info("%s: %s", out, ", ".join(summary))
 
 
-def _write_soft(path: Path, table: Path | None, seconds: Mapping[str, float], labels: Sequence[str]) -> None:
-    """Write the soft labels of the clips with audio, cut to their durations; without a table, remove earlier ones."""
-    if table is None:
-        path.unlink(missing_ok=True)
-        return
-    found: dict[str, list[SoftEvent]] = {clip: [] for clip in seconds}
+def _read_soft(table: Path, labels: Sequence[str]) -> dict[str, list[SoftEvent]]:
+    """Return {clip id: its soft events}; UserError for an unknown label."""
+    found: dict[str, list[SoftEvent]] = {}
     for line, clip, event in soft_rows(table):
         _check_label(table, line, event.label, labels)
-        if clip in found:
-            found[clip].append(event)
-    write_soft_tsv(path, {clip: soft_within(events, 0.0, seconds[clip]) for clip, events in found.items()})
+        found.setdefault(clip, []).append(event)
+    return found
+
+
+def _write_soft(path: Path, found: Mapping[str, Sequence[SoftEvent]] | None, seconds: Mapping[str, float]) -> None:
+    """Write the soft labels of the clips with audio, cut to their durations; without any, remove an earlier table."""
+    if found is None:
+        path.unlink(missing_ok=True)
+        return
+    write_soft_tsv(path, {clip: soft_within(found.get(clip, ()), 0.0, end) for clip, end in seconds.items()})
 
 
 def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, most: float) -> None:

@@ -60,7 +60,8 @@ class Step(Component, Protocol):
     """A step between posteriors and decisions.
 
     needs_clip: it reads clip posteriors. In streaming prediction such a step is applied to every frame as it arrives,
-    with the highest of the windows that decide the frame, so it must treat frames one by one.
+    with the mean of the clip posteriors of the windows that contain the frame, weighted by their squares, so it must
+    treat frames one by one.
     is_rank_filter: its output is a minimum, median or maximum of nearby scores of the class, so that it commutes with
     steps that treat frames one by one by a monotone function; those may then be applied before it.
     """

@@ -59,8 +59,11 @@ def test_soft_labels_are_kept_of_clips_with_audio_and_removed_with_their_table(r
     assert strong(raw, soft=raw / "strong.soft.tsv").soft == {"a": [SoftEvent(1, 10, "Dog", 0.25)], "b": [], "c": []}
     assert strong(raw).soft is None
     write_soft_tsv(raw / "strong.soft.tsv", {"a": [SoftEvent(1, 2, "Bird", 1)]})
+    (raw / "strong.tsv").write_text(HEAD + "a.wav\t0\t1\tDog\n")
+    before = {path.name: path.read_bytes() for path in (raw / "out").iterdir()}
     with pytest.raises(UserError, match=r"strong\.soft\.tsv:2: unknown label 'Bird'"):
         strong(raw, soft=raw / "strong.soft.tsv")
+    assert before == {path.name: path.read_bytes() for path in (raw / "out").iterdir()}  # not half of another set
 
 
 def test_events_that_do_not_fit_are_counted_and_too_many_refused(raw, caplog):
