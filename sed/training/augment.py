@@ -1,10 +1,9 @@
 """Augmentation of FDY-CRNN (F), parametrised in seconds and decibels: time shift, mixup, time mask, FilterAugment.
 
-The random numbers of frequency warping and waveform mixing, which have modules of their own, are drawn here, too.
-
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
-every device and for any number of processes; a few batched operations apply them on the device. Features are raw
-log-mel, in which a decibel is a constant difference; mixup adds amplitudes.
+every device and for any number of processes; those of frequency warping and waveform mixing, which have separate
+modules, are drawn here, too. A few batched operations apply them on the device. Features are raw log-mel, in which a
+decibel is a constant difference; mixup adds amplitudes.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class Draws:
     partner: np.ndarray
     """index in the batch of the clip to mix with (batch,) int64"""
     mix: np.ndarray
-    """mixing weight of the clip itself, 1 if it is not mixed (batch,) float32"""
+    """weight of the clip itself in the sum of amplitudes, or of powers if `added`; 1: not mixed (batch,) float32"""
     added: np.ndarray
     """whether powers are mixed instead of amplitudes, as in a mixture of waveforms (batch,) bool"""
     mask_start: np.ndarray
@@ -135,7 +134,7 @@ def draw(
         weak: number of weak clips.
         unlabelled: number of unlabelled clips.
         frames: label frames per clip.
-        frame_seconds: length of a label frame.
+        frame_seconds: length of a label frame in seconds.
         bins: mel bins.
         mix_unlabelled: whether mixup is applied to unlabelled clips as well (ICT).
 
@@ -157,7 +156,7 @@ def draw(
     start = np.floor(rng.random(batch) * (frames - width + 1)).astype(np.int64)
     width[strong:] = 0
     gains = [filter_gains(rng, options, clips=batch, bins=bins) for _ in range(2)]
-    # Later options draw last, and only if they are used: the numbers of the earlier ones stay as they were.
+    # Options that were added later draw last, and only if they are used: without them, the numbers stay as they were.
     warps = [draw_warps(rng, options.warp_probability, options.warp_least, clips=batch, bins=bins) for _ in range(2)]
     added, share = draw_levels(rng, options.wavmix_probability, options.wavmix_decibels, clips=batch)
     added[strong + weak :] = False
@@ -200,7 +199,8 @@ def filter_gains(rng: np.random.Generator, options: AugmentOptions, *, clips: in
     most = min(options.filter_max_bands, bins)
     bands = rng.integers(min(options.filter_min_bands, most), most + 1, clips)
     width = np.minimum(options.filter_min_width, bins // bands)
-    # Inner edges: sorted draws from the bins left over by the minimum widths, then moved apart by these widths.
+    # Inner edges: sorted draws from the bins left over by the minimum widths, then moved apart by these widths. All
+    # clips have an array of `most` bands; the edges of those beyond a clip's number are at the last bin.
     spare = bins - bands * width
     inner = np.floor(rng.random((clips, most - 1)) * (spare[:, None] + 1)).astype(np.int64)
     nth = np.arange(1, most)
@@ -223,12 +223,12 @@ def roll(x: torch.Tensor, shift: torch.Tensor, period: torch.Tensor) -> torch.Te
     """Roll each clip circularly in time, within its first frames.
 
     Args:
-        x: (clips, time, ...).
-        shift: frames to roll each clip by (clips,).
-        period: number of first frames of each clip that are rolled (clips,); later ones stay.
+        x: features or targets (clips, time, ...).
+        shift: frames to roll each clip by, later in time if positive (clips,).
+        period: number of first frames of each clip that are rolled (clips,); later ones, its padding, stay.
 
     Returns:
-        (clips, time, ...).
+        The rolled clips (clips, time, ...).
     """
     clips, time = x.shape[:2]
     t = torch.arange(time, device=x.device)
@@ -247,19 +247,20 @@ def mix_features(
     floor: float,
     added: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mix the first n clips with their partners, adding amplitudes: weight * clip + (1 - weight) * partner.
+    """Mix the first n clips with their partners, adding amplitudes (or powers): weight * clip + (1 - weight) * partner.
 
     Args:
         x: raw features (clips, time, bins) float32; frames beyond a clip's valid ones are ignored.
         valid: number of valid frames of each clip (clips,).
         partner: index of the clip that each of the first n is mixed with (n,).
-        weight: mixing weight of the clip itself (n,).
+        weight: mixing weight of the clip itself (n,); 1: it stays as it is.
         decibel: one decibel in the units of the features.
-        floor: feature value of silence, the lower limit of a mixture.
+        floor: feature value of silence, the lower limit of the result.
         added: for which clips powers are mixed instead of amplitudes (n,) bool; None: for none.
 
     Returns:
-        Features (n, time, bins) and numbers of valid frames (n,); a mixture is as long as the longer of its clips.
+        Features (n, time, bins), 0 beyond the valid frames, and numbers of valid frames (n,); a mixture is as long as
+        the longer of its clips.
     """
     n = len(weight)
     log_amplitude = math.log(10) / 20 / decibel  # converts features to natural logarithms of amplitudes
@@ -271,7 +272,7 @@ def mix_features(
     if added is None:
         total = torch.logaddexp(own + w.log(), other + (1 - w).log())
     else:
-        # 2 for mixtures of powers, else 1
+        # 2 where powers are mixed (the logarithm of a power is twice that of the amplitude), else 1
         exponent = 1 + added.view(n, 1, 1).to(x.dtype)
         total = torch.logaddexp(own * exponent + w.log(), other * exponent + (1 - w).log()) / exponent
     total = (total / log_amplitude).clamp_min(floor)
@@ -280,7 +281,7 @@ def mix_features(
 
 
 def as_known(y: torch.Tensor) -> torch.Tensor:
-    """Convert targets (uint8, or float32 if soft) to float32, `UNKNOWN` to NaN."""
+    """Convert targets (uint8, or float32 if soft) to float32, and `UNKNOWN` to NaN."""
     return torch.where(y == UNKNOWN, math.nan, y.float())
 
 
@@ -290,7 +291,7 @@ def mix_labels(
     """Mix the labels of the first n clips with those of their partners.
 
     Args:
-        y: targets (clips, ...).
+        y: targets (clips, ...); NaN: unknown, which it stays in a mixture.
         partner: index of the clip that each of the first n is mixed with (n,).
         weight: mixing weight of the clip itself (n,).
         kind: soft (weighted sum) or hard (union).
@@ -307,20 +308,20 @@ def mix_labels(
     mixed = w * y[:n] + (1 - w) * other
     if added is not None:
         mixed = torch.where(added.view_as(w), torch.maximum(y[:n], other), mixed)
-    return torch.where(w < 1, mixed, y[:n])  # 0 * NaN is NaN: partners must not affect the rest
+    return torch.where(w < 1, mixed, y[:n])  # clips that are not mixed: their partner's 0 * NaN would be NaN
 
 
 def time_mask(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, value: float) -> torch.Tensor:
     """Set a range of frames of each clip to a value.
 
     Args:
-        x: (clips, time, ...).
+        x: features or targets (clips, time, ...).
         start: first masked frame of each clip (clips,).
         width: number of masked frames of each clip (clips,).
         value: the value to set.
 
     Returns:
-        (clips, time, ...).
+        The masked clips (clips, time, ...).
     """
     t = torch.arange(x.shape[1], device=x.device)
     inside = (t >= start[:, None]) & (t < (start + width)[:, None])

@@ -43,7 +43,7 @@ log = logging.getLogger("sed.train")
 RANDOM = "random"
 """description of initial weights that were not loaded from a checkpoint"""
 TEST_SETS = ("validation", "public_eval")
-"""test sets of the corpora, which must not select a model"""
+"""test sets of the corpora, on which no model may be selected"""
 
 SECTION = "data"
 OPTIONS = {
@@ -174,7 +174,7 @@ def make_front_end(config: Mapping[str, Any], sets: list[TrainingSet], encoder: 
 
 
 def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedule:
-    """Build the schedule of a config.
+    """Build the schedule of a training.
 
     Steps per epoch are the config's or, if that is 0, one pass over the smallest set; `most_passes` may reduce them.
     """
@@ -183,7 +183,7 @@ def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedul
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
             log.info(
-                "%d steps per epoch instead of %d: a labelled clip is seen %d times at most (most_passes)",
+                "%d steps per epoch instead of %d: the labelled set seen least is passed over %d times (most_passes)",
                 most,
                 per_epoch,
                 config["most_passes"],
@@ -210,7 +210,7 @@ def make_step(
         world: processes that train together; all get the first one's weights.
 
     Returns:
-        The step: eager, compiled or graphed.
+        The step: eager, compiled or replayed from CUDA graphs.
 
     Raises:
         UserError: the options do not fit the student.
@@ -450,15 +450,15 @@ def make_pseudo_labels(
 
 
 def feature_bytes(sets: list[TrainingSet]) -> int:
-    """Return the size of the sets' features in bytes (float16)."""
+    """Return the size of the sets' features in bytes, 2 per value (float16)."""
     return sum(len(s) for s in sets) * sets[0].store.frames * sets[0].store.bins * 2
 
 
 def run_options(config: Mapping[str, Any], maker: Maker[Any], device: torch.device) -> RunOptions:
     """Choose the runtime options.
 
-    On a GPU, losses are read every 50 steps only, because a read waits for all steps queued on the device. On a CPU,
-    inputs are prefetched only if they are read from disk.
+    On a GPU, losses are read only every 50 steps (our choice), because a read waits for all steps queued on the device.
+    On a CPU, inputs are prefetched only if they are read from disk.
 
     Args:
         config: `checkpoint_seconds` and `ahead` are used.
@@ -600,7 +600,7 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
 
 
 def warn_of_a_slow_teacher(schedule: Schedule) -> None:
-    """Warn if the training is short compared with the teacher's time constant."""
+    """Warn if the training is short compared with the teacher's time constant (see `Schedule.teacher_is_slow`)."""
     if schedule.teacher_is_slow:  # 1 - 5 / steps is the largest decay with which it is not
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
@@ -610,6 +610,7 @@ def warn_of_a_slow_teacher(schedule: Schedule) -> None:
 
 
 def _log_plan(sets: list[TrainingSet], maker: InputMaker, schedule: Schedule) -> None:
+    """Log the sets, the number of steps, and where the features are kept."""
     log.info(
         "%s; %d epochs of %d steps of %d clips; features of %.2f GB in %s",
         ", ".join(f"{s.name} {s.found} clips, {s.batch_size} per step ({s.supervision})" for s in sets),

@@ -18,7 +18,10 @@ from sed.parallel import launched
 
 @dataclass(frozen=True)
 class World:
-    """Rank of this process, number of processes, and collective operations."""
+    """Processes that train together: rank of this one, their number, and collective operations.
+
+    With one process, the operations do nothing.
+    """
 
     rank: int = 0
     size: int = 1
@@ -54,7 +57,7 @@ class World:
         return bool(seen.item())
 
     def number_of_first(self, number: int) -> int:
-        """Return the number that the first process passed."""
+        """Return, in every process, the number that the first process passed."""
         if self.size == 1:
             return number
         shared = torch.tensor([number], device="cuda" if dist.get_backend() == "nccl" else "cpu")

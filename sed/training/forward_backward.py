@@ -1,9 +1,9 @@
 """Objective of FB-CRNN (Ebbers and Haeb-Umbach 2021): forward and backward tagging at every frame.
 
 If a class occurs in a clip, then at any frame t it has begun by t, or it occurs from t on, or both. So at each frame
-the larger of the two directions is trained towards the tag. Where the events of a class are known, the forward
-direction is trained to output 1 from its first onset on, and the backward direction up to its last offset. Unknown
-targets are left out of the mean.
+the larger of the two directions is trained towards the tag. For a class whose events in the clip are known, the forward
+direction is trained to output 1 from the first onset on, and the backward direction up to the last offset. Classes
+whose tag is unknown are left out of the mean.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
     """Compute each class's loss in each clip.
 
     Args:
-        directions: Logits (2, clips, frames, classes), forward and backward.
-        tags: Targets (clips, classes); those that are not `known` are ignored.
-        frames: Targets (clips, frames, classes) of clips with events; None: only tags are known.
+        directions: logits (2, clips, frames, classes), forward and backward.
+        tags: targets (clips, classes); those that are not `known` are ignored.
+        frames: targets (clips, frames, classes) of strong clips; None: only tags are known.
 
     Returns:
         The losses, 0 where the tag is unknown, and whether the tag is known; both (clips, classes).
@@ -43,7 +43,7 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
     larger = directions.amax(0)
     losses = F.binary_cross_entropy_with_logits(larger, tags[:, None].expand_as(larger), reduction="none")
     if frames is not None:
-        bounded = is_known & (tags > 0.5) & known(frames).all(1)
+        bounded = is_known & (tags > 0.5) & known(frames).all(1)  # classes whose onsets and offsets are known
         active = (torch.where(bounded[:, None], frames, 0.0) > 0.5).to(losses.dtype)
         begun, to_come = active.cummax(1).values, active.flip(1).cummax(1).values.flip(1)
         by_direction = F.binary_cross_entropy_with_logits(directions, torch.stack([begun, to_come]), reduction="none")
@@ -52,9 +52,9 @@ def class_losses(directions: Tensor, tags: Tensor, frames: Tensor | None) -> tup
 
 
 class ForwardBackward:
-    """`sed.training.losses.Objective`: mean loss over all known tags of all clips.
+    """`sed.training.losses.Objective`: mean loss over the known tags of strong and weak clips.
 
-    Strong and weak clips are weighted by the first two weights; the other parts are 0.
+    It is weighted by the first two weights, those of strong and weak clips; the other parts are 0.
     """
 
     def __init__(self, config: Mapping[str, Any], student: Detector) -> None:
@@ -75,7 +75,7 @@ class ForwardBackward:
         strong_targets: Tensor,
         weak_targets: Tensor,
         weights: Tensor,
-        pseudo_targets: Tensor | None = None,  # noqa: ARG002 (alike)
+        pseudo_targets: Tensor | None = None,  # noqa: ARG002 (of the protocol)
     ) -> tuple[Tensor, Tensor]:
         assert student.directions is not None
         directions, strong = student.directions.float(), len(strong_targets)

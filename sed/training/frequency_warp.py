@@ -2,7 +2,7 @@
 
 This is the random resized crop of BYOL-A, along frequency only, as in the training of ATST-Frame detectors (C): each
 clip keeps a random share of its mel bins at a random position, and the kept ones are interpolated to the full number.
-Pitch and timbre move, onsets and offsets do not, so labels stay. Student and teacher get different warps.
+Pitch and timbre change, onsets and offsets do not, so labels stay. Student and teacher get different warps.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def warp(x: Tensor, warps: Tensor) -> Tensor:
         warps: first kept bin and step of each clip (clips, 2).
 
     Returns:
-        (clips, time, bins).
+        Warped features (clips, time, bins).
     """
     bins = x.shape[2]
     at = (warps[:, :1] + warps[:, 1:] * torch.arange(bins, device=x.device)).clamp(0, bins - 1)

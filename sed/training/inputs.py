@@ -28,39 +28,41 @@ from sed.training.pseudo_labels import PseudoLabels
 class StepInputs:
     """One share of a batch.
 
-    Slots are the clips read for it, in this order: strong clips, their mixup partners, weak clips, their mixup
-    partners, unlabelled clips and, for ICT, theirs. With a single share the partners are among the clips themselves and
-    take no slots. What the teacher gets is for the clips, or, for ICT, for all slots.
+    Clips are those that the share contributes to the batch; slots are the clips to be read for it, including mixup
+    partners. Slots are in this order: strong clips, their partners, weak clips, their partners, unlabelled clips and,
+    with interpolation consistency (ICT), their partners. If a batch is a single share, the partners are among the clips
+    themselves and take no slots of their own. The teacher's gains and warps are those of the clips; with ICT, in which
+    the teacher gets the clips before mixing, those of all slots.
     """
 
     features: torch.Tensor
     """raw log-mel (slots, frames, bins) float16"""
     valid: torch.Tensor
-    """number of frames before padding (slots,) int64"""
+    """number of feature frames of each clip before padding (slots,) int64"""
     shift: torch.Tensor
-    """label frames to roll by (slots,) int64"""
+    """label frames to roll by, later in time if positive (slots,) int64"""
     strong_targets: torch.Tensor
-    """(strong slots, label frames, classes) uint8, or float32 where a set's labels are soft"""
+    """(strong slots, label frames, classes) uint8, or float32 if a set's labels are soft; `UNKNOWN` (2): unknown"""
     weak_targets: torch.Tensor
     """(weak slots, classes) uint8"""
     pseudo_targets: torch.Tensor
-    """pseudo-labels (slots, label frames, classes) float16, NaN: unknown; of no slots if there are none"""
+    """pseudo-labels (slots, label frames, classes) float16, NaN: unknown; (0, ...) without pseudo-labels"""
     strong_partner: torch.Tensor
-    """index of the mixup partner among the strong slots (strong,) int64"""
+    """index of the mixup partner among the strong slots (strong clips,) int64"""
     strong_mix: torch.Tensor
-    """mixing weight of the clip itself, 1 if it is not mixed (strong,) float32"""
+    """mixing weight of the clip itself, 1 if it is not mixed (strong clips,) float32"""
     weak_partner: torch.Tensor
-    """index of the mixup partner among the weak slots (weak,) int64"""
+    """index of the mixup partner among the weak slots (weak clips,) int64"""
     weak_mix: torch.Tensor
-    """as `strong_mix` (weak,) float32"""
+    """as `strong_mix` (weak clips,) float32"""
     strong_added: torch.Tensor
-    """whether powers are mixed instead of amplitudes (strong,) bool"""
+    """whether powers are mixed instead of amplitudes (strong clips,) bool"""
     weak_added: torch.Tensor
-    """as `strong_added` (weak,) bool"""
+    """as `strong_added` (weak clips,) bool"""
     unlabelled_partner: torch.Tensor
-    """as `strong_partner` (unlabelled,) int64"""
+    """index of the mixup partner among the unlabelled slots (unlabelled clips,) int64"""
     unlabelled_mix: torch.Tensor
-    """as `strong_mix` (unlabelled,) float32"""
+    """as `strong_mix` (unlabelled clips,) float32"""
     mask_start: torch.Tensor
     """first masked label frame (strong slots,) int64"""
     mask_width: torch.Tensor
@@ -75,7 +77,10 @@ class StepInputs:
     """as `student_warp` (clips or slots, 2) float32"""
 
     def mixtures(self, *, wavmixed: bool) -> tuple[Mixture, Mixture, Mixture]:
-        """Return how strong, weak and unlabelled clips are mixed; `wavmixed`: some of them by adding powers."""
+        """Return how strong, weak and unlabelled clips are mixed.
+
+        With `wavmixed`, those in `strong_added` and `weak_added` are mixed by adding powers; without, none is.
+        """
         strong, weak = len(self.strong_targets), len(self.weak_targets)
         added = (self.strong_added, self.weak_added) if wavmixed else (None, None)
         return (
@@ -136,10 +141,10 @@ class InputMaker:
             seed: seed of batches and augmentation.
             options: augmentation options.
             frames: label frames per clip.
-            frame_seconds: length of a label frame.
+            frame_seconds: length of a label frame in seconds.
             classes: number of classes.
             shares: number of equal shares that a batch is divided into.
-            interpolated: whether the teacher gets the clips before mixing, and unlabelled clips are mixed (ICT).
+            interpolated: whether the teacher gets the clips before mixing, and unlabelled clips are mixed, too (ICT).
             pseudo: pseudo-labels of the clips of `sets`.
 
         Raises:
@@ -178,10 +183,10 @@ class InputMaker:
 
         If the features are cached on the device, `features` holds their indices in the cache; see `fetched`.
         """
-        rows = self._sampler.rows(step)
+        rows = self._sampler.rows(step)  # of the whole batch, in the pool; all other indices are positions in the batch
         strong, weak = self.sizes["strong"], self.sizes["weak"]
         draws = augment.draw(
-            np.random.default_rng((self.seed, step, 0xA06)),  # the constant separates it from other random streams
+            np.random.default_rng((self.seed, step, 0xA06)),  # 0xA06: arbitrary, keeps random streams apart
             self.options,
             **self.sizes,
             frames=self.frames,
@@ -193,7 +198,7 @@ class InputMaker:
         own = [self._share(starts[k], starts[k + 1], share) for k in range(3)]
         strong_slots, strong_partner = self._with_partners(own[0], draws.partner)
         weak_slots, weak_partner = self._with_partners(own[1], draws.partner)
-        unlabelled_slots, unlabelled_partner = own[2], np.arange(len(own[2]))
+        unlabelled_slots, unlabelled_partner = own[2], np.arange(len(own[2]))  # not mixed: partners of themselves
         if self.interpolated:
             unlabelled_slots, unlabelled_partner = self._with_partners(own[2], draws.partner)
         slots = np.concatenate([strong_slots, weak_slots, unlabelled_slots])
@@ -244,10 +249,10 @@ class InputMaker:
         return np.arange(start + share * size, start + (share + 1) * size)
 
     def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the slots to read for a share, and the index among them of each clip's mixup partner.
+        """Return the positions in the batch of a share's slots of one kind, and each clip's partner among these slots.
 
-        `own` are the positions in the batch of the share's clips of one kind, `partner` those of every clip's partner.
-        A single share contains all partners already.
+        `own` (clips,) are the positions of the share's clips of this kind, `partner` (batch,) the position of every
+        clip's mixup partner. A single share contains all partners already.
         """
         if self.shares == 1:
             return own, partner[own] - (own[0] if len(own) else 0)
@@ -255,6 +260,7 @@ class InputMaker:
 
 
 def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ...]) -> JoinedTargets:
+    """Return the targets of all sets with this supervision; `shape` is that of a clip's targets."""
     return JoinedTargets([s.targets for s in sets if s.supervision == supervision and s.targets is not None], shape)
 
 

@@ -1,4 +1,4 @@
-"""Interpolation consistency training (ICT; Verma et al. 2019): the teacher's mixed outputs as target for mixtures.
+"""Interpolation consistency training (ICT; Verma et al. 2019): mixtures of the teacher's outputs as targets.
 
 The student's output for a mixture of two clips is to equal the mixture of the teacher's outputs for both. Without ICT,
 student and teacher get the same mixtures; with it, the teacher gets the clips before mixing, and unlabelled clips are
@@ -29,9 +29,9 @@ class Mixture(NamedTuple):
     """Partners and weights with which the clips of one kind (strong, weak or unlabelled) are mixed."""
 
     slots: int
-    """number of clips before mixing, of which the first are mixed"""
+    """number of slots of this kind (see `StepInputs`): the clips, then partners that are not among them"""
     partner: Tensor
-    """index among the slots of the clip that each is mixed with (clips,)"""
+    """index among these slots of the clip that each clip is mixed with (clips,)"""
     weight: Tensor
     """mixing weight of the clip itself (clips,)"""
     added: Tensor | None = None
@@ -39,7 +39,7 @@ class Mixture(NamedTuple):
 
 
 def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str) -> Tensor:
-    """Mix posteriors as the labels of the same clips are mixed.
+    """Mix posteriors like the labels of the same clips.
 
     Args:
         posteriors: (slots, ...), in the order of the mixtures.
@@ -47,7 +47,7 @@ def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str)
         labels: how labels are mixed, soft or hard; see `sed.training.augment.mix_labels`.
 
     Returns:
-        (clips, ...).
+        Posteriors of the mixed clips (clips, ...).
     """
     mixed, first = [], 0
     for slots, partner, weight, added in mixtures:
@@ -57,15 +57,15 @@ def mix_posteriors(posteriors: Tensor, mixtures: Iterable[Mixture], labels: str)
 
 
 def interpolated(teacher: DetectorOutput, mixtures: Iterable[Mixture], labels: str) -> DetectorOutput:
-    """Return the teacher's output for mixtures, from its output for the clips.
+    """Return what the student should output for mixtures, from the teacher's output for the clips before mixing.
 
     Args:
-        teacher: output for all slots (clips before mixing).
+        teacher: output for all slots.
         mixtures: mixing of the clips of each kind.
         labels: as in `mix_posteriors`.
 
     Returns:
-        Output for the mixed clips, in float32.
+        Output for the mixed clips, in float32; posteriors within 1e-6 of 0 or 1 are clamped to keep logits finite.
     """
     mixtures = list(mixtures)
     frame = mix_posteriors(teacher.logits.float().sigmoid(), mixtures, labels)

@@ -40,8 +40,8 @@ OPTIONS_FROM = LOGGERS
 class Logger(Protocol):
     """Protocol of loggers; only the first process has one.
 
-    Scalars are named `train/<loss>` at each step, and `lr/<group>`, `clips_per_second` and `valid/<score>` at the end
-    of each epoch.
+    Scalars are `train/<loss>` at each step, and `lr/<group>`, `clips_per_second` and `valid/<score>` at the end of each
+    epoch. A step is numbered by the steps done after it, from 1.
     """
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -142,6 +142,11 @@ def logger_opener(config: Mapping[str, Any]) -> Callable[[Path, int], Logger]:
 
 
 def _builder(name: str) -> Builder:
+    """Return the class of a logger.
+
+    Raises:
+        UserError: the name is unknown, or the package that the logger needs is missing.
+    """
     if name not in LOGGERS:
         raise UserError(f"--loggers {name}: unknown (one of {', '.join(LOGGERS)})")
     try:

@@ -35,7 +35,7 @@ log = logging.getLogger("sed.train")
 
 
 class Stopped(RunError):
-    """Stop by SIGTERM or SIGINT, after the current step and with a checkpoint."""
+    """Stop by SIGTERM or SIGINT, after a step and with a checkpoint."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,8 @@ class Loop(ABC):
     """Training until the end of the schedule; `run` may be called on a folder left by a run killed at any instant.
 
     A subclass defines a step (`take`), the values logged (`logged`, `rates`) and what is written at the end
-    (`finish`); it may override `epoch_ended`. Files in `folder`: checkpoints/step-*.pt (the last two),
-    progress.json, and those of the loggers. Only the first process writes.
+    (`finish`); it may override the methods from `epoch_ended` to `accepts`. Files in `folder`: checkpoints/step-*.pt
+    (the last two), progress.json, and those of the loggers. Only the first process writes.
     """
 
     logged: tuple[str, ...]
@@ -92,7 +92,7 @@ class Loop(ABC):
             schedule: number of steps and epochs.
             models: models stored in checkpoints, by name: `student` and optionally `teacher`.
             optimiser: its state is stored in checkpoints.
-            identity: stored in every checkpoint: config, labels, front_end.
+            identity: what identifies the training, stored in every checkpoint: config, labels, front_end.
             options: runtime options.
             device: device of the models.
             seed: seed of the random numbers that a step draws on the device.
@@ -110,8 +110,8 @@ class Loop(ABC):
         self.clips_per_second = 0.0
         self._signal: int | None = None
         self._history: list[Tensor] = []  # values of the steps since the last read
-        self._epoch_first = 0
-        self._epoch_started = self._read_at = self._saved_at = 0.0  # of time.monotonic
+        self._epoch_first = 0  # steps done before the epoch, or before this run if it resumed within the epoch
+        self._epoch_started = self._read_at = self._saved_at = 0.0  # times of time.monotonic
 
     # What a subclass defines -------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class Loop(ABC):
     def draw_seed(self, step: int) -> int:
         """Return the seed of the random numbers that a step draws on the device (for dropout).
 
-        The factors keep the seeds of neighbouring runs, steps and ranks apart.
+        The factors are arbitrary; they keep the seeds of neighbouring runs, steps and ranks apart.
         """
         return (self.seed * 1_000_003 + step * 4_099 + self.world.rank) % (1 << 63)
 
@@ -239,6 +239,7 @@ class Loop(ABC):
         self.state.step = done
 
     def _refuse(self, step: int, row: list[float]) -> None:
+        """Raise RunError with the values that a step logged, of which some are not finite."""
         parts = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.logged, row, strict=True))
         last = checkpoints(self.folder / "checkpoints")
         kept = f"the last good checkpoint is {last[-1]}" if last else "there is no checkpoint before it"
@@ -266,6 +267,7 @@ class Loop(ABC):
         progress.postpone()
 
     def _describe(self, progress: Progress) -> str:
+        """Return the text of a progress line."""
         return (
             f"step {self.state.step}/{self.schedule.steps}: {self.logged[0]} {self._means()[0]:.4f}, "
             f"{progress.rate * self.maker.clips:.1f} clips/s, {_duration(progress.left or 0.0)} left"
@@ -298,6 +300,7 @@ class Loop(ABC):
         self._signal = number
 
     def _stop(self, done: int) -> None:
+        """Raise Stopped after `done` steps, once the first process has saved the checkpoint."""
         self.world.barrier()  # torchrun ends all processes when one ends: wait until the first has saved
         raise Stopped(
             f"{self.folder}: stopped by {signal.Signals(self._signal or signal.SIGTERM).name} after step {done} of "
@@ -337,6 +340,7 @@ class Loop(ABC):
         }
 
     def _save(self, step: int) -> None:
+        """Save a checkpoint after `step` steps; only the first process writes."""
         if self.world.first:
             place = self.folder / "checkpoints"
             started = time.monotonic()
@@ -367,6 +371,12 @@ class Loop(ABC):
         return None if found is None else found[0]
 
     def _last_good(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return path and content of the last readable checkpoint; None if there is none, or `accepts` refuses it.
+
+        Raises:
+            NewerFormat: a later version wrote a checkpoint.
+            UserError: a checkpoint belongs to a different run.
+        """
         place = self.folder / "checkpoints"
         for path in reversed(checkpoints(place)):
             try:
@@ -383,6 +393,11 @@ class Loop(ABC):
         return None
 
     def _restore(self, path: Path, saved: dict[str, Any]) -> None:
+        """Load models, optimiser and position from the content of a checkpoint.
+
+        Raises:
+            UserError: they do not fit.
+        """
         try:
             for which, model in self.models.items():
                 model.load_state_dict(saved[which])
@@ -391,7 +406,7 @@ class Loop(ABC):
             raise UserError(f"{path}: does not fit this config: {error} (start over by --force)") from None
         self.state = State(step=saved["step"], epoch_sums=list(saved["info"]["epoch_sums"]))
         self.restore_info(saved["info"])
-        with suppress(OSError, ValueError, KeyError):
+        with suppress(OSError, ValueError, KeyError):  # only the reported time is lost
             self.seconds = float(json.loads((self.folder / "progress.json").read_text())["seconds"])
 
 
@@ -403,14 +418,16 @@ def drop_resume_state(folder: Path) -> None:
 
 
 def _duration(seconds: float) -> str:
+    """Format a duration as h:mm:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"
 
 
 def _memory(device: torch.device) -> str:
+    """Format the peak memory: that of the GPU, or on a CPU that of this process."""
     if device.type == "cuda":
         return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB on the GPU"
     import resource
 
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB"
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB"  # KiB on Linux

@@ -12,7 +12,8 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.registry import chosen
 
 PARTS = ("strong", "weak", "frame_consistency", "clip_consistency", "strong_tags", "pseudo")
-"""names of the terms of the loss"""
+"""names of the terms of the loss: cross-entropy of strong frames and of weak tags, squared error of the student's frame
+and clip posteriors against the teacher's, cross-entropy of strong clips' tags and of pseudo-labelled frames"""
 OBJECTIVES = {
     "mean_teacher": "sed.training.losses:MeanTeacher",
     "forward_backward": "sed.training.forward_backward:ForwardBackward",
@@ -57,6 +58,7 @@ def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Targets that are NaN (unknown) are left out of the mean.
     """
     known = ~targets.isnan()
+    # The mean over all targets, with unknown ones as 0; scaled below to the mean over the known ones.
     mean = F.binary_cross_entropy_with_logits(logits, targets.nan_to_num(), weight=known.to(logits.dtype))
     return mean * (known.numel() / known.sum().clamp_min(1))
 
@@ -64,7 +66,7 @@ def frame_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def tags_of(frames: torch.Tensor) -> torch.Tensor:
     """Return the tags (clips, classes) of frame targets: their maximum over time, where unknown (NaN) counts as 1.
 
-    Frames are unknown where a class occurs in the clip, but it is not known when.
+    A frame is unknown if its class occurs in the clip at an unknown time.
     """
     return frames.nan_to_num(nan=1.0).amax(1)
 
@@ -72,8 +74,8 @@ def tags_of(frames: torch.Tensor) -> torch.Tensor:
 def clip_loss(posteriors: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the mean binary cross-entropy () of posteriors against targets in [0, 1], both (clips, classes).
 
-    It is written out because `binary_cross_entropy` does not run under autocast. Posteriors are clamped by 1e-7 (L),
-    which float32 resolves near 1.
+    It is written out because `binary_cross_entropy` does not run under autocast. Posteriors are clamped to
+    [1e-7, 1 - 1e-7] (L): float32 still distinguishes the upper limit from 1.
     """
     p = posteriors.clamp(1e-7, 1 - 1e-7)
     return -(targets * p.log() + (1 - targets) * torch.log1p(-p)).mean()
@@ -122,7 +124,7 @@ def objective(
             zero if pseudo_targets is None or not len(pseudo_targets) else frame_loss(logits, pseudo_targets),
         ]
     )
-    # A part of weight 0 may be NaN or infinite; multiplying would make the total NaN.
+    # Not a product alone: a part of weight 0 may be NaN or infinite, and 0 times that is NaN.
     return torch.where(weights > 0, parts * weights, 0.0).sum(), parts.detach()
 
 
@@ -130,9 +132,10 @@ class Objective(Protocol):
     """Protocol of training objectives.
 
     A class of `OBJECTIVES` is constructed with (config, student) and raises ValueError if they do not fit. The call
-    computes the loss from the outputs of student and teacher and the targets of strong and weak clips, whose clips come
-    first in the outputs, in this order, and from the pseudo-labels of all clips, if there are any. It returns the
-    total loss () and its unweighted parts (6,) in the order of `PARTS`. `weights` (6,) are the weights of the parts.
+    computes the loss from the outputs of student and teacher for all clips, in the order strong, weak, unlabelled, and
+    from the targets: those of strong clips, those of weak clips, and the pseudo-labels of all clips, if any. It returns
+    the total loss () and its unweighted parts (6,) in the order of `PARTS`; `weights` (6,) are their weights. Shapes are
+    those of `objective`.
     """
 
     def __call__(

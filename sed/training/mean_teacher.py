@@ -25,8 +25,8 @@ OPTIONS = {
 def make_teacher(student: Model, *, buffers: str = "average") -> Model:
     """Return a copy of the student that requires no gradients.
 
-    It runs in training mode like the student (batch statistics, dropout). Unless `buffers` is own, its batch norms do
-    not update their running statistics, because `MovingAverage` sets them from the student's.
+    In training it is in training mode, like the student (batch statistics, dropout). Unless `buffers` is own, its batch
+    norms do not update their running statistics (momentum 0), because `MovingAverage` sets them from the student's.
     """
     teacher = copy.deepcopy(student)
     for module in teacher.modules():
@@ -36,10 +36,11 @@ def make_teacher(student: Model, *, buffers: str = "average") -> Model:
 
 
 class MovingAverage:
-    """teacher = decay * teacher + (1 - decay) * student, for every trained parameter.
+    """Exponential moving average: teacher = decay * teacher + (1 - decay) * student, for every trained parameter.
 
-    `buffers` says how the teacher's buffers are updated: average (floating-point ones; others, which are counters, are
-    copied), copy, or own (not from the student's). Frozen parameters are equal to the student's and are left out.
+    `buffers` says how the teacher's buffers (batch-norm statistics) are updated: average (counters, which are integers,
+    are copied), copy, or own (not from the student's). Parameters that are not trained are equal to the student's and
+    are left out.
     """
 
     def __init__(

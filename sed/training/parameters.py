@@ -29,7 +29,7 @@ def decayed(model: nn.Module) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
     These are matrices and convolution kernels, except for the parameters that their module lists in
-    `no_weight_decay` (tokens and position tables); norms and biases are vectors and have none.
+    `no_weight_decay` (tokens and position tables), but not norms and biases, which are vectors.
     """
     return {
         f"{prefix}.{name}" if prefix else name
@@ -40,7 +40,7 @@ def decayed(model: nn.Module) -> set[str]:
 
 
 class HasParameters(Protocol):
-    """A `torch.nn.Module`, or a protocol of one."""
+    """Protocol of an object with the parameters of a module, such as an `Encoder`, which is itself a protocol."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
 
@@ -53,7 +53,8 @@ def parameter_groups(
     Args:
         model: the whole model.
         encoder: the part of it with a separate learning rate.
-        by_layer: whether each layer of the encoder is a group, `encoder_003` etc.; see `layers_above`.
+        by_layer: whether each layer of the encoder is a group, such as `encoder_003` with three blocks above it; see
+            `layers_above`.
 
     Returns:
         The groups, without empty ones; those that end in `_plain` have no weight decay.
@@ -73,10 +74,10 @@ def parameter_groups(
 
 
 def layers_above(encoder: HasParameters) -> dict[int, int]:
-    """Return the number of an encoder's blocks above each of its parameters, by the parameter's id.
+    """Return {id(parameter): number of blocks above it} of an encoder's parameters; the last block is the top one.
 
-    It is 0 for the last block and for the parameters registered after the blocks, and the number of blocks for those
-    registered before them.
+    The number is 0 for the last block and for the parameters registered after the blocks, and the number of all blocks
+    for the parameters registered before them.
 
     Raises:
         ValueError: the encoder has no `blocks`.
@@ -101,7 +102,10 @@ def rate_factor(group: str, layer_decay: float) -> float:
 
 
 class FlatParameters:
-    """Parameters of each group as views of one flat tensor, and their gradients as views of another."""
+    """Parameters of each group as views of one flat tensor, and their gradients as views of another.
+
+    `flat` are the flat tensors by group, `names` the names of their parameters, in order.
+    """
 
     def __init__(self, groups: dict[str, dict[str, nn.Parameter]], *, gradients: bool) -> None:
         """Move the parameters to flat memory; `gradients`: allocate their gradients as well."""
@@ -110,6 +114,7 @@ class FlatParameters:
         self.flat: dict[str, torch.Tensor] = {}
         self.learning = set(groups)
         """groups that are not frozen"""
+        # Of each frozen group: its tensors and the gradients that `thaw` restores.
         self._frozen: dict[str, list[tuple[torch.Tensor, torch.Tensor | None]]] = {}
         for group, parameters in self._parameters.items():
             flat = torch.cat([p.detach().reshape(-1) for p in parameters])
@@ -180,7 +185,7 @@ def build_optimiser(
         weight_decay: weight decay of the groups that are not plain.
         betas: decays of the mean gradient and of the mean squared gradient.
         device: device of the parameters.
-        fused: whether one kernel updates a group.
+        fused: whether AdamW updates a group in a single kernel.
         layer_decay: see `rate_factor`; the optimiser's groups have their factor under the key `rate_factor`.
 
     Returns:

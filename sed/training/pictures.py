@@ -44,10 +44,10 @@ def picture_clips(
         rows: indices of the clips to draw.
         front_end: the front end, on `device`, which normalises the stored log-mel features.
         device: device of the model.
-        precision: `bf16` runs the model under autocast; with any other value it runs in the precision of its weights.
+        precision: bf16 for autocast; any other: the model's precision.
 
     Returns:
-        {name of the clip: image (height, width, 3) uint8}; empty if there are no rows or the set has no targets.
+        {name of the clip: image (height, width, 3) uint8}; empty without rows or targets.
     """
     if not rows or data.targets is None:
         return {}
@@ -82,14 +82,14 @@ def draw(posteriors: np.ndarray, truth: np.ndarray, labels: Sequence[str]) -> np
     from PIL import Image, ImageDraw
 
     height = len(labels) * (2 * ROW + GAP)
-    frames = np.minimum(np.arange(WIDTH) * len(posteriors) // WIDTH, len(posteriors) - 1)  # shown in each pixel column
+    frames = np.minimum(np.arange(WIDTH) * len(posteriors) // WIDTH, len(posteriors) - 1)  # the frame of each column
     image = np.full((height, NAMES + WIDTH, 3), 255, np.uint8)
     for number in range(len(labels)):
         top = number * (2 * ROW + GAP)
         image[top : top + ROW, NAMES:] = _tinted(posteriors[frames, number], POSTERIOR)
-        known = _tinted(np.nan_to_num(truth[frames, number]), TRUTH)
-        known[np.isnan(truth[frames, number])] = UNKNOWN
-        image[top + ROW : top + 2 * ROW, NAMES:] = known
+        strip = _tinted(np.nan_to_num(truth[frames, number]), TRUTH)
+        strip[np.isnan(truth[frames, number])] = UNKNOWN
+        image[top + ROW : top + 2 * ROW, NAMES:] = strip
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     for number, label in enumerate(labels):

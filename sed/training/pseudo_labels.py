@@ -1,8 +1,9 @@
 """Pseudo-labels in a separate term of the loss: frame cross-entropy against the posteriors of an ensemble.
 
 They are read from `<folder>/<set>/scores.h5` for every training set that has such a file, whatever system wrote it:
-posteriors of other frame rates are averaged over the label frames. They are shifted, mixed and masked like labels. The
-strong set `pseudo` (`sed.bin.pseudo_label`) is an alternative: it has detected events, weighted like true ones.
+posteriors of other frame rates are averaged over the label frames. They are shifted, mixed and masked like labels. An
+alternative is the strong set `pseudo` that `sed.bin.pseudo_label` writes: its detected events are trained on like true
+ones.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ OPTIONS = {
 
 
 class PseudoLabels:
-    """Targets of the clips of all training sets, numbered set after set; NaN for clips without pseudo-labels."""
+    """Targets of the clips of all training sets; NaN for clips without pseudo-labels.
+
+    Rows number the clips set after set, like those of the feature pool.
+    """
 
     def __init__(
         self,
@@ -56,15 +60,15 @@ class PseudoLabels:
             folder: folder with `<set>/scores.h5` of some of the sets.
             labels: class names.
             frames: label frames per clip.
-            frame_seconds: length of a label frame.
-            threshold: posteriors become 1 from this value on, else 0; 0: they are kept.
+            frame_seconds: length of a label frame in seconds.
+            threshold: posteriors of at least this value become 1, others 0; 0: posteriors are kept.
 
         Raises:
             UserError: no set has scores, or scores are of other labels or lack a clip.
         """
         self.shape = (frames, len(labels))
         self.origins: dict[str, dict[str, Any]] = {}
-        """{set: models and threshold of its pseudo-labels}, for sets that have some"""
+        """{set: {models, threshold} of its pseudo-labels}, for sets that have some"""
         self._starts = np.cumsum([0, *map(len, sets)])
         self._targets: list[np.ndarray | None] = []
         for one in sets:

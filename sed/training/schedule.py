@@ -112,7 +112,7 @@ class Schedule:
         return factor * self.warmup_factor(step)
 
     def warmup_factor(self, step: int) -> float:
-        """Return the factor of the learning rates at `step` steps after the start of the warm-up."""
+        """Return the warm-up's factor of the learning rates, `step` steps after the warm-up began."""
         return self.ramp(step) if self.warmup == "exp" else min(1.0, (step + 1) / (self.warmup_steps + 1))
 
     def encoder_factor(self, step: int) -> float:
@@ -123,21 +123,24 @@ class Schedule:
         return self.lr_factor(step) * (self.warmup_factor(step - start) if start else 1.0)
 
     def ramp(self, step: int) -> float:
-        """Return exp(-5 (1 - t)^2), with t rising from 0 to 1 over `ramp_epochs` (D, F).
+        """Return exp(-5 (1 - t)^2), with t rising linearly from 0 to 1 over `ramp_epochs` (D, F).
 
-        The consistency weight is this ramp times an option of the loss.
+        The weights of the consistency losses are multiplied by it.
         """
         length = self.ramp_epochs * self.steps_per_epoch
         t = min(step / length, 1.0) if length > 0 else 1.0
         return math.exp(-5 * (1 - t) ** 2)
 
     def teacher_decay(self, step: int) -> float:
-        """Return the teacher's decay after a step: min(1 - 1 / n, ema_decay) with n = step + 1 (F, D, L)."""
+        """Return the teacher's decay after a step: min(1 - 1 / n, ema_decay) with n = step + 1 (F, D, L).
+
+        As long as it is 1 - 1 / n, the teacher is the plain mean of the n students so far.
+        """
         return min(1 - 1 / (step + 1), self.ema_decay)
 
     @property
     def teacher_is_slow(self) -> bool:
-        """True if the teacher's time constant, 1 / (1 - decay) steps, is more than a fifth of the training."""
+        """True if the teacher's time constant, 1 / (1 - ema_decay) steps, exceeds a fifth (our choice) of all steps."""
         return self.steps * (1 - self.ema_decay) < 5
 
     @property

@@ -36,25 +36,29 @@ class Prepared(NamedTuple):
     student: torch.Tensor
     """(clips, input frames, bins) float32"""
     teacher: torch.Tensor
-    """(clips, input frames, bins) float32"""
+    """(clips, input frames, bins) float32; with interpolation consistency (ICT) the unmixed (slots, ...)"""
     strong_targets: torch.Tensor
-    """(strong, label frames, classes) float32; NaN: unknown"""
+    """(strong clips, label frames, classes) float32; NaN: unknown"""
     weak_targets: torch.Tensor
-    """(weak, classes) float32"""
+    """(weak clips, classes) float32"""
     pseudo_targets: torch.Tensor
-    """pseudo-labels (clips, label frames, classes) float32, NaN: unknown; of no clips if there are none"""
+    """pseudo-labels (clips, label frames, classes) float32, NaN: unknown; (0, ...) without pseudo-labels"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preparation:
-    """Augmentation of a step's inputs on the device, followed by the front end's normalisation and padding."""
+    """Augmentation of a step's inputs on the device, followed by the front end's normalisation and padding.
+
+    The order is shift, mixup, time mask, frequency warp, FilterAugment; with ICT the time mask precedes mixup.
+    """
 
     front_end: FrontEnd
     input_frames: int
     input_padding: str
     frame_seconds: float
-    """length of a label frame"""
+    """length of a label frame in seconds"""
     mixup_labels: str = "soft"
+    """labels of a mixture: soft (weighted sum) or hard (union)"""
     apart: bool = True
     """whether student and teacher get different band gains and warps; if not, both get the same input"""
     warped: bool = False
@@ -62,32 +66,34 @@ class Preparation:
     wavmixed: bool = False
     """whether powers of some clips are mixed instead of amplitudes (waveform mixing)"""
     interpolated: bool = False
-    """whether the teacher's input are the clips before mixing (ICT)"""
+    """whether the teacher's inputs are the clips before mixing (ICT: see `sed.training.interpolation`)"""
 
     def __call__(self, inputs: StepInputs) -> Prepared:
         floor = self.front_end.silence
-        ratio = self.frame_seconds / self.front_end.frame_shift
+        ratio = self.frame_seconds / self.front_end.frame_shift  # feature frames per label frame
         x = inputs.features.float()
         valid = inputs.valid
         # Shifts are whole label frames, so that labels and features stay aligned; a clip wraps at its own length.
         x = augment.roll(x, torch.round(inputs.shift * ratio).long(), valid)
-        slots = len(inputs.strong_targets)
+        strong_slots = len(inputs.strong_targets)
         label_period = torch.round(valid / ratio).long().clamp(max=inputs.strong_targets.shape[1])
-        strong_y = augment.as_known(augment.roll(inputs.strong_targets, inputs.shift[:slots], label_period[:slots]))
+        strong_y = augment.as_known(
+            augment.roll(inputs.strong_targets, inputs.shift[:strong_slots], label_period[:strong_slots])
+        )
         weak_y = inputs.weak_targets.float()
 
         strong, weak, _ = mixtures = inputs.mixtures(wavmixed=self.wavmixed)
         masks = inputs.mask_start, inputs.mask_width
         if self.interpolated:
-            x = torch.cat([self._masked(x[:slots], *masks, floor, ratio), x[slots:]])
+            x = torch.cat([self._masked(x[:strong_slots], *masks, floor, ratio), x[strong_slots:]])
             strong_y = augment.time_mask(strong_y, *masks, 0.0)
         pseudo_y = self._pseudo(inputs, label_period)
-        clips, valid_clips = x, valid
+        unmixed, valid_unmixed = x, valid
         x, valid = self._mixed(x, valid, mixtures)
-        if slots:
+        if strong_slots:  # [1:3] of a mixture: partner and weight
             strong_y = augment.mix_labels(strong_y, *strong[1:3], self.mixup_labels, strong.added)
         if strong.slots and not self.interpolated:
-            n = len(strong.weight)
+            n = len(strong.weight)  # strong clips; the mask of a mixture is that of its first clip
             masks = inputs.mask_start[:n], inputs.mask_width[:n]
             x = torch.cat([self._masked(x[:n], *masks, floor, ratio), x[n:]])
             strong_y = augment.time_mask(strong_y, *masks, 0.0)
@@ -96,23 +102,26 @@ class Preparation:
         student = self._finish(x, inputs.student_gain, inputs.student_warp, valid)
         teacher = student
         if self.interpolated:
-            teacher = self._finish(clips, inputs.teacher_gain, inputs.teacher_warp, valid_clips)
+            teacher = self._finish(unmixed, inputs.teacher_gain, inputs.teacher_warp, valid_unmixed)
         elif self.apart:
             teacher = self._finish(x, inputs.teacher_gain, inputs.teacher_warp, valid)
         return Prepared(student, teacher, strong_y, weak_y, pseudo_y)
 
     def _pseudo(self, inputs: StepInputs, label_period: torch.Tensor) -> torch.Tensor:
-        """Shift, mask and mix the pseudo-labels like the labels."""
+        """Shift, mask and mix the pseudo-labels of all slots like the labels; return those of the clips.
+
+        `label_period` (slots,) is the length of each clip before padding, in label frames.
+        """
         y = inputs.pseudo_targets.float()
         if not len(y):
             return y
         y = augment.roll(y, inputs.shift, label_period)
-        mixtures, kind = self.mixing(inputs)
+        mixtures, labels = self.mixing(inputs)
         masks = inputs.mask_start, inputs.mask_width
         if self.interpolated:
-            slots = len(masks[0])
-            return mix_posteriors(torch.cat([augment.time_mask(y[:slots], *masks, 0.0), y[slots:]]), mixtures, kind)
-        y, n = mix_posteriors(y, mixtures, kind), len(inputs.strong_mix)
+            strong = len(masks[0])
+            return mix_posteriors(torch.cat([augment.time_mask(y[:strong], *masks, 0.0), y[strong:]]), mixtures, labels)
+        y, n = mix_posteriors(y, mixtures, labels), len(inputs.strong_mix)
         return torch.cat([augment.time_mask(y[:n], masks[0][:n], masks[1][:n], 0.0), y[n:]])
 
     def _mixed(
@@ -123,24 +132,28 @@ class Preparation:
         decibel, floor = self.front_end.decibel, self.front_end.silence
         for kind, (slots, partner, weight, added) in enumerate(mixtures):
             part = x[first : first + slots], valid[first : first + slots]
-            if slots and (kind < 2 or self.interpolated):
+            if slots and (kind < 2 or self.interpolated):  # unlabelled clips (kind 2) are mixed for ICT only
                 part = augment.mix_features(*part, partner, weight, decibel=decibel, floor=floor, added=added)
             parts.append(part)
             first += slots
         return torch.cat([features for features, _ in parts]), torch.cat([frames for _, frames in parts])
 
     def mixing(self, inputs: StepInputs) -> tuple[Sequence[Mixture], str]:
-        """Return how the clips are mixed, and how their labels are."""
+        """Return the mixtures of strong, weak and unlabelled clips, and how labels are mixed: soft or hard."""
         return inputs.mixtures(wavmixed=self.wavmixed), self.mixup_labels
 
     @staticmethod
     def _masked(x: torch.Tensor, start: torch.Tensor, width: torch.Tensor, floor: float, ratio: float) -> torch.Tensor:
-        """Silence a range of label frames of features (clips, frames, bins); `ratio`: input frames per label frame."""
+        """Silence a range of each clip's features (clips, frames, bins).
+
+        `start` and `width` are in label frames; `floor` is the feature value of silence, `ratio` the number of feature
+        frames per label frame.
+        """
         first, end = torch.round(start * ratio).long(), torch.round((start + width) * ratio).long()
         return augment.time_mask(x, first, end - first, floor)
 
     def _finish(self, x: torch.Tensor, gain: torch.Tensor, warps: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        """Warp, filter and normalise one model's input; shapes as in `StepInputs` and `Prepared`."""
+        """Warp one model's input, add its band gains, normalise and pad it; shapes are those of `StepInputs`."""
         if self.warped:
             x = warp(x, warps)
         x = x + gain[:, None, :] * self.front_end.decibel
@@ -156,7 +169,7 @@ class StepValues:
     ema_weight: float
     """weight of the student in the moving average, 1 - decay"""
     loss_weights: tuple[float, float, float, float, float, float]
-    """of `losses.PARTS`"""
+    """weights of `losses.PARTS`, those of consistency already multiplied by the ramp"""
 
     @property
     def frozen(self) -> bool:
@@ -213,7 +226,7 @@ class TrainingStep:
         self.precision, self.device, self.world = precision, device, world
         self.objective = objective
         self.frozen = False
-        self._values = torch.zeros(3 + len(losses.PARTS), device=device)  # of `StepValues.as_list`
+        self._values = torch.zeros(3 + len(losses.PARTS), device=device)  # a copy of `StepValues.as_list`
         if precision == "bf16" and device.type == "cuda":
             for model in (student, teacher):
                 use_bf16(model)
@@ -232,7 +245,7 @@ class TrainingStep:
         host = torch.tensor(values.as_list())
         self._values.copy_(host.pin_memory() if self.device.type == "cuda" else host, non_blocking=True)
         for group in self.optimiser.param_groups:
-            which = 0 if group["name"].startswith("encoder") else 1
+            which = 0 if group["name"].startswith("encoder") else 1  # index in `StepValues.as_list`
             if isinstance(group["lr"], torch.Tensor):
                 group["lr"].copy_(self._values[which] * group["rate_factor"])
             else:

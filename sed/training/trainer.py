@@ -58,7 +58,7 @@ class Trainer(Loop):
             schedule: learning rate factors, consistency ramp and teacher decay of each step.
             encoder_lr: learning rate of the encoder, before the schedule's factor.
             head_lr: learning rate of all other parameters, before the schedule's factor.
-            loss_weights: weights of `losses.PARTS` at full ramp; the two of consistency are multiplied by the ramp.
+            loss_weights: weights of `losses.PARTS` after the ramp, by which the two of consistency are multiplied.
             identity: stored in every checkpoint: config, labels, front_end.
             options: runtime options.
             shares: indices of the batch's shares that this process computes, one after the other.
@@ -146,9 +146,10 @@ class Trainer(Loop):
             save_checkpoint(self.folder / "final.pt", self.checkpoint(self.schedule.steps, with_optimiser=False))
 
     def mark_done(self, info: dict[str, Any]) -> None:
-        """Write info.json, then the marker `.done`; remove progress.json before it and the checkpoints after it.
+        """Write info.json, remove progress.json, write the marker `.done`, then remove the checkpoints.
 
-        A folder with `.done` and without progress.json is therefore one whose training has ended.
+        So a folder with `.done` and without progress.json is that of a finished training, whenever the process is
+        killed.
         """
         if self.world.first:
             write_json(self.folder / "info.json", info)
@@ -157,12 +158,13 @@ class Trainer(Loop):
             drop_resume_state(self.folder)
 
     def parts_that_fit(self) -> int | None:
-        """Find by trial how many shares (`--accumulate`) a batch must be split into to fit into GPU memory.
+        """Find by trial the value of `--accumulate` (shares of a batch per process) that fits into GPU memory.
 
         Call it only after a run has failed: it leaves gradients behind.
 
         Returns:
-            The smallest number of shares that fits; None if not even the smallest share of a batch fits.
+            The smallest of 2, 4, 8, 16 and 32 that fits; None if none does, or if the clips of a batch do not divide
+            into that many shares.
         """
         self.training_step.release()
         for parts in (2, 4, 8, 16, 32):

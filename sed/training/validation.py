@@ -1,4 +1,4 @@
-"""Quick validation on a labelled set after each epoch; the metrics that are reported come from stage 5."""
+"""Quick validation on a strong set after each epoch; the metrics that are reported come from the recipe's stage 5."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def validate(
 
     Args:
         model: the model, on the device; its mode (training or evaluation) is restored.
-        data: the set; classes with neither targets nor detections are left out of the macro average.
+        data: the set; unknown frames count as inactive.
         front_end: normalises the features, on the device.
         batch_size: clips per forward pass.
         device: device of the model.
@@ -42,7 +42,8 @@ def validate(
         scorer: computes the score; None: the score is the frame F1.
 
     Returns:
-        {`score`, `frame_f1`: macro frame F1 at threshold 0.5, `frame_loss`: frame cross-entropy}.
+        {`score`, `frame_f1`, `frame_loss`}: the score; F1 of frames at threshold 0.5, averaged over the classes that
+        have targets or detections (0 if none has); mean cross-entropy of frames.
     """
     was_training = model.training
     model.eval()

@@ -30,7 +30,8 @@ def draw_levels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw which clips are mixed as waveforms, and at which level.
 
-    The mixture is scaled so that two equally loud clips give one of the same level.
+    The powers of a mixture are weighted by shares that sum to 1, so that mixing two equally loud clips does not change
+    the level.
 
     Args:
         rng: source of random numbers; it is not used if the probability is 0.
@@ -39,7 +40,8 @@ def draw_levels(
         clips: number of clips.
 
     Returns:
-        Whether each clip is mixed (clips,) bool, and the share of its power in the mixture (clips,) float32.
+        Whether each clip is mixed (clips,) bool, and the weight of its power in the mixture (clips,) float32, which
+        has no meaning if it is not mixed.
     """
     if probability == 0:
         return np.zeros(clips, bool), np.ones(clips, np.float32)

@@ -137,7 +137,7 @@ def soundscape_maker(
         source: the soundbank.
         front_end: computes features on the device.
         frames: label frames per clip.
-        frame_seconds: length of a label frame.
+        frame_seconds: length of a label frame in seconds.
         device: device to mix on.
 
     Returns:
@@ -169,7 +169,7 @@ def dump_maker(
         front_end: the front end that its features must come from.
         labels: class names.
         frames: label frames per clip.
-        frame_seconds: length of a label frame.
+        frame_seconds: length of a label frame in seconds.
         device: device of the training.
 
     Returns:

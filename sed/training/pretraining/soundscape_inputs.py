@@ -136,7 +136,7 @@ class SoundscapeMaker:
             front_end: computes features on the device.
             config: options of this module, of augmentation, `batch_size` and `seed`.
             frames: label frames per clip.
-            frame_seconds: length of a label frame.
+            frame_seconds: length of a label frame in seconds.
             device: device to mix on.
 
         Raises:
