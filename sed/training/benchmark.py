@@ -34,7 +34,7 @@ from sed.training.step import StepValues
 
 CLASSES = 10
 VALUES = StepValues(encoder_lr=5e-6, head_lr=1e-4, ema_weight=1e-3, loss_weights=(1.0, 0.5, 2.0, 2.0, 0.0, 0.0))
-"""scheduled values of every timed step; their size has no influence on its speed"""
+"""scheduled values of every timed step; only whether they are 0 has an influence on its speed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class Row:
     gigabytes: float
     """peak memory on the GPU; 0 on a CPU"""
     matmul_share: float | None = None
-    """operations per second relative to a large matrix product; None if the operations are not counted"""
+    """operations per second relative to those of `matmul_rate`; None if the operations are not counted"""
 
 
 class RandomStore:
@@ -62,10 +62,8 @@ class RandomStore:
         self.front_end = front_end.params()
         self.valid = np.full(clips, self.frames)
         rng = np.random.default_rng(0)
-        # mean and spread like those of log-mel features
-        self._data = rng.normal(-6, 3, (min(clips, 256), self.frames, self.bins)).astype(
-            np.float16
-        )  # reused beyond 256
+        # mean and spread like those of log-mel features; clips beyond 256 have the features of earlier ones
+        self._data = rng.normal(-6, 3, (min(clips, 256), self.frames, self.bins)).astype(np.float16)
 
     def read(self, rows: Any) -> np.ndarray:
         return self._data[np.asarray(rows) % len(self._data)]
@@ -78,7 +76,7 @@ def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_u
         call: the function to time.
         device: device that it runs on.
         repeats: number of timed calls.
-        warm_up: number of calls before.
+        warm_up: number of calls before the timed ones.
 
     Returns:
         The median time of a call in milliseconds, and the peak GPU memory in GB (0 on a CPU).
@@ -104,8 +102,8 @@ def timed(call: Callable[[], Any], *, device: torch.device, repeats: int, warm_u
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Measure the operations per second of a large square matrix product of random numbers."""
-    # large enough for full speed, and quick
+    """Measure the floating-point operations per second of a large square matrix product of random numbers."""
+    # large enough for full speed, small enough to be quick
     size = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     milliseconds, _ = timed(lambda: a @ b, device=device, repeats=10)
@@ -124,9 +122,9 @@ class Benchmark:
         self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)
 
     def sets(self, detector: Detector, store: Features | None = None) -> list[TrainingSet]:
-        """Make random sets in the sizes of the config's: two strong ones, a weak and an unlabelled one.
+        """Make sets with random targets for the config's batch sizes: two strong ones, a weak and an unlabelled one.
 
-        Their features are from `store`, or random ones in memory.
+        Their features are from `store`; None: random ones in memory.
         """
         kinds: tuple[Supervision, ...] = ("strong", "strong", "weak", "unlabelled")
         shapes: dict[str, tuple[int, ...]] = {"strong": (detector.num_frames, CLASSES), "weak": (CLASSES,)}
@@ -282,15 +280,15 @@ class Benchmark:
         inputs = [torch.randn(self.clips, *shape, device=self.device, requires_grad=True) for shape in shapes]
         runs = [layer.to(self.device) for layer in layers]
         with torch.no_grad(), self._autocast():
-            errors = [torch.randn_like(run(x)) for run, x in zip(runs, inputs, strict=True)]
+            gradients = [torch.randn_like(run(x)) for run, x in zip(runs, inputs, strict=True)]
         if self.device.type == "cuda":
             runs = [torch.compile(run, dynamic=False) for run in runs]
 
         def call() -> None:
-            for run, x, error in zip(runs, inputs, errors, strict=True):
+            for run, x, gradient in zip(runs, inputs, gradients, strict=True):
                 with self._autocast():
                     out = run(x)
-                out.backward(error)
+                out.backward(gradient)
 
         return self.row(name, call)
 
@@ -340,7 +338,7 @@ class Benchmark:
             started = time.perf_counter()
             for _ in range(5):
                 maker.make(next(steps))
-            repeats = max(5, min(200, int(5 * 3 / (time.perf_counter() - started))))
+            repeats = max(5, min(200, int(5 * 3 / (time.perf_counter() - started))))  # those of 3 s, 5 to 200
             started = time.perf_counter()
             for _ in range(repeats):
                 maker.make(next(steps))
@@ -394,7 +392,7 @@ class Benchmark:
 
 
 def table(rows: list[Row]) -> str:
-    """Format rows as a table of text."""
+    """Format measurements as a table of text."""
     head = f"{'part':42} {'clips/s':>9} {'ms/batch':>9} {'of matmul':>9} {'GB':>6}"
     lines = [
         f"{row.name:42} {row.clips_per_second:9.1f} {row.milliseconds:9.2f} "

@@ -183,7 +183,7 @@ def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedul
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
             log.info(
-                "%d steps per epoch instead of %d: the labelled set seen least is passed over %d times (most_passes)",
+                "%d steps per epoch instead of %d: the labelled set seen least is seen %d times at most (most_passes)",
                 most,
                 per_epoch,
                 config["most_passes"],

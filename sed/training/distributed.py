@@ -20,7 +20,7 @@ from sed.parallel import launched
 class World:
     """Processes that train together: rank of this one, their number, and collective operations.
 
-    With one process, the operations do nothing.
+    With a single process, the operations change nothing.
     """
 
     rank: int = 0

@@ -134,8 +134,8 @@ class Objective(Protocol):
     A class of `OBJECTIVES` is constructed with (config, student) and raises ValueError if they do not fit. The call
     computes the loss from the outputs of student and teacher for all clips, in the order strong, weak, unlabelled, and
     from the targets: those of strong clips, those of weak clips, and the pseudo-labels of all clips, if any. It returns
-    the total loss () and its unweighted parts (6,) in the order of `PARTS`; `weights` (6,) are their weights. Shapes are
-    those of `objective`.
+    the total loss () and its unweighted parts (6,) in the order of `PARTS`; `weights` (6,) are their weights. Shapes
+    are those of `objective`.
     """
 
     def __call__(

@@ -1,9 +1,9 @@
 """Accelerated training steps: compiled encoders, the teacher's decoder on a second stream, and CUDA graphs.
 
 Run eagerly, the recurrent decoder takes a thousand kernel launches per layer and direction, and as much time as ten
-transformer blocks at any batch size. Two CUDA graphs avoid this: one from augmentation to gradients, one from clipping
-to the teacher's average. Accumulation and all-reduce run between them. The graphs' outputs are compared with those of
-the eager models before the first step, and again at a later one.
+transformer blocks at any batch size. Two CUDA graphs avoid this: one from augmentation to gradients, which is replayed
+for each share of the batch, and one from clipping to the teacher's average. All-reduce runs between them. The graphs'
+outputs are compared with those of the eager models before the first step, and again at a later one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CompiledStep(TrainingStep):
         super().__init__(**kwargs)
         self._encode_student = compiled(self.student)
         self._encode_teacher = compiled(self.teacher)
-        self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self._side = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None  # the teacher's decoder
         self._persistent = self.precision == "bf16" and all(map(use_persistent, (self.student, self.teacher)))
 
     def freeze(self, frozen: bool) -> None:
@@ -101,12 +101,13 @@ class GraphedStep(CompiledStep):
 
     Compiled code can be silently wrong, and in some processes only (see `compiled`: of 141 trainings on H200s, 17 had
     a teacher whose outputs changed from call to call). So replays are checked against eager execution, once at capture
-    and once at step 100. If they differ, the graphs are captured again without compiled encoders and without the second
-    stream; if they still differ, the step runs without graphs. Models with dropout or batch norm cannot be compared.
+    and once before the 100th call. If they differ, the graphs are captured again without compiled encoders and without
+    the second stream; if they still differ, the step runs without graphs. Models with dropout or batch norm cannot be
+    compared.
     """
 
     _WARM_UP = 3  # eager calls before the capture, as PyTorch requires: they compile and allocate
-    _SECOND_CHECK = 100  # the step before which replays are checked again
+    _SECOND_CHECK = 100  # the call since the capture before which replays are checked again
     _REPLAYS = 3  # replays per check
     _backward: torch.cuda.CUDAGraph
     _update: torch.cuda.CUDAGraph
@@ -114,14 +115,15 @@ class GraphedStep(CompiledStep):
     _norm: Tensor
 
     _MOST = 0.2
-    """`disagreement` above which graphs are wrong: bf16 causes 0.02 to 0.06, logits of a different clip more than 1"""
+    """`disagreement` above which graphs count as wrong: bf16 causes 0.02 to 0.06, logits of another clip more than 1"""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._static: StepInputs | None = None  # input tensors of the captured graphs; None before the capture
-        self._plain = False  # True: graphs were wrong, run eagerly
-        self._calls = 0
-        self._seen: list[Tensor] = []  # logits of student and teacher that the last replay or call left
+        self._plain = False  # True: graphs were wrong, steps run eagerly
+        self._calls = 0  # since the encoder was last frozen or unfrozen
+        # Logits of the student and, if it is evaluated, the teacher: memory that each replay overwrites.
+        self._seen: list[Tensor] = []
 
     def freeze(self, frozen: bool) -> None:
         super().freeze(frozen)
@@ -167,7 +169,7 @@ class GraphedStep(CompiledStep):
         torch.cuda.empty_cache()
 
     def _prepare(self, inputs: StepInputs, share: float) -> None:
-        """Capture and check both graphs; restore the random state and the models' buffers, which that changes."""
+        """Capture and check both graphs; restore the random state and the models' buffers, which this changes."""
         self._static = StepInputs(**{f.name: getattr(inputs, f.name).clone() for f in fields(StepInputs)})
         buffers = [b for model in (self.student, self.teacher) for b in model.buffers()]
         saved = [b.clone() for b in buffers]
@@ -194,7 +196,10 @@ class GraphedStep(CompiledStep):
                     use_bf16(model)
 
     def _error(self, share: float) -> float:
-        """Return the largest `disagreement` of graphs and models; infinite if the logged consistency loss is wrong."""
+        """Return the largest `disagreement` of graphs and models; infinite if the logged consistency loss is wrong.
+
+        It is 0 for models that cannot be compared. `share` is that of `backward`.
+        """
         if any(map(_cannot_be_compared, self.student.modules())):
             return 0.0
         # Several replays: the first one of a wrong graph differed by only 0.05, and by 2 once its memory was reused.
@@ -203,7 +208,9 @@ class GraphedStep(CompiledStep):
         return max(errors)
 
     def _compared(self, share: float) -> list[float]:
-        """Return the disagreement of the student and, if it is evaluated, of the teacher and of the consistency loss.
+        """Return the disagreement of the student and, if it is evaluated, of the teacher.
+
+        With a teacher, a third value is infinite if the logged consistency loss is not that of the outputs, else 0.
 
         Inputs are rolled over the batch first, so that outputs left from the previous replay count as errors.
         """
@@ -234,11 +241,12 @@ class GraphedStep(CompiledStep):
         assert self._static is not None
         prepared = self.preparation(self._static)
         errors = []
+        # not strict: `_seen` has no teacher if it is not evaluated
         for model, x, seen in zip((self.student, self.teacher), prepared[:2], self._seen, strict=False):
             some = slice(None, None, math.ceil(len(x) / 4))
-            plain_gru = by_cudnn(model) if self.precision == "bf16" else nullcontext()
+            cudnn_gru = by_cudnn(model) if self.precision == "bf16" else nullcontext()
             attention = sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH])
-            with plain_gru, attention, self.autocast():
+            with cudnn_gru, attention, self.autocast():
                 errors.append(disagreement(seen[some], model(x[some]).logits))
         return errors
 
@@ -304,7 +312,7 @@ def graphed(call: Callable[[], Any], device: torch.device) -> Callable[[], None]
     stream = torch.cuda.Stream(device)
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(3):
+        for _ in range(3):  # warm-up, as in `GraphedStep`
             call()
     torch.cuda.current_stream().wait_stream(stream)
     torch.cuda.synchronize(device)

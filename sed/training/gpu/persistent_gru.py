@@ -1,10 +1,10 @@
 """Bi-GRU as one persistent kernel per layer: both directions and all time steps in a single launch.
 
-A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each program
-keeps a slice of the recurrent weights on its multiprocessor for the whole sequence and computes that slice of the
-state. After each time step, the programs of a direction store their slices and synchronise at a barrier, a counter in
-global memory. This requires all programs to be resident on the GPU at the same time, which `fits` checks. Input frames
-that are repeated for upsampling are multiplied by the input weights only once.
+A time step of a recurrent layer is a small matrix product, and cuDNN launches kernels for each. Here each program (a
+Triton program, which runs on one multiprocessor) keeps a slice of the recurrent weights for the whole sequence and
+computes that slice of the state. After each time step, the programs of a direction store their slices and synchronise
+at a barrier, a counter in global memory. This requires all programs to be resident on the GPU at the same time, which
+`fits` checks. Input frames that are repeated for upsampling are multiplied by the input weights only once.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 UNITS = 16  # state units per program, the smallest tile of a tensor-core product
 MOST_CLIPS = 64  # largest batch, which is the larger of the two tile sizes in clips (`_rows`)
 TWICE = 256  # largest hidden size at which two programs have registers and shared memory on one multiprocessor
-WARPS = 4  # measured on an H200, as are the next two: 8 warps take twice as long
-STRETCH = 128  # gate units per block of the backward product
+WARPS = 4  # warps per program; this and the next two values were chosen on an H200: 8 warps take twice as long
+STRETCH = 128  # largest number of gate units per block of the product in the backward pass
 STAGES = 4  # software pipeline stages of its loads
 
 
@@ -42,7 +42,7 @@ def _sigmoid(x):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _load_weights(p, k, H: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Load the recurrent weights of the three gates, as (k, unit) tiles."""
+    """Load the recurrent weights of the three gates, as tiles (k, unit), where k is the unit of the previous state."""
     p += k[:, None]
     return tl.load(p), tl.load(p + H * H), tl.load(p + 2 * H * H)
 
@@ -68,8 +68,10 @@ def _store_gates(p, r, z, n, H: tl.constexpr, mask):  # type: ignore[no-untyped-
 # gi (input frames, clips, directions, gates, H) contributions of the input; w (directions, gates, H, H) recurrent
 # weights; bias (directions, gates, H); out (frames, clips, directions, H) states; saved (4, frames, clips, directions,
 # H) r, z, n and the recurrent contribution to n; dgi, dgh (frames, clips, directions, gates, H) gradients of the
-# input's and the recurrent contributions. A program computes BJ units of one direction for all clips; BB is the number
-# of clips, padded (`_rows`); K0 and K1 are from `_tiles`.
+# input's and the recurrent contributions. A program computes BJ units of one direction for all clips: `row` are the
+# clips and `col` the units of its tiles. BB is the number of clips, padded (`_rows`), and `live` where there is a clip;
+# K0 and K1 are the two parts into which `_tiles` splits H. Offsets: 2 H values per frame and clip for both directions,
+# 6 H for their gates.
 
 
 @triton.jit
@@ -235,11 +237,11 @@ class _Layer(torch.autograd.Function):
 
         Args:
             ctx: context of autograd.
-            x: (inputs, clips, dim).
+            x: input frames (inputs, clips, dim).
             w_ih: input weights (6 units, dim).
             w_hh: recurrent weights (2, 3 units, units).
-            b_ih: (6 units,).
-            b_hh: (2, 3 units).
+            b_ih: input biases (6 units,).
+            b_hh: recurrent biases (2, 3 units).
             repeat: output frames per input frame.
 
         Returns:
@@ -273,7 +275,7 @@ class _Layer(torch.autograd.Function):
         )  # fmt: skip
         states = dgh.view(frames, clips, 2, 3 * units)
         b_hh = states.sum((0, 1), dtype=torch.float32).to(out.dtype)
-        # Gate gradients with the state that preceded them: of the frame before (forward direction) or after (backward).
+        # Gate gradients with the previous state: that of the frame before (forward direction) or after (backward).
         pairs = (
             (states[1:, :, 0], out[:-1, :, :units]),
             (states[:-1, :, 1], out[1:, :, units:]),
@@ -288,7 +290,7 @@ class _Layer(torch.autograd.Function):
 
 
 def _stretch(units: int) -> int:
-    """Return the largest power of two up to STRETCH that divides the number of gate units."""
+    """Return the largest power of two up to STRETCH that divides the number of gate units, 3 * units."""
     return min(STRETCH, 3 * units & -(3 * units))
 
 
@@ -298,7 +300,7 @@ def _rows(clips: int) -> int:
 
 
 def _counters(device: torch.device) -> Tensor:
-    # Two counters, in separate cache lines.
+    """Return a counter for each direction's barrier, at 0 and at 32: in separate cache lines of 128 bytes."""
     return torch.zeros(64, dtype=torch.int32, device=device)
 
 

@@ -17,7 +17,7 @@ class JsonLines:
 
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         path = folder / "log.jsonl"
-        if path.exists():  # a killed run may have logged steps after its checkpoint, which are repeated
+        if path.exists():  # a killed run may have logged steps after its checkpoint: they are repeated, so removed here
             write_text(path, "".join(line for line in path.read_text().splitlines(True) if _logged_by(line, step)))
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", buffering=1)
@@ -45,7 +45,7 @@ class JsonLines:
 
 
 def _logged_by(line: str, step: int) -> bool:
-    """Return whether a line is complete and of `step` or an earlier one."""
+    """Return whether a line is complete, and of `step` or an earlier step."""
     try:
         return line.endswith("\n") and json.loads(line)["step"] <= step
     except (ValueError, KeyError, TypeError):

@@ -36,21 +36,22 @@ class MLflow:
         self._run = run_id(folder, "mlflow", lambda: self._create(folder, config))
 
     def _create(self, folder: Path, config: Mapping[str, Any]) -> str:
+        """Create a run with the config as its parameters, and its experiment if there is none; return the run's id."""
         name = config.get("mlflow_experiment", "ast-sed")
         known = self._client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self._client.create_experiment(name)
         run = str(self._client.create_run(experiment, run_name=folder.resolve().name).info.run_id)
         parameters = [Param(key, str(value)[:LONGEST]) for key, value in config.items()]
-        for first in range(0, len(parameters), 100):  # MLflow's limit per call
+        for first in range(0, len(parameters), 100):  # MLflow's limit of parameters per call
             self._client.log_batch(run, params=parameters[first : first + 100])
         return run
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        now = int(time.time() * 1000)
+        now = int(time.time() * 1000)  # ms
         self._client.log_batch(self._run, metrics=[Metric(name, float(v), now, step) for name, v in values.items()])
 
     def text(self, step: int, message: str) -> None:
-        self._events.append(f"{step}\t{message}\n")
+        self._events.append(f"{step}\t{message}\n")  # all are kept: a call replaces the whole file
         self._client.log_text(self._run, "".join(self._events), self._file)
 
     def picture(self, step: int, name: str, image: np.ndarray) -> None:

@@ -25,7 +25,7 @@ class TensorBoard:
             raise UserError(f"{self._folder}: TensorBoard accepts only names in UTF-8 (rename the folder)")
         _silence_writers()
         with naming(self._folder):
-            # A killed run may have logged steps after its checkpoint, which are repeated: hide the first ones.
+            # A killed run may have logged steps after its checkpoint, which are repeated: hide what it logged of them.
             self._writer = SummaryWriter(str(self._folder), purge_step=step + 1, flush_secs=10)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -54,7 +54,7 @@ class TensorBoard:
 
 
 def _silence_writers() -> None:
-    """Suppress the traceback of TensorBoard's writer thread: the next call of the writer raises its error anyway."""
+    """Suppress the traceback of TensorBoard's writer thread, whose error the next call of the writer raises anyway."""
     shown = threading.excepthook
     if getattr(shown, "spares_writers", False):
         return

@@ -1,4 +1,4 @@
-"""Logger for Weights & Biases, an extra (pip install '.[wandb]'); WANDB_MODE=offline keeps all in the run's folder."""
+"""Logger for Weights & Biases, an extra (pip install '.[wandb]'); with WANDB_MODE=offline all stays in the folder."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:
     if config["patchout"] and config["patchout"] >= bands:
         raise UserError(f"patchout {config['patchout']}: the patch grid has {bands} bands (keep at least one)")
     step_seconds = tagger.encoder.time_stride * config["frame_shift"]
-    steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))  # 1e-6: rounding errors
+    steps = min(columns, math.ceil(config["clip_seconds"] / step_seconds - 1e-6))  # 1e-6: against rounding up
     return steps * config["frame_detail"], step_seconds / config["frame_detail"]
 
 
@@ -202,7 +202,11 @@ def dump_maker(
 
 
 def make_schedule(config: Mapping[str, Any], clips: int) -> Schedule:
-    """Return the schedule on a set of this number of clips; 0: soundscapes, whose number is unlimited."""
+    """Return the schedule for a set of `clips` clips; 0: soundscapes, whose number is unlimited.
+
+    Raises:
+        UserError: the number of steps per epoch is not given for soundscapes.
+    """
     per_epoch = config["steps_per_epoch"] or clips // config["batch_size"]
     if not per_epoch:
         raise UserError("steps_per_epoch 0: the number of soundscapes is unlimited (say how many steps are an epoch)")

@@ -8,9 +8,10 @@ from sed.models.tagger import GridTagger, Tagger
 
 
 class Pretrainer(nn.Module):
-    """Tagger with a second head, which labels each time step from the mean of its bands and is discarded later.
+    """Tagger with a second head, which labels each time step of the encoder from the mean over its frequency bands.
 
-    The second head returns `detail` label frames per time step of the encoder.
+    The second head returns `detail` label frames per time step; it is not part of the checkpoint that pre-training
+    writes.
     """
 
     def __init__(self, tagger: Tagger | GridTagger, classes: int, *, detail: int = 1) -> None:

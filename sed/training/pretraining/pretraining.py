@@ -68,7 +68,7 @@ OPTIONS_FROM = [
 class Pretraining(Loop):
     """A pre-training run: it writes the checkpoint `out` and its class names beside it, and resumes a killed run.
 
-    The files of `Loop` are in a folder beside it, `ast.run` for `ast.pth`; its checkpoints are removed at the end.
+    The files of `Loop` are in the folder `folder_of(out)`; its checkpoints are removed at the end.
     """
 
     logged = ("loss", "tags", "frames", "gradient_norm")
@@ -103,9 +103,9 @@ class Pretraining(Loop):
             frames: label frames per clip.
             precision: bf16 or fp32.
             schedule: number of steps, and the learning rate's factor at each.
-            identity: stored in every checkpoint: config, labels, front_end.
+            identity: what identifies the training, stored in every checkpoint: config, labels, front_end.
             options: runtime options.
-            device: where the model is.
+            device: device of the model.
             open_logger: builds the logger, given the folder and the step at which the run starts.
         """
         super().__init__(
@@ -168,7 +168,7 @@ class Pretraining(Loop):
             bands: indices (kept,) int64 of the frequency bands of patches to encode; None: all.
 
         Returns:
-            The weighted loss (), and its parts of tags () and frames (); the latter is 0 without events.
+            The weighted loss (), and its unweighted parts, of tags () and frames (); the latter is 0 without events.
         """
         with torch.no_grad():
             prepared = self.preparation(inputs)
@@ -185,7 +185,9 @@ class Pretraining(Loop):
         """Return the indices (kept,) of the frequency bands of patches that a step encodes, sorted; None: all."""
         if not self.config["patchout"]:
             return None
-        rng = np.random.default_rng((self.config["seed"], step, 0xBA4D))  # another random stream than augmentation's
+        rng = np.random.default_rng(
+            (self.config["seed"], step, 0xBA4D)
+        )  # 0xBA4D: arbitrary, keeps random streams apart
         kept = np.sort(rng.permutation(self.model.bands)[self.config["patchout"] :])
         return torch.from_numpy(kept).to(self.device, non_blocking=True)
 

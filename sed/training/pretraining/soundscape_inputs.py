@@ -1,7 +1,8 @@
 """Soundscapes mixed on the fly, on the device: a new batch at every step, a function of (seed, step).
 
-A clip has a background and a few kinds of sounds, each once or several times. Speed, gain and onset are drawn for every
-sound, a filter and a room for every track. The distribution is broader than that of the synthetic corpus
+A clip has a background and a few kinds of sounds, each once or several times. A kind is all sounds of one name, and a
+class of the training; an event is a sound or background placed in a clip. Speed, gain and onset are drawn for every
+event, a filter and a room for every track. The distribution is broader than that of the synthetic corpus
 (`sed/data/synthesis/soundscape.py`), because pre-training should help with other recordings, too. Its constants are
 choices of ours, not taken from a publication.
 """
@@ -28,19 +29,19 @@ TRACKS = 3
 """tracks per clip: two for events, each with a filter and a room, one for the background"""
 ROOMS = 64
 """number of simulated rooms to draw from"""
-REVERBERATION = 0.5  # s, the longest
+REVERBERATION = 0.5  # s, of the most reverberant room
 KNOTS = 8
 """points of a filter's curve, evenly spaced in log frequency"""
 FREQUENCIES = (60.0, 8000.0)  # Hz, of the first and the last knot
-LONGEST_EVENT = 6.0  # s, unless it is a texture
-SHORTEST_EVENT = 0.02  # s; shorter remains at a clip's borders are left out
-FADE = 0.005  # s, at both ends of a sound
-MOST_KINDS, MOST_REPETITIONS = 5, 6  # in a clip, and of a kind
+LONGEST_EVENT = 6.0  # s, unless it is a texture (a kind of which stretches of any length are played)
+SHORTEST_EVENT = 0.02  # s; events that a clip's borders cut to less are left out
+FADE = 0.005  # s, linear, at both ends of an event
+MOST_KINDS, MOST_REPETITIONS = 5, 6  # kinds in a clip, and repetitions of a kind after the first event
 MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
 KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5  # dB, standard deviations of a kind's level in a clip, and of its sounds' levels
-TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # median length of a texture, and standard deviation of its logarithm
+TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # s, median length of a texture; standard deviation of its natural logarithm
 NO_BACKGROUND = 0.05  # probability
-BACKGROUND_GAIN = 0.5  # so backgrounds are 6 dB below the level that snr_min and snr_max refer to
+BACKGROUND_GAIN = 0.5  # so backgrounds are 6 dB below the level of 0 dB that snr_min and snr_max refer to
 
 
 SECTION = "soundscapes on the fly, where the sounds are a soundbank"
@@ -74,12 +75,15 @@ OPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Mixing instructions of a batch: source and position of every event (a sound or background)."""
+    """Mixing instructions of a batch: source and position of every event (a sound or background).
+
+    The tracks of all clips are concatenated, `TRACKS` per clip, each as long as the clip.
+    """
 
     source: Tensor
     """first sample to play in the table of sounds (events,) int64"""
     limit: Tensor
-    """last sample of the sound, relative to `source` (events,) int64"""
+    """last sample of the sound in the table, relative to `source` (events,) int64"""
     speed: Tensor
     """playback speed (events,) float64"""
     place: Tensor
@@ -95,11 +99,11 @@ class Scene:
     filter: Tensor
     """gains at the knots, dB (clips, tracks, knots) float32"""
     top: Tensor
-    """upper corner frequency, Hz (clips, 1) float32"""
+    """corner frequency of the low-pass filter, Hz (clips, 1) float32"""
     peak: Tensor
-    """peak amplitude of the clip (clips, 1) float32"""
+    """peak amplitude of the clip, 1 is full scale (clips, 1) float32"""
     total: int
-    """sum of `length`, known on the host"""
+    """sum of `length`, here so that the host need not wait for the device to read it"""
 
     def to(self, device: torch.device) -> Scene:
         tensors = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
@@ -155,14 +159,14 @@ class SoundscapeMaker:
         self._weights = _weights(sounds, config)
         self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
         self._texture = np.array([kind.texture for kind in sounds.kinds])
-        # Cumulative probabilities of the sounds of kind k, plus k: one `searchsorted` draws from all kinds.
+        # Cumulative probabilities of the sounds of kind k, plus k: one `searchsorted` draws for all kinds.
         self._chances = np.concatenate(
             [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
         )
 
     def make(self, step: int, share: int = 0) -> SceneInputs:  # noqa: ARG002 (one process)
         """Draw step `step`: the scene, its frame targets and the augmentation of its features."""
-        rng = np.random.default_rng((self._config["seed"], step, 0x5CE))
+        rng = np.random.default_rng((self._config["seed"], step, 0x5CE))  # 0x5CE: arbitrary, keeps random streams apart
         scene, targets = self._draw(rng)
         draws = augment.draw(
             rng,
@@ -211,18 +215,23 @@ class SoundscapeMaker:
         return self._scene(events, background, rng), self._targets(events, background)
 
     def _events(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw the sounds of a batch except backgrounds: arrays (sounds,) of clip, kind, track, onset etc."""
+        """Draw the events of a batch except backgrounds.
+
+        Returns:
+            Arrays (events,): `clip`, `kind`, `track`, `level` (dB) and `chosen` (index of the sound in the table);
+            `speed`; `skipped`, `onset` and `length`, in samples of the clip, at that speed; `gain`, a factor.
+        """
         config, clips, whole = self._config, self.clips, self._samples
         number = np.minimum(rng.poisson(config["kinds"], clips), MOST_KINDS)  # kinds of sounds in each clip
         clip = np.repeat(np.arange(clips), number)
         kind = rng.choice(len(self._weights), len(clip), p=self._weights) if len(clip) else np.zeros(0, np.int64)
         order = np.arange(len(clip)) - np.repeat(np.cumsum(number) - number, number)  # position within the clip
-        # a texture (a label with long recordings) occurs once, other kinds may be repeated
+        # a texture occurs once in a clip, other kinds may be repeated
         repetitions = np.minimum(rng.poisson(config["repeats"], len(clip)), MOST_REPETITIONS)
         times = np.where(self._texture[kind], 1, 1 + repetitions)
         snr = rng.uniform(config["snr_min"], config["snr_max"], clips)
         level = snr[clip] + rng.normal(0, KIND_SPREAD, len(clip))  # dB
-        # one element per sound from here on
+        # one element per event from here on; the kinds of a clip alternate between its two event tracks
         clip, kind, track, level = (np.repeat(x, times) for x in (clip, kind, order % 2, level))
         count = len(clip)
         chosen = self._choose(kind, rng)
@@ -235,7 +244,7 @@ class SoundscapeMaker:
         )
         length = np.minimum(played, most_seconds * RATE).astype(np.int64)
         skipped = rng.random(count) * (played - length)
-        # Up to a quarter of a sound longer than 2 s may lie before or after the clip.
+        # Up to a quarter of an event longer than 2 s may lie before or after the clip.
         beyond = np.where(length > 2 * RATE, length // 4, 0)
         onset = np.floor(-beyond + rng.random(count) * np.maximum(whole - length + 2 * beyond, 1)).astype(np.int64)
         cut = np.maximum(-onset, 0)
@@ -253,10 +262,10 @@ class SoundscapeMaker:
     def _targets(self, events: dict[str, np.ndarray], background: dict[str, np.ndarray]) -> np.ndarray:
         """Return the frame targets (clips, frames, classes) uint8; a background is active throughout its clip."""
         targets = np.zeros((self.clips, self.frames, len(self._sounds.kinds)), np.uint8)
-        hop = self.frame_seconds * RATE
+        hop = self.frame_seconds * RATE  # samples per label frame
         onset, offset = events["onset"], events["onset"] + events["length"]
         starts, ends = np.floor(onset / hop + 0.5).astype(int), np.floor(offset / hop + 0.5).astype(int)
-        ends = np.maximum(ends, starts + 1)
+        ends = np.maximum(ends, starts + 1)  # an event has at least one frame
         for row, start, end, column in zip(events["clip"], starts, ends, events["kind"], strict=True):
             targets[row, start:end, column] = 1
         present = background["kind"] >= 0
@@ -282,13 +291,14 @@ class SoundscapeMaker:
             "length": np.concatenate([events["length"], np.full(int(present.sum()), whole)]),
             "gain": np.concatenate([events["gain"], np.full(int(present.sum()), BACKGROUND_GAIN)]).astype(np.float32),
             "room": rng.integers(0, ROOMS, (clips, TRACKS)),
+            # the third track, the background, has no reflections
             "wet": (config["wet_max"] * rng.random((clips, TRACKS, 1)) ** 2 * [[[1], [1], [0]]]).astype(np.float32),
             "filter": rng.normal(0, config["filter_db"], (clips, TRACKS, KNOTS)).astype(np.float32),
-            # half of the clips are low-pass filtered; 16 kHz is above all content
+            # Half of the clips are low-pass filtered; the others have a corner at 16 kHz, twice the highest frequency.
             "top": np.where(rng.random((clips, 1)) < 0.5, rng.uniform(4000, 8000, (clips, 1)), 16000).astype(
                 np.float32
             ),
-            # -14 to -1 dB
+            # -14 to -1 dB of full scale
             "peak": (10 ** (rng.uniform(-14, -1, (clips, 1)) / 20)).astype(np.float32),
         }
         return Scene(**{name: torch.from_numpy(a) for name, a in tensors.items()}, total=int(tensors["length"].sum()))
@@ -304,7 +314,11 @@ class SoundscapeMaker:
         return np.minimum(at, len(self._chances) - 1)
 
     def _background(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw the background of every clip: its kind (-1: no background), sound, skipped samples and speed."""
+        """Draw the background of every clip.
+
+        Returns:
+            Arrays (clips,): `kind` (-1: no background), `chosen`, `skipped` and `speed` as in `_events`.
+        """
         if not len(self._backgrounds):
             none = np.zeros(self.clips)
             return {"kind": none.astype(np.int64) - 1, "chosen": none.astype(np.int64), "skipped": none, "speed": none}
@@ -321,15 +335,19 @@ class SoundscapeMaker:
 
 
 def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
-    """Return the probability of each kind: by role as in the options, within a role as explained below."""
+    """Return the probability of each kind (kinds,), whose shares by role are those of the options.
+
+    Raises:
+        UserError: all are 0.
+    """
     share = {"foreground": config["foreground_share"], "procedural": config["procedural_share"], "background": 0.0}
     share["distractor"] = max(0.0, 1 - sum(share.values()))
     weights = np.zeros(len(sounds.kinds))
     for role, probability in share.items():
         of_role = np.array([kind.role == role for kind in sounds.kinds])
         if of_role.any():
-            # Labels are equally likely; other kinds by the square root of their number of recordings, so that a kind
-            # with one recording is drawn less often than one with fifty.
+            # Within a role, the bank's labels (foreground) are equally likely; other kinds by the square root of their
+            # number of sounds, so that a kind with one sound is drawn less often than one with fifty.
             size = np.array([1.0 if role == "foreground" else kind.count**0.5 for kind in sounds.kinds])[of_role]
             weights[of_role] = probability * size / size.sum()
     if not weights.sum():
@@ -338,21 +356,26 @@ def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:
 
 
 class Mixer:
-    """Renderer of scenes on the device: waveforms (clips, samples) float32."""
+    """Renderer of scenes on the device: waveforms (clips, samples) float32.
+
+    Rooms, filters and low-pass filters are products with the tracks' spectra.
+    """
 
     def __init__(self, wave: np.ndarray, *, samples: int, device: torch.device, seed: int) -> None:
         self._wave = torch.from_numpy(wave).to(device)
         self._samples = samples
         self._size = _good_length(samples + int(REVERBERATION * RATE))
-        rng = np.random.default_rng((seed, 0x5CF))
+        rng = np.random.default_rng((seed, 0x5CF))  # 0x5CF: arbitrary, keeps random streams apart
         rooms = [room(rng, float(rng.uniform(0.12, REVERBERATION)), wet=1.0) for _ in range(ROOMS)]
+        # Reflections only: without sample 0, the direct sound, which `__call__` adds.
         tails = torch.zeros(ROOMS, int(REVERBERATION * RATE) + 1)
         for tail, response in zip(tails, rooms, strict=True):
             tail[1 : len(response)] = torch.from_numpy(response[1:]).float()
         self._rooms = torch.fft.rfft(tails, self._size).to(torch.complex64).to(device)
         frequency = torch.fft.rfftfreq(self._size, 1 / RATE)
         self._frequency = frequency.to(device)
-        # Linear interpolation between the knots over log frequency as a matrix: one product gives all curves.
+        # Linear interpolation between the knots over log frequency as a matrix (knots, frequencies): one product gives
+        # all curves.
         low, high = FREQUENCIES
         at = (frequency.clamp(low, high).log() - np.log(low)) / (np.log(high) - np.log(low)) * (KNOTS - 1)
         knots = torch.arange(KNOTS)[:, None]
@@ -370,29 +393,32 @@ class Mixer:
         spectrum = torch.fft.rfft(tracks.view(clips, TRACKS, self._samples), self._size)
         response = 1 + scene.wet.sqrt() * self._rooms[scene.room]
         response = response * (scene.filter @ self._curves * (np.log(10) / 20)).exp()
-        low_pass = 1 / (1 + (self._frequency / scene.top) ** 8)
+        low_pass = 1 / (1 + (self._frequency / scene.top) ** 8)  # falls by 48 dB per octave
         clip = torch.fft.irfft((spectrum * response).sum(1) * low_pass, self._size)[:, : self._samples]
         return clip * (scene.peak / clip.abs().amax(1, keepdim=True).clamp_min(1e-9))
 
     def _play(self, tracks: Tensor, scene: Scene, rows: slice, total: int) -> None:
-        """Add the events `rows`, which have `total` samples, to the tracks."""
+        """Add the events `rows`, which have `total` samples together, to the tracks.
+
+        All tensors but those of `scene` have one element per sample played.
+        """
         length = scene.length[rows]
         start = length.cumsum(0) - length
         event = torch.repeat_interleave(torch.arange(len(length), device=tracks.device), length, output_size=total)
         at = torch.arange(total, device=tracks.device) - start[event]
-        exact = at * scene.speed[rows][event]
-        whole = exact.long()
+        exact = at * scene.speed[rows][event]  # position in the sound, between samples
+        below = exact.long()
         source, limit = scene.source[rows][event], scene.limit[rows][event]
-        here = self._wave[source + torch.minimum(whole, limit)].float()
-        after = self._wave[source + torch.minimum(whole + 1, limit)].float()
-        sound = torch.lerp(here, after, (exact - whole).float())
+        here = self._wave[source + torch.minimum(below, limit)].float()
+        after = self._wave[source + torch.minimum(below + 1, limit)].float()
+        sound = torch.lerp(here, after, (exact - below).float())
         edge = torch.minimum(at + 1, length[event] - at) / (FADE * RATE)
         sound *= scene.gain[rows][event] * edge.clamp_max(1)
         tracks.index_add_(0, scene.place[rows][event] + at, sound)
 
 
 def _good_length(samples: int) -> int:
-    """Return the next larger length whose FFT is fast: a product of 2, 3 and 5."""
+    """Return the smallest length of at least `samples` whose FFT is fast: a product of powers of 2, 3 and 5."""
     from scipy.fft import next_fast_len
 
     return int(next_fast_len(samples, real=True))
