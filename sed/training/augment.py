@@ -253,7 +253,7 @@ def mix_features(
         x: raw features (clips, time, bins) float32; frames beyond a clip's valid ones are ignored.
         valid: number of valid frames of each clip (clips,).
         partner: index of the clip that each of the first n is mixed with (n,).
-        weight: mixing weight of the clip itself (n,); 1: it stays as it is.
+        weight: mixing weight of the clip itself (n,); 1: it is not mixed.
         decibel: one decibel in the units of the features.
         floor: feature value of silence, the lower limit of the result.
         added: for which clips powers are mixed instead of amplitudes (n,) bool; None: for none.

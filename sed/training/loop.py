@@ -175,6 +175,7 @@ class Loop(ABC):
         Raises:
             Stopped: SIGTERM or SIGINT arrived; the same command resumes.
             RunError: a loss is not finite.
+            UserError: the folder has a checkpoint of another run, or one that does not fit the models.
         """
         self.state.epoch_sums = [0.0] * len(self.logged)
         resumed = self._resume()

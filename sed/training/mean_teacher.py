@@ -25,7 +25,7 @@ OPTIONS = {
 def make_teacher(student: Model, *, buffers: str = "average") -> Model:
     """Return a copy of the student that requires no gradients.
 
-    In training it is in training mode, like the student (batch statistics, dropout). Unless `buffers` is own, its batch
+    Training runs it in training mode like the student (batch statistics, dropout). Unless `buffers` is own, its batch
     norms do not update their running statistics (momentum 0), because `MovingAverage` sets them from the student's.
     """
     teacher = copy.deepcopy(student)

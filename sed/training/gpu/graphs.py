@@ -107,7 +107,7 @@ class GraphedStep(CompiledStep):
     """
 
     _WARM_UP = 3  # eager calls before the capture, as PyTorch requires: they compile and allocate
-    _SECOND_CHECK = 100  # the call since the capture before which replays are checked again
+    _SECOND_CHECK = 100  # number of the call, from 1 at the capture, before which replays are checked again
     _REPLAYS = 3  # replays per check
     _backward: torch.cuda.CUDAGraph
     _update: torch.cuda.CUDAGraph

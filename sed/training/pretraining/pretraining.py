@@ -185,9 +185,7 @@ class Pretraining(Loop):
         """Return the indices (kept,) of the frequency bands of patches that a step encodes, sorted; None: all."""
         if not self.config["patchout"]:
             return None
-        rng = np.random.default_rng(
-            (self.config["seed"], step, 0xBA4D)
-        )  # 0xBA4D: arbitrary, keeps random streams apart
+        rng = np.random.default_rng((self.config["seed"], step, 0xBA4D))  # 0xBA4D: keeps random streams apart
         kept = np.sort(rng.permutation(self.model.bands)[self.config["patchout"] :])
         return torch.from_numpy(kept).to(self.device, non_blocking=True)
 
