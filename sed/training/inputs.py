@@ -286,6 +286,7 @@ def inputs_from(
     stop = threading.Event()
 
     def put(item: tuple[int, list[Made]] | BaseException) -> None:
+        """Pass an item on once the queue has room, or drop it if the consumer has stopped."""
         while not stop.is_set():
             try:
                 return ready.put(item, timeout=0.2)  # seconds after which `stop` is checked
@@ -293,6 +294,7 @@ def inputs_from(
                 continue
 
     def work() -> None:
+        """Make the inputs of all steps, in the thread."""
         try:
             for step in steps:
                 if stop.is_set():

@@ -75,7 +75,7 @@ def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Scheduled values as functions of the step, counted from 0."""
+    """Scheduled values as functions of the step, counted from 0; the fields are the options of the same names."""
 
     epochs: int
     steps_per_epoch: int

@@ -54,7 +54,9 @@ class Preparation:
 
     front_end: FrontEnd
     input_frames: int
+    """number of frames of the models' input"""
     input_padding: str
+    """name of the padding to it, of `sed.features.padding.PADDINGS`"""
     frame_seconds: float
     """length of a label frame in seconds"""
     mixup_labels: str = "soft"
@@ -165,7 +167,9 @@ class StepValues:
     """Scheduled values of a step."""
 
     encoder_lr: float
+    """learning rate of the encoder, before the `rate_factor` of its layers; 0: it is frozen"""
     head_lr: float
+    """learning rate of all other parameters"""
     ema_weight: float
     """weight of the student in the moving average, 1 - decay"""
     loss_weights: tuple[float, float, float, float, float, float]
@@ -280,7 +284,7 @@ class TrainingStep:
                 with torch.no_grad():
                     teacher = interpolated(teacher, *self.preparation.mixing(inputs))
         else:
-            with self.autocast():
+            with self.autocast():  # the same output twice: the consistency parts are 0
                 student = teacher = self.student_alone(prepared.student)
         loss, parts = self.objective(
             student,

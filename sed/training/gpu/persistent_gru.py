@@ -71,7 +71,7 @@ def _store_gates(p, r, z, n, H: tl.constexpr, mask):  # type: ignore[no-untyped-
 # input's and the recurrent contributions. A program computes BJ units of one direction for all clips: `row` are the
 # clips and `col` the units of its tiles. BB is the number of clips, padded (`_rows`), and `live` where there is a clip;
 # K0 and K1 are the two parts into which `_tiles` splits H. Offsets: 2 H values per frame and clip for both directions,
-# 6 H for their gates.
+# 6 H for their gates. In `_backward`, `carry` is the gradient of a state through the states that depend on it.
 
 
 @triton.jit

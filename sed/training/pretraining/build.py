@@ -59,7 +59,7 @@ def build_pretraining(
     maker: InputMaker | SoundscapeMaker
     if labels is None:
         maker = soundscape_maker(config, source, front_end, frames, frame_seconds, device=device)
-        labels, clips = maker.labels, 0
+        labels, clips = maker.labels, 0  # 0: unlimited
     else:
         maker, clips = dump_maker(config, source, front_end, labels, frames, frame_seconds, device=device)
     schedule = make_schedule(config, clips)
