@@ -1,1 +1,5 @@
-"""Models in pure torch: no files, no argument parsing, no logging."""
+"""Models in pure torch: no files, no argument parsing, no logging.
+
+Letters in parentheses, such as (P, L), are the sources of a value or a design: P the paper, L its laboratory's code,
+F FDY-SED, D the DCASE baseline, E pb_sed, S PretrainedSED, I inferred (egs/desed/README.md).
+"""

@@ -14,13 +14,14 @@ from sed.models.decoders import Decoded, RunGru, repeated
 from sed.models.gru_decoder import HiddenLayer, run_gru
 
 LOW = 1e-5
-"""posteriors are limited to [LOW, 1 - LOW], as published"""
+"""posteriors are scaled to [LOW, 1 - LOW], as published"""
 
 
 class ApartDecoder(nn.Module):
     """`Directed` decoder: it crops to the clip, repeats each frame `upsample` times and runs a GRU per direction.
 
-    `window` is the length of the detection window, in frames after repetition; below 2 there is none.
+    `window` is the length of the detection window, in output frames; below 2 there is none. `hidden` is the number of
+    units of a layer after each GRU; 0: no such layer.
     """
 
     run_gru: RunGru
@@ -52,19 +53,20 @@ class ApartDecoder(nn.Module):
         self.run_gru = run_gru
 
     def forward(self, x: Tensor) -> Decoded:
-        """Map (batch, patches, dim) to hidden (batch, frames * upsample, dim), forward direction first."""
+        """Map (batch, patches, input dim) to hidden (batch, frames * upsample, dim), forward direction first."""
         x = repeated(x[:, : self.frames], self.upsample)
         back = self.run_gru(self.back, x.flip(1), 1).flip(1)
         return Decoded(self._hidden(self.run_gru(self.ahead, x, 1), back))
 
     def near(self, x: Tensor) -> Tensor | None:
-        """Compute the states at the ends of a window around each frame, with zeros beyond the clip.
+        """Run both GRUs over a window around each output frame, with zeros beyond the clip.
 
         Args:
-            x: (batch, patches, dim).
+            x: (batch, patches, input dim).
 
         Returns:
-            (batch, frames * upsample, dim), forward direction first; None without a window or in training.
+            States (batch, frames * upsample, dim): of the forward direction at the window's end, then of the backward
+            one at its start; None without a window or in training.
         """
         if self.training or self.window < 2:
             return None
@@ -85,7 +87,7 @@ class ApartDecoder(nn.Module):
 class DirectionClassifier(nn.Module):
     """Classifiers of both directions, from (batch, frames, dim) to logits (2, batch, frames, classes), forward first.
 
-    The first dimension of the parameters is the class.
+    The first half of `dim` is of the forward direction. The first dimension of the parameters is the class.
     """
 
     def __init__(self, dim: int, classes: int) -> None:

@@ -15,7 +15,7 @@ from sed.registry import chosen
 
 MERGES = {"max": "sed.models.classifiers:highest", "noisy_or": "sed.models.classifiers:noisy_or"}
 LEAST = 1e-30
-"""lower limit of a merged class's posterior, for the logarithm"""
+"""lower limit of a merged class's posterior, whose logarithm is taken"""
 OPTIONS = {
     "class_merge": {
         "default": "none",
@@ -29,16 +29,18 @@ OPTIONS = {
 def highest(logits: Tensor, members: Tensor) -> Tensor:
     """Return the highest logit of each class's members.
 
-    `logits` is (..., sources), `members` (classes, sources) bool, the result (..., classes).
+    `logits` (..., sources) are those of the published head's classes, `members` (classes, sources) is True for those
+    that belong to a class; the result is (..., classes).
     """
     return torch.stack([logits.masked_fill(~row, -torch.inf).amax(-1) for row in members], -1)
 
 
 def noisy_or(logits: Tensor, members: Tensor) -> Tensor:
     """Return the logit of 1 - product over a class's members of (1 - posterior); shapes as in `highest`."""
-    none = -(F.softplus(logits) @ members.to(logits.dtype).T)
-    half = torch.tanh(none.clamp_max(-LEAST) / -2)  # 1 - exp(none), without expm1, which ONNX lacks
-    return torch.log(2 * half / (1 + half)) - none
+    log_inactive = -(F.softplus(logits) @ members.to(logits.dtype).T)
+    # The posterior, 1 - exp(log_inactive), is 2 t / (1 + t) with t = tanh(-log_inactive / 2): ONNX lacks expm1.
+    tangent = torch.tanh(log_inactive.clamp_max(-LEAST) / -2)
+    return torch.log(2 * tangent / (1 + tangent)) - log_inactive
 
 
 class MergedClassifier(nn.Module):

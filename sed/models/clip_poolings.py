@@ -68,7 +68,7 @@ class WithoutParameters(nn.Module):
 
 
 class LinearSoftmax(WithoutParameters):
-    """Linear softmax: sum y^2 / sum y (P writes "softmax", L)."""
+    """Linear softmax over frames: sum y^2 / sum y (L; P writes only "softmax")."""
 
     def forward(self, inputs: ClipInputs) -> Tensor:
         y = inputs.posteriors
@@ -76,7 +76,10 @@ class LinearSoftmax(WithoutParameters):
 
 
 class AttentionPooling(nn.Module):
-    """Attention of the DCASE baseline: weights are a softmax over classes of a linear map of the decoder's output."""
+    """Attention of the DCASE baseline: the mean over frames, weighted by class.
+
+    The weights are a softmax over classes, not over frames, of a linear map of the decoder's output.
+    """
 
     def __init__(self, _config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__()
@@ -102,7 +105,7 @@ class MaxClip(WithoutParameters):
 
 
 class TokenClip(WithoutParameters):
-    """Posteriors of the decoder's summary (the class token of the Conformer), by the classifier of frames."""
+    """Posteriors that the classifier of frames gives for the decoder's summary, the class token of the Conformer."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__(config, decoder=decoder, classes=classes)
@@ -115,7 +118,7 @@ class TokenClip(WithoutParameters):
 
 
 class EndsClip(WithoutParameters):
-    """Mean of both directions' posteriors after the whole clip: forward at its end, backward at its start."""
+    """Mean of the posteriors of both directions where each has seen the clip: forward at its end, backward at its start."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__(config, decoder=decoder, classes=classes)

@@ -1,7 +1,7 @@
 """CNN as an encoder: layers of convolution, batch norm, gate, dropout and average pooling.
 
-Options select the encoder of the DCASE task 4 baseline's CRNN, of FDY-CRNN, of SK-CRNN or of the Conformer system. The
-default filters and pools reduce 128 mel bins to one band, and the frames to a quarter.
+Options select the CNN of the DCASE task 4 baseline's CRNN, of FDY-CRNN, of SK-CRNN or of the Conformer system. The
+default pools reduce 128 mel bins to one band, and the frames to a quarter.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ _POOL = re.compile(r"([1-9]\d*)x([1-9]\d*)")
 
 
 class CNN(nn.Module):
-    """CNN, from (batch, frames, mel bins) to (batch, 1, frames / time_stride, dim); `dim` is channels x bands."""
+    """CNN, from (batch, frames, mel bins) to (batch, 1, frames / time_stride, dim).
+
+    The bands that are left are joined: `dim` is the last layer's filters times its bands.
+    """
 
     fresh_norm = False
 
@@ -75,7 +78,7 @@ class CNN(nn.Module):
             pool = (pool[0], min(pool[1], bands))  # with fewer mel bins, one band is reached at an earlier layer
             layers += [
                 build_convolution(config, channels_in, count) if layers else build_plain(config, channels_in, count),
-                nn.BatchNorm2d(count, eps=0.001, momentum=0.99),  # (D)
+                nn.BatchNorm2d(count, eps=0.001, momentum=0.99),  # (D); in torch, 0.99 is the new batch's share
                 build_gate(config, count),
                 nn.Dropout(config["cnn_dropout"]),
                 nn.AvgPool2d(pool),

@@ -30,7 +30,7 @@ OPTIONS_FROM = CONVOLUTIONS
 
 @runtime_checkable
 class Mixing(Protocol):
-    """Protocol of a convolution that is a weighted sum of several plain ones."""
+    """Protocol of a convolution that is a weighted sum of several plain ones; the benchmark compares it with one."""
 
     kernels: int
     """number of plain convolutions"""

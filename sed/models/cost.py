@@ -11,13 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from sed.models.detector import Detector
 
 BACKWARD = 2
-"""cost of a backward pass in forward passes: gradients of the weights and of the inputs of each product"""
+"""cost of a backward pass in forward passes: each product has a gradient of its weights and one of its inputs"""
 
 
 def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
     """Return the multiply-accumulates of a forward pass of one clip: matrix products and convolutions.
 
-    Attention is counted as the products that it is. Front end, normalisation and activations are not counted.
+    Attention counts as its two matrix products. Front end, normalisation and activations are not counted.
 
     Args:
         detector: the detector, on any device; a copy of it is run on the CPU.

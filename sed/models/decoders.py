@@ -1,4 +1,4 @@
-"""Registry of time decoders, from frames at the encoder's rate to frames at the output's rate.
+"""Registry of time decoders, from patches in time at the encoder's rate to output frames, `upsample` times as many.
 
 A new decoder is a module with `OPTIONS` and a function that builds it from a config, the width of its input and the
 number of encoder frames per clip, and a line of `DECODERS`. One that also returns a summary of the clip implements
@@ -19,7 +19,7 @@ class Decoded(NamedTuple):
     """Output of a time decoder."""
 
     hidden: Tensor
-    """(batch, frames, dim)"""
+    """input of the classifier (batch, output frames, dim)"""
     summary: Tensor | None = None
     """summary of the clip (batch, dim), in the space of `hidden`; None if the decoder has none"""
 
@@ -27,10 +27,12 @@ class Decoded(NamedTuple):
 class Decoder(Protocol):
     """Protocol: a `torch.nn.Module` from (batch, patches, input dim) to `Decoded` of frames * upsample frames.
 
-    Encoder frame i becomes output frames i * upsample to (i + 1) * upsample - 1; patches after `frames` are dropped.
+    Encoder frames are the first `frames` patches in time, which cover the clip; later patches are dropped. Encoder
+    frame i becomes output frames i * upsample to (i + 1) * upsample - 1.
     """
 
     dim: int
+    """width of `Decoded.hidden`"""
     frames: int
     """encoder frames per clip"""
     upsample: int
@@ -49,13 +51,17 @@ class Summarising(Protocol):
 
 @runtime_checkable
 class Directed(Protocol):
-    """Protocol of a decoder with separate directions: its hidden state is that of a forward, then of a backward GRU.
+    """Protocol of a decoder with separate directions.
 
-    The detector has a classifier for each direction, and `clip_pooling: ends` uses both.
+    The first half of `Decoded.hidden` is the state of a forward GRU, the second that of a backward GRU. The detector
+    has a classifier for each direction, and `clip_pooling: ends` uses both.
     """
 
     def near(self, x: Tensor) -> Tensor | None:
-        """Return the hidden state of GRUs that are run over a window around each frame; None without windows."""
+        """Map (batch, patches, input dim) to the states of GRUs that are run over a window around each output frame.
+
+        The result has the shape and the halves of `Decoded.hidden`; it is None without windows, and in training.
+        """
         ...
 
 
@@ -66,14 +72,17 @@ and returns (batch, frames * repeat, directions * units)"""
 
 @runtime_checkable
 class RunsGrus(Protocol):
-    """Protocol of a decoder whose GRUs are all run by one function, which can be replaced by one in bf16."""
+    """Protocol of a decoder whose GRUs are all run by `run_gru`, which training on a GPU replaces by one in bf16."""
 
     run_gru: RunGru
 
 
 @runtime_checkable
 class GruBased(RunsGrus, Protocol):
-    """Protocol of a decoder with one Bi-GRU; its implementation is replaced in GPU training and in the CPU session."""
+    """Protocol of a decoder with one Bi-GRU, whose `run_gru` has faster replacements.
+
+    They are the persistent kernel of training on a GPU and the packed weights of prediction on a CPU.
+    """
 
     gru: nn.GRU
 

@@ -1,7 +1,9 @@
 """Sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
 
 AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
-`encoder: cnn`. The variants of the paper's ablation are other values of these options.
+`encoder: cnn`. The variants of the paper's ablation are other values of these options. There are three frame rates:
+that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is `upsample`
+times as high as the encoder's.
 """
 
 from __future__ import annotations
@@ -40,10 +42,10 @@ OPTIONS_FROM = [
 
 
 class DetectorOutput(NamedTuple):
-    """Output of a detector: `logits` (batch, frames, classes) and `clip` posteriors (batch, classes).
+    """Output of a detector: frame `logits` (batch, frames, classes) and `clip` posteriors (batch, classes).
 
     `directions` are logits (2, batch, frames, classes) of the forward and the backward direction of a `Directed`
-    decoder. All are float32, also under autocast.
+    decoder; None for others. All are float32, also under autocast.
     """
 
     logits: Tensor
@@ -54,11 +56,12 @@ class DetectorOutput(NamedTuple):
 class Detector(nn.Module):
     """Sound event detector, from normalised features (batch, input_frames, mel_bins) to `DetectorOutput`.
 
-    `frame_seconds` and `num_frames` describe the output; `frame_seconds * num_frames` covers `clip_seconds` unless
-    the encoder has fewer input frames. `encoder_seconds` is the length of an encoder frame, before upsampling.
+    `frame_seconds` is the time from one output frame to the next, `num_frames` the number of output frames; together
+    they cover `clip_seconds`, unless `input_frames` are fewer. `encoder_seconds` is the time between two patches.
     """
 
-    OF_CLASSES = ("classifier.", "clip_pooling.")  # prefixes of parameters whose first dimension is the class
+    OF_CLASSES = ("classifier.", "clip_pooling.")
+    """prefixes of the parameters whose first dimension is the class"""
 
     encoder: Encoder
     pooling: Pooling
@@ -85,7 +88,7 @@ class Detector(nn.Module):
         self._frozen_norms = _batch_norms(encoder) if freeze_batchnorm else []
         for norm in self._frozen_norms:
             norm.requires_grad_(False)
-        # The encoder's final norm was trained after blocks that are not used: replace it by a new one (P, L).
+        # The encoder's published final norm was trained on later blocks, which are not used: add a new one (P, L).
         self.norm = nn.LayerNorm(encoder.dim, eps=NORM_EPS) if encoder.fresh_norm else nn.Identity()
         self.pooling = pooling
         self.decoder = decoder
@@ -95,11 +98,13 @@ class Detector(nn.Module):
         self.input_frames, self.input_padding = input_frames, input_padding
         self.frame_seconds = frame_seconds
         self.encoder_seconds = frame_seconds * decoder.upsample
-        # Frames beyond the clip's end, which the encoder's last frame may cover, are dropped.
+        # The last patch may end after the clip: output frames beyond it are dropped; 1e-6 allows for rounding.
         self.num_frames = min(decoder.frames * decoder.upsample, math.ceil(clip_seconds / frame_seconds - 1e-6))
 
     def use_band(self, band: int) -> None:
-        """Replace mean pooling by a single band (figure 3 with the trained model).
+        """Replace mean pooling by a single band, as for the paper's figure 3, without training again.
+
+        `band` is an index, lowest frequencies first.
 
         Raises:
             UserError: the model has another pooling, or there is no such band.
@@ -119,11 +124,11 @@ class Detector(nn.Module):
         return self
 
     def encode(self, x: Tensor) -> Tensor:
-        """Map (batch, input_frames, mel_bins) to frames (batch, patches, dim), before the time decoder."""
+        """Map (batch, input_frames, mel_bins) to the input of the time decoder (batch, patches, dim)."""
         return self.pool(self.encoder(x))
 
     def pool(self, grid: Tensor) -> Tensor:
-        """Map the encoder's grid (batch, bands, patches, dim) to frames (batch, patches, dim)."""
+        """Map the encoder's grid (batch, bands, patches, dim) to (batch, patches, dim)."""
         return self.pooling(self.norm(grid))
 
     def decode(self, frames: Tensor) -> DetectorOutput:
@@ -138,10 +143,11 @@ class Detector(nn.Module):
             return DetectorOutput(logits, self.clip_pooling(ClipInputs(logits.sigmoid(), hidden, summary_logits)))
 
     def _of_directions(self, directions: Tensor, hidden: Tensor, near: Tensor | None) -> DetectorOutput:
-        """Combine logits `directions` (2, batch, frames, classes) by their minimum.
+        """Combine the logits `directions` (2, batch, frames, classes) of both directions to one per frame.
 
-        If the decoder has states `near` of windows around each frame (batch, frames, dim), frame logits are instead
-        those of the mean posterior of both directions in the window.
+        Both directions are active between a class's first onset and last offset: frame logits are their minimum. If the
+        decoder has states `near` of a window around each frame (batch, frames, dim), frame logits are instead those of
+        the mean posterior of both directions in that window.
         """
         if near is None:
             logits = directions.amin(0)
@@ -176,7 +182,7 @@ def _compose(config: Mapping[str, Any], num_classes: int) -> Detector:
         raise ValueError("no classes: data/labels.txt is empty")
     encoder = build_encoder(config)
     patch_seconds = encoder.time_stride * config["frame_shift"]
-    # 101 patches of 0.1 s are cropped to the 100 that cover 10 s (P, L); 1e-6 allows for rounding errors.
+    # With the AST, 101 patches every 0.1 s are cropped to the 100 that cover 10 s (P, L); 1e-6 allows for rounding.
     frames = min(encoder.grid[1], math.ceil(config["clip_seconds"] / patch_seconds - 1e-6))
     decoder = build_decoder(config, dim=encoder.dim, frames=frames)
     return Detector(

@@ -43,15 +43,15 @@ class FrequencyDynamicConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
-        parts = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
-        # In the convolutions' precision: float32 weights would make the output float32 under autocast.
-        shares = self.shares(x).to(parts.dtype)[:, :, None, None, :].unbind(1)
-        # One at a time: the product of all weights and convolutions would need as much memory again.
-        first, *others = (share * part for share, part in zip(shares, parts.unbind(1), strict=True))
+        outputs = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
+        # In the convolutions' precision: float32 weights would make the result float32 under autocast.
+        shares = self.shares(x).to(outputs.dtype)[:, :, None, None, :].unbind(1)
+        # Summed one by one: all weighted outputs together would need as much memory as the outputs.
+        first, *others = (share * output for share, output in zip(shares, outputs.unbind(1), strict=True))
         return sum(others, start=first)
 
     def shares(self, x: Tensor) -> Tensor:
-        """Map (batch, channels in, frames, bands) to the weights of the kernels (batch, kernels, bands), of sum 1."""
+        """Map (batch, channels in, frames, bands) to the weights of the kernels (batch, kernels, bands), sum 1."""
         logits: Tensor = self.attention(x.mean(2))
         return (logits / self.temperature).softmax(1)
 

@@ -38,10 +38,11 @@ OPTIONS = {
 
 
 class GruDecoder(nn.Module):
-    """Decoder that crops to the clip, repeats each frame `upsample` times (nearest interpolation) and runs a Bi-GRU.
+    """Decoder that crops to the clip, repeats each frame `upsample` times and runs a Bi-GRU.
 
-    Nearest interpolation keeps frames aligned: encoder frame i becomes output frames i * upsample to
-    (i + 1) * upsample - 1.
+    Repetition is nearest interpolation, which keeps frames aligned; `Decoder` says how.
+    `dropout` follows the Bi-GRU, `gru_dropout` is between its layers. `hidden` is the number of units of a layer after
+    them; 0: no such layer.
     """
 
     run_gru: RunGru
@@ -75,7 +76,7 @@ class GruDecoder(nn.Module):
         self.hidden = HiddenLayer(2 * units, hidden) if hidden else nn.Identity()
 
     def forward(self, x: Tensor) -> Decoded:
-        """Map (batch, patches, dim) to hidden (batch, frames * upsample, dim)."""
+        """Map (batch, patches, input dim) to hidden (batch, frames * upsample, dim)."""
         return Decoded(self.hidden(self.dropout(self.run_gru(self.gru, x[:, : self.frames], self.upsample))))
 
 

@@ -1,4 +1,4 @@
-"""Absent time decoder, for heads that were trained directly on an encoder's frames."""
+"""Absent time decoder, for published heads that were trained directly on the encoder's output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sed.models.decoders import Decoded, Decoder, repeated
 
 
 class NoDecoder(nn.Module):
-    """Decoder that crops to the clip and repeats each frame `upsample` times, without computation."""
+    """Decoder that only crops to the clip and repeats each frame `upsample` times."""
 
     def __init__(self, *, dim: int, frames: int, upsample: int) -> None:
         super().__init__()

@@ -23,10 +23,10 @@ class Pooling(Protocol):
 
 @runtime_checkable
 class BandwisePooling(Protocol):
-    """Protocol of a pooling that can be replaced by one of its bands, because the output has the same meaning."""
+    """Protocol of a pooling that a trained detector can replace by a single band, since a band is in the same space."""
 
     def one_band(self, bands: int, band: int) -> Pooling:
-        """Return the pooling that selects band `band` of `bands`, lowest first.
+        """Return the pooling that selects the band with index `band` of `bands` bands, lowest first.
 
         Raises:
             ValueError: there is no such band.

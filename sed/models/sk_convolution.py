@@ -25,8 +25,8 @@ DILATIONS = (1, 2)
 class SelectiveKernelConvolution(nn.Module):
     """Convolution sum_i a_i * U_i with U_i = ReLU(norm(conv_i(x))); the weights a_i depend on channel and clip.
 
-    The weights are a softmax over the branches i of linear maps of a descriptor z = ReLU(norm(W s)), where s is the
-    mean of sum_i U_i over time and frequency.
+    The branches i differ in dilation. The weights are a softmax over the branches of linear maps of a descriptor
+    z = ReLU(norm(W s)), where s is the mean of sum_i U_i over time and frequency.
     """
 
     def __init__(self, channels_in: int, out: int, *, reduction: int, least: int) -> None:
@@ -50,7 +50,7 @@ class SelectiveKernelConvolution(nn.Module):
         outputs = [branch(x) for branch in self.branches]
         z = self.norm(self.descriptor(sum(outputs[1:], start=outputs[0]).mean((2, 3)))).relu()
         shares = torch.stack([choice(z) for choice in self.choices]).softmax(0)[..., None, None].to(outputs[0].dtype)
-        first, *others = (share * part for share, part in zip(shares.unbind(0), outputs, strict=True))
+        first, *others = (share * output for share, output in zip(shares.unbind(0), outputs, strict=True))
         return sum(others, start=first)
 
 

@@ -1,4 +1,4 @@
-"""Audio tagging with an encoder: the published AST's task, and the one of pre-training."""
+"""Audio tagging with an encoder: the task that the published AST was trained on, and that of our pre-training."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Tagger(nn.Module):
         return self.head(self.encoder.tokens(x))
 
     def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the logits, and the mean features of each time step.
+        """Compute the logits, and the encoder's output of each time step.
 
         Args:
             x: (batch, frames, mel bins).
@@ -86,7 +86,7 @@ class GridTagger(nn.Module):
         return self.described(x)[0]
 
     def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the same as `Tagger.described`; `bands` must be None."""
+        """Compute the same as `Tagger.described`; `bands` must be None, as only an AST can leave patches out."""
         assert bands is None
         steps = self.encoder(x).mean(1)
         logits: Tensor = self.head(steps)
