@@ -41,10 +41,10 @@ OPTIONS = {
 
 
 def init_weights(part: nn.Module, dim: int) -> None:
-    """Initialise linear maps of a transformer: weights truncated normal, biases zero (as DeiT, L).
+    """Initialise the linear maps of a transformer of width `dim`: weights truncated normal, biases zero (as DeiT, L).
 
-    The standard deviation is 0.02 at a width of 768 and scaled to the same gain at others; otherwise activations of
-    narrow models vanish at initialisation.
+    The standard deviation is 0.02 at a width of 768, and scaled at others so that the gain is the same; otherwise
+    activations of narrow models vanish at initialisation.
     """
     for module in part.modules():
         if isinstance(module, nn.Linear):
@@ -54,7 +54,7 @@ def init_weights(part: nn.Module, dim: int) -> None:
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention with a fused projection and torch's fused kernel."""
+    """Multi-head self-attention with one projection for query, key and value, and torch's fused kernel."""
 
     def __init__(self, *, dim: int, heads: int, qkv_bias: bool = True) -> None:
         super().__init__()
@@ -72,7 +72,10 @@ class Attention(nn.Module):
         return self.proj(x.transpose(1, 2).reshape(batch, tokens, dim))
 
     def first(self, x: Tensor) -> Tensor:
-        """Compute the first token's output only, from all keys and values: (batch, tokens, dim) to (batch, 1, dim)."""
+        """Compute the first token's output only, from all keys and values: (batch, tokens, dim) to (batch, 1, dim).
+
+        Its projection must have a bias.
+        """
         batch, tokens, dim = x.shape
         weight, bias = self.qkv.weight, self.qkv.bias
         head = dim // self.heads
@@ -106,7 +109,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=norm_eps)
         self.mlp = Mlp(dim=dim, hidden=int(dim * mlp_ratio))
         self.drop_path = 0.0
-        """probability that a residual branch is skipped for a clip in training (Huang et al. 2016); in pre-training"""
+        """probability of skipping a residual branch for a clip (Huang et al. 2016); only pre-training sets it"""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, tokens, dim) to the same shape."""
@@ -137,8 +140,8 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recomput
     Args:
         blocks: the blocks.
         x: (batch, tokens, dim).
-        *shared: further arguments of every block.
-        recompute: recompute blocks in backward instead of storing their activations.
+        *shared: further arguments, the same for every block.
+        recompute: recompute blocks in the backward pass instead of storing their activations.
 
     Returns:
         (batch, tokens, dim).
@@ -150,7 +153,10 @@ def run_blocks(blocks: Iterable[nn.Module], x: Tensor, *shared: Tensor, recomput
 
 
 class PatchEmbed(nn.Module):
-    """Overlapping patches of the spectrogram, as one convolution."""
+    """Embedding of patches of the spectrogram by one convolution; patches overlap if `stride` is less than `patch`.
+
+    Both are (frequency, time), in bins and frames.
+    """
 
     def __init__(self, *, dim: int, patch: tuple[int, int], stride: tuple[int, int]) -> None:
         super().__init__()
@@ -167,8 +173,8 @@ def grid_size(*, mel_bins: int, input_frames: int, patch: tuple[int, int], strid
     Args:
         mel_bins: mel bins of the input.
         input_frames: frames of the input.
-        patch: size of a patch (frequency, time).
-        stride: distance from one patch to the next (frequency, time).
+        patch: size of a patch (frequency, time), in bins and frames.
+        stride: distance from one patch to the next (frequency, time), in bins and frames.
 
     Returns:
         The numbers of bands and of patches in time.
@@ -187,7 +193,7 @@ def grid_size(*, mel_bins: int, input_frames: int, patch: tuple[int, int], strid
 class AST(nn.Module):
     """First `blocks` of an AST, without its final norm.
 
-    It maps (batch, frames, mel bins) to (batch, bands, patches, dim).
+    It maps (batch, frames, mel bins) to (batch, bands, patches, dim). `patch` and `stride` are as in `PatchEmbed`.
     """
 
     fresh_norm = True  # the detector adds a new LayerNorm after it (P, L)
@@ -255,7 +261,11 @@ class AST(nn.Module):
 
 
 def build_ast(config: Mapping[str, Any], *, whole: bool = False) -> AST:
-    """Build the AST of a flat config: its first `ast_blocks` blocks, or all `ast_depth` if `whole`."""
+    """Build the AST of a flat config: its first `ast_blocks` blocks, or all `ast_depth` if `whole`.
+
+    Raises:
+        ValueError: its values are inconsistent.
+    """
     blocks, depth = config["ast_blocks"], config["ast_depth"]
     if blocks > depth and not whole:
         raise ValueError(f"ast_blocks {blocks} is more than ast_depth {depth}")

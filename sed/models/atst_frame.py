@@ -1,8 +1,8 @@
 """ATST-Frame (Li, Shao, Li 2023) as an encoder: a transformer over frames of 40 ms.
 
 A patch is four frames of the spectrogram with all frequencies, so there is one band; there is no class token.
-Parameters have the names of the published checkpoint, so that its state dict can be loaded unchanged, except for the
-embedding of masked frames.
+Parameters have the names of the published checkpoint. Its embedding of masked frames, of use only in pre-training, has
+no counterpart here.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ OPTIONS = {
 
 
 class FramePatches(nn.Module):
-    """Linear map of non-overlapping patches of `patch` frames: (batch, frames, mel bins) to (batch, patches, dim)."""
+    """Linear map of non-overlapping patches of `patch` frames: (batch, frames, mel bins) to (batch, patches, dim).
+
+    Frames at the end that do not fill a patch are dropped.
+    """
 
     def __init__(self, *, mel_bins: int, patch: int, dim: int) -> None:
         super().__init__()
@@ -70,7 +73,7 @@ class FramePatches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, frames, bins = x.shape
         patches = x[:, : frames - frames % self.patch].reshape(batch, -1, self.patch, bins)
-        return self.patch_embed(patches.transpose(2, 3).flatten(2))  # the frames of a bin are adjacent
+        return self.patch_embed(patches.transpose(2, 3).flatten(2))  # as published: a bin's frames are adjacent
 
 
 class AtstFrame(nn.Module):
@@ -105,7 +108,7 @@ class AtstFrame(nn.Module):
         self.time_stride = patch
         self.fresh_norm = blocks < depth
         self.checkpoint_activations = checkpoint_activations
-        # The first position is that of a class token, which only clip-level models have.
+        # The first position is that of a class token: the checkpoint has it, ATST-Frame does not use it.
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + self.grid[1], dim))
         self.patch_embed = FramePatches(mel_bins=mel_bins, patch=patch, dim=dim)
         self.blocks = nn.ModuleList(

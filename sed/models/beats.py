@@ -21,10 +21,10 @@ from sed.models.ast import grid_size, init_weights, run_blocks
 DIM = 768
 PATCH = 16
 NORM_EPS = 1e-5
-# sizes of the published network:
-KERNEL, GROUPS = 128, 16  # of the positional convolution, kernel in tokens
-BUCKETS, FARTHEST = 320, 800  # rows of the table of position biases, and distance in tokens from which all share one
-GATE = 8  # outputs of the linear map of a query that its two gates are summed from
+# Sizes of the published network:
+KERNEL, GROUPS = 128, 16  # of the positional convolution; the kernel is in tokens
+BUCKETS, FARTHEST = 320, 800  # entries of the table of position biases, and distance in tokens from which all share one
+GATE = 8  # outputs of the linear map of a query; each of its two gates is the sum of half of them
 FRONT_END = {
     "front_end": "kaldi",
     "sample_rate": 16000,
@@ -64,10 +64,10 @@ OPTIONS = {
 
 
 def distance_buckets(tokens: int) -> Tensor:
-    """Return the bucket of the relative position of each pair of tokens (tokens, tokens), from 0 to BUCKETS - 1.
+    """Return the bucket of the relative position of each query and key (tokens, tokens), from 0 to BUCKETS - 1.
 
-    Half of the buckets are for earlier tokens, half for later ones. Within each, the first half has one bucket per
-    distance; the widths of the others grow geometrically up to FARTHEST, and all larger distances share the last.
+    Half of the buckets are for keys up to the query, half for later ones. Of each half, the first half has one bucket
+    per distance; the widths of the others grow geometrically up to FARTHEST, and all larger distances share the last.
     """
     half = BUCKETS // 2
     exact = half // 2
@@ -81,10 +81,10 @@ def distance_buckets(tokens: int) -> Tensor:
 class PositionalConvolution(nn.Module):
     """Grouped convolution over the tokens (batch, tokens, dim), and a GELU.
 
-    Its kernels are weight-normalised per tap: `weight_g` has the norms, `weight_v` the directions.
+    Its weights are weight-normalised per tap of the kernel: `weight_g` has the norms, `weight_v` the directions.
     """
 
-    no_weight_decay = ("weight_g", "weight_v")  # the length of the directions has no effect
+    no_weight_decay = ("weight_g", "weight_v")  # the length of `weight_v` has no effect on the output
 
     def __init__(self, *, dim: int) -> None:
         super().__init__()
@@ -115,12 +115,12 @@ class GatedAttention(nn.Module):
         self.grep_a = nn.Parameter(torch.ones(1, heads, 1, 1))
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """Map (batch, tokens, dim) and the bias (heads, tokens, tokens) to (batch, tokens, dim)."""
+        """Map (batch, tokens, dim) and the position bias (heads, tokens, tokens) to (batch, tokens, dim)."""
         q, k, v = (
             project(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
-        # the gated relative position bias of WavLM (Chen et al. 2022)
+        # Gated relative position bias of WavLM (Chen et al. 2022):
         update, reset = self.grep_linear(q).unflatten(3, (2, GATE // 2)).sum(-1).sigmoid().split(1, dim=-1)
         gate = update * (reset * self.grep_a - 1) + 2
         x = F.scaled_dot_product_attention(q, k, v, attn_mask=(gate * bias).to(q.dtype))
@@ -146,8 +146,8 @@ class DeepNormBlock(nn.Module):
 
     def shrink(self, factor: float) -> None:
         """Scale the weights that DeepNorm initialises smaller: values, output of the attention, MLP."""
-        for part in (self.self_attn.v_proj, self.self_attn.out_proj, self.fc1, self.fc2):
-            part.weight.data.mul_(factor)
+        for linear in (self.self_attn.v_proj, self.self_attn.out_proj, self.fc1, self.fc2):
+            linear.weight.data.mul_(factor)
 
     def operations(self, tokens: int) -> float:
         """Return the number of operations (twice the multiply-adds) on a clip of `tokens` tokens."""
@@ -167,7 +167,8 @@ def averages(tokens: int, frames: int) -> Tensor:
 class Beats(nn.Module):
     """First `blocks` of a BEATs.
 
-    It maps (batch, frames, mel bins) to (batch, bands, patches, dim), or, with `frames`, to (batch, 1, frames, dim).
+    It maps (batch, frames, mel bins) to (batch, bands, patches, dim), or, with `frames` (option `beats_frames`), to
+    (batch, 1, frames, dim). `depth` is the number of blocks of the checkpoint, on which DeepNorm's weights depend.
     """
 
     fresh_norm = False

@@ -118,7 +118,7 @@ class TokenClip(WithoutParameters):
 
 
 class EndsClip(WithoutParameters):
-    """Mean of the posteriors of both directions where each has seen the clip: forward at its end, backward at its start."""
+    """Mean of both directions' posteriors where each has seen all frames: forward the last, backward the first."""
 
     def __init__(self, config: Mapping[str, Any], *, decoder: Decoder, classes: int) -> None:
         super().__init__(config, decoder=decoder, classes=classes)

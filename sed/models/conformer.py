@@ -59,9 +59,9 @@ class FeedForward(nn.Sequential):
 class RelativeAttention(nn.Module):
     """Self-attention whose scores are the sum of a content term and a relative position term (Dai et al. 2019).
 
-    As in the original scheme (Transformer-XL), only past frames have distances: for an earlier frame j, frame i uses
-    the position term of distance i - j. Later frames get values that the shift operation happens to leave there, like
-    in the authors' system: 0 for the next frame, and for frame j after it the term of frame i + 1 at distance
+    As in the original scheme (Transformer-XL), distances are those to past frames: for a frame j up to i, frame i uses
+    the position term of distance i - j. For later frames, the position term is what `shifted` happens to leave there,
+    as in the authors' system: 0 for frame i + 1, and for a later frame j the term of frame i + 1 (as query) at distance
     frames + 1 - (j - i).
     """
 
@@ -82,11 +82,14 @@ class RelativeAttention(nn.Module):
         self.drop_shares, self.drop_out = nn.Dropout(dropout), nn.Dropout(dropout)
 
     def forward(self, x: Tensor, distances: Tensor) -> Tensor:
-        """Map x (batch, frames, dim) to the same shape; distances are sinusoids of frames - 1 to 0 (frames, dim)."""
-        query, key, value = (self._split(part) for part in self.query_key_value(self.norm(x)).chunk(3, -1))
-        far = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        """Map x (batch, frames, dim) to the same shape.
+
+        `distances` (frames, dim) are the embeddings of the distances frames - 1 to 0.
+        """
+        query, key, value = (self._split(third) for third in self.query_key_value(self.norm(x)).chunk(3, -1))
+        position_key = self.distance(distances).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_content = (query + self.content[:, None]) @ key.transpose(-1, -2)
-        by_position = shifted((query + self.position[:, None]) @ far.transpose(-1, -2))
+        by_position = shifted((query + self.position[:, None]) @ position_key.transpose(-1, -2))
         shares = self.drop_shares(((by_content + by_position) * self.scale).softmax(-1))
         mixed: Tensor = self.out((shares @ value).transpose(1, 2).flatten(2))
         return self.drop_out(mixed)
@@ -99,7 +102,8 @@ class RelativeAttention(nn.Module):
 def shifted(scores: Tensor) -> Tensor:
     """Align scores (..., frames, distances frames - 1 to 0) with frames (..., frames, frames): Transformer-XL's shift.
 
-    Row i is shifted left by frames - 1 - i, so that column j is for distance i - j.
+    Row i is shifted left by frames - 1 - i, so that column j is for distance i - j if j <= i. Columns after i hold a
+    0 and then the first scores of row i + 1.
     """
     frames = scores.shape[-1]
     padded = nn.functional.pad(scores, (1, 0))
@@ -107,7 +111,11 @@ def shifted(scores: Tensor) -> Tensor:
 
 
 class Convolution(nn.Module):
-    """LayerNorm, then gated pointwise, depthwise and pointwise convolutions along time, on (batch, frames, dim)."""
+    """Convolution module on (batch, frames, dim).
+
+    It is a LayerNorm, a pointwise convolution with GLU, a depthwise one along time with batch norm and Swish, and a
+    pointwise one.
+    """
 
     def __init__(self, dim: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -127,7 +135,7 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Conformer block on (batch, frames, dim)."""
+    """Conformer block on (batch, frames, dim); `distances` are those of `RelativeAttention`."""
 
     def __init__(self, dim: int, *, heads: int, hidden: int, kernel: int, dropout: float) -> None:
         super().__init__()
@@ -150,9 +158,9 @@ class Conformer(nn.Module):
 
     summarises = True
     places: Tensor
-    """position embeddings (1 + frames, width), sines and cosines interleaved"""
+    """position embeddings (1 + output frames, width), sines and cosines interleaved"""
     distances: Tensor
-    """embeddings of the distances frames to 0 (1 + frames, width), sines before cosines"""
+    """embeddings of the distances from the number of output frames to 0 (1 + output frames, width), sines first"""
 
     def __init__(
         self,
@@ -183,7 +191,7 @@ class Conformer(nn.Module):
         self.register_buffer("distances", torch.cat([sine, cosine], -1)[:, :width], persistent=False)
 
     def forward(self, x: Tensor) -> Decoded:
-        """Map (batch, patches, dim) to hidden (batch, frames * upsample, width) and the token's (batch, width)."""
+        """Map (batch, patches, input dim) to hidden (batch, frames * upsample, width) and summary (batch, width)."""
         x = repeated(x[:, : self.frames], self.upsample)
         x = self.input(torch.cat([self.token(x).to(x.dtype), x], 1))
         x = self.drop_places(x * math.sqrt(self.dim) + self.places)

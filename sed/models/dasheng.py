@@ -1,6 +1,6 @@
 """Dasheng (Dinkel et al. 2024) as an encoder: the transformer of a masked auto-encoder, over frames of 40 ms.
 
-After a batch norm over the mel bins, patches of four frames cover all frequencies, so there is one band; there is no
+After a batch norm of each mel bin, patches of four frames cover all frequencies, so there is one band; there is no
 class token. Parameters have the names of the published checkpoint, except `init_bn`, which is `init_bn.1` there.
 """
 

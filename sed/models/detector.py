@@ -2,8 +2,8 @@
 
 AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
 `encoder: cnn`. The variants of the paper's ablation are other values of these options. There are three frame rates:
-that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is `upsample`
-times as high as the encoder's.
+that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is
+`upsample` times the encoder's.
 """
 
 from __future__ import annotations

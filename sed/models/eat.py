@@ -1,8 +1,9 @@
-"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16. SSLAM is alike.
+"""EAT (Chen et al. 2024) as an encoder: a self-distilled transformer over patches of 16 x 16.
 
-Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms. In the sequence, a leading
-token is followed by the patches, with the bands of a step adjacent. Positions are fixed. A LayerNorm follows each half
-of a block, so that the output of every block is normalised. The front end is that of the AST (conf/logmel.yaml).
+SSLAM has the same network. Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms. In
+the sequence, a class token is followed by the patches, with the bands of a step adjacent. Position embeddings are fixed
+sinusoids. A LayerNorm follows each half of a block, so that the output of every block is normalised and no final norm
+is needed. The front end is that of the AST (conf/logmel.yaml).
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ FRONT_END = {
     "f_max": 8000.0,
     "normaliser": "fixed",
 }
-"""front end of the published weights (conf/logmel.yaml), whose authors use rounded statistics of AudioSet"""
+"""front end of the published weights (conf/logmel.yaml); norm_mean and norm_std are free, since the authors round those
+of the AST
+"""
 
 OPTIONS = {
     "eat_dim": {"default": DIM, "help": "width of EAT (base 768, large 1024)", "least": 4},
@@ -76,7 +79,8 @@ class TimeMajorPatches(nn.Module):
 def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
     """Return fixed position embeddings of a grid, in the order of `TimeMajorPatches`.
 
-    Half of the dimensions encode the band and half the step, each by sines and then cosines of geometric frequencies.
+    The first half of the dimensions encodes the band, the second the time step, each by sines and then cosines at
+    geometrically decreasing frequencies.
 
     Args:
         steps: number of time steps.
@@ -88,8 +92,8 @@ def fixed_positions(steps: int, bands: int, dim: int) -> Tensor:
     """
     frequencies = 10000.0 ** -torch.linspace(0, 1, dim // 4 + 1)[:-1]  # as in Vaswani et al. 2017
     band, step = (torch.outer(torch.arange(count), frequencies) for count in (bands, steps))
-    halves = [torch.cat([angle.sin(), angle.cos()], 1) for angle in (band, step)]
-    return torch.cat([halves[0].repeat(steps, 1), halves[1].repeat_interleave(bands, 0)], 1).unsqueeze(0)
+    of_band, of_step = (torch.cat([angle.sin(), angle.cos()], 1) for angle in (band, step))
+    return torch.cat([of_band.repeat(steps, 1), of_step.repeat_interleave(bands, 0)], 1).unsqueeze(0)
 
 
 class Eat(nn.Module):

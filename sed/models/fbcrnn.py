@@ -1,7 +1,7 @@
 """CNN of FB-CRNN and Bi-CRNN (Ebbers and Haeb-Umbach 2021) as an encoder, with frames of 20 ms and no pooling in time.
 
-2-D convolutions over time and frequency are followed by 1-D convolutions over time. Batch norm and ReLU precede each
-convolution except the first, and follow the last. Max pooling halves the bands four times.
+A stack of 2-D convolutions over time and frequency is followed by one of 1-D convolutions over time. Batch norm and
+ReLU precede each convolution except the very first, and follow the last. Max pooling halves the bands four times.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """Layers of a stack.
+    """Layers of a stack: number of channels and kernel size of each.
 
-    `pooled` has the indices of layers followed by pooling, `residuals` those of layers whose input is added to the
-    output of the layer after them.
+    `pooled` has the indices of layers followed by pooling; `residuals` those of layers whose input is added to the
+    output of the next layer, a residual connection over two layers.
     """
 
     channels: tuple[int, ...]
@@ -45,7 +45,7 @@ class Layout:
     residuals: frozenset[int] = frozenset()
 
 
-LAYOUTS = {  # 2-D stack, then 1-D stack (E)
+LAYOUTS = {  # {fbcrnn_cnn: (2-D stack, 1-D stack)} (E)
     "shallow": (
         Layout((16, 16, 32, 32, 64, 64, 128, 128, 256), (3,) * 9, frozenset({1, 3, 5, 7})),
         Layout((256,) * 5, (1, 3, 3, 3, 1)),
@@ -60,11 +60,11 @@ LAYOUTS = {  # 2-D stack, then 1-D stack (E)
         Layout((256,) * 8, (1, 3, 1, 3, 1, 3, 1, 1), residuals=frozenset({1, 3, 5})),
     ),
 }
-MOST = 512  # largest number of channels of the last 2-D layer: that of the deep CNN at its published width of 2
+MOST = 512  # most channels of the last 2-D layer: those of the deep CNN at its published width of 2
 
 
 class Stack(nn.Module):
-    """Stack of pre-activation convolutions, 1-D or 2-D, on (batch, channels, [bands,] frames)."""
+    """Stack of 1-D or 2-D convolutions (`dims`), each after its activation, on (batch, channels, [bands,] frames)."""
 
     def __init__(self, dims: int, channels_in: int, channels: Sequence[int], layout: Layout) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Stack(nn.Module):
             convolution(widths[i], widths[i + 1], kernel, padding=kernel // 2)
             for i, kernel in enumerate(layout.kernels)
         )
-        # norms[i] precedes layer i + 1, the last one follows the last layer
+        # norms[i] normalises the output of layer i, after pooling and residual.
         self.norms = nn.ModuleList(norm(width, eps=EPS, momentum=MOMENTUM) for width in channels)
         self.skips = nn.ModuleDict(
             {
@@ -117,7 +117,7 @@ class FBCNN(nn.Module):
     ) -> None:
         super().__init__()
         planar, linear = LAYOUTS[layout]
-        channels = [[max(1, round(width * count)) for count in part.channels] for part in (planar, linear)]
+        channels = [[max(1, round(width * count)) for count in stack.channels] for stack in (planar, linear)]
         channels[0][-1] = min(channels[0][-1], MOST)
         bands = mel_bins
         for _ in planar.pooled:

@@ -1,4 +1,4 @@
-"""Frequency-wise transformer encoder (FTE): a learned token attends to the bands of each time step (P, L)."""
+"""Frequency-wise transformer encoder (FTE), a frequency pooling (P, L)."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ OPTIONS = {
 class FrequencyTransformer(nn.Module):
     """FTE: a learned token, shared over time or one per time step, attends to the bands of a step (P, L).
 
-    Blocks attend along frequency only and add no positions. Only the token is used afterwards, so the last block
-    computes only keys and values of the bands.
+    A time step is a patch in time. Blocks attend along frequency only and add no positions. Only the token is used
+    afterwards, so the last block computes no more of the bands than their keys and values.
     """
 
     no_weight_decay = ("token",)
@@ -49,11 +49,11 @@ class FrequencyTransformer(nn.Module):
     ) -> None:
         """
         Args:
-            dim: width.
+            dim: width of the encoder.
             blocks: number of blocks.
             heads: attention heads of a block.
             mlp_ratio: hidden width of a block's MLP, relative to `dim`.
-            tokens: number of tokens: 1, or that of patches in time.
+            tokens: number of learned tokens: 1, or the number of patches in time.
             token_spread: standard deviation of the tokens' initial values.
 
         Raises:
@@ -77,7 +77,10 @@ class FrequencyTransformer(nn.Module):
 
     @property
     def reads_weights_of(self) -> tuple[nn.Linear, ...]:
-        """Linear maps that are not called, because `Attention.first` uses slices of their weights."""
+        """Linear maps that are not called, because `Attention.first` uses slices of their weights.
+
+        Prediction on a CPU must not pack them.
+        """
         return (self.last.attn.qkv,)
 
     def forward(self, grid: Tensor) -> Tensor:

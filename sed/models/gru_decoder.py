@@ -40,9 +40,8 @@ OPTIONS = {
 class GruDecoder(nn.Module):
     """Decoder that crops to the clip, repeats each frame `upsample` times and runs a Bi-GRU.
 
-    Repetition is nearest interpolation, which keeps frames aligned; `Decoder` says how.
-    `dropout` follows the Bi-GRU, `gru_dropout` is between its layers. `hidden` is the number of units of a layer after
-    them; 0: no such layer.
+    Repetition is nearest interpolation, which keeps frames aligned; `Decoder` says how. `dropout` follows the Bi-GRU,
+    `gru_dropout` is between its layers. `hidden` is the number of units of a layer after them; 0: no such layer.
     """
 
     run_gru: RunGru

@@ -1,7 +1,7 @@
-"""Cnn14 of the PANNs (Kong et al. 2020) as an encoder, that of PANN-RNN.
+"""Cnn14 of the PANNs (Kong et al. 2020) as an encoder: that of PANN-RNN, which the paper compares with.
 
-A batch norm over the mel bins is followed by six blocks of two 3 x 3 convolutions with batch norm and ReLU; all blocks
-but the last end with average pooling by two in time and frequency. Frames are 320 ms at the published front end
+A batch norm of each mel bin is followed by six blocks of two 3 x 3 convolutions with batch norm and ReLU; all blocks
+but the last end with average pooling by two in time and frequency. A patch in time is 320 ms at the published front end
 (conf/logmel_panns.yaml). Parameters have the names of the published checkpoint, so that its state dict can be loaded
 unchanged.
 """
@@ -52,7 +52,7 @@ OPTIONS = {
 
 
 class ConvBlock(nn.Module):
-    """Block from (batch, channels in, frames, bins) to (batch, channels, frames / pool, bins / pool)."""
+    """Two convolutions, from (batch, channels in, frames, bins) to (batch, channels, frames / pool, bins / pool)."""
 
     def __init__(self, channels_in: int, channels: int, pool: int) -> None:
         super().__init__()
