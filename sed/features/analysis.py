@@ -1,4 +1,4 @@
-"""Protocol of the analysis that a front end applies to waveforms and frames, and the power spectrum."""
+"""Protocol of the steps before the Fourier transform by which front ends differ, and the power spectrum."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Analysis(Protocol):
-    """Protocol: operations on the waveform, and on each frame before the window is applied."""
+    """Protocol of a kind of front end: steps on the waveform, and on each frame before the window is applied."""
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
         """Process waveforms before they are cut into frames.
@@ -24,7 +24,7 @@ class Analysis(Protocol):
         ...
 
     def condition(self, frames: Tensor, out: Tensor) -> Tensor:
-        """Process frames (..., frames, window), write them to `out`, of the same shape, and return it."""
+        """Process frames (..., frames, window), write the result to `out`, of the same shape, and return `out`."""
         ...
 
     def traced(self, frames: Tensor) -> Tensor:
@@ -38,23 +38,23 @@ def spectrum(analysis: Analysis, frames: Tensor, window: Tensor, fft_size: int) 
     Args:
         analysis: processes the frames first.
         frames: (..., frames, window).
-        window: (window,).
-        fft_size: length of the FFT; frames are zero-padded to it.
+        window: the analysis window (window,).
+        fft_size: length of the FFT in samples; frames are zero-padded to it at their end.
 
     Returns:
         (..., frames, fft_size / 2 + 1).
     """
-    # One buffer for all operations stays in the cache (measured: saves a sixth of the time).
+    # A single buffer for all operations stays in the cache (measured: saves a sixth of the time).
     padded = frames.new_zeros(*frames.shape[:-1], fft_size)
     analysis.condition(frames, padded[..., : len(window)]).mul_(window)
     if padded.is_cuda:
-        # Next to a full-scale tone, quiet bins consist of rounding errors of the FFT (in torchaudio, 0.07 in the log).
-        # Another FFT library agrees only as far as it rounds less; double precision is also exact under TF32 settings.
+        # Next to a full-scale tone, quiet bins consist of rounding errors of the FFT (in torchaudio, 0.07 in the log),
+        # which differ between libraries: those of the GPU's must not add to the reference's. TF32 settings, which lower
+        # the precision of the mel bank's product, do not apply to double precision.
         padded = padded.double()
     return power(torch.fft.rfft(padded))
 
 
 def power(spectrum: Tensor) -> Tensor:
-    """Return |X|^2 of a complex spectrum, in place, and without the square root of abs()."""
-
+    """Return |X|^2 of a complex spectrum, which is overwritten; abs() would take a square root."""
     return torch.add(*torch.view_as_real(spectrum).square_().unbind(-1))

@@ -1,4 +1,7 @@
-"""Analysis windows by name, each symmetric (equal ends) or periodic (one sample longer, without the last)."""
+"""Analysis windows by name, (length,) float32, each symmetric (equal ends) or periodic (one sample longer, without it).
+
+In the formulas, x goes from 0 to 2 pi over the window.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from torch import Tensor
 
 
 def hann(length: int, *, periodic: bool) -> Tensor:
-    """Return a raised cosine with ends at 0; Kaldi's "hanning" is the symmetric one."""
+    """Return 0.5 - 0.5 cos(x); Kaldi's "hanning" is the symmetric one."""
     return torch.hann_window(length, periodic=periodic)
 
 
 def hamming(length: int, *, periodic: bool) -> Tensor:
-    """Return 0.54 - 0.46 cos."""
+    """Return 0.54 - 0.46 cos(x)."""
     return torch.hamming_window(length, periodic=periodic)
 
 
 def blackman(length: int, *, periodic: bool) -> Tensor:
-    """Return 0.42 - 0.5 cos + 0.08 cos of twice the angle."""
+    """Return 0.42 - 0.5 cos(x) + 0.08 cos(2x)."""
     return torch.blackman_window(length, periodic=periodic)
 
 

@@ -1,4 +1,4 @@
-"""Framing of waveforms: number and position of frames, padding at the ends. Imports no torch at the top."""
+"""Framing of waveforms: number and position of frames, padding at the ends. Numbers of frames need no torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Count = TypeVar("Count", int, "Tensor")
 
 @dataclass(frozen=True)
 class Framing:
-    """Windows of `window` samples, `shift` apart.
+    """Frames of `window` samples, `shift` samples apart.
 
-    Values of `centring`: `none`: windows that fit completely (Kaldi's snip_edges). `reflect`: centred at multiples of
-    the shift, with the waveform mirrored at its ends (torch, librosa). `fade`: the signal is divided into pieces of
-    one shift, each in the middle of its window, with zeros at the ends (paderbox's "half" fading).
+    Values of `centring`: `none`: frames that fit completely (Kaldi's snip_edges). `reflect`: centred at multiples of
+    the shift, with the waveform mirrored at its ends (torch, librosa). `fade`: the waveform is divided into pieces of
+    one shift, each in the middle of its frame, with zeros at the ends (paderbox's "half" fading).
     """
 
     window: int
@@ -28,7 +28,7 @@ class Framing:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Framing:
-        """Return the framing of a front end's resolved settings.
+        """Return the framing of a front end's resolved settings (seconds are rounded to samples).
 
         Raises:
             ValueError: the settings are inconsistent.
@@ -51,14 +51,14 @@ class Framing:
 
     @property
     def lead(self) -> int:
-        """Number of samples of the first window before the start of the waveform."""
-        if self.centring == "reflect":
+        """Number of samples of the first frame that are before the start of the waveform."""
+        if self.centring == "reflect":  # torch centres the window within the FFT, and the FFT at the start
             return self.fft_size // 2 - (self.fft_size - self.window) // 2
         return (self.window - self.shift) // 2 if self.centring == "fade" else 0
 
     @property
     def min_samples(self) -> int:
-        """Length in samples of the shortest waveform with a frame."""
+        """Length in samples of the shortest waveform with a frame; for `reflect`, the shortest that can be mirrored."""
         return {"none": self.window, "reflect": self.fft_size // 2 + 1, "fade": 1}[self.centring]
 
     def num_frames(self, samples: Count) -> Count:
@@ -76,7 +76,7 @@ class Framing:
         samples = waveforms.shape[-1]
         end = (self.num_frames(samples) - 1) * self.shift + self.window - self.lead - samples
         if self.centring == "reflect":
-            shape = waveforms.shape
+            shape = waveforms.shape  # torch does not mirror tensors of one dimension
             waveforms = pad(waveforms.reshape(-1, samples), (self.lead, max(end, 0)), mode="reflect")
             waveforms = waveforms.reshape(*shape[:-1], -1)
         elif self.centring == "fade":

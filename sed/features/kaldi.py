@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-PREEMPHASIS = 0.97
+PREEMPHASIS = 0.97  # Kaldi's default
 
 
 class Kaldi:

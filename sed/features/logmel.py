@@ -4,8 +4,9 @@ Waveform -> level (`wave_norm`) -> frames (`framing`) -> power spectrum -> mel b
 log-mel features that dumps store. They are normalised and padded (`padding`) when a model runs. `front_end` names the
 kind of analysis, and the preset for options with the value `auto`: `kaldi` is a batched equivalent of
 `torchaudio.compliance.kaldi.fbank` with the settings of the published AST (25 ms Hanning window, 10 ms shift, 128 bins,
-no dither, no energy, waveform mean removed; P, L); `stft` is the front end of the DCASE 2022 CRNN baseline (2048
-window, hop 256, 128 bins, decibels of the magnitude). A new kind is a module with a class that implements
+no dither, no energy, waveform mean removed; P, L); `stft`, with conf/logmel_crnn.yaml, is the front end of the DCASE
+2022 CRNN baseline (window of 2048 samples, shift of 256, 128 bins, decibels of the magnitude). Letters in parentheses
+are sources (egs/desed/README.md). A new kind is a module with a class that implements
 `sed.features.analysis.Analysis`, a line of `FRONT_ENDS`, and its preset (`params.PRESETS`).
 """
 
@@ -29,7 +30,7 @@ from sed.features.padding import PADDINGS, normalised
 from sed.features.params import completed, defaults, difference, resolved
 from sed.registry import chosen
 
-# Statistics of AudioSet from the AST release (L).
+# Mean and standard deviation of raw log-mel on AudioSet, from the AST release (L).
 AUDIOSET_MEAN = -4.2677393
 AUDIOSET_STD = 4.5689974
 
@@ -144,9 +145,11 @@ OPTIONS = {
 
 
 class FrontEnd(nn.Module):
-    """Module without parameters: from waveforms to raw log-mel (`forward`), and to a model's input (`normalise`).
+    """Module without parameters: from waveforms to raw log-mel (`forward`), and on to a model's input (`normalise`).
 
-    Settings are the options of the same names, with the options' defaults. Invalid ones raise ValueError.
+    Settings are the options of the same names, with the options' defaults; unknown names raise TypeError, invalid
+    values ValueError. They are attributes as well, with `auto` and 0 resolved. `taper` (window_samples,) is the
+    analysis window, `bank` (fft_size / 2 + 1, mel_bins) the mel bank; `decibel` and `silence` are those of `units`.
     """
 
     KEYS = tuple(defaults())
@@ -230,7 +233,7 @@ class FrontEnd(nn.Module):
         return dict(self.settings)
 
     def difference(self, found: Mapping[str, Any]) -> str | None:
-        """Return how the front end with the parameters `found` differs from this one; see `params.difference`."""
+        """Return how a front end with the parameters `found` differs from this one; see `params.difference`."""
         return difference(found, self.params())
 
     def num_frames(self, samples: int) -> int:
@@ -244,7 +247,7 @@ class FrontEnd(nn.Module):
 
     @property
     def window_samples(self) -> int:
-        """Length of the window in samples."""
+        """Length of the analysis window in samples."""
         return self.framing.window
 
     @property
@@ -254,11 +257,12 @@ class FrontEnd(nn.Module):
 
     @property
     def clip_samples(self) -> int:
+        """Number of samples of a full clip."""
         return round(self.clip_seconds * self.sample_rate)
 
     @property
     def clip_frames(self) -> int:
-        """Number of frames of a full clip, the length of a dump's rows (998 for 10 s)."""
+        """Number of frames of a full clip, for which a dump has room (with the defaults, 998 for 10 s)."""
         return self.num_frames(self.clip_samples)
 
     @torch.no_grad()
@@ -274,7 +278,7 @@ class FrontEnd(nn.Module):
             return torch.stack([self._logmel(waveform) for waveform in waveforms])
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
-        """Set the level of waveforms and apply `Analysis.prepare`, which describes the arguments."""
+        """Set the level of waveforms (..., samples) and apply `Analysis.prepare`, which describes the arguments."""
         waveforms = self.level(waveforms, valid)
         if self.wave_scale != 1:
             waveforms = waveforms * self.wave_scale
@@ -316,10 +320,10 @@ class FrontEnd(nn.Module):
 
 
 def _blocks_of(bank: Tensor) -> list[tuple[int, int, int, int]]:
-    """Split a mel bank (fft bins, mel bins) into blocks (first FFT bin, end, first mel bin, end) with all its weights.
+    """Split a mel bank (FFT bins, mel bins) into blocks (first FFT bin, end, first mel bin, end) with all its weights.
 
-    A mel filter covers few FFT bins: eight dense blocks take a quarter of the multiplications (measured: a third of
-    the time).
+    A mel filter covers few FFT bins: eight dense blocks of adjacent filters take a quarter of the multiplications of
+    the whole bank (measured: a third of the time).
     """
     used = bank > 0
     index = torch.arange(bank.shape[0]).unsqueeze(1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 SLANEY_LINEAR = 1000.0  # Hz; below it, the scale is linear with 3 mels per 200 Hz
-SLANEY_STEP = math.log(6.4) / 27  # above it, log frequency per mel
+SLANEY_STEP = math.log(6.4) / 27  # natural logarithm of frequency per mel above it: 27 mels from 1 to 6.4 kHz
 
 
 def mel_bank(settings: Mapping[str, Any]) -> Tensor:
@@ -34,7 +34,7 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
 
     Like in Kaldi, low filters may be empty if the mel step is narrower than an FFT bin. All computations are in
     float32: where an FFT bin is very close to the end of a triangle, its weight consists of rounding error, which shows
-    in a quiet filter next to a loud tone (0.09 in the log); rounding must be as in the features of the AST's training.
+    in a quiet filter next to a loud tone (0.09 in the log); rounding has to be that of the AST's training features.
 
     Args:
         bins: number of filters.

@@ -60,7 +60,10 @@ class MinMax(nn.Module):
 
 
 class MinMaxOfBins(MinMax):
-    """Normaliser of each mel bin of each clip to 0..1; FDY-SED normalises over all clips of a batch (I: per clip)."""
+    """Normaliser of each mel bin of each clip to 0..1.
+
+    FDY-SED takes the limits over all clips of a batch; per clip is our choice (I), which no other clip affects.
+    """
 
     over = (1,)
 
@@ -76,7 +79,7 @@ class Bins(nn.Module):
         try:
             values = [float(value) for value in settings["norm_bins"].split(",") if settings["norm_bins"]]
         except ValueError:
-            values = [math.nan]
+            values = [math.nan]  # refused below
         bins, known = settings["mel_bins"], bool(values)
         valid = len(values) == 2 * bins and all(map(math.isfinite, values)) and min(values[bins:]) > 0
         if known and not valid:

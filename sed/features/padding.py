@@ -13,13 +13,14 @@ class Padding(NamedTuple):
     """Position of the padding relative to the normaliser, and its value."""
 
     first: bool
-    """True: before the normaliser; False: zeros after it"""
+    """True: pad before the normaliser; False: zeros after it"""
     silent: bool = False
-    """pad with the front end's silence instead of 0, and include it in a clip's statistics, like a padded waveform"""
+    """pad with the front end's silence instead of 0, and include it in a clip's statistics, as if its waveform were
+    padded"""
 
 
 PADDINGS = {
-    "raw": Padding(first=True),  # the AST release, Transformer4SED, DCASE's 2022 recipe: as in training of the weights
+    "raw": Padding(first=True),  # as the published AST was trained; Transformer4SED, the DCASE 2022 recipe
     "silence": Padding(first=True, silent=True),  # DESED_task, which pads the waveform
     "normalised": Padding(first=False),
 }
@@ -41,7 +42,7 @@ def normalised(
         valid: number of valid frames of each clip (batch,); None: all.
         frames: number of frames to return; longer input is cut.
         padding: one of `PADDINGS`.
-        silence: feature value of silence.
+        silence: raw feature value of silence.
         normaliser: called with the batch, and True for the frames of the clips (batch, frames, 1) or None for all.
 
     Returns:

@@ -13,7 +13,7 @@ from sed.config import default_options
 STATISTICS = "norm_bins"
 """option that holds the statistics of the training sets"""
 AUTO: tuple[Any, ...] = ("auto", 0, 0.0)
-"""values of options that are replaced by the front end's preset"""
+"""values of options that the preset of the front end replaces, if it has the option"""
 PRESETS: dict[str, dict[str, Any]] = {
     "kaldi": {  # the AST release
         "window": "hann",

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 QUIETEST = 1e-3
-"""-60 dBFS: a clip with a lower peak is noise, which peak normalisation must not amplify to full scale"""
+"""amplitude of -60 dBFS: a clip with a lower peak is noise, which peak normalisation must not amplify to full scale"""
 
 
 def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
-    """Return the lower and upper limit of features in a front end's resolved settings (infinite without `clamp`).
+    """Return the lower and the upper limit of features by a front end's resolved settings (infinite without `clamp`).
 
     Raises:
         ValueError: `clamp` is not two numbers.
@@ -28,12 +28,12 @@ def clamps(settings: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def decibel(settings: Mapping[str, Any]) -> float:
-    """Return one decibel in the units of the features."""
+    """Return how much features rise per decibel of the waveform's level."""
     return 1.0 if settings["log"] == "db" else settings["power"] * math.log(10) / 20
 
 
 def scale(settings: Mapping[str, Any]) -> float:
-    """Return the factor from the natural logarithm to the units of the features."""
+    """Return the factor from the natural logarithm of a mel spectrum to the units of the features."""
     return 1.0 if settings["log"] == "ln" else 20 / settings["power"] / math.log(10)
 
 

@@ -17,13 +17,16 @@ def none(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG
 
 
 def peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:  # noqa: ARG001 (alike)
-    """Divide waveforms (..., samples) by their largest absolute value (F, L); arguments as in `centred_peak`."""
+    """Divide waveforms (..., samples) by their largest absolute value (F, L), unless it is below `QUIETEST`.
+
+    Arguments are those of `centred_peak`.
+    """
     highest = waveforms.abs().amax(-1, keepdim=True)
     return waveforms / highest.where(highest >= QUIETEST, highest.new_ones(()))
 
 
 def centred_peak(waveforms: Tensor, valid: Tensor | None = None) -> Tensor:
-    """Subtract the mean, then divide by the largest absolute value (pb_sed).
+    """Subtract the mean, then divide by the largest absolute value, as `peak` does (pb_sed).
 
     Args:
         waveforms: (..., samples), zero beyond the valid ones.
