@@ -106,8 +106,9 @@ ADDED: dict[int, dict[str, Any]] = {
 }
 """{format: {option that came with it: value that older files, which lack the option, imply}}
 
-An option of the model or of the front end that is added, or whose default changes, needs a line here. Once the last
-format is released, it goes under the next one: earlier programs would ignore the option and compute something else.
+An option of the model or of the front end that is added, or whose default changes, needs a line here: under the newest
+format while no released version writes it, else under a new one. Released versions then refuse files of the new format;
+they would ignore the option and compute something else.
 """
 
 FORMAT = max(ADDED)
@@ -115,7 +116,7 @@ FORMAT = max(ADDED)
 
 @dataclass(frozen=True)
 class Removed:
-    """A removed option, and the value that the program has had since."""
+    """A removed option, and the value that the program uses instead."""
 
     value: Any
 
@@ -134,8 +135,8 @@ def check_format(path: object, stored: Mapping[str, Any], *, oldest: int, remedy
     Args:
         path: the file, for the message.
         stored: the file's header: `format` and, from format 3 on, `version`.
-        oldest: the first format of its kind that is still read.
-        remedy: what to do about an older one.
+        oldest: the oldest format that is still read for this kind of file.
+        remedy: what to do about a file of an older one, for the message.
 
     Raises:
         NewerFormat: the format is newer than `FORMAT`.
@@ -157,8 +158,11 @@ def complete(stored: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str
 
     Args:
         stored: settings as some version wrote them.
-        defaults: {option: default} of the options that have to be there; `ADDED` overrides their values. Settings of
-            other options are kept.
+        defaults: {option: default} of the options that the result must have; the values of `ADDED` take precedence.
+            Stored settings of other options are kept.
+
+    Returns:
+        The settings; renamed options have their present names.
 
     Raises:
         UserError: an option that is gone has a value that the program no longer supports.

@@ -16,14 +16,14 @@ def chosen(registry: Mapping[str, str], name: str, what: str) -> Any:
 
     Args:
         registry: {name: "module:attribute"}.
-        name: One of its names.
-        what: What the registry is of, for the message.
+        name: the chosen name.
+        what: kind of component, for the message.
 
     Returns:
         The attribute: a function that builds the component, or its class.
 
     Raises:
-        ValueError: The registry has no such name.
+        ValueError: the registry has no such name.
     """
     if name not in registry:
         raise ValueError(f"{what} '{name}' is not known ({', '.join(registry)})")

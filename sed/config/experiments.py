@@ -25,24 +25,29 @@ ENCODER = default_options("sed.models.encoders")["encoder"]
 
 @dataclass(frozen=True)
 class Experiment:
-    """A config with a seed and learning rates ('' for the config's own), and varied keys."""
+    """A training of a config with a seed, learning rates and varied keys, or an import of a published detector."""
 
     config: str
+    """the config's file"""
     settings: dict[str, Any]
+    """its keys, with the defaults of `recipe_options`"""
     name: str
+    """name, with suffixes for what differs from the config"""
     seed: str
+    """'': the config's own"""
     rates: str
+    """learning rates `head:encoder`; '': the config's own"""
     varied: tuple[tuple[str, str], ...] = ()
-    """(key, value)"""
+    """(key, value) of the varied keys"""
 
     @property
     def start(self) -> str:
-        """Experiment whose weights training starts from; '': none."""
+        """Name of the experiment whose weights training starts from; '': none."""
         return self.of_seed(self.settings["init_from"]) if self.settings["init_from"] not in ("", NONE) else ""
 
     @property
     def labeller(self) -> str:
-        """Experiment that made the pseudo-labels to train on; '': none."""
+        """Name of the experiment whose model predicts the pseudo-labels to train on; '': none."""
         return self.of_seed(self.settings["pseudo_labels_of"]) if self.settings["pseudo_labels_of"] else ""
 
     def of_seed(self, name: str) -> str:
@@ -50,14 +55,17 @@ class Experiment:
         return f"{name}_seed{self.seed}" if self.seed else name
 
     def published(self, downloads: str) -> str:
-        """Return the published checkpoint of its encoder in a folder, <encoder>.safetensors or .pth; '' if missing."""
+        """Return the path of the encoder's published checkpoint in the folder `downloads`; '' if it is not there.
+
+        It is <encoder>.safetensors or <encoder>.pth.
+        """
         encoder = self.settings.get("encoder", ENCODER)
         found = [Path(downloads, f"{encoder}{suffix}") for suffix in (".safetensors", ".pth")] if downloads else []
         return next((str(path) for path in found if path.exists()), "")
 
     @property
     def is_imported(self) -> bool:
-        """True if it is a published detector, which is imported with its head and not trained."""
+        """True if the config is of a published detector, which is imported with its head and not trained."""
         return bool(self.settings["class_map"])
 
     def options(self, exp: Path, pretrained: str, checkpoints: str, downloads: str) -> str:
@@ -65,12 +73,12 @@ class Experiment:
 
         Args:
             exp: the folder of the experiments.
-            pretrained: checkpoint of the recipe's --pretrained, or 'none'; '': that of `published`.
-            checkpoints: the folder of encoders pre-trained by the recipe, or ''.
-            downloads: the folder of published checkpoints, or ''.
+            pretrained: checkpoint of the recipe's --pretrained, or 'none' for random weights; '': that of `published`.
+            checkpoints: the folder of encoders that the recipe has pre-trained; '': none.
+            downloads: the folder of published checkpoints; '': none.
 
         Returns:
-            The options, ready for a shell.
+            The options, quoted for a shell.
         """
         pretrained = pretrained or self.published(downloads)
         words = ["--seed", self.seed] if self.seed else []
@@ -94,7 +102,10 @@ class Experiment:
 def find(config: str, folders: list[str]) -> tuple[str, str]:
     """Return the name of a config's experiment, and the config's file.
 
-    `config` is a name in `folders`, a file, or NAME=FILE.
+    `config` is the name of a file in `folders` without .yaml, a file, or NAME=FILE.
+
+    Raises:
+        UserError: no folder has a config of this name.
     """
     name, _, path = config.partition("=")
     if path and not Path(config).is_file():
@@ -136,7 +147,7 @@ def expand(
         name: name of the experiment, without seed and rates.
         path: the config's file.
         seeds: seeds; []: one experiment with the config's own seed.
-        rates: pairs of learning rates `head:encoder`; []: the config's own.
+        rates: pairs of learning rates, each `head:encoder`; []: the config's own.
         varied: combinations from `combinations`; values equal to the config's own are not part of the name.
 
     Yields:

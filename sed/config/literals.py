@@ -1,6 +1,6 @@
 """Options as literals, read from a module's source, so that --help and errors in options need no import of torch.
 
-A component declares its options at the top of its module; `Parser.options_of` registers them:
+A component declares its options at the top of its module, and `Parser.options_of` registers them:
     OPTIONS       {name: keywords of `Parser.option`} (optional)
     SECTION       title of their section in --help (optional; default: the current section)
     OPTIONS_FROM  modules whose options follow (optional): a list, or a registry {name: "module:builder"}

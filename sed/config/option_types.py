@@ -12,10 +12,10 @@ from sed.provenance import ROOT
 
 
 def bounded(convert: Callable[[str], Any], least: float | None, most: float | None) -> Callable[[str], Any]:
-    """Return the type of an option, with checks.
+    """Return an option's type with checks of its text.
 
     Args:
-        convert: int and float are checked as numbers, Path is `given_path`; any other function is returned unchanged.
+        convert: int and float are checked as numbers, Path by `given_path`; any other function is returned as it is.
         least: lower bound of a number, inclusive; None: no bound.
         most: upper bound of a number, inclusive; None: no bound.
 
@@ -86,7 +86,7 @@ def output_file(text: str) -> Path:
     return path
 
 
-# By name, for options that are declared as literals.
+# Types by name, for options that are declared as literals.
 TYPES: dict[str, Callable[[str], Any]] = {
     "words": words,
     "numbers": numbers,

@@ -53,12 +53,13 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def _program() -> str:
-    """Return the command as the manual writes it, however it was started."""
+    """Return the command's name as the manual writes it, however it was started: `ast-sed train`."""
     path = Path(sys.argv[0])
     return f"ast-sed {path.stem.replace('_', '-')}" if not path.suffix or path.parent.name == "bin" else path.name
 
 
 def _dashed(action: argparse.Action) -> argparse.Action:
+    """Return a copy of an action for --help, without its flags in the spelling with underscores."""
     shown = copy.copy(action)
     shown.option_strings = [flag for flag in action.option_strings if "_" not in flag] or action.option_strings
     return shown
@@ -86,10 +87,11 @@ Resolve = Callable[[dict[str, Any], argparse.Namespace], dict[str, Any]]
 
 
 class Parser(configargparse.ArgumentParser):
-    """Parser of a command: long options in both spellings, one optional `--config` (`--conf`), strict YAML.
+    """Parser of a command: long options in both spellings, at most one `--config` (`--conf`), strict YAML.
 
-    `option` registers one option, whose type is inferred from the default; `options_of` registers those that a module
-    declares. `resolve` completes the config that `settings` returns, given all parsed options.
+    `config` adds --config and --show-config. `option` registers one option, whose type is inferred from the default;
+    `options_of` registers those that a module declares. `resolve` completes the config that `settings` returns, given
+    all parsed options.
     """
 
     def __init__(
@@ -168,12 +170,12 @@ class Parser(configargparse.ArgumentParser):
             name: name of the option.
             default: default value, which defines the type unless `type` is given.
             help: text for --help.
-            type: function from text to value, or its name in `TYPES`.
-            choices: the allowed values.
-            least: lower bound of a number, inclusive.
-            most: upper bound of a number, inclusive.
+            type: function from text to value, or its name in `TYPES`; None: the type of the default.
+            choices: the allowed values; None: any.
+            least: lower bound of a number, inclusive; None: no bound.
+            most: upper bound of a number, inclusive; None: no bound.
             in_config: whether the option is part of the config that `settings` returns.
-            formerly: an earlier name, which is still accepted.
+            formerly: an earlier name, which is still accepted; '': none.
             **kwargs: further keywords of `add_argument`.
         """
         if isinstance(type, str):
@@ -244,6 +246,7 @@ class Parser(configargparse.ArgumentParser):
         return vars(self.parse_args([]))
 
     def _check_config(self, path: str) -> None:
+        """Raise UserError with file and line for an unknown or repeated key, or a value of another type."""
         actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
         seen: dict[str, str] = {}
         for key, (value, where) in read_yaml(path).items():
@@ -260,6 +263,7 @@ class Parser(configargparse.ArgumentParser):
             self._check_type(f"{where}: {key}", action, value)
 
     def _check_type(self, where: str, action: argparse.Action, value: Any) -> None:
+        """Raise UserError, which begins with `where`, unless an option accepts a value of a config."""
         if isinstance(action, argparse.BooleanOptionalAction):
             if not isinstance(value, bool):
                 raise UserError(f"{where}: '{value}' is not true or false (write one of them)")
@@ -284,7 +288,7 @@ def check_options(values: Mapping[str, Any], *modules: str) -> None:
     """Check stored values of these modules' options as if they were given on the command line; ignore other keys.
 
     Raises:
-        UserError: names the option, its value and what is expected; the caller adds the file.
+        UserError: a value is invalid; the message names the option and what is expected, and the caller adds the file.
     """
     parser = _options_parser(modules)
     for action in parser._actions:

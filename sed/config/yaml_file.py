@@ -14,12 +14,12 @@ from sed.files import write_text
 from sed.input_files import read_text
 
 BASE = "base"
-# {key whose value is a file: kind of file, for messages}; the path is relative to the config, and made absolute.
+# {key whose value is a path: kind of file, for messages}; a path is relative to the config, and made absolute.
 FILES = {"features": "config", "class_map": "table"}
 
 
 class Setting(NamedTuple):
-    """Value of a config, and its position `file:line`."""
+    """Value of a key in a config, and its position `file:line`."""
 
     value: Any
     where: str
@@ -100,11 +100,12 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
     return settings
 
 
+# Types of values, by their tags in YAML.
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq")}
 
 
 def _constructed(where: str, node: yaml.Node) -> Any:
-    """Return the value of a scalar or of a list of scalars, of plain types only."""
+    """Return the value of a scalar or of a list of scalars; raise UserError for types other than `_TAGS`."""
     for inner in (node, *(node.value if isinstance(node, yaml.SequenceNode) else [])):
         if inner.tag == "tag:yaml.org,2002:timestamp":  # a name that looks like a date, valid or not
             inner.tag = "tag:yaml.org,2002:str"
