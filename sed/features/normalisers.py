@@ -24,7 +24,7 @@ class Unchanged(nn.Module):
 
 
 class Fixed(nn.Module):
-    """Normaliser of the AST release: (x - norm_mean) / (2 norm_std)."""
+    """Normaliser of the AST release, (x - norm_mean) / (2 norm_std): on AudioSet, mean 0 and standard deviation 0.5."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()
@@ -69,10 +69,15 @@ class MinMaxOfBins(MinMax):
 
 
 class Bins(nn.Module):
-    """Normaliser of each mel bin by its mean and standard deviation in the training sets."""
+    """Normaliser of each mel bin by its mean and standard deviation in the training sets.
+
+    Without the setting `norm_bins`, statistics are not `known`, and it refuses to normalise.
+    """
 
     mean: Tensor
+    """(bins,)"""
     deviation: Tensor
+    """(bins,)"""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         super().__init__()

@@ -173,7 +173,9 @@ class Beats(nn.Module):
 
     fresh_norm = False
     buckets: Tensor
+    """`distance_buckets` of the clip's tokens (tokens, tokens)"""
     averages: Tensor
+    """`averages` (frames, tokens); without `frames`, unused"""
 
     def __init__(
         self,
@@ -200,7 +202,7 @@ class Beats(nn.Module):
         if frames > self.tokens:
             raise ValueError(f"beats_frames {frames} is more than BEATs' {self.tokens} patches")
         self.grid = (1, frames) if frames else (self.bands, self.steps)
-        self.time_stride = round(input_frames / frames) if frames else PATCH
+        self.time_stride = round(input_frames / frames) if frames else PATCH  # the nearest whole number of frames
         self.checkpoint_activations = checkpoint_activations
         self.patch_embedding = nn.Conv2d(1, patch_dim, kernel_size=PATCH, stride=PATCH, bias=False)
         self.layer_norm = nn.LayerNorm(patch_dim, eps=NORM_EPS)

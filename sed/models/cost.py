@@ -17,7 +17,8 @@ BACKWARD = 2
 def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
     """Return the multiply-accumulates of a forward pass of one clip: matrix products and convolutions.
 
-    Attention counts as its two matrix products. Front end, normalisation and activations are not counted.
+    Attention counts as its two matrix products: the math backend runs them separately. Front end, normalisation and
+    activations are not counted.
 
     Args:
         detector: the detector, on any device; a copy of it is run on the CPU.

@@ -102,6 +102,7 @@ class Eat(nn.Module):
     fresh_norm = False
     no_weight_decay = ("extra_tokens",)
     positions: Tensor
+    """`fixed_positions` (1, steps * bands, dim)"""
 
     def __init__(
         self,

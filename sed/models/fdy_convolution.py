@@ -34,7 +34,7 @@ class FrequencyDynamicConvolution(nn.Module):
         self.weight = nn.Parameter(torch.empty(kernels, out, channels_in, 3, 3))
         along, mix = nn.Conv1d(channels_in, hidden, kernel_size=3, padding=1, bias=False), nn.Conv1d(hidden, kernels, 1)
         self.attention = nn.Sequential(along, ClipNorm(hidden), nn.ReLU(), mix)
-        for kernel in self.weight.data:
+        for kernel in self.weight.data:  # one by one: of the whole tensor, torch would compute another fan-in
             nn.init.kaiming_normal_(kernel)
         for layer in (along, mix):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
