@@ -1,4 +1,4 @@
-"""Training sets, and the clips in the batch of each training step: a function of (seed, step) alone."""
+"""Training sets, the choice of each step's clips (a function of seed and step alone), and the clips' features."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sed.features.params import difference
 Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
 CLIPS_PER_READ = 256
-"""clips that are read from disk at a time while the cache is filled"""
+"""clips that are read from disk at a time while the cache is filled (our choice)"""
 
 
 class Features(Protocol):
@@ -53,13 +53,13 @@ class TrainingSet:
     targets: Targets | None
     """strong (clips, frames, classes) uint8, or float32 if soft; weak (clips, classes) uint8; unlabelled None"""
     batch_size: int = 0
-    """clips of this set per batch"""
+    """clips of this set per batch; 0 for a set that is only validated on"""
     named: int = 0
     """clips that the set's metadata names, with or without audio; 0: unknown"""
 
     @property
     def found(self) -> str:
-        """The number of clips, "90 of 100" if the metadata names more than have audio."""
+        """The number of clips as text, "90 of 100" if the metadata names more than have audio."""
         return f"{len(self)} of {self.named}" if self.named > len(self) else str(len(self))
 
     def __len__(self) -> int:
@@ -69,17 +69,17 @@ class TrainingSet:
 def load_set(
     folder: Path, labels: Sequence[str], *, frames: int, frame_seconds: float, batch_size: int = 0
 ) -> TrainingSet:
-    """Read a dump directory: a strong set if it has events.tsv, weak if it has tags.tsv only, else unlabelled.
+    """Read a dump directory: a strong set if it has events.tsv or soft.tsv, weak if only tags.tsv, else unlabelled.
 
-    If a strong set also has tags.tsv, the targets of a tag without events are `labels.UNKNOWN` in all frames. The
-    targets of a set with soft.tsv are soft.
+    If a set with events.tsv also has tags.tsv, the targets of a tag without events are `labels.UNKNOWN` in all frames
+    of the clip. A set with soft.tsv has soft targets, whatever other tables it has.
 
     Args:
-        folder: of the set.
-        labels: the classes.
+        folder: the set's dump directory; its name is the set's name.
+        labels: the classes, in the order of the targets' columns.
         frames: output frames of the model per clip; strong targets have this time resolution.
-        frame_seconds: length of an output frame.
-        batch_size: clips of the set per batch.
+        frame_seconds: length of an output frame in seconds.
+        batch_size: clips of the set per batch; 0 for a set that is only validated on.
 
     Returns:
         The set.
@@ -89,8 +89,8 @@ def load_set(
     """
     data = DataDir.load(folder, labels)
     store = FeatureStore(folder)
-    listed = folder / "coverage.tsv"
-    named = read_coverage(listed)[ALL].clips_expected if listed.exists() else 0
+    coverage = folder / "coverage.tsv"
+    named = read_coverage(coverage)[ALL].clips_expected if coverage.exists() else 0
     clips = list(store.clips)
     if not clips:
         raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
@@ -123,7 +123,10 @@ def load_set(
 
 
 def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
-    """Check sets against each other and their batch sizes; order them strong, weak, unlabelled."""
+    """Return the sets in the order strong, weak, unlabelled.
+
+    Raises UserError if none is labelled, one is smaller than its share of a batch, or their features differ in kind.
+    """
     if not any(s.supervision != "unlabelled" for s in sets):
         raise UserError("no training set with labels (one with events.tsv or tags.tsv is needed)")
     first = sets[0].store
@@ -146,7 +149,7 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 
 
 def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int:
-    """Return the steps in one pass over the set that needs the fewest: 394 for 1578 weak clips, 4 per step.
+    """Return the steps in one pass over the set that needs the fewest; a set of 1578 clips, 4 per step, needs 394.
 
     The paper does not define its epoch; this definition is inferred.
 
@@ -162,14 +165,14 @@ def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int
 
 
 def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
-    """Return the steps per epoch with which a whole training passes over every labelled set `passes` times or more.
+    """Return the steps per epoch with which a training passes over the labelled set seen least `passes` times.
 
-    The set with the most clips relative to its batch size decides; unlabelled sets only if no set is labelled.
-    Fractions of a step are dropped.
+    That is the set with the most clips relative to its batch size; the others are passed over more often. Unlabelled
+    sets count only if no set is labelled. Fractions of a step are dropped.
 
     Args:
         sets: the training sets.
-        passes: number of passes over a set in the whole training.
+        passes: number of passes over the set seen least in the whole training.
         epochs: number of epochs of the training.
 
     Returns:
@@ -180,31 +183,34 @@ def most_steps(sets: Sequence[TrainingSet], *, passes: int, epochs: int) -> int:
 
 
 class BatchSampler:
-    """Sampler of the global batch of any step: the order of a set is drawn again for each pass over it.
+    """Sampler of the global batch (that of all processes together) of any step.
 
-    Rows number the clips of all sets together, set after set. A set's clips depend on the seed, the step and the set's
-    name only: not on earlier calls, the number of processes, or the other sets.
+    A set's clips are shuffled again for each pass over the set. A batch may span the end of one pass and the start of
+    the next. Rows number the clips of all sets together, set after set. Which clips of a set are in a batch depends on
+    the seed, the step, and the set's name, length and batch size only: not on earlier calls, the number of processes,
+    or the other sets.
     """
 
     def __init__(self, sets: Sequence[TrainingSet], *, seed: int) -> None:
         self.seed = seed
-        # (key of the set's random numbers, clips, clips per batch)
+        # (key of the set's random numbers, from its name; number of its clips; its clips per batch)
         self._sets = [(zlib.crc32(s.name.encode()), len(s), s.batch_size) for s in sets]
         self._orders: dict[tuple[int, int], np.ndarray] = {}
-        """(key of a set, number of the pass) -> its permutation, kept for the last two passes"""
+        """(key of a set, number of the pass) -> permutation of its clips; only the last two passes of a set are kept"""
 
     def rows(self, step: int) -> np.ndarray:
         """Return the rows (batch,) int64 of the clips of step `step` >= 0, in the order of the sets."""
-        parts, first = [], 0
+        rows_of_sets, first_row = [], 0
         for key, clips, size in self._sets:
-            at = np.arange(step * size, (step + 1) * size)
-            passes, places = at // clips, at % clips
+            drawn = np.arange(step * size, (step + 1) * size)  # counted from the start of the training
+            passes, places = drawn // clips, drawn % clips
             chosen = [self._order(key, int(p), clips)[i] for p, i in zip(passes, places, strict=True)]
-            parts.append(first + np.array(chosen, np.int64))
-            first += clips
-        return np.concatenate(parts)
+            rows_of_sets.append(first_row + np.array(chosen, np.int64))
+            first_row += clips
+        return np.concatenate(rows_of_sets)
 
     def _order(self, key: int, pass_number: int, clips: int) -> np.ndarray:
+        """Return the order of a set's clips in one pass, a permutation (clips,)."""
         if (key, pass_number) not in self._orders:
             for old in [k for k in self._orders if k[0] == key and k[1] < pass_number - 1]:
                 del self._orders[old]
@@ -213,7 +219,11 @@ class BatchSampler:
 
 
 class FeaturePool:
-    """Features of all sets, clip by row, kept on the device, in RAM, or not at all (read from HDF5 at each step)."""
+    """Features of all sets, found by the rows of `BatchSampler`.
+
+    They are kept on the device (`gather` returns them) or in RAM, or are read from HDF5 at each step (`read` returns
+    them in both cases), as `choose_cache` says.
+    """
 
     def __init__(self, sets: Sequence[TrainingSet], *, cache: str, device: torch.device) -> None:
         self.device = device
@@ -237,12 +247,15 @@ class FeaturePool:
         return len(self.valid) * self.frames * self.bins * 2
 
     def gather(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return features (rows, frames, bins) float16 of a pool on the device; `rows` is a tensor on the device."""
+        """Return features (rows, frames, bins) float16 of a pool on the device; `rows` (rows,) is on it, too."""
         assert self._table is not None
         return self._table.index_select(0, rows)
 
     def read(self, rows: np.ndarray) -> torch.Tensor:
-        """Return features (rows, frames, bins) float16 of a pool in RAM or on disk, in (pinned) host memory."""
+        """Return features (rows, frames, bins) float16 of a pool in RAM or on disk, in host memory.
+
+        It is pinned if the device is a GPU, so that copying to the device need not wait.
+        """
         shape = (len(rows), self.frames, self.bins)
         out = torch.empty(shape, dtype=torch.float16, pin_memory=self.device.type == "cuda")
         if self._table is not None:
@@ -250,22 +263,23 @@ class FeaturePool:
         set_of_row = np.searchsorted(self._starts, rows, side="right") - 1
         for k in np.unique(set_of_row):
             at = np.flatnonzero(set_of_row == k)
-            order = at[np.argsort(rows[at], kind="stable")]  # ascending rows: the disk is read forwards
+            order = at[np.argsort(rows[at], kind="stable")]  # ascending rows, so that the disk is read forwards
             out[torch.from_numpy(order)] = torch.from_numpy(self._stores[k].read(rows[order] - self._starts[k]))
         return out
 
 
 def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
-    """Resolve `auto`.
+    """Return where to keep the features: `device`, `ram` or `none`.
 
     Args:
-        cache: device, ram, none or auto.
+        cache: the user's choice: device, ram, none or auto.
         nbytes: size of all features in bytes.
         device: of the training.
 
     Returns:
-        For auto: `device` if the features take under 40 % of its free memory (the rest is for the model and its
-        activations), else `ram` if they take under 60 % of free RAM, else `none`. On the CPU, `ram` for `device`.
+        The user's choice, but `ram` for `device` on the CPU. For `auto`: `device` if it is a GPU and the features take
+        under 40 % of its free memory (the rest is for the model and its activations), else `ram` if they take under
+        60 % of free RAM, else `none`.
     """
     if cache == "device" and device.type == "cpu":
         return "ram"

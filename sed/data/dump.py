@@ -1,4 +1,4 @@
-"""Write one shard of features: read and resample audio, compute log-mel in batches, store clip after clip."""
+"""Computation of one shard of features: audio is read and resampled, log-mel computed in batches, clips stored."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sed.dump")
 BATCH = 16
-"""clips per batch of the front end; a resumed shard starts at a multiple of it, so that its batches, and with them the
-rounding of the features, are those of an uninterrupted dump"""
+"""clips per batch of the front end. A resumed shard starts at a multiple of it: its batches are then those of an
+uninterrupted dump, and so is the rounding of the features, which depends on the batch."""
 
 
 def scp_of(shard: str | Path) -> Path:
@@ -32,17 +32,18 @@ def scp_of(shard: str | Path) -> Path:
 
 
 def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
-    """Write the features of clips to a shard, then the shard's list of clips.
+    """Write the features of clips to a shard, then the shard's list of clips (`scp_of`).
 
-    Memory does not grow with the number of clips. A killed dump is continued.
+    Memory does not grow with the number of clips. A killed dump is continued. A shard that exists but is damaged, or
+    has other clips or another front end, is computed again.
 
     Args:
         scp: list of the clips' audio files (wav.scp).
         shard: the HDF5 file to write.
-        front_end: computes the features.
+        front_end: front end that computes the features.
 
     Returns:
-        Whether anything was written: False when both files exist and are intact.
+        Whether anything was written: False if both files exist and the shard is intact.
 
     Raises:
         UserError: audio that cannot be read or is shorter than a frame.
@@ -64,7 +65,8 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
 
 
 def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: FrontEnd) -> None:
-    cut = 0
+    """Write a shard, or the rest of one; `wavs` is {clip: its audio file}."""
+    cut = 0  # number of clips
     with (
         FeatureWriter(
             shard, clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins, front_end=front_end.params()
@@ -92,9 +94,9 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
 
 
 def _features(waveforms: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
-    """Yield float16 features (frames, bins) of each waveform, cut to the clip's length.
+    """Yield the features (frames, bins) float16 of each waveform, of which at most a clip's length is used.
 
-    Neighbours of equal length are one batch, so that none is padded.
+    Only consecutive waveforms of equal length share a batch, so that none is padded.
     """
     import torch
 

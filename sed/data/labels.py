@@ -20,7 +20,10 @@ UNKNOWN = 2
 
 
 def boundary(seconds: float, frame_seconds: float) -> int:
-    """Return the index of the frame boundary nearest to a time; halves, and a millionth of a frame less, round up."""
+    """Return the index of the frame boundary nearest to a time; halves round up.
+
+    So does a millionth of a frame less than a half, since division in floating point may fall short of the half.
+    """
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
 
 
@@ -35,9 +38,10 @@ def tag_targets(clips: Iterable[Sequence[str]], labels: Sequence[str]) -> np.nda
 
 
 def merge_events(events: Mapping[str, Sequence[Event]]) -> tuple[dict[str, list[Event]], int]:
-    """Join overlapping events of one label in each clip; return the sorted events and by how many they are fewer.
+    """Join overlapping events of one label in each clip, since psds_eval refuses ground truth in which such exist.
 
-    psds_eval refuses ground truth in which events of one class overlap.
+    Returns:
+        {clip: its events, sorted}, and by how many the events have become fewer.
     """
     merged: dict[str, list[Event]] = {}
     for clip, found in events.items():
@@ -48,11 +52,11 @@ def merge_events(events: Mapping[str, Sequence[Event]]) -> tuple[dict[str, list[
 
 
 def merge_spans(spans: Iterable[tuple[Key, float, float]], *, touching: bool = False) -> list[tuple[Key, float, float]]:
-    """Join spans of one key that overlap.
+    """Join overlapping spans that have the same key, such as the events of one label.
 
     Args:
         spans: (key, onset, offset), sorted by key and then onset.
-        touching: also join spans of which one begins where the other ends.
+        touching: also join a span that begins exactly where another of its key ends.
 
     Returns:
         The joined spans, sorted in the same way.

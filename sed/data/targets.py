@@ -13,11 +13,11 @@ from sed.data.tables import Event
 
 
 class Targets(Protocol):
-    """Interface to the targets of clips: that of an array indexed by rows."""
+    """Interface to the targets of clips: the part of an array's that training uses. A row is a clip."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(clips, ...)"""
+        """Shape of all targets: (clips, frames, classes) if strong, (clips, classes) if weak."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -41,9 +41,10 @@ class FrameTargets:
         """Store the spans.
 
         Args:
-            first: (clips + 1,) index of each clip's first span, and the number of spans.
-            spans: (spans, 3) int32: first frame, frame after the last, class.
-            values: (spans,) target in each span: uint8, or float32 in [0, 1].
+            first: (clips + 1,) index of each clip's first span; last, the number of spans.
+            spans: (spans, 3) int32: first frame, frame after the last, index of the class. Where spans of one clip and
+                class overlap, the later one counts.
+            values: (spans,) target in each span: uint8 (1 or `UNKNOWN`), or float32 in [0, 1].
             frames: number of frames per clip.
             classes: number of classes.
         """
@@ -52,7 +53,7 @@ class FrameTargets:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Return uint8 for hard targets, float32 for soft ones."""
+        """Type of the targets: uint8 for hard ones, float32 for soft ones."""
         return self._values.dtype
 
     @staticmethod
@@ -66,16 +67,17 @@ class FrameTargets:
     ) -> FrameTargets:
         """Return the targets of events: 1 where active, `UNKNOWN` in all frames of a tag without events, else 0.
 
-        Frame i spans [i, i + 1) * frame_seconds and is active when the event covers at least half of it: onset and
-        offset round to the nearest frame boundary, ties up. An event too short for that takes the frame that holds
-        its middle, so no event within the frames is lost; what lies beyond `frames` is cut.
+        Frame i lasts from i * frame_seconds to (i + 1) * frame_seconds. Onset and offset are rounded to the nearest
+        frame boundary, halves up (`labels.boundary`). If both become the same boundary, the frame that holds the
+        event's middle is active, so that no event is lost. What lies beyond the last frame is cut.
 
         Args:
             clips: each clip's events.
             labels: the classes.
             frames: number of frames per clip.
-            frame_seconds: length of a frame.
+            frame_seconds: length of a frame in seconds.
             tags: each clip's tags, if known: a tagged label without events occurs in the clip at an unknown time.
+                Tags that are not in `labels` are ignored.
 
         Returns:
             The targets.
@@ -101,14 +103,15 @@ class FrameTargets:
     ) -> FrameTargets:
         """Return the float32 targets of soft labels, 0 outside their spans.
 
-        Onset and offset round to the nearest frame boundary, halves up, so that a frame has the share of the annotators
-        whose events are active in it if they are rounded in the same way; a span shorter than that has no frame.
+        Onset and offset are rounded to the nearest frame boundary, halves up. A frame's target is then the share of the
+        annotators whose own events, rounded in the same way, are active in it. A span whose onset and offset become the
+        same boundary has no frame.
 
         Args:
             clips: each clip's spans; those of one label do not overlap.
             labels: the classes.
             frames: number of frames per clip.
-            frame_seconds: length of a frame.
+            frame_seconds: length of a frame in seconds.
 
         Returns:
             The targets.
@@ -132,22 +135,23 @@ class FrameTargets:
         rows = np.asarray(rows)
         targets = np.zeros((len(rows), *self.shape[1:]), self.dtype)
         for target, row in zip(targets, rows, strict=True):
-            own = slice(self._first[row], self._first[row + 1])
+            own = slice(self._first[row], self._first[row + 1])  # the clip's spans
             for (start, end, column), value in zip(self._spans[own].tolist(), self._values[own].tolist(), strict=True):
                 target[start:end, column] = value
         return targets
 
 
 class JoinedTargets:
-    """The targets of several sets, one after the other."""
+    """Targets of several sets: rows number the clips of all sets together, set after set."""
 
     def __init__(self, parts: Sequence[Targets], shape: Sequence[int]) -> None:
-        """Join sets.
+        """Join the targets of sets.
 
         Args:
-            parts: the targets of each set; may be empty.
-            shape: of one clip's targets.
+            parts: the targets of each set; an empty sequence gives no rows.
+            shape: shape of one clip's targets.
         """
+        # An array without rows comes first, so that there is a type to return if there are no sets.
         self._parts: list[Targets] = [np.zeros((0, *shape), np.uint8), *parts]
         self.dtype = np.result_type(*(part.dtype for part in self._parts))
         self._starts = np.cumsum([0, *map(len, self._parts)])
@@ -168,9 +172,13 @@ class JoinedTargets:
 
 
 def frames_of(event: Event, frame_seconds: float) -> tuple[int, int]:
-    """Return the first frame of an event and the one after its last."""
+    """Return the first frame of an event and the one after its last, at least one frame later.
+
+    Onset and offset are rounded to the nearest frame boundary. If both become the same one, the event has the frame
+    that holds its middle.
+    """
     start, end = boundary(event.onset, frame_seconds), boundary(event.offset, frame_seconds)
     if start == end:
-        start = int((event.onset + event.offset) / 2 / frame_seconds + 1e-6)
+        start = int((event.onset + event.offset) / 2 / frame_seconds + 1e-6)  # 1e-6: rounding errors, as in `boundary`
         end = start + 1
     return start, end
