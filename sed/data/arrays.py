@@ -38,7 +38,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
 
 
 def _scaling(dtype: np.dtype) -> tuple[float, float]:
-    """Return the offset to subtract and then the factor that maps full scale to 1."""
+    """Return the offset to subtract from samples, and the factor by which to multiply them then: full scale is 1."""
     if dtype.kind == "f":
         return 0.0, 1.0
     half = 2.0 ** (8 * dtype.itemsize - 1)

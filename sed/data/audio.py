@@ -1,7 +1,9 @@
 """Audio reader of all commands: any file that libsndfile, ffmpeg or PyAV decodes, as mono float32.
 
-A header's length is not trusted where samples can be counted: files from pipes, chained Ogg and MP3 without a header
-are read completely, truncated files are refused.
+A length that a header states is compared with the content: files that were written to a pipe, chained Ogg, and MP3
+without a header that states its length are read completely; truncated files are refused.
+
+A frame of `Sound` is a sample of every channel, as in libsndfile; `sed.data.containers.mpeg` counts MPEG's frames.
 """
 
 from __future__ import annotations
@@ -25,23 +27,26 @@ if TYPE_CHECKING:
     import soundfile
 
 BLOCK = 1 << 16  # samples per channel and block
-LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz; any other in a header means that it is damaged
+LOWEST, HIGHEST = 100, 1_000_000  # sample rates in Hz (our choice); one outside them means that a header is damaged
 UNRECOGNISED = 1  # libsndfile's error code of an unknown format
-UNKNOWN = 1 << 40  # samples; for an unknown length, libsndfile states 2^63 - 1
+UNKNOWN = 1 << 40  # samples; a length from this value on is unknown: libsndfile then states 2^63 - 1
 HALF_STEP = 0.5 / 32768  # half a quantisation step of 16-bit audio; a file that stays below it is silent
 _TIMES = re.compile(r"_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)$")  # `_START_END` of an AudioSet clip id, in seconds
 
 
 def read_audio(path: str | Path, rate: int) -> np.ndarray:
-    """Read a file as mono (the mean of its channels) float32 (samples,), band-limited to and sampled at `rate` Hz.
+    """Read a file as mono (the mean of its channels) float32 (samples,), resampled to `rate` Hz.
 
-    UserError when it is missing, empty, truncated, not audio, or holds values that are not finite.
+    Raises UserError if it is missing, empty, truncated, not audio, or holds values that are not finite.
     """
     return np.concatenate(list(read_blocks(path, rate)))
 
 
 def inspect(path: str | Path) -> tuple[float, str]:
-    """Read a whole file; return its length in seconds and its fault: "" if none, 0 s if it cannot be read."""
+    """Read a whole file; return its length in seconds and its fault.
+
+    The length is 0 if the file cannot be read. The fault is the reason then, "silent" for a silent file, else "".
+    """
     count, peak = 0, 0.0
     try:
         with opened(path) as sound:
@@ -54,7 +59,7 @@ def inspect(path: str | Path) -> tuple[float, str]:
 
 
 def duration(path: str | Path) -> float | None:
-    """Return a file's length in seconds; None where it is only known once the samples are counted (`inspect`).
+    """Return a file's length in seconds; None if its samples must be counted to know it (`counted_duration`).
 
     Raises:
         UserError: as `read_audio`, as far as headers show it.
@@ -64,7 +69,7 @@ def duration(path: str | Path) -> float | None:
 
 
 def counted_duration(path: str | Path) -> float:
-    """Return a file's length in seconds, from its header where that can be believed, else by counting its samples.
+    """Return a file's length in seconds, from its header if that is reliable, else by counting its samples.
 
     Raises:
         UserError: as `read_audio`, as far as was read.
@@ -75,12 +80,12 @@ def counted_duration(path: str | Path) -> float:
 
 
 def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None) -> Iterator[np.ndarray]:
-    """Yield the samples of `read_audio` block by block, bit-identical, in constant memory.
+    """Yield the samples that `read_audio` returns, block by block, in constant memory.
 
     Args:
         path: the recording.
         rate: Hz to resample to; None keeps the file's own.
-        file: read instead of `path` (seekable), which then only names it.
+        file: open file (seekable) to read instead; `path` then only names it in messages.
 
     Yields:
         (samples,) float32 mono.
@@ -94,14 +99,14 @@ def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None
 
 @dataclass(frozen=True)
 class Sound:
-    """An open recording: rate in Hz, length in samples if its header is reliable, and blocks.
-
-    Blocks are mono (samples,), or (samples, channels) if opened with `channels`.
-    """
+    """An open recording."""
 
     rate: int
+    """sample rate in Hz"""
     frames: int | None
+    """length in samples per channel; None if no header states it reliably"""
     blocks: Iterator[np.ndarray]
+    """float32, mono (samples,), or (samples, channels) if opened with `channels`"""
 
 
 @contextmanager
@@ -110,8 +115,8 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
 
     Args:
         path: the recording.
-        file: read instead of `path` (seekable), which then only names it.
-        channels: keep the channels apart; a chain of streams is mixed to mono all the same.
+        file: open file (seekable) to read instead; `path` then only names it in messages.
+        channels: keep the channels apart, except in a chain of streams, which is mixed to mono.
 
     Yields:
         The open recording.
@@ -136,7 +141,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
                     _check_rate(path, decoded.rate)
                     yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
     except OSError as error:
-        if error.filename not in (None, path, str(path)):  # of another file, opened inside the caller's `with` block
+        if error.filename not in (None, path, str(path)):  # about another file, from within the caller's `with` block
             raise
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(f"{path}: no such audio file (is its path right?)") from None
@@ -164,7 +169,7 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
 
         def blocks() -> Iterator[np.ndarray]:
             yield from _checked(path, _samples(path, first), channels and len(files) == 1)
-            for file in files[1:]:  # a chain; its streams may have different rates
+            for file in files[1:]:  # the further streams of a chain, at the rate of the first
                 with _sound(file) as sound:
                     _check_rate(path, sound.samplerate)
                     yield from resampled(_checked(path, _samples(path, sound), False), sound.samplerate, rate)
@@ -174,7 +179,10 @@ def _by_libsndfile(path: str, source: BinaryIO, size: int, channels: bool) -> It
 
 @contextmanager
 def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
-    """Open a file with python-soundfile, to be read once from start to end."""
+    """Open a file with python-soundfile, to be read once from start to end.
+
+    Raises _UnknownFormat if libsndfile does not know the format.
+    """
     import soundfile
 
     if not isinstance(file, View):  # libsndfile may seek to negative positions, which only a View allows
@@ -187,7 +195,7 @@ def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
             return False
 
         def read(self, *args: Any, **how: Any) -> np.ndarray:
-            with silent() if self.format == "MP3" else nullcontext():
+            with silent() if self.format == "MP3" else nullcontext():  # libmpg123 writes to standard error
                 return super().read(*args, **how)
 
     head = file.read(4)
@@ -204,7 +212,16 @@ def _sound(file: BinaryIO | View) -> Iterator[soundfile.SoundFile]:
 
 
 def _corrected(path: str, source: BinaryIO, size: int) -> list[BinaryIO | View]:
-    """Return what libsndfile can read completely: the file under a corrected header, or each stream of chained Ogg."""
+    """Return what libsndfile reads completely: the file, under a corrected header if need be, or each stream of Ogg.
+
+    Args:
+        path: the name for messages, and for its suffix.
+        source: the open file.
+        size: its length in bytes.
+
+    Raises:
+        UserError: the file is truncated or has no samples, as far as its headers show it.
+    """
     source.seek(0)
     head = source.read(12)
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
@@ -239,13 +256,16 @@ def _samples(path: str, sound: soundfile.SoundFile) -> Iterator[np.ndarray]:
     while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
         count += len(block)
         yield block
-    # MP3: `mpeg.open_mpeg` has counted the frames, and the decoder leaves out the encoder's delay.
+    # MP3 may have fewer, since the decoder leaves out the encoder's delay; `mpeg.open_mpeg` has checked its length.
     if count < expected < UNKNOWN and sound.format != "MP3":
         raise UserError(f"{path}: truncated: {count} of {expected} samples (replace the file)")
 
 
 def _checked(path: str | Path, blocks: Iterable[np.ndarray], channels: bool) -> Iterator[np.ndarray]:
-    """Yield blocks, or the mean of their channels; raise UserError if there are no samples, or any is not finite."""
+    """Yield blocks (samples, channels) as they are or, without `channels`, as the mean of the channels (samples,).
+
+    Raises UserError if there are no samples, or any is not finite.
+    """
     empty = True
     for block in blocks:
         empty = empty and not len(block)
@@ -300,9 +320,9 @@ def resample(samples: np.ndarray, source: int, target: int) -> np.ndarray:
 
 
 def named_seconds(clip: str) -> float | None:
-    """Return the seconds between the times in an AudioSet clip id (`Y..._350.000_360.000` -> 10.0); None without.
+    """Return the seconds between the times in an AudioSet clip id: 10.0 for `Y..._350.000_360.000`; None without times.
 
-    AudioSet's clips have at most 10 s; a difference of over 60 s must be other numbers in a name.
+    AudioSet's clips have at most 10 s. Numbers that differ by more than 60 are not taken for times (our choice).
     """
     found = _TIMES.search(clip)
     seconds = float(found[2]) - float(found[1]) if found else 0.0
@@ -310,5 +330,6 @@ def named_seconds(clip: str) -> float | None:
 
 
 def _reason(error: Exception) -> str:
+    """Return the last clause of an error's message, or the error's type if it has none."""
     text = str(error).strip().rstrip(".")
     return text.rsplit(": ", 1)[-1] if text else type(error).__name__

@@ -202,7 +202,7 @@ class BatchSampler:
         """Return the rows (batch,) int64 of the clips of step `step` >= 0, in the order of the sets."""
         rows_of_sets, first_row = [], 0
         for key, clips, size in self._sets:
-            drawn = np.arange(step * size, (step + 1) * size)  # counted from the start of the training
+            drawn = np.arange(step * size, (step + 1) * size)  # numbers of the step's draws from the set, since step 0
             passes, places = drawn // clips, drawn % clips
             chosen = [self._order(key, int(p), clips)[i] for p, i in zip(passes, places, strict=True)]
             rows_of_sets.append(first_row + np.array(chosen, np.int64))

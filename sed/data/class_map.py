@@ -1,6 +1,7 @@
-"""Class maps: the classes of a published detector's head that make up each label, as a table of class and label.
+"""Class maps: tables of which classes of a published detector's head make up each label.
 
-Lines that begin with `#` are comments. A class may belong to several labels, and a label has one or more classes.
+A row has a class and a label. A class may belong to several labels, and a label has one or more classes. Lines that
+begin with `#` are comments.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from sed.errors import UserError
 
 COLUMNS = ["class", "label"]
 EXAMPLE = "local/desed_class_map.tsv is one"
+"""end of messages about a malformed table"""
 
 
 @dataclass(frozen=True)
 class ClassMap:
-    """Labels in their order, and `members` (labels, classes) bool: the classes that each is made of."""
+    """Labels, and the classes that each is made of: `members` (labels, classes) bool, columns in the head's order."""
 
     labels: list[str]
     members: np.ndarray

@@ -14,7 +14,11 @@ log = logging.getLogger("sed.durations")
 
 
 def read_durations(path: str | Path, rules: Rules = METADATA) -> dict[str, float]:
-    """Return {clip id: seconds} of a durations table, or of a folder of recordings at any depth.
+    """Return {clip id: seconds} from a durations table, or of the recordings in a folder, at any depth.
+
+    Args:
+        path: the table or the folder.
+        rules: how strictly to read a table; the recordings of a folder have their names without suffix as ids.
 
     Raises:
         UserError: a broken table; no recordings in the folder, two of one name, or one that cannot be read.

@@ -1,7 +1,8 @@
-"""Rules for rows of event tables, shared by own data, stage 1 and scoring; exceptions are counted and logged.
+"""Rules that fit the events of a table to their recordings, for a user's own data, stage 1 and scoring.
 
-Events without length (to the millisecond, as tables are written) and events that begin at or beyond their recording's
-end are dropped; an offset beyond the end is cut; a repeated row counts once.
+Events without length (in whole milliseconds, as tables are written) and events that begin at or beyond their
+recording's end are dropped; an offset beyond the end is cut; a repeated row counts once. Each of these is an exception,
+which is counted in a `Tally` and reported by the caller.
 """
 
 from __future__ import annotations
@@ -19,58 +20,62 @@ from sed.errors import UserError
 NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
 FULL_NAMES = Rules(clip_id=str)
-"""a clip's id is its file name as written, with folder and suffix"""
+"""rules under which a clip's id is its file name as written, with folder and suffix"""
 MILLISECOND = 1e-3
+"""seconds; an event that begins at most this long before its recording's end counts as beyond it"""
 LONG = 0.5
-"""seconds; many events that end this much beyond their recordings mean that the table is wrong"""
+"""seconds (our choice); an event that ends more than this beyond its recording is suspect: many of them mean that the
+table is wrong"""
 NEGLIGIBLE = 0.01
-"""seconds; smaller excesses over a recording's end are rounding errors: cut, but not counted"""
+"""seconds (our choice); smaller excesses over a recording's end are rounding errors: cut, but not counted"""
 
 
 class Row(NamedTuple):
-    """A row of an event table: line, clip, and event (None for a clip without events)."""
+    """A row of an event table: its line number, clip id, and event (None for a clip without events)."""
 
     line: int
     clip: str
     event: Event | None
     file: Path | None = None
-    """the file that holds the row, where the table is a folder of files"""
+    """the file that holds the row if the table is a folder of files, else None"""
 
 
 @dataclass
 class Tally:
-    """Counts of an event table's rows."""
+    """Counts of an event table's events, of exceptions of each kind, and of suspect events."""
 
     path: Path
+    """the table, or a folder of files"""
     events: int = 0
-    """all events of the table"""
+    """events of the table, without those of recordings that are left out"""
     found: dict[str, tuple[int, int]] = field(default_factory=dict)
     """kind of exception -> (number of rows, line of the first)"""
     suspect: int = 0
-    """events that do not fit their recordings"""
+    """events that do not fit their recordings; too many mean that the table is wrong"""
     files: dict[str, Path] = field(default_factory=dict)
-    """file of the first row of each kind, where the table is a folder of files"""
+    """kind of exception -> file of its first row, if the table is a folder of files"""
 
     def add(self, kind: str, row: Row, *, suspect: bool = True) -> None:
         """Count an exception.
 
         Args:
-            kind: of exception: NO_LENGTH, TWICE, BEYOND or CUT.
+            kind: the exception's kind: NO_LENGTH, TWICE, BEYOND or CUT.
             row: the event's row.
-            suspect: whether many such rows mean that the table is wrong, so that `check` counts it.
+            suspect: whether the event is suspect, so that `check` counts it.
         """
         count, first = self.found.get(kind, (0, row.line))
-        self.found[kind] = count + 1, first if row.file else min(first, row.line)
+        self.found[kind] = count + 1, first if row.file else min(first, row.line)  # lines of two files do not compare
         if row.file:
             self.files.setdefault(kind, row.file)
         self.suspect += suspect
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each kind."""
+        """Yield a line of text for each kind of exception."""
         for kind, (count, first) in self.found.items():
             yield f"{self.path}: {count} of {self.events} events {kind}, the first at {self._place(kind, first)}"
 
     def _place(self, kind: str, line: int) -> str:
+        """Return where the first exception of a kind is, for messages."""
         file = self.files.get(kind)
         return f"line {line} of {file.relative_to(self.path)}" if file else f"line {line}"
 
@@ -81,7 +86,8 @@ class Tally:
             allowed: per cent of the events that may be suspect.
 
         Raises:
-            UserError: more are: without length, beginning beyond their recording's end, or ending LONG beyond it.
+            UserError: more events are suspect: they have no length, begin beyond their recording's end, or end more
+                than LONG beyond it.
         """
         if 100 * self.suspect > allowed * self.events:
             kinds = "; ".join(
@@ -113,7 +119,7 @@ def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
 def read_named(path: str | Path) -> dict[str, list[Event]]:
     """Return {file name: its events} of a label file or a folder of them, with the names as the labels have them.
 
-    For converting label files, where names must not be reduced to clip ids.
+    It serves to convert label files, in which names must not be reduced to clip ids.
     """
     path = Path(path)
     if not path.exists():
@@ -122,6 +128,7 @@ def read_named(path: str | Path) -> dict[str, list[Event]]:
 
 
 def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = False) -> Iterator[Row]:
+    """Yield the rows of one file; other tools' formats are recognised only if the rules are not exact."""
     if in_folder and path.is_file() and not path.stat().st_size:  # Audacity's file of a track without labels
         yield Row(1, clips.of(str(path), path.stem), None)
         return
@@ -146,7 +153,7 @@ def fit(
         cut: cut events at their recording's end; False: only count those that exceed it.
 
     Returns:
-        The rows that are kept, in their order, including rows of clips without events; the counts of the exceptions.
+        The rows that are kept, in their order, including rows of clips without events; and the table's counts.
     """
     kept: list[Row] = []
     tally = Tally(Path(path))

@@ -1,4 +1,7 @@
-"""Levels (loudness) of dumped sets, from their features: a corpus's sets may come from sources of different level."""
+"""Levels of dumped sets: the power of their features in dB.
+
+They show whether a corpus's sets come from sources of different loudness.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from sed.data.store import FeatureStore
 CLIPS = 100
 """clips per set that are measured, evenly spaced"""
 LARGEST = 10.0
-"""dB between sets of one corpus; larger differences give a warning. DESED's synthetic clips are about 20 dB quieter
-than its recordings, which is more than the standard deviation of all features."""
+"""dB between sets of one corpus (our choice); larger differences give a warning. DESED's synthetic clips are about
+20 dB quieter than its recordings, which is more than the standard deviation of all features."""
 
 
 def level(store: FeatureStore, decibel: float) -> float:
@@ -24,14 +27,17 @@ def level(store: FeatureStore, decibel: float) -> float:
         decibel: one decibel in the features' unit (0.23 if that is the natural logarithm of power).
 
     Returns:
-        Decibels above the front end's reference; only differences between sets are meaningful.
+        Decibels relative to the front end's unit of power; only differences between sets are meaningful.
     """
     levels = [10 * np.log10(np.mean(10 ** (x / decibel / 10))) for x in sampled([store], CLIPS)]
     return float(np.median(levels))
 
 
 def spread(levels: Mapping[str, float]) -> str | None:
-    """Return the sets' levels relative to the loudest ("weak 0, synth -21 dB"), None if they differ by <= LARGEST."""
+    """Return the sets' levels relative to the loudest as text: "weak 0, synth -21 dB".
+
+    Return None if they differ by at most LARGEST.
+    """
     loudest = max(levels.values())
     if loudest - min(levels.values()) <= LARGEST:
         return None

@@ -15,7 +15,7 @@ _START = re.compile(
 def start_of(name: str) -> datetime | None:
     """Return the time in a recording's file name; None without one, or if it is not a valid date and time.
 
-    It is in UTC if it ends in Z, else without a time zone, as on the recorder's clock.
+    A time that ends in Z has the time zone UTC; another has none: it is what the recorder's clock showed.
     """
     found = _START.search(PurePath(name).name)
     if found is None:

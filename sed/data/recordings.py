@@ -37,10 +37,10 @@ class Found:
 
 
 def shown(name: str) -> str:
-    """Return a file's name as tables and ids have it.
+    """Return a file's name as tables and clip ids have it.
 
-    Letters with accents are composed (NFC), since macOS decomposes them in file names and tables rarely do. Tabs, line
-    ends and bytes that are not UTF-8, which no table can hold, are escaped.
+    Letters with accents are composed (NFC), since macOS decomposes them in file names, and tables rarely have them
+    decomposed. Tabs, line ends and bytes that are not UTF-8, which no table can hold, are escaped.
     """
     text = unicodedata.normalize("NFC", name).encode("utf-8", "backslashreplace").decode("utf-8")
     return text.translate({ord(mark): repr(mark)[1:-1] for mark in "\t\n\r"}) if not text.isprintable() else text
@@ -73,7 +73,8 @@ def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | N
         folder: where to look, at any depth.
         log: gets a line with the number of hidden files.
         closed: list to which a line is added for each folder or file that cannot be read. None: they are logged as
-            warnings instead, of the files only the first, since a folder of links that was moved has thousands.
+            warnings instead, every folder but only the first file, since a folder of links that was moved may have
+            thousands.
 
     Returns:
         The recordings in order.
@@ -95,7 +96,7 @@ def _walk(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
         status = Path(place).stat()
-        if (identity := (status.st_dev, status.st_ino)) in seen:  # a link to a folder above
+        if (identity := (status.st_dev, status.st_ino)) in seen:  # visited before, through a link
             folders.clear()
             continue
         seen.add(identity)

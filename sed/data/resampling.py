@@ -8,12 +8,12 @@ TIME_DECIMALS = 6  # borders are rounded to microseconds, so that 4 x 0.01 is 0.
 
 
 def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarray:
-    """Return the fraction of each new frame's time that each old frame covers.
+    """Return the fraction of each new frame that each old frame covers.
 
-    The last old frame counts as longer if the new frames go beyond its end.
+    If the new frames go beyond the end of the last old one, that is extended to their end.
 
     Args:
-        seconds: length of an old frame.
+        seconds: length of an old frame, in seconds.
         count: number of old frames.
         wanted: length of a new frame, in seconds.
         frames: number of new frames.
@@ -24,7 +24,7 @@ def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarr
     old = np.round(np.arange(count + 1) * seconds, TIME_DECIMALS)
     new = np.round(np.arange(frames + 1) * wanted, TIME_DECIMALS)
     old[-1] = max(old[-1], new[-1])
-    common = np.minimum(new[1:, None], old[None, 1:]) - np.maximum(new[:-1, None], old[None, :-1])
+    common = np.minimum(new[1:, None], old[None, 1:]) - np.maximum(new[:-1, None], old[None, :-1])  # negative if apart
     shares = common.clip(0)
     return shares / shares.sum(1, keepdims=True)
 
@@ -32,16 +32,17 @@ def overlaps(seconds: float, count: int, wanted: float, frames: int) -> np.ndarr
 def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> np.ndarray:
     """Return posteriors on another grid: each new frame has the mean of the old ones over its time.
 
-    So longer frames average old ones, shorter ones repeat them, and the integral over time stays the same.
+    So longer frames average old ones, and shorter ones repeat them. The integral over time stays the same if both grids
+    have one length.
 
     Args:
-        frame: posteriors (clips, count, classes) float32.
-        seconds: length of an old frame.
+        frame: posteriors (clips, old frames, classes) float32.
+        seconds: length of an old frame, in seconds.
         wanted: length of the new frames, in seconds.
         frames: number of the new frames.
 
     Returns:
-        (clips, frames, classes) float32; the input itself if it is on that grid.
+        (clips, frames, classes) float32; the input itself if it is on that grid already.
     """
     if frame.shape[1] == frames and round(seconds - wanted, TIME_DECIMALS) == 0:
         return frame
@@ -53,9 +54,10 @@ def resampled(frame: np.ndarray, seconds: float, wanted: float, frames: int) -> 
 
 
 def finest_grid(grids: list[tuple[float, int]]) -> tuple[float, int]:
-    """Return the grid (seconds per frame, frames) with the shortest frames of all that covers the longest clip.
+    """Return the grid (seconds per frame, number of frames) with the shortest frames of all, as long as the longest.
 
-    A clip may go beyond the grid by half a frame at most.
+    The number of frames is rounded down, so the longest may go beyond the grid by less than a frame.
     """
     seconds = min(length for length, _ in grids)
+    # 0.499999, not 0.5: a whole number that a rounding error made smaller stays
     return seconds, max(round(length * count / seconds - 0.499999) for length, count in grids)

@@ -30,17 +30,18 @@ from sed.seal import Damaged, is_sealed, seal_file
 log = logging.getLogger("sed")
 FORMAT = 1
 MAPPED = 1 << 28
-"""bytes (256 MiB); larger arrays of scores are memory-mapped instead of read"""
+"""bytes (256 MiB); arrays of scores of this size or more are memory-mapped instead of read"""
 BLOCK = 1 << 24
-"""scores that are processed at a time"""
+"""number of scores that are checked at a time"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
     """Posteriors of one model on one set.
 
-    frame: (clips, frames, classes) float32 in [0, 1]; clip: (clips, classes) float32 in [0, 1]; frame_seconds: the
-    length of a frame; attrs: provenance (model, command, git commit ...), scalars and strings.
+    clips: clip ids; labels: the classes; frame: frame posteriors (clips, frames, classes) float32 in [0, 1]; clip: clip
+    posteriors (clips, classes) float32 in [0, 1]; frame_seconds: length of a frame in seconds; attrs: provenance
+    (model, command, git commit ...), scalars and strings.
     """
 
     clips: list[str]
@@ -71,9 +72,10 @@ class FrameScores:
 
     A row is one frame of one clip.
 
-    start: (clips + 1,) row of each clip's first frame, and the number of rows; onset, offset: (rows,) seconds,
-    adjoining within a clip; values: (rows, classes); clip_values: (clips, classes) clip posteriors, or None if the
-    system gave none; usual_frame: for a block of a larger set, the whole set's `frame_seconds()`, else None.
+    clips: clip ids; labels: the classes; start: (clips + 1,) row of each clip's first frame, and last the number of
+    rows; onset, offset: (rows,) start and end of each frame in seconds from its clip's start, where a frame begins at
+    the end of the one before; values: (rows, classes) scores; clip_values: (clips, classes) clip posteriors, None if
+    the system gave none; usual_frame: for a block of a larger set, the whole set's `frame_seconds()`, else None.
     """
 
     clips: list[str]
@@ -86,7 +88,7 @@ class FrameScores:
     usual_frame: float | None = None
 
     def frame_seconds(self) -> float:
-        """Return the usual length of a frame (the median) in seconds."""
+        """Return the usual length of a frame (the median) in seconds; 0.01 if there are no frames."""
         if self.usual_frame is not None:
             return self.usual_frame
         return float(np.median(self.offset - self.onset).round(TIME_DECIMALS)) if len(self.onset) else 0.01
@@ -113,7 +115,7 @@ class FrameScores:
         )
 
     def blocks(self, most: int) -> Iterator[FrameScores]:
-        """Yield blocks of clips with at most `most` scores each, or a single longer clip; nothing is copied."""
+        """Yield blocks of whole clips with at most `most` scores each (more if one clip has more), without copying."""
         usual, first = self.frame_seconds(), 0
         rows = max(1, most // len(self.labels))
         while first < len(self.clips):
@@ -133,7 +135,10 @@ class FrameScores:
 
     @staticmethod
     def joined(parts: list[FrameScores]) -> FrameScores:
-        """Join blocks of clips; `parts` is emptied block by block, so that memory does not hold all scores twice."""
+        """Join blocks of clips.
+
+        The list `parts` is emptied block by block, so that memory does not hold all scores twice.
+        """
         labels, clips = parts[0].labels, [clip for part in parts for clip in part.clips]
         ends = np.cumsum([0, *(len(part.onset) for part in parts)])
         start = np.concatenate([[0], *(part.start[1:] + end for part, end in zip(parts, ends[:-1], strict=True))])
@@ -154,7 +159,7 @@ class FrameScores:
         )
 
     def items(self) -> Iterator[tuple[str, slice]]:
-        """Yield (clip id, its rows) for every clip."""
+        """Yield (clip id, slice of its rows) of every clip."""
         for index, clip in enumerate(self.clips):
             yield clip, slice(int(self.start[index]), int(self.start[index + 1]))
 
@@ -178,7 +183,7 @@ def write_scores(path: str | Path, scores: Scores) -> None:
 
 
 def _json(value: Any) -> str:
-    """Return JSON; bytes of file names that are not UTF-8 are escaped, as `sed.files` writes them."""
+    """Return a value as JSON; bytes of file names that are not UTF-8 are escaped, as `sed.files` writes them."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace").decode()
 
 
@@ -222,7 +227,9 @@ class _NotOurs(ValueError):
 
 
 def _head(file: h5py.File) -> dict[str, Any]:
-    """Return all of a scores.h5 except the values, and these as [position in the file, shape].
+    """Return all of a scores.h5 except the posteriors, and for these [position in the file in bytes, shape].
+
+    `read_apart` runs it in a child process, so what it returns is JSON. For another format, it is {"format": None}.
 
     Raises:
         ValueError: the content is not that of a scores.h5.
@@ -256,9 +263,14 @@ def _head(file: h5py.File) -> dict[str, Any]:
 
 
 def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
-    """Return the float32 values of a contiguous dataset, read without the HDF5 library; large ones are memory-mapped.
+    """Return the float32 values of a contiguous dataset, read without the HDF5 library.
 
-    The system reads a mapped file on access, and may free its memory at any time.
+    Large ones are memory-mapped: the system reads them from the file on access, and may free their memory at any time.
+
+    Args:
+        path: the HDF5 file.
+        offset: position of the values in the file in bytes; None if the dataset has no space in it.
+        shape: of the dataset.
     """
     count = math.prod(shape)
     if not count:
@@ -292,7 +304,7 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
     if not full:
         raise UserError(f"{next(iter(parts))}: no clips in any part (infer again)")
     (first_path, first), *rest = full.items()
-    same = ("model", "which", "band", "set", "amp")
+    same = ("model", "which", "band", "set", "amp")  # attributes on which the posteriors depend (`sed.bin.infer`)
     for path, part in rest:
         if (part.labels, part.frame_seconds, part.frame.shape[1]) != (
             first.labels,
@@ -326,10 +338,13 @@ def merge_scores(parts: Mapping[str, Scores], *, clips: Sequence[str], where: st
 def average_scores(members: Mapping[str, Scores]) -> Scores:
     """Return the mean posteriors of an ensemble.
 
-    Systems of different frame rates are averaged at the finest of them; see `resampled`.
+    Systems of different frame rates are averaged at the highest of them (the finest grid); see `resampled`.
 
     Args:
         members: {name of the file: its scores}, all of the same set.
+
+    Returns:
+        The scores; their attribute `ensemble` names the models.
 
     Raises:
         UserError: a file's clips or labels are not those of the first, or its clips have another length; names the
@@ -343,6 +358,7 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
                 raise UserError(f"{path}: other {what} than {first_path} (an ensemble is of one set)")
     for path, member in members.items():
         count, length = member.frame.shape[1], member.frame_seconds
+        # The length may differ by less than two frames of a coarser grid; of the finest, the number must be equal.
         if abs(frames * seconds - count * length) >= (2 * length if length > seconds else seconds / 2):
             raise UserError(
                 f"{path}: {count} frames of {length:g} s, but clips are of {frames * seconds:g} s (infer again)"
@@ -360,7 +376,10 @@ def average_scores(members: Mapping[str, Scores]) -> Scores:
 
 
 def check_range(scores: FrameScores, where: Mapping[str, str]) -> None:
-    """Raise UserError, naming the clip by `where`, for scores that are NaN or outside [0, 1]."""
+    """Raise UserError for scores that are NaN or outside [0, 1].
+
+    `where` is {clip id: what names it in the message}, such as its file.
+    """
     for block in scores.blocks(BLOCK):
         good = _is_posterior(block.values)
         release(block.values)
@@ -392,7 +411,7 @@ def release(values: np.ndarray) -> None:
 
 
 def export_tsv(folder: str | Path, scores: FrameScores) -> None:
-    """Write the folder of score TSVs that sed_scores_eval reads: `<clip>.tsv`, columns onset, offset, labels."""
+    """Write score TSVs as sed_scores_eval reads them: `<clip>.tsv`, with the columns onset, offset and the labels."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header = "\t".join(["onset", "offset", *scores.labels])

@@ -1,4 +1,7 @@
-"""Soft labels: spans of time with the share of the annotators who marked a label in them; their tables and cutting."""
+"""Soft labels: spans of time with the share of the annotators who marked a label in them, and their tables.
+
+The share may be weighted (`sed.data.prepare.aggregation`).
+"""
 
 from __future__ import annotations
 
@@ -18,9 +21,10 @@ class SoftEvent(NamedTuple):
     onset: float
     """seconds from the clip's start"""
     offset: float
+    """seconds from the clip's start"""
     label: str
     share: float
-    """target in (0, 1]"""
+    """share of the annotators in (0, 1], which is the target"""
 
 
 def soft_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str, SoftEvent]]:
@@ -52,7 +56,9 @@ def read_soft_tsv(path: str | Path) -> dict[str, list[SoftEvent]]:
 
 
 def write_soft_tsv(path: str | Path, events: Mapping[str, Sequence[SoftEvent]], suffix: str = ".wav") -> None:
-    """Write a table of soft events, clips and events in order; events without length in milliseconds are left out.
+    """Write a table of soft events, clips and events in order.
+
+    Times are rounded to milliseconds; events without length after that are left out.
 
     Args:
         path: the table.
@@ -71,9 +77,9 @@ def soft_within(events: Iterable[SoftEvent], start: float, end: float) -> list[S
     """Return the parts of events that lie in a window.
 
     Args:
-        events: of the recording.
-        start: of the window in seconds.
-        end: of the window in seconds.
+        events: events of the recording.
+        start: start of the window in the recording, in seconds.
+        end: end of the window in the recording, in seconds.
 
     Returns:
         Events with times relative to the window's start.

@@ -11,14 +11,14 @@ from sed.input_files import naming
 
 
 def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Write 16-bit audio in the format of the path's suffix; a killed writer leaves `.NAME.part`.
+    """Write 16-bit audio in the format of the path's suffix, atomically; a killed writer may leave `.NAME.part`.
 
     The file is encoded in memory and written by Python: libsndfile reports every disk error as "System error", and
     refuses file names that are not UTF-8.
 
     Args:
         path: the file, `.wav` or `.flac`.
-        samples: (samples,) or (samples, channels), in [-1, 1].
+        samples: (samples,) or (samples, channels), floating point in [-1, 1].
         rate: sample rate in Hz.
 
     Raises:
@@ -35,5 +35,5 @@ def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
             part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        error.filename, error.filename2 = str(path), None  # the name that the user knows
+        error.filename, error.filename2 = str(path), None  # the name that the user knows, instead of the `.part`
         raise

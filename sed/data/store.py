@@ -1,14 +1,16 @@
 """Features on disk: HDF5 shards that survive a kill at any instant, and random reads over all shards of a set.
 
-A shard holds `logmel` (clips, frames, bins) float16 in chunks of one clip without compression, `frames` (valid frames
-of each clip), `crc32` (of each clip's chunk), `clip_id`, and the front end's parameters as attributes. After HDF5's own
-content comes the seal, a line with the CRC-32 of all but the clips' chunks. The seal is compared when a shard is
-opened, a clip's checksum when the clip is read.
+A shard holds `logmel` (clips, frames, bins) float16 in chunks of one clip without compression, `frames` (clips,) uint32
+(the clip's valid frames: those that are not padding), `crc32` (clips,) uint32 (CRC-32 of the clip's chunk), `clip_id`
+(clips,), and the front end's parameters as attributes. After HDF5's own content comes the seal (`sed.seal`), a line
+with the CRC-32 of everything before it except the clips' chunks. The seal is compared when a shard is opened, a clip's
+checksum when the clip is read.
 
-All space is allocated at the start, so HDF5's own structures do not change afterwards: clips are written at known
-positions, and a journal beside the file (8 bytes per clip: checksum, valid frames) records the complete ones. A killed
-writer resumes after the last clip whose checksum matches the journal, and produces the same bytes as an uninterrupted
-one. The shard gets its name only when it is complete; until then it is `.NAME.part`.
+All space is allocated at the start, so HDF5's own structures do not change afterwards. Clips are then written without
+the HDF5 library at known positions, and a journal beside the file (`.NAME.journal`, 8 bytes per clip: checksum, valid
+frames) records the complete ones. A writer that follows a killed one resumes at the first clip that the journal lacks
+or whose checksum differs, and produces the same bytes as an uninterrupted one. The shard gets its name only when it is
+complete; until then it is `.NAME.part`.
 """
 
 from __future__ import annotations
@@ -40,9 +42,10 @@ Scalar = str | int | float | bool
 
 
 class FeatureWriter:
-    """Writer of one shard, clip after clip in the order of `clips`; `done` clips exist already when it opens.
+    """Writer of one shard, clip after clip in the order of `clips`; `done` is the number of those written.
 
-    `write` appends, `close` completes the shard; after an error the written clips are kept for resuming.
+    It is not 0 at the start if an earlier writer of the same shard was killed. `write` appends a clip, `close`
+    completes the shard; after an error the written clips are kept for resuming.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class FeatureWriter:
             self._begin(front_end)
         with h5py.File(self._part, "r") as file:
             self._places = _places(file)
+            # positions in the file, in bytes
             self._frames_at, self._crc_at = (file[name].id.get_offset() for name in ("frames", "crc32"))
         self._file = os.open(self._part, os.O_RDWR)
         self._end = os.fstat(self._file).st_size - (SIZE if found_seal(self._part) is not None else 0)
@@ -69,7 +73,10 @@ class FeatureWriter:
         os.lseek(self._journal, 0, os.SEEK_END)
 
     def write(self, features: np.ndarray) -> None:
-        """Append the next clip's features (n, bins), n at most the shard's frames; zeros fill the other frames."""
+        """Append the next clip's features (valid frames, bins); zeros fill the clip's other frames.
+
+        Raises UserError for features that are not finite in float16.
+        """
         valid = len(features)
         if valid > self.shape[0] or features.shape[1] != self.shape[1]:
             raise ValueError(f"features {features.shape} do not fit a shard of {self.shape}")
@@ -94,7 +101,7 @@ class FeatureWriter:
         records = np.frombuffer(os.pread(self._journal, self.done * _RECORD.size, 0), "<u4").reshape(-1, 2)
         _write_at(self._file, records[:, 0].tobytes(), self._crc_at)
         _write_at(self._file, records[:, 1].tobytes(), self._frames_at)
-        crc = _crc_without(self._part, self._places, 2 * self.shape[0] * self.shape[1], self._end)
+        crc = _crc_without(self._part, self._places, 2 * self.shape[0] * self.shape[1], self._end)  # float16: 2 bytes
         _write_at(self._file, SEAL % crc, self._end)
         os.fsync(self._file)
         self._part.replace(self.path)
@@ -138,7 +145,10 @@ class FeatureWriter:
                 file.attrs[key] = value
 
     def _resumable(self, front_end: Mapping[str, Scalar]) -> int:
-        """Return the number of clips that an earlier, killed writer of the same shard completed; 0 without one."""
+        """Return the number of clips that an earlier, killed writer of the same shard completed; 0 if there was none.
+
+        The same shard has the same clips, shape and front end.
+        """
         try:
             records = self._journal_path.read_bytes()
             with h5py.File(self._part, "r") as file:
@@ -149,7 +159,7 @@ class FeatureWriter:
                 places = _places(file)
         except (OSError, KeyError, ValueError, RuntimeError):
             return 0
-        size = int(np.prod(self.shape)) * 2
+        size = int(np.prod(self.shape)) * 2  # bytes of a clip's chunk, float16
         with self._part.open("rb") as part:
             for row in range(min(len(records) // _RECORD.size, len(self.clips))):
                 part.seek(places[row])
@@ -159,7 +169,7 @@ class FeatureWriter:
 
 
 def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[str, Scalar]) -> str | None:
-    """Check a finished shard, comparing the checksum of every clip.
+    """Check a finished shard completely, with the checksum of every clip.
 
     Args:
         path: the shard.
@@ -190,17 +200,19 @@ def shard_fault(path: str | Path, *, clips: Sequence[str], front_end: Mapping[st
 
 
 def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> list[str]:
-    """Remove damaged shards of a finished dump directory, and its feats.scp, so that stage 2 computes them again.
+    """Check a finished dump directory; remove damaged shards and then feats.scp, so that stage 2 computes them again.
+
+    feats.scp is also removed if it does not list the clips of wav.scp.
 
     Args:
-        dump: the directory, with its feats.scp.
-        wanted: parameters of the front end that its shards must have (None: any).
+        dump: the directory, with its feats.scp and wav.scp.
+        wanted: parameters of the front end that the shards must have been made with; None: any.
 
     Returns:
-        The faults, one line per shard.
+        The faults, a line for each; empty if the directory is intact.
 
     Raises:
-        UserError: a shard is of another front end; nothing is removed then.
+        UserError: a shard was made with another front end than `wanted`; nothing is removed then.
     """
     dump = Path(dump)
     scp = dump / "feats.scp"
@@ -234,9 +246,9 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
 
 
 class FeatureStore:
-    """All features of a dump directory, read by row in the order of its feats.scp.
+    """All features of a dump directory; row i is the clip on line i of its feats.scp, from 0.
 
-    Picklable and safe to fork: files are opened on first use in each process.
+    A store can be pickled and forked: each process opens the shards for itself on first use.
     """
 
     def __init__(self, dump_dir: str | Path) -> None:
@@ -244,8 +256,9 @@ class FeatureStore:
         scp = self.path / "feats.scp"
         table = read_scp(scp)
         self.clips: list[str] = list(table)
-        """clip ids in order"""
-        names: dict[str, int] = {}
+        """clip ids, by row"""
+        names: dict[str, int] = {}  # file name of a shard -> its number
+        # of each clip: number of its shard, row in the shard, checksum
         self._shard = np.empty(len(table), np.int32)
         self._row = np.empty(len(table), np.int64)
         self._crc = np.empty(len(table), np.uint32)
@@ -297,10 +310,10 @@ class FeatureStore:
             self.valid[of_shard], self._crc[of_shard] = valid[rows], crc[rows]
         assert shape is not None  # read_scp refuses an empty file
         self.frames, self.bins = shape
-        """the dataset's frames and mel bins"""
+        """frames of each clip, with padding; mel bins"""
 
     def read(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return raw log-mel of the clips at `rows`: (n, frames, bins) float16, zero beyond the valid frames."""
+        """Return the stored log-mel of the clips at `rows`: (rows, frames, bins) float16, 0 beyond the valid frames."""
         if os.getpid() != self._pid:  # forked: an open HDF5 file must not be shared
             self._open, self._pid = {}, os.getpid()
         out = np.empty((len(rows), self.frames, self.bins), np.float16)
@@ -327,9 +340,9 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
 
 
 def _check(path: Path, file: h5py.File) -> bool:
-    """Raise ValueError if a file is not an intact shard, apart from its clips' chunks.
+    """Raise ValueError if a file is not an intact shard; the clips' chunks are not compared with their checksums.
 
-    Returns whether it has a seal; shards of early versions have none.
+    Return whether it has a seal; shards of early versions have none.
     """
     logmel = plain(file, "logmel", "<f2", 3, by_row=True)
     clips, frames, bins = logmel.shape
@@ -343,7 +356,7 @@ def _check(path: Path, file: h5py.File) -> bool:
         raise ValueError("clips without values")
     stated = found_seal(path)
     end = path.stat().st_size - (SIZE if stated is not None else 0)
-    if stated is None and end > _stated_end(path):
+    if stated is None and end > _stated_end(path):  # something follows HDF5's content: once a seal
         raise Damaged("its checksum is damaged")
     if stated is not None and _crc_without(path, places, 2 * frames * bins, end) != stated:
         raise Damaged("its checksum does not match")

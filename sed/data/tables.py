@@ -8,8 +8,9 @@ All tables are read here, and errors name file and line. Two sets of `Rules` dif
   a field, a header that is not on line 1, a column or a clip's duration given twice, events of no length are refused.
 
 Both refuse times that are not finite numbers, onsets after their offsets or before 0, events without a label, two
-different durations of one clip, rows without a file name, rows longer than the header, two file names of one clip id.
-`sed.data.events` drops events whose rows are valid but that do not count: without length, or beyond the recording.
+different durations of one clip, rows without a file name, and rows longer than the header. `METADATA` also refuses two
+file names that give one clip id. `sed.data.events` drops events whose rows are valid but that do not count: without
+length, or beyond the recording.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TAG_COLUMNS = ("filename", "event_labels")
 DURATION_COLUMNS = ("filename", "duration")
 LONGEST = 1 << 20
-"""characters; a longer line means that the file is not a table"""
+"""characters; a line of this length or more means that the file is not a table"""
 _NOTHING = {"", "nan", "NaN"}  # an empty field, and what pandas writes for it
 # float() accepts more: 1_000, inf, nan, digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
@@ -65,8 +66,8 @@ def audio_stem(filename: str) -> str:
 class Rules:
     """Strictness of reading a table; see the module's docstring.
 
-    exact: refuse what shell tools would read differently, and events without length; clip_id: function that returns a
-    file name's clip id.
+    exact: whether to refuse what shell tools would read differently, and events without length; clip_id: function that
+    returns a file name's clip id.
     """
 
     exact: bool = False
@@ -78,7 +79,10 @@ DATA_DIR = Rules(exact=True, clip_id=clip_id)
 
 
 class ClipIds:
-    """Clip ids of one table; refuses two file names that differ only in folder or suffix, and so have one id."""
+    """Clip ids of the file names in one table, or in several of one set.
+
+    Under rules that are not exact, it refuses two file names that give one id: they differ only in folder or suffix.
+    """
 
     def __init__(self, rules: Rules = METADATA) -> None:
         self._rules = rules
@@ -97,10 +101,11 @@ class ClipIds:
 
 
 def read_lines(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, str]]:
-    """Yield (line number, line) of a text file, except empty lines; raise UserError if it is missing or not text."""
+    """Yield (line number, line) of a text file, except blank lines; raise UserError if it is missing or not text."""
     check_file(path)
     try:
-        errors = "surrogateescape" if rules.exact else "strict"  # paths in wav.scp may hold bytes that are not UTF-8
+        # A data directory's wav.scp, which is read by the exact rules, may have paths that are not UTF-8.
+        errors = "surrogateescape" if rules.exact else "strict"
         # newline="": lines keep their ends, so that carriage returns can be refused
         with naming(path), Path(path).open(encoding="utf-8-sig", errors=errors, newline="") as file:
             for number, text in enumerate(iter(partial(file.readline, LONGEST), ""), 1):
@@ -144,14 +149,14 @@ def tsv_rows(path: str | Path, columns: Sequence[str], rules: Rules = METADATA) 
         if column not in header or (rules.exact and (first > 1 or header.count(column) > 1)):
             wrong = f"column '{column}' comes twice" if header.count(column) > 1 else f"no column '{column}'"
             raise UserError(f"{path}:1: {wrong} (the header must name, with tabs between, {' '.join(columns)})")
-    at = [header.index(column) for column in columns]
+    indices = [header.index(column) for column in columns]
     for line, text in lines:
         fields = text.split("\t")
         if len(fields) > len(header):
             raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns (tabs separate fields)")
         fields += [""] * (len(header) - len(fields))
-        values = [fields[i].strip() for i in at]
-        if rules.exact and values != [fields[i] for i in at]:
+        values = [fields[i].strip() for i in indices]
+        if rules.exact and values != [fields[i] for i in indices]:
             raise UserError(f"{path}:{line}: blanks around a field (a tab and nothing else separates fields)")
         if not values[0]:
             raise UserError(f"{path}:{line}: no {columns[0]} (every row needs one)")
@@ -202,7 +207,7 @@ def event_rows(
 
     Yields:
         (line, clip id, event); the event is None if the row only names a clip without events: its other three fields
-        are empty, or `nan` as pandas writes them.
+        are empty, or, unless the rules are exact, `nan` as pandas writes it.
 
     Raises:
         UserError: a broken row, with file and line.
@@ -223,7 +228,7 @@ def event_of(where: str, filename: str, onset: str, offset: str, label: str, *, 
 
     Args:
         where: file:line, for messages.
-        filename: the recording, for messages.
+        filename: the row's file name, for messages.
         onset: seconds, as text.
         offset: seconds, as text.
         label: the label.
@@ -270,7 +275,7 @@ def write_events_tsv(
         path: the table.
         events: {clip id: its events}.
         suffix: appended to a clip id to give the file name.
-        silent: also write a row for each clip without events, with empty fields, as in DESED's validation.tsv.
+        silent: also write a row for each clip without events, its other fields empty, as in DESED's validation.tsv.
     """
     rows = []
     for clip in sorted(events):
@@ -299,7 +304,7 @@ def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: 
 
     Args:
         path: the file.
-        tags: {clip id: tags}.
+        tags: {clip id: its tags}.
         suffix: appended to a clip id to give the file name.
     """
     write_tsv(path, TAG_COLUMNS, ((clip + suffix, ",".join(tags[clip])) for clip in sorted(tags)))

@@ -1,8 +1,8 @@
 """Sets whose clips are overlapping windows of recordings.
 
-Such a set has a folder `recordings` with windows.tsv (filename of the window, recording, onset in it), and events.tsv
-and durations.tsv of the recordings. The windows' scores are averaged to scores of the recordings (stitched), and these
-are compared with events.tsv.
+Such a set has a folder `recordings` with windows.tsv (clip id of the window, recording, onset of the window in the
+recording), and events.tsv and durations.tsv of the recordings. The windows' scores are averaged to scores of the
+recordings (stitched), and these are compared with events.tsv.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ class Window(NamedTuple):
 
     recording: str
     onset: float
-    """start in the recording, s"""
+    """start in the recording in seconds"""
 
 
 def read_windows(folder: Path) -> tuple[dict[str, Window], dict[str, float]]:
-    """Read a folder `recordings`.
+    """Read the windows of a set, and the durations of its recordings.
 
     Args:
-        folder: the folder.
+        folder: the set's folder `recordings`.
 
     Returns:
         {clip id: its window}, and {recording: its duration in seconds}.

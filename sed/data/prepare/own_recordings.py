@@ -1,4 +1,7 @@
-"""A user's recordings with a table of events or tags, laid out like DESED: split by recording, cut into clips."""
+"""A user's recordings with a table of events or tags, laid out like DESED.
+
+The recordings, not their clips, are split into training and validation; then they are cut into clips.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,11 @@ log = logging.getLogger("sed.own")
 _CLIP = re.compile(r".*_\d+\.\d{3}_\d+\.\d{3}\.flac(\.part)?", re.DOTALL)
 """file names of clips that `cut_recording` writes, and of unfinished ones"""
 CHECKED = ".audio_check.tsv"
-"""results of the audio check; the first file that a run writes, and so the mark of a folder of ours"""
+"""file of the audio check's results; a run writes it first, so it marks a folder that `lay_out` may replace"""
 Spans = dict[str, list[tuple[float, float]]]
-"""{file name: its clips' starts and ends in seconds}"""
+"""{recording: its clips' starts and ends in seconds}"""
 
-# set -> (folder of its audio, its table) in DESED's layout
+# set -> (folder of its audio below `audio`, its table below `metadata`) in DESED's layout
 LAYOUT = {
     "strong": ("train/strong_label_real", "train/audioset_strong.tsv"),
     "weak": ("train/weak", "train/weak.tsv"),
@@ -44,7 +47,7 @@ def find_audio(folder: Path) -> dict[str, Path]:
     clips: dict[str, Path] = {}
     for path in recordings_of(folder, log):
         name = audio_stem(path.name)
-        other = clips.setdefault("_".join(name.split()), path)  # as in the names of clips, which have no blanks
+        other = clips.setdefault("_".join(name.split()), path)  # as clips are named
         if other is not path:
             raise UserError(f"{path}: has the name of {other} (rename one: names without suffix are ids)")
         found[name] = path
@@ -56,19 +59,20 @@ def find_audio(folder: Path) -> dict[str, Path]:
 def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str = "", seed: int = 0) -> set[str]:
     """Choose the recordings for validation.
 
-    Recordings of one group (such as a speaker or a place) stay on one side. Labels are served one after the other, the
-    rarest first: about `share` of a label's groups go to validation, at least one if the label has two or more, and at
-    least one stays in training. Then further groups are added until validation has `share` of all groups. The result
-    depends only on names, labels and seed.
+    Recordings of one group (such as a speaker or a place) stay on one side. Labels are treated one after the other,
+    the one with the fewest groups first: groups with the label are chosen until `share` of them, rounded up, are in
+    validation. Then further groups are added until validation has `share` of all groups. A group is never chosen if it
+    is the last one in training, or the last with one of its labels. The result depends only on names, labels, groups and seed.
 
     Args:
         recordings: {recording: its labels}.
         share: fraction of the groups for validation, 0 to 1.
-        group: regular expression whose match in a recording's name is its group; "": each recording is a group.
-        seed: of the order in which groups are chosen.
+        group: regular expression whose match in a recording's name is its group. A recording without a match is a group
+            by itself; so is each if this is "".
+        seed: seed of the order in which groups are considered.
 
     Returns:
-        The names of the recordings.
+        The names of the recordings for validation.
     """
     labels: dict[str, set[str]] = defaultdict(set)
     members: dict[str, list[str]] = defaultdict(list)
@@ -134,10 +138,10 @@ def lay_out(
         events: table of events, or None.
         tags: table of tags, or None.
         seconds: length of a clip.
-        share: fraction of the recordings with events that goes to validation, 0 to 1.
+        share: fraction of the groups of recordings with events that goes to validation, 0 to 1.
         group: regular expression; recordings whose names give the same match stay together (`split`).
-        seed: of the split.
-        jobs: recordings at once.
+        seed: seed of the split.
+        jobs: number of recordings that are processed at once.
         max_bad: per cent of the recordings that may be unreadable.
         max_dropped: per cent of the events that may lie beyond their recordings or have no length.
         known: labels of the model that is fine-tuned, added to those of the tables.
@@ -174,7 +178,7 @@ def lay_out(
 
 
 def _warn_of_long_tagged(spans: Spans, seconds: float) -> None:
-    """Warn of tagged recordings that were cut: nobody knows in which of their clips a tagged sound occurs."""
+    """Warn of tagged recordings that became several clips: in which of these a tagged sound occurs is unknown."""
     long = sorted(name for name, found in spans.items() if len(found) > 1)
     if long:
         log.warning(
@@ -189,10 +193,10 @@ def _sets(
     """Return the recordings of each set.
 
     Args:
-        recordings: all.
-        strong: those with events.
-        weak: those with tags only.
-        kept: those of `strong` for validation.
+        recordings: names of all recordings.
+        strong: names of those with events.
+        weak: names of those with tags only.
+        kept: names of those of `strong` that are kept for validation.
     """
     named = {*strong, *weak}
     return {
@@ -210,7 +214,17 @@ def _labels(
     *,
     where: Path | None,
 ) -> list[str]:
-    """Return all labels in order; raise UserError if there are none, or one with a comma, which separates tags."""
+    """Return all labels in alphabetical order.
+
+    Args:
+        strong: {recording: its events}.
+        weak: {recording: its tags}.
+        known: labels of the model that is fine-tuned.
+        where: the table that messages name.
+
+    Raises:
+        UserError: there are no labels, or one has a comma, which separates tags.
+    """
     labels = set(known)
     labels |= {event.label for found in strong.values() for event in found}
     labels |= {tag for tags in weak.values() for tag in tags}
@@ -226,7 +240,15 @@ def _labels(
 def _write_table(
     path: Path, kind: str, spans: Spans, strong: Mapping[str, Sequence[Event]], weak: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write the table of one set's clips with their events, tags, or names only; no table for a set without clips."""
+    """Write the table of one set's clips with their events, tags, or names only; remove it if the set has no clips.
+
+    Args:
+        path: the table.
+        kind: of set, a key of LAYOUT.
+        spans: the clips of the set's recordings.
+        strong: {recording: its events}.
+        weak: {recording: its tags}.
+    """
     path.unlink(missing_ok=True)
     if not spans:
         return
@@ -247,9 +269,9 @@ def _readable(
 
     Args:
         found: {recording: its file}.
-        kept: table of earlier results of the audio check.
+        kept: table with the results of an earlier audio check, if it exists, and then of this one.
         max_bad: per cent of the recordings that may be unreadable.
-        jobs: threads.
+        jobs: number of threads.
     """
     kept.parent.mkdir(parents=True, exist_ok=True)
     checked = check_audio(found, kept, jobs=jobs)
@@ -271,7 +293,7 @@ def _events(
     """Return the events of the recordings that exist; log the events that are dropped.
 
     Args:
-        table: of the events.
+        table: table of events.
         recordings: {recording: its file}.
         seconds: {recording: its length}.
         window: length of a clip in seconds.
@@ -308,7 +330,13 @@ def _refuse_others(out: Path) -> None:
 
 
 def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) -> dict[str, Any]:
-    """Return the rows of recordings that exist; log the others, and raise UserError if none exists."""
+    """Return the rows of recordings that exist; log the others, and raise UserError if none exists.
+
+    Args:
+        table: the table, for messages.
+        rows: {recording: what the table has on it}.
+        recordings: {recording: its file} of those that exist.
+    """
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
         raise UserError(
@@ -320,7 +348,15 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
 
 
 def _cut(names: Sequence[str], recordings: Mapping[str, Path], folder: Path, seconds: float, jobs: int) -> Spans:
-    """Cut recordings into clips in `folder`, remove other clips from it, and return {recording: spans of its clips}."""
+    """Cut recordings into clips in `folder`, remove its other clips, and return the clips' spans.
+
+    Args:
+        names: the recordings to cut.
+        recordings: {recording: its file}.
+        folder: where the clips are written.
+        seconds: length of a clip.
+        jobs: number of recordings that are cut at once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(jobs) as pool:
         found = pool.map(lambda name: cut_recording(recordings[name], folder, name=name, window=seconds), names)
