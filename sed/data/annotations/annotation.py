@@ -15,8 +15,9 @@ from sed.input_files import check_file, naming
 MOST_BYTES = 1 << 28
 """largest label file that is read (256 MiB), since a file is read into memory as a whole"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
-"""what Raven adds to a recording's name, `.txt` left out"""
+"""what Raven adds to a recording's name before `.txt`"""
 _ENDS = re.compile(r"[ ]*[\t\r\n]+[ ]*")
+"""tabs and line ends with the blanks around them"""
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
@@ -34,7 +35,7 @@ class Reader(Protocol):
     """A format of label files; a new one is a module with these members and an entry in `registry.READERS`."""
 
     name: str
-    """name of the format in messages"""
+    """the format's name in messages, with its article"""
 
     def recognises(self, text: str) -> bool:
         """Return whether the first `registry.HEAD` characters of a file look like this format."""
@@ -54,7 +55,7 @@ class Reader(Protocol):
 
 
 def read_text(path: Path) -> str:
-    """Return a text file in UTF-8 or UTF-16 (with a byte order mark); UserError for anything else."""
+    """Return the content of a text file in UTF-8, or in UTF-16 with a byte order mark; UserError for anything else."""
     check_file(path)
     with naming(path), path.open("rb") as file:
         data = file.read(MOST_BYTES + 1)
@@ -87,10 +88,10 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
 
     Args:
         path: the label file, for messages.
-        line: its line number.
+        line: number of the line or annotation (`Annotation.line`).
         recording: file name of the recording.
         onset: seconds, as text; a decimal comma is read as a point.
-        offset: likewise.
+        offset: the same.
         label: the label; tabs and line ends in it, which no table can hold, are read as blanks.
 
     Returns:
@@ -105,7 +106,10 @@ def annotation(path: Path, line: int, recording: str, onset: str, offset: str, l
 
 
 def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annotation]:
-    """Yield the annotations of a recording; if there are none, one that names it as a recording without events."""
+    """Yield the annotations of a recording; if there are none, one that names it as a recording without events.
+
+    That one is given line 1.
+    """
     found = None
     for found in annotations:
         yield found
@@ -114,7 +118,7 @@ def or_none(annotations: Iterable[Annotation], recording: str) -> Iterator[Annot
 
 
 def seconds_of(value: object) -> float:
-    """Return a number of a JSON file; NaN for anything else, and for what no float can hold."""
+    """Return a number of a JSON file as a float; NaN for anything else, and for numbers that no float can hold."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return math.nan
     try:
@@ -124,5 +128,5 @@ def seconds_of(value: object) -> float:
 
 
 def seconds_text(value: float) -> str:
-    """Return a number as text for `annotation`, which refuses `nan`: JSON may hold infinite times."""
+    """Return a time as text for `annotation`; an infinite one, which JSON may hold, as `nan`, which is refused."""
     return repr(float(value)) if math.isfinite(value) else "nan"

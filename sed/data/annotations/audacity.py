@@ -23,13 +23,13 @@ class Audacity:
     name = "Audacity labels"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the first line is a label."""
+        """Return whether the first line that is not empty is a label."""
         return bool(_LABEL.fullmatch(next((line for line in text.splitlines() if line.strip()), "")))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the labels."""
         for number, line in enumerate(text.splitlines(), 1):
-            if not line.strip() or line.startswith("\\\t"):
+            if not line.strip() or line.startswith("\\\t"):  # a backslash: the frequency range of the label before
                 continue
             fields = line.split("\t", 2)
             if len(fields) < 3 or not fields[2].strip():

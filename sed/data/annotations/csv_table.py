@@ -24,7 +24,10 @@ class CsvTable:
     name = "a table"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the header names an onset, an end and a label, or at least a recording and an onset."""
+        """Return whether the header has all columns of events (`missing_in`), or at least a recording and an onset.
+
+        In the second case `read` says which columns are missing.
+        """
         columns = columns_of(_header(text))
         return not missing_in(columns) or {"recording", "onset"} <= set(columns)
 
@@ -35,7 +38,7 @@ class CsvTable:
         if missing := missing_in(columns):
             raise UserError(f"{path}:1: no column of {missing} (the header has {', '.join(header)})")
         rows = _rows(path, header, text)
-        for line, fields in itertools.islice(rows, 1):
+        for line, fields in itertools.islice(rows, 1):  # the first row, if any; it is put back before the others
             if "recording" not in columns:
                 columns |= _column_of_files(fields)
             rows = itertools.chain([(line, fields)], rows)
@@ -44,7 +47,7 @@ class CsvTable:
 
 
 def _rows(path: Path, header: Sequence[str], text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, a field per column) of the rows below the header."""
+    """Yield (line number, fields, one per column) of the rows below the header; missing fields are empty."""
     rows = csv.reader(text.splitlines(), delimiter=_separator(text))
     for fields in rows:
         line = rows.line_num
@@ -56,6 +59,7 @@ def _rows(path: Path, header: Sequence[str], text: str) -> Iterator[tuple[int, l
 
 
 def _separator(text: str) -> str:
+    """Return the most frequent of tab, semicolon and comma in the header; without any, or on a tie, the earlier."""
     header = text.split("\n", 1)[0]
     return max("\t;,", key=header.count)
 

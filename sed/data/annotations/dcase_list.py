@@ -1,8 +1,8 @@
 """Event lists without a header, as the DCASE challenges' corpora and sed_eval have them, with tabs between fields.
 
-They hold file, scene, onset, offset and label, or the same without the scene; the first line shows which. Further
-fields (the kind of event, in TUT's meta.txt) are skipped. A line with only the file, or file and scene, is a recording
-without events.
+A line has file, scene, onset, offset and label, or the same without the scene; the first line, which must be an event,
+shows which. Further fields (such as the kind of event in TUT's meta.txt) are skipped. A line with only the file, or
+only file and scene in a list with scenes, is a recording without events.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class DcaseList:
     name = "a DCASE event list"
 
     def recognises(self, text: str) -> bool:
-        """Return whether the first line is an event."""
+        """Return whether the first line that is not empty is an event."""
         first = _first(text)
         return bool(_WITH_SCENE.fullmatch(first) or _WITHOUT.fullmatch(first))
 

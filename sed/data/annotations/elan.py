@@ -11,7 +11,7 @@ from sed.data.annotations.annotation import Annotation, annotation, or_none, rec
 from sed.errors import UserError
 
 MOST_DIGITS = 12
-"""of milliseconds"""
+"""digits of a time in milliseconds; a longer number is treated as a missing time"""
 
 
 class Elan:
@@ -28,7 +28,7 @@ class Elan:
         if "<!DOCTYPE" in text or "<!ENTITY" in text:  # ELAN writes neither, and entities can expand without bound
             raise UserError(f"{path}: declares a document type, which ELAN does not write (save it in ELAN again)")
         try:
-            root = ElementTree.fromstring(text)  # text: what encoding it declares was the file's
+            root = ElementTree.fromstring(text)  # text is decoded already: the encoding that it declares is ignored
         except ElementTree.ParseError as error:
             raise UserError(f"{path}:{error.position[0]}: broken XML: {error} (save it in ELAN again)") from None
         slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
@@ -40,7 +40,7 @@ class Elan:
 def _aligned(
     path: Path, recording: str, tiers: Iterable[ElementTree.Element], slots: Mapping[str | None, str | None]
 ) -> Iterator[Annotation]:
-    """Yield the annotations of the tiers; `slots` has the milliseconds of each time slot, as text."""
+    """Yield the annotations of the tiers; `slots` is {id of a time slot: its milliseconds as text, None if unknown}."""
     number = 0
     for tier in tiers:
         elements = list(tier.iter("ALIGNABLE_ANNOTATION"))
@@ -64,13 +64,13 @@ def _interpolated(slots: Sequence[tuple[str | None, ...]]) -> list[tuple[float |
     borders with equal lengths; so do we.
 
     Args:
-        slots: start and end of each annotation in milliseconds, as text; None without a time.
+        slots: start and end of each annotation in milliseconds, as text; None if it has no time.
     """
     times = [
         [int(t) / 1000 if t is not None and t.isdecimal() and len(t) <= MOST_DIGITS else None for t in pair]
         for pair in slots
     ]
-    first = 0
+    first = 0  # annotations `first` to `last` lie between two known borders
     for last, pair in enumerate(times):
         following = times[last + 1][0] if last + 1 < len(times) else None
         onset, offset = times[first][0], pair[1] if pair[1] is not None else following

@@ -17,7 +17,7 @@ from sed.data.annotations.annotation import Annotation, annotation, or_none, rec
 from sed.errors import UserError
 
 NAMESPACES = ("scaper", "sound_event", "segment_open", "tag_open")
-"""namespaces of sound events; an observation's `value` is its label, or in `scaper` an object with a `label`"""
+"""namespaces of sound events; an observation's `value` is its label or, in `scaper`, an object with a `label`"""
 _KEYS = re.compile(r'"(namespace|annotation_metadata|jams_version)"\s*:')
 
 

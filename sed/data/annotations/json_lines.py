@@ -51,7 +51,10 @@ def _object(text: str) -> dict[str, Any]:
 
 
 def _fields(found: dict[str, Any]) -> dict[str, str]:
-    """Return {key of NAMES: value as text} of an event; ValueError if one is missing or of another type."""
+    """Return {key of `named_columns.NAMES`: value as text} of an event.
+
+    Raises ValueError if one is missing, or neither text nor a number. A duration is not checked beside an offset.
+    """
     columns, values = columns_of(list(found)), list(found.values())
     if missing := missing_in(columns):
         raise ValueError(missing)

@@ -1,9 +1,10 @@
 """Label Studio's exports (JSON and JSON-MIN) of audio regions.
 
 A task is one recording. What Label Studio calls an annotation is all the work of one person on a task, a list of
-regions; the class `Annotation` is a single event. Of a task's annotations that were not cancelled, one is read: the
-first that is marked as ground truth, else the first. The number of the others is logged. If a task has predictions
-only, as in files for import, the first is read. A region with several labels is one event per label.
+regions; this package's class `Annotation` is a single event. Of a task's annotations that were not cancelled, one is
+read: the first that is marked as ground truth, or the first if none is. The number of the others is logged. If a task
+has predictions only, as in files for import, the first is read. A region with several labels becomes one event per
+label.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.data")
 KEYS = ("audio", "url", "file", "wav", "sound")
-"""keys of a task's data that usually name its recording; without them, the first value with a suffix of audio does"""
+"""keys of a task's data that usually name its recording; if it has none of them, the first value with a suffix of audio
+does"""
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """prefix that Label Studio adds to the name of an uploaded file"""
 
@@ -81,7 +83,7 @@ def _path_in(address: str) -> str:
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
     """Return the regions of the annotation that is read, and the number of the others that were not cancelled.
 
-    where: the file and the task, for messages.
+    `where`: the file and the task, for messages.
     """
     if "annotations" in task:
         candidates = [
@@ -118,7 +120,7 @@ def _labels(value: Any) -> list[Any]:
 
 
 def _events(path: Path, number: int, recording: str, value: dict[str, Any]) -> Iterator[Annotation]:
-    """Yield an event for each label of a region of task `number`."""
+    """Yield an event for each label of a region (`value`) of task `number`."""
     names = _labels(value)
     if not names or not all(isinstance(name, str) for name in names):
         raise UserError(f"{path}: task {number} has a region without a label (label it, or remove it)")

@@ -21,7 +21,8 @@ NAMES: Mapping[str, Sequence[str]] = {
     "label": ("event_label", "label", "event", "class", "annotation", "event_class", "category", "species", "tag",
               "common name", "sound_event", "text", "name"),
 }  # fmt: skip
-"""content of a column -> its accepted names, in lower case; of two in one header the earlier counts"""
+"""content of a column -> its accepted names, in lower case; if a header has two of them, the one that is earlier here
+counts"""
 
 
 def columns_of(header: Sequence[str]) -> dict[str, int]:
@@ -46,8 +47,8 @@ def annotation_of(path: Path, line: int, row: Mapping[str, str]) -> Annotation:
     """Parse a row.
 
     Args:
-        path: the file, for messages; it names the recording of rows that do not.
-        line: the row's number.
+        path: the file, for messages; if the table has no column of recordings, its name is the recording's.
+        line: the row's line number.
         row: {key of NAMES: field}.
 
     Returns:

@@ -1,7 +1,8 @@
 """Raven's selection tables. A table has one row per selection and view (waveform, spectrogram); each counts once.
 
-If several files were opened in Raven as one sequence, `Begin Time (s)` counts from the start of the first file;
-the columns `Begin File` and `File Offset (s)` then give the file and the time within it, and are used instead.
+If several files were opened in Raven as one sequence, `Begin Time (s)` counts from the start of the first file. If a
+table has the columns `Begin File` (or `Begin Path`) and `File Offset (s)`, these give the file and the onset within it;
+the difference of `End Time (s)` and `Begin Time (s)` is then the length.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sed.errors import UserError
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
 FILES = ("Begin File", "Begin Path")
 LABELS = ("Annotation", "Label", "Class", "Species", "Common Name", "Sound Type", "Tag", "Call Type", "Type", "Notes")
-"""accepted names of the label column, which Raven's users choose, in upper or lower case"""
+"""accepted names of the label column, which Raven's users choose, in upper or lower case; the earliest one counts"""
 
 
 class Raven:
@@ -29,7 +30,7 @@ class Raven:
         return {BEGIN, END} <= set(text.split("\n", 1)[0].rstrip("\r").split("\t"))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the selections; a table without any belongs to the recording of its name."""
+        """Yield the selections; a table without any, and without a column of files, is a recording without events."""
         lines = text.splitlines()
         header = lines[0].split("\t")
         found = _selections(path, header, lines)
@@ -37,6 +38,7 @@ class Raven:
 
 
 def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iterator[Annotation]:
+    """Yield the selections, each once; `lines` are all lines of the table, of which the first is the header."""
     named = {name.casefold(): name for name in reversed(header)}
     label = next((named[name.casefold()] for name in LABELS if name.casefold() in named), None)
     if label is None:
@@ -54,6 +56,7 @@ def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iter
 
 
 def _selection(path: Path, line: int, row: Mapping[str, str], label: str) -> Annotation:
+    """Return the event of a row, {column: field}; `label` is the name of the label column."""
     begin, end = row.get(BEGIN, "").strip(), row.get(END, "").strip()
     recording = next((row[name].replace("\\", "/") for name in FILES if row.get(name)), recording_of(path))
     if row.get(OFFSET) and any(row.get(name) for name in FILES):

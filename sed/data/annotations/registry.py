@@ -30,7 +30,8 @@ READERS: dict[str, Reader] = {
     "dcase": DcaseList(),
     "csv": CsvTable(),
 }
-"""in the order in which they are tried: those with the most particular marks first"""
+"""name of a format -> its reader, in the order in which they are tried: those least likely to accept another's file
+first"""
 SUFFIXES = (".txt", ".tsv", ".csv", ".textgrid", ".eaf", ".json", ".jsonl", ".jams", ".ann")
 """suffixes of the label files of a folder (`.ann` is TUT's); not those of subtitles, which may lie beside label files
 as copies for a player"""
@@ -41,7 +42,8 @@ HEAD = 1 << 16
 def recognised(path: Path) -> tuple[Reader, str] | None:
     """Return the reader of a label file and the file's text; None for a table in DESED's columns (`sed.data.tables`).
 
-    None also for a file that resembles no known format: read as a DESED table, it is refused with the reason.
+    None is also returned for a file that resembles no known format: the caller reads it as a DESED table, which is
+    refused with the reason.
 
     Raises:
         UserError: the file resembles something that is not a label file (tags, durations, scores).

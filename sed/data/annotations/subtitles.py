@@ -32,6 +32,7 @@ class Subtitles:
 
 
 def _cues(path: Path, text: str) -> Iterator[Annotation]:
+    """Yield the cues that have a text; its lines are joined, and in WebVTT its character references are resolved."""
     webvtt = text.lstrip().startswith("WEBVTT")
     for line, block in _blocks(text):
         if webvtt and block[0].startswith(_NO_CUE):
@@ -60,6 +61,6 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> str:
-    """Return the time of a cue in seconds, as text for `annotation`; `fraction` has up to three decimals."""
+    """Return the time of a cue in seconds, as text for `annotation`; `fraction` has one to three decimals."""
     whole = int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds)
     return seconds_text((whole * 1000 + int(fraction.ljust(3, "0"))) / 1000)

@@ -18,10 +18,10 @@ _TOKEN = re.compile(
     r'(?<!\S)(?:"(?P<text>[^"]*(?:""[^"]*)*)"|(?P<number>[-+]?[\d.]+(?:[eE][-+]?\d+)?)|<(?P<flag>\w*)>|!.*)(?!\S)',
     re.ASCII,
 )
-"""a text, in which a quote is doubled; a number; a flag; or a comment to the end of its line"""
+"""a text, in which a quote is doubled; a number; a flag; or a comment (`!`) to the end of its line, in no group"""
 CHRONOLOGICAL = "Praat chronological TextGrid"
 MOST_DIGITS = 9
-"""of a count"""
+"""digits of a count; a longer number is refused"""
 INTERVALS, POINTS = "IntervalTier", "TextTier"
 
 
@@ -96,7 +96,7 @@ class _Tokens:
 
 
 def _by_tier(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
-    """Yield the entries of the long and the short format."""
+    """Yield the entries (onset, offset, label) of the long and the short format."""
     for field in ("text", "number", "number"):  # the class, begin and end
         tokens.take(field)
     flag = tokens.take("flag")
@@ -111,7 +111,7 @@ def _by_tier(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
 
 
 def _by_time(tokens: _Tokens) -> Iterator[tuple[str, str, str]]:
-    """Yield the entries of the chronological format: each begins with its tier's number."""
+    """Yield the entries (onset, offset, label) of the chronological format: each begins with its tier's number."""
     for field in ("number", "number"):  # begin and end
         tokens.take(field)
     points = [tokens.take_tier() for _ in range(tokens.take_count())]

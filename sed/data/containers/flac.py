@@ -1,6 +1,6 @@
 """FLAC files whose header states no length, as written to a pipe: the length follows from the last frame.
 
-Positions, codes and checksums are those of RFC 9639.
+Every frame states its number, or that of its first sample. Positions, codes and checksums are those of RFC 9639.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import BinaryIO
 from sed.data.containers.view import View
 from sed.errors import UserError
 
-_LONGEST = 1 << 21  # bytes; a frame of eight channels of 65535 samples of 32 bits fits
+_LONGEST = 1 << 21  # bytes in which the last frame must lie; one of eight channels of 65535 samples of 32 bits fits
 _HEAD = 42  # bytes: `fLaC`, the header of a metadata block (4), the block STREAMINFO (34)
 _WIDTH = 36  # bits of the length in samples, at the end of bytes 18 to 25
 
 
 def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Open a FLAC file so that its header states the actual length.
+    """Return a FLAC file whose header states the actual length.
 
     Args:
         path: the name for messages.
@@ -32,8 +32,8 @@ def open_flac(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     file.seek(0)
     head = bytearray(file.read(_HEAD))
     if len(head) < _HEAD or head[4] & 127 or int.from_bytes(head[18:26], "big") & (1 << _WIDTH) - 1:
-        return file  # not STREAMINFO (block type 0) first, or its length is not 0: libsndfile decides
-    block = int.from_bytes(head[10:12], "big")  # largest block size: samples of every frame except the last
+        return file  # the first block is not STREAMINFO (type 0), or states a length: libsndfile handles these
+    block = int.from_bytes(head[10:12], "big")  # largest block size: samples of every frame except the last, if fixed
     file.seek(max(_HEAD, size - _LONGEST))
     length = _end_of_last_frame(file.read(), block)
     if length is None:
@@ -47,7 +47,7 @@ def _end_of_last_frame(tail: bytes, block: int) -> int | None:
 
     Args:
         tail: the last bytes of the file.
-        block: samples of every frame except the last.
+        block: samples per frame of a stream whose frames, except the last, have one size.
     """
     at = len(tail)
     while (at := tail.rfind(b"\xff", 0, at)) >= 0:
@@ -58,21 +58,31 @@ def _end_of_last_frame(tail: bytes, block: int) -> int | None:
 
 
 def _end_of_frame(head: bytes, block: int) -> int | None:
-    """Return the length of the stream up to the end of the frame with this header, in samples; None for no header."""
+    """Return the length of the stream up to the end of the frame with this header, in samples.
+
+    Args:
+        head: the first bytes of the frame, up to 16.
+        block: samples per frame of a stream whose frames, except the last, have one size.
+
+    Returns:
+        The length; None if this is no frame header.
+    """
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[3] & 1:  # the sync code, and a bit that is always 0
         return None
     code, rate = head[2] >> 4, head[2] & 15  # codes of the block size and the sample rate
-    more = next((n for n in range(8) if not head[4] & 128 >> n), 8)  # continuation bytes of the coded number
-    if code == 0 or rate == 15 or more in (1, 8):
+    # The number of the frame, or of its first sample, is coded like UTF-8; the leading ones of its first byte, if any,
+    # are the number of its bytes.
+    ones = next((n for n in range(8) if not head[4] & 128 >> n), 8)
+    if code == 0 or rate == 15 or ones in (1, 8):
         return None
-    number = head[4] & (127 if not more else 127 >> more)  # of the frame, or of its first sample; coded like UTF-8
+    number = head[4] & (127 if not ones else 127 >> ones)
     at = 5
-    for _ in range(max(0, more - 1)):
+    for _ in range(max(0, ones - 1)):
         if at >= len(head) or head[at] & 0xC0 != 0x80:
             return None
         number = number << 6 | head[at] & 63
         at += 1
-    extra = {6: 1, 7: 2}.get(code, 0)  # bytes behind the number that hold the block size less 1
+    extra = {6: 1, 7: 2}.get(code, 0)  # bytes after the number that hold the block size less 1
     samples = int.from_bytes(head[at : at + extra], "big") + 1
     if not extra:
         samples = 192 if code == 1 else 576 << code - 2 if code < 6 else 256 << code - 8
@@ -83,7 +93,7 @@ def _end_of_frame(head: bytes, block: int) -> int | None:
 
 
 def _crc(data: bytes, polynomial: int, bits: int) -> int:
-    """Return the cyclic redundancy check of `data`, most significant bit first, from 0."""
+    """Return the cyclic redundancy check of `data`, most significant bit first, with 0 as its initial value."""
     top, mask = 1 << bits - 1, (1 << bits) - 1
     table = []
     for byte in range(256):

@@ -31,14 +31,17 @@ class Decoded:
 
 @contextmanager
 def decoding(path: str, file: BinaryIO) -> Iterator[Decoded]:
-    """Decode the first audio stream of a file; the decoder ends with the block.
+    """Decode the first audio stream of a file; the decoder ends with the `with` block.
 
     Args:
         path: the name for messages.
         file: the open file, seekable.
 
+    Yields:
+        The stream, which is decoded while its blocks are read.
+
     Raises:
-        UserError: when there is no decoder, no audio, or the file is damaged.
+        UserError: there is no decoder, no audio, or the file is damaged; the last also while blocks are read.
     """
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is not None:
@@ -82,7 +85,7 @@ def _by_ffmpeg(ffmpeg: str, path: str, name: str) -> Iterator[Decoded]:
             why = lines[-1].split(f"file:{name}: ")[-1].strip() if lines else "no audio"
             return UserError(f"{path}: not audio that ffmpeg reads: {why} (replace the file)")
 
-        def succeeded() -> bool:  # ffmpeg may report damage and still exit with 0
+        def succeeded() -> bool:  # no message either: ffmpeg may report damage and still exit with 0
             return process.wait() == 0 and errors.seek(0, 2) == 0
 
         try:
@@ -125,6 +128,7 @@ def _header(stream: IO[bytes]) -> tuple[int, int] | None:
 
 @contextmanager
 def _by_pyav(path: str, file: BinaryIO) -> Iterator[Decoded]:
+    """Decode a file in this process; `path` is its name in messages."""
     import av
 
     file.seek(0)

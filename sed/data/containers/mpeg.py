@@ -1,8 +1,9 @@
 """MPEG audio (MP3): frames are counted, since not all files state how many they have.
 
-libsndfile takes the length from a Xing, Info or VBRI header, or estimates it from the first frame's bit rate, and
-stops there: of a file with a variable bit rate and without such a header it reads only a part. Such a file is read
-under a correct header. The fields of a frame header are those of ISO/IEC 11172-3 and 13818-3.
+libsndfile takes the length from a Xing, Info or VBRI header, which is a frame without audio at the start of the file,
+or estimates it from the first frame's bit rate, and stops there: of a file with a variable bit rate and without such a
+header it reads only a part. Such a file is read behind a correct Xing header. The fields of a frame header are those of
+ISO/IEC 11172-3 and 13818-3.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.audio")
 
-# kbit/s by (MPEG 1 or 2, layer), index 1 to 14
+# (1 for MPEG 1, 2 for MPEG 2 and 2.5; layer) -> bit rates in kbit/s of the header's bit rate field, 1 to 14
 _RATES = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -24,7 +25,7 @@ _RATES = {
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-# sample rates by the header's version field: 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5
+# version field of a header (3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5) -> sample rates in Hz of its sample rate field
 _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _BUFFER = 1 << 16  # bytes read at a time
 _SEARCHED = 1 << 20  # bytes in which the first frame must begin, else the file is not MPEG audio
@@ -40,11 +41,11 @@ class Frame(NamedTuple):
     kind: tuple[int, int, int]
     """version field, layer, sample rate in Hz: the same in all frames of a file"""
     side: int
-    """bytes of side information; a Xing header follows them"""
+    """bytes of side information after the four of the header; a Xing header follows them"""
 
 
 def frame_of(head: bytes) -> Frame | None:
-    """Return the frame whose header these four bytes are; None if they are not one, or state no bit rate."""
+    """Return the frame whose header these four bytes are; None if they are not one, or leave the bit rate open."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -79,7 +80,7 @@ class Scan(NamedTuple):
 
 
 def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
-    """Return a view of the file's frames under a header that states their number.
+    """Return a view of the file's frames, with a header that states their number if libsndfile needs one.
 
     Args:
         path: the name for messages.
@@ -87,10 +88,10 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
         size: its length in bytes.
 
     Returns:
-        The view; None if the file is not MPEG audio, or its frames state no bit rate.
+        The view; None if the file is not MPEG audio, or its frames leave the bit rate open.
 
     Raises:
-        UserError: more than one of the frames that its header states is missing.
+        UserError: more than one of the frames that its Xing, Info or VBRI header states is missing.
     """
     found = scan(file, size)
     if found is None:
@@ -102,7 +103,8 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
     frame = frame_of(found.first)
     assert frame is not None
     layer = frame.kind[1]
-    # Only layer III has such headers. A correct one is kept, since it also states the encoder's delay.
+    # Only layer III has such headers. One that is correct, give or take a frame, is kept, since it also states the
+    # encoder's delay.
     if layer < 3 or (found.stated is not None and found.frames <= found.stated + 1):
         return View(file, found.spans)
     spans = found.spans
@@ -151,7 +153,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
 
 
 def _after_tags(file: BinaryIO) -> int:
-    """Return the position behind the ID3v2 tags at the start of a file; 0 without any."""
+    """Return the position after the ID3v2 tags at the start of a file, in bytes; 0 if there are none."""
     at = 0
     while True:
         file.seek(at)
@@ -206,7 +208,10 @@ def _is_tag(file: BinaryIO, at: int) -> bool:
 
 
 def _stated(file: BinaryIO, start: int, frame: Frame) -> int | None:
-    """Return the number of frames that a Xing, Info or VBRI header in the first frame states; None without one."""
+    """Return the number of frames that a Xing, Info or VBRI header in the first frame states; None if none does.
+
+    `start`: the position of the first frame in bytes.
+    """
     file.seek(start)
     data = file.read(frame.size)
     tag = data[4 + frame.side : 8 + frame.side]

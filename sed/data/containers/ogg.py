@@ -1,4 +1,7 @@
-"""Ogg: pages of one stream, or of several in sequence (a chain, as in recorded radio). Pages are those of RFC 3533."""
+"""Ogg files, which hold one stream, or several in sequence: a chain, as in recorded radio.
+
+Streams consist of pages; their format is that of RFC 3533.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from sed.data.containers.view import Span
 from sed.errors import UserError
 
 HEADER = 27  # bytes of a page header, without the table of segments that follows it
-FIRST, LAST = 2, 4  # flags of a page: the first, the last of its stream
-TRAILER = 65536  # bytes behind the last stream that may be a tag or padding
+FIRST, LAST = 2, 4  # flags of a page that is the first, the last of its stream
+TRAILER = 65536  # bytes; fewer after the last stream may be a tag or padding
 
 
 def links(path: str, file: BinaryIO, size: int) -> list[Span]:
@@ -34,7 +37,7 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
         head = file.read(HEADER)
         if len(head) < HEADER or head[:4] != b"OggS":
             if found and _no_more_pages(file, at, size):
-                break  # a tag or padding behind the last stream
+                break  # a tag or padding after the last stream
             raise UserError(f"{path}: truncated or damaged: no Ogg page at byte {at} (replace the file)")
         table = file.read(head[26])  # lengths of the page's segments; byte 26 is their number
         end = at + HEADER + head[26] + sum(table)
@@ -58,5 +61,6 @@ def links(path: str, file: BinaryIO, size: int) -> list[Span]:
 
 
 def _no_more_pages(file: BinaryIO, at: int, size: int) -> bool:
+    """Return whether only a trailer without a page begins at `at`, in a file of `size` bytes."""
     file.seek(at)
     return size - at < TRAILER and b"OggS" not in file.read()

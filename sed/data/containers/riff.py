@@ -1,7 +1,8 @@
 """WAV, Wave64, AIFF, AU and CAF: uncompressed samples after a header with their length, which may be wrong.
 
-Writers to a pipe cannot go back and fill the length in: ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000, arecord 0x80000000,
-others 0. Such files are complete. A file with fewer samples than its header states is truncated.
+Writers to a pipe cannot go back and fill the length in: as a placeholder ffmpeg leaves 0xFFFFFFFF, SoX 0x7ffff000,
+arecord 0x80000000, others 0. Such a file has all samples up to its end. Another file with fewer samples than its header
+states is truncated.
 
 All these formats consist of chunks: four letters, the length of the content in bytes, the content.
 """
@@ -16,13 +17,13 @@ from sed.data.containers.view import View
 from sed.errors import UserError
 
 STREAMED = 0x7FFF0000
-"""data lengths from this value on, in a shorter file, are placeholders of a writer to a pipe"""
+"""lengths of data in bytes from this value on are, in a shorter file, placeholders of a writer to a pipe"""
 SLACK = 64
-"""bytes by which a header may overstate the data: some writers include the header or a chunk"""
+"""bytes by which a header may overstate the data: some writers count the header or another chunk, too"""
 LARGEST = 0xFFFFFF00
-"""bytes of data for which a RIFF header, which has 32 bits, can state the length"""
+"""most bytes of data whose length a RIFF header can state, which has 32 bits for the length of the whole file"""
 MOST_CHUNKS = 10_000
-"""chunks per file; a gigabyte of zeros parses as a hundred million empty chunks"""
+"""chunks per file before its samples (our choice); a gigabyte of zeros parses as a hundred million empty chunks"""
 
 
 def _limited(path: str) -> Iterator[bool]:
@@ -32,7 +33,7 @@ def _limited(path: str) -> Iterator[bool]:
 
 
 def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Open a RIFF or RF64 file so that its header states the actual length.
+    """Return a RIFF or RF64 file whose header states the actual length.
 
     Args:
         path: the name for messages.
@@ -45,7 +46,7 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
     Raises:
         UserError: samples that the header announces are missing, or there are none.
     """
-    at, wide, more = 12, 0, _limited(path)  # wide: RF64's 64-bit length
+    at, wide, more = 12, 0, _limited(path)  # 12: bytes before the first chunk; wide: RF64's 64-bit length
     while at + 8 <= size and next(more):
         file.seek(at)
         chunk = file.read(8)
@@ -59,7 +60,15 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> BinaryIO | View:
-    """Return a WAV file whose data chunk begins at `at` and states `length` bytes, under a correct header."""
+    """Return a WAV file whose header states the actual length.
+
+    Args:
+        path: the name for messages.
+        file: the file.
+        size: its length in bytes.
+        at: position of its data chunk in bytes.
+        length: bytes of samples that this chunk states.
+    """
     available = size - at - 8
     if length and length <= available:
         return file
@@ -79,7 +88,7 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> 
 
 
 def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
-    """Return whether nothing or only whole chunks follow: then a stated length of 0 is correct."""
+    """Return whether nothing but whole chunks follows from `at`: then a stated length of 0 is correct."""
     more = _limited(path)
     while at + 8 <= size and next(more):
         file.seek(at)
@@ -92,7 +101,7 @@ def _chunks_to_the_end(path: str, file: BinaryIO, at: int, size: int) -> bool:
 
 
 def check_aiff(path: str, file: BinaryIO, size: int) -> None:
-    """Check that an AIFF file has the samples that its header announces; libsndfile silently reads what there is.
+    """Check that an AIFF file has the samples that its header states; libsndfile reads what there is without an error.
 
     Args:
         path: the name for messages.
@@ -133,7 +142,7 @@ def check_au(path: str, file: BinaryIO, size: int) -> None:
 
 
 def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Open a Wave64 file so that its header states the actual length, also when it was written to a pipe.
+    """Return a Wave64 file whose header states the actual length, also if it was written to a pipe.
 
     Args:
         path: the name for messages.
@@ -166,7 +175,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
 
 
 def open_caf(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
-    """Open a CAF file so that its header states the actual length; it has -1 when it was written to a pipe.
+    """Return a CAF file whose header states the actual length; that is -1 if it was written to a pipe.
 
     Args:
         path: the name for messages.

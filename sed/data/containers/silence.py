@@ -10,9 +10,9 @@ from contextlib import contextmanager
 _STANDARD_ERROR = 2
 _lock = threading.Lock()
 _inside = 0
-"""number of threads within `silent`"""
+"""number of `silent` contexts that are open, in all threads"""
 _kept: int | None = None
-"""descriptor of the original standard error, saved by the first of these threads"""
+"""descriptor of the original standard error, saved by the first of these contexts; None if it was closed"""
 
 
 @contextmanager

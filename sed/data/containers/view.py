@@ -13,9 +13,9 @@ Span = tuple[int, int]
 
 
 class View(io.RawIOBase):
-    """Seekable concatenation of `parts`: bytes, or (start, end) of `file`.
+    """Seekable concatenation of `parts`: bytes, or ranges (start, end) of `file` in bytes.
 
-    Decoders read it instead of a file with a wrong header, without copying the file.
+    Decoders read it instead of a file with a wrong header, so that the file need not be copied.
     """
 
     def __init__(self, file: BinaryIO, parts: Sequence[bytes | Span]) -> None:

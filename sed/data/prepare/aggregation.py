@@ -1,8 +1,9 @@
 """Aggregation of several annotators' events to one set of labels per recording, hard or soft.
 
-An aggregation gives each annotator a weight; the weights in a recording add up to 1. A label's share at some time is
-the sum of the weights of the annotators who marked it then. Where the share is at least `least`, it becomes a hard
-event; a soft aggregation also keeps the shares, as training targets. Names are those of RealDESED's paper (Table 1).
+An aggregation gives each annotator of a recording a weight; the weights in a recording add up to 1. A label's share at
+some time is the sum of the weights of the annotators who marked it then. Where the share is at least `least`, there is
+a hard event; a soft aggregation also keeps the shares, as training targets. The names of the aggregations are those of
+RealDESED's paper (Table 1).
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class Task:
     """A recording whose annotators get weights."""
 
     name: str
+    """file name of the recording"""
     annotators: Sequence[str]
     collectors: frozenset[str]
+    """annotators who also made the recording"""
     scores: Sequence[float] | None
-    """scores of the annotators to the power `alpha`; None if a review accepted their events"""
+    """each annotator's score to the power `alpha`; None if a review accepted their events"""
 
 
 def _equal(task: Task) -> list[float]:
@@ -50,7 +53,7 @@ def _equal(task: Task) -> list[float]:
 
 
 def _collector(task: Task) -> list[float]:
-    """Give all weight to the annotators who made the recording; equal weights if none of them did."""
+    """Share all weight equally between the annotators who made the recording, or between all if none of them did."""
     found = [float(annotator in task.collectors) for annotator in task.annotators]
     return [weight / sum(found) for weight in found] if any(found) else _equal(task)
 
@@ -62,6 +65,7 @@ def _random(task: Task) -> list[float]:
 
 
 def _weighted(task: Task) -> list[float]:
+    """Give weights in proportion to the scores; equal weights to annotators whose events a review accepted."""
     if task.scores is None:
         return _equal(task)
     return [score / sum(task.scores) for score in task.scores]
@@ -72,11 +76,11 @@ class Aggregation:
     """A rule of aggregation."""
 
     weigh: Callable[[Task], list[float]]
-    """returns the weights of a recording's annotators, in order"""
+    """function that returns the weights of a recording's annotators, in their order"""
     least: float = 0.5
     """smallest share of a hard event"""
     soft: bool = False
-    """whether soft labels are made, too"""
+    """whether soft labels are kept, too"""
 
 
 AGGREGATIONS = {
@@ -102,8 +106,9 @@ class Aggregated:
 class Options:
     """Settings of an aggregation.
 
-    name: key of `AGGREGATIONS`; alpha: power of the annotators' scores in `weighted`; reviewed: True: in recordings
-    with rows that a review accepted, only these count; False: only rows that were not reviewed count, everywhere.
+    name: key of `AGGREGATIONS`; alpha: power of the annotators' scores in `weighted`; reviewed: if True, only the rows
+    that a review accepted count in recordings that have such rows; if False, only rows that were not reviewed count,
+    in all recordings.
     """
 
     name: str = "majority"
@@ -114,7 +119,8 @@ class Options:
 def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[str, Aggregated]:
     """Aggregate the annotations of recordings; recordings without rows that count are left out.
 
-    An annotator who shares no recording with another has no score, and gets the mean score of the others.
+    An annotator who shares no recording with another has no score of agreement (`annotator_scores`), and gets the mean
+    score of the others.
 
     Args:
         recordings: {file name: its annotations}.
@@ -145,11 +151,11 @@ def aggregate(recordings: Mapping[str, Annotations], options: Options) -> dict[s
 
 
 def shares(annotators: Sequence[Iterable[Event]], weights: Sequence[float]) -> list[SoftEvent]:
-    """Return the longest spans in which each label's share is constant and above 0, in order.
+    """Return the spans, as long as possible, in which a label's share is constant and above 0, sorted by time.
 
     Args:
         annotators: events of each annotator; overlapping events of one label count once.
-        weights: of the annotators, 1 in sum.
+        weights: weight of each annotator; they add up to 1.
     """
     runs: dict[str, list[tuple[int, float, float]]] = {}  # label -> (annotator, onset, offset)
     for annotator, events in enumerate(annotators):

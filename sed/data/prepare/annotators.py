@@ -1,4 +1,7 @@
-"""Agreement of each annotator with the others, as RealDESED's authors score it (github.com/fschmid56/RealDESED)."""
+"""Score of each annotator: the agreement with the others, as RealDESED's authors compute it.
+
+Their code is at github.com/fschmid56/RealDESED.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ SHRINKAGE = 5.0
 def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dict[str, float]:
     """Return each annotator's score in [0, 1]: the mean agreement with the others, shrunk towards the mean of all.
 
-    Only recordings with events of several annotators count. If an annotator has n of these, the score is
-    c * own + (1 - c) * mean of all, where c = n / (n + SHRINKAGE).
+    Agreement is the Dice coefficient (`dice`). Only recordings with events of several annotators count. If an annotator
+    has n of these, the score is c * own + (1 - c) * mean of all, where c = n / (n + SHRINKAGE).
 
     Args:
         recordings: {annotator: events} of each recording.
@@ -40,7 +43,10 @@ def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dic
 
 
 def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
-    """Return the mean Dice coefficient of each annotator with the others of a recording; empty for fewer than two."""
+    """Return {annotator: mean Dice coefficient with each other one} of a recording; empty for fewer than two.
+
+    Annotators who marked nothing in the recording are left out.
+    """
     marked = {annotator: events for annotator, events in marked.items() if events}
     if len(marked) < 2:
         return {}
@@ -57,7 +63,10 @@ def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
 
 
 def _frames(events: Sequence[Event], labels: Sequence[str], seconds: float) -> np.ndarray:
-    """Return (labels, frames) bool: where an annotator marked a label; times round to frame borders, halves down."""
+    """Return (labels, frames) bool: where an annotator marked a label.
+
+    Times are rounded to the nearest frame boundary, halves down. The frames reach at least to `seconds`.
+    """
     frames = np.zeros((len(labels), math.ceil(seconds * FRAMES_PER_SECOND)), bool)
     for event in events:
         first, last = (math.ceil(time * FRAMES_PER_SECOND - 0.5) for time in (event.onset, event.offset))
@@ -66,7 +75,7 @@ def _frames(events: Sequence[Event], labels: Sequence[str], seconds: float) -> n
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Return the mean Dice coefficient over the labels that at least one of two annotators marked; None without any.
+    """Return the mean Dice coefficient over the labels that at least one of two annotators marked; None if none did.
 
     Args:
         one: (labels, frames) bool.

@@ -1,6 +1,7 @@
 """Long annotated recordings cut into clips of one length, which the stages after stage 0 need.
 
-Annotations are CSV tables with one event per row, by one annotator or by several (`sed.data.prepare.aggregation`).
+Annotations are CSV tables with one event per row, by one annotator or by several (`sed.data.prepare.aggregation`). A
+window is the span of a recording that becomes a clip.
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ from sed.errors import UserError
 from sed.input_files import read_text
 
 log = logging.getLogger("sed.cut")
-SHORTEST = 1.0  # seconds; a shorter rest at a recording's end is left out instead of becoming a clip
-BRIEFEST = 0.01  # seconds; a shorter part of an event within a window is left out
+SHORTEST = 1.0  # seconds (our choice); a shorter rest at a recording's end is left out instead of becoming a clip
+BRIEFEST = 0.01  # seconds (our choice); a shorter part of an event within a window is left out
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of a CSV table's columns; the last three are empty if the table has no such column."""
+    """Names of a CSV table's columns; the last three are empty if the table has no such column.
+
+    status: of a review of the event, a key of STATUSES; collector: whether the annotator made the recording ("true").
+    """
 
     filename: str = "filename"
     onset: str = "onset"
@@ -39,12 +43,15 @@ class Columns:
     collector: str = ""
 
 
-# values of the column of review statuses -> whether such a row counts
+# value of the column `status` -> whether such a row counts
 STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 
 
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, values of `columns`) of a CSV table; raise UserError if one is missing, listing those present."""
+    """Yield (line, values of `columns`) of a CSV table; the first column may not be empty in any row.
+
+    Raises UserError if the table or a column is missing.
+    """
     try:
         file = StringIO(read_text(path, "utf-8-sig"), newline="")
     except FileNotFoundError:
@@ -63,9 +70,10 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
 
 
 def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:
-    """Return {file name: its annotations} of a CSV table, without the rows that a review rejected.
+    """Return {file name of a recording: its annotations} of a CSV table, without the rows that a review rejected.
 
-    Without a column of annotators, all rows belong to one annotator, called "".
+    If the table has no column of annotators, all rows belong to one annotator, called "". Without one of review
+    statuses, no row was reviewed.
     """
     found: dict[str, Annotations] = {}
     empty = 0
@@ -107,7 +115,8 @@ def _event(path: Path, line: int, onset: str, offset: str, label: str) -> Event:
 def spans(seconds: float, window: float) -> list[tuple[float, float]]:
     """Return a recording's consecutive windows (start, end) in seconds.
 
-    A last one shorter than SHORTEST is left out, unless it is the only one.
+    The last one may be shorter than the others; if it is shorter than SHORTEST, it is left out, unless it is the only
+    one.
 
     Args:
         seconds: length of the recording.
@@ -119,12 +128,12 @@ def spans(seconds: float, window: float) -> list[tuple[float, float]]:
 
 
 def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
-    """Return the parts of events that lie in a window.
+    """Return the parts of events that lie in a window, without those shorter than BRIEFEST.
 
     Args:
-        events: of the recording.
-        start: of the window in seconds.
-        end: of the window in seconds.
+        events: events of the recording.
+        start: start of the window in the recording, in seconds.
+        end: end of the window in the recording, in seconds.
 
     Returns:
         Events with times relative to the window's start.
@@ -139,12 +148,12 @@ def window_name(name: str, start: float, end: float) -> str:
     Blanks in the recording's name become underscores.
 
     Args:
-        name: of the recording.
-        start: of the window in seconds.
-        end: of the window in seconds.
+        name: the recording's id.
+        start: start of the window in seconds.
+        end: end of the window in seconds.
 
     Returns:
-        The id.
+        The clip id.
     """
     return f"{'_'.join(name.split())}_{start:.3f}_{end:.3f}"
 
@@ -162,15 +171,15 @@ def cut_recording(
         hop: seconds from the start of a clip to that of the next, at most `window`; None: `window`.
 
     Returns:
-        (start, end) of each window in seconds; with the default hop as `spans` returns them for the samples that were
-        read.
+        (start, end) of each window in seconds. With the default hop they are what `spans` returns for a recording of
+        the length that was read.
 
     Raises:
-        UserError: the recording cannot be read to its end; its clips are removed again.
+        UserError: the recording cannot be read to its end; the clips that this call has written are removed again.
     """
     found: list[tuple[float, float]] = []
     written: list[Path] = []
-    clipped = 0
+    clipped = 0  # number of samples
     try:
         with opened(source, channels=True) as sound:
             size = round(window * sound.rate)
@@ -194,8 +203,11 @@ def cut_recording(
 
 
 def _windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first sample, samples) of windows of `size` samples, `hop` apart; the last ones may be shorter."""
-    start, held, count = 0, [], 0
+    """Yield (index of the first sample, samples) of windows of `size` samples, `hop` samples apart.
+
+    Windows that reach beyond the recording's end are shorter; with a hop below `size` there may be several.
+    """
+    start, held, count = 0, [], 0  # of the next window: its first sample, the blocks read for it, their samples
     for block in blocks:
         held.append(block)
         count += len(block)
@@ -212,7 +224,7 @@ def _windows(blocks: Iterable[np.ndarray], size: int, hop: int) -> Iterator[tupl
 def window_events(
     events: Mapping[str, Sequence[Event]], found: Mapping[str, Sequence[tuple[float, float]]]
 ) -> dict[str, list[Event]]:
-    """Return {clip id of a window: its events}.
+    """Return {clip id of a window: its events}, with times from the window's start.
 
     Args:
         events: {id of a recording: its events}.

@@ -1,6 +1,6 @@
-"""Coverage of a set: how much of what its metadata names has audio, as coverage.tsv.
+"""Coverage of a set: how many of the clips and events that its metadata names have audio.
 
-It has a row for the whole set (class `all`) and one for each class.
+coverage.tsv has a row for the whole set (class `all`) and one for each class.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from sed.errors import UserError
 COLUMNS = ("set", "class", "clips", "clips_expected", "events", "events_expected")
 ALL = "all"
 ARCHIVES = "archives"
-"""origin of a clip that is from the corpus's own archives, and not from a copy elsewhere"""
+"""name of the origin of clips from the corpus's own archives, not from a copy elsewhere"""
 MOST = 6
-"""origins that a row names; the others are counted together"""
+"""origins that a row names at most (our choice); the others are counted together"""
 
 
 class Share(NamedTuple):
-    """Clips and events with audio, and those that the metadata names; a weak set's events are its tags."""
+    """Numbers of clips and events with audio, and of those that the metadata names (`expected`).
+
+    A weak set's events are its tags.
+    """
 
     clips: int
     clips_expected: int
@@ -31,7 +34,10 @@ class Share(NamedTuple):
 
 
 def read_origins(path: str | Path, folder: str) -> dict[str, str]:
-    """Read {clip: origin of its recording} for one folder of recordings from origins.tsv, which stage 0 writes."""
+    """Read origins.tsv, which stage 0 writes, as {clip: origin of its recording}.
+
+    `folder`: folder of recordings, of which the clips are returned; the table's column `set` has its name.
+    """
     rows = tsv_rows(path, ("set", "filename", "origin"))
     return {audio_stem(filename): origin for _, (name, filename, origin) in rows if name == folder}
 
@@ -47,7 +53,7 @@ def write_coverage(
 
     Args:
         path: the table to write.
-        name: of the set.
+        name: name of the set.
         annotated: {clip: the label of each of its events or tags}, for all clips that the metadata names.
         there: the clips with audio.
         origins: {clip: origin}; if given, a last column, `from`, counts the clips with audio by origin.
@@ -76,12 +82,12 @@ def write_coverage(
 
 
 def _copy(origin: str) -> str:
-    """Return the name of the copy of a corpus in an origin `COPY/SHARD`; a user's own folder stays whole."""
+    """Return the copy of a corpus in an origin `COPY/SHARD`; a path, which is a user's own folder, as it is."""
     return origin if origin.startswith("/") else origin.partition("/")[0]
 
 
 def _counted(clips: Counter[str]) -> str:
-    """Return numbers of clips by origin as text, the largest first: "archives 90; mirror 8"."""
+    """Return the numbers of clips of each origin as text, the largest first: "archives 90; mirror 8"."""
     ordered = sorted(clips.items(), key=lambda one: (-one[1], one[0]))
     shown = [f"{origin} {count}" for origin, count in ordered[:MOST]]
     rest = sum(count for _, count in ordered[MOST:])

@@ -45,34 +45,37 @@ class Cut:
     clips: str
     """file name of the table of all recordings"""
     annotations: Sequence[str]
-    """file names of tables of events; the first is the final annotation, the others raw, with columns of annotator,
-    review status and collector; the first that exists is read"""
+    """file names of tables of events, of which the first that exists is read. The first one named has the final
+    annotation, the others are raw: they have each annotator's events, with columns of annotator, review status and
+    collector"""
     prefer_raw: bool = False
     """whether to read the last table that exists instead"""
     columns: Columns = field(default_factory=Columns)
     """names of the tables' columns"""
     aggregation: Options = field(default_factory=Options)
-    """of several annotators' events in a raw table"""
+    """how the annotators' events in a raw table are aggregated"""
     seconds: float = 10.0
     """length of a clip"""
     hop: float | None = None
     """seconds from the start of a clip to the start of the next one; None: `seconds`"""
     only_annotated: bool = False
-    """whether recordings without a row in a final table are left out; else they have no events"""
+    """whether recordings without a row in a final table are left out; else they have no events. Those without a row in
+    a raw table are always left out"""
     max_bad: float = 5.0
     """per cent of the recordings that may be unreadable"""
     jobs: int = 1
-    """recordings at once"""
+    """number of recordings that are cut at once"""
 
     @property
     def overlapping(self) -> bool:
-        """True if clips overlap, so that their scores are averaged to scores of the recordings."""
+        """True if clips overlap; their scores are then averaged to scores of the recordings (`sed.data.windows`)."""
         return self.hop is not None and self.hop < self.seconds
 
     def choices(self, *, final: bool) -> str:
         """Return the settings on which the output depends, as text; "" for the defaults.
 
-        `final`: whether a final table is read, which needs no aggregation.
+        The length of a clip, the columns and the limits are left out. `final`: whether a final table is read, which
+        needs no aggregation.
         """
         chosen = {"hop": self.hop} if self.overlapping else {}
         chosen |= {"only_annotated": True} if self.only_annotated else {}
@@ -81,7 +84,7 @@ class Cut:
 
 
 def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
-    """Cut a split's recordings into clips and write their labels; do nothing if that is done already.
+    """Cut a split's recordings into clips and write their labels; do nothing if that was done from the same tables.
 
     Soft labels are written to `soft_table(tsv)`, the labels of recordings whose clips overlap to
     `recordings_folder(tsv)`.
@@ -90,7 +93,7 @@ def cut_split(split: Path, audio: Path, tsv: Path, cut: Cut) -> None:
         split: folder of the split, with audio/ and its tables.
         audio: folder for the clips.
         tsv: table of the clips' events, written last.
-        cut: settings.
+        cut: the settings.
 
     Raises:
         UserError: the layout is unknown, or too many recordings are unreadable.
@@ -131,12 +134,12 @@ def soft_table(tsv: Path) -> Path:
 
 
 def recordings_folder(tsv: Path) -> Path:
-    """Return the folder of the labels of the recordings from which overlapping clips were cut: `x.recordings`."""
+    """Return the folder for the labels of recordings whose clips overlap, beside the table: `x.recordings`."""
     return tsv.with_suffix(".recordings")
 
 
 def _write_soft(path: Path, soft: Mapping[str, Sequence[SoftEvent] | None], windows: Spans) -> None:
-    """Write the soft labels of all clips; if labels are hard, remove an earlier table.
+    """Write the soft labels of all clips; if all labels are hard, remove an earlier table.
 
     Args:
         path: the table.
@@ -158,7 +161,7 @@ def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windo
     """Write events, durations and windows of recordings; without windows, remove an earlier folder.
 
     Args:
-        folder: to write.
+        folder: folder to write.
         events: {recording: its events}.
         windows: {recording: (start, end) of its clips in seconds}; empty if clips do not overlap.
     """
@@ -176,12 +179,15 @@ def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windo
 
 
 def digest(tables: Sequence[Path]) -> str:
-    """Return the SHA-256 of the tables that a set is made from; times of files do not show changes reliably."""
+    """Return the SHA-256 of the content of the tables that a set is made from.
+
+    Content is compared since the files' times do not show changes reliably.
+    """
     return hashlib.sha256(b"".join(read_bytes(path) for path in tables)).hexdigest()
 
 
 def finished(tsv: Path, made_of: str) -> bool:
-    """Return whether a set's table exists and was made from tables of this checksum (`digest`); log it if so."""
+    """Return whether a set's table exists and was made of `made_of` (see `finish`); log it if so."""
     note = tsv.with_name(f".{tsv.name}.of")
     if not (tsv.exists() and note.exists() and note.read_text().strip() == made_of):
         return False
@@ -195,7 +201,7 @@ def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> No
     Args:
         tsv: the table.
         events: {file name of a clip: its events}.
-        made_of: `digest` of the tables that the set is made from.
+        made_of: `digest` of the tables that the set is made from, and settings on which it depends.
     """
     note = tsv.with_name(f".{tsv.name}.of")
     note.unlink(missing_ok=True)
@@ -204,7 +210,15 @@ def finish(tsv: Path, events: Mapping[str, Sequence[Event]], made_of: str) -> No
 
 
 def _names(listing: Path, column: str) -> list[str]:
-    """Return the recordings of a table, each once; refuse paths outside the folder, and names that give equal ids."""
+    """Return the recordings that a table names, each once.
+
+    Args:
+        listing: the table.
+        column: name of its column of recordings.
+
+    Raises:
+        UserError: a path leads outside the folder of the recordings, or two give one id.
+    """
     names = list(dict.fromkeys(name for _, (name,) in csv_rows(listing, [column])))
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -232,11 +246,11 @@ def cut_all(
         folder: where the clips are written.
         seconds: length of a clip.
         max_bad: per cent of the recordings that may be unreadable.
-        jobs: recordings at once.
+        jobs: number of recordings that are cut at once.
         hop: seconds from the start of a clip to the start of the next one; None: `seconds`.
 
     Returns:
-        {file name: its windows} of those that were read, in the order of `names`.
+        {file name: (start, end) of its clips in seconds} of those that were read, in the order of `names`.
 
     Raises:
         UserError: more than `max_bad` % cannot be read.

@@ -21,9 +21,9 @@ from sed.errors import UserError
 
 log = logging.getLogger("sed.cut")
 LAYOUT = "is the corpus whole, and in its own layout?"
-"""remedy in messages"""
+"""what messages ask the user to check"""
 MARGIN = 0.01
-"""seconds by which a recording may exceed the length of a clip and still become one clip"""
+"""seconds (our choice) by which a recording may exceed the length of a clip and still become one clip"""
 
 
 def lay_out_set(
@@ -49,12 +49,13 @@ def lay_out_set(
             `sed.data.annotations`.
         audio: folder for the clips.
         tsv: table to write, in DESED's columns.
-        suffix: of the label files.
-        listed: list of the set's recordings, with their paths in the first field of each line; None: all recordings.
+        suffix: suffix of the label files.
+        listed: list of the set's recordings, with their paths in the first field (of those between tabs) of each line;
+            None: all recordings.
         known: the corpus's labels, of which any other is refused; empty: all labels are accepted.
         seconds: length of a clip.
-        max_bad: per cent of the recordings that may be unreadable.
-        jobs: recordings at once.
+        max_bad: per cent of the recordings longer than a clip that may be unreadable.
+        jobs: number of recordings that are cut at once.
 
     Raises:
         UserError: the layout is unknown, a label is not one of the corpus's, or too many recordings are unreadable.
@@ -70,7 +71,7 @@ def lay_out_set(
     if finished(tsv, made_of):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}
-    # A length that the header does not state counts as too long: cutting counts the samples.
+    # A recording whose header does not state its length is treated as a longer one: cutting counts the samples.
     short = [name for name, path in files.items() if (duration(path) or seconds + 1) <= seconds + MARGIN]
     audio.mkdir(parents=True, exist_ok=True)
     links = {name: "_".join(files[name].name.split()) for name in short}  # clip ids have no blanks
