@@ -1,1 +1,1 @@
-"""Data directories, labels, audio files, the HDF5 store, batches and soundscape synthesis."""
+"""Tables and labels, audio files, features, targets and batches, scores; preparation, download, synthesis of sets."""

@@ -32,7 +32,7 @@ FORMAT = 1
 MAPPED = 1 << 28
 """bytes (256 MiB); arrays of scores of this size or more are memory-mapped instead of read"""
 BLOCK = 1 << 24
-"""number of scores that are checked at a time"""
+"""number of scores that are processed at a time: 64 MiB in float32"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +270,7 @@ def _values(path: Path, offset: int | None, shape: Sequence[int]) -> np.ndarray:
     Args:
         path: the HDF5 file.
         offset: position of the values in the file in bytes; None if the dataset has no space in it.
-        shape: of the dataset.
+        shape: shape of the dataset.
     """
     count = math.prod(shape)
     if not count:

@@ -246,7 +246,7 @@ def check_dump(dump: str | Path, wanted: Mapping[str, Scalar] | None = None) -> 
 
 
 class FeatureStore:
-    """All features of a dump directory; row i is the clip on line i of its feats.scp, from 0.
+    """All features of a dump directory; row i is the clip on line i + 1 of its feats.scp.
 
     A store can be pickled and forked: each process opens the shards for itself on first use.
     """
@@ -356,7 +356,7 @@ def _check(path: Path, file: h5py.File) -> bool:
         raise ValueError("clips without values")
     stated = found_seal(path)
     end = path.stat().st_size - (SIZE if stated is not None else 0)
-    if stated is None and end > _stated_end(path):  # something follows HDF5's content: once a seal
+    if stated is None and end > _stated_end(path):  # bytes after HDF5's content that are no seal
         raise Damaged("its checksum is damaged")
     if stated is not None and _crc_without(path, places, 2 * frames * bins, end) != stated:
         raise Damaged("its checksum does not match")

@@ -1,1 +1,1 @@
-"""Audio containers: headers checked against the content of the file."""
+"""Audio containers: lengths that headers state are compared with the content; formats that libsndfile does not read."""

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 
 
 def frame_of(head: bytes) -> Frame | None:
-    """Return the frame whose header these four bytes are; None if they are not one, or leave the bit rate open."""
+    """Return the frame whose header these four bytes are; None if they are not one, or state no bit rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -88,7 +88,7 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
         size: its length in bytes.
 
     Returns:
-        The view; None if the file is not MPEG audio, or its frames leave the bit rate open.
+        The view; None if the file is not MPEG audio, or its frames state no bit rate (free format).
 
     Raises:
         UserError: more than one of the frames that its Xing, Info or VBRI header states is missing.

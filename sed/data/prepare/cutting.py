@@ -45,9 +45,9 @@ class Cut:
     clips: str
     """file name of the table of all recordings"""
     annotations: Sequence[str]
-    """file names of tables of events, of which the first that exists is read. The first one named has the final
-    annotation, the others are raw: they have each annotator's events, with columns of annotator, review status and
-    collector"""
+    """file names of tables of events, of which the first that exists is read. The first name is that of the final
+    annotation; the other tables are raw: they have each annotator's events, with columns of annotator, review status
+    and collector"""
     prefer_raw: bool = False
     """whether to read the last table that exists instead"""
     columns: Columns = field(default_factory=Columns)
