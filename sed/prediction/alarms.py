@@ -1,4 +1,4 @@
-"""Thresholds that keep a budget of false alarms per hour, chosen on recordings without events.
+"""Thresholds that keep false alarms per hour within a budget, chosen on recordings without events.
 
 Every event found there is a false alarm. Thresholds start from the model's and only rise: the labels with the most
 alarms are reduced to an equal number of alarms each, until the total is within the budget.
@@ -36,7 +36,7 @@ class FalseAlarms:
     Attributes:
         seconds: total length of the recordings.
         alarms: {label: number of events}.
-        scores: {label: post-processed posteriors of the frames of all events, with a 0 after each event}.
+        scores: {label: for each event, the post-processed posteriors of its frames and a 0, which separates events}.
     """
 
     seconds: float = 0.0
@@ -84,7 +84,7 @@ def count_alarms(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
     class Keep(BaseSink):
-        """Keep the frames above the thresholds; an event that arrives in pieces gets a 0 between them, too."""
+        """Sink that keeps the posteriors above the thresholds; an event that arrives in pieces has a 0 between them."""
 
         def processed(self, frames: np.ndarray) -> None:
             above = frames > thresholds
@@ -117,7 +117,7 @@ def shares(alarms: Mapping[str, int], allowed: int) -> dict[str, int]:
 
     The rest of the budget, less than one alarm per label, goes to the first labels that would lose alarms.
     """
-    cap = max(c for c in range(allowed + 1) if sum(min(count, c) for count in alarms.values()) <= allowed)
+    cap = max(most for most in range(allowed + 1) if sum(min(count, most) for count in alarms.values()) <= allowed)
     kept = {label: min(count, cap) for label, count in alarms.items()}
     left = allowed - sum(kept.values())
     for label, count in alarms.items():
@@ -131,7 +131,7 @@ def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> flo
     """Return a threshold, not below `lowest`, above which these scores have at most `most` events.
 
     Args:
-        scores: scores of the frames of each event, with a 0 after it.
+        scores: post-processed posteriors of the frames of each event, with a 0 after it.
         most: largest number of events.
         lowest: the threshold that the events were found with.
 
@@ -140,7 +140,8 @@ def threshold_for(scores: Sequence[np.ndarray], most: int, lowest: float) -> flo
     """
     values = np.concatenate([np.zeros(1, np.float32), *scores, np.zeros(1, np.float32)])
     inner = values[1:-1]
-    # Only at local maxima does the number of events fall; of equal neighbours the last counts.
+    # As the threshold rises, the number of events falls only when it reaches a local maximum; of equal neighbours, the
+    # last is taken as the maximum.
     peaks = np.unique(inner[(inner >= values[:-2]) & (inner > values[2:])])
 
     def events(threshold: float) -> int:
@@ -176,14 +177,14 @@ def keep_budget(
         batch_size: windows per batch.
 
     Returns:
-        The post-processing with the new thresholds, and the false alarms that it leaves.
+        The post-processing with the new thresholds, and the false alarms of the last prediction.
 
     Raises:
         UserError: a recording cannot be read, or they are too short for the budget.
     """
     for _ in range(MOST_ROUNDS):
         found = count_alarms(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
-        allowed = int(per_hour * found.hours + 1e-9)
+        allowed = int(per_hour * found.hours + 1e-9)  # a rounding error must not cost an alarm
         if allowed < 1:
             needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more" if per_hour else "above 0"
             raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {found.hours:.3g} (add recordings)")

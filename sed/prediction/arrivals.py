@@ -1,8 +1,9 @@
 """Find complete recordings in a folder that a recorder writes to.
 
 A recording is complete when it has not changed for some seconds and no process has it open for writing; where the
-system does not know (network drives, other users' files), only the seconds count. An unreadable file is tried again
-when it changes, because some recorders write the length in the header last. One that stays unreadable is given up.
+system does not say whether one has (network drives, other users' files), only the seconds count. An unreadable file is
+tried again when it changes, because some recorders write the length in the header last. If it stays unreadable, it is
+given up.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ class Version(NamedTuple):
     """Properties that change when a file is written to or replaced."""
 
     size: int
+    """in bytes"""
     modified: int
+    """time of the last change in ns"""
     inode: int
 
 
 class _Seen(NamedTuple):
+    """A recording's newest version, and the time (of `Arrivals.clock`) at which a scan first found it."""
+
     version: Version
     since: float
 
@@ -55,9 +60,9 @@ class Arrivals:
     _warned: set[str] = field(default_factory=set)
 
     def look(self, done: Container[str]) -> list[str]:
-        """Return the recordings that are complete, by their names below the folder, in order.
+        """Scan the folder; return the recordings that are complete, by their paths relative to the folder, in order.
 
-        Those in `done` are left out, and those that failed and have not changed since.
+        Recordings in `done` are left out, and those that could not be read and have not changed since.
         """
         now, seen = self.clock(), {}
         found = find_recordings(self.folder)
@@ -91,7 +96,7 @@ class Arrivals:
         return {name: self._failed.pop(name)[1] for name in late}
 
     def waiting(self, done: Container[str]) -> bool:
-        """Return whether a recording of the last scan is not in `done`."""
+        """Return whether the last scan found a recording that is not in `done`."""
         return any(name not in done for name in self._seen)
 
 

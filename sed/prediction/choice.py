@@ -1,7 +1,8 @@
 """Choose recordings to label next: those that the model is least sure of and that are least like one another.
 
-The measure joins two of the literature's. Uncertainty is the entropy of the model's decision (uncertainty sampling:
-Lewis and Gale, 1994; entropy: Settles, 2009): a posterior p of a class with the threshold t is taken to
+The choice combines two measures of the literature, uncertainty and diversity. Uncertainty is the entropy of the model's
+decision (uncertainty sampling: Lewis and Gale, 1994; entropy: Settles, 2009): a posterior p of a class with the
+threshold t is mapped to
 
     q = p (1 - t) / (p (1 - t) + t (1 - p)),
 
@@ -13,9 +14,10 @@ TASLP, 2020): recordings are chosen one by one, each time the one with the highe
 
     uncertainty x distance to the nearest recording that is chosen or labelled already.
 
-A recording is described by the mean (less its level, the mean over bins) and standard deviation over time of each
-log-mel bin; each of these is scaled to a variance of 1 over the recordings. Distances are Euclidean. A copy of a chosen
-recording has distance 0 and is never chosen.
+A recording's descriptor has the mean over time of each log-mel bin, less the mean over bins (the level), and the
+standard deviation over time of each bin; each of these is scaled to a variance of 1 over the recordings. Distances are
+Euclidean, divided by the square root of the number of dimensions. A copy of a chosen recording has distance 0 and is
+never chosen.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sed.prediction.recording import BaseSink, Result
 SECONDS = 1.0
 """length of the pieces of a recording whose uncertainty is measured"""
 SAME = 1e-6
-"""distance up to which recordings are copies of each other"""
+"""distance up to which recordings count as copies of each other"""
 
 
 class Doubt(NamedTuple):
@@ -44,14 +46,16 @@ class Doubt(NamedTuple):
     label: str
     """the class with the highest mean entropy in it"""
     descriptor: np.ndarray
-    """(2 bins,) means and standard deviations of the log-mel"""
+    """(2 * bins,) means and standard deviations of the log-mel bins, not scaled"""
 
 
 class Chosen(NamedTuple):
-    """A recording to label: its index, and its distance from the nearest one chosen or labelled before (NaN: none)."""
+    """A recording to label."""
 
     place: int
+    """index of the recording"""
     distance: float
+    """distance to the nearest recording that was chosen or labelled before; NaN if there is none"""
 
 
 def entropy(posteriors: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -74,10 +78,10 @@ class DoubtSink(BaseSink):
         """
         self._labels, self._thresholds, self._frame_seconds = list(labels), np.array(thresholds), frame_seconds
         self._block = max(1, round(SECONDS / frame_seconds))
-        self._rest = np.zeros((0, len(self._labels)))
-        self._blocks = 0
-        self._best = (-1.0, 0.0, "")
-        self._count, self._sums = 0, np.zeros((2, 0))
+        self._rest = np.zeros((0, len(self._labels)))  # entropies of the frames after the last whole second
+        self._blocks = 0  # number of seconds so far
+        self._best = (-1.0, 0.0, "")  # of the most uncertain second: entropy, onset, label
+        self._count, self._sums = 0, np.zeros((2, 0))  # frames of log-mel; sums of values and of squares by bin
         self.doubt: Doubt | None = None
 
     def posteriors(self, frames: np.ndarray) -> None:
@@ -136,10 +140,11 @@ def choose(
     left[list(labelled)] = False
     chosen: list[Chosen] = []
     while len(chosen) < count:
-        distances = np.where(np.isinf(nearest), 1.0, nearest)  # the first is chosen by its uncertainty alone
+        # Without labelled recordings, the first is chosen by its uncertainty alone.
+        distances = np.where(np.isinf(nearest), 1.0, nearest)
         scores = np.where(left & (distances > SAME), np.asarray(uncertainties) * distances, -1.0)
         best = int(scores.argmax())
-        if scores[best] < 0:
+        if scores[best] < 0:  # only copies are left
             break
         chosen.append(Chosen(best, float(nearest[best]) if np.isfinite(nearest[best]) else math.nan))
         left[best] = False

@@ -11,11 +11,11 @@ import numpy as np
 from sed.errors import UserError
 
 KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4", 1.0), "u8": ("u1", 1 / 128)}
-"""names of sample types -> numpy's and the factor to [-1, 1]"""
+"""{name of a sample type: (NumPy's name, factor that scales it to [-1, 1])}"""
 
 
 class BrokenStream(UserError):
-    """The stream ended inside a sample; what came before it was used."""
+    """The stream ended inside a sample frame; the samples before it have been used."""
 
 
 def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: int) -> Iterator[np.ndarray]:
@@ -23,9 +23,9 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 
     Args:
         stream: the bytes.
-        kind: type of the samples, of `KINDS`.
-        channels: number of interleaved channels.
-        seconds: length of the longest block.
+        kind: type of the samples, a key of `KINDS`.
+        channels: number of interleaved channels, which are averaged.
+        seconds: largest length of a block.
         rate: sampling rate in Hz.
 
     Yields:
@@ -35,7 +35,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
         BrokenStream: the stream ends inside a sample.
     """
     dtype, scale = KINDS[kind]
-    size = np.dtype(dtype).itemsize * channels
+    size = np.dtype(dtype).itemsize * channels  # bytes of one sample of all channels
     rest = b""
     # os.read returns what the pipe has now; a buffered read would wait for a full block.
     while data := os.read(stream.fileno(), max(1, int(seconds * rate)) * size):

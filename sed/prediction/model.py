@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 PAPER = "the paper's, as stage 5 by default"
-"""origin of the post-processing of a model that stores none"""
+"""origin of the post-processing of a model that stores none: that of the AST-SED paper, stage 5's default"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
     Args:
         path: an experiment's folder, a checkpoint or a packed model, or `hf://organisation/name` of one on a hub.
         which: `teacher` or `student`; ignored for a packed model, which has only one network.
-        device: device of the model.
+        device: where the model runs.
 
     Returns:
         The model, post-processing and window settings.

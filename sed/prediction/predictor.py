@@ -27,7 +27,7 @@ class Output(NamedTuple):
     clip: np.ndarray
     """clip posteriors (windows, classes) float32"""
     logmel: list[np.ndarray]
-    """log-mel of each window (its frames, bins), at the recording's own level"""
+    """log-mel of each window (its frames, bins), not normalised, at the recording's level (see `at_own_level`)"""
 
 
 class Predictor(Protocol):
@@ -37,9 +37,9 @@ class Predictor(Protocol):
     rate: int
     """sampling rate of the waveforms in Hz"""
     samples: int
-    """samples of the longest waveform: a clip as in training"""
+    """samples of the longest waveform: a clip of the training"""
     min_samples: int
-    """samples of the shortest waveform"""
+    """samples of the shortest waveform that has a frame of log-mel"""
     frames: int
     """frames of posteriors per window"""
     frame_seconds: float
@@ -82,7 +82,7 @@ def bin_hertz(front_end: FrontEnd) -> list[float]:
 
 
 def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
-    """Return a window's log-mel at the recording's level, so that a picture of several windows has no steps.
+    """Undo the front end's division by the window's peak, so that a picture of several windows has no steps.
 
     Args:
         logmel: (frames, bins), as the front end computed it from the window.
@@ -92,7 +92,6 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
     Returns:
         (frames, bins).
     """
-    # Undo the front end's division by the window's peak.
     if settings["wave_norm"] == "none":
         return logmel
     centred = waveform - waveform.mean() if settings["wave_norm"] == "centred_peak" else waveform
@@ -103,7 +102,11 @@ def at_own_level(logmel: np.ndarray, waveform: np.ndarray, settings: Mapping[str
 
 
 class TorchPredictor:
-    """A detector and its front end in torch, as in stages 2 and 5: log-mel rounded to float16, normalised, detected."""
+    """A detector and its front end in torch.
+
+    They run as in stages 2 (features) and 5 (scores) of the recipes: log-mel, rounding to float16, normalisation,
+    detector.
+    """
 
     def __init__(
         self,
@@ -133,13 +136,13 @@ class TorchPredictor:
         from sed.evaluation.inference import posteriors
 
         with torch.inference_mode():
-            found: dict[int, torch.Tensor] = {}
+            by_row: dict[int, torch.Tensor] = {}
             lengths = [len(waveform) for waveform in waveforms]
             for length in set(lengths):  # the front end needs waveforms of one length; most windows are full
                 rows = [row for row, other in enumerate(lengths) if other == length]
                 batch = torch.from_numpy(np.stack([waveforms[row] for row in rows])).to(self._device)
-                found.update(zip(rows, self._front_end(batch).half(), strict=True))  # as stage 2 stores them
-            logmel = [found[row] for row in range(len(waveforms))]
+                by_row.update(zip(rows, self._front_end(batch).half(), strict=True))  # as stage 2 stores them
+            logmel = [by_row[row] for row in range(len(waveforms))]
             valid = torch.tensor([len(frames) for frames in logmel], device=self._device)
             padded = torch.nn.utils.rnn.pad_sequence(logmel, batch_first=True)
             frame, clip = posteriors(self._detector, self._front_end, padded, valid, amp=self._amp)

@@ -24,12 +24,13 @@ class Result:
 
     name: str
     seconds: float
+    """length of the recording"""
     detections: list[Detection] = field(default_factory=list)
     """in order of their onsets"""
     tags: np.ndarray | None = None
     """(classes,) the highest clip posterior of its windows"""
     suppressed: np.ndarray | None = None
-    """(classes,) seconds in which the posterior exceeded the threshold, but not after post-processing"""
+    """(classes,) seconds in which the posterior exceeded the threshold before post-processing, but not after it"""
 
 
 class Sink(Protocol):
@@ -51,13 +52,13 @@ class BaseSink:
         """Take mono float32 samples at the model's rate."""
 
     def logmel(self, frames: np.ndarray) -> None:
-        """Take raw log-mel (n, bins)."""
+        """Take log-mel (n, bins), not normalised."""
 
     def posteriors(self, frames: np.ndarray) -> None:
         """Take frame posteriors (n, classes), before post-processing."""
 
     def processed(self, frames: np.ndarray) -> None:
-        """Take the same after post-processing, which thresholds apply to; they arrive later than `posteriors`."""
+        """Take post-processed posteriors (n, classes), which are compared with thresholds; later than `posteriors`."""
 
     def detections(self, detections: Sequence[Detection]) -> None:
         """Take decided events, some time after they ended."""
@@ -90,7 +91,7 @@ class Track:
         self._classes = len(predictor.labels)
         self._join = Join(plan, self._classes)
         self._samples = 0
-        self._reached = 0  # the end of the newest window that was taken, in samples
+        self._reached = 0  # sample at which the newest window that was taken ends
 
     @classmethod
     def of(
@@ -107,13 +108,14 @@ class Track:
         """Begin a recording.
 
         Args:
-            name: of the recording.
+            name: name of the recording.
             predictor: the model.
             post: its post-processing.
             plan: positions of the windows.
-            sink: takes the results.
+            sink: receiver of the results.
             centre: run the model again on events that windows share, each in the middle of a window.
-            live: the recording is a stream: decide as soon as possible, and cut events at the end of the stream so far.
+            live: the recording is a stream: decide each frame as soon as possible, and cut events at the end of the
+                audio received so far.
 
         Returns:
             The track.
@@ -142,10 +144,10 @@ class Track:
             window: the window.
             frame: frame posteriors (frames, classes).
             clip: clip posteriors (classes,).
-            logmel: log-mel (n, bins).
+            logmel: log-mel (its frames, bins).
 
         Returns:
-            Seconds of the recording that are in this window and not in the windows before.
+            Seconds of the recording that are in this window and not in earlier ones.
         """
         tags = self.result.tags
         self.result.tags = clip if tags is None else np.maximum(tags, clip)
@@ -167,7 +169,7 @@ class Track:
         self._report(self._decisions.push(frame, clip))
 
     def _cut(self, found: list[Detection]) -> list[Detection]:
-        """Cut events at the end of the stream so far; those of other recordings are returned unchanged."""
+        """Cut a stream's events at the end of the audio received so far; return those of other recordings unchanged."""
         end = self._samples / self._predictor.rate
         if not self._live:
             return found
@@ -206,9 +208,9 @@ def run(
         tracks: recordings, each with a function that cuts it into windows.
         predictor: the model.
         batch_size: windows per batch.
-        report: called once per recording with None or the problem.
-        advance: called with the seconds of audio that are done; overlaps count once, so that they add up to the
-            recordings' length.
+        report: called once per recording, with its track and None, or the problem because of which it was given up.
+        advance: called with the seconds of audio that are done; what windows share counts once, so that the seconds add
+            up to the recordings' lengths.
     """
     batch: list[tuple[Track, Window]] = []
 

@@ -1,4 +1,4 @@
-"""Prediction as sed.bin.predict does it: open a model, process recordings or a stream, write and report."""
+"""The work of sed.bin.predict: open a model, process recordings or a stream, write and report."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def open_predictor(
     Args:
         model: experiment, checkpoint or packed model, or None.
         onnx: exported model, or None.
-        which: `teacher` or `student`.
+        which: network of the mean-teacher pair: `teacher` or `student`.
         device: `cpu`, `cuda`, `cuda:1` or `auto`; ONNX Runtime always uses the CPU.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads.
         options: options of post-processing, which override the model's.
 
     Returns:
-        The model, its post-processing, and the origin of the post-processing.
+        The model, its post-processing, and the origin of the post-processing: a file, or `sed.prediction.model.PAPER`.
     """
     if onnx is not None:
         from sed.prediction.onnx import OnnxPredictor
@@ -87,7 +87,7 @@ def open_predictor(
 
 
 class Sinks(BaseSink):
-    """Pass everything to several sinks, and complete their files atomically."""
+    """Sink that passes everything to others; their files get their names only when the recording is complete."""
 
     def __init__(self, sinks: Sequence[Sink], files: ExitStack) -> None:
         self._sinks, self._files = list(sinks), files
@@ -116,12 +116,13 @@ class Sinks(BaseSink):
     def abandon(self) -> None:
         for sink in self._sinks:
             sink.abandon()
+        # The files' contexts end as after an exception, so that the files are removed; the caller reports the problem.
         error = UserError("abandoned (its reason is reported)")
         self._files.__exit__(type(error), error, None)
 
 
 class Peaks(BaseSink):
-    """Count the events of all recordings, and keep the highest posterior of each label, raw and post-processed."""
+    """Sink of all recordings: number of events, and each label's highest posterior before and after post-processing."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self._labels = labels
@@ -138,7 +139,7 @@ class Peaks(BaseSink):
         self.events += len(result.detections)
 
     def advice(self, steps: Sequence[str]) -> str:
-        """Return a line on recordings without any event; `steps` are the names of the post-processing's."""
+        """Return the line to log if no recording has an event; `steps`: names of the post-processing's steps."""
         line = f"no events; the highest posteriors were {self._listed(self._processed)}"
         if steps:
             line += f" after {', '.join(steps)}, and {self._listed(self._raw)} before"
@@ -149,10 +150,10 @@ class Peaks(BaseSink):
 
 
 class Tally:
-    """Counts of recordings and seconds done, and their progress line."""
+    """Numbers of recordings and seconds of audio that are done, with a bar or progress lines."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        # The total length is for the time left; reading thousands of headers first would delay the first line.
+        # The total length is needed for the time left; reading thousands of headers would delay the first line.
         total = sum(map(_seconds, names)) if len(names) <= 2000 else 0.0
         self.recordings, self.done, self.seconds = len(names), 0, 0.0
         self.progress = Progress(total or None, "s", logger=logger, describe=self._line, scaled=True)
@@ -180,6 +181,7 @@ class Tally:
 
 
 def _seconds(name: str) -> float:
+    """Return a recording's length from its header; 0 if it is unknown."""
     try:
         return 0.0 if is_stream(name) else duration(name) or 0.0
     except (UserError, OSError):
@@ -193,7 +195,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         args: the command line.
         predictor: the model.
         post: its post-processing.
-        stack: closes the output files at the end.
+        stack: context that closes the output files at the end.
 
     Returns:
         The exit status.
@@ -203,7 +205,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
         raise UserError("; ".join(problems))
     peaks = Peaks(predictor.labels)
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
-    tally = _through(args, predictor, post, names, problems, open_sinks)
+    tally = _predict_files(args, predictor, post, names, problems, open_sinks)
     if tally.done and not peaks.events:
         logger.info("%s", peaks.advice(post.names))
     return name_problems(problems)
@@ -212,7 +214,7 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
 def doubts(
     args: argparse.Namespace, predictor: Predictor, post: PostProcessing
 ) -> tuple[list[str], list[Doubt], list[str]]:
-    """Measure files for the choice of the recordings to label next (`choice`).
+    """Measure files for the choice of the recordings to label next (`sed.prediction.choice`).
 
     Args:
         args: the command line.
@@ -231,7 +233,7 @@ def doubts(
         sinks[name] = DoubtSink(predictor.labels, post.thresholds(predictor.labels), predictor.frame_seconds)
         return sinks[name]
 
-    _through(args, predictor, post, names, problems, open_sink)
+    _predict_files(args, predictor, post, names, problems, open_sink)
     measured = {name: sink.doubt for name, sink in sinks.items() if sink.doubt is not None}
     if not measured:
         raise UserError("; ".join(problems))
@@ -239,7 +241,7 @@ def doubts(
 
 
 def name_problems(problems: Sequence[str]) -> int:
-    """Print what could not be read; return the exit status."""
+    """Print the recordings that could not be read, each with its reason; return the exit status."""
     if problems:
         logger.info("%d could not be read:", len(problems))
         for problem in problems:
@@ -247,7 +249,7 @@ def name_problems(problems: Sequence[str]) -> int:
     return 1 if problems else 0
 
 
-def _through(
+def _predict_files(
     args: argparse.Namespace,
     predictor: Predictor,
     post: PostProcessing,
@@ -255,7 +257,10 @@ def _through(
     problems: list[str],
     open_sinks: Callable[[str], Sink],
 ) -> Tally:
-    """Run the model over files and pass its output to each file's sinks; append problems to `problems`."""
+    """Run the model on files and pass its output to the sinks that `open_sinks` returns for each.
+
+    Lines on files that cannot be read are appended to `problems`.
+    """
     settings = resolve_windows(args, predictor.windows)
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
     tally = Tally(names)
@@ -288,7 +293,7 @@ def _outputs(
     peaks: Peaks,
     stack: ExitStack,
 ) -> Callable[[str], Sinks]:
-    """Open the shared outputs; return a function that opens a recording's sinks."""
+    """Open the outputs that all recordings share; return a function that opens a recording's sinks."""
     formats = check_formats(args.format, together=args.out_dir is None, recordings=len(names))
     seconds, labels = predictor.frame_seconds, predictor.labels
     shared: IO[str] | None = None
@@ -302,7 +307,7 @@ def _outputs(
         about = f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}"
         curves = f"posteriors after {', '.join(post.names)}" if post.names else "posteriors"
         page = Page(file, f"{about} · curves: {curves}; dotted: thresholds")
-        stack.push(lambda kind, *_: page.close() if kind is None else None)
+        stack.push(lambda kind, *_: page.close() if kind is None else None)  # after an error the file is dropped
 
     def open_sinks(name: str) -> Sinks:
         files = ExitStack()
@@ -340,7 +345,7 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         args: the command line.
         predictor: the model.
         post: its post-processing.
-        stack: closes what is opened here.
+        stack: context that closes the output file at the end.
 
     Returns:
         The exit status.

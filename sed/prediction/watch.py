@@ -1,4 +1,4 @@
-"""Prediction on recordings as a recorder writes them into a folder: each exactly once, even after kills."""
+"""Prediction on recordings that a recorder writes into a folder: each exactly once, even if prediction is killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from sed.prediction.writers import FormatSink, check_formats
 
 logger = logging.getLogger("sed.predict")
 STATE = "watch.jsonl"
-"""name of the ledger: in --out-dir with a leading dot, or appended to the name of --out"""
+"""name of the ledger: in --out-dir after a leading dot, or appended to the name of --out (events.tsv.watch.jsonl)"""
 
 
 def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
@@ -41,7 +41,7 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
         args: the command line.
         predictor: the model.
         post: its post-processing.
-        stack: closes the ledger and the output at the end.
+        stack: context that closes the ledger and the output at the end.
 
     Returns:
         The exit status.
@@ -59,16 +59,16 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
     arrivals = Arrivals(folder, settle=args.watch_settle, patience=args.watch_patience)
     predict = _Predicting(args, predictor, post, formats, arrivals, ledger)
     logger.info("watching %s: %d recordings are done already (Ctrl-C ends it)", folder, len(ledger.done))
-    failures, busy = 0, time.monotonic()
+    failures, last_work = 0, time.monotonic()
     while True:
         if names := arrivals.look(ledger.done):
             predict(names)
-            busy = time.monotonic()
+            last_work = time.monotonic()
         for name, problem in arrivals.given_up().items():
             ledger.add(name, problem=problem)
             print(problem, file=sys.stderr)
             failures += 1
-        idle = time.monotonic() - busy
+        idle = time.monotonic() - last_work
         if args.watch_idle and idle >= args.watch_idle and not arrivals.waiting(ledger.done):
             return 1 if failures else 0
         time.sleep(args.watch_interval)
@@ -86,7 +86,7 @@ def state_of(args: argparse.Namespace) -> Path:
 
 
 class _Predicting:
-    """Run the model on complete recordings, and note each in the ledger when its events are written."""
+    """Function that runs the model on complete recordings, and notes each in the ledger when its events are written."""
 
     def __init__(
         self,
@@ -135,8 +135,11 @@ class _Predicting:
         return self._plan.cut(track.passed_on(read_recording(path, self._predictor.rate)))
 
     def _stem(self, name: str) -> str:
-        """Return the path of a recording's outputs below --out-dir, without suffix: its own, unless that is taken."""
-        if name in self._stems:  # from an earlier attempt, when it could not be read
+        """Return the path of a recording's outputs below --out-dir, without suffix: the recording's unless it is taken.
+
+        Paths are compared without case, which some file systems ignore.
+        """
+        if name in self._stems:  # from an earlier attempt, in which the recording could not be read
             return self._stems[name]
         text, taken = shown(name), {stem.casefold() for stem in self._stems.values()}
         numbered = (f"{text} ({number})" for number in itertools.count(2))

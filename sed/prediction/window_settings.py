@@ -1,8 +1,8 @@
 """Settings, stored with a model, for recordings longer than its window.
 
 Which settings are best depends on the model: centring helps a model that finds too many events, and harms one that
-misses events. `sed.bin.tune_windows` measures it and writes WINDOWS into an experiment's folder; packed models and ONNX
-files store its content. Models without it, such as those of earlier versions, use the defaults.
+misses events. `sed.bin.tune_windows` compares settings and writes the best as WINDOWS into an experiment's folder;
+packed models and ONNX files store its content. Models without it, such as those of earlier versions, use the defaults.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 WINDOWS = "windows.json"
 """file in an experiment's folder"""
 FORMAT = 1
+"""version of the file's format"""
 _SHAPE = {"overlap": (int, float, type(None)), "centre_events": bool, "tuned_on": (dict, type(None))}
 
 
@@ -61,7 +62,10 @@ class WindowSettings:
         return {"overlap": self.overlap, "centre_events": self.centre_events, "tuned_on": tuned_on}
 
     def was_tuned_on(self, soundbank: str, seed: int) -> bool:
-        """Return whether the settings were tuned on soundscapes of a bank of this name and of this seed."""
+        """Return whether the settings were tuned on soundscapes mixed from this soundbank with this seed.
+
+        Banks are compared by the last component of their path.
+        """
         tuned = self.tuned_on or {}
         return tuned.get("seed") == seed and tuned.get("soundbank") == Path(soundbank).name
 
@@ -78,7 +82,7 @@ def from_stored(stored: Any, where: str, *, again: str) -> WindowSettings:
         The settings.
 
     Raises:
-        UserError: it is broken.
+        UserError: the stored form is broken.
     """
     if stored is None:
         return WindowSettings()
@@ -105,7 +109,7 @@ def write(path: Path, settings: WindowSettings, facts: Mapping[str, Any]) -> Non
     Args:
         path: the file.
         settings: the choice.
-        facts: how it was made.
+        facts: further entries: how the choice was made.
     """
     write_json(path, {"format": FORMAT, **settings.to_stored(), **facts})
 
@@ -131,5 +135,5 @@ def add_arguments(parser: Parser) -> None:
 
 
 def resolve(args: argparse.Namespace, stored: WindowSettings) -> WindowSettings:
-    """Return the stored settings, with those replaced that options give."""
+    """Return the model's stored settings, replaced by the options that were given."""
     return stored.changed(overlap=args.overlap, centre_events=args.centre_events)

@@ -2,9 +2,13 @@
 
 Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
 cover it: a detector finds an event in some windows and misses it in others, and the mean over them is often below the
-threshold. For weak masking, a frame's clip posterior is the mean of the windows' clip posteriors p with weights p^2: a
-single confident window outweighs several others, but unlike with the maximum, one barely positive window does not
-(figures: OVERLAP). A recording of at most one window is passed through unchanged.
+threshold. For weak masking (frame posteriors are set to 0 where the class's clip posterior is low), a frame's clip
+posterior is the mean of the windows' clip posteriors p with weights p^2: a single confident window outweighs several
+others, but a single window barely above the threshold does not, as it would with the maximum (measured: see OVERLAP).
+The posteriors of a recording of at most one window are unchanged.
+
+A window decides a frame if its posteriors count in the join there. In a live stream, the newest frames of a window are
+left to later windows, which contain more of the audio that follows these frames.
 """
 
 from __future__ import annotations
@@ -34,18 +38,18 @@ class Window(NamedTuple):
 OVERLAP = 0.8
 """Default overlap as a share of a window.
 
-This and the join were chosen on 270 minutes of soundscapes. Event-based F1 on 270 other minutes, sparse / dense,
-without `--centre-events` (`sed.bin.benchmark_windows`), by overlap:
+This and the join were chosen on 270 minutes of soundscapes. Event-based F1 on 270 other minutes, sparse / dense in
+events (`sed.prediction.soundscapes.KINDS`), without `--centre-events` (`sed.bin.benchmark_windows`), by overlap:
 
     overlap          0             0.5           0.8           0.9
     small AST-SED    .450 / .193   .487 / .220   .517 / .243   .518 / .242
     small AST-GRU    .323 / .115   .379 / .159   .380 / .164   .376 / .164
 
-Masking with the highest clip posterior instead changes sparse by -.010 (AST-SED) and -.018 (AST-GRU), dense by -.009
-and +.005; masking with the mean loses .034 on dense ones.
+Masking with the highest clip posterior instead changes the sparse F1 by -.010 (AST-SED) and -.018 (AST-GRU), the dense
+F1 by -.009 and +.005; masking with the unweighted mean lowers the dense F1 by .034.
 """
 MOST_OVERLAP = 0.9
-"""largest overlap as a share of a window: it takes ten times the computation of no overlap"""
+"""largest overlap as a share of a window; prediction then takes ten times as long as without overlap"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +59,7 @@ class WindowPlan:
     samples: int
     """samples of a window: the clip length that the model was trained on"""
     frame_samples: int
-    """samples of an output frame"""
+    """length of an output frame in samples"""
     frames: int
     """output frames of a window; the last may reach a fraction of a frame beyond its samples"""
     hop: int
@@ -63,7 +67,7 @@ class WindowPlan:
     first: int
     """first frame that a window decides, counted from its start; the first window of a recording decides from 0"""
     common: int
-    """number of frames from `first` on that the window before decides, too"""
+    """number of frames from `first` on that the previous window decides, too"""
 
     @classmethod
     def overlapping(
@@ -72,11 +76,11 @@ class WindowPlan:
         """Return the plan for recordings: overlapping windows, each of which decides all that it covers.
 
         Args:
-            samples: length of a window.
+            samples: length of a window in samples.
             frame_seconds: length of an output frame.
-            rate: in Hz.
+            rate: sampling rate in Hz.
             frames: output frames per window.
-            overlap: seconds; None for OVERLAP.
+            overlap: overlap of consecutive windows in seconds; None for OVERLAP of a window.
 
         Returns:
             The plan.
@@ -103,15 +107,18 @@ class WindowPlan:
     def live(
         cls, *, samples: int, frame_seconds: float, rate: int, frames: int, hop: float, lookahead: float
     ) -> WindowPlan:
-        """Return the plan for streams: every `hop` seconds a window decides up to `lookahead` seconds before its end.
+        """Return the plan for streams: every `hop` seconds a window decides frames up to `lookahead` before its end.
+
+        So that windows are joined here, too, each also counts for the first half of its lookahead, at most a hop, which
+        the next window decides.
 
         Args:
-            samples: length of a window.
+            samples: length of a window in samples.
             frame_seconds: length of an output frame.
-            rate: in Hz.
+            rate: sampling rate in Hz.
             frames: output frames per window.
-            hop: seconds between windows.
-            lookahead: seconds at a window's end that it does not decide yet.
+            hop: seconds from the end of a window to that of the next.
+            lookahead: seconds at a window's end whose frames are left to the next windows.
 
         Returns:
             The plan.
@@ -172,10 +179,11 @@ class WindowPlan:
             yield self._live(end + self.hop, self._newest(np.concatenate([buffer, *held]), end), last=True)
 
     def _newest(self, buffer: np.ndarray, end: int) -> np.ndarray:
-        """Drop the samples that the next window does not need; `end` is the last frame of the current window."""
+        """Drop the samples that the next window does not need; `end`: the frame at which the current window ends."""
         return buffer[(self._begin(end + self.hop) - self._begin(end)) * self.frame_samples :]
 
     def _begin(self, end: int) -> int:
+        """Return the first frame of the live window that ends before frame `end`."""
         return max(0, end - self.samples // self.frame_samples)
 
     def _window(self, index: int, samples: np.ndarray, *, last: bool) -> Window:
@@ -204,8 +212,9 @@ class Join:
 
     def __init__(self, plan: WindowPlan, classes: int) -> None:
         self._plan, self._classes = plan, classes
-        # For each frame and class: highest frame posterior, sum of cubes and sum of squares of the clip posteriors. In
-        # float64, so that p^3 / p^2 of a single window is its p in float32 to the bit.
+        # For each frame and class: the highest frame posterior, and the sums of p^3 and of p^2 over clip posteriors p,
+        # whose quotient is the mean with weights p^2. In float64, so that p^3 / p^2 of a single window is its p in
+        # float32 to the bit.
         self._rows = np.zeros((0, 3, classes))
         self._start = 0
 
@@ -218,7 +227,8 @@ class Join:
             clip: its clip posteriors (classes,).
 
         Returns:
-            The rows (n, 2 classes) that became final, in order: frame posteriors, then clip posteriors to mask with.
+            (n, 2 * classes): a row for each frame that became final, in order, with its frame posteriors and then the
+            clip posteriors for weak masking.
         """
         begin = self._start if window.first is None else max(self._start, window.first)
         end = window.start + len(frame)

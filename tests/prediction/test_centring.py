@@ -132,7 +132,7 @@ def posteriors(model, audio):
         start += len(values)
         plain.append(values)
         out.append(centring.add(window, values))
-        rows, sound = max(rows, len(centring._rows)), max(sound, len(centring._sound))
+        rows, sound = max(rows, len(centring._rows)), max(sound, len(centring._audio))
     return np.concatenate(plain), np.concatenate(out), rows, sound
 
 
