@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 Recording = str | Path | np.ndarray
-"""a file, or samples in [-1, 1]: (samples,), (samples, channels) or (channels, samples)"""
+"""a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""
@@ -102,17 +102,17 @@ class Model:
 
     @property
     def labels(self) -> list[str]:
-        """Return the labels in the order of the posteriors' columns."""
+        """Labels in the order of the posteriors' columns."""
         return list(self.predictor.labels)
 
     @property
     def sample_rate(self) -> int:
-        """Return the model's sampling rate in Hz; recordings of other rates are resampled."""
+        """Sampling rate of the model in Hz; recordings of other rates are resampled."""
         return self.predictor.rate
 
     @property
     def frame_seconds(self) -> float:
-        """Return the length of a frame of the posteriors in seconds."""
+        """Length of a frame of the posteriors in seconds."""
         return self.predictor.frame_seconds
 
     @overload
@@ -152,17 +152,17 @@ class Model:
         Args:
             recording: a file, an array of samples, or a list of these, whose windows share batches.
             rate: sampling rate of arrays in Hz; unused for files.
-            threshold: threshold for all labels, or by label; None, and labels not named: the model's own.
+            threshold: one threshold for all labels, or {label: threshold}; None: the model's, as for labels not named.
             overlap: overlap of windows in seconds, in recordings longer than a window; None: as stored with the model.
             centre_events: run the model again on events that windows share, each in the middle of a window; None: as
                 stored with the model.
             batch_size: windows per batch.
 
         Returns:
-            The events; for a list, a list for each recording, in order.
+            The events; for a list of recordings, the events of each, in the list's order.
 
         Raises:
-            UserError: a recording cannot be read, an array comes without its rate, or an unknown label.
+            UserError: a recording cannot be read, an array comes without its rate, or a label is unknown.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         sources: Sequence[Recording] = recording if isinstance(recording, list) else [recording]
@@ -182,7 +182,7 @@ class Model:
         centre_events: bool | None = None,
         batch_size: int = 8,
     ) -> np.ndarray:
-        """Return the frame posteriors of a recording, before post-processing.
+        """Return the frame posteriors of a recording: joined over windows, before post-processing.
 
         Args:
             recording: a file, or an array of samples.
@@ -231,7 +231,7 @@ class Model:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples that are not finite, an unknown label, or a hop and lookahead beyond the window.
+            UserError: samples are not finite, a label is unknown, or hop and lookahead together exceed the window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
         plan = WindowPlan.live(**window_geometry(self.predictor), hop=hop, lookahead=lookahead)
@@ -254,6 +254,7 @@ class Model:
         centre_events: bool | None,
         batch_size: int,
     ) -> list[Track]:
+        """Predict on recordings, each with its sink; return their finished tracks. Arguments are those of `detect`."""
         settings = self.predictor.windows.changed(overlap=overlap, centre_events=centre_events)
         plan = WindowPlan.overlapping(**window_geometry(self.predictor), overlap=settings.overlap)
 
@@ -275,6 +276,7 @@ class Model:
         return tracks
 
     def _blocks(self, source: Recording, rate: int | None, name: str) -> Iterator[np.ndarray]:
+        """Return a recording's mono samples at the model's rate, block by block."""
         if isinstance(source, str | Path):
             return read_recording(str(source), self.sample_rate)
         if rate is None:
@@ -282,6 +284,7 @@ class Model:
         return resampled(mono_blocks(source, name), rate, self.sample_rate)
 
     def _with_threshold(self, threshold: float | Mapping[str, float]) -> PostProcessing:
+        """Return the model's post-processing with other thresholds."""
         named = threshold if isinstance(threshold, Mapping) else {"*": threshold}
         return replace(self.post_processing, threshold=self.post_processing.threshold.with_values(named, self.labels))
 
@@ -304,7 +307,7 @@ def load(
         which: network of the mean-teacher pair: `teacher` or `student`.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads; None for as many as there are idle processors.
-        post_processing: steps in order as in `--post-processing`, or `none`; None for the model's own.
+        post_processing: steps in order as in `--post-processing`, or `none`; None for the model's.
 
     Returns:
         The model.
@@ -347,11 +350,12 @@ def score(
     """Score detected events against the truth, as `sed.bin.score` does.
 
     Args:
-        predicted: the detected events; or scores.h5, a folder of score tables, or of event tables at operating points.
+        predicted: the detected events; or scores: scores.h5, a folder of score tables, or a folder of event tables, one
+            for each operating point (threshold).
         truth: the true events.
         durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
         post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
-        labels: the label set; None takes the labels of the scores, else those of the truth.
+        labels: the labels to score; None: those of the scores, else those of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores` of `sed.bin.score`.
 
@@ -360,7 +364,7 @@ def score(
         `per_class` and others; `intervals` with a bootstrap.
 
     Raises:
-        UserError: an input is broken, or the inputs do not fit together; with file and line if there are any.
+        UserError: an input is broken, or the inputs do not fit together; the message names file and line, if any.
     """
     from sed.evaluation.scoring import score_events
 

@@ -1,4 +1,4 @@
-"""Entry points: exit codes, one line per error, and logging."""
+"""Frame of all entry points: exit codes, one line per error, and logging."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from sed.errors import RunError, UserError
 from sed.lifetime import end_with_owner
 
-# Messages of the operating system's errors. Those in _CURES can be fixed by the user: exit 2; all others exit 1.
+# Messages of the operating system's errors. The user can fix those in _CURES (exit 2); all others exit with 1.
 _CURES = {
     errno.ENOSPC: "no space left (free some, or choose another folder)",
     errno.EDQUOT: "disk quota exceeded (free some, or choose another folder)",
@@ -37,7 +37,7 @@ _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out
 
 
 def script_name() -> str:
-    """Return the name that error lines start with: that of the command's module, without its suffix."""
+    """Return the name that error lines start with: the file name of the command's module, without its suffix."""
     return Path(sys.argv[0]).stem
 
 
@@ -59,7 +59,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(1, str(error))
         except KeyboardInterrupt:
             code = _fail(130, "interrupted")
-        except BrokenPipeError:  # `... | head` closed the pipe: not an error
+        except BrokenPipeError:  # `... | head` closed the pipe: not an error, nor when Python flushes at its exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except ModuleNotFoundError as error:
@@ -96,7 +96,7 @@ def explained(error: OSError) -> str:
 
 
 def errno_of(error: OSError) -> int:
-    """Return an OSError's number, if need be from its text, as HDF5's errors have it only there; 0 if there is none."""
+    """Return an OSError's errno, or 0 if there is none; HDF5's errors have it only in their text."""
     if error.errno:
         return error.errno
     stated = re.search(r"errno = (\d+)", str(error))
@@ -104,6 +104,7 @@ def errno_of(error: OSError) -> int:
 
 
 def _fail(code: int, message: str) -> int:
+    """Print an error line; return the exit code."""
     line = f"{script_name()}: {' '.join(message.split())}"
     # File names may hold bytes that are not valid UTF-8, and the terminal may know only ASCII.
     encoding = sys.stderr.encoding or "ascii"

@@ -28,6 +28,7 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
+# For names of temporary files: process ids are unique only on one machine, and a network folder may have several.
 _HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _TEMPORARY = re.compile(r"\..+\.(\d+)-([0-9a-f]{8})-\d+\.part", re.DOTALL)
 _numbers = itertools.count()
@@ -36,19 +37,19 @@ _cleared: set[Path] = set()
 
 
 def _temporary(path: Path) -> Path:
-    """Return a name beside `path` that contains the process's id, so that no other living process writes to it."""
-    long = len(os.fsencode(path.name)) > 200  # file names are limited to 255 bytes
+    """Return a path beside `path` with the process's id in its name, so that no other running process writes to it."""
+    long = len(os.fsencode(path.name)) > 200  # file names are limited to 255 bytes, with what is added here
     name = f"{zlib.crc32(os.fsencode(path.name)):08x}" if long else path.name
     return path.with_name(f".{name}.{os.getpid()}-{_HOST}-{next(_numbers)}.part")
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one that `replacing` gives."""
+    """Return whether a name is that of a temporary file of `replacing`."""
     return bool(_TEMPORARY.fullmatch(name))
 
 
 def _is_stale(name: str) -> bool:
-    """Return whether a name is that of a temporary file whose writer, on this machine, is dead."""
+    """Return whether a name is that of a temporary file whose writer ran on this machine and has ended."""
     found = _TEMPORARY.fullmatch(name)
     if not found or found[2] != _HOST:
         return False
@@ -75,7 +76,7 @@ def clear_stale(folder: Path) -> None:
 
 
 def is_text(path: str | Path) -> bool:
-    """Return whether a path is UTF-8: some libraries take no other."""
+    """Return whether a path is valid UTF-8; some libraries refuse others."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -84,7 +85,7 @@ def is_text(path: str | Path) -> bool:
 
 
 def refuse_device(path: Path) -> None:
-    """Refuse to replace something that is not a file: `/dev/null`, which root would lose, or a pipe."""
+    """Refuse to replace a device or a pipe: as root, `/dev/null` would become a regular file."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: not a file that can be replaced (choose another name)")
 
@@ -123,7 +124,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def open_replacing(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a file for writing that gets its name only when it is complete.
 
-    Text is UTF-8; bytes of file names that are not text become escapes, which JSON reads as well.
+    Text is written as UTF-8. Bytes of file names that are not valid UTF-8, which Python represents as surrogates, are
+    written as escapes (`\\udcff`), which JSON parsers read.
     """
     encoding, errors = (None, None) if "b" in mode else ("utf-8", "backslashreplace")
     with replacing(path) as part, part.open(mode, encoding=encoding, errors=errors) as file:
@@ -146,7 +148,7 @@ _held: set[IO[str]] = set()
 
 
 def _drop_locks() -> None:
-    """Close the locks that a forked child inherits: an orphan must not keep them."""
+    """Close the lock files that a forked child inherits: it must not hold the locks after its parent has ended."""
     for file in _held:
         file.close()
     _held.clear()
@@ -160,8 +162,8 @@ def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[
     """Hold an exclusive lock for this process.
 
     Args:
-        folder: the folder to lock, created when missing.
-        name: lock only this name within the folder.
+        folder: the folder to lock, created if missing.
+        name: what to lock within the folder; empty: the folder as a whole, independently of names in it.
         wait: wait for another process instead of raising.
 
     Yields:
@@ -185,8 +187,8 @@ def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[
             _held.discard(file)
 
 
-_RENAME_EXCHANGE = 2
-_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2  # from Linux's <linux/fs.h>
+_AT_FDCWD = -100  # from Linux's <fcntl.h>: relative paths are relative to the current folder
 
 
 def exchange(one: Path, other: Path) -> bool:

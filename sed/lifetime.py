@@ -12,13 +12,13 @@ from contextlib import suppress
 
 _PR_SET_PDEATHSIG = 1  # from Linux's <sys/prctl.h>
 OWNER = "RUN_OWNER"
-"""environment variable that scripts set: id of the process (not always the parent) that this one works for"""
+"""environment variable that scripts set: id of the process that this one works for, which need not be its parent"""
 
 
 def end_with_parent() -> None:
-    """Kill this worker when its parent process ends, for whatever reason.
+    """Make this process end when its parent ends, for whatever reason.
 
-    On Linux the kernel does it at the parent's end; elsewhere a thread checks once per second.
+    On Linux the kernel kills it at the parent's end; elsewhere a thread checks once per second.
     """
     parent = os.getppid()
     with suppress(AttributeError, OSError):
@@ -36,7 +36,7 @@ def end_with_parent() -> None:
 
 
 def end_with_owner() -> None:
-    """Send SIGTERM to this process when the process named by `RUN_OWNER` ends; do nothing without one.
+    """Make this process get SIGTERM when the process that OWNER names ends; without that variable, do nothing.
 
     Scripts set the variable, so that after a recipe is killed its processes do not go on holding locks or processors.
     """

@@ -24,7 +24,7 @@ WINDOW = 60.0
 class Progress:
     """Progress of one task: a bar on a terminal, else a log line every `EVERY` seconds.
 
-    A context: the bar leaves the terminal at its end.
+    As a context manager, it removes the bar from the terminal at the end.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class Progress:
             total: amount to do; None if unknown.
             unit: name of what is counted, in the singular.
             done: amount done before the start.
-            title: first words of the line and the bar.
+            title: text before the line and the bar.
             logger: logger of the lines.
-            describe: returns the line; by default amounts, rate and time left.
+            describe: function that returns the line; None: `line`.
             scaled: whether the bar writes 2.1M instead of 2100000.
             shown: whether to show bar and lines; with several processes, only the first does.
         """
@@ -54,7 +54,7 @@ class Progress:
         self.moved: float = 0
         """amount done since the start; `done` also includes earlier work"""
         self.started = self._reported = time.monotonic()
-        self._seen = deque([(self.started, 0.0)])
+        self._seen = deque([(self.started, 0.0)])  # (time, `moved` at that time), for the rate
         self._logger, self._describe, self._shown = logger, describe or Progress.line, shown
         self._bar: tqdm | None = None
         if shown and sys.stderr.isatty():
@@ -80,7 +80,7 @@ class Progress:
         return report and self.report()
 
     def expect(self, total: float | None, done: float) -> None:
-        """Correct the total and the amount done before; neither affects the rate."""
+        """Correct the total and the amount done; neither affects the rate."""
         self.total, self.done = total, done
         if self._bar is not None:
             self._bar.total, self._bar.n = total, done
@@ -106,7 +106,7 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Return the average amount per second over the last `WINDOW` seconds."""
+        """Average amount per second over the last `WINDOW` seconds."""
         now = time.monotonic()
         while len(self._seen) > 1 and now - self._seen[1][0] >= WINDOW:
             self._seen.popleft()
@@ -115,13 +115,13 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Return the seconds left at this rate; None when unknown."""
+        """Seconds left at this rate; None if unknown."""
         rate = self.rate
         return None if self.total is None or rate <= 0 else max(self.total - self.done, 0) / rate
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since the start."""
+        """Seconds since the start."""
         return max(time.monotonic() - self.started, 1e-9)
 
     def line(self) -> str:
@@ -161,7 +161,7 @@ class Meter:
         Args:
             name: the file.
             size: its size in bytes.
-            have: bytes that exist already.
+            have: bytes that have been fetched already.
         """
         with self._lock:
             self._sizes[name], self._at[name] = size, have
@@ -195,6 +195,7 @@ class Meter:
             self._progress = None
 
     def _amounts(self) -> tuple[int | None, int]:
+        """Return the total of all files in bytes, None if unknown, and the bytes that are done."""
         return sum(self._sizes.values()) or None, sum(self._at.values())
 
 

@@ -15,10 +15,11 @@ from typing import Any
 from sed.cli import script_name
 
 ROOT = Path(__file__).resolve().parent.parent
+"""folder that has the package: the checkout, unless the package is installed elsewhere"""
 
 
 def git_hash() -> str:
-    """Return the checkout's commit, with `-dirty` when tracked files differ; `unknown` outside a checkout."""
+    """Return the checkout's commit, with `-dirty` if tracked files differ from it; `unknown` outside a checkout."""
     try:
         rev = subprocess.run(
             ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
@@ -40,7 +41,10 @@ def command_line() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return the versions that a result depends on, for result.json and RESULTS.md; imports none of the packages."""
+    """Return {package: version} of all that a result depends on, for result.json and RESULTS.md.
+
+    The packages are not imported.
+    """
     versions = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     for package in ("ast-sed", "torch", "torchaudio", "numpy", "scipy", "psds_eval", "sed_eval", "sed_scores_eval"):
         try:
@@ -50,7 +54,8 @@ def environment() -> dict[str, str]:
     return versions
 
 
-_ELSEWHERE = re.compile(r"(?:/|~|\.\./)")
+_ELSEWHERE = re.compile(r"(?:/|~|\.\./)")  # the beginning of a path that leads out of the current folder
+# Such a path within a text, of at least one folder or file; not a URL, nor the later folders of a relative path.
 _PATH_INSIDE = re.compile(r"(?<![\w/:.~])(?:~[\w.-]*|\.\.)?(?:/[^/\s'\"`,;:)\]]+)+/?")
 
 
@@ -67,6 +72,7 @@ def without_folders(value: Any) -> Any:
 
 
 def _named(text: str) -> str:
+    """Reduce the paths in a text or a command to their last component."""
     if "/" not in text:
         return text
     try:
@@ -80,7 +86,7 @@ def _named(text: str) -> str:
 
 
 def _option(word: str) -> str:
-    """Reduce `--config=/home/me/x.yaml`, `/home/me/x.yaml` or text with such a path in it to the last name."""
+    """Reduce the path in `--config=/home/me/x.yaml`, `/home/me/x.yaml` or a text to its last component."""
     name, equals, path = word.partition("=")
     if equals and _ELSEWHERE.match(path):
         return f"{name}={_last(path)}"
@@ -88,4 +94,5 @@ def _option(word: str) -> str:
 
 
 def _last(path: str) -> str:
+    """Return the last component of each of the paths, which commas separate."""
     return ",".join(PurePosixPath(part).name or part for part in path.split(","))

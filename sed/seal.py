@@ -17,8 +17,10 @@ from typing import IO, Any
 from sed.input_files import parse_json, read_bytes
 
 SEAL = b"sed-crc32:%08x\n"
+"""last line of a binary file, for the CRC-32 of all bytes before it"""
 _SEAL = re.compile(rb"sed-crc32:([0-9a-f]{8})\n")
 SIZE = len(SEAL % 0)
+"""length of the line in bytes"""
 _JSON_SEAL = re.compile(rb'(.*),\n "checksum": "([0-9a-f]{64})"\n\}\n', re.DOTALL)
 
 
@@ -43,7 +45,7 @@ class SealedWriter:
         self._file.flush()
 
     def seal(self) -> None:
-        """Write the checksum of all before; nothing may follow."""
+        """Write the checksum of all bytes so far; nothing may follow."""
         self._file.write(SEAL % self._crc)
 
 
@@ -66,7 +68,7 @@ def found_seal(path: Path) -> int | None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Compare a file with its checksum; return False if it has none. Raises `Damaged` if they differ."""
+    """Compare a file with its checksum; return False if it has none, raise `Damaged` if they differ."""
     stated = found_seal(path)
     if stated is None:
         return False
@@ -82,10 +84,13 @@ def crc_of(file: IO[bytes], size: int, crc: int = 0) -> int:
     Args:
         file: open for reading.
         size: number of bytes.
-        crc: of the bytes before, to continue.
+        crc: CRC-32 of the bytes before these, if it is to cover them, too.
 
     Returns:
-        The CRC-32 of all of them.
+        The CRC-32.
+
+    Raises:
+        Damaged: the file ends before `size` bytes.
     """
     buffer = memoryview(bytearray(min(size, 1 << 20)))
     while size:
@@ -104,7 +109,10 @@ def sealed_json(value: Mapping[str, Any]) -> str:
 
 
 def read_sealed_json(path: Path) -> tuple[Any, bool | None]:
-    """Return the value and whether its seal is intact; None instead when another tool has reformatted the file.
+    """Return the value of a JSON file without its checksum, and whether it has one that matches.
+
+    The latter is False for a file without a checksum that is formatted as ours are, and None for any other without one,
+    such as one that another tool has reformatted.
 
     Raises:
         Damaged: the content differs from what was written.

@@ -39,11 +39,11 @@ def card(
 
     Args:
         name: name of the model.
-        model: weights and config.
-        post: post-processing.
+        model: the model, with its config and training facts.
+        post: its post-processing.
         windows: window settings for long recordings.
         results: {set: content of its result.json}.
-        which: `teacher` or `student`; unused for imported models.
+        which: packed network of the mean-teacher pair: `teacher` or `student`; unused for imported models.
         data: description of the training data, in the author's words.
         licence: licence of the weights.
         intended_use: intended use, in the author's words.

@@ -1,4 +1,7 @@
-"""Event-based F1 counts of prediction on long recordings, with whole events and with events cut at clips' borders."""
+"""Comparison of settings of prediction on long recordings, by event-based F1.
+
+Recordings are scored as a whole, and cut into clips of the model's length, with their events cut at clips' borders.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,13 @@ Found = list[list[Event]]
 
 
 class Setting(NamedTuple):
-    """Scores of a setting of prediction: counts (recordings, classes) of whole events and of events cut into clips."""
+    """Counts (recordings, classes) of a setting of prediction.
+
+    Attributes:
+        name: name of the setting.
+        whole: counts of whole events.
+        pieces: counts of events cut at clips' borders.
+    """
 
     name: str
     whole: Counts
@@ -41,7 +50,7 @@ class Setting(NamedTuple):
 
 
 class Remembered:
-    """A predictor that caches its output by the window's samples, because settings to compare share many windows.
+    """A predictor that caches its output by the window's samples, because the compared settings share many windows.
 
     The log-mel of its output is empty, to save memory.
     """
@@ -71,7 +80,7 @@ def predict(
     windows: WindowSettings,
     batch_size: int = 32,
 ) -> Found:
-    """Detect the events of recordings, as sed.bin.predict does.
+    """Detect the events of recordings, as `sed.bin.predict` does.
 
     Args:
         sounds: samples of each recording, at the predictor's sample rate.
@@ -121,7 +130,7 @@ def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[
 
     Args:
         recordings: soundscapes, whose labels must all be labels of the model.
-        model: folder of an experiment, checkpoint or packed model.
+        model: experiment's folder, checkpoint or packed model.
         device: where the model runs: `cpu`, `cuda`, `cuda:1` or `auto`.
 
     Returns:
@@ -153,7 +162,10 @@ def sounds_at(rate: int, recordings: Sequence[Recording]) -> list[np.ndarray]:
 
 
 class Scorer:
-    """Scores of predictions on recordings, or on the clips of `clip_seconds` that recordings are cut into."""
+    """Scorer of predictions on recordings, or on the clips of `clip_seconds` that recordings are cut into.
+
+    Predictions on either are scored as whole events and as events cut at clips' borders.
+    """
 
     def __init__(self, recordings: Sequence[Recording], labels: Sequence[str], clip_seconds: float) -> None:
         self._labels, self._seconds = labels, clip_seconds
@@ -161,10 +173,11 @@ class Scorer:
         self._lengths = [60.0 * recording.minutes for recording in recordings]
         # A rounding error must not add a clip.
         self._clips = [math.ceil(length / clip_seconds - 1e-6) for length in self._lengths]
-        self._first = np.cumsum([0, *self._clips])
+        self._first = np.cumsum([0, *self._clips])  # index of each recording's first clip among the clips of all
         self._truth_in_pieces = self._cut(self._truth)
 
     def _cut(self, found: Found) -> Found:
+        """Cut the events of each recording at clips' borders; return those of each clip."""
         cut = (in_pieces(*one) for one in zip(found, itertools.repeat(self._seconds), self._clips, strict=False))
         return [piece for pieces in cut for piece in pieces]
 
@@ -173,7 +186,7 @@ class Scorer:
         return self._setting(name, found, self._cut(found))
 
     def of_clips(self, name: str, found: Found) -> Setting:
-        """Score the predicted events of each clip: first all clips of the first recording, then those of the next."""
+        """Score the predicted events of each clip; clips are in order, recording by recording."""
         bounds = itertools.pairwise(self._first)
         return self._setting(name, [put_back(found[a:b], self._seconds) for a, b in bounds], found)
 

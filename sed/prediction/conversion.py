@@ -1,4 +1,4 @@
-"""Write given events in the formats of prediction."""
+"""Events of label files in the output formats of prediction."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from sed.prediction.writers import FORMATS, check_formats, file_stems
 
 
 def in_one_file(recordings: Mapping[str, Sequence[Event]], name: str) -> str:
-    """Return the text of all recordings' events; UserError for a format that can hold only one recording.
+    """Return all recordings' events as the text of one file; UserError for a format that can hold only one recording.
 
-    recordings: {file name: events}; name: name of the format.
+    recordings: {recording: events}; name: name of the format.
     """
     (format,) = check_formats([name], together=True, recordings=len(recordings))
     return format.header(_labels(recordings)) + "".join(_body(format, *one) for one in recordings.items())
 
 
 def one_file_each(recordings: Mapping[str, Sequence[Event]], name: str) -> dict[str, str]:
-    """Return {name of the output file: text} of each recording's events.
+    """Return {name of the output file: text} with a file for each recording's events.
 
-    recordings: {file name: events}; name: name of the format.
+    recordings: {recording: events}; name: name of the format.
     """
     format, stems = FORMATS[name], file_stems(list(recordings))
     header = format.header(_labels(recordings))

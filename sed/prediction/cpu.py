@@ -1,11 +1,11 @@
 """Fast inference of a detector on a CPU, where torch has oneDNN.
 
 Weights are packed once for oneDNN's matrix products, which on some processors are a quarter faster than torch's linear
-layers. The Bi-GRU's thousand steps are bound by reading its recurrent weights: its two directions run on two threads,
-and its first layer projects the encoder's frames before they are repeated.
+layers. The time of the Bi-GRU's thousand steps is that of reading its recurrent weights: its two directions run on two
+threads, and its first layer projects the encoder's frames before they are repeated to the decoder's frame rate.
 
-With bfloat16, inputs and outputs of matrix products are rounded; all other operations are in float32. With int8, this
-applies to the encoder's products, with weights quantised ahead and activations on the fly.
+With bfloat16, inputs and outputs of matrix products are rounded; all other operations are in float32. With int8, the
+matrix products of the encoder alone are quantised: weights once in advance, activations at each call.
 """
 
 from __future__ import annotations
@@ -23,11 +23,14 @@ from sed.models.detector import Detector, DetectorOutput
 from sed.prediction.recurrence import compiled
 
 ROWS = 4096
-"""rows of the matrix products that weights are packed for: the tokens of a few clips"""
+"""number of input rows for which weights are packed: the tokens of a few clips"""
 
 
 class Product:
-    """x -> x @ weight.T + bias; the weight is packed for about `rows` rows if oneDNN is available; returns float32."""
+    """Function that maps x to x @ weight.T + bias in float32.
+
+    If oneDNN is available, the weight is packed in the layout that is best for about `rows` rows of x.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor, rows: int, dtype: torch.dtype) -> None:
         self.packed = _has_onednn(dtype)
@@ -62,6 +65,7 @@ class PackedLinear(nn.Module):
 
 
 NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+"""names of a layer's parameters in torch.nn.GRU, before the number of the layer"""
 
 
 class PackedGRU:
@@ -81,7 +85,7 @@ class PackedGRU:
         self._products: dict[tuple[int, int, int], Product] = {}
 
     def __call__(self, x: Tensor, repeat: int) -> Tensor:
-        """Map (batch, frames, dim), each frame taken `repeat` times, to (batch, frames * repeat, 2 * units)."""
+        """Map (batch, frames, dim), each frame repeated `repeat` times, to (batch, frames * repeat, 2 * units)."""
         for layer, products in enumerate(self._inputs):
             tasks = [(layer, direction, x, product, repeat) for direction, product in enumerate(products)]
             outputs = list((self._pool.map if self._pool else map)(self._run, tasks))
@@ -89,6 +93,7 @@ class PackedGRU:
         return x
 
     def _run(self, task: tuple[int, int, Tensor, Product, int]) -> Tensor:
+        """Run one direction of one layer."""
         layer, direction, x, project, repeat = task
         with torch.inference_mode():
             product = self._product(layer, direction, x.shape[0])
@@ -96,6 +101,7 @@ class PackedGRU:
             return compiled()(gates, new, product.weight, product.bias, repeat, bool(direction), product.packed, [])
 
     def _product(self, layer: int, direction: int, batch: int) -> Product:
+        """Return the product with the recurrent weights, packed for this batch size."""
         key = (layer, direction, batch)  # with as few rows as a batch, oneDNN's best layout depends on their number
         if key not in self._products:
             self._products[key] = Product(*self._recurrent[layer][direction], batch, self._dtype)
@@ -103,7 +109,7 @@ class PackedGRU:
 
 
 class CpuDetector(nn.Module):
-    """A detector with faster parts, called like a `Detector`; the original must not be used afterwards."""
+    """A detector with faster layers, called like a `Detector`; the original is changed, so do not use it any more."""
 
     def __init__(self, detector: Detector, precision: str, threads: int) -> None:
         super().__init__()
@@ -128,7 +134,10 @@ class CpuDetector(nn.Module):
 
 
 def _pack(module: nn.Module, dtype: torch.dtype) -> None:
-    """Replace torch's linear layers by packed ones, except those whose weights the module reads itself."""
+    """Replace torch's linear layers by packed ones, except those whose weights the module reads itself.
+
+    A module lists the latter as `reads_weights_of`.
+    """
     kept = [id(linear) for linear in getattr(module, "reads_weights_of", ())]
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
@@ -147,7 +156,7 @@ def _int8(module: nn.Module) -> nn.Module:
 
 
 def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
-    """Convert a detector for fast inference; the one given must not be used afterwards.
+    """Convert a detector for fast inference; the given one must not be used any more.
 
     Args:
         detector: in evaluation mode.
@@ -156,7 +165,7 @@ def lower(detector: Detector, precision: str, device: str, threads: int) -> Any:
         threads: processor threads.
 
     Returns:
-        A module with the detector's outputs.
+        A module with the same inputs and outputs.
     """
     if device != "cpu":
         if precision == "int8":

@@ -25,10 +25,11 @@ class Format(Protocol):
     """A file format of predictions. Every method returns the text to append; formats keep no state."""
 
     suffix: str
+    """suffix of the output files"""
     together: bool = True
     """whether one file may hold several recordings, with their names"""
     whole: bool = False
-    """whether it can be written only at a recording's end, and so not in live prediction"""
+    """whether a file can be written only at a recording's end, so that live prediction refuses the format"""
     short: bool = False
     """whether recordings are named by their file names, as in DESED's tables, instead of by the paths given"""
 
@@ -40,9 +41,9 @@ class Format(Protocol):
         """Format frames.
 
         Args:
-            name: of the recording.
+            name: name of the recording.
             borders: (n + 1,) borders of the frames in seconds.
-            posteriors: (n, classes).
+            posteriors: (n, classes) frame posteriors.
 
         Returns:
             Lines of the file.
@@ -71,7 +72,7 @@ class Tsv(Format):
 
 
 class JsonLines(Format):
-    """One object per event, with the mean posterior of its label over it."""
+    """One JSON object per event; its score is the mean posterior of the label over the event."""
 
     suffix = ".jsonl"
 
@@ -105,9 +106,9 @@ class PosteriorCsv(Format):
         """Format frames, one line per frame.
 
         Args:
-            name: of the recording.
+            name: name of the recording.
             borders: (n + 1,) borders of the frames in seconds.
-            posteriors: (n, classes).
+            posteriors: (n, classes) frame posteriors.
 
         Returns:
             Lines of CSV.
@@ -166,7 +167,10 @@ class Raven(Format):
 
 
 class TextGrid(Format):
-    """Praat's: an interval tier per label, empty intervals between events; events that overlap take more tiers."""
+    """Praat's TextGrid: an interval tier per label, with empty intervals between events.
+
+    Events of one label that overlap are distributed over several tiers.
+    """
 
     suffix, together, whole = ".TextGrid", False, True
 
@@ -220,7 +224,7 @@ class LabelStudio(Format):
 
 
 class SubRip(Format):
-    """Subtitles for a player, numbered."""
+    """Subtitles for a player, as SubRip: numbered."""
 
     suffix, together, whole = ".srt", False, True
 
@@ -233,7 +237,7 @@ class SubRip(Format):
 
 
 class WebVtt(Format):
-    """Subtitles for a player."""
+    """Subtitles for a player, as WebVTT."""
 
     suffix, together = ".vtt", False
 
@@ -247,7 +251,7 @@ class WebVtt(Format):
 
 
 def _apart(spans: Iterable[tuple[float, float]]) -> list[list[tuple[float, float]]]:
-    """Distribute (onset, offset) over as few lists as keep them from overlapping, each in order."""
+    """Distribute spans (onset, offset) over as few lists as possible without overlaps within a list, each in order."""
     lists: list[list[tuple[float, float]]] = []
     for span in sorted(spans):
         free = next((one for one in lists if one[-1][1] <= span[0]), None)

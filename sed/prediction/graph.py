@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class FeatureGraph(nn.Module):
-    """A front end on windows of one length, of which the first `valid` samples are audio."""
+    """A front end for windows of a clip's length, whose first `valid` samples are audio and whose others are 0."""
 
     fourier: Tensor
     bank: Tensor
@@ -42,10 +42,18 @@ class FeatureGraph(nn.Module):
         self.register_buffer("index", (start + torch.arange(length)).flatten())
 
     def forward(self, windows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return raw log-mel (n, frames, bins) and valid frames (n,) of windows (n, samples), 0 beyond `valid` (n,)."""
+        """Compute log-mel, not normalised.
+
+        Args:
+            windows: (n, samples), 0 from sample `valid` on.
+            valid: (n,) number of samples of each window that are audio.
+
+        Returns:
+            Log-mel (n, frames, bins), and the number of frames of each window that are audio (n,).
+        """
         windows = self.front_end.prepare(windows, valid.unsqueeze(1).float())
-        found = self._framed(windows, valid).reshape(-1, self.frames, self.framing.window)
-        spectrum = (self.front_end.analysis.traced(found).double() @ self.fourier).float()
+        framed = self._framed(windows, valid).reshape(-1, self.frames, self.framing.window)
+        spectrum = (self.front_end.analysis.traced(framed).double() @ self.fourier).float()
         real, imag = spectrum.chunk(2, -1)
         power = real * real + imag * imag
         mel = (power if self.front_end.power == 2 else power.sqrt()) @ self.bank
@@ -68,10 +76,10 @@ class FeatureGraph(nn.Module):
 
 
 class PredictionGraph(nn.Module):
-    """(batch, samples) float32 at the model's rate to frame (batch, frames, classes) and clip posteriors.
+    """Prediction on waveforms (batch, samples), float32 at the model's rate; see `forward` for what it returns.
 
-    A recording longer than the model's clips is cut into overlapping windows; its clip posterior is the highest of
-    theirs. Frames beyond the recording's end are 0.
+    A recording longer than the model's clips is cut into overlapping windows; its clip posterior is the highest of the
+    windows'. Posteriors beyond the recording's end are 0.
     """
 
     def __init__(self, *, detector: Detector, front_end: FrontEnd, plan: WindowPlan) -> None:
@@ -83,18 +91,22 @@ class PredictionGraph(nn.Module):
         self.frame_samples = plan.frame_samples
 
     def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return frame and clip posteriors, and the log-mel (batch, windows, frames, bins) that they belong to."""
+        """Return posteriors and the log-mel that they were computed from.
+
+        Frame posteriors are (batch, frames, classes), clip posteriors (batch, classes), and log-mel, not normalised,
+        (batch, windows, frames, bins).
+        """
         batch, samples = waveforms.shape[0], waveforms.shape[1]
-        # 1 + ceil((samples - window) / hop) windows, at least 1; computed as a tensor, so that the export traces it
-        count = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)
+        # 1 + ceil((samples - window) / hop) windows, at least 1; computed as a tensor, so that the export traces it.
+        number = 1 + torch.as_tensor((samples - self.samples + self.hop - 1) // self.hop).clamp_min(0)
         padded = torch.cat([waveforms, torch.zeros_like(waveforms[:, :1])], 1)
-        start = torch.arange(count) * self.hop  # type: ignore[call-overload]  # int(count) would not be traced
+        start = torch.arange(number) * self.hop  # type: ignore[call-overload]  # int(number) would not be traced
         index = (start.unsqueeze(1) + torch.arange(self.samples)).clamp_max(samples)  # beyond the end: a zero
         windows = padded[:, index.flatten()].reshape(-1, self.samples)
         valid = (samples - start).clamp_max(self.samples).repeat(batch)
-        logmel, whole = self.features(windows, valid)
+        logmel, count = self.features(windows, valid)  # count: frames of audio
         stored = logmel.half().float()  # as stage 2 stores it
-        x = self.features.front_end.normalise(stored, whole, self.detector.input_frames, self.detector.input_padding)
+        x = self.features.front_end.normalise(stored, count, self.detector.input_frames, self.detector.input_padding)
         output = self.detector(x)
         inside = torch.arange(self.frames) * self.frame_samples < valid.unsqueeze(1)
         frame = torch.sigmoid(output.logits) * inside.unsqueeze(2)
@@ -107,7 +119,7 @@ class PredictionGraph(nn.Module):
     def _join(self, frame: Tensor) -> Tensor:
         """Join (batch, windows, frames, classes) to (batch, all frames, classes) by the maximum over windows."""
         batch, count, classes = frame.shape[0], frame.shape[1], frame.shape[3]
-        hops = -(-self.frames // self.hop_frames)  # per window; the last may be partial
+        hops = -(-self.frames // self.hop_frames)  # hops per window; the last may be partial
         frame = nn.functional.pad(frame, (0, 0, 0, hops * self.hop_frames - self.frames))
         frame = frame.reshape(batch, -1, hops, self.hop_frames, classes)
         # For each hop k of a window, shift the frames of all windows to their place in the recording; fill with 0,

@@ -34,28 +34,29 @@ if TYPE_CHECKING:
     from sed.prediction.windows import WindowPlan
 
 KEY = "ast_sed"
-"""key of our entry in the file's metadata, which is JSON"""
+"""key in the file's metadata under which our JSON is stored"""
 OPSET = 18
-"""version of ONNX's operators"""
+"""version of ONNX's operator set"""
 LOADING, RUNNING, WINDOW, THREAD = 1 << 30, 1 << 29, 1 << 28, 1 << 24
-"""memory limits in bytes while a model is loaded, while it runs, and per window and thread, beside its file's size.
+"""memory in bytes that a model may take while it is loaded, while it runs, per window, and per thread; multiples of its
+file's size are added to these.
 
-AST-SED of 104 M parameters (422 MB) takes 0.6 GB to load and 0.33 GB per window; untrusted graphs may request any
-amount.
+Untrusted graphs may request any amount; AST-SED of 104 M parameters (a file of 422 MB) takes 0.6 GB to load and 0.33 GB
+per window.
 """
 
 
 def export(
     path: str | Path, model: LoadedModel, post: PostProcessing, plan: WindowPlan, windows: WindowSettings
 ) -> None:
-    """Write waveform -> frame and clip posteriors (and log-mel) with dynamic batch and length.
+    """Write a graph from waveforms to frame and clip posteriors and log-mel, for any batch size and length.
 
     Args:
         path: the .onnx file.
         model: the detector with its front end and labels.
         post: the post-processing to store in the file.
         plan: windows into which the graph itself cuts recordings longer than the model's clips.
-        windows: window settings to store in the file, for sed.bin.predict --onnx.
+        windows: window settings to store in the file, for `sed.bin.predict --onnx`, which cuts windows itself.
 
     Raises:
         UserError: the package onnx is missing, or the model cannot be exported.
@@ -69,7 +70,7 @@ def export(
     except ImportError:
         raise UserError("ONNX export needs the package onnx (pip install onnx onnxruntime onnxscript)") from None
     graph = PredictionGraph(detector=model.detector, front_end=model.front_end, plan=plan).eval()
-    example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two windows of two recordings
+    example = torch.zeros(2, plan.samples + plan.hop * plan.frame_samples)  # two recordings of two windows each
     axes = {
         "waveforms": {0: "batch", 1: "samples"},
         "frame": {0: "batch", 1: "frames"},
@@ -168,6 +169,8 @@ class OnnxPredictor:
     def whole(self, waveforms: np.ndarray) -> list[np.ndarray]:
         """Return frame posteriors, clip posteriors and log-mel of recordings (batch, samples) of any length.
 
+        The graph cuts the windows; shapes are those of `PredictionGraph.forward`.
+
         Raises:
             UserError: the recordings are shorter than the front end's window.
         """
@@ -194,11 +197,12 @@ class OnnxPredictor:
                 raise UserError(f"{self._path}: log-mel of shape {mel.shape} (export it again)")
             frame[rows], clip[rows] = frames, clips
             valid = self._framing.num_frames(length)
-            for row, one in zip(rows, mel, strict=True):
-                logmel[row] = at_own_level(one[0, :valid], waveforms[row], self._settings)
+            for row, windows in zip(rows, mel, strict=True):  # at most a window's samples: one window
+                logmel[row] = at_own_level(windows[0, :valid], waveforms[row], self._settings)
         return Output(frame, clip, logmel)
 
     def _check(self, values: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Raise UserError unless posteriors have this shape and are in [0, 1]."""
         if values.shape != shape or not ((values >= 0) & (values <= 1)).all():
             what = (
                 f"of shape {values.shape}, not {shape}" if values.shape != shape else "that are NaN or outside [0, 1]"
@@ -207,7 +211,7 @@ class OnnxPredictor:
 
 
 def _reason(error: Exception) -> str:
-    """Return ONNX Runtime's message in one line, or that the memory limit was reached."""
+    """Return the first line of ONNX Runtime's message, or that the memory limit was reached."""
     text = str(error)
     if isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bfc_arena" in text:
         return "it asks for more memory than such a model needs"
@@ -226,7 +230,7 @@ def _refuse_loops(path: Path) -> None:
 
 
 def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
-    """Compare an exported file with torch, on bursts of noise of a part of a window, one window and several windows.
+    """Compare an exported file with torch, on bursts of noise shorter than a window, of one window, and of several.
 
     Args:
         path: the .onnx file.
@@ -239,8 +243,8 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
     from sed.prediction.predictor import TorchPredictor
     from sed.prediction.windows import Join
 
-    ours = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
-    theirs = OnnxPredictor(path, threads=1)
+    in_torch = TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels)
+    exported = OnnxPredictor(path, threads=1)
     rng = np.random.default_rng(0)
     worst = 0.0
     for count in (plan.samples // 7, plan.samples, plan.samples + 5 * plan.hop * plan.frame_samples // 2):
@@ -248,9 +252,9 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
         audio = (0.003 + 0.2 * gate).astype(np.float32) * rng.standard_normal(count).astype(np.float32)
         join, rows = Join(plan, len(model.labels)), []
         for window in plan.cut([audio]):
-            output = ours([window.samples])
+            output = in_torch([window.samples])
             rows.append(join.add(window, output.frame[0], output.clip[0])[:, : len(model.labels)])
         frames = -(-count // plan.frame_samples)  # later ones are padding
-        frame = theirs.whole(audio[None])[0][0]
+        frame = exported.whole(audio[None])[0][0]
         worst = max(worst, float(np.abs(frame[:frames] - np.concatenate(rows)[:frames]).max()))
     return worst

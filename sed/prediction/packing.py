@@ -1,4 +1,4 @@
-"""Pack a trained model, for `sed.bin.pack` into a folder and for `sed.bin.push` onto a hub."""
+"""Pack a trained model: for `sed.bin.pack`, which writes a folder, and `sed.bin.push`, which uploads it to a hub."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     """Write a model as a packed folder.
 
     Args:
-        args: options of `add_arguments`, and `model`.
+        args: the options of `add_arguments`, and `model`, the model to pack.
         folder: folder to write; a packed model there is replaced, other files in it stay.
         name: name of the model in its card, if `--name` is not given.
 
@@ -42,7 +42,7 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
         The model that was packed.
 
     Raises:
-        UserError: the model cannot be read, or `folder` is something else than a folder.
+        UserError: the model cannot be read, or `folder` exists and is not a folder.
     """
     from sed.checkpoints.hub import local_model
     from sed.checkpoints.pack_folder import recover

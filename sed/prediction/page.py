@@ -1,7 +1,8 @@
 """A self-contained HTML page of recordings: audio player, log-mel, posteriors and events on a common time axis.
 
-Memory is bounded for recordings of any length: pictures and posteriors beyond a number of columns are halved in time,
-audio goes through a temporary file. The page loads nothing from the network, and shows names and labels as plain text.
+Memory is bounded for recordings of any length: log-mel and posteriors of more than a number of columns are halved in
+time resolution, and audio goes through a temporary file. The page loads nothing from the network, and shows names and
+labels as plain text, never as HTML.
 """
 
 from __future__ import annotations
@@ -24,42 +25,43 @@ from sed.prediction.recording import BaseSink, Result
 logger = logging.getLogger("sed.predict")
 
 COLUMNS = 1 << 17
-"""largest number of time columns of a recording's picture; beyond it, pairs of columns are averaged"""
+"""largest number of columns (time steps) of a recording's log-mel; beyond it, pairs of columns are averaged"""
 LEVELS = 1 << 22
-"""largest number of posteriors of a recording, over all classes; beyond it, pairs of columns take their maximum"""
+"""largest number of posteriors of a recording, over all classes; beyond it, the higher of two columns is kept"""
 SHADES = 32
-"""grey levels of a picture: more cannot be distinguished by eye, and take more space"""
+"""number of colours of a picture: more cannot be distinguished by eye, and take more space"""
 FINEST = 0.02
 """shortest column of posteriors in seconds"""
 TILE = 4096
-"""columns per image: a picture is a row of such images"""
+"""columns per image: a recording's picture consists of such images side by side"""
 WAV_SECONDS = 2
-"""longer recordings are embedded as MP3, so that a page takes less than 1 MB per minute"""
+"""recordings of more seconds are embedded as MP3 instead of WAV, so that a page takes less than 1 MB per minute"""
 SUPPRESSED = 0.5
-"""seconds above a threshold before post-processing that are worth a note; filters trim less from events' borders"""
+"""a label is noted as suppressed from this many seconds on; what filters trim from events' borders is shorter"""
 PICTURE_RATE = 4300
-"""largest size of a picture in bytes per second of audio; a larger one (rain, wind) gets columns of twice the length"""
+"""largest size of a picture in bytes per second of audio, so that a page takes less than 1 MB per minute; a larger one
+(rain, wind) gets columns of twice the length"""
 
 
 class Shrinking:
-    """A sequence of columns that is halved in time (by `pool`) when it exceeds `limit`."""
+    """A sequence of columns (time steps); when it exceeds `limit`, `pool` reduces each pair of columns to one."""
 
     def __init__(self, limit: int, seconds: float, pool: Any, finest: float = 0.0) -> None:
         """
         Args:
             limit: largest number of columns.
-            seconds: length of a column as added.
+            seconds: length of a column that is added.
             pool: reduces several columns to one along an axis, such as np.mean.
             finest: shortest length of a column that is kept, in seconds.
         """
-        self._factor = max(1, round(finest / seconds))
+        self._factor = max(1, round(finest / seconds))  # added columns per kept column
         self.seconds, self._pool, self._limit = self._factor * seconds, pool, limit
         self._parts: list[np.ndarray] = []
-        self._rest: np.ndarray | None = None
-        self._count = 0
+        self._rest: np.ndarray | None = None  # added columns that do not make up a kept one yet
+        self._count = 0  # number of kept columns
 
     def add(self, columns: np.ndarray) -> None:
-        """Append (n, rows) float columns at the original rate."""
+        """Append float columns (n, rows) of the original length."""
         if self._rest is not None:
             columns = np.concatenate([self._rest, columns])
         whole = len(columns) // self._factor * self._factor
@@ -74,7 +76,7 @@ class Shrinking:
             joined = np.concatenate(self._parts)
             even = len(joined) // 2 * 2
             pooled = self._pool(joined[:even].reshape(-1, 2, joined.shape[1]), axis=1).astype(np.float16)
-            if even < len(joined):  # put the odd column back to the rest, repeated to the number of frames it holds
+            if even < len(joined):  # put the odd column back to the rest, repeated as often as it has added columns
                 back = np.repeat(joined[even:].astype(np.float32), self._factor, axis=0)
                 self._rest = back if self._rest is None else np.concatenate([back, self._rest])
             self._parts, self._count = [pooled], len(pooled)
@@ -82,7 +84,7 @@ class Shrinking:
             self.seconds *= 2
 
     def array(self) -> np.ndarray:
-        """Return all columns so far, (n, rows)."""
+        """Return all columns so far (n, rows); the last may cover less time than the others."""
         rest = self._rest
         parts = list(self._parts)
         if rest is not None and len(rest):
@@ -105,9 +107,9 @@ class Page:
 
         Args:
             info: the recording's facts, as page.html reads them.
-            tiles: pictures of its log-mel.
-            levels: its posteriors.
-            audio: its encoded audio, if it is put into the page.
+            tiles: its log-mel as PNG images, in order of time.
+            levels: its posteriors, one byte each (see `PageSink._levels`).
+            audio: its encoded audio; None to leave it out.
         """
         number = self._count
         self._count += 1
@@ -127,6 +129,7 @@ class Page:
         self._block(name, [text], "application/json")
 
     def _block(self, name: str, parts: Any, kind: str = "text/plain") -> None:
+        """Write text as the content of a script element, which browsers neither run nor show; `name`: its id."""
         self._file.write(f'<script type="{kind}" id="{name}">')
         for text in parts:
             self._file.write(text)
@@ -134,6 +137,7 @@ class Page:
 
 
 def _beside(name: str) -> str:
+    """Return the text of a file in this folder."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
 
 
@@ -179,7 +183,7 @@ class PageSink(BaseSink):
         self._audio.write((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
 
     def logmel(self, frames: np.ndarray) -> None:
-        """Append raw log-mel (n, bins)."""
+        """Append log-mel (n, bins), not normalised."""
         self._logmel.add(np.asarray(frames, np.float32))
 
     def processed(self, frames: np.ndarray) -> None:
@@ -222,7 +226,10 @@ class PageSink(BaseSink):
         self._audio.close()
 
     def _suppressed(self, result: Result) -> list[tuple[str, float]]:
-        """Return the labels that exceeded their threshold for long only before post-processing, and the seconds."""
+        """Return (label, seconds) for labels above their threshold before post-processing but not after it.
+
+        Labels with less than SUPPRESSED seconds are left out.
+        """
         seconds = [] if result.suppressed is None else result.suppressed.tolist()
         return [(label, round(s, 1)) for label, s in zip(self._labels, seconds, strict=False) if s >= SUPPRESSED]
 
@@ -262,7 +269,7 @@ class PageSink(BaseSink):
         return seconds, tiles, len(logmel)
 
     def _levels(self) -> tuple[float, bytes]:
-        """Return the seconds per column, and the posteriors as bytes (columns x classes, 255 = 1)."""
+        """Return the seconds per column, and the posteriors (columns, classes) as bytes: 255 is a posterior of 1."""
         array = np.clip(self._posteriors.array().astype(np.float32), 0, 1)
         return self._posteriors.seconds, np.round(array * 255).astype(np.uint8).tobytes()
 
@@ -276,7 +283,7 @@ def _tiles(logmel: np.ndarray) -> list[bytes]:
 
 
 def _base64_of(parts: Any) -> Iterator[str]:
-    """Yield a stream of bytes as Base64; every part except the last is a multiple of three bytes long."""
+    """Yield blocks of bytes as Base64; all except the last must have a multiple of three bytes, to need no padding."""
     for block in parts:
         yield base64.b64encode(block).decode()
 

@@ -17,17 +17,17 @@ def steps(
     """Compute the states of a GRU.
 
     Args:
-        gates: (batch, frames, 2 * units), the input's share of the reset and update gates, before the sigmoid.
-        new: (batch, frames, units), the input's share of the candidate state, before the tanh.
-        weight: recurrent weights, as in torch.nn.GRU, or packed by oneDNN.
-        bias: recurrent bias.
+        gates: (batch, frames, 2 * units), the input's contribution to the reset and update gates, before the sigmoid.
+        new: (batch, frames, units), the input's contribution to the candidate state, before the tanh.
+        weight: recurrent weights (3 * units, units) in the order of torch.nn.GRU, or these packed by oneDNN.
+        bias: recurrent bias (3 * units,).
         repeat: steps per input frame.
         backward: run from the last step to the first.
         packed: whether `weight` is packed.
         none: an empty list; TorchScript cannot infer the type of a literal.
 
     Returns:
-        (batch, frames * repeat, units).
+        States (batch, frames * repeat, units).
     """
     units = new.shape[2]
     given, given_new = gates.unbind(1), new.unbind(1)

@@ -18,23 +18,25 @@ if TYPE_CHECKING:
     from sed.config import Parser
 
 KINDS = {"dense": 10.0, "sparse": 60.0}
-"""{density: seconds of soundscape with as many events as a clip of 10 s}"""
+"""{density of events: seconds of a soundscape that have as many events as a mixed clip of 10 s}"""
 
 
 class Recording(NamedTuple):
     """A continuous soundscape."""
 
     audio: np.ndarray
+    """(samples,) at `sed.data.synthesis.signals.RATE`"""
     events: list[Event]
     minutes: int
+    """length"""
 
 
 class Mix(NamedTuple):
-    """Sources that soundscapes are mixed from.
+    """Sounds that soundscapes are mixed from, and seed of the mixing.
 
     Attributes:
-        soundbank: a folder of recordings; empty for synthetic sounds.
-        sources: seed of the synthetic sounds; training and benchmarks use those of seed 0.
+        soundbank: folder of a soundbank; empty for synthetic sounds.
+        sources: seed of the synthetic sounds; training and benchmarks use those of seed 0. Unused with a soundbank.
         seed: seed of the mixing.
     """
 
@@ -46,7 +48,7 @@ class Mix(NamedTuple):
         """Mix a recording.
 
         Args:
-            every: seconds that get the events of one clip.
+            every: seconds that get as many events as a clip, a value of KINDS.
             minutes: length of the recording.
             number: index of the recording, which seeds it.
 
@@ -68,10 +70,10 @@ class Mix(NamedTuple):
             every: as in `recording`.
             short: number of recordings of one minute.
             long: number of recordings of ten minutes.
-            jobs: processes.
+            jobs: processes; 0: as many as there are processors.
 
         Returns:
-            The recordings.
+            The recordings, the long ones first.
         """
         tasks = {
             f"{minutes} {number}": functools.partial(self.recording, every, minutes, number)
@@ -112,7 +114,7 @@ def check(*, kinds: list[str], minutes: int) -> None:
 
 
 def shares(text: str) -> list[float]:
-    """Parse an option of overlaps as shares of a window."""
+    """Parse overlaps of windows as shares of a window, comma-separated."""
     try:
         found = [float(word) for word in words(text)]
     except ValueError:
@@ -124,6 +126,7 @@ def shares(text: str) -> list[float]:
 
 @functools.cache
 def _bank(soundbank: str, sources: int) -> Any:
+    """Return the bank of a `Mix`: a soundbank, or synthetic sounds of seed `sources`."""
     from sed.data.synthesis.procedural_bank import ProceduralBank
     from sed.data.synthesis.soundbank import SoundBank
 

@@ -40,7 +40,7 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         path = Path(text)
         try:
             if path.is_dir():
-                closed: list[str] = []
+                closed: list[str] = []  # a line for each folder or file in it that cannot be read
                 names = list(map(str, recordings_of(path, log, closed)))
                 problems += closed
                 if closed and not names:
@@ -58,6 +58,7 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         found.update(dict.fromkeys(names))
         if not names:
             problems.append(wrong)
+    # Of several spellings of one path, the first is kept.
     first = {place(name): name for name in reversed(found)}
     return [name for name in found if first[place(name)] == name], problems
 

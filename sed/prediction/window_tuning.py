@@ -23,12 +23,15 @@ class Measured(NamedTuple):
 
     @property
     def mean(self) -> float:
-        """Return the mean over the kinds."""
+        """Mean F1 over the kinds."""
         return sum(self.f1.values()) / len(self.f1)
 
 
 def candidates(predictor: Predictor, shares: Sequence[float]) -> list[WindowSettings]:
-    """Return settings with these overlaps, as shares of a window, each with and without centring; defaults first."""
+    """Return settings with these overlaps (shares of a window), each with and without centring, the default first.
+
+    Of equal scores `best` takes the first.
+    """
     window = predictor.frames * predictor.frame_seconds
     overlaps = [None if share == OVERLAP else share * window for share in sorted(shares, key=lambda s: s != OVERLAP)]
     return [WindowSettings(overlap=one, centre_events=centre) for one in overlaps for centre in (True, False)]
@@ -65,5 +68,5 @@ def measure(
 
 
 def best(measured: Sequence[Measured]) -> Measured:
-    """Return the settings with the highest mean F1; the first of equals."""
+    """Return the settings with the highest mean F1, the first if several have it."""
     return max(measured, key=lambda one: one.mean)

@@ -1,4 +1,4 @@
-"""Write predictions to files: the table of formats, the sink of one recording, and names of files."""
+"""Output of predictions: the table of formats, the sink that writes a recording, and names of output files."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FormatSink(BaseSink):
 
     def __init__(self, file: IO[str], format: Format, name: str, *, frame_seconds: float, live: bool = False) -> None:
         self._file, self._format, self._name, self._live = file, format, name, live
-        self._seconds, self._frame = frame_seconds, 0
+        self._seconds, self._frame = frame_seconds, 0  # length of a frame; number of frames written
 
     def posteriors(self, frames: np.ndarray) -> None:
         borders = np.round(np.arange(self._frame, self._frame + len(frames) + 1) * self._seconds, TIME_DECIMALS)
@@ -77,7 +77,7 @@ class FormatSink(BaseSink):
 
 
 def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> list[Format]:
-    """Return the formats of these names, each once.
+    """Return the formats with these names, each once.
 
     Args:
         names: names of formats, as in `--format`.
@@ -101,12 +101,15 @@ def check_formats(names: Sequence[str], *, together: bool, recordings: int) -> l
 
 
 def table_names(names: Sequence[str]) -> dict[str, str]:
-    """Return {recording: its name in tables}: the file name if it is unique, else the path from a common folder on."""
+    """Return {recording: its name in tables}: the file name if it is unique, else the path below the common folder."""
     return _distinct(names, [lambda name: Path(name).name, _below(names, lambda name: shown(Path(name).name))])
 
 
 def file_stems(names: Sequence[str]) -> dict[str, str]:
-    """Return {recording: name of its output files without suffix}: the recording's own name if it is unique."""
+    """Return {recording: name of its output files without suffix}: the recording's own stem if it is unique.
+
+    Else the file name with its suffix, else the path below the common folder with `_` for `/`.
+    """
     below = _below(names, lambda name: shown(Path(name).stem).casefold())
     forms = [lambda name: Path(name).stem, lambda name: Path(name).name, lambda name: below(name).replace("/", "_")]
     return _distinct(names, forms, key=str.casefold) | ({"-": "stdin"} if "-" in names else {})
@@ -119,7 +122,7 @@ def _distinct(
 
     Args:
         names: recordings.
-        forms: functions from a recording to a form of its name, from the shortest to the longest.
+        forms: functions that return a form of a recording's name, from the shortest to the longest.
         key: maps forms that must not both occur to the same text: some file systems ignore case.
     """
     chosen = {name: shown(forms[0](name)) for name in names}
@@ -135,7 +138,7 @@ def _distinct(
 
 
 def _below(names: Sequence[str], short: Callable[[str], str]) -> Callable[[str], str]:
-    """Return a function from a recording to its path below the common folder of all with the same short name."""
+    """Return a function that returns a recording's path below the common folder of all with the same short name."""
     alike: dict[str, list[Path]] = {}
     for name in names:
         alike.setdefault(short(name), []).append(place(name).parent)
