@@ -96,7 +96,7 @@ def _lists(args: argparse.Namespace) -> list[str]:
 
 
 def _together(commands: list[list[str]]) -> list[str]:
-    """Run the commands side by side; return the output of each."""
+    """Run commands in parallel; return the output of each."""
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     texts = [process.communicate()[0] for process in running]
     if any(process.returncode for process in running):
@@ -105,7 +105,7 @@ def _together(commands: list[list[str]]) -> list[str]:
 
 
 def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
-    """Run the commands side by side; return resident MB of each after a quarter of the time, and the later maximum."""
+    """Run commands in parallel; return resident MB of each after a quarter of its time, and the maximum after that."""
     running = [subprocess.Popen(command) for command in commands]
     seen: list[list[float]] = [[] for _ in running]
     while any(process.poll() is None for process in running):

@@ -83,9 +83,9 @@ def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds
     """Print one line per contender: times, ratios to the first, and differences of the outputs of our models.
 
     Args:
-        times: seconds of each repetition, by contender.
+        times: {contender: (rounds, 2) wall-clock and processor seconds}.
         outputs: posteriors by contender.
-        clips: number of clips per repetition.
+        clips: number of clips per round.
         clip_seconds: length of a clip.
     """
     import numpy as np

@@ -85,8 +85,8 @@ def _compared(stored: WindowSettings, shares: Sequence[float], window: float) ->
 
     `shares` are overlaps as shares of a window, `window` its length in seconds.
     """
-    own = OVERLAP * window if stored.overlap is None else stored.overlap
-    seconds = [share * window for share in dict.fromkeys([OVERLAP, *shares]) if abs(share * window - own) > 1e-6]
+    default = OVERLAP * window if stored.overlap is None else stored.overlap
+    seconds = [share * window for share in dict.fromkeys([OVERLAP, *shares]) if abs(share * window - default) > 1e-6]
     settings = [("default", stored)]
     for flag, overlap in (("", None), *((f" --overlap {one:g}", one) for one in seconds)):
         for centre in (True, False):

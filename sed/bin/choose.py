@@ -90,7 +90,7 @@ def main() -> int:
 def _choice(
     args: argparse.Namespace, names: Sequence[str], doubts: Sequence[Doubt], logger: logging.Logger
 ) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Return the rows of the list, and the chosen recordings."""
+    """Return the rows of the list (see COLUMNS), and the chosen recordings."""
     import numpy as np
 
     from sed.data.events import read_rows
@@ -99,7 +99,7 @@ def _choice(
     from sed.prediction.choice import choose
 
     known = {row.clip for row in read_rows(Path(args.labelled))} if args.labelled else set()
-    labelled = [place for place, name in enumerate(names) if audio_stem(name) in known]
+    labelled = [index for index, name in enumerate(names) if audio_stem(name) in known]
     if known and not labelled:
         raise UserError(f"{args.labelled}: none of its {len(known)} recordings is among those given (check the names)")
     descriptors = np.stack([doubt.descriptor for doubt in doubts])
@@ -107,11 +107,11 @@ def _choice(
     if len(chosen) < min(args.count, len(names) - len(labelled)):
         logger.info("%d chosen: all others are copies of these or of labelled recordings", len(chosen))
     rows: list[tuple[str, ...]] = []
-    for place, distance in chosen:
-        doubt = doubts[place]
+    for index, distance in chosen:
+        doubt = doubts[index]
         away = "" if math.isnan(distance) else f"{distance:.4f}"
-        rows.append((shown(names[place]), f"{doubt.uncertainty:.4f}", away, f"{doubt.onset:.3f}", doubt.label))
-    return rows, [names[place] for place, _ in chosen]
+        rows.append((shown(names[index]), f"{doubt.uncertainty:.4f}", away, f"{doubt.onset:.3f}", doubt.label))
+    return rows, [names[index] for index, _ in chosen]
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> None:
     columns = shown_in("main")
     runs: dict[str, dict[tuple[float, float], list[dict]]] = {}
     for run in read_runs(args.results):
-        if run.get("run") or "_lr" not in run["config"]:  # runs with a name are earlier ones
+        if run.get("run") or "_lr" not in run["config"]:  # runs with a name are earlier ones, archived
             continue
         lacking = [key for key in ("steps", *(column.key for column in columns)) if run.get(key) is None]
         lacking += [key for key in ("lr", "encoder_lr") if key not in run.get("settings", {})]

@@ -2,7 +2,8 @@
 
 python3 -m sed.bin.download [--parts a,b] [--mirror URL] [--archives DIR] [--ast FILE] NAME_records.tsv downloads
 
-NAME_copies.tsv beside the table has the terms of those parts that are copies by others.
+NAME_copies.tsv beside the table has the terms of those parts that are copies published by others than the corpus's
+authors.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _parts(text: str) -> list[str]:
 
 
 def _with_copies(parts: list[str], research: list[str], copies: Mapping[str, Copy]) -> list[str]:
-    """Return the parts to get; UserError for a part that is for research only and not named by --research-only."""
+    """Return the parts to download; UserError for a part for research only that --research-only does not name."""
     for part in research:
         if part not in copies or copies[part].use != "research":
             names = ", ".join(name for name, copy in copies.items() if copy.use == "research")

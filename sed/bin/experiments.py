@@ -49,9 +49,9 @@ from sed.errors import UserError
 PACKED = "model.json"
 """file of an imported (packed) model in its experiment's folder"""
 TUNED = "tuned.json"
-"""file there with post-processing tuned on the synthetic validation set, if that was done"""
+"""file in the same folder with post-processing tuned on the synthetic validation set, if it was tuned"""
 STEPS = "csebbs"
-"""post-processing of an imported model without that file"""
+"""post-processing of an imported model without TUNED"""
 
 
 @entry

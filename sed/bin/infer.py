@@ -23,7 +23,7 @@ from sed.provenance import command_line, git_hash
 
 
 def part(text: str) -> tuple[int, int]:
-    """Parse `2/8` into the number of a part, from 1, and the number of parts."""
+    """Parse `2/8` into the number of a part, counted from 1, and the number of parts."""
     number, _, parts = text.partition("/")
     if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
         raise ValueError(text)
@@ -66,9 +66,9 @@ def _load(source: Path, which: str, device: Any) -> Any:
 
 
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
-    """Add the operations of an inference to energy.json, of all clips and per 10 s as DCASE asks; copy the training's.
+    """Add an inference's multiply-accumulates to energy.json: of all clips, and per 10 s of audio, as DCASE asks.
 
-    `source` is the experiment, whose own energy.json has the training.
+    The training's entry is copied from the energy.json of `source`, the experiment.
     """
     from sed.device import describe
     from sed.models.cost import multiply_accumulates
@@ -87,7 +87,7 @@ def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> 
 
 
 def _check_energy(args: Any, source: Path, device: Any) -> None:
-    """Refuse energy options that do not fit each other or the device; before the inference, which may take hours."""
+    """Refuse energy options that do not fit each other or the device, before the inference, which may take hours."""
     from sed.device import describe
 
     if args.energy and args.part[1] > 1:
@@ -98,7 +98,8 @@ def _check_energy(args: Any, source: Path, device: Any) -> None:
         raise UserError("--energy-baseline is compared with what --energy measures (add --energy)")
     if args.energy_baseline:
         unmeasured = {"inference": {"kwh": 0.0, "device": describe(device)}}
-        relative_to(Path(args.energy_baseline), {**read_energy(source / FILE), **unmeasured})  # only for its checks
+        # Only for its checks; the result is not used.
+        relative_to(Path(args.energy_baseline), {**read_energy(source / FILE), **unmeasured})
 
 
 @entry

@@ -2,8 +2,8 @@
 
 usage: python3 -m sed.bin.own_data --events events.tsv recordings/ downloads/
 
-events.tsv has the columns filename, onset, offset (both in seconds), event_label; a row with only a file name says that
-the recording has no events. tags.tsv has the columns filename, event_labels (comma-separated). Writes
+events.tsv has the columns filename, onset, offset (both in seconds), event_label; a row with only a file name states
+that the recording has no events. tags.tsv has the columns filename, event_labels (comma-separated). Writes
 downloads/{audio,metadata} for local/prepare.sh. --from is for fine-tuning a packed model on its corrected predictions:
 the labels are then the model's and the tables', so that classes without a correction are kept.
 """

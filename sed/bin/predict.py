@@ -7,8 +7,8 @@ usage: python3 -m sed.bin.predict --model exp/ast_sed recording.wav > events.tsv
        python3 -m sed.bin.predict --onnx model.onnx recording.flac
 
 Recordings may have any format and rate that libsndfile reads and any length; memory does not grow with the length. The
-post-processing is that stored with the model, as changed by options. If a recording cannot be read, the others are
-still processed; its name is printed at the end, and the exit status is 1.
+post-processing is that stored with the model, unless options change it. If a recording cannot be read, the others are
+still processed; its name and the reason are printed at the end, and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sed.prediction.writers import FORMATS
 
 
 def _file_or_standard_output(text: str) -> Path | str:
+    """Parse the option --out."""
     return text if text == "-" else output_file(text)
 
 
@@ -77,6 +78,7 @@ def parser() -> Parser:
 
 
 def _idle_threads() -> int:
+    """Return the value of OMP_NUM_THREADS, else the number of idle processors; log it."""
     given = os.environ.get("OMP_NUM_THREADS", "")
     threads = int(given) if given.isdecimal() and int(given) else free_processors()
     logging.getLogger("sed.predict").info("%d of %d processors (--threads N changes it)", threads, default_jobs())

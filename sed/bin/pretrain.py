@@ -3,8 +3,8 @@
 usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <dump/set | soundbank> out.pt
 
 The first argument is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
-({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed on the fly. The same
-command resumes a killed run from the checkpoints in out.run/; if out.pt exists, nothing is done.
+({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed during training. The
+same command resumes a killed run from the checkpoints in out.run/; an existing out.pt is left as it is.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     from sed.training.pretraining.build import build_pretraining
     from sed.training.pretraining.pretraining import folder_of
 
-    with lock(args.out.parent, args.out.stem):  # not the folder: a corpus may be created in it at the same time
+    with lock(args.out.parent, args.out.stem):  # not the whole folder: a corpus may be made in it at the same time
         setup_logging()
         stored = args.out.with_suffix(".yaml")
         if args.force:

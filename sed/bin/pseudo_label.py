@@ -6,7 +6,7 @@ usage: python3 -m sed.bin.pseudo_label --model exp/ast_sed dump/weak dump/unlabe
 
 The last folder is written: events.tsv, feats.scp that refers to the features of the other folders, and
 pseudo_labels.json with the origin of the labels, which is copied into the results of models trained on them. If a set
-has tags.tsv, posteriors of classes without a tag are set to 0 first. --scores are files of sed.bin.infer or
+has tags.tsv, posteriors of classes that a clip's tags lack are set to 0 first. --scores are files of sed.bin.infer or
 sed.bin.average_scores, one per set in the order of the sets. If --tuned has the mean delay of onsets and offsets
 (sed.bin.tune --bias), it is subtracted. Tables of --events are used unchanged, for the clips that they name.
 """
@@ -71,7 +71,7 @@ def main() -> None:
 def _decided(
     args: Namespace, sources: list[Path], durations: dict[str, float]
 ) -> tuple[dict[str, list[Event]], dict[str, Any]]:
-    """Return {clip: its events} decided from posteriors, and the origin: models, tuning set and bias."""
+    """Return {clip: its events} decided from posteriors, and their origin: models, tuning set, and mean delay (bias)."""
     from sed.data.tables import read_tags_tsv
     from sed.evaluation.postprocessing.stored import load_tuned
     from sed.evaluation.pseudo import Bias, mask_by_tags, pseudo_events
@@ -127,6 +127,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
 
 
 def _tags(sources: list[Path]) -> dict[str, tuple[str, ...]]:
+    """Return {clip: its tags} of all sets that have tags."""
     from sed.data.tables import read_tags_tsv
 
     found: dict[str, tuple[str, ...]] = {}

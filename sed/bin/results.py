@@ -36,6 +36,7 @@ def main() -> None:
     if not found:
         raise UserError(f"{args.exp}: no result.json below it (run stage 5)")
     rows = group(found)
+    # Outside a checkout there is no default reference.
     reference = load_config(args.reference) if args.reference != REFERENCE or Path(REFERENCE).is_file() else {}
     if args.output:
         write_text(args.output.with_suffix(".csv"), csv_text(rows))

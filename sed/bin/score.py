@@ -107,7 +107,7 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
 def _decide(
     args: argparse.Namespace, problem: Problem, submission: Submission, post: PostProcessing
 ) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
-    """Return the decisions, the post-processing that made them, and the result's entries about cross-fitting."""
+    """Return the decisions, the post-processing that made them, and the entries on cross-fitting for the result."""
     from sed.evaluation.alignment import decide
     from sed.evaluation.cross_fitting import cross_fit
 
@@ -149,7 +149,7 @@ def main() -> None:
     raw = None
     if args.raw:
         unprocessed = decide(problem, submission, replace(post, steps=()), points=args.operating_points)
-        # Without `raw`, piPSDS is not computed again: it is always computed from raw scores, so `evaluation` has it.
+        # raw=None: piPSDS, which is always computed from raw scores and so is in `evaluation`, is not computed again.
         raw = measure(problem, replace(unprocessed, raw=None), metrics=metrics, jobs=jobs)
     result = result_of(
         problem,

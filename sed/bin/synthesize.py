@@ -2,7 +2,7 @@
 
 usage: python3 -m sed.bin.synthesize [options] <out dir>
 
-The same options give the same files, whatever the number of jobs; a killed run is resumed.
+The same options give the same files, whatever the number of processes; a killed run is resumed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from sed.files import lock, write_text
 from sed.lifetime import end_with_parent
 from sed.progress import Progress
 
+# Default numbers of clips; the keys are those of PLANS.
 SIZES = {
     "strong_real": 240,
     "synthetic": 240,
@@ -38,6 +39,7 @@ MARKER = ".done"
 
 log = logging.getLogger("sed.synthesize")
 _bank: Bank | None = None
+"""the bank of a worker process, opened once by `_start`"""
 
 
 @entry
@@ -104,7 +106,8 @@ def _clear(out: Path) -> None:
     for plan in PLANS.values():
         shutil.rmtree(out / plan.folder, ignore_errors=True)
         (out / plan.table).unlink(missing_ok=True)
-    (out / "synthesis.yaml").unlink(missing_ok=True)  # last: files that it names may be removed
+    # Last: while it exists, the folder counts as synthesised, and a killed --force can be repeated.
+    (out / "synthesis.yaml").unlink(missing_ok=True)
 
 
 def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, float], suffix: str) -> None:
@@ -142,6 +145,7 @@ def _open_bank(soundbank: str, seed: int) -> Bank:
 
 
 def _start(soundbank: str, seed: int) -> None:
+    """Prepare a worker process."""
     global _bank
     end_with_parent()
     _bank = _open_bank(soundbank, seed)

@@ -3,7 +3,7 @@
 usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
 Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}, and checkpoints/ during training, from
-which the same command resumes a killed run. If .done exists, nothing is done. With N GPUs:
+which the same command resumes a killed run. If .done exists, the experiment is left as it is. With N GPUs:
 torchrun --nproc-per-node N -m sed.bin.train.
 """
 
@@ -60,6 +60,7 @@ def main() -> None:
     rank, local_rank = launched("RANK", 0), launched("LOCAL_RANK", 0)
     config = {key: value for key, value in parser.settings(args).items() if key not in recipe_options.OPTIONS}
     defaults = {key: parser.get_default(key) for key in config}
+    # An experiment of an earlier version is resumed with the behaviour of that version.
     earlier = {} if args.force else _values_before_options(args.exp, config, defaults)
     config |= earlier
     with lock(args.exp) if rank == 0 else nullcontext():
@@ -80,13 +81,14 @@ def main() -> None:
 
 
 def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
+    """Return the config with a batch size for each training set (one holds for all), and with --step-scale applied."""
     if len(config["batch_sizes"]) == 1:
         config["batch_sizes"] = config["batch_sizes"] * len(config["train_sets"])
     return scale_steps(config, args.step_scale)
 
 
 def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], local_rank: int) -> None:
-    """Train. `earlier`: values of `config` for options that are newer than the experiment; config.yaml omits them."""
+    """Train; `earlier`: values of `config` whose options are newer than the experiment, and left out of config.yaml."""
     import torch
 
     from sed.device import choose_device
@@ -94,7 +96,8 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
     from sed.training.distributed import joined
 
     make_scorer: Callable[..., Scorer] | None = None
-    if config["valid_set"] and config["select_by"] != "frame_f1":  # the metric packages take a second to import
+    # The frame F1 needs no metric packages, which take a second to import.
+    if config["valid_set"] and config["select_by"] != "frame_f1":
         from sed.evaluation.selection import Selection
 
         make_scorer = Selection
@@ -112,7 +115,7 @@ def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], loc
             trainer = build.build_trainer(
                 config, args.dump, args.exp, device=device, world=world, make_scorer=make_scorer
             )
-            if world.first:  # only now, or the config of a failed start would occupy the folder
+            if world.first:  # only now: after a failed start, the folder must be free for another config
                 save_config(args.exp / "config.yaml", {k: v for k, v in config.items() if k not in earlier})
             file = args.exp / FILE
             with metered(file, "training", again=True) if args.energy and world.first else nullcontext():
@@ -146,6 +149,7 @@ def _cost(exp: Path, trainer: Trainer) -> dict[str, Any]:
 
 
 def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
+    """Return the error line, with the options with which a step fits into the GPU's memory."""
     message = f"GPU out of memory with --batch-sizes {','.join(map(str, config['batch_sizes']))}"
     if trainer is None:
         return f"{message} before the first step (--cache ram keeps the features off the GPU)"
@@ -157,6 +161,7 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
 
 
 def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, dump: Path) -> None:
+    """Write info.json, the provenance of the model, and the marker that training has ended."""
     from sed.device import describe
     from sed.evaluation.pseudo import read_origins
 
@@ -192,7 +197,7 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
 def _values_before_options(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Return {option: value} for options newer than the experiment whose default differs from the earlier behaviour.
 
-    An option that was given another value than its default is not among them; `_check_config` refuses it.
+    Options set to another value than their default are not among them; `_check_config` refuses those.
     """
     path = exp / "config.yaml"
     if not path.exists():
@@ -229,7 +234,8 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
 
 
 def _clear(exp: Path) -> None:
-    (exp / ".done").unlink(missing_ok=True)  # first: without it nothing else counts as finished
+    """Remove the files of an earlier training."""
+    (exp / ".done").unlink(missing_ok=True)  # first: without it the training does not count as finished
     for name in ("config.yaml", "final.pt", "best.pt", FILE, "info.json", "progress.json", "train.log", "log.jsonl"):
         (exp / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):

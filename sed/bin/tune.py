@@ -6,8 +6,9 @@ usage: python3 -m sed.bin.tune exp/x/synth_valid/scores.h5 --ground-truth dump/s
        python3 -m sed.bin.tune --model kitchen-model --alarms-per-hour 1 --out quiet.json recordings-without-events/
        python3 -m sed.bin.predict --model kitchen-model --tuned quiet.json recordings/
 
-The file names the set and its clips; scoring refuses to use it on any of them. With --alarms-per-hour, thresholds are
-raised until the model has no more than this many false alarms per hour, over all labels, on recordings without events.
+The file that is written names the set and its clips; scoring refuses to use it on any of them. With --alarms-per-hour,
+thresholds are raised until the model has no more than this many false alarms per hour, over all labels, on recordings
+without events.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ def main() -> None:
 
 
 def _tune_scores(args: argparse.Namespace, scores: str) -> None:
+    """Tune on the scores of a set with true events."""
     from sed.evaluation.alignment import align, read_reference, scores_for
     from sed.evaluation.postprocessing.tuning import tune
     from sed.evaluation.submission import read_submission
@@ -96,6 +98,7 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
 
 
 def _keep_budget(args: argparse.Namespace) -> None:
+    """Raise a model's thresholds to --alarms-per-hour; print each label's threshold and its number of false alarms."""
     from sed.data.recordings import shown
     from sed.parallel import free_processors
     from sed.prediction.alarms import keep_budget, poisson_interval

@@ -7,8 +7,8 @@ Mixes long recordings from DIR's validation sounds (without --soundbank: from sy
 nor `sed.bin.benchmark_windows` uses) and predicts on them with every overlap of --overlaps, with and without windows
 centred on events (--centre-events of sed.bin.predict). Prints event-based F1 and writes the best setting into the
 experiment as windows.json, which prediction, packed models and ONNX files then use unless an option overrides it.
-`benchmark_windows` refuses to measure a model on the soundscapes that its windows were chosen on. Tune again after
-training again.
+`benchmark_windows` refuses to measure a model on the soundscapes that its windows were chosen on. After another
+training, tune again.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
             raise UserError(f"{model}: a packed model (tune the experiment and pack it again, or sed.bin.pack --help)")
         if not model.is_dir():
             raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
-    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)  # 0 are benchmark_windows' synthetic sounds
+    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)  # training and benchmark_windows use sources 0
     recordings = {
         kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         for kind in args.kinds
