@@ -71,7 +71,7 @@ def main() -> None:
 def _decided(
     args: Namespace, sources: list[Path], durations: dict[str, float]
 ) -> tuple[dict[str, list[Event]], dict[str, Any]]:
-    """Return {clip: its events} decided from posteriors, and their origin: models, tuning set, and mean delay (bias)."""
+    """Return {clip: its events} decided from posteriors, and their origin: models, tuning set and mean delay (bias)."""
     from sed.data.tables import read_tags_tsv
     from sed.evaluation.postprocessing.stored import load_tuned
     from sed.evaluation.pseudo import Bias, mask_by_tags, pseudo_events

@@ -89,7 +89,7 @@ def default_checkpoint() -> str:
 
 
 def cut(logmel: torch.Tensor, frames: int) -> Iterator[torch.Tensor]:
-    """Cut log-mel (1, n, bins) into consecutive windows of at most `frames` frames; their lengths differ by at most 1."""
+    """Cut log-mel (1, n, bins) into consecutive windows of at most `frames` frames, equal to within one frame."""
     count = math.ceil(logmel.shape[1] / frames)
     yield from logmel.tensor_split(count, dim=1)
 
