@@ -112,7 +112,7 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
         for process, resident in zip(running, seen, strict=True):
             try:
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-                resident.append(pages * 4096 / 1e6)  # pages of 4 KiB
+                resident.append(pages * 4096 / 1e6)  # pages of 4 KiB are assumed
             except (OSError, IndexError):
                 continue
         time.sleep(0.2)

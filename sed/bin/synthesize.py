@@ -134,6 +134,7 @@ def _make(todo: list[Block], out: Path, args: Namespace, seconds: dict[str, floa
 
 
 def _clips(some: list[Block]) -> int:
+    """Return the number of clips in blocks."""
     return sum(block.stop - block.start for block in some)
 
 

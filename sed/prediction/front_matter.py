@@ -19,7 +19,7 @@ LICENCES = {
     **{f"cc-by{kind}-4.0": f"cc-by{kind}-4.0" for kind in ("", "-sa", "-nc", "-nd", "-nc-sa", "-nc-nd")},
     "mit": "mit",
 }
-"""{common spelling of a licence, in lower case and with hyphens: the hub's name}"""
+"""{common spelling of a licence, in lower case and with hyphens: the hub's identifier}"""
 
 
 def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
@@ -41,7 +41,7 @@ def front_matter(name: str, licence: str, results: Mapping[str, Any]) -> str:
         "pipeline_tag": "audio-classification",
         "tags": ["sound-event-detection", "audio"],
     }
-    if index := [entry for place, result in results.items() if (entry := _measured(place, result))["metrics"]]:
+    if index := [entry for one, result in results.items() if (entry := _measured(one, result))["metrics"]]:
         facts["model-index"] = [{"name": _plain(name), "results": index}]
     return f"---\n{yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)}---\n\n"
 
@@ -61,12 +61,12 @@ def _licence(licence: str) -> dict[str, str]:
     return {"license": known} if known else {"license": "other", "license_name": _plain(licence).lower()}
 
 
-def _measured(place: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(set_name: str, result: Mapping[str, Any]) -> dict[str, Any]:
     """Return an entry of `model-index`: the card's scores on one set, as fractions like those of result.json."""
     values = [(entry, result.get(entry.key)) for entry in shown_in("card")]
     return {
         "task": {"type": "audio-classification", "name": "sound event detection"},
-        "dataset": {"name": _plain(place), "type": _plain(place)},
+        "dataset": {"name": _plain(set_name), "type": _plain(set_name)},
         "metrics": [
             {"type": entry.key, "name": entry.title, "value": round(float(value), 6)}
             for entry, value in values

@@ -78,9 +78,10 @@ def gather_results(model: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """Read a result.json or a packed model's RESULTS; UserError, with the remedy, if it is damaged."""
     value = read_json(path, remedy=remedy)
     if not isinstance(value, dict):
         raise UserError(f"{path}: not what this project writes ({remedy})")
-    for result in value.values() if path.name == RESULTS else [value]:
+    for result in value.values() if path.name == RESULTS else [value]:  # RESULTS has those of all sets
         check_result(path, result if isinstance(result, dict) else {"set": result})
     return value

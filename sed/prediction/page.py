@@ -262,6 +262,7 @@ class PageSink(BaseSink):
         if not logmel.size:
             return seconds, [], 0
         tiles = _tiles(logmel)
+        # Recordings shorter than 10 s may have pictures as large as those of 10 s.
         while sum(map(len, tiles)) > PICTURE_RATE * max(10, len(logmel) * seconds):
             even = len(logmel) // 2 * 2
             logmel, seconds = logmel[:even].reshape(-1, 2, logmel.shape[1]).mean(1), 2 * seconds
@@ -276,6 +277,7 @@ class PageSink(BaseSink):
 
 def _tiles(logmel: np.ndarray) -> list[bytes]:
     """Draw log-mel (columns, bins) as PNG images of at most TILE columns, low frequencies at the bottom."""
+    # Colours span these percentiles (our choice), estimated from some 4000 columns to save time.
     low, high = np.percentile(logmel[:: max(1, len(logmel) // 4000)], [2, 99.7])
     level = (np.clip((logmel - low) / max(high - low, 1e-6), 0, 1) * (SHADES - 1)).round() * (255 // (SHADES - 1))
     level = level.astype(np.uint8).T[::-1]

@@ -300,7 +300,7 @@ def _outputs(
     if args.out_dir is None:
         shared = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
         shared.write(formats[0].header(labels))
-    stems, tables = file_stems(names), table_names(names)
+    stems, short_names = file_stems(names), table_names(names)
     page: Page | None = None
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
@@ -317,8 +317,8 @@ def _outputs(
             if file is None:
                 file = files.enter_context(open_replacing(Path(args.out_dir) / (stems[name] + format.suffix)))
                 file.write(format.header(labels))
-            named = tables[name] if format.short else shown(name)
-            sinks.append(FormatSink(file, format, named, frame_seconds=seconds))
+            written = short_names[name] if format.short else shown(name)
+            sinks.append(FormatSink(file, format, written, frame_seconds=seconds))
         if page is not None:
             sinks.append(
                 PageSink(
@@ -330,7 +330,7 @@ def _outputs(
                     thresholds=post.thresholds(labels),
                     hertz=predictor.bin_hertz,
                     audio=args.html_audio,
-                    file=tables[name],
+                    file=short_names[name],
                 )
             )
         return Sinks(sinks, files)
@@ -359,8 +359,8 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
     file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
     file.write(format.header(predictor.labels))
     file.flush()
-    filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds  # seconds of delay
-    block = min(0.1, args.live_hop)  # seconds that are read from the stream at a time
+    filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds  # delay by post-processing in seconds
+    block = min(0.1, args.live_hop)  # largest number of seconds that are read from the stream at a time
     logger.info(
         "latency: an event is printed at most %.2f s after its end (hop %g + lookahead %g + post-processing %.2f + "
         "block %g) and the time of a run of the model",

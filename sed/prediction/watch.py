@@ -49,7 +49,7 @@ def watch(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, 
     folder = Path(args.watch)
     if not folder.is_dir():
         raise UserError(f"{folder}: no folder to watch (make it, or check the path)")
-    formats = check_formats(args.format, together=args.out_dir is None, recordings=2)
+    formats = check_formats(args.format, together=args.out_dir is None, recordings=2)  # 2: more than one may come
     table = sys.stdout if args.out == "-" else Path(args.out)
     ledger = stack.enter_context(open_ledger(state_of(args), None if args.out_dir else table))
     ledger.begin()

@@ -2,10 +2,10 @@
 
 Window i covers the samples [i * hop, i * hop + length). A frame gets the highest frame posterior of the windows that
 cover it: a detector finds an event in some windows and misses it in others, and the mean over them is often below the
-threshold. For weak masking (frame posteriors are set to 0 where the class's clip posterior is low), a frame's clip
-posterior is the mean of the windows' clip posteriors p with weights p^2: a single confident window outweighs several
-others, but a single window barely above the threshold does not, as it would with the maximum (measured: see OVERLAP).
-The posteriors of a recording of at most one window are unchanged.
+threshold. For weak masking (no frame posterior above the class's clip posterior), a frame's clip posterior is the mean
+of the windows' clip posteriors p with weights p^2: a single confident window outweighs several others, but a single
+window barely above the threshold does not, as it would with the maximum (measured: see OVERLAP). The posteriors of a
+recording of at most one window are unchanged.
 
 A window decides a frame if its posteriors count in the join there. In a live stream, the newest frames of a window are
 left to later windows, which contain more of the audio that follows these frames.
