@@ -18,7 +18,7 @@
 # Each config becomes <exp>/<its name>; equivalent configs are trained once. Writes <exp>/ABLATIONS.md.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 reference=${root}/conf/ast_sed.yaml test_set=validation
 train_args="" pretrained="" infer_args="" score_args="" force=false

@@ -11,7 +11,7 @@
 # Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, then feats.scp, which marks a finished dump; <dump>/labels.txt, too.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=4 conf=${root}/conf/logmel.yaml force=false
 source "${root}/utils/parse_options.sh"
@@ -36,7 +36,7 @@ if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut
     whole=0
     python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || whole=$?
     ((whole != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
-    ((whole == 1)) || exit "${whole}" # 1: damaged shards were removed, and are made again
+    ((whole == 1)) || exit "${whole}" # 1: check_dump removed damaged shards, which are made again below
 fi
 
 rm -f "${dump}/feats.scp"

@@ -19,7 +19,7 @@
 # `score` has inferred again, each half of the clips with post-processing tuned on the other, into <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh score_cmd=${root}/utils/run.sh ngpu=1 nodes=1 train_args="" infer_nj=1 infer_args="" score_args=""
 test_sets=validation force=false

@@ -21,7 +21,7 @@
 # More: python3 -m sed.bin.experiments --help.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" dump=dump exp=exp conf_dirs=${root}/conf seeds="" rates="" vary=""
 feature_conf=${root}/conf/logmel.yaml pretrained="" downloads="" checkpoints="" folder="" score_args=""

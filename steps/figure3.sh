@@ -19,7 +19,7 @@
 # from these figure3.tsv, figure3_<reading>.png (four classes) and figure3_<reading>_all.png.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 jobs=1 retrain=false conf=${root}/conf/ast_gru.yaml pretrained="" train_args=""
 infer_args="" score_args="" force=false
@@ -29,7 +29,7 @@ dump=${1%/} model=${2%/} out=${3%/}
 asked_cmd=${cmd}
 ((jobs > 0)) || die "--jobs is at least 1"
 cores=$(nproc)
-nj=$((cores > jobs ? cores / jobs : 1))
+nj=$((cores > jobs ? cores / jobs : 1)) # processes that score one band
 source "${root}/utils/step.sh"
 
 [[ -f ${model}/final.pt ]] || die "${model}/final.pt: no such file (train AST-GRU first: stage 3)"
@@ -41,7 +41,7 @@ score() { # score <model> <folder> [option of sed.bin.infer...]: infer and score
         --force "${force}" "${dump}" "$1" "$2" || return
     "${root}/steps/score.sh" --cmd "${asked_cmd}" --nj "${nj}" --score-args "${score_args}" --force "${force}" "${dump}" "$2"
 }
-score_band() { # score_band <band>: by each reading
+score_band() { # score_band <band>: score AST-GRU with this band alone, by each reading of the paper
     local name
     name=$(printf 'band_%02d' "$1")
     say "band $(($1 + 1)) of ${bands}"

@@ -15,7 +15,7 @@
 # config or the labels have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 class_map="" tune_set=synth_valid force=false
 source "${root}/utils/parse_options.sh"

@@ -13,7 +13,7 @@
 # recordings/, its clips are overlapping windows: scores.h5 has the recordings' scores, windows.h5 the windows'.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh nj=1 ngpu=1 infer_args="" force=false
 source "${root}/utils/parse_options.sh"

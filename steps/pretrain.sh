@@ -11,7 +11,7 @@
 # Writes <ast.pth> in the layout of the published AudioSet checkpoint; use it by --pretrained <ast.pth> of training.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 pretrain_args="" force=false
 source "${root}/utils/parse_options.sh"

@@ -11,7 +11,7 @@
 # Clips with tags (tags.tsv) get events of these labels only. Redone if the model or ARGS have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 label_args="" force=false
 source "${root}/utils/parse_options.sh"

@@ -4,7 +4,7 @@
 # usage: steps/results.sh <exp> <RESULTS.md>
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=""
 source "${root}/utils/parse_options.sh"

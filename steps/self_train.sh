@@ -21,7 +21,7 @@
 # work is skipped, killed work is resumed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 seeds="1 2 3" iterations=2 label_sets="weak unlabelled" tune_set=synth_valid
 tune_args="--post-processing weak_mask,median --what median,threshold" pretrained="" train_args="" force=false
@@ -74,6 +74,7 @@ made() { # made <file> <source>...: does the file exist, made from the sources i
     [[ ${force} == false && -f $1 ]] && same "$1.of" "$(state_of "${@:2}")"
 }
 
+# all: folder of the ensemble's averaged posteriors
 for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     if ((iteration == 1)); then train 1 "${first}"; else train "${iteration}" "${next}"; fi
     ((iteration <= iterations)) || break

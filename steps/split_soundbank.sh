@@ -7,7 +7,7 @@
 #   --seed N    random seed of the split (0)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd="" share=0.25 seed=0
 source "${root}/utils/parse_options.sh"

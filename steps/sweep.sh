@@ -26,7 +26,7 @@
 # Finished work is skipped. If one experiment fails, the others go on, and the exit status is 1.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" pretrain_args="" soundbank="" force=false
 source "${root}/utils/parse_options.sh"
@@ -55,7 +55,7 @@ if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
     export OMP_NUM_THREADS=$((cores > jobs ? cores / jobs : 1))
 fi
 
-experiment() { # experiment <name> <config> <dump> <options>
+experiment() { # experiment <name> <config> <dump> <options>: do the work of one line of the list (columns: see above)
     local model=$1 out=$1/${test_set}
     if [[ ${what} == pretrain ]]; then
         "${root}/steps/pretrain.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
@@ -101,6 +101,7 @@ worker() { # worker <slot>: work on the next experiment of the list until none i
         flock -u "${lock}"
         [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true # wait for the experiment that must end first
         began=${SECONDS}
+        # place: where the logs are; the third column of `pretrain` is a checkpoint instead of the dump
         task="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
         [[ ${what} != pretrain ]] || place=${dump%.*}.log

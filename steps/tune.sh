@@ -8,7 +8,7 @@
 #   --tune-args ARGS  options of sed.bin.tune ("--post-processing csebbs --what csebbs,threshold")
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cmd=${root}/utils/run.sh ngpu=1 tune_args="--post-processing csebbs --what csebbs,threshold"
 source "${root}/utils/parse_options.sh"

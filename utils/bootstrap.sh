@@ -6,11 +6,11 @@
 #   --extras LIST   extras of setup.py that are also required, comma-separated, such as test,lint (none)
 #
 # Tried in this order: the python3 on PATH, if it has all packages; .venv of the repository; a new .venv, made from
-# setup.py and constraints.txt. Nothing is installed outside .venv. Two may run at once, and any may be killed: .venv is
-# used only if its marker, which is written last, has the checksum of the current requirements.
+# setup.py and constraints.txt. Nothing is installed outside .venv. This script may run several times at once and may be
+# killed: .venv is used only if its marker, which is written last, has the checksum of the current requirements.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extras=""
 ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || {
@@ -28,7 +28,7 @@ say() {
     printf 'bootstrap.sh: %s\n' "$*" >&2
 }
 
-# python3 -c "${requirements}" <setup.py> <extras>: print the requirements, one per line.
+# python3 -c "${requirements}" <setup.py> <extras>: print the requirements, also of `recipe`, one per line.
 requirements='
 import ast, sys
 path, extras = sys.argv[1], ["recipe", *(e for e in sys.argv[2].split(",") if e)]
@@ -107,7 +107,7 @@ ready() { # is .venv complete, made from the current requirements, with the extr
     for extra in ${extras//,/ }; do [[ ,${installed-}, == *,${extra},* ]] || return 1; done
 }
 
-checksum() { # of the requirements
+checksum() { # print the checksum of the requirements
     cat "${root}/setup.py" "${root}/constraints.txt" | cksum | tr ' ' -
 }
 

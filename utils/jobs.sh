@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Shared by the backends (run.sh, slurm.sh), which source it: the jobs' numbers, names, logs, progress and report.
+# Shared by the backends (run.sh, slurm.sh, slurm_task.sh), which source it: jobs' numbers, logs, progress, report.
 
-# shellcheck disable=SC2154  # `pick` is an option of the backend
+# From the backend: `pick`, its option; `helpers`, background processes that only watch or show; `codes`, the jobs' exit
+# statuses; `streamed`, 1 if the log of a single job was shown as it grew.
+
+# shellcheck disable=SC2154  # these variables are set by the backend
 
 jobs=()        # numbers of the jobs to run
 template=()    # log and command, with JOB
 filled=()      # log and command of one job, with its number instead of JOB: see fill_in
-launcher=()    # words to put before each command, such as srun
+launcher=()    # words to put before each command: on_nodes of slurm_task.sh
 numbered=false # whether JOB=1:N was given
 
 parse_jobs() { # parse_jobs [JOB=1:N] <log> <command...>: set `jobs`, `template` and `numbered`; create empty logs
@@ -62,7 +65,7 @@ end_log() { # end_log <exit status> <seconds>: print the last lines of a log; th
 
 run_task() { # run_task <number> <environment>: run that job with its log, and exit with its status
     # Ctrl-C reaches every process of a terminal: only the main script acts on it. SIGTERM is passed on to the command, a
-    # second one as SIGKILL.
+    # second one as SIGKILL. stops: number of SIGTERMs so far; again: whether to wait for the command once more.
     local log code=0 pid="" stops=0 again=true began=${SECONDS}
     trap '' INT
     fill_in "$1"
@@ -102,7 +105,8 @@ log_body() { # log_body <log>: print the output of the command itself
     awk 'NR == 1 || (NR <= 3 && /^# (Running|Started)/) || /^# (Elapsed [0-9]|Ended \(code)/ { next } 1' "$1"
 }
 
-show_body() { # the same for a growing log on standard input, to stderr; by sed -u, since mawk buffers its input
+show_body() { # show_body: print what log_body does of a growing log from standard input, to stderr
+    # by sed -u, since mawk buffers its input
     sed -u -e '1,/^# Running on /d' -e '/^# Started at /d' -e '/^# Elapsed [0-9]/d' -e '/^# Ended (code /d' >&2
 }
 

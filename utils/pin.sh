@@ -7,7 +7,7 @@
 # rm -r .venv constraints.txt; touch constraints.txt; tests/run.sh; utils/pin.sh
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage

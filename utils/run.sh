@@ -17,7 +17,7 @@
 # unless set, divides the cores among the jobs.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 utils=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck disable=SC2034  # mem and time are for other backends
 gpu=0 nodes=1 mem="" time="" pick=all options_first=true
@@ -41,6 +41,7 @@ fi
 run_job() { # run_job <number>: called in a subshell, which exits with the job's status
     local devices="" at
     if ((gpu > 0)); then
+        # index of the job's first GPU: jobs take the GPUs in turn; a rest smaller than `gpu` stays unused
         at=$((($1 - 1) * gpu % (${#gpus[@]} / gpu * gpu)))
         devices=$(IFS=, && printf '%s' "${gpus[*]:at:gpu}")
     fi
@@ -49,7 +50,7 @@ run_job() { # run_job <number>: called in a subshell, which exits with the job's
 }
 
 # shellcheck disable=SC2317,SC2329  # the traps call it
-stop_jobs() { # stop_jobs <signal>
+stop_jobs() { # stop_jobs <signal>: send the jobs SIGTERM, and after RUN_GRACE a second one, which run_task makes SIGKILL
     stopping=$((stopping + 1)) signal=$1
     ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
     ((stopping == 1)) || return 0

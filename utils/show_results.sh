@@ -6,14 +6,14 @@
 #   --columns LIST   headings of the columns to show (system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 columns="system,clips,EB-F1 %,segment F1 %,intersection F1 %,PSDS1,PSDS2"
 source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# == 1)) || usage
 [[ -f $1 ]] || die "$1: no such file (run stage 5)"
 
 # Shows only tables of results, with the columns `system` and `clips`. n is the number of columns shown, from[i] the place
-# of column i in the table, wide[i] its width. width() counts characters of UTF-8, not bytes.
+# of column i in the table, wide[i] its width. width() counts characters of UTF-8: it drops continuation bytes.
 LC_ALL=C awk -v columns="${columns}" '
     function width(text) { gsub(/[\200-\277]/, "", text); return length(text) }
     function flush_table(    r, c, line) {

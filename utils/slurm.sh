@@ -18,7 +18,7 @@
 # queries of the queue (5). RUN_GRACE: seconds for which Slurm may list a job as running after its log has ended (60).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 utils=$(cd -P "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 gpu=0 nodes=1 mem="" time="" pick=all conf=${utils}/../conf/slurm.conf patience=0
 # shellcheck disable=SC2034  # parse_options.sh reads it
@@ -29,8 +29,8 @@ command -v sbatch >/dev/null || die "no sbatch on PATH (is this a machine of the
 [[ -f ${conf} ]] || die "${conf}: no such file (see conf/slurm.conf)"
 
 read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf for the values of our options
-    # any: option -> words for any of its values ($0); exact: option=value -> words for that value
-    local number=0 kind rest name value words chosen
+    # any: option -> sbatch's words for any value, which replaces $0; exact: option=value -> words for this value
+    local number=0 kind rest name value words chosen key
     local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
     submit=(sbatch)
     while read -r kind rest; do
@@ -56,15 +56,15 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
         elif [[ ${value} == '*' ]]; then
             any[${name}]=${words}
         else
-            rest=${name}=${value}
-            exact[${rest}]=${words}
+            key=${name}=${value}
+            exact[${key}]=${words}
         fi
     done <"${conf}"
     for name in gpu nodes mem time; do
         value=${wanted[${name}]}
         [[ -n ${value} ]] || continue
-        rest=${name}=${value}
-        words=${exact[${rest}]-${any[${name}]-}}
+        key=${name}=${value}
+        words=${exact[${key}]-${any[${name}]-}}
         read -ra chosen <<<"${words//\$0/${value}}"
         submit+=(${chosen[@]+"${chosen[@]}"})
     done
@@ -107,7 +107,7 @@ all_ended() { # do all logs end with a status?
 }
 
 # shellcheck disable=SC2317,SC2329  # the traps call it
-stop_jobs() { # stop_jobs <signal>
+stop_jobs() { # stop_jobs <signal>: cancel the jobs; the main loop then waits until Slurm has ended them
     stopping=$((stopping + 1)) signal=$1
     [[ -z ${id} ]] || scancel "${id}" 2>/dev/null || true
     ((stopping > 1)) || printf 'slurm.sh: cancelling job %s\n' "${id}" >&2
@@ -158,7 +158,7 @@ while ((left > 0)); do
     pause "${SLURM_POLL:-5}"
     if ! left=$(tasks); then # for instance, Slurm's controller restarts
         left=1 unanswered=$((unanswered + 1))
-        ((unanswered % 12 != 1)) || printf 'slurm.sh: squeue does not answer, waiting for it\n' >&2 # once a minute
+        ((unanswered % 12 != 1)) || printf 'slurm.sh: squeue does not answer, waiting for it\n' >&2 # once a minute, by default
         continue
     fi
     # why jobs are pending, in Slurm's words

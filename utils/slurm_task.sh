@@ -16,7 +16,8 @@ slurm_task() { # run this task's command with its log, and exit with its status
     export OMP_NUM_THREADS=${OMP_NUM_THREADS:-${SLURM_CPUS_PER_TASK:-${SLURM_CPUS_ON_NODE:-1}}}
     if ((nodes > 1)); then
         # torchrun's variables. A node's rank is that of Slurm (on_nodes), so that gradients are added in the same order
-        # after a requeue. The first node is given by the address that Slurm knows, since its name need not resolve.
+        # after a requeue. The first node is given by the address that Slurm knows, since its name need not resolve. The
+        # port follows from the job's number, so that jobs that share a node have different ones.
         mapfile -t hosts < <(scontrol show hostnames "${SLURM_JOB_NODELIST}")
         PET_MASTER_ADDR=$(scontrol show node "${hosts[0]}" | sed -n 's/.*NodeAddr=\([^ ]*\).*/\1/p')
         export PET_MASTER_ADDR PET_MASTER_PORT=$((20000 + SLURM_JOB_ID % 10000)) PET_NNODES=${SLURM_JOB_NUM_NODES}
@@ -33,7 +34,8 @@ on_nodes() { # on_nodes <command...>: run it once on each node; SIGTERM is passe
     local code=0 waiting=true
     trap 'waiting=true; scancel --signal=TERM "${job}"' TERM
     # shellcheck disable=SC2016
-    # without RUN_OWNER, which is a process of the first node only
+    # without RUN_OWNER, which is a process of the first node only; --wait: seconds that the other nodes have to end after
+    # the first one to end
     srun --wait=60 bash -c 'unset RUN_OWNER && PET_NODE_RANK=${SLURM_NODEID} exec "$@"' _ "$@" &
     while ${waiting}; do
         waiting=false code=0
@@ -47,6 +49,7 @@ run_again() { # run_again <exit status>: requeue the task if its time ran out or
     local state
     (($1 > 0 && $1 != 2)) || return 0 # finished (0), or bad input (2), which would only fail again
     state=$(scontrol show job "${job}" || true)
+    # PreemptTime=2...: a date, the task is preempted; else None
     if [[ ${requeue} == true || (${state} == *PreemptTime=2* && ${state} == *JobState=RUNNING*) ]]; then
         scontrol requeue "${job}" && sleep 60 # until Slurm ends us
     fi

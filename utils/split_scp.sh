@@ -6,7 +6,7 @@
 # Every part has at least one line. A part that would not change is not written, so that its time of modification stays.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 (($# >= 2)) || usage
 input=$1

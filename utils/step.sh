@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shared by the steps, which source it after parse_options.sh: sets the environment, locks output folders, skips finished
-# work. Needs `root`, the top of the repository, and `cmd`, the option --cmd, which it splits into an array.
+# work. Needs `root`, the top of the repository, and `cmd`, the option --cmd, which it splits into an array: a step that
+# passes --cmd on to other steps keeps the string before, as `asked_cmd`.
 
 # shellcheck disable=SC2034,SC2154
 
@@ -38,8 +39,9 @@ labels_of() { # labels_of <dump/set>: print the folder of the labels that its sc
     if [[ -e $1/recordings/windows.tsv ]]; then printf '%s/recordings' "$1"; else printf '%s' "$1"; fi
 }
 
-state_of() { # state_of <file...>: print size and checksum of the end of each, where large files of ours have a checksum
-    # not the times of modification, which are wrong after a clock was set back
+state_of() { # state_of <file...>: print the size of each and a checksum of its last 64 KiB
+    # This is quick for large files, and ours end with a checksum of the whole (sed/seal.py). Times of modification are
+    # not used, since they are wrong after a clock was set back.
     local file
     for file; do
         printf '%s %d %s\n' "${file##*/}" "$(wc -c <"${file}")" "$(tail -c 65536 "${file}" | cksum)"

@@ -9,7 +9,7 @@
 # The name of Kaldi's script; runs `python3 -m sed.bin.check_data_dir`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 labels="" no_wav=false
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 source "${root}/utils/parse_options.sh"

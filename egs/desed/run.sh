@@ -40,7 +40,8 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: its path from the recipe's folder, where all commands run
+from() { # from <file>: print its path from the recipe's folder, where all commands run
+    # a relative path is looked for in the folder where this script was started, else it is one of the repository
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
@@ -51,6 +52,7 @@ stage() { # stage <n> <title>: true if stage n is to run; prints its start
 [[ -z ${work} ]] || { mkdir -p "${work}" && work=$(cd "${work}" && pwd)/; } || die "--work ${work}: cannot be made"
 cd "${here}"
 for file in conf gru_conf feature_conf pretrained; do printf -v "${file}" '%s' "$(from "${!file}")"; done
+# results state SED_COMMAND as the command that made them; all jobs end with the process RUN_OWNER
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source ./path.sh
 source ./cmd.sh
@@ -64,11 +66,11 @@ for system in ${systems}; do
         *) others+=("${system}") ;;
     esac
 done
-list() { # list <what> [<config>...]: lines of steps/experiments.sh
+list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
-train() { # train [<config>...]
+train() { # train [<config>...]: make the pseudo-labels that they need, then train them, or import published detectors
     list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
     list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
         --force "${force}" train - "${exp}"

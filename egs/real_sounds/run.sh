@@ -43,9 +43,12 @@ for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}"
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
 cd "${here}/../desed"
+# results state SED_COMMAND as the command that made them; all jobs end with the process RUN_OWNER
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
+# `pretraining` is the process that pre-trains encoders in the background; without `checkpoints`, where it writes them,
+# configs start from --pretrained instead
 downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
 train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${scale} ${pretrain_args}"
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
@@ -53,15 +56,16 @@ small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 -
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
-    [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it failed
+    # pre-training in the background has ended: exit with its status if it failed
+    [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
 }
-list() { # list <what> <configs> [<option>...]: lines of steps/experiments.sh
+list() { # list <what> <configs> [<option>...]: print this list of steps/experiments.sh
     split_words "$2"
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
-sweep() { # sweep <what> [<option>...]: runs steps/sweep.sh on the lines of `list` from standard input
+sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
         "$@" - "${exp}"
 }
@@ -87,7 +91,7 @@ if stage 5 "scores"; then
     for config in ${boxes}; do # with the boxes' settings tuned for it, if any
         list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned ${tuned}/${config}.json" || echo "--post-processing csebbs")"
     done | sweep score
-    if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed
+    if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed; strong_real: training clips
         seeds=${seeds%% *} list score "${systems}" --score-args "--bootstrap 0" | sweep score --test-set strong_real
         gru=${exp}/ast_gru_seed${seeds%% *}
         [[ ! -e ${gru}/final.pt ]] || steps/figure3.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --jobs "${jobs}" \
