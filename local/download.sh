@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 0: download a corpus into its own layout, and link the recordings that no archive has.
+# Stage 0: download a corpus into its own layout, and link copies of the recordings that its archives lack.
 #
 # usage: local/download.sh [options] <downloads>
 #
@@ -25,7 +25,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 repeated=() audio_args=() previous=''
 for word; do # collect the options that may be repeated: parse_options.sh checks them all, but keeps only the last value
@@ -61,7 +61,7 @@ python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast
 if ((code > 0)); then # recordings are linked even if the AST cannot be downloaded
     [[ ,${parts}, == *,ast,* ]] || exit "${code}"
     for part in ${parts//,/ }; do
-        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # optional
+        ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # others' copies
         [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"                # another part failed, too
     done
 fi

@@ -23,7 +23,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 soundbank='' seed=0 nj=2 strong_real=240 synthetic=240 weak=120 unlabelled=120 validation=120

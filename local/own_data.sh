@@ -22,7 +22,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 recordings='' events='' tags='' from='' validation=0.2 group='' seconds=10 seed=0 nj=2 max_bad=20 max_dropped=10

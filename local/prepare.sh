@@ -16,7 +16,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 nj=2 max_bad=5 max_dropped=10 min_coverage=0
@@ -38,7 +38,7 @@ validation   | strong     | validation/validation.tsv                       | va
 public_eval  | strong     | eval/public.tsv                                 | eval/public                                   | test
 '
 
-labels() { # DESED's ten, or the corpus's own
+labels() { # print the labels: the corpus's own, else DESED's ten
     if [[ -e ${downloads}/metadata/labels.txt ]]; then
         cat "${downloads}/metadata/labels.txt"
     else
@@ -64,7 +64,7 @@ name_validation() { # name_validation <validation.tsv>: say which of the two ver
 { mkdir -p "${data}" && labels >"${data}/.labels.txt.part"; } || die "${data}: cannot be written (see above)"
 mv "${data}/.labels.txt.part" "${data}/labels.txt"
 
-absent() { # absent <set> <kind> <tsv>: count a set without audio in coverage.tsv, with 0 of its clips
+absent() { # absent <set> <annotation> <tsv>: add a set that has no audio to coverage.tsv, with 0 of its clips
     python3 -m sed.bin.make_data_dir --absent --labels "${data}/labels.txt" --kind "$2" \
         ${origins[@]+"${origins[@]}"} "$3" . "${scratch}/$1.tsv"
     covered+=("${scratch}/$1.tsv")

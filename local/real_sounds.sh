@@ -16,7 +16,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 soundbank='' scale=1.0 public=0 seed=0 nj=4 format=wav
@@ -28,7 +28,7 @@ export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 [[ -d ${soundbank} ]] || die "--soundbank '${soundbank}': no such folder (a folder of recordings is needed)"
 [[ ${scale} =~ ^[0-9]*\.?[0-9]+$ && ${scale} == *[1-9]* ]] || die "--scale ${scale}: a number above 0 is expected"
 
-sized() { # sized <clips>: at this scale, one at least
+sized() { # sized <clips>: print this number times --scale, at least 1
     awk -v n="$1" -v x="${scale}" 'BEGIN { n = int(n * x + 0.5); print n < 1 ? 1 : n }'
 }
 python3 -m sed.bin.synthesize --soundbank "${soundbank}" --seed "${seed}" --nj "${nj}" --format "${format}" \

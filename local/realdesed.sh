@@ -26,7 +26,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 archives='' mirror='' ast='' nj=3 aggregation=majority alpha=16 reviewed=true hop=0
@@ -45,10 +45,10 @@ options=(--corpus realdesed --parts "train,validation,test,ast" --nj "${nj}")
 [[ -z ${ast} ]] || options+=(--ast "${ast}")
 "${root}/local/download.sh" "${options[@]}" "${downloads}"
 
-flag() { # flag <name> <true|false>
+flag() { # flag <name> <true|false>: print the option --<name> or --no-<name>
     if [[ $2 == true ]]; then printf -- '--%s' "$1"; else printf -- '--no-%s' "$1"; fi
 }
-lay_out() { # lay_out <split> <audio/...> <metadata/...> [<option>...]
+lay_out() { # lay_out <split> <folder in audio/> <table in metadata/> [<option>...]: clips and their table
     python3 -m sed.bin.cut_recordings --nj "${nj}" --label-column class "${@:4}" \
         --annotations annotations.csv,annotations_raw.csv \
         --annotator-column annotator_id --status-column review_status --collector-column annotator_is_creator \

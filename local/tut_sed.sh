@@ -15,7 +15,7 @@
 
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
-unset CDPATH # with it, cd prints where it went
+unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 archives='' mirror='' ast='' fold=1 nj=3
@@ -39,6 +39,7 @@ fi
 printf '%s\n' "${fold}" >"${note}.part"
 mv "${note}.part" "${note}"
 
+# the table is written for the recordings of the list, else for all
 lay_out() { # lay_out <development|evaluation> <folder in audio/> <table in metadata/> [<list in evaluation_setup/>]
     local list=()
     [[ $# == 3 ]] || list=(--list "${downloads}/$1/evaluation_setup/$4")
