@@ -4,13 +4,14 @@
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
-# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>.
+# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. In --systems, --more
+# and --boxes, none stands for an empty list.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
 #   --seeds LIST          seeds of every config ("1 2 3")
 #   --systems LIST        configs of conf/real_sounds/ that stage 3 trains ("crnn ast_gru fte_only lgd_only ast_sed")
-#   --more LIST           configs of conf/real_sounds/ that stage 4 trains; none: nothing ("ratio_2 ratio_5")
+#   --more LIST           configs of conf/real_sounds/ that stage 4 trains ("ratio_2 ratio_5")
 #   --boxes LIST          configs also scored with bounding boxes (cSEBBs), with tune.sh's settings if any ("crnn ast_gru fte_only lgd_only ast_sed")
 #   --rates LIST          pairs head:encoder of learning rates instead of the config's, in exp/<config>_lr<h>_<e>_seed<k>
 #   --vary LIST           KEY=VALUE,VALUE...: train all combinations, in exp/<config>_<key>_<value>_seed<k>
@@ -23,7 +24,7 @@
 #   --pretrained FILE     checkpoint of the AST; 'none': random weights, no pre-training (stage 0 pre-trains AST and CNNs)
 #   --pretrain-args ARGS  more options of sed.bin.pretrain, one string
 #   --train-args ARGS     more options of sed.bin.train, one string
-#   --public N            clips of a second test set (0)
+#   --public N            clips of a second test set, public_eval (0)
 #   --analysis BOOL       stage 5 also scores the first seed on training clips, and draws the paper's figure 3 (true)
 #   --force BOOL          repeat finished work of stages 2 to 5 (false)
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell

@@ -23,11 +23,12 @@ from sed.evaluation.reports.seeds.tables import Margins, Pair, Results, values_o
 
 
 def _pair(a: str, b: str, f1: str, psds1: str, title: str) -> Pair:
+    """Return a comparison of config b with config a: the paper's differences as shown, and the row's title."""
     return Pair(a=a, b=b, title=title, published={"event_f1_macro": f1, "psds1": psds1})
 
 
-HALF = "mixup_probability_0.5"
-# Config b compared with config a: the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
+HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup in half of the steps (run.sh --vary)
+# Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
 PAIRS = (
     _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
     _pair("crnn", "ast_gru", "+4.70", "+0.053", "AST-GRU over the CRNN"),
@@ -47,6 +48,7 @@ PAIRS = (
     _pair(f"ast_gru_{HALF}", f"fte_only_{HALF}", "–", "–", "mixup in half of the steps: FTE only over AST-GRU"),
     _pair(f"ast_gru_{HALF}", f"lgd_only_{HALF}", "–", "–", "mixup in half of the steps: LGD only over AST-GRU"),
 )
+# configs in the page's order; all others come after them
 KNOWN = (
     *("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5"),
     *("ast_gru_tuned", "lgd_only_tuned", "fte_only_tuned", "ast_sed_tuned"),
@@ -104,14 +106,14 @@ class Page:
 
     Attributes:
         results: {config: the results of its seeds} of the newest run.
-        margins: differences between two configs, from `reduce.margin`.
+        margins: differences between two configs, from `reduce.margin` of sed.evaluation.reports.seeds.
         corpus: `clips` of each set, `median_seconds` of each label, `sources` of each split.
         tagging: JSON of evaluate_tagger.
         training: {config: its metrics on clips that it was trained on}.
         pictures: {"figure3" or "gains": path relative to the page}.
         trials: single trainings with other settings, from `trials.rows`.
         finding: the conclusion in a few sentences, written by hand.
-        remarks: on the newest run.
+        remarks: hand-written, on trainings of the newest run or on the run.
         earlier: {run: its results without faulty trainings}.
     """
 
@@ -277,6 +279,7 @@ class Page:
         return ["## Change-detection bounding boxes", "", BOXES_TEXT, "", *tables.table(heads, rows)]
 
     def _bands(self) -> list[str]:
+        """Return the picture of the paper's figure 3: EB-F1 by class and frequency band."""
         picture = self.pictures.get("figure3")
         if picture is None:
             return []

@@ -116,7 +116,7 @@ def grid(results: Results) -> list[str]:
 
 
 def mixup(results: Results) -> list[str]:
-    """Return EB-F1 and PSDS1 by fraction of steps with mixup and encoder's learning rate, else as in protocol A.
+    """Return EB-F1 and PSDS1 by share of steps with mixup and encoder's learning rate, else trained as in protocol A.
 
     Args:
         results: {config: the results of its seeds}; those with the settings of the table are chosen.
@@ -139,7 +139,10 @@ def mixup(results: Results) -> list[str]:
 
 
 def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[str, dict[int, Mapping[str, Any]]]]:
-    """Return {values of the settings `by`: {system: {seed: run}}} of runs with otherwise the settings of protocol A."""
+    """Return {values of the settings `by`: {system: {seed: run}}} of runs whose other settings are protocol A's.
+
+    Protocol A's settings are those of the first run of an AST system that has settings.
+    """
     protocol_a_settings = next(
         (run["settings"] for name in AST_SYSTEMS for run in results.get(name, []) if run.get("settings")), None
     )
@@ -153,11 +156,13 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
             settings = run.get("settings", {})
             alike = all(settings.get(key) == protocol_a_settings.get(key) for key in same)
             alike = alike and all(key in settings for key in by)
+            # system_of: by its settings it may be another system than by the start of its name
             if system and alike and system_of(settings) == system and run.get("post_processing") != ["csebbs"]:
                 cells.setdefault(tuple(settings[key] for key in by), {}).setdefault(system, {})[run["seed"]] = run
     return cells
 
 
+# headings of the columns after EB-F1 and PSDS1, and of the differences from another system
 OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "seeds"]
 GAINS = ["over", "EB-F1, points", "PSDS1"]
 
@@ -166,7 +171,7 @@ def system_of(settings: Mapping[str, Any]) -> str:
     """Return the AST system with these settings, by frequency pooling (mean or FTE) and ratio; "" for none."""
     if settings.get("encoder") != "ast":
         return ""
-    kinds = {
+    kinds = {  # (frequency pooling, whether the LGD upsamples: a ratio above 1)
         ("mean", False): "ast_gru",
         ("mean", True): "lgd_only",
         ("fte", False): "fte_only",
@@ -189,7 +194,7 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _over(margins: Margins, a: str, b: str) -> list[str]:
-    """Return cells with the system that b is compared with and the differences; dashes if there are none."""
+    """Return the cells of GAINS: system a, and the differences of system b from it; dashes if it has no margin."""
     margin = next((one for one in margins if (one["a"], one["b"]) == (a, b)), None)
     if margin is None:
         return ["–", "–", "–"]
@@ -198,6 +203,7 @@ def _over(margins: Margins, a: str, b: str) -> list[str]:
 
 
 def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
+    """Return the marks of the remarks on a config's trainings, '' for none."""
     return marks(remarks, *(training(name, run["seed"]) for run in runs))
 
 

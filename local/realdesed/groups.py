@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def device(text: str) -> str:
-    """Return ios, android or other of what a participant wrote for the device."""
+    """Return ios, android or other, by what a participant wrote for the device."""
     words = " ".join(re.split(r"[\s_-]+", text.lower())).strip()
     for name, starts in (("ios", IOS), ("android", ANDROID)):
         if any(re.search(rf"\b{start}", words) for start in starts):
@@ -52,15 +52,20 @@ def write_groups(metadata: Path, out: Path) -> None:
         UserError: the metadata are missing or lack a column.
     """
     rows = [(audio_stem(row[0]), row[1], device(row[2]), _rooms(row[3])) for _, row in csv_rows(metadata, COLUMNS)]
-    rooms = sorted({room for *_, own in rows for room in own})
+    # written below with "_" for blanks in the names, as cut_recordings names the recordings
+    rooms = sorted({room for *_, recorded_in in rows for room in recorded_in})
     write_tsv(
         out,
         ("filename", "device_placement", "device", *rooms),
-        [("_".join(name.split()), *own, *(room * (room in of) for room in rooms)) for name, *own, of in rows],
+        [
+            ("_".join(name.split()), *devices, *(room * (room in recorded_in) for room in rooms))
+            for name, *devices, recorded_in in rows
+        ],
     )
 
 
 def _rooms(text: str) -> set[str]:
+    """Return the rooms of a field, which separates them by semicolons."""
     return {room for part in text.split(";") if (room := " ".join(part.split()))}
 
 
