@@ -1,4 +1,4 @@
-"""Signals that front ends are compared on: tones, noise, silence and what is between."""
+"""Signals that front ends are compared on: tones, noise, silence and mixtures of them."""
 
 from __future__ import annotations
 

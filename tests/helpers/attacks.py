@@ -1,6 +1,6 @@
-"""Commands on hostile input, each in a forked process with limits, and what is demanded of how they end.
+"""Commands run on hostile input, each in a forked process with limits, and a check of how they end.
 
-Nothing is imported again in the child, so that thousands of inputs take minutes.
+A forked process imports nothing again, so that thousands of inputs take minutes.
 """
 
 from __future__ import annotations
@@ -22,21 +22,29 @@ from importlib import import_module
 from pathlib import Path
 
 SECONDS = 30
-"""of its own, on the processors: other work on the machine does not make a command hang"""
+"""of processor time that a command may take, so that a busy machine does not make it seem to hang"""
 WAITING = 150
-"""seconds by the clock, against one that waits for ever"""
+"""seconds by the clock after which a command counts as waiting for ever"""
 MEMORY = 2 << 30
 """bytes that a command may hold"""
 IMPORTED = {"sed", "numba", "pandas", "sklearn", "matplotlib", "torch", "soxr", "onnxruntime", "tensorboard", "scipy"}
-"""packages that take long to import"""
+"""packages that take long to import, so that the parent imports them for all later children"""
 LISTS = {"predict", "check_dump"}
-"""commands that name each of several bad files in a line"""
+"""commands that may print more than one line, as they name each bad file in a line of its own"""
 _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d ")
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The end of a command: exit code or minus the signal, standard error, peak memory in bytes."""
+    """How a command ended.
+
+    Attributes:
+        command: its name.
+        code: exit code, or minus the signal that ended it.
+        text: what it printed to standard error.
+        seconds: how long it ran, by the clock.
+        memory: its peak memory in bytes.
+    """
 
     command: str
     code: int
@@ -46,16 +54,16 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """Its error: the last line."""
+        """Last line of standard error, which states the error."""
         return (self.text.splitlines() or [""])[-1]
 
     def fault(self, *, named: str = "") -> str:
         """Return what is wrong with how it ended, '' for nothing.
 
-        Allowed are success, and a refusal in one line with a cure in brackets, beside lines of the log.
+        Allowed are success, and a refusal in one line with what to do in brackets; both beside lines of the log.
 
         Args:
-            named: text that the line of a refusal has to hold.
+            named: text that the line of a refusal has to contain.
         """
         if self.code == -signal.SIGPROF:
             return f"hangs: not done within {SECONDS} s of its own"
@@ -81,13 +89,13 @@ class Ended:
 
 
 def attacked(command: str, arguments: Sequence[str], *, place: Path, scratch: Path) -> Ended:
-    """Run `python3 -m sed.bin.<command>` in a forked process, and what it started with it to its end.
+    """Run `python3 -m sed.bin.<command>` in a forked process, kill what it has left running, and return how it ended.
 
     Args:
         command: the name of its module in sed.bin.
-        arguments: of its command line.
+        arguments: its arguments.
         place: its working directory.
-        scratch: folder for what it writes to the terminal.
+        scratch: folder for its standard output and standard error.
     """
     errors = scratch / "stderr"
     main = import_module(f"sed.bin.{command}").main
@@ -121,18 +129,18 @@ def attacked(command: str, arguments: Sequence[str], *, place: Path, scratch: Pa
 
 
 def _import_too(file: Path) -> None:
-    """Import what a child imported, so that the next finds it."""
+    """Import the slow packages' modules that a child imported, so that the next child need not."""
     names = file.read_text().split("\n") if file.exists() else []
     for name in names:
         if name.split(".")[0] in IMPORTED and name not in sys.modules:
             try:
                 import_module(name)
-            except Exception:  # a module that only looks like one
+            except Exception:  # an entry of sys.modules that cannot be imported by its name: not tried again
                 sys.modules.setdefault(name, sys.modules[__name__])
 
 
 def _limited(scratch: Path) -> None:
-    """Make this process one of its own group that ends after `SECONDS` or `WAITING`, with its words in files."""
+    """Put this process into a group of its own, limit its time and memory, and write its output to files."""
     os.setsid()
     for late in (signal.SIGALRM, signal.SIGPROF):
         signal.signal(late, signal.SIG_DFL)
@@ -140,8 +148,9 @@ def _limited(scratch: Path) -> None:
     signal.alarm(WAITING)
     faulthandler.disable()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    has = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (has + 2 * MEMORY, has + 2 * MEMORY))  # against a machine without any left
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    # more than `fault` allows, so that taking too much is measured, but not so much that the machine runs out of memory
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2 * MEMORY, held + 2 * MEMORY))
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(scratch / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666), number)
@@ -153,7 +162,7 @@ def _limited(scratch: Path) -> None:
 
 
 def emptied(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return a folder that holds what `fill` puts into it, and nothing else."""
+    """Empty a folder, or make it, and let `fill` write into it; return it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     fill(folder)

@@ -8,7 +8,7 @@ from sed.data.synthesis.signals import RATE, Voice
 
 
 class Bursts:
-    """The interface that `SoundBank` has."""
+    """A soundbank of the label `Burst`, with the interface of `SoundBank`."""
 
     def __init__(self) -> None:
         self.labels = ["Burst"]

@@ -17,12 +17,15 @@ import pytest
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
 needs_chromium = pytest.mark.skipif(not BROWSER, reason="no Chromium (apt-get install chromium)")
-SECONDS = 60
-KEYS = {"Delete": 46}
+SECONDS = 60  # to wait for anything on a page
+KEYS = {"Delete": 46}  # codes of keys that are no single character
 
 
 class Browser:
-    """A running browser with one tab at a time."""
+    """A running browser with one tab at a time.
+
+    `commands` and `replies` are the file descriptors of its pipes, `downloads` the folder where it saves files.
+    """
 
     def __init__(self, commands: int, replies: int, downloads: Path) -> None:
         self._commands, self._replies, self._rest = commands, replies, b""
@@ -31,7 +34,7 @@ class Browser:
         self._session: str | None = None
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command and return its result; what happens meanwhile goes to `events`."""
+        """Send a command and return its result; events until then go to `events`, and dialogs are accepted."""
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": params}
         if self._session:
@@ -55,9 +58,10 @@ class Browser:
                 os.write(self._commands, json.dumps(dialog).encode() + b"\0")
 
     answer = ""
-    """what prompts are answered with"""
+    """text that prompts of the page are answered with"""
 
     def _next(self) -> dict[str, Any]:
+        """Return the next message of the browser; messages end with a zero byte."""
         while b"\0" not in self._rest:
             data = os.read(self._replies, 1 << 16)
             assert data, "the browser ended"
@@ -88,14 +92,14 @@ class Browser:
         self.frames()
 
     def js(self, expression: str) -> Any:
-        """Return the value of an expression, awaited."""
+        """Return the value of a JavaScript expression, of a promise after it is fulfilled."""
         what = {"expression": expression, "awaitPromise": True, "returnByValue": True, "userGesture": True}
         result = self.call("Runtime.evaluate", **what)
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
     def until(self, expression: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until a JavaScript expression is true."""
         end = time.monotonic() + SECONDS
         while not self.js(expression):
             assert time.monotonic() < end, expression
@@ -129,7 +133,7 @@ class Browser:
         self.frames()
 
     def tap(self, expression: str, *, touch: bool = False) -> None:
-        """Tap the middle of an element, given as an expression, after scrolling to it."""
+        """Tap or click the middle of an element, given as a JavaScript expression, after scrolling to it."""
         self.js(f"({expression}).scrollIntoView({{block: 'center'}})")
         self.frames()
         x, y = self.js(f"(b => [b.x + b.width / 2, b.y + b.height / 2])(({expression}).getBoundingClientRect())")

@@ -1,4 +1,4 @@
-"""The commands that the campaigns kill and start twice at once: how each is called, and what it has written."""
+"""The commands that the campaigns kill or run twice at once: how each is called, and what it wrote."""
 
 from __future__ import annotations
 
@@ -23,22 +23,26 @@ from sed.bin import train as train_command
 from sed.config import default_options
 from sed.data.scores import Scores, read_scores, write_scores
 
+# options of trainings; a checkpoint is written after each step
 RUN = {"device": "cpu", "threads": 1, "loggers": "none", "checkpoint_seconds": 0.0}
+# options by which synthesize makes no set; a later option makes one
 SETS = [part for name in synthesize.SIZES for part in (f"--{name.replace('_', '-')}", 0)]
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command that writes below a folder.
+    """A command that writes into a folder.
 
-    options(place, which): its words; `which` of two that write different things.
+    Attributes:
+        module: its module in sed.bin.
+        options: returns its arguments for an output folder and 0 or 1: two runs that write different things.
     """
 
     module: ModuleType
     options: Callable[[Path, int], list[Any]]
 
     def work(self, place: Path, which: int = 0) -> Callable[[], int]:
-        """Return the call, to be made in a process of its own; what it says goes to the file `said.<which>`."""
+        """Return a function that runs the command in a process of its own, with standard error in `said.<which>`."""
 
         def run() -> int:
             os.dup2(os.open(said(place, which), os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
@@ -49,12 +53,12 @@ class Command:
 
 
 def said(place: Path, which: int = 0) -> Path:
-    """Return where a command that writes to `place` leaves its words."""
+    """Return the file with standard error of a command that writes to `place`."""
     return place.parent / f"said.{which}"
 
 
 def contents(place: Path) -> dict[str, Any]:
-    """Return what is in the files, hidden ones too, less locks, logs, and times of day and of computing."""
+    """Return {file: its content}, hidden ones too, without locks, logs, and what differs between equal runs."""
     found: dict[str, Any] = {}
     for path in sorted(place.rglob("*")):
         if path.is_dir() or path.name.endswith(".lock") or path.suffix == ".log":
@@ -75,7 +79,7 @@ def contents(place: Path) -> dict[str, Any]:
 
 
 def of_one_file(made: Path, name: str) -> Command:
-    """Commands that write one file or folder of a model or its scores."""
+    """Return a command that writes one file or folder of a model or its scores; its input is made in `made`."""
     if name == "predict":
         words = ["--model", save_tiny(made / "exp"), "--threads", 1]
         for number, letter in enumerate("ab"):
@@ -107,7 +111,7 @@ def of_one_file(made: Path, name: str) -> Command:
 
 
 def of_corpora(made: Path, name: str, serve: Any) -> Command:
-    """Commands that make a corpus."""
+    """Return a command that makes a corpus; its input is made in `made`, and `serve` starts a FaultyServer."""
     if name == "synthesize":
         words = [*SETS, "--validation", 21, "--pretrain", 3, "--clip-seconds", 1, "--pretrain-seconds", 1, "--nj", 1]
         return Command(synthesize, lambda place, which: [*words, "--seed", which, place])
@@ -138,7 +142,7 @@ def of_corpora(made: Path, name: str, serve: Any) -> Command:
 
 
 def of_training(made: Path, name: str) -> Command:
-    """Commands that train."""
+    """Return a command that trains; its input is made in `made`."""
     config, changes = make_config(epochs=2, steps_per_epoch=2, **RUN), {}
     if name == "pretrain":
         changes = {"warmup_steps": 1, "batch_size": 2}
@@ -159,7 +163,7 @@ TRAINING = ("train", "pretrain")
 
 
 def make_command(name: str, made: Path, serve: Any) -> Command:
-    """Return a command by name, with all that it reads in the folder `made`."""
+    """Return a command by name, after making its input in the new folder `made`."""
     made.mkdir()
     if name in ONE_FILE:
         return of_one_file(made, name)

@@ -13,15 +13,15 @@ from paths import ROOT
 from torch import Tensor, nn
 
 RATE = 16000
-VALUES = 8
+VALUES = 8  # of an output, which are recorded
 RECORDED = ROOT / "tests/fixtures/encoders"
 
 
 def weights(like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return random tensors of the names and shapes of a state dict; each follows from its name alone.
+    """Return random tensors with the names and shapes of a state dict, seeded by their names alone.
 
-    Matrices keep the size of what they are applied to, vectors that scale are about 1, and others about 0; statistics
-    of a batch norm are those of decibels.
+    Matrices keep about the variance of their input, weights of norms are about 1, other vectors about 0; statistics
+    of a batch norm are as for decibels.
     """
     return {name: _random(name, tuple(value.shape)) for name, value in like.items()}
 
@@ -38,7 +38,7 @@ def _random(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def sounds(seconds: float) -> Tensor:
-    """Return a loud clip, a tone in noise, and a quiet one, noise that dies away (2, samples)."""
+    """Return two clips (2, samples): a loud tone in noise, and quiet noise that fades."""
     rng = np.random.default_rng(7)
     samples = round(seconds * RATE)
     time = np.arange(samples) / RATE
@@ -48,20 +48,20 @@ def sounds(seconds: float) -> Tensor:
 
 
 def recorded(x: Tensor) -> list[float]:
-    """Return a few values of a tensor (batch, frames, dim): some of its own, its mean and its standard deviation."""
+    """Return `VALUES` elements of a tensor (batch, frames, dim), its mean and its standard deviation."""
     flat = x.detach().double().flatten()
     places = np.random.default_rng(len(flat)).choice(len(flat), VALUES, replace=False)
     return [*flat[torch.from_numpy(places)].tolist(), flat.mean().item(), flat.std().item()]
 
 
 def read_recorded(encoder: str) -> dict[str, Any]:
-    """Return an encoder's `size` and `seconds`, and {what: {"shape", "values"}} as `outputs`."""
+    """Return what encoder_references.py recorded: `size`, `seconds`, `outputs` {name: {"shape", "values"}}."""
     found: dict[str, Any] = json.loads((RECORDED / f"{encoder}.json").read_text())
     return found
 
 
 def outputs_of(encoder: nn.Module, blocks: Iterable[nn.Module], features: Tensor) -> dict[str, Tensor]:
-    """Return what each block gives, `blocks.0` and so on, and the encoder's own output (batch, patches, dim)."""
+    """Return the output of each block, `blocks.0` and so on, and of the encoder, `output` (batch, patches, dim)."""
     found: dict[str, Tensor] = {}
     hooks = [
         block.register_forward_hook(lambda _module, _inputs, x, name=f"blocks.{number}": found.update({name: x}))

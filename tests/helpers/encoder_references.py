@@ -1,8 +1,8 @@
-"""Outputs of other implementations' encoders on made-up weights and audio, and the values that tests compare with.
+"""Outputs of other implementations' encoders on made-up weights and audio, recorded for tests to compare with.
 
-usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # with the extra `parity`: writes them
+usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # writes them; needs the extra `parity`
 
-EAT's needs timm and a checkout of github.com/cwx-worst-one/EAT, too, which the environment's EAT_CHECKOUT names.
+EAT also needs timm and a checkout of github.com/cwx-worst-one/EAT, whose folder is in the variable EAT_CHECKOUT.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ Outputs = dict[str, Tensor]
 
 
 def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """Return features (batch, frames, bins), every block's output and the normalised last one, all float32."""
+    """Return `features` (batch, frames, bins), the output of each block, and `output`, the last one normalised."""
     from avex.models.atst_frame.atst_frame import FrameAST, MinMax
 
     mel = torchaudio.transforms.MelSpectrogram(
         RATE, f_min=60, f_max=7800, hop_length=160, win_length=1024, n_fft=1024, n_mels=64
     )
     decibels, scale = torchaudio.transforms.AmplitudeToDB(stype="power", top_db=80), MinMax(-79.6482, 50.6842)
-    # a clip at a time: a batch's would have one floor; and avex leaves the published clamp at -50 dB out
+    # clip by clip, since a batch would share one floor (top_db); clamped, as published but not in avex
     features = torch.stack([scale(decibels(mel(clip)).clamp(-50, 80)) for clip in waveforms])
     model = FrameAST(
         spec_w=features.shape[2], patch_h=64, patch_w=4, embed_dim=dim, depth=depth, num_heads=heads,
@@ -49,7 +49,7 @@ def atst_frame(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Output
 
 
 def beats(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """Return the same as `atst_frame`; the blocks share the first one's table of distances."""
+    """Return the same as `atst_frame`; all blocks get the first one's table of relative positions."""
     from avex.models.beats.beats import BEATs, BEATsConfig
 
     model = BEATs(
@@ -80,14 +80,14 @@ def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
     found = _watched(model.blocks)
     model.eval()
     with torch.inference_mode():
-        # a clip at a time: a batch's would have one floor
+        # clip by clip, since a batch would share one floor
         features = torch.cat([model.front_end(clip[None]) for clip in waveforms])
         found["output"] = model.forward_spectrogram(model.init_bn(features.unsqueeze(1)))
     return {"features": features.transpose(1, 2), **found}
 
 
 def eat(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """Return the same as `atst_frame`, of avex's features and, since avex fetches EAT's network, its authors' parts."""
+    """Return the same as `atst_frame`: avex's features; the modules are its authors', as avex downloads them."""
     from avex.models.eat import EATAudioProcessor
 
     mae, modules = _eat_sources()
@@ -117,7 +117,7 @@ def eat(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
 
 
 def _eat_sources() -> list[ModuleType]:
-    """Import two files of a checkout of EAT, without the parts of fairseq that they name and these parts do without."""
+    """Import two files of EAT's checkout, with stand-ins for fairseq, which they import but do not need here."""
 
     def register_model(*_: object, **__: object) -> Callable[[type], type]:
         return lambda made: made
@@ -145,6 +145,7 @@ def _eat_sources() -> list[ModuleType]:
 
 
 def _watched(blocks: nn.ModuleList | nn.Sequential) -> Outputs:
+    """Return a dict that gets the output of each block, `blocks.<number>`, when the model runs."""
     found: Outputs = {}
 
     def keep(name: str) -> Callable[..., None]:
