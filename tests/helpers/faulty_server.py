@@ -23,8 +23,24 @@ import pytest
 
 @dataclass
 class Faults:
-    """Chances a request: 500, 429 with Retry-After, a drop half-way, a stall, one wrong byte, more than the file has, a
-    wrong size of it in the headers, all of it in place of the piece that was asked for, nothing (416), another tag."""
+    """Faults of a server, at most one per request.
+
+    Attributes:
+        error, busy: probability of status 500, and of 429 with Retry-After.
+        drop, stall: of a connection closed at a random byte, at once or after `stalled` seconds.
+        wrong: of one wrong byte.
+        longer: of more bytes than the file has.
+        total: of a wrong total size in Content-Range.
+        whole: of the whole file instead of the requested range.
+        none: of status 416 for a valid range.
+        tag: of another ETag.
+        seed: of the random numbers.
+        most: number of faults after which there are no more, so that a test ends.
+        retry_after: value of Retry-After.
+        stalled: seconds of a stall.
+        wrong_in: `wrong` occurs only in paths that contain this.
+        kinds: {fault: how often it occurred}.
+    """
 
     error: float = 0.0
     busy: float = 0.0
@@ -37,16 +53,17 @@ class Faults:
     none: float = 0.0
     tag: float = 0.0
     seed: int = 0
-    most: int = 1000  # faults altogether, so that a test ends
+    most: int = 1000
     retry_after: str = "0"
-    stalled: float = 1.5  # seconds
-    wrong_in: str = ""  # only in paths that hold this
+    stalled: float = 1.5
+    wrong_in: str = ""
     kinds: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
 
     def draw(self, path: str) -> str:
+        """Return the fault of the next request, '' for none."""
         at = self.random.random()
         for kind in ("error", "busy", "drop", "stall", "wrong", "longer", "total", "whole", "none", "tag"):
             at -= getattr(self, kind)
@@ -60,7 +77,7 @@ class Faults:
 
 @dataclass
 class Answer:
-    """A body that was sent, or a part of one: of which file, from which byte to which, with which fault."""
+    """A body that was sent: `sent` bytes of the file `path` from byte `start` on; `end` is the size of the file."""
 
     path: str
     start: int
@@ -70,10 +87,11 @@ class Answer:
 
 
 class FaultyServer(ThreadingHTTPServer):
-    """zenodo: {record: {file: bytes}}; huggingface: {model: {file: bytes}}; other: {path: bytes}.
+    """A server of {record: {file: bytes}} of Zenodo, {model: {file: bytes}} of Hugging Face, releases of GitHub.
 
-    Data sets of Hugging Face are called datasets/<name>, releases of GitHub <repository>@<tag>. ranges: whether Range
-    is honoured. rate: bytes/s a connection (0: all at once). page: files on a page of a data set's listing.
+    Data sets of Hugging Face are called datasets/<name>, releases of GitHub <repository>@<tag>. `other` has {path:
+    bytes} of other addresses. ranges: whether Range is honoured. rate: bytes per second and connection (0: no limit).
+    page: files per page of a data set's listing.
     """
 
     daemon_threads = True
@@ -90,7 +108,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.requests: list[tuple[str, str]] = []  # path, Range
         self.etags = True
         self.type = "application/octet-stream"
-        self.status: dict[str, int] = {}  # path -> a status to answer for good
+        self.status: dict[str, int] = {}  # path -> status of all its answers
 
     @property
     def url(self) -> str:
@@ -98,11 +116,11 @@ class FaultyServer(ThreadingHTTPServer):
 
     @property
     def sent(self) -> int:
-        """Return the number of bytes of all bodies that were sent."""
+        """Number of bytes of all bodies that were sent."""
         return sum(answer.sent for answer in self.answers)
 
     def needless(self) -> dict[str, int]:
-        """Return the bytes of listings, those beyond a file's end, and those of each file that were sent before."""
+        """Return numbers of bytes: of listings, beyond the ends of files, and of each file sent more than once."""
         files = [answer for answer in self.answers if not answer.path.startswith("/api/")]
         inside, ends = Counter[str](), {answer.path: answer.end for answer in files}
         for answer in files:
@@ -114,12 +132,12 @@ class FaultyServer(ThreadingHTTPServer):
 
     @property
     def size(self) -> int:
-        """Return the number of bytes of all files."""
+        """Number of bytes of all files on Zenodo, Hugging Face and GitHub."""
         records = (*self.zenodo.values(), *self.huggingface.values(), *self.github.values())
         return sum(len(b) for files in records for b in files.values())
 
     def answer(self, path: str, query: str) -> tuple[bytes | None, str]:
-        """Return the content of an address, and the address of the next page."""
+        """Return the content of an address (None: 404), and the address of the listing's next page ('': none)."""
         match = re.fullmatch(r"/api/(datasets/.+)/tree/main(?:/(.+))?", path)
         if match is None or match[1] not in self.huggingface:
             return self.body(path), ""
@@ -133,6 +151,7 @@ class FaultyServer(ThreadingHTTPServer):
         return json.dumps(listing[at : at + self.page]).encode(), following if more else ""
 
     def body(self, path: str) -> bytes | None:
+        """Return the content of an address; None: there is none."""
         if match := re.fullmatch(r"/api/records/(\d+)/files-archive", path):
             return zipped(self.zenodo[match[1]]) if match[1] in self.zenodo else None
         if match := re.fullmatch(r"/repos/([^/]+/[^/]+)/releases/tags/(.+)", path):
@@ -166,7 +185,7 @@ class FaultyServer(ThreadingHTTPServer):
 
 
 def _tree(files: dict[str, bytes], folder: str) -> list[dict]:
-    """A data set's listing: folders, large files (LFS) and small ones, which have git's name of their content."""
+    """Return a data set's listing: folders, large files (LFS, with a SHA-256) and small ones (with git's SHA-1)."""
     listing: list[dict] = [
         {"type": "directory", "path": f"{folder}/sub" if folder else "sub", "size": 0, "oid": "0" * 40}
     ]
@@ -180,7 +199,7 @@ def _tree(files: dict[str, bytes], folder: str) -> list[dict]:
 
 
 def _release(files: dict[str, bytes] | None) -> bytes | None:
-    """A release as GitHub's API has it; assets of before 2025 have no digest."""
+    """Return a release as GitHub's API has it; every second asset has no digest, like those from before 2025."""
     if files is None:
         return None
     assets = [
@@ -227,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
         rest = bytearray(body[start:])
         if fault == "wrong" and rest:
             rest[server.faults.random.randrange(len(rest))] ^= 0x55
-        if fault == "longer":  # whole, and then more
+        if fault == "longer":  # without a length, until the connection is closed
             rest += bytes(1000 if path.startswith("/api/") else 1 << 20)
             self.send_header("Connection", "close")
         else:
@@ -281,7 +300,7 @@ def serve():
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
-    """A .zip of {path: content}."""
+    """Return a .zip of {path: content}."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as container:
         for name, content in files.items():
@@ -290,7 +309,7 @@ def zipped(files: dict[str, bytes]) -> bytes:
 
 
 def tarred(files: dict[str, bytes]) -> bytes:
-    """A .tar.gz of {path: content}."""
+    """Return a .tar.gz of {path: content}."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as container:
         for name, content in files.items():
@@ -301,7 +320,7 @@ def tarred(files: dict[str, bytes]) -> bytes:
 
 
 def webdataset(sounds: dict[str, bytes]) -> bytes:
-    """A .tar of {file name: content}, each with a .json of its events beside it."""
+    """Return a .tar of {file name: content}, each with a .json of its events beside it."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as container:
         for name, content in sounds.items():
@@ -315,10 +334,18 @@ def webdataset(sounds: dict[str, bytes]) -> bytes:
 
 
 def made_up_desed(scale: int = 20_000, seed: int = 0, sound: Callable[[str], bytes] | None = None) -> dict:
-    """FaultyServer's keywords: the records of local/desed_records.tsv, `scale` made-up bytes a recording.
+    """Return arguments of FaultyServer that serve made-up records of local/desed_records.tsv.
 
-    sound: gives the content of a recording of a name instead. X-ARES's copy has three of the weak clips and two of the
-    validation set, the one for research only all weak, unlabelled and validation clips.
+    X-ARES's copy has three of the weak clips and two of the validation clips; the copy for research only has all weak,
+    unlabelled and validation clips.
+
+    Args:
+        scale: size of a recording in bytes.
+        seed: of the recordings' bytes.
+        sound: returns the content of the recording of a name, instead of random bytes.
+
+    Returns:
+        {argument: {record, model or release: {file: content}}}.
     """
     noise = random.Random(seed)
     sound = sound or (lambda _name: noise.randbytes(scale))

@@ -1,4 +1,4 @@
-"""Sounds of whole numbers and sines alone, so that every machine and every version of NumPy makes the same."""
+"""Sounds made of integer arithmetic and sines alone, so that every machine and version of NumPy makes the same."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 RATE = 2000
 LABELS = ("Tone", "Burst")
 WINDOW, SHORT, LONG = (2.0, 426), (1.3, 474), (3.1, 186)
-"""(seconds, seed) of what the models of tests/fixtures were run on
+"""(seconds, seed) of the sounds that the models of tests/fixtures were run on
 
-Log-mel is rounded to float16, so another machine's last bit may become 4e-3 there. These are sounds in which all values
-within 4e-6 of a rounding boundary together move a posterior by less than 2e-6.
+Log-mel is rounded to float16, so a difference in the last bit between machines may become 4e-3 there. With these
+seeds all values within 4e-6 of a rounding boundary together move a posterior by less than 2e-6.
 """
 
 
@@ -34,7 +34,7 @@ def sound(seconds: float, seed: int) -> tuple[np.ndarray, list[tuple[float, floa
 
 
 def _noise(count: int, seed: int) -> np.ndarray:
-    """Uniform in [-1, 1), by a linear congruential generator."""
+    """Return numbers that are uniform in [-1, 1), by a linear congruential generator."""
     state, values = seed * 2654435761 + 12345, np.empty(count)
     for i in range(count):
         state = (state * 1103515245 + 12345) % 2**31

@@ -1,4 +1,4 @@
-"""Files made wrong: random bytes, and structural edits of each format by who knows it, their checksums made right."""
+"""Random edits of good files: of bytes, and of each format's structure, mostly with checksums made right again."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import yaml
 
 from sed.seal import SEAL, seal_file, sealed_json
 
+# fields of tables
 FIELDS = [
     *("", " ", "nan", "NaN", "inf", "-inf", "1e999", "1e308", "-1", "-0", "0", "1_0"),
     *("1,5", "0x10", "٣", "1e-400", "9" * 400),
@@ -28,11 +29,13 @@ FIELDS = [
     *("x" * 5000, "=1+1", "{}", "None", "null", "true", "0.5", "3", "Cat", "Dog"),
     *("1.wav", "1", "a/1.wav", "*", "-", "."),
 ]  # fmt: skip
+# values in JSON, YAML and pickles
 VALUES: list[Any] = [
     *(None, True, False, 0, -1, 1, 3, 2**31, 2**63, -(2**70), 10**5, 0.0, -0.5, 0.5, 1e308, float("nan"), float("inf")),
     *("", " ", "x", "none", "../x", "/dev/zero", "\0", "é"),
     *("x" * 5000, [], {}, [[]], [None], [1, "x"], {"x": 1}, {"": []}),
 ]  # fmt: skip
+# YAML that parses to unusual objects, or not at all
 ODD_YAML = [
     *("!!python/object/apply:os.system [x]", "!!python/name:os.system", "!!timestamp x"),
     *("!!int x", "!!float x", "2001-99-99"),
@@ -72,7 +75,7 @@ def changed_bytes(rng: random.Random, data: bytes) -> bytes:
 
 
 def bytes_edit(rng: random.Random, path: Path) -> None:
-    """Change bytes of any file; one with a checksum of ours at its end gets that made right half of the time."""
+    """Change bytes of any file; a checksum of ours at its end is made right again in half of the cases."""
     data = path.read_bytes()
     seal = len(SEAL % 0)
     if data[-seal:].startswith(SEAL[:10]) and rng.random() < 0.5:
@@ -112,7 +115,7 @@ def table_edit(rng: random.Random, path: Path) -> None:
 
 
 def yaml_edit(rng: random.Random, path: Path) -> None:
-    """Give keys other values, odd ones among them; odd lines; aliases of aliases."""
+    """Give a key another value, add odd lines, or aliases of aliases, which grow exponentially."""
     values = yaml.safe_load(path.read_text())
     lines = [yaml.safe_dump({key: value}, default_flow_style=True).strip()[1:-1] for key, value in values.items()]
     for _ in range(rng.randint(1, 2)):
@@ -136,7 +139,7 @@ def yaml_edit(rng: random.Random, path: Path) -> None:
 
 
 def changed_value(rng: random.Random, value: Any, others: Sequence[Any] = ()) -> Any:
-    """Return nested lists and dicts in which one random place holds something else, or is gone."""
+    """Return nested lists and dicts with one random place changed or removed; `others` are further values for it."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
         key = rng.choice(list(value))
         edit = rng.random()
@@ -154,7 +157,7 @@ def changed_value(rng: random.Random, value: Any, others: Sequence[Any] = ()) ->
 
 
 def json_edit(rng: random.Random, path: Path) -> None:
-    """Change places of a JSON file, or of a line of it; a checksum of ours is made right."""
+    """Change places of a JSON file, or of a line of a .jsonl file; a checksum of ours is made right again."""
     text = path.read_text()
     lines = text.splitlines() if path.suffix == ".jsonl" else [text]
     at = rng.randrange(len(lines))
@@ -178,7 +181,7 @@ def json_edit(rng: random.Random, path: Path) -> None:
 
 
 def hdf5_edit(rng: random.Random, path: Path) -> None:
-    """Store a dataset or an attribute in another way: type, shape, filters, links, elsewhere; or change bytes."""
+    """Replace a dataset or an attribute: other type, shape, filters, links, external storage; or change bytes."""
     if rng.random() < 0.3:
         bytes_edit(rng, path)
         return
@@ -195,6 +198,7 @@ def hdf5_edit(rng: random.Random, path: Path) -> None:
 
 
 def _other_attribute(rng: random.Random, file: h5py.File) -> None:
+    """Give an attribute another value, or remove it."""
     name = rng.choice(sorted(file.attrs))
     value = rng.choice(
         [
@@ -226,6 +230,7 @@ def _other_attribute(rng: random.Random, file: h5py.File) -> None:
 
 
 def _other_dataset(rng: random.Random, file: h5py.File, name: str) -> None:
+    """Replace a dataset, or remove it."""
     values = file[name][()]
     del file[name]
     shape, size = values.shape, max(1, int(np.prod(values.shape)))
@@ -273,7 +278,7 @@ def _other_dataset(rng: random.Random, file: h5py.File, name: str) -> None:
 
 
 def checkpoint_edit(rng: random.Random, path: Path) -> None:
-    """Change a place of what torch saved, or its archive, or its pickle; a checksum of ours is made right."""
+    """Change a place of what torch saved, or its archive, or its pickle; a checksum of ours is made right again."""
     edit = rng.random()
     if edit < 0.2:
         bytes_edit(rng, path)
@@ -298,7 +303,7 @@ def checkpoint_edit(rng: random.Random, path: Path) -> None:
 
 
 def _archive_edit(rng: random.Random, path: Path) -> None:
-    """Write the parts of an archive again: one of them changed, gone, twice, packed, or named as another place."""
+    """Write the files of an archive again: one changed, removed, repeated under a hostile name, or all compressed."""
     with zipfile.ZipFile(path) as old:
         parts = [(entry.filename, old.read(entry)) for entry in old.infolist()]
     at = rng.randrange(len(parts))
@@ -326,7 +331,7 @@ def _archive_edit(rng: random.Random, path: Path) -> None:
 
 
 def safetensors_edit(rng: random.Random, path: Path) -> None:
-    """Change the header of a safetensors file, or bytes; model.json beside it states the new SHA-256."""
+    """Change the header of a safetensors file, or bytes; model.json beside it gets the new SHA-256."""
     if rng.random() < 0.7:
         data = path.read_bytes()
         size = int.from_bytes(data[:8], "little")
@@ -391,7 +396,7 @@ def onnx_edit(rng: random.Random, path: Path) -> None:
 
 
 def _add_huge_tensor(graph: Any, kind: str, size: int) -> None:
-    """Have the first output depend on a tensor of this many numbers."""
+    """Make the first output depend on a tensor of `size` numbers, made by an operator of this kind."""
     from onnx import helper, numpy_helper
 
     name = graph.output[0].name
@@ -411,6 +416,7 @@ def _add_huge_tensor(graph: Any, kind: str, size: int) -> None:
 
 
 def _other_facts(rng: random.Random, model: Any) -> None:
+    """Change a place of the JSON in the model's metadata."""
     entry = next(entry for entry in model.metadata_props if entry.key == "ast_sed")
     entry.value = json.dumps(changed_value(rng, json.loads(entry.value)))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+# audit events of the calls (sys.addaudithook)
 CALLS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 CALLS |= {"os.listdir", "os.scandir", "shutil.rmtree", "shutil.copymode", "fcntl.flock", "ctypes.dlsym"}
 
@@ -33,7 +34,7 @@ def forked(work: Callable[[], int], *, kill_at: int = 0, under: Path | None = No
 
 
 def at_once(works: Sequence[Callable[[], int]]) -> list[int]:
-    """Run several in forked processes that start together; their exit codes."""
+    """Run several in forked processes that start together; return their exit codes."""
     gate, opened = os.pipe()
 
     def wait(work: Callable[[], int]) -> int:
@@ -49,7 +50,7 @@ def at_once(works: Sequence[Callable[[], int]]) -> list[int]:
 
 
 def begin(work: Callable[[], int]) -> int:
-    """Run `work` in a forked process, which this does not wait for; its id."""
+    """Run `work` in a forked process without waiting for it; return its id."""
     child = os.fork()
     if child:
         return child
@@ -63,18 +64,19 @@ def begin(work: Callable[[], int]) -> int:
 
 
 def ended(child: int) -> int:
-    """Wait for a forked process; its exit code, or minus the signal that ended it."""
+    """Wait for a forked process; return its exit code, or minus the signal that ended it."""
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _arm(kill_at: int, under: Path | None) -> list[str]:
-    """Have the process killed before its n-th call; the list returned grows by the name of each."""
+    """Kill this process before its n-th call (0: never); return a list that gets the name of each call."""
     names: list[str] = []
     armed = os.getpid()
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event not in CALLS or (event == "ctypes.dlsym" and os.getpid() != armed):  # a forked reader touches no file
             return
+        # the arguments of open, os.* and shutil.* are paths
         named = [os.fsdecode(arg) for arg in args if isinstance(arg, (str, bytes, os.PathLike)) and event[0] in "os"]
         if under and named and not any(name.startswith(str(under)) for name in named):
             return
@@ -94,14 +96,14 @@ def kill_at_every_call(
     *,
     most: int | None = None,
 ) -> int:
-    """Prepare, kill `work` at its n-th call, run it again, check; for every n. Return how many kills there were.
+    """Kill `work` at its n-th call, run it again and check the result, for every n; return the number of kills.
 
     Args:
         work: returns the exit code.
-        prepare: brings back what there was before.
-        check: gets n; looks at what the second run made.
+        prepare: restores the state before a run.
+        check: gets n, and checks what the second run made.
         under: as in `forked`.
-        most: size of the sample of n: one for each kind of call, evenly spread.
+        most: number of values of n that are tried: the last call of each kind, others evenly spread; None: all.
     """
     chosen: Iterable[int] = itertools.count(1)
     if most is not None:
@@ -111,7 +113,7 @@ def kill_at_every_call(
     for n in chosen:
         prepare()
         code = forked(work, kill_at=n, under=under)
-        if code == 0:  # there are no more
+        if code == 0:  # the run has fewer than n calls
             break
         assert code in (-signal.SIGKILL, 1), f"call {n}: exit {code}"  # 1: it was a worker that was killed
         assert forked(work) == 0, f"killed at call {n}, the same command fails"

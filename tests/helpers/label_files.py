@@ -1,4 +1,4 @@
-"""Label files of other tools, as their manuals describe them: all hold the same two events of one recording."""
+"""Label files of other tools, as their manuals describe them; all have the same two events of one recording, a.wav."""
 
 from __future__ import annotations
 
@@ -106,6 +106,7 @@ JAMS = """{"annotations": [{"namespace": "scaper", "sandbox": {}, "data": [
  {"time": 0.5, "duration": 0.75, "value": {"label": "Dog", "role": "foreground", "event_duration": 0.9}},
  {"time": 2.0, "duration": 0.5, "value": {"label": "Cat meow", "role": "foreground"}}], "duration": 10.0}],
  "file_metadata": {"duration": 10.0, "jams_version": "0.2.2"}, "sandbox": {}}"""
+# {format: (file name, content)}
 FILES = {
     "audacity": ("a.txt", "0.500000\t1.250000\tDog\n\\\t100.0\t2000.0\n2.000000\t2.500000\tCat meow\n"),
     "audacity with decimal commas": ("a.wav.txt", "0,500000\t1,250000\tDog\r\n2,000000\t2,500000\tCat meow\r\n"),

@@ -1,7 +1,7 @@
-"""A hub on this machine: repositories at the addresses that huggingface_hub asks, and a client that can be killed.
+"""A server with the part of Hugging Face's API that huggingface_hub uses for models; it can kill its client.
 
-It has what the hub's public description says of models: create, validate, preupload, LFS batches, commits, revisions,
-trees and files. Large files are stored by their SHA-256 before any commit names them, as the hub does.
+This is, by the hub's public description: create, validate, preupload, LFS batches, commits, revisions, trees and files.
+Large files are stored by their SHA-256 before any commit names them, as the hub does.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ import pytest
 
 
 class Hub(ThreadingHTTPServer):
-    """repositories: {name: {file: bytes}}; objects: large files by SHA-256; requests: (method, path) of each.
+    """The server.
 
-    kill: (n, process): the process is killed during the n-th request from now on.
+    Attributes:
+        repositories: {name: {file: bytes}}.
+        objects: {SHA-256: bytes} of large files.
+        requests: (method, path) of each.
+        kill: (n, process id): the process is killed during the n-th request from now on.
+        token: that clients have to give to write; None: none.
+        private: names of private repositories.
+        counting: lock of `kill`.
     """
 
     daemon_threads = True
@@ -36,7 +43,7 @@ class Hub(ThreadingHTTPServer):
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.kill: tuple[int, int] | None = None
-        self.token: str | None = None  # asked of who writes
+        self.token: str | None = None
         self.private: list[str] = []
         self.counting = threading.Lock()
 
@@ -45,7 +52,7 @@ class Hub(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def commit_of(self, name: str) -> str:
-        """Return a revision that the files determine."""
+        """Return the commit of a repository, a hash of its files."""
         listing = sorted((path, hashlib.sha256(data).hexdigest()) for path, data in self.repositories[name].items())
         return hashlib.sha1(json.dumps(listing).encode()).hexdigest()
 
@@ -54,10 +61,12 @@ class Hub(ThreadingHTTPServer):
 
 
 def is_large(path: str) -> bool:
+    """Return whether a file is uploaded by LFS."""
     return path.endswith(".safetensors")
 
 
 def blob(data: bytes) -> str:
+    """Return git's SHA-1 of a file's content."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
@@ -96,6 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(404, {"error": "no such address"})
 
     def _body(self) -> bytes:
+        """Return the body of the request; if its client is to be killed, do so half-way through the body."""
         length = int(self.headers.get("Content-Length") or 0)
         if self._dies and length > 1:
             data = self.rfile.read(length // 2)
@@ -131,6 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def _missing(self, name: str) -> bool:
+        """Return whether there is no such repository; answer 404 if so."""
         if name in self.server.repositories:
             return False
         self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
@@ -264,7 +275,7 @@ ROUTES = [
 
 @contextmanager
 def loopback_hub(monkeypatch: pytest.MonkeyPatch, cache: Any) -> Iterator[Hub]:
-    """Serve, and point huggingface_hub, which reads its environment when it is imported, at it."""
+    """Start a hub, and let huggingface_hub use it by its constants, since it reads the environment at import only."""
     from huggingface_hub import constants
 
     server = Hub()

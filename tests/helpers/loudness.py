@@ -16,13 +16,13 @@ from sed.prediction.predictor import Output
 from sed.prediction.recording import BaseSink, Track, run
 from sed.prediction.windows import WindowPlan
 
-RATE, FRAME = 1600, 16  # 10 ms frames
+RATE, FRAME = 1600, 16  # samples per second; samples of a frame of 10 ms
 
 
 class Loudness:
-    """A detector of loudness with 0.3 s of context to either side, and nothing beyond its window.
+    """A detector of loudness with 0.3 s of context to either side, which is silence beyond the window.
 
-    So it is wrong near a window's ends, as real ones are.
+    So it is wrong near the ends of a window, as real detectors are.
     """
 
     labels = ("loud",)
@@ -47,6 +47,8 @@ POST = PostProcessing(steps=[WeakMask(), Median({"loud": 0.05})], threshold=Thre
 
 
 class Recorder(BaseSink):
+    """A sink that keeps everything in memory."""
+
     def __init__(self):
         self.posterior_frames, self.logmel_frames, self.samples, self.result, self.abandoned = [], [], [], None, False
 
@@ -67,6 +69,13 @@ class Recorder(BaseSink):
 
 
 def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centred=False, advance=None):
+    """Run recordings, arrays at `RATE`, through a detector.
+
+    `block` is the number of samples per block that is read; a block with NaN stands for a file that cannot be read.
+
+    Returns:
+        The recordings' sinks, the problems as (name, error), and the detector.
+    """
     model = model or Loudness()
     plan = WindowPlan.overlapping(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, overlap=overlap)
     sinks = [Recorder() for _ in recordings]
@@ -103,6 +112,7 @@ def predict(recordings, overlap=None, batch_size=4, block=999, model=None, centr
 
 
 def burst(onset, length, total):
+    """Return a recording with a loud event; all arguments are in seconds."""
     audio = np.full(round(total * RATE), 0.01, np.float32)
     audio[round(onset * RATE) : round((onset + length) * RATE)] = 1
     return audio

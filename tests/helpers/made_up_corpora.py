@@ -1,4 +1,4 @@
-"""URBAN-SED, TUT Sound Events 2017 and RealDESED made up: archives of seconds of noise in their layouts."""
+"""Made-up URBAN-SED, TUT Sound Events 2017 and RealDESED: archives in their layouts, with some seconds of noise."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ TUT = ["brakes squeaking", "car", "children", "large vehicle", "people speaking"
 REAL = ["bell_ringing", "coffee_machine", "cutlery_dishes", "door_open_close", "footsteps", "keyboard_typing"]
 REAL += ["keychain", "light_switch", "microwave", "phone_ringing", "running_water", "toilet_flushing", "vacuum_cleaner"]
 REAL += ["wardrobe_drawer_open_close", "window_open_close"]
-Rows = list[tuple[float, float, str]]
+Rows = list[tuple[float, float, str]]  # onset, offset, label
 
 
 def sound(seconds: float, rows: Rows, labels: list[str], *, rate: int = 8000, channels: int = 1) -> bytes:
-    """Return a WAV of noise, in which each label has a tone of its own."""
+    """Return a WAV of noise, with a tone during each event, whose frequency depends on the label."""
     time = np.arange(round(seconds * rate)) / rate
     samples = 0.01 * np.random.default_rng(len(rows)).standard_normal(len(time))
     for onset, offset, label in rows:
@@ -32,13 +32,13 @@ def sound(seconds: float, rows: Rows, labels: list[str], *, rate: int = 8000, ch
 
 
 def events(number: int, seconds: float, labels: list[str]) -> Rows:
-    """Return two events of a clip, of which the second ends a rounding beyond it, as URBAN-SED's do."""
+    """Return two events of a clip; the second ends beyond the clip by a rounding error, as URBAN-SED's do."""
     first, second = labels[number % len(labels)], labels[(number + 1) % len(labels)]
     return [(0.3, 0.4 * seconds, first), (0.7 * seconds, seconds + 2e-15, second)]
 
 
 def jams(rows: Rows, seconds: float) -> bytes:
-    """Return the rows as Scaper writes them, the background's noise among them."""
+    """Return the rows as Scaper writes them, with the background as an event of the label noise."""
     observed = [("background", 0.0, seconds, "noise"), *(("foreground", a, b - a, label) for a, b, label in rows)]
     data = [
         {"time": a, "duration": length, "value": {"label": label, "role": role, "snr": 10.0}, "confidence": 1.0}
@@ -49,12 +49,12 @@ def jams(rows: Rows, seconds: float) -> bytes:
 
 
 def text(rows: Rows) -> bytes:
-    """Return the rows as both corpora have them: onset, offset, label, with tabs."""
+    """Return the rows as URBAN-SED and TUT Sound Events have them: onset, offset, label, separated by tabs."""
     return "".join(f"{onset!r}\t{offset!r}\t{label}\n" for onset, offset, label in rows).encode()
 
 
 def urban_sed(*, clips: Mapping[str, int], seconds: float = 2.0) -> dict[str, dict[str, bytes]]:
-    """Return Zenodo's record of a made-up URBAN-SED: `clips` of each split."""
+    """Return Zenodo's record of a made-up URBAN-SED; `clips` is {split: number of clips}."""
     files = {"README.txt": b"URBAN-SED", "FREESOUNDCREDITS.txt": b""}
     for split, count in clips.items():
         for number in range(count):
@@ -76,7 +76,7 @@ def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5)
             stem, rows = f"{what[0]}{number:03d}", events(number, seconds, TUT)
             audio[f"{name}/audio/street/{stem}.wav"] = sound(seconds, rows, TUT, channels=2)
             listed = [f"audio/street/{stem}.wav\tstreet\t{a}\t{b}\t{label}" for a, b, label in rows]
-            # The evaluation set's have the fields of meta.txt.
+            # the evaluation set's .ann files have the fields of meta.txt: file and scene, too
             meta[f"{name}/meta/street/{stem}.ann"] = (
                 text(rows) if what == "development" else "".join(f"{line}\n" for line in listed).encode()
             )

@@ -15,8 +15,9 @@ from sed.evaluation.metrics.psds import PSDS1, PSDS2, Parameters
 from sed.evaluation.metrics.task import Problem
 
 seeds = st.integers(0, 10**6)
-# Twenty seconds of audio: one false alarm is 180 an hour, so the limit has to lie higher for a value above 0.
+# The problems have 20 s of audio: one false alarm is 180 per hour, so e_max has to be larger for a PSDS above 0.
 ONE, TWO = replace(PSDS1, e_max=2000.0), replace(PSDS2, e_max=2000.0)
+# parameters unlike both scenarios
 OWN = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=1.0, alpha_st=0.0, e_max=900.0)
 SLOWLY = settings(max_examples=8, deadline=None)
 

@@ -1,4 +1,4 @@
-"""Random problems: ground truth, detections and scores on a coarse grid, so that criteria are met to the edge."""
+"""Random ground truth, detections and scores on a coarse grid, so that collars and overlaps are often met exactly."""
 
 import numpy as np
 
@@ -10,6 +10,7 @@ LABELS = ["b_label", "a_label", "c&<label>"]
 
 
 def table(rng, clips, classes, count, grid, length):
+    """Return `count` random events, some of them merged, at multiples of `grid` s in clips of `length` s."""
     onset = rng.integers(0, round(length / grid), count) * grid
     offset = np.minimum(onset + rng.integers(1, 12, count) * grid, length)
     clip, label = rng.integers(clips, size=count), rng.integers(classes, size=count)
@@ -19,6 +20,7 @@ def table(rng, clips, classes, count, grid, length):
 
 
 def problem(seed, clips=5, classes=3, events=12, grid=0.1, length=4.0):
+    """Return a problem with random ground truth; `grid` and `length` of clips are in seconds."""
     rng = np.random.default_rng(seed)
     truth = table(rng, clips, classes, events, grid, length)
     return Problem(
@@ -30,9 +32,10 @@ def problem(seed, clips=5, classes=3, events=12, grid=0.1, length=4.0):
 
 
 def detections(seed, problem, count=20, grid=0.1):
+    """Return `count` random events and some events of the ground truth, partly shifted, as one table."""
     rng = np.random.default_rng(seed + 10_000)
     made = table(rng, len(problem.clips), len(problem.labels), count, grid, problem.durations[0])
-    # Half of them are true events, some shifted by whole steps: borderline collars and intersections.
+    # about 0.6 of the true events, some shifted by whole steps of the grid, at the edge of collars and intersections
     truth = problem.truth
     shift = rng.choice([-0.2, -0.1, 0.0, 0.0, 0.1, 0.2], len(truth))
     onset, offset = np.maximum(truth.onset + shift, 0).round(3), (truth.offset - shift).round(3)
@@ -43,6 +46,7 @@ def detections(seed, problem, count=20, grid=0.1):
 
 
 def scores(seed, problem, frames=40):
+    """Return random scores of `frames` frames per clip, higher within true events, on a grid of 0.01 with many ties."""
     rng = np.random.default_rng(seed + 20_000)
     clips, classes = len(problem.clips), len(problem.labels)
     borders = np.round(np.linspace(0, problem.durations[0], frames + 1), 6)

@@ -1,10 +1,10 @@
-"""References of PretrainedSED's own code on made-up files and sounds: the few values that tests compare with.
+"""Outputs of PretrainedSED's own code on made-up checkpoints and sounds, recorded for tests to compare with.
 
 usage: PYTHONPATH=.:tests/helpers PRETRAINED_SED=<checkout of fschmid56/PretrainedSED> \\
            python3 tests/helpers/published_detector_references.py  # writes them; with --published also compares ours
 
-The checkout's requirements have to be installed (torchaudio, einops, timm). A clip at a time goes through their front
-end: a batch's clips would share one floor.
+The checkout's requirements have to be installed (torchaudio, einops, timm). Their front end
+gets one clip at a time, since the clips of a batch would share one floor.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sed.checkpoints.published_head import CONFIGS, class_names, import_detector
 from sed.models.atst_frame import build_atst_frame
 from sed.models.beats import build_beats
 
-CLASSES = 447
+CLASSES = 447  # of AudioSet-strong
 TABLE = "self_attn.relative_attention_bias.weight"
 NORMED = "encoder.pos_conv.0.parametrizations.weight.original"
 STEMS = {"atst_frame": "atst", "beats": "beats"}
@@ -23,7 +23,7 @@ BUILDERS = {"atst_frame": build_atst_frame, "beats": build_beats}
 
 
 def sizes(encoder: str, *, dim: int, depth: int, heads: int) -> dict[str, Any]:
-    """Return what a config of the encoder says of its size."""
+    """Return the options of a config that give the encoder's size."""
     stem = STEMS[encoder]
     return {f"{stem}_dim": dim, f"{stem}_depth": depth, f"{stem}_heads": heads, f"{stem}_blocks": depth}
 
@@ -35,7 +35,7 @@ def config_of(encoder: str, **size: Any) -> dict[str, Any]:
 
 
 def made_up(config: dict[str, Any], *, classes: int = CLASSES) -> dict[str, Tensor]:
-    """Return the state dict of a file whose detector has the config's encoder; weights follow from the names."""
+    """Return the state dict of a checkpoint with the config's encoder; weights are seeded by their names."""
     encoder = config["encoder"]
     with torch.device("meta"):
         like = BUILDERS[encoder](config).state_dict()
@@ -51,7 +51,7 @@ def made_up(config: dict[str, Any], *, classes: int = CLASSES) -> dict[str, Tens
 
 
 def _named(encoder: str, like: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
-    """Return a state dict of ours by the published names."""
+    """Return a state dict of our encoder with the published names."""
     if encoder == "atst_frame":
         return {**like, "mask_embed": torch.empty(1, 1, config["atst_dim"])}
     names = {"pos_conv.weight_g": f"{NORMED}0", "pos_conv.weight_v": f"{NORMED}1"}
@@ -68,7 +68,7 @@ def _named(encoder: str, like: dict[str, Tensor], config: dict[str, Any]) -> dic
 
 
 def detected(encoder: str, size: dict[str, Any], waveforms: Tensor) -> Tensor:
-    """Return the posteriors (batch, frames, 447) of a made-up file imported, from waveforms of 10 s."""
+    """Return the posteriors (batch, frames, 447) of an imported made-up checkpoint on waveforms of 10 s."""
     config = config_of(encoder, **size)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "published.pt"

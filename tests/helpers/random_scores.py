@@ -6,7 +6,7 @@ from sed.data.scores import Scores
 
 
 def uniform(clips: int, frames: int, frame_seconds: float = 0.01, seed: int = 0) -> Scores:
-    """Uniform frame and clip posteriors of two labels, `a` and `b`."""
+    """Return uniform frame and clip posteriors of two labels, `a` and `b`."""
     rng = np.random.default_rng(seed)
     return Scores(
         clips=[f"c{i}" for i in range(clips)],

@@ -1,4 +1,4 @@
-"""A recorder that writes sounds into a folder as recorders do, and one event in each at a place of its own."""
+"""A recorder that writes files into a folder in the manners of real ones, each with one event at its own onset."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from loudness import RATE
 
 
 def onset_of(number: int) -> float:
-    """Return where the sound of a recording begins: no two of 100 in a row are alike."""
+    """Return the onset in seconds of a recording's event: no two of 100 recordings in a row have the same."""
     return 0.5 + number % 100 / 25
 
 
 def burst_file(path: Path, number: int) -> bytes:
-    """Write a recording of 6 s, its sound 1 s long, and return its bytes."""
+    """Write a recording of 6 s with an event of 1 s, and return the file's bytes."""
     audio = np.full(6 * RATE, 0.01, np.float32)
     begin = round(onset_of(number) * RATE)
     audio[begin : begin + RATE] = 0.99
@@ -26,12 +26,12 @@ def burst_file(path: Path, number: int) -> bytes:
 
 
 def drop(folder: Path, number: int, data: bytes, pause: float) -> str:
-    """Write a recording into a folder in one of four manners; return its name."""
+    """Write a recording into a folder in one of four manners; return its name. `pause` is in seconds."""
     name = f"day{number % 3}/{number:04d}.wav"
     path = folder / name
     path.parent.mkdir(exist_ok=True)
     manner = number % 4
-    if manner == 0:  # under another name, which it loses at the end
+    if manner == 0:  # under another name, and renamed at the end
         path.with_suffix(".part").write_bytes(data)
         path.with_suffix(".part").rename(path)
     elif manner == 1:  # piece by piece, its length stated from the start

@@ -21,7 +21,7 @@ Configs = Mapping[str, Mapping[str, Any]]
 
 
 def kind(path: Path) -> str:
-    """Return what a config is of: `front end`, `pretraining` or `training`."""
+    """Return what a config configures: `front end`, `pretraining` or `training`."""
     kinds = {"logmel": "front end", "pretrain": "pretraining"}
     return next((kind for start, kind in kinds.items() if path.name.startswith(start)), "training")
 
@@ -57,6 +57,7 @@ def resolve() -> dict[str, dict[str, Any]]:
 
 
 def _portable(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config with paths relative to the repository."""
     return {key: value.removeprefix(f"{ROOT}/") if isinstance(value, str) else value for key, value in config.items()}
 
 

@@ -19,7 +19,7 @@ SAMPLES = 40
 def put(
     exp: Path, name: str, seed: int, f1: float, *, folder: str = "validation", noise: np.ndarray | None = None
 ) -> None:
-    """Write a scored experiment whose numbers are all `f1`, and samples that move with `noise`."""
+    """Write a scored experiment whose metrics are all `f1`, with bootstrap samples `f1` + `noise` (SAMPLES,)."""
     at = exp / f"{name}_seed{seed}" / folder
     at.mkdir(parents=True)
     numbers = dict.fromkeys(reduce.NUMBERS, f1) | {"psds2": None}
@@ -41,12 +41,12 @@ def put(
 
 
 def experiments(folder: Path) -> Path:
-    """Write AST-GRU and AST-SED with two seeds each; a seed moves both alike, and so do the clips that are drawn."""
+    """Write AST-GRU and AST-SED with two seeds each; seeds and drawn clips change the metrics of both equally."""
     noise = np.random.default_rng(0).normal(0, 0.05, SAMPLES)
     for seed, luck in ((1, 0.0), (2, 0.1)):
         put(folder, "ast_gru", seed, 0.3 + luck, noise=noise)
         put(folder, "ast_sed", seed, 0.4 + luck, noise=noise)
     put(folder, "ast_sed", 1, 0.45, folder="csebbs", noise=noise)
     put(folder, "ast_sed", 1, 0.9, folder="strong_real")
-    put(folder, "crnn", 3, 0.1, noise=noise)  # no seed in common with anyone
+    put(folder, "crnn", 3, 0.1, noise=noise)  # no seed in common with the others
     return folder

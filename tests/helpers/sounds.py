@@ -1,4 +1,4 @@
-"""Short sounds, and the same in every format that ffmpeg or libsndfile writes."""
+"""Short sounds, written in any format that ffmpeg or libsndfile writes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffm
 
 
 def beep(rate: int, seconds: float = 3.0, hertz: float = 900.0) -> np.ndarray:
-    """A tone of amplitude 0.5 from 1 to 2 s, with a little noise: (samples,) float32."""
+    """Return a tone of amplitude 0.5 from 1 to 2 s, with a little noise: (samples,) float32."""
     t = np.arange(round(rate * seconds)) / rate
     noise = 1e-3 * np.random.default_rng(0).standard_normal(len(t))
     return (np.where((t >= 1) & (t < 2), 0.5 * np.sin(2 * np.pi * hertz * t), 0) + noise).astype(np.float32)
@@ -37,14 +37,14 @@ def encode(source: Path, place: Path, *options: str) -> None:
 
 
 def piped(source: Path, place: Path, *options: str) -> None:
-    """Encode by ffmpeg into a pipe: no header can be written again at the end."""
+    """Encode by ffmpeg into a pipe, so that it cannot complete the header at the end."""
     command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(source), *options, "-"]
     place.write_bytes(subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE).stdout)
 
 
 @contextmanager
 def limited_files(size: int) -> Iterator[None]:
-    """Let no file grow beyond this many bytes: for a writer, a disk that is full."""
+    """Let no file grow beyond this many bytes, which a writer sees like a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

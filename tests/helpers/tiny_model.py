@@ -1,4 +1,4 @@
-"""A tiny detector on random weights, saved as an experiment, and that packed."""
+"""A tiny detector with random weights, saved as an experiment or packed."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ from sed.features import logmel
 from sed.models import detector
 
 LABELS = ["Dog", "Speech", "<script>", "a&b"]
+# options of each kind of detector
 TINY = {
     "ast": "--ast-dim 24 --ast-depth 1 --ast-blocks 1 --ast-heads 2 --gru-units 12 --gru-layers 1 --stride-freq 16"
     " --fte-blocks 1",
@@ -23,6 +24,7 @@ TINY = {
 
 
 def save_tiny(folder, kind="ast", labels=LABELS, options=""):
+    """Save a tiny detector as the experiment `folder`; `options`: more options, with a blank before each."""
     parser = Parser("tiny")
     parser.options_of("sed.models.detector")
     parser.options_of("sed.features.logmel")
@@ -30,7 +32,7 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
     torch.manual_seed(0)
     model = detector.build_detector(config, len(labels)).eval()
     front_end = logmel.FrontEnd.from_config(config)
-    with torch.no_grad():  # posteriors that swing about 0.5, so that there are events
+    with torch.no_grad():  # scale the logits so that posteriors vary about 0.5, and there are events
         features = front_end(torch.from_numpy(sounds(10))[None])
         logits = model(front_end.normalise(features, None, model.input_frames, model.input_padding)).logits[0]
         spread = logits.std(0) / 2
@@ -54,7 +56,7 @@ def save_tiny(folder, kind="ast", labels=LABELS, options=""):
 
 
 def call(module, *args):
-    """Return the exit code of an entry point."""
+    """Run the entry point of a module of sed.bin with these arguments; return its exit code."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [module.__name__, *map(str, args)])
         with pytest.raises(SystemExit) as done:
@@ -63,7 +65,7 @@ def call(module, *args):
 
 
 def pack_tiny(folder):
-    """Write `exp`, a tiny experiment with a result of stage 5, and `model`, the same packed."""
+    """Write into `folder` a tiny experiment with a result of stage 5, `exp`, and its packed model, `model`."""
     from sed.bin import pack
 
     experiment = save_tiny(folder / "exp")
@@ -81,7 +83,7 @@ def pack_tiny(folder):
 
 
 def sounds(seconds, rate=16000, seed=0):
-    """Noise bursts and tones over a quiet floor."""
+    """Return noise bursts and tones over a quiet floor: (samples,) float32."""
     rng = np.random.default_rng(seed)
     count = round(seconds * rate)
     t = np.arange(count) / rate
@@ -94,6 +96,7 @@ def sounds(seconds, rate=16000, seed=0):
 
 
 def write_sounds(path, seconds, rate=16000, seed=0, channels=1, **kwargs):
+    """Write `sounds` by libsndfile, the same in all channels; return the path."""
     audio = sounds(seconds, rate, seed)
     soundfile.write(path, np.repeat(audio[:, None], channels, 1), rate, **kwargs)
     return path

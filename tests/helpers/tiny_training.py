@@ -52,7 +52,7 @@ TINY = {
 
 
 def make_config(**changes: Any) -> dict[str, Any]:
-    """The resolved config of `sed.bin.train` with the tiny values."""
+    """Return the resolved config of `sed.bin.train` with the values of TINY and `changes`."""
     config = default_options("sed.features.logmel", "sed.models.detector", "sed.training.build")
     unknown = {*TINY, *changes} - {*config}
     assert not unknown, unknown
@@ -60,7 +60,15 @@ def make_config(**changes: Any) -> dict[str, Any]:
 
 
 def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **changes: Any) -> None:
-    """Random features in which each label has a band of its own, in the form of a dumped set."""
+    """Write a dumped set of random features in which each label has a band of its own.
+
+    Args:
+        folder: the set's.
+        clips: number of clips.
+        supervision: `strong`, `weak` or `none`.
+        seed: of features and labels.
+        changes: of the config whose front end the features are of.
+    """
     rng = np.random.default_rng(seed)
     front_end = FrontEnd.from_config(make_config(**changes))
     frames, bins = front_end.clip_frames, front_end.mel_bins
@@ -80,7 +88,7 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
                     offset = onset + rng.uniform(0.1, SECONDS / 2)
                     events[name].append(Event(round(onset, 3), round(offset, 3), label))
                     x[int(onset * 100) : int(offset * 100), k * 5 : k * 5 + 5] += 6
-            writer.write(x[: frames - (3 if name.endswith("1") else 0)])
+            writer.write(x[: frames - (3 if name.endswith("1") else 0)])  # some clips are shorter
     (folder / "feats.scp").write_text("".join(f"{name} feats.1.h5:{i}\n" for i, name in enumerate(names)))
     if supervision == "strong":
         write_events_tsv(folder / "events.tsv", events)
@@ -89,7 +97,7 @@ def write_set(folder: Path, *, clips: int, supervision: str, seed: int, **change
 
 
 def write_dump(root: Path) -> Path:
-    """The four training sets and synth_valid."""
+    """Write a dump of the four training sets and synth_valid; return it."""
     root.mkdir(parents=True, exist_ok=True)
     (root / "labels.txt").write_text("\n".join(LABELS) + "\n")
     write_set(root / "strong_real", clips=9, supervision="strong", seed=1)
@@ -109,7 +117,7 @@ def trainer_of(config: dict[str, Any], dump: Path, folder: Path) -> Trainer:
 
 
 class Recorder:
-    """Logger that keeps everything in memory; it calls `on_losses` with each step whose losses were read."""
+    """Logger that keeps everything in memory; it calls `on_losses` with each step whose losses are logged."""
 
     def __init__(self, on_losses: Callable[[int], None] = lambda _step: None) -> None:
         self.scalars_of: dict[str, dict[int, float]] = {}
@@ -137,12 +145,12 @@ class Recorder:
         self.closed = True
 
     def rows(self, names: Sequence[str]) -> list[list[float]]:
-        """The named losses of every step, in the order of the steps."""
+        """Return the named losses of every step, in the order of the steps."""
         return [list(row) for row in zip(*(self.scalars_of[f"train/{name}"].values() for name in names), strict=True)]
 
 
 def rows_of(config: dict[str, Any], dump: Path, folder: Path) -> list[list[float]]:
-    """`LOGGED` of every step of a run."""
+    """Train, and return the losses `LOGGED` of every step."""
     trainer, recorder = trainer_of(config, dump, folder), Recorder()
     trainer.open_logger = recorder.open
     trainer.run()

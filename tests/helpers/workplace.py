@@ -1,4 +1,4 @@
-"""A folder with a small good file of every kind that a command reads, made by the commands themselves."""
+"""A folder with a small valid file of every kind that commands read, made by the commands that write it, if any."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRETRAINING = (
 
 
 def make_workplace(root: Path) -> Path:
-    """Make the folder; relative paths of `COMMANDS` are below it."""
+    """Make the folder; the commands of tests/campaigns run in it, with relative paths."""
     root.mkdir(parents=True, exist_ok=True)
     _recordings(root)
     write_dump(root / "dump")
