@@ -36,7 +36,7 @@ _LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d ")
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended.
+    """The end of a command.
 
     Attributes:
         command: its name.
