@@ -58,7 +58,7 @@ VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
 BOXES = "_csebbs"
 """end of the name of a config whose events are decided by change-detection bounding boxes (cSEBBs)"""
 RATIOS = ("fte_only", "ratio_2", "ratio_5", "ast_sed")  # AST-SED at 1, 2, 5 and 10 frames per token
-LONG = "ast_sed_long"  # trained for as many steps as AST-SED and a second stage together
+LONG = "ast_sed_long"  # trained for more steps (30 epochs) than AST-SED (15) and a second stage (10) together
 CONFIGS = Path(__file__).parents[2] / "conf" / "real_sounds"
 HISTORY = "c6f5938"  # the last commit that holds all numbers of earlier runs
 
@@ -337,7 +337,7 @@ def pairs(configs: set[str]) -> list[Pair]:
     """Return every comparison that these configs allow.
 
     These are the paper's; bounding boxes with the median filters of the same model; each config that the paper does not
-    have with AST-SED; and second stages with an AST-SED trained for as many steps.
+    have with AST-SED; and second stages with AST-SED in a longer training (LONG).
     """
     named = [pair for pair in PAIRS if {pair.a, pair.b} <= configs]
     plain = {config for config in configs if not any(part in config for part in VARIED)}
