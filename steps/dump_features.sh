@@ -8,7 +8,8 @@
 #   --conf FILE    front end (conf/logmel.yaml)
 #   --force BOOL   redo what is finished (false)
 #
-# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, then feats.scp, which marks a finished dump; <dump>/labels.txt, too.
+# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and <dump>/labels.txt, then <dump/set>/feats.scp, which marks a finished
+# dump.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

@@ -15,8 +15,9 @@
 #   --force BOOL        redo what is finished (false)
 #
 # The list is printed by `steps/experiments.sh <train|import|score|cross_fit>` (columns as in steps/sweep.sh); `-` reads it
-# from standard input. Finished work is skipped; the first failure ends the script. cross_fit scores the posteriors that
-# `score` has inferred again, each half of the clips with post-processing tuned on the other, into <exp/x/set>_cross_fitted.
+# from standard input. Finished work is skipped; the first failure ends the script. cross_fit takes the posteriors that
+# `score` has inferred, and scores each half of the clips with post-processing tuned on the other half, into
+# <exp/x/set>_cross_fitted.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

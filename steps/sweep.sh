@@ -22,7 +22,8 @@
 #   train     name, config, dump, options of sed.bin.train, experiment that must end first (may be missing)
 #   score     name, config, dump, options of sed.bin.score; `name/folder` scores the posteriors of <exp>/<name> again, with
 #             other options, into <exp>/<name>/<folder>
-#   label     name of the new set, experiment, dump: pseudo-labels of the weak and unlabelled clips become <dump>/<name>
+#   label     name of the new set, experiment that labels, dump: the pseudo-labels of the weak and unlabelled clips become
+#             the set <dump>/<name>
 # Finished work is skipped. If one experiment fails, the others go on, and the exit status is 1.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
@@ -56,6 +57,7 @@ if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
 fi
 
 experiment() { # experiment <name> <config> <dump> <options>: do the work of one line of the list (columns: see above)
+    # for `score`; both are below <exp>
     local model=$1 out=$1/${test_set}
     if [[ ${what} == pretrain ]]; then
         "${root}/steps/pretrain.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \

@@ -6,7 +6,7 @@
 #   --labels FILE   the allowed labels, one per line (labels.txt in the folder above)
 #   --no-wav BOOL   do not check that the audio files exist (false)
 #
-# The name of Kaldi's script; runs `python3 -m sed.bin.check_data_dir`.
+# Has the name of Kaldi's script, and runs `python3 -m sed.bin.check_data_dir`.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder

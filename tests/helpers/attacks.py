@@ -22,7 +22,7 @@ from importlib import import_module
 from pathlib import Path
 
 SECONDS = 30
-"""of processor time that a command may take, so that a busy machine does not make it seem to hang"""
+"""seconds of processor time that a command may take, so that a busy machine does not make it seem to hang"""
 WAITING = 150
 """seconds by the clock after which a command counts as waiting for ever"""
 MEMORY = 2 << 30

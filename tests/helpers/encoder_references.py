@@ -2,7 +2,8 @@
 
 usage: PYTHONPATH=.:tests/helpers python3 tests/helpers/encoder_references.py  # writes them; needs the extra `parity`
 
-EAT also needs timm and a checkout of github.com/cwx-worst-one/EAT, whose folder is in the variable EAT_CHECKOUT.
+The reference of EAT also needs timm and a checkout of github.com/cwx-worst-one/EAT, in the folder EAT_CHECKOUT (an
+environment variable).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def dasheng(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
 
 
 def eat(*, dim: int, depth: int, heads: int, waveforms: Tensor) -> Outputs:
-    """Return the same as `atst_frame`: avex's features; the modules are its authors', as avex downloads them."""
+    """Return the same as `atst_frame`: avex's features and, as avex downloads EAT's network, its authors' code."""
     from avex.models.eat import EATAudioProcessor
 
     mae, modules = _eat_sources()
