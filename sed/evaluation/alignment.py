@@ -32,9 +32,9 @@ class Reference:
         path: the event table.
         durations_path: the table of durations.
         events: the true events.
-        named: clips that the event table names, with or without events.
+        named: clips in the event table, also those in rows without an event.
         durations: {clip: seconds} of all clips that may be scored.
-        excluded: clips that --exclude left out; `events`, `named` and `durations` lack them.
+        excluded: clips that `--exclude` left out; `events`, `named` and `durations` no longer have them.
     """
 
     path: Path
@@ -128,7 +128,14 @@ def reference_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Counts of clips, and the clips with ground truth but without output (`missing`)."""
+    """Clips that should be scored, and those that are.
+
+    Attributes:
+        expected: number of clips with a duration.
+        scored: number of clips that are scored.
+        with_output: number of scored clips that the submission names.
+        missing: clips with true events that the submission does not name.
+    """
 
     expected: int
     scored: int
@@ -146,18 +153,18 @@ def align(
 ) -> tuple[Problem, Coverage]:
     """Match a submission with the reference.
 
-    Clips without output are an error in score files. In a table of detections they are not: clips without a detection
-    need not be named there.
+    In files of scores, a clip with true events and without scores is an error. In tables of detections it is not, since
+    they need not name clips without a detection.
 
     Args:
         submission: output of any system.
         reference: ground truth and durations.
-        labels: the label set; None takes the submission's, or else the ground truth's.
-        only_scored: leave clips without output out.
-        allow_missing: count clips without output as silent.
+        labels: the label set; None: the submission's, or else the ground truth's.
+        only_scored: leave out clips that the submission does not name.
+        allow_missing: score clips without output as if nothing was detected in them.
 
     Returns:
-        The task to evaluate, and how much of it the submission covers.
+        What is scored, and which clips the submission covers.
 
     Raises:
         UserError: label sets or clips of the submission and the reference do not fit together.
@@ -202,7 +209,7 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
 
 
 def _missing_clips(submission: Submission, reference: Reference, *, allowed: bool) -> list[str]:
-    """Return the clips with ground truth and without output; raise UserError for scores unless this is allowed."""
+    """Return the clips with true events and without output; raise UserError for scores unless it is allowed."""
     unknown = [clip for clip in submission.clips if clip not in reference.durations and clip not in reference.excluded]
     if unknown:
         raise UserError(
@@ -242,7 +249,7 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
 
 
 def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
-    """Return scores in the order of the problem's clips; a clip without scores gets one frame of zeros."""
+    """Return scores in the order of the problem's clips; a clip without scores gets one frame of zeros of its length."""
     known = set(scores.clips)
     lacking = [row for row, clip in enumerate(problem.clips) if clip not in known]
     if not lacking:
@@ -273,7 +280,7 @@ class Decisions:
         points: events at every operating point, for psds_eval's PSDS.
         scores: post-processed scores, for the exact PSDS.
         thresholds: {label: threshold} of the detections.
-        point_names: name of each operating point: its threshold, or the file that it came from.
+        point_names: name of each operating point: its threshold, or the name of its file.
         raw: scores before post-processing, for piPSDS.
     """
 
@@ -286,7 +293,7 @@ class Decisions:
 
 
 def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, points: int) -> Decisions:
-    """Post-process frame scores and decode them at every operating point.
+    """Post-process frame scores and turn them into events at every operating point.
 
     Args:
         problem: clips and classes.

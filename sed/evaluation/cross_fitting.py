@@ -41,20 +41,20 @@ def half_of(clip: str) -> int:
 def cross_fit(
     problem: Problem, submission: Submission, post: PostProcessing, what: Sequence[str], *, points: int
 ) -> tuple[Decisions, PostProcessing, dict[str, Any]]:
-    """Decide on each half of the clips by post-processing that was tuned on the other.
+    """Detect events in each half of the clips by post-processing that was tuned on the other half.
 
     Args:
         problem: clips, classes and ground truth.
-        submission: has scores of the clips.
+        submission: frame scores of the clips.
         post: steps to start from.
         what: names of the steps to tune, and `threshold`, as in `tune`.
         points: number of operating points.
 
     Returns:
-        The decisions, `post` with `tuned_on` set, and the entry of result.json with the parameters of both halves.
+        The decisions, `post` with `tuned_on` set, and {`cross_fitted`: parameters of both halves} for result.json.
 
     Raises:
-        UserError: the submission has no scores, a step is not applied, or a half has no events to tune on.
+        UserError: the submission has no scores, `post` lacks a step to tune, or a half has no clips or no events.
     """
     if submission.scores is None:
         raise UserError(f"--cross-fit: {submission.path} has decisions, which cannot be tuned (leave it out)")
@@ -90,7 +90,7 @@ def cross_fit(
 
 
 def _part(problem: Problem, rows: np.ndarray) -> Problem:
-    """Return the task restricted to the clips of these rows."""
+    """Return the problem restricted to some clips; rows: their indices."""
     new_row = np.full(len(problem.clips), -1)  # -1: not among the clips
     new_row[rows] = np.arange(len(rows))
     truth = problem.truth.where(new_row[problem.truth.clip] >= 0)

@@ -15,7 +15,7 @@ from sed.errors import UserError
 
 
 def read_list(path: str | Path) -> list[str]:
-    """Return the names of a list, each once; UserError when it has none."""
+    """Return the names in a list file, each once; UserError when it has none."""
     names = [audio_stem(line.strip()) for _, line in read_lines(path) if not line.lstrip().startswith("#")]
     if not names:
         raise UserError(f"{path}: names no clip (one per line: a file name or a YouTube id)")
@@ -23,7 +23,7 @@ def read_list(path: str | Path) -> list[str]:
 
 
 def listed(names: Iterable[str], clips: Iterable[str]) -> dict[str, list[str]]:
-    """Return {name: the matching clips, in their order} for every name."""
+    """Return {name: the clips that it matches, in their order} for every name."""
     found: dict[str, list[str]] = {name: [] for name in names}
     for clip in clips:
         videos = (key.video for key in candidates(clip))

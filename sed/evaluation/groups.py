@@ -1,7 +1,7 @@
-"""Scores by group of recordings: device, place, or any other column of a table.
+"""Scores by group of clips: by recording device, place, or any other column of a table.
 
-A group's score is computed from its clips alone. The metrics keep per-clip counts for the bootstrap; a group is a
-bootstrap sample that draws each clip of the group once and no other clip, so nothing has to be measured again.
+A group's score is computed from its clips alone. The metrics keep the counts of each clip for the bootstrap; a group is
+like a bootstrap sample that draws each of its clips once and no other, so nothing has to be counted again.
 """
 
 from __future__ import annotations

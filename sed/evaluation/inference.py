@@ -32,12 +32,12 @@ class Store(Protocol):
 class Part:
     """Consecutive clips of a store: the share of one of several jobs.
 
-    Shares begin at batch boundaries, so that each clip is computed in the same batch whatever the number of jobs:
-    results differ in the last digits with the batch.
+    Shares begin at batch boundaries, so that each clip is in the same batch whatever the number of jobs: its posteriors
+    depend in their last digits on the other clips of the batch.
     """
 
     def __init__(self, store: Store, *, number: int, parts: int, batch_size: int) -> None:
-        """Take part `number`, from 1 to `parts`; with fewer batches than parts, some parts have no clips."""
+        """Take share `number`, 1 to `parts`, of `parts`; with fewer batches than shares, some shares have no clips."""
         batches = -(-len(store.clips) // batch_size)
         self._first, end = (batches * n // parts * batch_size for n in (number - 1, number))
         self._store = store
@@ -51,13 +51,13 @@ class Part:
 def posteriors(
     detector: Any, front_end: Any, logmel: torch.Tensor, valid: torch.Tensor, *, amp: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run the detector on log-mel that is not yet normalised; scoring and prediction both use this function.
+    """Run the detector on log-mel that is not yet normalised, in scoring and prediction alike.
 
     Args:
-        detector: in evaluation mode on the device of `logmel`.
+        detector: model in evaluation mode on the device of `logmel`.
         front_end: normalises raw log-mel.
-        logmel: (batch, frames, bins).
-        valid: (batch,) number of frames before the end of each clip; the others are padding.
+        logmel: (batch, input frames, mel bins).
+        valid: (batch,) number of input frames before the end of each clip; the others are padding.
         amp: bfloat16 autocast, for GPUs.
 
     Returns:
@@ -79,16 +79,15 @@ def infer(
     """Run the detector on every clip of a store.
 
     Args:
-        detector: in evaluation mode on `device`, called with (batch, input_frames, mel_bins).
+        detector: model in evaluation mode on `device`.
         front_end: normalises raw log-mel.
         store: the clips' features.
         batch_size: clips per batch.
-        device: where the detector is.
+        device: device that the detector is on.
         amp: bfloat16 autocast, for GPUs.
 
     Returns:
-        Frame posteriors (clips, frames, classes), 0 after the end of each clip, and clip posteriors (clips, classes);
-        both float32.
+        Frame posteriors (clips, frames, classes) and clip posteriors (clips, classes), both float32.
     """
     import torch
 
@@ -127,18 +126,18 @@ def infer_set(
     """Run the detector on a dumped set.
 
     Args:
-        detector: in evaluation mode on `device`.
+        detector: model in evaluation mode on `device`.
         front_end: the model's front end.
         labels: the classes.
         dump: folder of the dumped set.
         batch_size: clips per batch.
-        device: where the detector is.
+        device: device that the detector is on.
         amp: bfloat16 autocast, for GPUs.
         number: which of `parts` equal shares of the set to compute, from 1.
         parts: number of shares.
 
     Returns:
-        Posteriors, 0 after the end of each clip.
+        Posteriors of this share; those of frames that start at or after the end of their clip are 0.
 
     Raises:
         UserError: the features were made by another front end than the model's.
@@ -167,8 +166,8 @@ def silence_padding(frame: np.ndarray, valid_seconds: np.ndarray, frame_seconds:
 
     Args:
         frame: (clips, frames, classes).
-        valid_seconds: (clips,) duration of each clip.
-        frame_seconds: length of a frame.
+        valid_seconds: (clips,) duration of each clip in seconds.
+        frame_seconds: length of a frame in seconds.
     """
     starts = np.arange(frame.shape[1]) * frame_seconds
-    frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0  # less a microsecond against rounding errors
+    frame[starts[None, :] >= valid_seconds[:, None] - 1e-6] = 0.0  # 1 microsecond for rounding errors

@@ -1,4 +1,4 @@
-"""Split a long recording's events into its clips, and join the events of clips again."""
+"""Splitting of a recording's events into those of the clips that it is cut into, and the reverse."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from sed.data.tables import Event
 
 SHORTEST = 0.01
-"""seconds; shorter pieces of an event at a clip's border come from rounding and are dropped"""
+"""seconds; shorter pieces, left at a clip's border by rounding, are dropped"""
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
     """Cut a recording's events at the borders of its clips.
 
     Args:
-        events: of the whole recording.
+        events: those of the whole recording.
         seconds: length of a clip.
         count: number of clips.
 
@@ -35,7 +35,7 @@ def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
 
     seconds: length of a clip; returned times are from the recording's start.
     """
-    open_at_cut: dict[str, Event] = {}  # by label: events that reach the end of the clip before
+    open_at_cut: dict[str, Event] = {}  # {label: event that reaches the end of the previous clip}
     whole: list[Event] = []
     for number, events in enumerate(pieces):
         reaching_end: dict[str, Event] = {}

@@ -21,7 +21,7 @@ from sed.evaluation.submission import Submission, read_submission
 from sed.parallel import default_jobs
 
 POINTS = 50
-"""operating points of psds_eval's PSDS"""
+"""number of operating points of psds_eval's PSDS"""
 
 
 def score_events(
@@ -37,11 +37,12 @@ def score_events(
     """Score detected events or scores against the truth.
 
     Args:
-        predicted: whatever `sed.bin.score` takes, or {clip: detected events}.
+        predicted: a file or folder that `sed.bin.score` takes, or {clip: detected events}.
         truth: an event table, or {clip: true events}.
         durations: a table, or {clip: seconds}: the clips that are scored.
-        post_processing: steps for scores as in `--post-processing`; None: the paper's for our scores.h5, else none.
-        labels: the label set; None takes the scores', else the truth's.
+        post_processing: steps for scores as in `--post-processing`; None: the paper's for a scores.h5 of this project,
+            else none.
+        labels: the label set; None: that of the scores, or else of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores`.
 
@@ -76,7 +77,7 @@ def measure(problem: Problem, decisions: Decisions, *, metrics: Sequence[Metric]
         problem: clips, classes and ground truth.
         decisions: detections, operating points and scores of a submission.
         metrics: the metrics, with their options.
-        jobs: processes.
+        jobs: number of processes.
 
     Returns:
         The values, overall and by class.

@@ -1,4 +1,4 @@
-"""Validation score that selects the best epoch: EB-F1 or PSDS1 of a labelled set, post-processed."""
+"""Validation scores that select the best epoch: EB-F1 or PSDS1 of post-processed posteriors of a labelled set."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def psds1(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float
 
 
 def psds1_class_mean(problem: Problem, scores: FrameScores, _post: PostProcessing) -> float:
-    """Return the threshold-free PSDS1 of post-processed scores as a mean over classes, without alpha_st.
+    """Return the mean over classes of the areas of threshold-free PSDS1: PSDS1 with alpha_st 0.
 
     Args:
         problem: clips, classes and ground truth.
@@ -68,7 +68,11 @@ SCORES: dict[str, Callable[[Problem, FrameScores, PostProcessing], float]] = {
 
 
 class Selection:
-    """Scorer of one set, called with frame posteriors (clips, frames, classes) and clip posteriors (clips, classes)."""
+    """Scorer of one set.
+
+    It is called with frame posteriors (clips, frames, classes) and clip posteriors (clips, classes), and returns a
+    number from 0 to 1.
+    """
 
     def __init__(
         self,
@@ -83,10 +87,10 @@ class Selection:
         """
         Args:
             score: name of a score in `SCORES`.
-            dump: the dumped set, with events.tsv and durations.tsv.
-            clips: its clips in the order of the posteriors.
+            dump: folder of the dumped set, with events.tsv and durations.tsv.
+            clips: the set's clips in the order of the posteriors.
             labels: the classes.
-            frame_seconds: length of a frame.
+            frame_seconds: length of a frame in seconds.
             post_processing: none, paper, or steps separated by commas.
 
         Raises:

@@ -17,7 +17,7 @@ from sed.errors import UserError
 FLOOR = 0.3
 """weight of a window's first and last frame"""
 LEAST = 1e-7
-"""posteriors are clipped this far from 0 and 1, whose logits are infinite"""
+"""posteriors are clipped to LEAST .. 1 - LEAST, since the logits of 0 and 1 are infinite"""
 
 
 def triangle(frames: int) -> np.ndarray:
@@ -26,17 +26,17 @@ def triangle(frames: int) -> np.ndarray:
 
 
 def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str, float], *, where: str) -> Scores:
-    """Average the scores of windows.
+    """Average the scores of windows to scores of their recordings.
 
     Args:
-        scores: scores whose clips are windows.
+        scores: scores of windows: each of their clips is one.
         windows: {clip: recording and onset of the window}.
         durations: {recording: seconds}.
-        where: the file of the scores, for messages.
+        where: name of the file of the scores, for messages.
 
     Returns:
-        The scores of the recordings, sorted by bytes (C order); frames that no window covers and those after a
-        recording's end are 0. A recording's clip posterior is the highest of its windows'.
+        The scores of the recordings, sorted by the bytes of their names (as `LC_ALL=C sort`); frames that no window
+        covers and those after a recording's end are 0. A recording's clip posterior is the highest of its windows'.
 
     Raises:
         UserError: a clip is not among the windows, or a recording has no window.

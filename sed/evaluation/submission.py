@@ -1,4 +1,4 @@
-"""Formats that can be scored: our scores.h5, a folder of score TSVs, a table of detections, or a folder of them.
+"""Formats that can be scored: our scores.h5, a folder of score TSVs, a table of detections, or a folder of such tables.
 
 A table of detections may be of any format that `sed.data.annotations` reads; a folder of other tools' label files, one
 per recording, is one table.
@@ -28,12 +28,12 @@ class Submission:
     """A system's output as it was read.
 
     Attributes:
-        kind: `scores.h5`, `score folder`, `detections` or `operating points`.
+        kind: `scores.h5`, `score folder`, `detections` or `operating points` (one table of detections for each).
         path: file or folder that was read.
         clips: clips that the output names.
         labels: label set of scores; None for tables, which need not name every label.
-        scores: scores of the first two kinds.
-        tables: (path, events) of the other kinds, one per operating point.
+        scores: frame scores, of the first two kinds.
+        tables: (path, events) of the other kinds: one for detections, or one per operating point.
         attrs: provenance that scores.h5 stores.
     """
 
@@ -123,7 +123,7 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
 
 def _score_rows(file: Path, columns: int) -> np.ndarray:
     try:
-        with warnings.catch_warnings():  # numpy warns of a file without rows, which is refused below
+        with warnings.catch_warnings():  # numpy warns of a file without rows; such a file is refused below
             warnings.simplefilter("ignore")
             rows = np.loadtxt(file, delimiter="\t", skiprows=1, ndmin=2, comments=None, encoding="utf-8-sig")
     except ValueError:
@@ -147,7 +147,7 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
 
 
 def _slow_rows(file: Path, columns: int) -> np.ndarray:
-    """Parse line by line, to name the broken line in the error."""
+    """Parse line by line, which takes longer, to name the broken line in the error."""
     rows = []
     for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
         fields = text.split("\t")

@@ -1,7 +1,8 @@
-"""Bootstrap over clips: recompute every number on clips drawn with replacement, from per-clip counts.
+"""Bootstrap over clips: recompute every number on clips drawn with replacement, from the counts of each clip.
 
-The draws depend on the number of clips and the seed alone, so two systems scored on the same clips share them, and
-the difference of their samples is the paired difference (`sed.bin.compare`).
+A sample is one such set of drawn clips, with the value of every number on it. The draws depend on the number of clips
+and the seed alone, so two systems scored on the same clips have the same draws, and subtracting sample by sample gives
+the paired difference (`sed.bin.compare`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sed.evaluation.metrics.task import Problem
 from sed.files import replacing
 from sed.parallel import run_tasks
 
-LEVEL = 0.95
+LEVEL = 0.95  # of the confidence intervals
 
 
 def draw(clips: int, samples: int, seed: int) -> np.ndarray:
@@ -49,15 +50,15 @@ def resample(
     """Recompute every number on clips drawn with replacement.
 
     Args:
-        problem: the task that was evaluated.
-        evaluation: the metrics' values on it.
+        problem: clips, classes and ground truth.
+        evaluation: the metrics' values on them.
         samples: number of samples.
         seed: random seed of the draws.
         jobs: number of processes.
 
     Returns:
-        Names and values (names, samples + 1); the first column is the number itself. A class's number is named
-        `label\\tnumber`. NaN where a sample holds no true event of a class.
+        Names and values (names, samples + 1); the first column is the value on the set itself. A class-wise number is
+        named `label\\tnumber`; it is NaN where a sample holds no true event of the class.
     """
     weights = draw(len(problem.clips), samples, seed)
     tasks: dict[str, Callable[[], Values]] = {}
@@ -77,7 +78,7 @@ def resample(
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """Return the central 95 % of samples (samples,); None when fewer than half of them have a value."""
+    """Return the bounds of the central 95 % of values (samples,); None if fewer than half of them or than 2 are known."""
     known = values[~np.isnan(values)]
     if len(known) < max(2, len(values) / 2):
         return None
@@ -91,7 +92,7 @@ def add_intervals(result: dict[str, Any], names: Sequence[str], values: np.ndarr
     Args:
         result: content of result.json, changed in place.
         names: names of the numbers, as `resample` returns them.
-        values: (names, samples + 1).
+        values: (names, samples + 1) their values.
     """
     result["intervals"] = {}
     for name, row in zip(names, values, strict=True):
@@ -108,11 +109,11 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
 
     Args:
         result: content of result.json.
-        names: of the numbers, as `resample` returns them.
-        values: (names, samples + 1).
+        names: names of the numbers, as `resample` returns them.
+        values: (names, samples + 1) their values.
 
     Returns:
-        One line per number that differs by 1e-6 or more; any line means a defect of this project.
+        One line per number that differs by 1e-6 or more; each means a defect of this project.
     """
     lines = []
     for name, row in zip(names, values, strict=True):
@@ -125,7 +126,7 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Saved samples: names, values (names, samples + 1), a digest of the clips, the seed."""
+    """Content of bootstrap.npz: names, values (names, samples + 1), `digest` of the problem, seed of the draws."""
 
     names: list[str]
     values: np.ndarray
@@ -147,7 +148,7 @@ def digest(problem: Problem) -> str:
 
 
 def save(path: str | Path, samples: Samples) -> None:
-    """Write bootstrap.npz atomically."""
+    """Write bootstrap.npz; it appears under its name only when it is whole."""
     with replacing(path) as part, part.open("wb") as file:
         np.savez_compressed(
             file, names=np.array(samples.names), values=samples.values, clips=samples.clips, seed=samples.seed

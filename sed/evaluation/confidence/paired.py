@@ -23,7 +23,7 @@ from sed.evaluation.result_file import experiment_name, read_result, seed_of, se
 
 @dataclass(frozen=True, kw_only=True)
 class System:
-    """One system: its name, and a result with its samples for each seed."""
+    """One system: its name, and for each seed the path and content of its result, and its bootstrap samples."""
 
     name: str
     paths: list[Path]
@@ -33,7 +33,17 @@ class System:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """b - a of one number, its interval, and the share of samples in which b is above a."""
+    """Difference b - a of one number between two systems.
+
+    Attributes:
+        number: name of the number.
+        a: mean over the seeds of system a.
+        b: mean over the seeds of system b.
+        value: b - a.
+        low: lower bound of the 95 % interval.
+        high: upper bound of it.
+        above: share of the samples in which b is above a.
+    """
 
     number: str
     a: float
@@ -45,7 +55,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Return whether the interval excludes 0."""
+        """Whether the interval excludes 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -54,7 +64,7 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 
     Args:
         folder: the file itself, the folder of a set, or the folder of an experiment.
-        set_name: the set, for an experiment that was scored on several.
+        set_name: name of the set; needed for an experiment that was scored on several.
 
     Returns:
         The path.
@@ -77,7 +87,10 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 
 
 def other_seeds(path: Path) -> list[Path]:
-    """Return the results beside this one (`exp/*/<set>/result.json`) whose configurations differ only in the seed."""
+    """Return the results beside this one (`exp/*/<set>/result.json`) that differ only in the seed, one for each seed.
+
+    They have the same config and post-processing, and bootstrap samples.
+    """
     mine = read_result(path)
     known = {seed_of(mine)}
     if not settings(mine) or known == {None}:
@@ -97,7 +110,7 @@ def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) 
 
     Args:
         text: `exp/a`, or the experiments of several seeds separated by commas: `exp/a,exp/a-2,exp/a-3`.
-        set_name: the set, where an experiment was scored on several.
+        set_name: name of the set; needed for an experiment that was scored on several.
         seeds: add the experiments beside `exp/a` that differ from it only in their seed.
 
     Returns:
@@ -150,10 +163,10 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         b: the system that it is subtracted from.
         number: name of the number, as in the samples.
         seed: random seed of the draws among training seeds.
-        same_seeds: draw the same training seeds for both systems: the n-th of one belongs to the n-th of the other.
+        same_seeds: draw the same training seeds for both systems; the n-th results of both then have the same seed.
 
     Returns:
-        The difference; None when a system lacks the number.
+        The difference; None if a system lacks the number, or it is NaN in more than half of the samples.
     """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
@@ -182,7 +195,7 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
 
 
 def differences(a: System, b: System) -> list[Difference]:
-    """Return b - a of every summary number that both systems have."""
+    """Return the difference b - a of every overall number (`ENTRIES`) that both systems have."""
     found = (paired(a, b, entry.key) for entry in ENTRIES)
     return [difference for difference in found if difference is not None]
 

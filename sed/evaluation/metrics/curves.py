@@ -1,8 +1,8 @@
-"""Reduce points of single-class curves to PSDS, as psds_eval and sed_scores_eval both do; compiled.
+"""Reduce points of the curves of single classes to PSDS, as psds_eval and sed_scores_eval both do; compiled.
 
-Each class has a staircase: its true positive ratio (TPR) at an effective false positive rate (eFPR) x is the best of
-all points up to x. The PSD-ROC is the mean over classes - alpha_st * standard deviation, not below 0; PSDS is the mean
-of the PSD-ROC over 0 .. e_max.
+The curve of a class is a staircase: its true positive ratio (TPR) at an effective false positive rate (eFPR) x is the
+highest of all points up to x. The PSD-ROC is the mean over classes - alpha_st * standard deviation, not below 0; PSDS
+is the mean of the PSD-ROC over 0 .. e_max.
 """
 
 from __future__ import annotations
@@ -14,16 +14,19 @@ from sed.evaluation.metrics.jit import compiled
 
 @compiled
 def sweep(efpr, tpr, label, classes, alpha_st, e_max, areas):  # type: ignore[no-untyped-def]
-    """Return the PSDS of points in any order, and each class's own area in `areas`.
+    """Return the PSDS of points in any order, and write the area of each class into `areas`.
 
     Args:
         efpr: (n,) effective false positive rates, at most e_max.
-        tpr: (n,) true positive rates.
-        label: (n,) classes.
+        tpr: (n,) true positive ratios.
+        label: (n,) class of each point, from 0.
         classes: number of classes.
-        alpha_st: weight of the instability over classes.
-        e_max: largest effective false positive rate.
-        areas: (classes,) output.
+        alpha_st: weight of the standard deviation over classes.
+        e_max: largest effective false positive rate, in the unit of efpr.
+        areas: (classes,) output: mean TPR of each class over 0 .. e_max.
+
+    Returns:
+        The PSDS, 0 to 1.
     """
     order = np.argsort(efpr)
     best = np.zeros(classes)

@@ -1,8 +1,9 @@
 """Decode frame scores to events, at every operating point at once.
 
-For each frame, `level` is the number of thresholds, in ascending order, that the score exceeds. An event at threshold k
-starts where the level rises past k and ends where it falls back. So the cost is one pass over the frames plus the
-number of events, instead of one pass per threshold. A plain reference loop in the tests gives the same events.
+For each frame, `level` is the number of thresholds that the score exceeds. With thresholds in ascending order, counted
+from 0, an event at threshold k starts where the level rises above k and ends where it falls to k or below. So the cost
+is one pass over the frames plus the number of events, instead of one pass per threshold. A plain reference loop in the
+tests gives the same events.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from sed.data.scores import FrameScores
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.jit import compiled
 
-COUNTS = 4_000_000  # largest size of the array of counts (clip, class, threshold): 32 MB
+COUNTS = 4_000_000  # largest size of an array of counts (thresholds, clips, classes): 32 MB of int64
 
 
 def operating_points(number: int = 50) -> np.ndarray:
@@ -26,7 +27,7 @@ def operating_points(number: int = 50) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """Events at many operating points, sorted by point, clip, label, onset.
+    """Events at many operating points, sorted by point, clip, label and onset.
 
     Attributes:
         clips: number of clips.
@@ -35,8 +36,8 @@ class Decoded:
         cell: (events,) clip * classes + class of each event.
         begin: (events,) index of each event's onset in `onset`.
         end: (events,) index of its offset in `offset`.
-        onset: onsets of all frames, or of the events themselves, in seconds.
-        offset: the offsets.
+        onset: onsets of all frames, or of the events if there are no frames, in seconds.
+        offset: offsets of the same frames or events, in seconds.
     """
 
     clips: int
@@ -50,7 +51,7 @@ class Decoded:
 
     @property
     def points(self) -> int:
-        """Return the number of operating points."""
+        """Number of operating points."""
         return len(self.first) - 1
 
     def __len__(self) -> int:
@@ -78,7 +79,7 @@ class Decoded:
 def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
     """Return the events of every clip, class and threshold.
 
-    thresholds: (points,) for all classes or (points, classes); a frame is active where its score is above
+    thresholds: (points,) for all classes or (points, classes), in any order; a frame is active where its score is above
     (not at) the threshold.
     """
     classes, clips = len(scores.labels), len(scores.clips)
@@ -113,7 +114,10 @@ def decode(scores: FrameScores, thresholds: np.ndarray) -> Decoded:
 def _decode_clips(
     values: np.ndarray, start: np.ndarray, ascending: np.ndarray, order: np.ndarray, clips: range
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Decode some clips; return `first` (points + 1,), `cell`, `begin` and `end` as in `Decoded`."""
+    """Decode consecutive clips; return `first` (points + 1,), `cell`, `begin` and `end` as in `Decoded`.
+
+    ascending (points, classes): thresholds in ascending order; order (points, classes): their operating points.
+    """
     points, classes = ascending.shape
     low, high = start[clips.start], start[clips.stop]
     block = np.ascontiguousarray(values[low:high])
@@ -139,6 +143,7 @@ def _cell_type(cells: int) -> type[np.signedinteger]:
 
 @compiled
 def _count(values, start, ascending, order, counts):  # type: ignore[no-untyped-def]
+    """Count the events that start, in counts (points, clips, classes)."""
     points = ascending.shape[0]
     for clip in range(len(start) - 1):
         for label in range(values.shape[1]):
@@ -155,6 +160,7 @@ def _count(values, start, ascending, order, counts):  # type: ignore[no-untyped-
 
 @compiled
 def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[no-untyped-def]
+    """Write the first and last frame of each event; place (points, clips, classes): index of the next event."""
     points = ascending.shape[0]
     for clip in range(len(start) - 1):
         for label in range(values.shape[1]):
@@ -177,7 +183,7 @@ def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[n
 
 
 def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
-    """Combine tables of events, one per operating point.
+    """Combine tables of events to operating points.
 
     Args:
         tables: one per operating point.

@@ -1,13 +1,13 @@
 """Kinds of errors: misplaced, duplicate and spurious detections; split and merged events.
 
-A detection fits an event if onset and offset are within the collars of event-based F1. It is correct if it is paired
-with an event there. Each of the others is one of
+A detection fits an event of its class if onset and offset are within the collars of event-based F1. Detections and
+events that fit are paired, as many as possible; a paired detection is correct. Each of the others is one of
 
-- duplicate: the event that it fits or overlaps has another detection that fits;
-- misplaced: it overlaps an event of its class that no detection fits;
-- spurious: it overlaps no event of its class.
+- duplicate: it fits an event, or overlaps one that another detection fits;
+- misplaced: it fits none, and no detection fits any event that it overlaps;
+- spurious: it fits and overlaps no event of its class.
 
-The counts are the same for every largest pairing of events and detections.
+The counts are the same for every largest pairing. `pairing.split_and_merged` defines split and merged events.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = (*OF_DETECTIONS, *OF_EVENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Kinds:
-    """Counts (clips, classes) of detections, of events, and of the errors of each of `KINDS`."""
+    """Counts (clips, classes): detections, true events, and for each of `KINDS` those that are wrong in this way."""
 
     detections: np.ndarray
     events: np.ndarray
@@ -52,7 +52,10 @@ class Kinds:
         return Kinds(detections=counts[1].reshape(shape), events=counts[0].reshape(shape), wrong=wrong)
 
     def shares(self, weights: np.ndarray) -> Values:
-        """Return each kind's share (samples,) of all detections or events; weights (samples, clips)."""
+        """Return each kind's share (samples,) of all detections or events.
+
+        weights: (samples, clips) how often each clip is drawn.
+        """
         totals = {name: weights @ getattr(self, name).sum(1) for name in ("detections", "events")}
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
@@ -101,7 +104,7 @@ class MeasuredErrors(Measured):
         return {f"errors_{kind}": wrong.sum(0) for kind, wrong in self.kinds.wrong.items()}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one: the counts of drawn clips are sums of the clips' counts."""
+        """Return a single one: counts of a sample are sums over its clips."""
         return {"errors": self.kinds.shares}
 
 
@@ -126,7 +129,7 @@ class ErrorKinds(Metric):
     )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Kinds]]:
-        """Return one task where there are decisions."""
+        """Return one task; none without detections."""
         found = inputs.detections
         return {} if found is None else {"errors": lambda: Kinds.of(inputs.problem, found)}
 

@@ -43,7 +43,7 @@ def rate_of(counts: np.ndarray) -> np.ndarray:
 
 
 class MeasuredErrors(Measured):
-    """Counts (clips, 4)."""
+    """Counts (clips, 4) of `COUNTED`, and their error rate."""
 
     def __init__(self, counts: np.ndarray) -> None:
         self._counts = counts
@@ -57,7 +57,7 @@ class MeasuredErrors(Measured):
         return {}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one: the counts of drawn clips are sums of the clips' counts."""
+        """Return a single one: counts of a sample are sums over its clips."""
         return {KEY: lambda weights: {KEY: rate_of(weights @ self._counts)}}
 
 
@@ -77,7 +77,7 @@ class ErrorRate(Metric):
     )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], np.ndarray]]:
-        """Return one task where there are decisions."""
+        """Return one task; none without detections."""
         found = inputs.detections
         return {} if found is None else {KEY: lambda: error_counts(inputs.problem, found)}
 

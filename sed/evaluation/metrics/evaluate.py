@@ -26,7 +26,7 @@ class Evaluation:
 
     Attributes:
         inputs: what the metrics were computed from.
-        entries: entries of the metric table of these metrics.
+        entries: entries in the metric table of all metrics that were asked for.
         measured: values of the metrics that could be computed from the inputs.
     """
 
@@ -36,7 +36,7 @@ class Evaluation:
 
     @property
     def counts(self) -> dict[str, Counts]:
-        """F1 counts (clips, classes) by kind."""
+        """Counts (clips, classes) of each kind of F1: {`event`: counts}."""
         return {one.kind: one.counts for one in self.measured if isinstance(one, MeasuredF1)}
 
     @property
@@ -72,7 +72,7 @@ def evaluate(
         scores: frame scores, for the exact PSDS.
         raw: frame scores before any post-processing, for the piPSDS.
         metrics: the metrics, with their options.
-        jobs: processes.
+        jobs: number of processes.
 
     Returns:
         The values of each metric, without the metrics that lack an input.
@@ -92,12 +92,12 @@ def evaluate(
 
 
 def number(value: float | None) -> float | None:
-    """Return a number for JSON; None for one that is undefined."""
+    """Return a number for JSON; None for NaN and infinity."""
     return None if value is None or not np.isfinite(value) else float(value)
 
 
 def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
-    """Return the flat numbers of result.json, with `per_class` and `classes_without_ground_truth`."""
+    """Return the metrics' part of result.json: overall numbers, PSD-ROCs, and the numbers of each class."""
     numbers = {key: value for one in evaluation.measured for key, value in one.numbers().items()}
     result: dict[str, Any] = {
         entry.key: number(numbers.get(entry.key))
@@ -111,12 +111,12 @@ def summary(problem: Problem, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], list[float]]:
-    """Keep at most about `number` points of a staircase, always its two ends.
+    """Keep equally spaced points of a curve, always both ends, rounded for result.json.
 
     Args:
-        x: (points,).
-        y: (points,).
-        number: number of points to keep.
+        x: (points,) rates per hour.
+        y: (points,) ratios.
+        number: largest number of points to keep.
 
     Returns:
         The x and y that are kept.
@@ -128,7 +128,7 @@ def thin(x: np.ndarray, y: np.ndarray, number: int = 300) -> tuple[list[float], 
 
 
 def per_class(problem: Problem, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
-    """Return {label: its numbers}; scores of classes without ground truth are None, so that none is misread."""
+    """Return {label: its numbers}; a class without ground truth keeps its counts, and its other numbers are None."""
     columns: Mapping[str, np.ndarray] = {
         name: column for one in evaluation.measured for name, column in one.of_classes().items()
     }

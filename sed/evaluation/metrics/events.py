@@ -16,9 +16,9 @@ from sed.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class EventTable:
-    """Events as columns: clip (n,) and label (n,) are indices of a task's clips and labels; onset, offset (n,) seconds.
+    """Events as columns: clip (n,) and label (n,), indices in a `Problem`'s lists; onset and offset (n,), in seconds.
 
-    Sorted by clip, label, onset.
+    Sorted by clip, label, onset and offset.
     """
 
     clip: np.ndarray
@@ -63,12 +63,12 @@ RawEvents = list[tuple[int, str, float, float, str]]
 
 
 def raw_events(rows: Iterable[Row]) -> RawEvents:
-    """Return the events of rows, those without one left out."""
+    """Return the events of rows; rows that name a clip without an event are left out."""
     return [(row.line, row.clip, *row.event) for row in rows if row.event is not None]
 
 
 def read_events(path: str | Path) -> tuple[RawEvents, list[str]]:
-    """Return the events of a table, and all the clips that it names, also those without an event."""
+    """Return the events of a table, and all clips that it names, also those without an event."""
     rows = read_rows(path, METADATA)
     return raw_events(rows), list(dict.fromkeys(row.clip for row in rows))
 
@@ -79,7 +79,7 @@ def table_of(
     clips: Mapping[str, int],
     labels: Mapping[str, int],
 ) -> EventTable:
-    """Index events by clip and label, leaving out other clips.
+    """Return events with indices instead of names, without those of clips that are not in `clips`.
 
     Args:
         path: the table, for messages.
@@ -103,7 +103,7 @@ def table_of(
 
 
 def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventTable, int]:
-    """Merge events of one clip and class that overlap; return the table and the number of rows that it is shorter.
+    """Merge events of one clip and class that overlap; return the table, and by how many rows it is shorter.
 
     touching: also merge events of which one begins where the other ends.
     """
@@ -116,7 +116,7 @@ def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventT
 def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labels: Sequence[str]) -> None:
     """Write detections as a strong TSV, in order of clip, onset and label, file names with `.wav`.
 
-    Events of no length are left out: no table of events has them.
+    Events of no length are left out, as readers drop or refuse them.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""Exact PSDS of large label sets: the changes of sed_scores_eval's counts, one class at a time.
+"""Exact PSDS of large label sets: the counts of sed_scores_eval and their changes, one class at a time.
 
 The package keeps an array of cross-triggers for every pair of classes, which does not fit into memory for hundreds of
 classes. But a class's counts depend only on its own scores and the truth, and few of its changes trigger another class.
@@ -20,9 +20,9 @@ from sed.evaluation.metrics.psds import Deltas, Parameters, PSDSValue
 from sed.evaluation.metrics.psds_resampling import Truth, class_curves
 from sed.evaluation.metrics.task import Problem
 
-TOGETHER = 16  # classes whose scores are transposed at a time: a cache line of float32
-ROC_POINTS = 300  # of the PSD-ROC that result.json stores
-MICRO = 1e6  # sed_scores_eval rounds overlaps to microseconds
+TOGETHER = 16  # classes whose scores are transposed at a time: 16 float32 values fill a cache line of 64 bytes
+ROC_POINTS = 300  # points of the PSD-ROC that result.json stores
+MICRO = 1e6  # microseconds per second: sed_scores_eval rounds overlaps to microseconds
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class StreamedDeltas:
 
     @cached_property
     def _truth(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return where each clip's events begin (clips + 1,), and their class, onset and offset (events,)."""
+        """True events: index of each clip's first (clips + 1,), and class, onset and offset (events,) of each.
+
+        Classes, here and below, are counted among those with ground truth.
+        """
         table = self.problem.joined.truth
         column = np.full(len(self.problem.labels), -1)
         column[self.problem.present] = np.arange(len(self.problem.present))
@@ -53,6 +56,7 @@ class StreamedDeltas:
                 yield self._of_class(begin + place, values[place].astype(float))
 
     def _of_class(self, label: int, values: np.ndarray) -> Deltas:
+        """Return the changes of one class, whose scores of all frames are `values` (frames,)."""
         crossing = self.parameters.alpha_ct > 0 and len(self) > 1  # a single class triggers no other
         score, clip, tp, fp, first, ct_label, ct_change = _changes(
             values, self.scores.start, self.scores.onset, self.scores.offset, label, *self._truth,
@@ -74,7 +78,7 @@ class StreamedDeltas:
 
 
 def exact_of_many(problem: Problem, parameters: Parameters, scores: FrameScores) -> PSDSValue:
-    """Measure the threshold-free PSDS in memory that does not grow with the square of the classes.
+    """Measure the threshold-free PSDS in memory that does not grow with the square of the number of classes.
 
     Args:
         problem: clips, classes and ground truth.
@@ -82,7 +86,7 @@ def exact_of_many(problem: Problem, parameters: Parameters, scores: FrameScores)
         scores: frame scores of the problem's clips.
 
     Returns:
-        The value; its PSD-ROC at ROC_POINTS rates.
+        The value, with a PSD-ROC at ROC_POINTS rates.
     """
     once = np.ones((1, len(problem.clips)))
     deltas = StreamedDeltas(problem, parameters, scores)
@@ -102,7 +106,7 @@ def exact_of_many(problem: Problem, parameters: Parameters, scores: FrameScores)
 
 
 def _heights(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the highest y of the points (x, y), each (points,), with x up to each rate of `at` (rates,)."""
+    """Return the highest y of the points (x, y) with x up to each rate of `at` (rates,); 0 if there are none."""
     order = np.argsort(x, kind="stable")
     best = np.maximum.accumulate(np.append(0.0, y[order]))
     return best[np.searchsorted(x[order], at, side="right")]
@@ -110,14 +114,16 @@ def _heights(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 @compiled
 def _overlap(begin, end, onset, offset):  # type: ignore[no-untyped-def]
+    """Return the seconds that two spans share."""
     return max(0.0, min(end, offset) - max(begin, onset))
 
 
 @compiled
 def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc, crossing, crossed):  # type: ignore[no-untyped-def]
-    """Return whether a detection meets the detection criterion (dtc); mark the classes that it triggers (cttc).
+    """Return whether a detection of class `label` is relevant: meets the detection criterion (dtc).
 
-    `crossed` (events,) is set at the first event of each class that is triggered.
+    The event_ arrays (events,) are the true events of the clip, sorted by class. Output: `crossed` (events,) is True at
+    the first event of each other class that an irrelevant detection triggers (cttc).
     """
     own, event, has_own = 0.0, 0, False
     for k in range(len(event_label)):
@@ -125,7 +131,9 @@ def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc,
             has_own = True
             own += _overlap(begin, end, event_onset[k], event_offset[k])
     relevant = np.rint(own * MICRO) >= np.rint(dtc * (end - begin) * MICRO)
-    if not (has_own or crossing):  # the package skips the criterion in such clips: it matters for a dtc of 0
+    # In a clip without events of the class the package counts every detection as false, unless it counts
+    # cross-triggers, too. It matters only for a dtc of 0, which detections meet without any overlap.
+    if not (has_own or crossing):
         relevant = False
     crossed[:] = False
     while crossing and event < len(event_label):
@@ -133,7 +141,7 @@ def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc,
         while event < len(event_label) and event_label[event] == event_label[group]:
             total += _overlap(begin, end, event_onset[event], event_offset[event])
             event += 1
-        total = 0.0 if relevant else total
+        total = 0.0 if relevant else total  # as the package does, which so counts relevant ones for a cttc of 0
         if event_label[group] != label:
             crossed[group] = np.rint(total * MICRO) >= np.rint(cttc * (end - begin) * MICRO)
     return relevant
@@ -141,7 +149,11 @@ def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc,
 
 @compiled
 def _weigh(sign, begin, end, relevant, crossed, label, event_label, event_onset, event_offset, covered, change):  # type: ignore[no-untyped-def]
-    """Add a segment's share of the counts (sign 1) or take it back (-1); return the change of the false positives."""
+    """Add a detection to the counts (sign 1) or take it back (-1); return the change of the false positives.
+
+    Outputs: covered (events,) seconds of each true event of the class that relevant detections cover; change (events,)
+    cross-triggers, at the first event of the class that is triggered.
+    """
     for k in range(len(event_label)):
         change[k] += sign * crossed[k]
         if relevant and event_label[k] == label:
@@ -154,16 +166,18 @@ def _of_clip(  # type: ignore[no-untyped-def]
     values, onset, offset, label, event_label, event_onset, event_offset, dtc, gtc, cttc, crossing,
     score, tp, fp, ends, ct_label, ct_change,
 ):  # fmt: skip
-    """Fill in the changes of one clip, highest score first; return how many those are.
+    """Fill in the rows of `Deltas` of one clip, highest score first; return their number.
 
-    Frames are switched on from the highest score down. What changes is the segments that a frame begins, extends or
-    joins: their share of the counts is taken back, and that of the new segment is added.
+    Frames become active from the highest score down, all of one score together. A detection is a run of active frames.
+    When a frame extends a run or joins two, their share of the counts is taken back and that of the new run is added.
+    A run is kept at its first frame: `last` is its last frame there (`first` the reverse), and counted, relevant and
+    crossed describe it. ends (rows,) is the number of cross-triggers up to and including each row.
     """
     frames, events = len(values), len(event_label)
     order = np.argsort(-values)
     active, counted, relevant = np.zeros(frames, np.bool_), np.zeros(frames, np.bool_), np.zeros(frames, np.bool_)
     first, last, begun = np.empty(frames, np.int64), np.empty(frames, np.int64), np.empty(frames, np.int64)
-    crossed = np.zeros((frames, events), np.bool_)  # by the segment that begins at a frame
+    crossed = np.zeros((frames, events), np.bool_)  # classes that the run triggers, as in _judge
     covered, change = np.zeros(events), np.zeros(events, np.int64)
     false, before_false, before_found, place, rows, crossings = 0, 0, 0, 0, 0, 0
     while place < frames:
@@ -173,7 +187,7 @@ def _of_clip(  # type: ignore[no-untyped-def]
             begin = first[frame - 1] if frame > 0 and active[frame - 1] else frame
             end = last[frame + 1] if frame + 1 < frames and active[frame + 1] else frame
             for head, tail in ((begin, frame - 1), (frame + 1, end)):
-                if head <= tail and counted[head]:  # this segment becomes a piece of a longer one
+                if head <= tail and counted[head]:  # this run becomes a piece of a longer one
                     counted[head] = False
                     false += _weigh(
                         -1, onset[head], offset[tail], relevant[head], crossed[head],
@@ -182,7 +196,7 @@ def _of_clip(  # type: ignore[no-untyped-def]
             active[frame], last[begin], first[end], begun[new] = True, end, begin, begin
             new, place = new + 1, place + 1
         for head in begun[:new]:
-            if counted[head] or (head > 0 and active[head - 1]):
+            if counted[head] or (head > 0 and active[head - 1]):  # done already, or no longer the start of its run
                 continue
             begin, end = onset[head], offset[last[head]]
             events_of = label, event_label, event_onset, event_offset
@@ -203,7 +217,7 @@ def _of_clip(  # type: ignore[no-untyped-def]
 
 @compiled
 def _found(covered, label, event_label, event_onset, event_offset, gtc):  # type: ignore[no-untyped-def]
-    """Return how many events of a class relevant detections cover enough of."""
+    """Return how many events of the class are found: relevant detections cover the share gtc of them."""
     found = 0
     for k in range(len(covered)):
         length = event_offset[k] - event_onset[k]
@@ -216,7 +230,7 @@ def _found(covered, label, event_label, event_onset, event_offset, gtc):  # type
 def _changes(  # type: ignore[no-untyped-def]
     values, start, onset, offset, label, true_first, true_label, true_onset, true_offset, dtc, gtc, cttc, crossing
 ):
-    """Return (score, clip, tp, fp, ct_first, ct_label, ct_change) of one class, clip by clip."""
+    """Return the arrays of one class's `Deltas`, clip by clip, within a clip by falling score."""
     size = len(values)
     score, clip_of = np.empty(size), np.empty(size, np.int32)
     tp, fp = np.empty(size, np.int32), np.empty(size, np.int32)
@@ -225,7 +239,7 @@ def _changes(  # type: ignore[no-untyped-def]
     rows, crossings = 0, 0
     for clip in range(len(start) - 1):
         span, true = slice(start[clip], start[clip + 1]), slice(true_first[clip], true_first[clip + 1])
-        most = (span.stop - span.start) * (true.stop - true.start)  # of this clip's cross-triggers
+        most = (span.stop - span.start) * (true.stop - true.start)  # largest number of this clip's cross-triggers
         while crossings + most > len(ct_label):
             ct_label = np.append(ct_label, np.empty(len(ct_label), np.int16))
             ct_change = np.append(ct_change, np.empty(len(ct_change), np.int16))

@@ -1,4 +1,4 @@
-"""F1 of decisions: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
+"""F1 of detections: event-based and segment-based by sed_eval, intersection-based as psds_eval counts it.
 
 The packages count; ratios and averages are computed here, because the packages differ in which classes they drop from
 the macro average if nothing was detected. Here a class with ground truth always counts, one without never does.
@@ -22,23 +22,27 @@ from sed.evaluation.metrics.psds import Parameters
 from sed.evaluation.metrics.task import Problem
 
 ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
-OFFSET_SHARE = 0.2  # of the event's length, when that is more than the collar (P: 20 %)
-SEGMENT = 1.0  # seconds
-COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds: event-based F1 over collars
+OFFSET_SHARE = 0.2  # of the true event's length: collar of the offset if that is more than ONSET_COLLAR (P: 20 %)
+SEGMENT = 1.0  # seconds: length of a segment
+COLLARS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)  # seconds, of `--scores collars`
 INTERSECTION = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=0.0, alpha_st=0.0, e_max=100.0)  # as in DCASE task 4
+# Places that show the macro F1 of each kind that is computed in every scoring.
 OF_EVERY_RESULT: frozenset[Place] = frozenset({"closing", "terminal", "results", "card", "runs"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """(..., classes) true positives, system events (or segments), and true events (or segments)."""
+    """Counts of events or segments, each (..., classes): true positives, detected ones and true ones.
+
+    The shape is (classes,) for a set, (clips, classes) for its clips, (samples, classes) for bootstrap samples.
+    """
 
     tp: np.ndarray
     system: np.ndarray
     truth: np.ndarray
 
     def resampled(self, weights: np.ndarray) -> Counts:
-        """Sum counts (clips, classes) for each sample: (samples, classes); weights (samples, clips)."""
+        """Sum counts (clips, classes) over each sample; weights (samples, clips): how often each clip is drawn."""
         return Counts(tp=weights @ self.tp, system=weights @ self.system, truth=weights @ self.truth)
 
     def total(self) -> Counts:
@@ -59,7 +63,7 @@ class Counts:
         return mean_of_known(self.ratios()["f1"])
 
     def macro_psds_eval(self) -> np.ndarray:
-        """Return the mean F1 (...) over classes with a true positive; `compute_macro_f_score` makes the others NaN."""
+        """Return the mean F1 (...) over classes with a true positive, as psds_eval's `compute_macro_f_score` does."""
         f1 = self.ratios()["f1"]
         return mean_of_known(np.where(self.tp > 0, f1, np.nan))
 
@@ -73,13 +77,13 @@ class Counts:
 def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any], *, seconds: str = "") -> Counts:
     """Count what each clip adds to the totals that sed_eval keeps.
 
-    A clip is counted with the labels that it has: with all of hundreds of classes the package took 50 ms per clip.
+    Only the labels that occur in a clip are passed: with hundreds of classes the package took 50 ms per clip.
 
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.
         make: constructor of one of sed_eval's metrics, called with `event_label_list`.
-        seconds: name of the argument of its `evaluate` that takes the length of the clip, if it has one.
+        seconds: name of the argument of its `evaluate` that takes the clip's duration; empty if it has none.
 
     Returns:
         Counts (clips, classes).
@@ -101,13 +105,13 @@ def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any],
 def event_counts(
     problem: Problem, detections: EventTable, *, collar: float = ONSET_COLLAR, offsets: bool = True
 ) -> Counts:
-    """Count events by sed_eval: onset within the collar, offset within the collar or a share of the event's length.
+    """Count events by sed_eval: onset within the collar, offset within the collar or OFFSET_SHARE of the event.
 
     Args:
         problem: clips, classes and ground truth.
         detections: decisions.
         collar: largest error of onset and offset, in seconds.
-        offsets: whether the offset has to fit, too.
+        offsets: whether the offset must be within its collar, too.
 
     Returns:
         Counts (clips, classes).
@@ -122,7 +126,7 @@ def event_counts(
 
 
 def segment_counts(problem: Problem, detections: EventTable) -> Counts:
-    """Segment-based counts (clips, classes) by sed_eval, segments of one second."""
+    """Count segments of one second by sed_eval; return counts (clips, classes)."""
     make = partial(sed_eval().sound_event.SegmentBasedMetrics, time_resolution=SEGMENT)
     return _by_clip(problem, problem.inside(detections), make, seconds="evaluated_length_seconds")
 
@@ -130,8 +134,8 @@ def segment_counts(problem: Problem, detections: EventTable) -> Counts:
 def intersection_counts(problem: Problem, detections: EventTable, parameters: Parameters = INTERSECTION) -> Counts:
     """Count by intersection, clip by clip, as psds_eval does: true positives are events, false positives detections.
 
-    `system` is true positives + false positives, so that F1 is psds_eval's. Tests compare the totals with the package,
-    which drops classes without a true positive from its average.
+    `system` is the sum of true and false positives, so that each class's F1 is psds_eval's. Tests compare the totals
+    with the package, which leaves classes without a true positive out of its average (`macro_psds_eval`).
 
     Args:
         problem: clips, classes and ground truth.
@@ -153,7 +157,10 @@ def intersection_counts(problem: Problem, detections: EventTable, parameters: Pa
 
 
 class MeasuredF1(Measured):
-    """Counts (clips, classes) of one kind, and their ratios."""
+    """Counts (clips, classes) of one kind of F1 (`event`, `segment` ...), and their ratios.
+
+    keys: names of the metric's entries; averages that have none are left out.
+    """
 
     def __init__(self, kind: str, problem: Problem, counts: Counts, keys: Collection[str]) -> None:
         self.kind, self.counts, self._keys = kind, counts, keys
@@ -164,18 +171,18 @@ class MeasuredF1(Measured):
         return {key: float(value) for key, value in self._averages(self.counts.total()).items()}
 
     def _averages(self, counts: Counts) -> Values:
-        """Return the averages (...) of counts (..., classes) that the metric has an entry of."""
+        """Return those averages (...) of counts (..., classes) that the metric has an entry for."""
         averages = {"macro": counts.macro(), "micro": counts.micro(), "macro_psds_eval": counts.macro_psds_eval()}
         named = {f"{self.kind}_f1_{name}": value for name, value in averages.items()}
         return {key: value for key, value in named.items() if key in self._keys}
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
-        """Return F1, precision and recall of each class, and how many detections it has."""
+        """Return F1, precision and recall of each class, and for event-based F1 the number of its detections."""
         detections = {"detections": self.counts.system.sum(0).astype(int)} if self.kind == "event" else {}
         return detections | {f"{self.kind}_{ratio}": row for ratio, row in self.counts.total().ratios().items()}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one: the counts of drawn clips are sums of the clips' counts."""
+        """Return a single one: counts of a sample are sums over its clips."""
         return {self.kind: self._sample}
 
     def _sample(self, weights: np.ndarray) -> Values:
@@ -188,7 +195,11 @@ class MeasuredF1(Measured):
 
 
 class F1(Metric):
-    """Macro and micro F1 of decisions, counted in one way."""
+    """Macro and micro F1 of detections, counted in one way.
+
+    kind is the prefix of the keys; count returns Counts (clips, classes). by_package describes psds_eval's own macro
+    average, which then is an entry, too. The other arguments are those of `Entry`.
+    """
 
     def __init__(
         self,
@@ -235,7 +246,7 @@ class F1(Metric):
             )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Counts]]:
-        """Return one task where there are decisions."""
+        """Return one task; none without detections."""
         found = inputs.detections
         return {} if found is None else {self._kind: lambda: self._count(inputs.problem, found)}
 

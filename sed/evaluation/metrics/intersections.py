@@ -20,11 +20,14 @@ from sed.evaluation.metrics.task import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class PointCounts:
-    """Counts of the classes with ground truth: tp, fp (clips, points, classes); ct (clips, points * classes * classes).
+    """Counts of each clip at each operating point; classes are those with ground truth.
 
-    tp: true events found; fp: detections that fail the detection criterion; ct: cross-triggers, those of them that meet
-    the cross-trigger criterion with another class, [point, detected, true]; sparse, because hundreds of classes would
-    fill the memory with zeros.
+    Attributes:
+        tp: (clips, points, classes) true events that are found.
+        fp: (clips, points, classes) detections that fail the detection criterion.
+        ct: (clips, points * classes * classes) cross-triggers: false positives that meet the cross-trigger criterion
+            with another class. The columns are those of an array [point, class of the detection, class that it
+            triggers]. Sparse, because with hundreds of classes the zeros would fill the memory.
     """
 
     tp: np.ndarray
@@ -32,7 +35,7 @@ class PointCounts:
     ct: csr_array
 
     def crossed(self) -> np.ndarray:
-        """Return (points, classes, classes) cross-triggers of all clips, [point, detected, true]."""
+        """Return the cross-triggers of all clips (points, classes, classes), with the axes of the columns of `ct`."""
         _, points, classes = self.tp.shape
         return np.asarray(self.ct.sum(0)).reshape(points, classes, classes).astype(np.int64)
 
@@ -44,7 +47,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
         problem: clips, classes and ground truth.
         parameters: the criteria.
         decoded: decisions at each operating point.
-        by_clip: keep each clip's counts; else return the sums over all clips, as if they were one clip.
+        by_clip: keep each clip's counts; False: return the sums over all clips, as of a single clip.
 
     Returns:
         The counts.
@@ -82,7 +85,7 @@ def point_counts(problem: Problem, parameters: Parameters, decoded: Decoded, *, 
 
 @compiled
 def _plus(total, low_bits, value):  # type: ignore[no-untyped-def]
-    """Add `value` to a compensated sum; return the sum and the low bits that it lacks."""
+    """Add `value` to a compensated (Kahan) sum; return the sum, and by how much rounding has made it too large."""
     value -= low_bits
     new = total + value
     return new, (new - total) - value
@@ -90,7 +93,7 @@ def _plus(total, low_bits, value):  # type: ignore[no-untyped-def]
 
 @compiled
 def _covered(begin, end, onset, offset, first, last):  # type: ignore[no-untyped-def]
-    """Share of a detection that true events first .. last - 1 cover; -1 where it touches none of them."""
+    """Return the share of a detection that true events first to last - 1 cover; -1 if it overlaps none of them."""
     total, low_bits, meets = 0.0, 0.0, False
     for true in range(first, last):
         if begin < offset[true] and onset[true] < end:
@@ -105,7 +108,13 @@ def _count_point(  # type: ignore[no-untyped-def]
     onset, offset, cell, true_onset, true_offset, true_label, true_first, durations, column, dtc, gtc, cttc, tp, fp,
     crossed,
 ):  # fmt: skip
-    """Add to tp and fp (clips or 1, classes with ground truth); return how many rows `crossed` needs."""
+    """Count one operating point; return the number of cross-triggers, which may be more than `crossed` holds.
+
+    Detections (onset, offset, cell = clip * classes + label) are sorted by cell; true events are sorted by clip and
+    label, those of clip c from true_first[c]. column (classes,): index among the classes with ground truth, or -1.
+    Outputs: tp and fp (clips or 1, classes with ground truth) are added to; crossed (rows, 3) gets the clip's row, the
+    class of the detection and the class that it triggers.
+    """
     classes, count, low = len(column), 0, 0
     while low < len(cell):
         high = low + 1
@@ -123,8 +132,8 @@ def _count_point(  # type: ignore[no-untyped-def]
         true_high = true_low
         while true_high < last and true_label[true_high] == label:
             true_high += 1
-        covered = np.zeros(true_high - true_low)  # of each true event, by detections that meet the criterion
-        lost = np.zeros(true_high - true_low)  # low bits of `covered`: compensated addition
+        covered = np.zeros(true_high - true_low)  # share of each true event, by detections that meet dtc
+        lost = np.zeros(true_high - true_low)  # rounding of `covered`, for the compensated addition
         touched = np.zeros(true_high - true_low, np.bool_)
         for row in range(place, high):
             begin, end = onset[row], offset[row]
@@ -142,7 +151,7 @@ def _count_point(  # type: ignore[no-untyped-def]
             if begin < durations[clip] and end > 0.0:
                 fp[clip_row, own] += 1
             true = first
-            while true < last:  # class by class of those that the clip has
+            while true < last:  # each turn: all true events of one class in the clip
                 other = true
                 while true < last and true_label[true] == true_label[other]:
                     true += 1

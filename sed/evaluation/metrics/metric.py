@@ -1,4 +1,4 @@
-"""Interface of a metric: its rows in the metric table, its inputs, and its values.
+"""Interface of a metric: its entries in the metric table, its inputs, and its values.
 
 A metric is a class that derives from `Metric`, in a file of its own, and one entry in `sed.evaluation.metrics.table`.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sed.evaluation.metrics.events import EventTable
     from sed.evaluation.metrics.task import Problem
 
-# Where a number appears besides result.json, report.html and sed.bin.compare, which have them all.
+# Where a number appears besides result.json, report.html and sed.bin.compare, which have all numbers.
 Place = Literal[
     "closing",  # last line of sed.bin.score
     "terminal",  # sed.bin.results on the terminal
@@ -31,10 +31,11 @@ Place = Literal[
     "runs",  # kept in runs.jsonl
 ]
 Values = dict[str, np.ndarray]
+"""{name of a number: its value in each bootstrap sample (samples,)}"""
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Return the mean over the last axis (..., classes) of what is not NaN; NaN where all is."""
+    """Return the mean over the last axis of values (..., classes), without those that are NaN; NaN where all are."""
     known = ~np.isnan(values)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.where(known, values, 0.0).sum(-1) / known.sum(-1))
@@ -51,8 +52,8 @@ class Entry:
         counted_by: package that counts it, and its parameters.
         per_cent: whether it is shown times 100 with a % sign and two decimals; otherwise as a fraction with four.
         higher_is_better: direction of the metric.
-        optional: whether it is left out of result.json, instead of null, when it was not asked for.
-        classes: (name, heading) of its class-wise numbers in the report's table of classes.
+        optional: whether result.json lacks it, instead of holding null, when it was not asked for.
+        classes: (name in result.json, heading) of its class-wise numbers that the report's table of classes shows.
         shown: places that show it.
     """
 
@@ -68,17 +69,17 @@ class Entry:
 
     @property
     def factor(self) -> int:
-        """Return the factor between the fraction in result.json and the number shown."""
+        """Factor from the fraction in result.json to the number shown: 100 or 1."""
         return 100 if self.per_cent else 1
 
     @property
     def column(self) -> str:
-        """Return the heading with its unit, and an arrow where lower is better."""
+        """Heading with its unit, and an arrow if lower is better."""
         return self.heading + (" %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
 
     @property
     def row(self) -> str:
-        """Return the title with its unit, and an arrow where lower is better."""
+        """Title with its unit, and an arrow if lower is better."""
         return self.title + (", %" if self.per_cent else "") + ("" if self.higher_is_better else " ↓")
 
     def plain(self, value: float, sign: str = "") -> str:
@@ -86,11 +87,14 @@ class Entry:
         return f"{self.factor * value:{sign}.{2 if self.per_cent else 4}f}"
 
     def text(self, value: float | None) -> str:
-        """Format a value with its unit: `59.60 %`, `0.5140`; a dash where there is none."""
+        """Format a value with its unit: `59.60 %`, `0.5140`; a dash for None."""
         return "–" if value is None else self.plain(value) + (" %" if self.per_cent else "")
 
     def better(self, above: float) -> float:
-        """Return the share of samples in which a system is better; `above`: the share in which its number is higher."""
+        """Return the share of bootstrap samples in which a system is better than another.
+
+        above: share of samples in which its number is higher.
+        """
         return above if self.higher_is_better else 1 - above
 
 
@@ -100,9 +104,9 @@ class Inputs:
 
     Attributes:
         problem: clips, classes and ground truth.
-        detections: decisions at one threshold (F1).
+        detections: decisions at one threshold of each class (F1).
         points: decisions at every operating point (PSDS).
-        scores: frame scores (threshold-free PSDS).
+        scores: frame scores after post-processing (threshold-free PSDS).
         raw: frame scores before any post-processing.
     """
 
@@ -121,20 +125,21 @@ class Measured(Protocol):
         ...
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
-        """Return {name: (classes,)} class-wise numbers; NaN for a class without ground truth."""
+        """Return class-wise numbers {name: (classes,)}; ratios are NaN for a class without ground truth."""
         ...
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return functions of weights (samples, clips), how often each clip is drawn, to {name: (samples,)}.
+        """Return functions that recompute the numbers on bootstrap samples, by any name.
 
-        A class-wise number is named `label\\tname`. All functions together return every number of the metric, so that
-        each gets an interval; they run in parallel. By default there are none, and so no intervals.
+        Each takes weights (samples, clips), how often a sample draws each clip, and returns some of the numbers, each
+        (samples,). A class-wise number is named `label\\tname`. The functions together return every number of the
+        metric, so that each gets an interval; they run in parallel. A metric without functions gets no intervals.
         """
         return {}
 
 
 class Metric(Protocol):
-    """A metric: its entries of the table, independent tasks that compute it, and the values from their results."""
+    """A metric: its entries in the metric table, independent tasks that compute it, and values from their results."""
 
     entries: tuple[Entry, ...]
 
@@ -147,9 +152,9 @@ class Metric(Protocol):
         return self
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
-        """Return what to compute, the costliest first; empty where the inputs do not allow the metric."""
+        """Return {name: function to call}, the slowest first; empty if the inputs do not allow the metric."""
         ...
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> Measured:
-        """Combine the results of `tasks`, by the same names."""
+        """Return the values from the results of `tasks`. done: {name of a task: its result}."""
         ...

@@ -1,4 +1,4 @@
-"""The metric packages, imported when they are needed, without the deprecation warnings of their dependencies."""
+"""Imports of the metric packages when they are needed, without the deprecation warnings of their dependencies."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import ModuleType
 
 
 def _quietly(*names: str) -> ModuleType:
+    """Import modules and return the first; the others are its submodules, which it does not import by itself."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dcase_util imports pkg_resources, and says so on every run
         modules = [importlib.import_module(name) for name in names]

@@ -1,4 +1,4 @@
-"""Pair detections of a class with its events in a recording, within a collar.
+"""Pairing of the detections and true events of one class in one recording.
 
 An event and a detection fit when their onsets differ by no more than the collar, and their offsets by no more than
 the collar or a fifth of the event, whichever is more, as in event-based F1.
@@ -13,21 +13,21 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 from sed.evaluation.metrics.f1 import OFFSET_SHARE, ONSET_COLLAR
 
 HELD = 0.5
-"""an event or detection lies in another one if more than this share of its length does"""
+"""an event or detection lies in another if more than this share of its length does"""
 
 
 def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *, near: float = 0.0) -> np.ndarray:
-    """Return (events, detections) whether a detection's times fit an event's.
+    """Compare the onset and offset of every detection with those of every event.
 
     Args:
         true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of the detections.
-        collar: seconds.
+        collar: largest error of onset and offset, in seconds.
         near: tolerance in seconds beyond the collar, for times that are exactly a collar apart up to rounding; 0 gives
             sed_eval's decision.
 
     Returns:
-        Booleans (events, detections).
+        Booleans (events, detections), True where the detection fits the event.
     """
     apart = np.abs(true[:, None] - found[None])
     late = np.maximum(collar, OFFSET_SHARE * (true[:, 1] - true[:, 0]))[:, None]
@@ -35,7 +35,10 @@ def fitting(true: np.ndarray, found: np.ndarray, collar: float = ONSET_COLLAR, *
 
 
 def pairs(fit: np.ndarray) -> dict[int, int]:
-    """Return a largest pairing {event: detection}; fit: (events, detections) whether they may be paired."""
+    """Return a pairing {event: detection} with as many pairs as possible.
+
+    fit: (events, detections) whether they may be paired.
+    """
     if not fit.any():
         return {}
     columns = maximum_bipartite_matching(csr_matrix(fit), perm_type="column")
@@ -43,7 +46,10 @@ def pairs(fit: np.ndarray) -> dict[int, int]:
 
 
 def shared(true: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return (events, detections) the seconds that they share, negative where they are apart."""
+    """Return the seconds (events, detections) that an event and a detection share; minus the gap if they are apart.
+
+    true: (events, 2) onsets and offsets in seconds; found: (detections, 2) the same of the detections.
+    """
     low = np.maximum(true[:, None, 0], found[None, :, 0])
     high = np.minimum(true[:, None, 1], found[None, :, 1])
     return np.asarray(high - low)

@@ -18,12 +18,15 @@ from sed.evaluation.metrics.psds_resampling import Truth, from_all_deltas
 from sed.evaluation.metrics.task import Problem
 
 MEDIANS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.96, 1.28, 1.92)
-"""lengths of the filters in seconds, 0 for none; our choice, as the package prescribes none"""
+"""lengths of the filters in seconds, 0 for no filter; our choice, as sed_scores_eval prescribes none"""
 PARAMETERS: Mapping[str, Parameters] = {"pipsds1": PSDS1, "pipsds2": PSDS2}
 
 
 class MeasuredPiPSDS(Measured):
-    """Changes of the counts with each filter, and the piPSDS of them."""
+    """Changes of the counts with each filter, and the piPSDS computed from them.
+
+    deltas: {key: for each filter, the changes of each class}.
+    """
 
     def __init__(
         self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[list[Deltas]]]
@@ -37,7 +40,7 @@ class MeasuredPiPSDS(Measured):
         return {name: float(self._values[name][0]) for name in self._parameters}
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
-        """Return the area of each class alone."""
+        """Return the area under each class's own curve."""
         none = np.array([np.nan])
         return {
             name: np.concatenate([self._values.get(f"{label}\t{name}", none) for label in self._problem.labels])
@@ -85,7 +88,7 @@ class PiPSDS(Metric):
         }
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPiPSDS:
-        """Put the filters' changes together."""
+        """Collect the changes of the counts with each filter."""
         deltas = {
             name: [done[f"{name} {place}"][1] for place in range(len(self._medians))] for name in self._parameters
         }

@@ -1,4 +1,4 @@
-"""PSDS (Bilen et al., arXiv 1910.08440): by psds_eval at operating points, and exact by sed_scores_eval.
+"""PSDS (Bilen et al., arXiv 1910.08440): by psds_eval at operating points, and exactly by sed_scores_eval.
 
 Three numbers are called PSDS in publications, and have separate entries here: psds_eval's at 50 thresholds (as in the
 AST-SED paper), the threshold-free value (Ebbers et al. 2022), and PSDS2 as psds_eval <= 0.4 counted it, which takes the
@@ -30,12 +30,15 @@ class Parameters:
     """Parameters of a PSDS.
 
     Attributes:
-        dtc: detection tolerance criterion.
-        gtc: ground truth intersection criterion.
-        cttc: cross-trigger tolerance criterion.
-        alpha_ct: weight of cross-triggers.
-        alpha_st: weight of the instability over classes.
-        e_max: largest effective false positive rate (eFPR) per hour.
+        dtc: detection tolerance criterion: the least share of a detection, 0 to 1, that true events of its class
+            must cover; a detection that fails it is a false positive.
+        gtc: ground truth intersection criterion: the least share of a true event, 0 to 1, that detections that meet
+            dtc must cover, for the event to be found.
+        cttc: cross-trigger tolerance criterion: a false positive also triggers another class if true events of that
+            class cover at least this share of it, 0 to 1.
+        alpha_ct: weight of cross-triggers in the effective false positive rate (eFPR), 0 to 1.
+        alpha_st: weight of the standard deviation over classes, which is subtracted from the mean.
+        e_max: largest eFPR, per hour; the curve is integrated up to it.
     """
 
     dtc: float
@@ -66,15 +69,15 @@ def own_parameters(
     alpha_st: float | None,
     e_max: float | None,
 ) -> Parameters | None:
-    """Return the parameters of a custom PSDS, with PSDS1's for None.
+    """Return the parameters of a custom PSDS (`Parameters` explains them); those that are None are PSDS1's.
 
     Args:
-        dtc: detection tolerance criterion.
-        gtc: ground truth intersection criterion.
-        cttc: cross-trigger tolerance criterion.
-        alpha_ct: weight of cross-triggers.
-        alpha_st: weight of the instability over classes.
-        e_max: largest effective false positive rate per hour.
+        dtc: detection tolerance criterion, 0 to 1.
+        gtc: ground truth intersection criterion, 0 to 1.
+        cttc: cross-trigger tolerance criterion, 0 to 1.
+        alpha_ct: weight of cross-triggers, 0 to 1.
+        alpha_st: weight of the standard deviation over classes, at least 0.
+        e_max: largest effective false positive rate per hour, above 0.
 
     Returns:
         The parameters; None when all arguments are None.
@@ -95,7 +98,10 @@ def own_parameters(
 
 @dataclass(frozen=True, kw_only=True)
 class PSDSValue:
-    """A PSDS, its area for each class with ground truth, and the PSD-ROC: eFPR (points,) and eTPR (points,)."""
+    """A PSDS, {label: area under its own curve} of the classes with ground truth, and the PSD-ROC.
+
+    The PSD-ROC is the curve of effective true positive ratios, etpr (points,), over rates per hour, efpr (points,).
+    """
 
     value: float
     per_class: dict[str, float]
@@ -104,7 +110,7 @@ class PSDSValue:
 
     @property
     def class_mean(self) -> float:
-        """Return the mean area over classes: the PSDS without a penalty on instability (alpha_st 0)."""
+        """Mean area over classes: the PSDS without the penalty on differences between classes (alpha_st 0)."""
         return float(np.mean(list(self.per_class.values())))
 
 
@@ -114,9 +120,9 @@ def evaluator(problem: Problem, parameters: Parameters) -> Any:
     from psds_eval import PSDSEval
 
     class Evaluator(PSDSEval):
-        """psds_eval without its search for overlaps, a join of each table with itself: gigabytes on noisy output.
+        """psds_eval without its check for overlaps, a join of each table with itself: gigabytes on noisy output.
 
-        Every table here is free of overlaps already: decoded, or merged when it was read.
+        No table here has overlaps: detections are decoded from scores, or merged when they are read.
         """
 
         def _validate_input_table_with_events(self, df: pd.DataFrame, name: str) -> None:
@@ -143,7 +149,7 @@ def count_points(
         problem: clips, classes and ground truth.
         parameters: the criteria.
         decoded: decisions at each operating point.
-        points: which of them; None: all.
+        points: indices of the operating points to count; None: all.
 
     Returns:
         psds_eval's table (rates and counts of each point), which `value_of` reduces to a PSDS.
@@ -151,7 +157,8 @@ def count_points(
     counter = evaluator(problem, parameters)
     known = np.isin(np.arange(len(problem.labels)), problem.present)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # equal operating points are skipped, which changes nothing
+        # psds_eval warns that it skips an operating point equal to an earlier one, which does not change the PSDS.
+        warnings.simplefilter("ignore")
         for point in range(decoded.points) if points is None else points:
             table = decoded.at(point)
             counter.add_operating_point(problem.frame(table.where(known[table.label])))
@@ -165,8 +172,8 @@ def value_of(
 
     Args:
         problem: clips, classes and ground truth.
-        parameters: weights and the largest rate.
-        points: tables of `count_points`, joined.
+        parameters: of the PSDS.
+        points: tables of `count_points`, concatenated.
         counted_by_04: weigh cross-triggers as psds_eval up to 0.4 did.
 
     Returns:
@@ -177,6 +184,7 @@ def value_of(
     if classes == 1:  # no other class to trigger: the package would take the mean of nothing
         points = points.assign(ctr=[np.zeros((1, 1)) for _ in range(len(points))])
     counter.operating_points = points
+    # A class never triggers itself: the mean over K classes is that over the K - 1 others times (K - 1) / K.
     alpha_ct = parameters.alpha_ct * ((classes - 1) / classes if counted_by_04 else 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -184,7 +192,7 @@ def value_of(
         efpr = np.stack(points.fpr.tolist()) + alpha_ct * np.nanmean(np.stack(points.ctr.tolist()), axis=2)
     inside = efpr <= parameters.e_max
     label = np.broadcast_to(np.arange(classes), efpr.shape)[inside]
-    areas = np.empty(classes)  # the package's own way to these takes as long as all the rest
+    areas = np.empty(classes)  # by `sweep`: psds_eval takes as long for the areas of classes as for all the rest
     tpr = np.stack(points.tpr.tolist())[inside]
     sweep(efpr[inside], tpr, label, classes, parameters.alpha_st, parameters.e_max, areas)
     xs, ys = psds.plt.xp, psds.plt.yp
@@ -200,10 +208,17 @@ def value_of(
 
 @dataclass(frozen=True, kw_only=True)
 class Deltas:
-    """Changes of one class's counts as the threshold falls below each score (rows,), highest first.
+    """Changes of one class's counts as the threshold falls, one row for each score and clip that changes them.
 
-    clip: index; tp, fp: changes; cross-triggers of row r on class ct_label[i] change by ct_change[i] for
-    ct_first[r] <= i < ct_first[r + 1]; classes are those with ground truth.
+    Attributes:
+        score: (rows,) scores, highest first; the counts change when the threshold falls below this score.
+        clip: (rows,) index of the clip whose counts change.
+        tp: (rows,) change of the true positives.
+        fp: (rows,) change of the false positives.
+        ct_first: (rows + 1,) the cross-triggers of row r are the items ct_first[r] to ct_first[r + 1] - 1 of the next
+            two.
+        ct_label: (items,) class that is triggered, counted among the classes with ground truth.
+        ct_change: (items,) change of the cross-triggers of that class.
     """
 
     score: np.ndarray
@@ -216,7 +231,7 @@ class Deltas:
 
 
 def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFrame]:
-    """Return scores of the classes with ground truth in sed_scores_eval's form: {clip: table}."""
+    """Return scores of the classes with ground truth as sed_scores_eval takes them: {clip: table}."""
     create = sed_scores_eval().base_modules.scores.create_score_dataframe
     labels = [problem.labels[index] for index in problem.present]
     frames = {}
@@ -227,7 +242,7 @@ def score_frames(problem: Problem, scores: FrameScores) -> dict[str, pd.DataFram
 
 
 def truth_lists(problem: Problem) -> dict[str, list[tuple[float, float, str]]]:
-    """Return ground truth in sed_scores_eval's form: {clip: [(onset, offset, label)]}, touching events joined."""
+    """Return ground truth as sed_scores_eval takes it: {clip: [(onset, offset, label)]}, touching events joined."""
     truth: dict[str, list[tuple[float, float, str]]] = {clip: [] for clip in problem.clips}
     table = problem.joined.truth
     for clip, label, onset, offset in zip(table.clip, table.label, table.onset, table.offset, strict=True):
@@ -244,10 +259,10 @@ def exact(
         problem: clips, classes and ground truth.
         parameters: of the PSDS.
         scores: frame scores of the problem's clips.
-        median: length in seconds of a median filter (the package's) before it; 0 for none.
+        median: length in seconds of a median filter (the package's) that is applied to the scores first; 0 for none.
 
     Returns:
-        The value, and for each class the changes of the counts that it is made of.
+        The value, and for each class with ground truth the changes of the counts that it is computed from.
     """
     package = sed_scores_eval()
     labels = [problem.labels[index] for index in problem.present]
@@ -283,6 +298,7 @@ def exact(
 
 
 def _deltas_of(deltas: Any, clips: Sequence[str], label: str, labels: Sequence[str]) -> Deltas:
+    """Convert the package's {clip: {label: (scores, {count: changes})}} to the changes of one class."""
     parts = [deltas[clip][label] for clip in clips]
     score = np.concatenate([part[0] for part in parts])
     clip = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part[0]) for part in parts])

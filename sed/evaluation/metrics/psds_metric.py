@@ -28,15 +28,16 @@ from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_poin
 if TYPE_CHECKING:
     from sed.config import Parser
 
-PARTS = 4  # tasks among which the operating points of one PSDS are divided
+PARTS = 4  # number of tasks among which the operating points of one PSDS are divided
 BY_04 = "psds2_psds_eval_04"  # key of PSDS2 as psds_eval up to 0.4 counted it
 CLASS_MEAN = "_class_mean"  # suffix of the keys of means over classes
 
 
 class MeasuredPSDS(Measured):
-    """PSDS values with their PSD-ROC by name, and the parameters by the name without `_exact`.
+    """Values of the PSDS by key, such as `psds1` and `psds1_exact`, and their parameters by the key without `_exact`.
 
-    deltas: changes of the counts of each exact PSDS, for the bootstrap; keys: names of all entries of the metric.
+    deltas: for each exact PSDS, the changes of each class's counts, for the bootstrap; keys: those of the metric's
+    entries.
     """
 
     def __init__(
@@ -51,14 +52,14 @@ class MeasuredPSDS(Measured):
         self._inputs, self._deltas, self._keys = inputs, deltas, keys
 
     def numbers(self) -> Mapping[str, float]:
-        """Return every value, and those means over classes that the metric has entries for."""
+        """Return every PSDS, and the means over classes that the metric has entries for."""
         means = {f"{name}{CLASS_MEAN}": value.class_mean for name, value in self.values.items()}
         return {name: value.value for name, value in self.values.items()} | {
             name: value for name, value in means.items() if name in self._keys
         }
 
     def of_classes(self) -> Mapping[str, np.ndarray]:
-        """Return the area of each class alone."""
+        """Return the area under each class's own curve."""
         labels = self._inputs.problem.labels
         return {
             name: np.array([value.per_class.get(label, np.nan) for label in labels])
@@ -66,7 +67,7 @@ class MeasuredPSDS(Measured):
         }
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one sampler for each exact PSDS and one for each of operating points."""
+        """Return one function for each exact PSDS, and one for each PSDS at operating points."""
         made: dict[str, Callable[[np.ndarray], Values]] = {}
         for name in self._deltas:
             made[name] = partial(self._from_deltas, name)
@@ -98,13 +99,13 @@ class MeasuredPSDS(Measured):
 
 
 class PSDS(Metric):
-    """PSDS by psds_eval at operating points and exact by sed_scores_eval, of one or several sets of parameters."""
+    """PSDS by psds_eval at operating points and exactly by sed_scores_eval, for one or several sets of parameters."""
 
     def __init__(self, entries: tuple[Entry, ...], parameters: Mapping[str, Parameters]) -> None:
         self.entries, self._parameters = entries, dict(parameters)
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Any]]:
-        """Return the exact PSDS first, PSDS2 before PSDS1 as its cross-triggers take time, then operating points."""
+        """Return tasks: exact PSDS first, PSDS2 before PSDS1 as its cross-triggers take time, then operating points."""
         problem, scores, points = inputs.problem, inputs.scores, inputs.points
         many = len(problem.present) > MANY
         made: dict[str, Callable[[], Any]] = {}
@@ -122,7 +123,7 @@ class PSDS(Metric):
         return made
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPSDS:
-        """Reduce the operating points of each PSDS to its value."""
+        """Return the values: exact ones as computed, and operating points reduced to a PSDS."""
         import pandas as pd
 
         values: dict[str, PSDSValue] = {}
@@ -156,7 +157,7 @@ class OwnPSDS(PSDS):
         super().__init__(OWN_ENTRIES, {} if parameters is None else {"psds": parameters})
 
     def add_arguments(self, parser: Parser) -> None:
-        """Add one option for each parameter."""
+        """Add one option for each of `Parameters`."""
         parser.section("a custom PSDS, `psds` in the result; any of these options requests it")
         for name, text in (
             ("dtc", "detection tolerance criterion"),
@@ -169,7 +170,7 @@ class OwnPSDS(PSDS):
         parser.option("e-max", None, "largest effective false positive rate per hour", type=float)
 
     def configured(self, options: Mapping[str, Any]) -> OwnPSDS:
-        """Return the metric with the parameters that are given."""
+        """Return the metric with the given parameters; it computes nothing if none is given."""
         names = ("dtc", "gtc", "cttc", "alpha_ct", "alpha_st", "e_max")
         return OwnPSDS(own_parameters(*(options[name] for name in names)))
 

@@ -1,7 +1,7 @@
 """PSDS of resampled clips, from each clip's share of the counts, without running a metric package again.
 
 A sample is a row of weights: how often each clip was drawn. A class without a true event in a sample is left out of
-that sample's PSDS, as in any set.
+the PSDS of that sample, as it is when a set has no event of a class. Classes are those with ground truth in the set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HOUR = 3600.0  # seconds
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
-    """Each clip's share of the denominators: events and seconds (clips, classes), duration (clips,)."""
+    """Each clip's share of the denominators: true events and their seconds (clips, classes), its duration (clips,)."""
 
     events: np.ndarray
     seconds: np.ndarray
@@ -39,7 +39,7 @@ class Truth:
         return Truth(events=events[:, keep], seconds=seconds[:, keep], duration=problem.durations.astype(float))
 
     def summed(self) -> Truth:
-        """Return the same of all clips as one."""
+        """Return the sums over all clips, as of a single clip."""
         return Truth(
             events=self.events.sum(0, keepdims=True),
             seconds=self.seconds.sum(0, keepdims=True),
@@ -66,11 +66,11 @@ def from_points(
     tp, fp = (
         np.stack([weights @ of_clips[:, point].astype(float) for point in range(of_clips.shape[1])], 1)
         for of_clips in (counts.tp, counts.fp)
-    )  # point by point, because float copies of all counts would take gigabytes for hundreds of classes
+    )  # point by point: with hundreds of classes, a copy of all counts as floats would take gigabytes
     samples, points, classes = tp.shape
     efpr = fp * (HOUR / duration)[:, None, None]
     if parameters.alpha_ct and classes > 1:
-        at_once = max(1, 10_000_000 // (points * classes * classes))  # samples whose cross-triggers fit 80 MB
+        at_once = max(1, 10_000_000 // (points * classes * classes))  # samples whose cross-triggers take 80 MB
         for first in range(0, samples, at_once):
             chunk = slice(first, min(first + at_once, samples))
             ct = (counts.ct.T @ weights[chunk].T).T.reshape(-1, points, classes, classes)
@@ -135,12 +135,12 @@ def from_deltas(
 def from_all_deltas(
     truth: Truth, parameters: Parameters, systems: Sequence[Iterable[Deltas]], weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Measure the PSDS of a system that is the best of several at each rate, class by class, on resampled clips.
+    """Measure the PSDS on resampled clips, where each class has the best of several systems at each rate.
 
     Args:
         truth: what each clip adds to the denominators.
         parameters: of the PSDS.
-        systems: the deltas of each system.
+        systems: for each system, the deltas of each class.
         weights: (samples, clips) how often each clip is drawn.
 
     Returns:
@@ -166,7 +166,7 @@ def from_all_deltas(
 def class_curves(
     truth: Truth, parameters: Parameters, deltas: Iterable[Deltas], weights: np.ndarray
 ) -> list[list[tuple[np.ndarray, np.ndarray]]]:
-    """Return the curves of the classes.
+    """Return the curve of each class on resampled clips.
 
     Args:
         truth: what each clip adds to the denominators.
@@ -200,7 +200,11 @@ def class_curves(
 def _curve(  # type: ignore[no-untyped-def]
     weight, clip, score, tp, fp, ct_first, ct_label, ct_change, cost, per_hour, e_max, out
 ):
-    """Fill `out` (2, n) with eFPR and true positives of thresholds that may be on the curve; return their number."""
+    """Fill `out` (2, rows + 1) with eFPR and true positives of the thresholds; return the number of points.
+
+    Points beyond e_max, and those that the point before makes superfluous, are left out. weight (clips,): how often
+    each clip is drawn; cost (classes,): eFPR per cross-trigger on a class; per_hour: eFPR per false positive.
+    """
     found, false, kept = 0, 0, 0
     crossed = np.zeros(len(cost), np.int64)
     rows = len(score)

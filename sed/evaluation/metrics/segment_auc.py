@@ -17,14 +17,14 @@ from sed.evaluation.metrics.jit import compiled
 from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values, mean_of_known
 from sed.evaluation.metrics.task import Problem
 
-SEGMENT = 1.0  # seconds
-MAX_FPR = 0.1  # as in DCASE 2024 task 4
-DECIMALS = 6  # of times, as sed_scores_eval rounds them
+SEGMENT = 1.0  # seconds: length of a segment
+MAX_FPR = 0.1  # largest false positive rate, a share of the negative segments, as in DCASE 2024 task 4
+DECIMALS = 6  # of times in seconds, as sed_scores_eval rounds them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Segments:
-    """Segments of every clip in order: clip (segments,); score, positive (segments, classes with ground truth)."""
+    """Segments of all clips in order: index of the clip (segments,), score and truth (segments, classes with truth)."""
 
     clip: np.ndarray
     score: np.ndarray
@@ -49,9 +49,10 @@ class Segments:
         return Segments(clip=np.repeat(np.arange(len(counts)), counts), score=score, positive=_positive(problem, first))
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
-        """Return the partial areas (samples, classes) over MAX_FPR; weights (samples, clips): how often one is drawn.
+        """Return the areas (samples, classes) up to MAX_FPR, divided by it.
 
-        NaN where a sample has no positive or no negative segment of a class.
+        weights: (samples, clips) how often each clip is drawn. An area is NaN where a sample has no positive or no
+        negative segment of a class.
         """
         found = np.empty((len(weights), self.score.shape[1]))
         for column in range(found.shape[1]):
@@ -62,7 +63,7 @@ class Segments:
 
 
 def _positive(problem: Problem, first: np.ndarray) -> np.ndarray:
-    """Return which segments (segments, classes with ground truth) a true event touches."""
+    """Return which segments a true event overlaps (segments, classes with truth); first: each clip's first segment."""
     positive = np.zeros((first[-1], len(problem.labels)), bool)
     table = problem.truth
     begin = np.floor(table.onset / SEGMENT).astype(int)
@@ -74,7 +75,7 @@ def _positive(problem: Problem, first: np.ndarray) -> np.ndarray:
 
 @compiled
 def _areas(weights, clip, score, positive, max_fpr, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (samples,) with the area under the staircase of segments, highest score first, up to max_fpr."""
+    """Fill `out` (samples,) with the area under the ROC up to max_fpr, divided by it; segments by falling score."""
     for sample in range(weights.shape[0]):
         positives, negatives = 0.0, 0.0
         for row in range(len(clip)):
@@ -120,7 +121,7 @@ class MeasuredAUC(Measured):
         return {"segment_pauc": column}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one."""
+        """Return a single one."""
         return {"segment_mpauc": self._sample}
 
     def _sample(self, weights: np.ndarray) -> Values:
@@ -147,7 +148,7 @@ class SegmentAUC(Metric):
     )
 
     def tasks(self, inputs: Inputs) -> Mapping[str, Callable[[], Segments]]:
-        """Return one task where there are scores."""
+        """Return one task; none without scores."""
         scores = inputs.scores
         return {} if scores is None else {"segments": lambda: Segments.of(inputs.problem, scores)}
 

@@ -1,4 +1,4 @@
-"""The metric table: every metric of result.json in order, how it is shown and where.
+"""The metric table: every metric of result.json in order, and by its entries how and where it is shown.
 
 A new metric is one file with a class that derives from `Metric`, its import here, and its entry in METRICS, or in
 ON_REQUEST if it is computed only when `--scores` names it.
@@ -28,7 +28,7 @@ ON_REQUEST: dict[str, tuple[Metric, ...]] = {
     "errors": (error_kinds.ERROR_KINDS,),
     "error_rate": (error_rate.ERROR_RATE,),
 }
-ALL = "all"
+ALL = "all"  # in `--scores`: every name of ON_REQUEST
 ENTRIES: tuple[Entry, ...] = tuple(
     entry for metrics in (METRICS, *ON_REQUEST.values()) for metric in metrics for entry in metric.entries
 )

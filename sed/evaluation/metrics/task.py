@@ -1,4 +1,4 @@
-"""Evaluation task: clips, classes, durations and ground truth."""
+"""Clips, classes, durations and ground truth that a system is evaluated on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,17 @@ from sed.evaluation.metrics.events import EventTable, merge_overlaps
 if TYPE_CHECKING:
     import pandas as pd
 
-FAR = 1.0  # seconds; events that end further beyond their recording are cut at its end, as some last for years
+# Seconds; an event that ends more than this beyond its recording is cut at the recording's end: submitted tables have
+# events that last for years.
+FAR = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Clips, labels, durations (clips,) in seconds, and the ground truth, free of overlaps within a class."""
+    """Clips, labels, durations (clips,) in seconds, and the ground truth.
+
+    True events of one clip and class do not overlap, but one may begin where another ends.
+    """
 
     clips: list[str]
     labels: list[str]
@@ -27,25 +32,25 @@ class Problem:
 
     @cached_property
     def counts(self) -> np.ndarray:
-        """Return (classes,) the number of true events of each class."""
+        """Number of true events of each class (classes,)."""
         return np.bincount(self.truth.label, minlength=len(self.labels))
 
     @cached_property
     def present(self) -> np.ndarray:
-        """Indices of the classes with ground truth: the others have no recall, hence no F1 and no PSDS."""
+        """Indices in `labels` of the classes with ground truth: the others have no recall, hence no F1 and no PSDS."""
         return np.flatnonzero(self.counts)
 
     @cached_property
     def joined(self) -> Problem:
-        """Return the task with touching events joined; sed_scores_eval refuses ground truth that has them."""
+        """The same, with true events of a class that touch joined: sed_scores_eval refuses touching events."""
         truth, merged = merge_overlaps(self.truth, touching=True)
         return replace(self, truth=truth) if merged else self
 
     def inside(self, table: EventTable) -> EventTable:
-        """Return the events that have a length and begin inside their recording; ends far beyond it are cut.
+        """Return the events that have a length and begin before their recording ends.
 
-        Ends up to FAR beyond it stay, since the last frame of scores may reach beyond a recording, and the packages
-        count such events unchanged.
+        An offset more than FAR beyond the recording is moved to the recording's end. Smaller excesses stay, since the
+        last frame of scores may reach beyond a recording, and the packages count such events unchanged.
         """
         ends = self.durations[table.clip]
         far = table.offset > ends + FAR
