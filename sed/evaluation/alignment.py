@@ -249,7 +249,7 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
 
 
 def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
-    """Return scores in the order of the problem's clips; a clip without scores gets one frame of zeros of its length."""
+    """Return scores in the order of the problem's clips; one without scores gets a frame of zeros of its length."""
     known = set(scores.clips)
     lacking = [row for row, clip in enumerate(problem.clips) if clip not in known]
     if not lacking:

@@ -78,7 +78,7 @@ def resample(
 
 
 def interval(values: np.ndarray) -> tuple[float, float] | None:
-    """Return the bounds of the central 95 % of values (samples,); None if fewer than half of them or than 2 are known."""
+    """Return the bounds of the central 95 % of values (samples,); None if more than half, or all but one, are NaN."""
     known = values[~np.isnan(values)]
     if len(known) < max(2, len(values) / 2):
         return None

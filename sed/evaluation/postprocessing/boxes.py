@@ -5,8 +5,8 @@ borders lie where the posterior changes most, and a threshold only decides wheth
 paper's description alone; the points below include our choices where it leaves details open.
 
 1. Change: at every border between frames, the mean posterior of half a window after the border minus that of half a
-   window before it (a step filter). Posteriors beyond the clip count as 0, so an event that the clip's end cuts still
-   has both borders.
+   window before it (a step filter). Posteriors beyond the clip count as 0, so an event that is cut by an
+   end of the clip still has both borders.
 2. Candidates: in each run of rising posteriors the border of greatest change is an onset, in each run of falling ones
    an offset. So events and gaps alternate.
 3. Merging, least contrast first: a gap whose mean posterior is not clearly below that of the higher of its two events
@@ -26,10 +26,11 @@ from sed.evaluation.metrics.jit import compiled
 
 
 def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, float, float]]) -> FrameScores:
-    """Return scores equal to a box's confidence inside it and 0 elsewhere, on frames between the borders of boxes.
+    """Return scores that equal a box's confidence inside it and are 0 elsewhere.
 
-    Decoding and exact PSDS then treat boxes as any scores; two boxes of a class never touch. `parameters` holds, for
-    each label, the length of the step filter in seconds and the absolute and relative limits of merging.
+    The new frames of a clip are the spans between neighbouring borders of its boxes. Decoding and exact PSDS then treat
+    boxes as any scores; two boxes of a class never touch.
+    parameters: {label: (length of the step filter in seconds, absolute limit of merging, relative limit)}.
     """
     frame = scores.frame_seconds()
     settings = [parameters[label] for label in scores.labels]
@@ -63,7 +64,11 @@ def bounding_boxes(scores: FrameScores, parameters: Mapping[str, tuple[float, fl
 
 @compiled
 def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
-    """Return label, begin, end, confidence of a clip's boxes; values (frames, classes); begin, end count borders."""
+    """Return label, begin, end and confidence (boxes,) of a clip's boxes.
+
+    values (frames, classes). begin and end are borders between frames: border i is the start of frame i, and the last
+    one the end of the clip. half (classes,): half of the step filter, in frames.
+    """
     frames, classes = values.shape
     size = classes * (frames // 2 + 1)
     label, begin, end = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size, np.int64)
@@ -86,12 +91,16 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
 
 @compiled
 def _mean(sums, begin, end):  # type: ignore[no-untyped-def]
+    """Return the mean of frames begin to end - 1 from cumulative sums; NaN without frames."""
     return (sums[end] - sums[begin]) / (end - begin) if end > begin else np.nan
 
 
 @compiled
 def _candidates(sums, half):  # type: ignore[no-untyped-def]
-    """Return borders 0, onset, offset, onset, ... offset, frames: the steepest of each rising and each falling run."""
+    """Return the borders 0, onset, offset, onset ... offset, end of the clip.
+
+    Onsets are the borders of greatest change in each rising run, offsets those in each falling run.
+    """
     frames = len(sums) - 1
     borders = np.empty(frames + 3, np.int64)
     borders[0] = 0
@@ -100,7 +109,7 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
         after = sums[min(frames, border + half)] - sums[border]
         before = sums[border] - sums[max(0, border - half)]
         change = (after - before) / half
-        if abs(change) < 1e-9:  # rounding errors of the sums
+        if abs(change) < 1e-9:  # no change except for rounding errors of the sums
             continue
         if (change > 0) != rising:
             if best_at >= 0:
@@ -118,9 +127,9 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
 
 @compiled
 def _merge(border, mean, sums, absolute, relative):  # type: ignore[no-untyped-def]
-    """Merge in place; return how many segments (gap, event, gap ...) are left."""
+    """Merge segments (gap, event, gap ... gap) in border and mean, in place; return how many are left."""
     parts = len(mean)
-    edges = False  # an event that the clip's end cuts has one gap only, so its turn comes after all others
+    edges = False  # whether events at an end of the clip may be merged: they have a single gap, so they come last
     while parts > 1:
         chosen, least = -1, np.inf
         for i in range(1, parts - 1):

@@ -1,4 +1,4 @@
-"""Options that take one number for all classes, or one per class; None when not given."""
+"""Options that take one number for all classes, or one for each class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def per_class(text: str) -> dict[str, float]:
-    """Parse `0.5`, or `Speech=0.4,Dog=0.6` with `*=0.5` for the labels not named."""
+    """Parse `0.5` or `Speech=0.4,Dog=0.6` to {label: number}.
+
+    The label `*` stands for those not named: `0.5` is {`*`: 0.5}, and `*=0.5` may be in a list.
+    """
     values: dict[str, float] = {}
     for part in text.split(","):
         label, equals, value = part.strip().rpartition("=")
@@ -30,8 +33,14 @@ def per_class(text: str) -> dict[str, float]:
 class ClassOption:
     """One option, `--name NUMBER` or `--name label=number,...`.
 
-    default: the number for labels that the given text does not name; least, most: inclusive bounds; tables: names of
-    predefined tables, with their numbers by label; unset: the text that applies when the option is not given.
+    Attributes:
+        name: name of the option, without its dashes.
+        help: help text.
+        default: number for labels that the given text or table does not name.
+        least: smallest number that is allowed.
+        most: largest number that is allowed.
+        tables: predefined numbers that can be given by name: {name: {label: number}}.
+        unset: text that applies when the option is not given; empty: the default for all labels.
     """
 
     name: str
@@ -44,7 +53,7 @@ class ClassOption:
 
     @property
     def flag(self) -> str:
-        """Return the option as typed on the command line, with its dashes."""
+        """Option as typed on the command line, with its dashes."""
         return f"--{self.name}"
 
     def register(self, parser: Parser) -> None:
@@ -57,12 +66,12 @@ class ClassOption:
         return value
 
     def given(self, args: argparse.Namespace, labels: Sequence[str]) -> dict[str, float] | None:
-        """Return numbers by label; None when the option is not given. UserError for unknown labels and bad numbers."""
+        """Return {label: number}; None when the option is not given. UserError for unknown labels and bad numbers."""
         text = self.text(args)
         return None if text is None else self._parsed(text, labels)
 
     def defaults(self, labels: Sequence[str]) -> dict[str, float]:
-        """Return the numbers by label that apply when the option is not given."""
+        """Return {label: number} that applies when the option is not given."""
         return self._parsed(self.unset or str(self.default), labels)
 
     def checked(self, value: float) -> float:
@@ -75,7 +84,7 @@ class ClassOption:
         """Return a number for each label; those not named get that of `*`, else the default.
 
         Args:
-            values: numbers by label.
+            values: {label: number}, also of the label `*`.
             labels: the classes.
 
         Raises:

@@ -1,7 +1,7 @@
-"""Filters along time with a window per class, shared by the median and the maximum step.
+"""Filters along time with a window for each class, for the steps median and maximum.
 
-They filter scores instead of decisions. Rank filters (median, maximum) commute with thresholding, so one pass gives the
-same decisions at every operating point as filtering the decisions of each.
+They filter scores instead of decisions. Rank filters (median, maximum) commute with thresholding: filtering the scores
+once gives the same decisions as filtering the decisions at every threshold.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def window_frames(seconds: float, frame_seconds: float) -> int:
-    """Return a filter's length in frames: the nearest odd number, ties up, so that it is centred; 1 does nothing."""
+    """Return a filter's length in frames: the nearest odd number, of two the higher; a length of 1 does nothing."""
     return 2 * int(round(seconds / frame_seconds, 3) / 2) + 1
 
 
 def reach(seconds: Mapping[str, float], frame_seconds: float) -> int:
-    """Return half the longest window, in frames."""
+    """Return half of the longest window, without its middle frame, in frames; seconds: {label: length}."""
     return max((window_frames(length, frame_seconds) - 1) // 2 for length in seconds.values())
 
 
@@ -32,9 +32,9 @@ def filtered(
 
     Args:
         scores: any frame scores.
-        seconds: the window's length by label.
-        function: takes the scores of one class and clips of one length, (clips, frames), and the window's length in
-            frames.
+        seconds: {label: length of the window}.
+        function: the filter. It takes the scores of one class in clips of equal length, (clips, frames), and the length
+            of the window in frames, and returns scores of the same shape.
 
     Returns:
         Scores on the same frames.

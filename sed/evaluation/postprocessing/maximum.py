@@ -1,4 +1,4 @@
-"""Maximum filter along time: closes gaps, and widens events by half the window."""
+"""Maximum filter along time: it closes gaps, and widens events by half of the window on both sides."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ class Maximum(OneNumber):
         return filtered(scores, self.by_label, lambda x, width: maximum_filter1d(x, size=width, mode="reflect"))
 
     def reach(self, frame_seconds: float) -> int:
-        """Return half the longest window, in frames."""
+        """Return half of the longest window, in frames."""
         return reach(self.by_label, frame_seconds)

@@ -15,7 +15,7 @@ from sed.evaluation.postprocessing.step import OneNumber
 if TYPE_CHECKING:
     from sed.data.scores import FrameScores
 
-# Seconds (F: from FDY-SED, whose filters the AST-SED paper reuses).
+# Length of the window in seconds (F: from FDY-SED, whose filters the AST-SED paper reuses).
 PAPER_MEDIAN = {
     "Alarm_bell_ringing": 0.32,
     "Blender": 0.70,
@@ -28,7 +28,7 @@ PAPER_MEDIAN = {
     "Speech": 0.32,
     "Vacuum_cleaner": 1.09,
 }
-OTHER_MEDIAN = 0.32  # labels for which the paper has no window
+OTHER_MEDIAN = 0.32  # seconds, for labels for which the paper has no window
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Median(OneNumber):
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = True
-    grid: ClassVar[Sequence[Any]] = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)  # in common use
+    grid: ClassVar[Sequence[Any]] = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)  # seconds
 
     def apply(self, scores: FrameScores) -> FrameScores:
         """Return the filtered scores."""
         return filtered(scores, self.by_label, medians)
 
     def reach(self, frame_seconds: float) -> int:
-        """Return half the longest window, in frames."""
+        """Return half of the longest window, in frames."""
         return reach(self.by_label, frame_seconds)
 
 

@@ -1,9 +1,9 @@
-"""Options of post-processing and how they are resolved.
+"""Options of post-processing, and the post-processing that they give.
 
 `--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
 median filters (F). Each step has options for its parameters, one value for all classes or `label=value,...`; `--tuned`
-takes steps and parameters from a file of `sed.bin.tune` instead. An option that is not given is None: the value stored
-with the model applies, else the default.
+takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, the value stored with
+the model applies, else the default; its parsed value is None.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PAPER = ("weak_mask", "median")
 TUNED = (*TUNABLE, Threshold.name)
-"""names that tuning options take"""
+"""names of what can be tuned"""
 
 
 def steps(text: str) -> list[str] | None:
@@ -66,7 +66,7 @@ def check_tuned(option: str, names: Sequence[str], post: PostProcessing) -> None
 
 
 def add_arguments(parser: Parser) -> None:
-    """Register the options of post-processing and decision."""
+    """Add the options of post-processing and its thresholds."""
     parser.section("post-processing")
     parser.option(
         "post-processing",
@@ -88,14 +88,14 @@ def _components() -> list[type[Component]]:
 
 
 def given(args: argparse.Namespace) -> list[str]:
-    """Return the options of steps and decision that are given, as they are typed."""
+    """Return the options of post-processing that are given, as typed: `--median`."""
     options = [option for component in _components() for option in component.options]
     named = ["--post-processing"] if args.post_processing is not None else []
     return named + [option.flag for option in options if option.text(args) is not None]
 
 
 def options_of(*, post_processing: str | None = None, threshold: str | None = None) -> argparse.Namespace:
-    """Return the parsed options of a command line with these values and no others."""
+    """Return the options as parsed from a command line that gives these alone."""
     from sed.config import Parser
 
     parser = Parser("post-processing")
@@ -119,7 +119,7 @@ def resolve(
         Steps with parameters for all labels.
 
     Raises:
-        UserError: an unknown label, a number out of range, or options beside `--tuned`, which would override them.
+        UserError: an unknown label, a number out of range, or other options beside `--tuned`, which brings its own.
     """
     if args.tuned:
         if odd := given(args):

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PostProcessing:
-    """Steps in order and the thresholds, with their parameters by label. tuned_on: the set that chose them, if any."""
+    """Steps in order and the thresholds, with parameters for each label.
+
+    tuned_on: description of the set that the parameters were tuned on; None if they were not tuned.
+    """
 
     steps: Sequence[Step] = ()
     threshold: Threshold
@@ -24,11 +27,11 @@ class PostProcessing:
 
     @property
     def names(self) -> list[str]:
-        """Return the steps' names in order."""
+        """Names of the steps in order."""
         return [step.name for step in self.steps]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Run the steps in order, on a block of clips at a time, so that only one copy of all scores is in memory."""
+        """Run the steps in order, one block of clips at a time, so that memory holds a single copy of all scores."""
         from sed.data.scores import BLOCK, FrameScores, release
 
         for steps in self._on_the_same_frames():
@@ -45,7 +48,8 @@ class PostProcessing:
     def _on_the_same_frames(self) -> list[list[Step]]:
         """Return the steps in groups, each ended by a step that may change the frames.
 
-        The next step reads the usual length of a frame from all clips, so it cannot run block by block with that one.
+        The next step takes the usual length of a frame from the frames of all clips, so it can only run once all blocks
+        have been through that step.
         """
         groups: list[list[Step]] = [[]]
         for step in self.steps:
@@ -59,7 +63,7 @@ class PostProcessing:
         return [self.threshold.by_label[label] for label in labels]
 
     def reach(self, frame_seconds: float) -> int:
-        """Return how many frames to either side a frame's decision depends on; UserError if it depends on all."""
+        """Return how many frames on either side a frame's decision depends on; UserError if it depends on all."""
         total = 0
         for step in self.steps:
             frames = step.reach(frame_seconds)
@@ -76,7 +80,7 @@ class PostProcessing:
         """Split into the steps that need clip posteriors, to be applied first, and the others.
 
         Returns:
-            Both parts; applied one after the other they equal the whole pipeline.
+            Both pipelines; applied one after the other they give the same as this one.
 
         Raises:
             UserError: a step that needs clip posteriors comes after one that it does not commute with.

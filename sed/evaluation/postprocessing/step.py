@@ -21,9 +21,9 @@ P = TypeVar("P")
 
 
 class Component(Protocol):
-    """Component with options that is stored with results and models: a step, or the final decision.
+    """Part of post-processing that has options and is stored with results and models: a step, or the final decision.
 
-    name: in `--post-processing` and in stored forms; options: registered on every parser that post-processes.
+    name: its name in `--post-processing` and in stored forms; options: options of every command that post-processes.
     """
 
     name: ClassVar[str]
@@ -31,12 +31,12 @@ class Component(Protocol):
 
     @classmethod
     def resolve(cls, args: argparse.Namespace, labels: Sequence[str], stored: Self | None = None) -> Self:
-        """Build from options; what is not given is taken from `stored`, or else is the default.
+        """Build from options; a parameter whose option is not given is that of `stored`, or else the default.
 
         Args:
             args: parsed options; an option that is not given is None.
             labels: the classes.
-            stored: the same component as a model stores it, if it does.
+            stored: the same component as stored with a model; None if there is none.
 
         Returns:
             The component, with parameters for all labels.
@@ -47,7 +47,7 @@ class Component(Protocol):
         ...
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entries of a stored form (JSON) that hold the parameters; their keys are this component's own."""
+        """Return the entries of the stored form (JSON) that hold the parameters; no other component uses their keys."""
         ...
 
     @classmethod
@@ -59,27 +59,30 @@ class Component(Protocol):
 class Step(Component, Protocol):
     """A step between posteriors and decisions.
 
-    needs_clip: it reads clip posteriors. In streaming prediction such a step is applied to every frame as it arrives,
-    with the mean of the clip posteriors of the windows that contain the frame, weighted by their squares, so it must
-    treat frames one by one.
-    is_rank_filter: its output is a minimum, median or maximum of nearby scores of the class, so that it commutes with
-    steps that treat frames one by one by a monotone function; those may then be applied before it.
+    needs_clip: whether it reads clip posteriors. Streaming prediction applies such a step to every frame as it arrives,
+    so the step must treat each frame by itself. The clip posterior is then the mean over the windows that contain the
+    frame, each weighted by its square (the sum of cubes over the sum of squares).
+    is_rank_filter: whether its output is a minimum, median or maximum of nearby scores of the class. Such a filter
+    commutes with steps that apply a monotone function to each frame by itself; those may then be applied before it.
     """
 
     needs_clip: ClassVar[bool]
     is_rank_filter: ClassVar[bool]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Return the scores after this step; the frames may differ from the input's."""
+        """Return the scores after this step; their frames may have other borders than the input's."""
         ...
 
     def reach(self, frame_seconds: float) -> int | None:
-        """Return how many frames to either side a frame's result depends on; None: on all, so it cannot stream."""
+        """Return how many frames on either side a frame's result depends on; None: on all, so it cannot stream."""
         ...
 
 
 class Tunable(Step, Protocol):
-    """A step that `sed.bin.tune` can tune per class. grid: parameters to choose from."""
+    """A step that `sed.bin.tune` can tune for each class.
+
+    grid: the values of the parameters that it chooses from.
+    """
 
     grid: ClassVar[Sequence[Any]]
 
@@ -96,7 +99,7 @@ class Tunable(Step, Protocol):
 
 @dataclass(frozen=True)
 class PerClass(Generic[P]):
-    """Base of components with parameters per class; those that set `grid` can be tuned."""
+    """Base of components with parameters for each class, by_label; steps that set `grid` can be tuned."""
 
     grid: ClassVar[Sequence[Any]] = ()
 
@@ -115,7 +118,10 @@ class PerClass(Generic[P]):
 
 @dataclass(frozen=True)
 class OneNumber(PerClass[float]):
-    """Base of components with one option, a number per class. key: its entry in stored forms."""
+    """Base of components with a single option, one number for each class.
+
+    key: key of {label: number} in stored forms.
+    """
 
     name: ClassVar[str]
     key: ClassVar[str]
@@ -128,10 +134,10 @@ class OneNumber(PerClass[float]):
         Args:
             args: the parsed options.
             labels: the classes.
-            stored: parameters to fall back on.
+            stored: the component as stored with a model; None if there is none.
 
         Returns:
-            The step.
+            The component.
         """
         (option,) = cls.options
         given = option.given(args, labels)

@@ -1,9 +1,9 @@
-"""The stored form of post-processing, in results, tuned files, packed models and ONNX files alike.
+"""The stored form of post-processing, the same in results, tuned files, packed models and ONNX files.
 
     {"format": 2, "steps": ["weak_mask", "median"], "median_seconds": {"Dog": 0.32, ...}, "threshold": {...}}
 
-Each step of `steps` adds its own entries (`Step.to_dict`). In result.json the thresholds stand beside
-`post_processing`, and a tuned file has the same entries among others.
+Each step in `steps` adds its own entries (`Step.to_dict`). In result.json the entry `post_processing` holds all of
+these but `threshold`, which is an entry of its own; a tuned file holds these and others (`write_tuned`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from sed.files import write_json
 from sed.input_files import misfit, read_json
 
 FORMAT = 2
+# Types of the fields of a tuned file.
 _TUNED = {"clips": [str], "threshold": dict, "tuned": [str], "tuned_on": (str, type(None))}
 
 
@@ -41,13 +42,13 @@ def to_stored(post: PostProcessing) -> dict[str, Any]:
 def from_stored(
     stored: Mapping[str, Any], labels: Sequence[str], where: str, *, again: str = "pack the model again"
 ) -> PostProcessing:
-    """Read the stored form, or an earlier one.
+    """Read the stored form of this version or of an earlier one.
 
     Args:
         stored: what `to_stored` or an earlier version wrote.
         labels: the classes; there must be parameters for each.
         where: the file, for messages.
-        again: what to do about a broken one, for messages.
+        again: what to do if the stored form is broken, for messages.
 
     Returns:
         The post-processing.
@@ -104,10 +105,12 @@ def comparable(result: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def of_experiment(folder: Path, labels: Sequence[str]) -> tuple[PostProcessing | None, Path | None]:
-    """Read the post-processing of the experiment's newest result.json, so that prediction decides as stage 5 did.
+    """Read the post-processing of an experiment's newest result.json, so that prediction decides as stage 5 did.
+
+    Results of cross-fitting are skipped: each half of their set has its own post-processing.
 
     Returns:
-        The post-processing and the file that it is from; None and None where there is no result.
+        The post-processing and the file that it is from; None and None without a result.
     """
     for path in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime, reverse=True):
         try:
@@ -126,9 +129,9 @@ def write_tuned(path: str | Path, post: PostProcessing, *, clips: Sequence[str],
 
     Args:
         path: the JSON file.
-        post: what was tuned, `tuned_on` its set.
+        post: the tuned post-processing; its `tuned_on` is the set that it was tuned on.
         clips: the clips that it was tuned on, which must never be scored with it.
-        facts: where it came from; `tuned` lists what was tuned.
+        facts: other entries of the file; `tuned`, the names of what was tuned, is required.
     """
     write_json(path, {**to_stored(post), "tuned_on": post.tuned_on, **facts, "clips": sorted(clips)})
 
@@ -159,7 +162,7 @@ def load_tuned(path: str | Path) -> dict[str, Any]:
 def refuse_own_clips(tuned: str | Path, clips: Sequence[str]) -> None:
     """Raise UserError if the post-processing was tuned on any of the clips to be scored.
 
-    tuned: the tuned file.
+    tuned: the tuned file; clips: the clips to be scored.
     """
     value = load_tuned(tuned)
     shared = sorted(set(value["clips"]) & set(clips))

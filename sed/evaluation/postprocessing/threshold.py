@@ -1,4 +1,4 @@
-"""The decision after all steps: an event is where the score of its class is above the threshold."""
+"""The decision after all steps: a class is active in the frames whose score is above its threshold."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT = 0.5
 
 @dataclass(frozen=True)
 class Threshold(OneNumber):
-    """One threshold per class. PSDS and other curves vary it, so they do not depend on it."""
+    """One threshold for each class. PSDS and other areas under curves use many thresholds and do not depend on it."""
 
     name: ClassVar[str] = "threshold"
     key: ClassVar[str] = "threshold"
@@ -32,7 +32,7 @@ class Threshold(OneNumber):
     )
 
     def with_values(self, values: Mapping[str, float], labels: Sequence[str]) -> Threshold:
-        """Return the thresholds with those in `values` replaced; `*` replaces all that are not named."""
+        """Return the thresholds with those in `values` {label: number} replaced; `*` replaces all not named."""
         (option,) = self.options
         return Threshold(option.by_label(values if "*" in values else {**self.by_label, **values}, labels))
 

@@ -1,7 +1,7 @@
 """Choose post-processing for each class on one set, to be used on others.
 
-Filters and boxes are chosen by the area under the class's own PSDS1 curve (PSDS1 has no cost of cross-triggers, so
-classes are independent), thresholds by the class's event-based F1 over all thresholds (sed_scores_eval).
+Filters and boxes are chosen by the area under the class's own PSDS1 curve (cross-triggers have no weight in PSDS1, so
+classes are independent); then each threshold is that of the class's highest event-based F1 (sed_scores_eval).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dic
     """Return each class's area under its PSDS1 curve.
 
     Args:
-        problem: the task that the scores are of.
-        scores: posteriors.
+        problem: clips, classes and ground truth of the scores.
+        scores: post-processed posteriors.
         points: number of operating points of the curve.
 
     Returns:
@@ -49,21 +49,21 @@ def tune_step(problem: Problem, scores: FrameScores, post: PostProcessing, step:
     """Choose a step's parameters for each class among its candidates, the other steps as they are.
 
     Args:
-        problem: the task that the scores are of.
-        scores: posteriors.
-        post: all steps; the one to tune is among them.
+        problem: clips, classes and ground truth of the scores.
+        scores: posteriors before post-processing.
+        post: all steps, with the one to tune.
         step: the class of the step to tune.
 
     Returns:
-        The same steps with the best candidate of each class, the first of equals; a class without events takes the
-        first candidate.
+        The same steps with the best candidate for each class, the first of equally good ones; a class without events
+        gets the first candidate.
     """
     best = dict.fromkeys(problem.labels, -1.0)
     chosen: dict[str, Tunable] = {}
     for number, candidate in enumerate(step.candidates(problem.labels)):
         areas = class_areas(problem, post.with_step(candidate).apply(scores))
         for label in problem.labels:
-            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:  # -2: no events, keep the first
+            if label not in chosen or areas.get(label, -2.0) > best[label] + 1e-12:  # -2 without events: never better
                 best[label], chosen[label] = areas.get(label, -1.0), candidate
         logger.info("candidate %d: mean area %.4f", number + 1, float(np.mean(list(areas.values()))))
     return post.with_step(step.combined(chosen))
@@ -73,8 +73,8 @@ def tune_threshold(problem: Problem, scores: FrameScores, post: PostProcessing) 
     """Choose the threshold of each class that gives its best event-based F1 after the steps.
 
     Args:
-        problem: the task that the scores are of.
-        scores: posteriors.
+        problem: clips, classes and ground truth of the scores.
+        scores: posteriors before post-processing.
         post: the steps.
 
     Returns:
@@ -97,10 +97,10 @@ def tune(problem: Problem, scores: FrameScores, post: PostProcessing, what: Sequ
     """Tune steps and thresholds.
 
     Args:
-        problem: the task that the scores are of.
-        scores: posteriors.
+        problem: clips, classes and ground truth of the scores.
+        scores: posteriors before post-processing.
         post: the steps to start from.
-        what: names of tunable steps among them, and `threshold`; thresholds come last, as they depend on the steps.
+        what: names of steps in `post` to tune, and `threshold`; thresholds are tuned last, as they depend on the steps.
 
     Returns:
         The tuned post-processing.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class WeakMask:
     """Reject a class in a clip unless its clip posterior is above the threshold (F, as FDY-SED does).
 
-    Done for all thresholds at once: min(frame posterior, clip posterior) exceeds a threshold exactly where both do.
+    This holds for all thresholds at once: the lower of frame and clip posterior exceeds a threshold if both do.
     """
 
     name: ClassVar[str] = "weak_mask"
@@ -49,7 +49,7 @@ class WeakMask:
         return cls()
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Return the lower of frame and clip posterior; UserError when there are no clip posteriors."""
+        """Return the lower of frame and clip posterior in each frame; UserError without clip posteriors."""
         if scores.clip_values is None:
             raise UserError("weak masking needs clip posteriors, which this input lacks (leave out weak_mask)")
         lengths = np.diff(scores.start)

@@ -17,14 +17,14 @@ AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
 COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
-# The paper's statements on its ablation; the numbers of these tables could not be recovered.
+# What the paper says of configs whose numbers in its tables could not be recovered: {config: statement}.
 BETTER_THAN_GRU = "above AST-GRU's"
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "with 10 the best ratio"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ablation:
-    """One row: a config's name and settings, and the result of its experiment."""
+    """One row of the table: name and options of a config, and content of its experiment's result.json."""
 
     name: str
     config: Mapping[str, Any]
@@ -32,7 +32,7 @@ class Ablation:
 
 
 def differences(config: Mapping[str, Any], reference: Mapping[str, Any]) -> str:
-    """Return the keys whose values differ from the reference's or are new: `pooling mean, upsample 1`; `-` for none."""
+    """Return the options that differ from the reference's or are new: `pooling mean, upsample 1`; `-` for none."""
     ours, theirs = _learned(config), _learned(reference)
     return ", ".join(f"{key} {value}" for key, value in ours.items() if theirs.get(key) != value) or "-"
 

@@ -8,14 +8,15 @@ from typing import Any
 from sed.evaluation.metrics.metric import Entry
 
 FEW = 30
-"""clips; on fewer, intervals over clips are too narrow and one clip moves every number by some per cent"""
+"""number of clips; on fewer, intervals over clips are too narrow, and a single clip changes numbers by some per cent"""
 NO_INTERVAL = "no interval: all samples alike"
 
 
 def interval_text(bounds: Sequence[float] | None, entry: Entry) -> str:
-    """Return `[55.10, 63.90]`; empty without bounds.
+    """Format an interval: `[55.10, 63.90]`; empty without bounds.
 
-    Equal bounds mean that all samples had the same value, usually on few clips: that is not certainty, and is said so.
+    Equal bounds mean that all bootstrap samples had the same value, usually because of few clips. This is not
+    certainty, so the text says that there is no interval.
     """
     if not bounds:
         return ""

@@ -24,7 +24,7 @@ SECTIONS = (
 
 
 def compare_report(systems: Sequence[System]) -> str:
-    """Return the page; the first system is the one that the others are compared with."""
+    """Return the page (HTML); all other systems are compared with the first."""
     first = systems[0]
     result = first.results[0]
     body = "".join(
@@ -46,16 +46,18 @@ def compare_report(systems: Sequence[System]) -> str:
 
 
 def _mean(system: System, key: str) -> float | None:
+    """Return the mean of a number over the seeds; None if a seed lacks it."""
     return _average([result.get(key) for result in system.results])
 
 
 def _average(values: Sequence[float | None]) -> float | None:
-    """Return the mean; None where a value is missing."""
+    """Return the mean; None if any value is missing."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _bounds(system: System, name: str) -> tuple[float, float] | None:
+    """Return the interval of the mean over seeds; None if a seed lacks the number."""
     if any(name not in samples.names for samples in system.samples):
         return None
     rows = [samples.of(name)[1:] for samples in system.samples]

@@ -1,4 +1,4 @@
-"""Error analysis by event: boundary errors, missed events, confusions, worst clips."""
+"""Error analysis by event: boundary errors, missed events, confusions, worst and best clips."""
 
 from __future__ import annotations
 
@@ -20,9 +20,14 @@ DURATIONS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, np.inf)  # seconds: bins of recall b
 class Matches:
     """Each true event's best detection: the one of its class and clip that shares most time with it.
 
-    All are arrays (true events,). index: row of the detection, -1 without one; onset, offset: detected minus true time
-    in seconds, NaN without one; hit: whether it meets the collars of event-based F1; others: number of events of other
-    classes that overlap the event.
+    All are arrays (true events,).
+
+    Attributes:
+        index: row of the detection in the table of detections, -1 without one.
+        onset: detected minus true onset in seconds, NaN without a detection.
+        offset: detected minus true offset in seconds, NaN without a detection.
+        hit: whether the detection meets the collars of event-based F1.
+        others: number of true events of other classes that overlap the event.
     """
 
     index: np.ndarray
@@ -57,6 +62,7 @@ def match(problem: Problem, detections: EventTable) -> Matches:
 
 
 def _by_clip(problem: Problem, truth: EventTable, detections: EventTable):  # type: ignore[no-untyped-def]
+    """Yield the rows of the true events and those of the detections, for each clip with true events."""
     clips = np.arange(len(problem.clips) + 1)
     true_at, found_at = np.searchsorted(truth.clip, clips), np.searchsorted(detections.clip, clips)
     for clip in range(len(problem.clips)):
@@ -66,6 +72,7 @@ def _by_clip(problem: Problem, truth: EventTable, detections: EventTable):  # ty
 
 
 def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -> np.ndarray:
+    """Return the seconds (rows, found) that some events of a and some of b share."""
     low = np.maximum(a.onset[rows][:, None], b.onset[found][None, :])
     high = np.minimum(a.offset[rows][:, None], b.offset[found][None, :])
     return np.maximum(high - low, 0.0)
@@ -73,7 +80,14 @@ def _shared(a: EventTable, rows: np.ndarray, b: EventTable, found: np.ndarray) -
 
 @dataclass(frozen=True, kw_only=True)
 class Recall:
-    """Recall within one group of true events: name, and numbers of events, of hits, and of events with any overlap."""
+    """Recall within one group of true events.
+
+    Attributes:
+        name: name of the group.
+        events: number of its events.
+        hit: number of those whose best detection meets the collars.
+        touched: number of those that any detection of their class overlaps.
+    """
 
     name: str
     events: int
@@ -111,8 +125,12 @@ def _recall(name: str, inside: np.ndarray, matches: Matches) -> Recall:
 class Confusion:
     """Confusions between the classes with ground truth.
 
-    right: (classes,) true events found; taken: [detected, true] false detections on events of another class; nowhere:
-    (classes,) other false detections; missed: (classes,) true events not found.
+    Attributes:
+        labels: the classes.
+        right: (classes,) number of true events that are found.
+        taken: (classes, classes) number of false detections of the first class on events of the second.
+        nowhere: (classes,) number of false detections that lie on no event of another class.
+        missed: (classes,) number of true events that are not found.
     """
 
     labels: list[str]
@@ -134,7 +152,7 @@ class Confusion:
 
 
 def confusion(problem: Problem, detections: EventTable) -> Confusion:
-    """Return confusions by the criteria of intersection F1 (0.5, 0.5, cross-trigger 0.3)."""
+    """Count confusions by the criteria of intersection F1 (dtc 0.5, gtc 0.5, cttc 0.3)."""
     one = stack([detections], len(problem.clips), len(problem.labels))
     counts = point_counts(problem, f1.INTERSECTION, one)
     right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
@@ -148,7 +166,10 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
 
 
 def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
-    """Return the worst clips, by number of errors, and the best, by event-based F1 and then number of hits."""
+    """Return the indices of the worst clips, by number of errors, and of the best, by event-based F1, then hits.
+
+    counts: event-based counts (clips, classes); number: largest length of each list.
+    """
     tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)
     errors = system + truth - 2 * tp
     score = 2 * tp / np.maximum(system + truth, 1)

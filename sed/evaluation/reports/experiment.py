@@ -21,7 +21,7 @@ from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_
 from sed.evaluation.reports.timeline import Sources, clip_figure
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
-SECTIONS = (
+SECTIONS = (  # (anchor, title)
     ("summary", "Summary"),
     ("classes", "Classes"),
     ("roc", "PSD-ROC"),
@@ -31,13 +31,13 @@ SECTIONS = (
     ("clips", "Clips"),
     ("about", "How this was made"),
 )
-BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # numbers drawn by class: key, class-wise name
-CLIPS = 5  # worst and best clips shown
+BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # charts by class: {key of the entry: class-wise number}
+CLIPS = 5  # number of the worst and of the best clips that are shown
 CONFUSED = 40  # largest number of classes in the table of confusions
 
 
 def bounds_of(result: Mapping[str, Any], entry: Entry) -> str:
-    """Format the confidence interval of a metric: `[55.10, 63.90]`; a dash if it was not computed."""
+    """Format the confidence interval of a number: `[55.10, 63.90]`; a dash if it was not computed."""
     bounds = result.get("intervals", {}).get(entry.key)
     return interval_text(bounds, entry) or "–"
 
@@ -58,7 +58,7 @@ def report(
         problem: clips, classes and ground truth.
         evaluation: the metrics' values.
         decisions: detections and scores that the metrics were computed from.
-        sources: log-mel and audio of the clips shown.
+        sources: where log-mel and audio of the shown clips come from.
 
     Returns:
         HTML that needs no other file.
@@ -151,7 +151,10 @@ def _classes(result: Mapping[str, Any]) -> list[str]:
 
 
 def _bars(per_class: Mapping[str, Mapping[str, Any]], key: str, name: str) -> str:
-    """Draw one class-wise number with its intervals; nothing where no class has it."""
+    """Draw a class-wise number with its intervals; empty if no class has it.
+
+    key: the entry's key; name: the name of its class-wise number.
+    """
     entry = BY_KEY[key]
     if all(row.get(name) is None for row in per_class.values()):
         return ""

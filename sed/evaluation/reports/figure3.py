@@ -1,7 +1,8 @@
-"""Figure 3 of the AST-SED paper: from which frequency bands a class is detected.
+"""Figure 3 of the AST-SED paper: which frequency bands a class is detected from.
 
 AST-GRU's mean over frequency is replaced by one band, and the event-based F1 that each class reaches with each band
-is normalised to [0, 1]. The paper does not say whether the model is retrained per band; both readings are available.
+is normalised to [0, 1]. The paper does not say whether the model is trained again for each band; both readings are
+available.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 READINGS = {"swapped": "trained on the mean, band swapped in", "retrained": "retrained on each band"}
-# One of each of the paper's groups: high bands, low bands, middle bands, spread over all (I).
+# One class of each of the paper's groups: high bands, low bands, middle bands, spread over all (I).
 FOUR = ("Alarm_bell_ringing", "Speech", "Dog", "Vacuum_cleaner")
 Bands = dict[str, list[float]]
+"""{label: EB-F1, 0 to 1, with each band, lowest first}"""
 
 
 def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
-    """Return lowest and highest frequency in Hz of each band of a config's AST; UserError for another encoder."""
+    """Return (lowest, highest) frequency in Hz of each band, a row of AST patches; UserError for other encoders."""
     if config["encoder"] != "ast":
         raise UserError(f"encoder '{config['encoder']}' has no frequency bands (figure 3 is about AST-GRU)")
     front_end = completed({key: config[key] for key in defaults() if key in config})
@@ -35,7 +37,13 @@ def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
 
 
 def read_bands(folder: Path, bands: int) -> Bands | None:
-    """Read {class: EB-F1 with each band} from band_KK/**/result.json; None when a band has no result."""
+    """Read the results of all bands from `folder`/band_KK/**/result.json; None if there is no such folder.
+
+    bands: number of bands.
+
+    Raises:
+        UserError: a band has no result, or several.
+    """
     if not folder.is_dir():
         return None
     result: Bands = {}
@@ -50,7 +58,7 @@ def read_bands(folder: Path, bands: int) -> Bands | None:
 
 
 def activation(values: Sequence[float]) -> list[float]:
-    """Return F1 relative to the class's best band (I): 1 for that band, 0 for a band without hits."""
+    """Return each band's F1 divided by that of the class's best band (I): 1 for the best, 0 without hits."""
     best = max(values)
     return [value / best if best > 0 else 0.0 for value in values]
 
@@ -67,7 +75,7 @@ def table(readings: Mapping[str, Bands], edges: Sequence[tuple[float, float]]) -
 
 
 def draw(classes: Bands, labels: Sequence[str], edges: Sequence[tuple[float, float]], title: str) -> Figure:
-    """Draw a histogram for each of `labels`, band by band, lowest first.
+    """Draw a bar chart of the bands for each of `labels`, lowest band first.
 
     Args:
         classes: {label: EB-F1 with each band}.

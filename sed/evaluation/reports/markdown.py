@@ -1,4 +1,4 @@
-"""Escape external text for Markdown: names, set names and commands appear literally."""
+"""Escaping of external text, such as names and commands, so that Markdown shows it literally."""
 
 from __future__ import annotations
 
@@ -29,4 +29,5 @@ def one_line(value: object) -> str:
 
 
 def _escaped(value: object, marks: str) -> str:
+    """Return one line with the characters of `marks` as HTML entities."""
     return "".join(f"&#{ord(c)};" if c in marks else c for c in one_line(value))

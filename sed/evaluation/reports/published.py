@@ -12,7 +12,7 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    `names` are the experiments that reproduce it; `note` states why its numbers cannot be compared as they stand.
+    names: experiments that reproduce it; note: why its numbers cannot be compared with ours as they are.
     """
 
     system: str
@@ -37,11 +37,12 @@ class Published(NamedTuple):
         return [self.text(entry.key) for entry in shown_in("published")]
 
 
-SET, CLIPS = "validation", 1168
+SET, CLIPS = "validation", 1168  # name of the set in our recipes, and its number of clips
 KEYS = ("event_f1_macro", "psds1", "psds2")
 """metrics with published values"""
 PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
+# A note on FDY-SED's numbers.
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
 PUBLISHED = (
     Published("AST-SED", 0.5960, 0.5140, PAPER, names=("ast_sed",)),
@@ -87,7 +88,7 @@ def on_their_set(result: Mapping[str, Any]) -> bool:
 
 
 def of_experiment(name: str) -> Published | None:
-    """Return the published system that an experiment of this name reproduces, if any: the longest match."""
+    """Return the published system that an experiment reproduces: the longest of `names` that its name begins with."""
     found = [
         (len(own), row)
         for row in PUBLISHED

@@ -1,4 +1,4 @@
-"""Small charts as inline SVG; colours are the page's, so that they follow dark and light."""
+"""Small charts as inline SVG; their colours are those of the page, in its dark and its light scheme."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from sed.evaluation.reports.html import escape
 
 COLOURS = ("var(--a)", "var(--b)", "var(--c)", "var(--d)", "var(--e)", "var(--f)")
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 560, 52, 12, 12, 42
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 560, 52, 12, 12, 42  # pixels: width of a chart, and its margins
 
 
 def colour(index: int) -> str:
@@ -39,7 +39,7 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
     Args:
         low: start of the axis.
         high: end of the axis.
-        number: about how many values.
+        number: largest number of intervals between them.
 
     Returns:
         Values from low to high.
@@ -54,7 +54,10 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
 
 
 class Axes:
-    """A plot's frame: data to pixels, ticks, labels."""
+    """Axes of a plot: conversion of data to pixels, ticks and labels.
+
+    x, y: (start, end) of each axis; height: of the plot in pixels.
+    """
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float], height: float = 300) -> None:
         self.x, self.y, self.height = x, y, height
@@ -84,13 +87,13 @@ class Axes:
 def staircases(
     title: str, curves: Sequence[tuple[str, Sequence[float], Sequence[float], str]], e_max: float, x_label: str
 ) -> str:
-    """Draw PSD-ROCs, each value held to the next point and to e_max.
+    """Draw PSD-ROCs: each value is held up to the next point, the last one up to e_max.
 
     Args:
         title: text alternative of the picture.
-        curves: (name, x, y, colour) of each.
+        curves: (name, x, y, colour) of each; dashed if its name ends with `thresholds`.
         e_max: end of the x axis.
-        x_label: below the x axis.
+        x_label: text below the x axis.
 
     Returns:
         SVG.
@@ -119,10 +122,10 @@ def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[floa
 
     Args:
         title: text alternative of the picture.
-        values: (n,).
-        limit: end of the x axis on both sides.
-        marks: collars, drawn on both sides.
-        x_label: below the x axis.
+        values: (n,) in seconds.
+        limit: the x axis goes from -limit to limit.
+        marks: collars, drawn on both sides of 0; bins beyond the largest have another colour.
+        x_label: text below the x axis.
 
     Returns:
         SVG.

@@ -20,9 +20,10 @@ _ESCAPED = {
 
 
 def csv_text(rows: Sequence[Row]) -> str:
-    """Return one line per system and set, then one per published system that none of our systems reproduces.
+    """Return CSV: one line per system and set, then one per published system that none of our systems reproduces.
 
-    Numbers are fractions as in result.json: the mean over seeds, and `_std` with two or more of them.
+    Numbers are fractions as in result.json: the mean over seeds, and with two seeds or more the standard deviation, in
+    the column with the suffix `_std`.
     """
     keys = [entry.key for entry in shown_in("results")]
     columns = ["system", "set", "seeds", "clips", "clips_expected", "parameters"]
@@ -70,7 +71,7 @@ def latex_text(rows: Sequence[Row]) -> str:
 
 
 def _counterpart(row: Row) -> Published | None:
-    """Return the published entry of a row's system, if the row is on the same set."""
+    """Return the published system that a row reproduces; None without one, or if the row is on another set."""
     return of_experiment(row.name) if on_their_set(row.results[0]) else None
 
 

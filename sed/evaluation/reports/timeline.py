@@ -1,4 +1,4 @@
-"""One clip over time: log-mel, truth, detections and posteriors, and a player where the audio is available."""
+"""Picture of a clip over time: log-mel, truth, detections and posteriors; and a player if there is audio."""
 
 from __future__ import annotations
 
@@ -23,11 +23,15 @@ from sed.evaluation.reports.svg import png
 
 log = logging.getLogger("sed.report")
 
-WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44  # pixels: picture, left margin, height of the log-mel, height of a class
+# Pixels: width of the picture and of its left margin, height of the log-mel and of the row of a class.
+WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
 
 
 class Sources:
-    """Sources of a clip's log-mel and audio; either may be absent."""
+    """Sources of the clips' log-mel and audio.
+
+    features: folder of a dumped set; audio: folder of audio files, or wav.scp. Either may be None.
+    """
 
     def __init__(self, features: Path | None, audio: Path | None) -> None:
         self.store = FeatureStore(features) if features else None
@@ -35,7 +39,10 @@ class Sources:
         self.audio = _audio_files(audio) if audio else {}
 
     def logmel(self, clip: str) -> np.ndarray | None:
-        """Return log-mel (bins, frames) scaled to 0 .. 1, low bands at the bottom; None without features."""
+        """Return log-mel (bins, frames) from 0 to 1, highest band first, thinned for a picture; None without features.
+
+        0 and 1 are percentiles of the clip, so that single loud or silent frames do not set the range.
+        """
         if self.store is None or clip not in self.rows:
             return None
         row = self.rows[clip]
@@ -46,7 +53,7 @@ class Sources:
         return picture[:: max(1, picture.shape[0] // 64), ::step]
 
     def player(self, clip: str) -> str:
-        """Return an audio element that contains the recording; empty when there is no audio file."""
+        """Return an HTML audio element that contains the recording; empty without an audio file."""
         path = self.audio.get(clip)
         if path is None or not Path(path).is_file():
             return ""
@@ -77,17 +84,17 @@ def _audio_files(path: Path) -> dict[str, str]:
 def clip_figure(
     problem: Problem, clip: int, detections: EventTable, scores: FrameScores | None, sources: Sources
 ) -> str:
-    """Draw one clip over time: each class that is true, detected or likely has a row.
+    """Draw one clip over time, with a row for each class that is true, detected or has high scores.
 
     Args:
         problem: clips, classes and ground truth.
         clip: index of the clip.
-        detections: decisions of all clips.
-        scores: frame scores of all clips, if there are any.
+        detections: detections of all clips.
+        scores: frame scores of all clips; None to draw none.
         sources: where the clip's log-mel comes from.
 
     Returns:
-        SVG.
+        An svg element.
     """
     seconds = float(problem.durations[clip])
     truth = problem.truth.where(problem.truth.clip == clip)
@@ -95,7 +102,7 @@ def clip_figure(
     rows = slice(0, 0) if scores is None else slice(int(scores.start[clip]), int(scores.start[clip + 1]))
     shown = set(truth.label.tolist()) | set(found.label.tolist())
     if scores is not None:
-        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)  # shown, up to six, even if not detected
+        likely = np.flatnonzero(scores.values[rows].max(0) > 0.3)  # the six highest are shown even if not detected
         shown |= set(likely[np.argsort(-scores.values[rows].max(0)[likely])][:6].tolist())
     mel = sources.logmel(problem.clips[clip])
     top = MEL + 8 if mel is not None else 4
@@ -127,6 +134,7 @@ def _row(
     scores: FrameScores | None,
     rows: slice,
 ) -> str:
+    """Draw the row of a class: true events, detections below them, and the curve of its scores."""
     short = name if len(name) <= 24 else name[:23] + "…"
     parts = [f'<text x="{LEFT - 8}" y="{y + 22}" text-anchor="end">{escape(short)}</text>']
     for table, at, ink, word in ((truth, y + 4, "var(--c)", "truth"), (found, y + 14, "var(--a)", "detected")):

@@ -13,9 +13,9 @@ RANDOM, UNKNOWN = "random", "unknown"
 
 
 def weights_of(result: Mapping[str, Any]) -> str:
-    """Return the name of the file that training started from, `random` or `unknown`; for an ensemble, its size.
+    """Return the name of the checkpoint that training started from, `random` or `unknown`; for an ensemble, its size.
 
-    Older results, whose info.json has no `weights`, have only the option `pretrained`, which some encoders ignored.
+    Older results have no `weights` in their info.json, only the option `pretrained`, which some encoders ignored.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
@@ -30,7 +30,7 @@ def weights_of(result: Mapping[str, Any]) -> str:
 
 
 def ensemble_of(result: Mapping[str, Any]) -> list[str]:
-    """Return the models whose mean posteriors were scored; none for a single system."""
+    """Return the models whose mean posteriors were scored; an empty list for a single model."""
     members = ((result.get("input") or {}).get("attrs") or {}).get("ensemble")
     return [str(member) for member in members] if isinstance(members, list) and not result.get("model") else []
 
@@ -46,7 +46,7 @@ def _expects_weights(config: Mapping[str, Any]) -> bool:
 
 
 def warning(names: list[str]) -> str:
-    """Return the warning above scores of systems that lack pretrained weights; '' without names."""
+    """Return the warning above scores of systems without pretrained weights; empty without names."""
     if not names:
         return ""
     return f"Not pretrained, from random weights: {', '.join(names)}; these numbers say nothing of pretrained models."

@@ -1,4 +1,4 @@
-"""Counts of events that are detected in several pieces (split), or by one detection with others (merged)."""
+"""Counts of events that several detections cover piece by piece (split), or one detection with others (merged)."""
 
 from __future__ import annotations
 

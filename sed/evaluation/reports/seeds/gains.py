@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 
 def gains(margin: Mapping[str, Any], seconds: Mapping[str, float]) -> Figure | None:
-    """Draw bars of EB-F1 with 95 % intervals; `seconds` is {label: median event length}. None without data."""
+    """Draw the differences of EB-F1 by class with 95 % intervals; None if no class has one.
+
+    margin: what `reduce.margin` returns; seconds: {label: median length of its events}.
+    """
     from matplotlib.figure import Figure
 
     known = {label: row["event_f1"] for label, row in margin["per_class"].items() if row["event_f1"] is not None}

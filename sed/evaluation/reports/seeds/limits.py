@@ -1,4 +1,4 @@
-"""Sentences on what limits a system: training sources, underfitting against generalisation, event lengths."""
+"""Tables and sentences on what limits a system: training sources, underfitting or generalisation, lengths of events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sed.evaluation.reports.seeds.matching import LENGTHS
 from sed.evaluation.reports.seeds.tables import Results, found_share, values_of
 
-Points = list[tuple[int, float | None, float]]
+Points = list[tuple[int, float | None, float]]  # (sources, precision of a tagger, PSDS1) of each class
 
 
 def by_sources(
@@ -18,13 +18,13 @@ def by_sources(
     """Compare a system's score in each class with the number of training sources of the class.
 
     Args:
-        runs: the system's seeds.
-        sources: {label: [sources, recordings]} of the training set.
-        precision: {label: average precision of a tagger}.
+        runs: results of the system's seeds.
+        sources: {label: [number of sources, number of recordings]} of the training set.
+        precision: {label: average precision of a tagger}; classes may be missing.
 
     Returns:
         Rows of a table (class, sources, recordings, precision, EB-F1 in per cent, PSDS1), fewest sources first; and
-        (sources, precision, PSDS1) of each.
+        (sources, precision, PSDS1) of each class.
     """
     rows: list[list[str]] = []
     points: Points = []
@@ -46,7 +46,7 @@ def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[st
     Args:
         names: configs, in order.
         results: {config: its seeds} on validation.
-        training: {config: its numbers, seed and set} on clips that it was trained on.
+        training: {config: numbers of one seed on clips that it was trained on, with `seed` and `set`}.
 
     Returns:
         One sentence per config in both `results` and `training`.
@@ -93,7 +93,10 @@ def correlations(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> list[str
 
 
 def by_length(name: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a sentence on the lengths of events that a system finds least and most of, where they differ."""
+    """Return a sentence on the lengths of events of which a system finds the smallest and the largest share.
+
+    The list is empty if all shares are equal or unknown. name: of the system; runs: results of its seeds.
+    """
     shares = {length: found_share(runs, length) for length in LENGTHS}
     known = {length: share for length, share in shares.items() if share is not None}
     if len(set(known.values())) < 2:
@@ -108,15 +111,15 @@ def by_length(name: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
 def range_of_means(
     names: Sequence[str], results: Results, key: str
 ) -> tuple[tuple[str, float], tuple[str, float]] | None:
-    """Return the configs with the lowest and the highest mean of a number.
+    """Return the configs with the lowest and the highest mean of a number over seeds.
 
     Args:
         names: configs that are considered.
         results: {config: its seeds}.
-        key: of the number.
+        key: name of the number.
 
     Returns:
-        (config, mean) of both; None where fewer than three have the number.
+        (config, mean) of both; None if fewer than three configs have the number.
     """
     means = {name: statistics.fmean(v) for name in names if (v := values_of(results.get(name, []), key))}
     if len(means) < 3:

@@ -1,4 +1,4 @@
-"""Events found by length and by collar, paired one to one with detections as in sed_eval."""
+"""Counts of found events by their length and by collar; events and detections are paired one to one as in sed_eval."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from sed.data.tables import Event
 from sed.evaluation.metrics.f1 import COLLARS, ONSET_COLLAR
 from sed.evaluation.metrics.pairing import fitting, pairs
 
+# {name of a bin of lengths: its end in seconds, exclusive}
 LENGTHS = {"under 0.5 s": 0.5, "0.5 to 1 s": 1.0, "1 to 3 s": 3.0, "over 3 s": float("inf")}
 NEAR = 1e-9  # seconds: tolerance for offsets that are a collar apart except for rounding
 Events = Mapping[str, Sequence[Event]]
+"""{clip: its events}"""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """Counts of one class by length: events that are found, all events, and detections that find none (`false`)."""
+    """Counts of one class by length: events found, all events, and detections that are paired with none (`false`)."""
 
     found: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
     events: dict[str, int] = field(default_factory=lambda: dict.fromkeys(LENGTHS, 0))
@@ -36,7 +38,7 @@ def length_of(seconds: float) -> str:
 
 
 def tallies(truth: Events, detections: Events, collar: float = ONSET_COLLAR) -> dict[str, Tally]:
-    """Count events that are found and detections that find none.
+    """Count events that are found, and detections that are paired with none.
 
     Args:
         truth: {clip: its events}.
@@ -77,7 +79,7 @@ def by_length(truth: Events, detections: Events) -> dict[str, dict[str, list[int
 
 
 def by_collar(truth: Events, detections: Events) -> dict[str, dict[str, list[int]]]:
-    """Return {collar: {label: [found, events, false detections]}}."""
+    """Return {collar in seconds, as text: {label: [found, events, false detections]}}."""
     return {
         f"{collar:g}": {label: tally.totals for label, tally in tallies(truth, detections, collar).items()}
         for collar in COLLARS
@@ -85,6 +87,6 @@ def by_collar(truth: Events, detections: Events) -> dict[str, dict[str, list[int
 
 
 def f1(counts: Sequence[int]) -> float | None:
-    """Return the F1 of found, events and false detections; None without events."""
+    """Return the F1 of [found, events, false detections]; None without events."""
     found, events, false = counts
     return 2 * found / (events + found + false) if events else None

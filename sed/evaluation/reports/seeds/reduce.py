@@ -20,9 +20,11 @@ from sed.evaluation.reports.seeds.fragments import fragments
 from sed.evaluation.reports.seeds.matching import by_collar, by_length
 from sed.evaluation.result_file import read_result
 
+# Keys of the numbers that are kept for each training, and of those that margins are computed of.
 NUMBERS = tuple(entry.key for entry in shown_in("runs"))
 MARGINS = tuple(entry.key for entry in shown_in("margins"))
 CLASS_NUMBERS = ("event_f1", "psds1", "psds2")
+# Options of the training that are kept.
 SETTINGS = (
     *(
         "encoder",
@@ -43,7 +45,8 @@ _NAME = re.compile(r"(?P<config>.+)_seed(?P<seed>\d+)")
 def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
     """Return {config: {seed: result.json}} of `exp/<config>_seed<k>/<set>/`.
 
-    Other folders with the same set (`csebbs`) hold the same models with other decisions: config `<config>_csebbs`.
+    Other folders of an experiment with the same set, such as `csebbs`, have the same model's output with other
+    post-processing; their config is called `<config>_csebbs`.
     """
     found: dict[str, dict[int, Path]] = {}
     for path in sorted(exp.glob("*_seed*/*/result.json")):
@@ -57,7 +60,7 @@ def find(exp: Path, set_name: str) -> dict[str, dict[int, Path]]:
 
 
 def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Event]]) -> dict[str, Any]:
-    """Reduce a result.json to a few kilobytes: numbers, classes, events by length, the training's options.
+    """Reduce a result.json to a few kilobytes: numbers, classes, events by length and collar, options of the training.
 
     Args:
         path: result.json, with events.tsv beside it.
@@ -100,13 +103,13 @@ def reduced(path: Path, config: str, seed: int, truth: Mapping[str, Sequence[Eve
 
 
 def _class_mean(result: Mapping[str, Any], name: str) -> float | None:
-    """Return the mean of a class-wise number over the classes with ground truth, without a penalty on its spread."""
+    """Return the mean of a class-wise number over the classes with ground truth; None if none has it."""
     values = [row[name] for row in result["per_class"].values() if row["ground_truth"] and row.get(name) is not None]
     return _rounded(statistics.fmean(values)) if values else None
 
 
 def system(config: str, paths: Sequence[Path]) -> System:
-    """Return a config's results and bootstrap samples, seed by seed."""
+    """Read a config's results and bootstrap samples; paths: result.json of each seed."""
     return System(
         name=config,
         paths=list(paths),
@@ -116,7 +119,7 @@ def system(config: str, paths: Sequence[Path]) -> System:
 
 
 def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str, Any] | None:
-    """Subtract config a from config b over the seeds that both have, clips and seeds paired.
+    """Subtract the numbers of config a from those of config b over the seeds that both have, clips and seeds paired.
 
     Args:
         a: config that is subtracted.
@@ -124,7 +127,7 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
         found: {config: {seed: result.json}}.
 
     Returns:
-        Numbers and class-wise numbers with their intervals; None without a common seed.
+        Differences of overall and class-wise numbers, with their intervals; None without a common seed.
     """
     seeds = sorted({*found.get(a, {})} & {*found.get(b, {})})
     if not seeds:

@@ -18,7 +18,7 @@ def training(config: str, seed: int) -> str:
 
 
 def marks(remarks: Remarks, *names: str) -> str:
-    """Return the footnote marks of any of `names` in a table, such as ` (1) (3)`."""
+    """Return the numbers of the remarks that name any of `names`, as footnote marks: ` (1) (3)`."""
     return "".join(f" ({n})" for n, one in enumerate(remarks, 1) if not {*names}.isdisjoint(one.get("names", [])))
 
 

@@ -1,4 +1,4 @@
-"""Tables of configs trained in several runs: means per run, and differences over all seeds."""
+"""Tables of configs trained in several runs of a recipe: means of each run, and differences over all seeds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sed.evaluation.metrics.table import over_seeds, shown_in
 from sed.evaluation.reports.seeds.tables import Pair, Results, difference, table, unit_of_difference, values_of
 
 NUMBERS = shown_in("main")
-Trainings = dict[tuple[int, str], dict[str, float]]  # by seed and run
+Trainings = dict[tuple[int, str], dict[str, float]]  # {(seed, run): {key: number}} of one config
 
 
 def all_runs(runs: Mapping[str, Results], pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
@@ -24,11 +24,11 @@ def all_runs(runs: Mapping[str, Results], pairs: Sequence[Pair]) -> tuple[list[s
     seeds.
 
     Args:
-        runs: {run: {config: its seeds}}.
+        runs: {run: {config: results of its seeds}}.
         pairs: pairs of configs to compare; those with fewer than two seeds in common are left out.
 
     Returns:
-        Lines of Markdown of the two tables.
+        Lines of Markdown of each table.
     """
     trainings: dict[str, Trainings] = {}
     for name, results in runs.items():
@@ -64,7 +64,7 @@ def _mean(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _of_run(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Format the means of the first two numbers and the count of seeds: `36.81, 0.2615 (3)`; a dash without any."""
+    """Format the means of the first two of NUMBERS and the number of seeds: `36.81, 0.2615 (3)`; a dash if none."""
     if not runs:
         return "–"
     means = (over_seeds(entry, values_of([_mean(runs)], entry.key)) for entry in NUMBERS[:2])
@@ -72,7 +72,7 @@ def _of_run(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _margin(a: Trainings, b: Trainings) -> list[str] | None:
-    """Return the cells seeds, trainings and differences over the shared seeds; None below two."""
+    """Return the cells of a margin: number of seeds, of trainings, differences; None with fewer than two seeds."""
     both = [one for one in a if one in b]
     differences = _by_seed({one: {key: b[one][key] - a[one][key] for key in a[one].keys() & b[one]} for one in both})
     if len(differences) < 2:
@@ -82,7 +82,7 @@ def _margin(a: Trainings, b: Trainings) -> list[str] | None:
 
 
 def _student(values: Sequence[float]) -> dict[str, float] | None:
-    """Return the mean with its 95 % interval; None below two values."""
+    """Return the mean with Student's 95 % interval; None for fewer than two values."""
     if len(values) < 2:
         return None
     interval = ttest_1samp(values, 0).confidence_interval(0.95)

@@ -1,7 +1,7 @@
 """Results of several seeds as files of a repository: runs.jsonl, one line per training, and lists of one line per item.
 
-A line of runs.jsonl is the result of `reduce.reduced`. Lines of earlier runs also have `run`: NAME, and only the main
-metrics.
+A line of runs.jsonl is what `reduce.reduced` returns for a training. A run is one execution of the recipe, with all of
+its trainings: lines of the newest run have no `run`; those of earlier runs have `run`: NAME, and the main metrics only.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ _RUN = {
     "settings": {"lr": (int, float), "encoder_lr": (int, float)},
 }
 Run = dict[str, Any]
+"""a line of runs.jsonl: the result of one training"""
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Return the lines of a folder's runs.jsonl; none where there is no such file.
+    """Return the lines of a folder's runs.jsonl; an empty list without such a file.
 
     Raises:
         UserError: a line is not JSON, or names no config or seed.
@@ -60,7 +61,7 @@ def add_runs(folder: Path, runs: Iterable[Run]) -> None:
 
 
 def archive(folder: Path, name: str) -> None:
-    """Assign the results and remarks of the newest run to the run `name`, with main numbers only.
+    """Name the newest run, in its results and remarks, so that the next one can be added; keep its main metrics only.
 
     Raises:
         UserError: there is a run of this name.
@@ -86,7 +87,7 @@ def by_run(runs: Sequence[Run]) -> dict[str, dict[str, list[Run]]]:
 
 
 def write_items(path: Path, items: Sequence[Mapping[str, Any]]) -> None:
-    """Write a JSON list with one item per line, atomically."""
+    """Write a JSON list with one item per line; the file appears under its name only when it is whole."""
     write_text(path, "[" + ",".join(f"\n{_line(item)}" for item in items) + "\n]\n")
 
 

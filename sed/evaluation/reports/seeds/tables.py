@@ -1,4 +1,4 @@
-"""Markdown tables over several seeds of the same configs: systems, paired margins, classes, lengths, every seed.
+"""Markdown tables on configs trained with several seeds: systems, paired margins, classes, lengths, every seed.
 
 Independent of the corpus: the caller provides the configs to compare, titles and published numbers.
 """
@@ -17,12 +17,17 @@ from sed.evaluation.reports.seeds.matching import LENGTHS, f1
 from sed.evaluation.reports.seeds.remarks import Remarks, marks, training
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
+"""{config: the reduced result (`reduce.reduced`) of each seed}"""
 Margins = Sequence[Mapping[str, Any]]
+"""results of `reduce.margin`"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A comparison of config b with config a; published: {key of result.json: the published difference as text}."""
+    """Two configs to compare, by the difference b - a.
+
+    published: {key of result.json: the published difference as text}.
+    """
 
     a: str
     b: str
@@ -31,7 +36,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """Return the title, else the names of the configs."""
+        """Title, or else the names of the configs."""
         return self.title or f"`{self.b}` over `{self.a}`"
 
 
@@ -46,7 +51,7 @@ def values_of(runs: Sequence[Mapping[str, Any]], key: str) -> list[float]:
 
 
 def difference(value: Mapping[str, float] | None, entry: Entry) -> str:
-    """Format value, low and high: `+1.51 [+0.26, +2.87]`; a dash where there is none."""
+    """Format a difference {`value`, `low`, `high`}: `+1.51 [+0.26, +2.87]`; a dash for None."""
     if value is None:
         return "–"
     middle, low, high = (entry.plain(value[key], "+") for key in ("value", "low", "high"))
@@ -54,12 +59,12 @@ def difference(value: Mapping[str, float] | None, entry: Entry) -> str:
 
 
 def unit_of_difference(entry: Entry) -> str:
-    """Return the heading of a column of differences."""
+    """Return the heading of a column of differences of a number, with their unit."""
     return f"{entry.heading}, points" if entry.per_cent else entry.heading
 
 
 def systems(results: Results, remarks: Remarks) -> list[str]:
-    """Return a table of configs: means and spread over seeds, size, steps, learning rates, seconds of training.
+    """Return a table of configs: mean and spread over seeds, size, steps, learning rates, seconds of training.
 
     Args:
         results: {config: its seeds}, in the order of the rows.
@@ -125,9 +130,9 @@ def class_gains(
 
     Args:
         gain: a margin as `reduce.margin` makes it.
-        before: another margin, whose EB-F1 is shown beside it.
+        before: another margin, whose EB-F1 is shown beside; None without one.
         seconds: {label: median length of its events}.
-        names: what the two margins are called.
+        names: names of the two margins in the heads.
 
     Returns:
         Lines of Markdown.
@@ -158,7 +163,7 @@ def found_share(runs: Sequence[Mapping[str, Any]], length: str) -> float | None:
 
 
 def lengths(results: Results) -> list[str]:
-    """Return a table of the events found by their length, in per cent; no lines where no result has them."""
+    """Return a table of the share of events that are found, by length, in per cent; no lines if no result has it."""
     rows = []
     for name, runs in results.items():
         if any(run.get("by_length") for run in runs):
@@ -168,7 +173,7 @@ def lengths(results: Results) -> list[str]:
 
 
 def collars(results: Results) -> list[str]:
-    """Return a table of EB-F1 by its collar, mean over classes and seeds; no lines where no result has it."""
+    """Return a table of EB-F1 by collar, mean over classes and seeds, in per cent; no lines if no result has it."""
     rows = []
     for name, runs in results.items():
         measured = [run["by_collar"] for run in runs if run.get("by_collar")]
@@ -185,7 +190,7 @@ def _f1_at(measured: Sequence[Mapping[str, Mapping[str, Sequence[int]]]], collar
 
 
 def fragments(results: Results) -> list[str]:
-    """Return a table of the share of split and of merged events; no lines where no result has it."""
+    """Return a table of the shares of split and merged events, in per cent; no lines if no result has them."""
     rows = []
     for name, runs in results.items():
         measured = [run["fragments"] for run in runs if run.get("fragments")]
@@ -201,7 +206,7 @@ def _per_cent(share: float | None) -> str:
 
 
 def every_seed(results: Results, remarks: Remarks) -> list[str]:
-    """Return a table with one row per training, and how its output was decided."""
+    """Return a table with one row per training: its numbers, post-processing and device."""
     columns = shown_in("main")
     rows = [
         [

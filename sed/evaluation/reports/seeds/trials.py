@@ -1,4 +1,4 @@
-"""Table of one-off experiments (one training each), with the options in which trainings of one system differ."""
+"""Table of trials: experiments with a single training each, and the options in which those of one system differ."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ SYSTEMS = {("mean", False): "ast_gru", ("mean", True): "lgd_only", ("fte", False
 
 
 def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Return a row for each result.json, best PSDS1 first; `options` are those in which a system's trainings differ."""
+    """Return a row for each result.json, by system and falling PSDS1.
+
+    `options` of a row are those in which the trainings of its system differ.
+    """
     by_system: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(paths):
         result = read_result(path)
