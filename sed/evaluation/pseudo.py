@@ -1,4 +1,4 @@
-"""Pseudo-labels: events that a trained model detects in unlabelled clips, as a strong set to train on."""
+"""Pseudo-labels: events that a trained model detects in clips without strong labels, as a strong set to train on."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import write_json
 
 ORIGIN = "pseudo_labels.json"
-"""file of a set with the origin of its labels"""
+"""file in a set's folder with the origin of its labels"""
 
 log = logging.getLogger("sed.pseudo")
 
 CHUNK = 500
-"""clips that are post-processed at a time: the filters need several times the memory of the scores"""
+"""number of clips that are post-processed at a time: the filters need several times the memory of the scores"""
 
 
 def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:
-    """Set the posteriors of classes that are not among a clip's tags to 0, in place; clips without tags are kept."""
+    """Set the posteriors of classes that are not among a clip's tags to 0, in place; clips not in `tags` are kept."""
     for row, clip in enumerate(scores.clips):
         if clip in tags:
             absent = [column for column, label in enumerate(scores.labels) if label not in tags[clip]]
@@ -45,7 +45,7 @@ def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProc
         post: steps and thresholds.
 
     Returns:
-        {clip: its events}; no event exceeds its clip's end.
+        {clip: its events}, with times rounded to milliseconds and cut at the end of the clip.
     """
     found: dict[str, list[Event]] = {clip: [] for clip in scores.clips}
     for first in range(0, len(scores.clips), CHUNK):
@@ -76,7 +76,7 @@ def decided_events(scores: FrameScores, post: PostProcessing) -> dict[str, list[
 
 
 class Bias(NamedTuple):
-    """Mean delay of detected onsets and offsets in seconds."""
+    """Mean delay of detected onsets and offsets in seconds: detected minus true time."""
 
     onset: float = 0.0
     offset: float = 0.0
@@ -92,7 +92,11 @@ class Bias(NamedTuple):
         return cls(**bias)
 
     def corrected(self, events: Sequence[Event], duration: float) -> list[Event]:
-        """Return the events less the bias; times at the clip's borders stay, events without length are dropped."""
+        """Return the events with the bias subtracted from their times.
+
+        Times at the start and end of the clip stay; events that lose their length are dropped. duration: of the clip,
+        in seconds.
+        """
         moved = []
         for onset, offset, label in events:
             start = max(0.0, onset - self.onset) if onset > 0 else 0.0
@@ -103,7 +107,9 @@ class Bias(NamedTuple):
 
 
 def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequence[Event]]) -> Bias:
-    """Measure the mean delay of detections, over pairs of event and detection that overlap each other most.
+    """Measure the mean delay of detections, over pairs of a true event and a detection of its class.
+
+    They are a pair if each is the one of its class in the clip that overlaps the other most.
 
     Args:
         found: {clip: detected events}.
@@ -131,8 +137,8 @@ def read_published(
 ) -> dict[str, list[Event]]:
     """Read published tables of pseudo-labels for the clips of our sets.
 
-    A row with a file name and three empty fields is a clip without events. Offsets beyond the clip's end are cut, and
-    events that begin beyond it are dropped; the log has both counts. Clips that no table names are not in the result.
+    A row with a file name and three empty fields is a clip without events. Offsets beyond the end of the clip are cut,
+    and events that begin beyond it are dropped; the log has both counts. Clips that no table names are not returned.
 
     Args:
         paths: event tables.
@@ -174,7 +180,7 @@ def write_pseudo_set(
     origin: Mapping[str, Any],
     tags: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Write a dumped strong set of the clips that have labels; its feats.scp refers to the features of the sources.
+    """Write a dumped strong set of the clips in `events`; its feats.scp refers to the features of the sources.
 
     feats.scp is written last: a set without it is incomplete.
 
@@ -183,8 +189,9 @@ def write_pseudo_set(
         sources: dumped sets that have the clips.
         events: {clip: its events}.
         durations: {clip: seconds}.
-        origin: where the labels are from; results of models that were trained on them repeat it.
-        tags: {clip: labels that are known to be in it}; for one without an event, training masks all frames as unknown.
+        origin: where the labels are from; it is copied into results of models that are trained on them.
+        tags: {clip: labels that are known to be in it}; for a label without an event, training takes all frames of
+            the clip as unknown. None: no tags are written.
     """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
@@ -218,7 +225,7 @@ def summary(events: Mapping[str, Sequence[Event]]) -> str:
 
 
 def read_origins(dump: Path, sets: Iterable[str]) -> dict[str, Any]:
-    """Return {set: origin of its labels} of the sets with pseudo-labels."""
+    """Return {set: origin of its labels} of the sets that have pseudo-labels; dump: folder of the dumped sets."""
     origins = {name: dump / name / ORIGIN for name in sets}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in origins.items() if path.is_file()}
 

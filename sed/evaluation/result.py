@@ -1,4 +1,4 @@
-"""Files of a scoring: result.json, intervals, report.html and the closing log lines."""
+"""Output of a scoring: result.json, intervals, report.html and the closing log lines."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sed.provenance import command_line, environment, git_hash
 
 logger = logging.getLogger("sed.score")
 PACKED = "model.json"
-"""file of a packed model with its info and config"""
+"""file in the folder of a packed model with its info and config"""
 
 
 def result_of(
@@ -42,14 +42,14 @@ def result_of(
     post: PostProcessing,
     set_name: str,
 ) -> dict[str, Any]:
-    """Return the content of result.json, without intervals.
+    """Return the content of result.json, without intervals and what other options add.
 
     Args:
         problem: clips, classes and ground truth.
-        evaluation: what the metrics measured.
+        evaluation: the metrics' values.
         submission: the output that was scored.
         reference: ground truth and durations as read.
-        coverage: which clips were expected and which have output.
+        coverage: numbers of clips that were expected, are scored and have output.
         decisions: detections and scores that the metrics were computed from.
         post: the post-processing.
         set_name: name of the set.
@@ -87,8 +87,9 @@ def result_of(
 def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
     """Return info and config of the model that made the scores; None if they are not found.
 
-    The model is searched in the experiment that the scores lie in (exp/<name>/<set>/scores.h5), then at the path that
-    the scores store. An experiment has the facts in info.json and config.yaml, a packed model in model.json.
+    source: the scores. They are searched in the experiment that the scores lie in (exp/<name>/<set>/scores.h5), then in
+    `model`, the folder that the scores name. An experiment has them in info.json and config.yaml, a packed model in
+    model.json.
     """
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / PACKED).is_file():
@@ -110,14 +111,14 @@ def add_more(
     groups: Mapping[str, str] | None,
     options: Mapping[str, Any],
 ) -> None:
-    """Add the entries that options of sed.bin.score ask for: raw scores' metrics, groups, excluded clips.
+    """Add the entries that options of sed.bin.score ask for: metrics of raw scores, groups, excluded clips.
 
     Args:
         result: content of result.json, changed in place.
         problem: what was scored.
         evaluation: what the metrics measured.
         reference: ground truth and durations.
-        raw: the same for scores without post-processing; None without --raw.
+        raw: the metrics' values for scores without post-processing; None without --raw.
         groups: {clip: its group}; None without --groups.
         options: all options of sed.bin.score.
     """
@@ -138,7 +139,7 @@ def add_confidence(
 ) -> None:
     """Add confidence intervals to the result and save the bootstrap samples.
 
-    Warns if the value that is recomputed on the whole set differs from the metric package's: a defect.
+    A warning is logged if the bootstrap's value on the whole set differs from that of the metric package: a defect.
 
     Args:
         result: content of result.json, changed in place.
@@ -147,11 +148,11 @@ def add_confidence(
         path: bootstrap.npz to write.
         samples: number of bootstrap samples; 0: no intervals, and the file of an earlier scoring is removed.
         seed: random seed of the draws.
-        jobs: processes.
+        jobs: number of processes.
     """
     result["bootstrap"] = {"samples": samples, "seed": seed, "level": LEVEL}
     if not samples:
-        path.unlink(missing_ok=True)  # those of an earlier scoring do not belong to this result
+        path.unlink(missing_ok=True)  # samples of an earlier scoring do not belong to this result
         return
     names, values = resample(problem, evaluation, samples=samples, seed=seed, jobs=jobs)
     for line in disagreements(result, names, values):
@@ -164,8 +165,8 @@ def find_sources(features: str | None, audio: str | None, reference: Reference) 
     """Return the sources of log-mel and audio for the report.
 
     Args:
-        features: dump/<set>; None: the folder of the ground truth, where it has features.
-        audio: folder of audio files, or wav.scp.
+        features: dump/<set>; None: the folder of the ground truth, if it has features.
+        audio: folder of audio files, or wav.scp; None: no audio.
         reference: the ground truth.
 
     Returns:
@@ -189,7 +190,7 @@ def write_report(
     decisions: Decisions,
     sources: Sources,
 ) -> None:
-    """Write report.html, named after the experiment.
+    """Write report.html, with the name of the experiment as its title.
 
     Args:
         path: the file.

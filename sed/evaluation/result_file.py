@@ -30,10 +30,10 @@ SHAPE = {
     "bootstrap": (dict, type(None)),
     "coverage": dict,
 }
-"""types of the fields that readers of a result use"""
+"""types of the fields that readers of a result use, as `misfit` takes them"""
 _MODEL = {"config": dict, "name": str, "git": _TEXT, "command": _TEXT, "parameters": _NUMBER, "step": _NUMBER}
 _NEEDED = ("set", "clips", "clips_expected", "per_class")
-PLACES = (  # keys of a config that say where and how fast it runs, not what the system is
+PLACES = (  # options that two trainings of one system may differ in: seed, folders, device, speed
     *("seed", "output", "dump", "tag", "nj", "ngpu", "jobs", "device", "resume", "force"),
     *("accelerate", "ahead", "cache", "threads", "checkpoint_seconds", "log_seconds"),
 )
@@ -77,7 +77,7 @@ def find_results(exp: str | Path) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def settings(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the trained model without its seed, folders and machine (`PLACES`)."""
+    """Return the options that the model was trained with, without those of `PLACES`; empty if they are unknown."""
     config = (result.get("model") or {}).get("config") or {}
     return {key: value for key, value in config.items() if key not in PLACES}
 

@@ -67,7 +67,8 @@ def _boxes(values, half, absolute, relative):  # type: ignore[no-untyped-def]
     """Return label, begin, end and confidence (boxes,) of a clip's boxes.
 
     values (frames, classes). begin and end are borders between frames: border i is the start of frame i, and the last
-    one the end of the clip. half (classes,): half of the step filter, in frames.
+    one the end of the clip. half (classes,): half of the step filter, in frames; absolute and relative
+    (classes,): limits of merging.
     """
     frames, classes = values.shape
     size = classes * (frames // 2 + 1)

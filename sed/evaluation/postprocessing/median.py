@@ -48,7 +48,20 @@ class Median(OneNumber):
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = True
-    grid: ClassVar[Sequence[Any]] = (0.0, 0.1, 0.2, 0.32, 0.5, 0.7, 1.09, 1.5, 2.0, 3.14, 3.9, 4.29)  # seconds
+    grid: ClassVar[Sequence[Any]] = (
+        0.0,
+        0.1,
+        0.2,
+        0.32,
+        0.5,
+        0.7,
+        1.09,
+        1.5,
+        2.0,
+        3.14,
+        3.9,
+        4.29,
+    )  # seconds, in common use
 
     def apply(self, scores: FrameScores) -> FrameScores:
         """Return the filtered scores."""

@@ -99,7 +99,10 @@ class Tunable(Step, Protocol):
 
 @dataclass(frozen=True)
 class PerClass(Generic[P]):
-    """Base of components with parameters for each class, by_label; steps that set `grid` can be tuned."""
+    """Base of components with parameters for each class.
+
+    by_label: {label: parameters}; steps that set `grid` can be tuned.
+    """
 
     grid: ClassVar[Sequence[Any]] = ()
 

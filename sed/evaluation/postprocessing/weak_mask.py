@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class WeakMask:
     """Reject a class in a clip unless its clip posterior is above the threshold (F, as FDY-SED does).
 
-    This holds for all thresholds at once: the lower of frame and clip posterior exceeds a threshold if both do.
+    This holds for all thresholds at once: the lower of frame and clip posterior exceeds a threshold exactly if both do.
     """
 
     name: ClassVar[str] = "weak_mask"
