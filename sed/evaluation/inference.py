@@ -26,7 +26,9 @@ class Store(Protocol):
     clips: list[str]
     valid: np.ndarray
 
-    def read(self, rows: Any) -> np.ndarray: ...
+    def read(self, rows: Any) -> np.ndarray:
+        """Return raw log-mel (n, frames, mel bins) of the clips at `rows`."""
+        ...
 
 
 class Part:
@@ -45,6 +47,7 @@ class Part:
         self.valid = store.valid[self._first : end]
 
     def read(self, rows: Any) -> np.ndarray:
+        """Return raw log-mel (n, frames, mel bins); rows count from the first clip of this share."""
         return self._store.read(np.asarray(rows) + self._first)
 
 

@@ -129,6 +129,7 @@ def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequ
 
 
 def _overlap(one: Event, other: Event) -> float:
+    """Return the seconds that two events share; minus the gap if they are apart."""
     return min(one.offset, other.offset) - max(one.onset, other.onset)
 
 

@@ -113,4 +113,5 @@ def _rows(events: str | Path | Mapping[str, Sequence[Event]]) -> list[Row]:
 
 
 def _path(source: object, name: str) -> Path:
+    """Return the path of an input for messages; `<name>` for one in memory."""
     return Path(source) if isinstance(source, str | Path) else Path(f"<{name}>")

@@ -78,10 +78,12 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
 
 
 def _header(path: Path) -> list[str]:
+    """Return the fields of a file's first line; a single empty one for an empty file."""
     return next(read_lines(path), (1, ""))[1].split("\t")
 
 
 def _detections(path: Path, files: Iterable[Path], kind: str) -> Submission:
+    """Read tables of detections; `kind` is that of the submission."""
     tables, clips = [], {}
     for file in files:
         events, named = read_events(file)
@@ -122,6 +124,7 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
 
 
 def _score_rows(file: Path, columns: int) -> np.ndarray:
+    """Read the rows (frames, columns) of a score TSV; raise UserError if they are broken or leave gaps in time."""
     try:
         with warnings.catch_warnings():  # numpy warns of a file without rows; such a file is refused below
             warnings.simplefilter("ignore")

@@ -171,7 +171,8 @@ def _of_clip(  # type: ignore[no-untyped-def]
     Frames become active from the highest score down, all of one score together. A detection is a run of active frames.
     When a frame extends a run or joins two, their share of the counts is taken back and that of the new run is added.
     A run is kept at its first frame: `last` is its last frame there (`first` the reverse), and counted, relevant and
-    crossed describe it. ends (rows,) is the number of cross-triggers up to and including each row.
+    crossed describe it. `begun` has the first frames of the runs that frames of the current score make. ends (rows,) is
+    the number of cross-triggers up to and including each row.
     """
     frames, events = len(values), len(event_label)
     order = np.argsort(-values)

@@ -105,7 +105,7 @@ def _by_clip(problem: Problem, detections: EventTable, make: Callable[..., Any],
 def event_counts(
     problem: Problem, detections: EventTable, *, collar: float = ONSET_COLLAR, offsets: bool = True
 ) -> Counts:
-    """Count events by sed_eval: onset within the collar, offset within the collar or OFFSET_SHARE of the event.
+    """Count events by sed_eval: onsets within a collar, offsets within it or OFFSET_SHARE of the event if that is more.
 
     Args:
         problem: clips, classes and ground truth.
@@ -186,6 +186,7 @@ class MeasuredF1(Measured):
         return {self.kind: self._sample}
 
     def _sample(self, weights: np.ndarray) -> Values:
+        """Return the averages and class-wise ratios (samples,); weights (samples, clips)."""
         counts = self.counts.resampled(weights)
         values = self._averages(counts)
         for ratio, columns in counts.ratios().items():

@@ -8,9 +8,9 @@ from types import ModuleType
 
 
 def _quietly(*names: str) -> ModuleType:
-    """Import modules and return the first; the others are its submodules, which it does not import by itself."""
+    """Import a package and those of its submodules that are used here; return the package."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # dcase_util imports pkg_resources, and says so on every run
+        warnings.simplefilter("ignore")  # dcase_util imports pkg_resources, whose deprecation is reported on every run
         modules = [importlib.import_module(name) for name in names]
     return modules[0]
 

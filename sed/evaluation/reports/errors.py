@@ -115,6 +115,7 @@ def recall_by_overlap(matches: Matches) -> list[Recall]:
 
 
 def _recall(name: str, inside: np.ndarray, matches: Matches) -> Recall:
+    """Return the recall of the true events that `inside` (true events,) selects."""
     touched = (matches.index >= 0) & inside
     return Recall(
         name=name, events=int(inside.sum()), hit=int((matches.hit & inside).sum()), touched=int(touched.sum())

@@ -224,4 +224,5 @@ def _details(rows: Sequence[Row], reference: Mapping[str, Any]) -> list[str]:
 
 
 def _safe(text: str) -> str:
+    """Return text in one line that opens no column of a Markdown table and no HTML element."""
     return one_line(text).replace("|", "\\|").replace("<", "&lt;")

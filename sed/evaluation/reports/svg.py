@@ -63,12 +63,15 @@ class Axes:
         self.x, self.y, self.height = x, y, height
 
     def px(self, value: float) -> float:
+        """Return the pixel of a value on the x axis."""
         return LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * (WIDTH - LEFT - RIGHT)
 
     def py(self, value: float) -> float:
+        """Return the pixel of a value on the y axis."""
         return self.height - BOTTOM - (value - self.y[0]) / (self.y[1] - self.y[0]) * (self.height - TOP - BOTTOM)
 
     def frame(self, x_label: str, y_label: str) -> str:
+        """Draw grid lines, ticks and the labels of both axes."""
         parts = []
         for value in ticks(*self.y):
             parts.append(_line(LEFT, self.py(value), WIDTH - RIGHT, self.py(value)))

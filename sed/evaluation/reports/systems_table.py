@@ -95,6 +95,7 @@ def _published_cells(system: Published | None) -> list[str]:
 
 
 def _line(cells: Sequence[str]) -> str:
+    """Return a line of a LaTeX table, with special characters escaped."""
     return " & ".join("".join(_ESCAPED.get(letter, letter) for letter in _one_line(cell)) for cell in cells) + r" \\"
 
 

@@ -154,6 +154,7 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
 
 
 def _summary(difference: Difference | None) -> dict[str, float] | None:
+    """Return the fields of a difference without its name, rounded; None for None."""
     if difference is None:
         return None
     return {key: round(value, 5) for key, value in asdict(difference).items() if key != "number"}

@@ -60,6 +60,7 @@ def _by_seed(trainings: Trainings) -> list[dict[str, float]]:
 
 
 def _mean(runs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the mean of each of NUMBERS over the results that have it."""
     return {entry.key: fmean(values) for entry in NUMBERS if (values := values_of(runs, entry.key))}
 
 

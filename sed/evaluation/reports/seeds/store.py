@@ -96,4 +96,5 @@ def _line(value: Mapping[str, Any]) -> str:
 
 
 def _place(run: Mapping[str, Any]) -> tuple[str, str, int]:
+    """Return what identifies a line and sorts it: run, config and seed."""
     return run.get("run") or "", run["config"], run["seed"]

@@ -39,6 +39,7 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
 
 
 def _system(config: Mapping[str, Any]) -> str:
+    """Return the system that a config belongs to: by pooling and upsampling for the AST, else by its encoder."""
     if config["encoder"] != "ast":
         return {"cnn": "crnn"}.get(config["encoder"], config["encoder"])
     return SYSTEMS.get((config["pooling"], config["upsample"] > 1), config["pooling"])
