@@ -90,7 +90,7 @@ class MeasuredPSDS(Measured):
         return values
 
     def _named(self, name: str, values: np.ndarray, areas: np.ndarray) -> Values:
-        """Name values (samples,), areas (samples, classes) and, if there is an entry for it, their mean over classes."""
+        """Name values (samples,), areas (samples, classes) and, if it has an entry, the mean over classes."""
         problem = self._inputs.problem
         labels = [problem.labels[index] for index in problem.present]
         named = {name: values} | {f"{label}\t{name}": areas[:, column] for column, label in enumerate(labels)}
