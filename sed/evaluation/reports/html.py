@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+# Content-Security-Policy: scripts and anything from another address are forbidden.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 
 STYLE = """
@@ -92,7 +93,7 @@ def section(anchor: str, title: str, *parts: str) -> str:
 
 
 def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
-    """Return links to the sections in `body`."""
+    """Return links to those sections, (anchor, title), that `body` has."""
     links = [f'<a href="#{anchor}">{escape(title)}</a>' for anchor, title in entries if f'id="{anchor}"' in body]
     return f'<nav aria-label="Sections">{"".join(links)}</nav>'
 
@@ -100,14 +101,14 @@ def contents(entries: Iterable[tuple[str, str]], body: str) -> str:
 def table(
     caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False, turned: bool = False
 ) -> str:
-    """Return a table. On a narrow screen its rows become lists; with turned heads it scrolls, also by keyboard.
+    """Return a table. On a narrow screen its rows become lists; with turned column names it scrolls, also by keyboard.
 
     Args:
         caption: text above the table.
         head: names of the columns.
         rows: cells; the first of each row is its head.
         raw: whether cells are HTML instead of text.
-        turned: whether column names are vertical.
+        turned: whether column names are written vertically.
 
     Returns:
         HTML.
