@@ -223,7 +223,7 @@ def _confusion(problem: Problem, found: EventTable) -> str:
         for j in range(len(made.labels)):
             count = int(made.right[k] if j == k else made.taken[k, j])
             ink = "var(--c)" if j == k else "var(--b)"
-            # Depth of the colour in per cent: recall on the diagonal, elsewhere relative to the most frequent confusion.
+            # Depth of the colour in per cent: recall on the diagonal, elsewhere relative to the largest count.
             depth = (100 * made.right[k] / max(1, made.right[k] + made.missed[k])) if j == k else 100 * count / most
             colour = f"color-mix(in srgb, {ink} {0.5 * depth:.0f}%, transparent)"
             mark = f' style="background:{colour};display:block;margin:-.2rem -.5rem;padding:.2rem .5rem"'
