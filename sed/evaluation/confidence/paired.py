@@ -89,7 +89,7 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 def other_seeds(path: Path) -> list[Path]:
     """Return the results beside this one (`exp/*/<set>/result.json`) that differ only in the seed, one for each seed.
 
-    They have the same config and post-processing, and bootstrap samples.
+    Config and post-processing are the same; results without bootstrap.npz are left out.
     """
     mine = read_result(path)
     known = {seed_of(mine)}
