@@ -45,15 +45,15 @@ for line in ${lines[@]+"${lines[@]}"}; do
         continue
     fi
     for set in ${test_sets}; do
-        scored=${exp}/${name}/${set}
+        scored=${exp}/${name}/${set} scoring=${options}
         if [[ ${what} == cross_fit ]]; then
-            scored+=_cross_fitted options+=" --set ${set}"
+            scored+=_cross_fitted scoring+=" --set ${set}"
             mkdir -p "${scored}"
             ln -sfn "../${set}/scores.h5" "${scored}/scores.h5"
         fi
         [[ ${what} == cross_fit ]] || "${root}/steps/infer.sh" --cmd "${asked_cmd}" --nj "${infer_nj}" --ngpu "${ngpu}" --infer-args "${infer_args}" \
             --force "${force}" "${dump}/${set}" "${exp}/${name}" "${exp}/${name}/${set}"
-        "${root}/steps/score.sh" --cmd "${score_cmd}" --score-args "${options} ${score_args}" --force "${force}" \
+        "${root}/steps/score.sh" --cmd "${score_cmd}" --score-args "${scoring} ${score_args}" --force "${force}" \
             "${dump}/${set}" "${scored}"
     done
 done

@@ -200,7 +200,8 @@ for job in "${jobs[@]}"; do
     for ((i = 0; i < 20; i++)); do # a shared file system may show the end of the log only after some seconds
         [[ $(tail -n 1 "${filled[0]}") != '# Ended (code '* ]] || break
         state=$(task_state "${job}")
-        [[ ${state} != CANCELLED && ${state} != TIMEOUT && ${state} != NODE_FAIL && ${state} != OUT_OF_MEMORY ]] || ((i >= 3)) && break
+        # these end a job before it can write its status: 1.5 s more in case it did
+        if [[ ${state} =~ ^(CANCELLED|TIMEOUT|NODE_FAIL|OUT_OF_MEMORY)$ ]] && ((i >= 3)); then break; fi
         pause 0.5
     done
     last=$(tail -n 1 "${filled[0]}")

@@ -70,10 +70,13 @@ list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
-train() { # train [<config>...]: make the pseudo-labels that they need, then train them, or import published detectors
-    list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
-    list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
-        --force "${force}" train - "${exp}"
+train() { # train [<config>...]: each in turn, its pseudo-labels first; then import published detectors
+    local config
+    for config in "$@"; do # the model that pseudo-labels come from may be an earlier one of these
+        list label "${config}" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
+        list train "${config}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
+            --force "${force}" train - "${exp}"
+    done
     list import "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
 }
 front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work

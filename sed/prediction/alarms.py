@@ -6,6 +6,7 @@ alarms are reduced to an equal number of alarms each, until the total is within 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,7 @@ from sed.prediction.windows import Window, WindowPlan
 if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
+log = logging.getLogger("sed.tune")
 MOST_ROUNDS = 10
 """rounds of raising thresholds and predicting again, at most; usually two are enough, the second being a check"""
 Read = Callable[[str], Iterator[np.ndarray]]
@@ -177,18 +179,25 @@ def keep_budget(
         batch_size: windows per batch.
 
     Returns:
-        The post-processing with the new thresholds, and the false alarms of the last prediction.
+        The post-processing with the new thresholds, and its false alarms, which a warning names if they still exceed
+        the budget.
 
     Raises:
         UserError: a recording cannot be read, or they are too short for the budget.
     """
-    for _ in range(MOST_ROUNDS):
+    for round_ in range(MOST_ROUNDS + 1):
         found = count_alarms(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
         allowed = int(per_hour * found.hours + 1e-9)  # a rounding error must not cost an alarm
         if allowed < 1:
             needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more" if per_hour else "above 0"
             raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {found.hours:.3g} (add recordings)")
         if found.total <= allowed:
+            break
+        if round_ == MOST_ROUNDS:
+            log.warning(
+                "%d false alarms are left after %d rounds of raising thresholds, the budget is %d (add recordings)",
+                *(found.total, MOST_ROUNDS, allowed),
+            )
             break
         kept = shares(found.alarms, allowed)
         raised = {

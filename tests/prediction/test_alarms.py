@@ -15,6 +15,7 @@ from scipy.stats import binom
 
 from sed.errors import UserError
 from sed.evaluation.postprocessing.threshold import Threshold
+from sed.prediction import alarms
 from sed.prediction.alarms import count_alarms, keep_budget, poisson_interval, shares, threshold_for
 from sed.prediction.window_settings import WindowSettings
 
@@ -54,6 +55,19 @@ def test_a_model_within_the_budget_keeps_its_thresholds() -> None:
     model: Any = Loudness()
     post, found = keep_budget(model, POST, ["0"], blocks, per_hour=1000, windows=WindowSettings(), batch_size=64)
     assert post == POST and found.total == found.alarms["loud"] > 10
+
+
+def test_alarms_left_after_the_last_round_are_those_of_the_thresholds_that_are_returned(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model: Any = Loudness()
+    windows = WindowSettings()
+    monkeypatch.setattr(alarms, "MOST_ROUNDS", 1)
+    monkeypatch.setattr(alarms, "threshold_for", lambda _scores, _most, lowest: lowest + 0.01)  # far too little
+    post, found = keep_budget(model, POST, ["0"], blocks, per_hour=BUDGET, windows=windows, batch_size=64)
+    assert post != POST and found.total > BUDGET
+    assert found.alarms == count_alarms(model, post, ["0"], blocks, windows=windows, batch_size=64).alarms
+    assert f"{found.total} false alarms are left after 1 rounds" in caplog.text
 
 
 def test_too_short_recordings_are_refused_with_what_is_needed() -> None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sed.data.labels import merge_events
 from sed.data.prepare.aggregation import Options, aggregate
@@ -74,10 +75,11 @@ class Cut:
     def choices(self, *, final: bool) -> str:
         """Return the settings on which the output depends, as text; "" for the defaults.
 
-        The length of a clip, the columns and the limits are left out. `final`: whether a final table is read, which
-        needs no aggregation.
+        The limits are left out. `final`: whether a final table is read, which needs no aggregation.
         """
-        chosen = {"hop": self.hop} if self.overlapping else {}
+        chosen: dict[str, Any] = {"hop": self.hop} if self.overlapping else {}
+        chosen |= {"seconds": self.seconds} if self.seconds != 10.0 else {}
+        chosen |= {"columns": self.columns} if self.columns != Columns() else {}
         chosen |= {"only_annotated": True} if self.only_annotated else {}
         chosen |= {} if final or self.aggregation == Options() else dataclasses.asdict(self.aggregation)
         return "".join(f" {name}={value}" for name, value in chosen.items())

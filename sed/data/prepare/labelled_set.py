@@ -41,7 +41,7 @@ def lay_out_set(
 ) -> None:
     """Link recordings into `audio`, or cut those longer than a clip into clips, and write their events to `tsv`.
 
-    Does nothing if `tsv` was made from these label files already.
+    Does nothing if `tsv` was made from these label files, and in clips of this length, already.
 
     Args:
         recordings: folder of audio, at any depth.
@@ -67,7 +67,7 @@ def lay_out_set(
         files = {name: path for name, path in files.items() if name in chosen}
         tables = {name: path for name, path in tables.items() if name in chosen}
     _match(files, tables, recordings, labels, suffix)
-    made_of = digest([tables[name] for name in sorted(tables)])
+    made_of = digest([tables[name] for name in sorted(tables)]) + (f" seconds={seconds:g}" if seconds != 10.0 else "")
     if finished(tsv, made_of):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}

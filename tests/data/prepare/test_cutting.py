@@ -158,6 +158,8 @@ def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
     assert soundfile.info(tmp_path / "clips" / "a_b_5.000_12.000.flac").frames == 7 * 4000
     cut_split(split, tmp_path / "clips", tsv, replace(cut, hop=None))
     assert not recordings_folder(tsv).exists()
+    cut_split(split, tmp_path / "clips", tsv, replace(cut, hop=None, seconds=6.0))
+    assert set(read_events_tsv(tsv)) == {"a_b_0.000_6.000", "a_b_6.000_12.000"}
 
 
 def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
