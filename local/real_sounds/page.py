@@ -370,7 +370,7 @@ def _steps(results: Results) -> list[str]:
     control = (
         f"`{LONG}` is AST-SED with {steps[LONG]} steps, the control for them."
         if LONG in steps
-        else f"`{LONG}`, AST-SED with as many steps in one, is the control for them; it is not among these results."
+        else f"`{LONG}`, AST-SED with more steps than both stages together, is their control; it is not here."
     )
     return [
         f"Second stages train longer than `ast_sed`: on top of the {steps['ast_sed']} steps of the model that each "
