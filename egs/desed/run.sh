@@ -40,8 +40,7 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: print its path from the recipe's folder, where all commands run
-    # a relative path is looked for in the folder where this script was started, else it is one of the repository
+from() { # from <file>: print its path from the recipe's folder: from where this script was started, or the repository's
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
@@ -52,8 +51,7 @@ stage() { # stage <n> <title>: true if stage n is to run; prints its start
 [[ -z ${work} ]] || { mkdir -p "${work}" && work=$(cd "${work}" && pwd)/; } || die "--work ${work}: cannot be made"
 cd "${here}"
 for file in conf gru_conf feature_conf pretrained; do printf -v "${file}" '%s' "$(from "${!file}")"; done
-# results state SED_COMMAND as the command that made them; all jobs end with the process RUN_OWNER
-export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$} # stated in results; all jobs end with this process
 source ./path.sh
 source ./cmd.sh
 downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp
@@ -70,20 +68,17 @@ list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
-train() { # train [<config>...]: each in turn, its pseudo-labels first; then import published detectors
-    local config
-    for config in "$@"; do # the model that pseudo-labels come from may be an earlier one of these
+train() { # train [<config>...]: each with its pseudo-labels, from an earlier one maybe; then import published detectors
+    for config in "$@"; do
         list label "${config}" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
-        list train "${config}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
-            --force "${force}" train - "${exp}"
+        list train "${config}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" --force "${force}" train - "${exp}"
     done
     list import "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
 }
 front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work
 
 if stage 0 "downloads"; then
-    split_words "${download}"
-    "${words[@]}" "${downloads}"
+    split_words "${download}" && "${words[@]}" "${downloads}"
 fi
 if stage 1 "data directories"; then
     split_words "${prepare}"

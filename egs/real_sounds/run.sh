@@ -4,8 +4,7 @@
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
-# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. In --systems, --more
-# and --boxes, none stands for an empty list.
+# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST may be none.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
@@ -44,12 +43,9 @@ for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}"
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
 cd "${here}/../desed"
-# results state SED_COMMAND as the command that made them; all jobs end with the process RUN_OWNER
-export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$}
+export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$} # stated in results; all jobs end with this process
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
-# `pretraining` is the process that pre-trains encoders in the background; without `checkpoints`, where it writes them,
-# configs start from --pretrained instead
 downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
 train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${scale} ${pretrain_args}"
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
@@ -57,8 +53,7 @@ small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 -
 ((ngpu > 0)) || pretrain_args="--steps-per-epoch 200 --warmup-steps 200 ${small} --patchout 0 --batch-size 16 ${pretrain_args}"
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
-    # pre-training in the background has ended: exit with its status if it failed
-    [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit
+    [[ -z ${pretraining} ]] || kill -0 "${pretraining}" 2>/dev/null || wait "${pretraining}" || exit # it ended, and failed
     printf '%s stage %d: %s\n' "$(date +%FT%T)" "$1" "$2"
 }
 list() { # list <what> <configs> [<option>...]: print this list of steps/experiments.sh
