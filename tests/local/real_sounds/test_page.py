@@ -30,7 +30,7 @@ def test_the_page_says_that_second_stages_train_longer() -> None:
     results = {"ast_sed": [first], "ast_sed_best": [{**first, "steps": 1000}]}
     text = Page(results=results).markdown()
     assert "on top of the 2000 steps of the model that each starts from, `ast_sed_best` 1000 steps more" in text
-    assert "it is not among these results" in text
+    assert "is their control; it is not here" in text
     text = Page(results=results | {"ast_sed_long": [{**first, "steps": 3000}]}).markdown()
     assert "`ast_sed_long` is AST-SED with 3000 steps" in text
     assert "Second stages" not in Page(results={"ast_sed": [first]}).markdown()
