@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A detector of your own sounds: a folder of recordings and a table of what is in them.
+# A detector of your own sounds: a folder of recordings, with label files beside them or a table of what is in them.
 #
 # usage: egs/own_data/run.sh --recordings DIR --small       # from random weights, minutes on two CPU cores
 #        egs/own_data/run.sh --recordings DIR --from MODEL  # fine-tunes a packed model
 #
 #   --recordings DIR   folder of your recordings
 #   --events FILE      TSV: filename, onset, offset, event_label; or labels of another tool (Audacity, CSV, Raven,
-#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (DIR itself)
+#                      TextGrid, ELAN, Label Studio): a file, or a folder of files named as the recordings (files in DIR)
 #   --small BOOL       a small model from random weights on the CPU; neither a GPU nor pretrained weights (false)
 #   --tags FILE        TSV: filename, event_labels; instead of --events (then add --stop-stage 4), or in addition
 #   --validation P     share of the recordings that is kept to score on (0.2)

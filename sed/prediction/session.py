@@ -143,7 +143,10 @@ class Peaks(BaseSink):
         line = f"no events; the highest posteriors were {self._listed(self._processed)}"
         if steps:
             line += f" after {', '.join(steps)}, and {self._listed(self._raw)} before"
-        return line + " (give a lower --threshold" + (", or --post-processing none)" if steps else ")")
+        others = ",".join(step for step in steps if step != "weak_mask") or "none"
+        return (
+            line + " (give a lower --threshold" + (f", or --post-processing {others})" if "weak_mask" in steps else ")")
+        )
 
     def _listed(self, highest: np.ndarray) -> str:
         return ", ".join(f"{self._labels[k]} {highest[k]:.2f}" for k in np.argsort(-highest)[:5])
@@ -306,7 +309,8 @@ def _outputs(
         file = stack.enter_context(open_replacing(args.html))
         about = f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}"
         curves = f"posteriors after {', '.join(post.names)}" if post.names else "posteriors"
-        page = Page(file, f"{about} · curves: {curves}; dotted: thresholds")
+        score = "number of an event: mean posterior over it, before post-processing"
+        page = Page(file, f"{about} · curves: {curves}; dotted: thresholds; {score}")
         stack.push(lambda kind, *_: page.close() if kind is None else None)  # after an error the file is dropped
 
     def open_sinks(name: str) -> Sinks:

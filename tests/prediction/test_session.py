@@ -141,7 +141,7 @@ def test_nothing_found_says_how_near_it_was(tmp_path, experiment, monkeypatch, c
     assert out.count("\n") == 1 and "no events; the highest posteriors were " in err and "Dog " in err
     assert (
         " after weak_mask, median, and " in err
-        and "before (give a lower --threshold, or --post-processing none)" in err
+        and "before (give a lower --threshold, or --post-processing median)" in err
     )
     assert call(monkeypatch, "--model", experiment, "--threshold", "0.1", tmp_path / "x.wav") == 0
     assert "no events" not in capsys.readouterr().err

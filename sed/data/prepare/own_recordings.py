@@ -164,8 +164,8 @@ def lay_out(
     sets = _sets(recordings, strong, weak, kept)
     if kept:
         log.info(
-            "%d of %d recordings with events are kept for validation: a share of %g, and every label on both sides",
-            *(len(kept), len(strong), share),
+            "%d of %d recordings with events are kept for validation, a share of %g and every label on both sides: %s",
+            *(len(kept), len(strong), share, ", ".join(map(shown, sorted(kept)[:10])) + " ..." * (len(kept) > 10)),
         )
     spans: dict[str, Spans] = {}
     for kind, names in sets.items():
