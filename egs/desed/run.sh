@@ -68,17 +68,17 @@ list() { # list <what> [<config>...]: print this list of steps/experiments.sh
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --seeds "${seeds}" --conf-dirs "$(dirname "${conf}") conf" \
         --feature-conf "${feature_conf}" --pretrained "${pretrained}" --downloads "${downloads}" "$@"
 }
-train() { # train [<config>...]: each with its pseudo-labels, from an earlier one maybe; then import published detectors
-    for config in "$@"; do
-        list label "${config}" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
-        list train "${config}" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" --force "${force}" train - "${exp}"
-    done
+train() { # train [<config>...]: make the pseudo-labels that they need, then train them; import published detectors
+    list label "$@" | steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" label - "${exp}"
+    list train "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --nodes "${nodes}" --train-args "${train_args}" \
+        --force "${force}" train - "${exp}"
     list import "$@" | steps/each.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --force "${force}" import - "${exp}"
 }
 front_ends=$(list features ${gru[@]+"${gru[@]}"} ${others[@]+"${others[@]}"}) # an unknown name is refused before any work
 
 if stage 0 "downloads"; then
-    split_words "${download}" && "${words[@]}" "${downloads}"
+    split_words "${download}"
+    "${words[@]}" "${downloads}"
 fi
 if stage 1 "data directories"; then
     split_words "${prepare}"
