@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from sed.data.tables import EVENT_COLUMNS, METADATA, ClipIds, Rules, event_of, number, tsv_rows, write_tsv
+from sed.data.tables import EVENT_COLUMNS, METADATA, ClipIds, Event, Rules, event_of, number, tsv_rows, write_tsv
 from sed.errors import UserError
 
 COLUMNS = (*EVENT_COLUMNS, "share")
@@ -73,8 +73,11 @@ def write_soft_tsv(path: str | Path, events: Mapping[str, Sequence[SoftEvent]], 
     write_tsv(path, COLUMNS, (row for row in rows if row[1] != row[2]))
 
 
-def soft_within(events: Iterable[SoftEvent], start: float, end: float) -> list[SoftEvent]:
-    """Return the parts of events that lie in a window.
+AnyEvent = TypeVar("AnyEvent", Event, SoftEvent)
+
+
+def parts_within(events: Iterable[AnyEvent], start: float, end: float) -> list[AnyEvent]:
+    """Return the parts of events, hard or soft, that lie in a window.
 
     Args:
         events: events of the recording.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sed.data.soft_events import SoftEvent, read_soft_tsv, soft_within, write_soft_tsv
+from sed.data.soft_events import SoftEvent, parts_within, read_soft_tsv, write_soft_tsv
 from sed.errors import UserError
 
 
@@ -35,7 +35,7 @@ def test_a_broken_row_names_its_line(tmp_path, row, words):
 
 def test_parts_in_a_window_have_times_relative_to_its_start():
     events = [SoftEvent(8, 12, "x", 0.5), SoftEvent(12, 12.005, "x", 1), SoftEvent(21, 22, "y", 1)]
-    assert soft_within(events, 10, 20) == [
+    assert parts_within(events, 10, 20) == [
         SoftEvent(0, 2, "x", 0.5),
         SoftEvent(2, pytest.approx(2.005), "x", 1),  # type: ignore[arg-type]
     ]

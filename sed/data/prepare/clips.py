@@ -17,6 +17,7 @@ import numpy as np
 
 from sed.data.audio import opened
 from sed.data.prepare.aggregation import Annotations
+from sed.data.soft_events import parts_within
 from sed.data.sound_files import write_sound
 from sed.data.tables import Event
 from sed.errors import UserError
@@ -138,8 +139,7 @@ def within(events: Iterable[Event], start: float, end: float) -> list[Event]:
     Returns:
         Events with times relative to the window's start.
     """
-    cut = [Event(max(e.onset, start) - start, min(e.offset, end) - start, e.label) for e in events]
-    return [event for event in cut if event.offset - event.onset >= BRIEFEST]
+    return [event for event in parts_within(events, start, end) if event.offset - event.onset >= BRIEFEST]
 
 
 def window_name(name: str, start: float, end: float) -> str:

@@ -26,7 +26,7 @@ from sed.data.prepare.clips import (
     window_name,
     within,
 )
-from sed.data.soft_events import SoftEvent, soft_within, write_soft_tsv
+from sed.data.soft_events import SoftEvent, parts_within, write_soft_tsv
 from sed.data.tables import Event, audio_stem, write_durations_tsv, write_events_tsv, write_tsv
 from sed.data.windows import COLUMNS as WINDOW_COLUMNS
 from sed.errors import UserError
@@ -152,7 +152,7 @@ def _write_soft(path: Path, soft: Mapping[str, Sequence[SoftEvent] | None], wind
         path.unlink(missing_ok=True)
         return
     clips = {
-        window_name(name, start, end): soft_within(soft.get(name) or [], start, end)
+        window_name(name, start, end): parts_within(soft.get(name) or [], start, end)
         for name, spans in windows.items()
         for start, end in spans
     }

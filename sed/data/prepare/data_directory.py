@@ -18,7 +18,7 @@ from sed.data.events import Row, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.prepare.coverage import ARCHIVES, read_origins, write_coverage
 from sed.data.recordings import recordings_of, shown
-from sed.data.soft_events import SoftEvent, soft_rows, soft_within, write_soft_tsv
+from sed.data.soft_events import SoftEvent, parts_within, soft_rows, write_soft_tsv
 from sed.data.tables import (
     audio_stem,
     clip_id,
@@ -302,7 +302,7 @@ def _write_soft(path: Path, found: Mapping[str, Sequence[SoftEvent]] | None, sec
     if found is None:
         path.unlink(missing_ok=True)
         return
-    write_soft_tsv(path, {clip: soft_within(found.get(clip, ()), 0.0, end) for clip, end in seconds.items()})
+    write_soft_tsv(path, {clip: parts_within(found.get(clip, ()), 0.0, end) for clip, end in seconds.items()})
 
 
 def _check_bad(bad: Mapping[str, str], files: Mapping[str, Path], listed: Path, most: float) -> None:
