@@ -42,13 +42,30 @@ class FrequencyDynamicConvolution(nn.Module):
             nn.init.zeros_(mix.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands)."""
-        outputs = nn.functional.conv2d(x, self.weight.flatten(0, 1), padding=1).unflatten(1, (self.kernels, -1))
-        # In the convolutions' precision: float32 weights would make the result float32 under autocast.
-        shares = self.shares(x).to(outputs.dtype)[:, :, None, None, :].unbind(1)
-        # Summed one by one: all weighted outputs together would need as much memory as the outputs.
-        first, *others = (share * output for share, output in zip(shares, outputs.unbind(1), strict=True))
-        return sum(others, start=first)
+        """Map (batch, channels in, frames, bands) to (batch, channels out, frames, bands).
+
+        A sum of convolutions is the convolution with the sum of their kernels. So the kernels are summed for each clip
+        and band, and one matrix product applies them to all frames: 1 / `kernels` of the operations of as many
+        convolutions.
+        """
+        batch, _, frames, bands = x.shape
+        shares = self.shares(x).transpose(1, 2).flatten(0, 1)  # (batch * bands, kernels)
+        kernels = shares @ self.weight.permute(0, 3, 4, 2, 1).flatten(1)  # one for each clip and band
+        windows = self.windows(x).flatten(0, 1)  # (batch * bands, frames, 9 * channels in)
+        y = torch.bmm(windows, kernels.view(batch * bands, windows.shape[2], -1))
+        return y.view(batch, bands, frames, -1).permute(0, 3, 2, 1)
+
+    @staticmethod
+    def windows(x: Tensor) -> Tensor:
+        """Map (batch, channels, frames, bands) to all points' 3 x 3 windows, (batch, bands, frames, 9 * channels).
+
+        Neighbours are ordered by frame, then band, then channel; beyond the borders they are 0. Slices are joined
+        because torch.compile makes the gradient of `unfold` a slow scatter.
+        """
+        _, _, frames, bands = x.shape
+        x = nn.functional.pad(x.permute(0, 3, 2, 1), (0, 0, 1, 1, 1, 1))
+        x = torch.cat([x[:, band : band + bands] for band in range(3)], -1)
+        return torch.cat([x[:, :, frame : frame + frames] for frame in range(3)], -1)
 
     def shares(self, x: Tensor) -> Tensor:
         """Map (batch, channels in, frames, bands) to the weights of the kernels (batch, kernels, bands), sum 1."""
