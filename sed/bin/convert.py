@@ -3,8 +3,9 @@
 usage: python3 -m sed.bin.convert labels.csv --to raven --out-dir raven/
        python3 -m sed.bin.convert audacity_labels/ --to tsv --out events.tsv
 
-INPUT is a label file or a folder of them (Audacity, CSV or TSV by column names, Raven, Praat TextGrid, ELAN, Label
-Studio, JSON lines, subtitles, DESED's TSV), recognised by its content.
+INPUT is a label file or a folder of them: DESED's TSV; CSV, TSV or JSON lines whose columns have the usual names
+(`sed/data/annotations/named_columns.py` lists them) in any order; DCASE's lists without a header; Audacity, Raven,
+Praat TextGrid, ELAN, JAMS, Label Studio, subtitles. The format is detected from the content.
 """
 
 from __future__ import annotations

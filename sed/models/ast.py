@@ -1,6 +1,8 @@
 """Audio Spectrogram Transformer (Gong, Chung, Glass 2021) in the published layout: the patch-wise encoder (P, L).
 
 Parameters have the names of the published checkpoint (without `v.`), so that its state dict can be loaded unchanged.
+In shapes, the patch grid is (bands, patches): the numbers of patches in frequency and in time. Letters such as (P, L)
+are sources, which `sed/models/__init__.py` names.
 """
 
 from __future__ import annotations
@@ -74,7 +76,8 @@ class Attention(nn.Module):
     def first(self, x: Tensor) -> Tensor:
         """Compute the first token's output only, from all keys and values: (batch, tokens, dim) to (batch, 1, dim).
 
-        Its projection must have a bias.
+        The last block of the frequency-wise transformer, whose output is its class token, needs no others. `qkv` must
+        have a bias.
         """
         batch, tokens, dim = x.shape
         weight, bias = self.qkv.weight, self.qkv.bias
@@ -123,7 +126,10 @@ class Block(nn.Module):
         return x * kept.to(x.dtype) / (1 - self.drop_path)
 
     def first(self, x: Tensor) -> Tensor:
-        """Compute the first token's output only: (batch, tokens, dim) to (batch, 1, dim)."""
+        """Compute the first token's output only: (batch, tokens, dim) to (batch, 1, dim).
+
+        No residual branch is skipped: only an encoder's blocks have a `drop_path`, and an encoder calls `forward`.
+        """
         x = x[:, :1] + self.attn.first(self.norm1(x))
         return x + self.mlp(self.norm2(x))
 

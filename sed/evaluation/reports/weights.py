@@ -15,7 +15,8 @@ RANDOM, UNKNOWN = "random", "unknown"
 def weights_of(result: Mapping[str, Any]) -> str:
     """Return the name of the checkpoint that training started from, `random` or `unknown`; for an ensemble, its size.
 
-    Older results have no `weights` in their info.json, only the option `pretrained`, which some encoders ignored.
+    `result` is the content of result.json. Its `model` has the entries of the model's info.json; older ones lack
+    `weights` and have only the option `pretrained`, which some encoders ignored.
     """
     model = result.get("model") or {}
     config = model.get("config") or {}
@@ -24,24 +25,31 @@ def weights_of(result: Mapping[str, Any]) -> str:
         return f"ensemble of {len(members)} models"
     if model.get("weights") == RANDOM or start in ("", NONE):
         return RANDOM
-    if not start or ("weights" not in model and not _expects_weights(config)):
+    if not start or ("weights" not in model and not _has_importer(config)):
         return UNKNOWN
     return Path(start).name
 
 
 def ensemble_of(result: Mapping[str, Any]) -> list[str]:
-    """Return the models whose mean posteriors were scored; an empty list for a single model."""
+    """Return the models whose mean posteriors were scored; an empty list for a single model.
+
+    The averaged scores name the models in their attributes, which result.json repeats. If result.json nevertheless
+    describes one `model`, that one counts.
+    """
     members = ((result.get("input") or {}).get("attrs") or {}).get("ensemble")
     return [str(member) for member in members] if isinstance(members, list) and not result.get("model") else []
 
 
 def lacks_weights(result: Mapping[str, Any]) -> bool:
     """Return whether the encoder was trained from random weights although published weights exist for it."""
-    return weights_of(result) == RANDOM and _expects_weights((result.get("model") or {}).get("config") or {})
+    return weights_of(result) == RANDOM and _has_importer((result.get("model") or {}).get("config") or {})
 
 
-def _expects_weights(config: Mapping[str, Any]) -> bool:
-    """Return whether there is an importer for the config's encoder."""
+def _has_importer(config: Mapping[str, Any]) -> bool:
+    """Return whether there is an importer for the config's encoder.
+
+    The registry is read from its source, since importing it imports torch, which reports do without.
+    """
     return config.get("encoder", "ast") in literals("sed.checkpoints.importers")["IMPORTERS"]
 
 
