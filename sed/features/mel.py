@@ -61,7 +61,7 @@ def frequency_mel_bank(
     """Compute a mel bank of triangles that are linear in Hz, evenly spaced on a mel scale.
 
     Args:
-        mel_scale: htk, slaney or kaldi.
+        mel_scale: htk or slaney (for kaldi, `mel_bank` calls `kaldi_mel_bank`).
         bins: number of filters.
         fft_size: length of the FFT in samples.
         sample_rate: Hz.

@@ -8,8 +8,9 @@ from sed.models.clip_poolings import HIGH, LOW, ClipInputs, WithoutParameters
 
 
 class ExponentialSoftmax(WithoutParameters):
-    """Exponential softmax, sum y e^y / sum e^y: another interpretation of the paper's "softmax".
+    """Exponential softmax, sum y e^y / sum e^y.
 
+    The AST-SED paper writes only "softmax"; `LinearSoftmax`, the default, is one interpretation, this is another.
     Posteriors are in [0, 1], so weights differ by at most a factor of e, and the result is close to the mean.
     """
 

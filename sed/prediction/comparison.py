@@ -1,6 +1,7 @@
 """Comparison of settings of prediction on long recordings, by event-based F1.
 
-Recordings are scored as a whole, and cut into clips of the model's length, with their events cut at clips' borders.
+Each setting is scored twice: on whole recordings, and on the clips of the model's length that they are cut into, with
+true and predicted events cut at the clips' borders.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 Found = list[list[Event]]
-"""events of each recording"""
+"""true or predicted events of each recording, or of each clip"""
 
 
 class Setting(NamedTuple):
@@ -86,8 +87,8 @@ def predict(
         sounds: samples of each recording, at the predictor's sample rate.
         predictor: the model.
         post: the model's post-processing.
-        windows: overlap of the windows, and whether the model runs again on events that windows share, with each in the
-            middle of a window.
+        windows: overlap of the windows, and whether the model runs again on each event that lies in two windows, with
+            the event in the middle of a window.
         batch_size: windows per batch.
 
     Returns:
@@ -96,7 +97,7 @@ def predict(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
     numbers = range(len(sounds))
     tracks = [Track.of(str(n), predictor, post, plan, sink=BaseSink(), centre=windows.centre_events) for n in numbers]
-    # `run` calls each of these with its track.
+    # `run` calls each of these with its track, which counts the samples that it passes on.
     cuts = [functools.partial(lambda audio, track: plan.cut(track.passed_on([audio])), audio) for audio in sounds]
     run(zip(tracks, cuts, strict=True), predictor, batch_size=batch_size)
     return [[detection.event for detection in track.result.detections] for track in tracks]

@@ -51,6 +51,7 @@ class FeatureGraph(nn.Module):
         Returns:
             Log-mel (n, frames, bins), and the number of frames of each window that are audio (n,).
         """
+        # As `sed.features.analysis.spectrum`: `prepare` processes whole windows, `traced` each frame.
         windows = self.front_end.prepare(windows, valid.unsqueeze(1).float())
         framed = self._framed(windows, valid).reshape(-1, self.frames, self.framing.window)
         spectrum = (self.front_end.analysis.traced(framed).double() @ self.fourier).float()
@@ -71,7 +72,7 @@ class FeatureGraph(nn.Module):
         inside = index <= last
         if self.framing.centring == "reflect":  # clamp: frames after the clip's end may reach beyond its mirror image
             return windows.gather(1, torch.where(inside, index, 2 * last - index).clamp_min(0))
-        inside = inside & (self.index >= 0)
+        inside = inside & (self.index >= 0)  # centring fade: zeros beyond both ends
         return windows.gather(1, index.clamp_max(self.samples - 1)) * inside
 
 
@@ -112,6 +113,7 @@ class PredictionGraph(nn.Module):
         frame = torch.sigmoid(output.logits) * inside.unsqueeze(2)
         classes = frame.shape[2]
         frame = frame.reshape(batch, -1, self.frames, classes)
+        # The clamp is that of scoring (`sed.evaluation.inference`); clip poolings end in [1e-7, 1] by themselves.
         clip = output.clip.clamp(0, 1).reshape(batch, -1, classes).amax(1)
         shown = logmel.reshape(batch, -1, self.features.frames, logmel.shape[2])
         return self._join(frame), clip, shown

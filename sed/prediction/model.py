@@ -31,6 +31,7 @@ class Opened:
 
     model: LoadedModel
     post_processing: PostProcessing | None
+    """None: the model stores none, and the default of the commands applies (PAPER)"""
     source: str
     """origin of the post-processing: a file, or PAPER"""
     windows: WindowSettings
@@ -83,5 +84,6 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: not what this project writes ({remedy})")
     for result in value.values() if path.name == RESULTS else [value]:  # RESULTS has those of all sets
+        # A number, list or boolean in the place of a result is reported as a `set` of the wrong type.
         check_result(path, result if isinstance(result, dict) else {"set": result})
     return value

@@ -20,12 +20,13 @@ log = logging.getLogger("sed.soundbank")
 
 SPLITS = ("train", "validation")
 SUSTAINED = 2.5
-"""seconds; labels whose recordings have at least this median length are textures: events are stretches of them, looped
-if needed"""
+"""seconds (our choice); labels whose recordings have at least this median length are textures: events are stretches of
+them, looped if needed"""
 LONGEST = 60.0
 """seconds of a recording that are used; the rest is ignored"""
 LOOPED_BELOW = 0.7
-"""fraction of an event's length; a texture shorter than this is looped, a longer one gives a shorter event"""
+"""fraction of an event's length (our choice): a shorter recording of a texture is looped; one between this fraction and
+the whole length is used once, which makes the event shorter"""
 
 
 class SoundBank:
@@ -95,7 +96,7 @@ class SoundBank:
             if len(sound) < LOOPED_BELOW * length:
                 return loop(sound, length)
             start = int(rng.integers(max(1, len(sound) - length)))
-            return edges(sound[start : start + length], 0.02, 0.02)
+            return edges(sound[start : start + length], 0.02, 0.02)  # 20 ms fades: it begins and ends amid the sound
 
         return voice
 

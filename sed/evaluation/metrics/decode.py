@@ -21,7 +21,7 @@ COUNTS = 4_000_000  # largest size of an array of counts (thresholds, clips, cla
 
 
 def operating_points(number: int = 50) -> np.ndarray:
-    """Return equidistant thresholds: 0.01, 0.03 .. 0.99 for 50, as in psds_eval's example (P)."""
+    """Return equidistant thresholds: 0.01, 0.03 .. 0.99 for 50, as the DCASE baseline passes to psds_eval."""
     return np.round((np.arange(number) + 0.5) / number, 9)
 
 
@@ -36,8 +36,8 @@ class Decoded:
         cell: (events,) clip * classes + class of each event.
         begin: (events,) index of each event's onset in `onset`.
         end: (events,) index of its offset in `offset`.
-        onset: onsets of all frames, or of the events if there are no frames, in seconds.
-        offset: offsets of the same frames or events, in seconds.
+        onset: seconds: the start of each frame (`decode`), or the onset of each event (`stack`).
+        offset: seconds: the end of each frame, or the offset of each event.
     """
 
     clips: int
@@ -183,15 +183,15 @@ def _fill(values, start, ascending, order, place, begin, end):  # type: ignore[n
 
 
 def stack(tables: Sequence[EventTable], clips: int, classes: int) -> Decoded:
-    """Combine tables of events to operating points.
+    """Combine tables of events, one per operating point, into a `Decoded`.
 
     Args:
-        tables: one per operating point.
+        tables: the events at each operating point.
         clips: number of clips.
         classes: number of classes.
 
     Returns:
-        The operating points.
+        The events at all operating points.
     """
     rows = np.arange(sum(map(len, tables)))
     return Decoded(

@@ -57,7 +57,10 @@ class MeasuredErrors(Measured):
         return {}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return a single one: counts of a sample are sums over its clips."""
+        """Return one function, from weights (samples, clips) to error rates (samples,).
+
+        The counts of a bootstrap sample are the sums over its clips.
+        """
         return {KEY: lambda weights: {KEY: rate_of(weights @ self._counts)}}
 
 

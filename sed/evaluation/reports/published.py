@@ -12,7 +12,8 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    names: experiments that reproduce it; note: why its numbers cannot be compared with ours as they are.
+    names: experiments that reproduce it, by the names of their configs, or names without underscores; note: why its
+    numbers cannot be compared with ours as they are.
     """
 
     system: str
@@ -44,6 +45,7 @@ PAPER = "Li et al., ICASSP 2023 (arXiv 2303.03689)"
 DESED_TASK, FDY_SED, CONFORMER_SED = "DESED_task's README", "FDY-SED's README", "ConformerSED's README"
 # A note on FDY-SED's numbers.
 OF_SIXTEEN = "the best of 16 runs for each number; without recorded strong clips"
+# `*(...)` keeps the numbers and the source of a longer entry on one line.
 PUBLISHED = (
     Published("AST-SED", 0.5960, 0.5140, PAPER, names=("ast_sed",)),
     Published("AST-GRU", 0.5520, 0.4537, PAPER, names=("ast_gru",)),
@@ -51,7 +53,7 @@ PUBLISHED = (
         "CRNN mean teacher",
         *(0.505, 0.4006, f"{PAPER}, baseline"),
         names=("crnn_wide",),
-        note="most probably FDY-SED's CRNN with recorded strong clips",
+        note="most probably FDY-SED's CRNN with recorded strong clips",  # inferred (egs/desed/README.md)
     ),
     Published(
         "DCASE 2022 task 4 winner (FB-CRNN + Bi-CRNN)",
