@@ -81,7 +81,7 @@ def main() -> int:
     text = "".join("\t".join(row) + "\n" for row in [COLUMNS, *rows])
     write_text(args.out, text) if args.out else sys.stdout.write(text)
     if args.html and chosen:
-        # Only the page: an --out-dir, even an empty one, keeps events off standard output, and there are no formats.
+        # Write only the page: no formats, and events go to standard output only if `out_dir` is None.
         page = {"recordings": chosen, "format": [], "out_dir": ""}
         with ExitStack() as stack:
             session.recordings(argparse.Namespace(**vars(args) | page), predictor, post, stack)

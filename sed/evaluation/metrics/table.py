@@ -1,4 +1,4 @@
-"""The metric table: every metric of result.json in order, and by its entries how and where it is shown.
+"""Metric table: all metrics of result.json in order; their entries say how and where each is shown.
 
 A new metric is one file with a class that derives from `Metric`, its import here, and its entry in METRICS, or in
 ON_REQUEST if it is computed only when `--scores` names it.

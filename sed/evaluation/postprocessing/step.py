@@ -60,8 +60,8 @@ class Step(Component, Protocol):
     """A step between posteriors and decisions.
 
     needs_clip: whether it reads clip posteriors. Streaming prediction applies such a step to every frame as it arrives,
-    so the step must treat each frame by itself. The clip posterior is then the mean over the windows that contain the
-    frame, each weighted by its square (the sum of cubes over the sum of squares).
+    so the step must treat each frame by itself. A frame's clip posterior is then the mean of the clip posteriors of the
+    windows that contain it, each weighted by its own square (the sum of cubes over the sum of squares).
     is_rank_filter: whether its output is a minimum, median or maximum of nearby scores of the class. Such a filter
     commutes with steps that apply a monotone function to each frame by itself; those may then be applied before it.
     """
