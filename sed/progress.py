@@ -18,7 +18,10 @@ _transfers = logging.getLogger("sed.fetch")
 EVERY = 10.0
 """seconds between log lines"""
 WINDOW = 60.0
-"""seconds over which the rate is averaged: compilation and warm-up would skew an average over the whole task"""
+"""seconds over which the rate is averaged"""
+STEADY = 0.75
+"""smallest ratio of the rates in both halves of that time from which on the rate is steady; the time left is not shown
+before (our choice)"""
 
 
 class Progress:
@@ -55,6 +58,7 @@ class Progress:
         """amount done since the start; `done` also includes earlier work"""
         self.started = self._reported = time.monotonic()
         self._seen = deque([(self.started, 0.0)])  # (time, `moved` at that time), for the rate
+        self._steady = False
         self._logger, self._describe, self._shown = logger, describe or Progress.line, shown
         self._bar: tqdm | None = None
         if shown and sys.stderr.isatty():
@@ -75,9 +79,27 @@ class Progress:
         now = time.monotonic()
         if now - self._seen[-1][0] >= WINDOW / 60:  # at most one entry per second
             self._seen.append((now, self.moved))
+        if not self._steady:
+            self._settle(now)
         if self._bar is not None:
             self._bar.update(count)
         return report and self.report()
+
+    def _settle(self, now: float) -> None:
+        """Find out whether the rate is steady; forget a slow start, such as compilation and warm-up, at once."""
+        begin, before = self._seen[0]
+        if now - self.started < 2 * EVERY or now - begin < EVERY:
+            return
+        middle = next(n for n, (time_of, _) in enumerate(self._seen) if 2 * (time_of - begin) >= now - begin)
+        then, halfway = self._seen[middle]
+        if then >= now:  # a single long step: the rate of the next ones is unknown
+            return
+        early, late = (halfway - before) / (then - begin), (self.moved - halfway) / (now - then)
+        if early < STEADY * late:
+            for _ in range(middle):
+                self._seen.popleft()
+        else:
+            self._steady = late >= STEADY * early or now - self.started >= WINDOW
 
     def expect(self, total: float | None, done: float) -> None:
         """Correct the total and the amount done; neither affects the rate."""
@@ -115,9 +137,9 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds left at this rate; None if unknown."""
+        """Seconds left at this rate; None if unknown, as long as the rate is not steady."""
         rate = self.rate
-        return None if self.total is None or rate <= 0 else max(self.total - self.done, 0) / rate
+        return None if self.total is None or not self._steady or rate <= 0 else max(self.total - self.done, 0) / rate
 
     @property
     def seconds(self) -> float:

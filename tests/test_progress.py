@@ -44,6 +44,33 @@ def test_a_slow_start_is_soon_forgotten(clock: Clock) -> None:
     assert run.rate == pytest.approx(1 / 600)
 
 
+def test_the_time_left_is_shown_only_when_the_rate_is_steady_and_then_is_near_the_truth(clock: Clock) -> None:
+    """Three ways to start: at once, slowly for ten seconds, and with a compilation of two minutes; then 2 steps/s."""
+    for first in ([], [3.5, 3.5, 3.0], [120.0]):
+        run = Progress(400, "step")
+        for seconds in first:
+            clock.now += seconds
+            run.advance()
+            assert run.left is None
+        shown_after = None
+        for step in range(390):
+            clock.now += 0.5
+            run.advance()
+            if run.left is not None:
+                shown_after = shown_after or step / 2
+                assert run.left == pytest.approx((400 - run.done) / 2, rel=0.15)
+        assert shown_after is not None and 9 <= shown_after <= 20.5
+
+
+def test_the_time_left_is_shown_after_a_minute_even_if_the_rate_never_settles(clock: Clock) -> None:
+    run = Progress(10_000, "step")
+    for second in range(60):
+        clock.now += 1
+        run.advance(20 if second < 12 else 2 if second < 40 else 1)
+        assert second >= 59 or run.left is None
+    assert run.left == pytest.approx(run.total - run.done, rel=0.9) and run.left > 0
+
+
 def test_many_short_steps_count_like_few_long_ones(clock: Clock) -> None:
     run = Progress(None, "clip")
     for _ in range(20_000):
@@ -62,7 +89,7 @@ def test_a_line_every_ten_seconds(clock: Clock, log_lines: list[str]) -> None:
             due.append(run.advance())
     assert [at for at, was in enumerate(due, 1) if was] == [10, 20, 30]
     assert log_lines == [
-        "cut 30 of 100 clips, 1 clips/s, 70 s left",
+        "cut 30 of 100 clips, 1 clips/s",
         "cut 40 of 100 clips, 1 clips/s, 60 s left",
         "cut 50 of 100 clips, 1 clips/s, 50 s left",
     ]
@@ -102,16 +129,17 @@ def test_a_transfer_counts_what_arrives_and_no_byte_twice(clock: Clock, log_line
     meter.expect("a", 40_000_000, 10_000_000)
     meter.expect("b", 60_000_000)
     meter.at("a", 10_000_000)
-    for second in range(1, 11):
+    for second in range(1, 21):
         clock.now += 1
         meter.at("a", 10_000_000 + second * 1_000_000)
         meter.at("b", second * 1_000_000)
-    assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s, 37 s left"]  # the last byte of b is to come
-    assert meter.left() == {"a": 20_000_000, "b": 50_000_000}
+    # The last byte of b is to come.
+    assert log_lines == ["download: 29 MB of 100 MB, 2 MB/s", "download: 49 MB of 100 MB, 2 MB/s, 26 s left"]
+    assert meter.left() == {"a": 10_000_000, "b": 40_000_000}
     meter.at("b", 0)  # begun again: b's bytes are to come again, and nothing was lost from the rate
     clock.now += 10
     meter.at("b", 1_000_000)
-    assert log_lines[1] == "download: 21 MB of 100 MB, 1 MB/s, 75 s left"
+    assert log_lines[2] == "download: 31 MB of 100 MB, 1 MB/s, 50 s left"
     meter.close()
     meter.at("b", 2_000_000)
     assert meter.left()["b"] == 58_000_000

@@ -256,8 +256,8 @@ class Loop(ABC):
         parts = ", ".join(f"{n} {v:.4f}" for n, v in zip(self.logged, self._means(), strict=True))
         self.say(
             f"epoch {math.ceil(done / per_epoch)}/{self.schedule.epochs} step {done}/{self.schedule.steps}: {parts}; "
-            f"lr {' '.join(f'{rate:.2e}' for rate in rates.values())}; {self.clips_per_second:.1f} clips/s, "
-            f"{_duration(progress.left or 0.0)} left, {_memory(self.device)}"
+            f"lr {' '.join(f'{rate:.2e}' for rate in rates.values())}; {self.clips_per_second:.1f} clips/s"
+            f"{_left(progress)}, {_memory(self.device)}"
         )
         self.logger.scalars(
             done, {**{f"lr/{n}": rate for n, rate in rates.items()}, "clips_per_second": self.clips_per_second}
@@ -271,7 +271,7 @@ class Loop(ABC):
         """Return the text of a progress line."""
         return (
             f"step {self.state.step}/{self.schedule.steps}: {self.logged[0]} {self._means()[0]:.4f}, "
-            f"{progress.rate * self.maker.clips:.1f} clips/s, {_duration(progress.left or 0.0)} left"
+            f"{progress.rate * self.maker.clips:.1f} clips/s{_left(progress)}"
         )
 
     def _means(self) -> list[float]:
@@ -416,6 +416,11 @@ def drop_resume_state(folder: Path) -> None:
     (folder / "progress.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     clear_stale(folder)
+
+
+def _left(progress: Progress) -> str:
+    """Return `, 0:02:03 left`; empty as long as the time left is unknown."""
+    return "" if progress.left is None else f", {_duration(progress.left)} left"
 
 
 def _duration(seconds: float) -> str:
