@@ -1,13 +1,14 @@
 """Rules that fit the events of a table to their recordings, for a user's own data, stage 1 and scoring.
 
 Events without length (in whole milliseconds, as tables are written) and events that begin at or beyond their
-recording's end are dropped; an offset beyond the end is cut; a repeated row counts once. Each of these is an exception,
-which is counted in a `Tally` and reported by the caller.
+recording's end are dropped; an offset beyond the end is cut; a repeated row counts once; events of one label that
+overlap become one (by the caller, with `merge_events` of `sed.data.labels`). Each of these is an exception, which is
+counted in a `Tally` and reported by the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from sed.errors import UserError
 # kinds of exceptions, as they complete "12 of 300 events ..." in messages
 NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
+OVERLAPPING = "joined with an event of their label that they overlap"
 FULL_NAMES = Rules(clip_id=str)
 """rules under which a clip's id is its file name as written, with folder and suffix"""
 MILLISECOND = 1e-3
@@ -59,7 +61,7 @@ class Tally:
         """Count an exception.
 
         Args:
-            kind: the exception's kind: NO_LENGTH, TWICE, BEYOND or CUT.
+            kind: the exception's kind: NO_LENGTH, TWICE, BEYOND, CUT or OVERLAPPING.
             row: the event's row.
             suspect: whether the event is suspect, so that `check` counts it.
         """
@@ -76,8 +78,7 @@ class Tally:
 
     def _place(self, kind: str, line: int) -> str:
         """Return where the first exception of a kind is, for messages."""
-        file = self.files.get(kind)
-        return f"line {line} of {file.relative_to(self.path)}" if file else f"line {line}"
+        return place(line, self.files.get(kind), self.path)
 
     def check(self, allowed: float) -> None:
         """Refuse a table with too many suspect events.
@@ -97,6 +98,11 @@ class Tally:
                 f"{self.path}: {self.suspect} of {self.events} events do not fit their recordings: {kinds} (are its "
                 "times in seconds? --max-dropped allows more, in per cent)"
             )
+
+
+def place(line: int, file: Path | None, path: Path) -> str:
+    """Return `line 3`, or `line 3 of monday.txt` if the table `path` is a folder of files."""
+    return f"line {line} of {file.relative_to(path)}" if file else f"line {line}"
 
 
 def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
@@ -176,7 +182,21 @@ def fit(
             if event.offset > end + NEGLIGIBLE:
                 tally.add(CUT, row, suspect=event.offset > end + LONG)
             kept.append(row._replace(event=event._replace(offset=min(event.offset, end))) if cut else row)
+    for row in _overlapping(kept):
+        tally.add(OVERLAPPING, row, suspect=False)
     return kept, tally
+
+
+def _overlapping(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows, in their order, whose event begins within an earlier one of its label: `merge_spans` joins it."""
+    events = sorted((row.clip, e.label, e.onset, e.offset, n) for n, row in enumerate(rows) if (e := row.event))
+    found: list[int] = []
+    before, end = ("", ""), 0.0
+    for clip, label, onset, offset, n in events:
+        same = (clip, label) == before
+        found += [n] if same and onset < end else []
+        before, end = (clip, label), max(offset, end) if same else offset
+    return [rows[n] for n in sorted(found)]
 
 
 def by_clip(rows: Iterable[Row]) -> dict[str, list[Event]]:

@@ -226,14 +226,10 @@ def _missing_clips(submission: Submission, reference: Reference, *, allowed: boo
 
 
 def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) -> EventTable:
-    """Return the ground truth of these clips, with overlapping events of a class merged; warn if there are any."""
+    """Return the ground truth of these clips, with overlapping events of a class merged; warn of those that touch."""
     index = {clip: row for row, clip in enumerate(clips)}
     columns = {label: column for column, label in enumerate(labels)}
-    truth, merged = merge_overlaps(table_of(reference.path, reference.events, index, columns))
-    if merged:
-        logger.warning(
-            "%s: %d events overlap another of their class in the same clip: merged with it", reference.path, merged
-        )
+    truth, _ = merge_overlaps(table_of(reference.path, reference.events, index, columns))
     connected = merge_overlaps(truth, touching=True)[1]
     if connected:
         logger.warning(

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import KIT, ROOT
 
-from sed.data.events import BEYOND, CUT, NO_LENGTH, TWICE, by_clip, fit, read_rows
+from sed.data.events import BEYOND, CUT, NO_LENGTH, OVERLAPPING, TWICE, by_clip, fit, read_rows
+from sed.data.labels import merge_events
 from sed.data.tables import Event, read_durations_tsv
 from sed.errors import UserError
 
@@ -42,6 +43,19 @@ def test_each_kind_is_dropped_or_cut_and_counted_with_its_first_line(tmp_path):
     with pytest.raises(UserError, match=r"4 of 8 events do not fit their recordings.*in seconds\?.*--max-dropped"):
         tally.check(10)
     tally.check(50)
+
+
+def test_events_that_overlap_in_one_clip_and_label_are_counted_with_the_line_of_the_first(tmp_path):
+    rows = ["a.wav 4 6 dog", "a.wav 1 5 dog", "a.wav 2 3 cat", "b.wav 1 5 dog", "a.wav 6 7 dog", "a.wav 2 3 dog"]
+    path = table(tmp_path / "t.tsv", *rows)
+    kept, tally = fit(path, read_rows(path), {"a": 10.0, "b": 10.0})
+    assert len(kept) == 6 and tally.suspect == 0 and tally.found == {OVERLAPPING: (2, 2)}  # 1-5 with 2-3 and 4-6
+    assert merge_events(by_clip(kept))[1] == 2
+    for name, text in (("a", "1\t2\tdog\n"), ("b", "4\t6\tdog\n0\t1\tdog\n1\t5\tdog\n")):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        (tmp_path / "folder" / f"{name}.txt").write_text(text)
+    _, tally = fit(tmp_path / "folder", read_rows(tmp_path / "folder"), {"a": 10.0, "b": 10.0})
+    assert list(tally.lines()) == [f"{tmp_path / 'folder'}: 1 of 4 events {OVERLAPPING}, the first at line 1 of b.txt"]
 
 
 def test_scoring_cuts_nothing(tmp_path):
@@ -87,7 +101,7 @@ def test_rows_are_kept_or_dropped_and_kept_events_lie_inside(rows, end, tmp_path
     folder = tmp_path_factory.getbasetemp()
     path = table(folder / "p.tsv", *(f"a.wav {onset:.4f} {onset + length:.4f} x" for onset, length in rows))
     kept, tally = fit(path, read_rows(path), {"a": end})
-    dropped = sum(count for kind, (count, _) in tally.found.items() if kind != CUT)
+    dropped = sum(count for kind, (count, _) in tally.found.items() if kind not in (CUT, OVERLAPPING))
     assert len(kept) + dropped == tally.events == len(rows)
     for row in kept:
         assert 0 <= row.event.onset < row.event.offset <= end

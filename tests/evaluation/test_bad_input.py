@@ -174,7 +174,7 @@ def test_two_durations_of_one_clip(made):
     refused(made, "scores.h5", r"durations\.tsv:5: a\.wav has two durations")
 
 
-def test_overlapping_ground_truth_is_merged(made):
+def test_overlapping_ground_truth_is_merged(made, log_lines):
     with (made / "truth.tsv").open("a") as file:
         file.write("a.wav\t0.5\t1.5\tx\na.wav\t1.5\t1.8\tx\n")
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")
@@ -184,6 +184,7 @@ def test_overlapping_ground_truth_is_merged(made):
     times = list(zip(problem.truth.onset, problem.truth.offset, strict=True))
     assert times == [(0.0, 1.5), (1.5, 1.8), (0.5, 2.0)]
     assert problem.joined.truth.offset[0] == 1.8
+    assert log_lines[0].startswith(f"{made / 'truth.tsv'}: 1 of ") and log_lines[0].endswith(", the first at line 4")
 
 
 def test_options_of_post_processing():

@@ -266,11 +266,10 @@ def make_data_dir(
         for line in tally.lines():
             log.warning("%s", line)
         tally.check(max_dropped)
-        events, joined = merge_events({**dict.fromkeys(wavs, ()), **by_clip(rows)})
+        events, _ = merge_events({**dict.fromkeys(wavs, ()), **by_clip(rows)})
         write_events_tsv(out / "events.tsv", events)
         summary.append(f"{sum(map(len, events.values()))} events")
         summary.append(f"{sum(not found for found in events.values())} clips without")
-        summary += [f"{joined} overlapping events of one class merged"] * bool(joined)
         summary += [f"{count} events {exception}" for exception, (count, _) in tally.found.items()]
         _write_soft(out / "soft.tsv", soft_events, seconds)
     elif annotation.kind == "weak":

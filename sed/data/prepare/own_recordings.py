@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sed.data.events import by_clip, fit, read_rows
+from sed.data.events import by_clip, fit, place, read_rows
+from sed.data.labels import merge_events
 from sed.data.prepare.clips import BRIEFEST, cut_recording, window_events
 from sed.data.prepare.clips import spans as windows_of
 from sed.data.prepare.data_directory import check_audio
@@ -291,7 +292,7 @@ def _readable(
 def _events(
     table: Path, recordings: Mapping[str, Path], seconds: Mapping[str, float], window: float, max_dropped: float
 ) -> dict[str, list[Event]]:
-    """Return the events of the recordings that exist; log the events that are dropped.
+    """Return the events of the recordings that exist; log the events that are dropped, cut or joined.
 
     Args:
         table: table of events.
@@ -311,10 +312,10 @@ def _events(
     if lost:
         log.warning(
             "%s: %d of %d events in the last second of their recordings, which is too short for a clip, the first at "
-            "line %d",
-            *(table, len(lost), tally.events, lost[0].line),
+            "%s",
+            *(table, len(lost), tally.events, place(lost[0].line, lost[0].file, table)),
         )
-    return by_clip(kept)
+    return merge_events(by_clip(kept))[0]
 
 
 def _refuse_others(out: Path) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.bin import own_data
+from sed.data.events import OVERLAPPING
 from sed.data.prepare.own_recordings import lay_out, split
 from sed.data.tables import read_events_tsv, read_tags_tsv
 
@@ -122,6 +123,19 @@ def test_labels_of_audacity_beside_the_recordings(tmp_path):
         found.append({path.name: path.read_text() for path in (out / "metadata").rglob("*.tsv")})
     assert found[0] == found[1]
     assert sum(map(len, found[0].values())) > 100
+
+
+def test_labels_that_overlap_or_lie_in_a_rest_too_short_for_a_clip_are_named_with_file_and_line(tmp_path, log_lines):
+    for name in "abc":
+        soundfile.write(tmp_path / f"{name}.wav", np.full(8000 * 10 + 4000, 0.1), 8000)
+        (tmp_path / f"{name}.txt").write_text("1\t2\tDog\n")
+    (tmp_path / "b.txt").write_text("1\t3\tDog\n2\t2.5\tCat\n2\t4\tDog\n10.1\t10.4\tDog\n")
+    options = {"seconds": 10, "share": 0.3, "group": "", "seed": 0, "jobs": 1, "max_dropped": 10}
+    lay_out(tmp_path, tmp_path / "out", events=tmp_path, tags=None, **options)
+    assert any(f"1 of 6 events {OVERLAPPING}, the first at line 3 of b.txt" in line for line in log_lines)
+    assert any("too short for a clip, the first at line 4 of b.txt" in line for line in log_lines)
+    tables = [path.read_text() for path in (tmp_path / "out" / "metadata").rglob("*.tsv")]
+    assert sum(table.count("b_0.000_10.000.flac\t") for table in tables) == 2  # one dog from 1 to 4, one cat
 
 
 @pytest.mark.parametrize("place", ["audio/train/weak/Yreal_1.000_2.000.wav", "metadata/train/weak.tsv"])
