@@ -101,7 +101,16 @@ class Tally:
 
 
 def place(line: int, file: Path | None, path: Path) -> str:
-    """Return `line 3`, or `line 3 of monday.txt` if the table `path` is a folder of files."""
+    """Return where a row is, for messages.
+
+    Args:
+        line: its line.
+        file: the file that holds it if the table is a folder of files, else None.
+        path: the table.
+
+    Returns:
+        `line 3`, or `line 3 of monday.txt` in a folder of files.
+    """
     return f"line {line} of {file.relative_to(path)}" if file else f"line {line}"
 
 
@@ -188,7 +197,7 @@ def fit(
 
 
 def _overlapping(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows, in their order, whose event begins within an earlier one of its label: `merge_spans` joins it."""
+    """Return the rows, in their order, whose event begins within an earlier one of its label (`merge_spans`)."""
     events = sorted((row.clip, e.label, e.onset, e.offset, n) for n, row in enumerate(rows) if (e := row.event))
     found: list[int] = []
     before, end = ("", ""), 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,10 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
             f"--train-sets {','.join(s.name for s in sets)} --batch-sizes {','.join(str(s.batch_size) for s in sets)})"
         )
     if missing:
-        log.warning("%s has no %s: training without it", dump, ", ".join(missing))
+        log.info(
+            "trains on %s; %s has no %s, which may be missing (missing_sets: leave_out)",
+            *(", ".join(s.name for s in sets), dump, ", ".join(missing)),
+        )
     return arrange(sets)
 
 
@@ -183,7 +187,8 @@ def make_schedule(config: Mapping[str, Any], sets: list[TrainingSet]) -> Schedul
         most = most_steps(sets, passes=config["most_passes"], epochs=config["epochs"])
         if most < per_epoch:
             log.info(
-                "%d steps per epoch instead of %d: the labelled set seen least is seen %d times at most (most_passes)",
+                "%d steps per epoch instead of %d: the labelled set seen least is seen %d times at most (most_passes), "
+                "so more labelled clips mean more steps",
                 most,
                 per_epoch,
                 config["most_passes"],
@@ -558,7 +563,7 @@ def build_trainer(
     if world.first:
         log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
-        warn_of_a_slow_teacher(schedule)
+        warn_of_a_slow_teacher(schedule, planned=config["steps_per_epoch"])
     local_shares = config["accumulate"]
     return Trainer(
         folder,
@@ -599,9 +604,17 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
     )
 
 
-def warn_of_a_slow_teacher(schedule: Schedule) -> None:
-    """Warn if the training is short compared with the teacher's time constant (see `Schedule.teacher_is_slow`)."""
-    if schedule.teacher_is_slow:  # 1 - 5 / steps is the largest decay with which it is not
+def warn_of_a_slow_teacher(schedule: Schedule, *, planned: int) -> None:
+    """Warn if the training is short compared with the teacher's time constant (see `Schedule.teacher_is_slow`).
+
+    If only `most_passes` makes it short, more data is needed, as `make_schedule` logs, not another decay.
+
+    Args:
+        schedule: the schedule of the training.
+        planned: steps per epoch in the config, before `most_passes`; 0: those of the schedule.
+    """
+    as_planned = replace(schedule, steps_per_epoch=max(planned, schedule.steps_per_epoch))
+    if as_planned.teacher_is_slow:  # 1 - 5 / steps is the largest decay with which it is not
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
             "training (choose ema_decay up to %.4g for this number of steps)",

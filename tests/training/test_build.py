@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from sed.training.build import (
     make_schedule,
     make_validation,
     run_options,
+    warn_of_a_slow_teacher,
 )
 from sed.training.run_options import RUNTIME
+from sed.training.schedule import Schedule
 
 Config = Callable[..., dict[str, Any]]
 
@@ -44,7 +47,9 @@ def test_missing_sets_are_left_out_and_named_where_that_is_asked(
     config["missing_sets"] = "leave_out"
     sets = load_training_sets(config, dump, LABELS, build_detector(config, 3))
     assert [(s.name, s.batch_size, s.supervision) for s in sets] == [("strong_real", 2, "strong"), ("weak", 4, "weak")]
-    assert log_lines == [f"{dump} has no nowhere: training without it"]
+    assert log_lines == [
+        f"trains on weak, strong_real; {dump} has no nowhere, which may be missing (missing_sets: leave_out)"
+    ]
     assert feature_bytes(sets) == (9 + 25) * sets[0].store.frames * 16 * 2
 
 
@@ -73,6 +78,18 @@ def test_most_passes_limits_the_steps_on_small_sets(dump: Path, tiny_config: Con
         assert passes - 5 < fewest <= passes and steps < 5000
     assert make_schedule({**config, "most_passes": 1}, sets).steps >= 5
     assert make_schedule({**config, "most_passes": 10**6}, sets).steps == 5000
+
+
+def test_a_slow_teacher_is_the_fault_of_the_config_only_if_its_own_steps_are_few(log_lines: list[str]) -> None:
+    short = Schedule(epochs=20, steps_per_epoch=18, ema_decay=0.99)
+    warn_of_a_slow_teacher(short, planned=54)  # most_passes made it short: only more clips would help
+    assert not log_lines
+    for planned in (18, 0):
+        warn_of_a_slow_teacher(short, planned=planned)
+    warn_of_a_slow_teacher(replace(short, ema_decay=0.999), planned=54)
+    assert [line.split(":")[0] for line in log_lines] == ["360 steps are few for ema_decay 0.99"] * 2 + [
+        "360 steps are few for ema_decay 0.999"
+    ]
 
 
 def test_own_statistics_of_a_teacher_that_is_not_evaluated_are_refused(
