@@ -152,7 +152,8 @@ class Model:
         Args:
             recording: a file, an array of samples, or a list of these, whose windows share batches.
             rate: sampling rate of arrays in Hz; unused for files.
-            threshold: one threshold for all labels, or {label: threshold}; None: the model's, as for labels not named.
+            threshold: one threshold for all labels, 0 to 1, or {label: threshold}; labels that are not named, and all
+                labels with None, keep the model's.
             overlap: overlap of windows in seconds, in recordings longer than a window; None: as stored with the model.
             centre_events: run the model again on events that windows share, each in the middle of a window; None: as
                 stored with the model.
@@ -307,7 +308,8 @@ def load(
         which: network of the mean-teacher pair: `teacher` or `student`.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads; None for as many as there are idle processors.
-        post_processing: steps in order as in `--post-processing`, or `none`; None for the model's.
+        post_processing: steps in order as in `--post-processing` of `sed.bin.predict`, such as `weak_mask,median`, or
+            `none`; None for the model's.
 
     Returns:
         The model.
@@ -354,7 +356,8 @@ def score(
             for each operating point (threshold).
         truth: the true events.
         durations: a table of durations, a folder of the recordings, or {clip: seconds}; the clips that are scored.
-        post_processing: steps for scores, as in `--post-processing`; None: the paper's for our scores.h5, else none.
+        post_processing: steps for scores, as in `load`; None: those of the AST-SED paper (`weak_mask,median`) for a
+            scores.h5 of this project, none for other scores.
         labels: the labels to score; None: those of the scores, else those of the truth.
         bootstrap: number of bootstrap samples for 95 % intervals; 0 for none.
         scores: names of metrics that are computed on request, as in `--scores` of `sed.bin.score`.

@@ -13,7 +13,7 @@ from sed import __version__
 from sed.errors import UserError
 
 ADDED: dict[int, dict[str, Any]] = {
-    3: {  # files hold the version that wrote them
+    3: {  # the first format whose files state the version that wrote them
         "decoder": "gru",
         "decay": "exponential",
         "warmup": "linear",
@@ -108,7 +108,8 @@ ADDED: dict[int, dict[str, Any]] = {
 
 An option of the model or of the front end that is added, or whose default changes, needs a line here: under the newest
 format while no released version writes it, else under a new one. Released versions then refuse files of the new format;
-they would ignore the option and compute something else.
+they would ignore the option and compute something else. Options of the training are here so that an experiment of an
+earlier version resumes as it began (`sed.bin.train`).
 """
 
 FORMAT = max(ADDED)

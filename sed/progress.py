@@ -86,7 +86,10 @@ class Progress:
         return report and self.report()
 
     def _settle(self, now: float) -> None:
-        """Find out whether the rate is steady; forget a slow start, such as compilation and warm-up, at once."""
+        """Find out whether the rate is steady; forget a slow start, such as compilation and warm-up, at once.
+
+        After WINDOW seconds a falling rate counts as steady, too.
+        """
         begin, before = self._seen[0]
         if now - self.started < 2 * EVERY or now - begin < EVERY:
             return
@@ -137,7 +140,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds left at this rate; None if unknown, as long as the rate is not steady."""
+        """Seconds left at this rate; None if the total is unknown, or the rate is not steady yet."""
         rate = self.rate
         return None if self.total is None or not self._steady or rate <= 0 else max(self.total - self.done, 0) / rate
 

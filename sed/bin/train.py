@@ -225,6 +225,7 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
     stored = complete(load_config(path), defaults)
     if {stored["pretrained"], config["pretrained"]} == {"", recipe_options.NONE}:  # in older configs '' means 'none'
         stored["pretrained"] = config["pretrained"]
+    # Options of RUNTIME (device, threads ...) may change: they do not affect the trained weights.
     for key in sorted(({*stored} | {*config}) - {*RUNTIME}):
         if stored.get(key) != config.get(key):
             raise UserError(

@@ -53,7 +53,8 @@ def main() -> None:
             raise UserError(f"{model}: a packed model (tune the experiment and pack it again, or sed.bin.pack --help)")
         if not model.is_dir():
             raise UserError(f"{model}: no experiment's folder, which the choice is stored in (give the folder)")
-    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)  # training and benchmark_windows use sources 0
+    # sources: seed of the synthetic sounds; training and benchmark_windows use those of seed 0.
+    mix = soundscapes.Mix(args.soundbank, sources=1, seed=args.seed)
     recordings = {
         kind: mix.recordings(soundscapes.KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         for kind in args.kinds

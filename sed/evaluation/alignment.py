@@ -245,7 +245,7 @@ def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) ->
 
 
 def scores_for(problem: Problem, scores: FrameScores) -> FrameScores:
-    """Return scores in the order of the problem's clips; one without scores gets a frame of zeros of its length."""
+    """Return scores in the order of the problem's clips; a clip without any gets one frame of zeros of its length."""
     known = set(scores.clips)
     lacking = [row for row, clip in enumerate(problem.clips) if clip not in known]
     if not lacking:

@@ -21,7 +21,10 @@ logger = logging.getLogger("sed.infer")
 
 
 class Store(Protocol):
-    """Interface of a feature store as inference uses it (sed.data.store.FeatureStore)."""
+    """Interface of a feature store as inference uses it (sed.data.store.FeatureStore).
+
+    valid: (clips,) number of frames of log-mel before the end of each clip; the others are padding.
+    """
 
     clips: list[str]
     valid: np.ndarray

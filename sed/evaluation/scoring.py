@@ -39,7 +39,7 @@ def score_events(
     Args:
         predicted: a file or folder that `sed.bin.score` takes, or {clip: detected events}.
         truth: an event table, or {clip: true events}.
-        durations: a table, or {clip: seconds}: the clips that are scored.
+        durations: a table, a folder of the recordings, or {clip: seconds}: the clips that are scored.
         post_processing: steps for scores as in `--post-processing`; None: the paper's for a scores.h5 of this project,
             else none.
         labels: the label set; None: that of the scores, or else of the truth.

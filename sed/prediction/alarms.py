@@ -86,7 +86,10 @@ def count_alarms(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=windows.overlap)
 
     class Keep(BaseSink):
-        """Sink that keeps the posteriors above the thresholds; an event that arrives in pieces has a 0 between them."""
+        """Sink that keeps the posteriors above the thresholds.
+
+        An event that arrives in pieces has a 0 between them, so that `threshold_for` counts each piece.
+        """
 
         def processed(self, frames: np.ndarray) -> None:
             above = frames > thresholds

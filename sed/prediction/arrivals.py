@@ -66,7 +66,7 @@ class Arrivals:
         """
         now, seen = self.clock(), {}
         found = find_recordings(self.folder)
-        for problem in {*found.closed} - self._warned:  # each once, not in every scan
+        for problem in {*found.closed} - self._warned:  # unreadable folders: each once, not in every scan
             log.warning("%s", problem)
         self._warned = {*found.closed}
         for path in found.paths:

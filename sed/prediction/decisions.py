@@ -109,10 +109,10 @@ class Decisions:
         return sorted(found)
 
     def open_from(self, longest: int) -> int:
-        """Return the first frame that events still to be returned may cover, longer ones than `longest` frames aside.
+        """Return the first frame that events still to be returned may cover, except those longer than `longest` frames.
 
         That is the earliest onset of an open event that is not longer yet, else the first undecided frame. `Centring`
-        holds the frames from there on back.
+        holds back the frames from there on.
         """
         begins = (begin for begin, _, _ in self._open.values())
         return min([self._decided, *(begin for begin in begins if self._decided - begin <= longest)])

@@ -145,7 +145,11 @@ class EventTable(Format):
 
 
 class Raven(Format):
-    """A Raven selection table of one recording; selections span 0 to 8000 Hz, the band of a model at 16 kHz."""
+    """A Raven selection table of one recording.
+
+    Raven's selections have a frequency band, which the model does not detect: all span 0 to 8000 Hz, the band of audio
+    at 16 kHz, whatever the model's rate.
+    """
 
     suffix, together, whole = ".Table.1.selections.txt", False, True
     columns = (

@@ -39,6 +39,7 @@ class FeatureGraph(nn.Module):
         self.register_buffer("fourier", torch.cat([window * angle.cos(), -window * angle.sin()], 1))
         self.register_buffer("bank", front_end.bank.clone())
         start = torch.arange(self.frames).unsqueeze(1) * self.framing.shift - self.framing.lead
+        # Position in the window of every sample of every frame, (frames * length,); below 0 where centring pads.
         self.register_buffer("index", (start + torch.arange(length)).flatten())
 
     def forward(self, windows: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,7 +96,7 @@ class PredictionGraph(nn.Module):
         """Return posteriors and the log-mel that they were computed from.
 
         Frame posteriors are (batch, frames, classes), clip posteriors (batch, classes), and log-mel, not normalised,
-        (batch, windows, frames, bins).
+        (batch, windows, frames of log-mel, bins).
         """
         batch, samples = waveforms.shape[0], waveforms.shape[1]
         # 1 + ceil((samples - window) / hop) windows, at least 1; computed as a tensor, so that the export traces it.

@@ -248,7 +248,7 @@ def difference(path: str | Path, model: LoadedModel, plan: WindowPlan) -> float:
     rng = np.random.default_rng(0)
     worst = 0.0
     for count in (plan.samples // 7, plan.samples, plan.samples + 5 * plan.hop * plan.frame_samples // 2):
-        gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]  # loud 30 % of the time, in runs of 800
+        gate = np.repeat(rng.random(count // 800 + 1) < 0.3, 800)[:count]  # loud 30 % of the time, for 800 samples each
         audio = (0.003 + 0.2 * gate).astype(np.float32) * rng.standard_normal(count).astype(np.float32)
         join, rows = Join(plan, len(model.labels)), []
         for window in plan.cut([audio]):

@@ -126,7 +126,14 @@ def disagreements(result: Mapping[str, Any], names: Sequence[str], values: np.nd
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """Content of bootstrap.npz: names, values (names, samples + 1), `digest` of the problem, seed of the draws."""
+    """Content of bootstrap.npz.
+
+    Attributes:
+        names: names of the numbers, as `resample` returns them.
+        values: (names, samples + 1) their values.
+        clips: `digest` of the problem, a hash of clips, durations and ground truth.
+        seed: random seed of the draws.
+    """
 
     names: list[str]
     values: np.ndarray

@@ -104,7 +104,7 @@ class MeasuredErrors(Measured):
         return {f"errors_{kind}": wrong.sum(0) for kind, wrong in self.kinds.wrong.items()}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return a single one: counts of a sample are sums over its clips."""
+        """Return a single function: counts of a sample are sums over its clips."""
         return {"errors": self.kinds.shares}
 
 

@@ -84,7 +84,7 @@ class ErrorRate(Metric):
         found = inputs.detections
         return {} if found is None else {KEY: lambda: error_counts(inputs.problem, found)}
 
-    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredErrors:  # noqa: ARG002 # the protocol's
+    def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredErrors:  # noqa: ARG002 - as all metrics
         """Return the counts with their rate."""
         return MeasuredErrors(done[KEY])
 

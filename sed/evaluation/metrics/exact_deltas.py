@@ -1,4 +1,4 @@
-"""Exact PSDS of large label sets: the counts of sed_scores_eval and their changes, one class at a time.
+"""Exact PSDS of large label sets: sed_scores_eval's counts and their changes as the threshold falls, class by class.
 
 The package keeps an array of cross-triggers for every pair of classes, which does not fit into memory for hundreds of
 classes. But a class's counts depend only on its own scores and the truth, and few of its changes trigger another class.
@@ -123,7 +123,8 @@ def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc,
     """Return whether a detection of class `label` is relevant: meets the detection criterion (dtc).
 
     The event_ arrays (events,) are the true events of the clip, sorted by class. Output: `crossed` (events,) is True at
-    the first event of each other class that an irrelevant detection triggers (cttc).
+    the first event of each other class that an irrelevant detection triggers (cttc). crossing: whether cross-triggers
+    count.
     """
     own, event, has_own = 0.0, 0, False
     for k in range(len(event_label)):
@@ -141,7 +142,7 @@ def _judge(begin, end, label, event_label, event_onset, event_offset, dtc, cttc,
         while event < len(event_label) and event_label[event] == event_label[group]:
             total += _overlap(begin, end, event_onset[event], event_offset[event])
             event += 1
-        total = 0.0 if relevant else total  # as the package does, which so counts relevant ones for a cttc of 0
+        total = 0.0 if relevant else total  # as the package: with a cttc of 0, relevant detections trigger, too
         if event_label[group] != label:
             crossed[group] = np.rint(total * MICRO) >= np.rint(cttc * (end - begin) * MICRO)
     return relevant

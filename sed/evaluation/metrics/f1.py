@@ -21,6 +21,7 @@ from sed.evaluation.metrics.packages import sed_eval
 from sed.evaluation.metrics.psds import Parameters
 from sed.evaluation.metrics.task import Problem
 
+# (P: ...) is the AST-SED paper's value; egs/desed/README.md names all sources.
 ONSET_COLLAR = 0.2  # seconds (P: 200 ms)
 OFFSET_SHARE = 0.2  # of the true event's length: collar of the offset if that is more than ONSET_COLLAR (P: 20 %)
 SEGMENT = 1.0  # seconds: length of a segment
@@ -182,7 +183,7 @@ class MeasuredF1(Measured):
         return detections | {f"{self.kind}_{ratio}": row for ratio, row in self.counts.total().ratios().items()}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return a single one: counts of a sample are sums over its clips."""
+        """Return a single function: counts of a sample are sums over its clips."""
         return {self.kind: self._sample}
 
     def _sample(self, weights: np.ndarray) -> Values:

@@ -62,7 +62,7 @@ def split_and_merged(true: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, n
     merged when a detection holds more than half of it, and more than half of another event.
 
     Args:
-        true: (events, 2) onsets and offsets.
+        true: (events, 2) onsets and offsets in seconds.
         found: (detections, 2) the same of detections of the same class.
     """
     together = shared(true, found)

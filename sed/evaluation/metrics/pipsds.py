@@ -48,7 +48,7 @@ class MeasuredPiPSDS(Measured):
         }
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return one for each set of parameters."""
+        """Return one function for each set of parameters."""
         return {name: partial(self._sample, name) for name in self._parameters}
 
     def _sample(self, name: str, weights: np.ndarray) -> Values:

@@ -121,7 +121,7 @@ class MeasuredAUC(Measured):
         return {"segment_pauc": column}
 
     def samplers(self) -> Mapping[str, Callable[[np.ndarray], Values]]:
-        """Return a single one."""
+        """Return a single function."""
         return {"segment_mpauc": self._sample}
 
     def _sample(self, weights: np.ndarray) -> Values:

@@ -1,9 +1,9 @@
 """Options of post-processing, and the post-processing that they give.
 
 `--post-processing` names the steps in order, or `none`, or `paper` for those of the AST-SED paper: weak masking, then
-median filters (F). Each step has options for its parameters, one value for all classes or `label=value,...`; `--tuned`
-takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, the value stored with
-the model applies, else the default; its parsed value is None.
+median filters (F: FDY-SED's). Each step has options for its parameters, one value for all classes or `label=value,...`;
+`--tuned` takes steps and parameters from a file of `sed.bin.tune` instead. For an option that is not given, the value
+stored with the model applies, else the default; its parsed value is None.
 """
 
 from __future__ import annotations

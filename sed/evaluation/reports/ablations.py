@@ -17,8 +17,8 @@ AST_SED, AST_GRU, CRNN = PUBLISHED[:3]
 COLUMNS = shown_in("published")
 NUMBERS = tuple(head for entry in COLUMNS for head in (entry.column, "paper"))
 HEADS = ("config", "differs in", "weights", "parameters", "clips", *NUMBERS)
-# What the paper says of configs whose numbers in its tables could not be recovered: {config: statement}.
 BETTER_THAN_GRU = "above AST-GRU's"
+# {config: what the paper says of it}, for configs whose numbers in its tables could not be recovered.
 SAID = {"fte_only": BETTER_THAN_GRU, "lgd_only": BETTER_THAN_GRU, "upsample_5": "with 10 the best ratio"}
 
 

@@ -56,7 +56,7 @@ def match(problem: Problem, detections: EventTable) -> Matches:
     onset[known] = detections.onset[index[known]] - truth.onset[known]
     offset[known] = detections.offset[index[known]] - truth.offset[known]
     collar = np.maximum(f1.ONSET_COLLAR, f1.OFFSET_SHARE * (truth.offset - truth.onset))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # 1e-9 s for times that are a collar apart except for rounding
         hit = known & (np.abs(onset) <= f1.ONSET_COLLAR + 1e-9) & (np.abs(offset) <= collar + 1e-9)
     return Matches(index=index, onset=onset, offset=offset, hit=hit, others=others)
 

@@ -2,7 +2,7 @@
 
 AST-GRU's mean over frequency is replaced by one band, and the event-based F1 that each class reaches with each band
 is normalised to [0, 1]. The paper does not say whether the model is trained again for each band; both readings are
-available.
+available. (I) marks what we inferred.
 """
 
 from __future__ import annotations

@@ -12,8 +12,8 @@ from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 class Published(NamedTuple):
     """A published system on DESED's validation set of 1168 clips: EB-F1 as a fraction, PSDS1 and PSDS2.
 
-    names: experiments that reproduce it, by the names of their configs, or names without underscores; note: why its
-    numbers cannot be compared with ours as they are.
+    names: names of the configs whose experiments reproduce it, also spelled without underscores; note: why its numbers
+    cannot be compared with ours as they are.
     """
 
     system: str
