@@ -142,7 +142,7 @@ def _beside(name: str) -> str:
 
 
 class PageSink(BaseSink):
-    """Collect the content of one recording, and add it to the page at the recording's end."""
+    """Sink that collects the content of one recording, and adds it to the page at the recording's end."""
 
     def __init__(
         self,
@@ -300,7 +300,7 @@ def png(level: np.ndarray) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)  # 8 bits per pixel, an index in the palette
     return (
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)

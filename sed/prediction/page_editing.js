@@ -2,7 +2,7 @@
 
 const milliseconds = t => Math.round(t * 1000) / 1000;
 const SHORTEST = 0.01;   // seconds of an event
-const NUDGE = 0.02;
+const NUDGE = 0.02;   // seconds by which a key moves a border
 
 class Kept {   // corrections of this page in the browser; where they cannot be kept, leaving the page asks first
     constructor() {
