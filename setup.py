@@ -27,7 +27,7 @@ setup(
         "numpy>=1.26,<2.4",
         "scipy>=1.11",
         "h5py>=3.10",
-        "pandas>=2.1,<3",  # psds_eval 0.5.3 breaks beyond, and only when scoring
+        "pandas>=2.1,<3",  # psds_eval 0.5.3 fails with pandas 3, but only when it scores
         "setuptools>=77.0.3,<81",  # dcase_util imports pkg_resources
         "psds_eval==0.5.3",
         "sed_eval==0.2.1",
@@ -71,12 +71,12 @@ setup(
             "types-requests",
             "codespell>=2.4,<3",
         ],
-        "onnx": [],  # in the light install since; the name stays for commands that ask for it
+        "onnx": [],  # now part of install_requires; the name stays for commands that ask for it
         "parity": [
             "avex==1.4.0",
             "dasheng==0.0.9",
             "pytorch-lightning>=2.4",
-        ],  # encoders to compare ours with; CI has recorded values
+        ],  # encoders to compare ours with; CI compares with their recorded values instead
         "hub": ["huggingface_hub>=0.25"],  # models by hf://organisation/name; transformers brings it to the tests
         "energy": ["codecarbon>=3,<4"],  # kWh of --energy
         "wandb": ["wandb>=0.17"],  # trackers of trainings: --loggers wandb, --loggers mlflow

@@ -40,7 +40,7 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: print its path from the recipe's folder: from where this script was started, or the repository's
+from() { # from <file>: print its path for use in the recipe's folder: that in the folder of the call, if it is there, else as given
     if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
 }
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
