@@ -144,6 +144,7 @@ class SegmentAUC(Metric):
             optional=True,
             classes=(("segment_pauc", "pAUC"),),
             shown=frozenset({"closing"}),
+            undefined="true in every segment",
         ),
     )
 

@@ -32,12 +32,16 @@ SECTIONS = (  # (anchor, title)
     ("about", "How this was made"),
 )
 BARS = {"event_f1_macro": "event_f1", "psds1": "psds1"}  # charts by class: {key of the entry: class-wise number}
+LACKING = {  # kind of a submission: why numbers may be missing
+    "detections": "PSDS needs scores of frames, or tables of detections at several thresholds",
+    "operating points": "F1 needs one of the tables, chosen by --event-f1-from",
+}
 CLIPS = 5  # number of the worst and of the best clips that are shown
 CONFUSED = 40  # largest number of classes in the table of confusions
 
 
 def bounds_of(result: Mapping[str, Any], entry: Entry) -> str:
-    """Format the confidence interval of a number: `[55.10, 63.90]`; a dash if it was not computed."""
+    """Format the confidence interval of a number: `[55.10, 63.90]`; a dash if it has none."""
     bounds = result.get("intervals", {}).get(entry.key)
     return interval_text(bounds, entry) or "–"
 
@@ -90,13 +94,13 @@ def report(
 
 
 def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
-    parts = []
-    cards = [(entry.title, entry.text(result.get(entry.key))) for entry in shown_in("main")]
-    parts.append(
-        '<div class="cards">'
-        + "".join(f'<div class="card">{escape(label)}<b>{value}</b></div>' for label, value in cards)
-        + "</div>"
-    )
+    main = shown_in("main")
+    known = [entry for entry in main if result.get(entry.key) is not None]
+    cards = [f'<div class="card">{escape(e.title)}<b>{e.text(result[e.key])}</b></div>' for e in known]
+    parts = [f'<div class="cards">{"".join(cards)}</div>']
+    if lacking := ", ".join(entry.title for entry in main if entry not in known):
+        reason = LACKING.get(result["input"]["kind"], "they are undefined for this input")
+        parts.append(f'<p class="warn">Without {escape(lacking)}: {reason}.</p>')
     if result["clips"] < result["clips_expected"]:
         parts.append(f'<p class="warn">Only {result["clips"]} of {result["clips_expected"]} clips are scored.</p>')
     if few := caveat([result]):
@@ -108,18 +112,19 @@ def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
         parts.append(f'<p class="warn">{escape(warning([name]))}</p>')
     comparable = on_their_set(result)
     paper = of_experiment(name) if comparable else None
+    count = result.get("bootstrap", {}).get("samples") or 0
     rows = []
     for entry in ENTRIES:
         if result.get(entry.key) is None:
             continue
-        values = [entry.text(result[entry.key]), bounds_of(result, entry)]
+        values = [entry.text(result[entry.key]), *([bounds_of(result, entry)] if count else [])]
         if comparable:
             values.append(entry.text(paper.value(entry.key) if paper and "published" in entry.shown else None))
         rows.append([entry.title, *values, entry.counted_by])
-    count = result.get("bootstrap", {}).get("samples") or 0
     caption = f"95 % intervals: {count} bootstrap samples of clips." if count else "No intervals were computed."
     published_head = ["published *"] if comparable else []
-    parts.append(table(caption, ["number", "value", "95 % interval", *published_head, "counted by"], rows))
+    heads = ["number", "value", *["95 % interval"][:count], *published_head, "counted by"]
+    parts.append(table(caption, heads, rows))
     return [*parts, _published()] if comparable else parts
 
 
@@ -134,11 +139,17 @@ def _published() -> str:
 
 
 def _classes(result: Mapping[str, Any]) -> list[str]:
-    columns = [(entry, name, heading) for entry in ENTRIES for name, heading in entry.classes]
+    of_classes = result["per_class"].values()
+    columns = [  # without numbers that were not asked for, or that this input lacks
+        (entry, name, heading)
+        for entry in ENTRIES
+        for name, heading in entry.classes
+        if any(row.get(name) is not None for row in of_classes)
+    ]
     rows = []
     for label, row in result["per_class"].items():
-        if row["ground_truth"]:
-            cells = ["–" if row.get(name) is None else entry.plain(row[name]) for entry, name, _ in columns]
+        if row["ground_truth"] or not columns:
+            cells = [entry.undefined if row.get(name) is None else entry.plain(row[name]) for entry, name, _ in columns]
         else:
             cells = ["no ground truth", *["–"] * (len(columns) - 1)]
         rows.append([label, str(row["events"]), str(row.get("detections", "–")), *cells])
@@ -195,7 +206,7 @@ def _boundaries(matches: errors.Matches) -> str:
         within = 100 * float((np.abs(known) <= ONSET_COLLAR).mean())
         text = (
             f"{word}: detected less true, {len(known)} events that a detection of their class touches. Median "
-            f"{np.median(known):+.2f} s, {within:.0f} % within 200 ms; the outer bins hold what lies beyond."
+            f"{np.median(known):+z.2f} s, {within:.0f} % within 200 ms; the outer bins hold what lies beyond."
         )
         figures.append(figure(picture, text))
     return f'<div class="figures">{"".join(figures)}</div>' if figures else "<p>No true event is touched.</p>"

@@ -42,7 +42,7 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
         number: largest number of intervals between them.
 
     Returns:
-        Values from low to high.
+        Values from low to high; zero has no sign.
     """
     if not high > low:
         return [low]
@@ -50,17 +50,19 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
     step *= next(m for m in (1, 2, 5, 10) if (high - low) / (m * step) <= number)
     first = np.ceil(low / step - 1e-9)
     last = np.floor(high / step + 1e-9)
-    return [float(round(i * step, 10)) for i in np.arange(first, last + 1)]
+    return [float(round(i * step, 10)) + 0.0 for i in np.arange(first, last + 1)]
 
 
 class Axes:
     """Axes of a plot: conversion of data to pixels, ticks and labels.
 
-    x, y: (start, end) of each axis; height: of the plot in pixels.
+    x, y: (start, end) of each axis; height: of the plot in pixels; counts: whether the y axis has whole numbers only.
     """
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float], height: float = 300) -> None:
-        self.x, self.y, self.height = x, y, height
+    def __init__(
+        self, x: tuple[float, float], y: tuple[float, float], height: float = 300, *, counts: bool = False
+    ) -> None:
+        self.x, self.y, self.height, self.counts = x, y, height, counts
 
     def px(self, value: float) -> float:
         """Return the pixel of a value on the x axis."""
@@ -74,6 +76,8 @@ class Axes:
         """Draw grid lines, ticks and the labels of both axes."""
         parts = []
         for value in ticks(*self.y):
+            if self.counts and value % 1:
+                continue
             parts.append(_line(LEFT, self.py(value), WIDTH - RIGHT, self.py(value)))
             parts.append(_text(LEFT - 6, self.py(value) + 4, f"{value:g}", "end", "tick"))
         for value in ticks(*self.x):
@@ -135,14 +139,14 @@ def histogram(title: str, values: np.ndarray, limit: float, marks: Sequence[floa
     """
     edges = np.linspace(-limit, limit, 41)
     counts, _ = np.histogram(np.clip(values, -limit, limit - 1e-9), edges)
-    axes = Axes((-limit, limit), (0, max(1, int(counts.max()) * 1.05)), 240)
+    axes = Axes((-limit, limit), (0, max(1, int(counts.max()) * 1.05)), 240, counts=True)
     parts = [_open(axes.height, title), axes.frame(x_label, "events")]
     for low, high, count in zip(edges, edges[1:], counts, strict=False):
         inside = abs((low + high) / 2) <= (max(marks) if marks else limit)
         x, y = axes.px(low) + 0.5, axes.py(count)
         parts.append(
             f'<rect x="{x:.1f}" y="{y:.1f}" width="{axes.px(high) - x - 0.5:.1f}" height="{axes.py(0) - y:.1f}" '
-            f'fill="{"var(--a)" if inside else "var(--b)"}"><title>{low:.2f} to {high:.2f} s: {count}</title></rect>'
+            f'fill="{"var(--a)" if inside else "var(--b)"}"><title>{low:z.2f} to {high:z.2f} s: {count}</title></rect>'
         )
     for mark in marks:
         for at in (-mark, mark):

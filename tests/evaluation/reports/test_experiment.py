@@ -98,6 +98,24 @@ def test_report_holds_all_sections_and_nothing_active(scored):
     assert f"{100 * result['event_f1_macro']:.2f} %" in page.text
 
 
+def test_numbers_that_were_not_computed_have_no_column_and_undefined_ones_a_reason(scored):
+    made, result, evaluation, decisions, _ = scored[0]
+
+    def shown(**more):
+        text = report("x", {**result, **more}, made, evaluation, decisions, Sources(None, None))
+        return check_page(text).text
+
+    assert "pAUC" not in shown() and "recall" in shown() and "Without " not in shown().split("Classes")[1]
+    areas = {label: {**row, "segment_pauc": 0.25} for label, row in result["per_class"].items()}
+    undefined = {**areas, "plain": {**areas["plain"], "segment_pauc": None}}
+    assert "0.2500" in shown(per_class=areas) and "true in every segment" not in shown(per_class=areas)
+    assert "true in every segment" in shown(per_class=undefined)
+    only = {"psds1": None, "psds2": None, "input": {**result["input"], "kind": "detections"}}
+    assert "Without PSDS1, PSDS2: PSDS needs scores" in shown(**only)
+    summaries = [shown(bootstrap={"samples": count}).split("Classes")[1] for count in (0, 10)]
+    assert ["95 % interval" in text.replace("95 % intervals", "") for text in summaries] == [False, True]
+
+
 def systems_of(scored):
     return [
         System(name=f"exp<{i}>", paths=["result.json"], results=[json.loads(json.dumps(s[1]))], samples=[s[4]])

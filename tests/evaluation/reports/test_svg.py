@@ -27,6 +27,7 @@ def test_ticks_are_round_inside_and_not_too_many(low: float, width: float, numbe
     found = svg.ticks(low, low + width, number)
     assert len(found) <= number + 1
     assert all(low - 1e-6 * width <= value <= low + width * (1 + 1e-6) for value in found)
+    assert "-0" not in [f"{value:g}" for value in [*found, *svg.ticks(0, width), *svg.ticks(-width, 0)]]
     steps = np.diff(found)
     if len(steps):
         mantissa = steps[0] / 10 ** np.floor(np.log10(steps[0]) + 1e-9)
@@ -84,6 +85,16 @@ def test_a_histogram_counts_what_lies_outside_in_its_outer_bins() -> None:
     counts = [int(text.rsplit(" ", 1)[1]) for text in counted]
     assert len(counts) == 40 and sum(counts) == len(values)
     assert (counts[0], counts[-1], counts[19], counts[20]) == (1, 2, 1, 2)
+    assert "-0.00" not in "".join(counted)
+
+
+def test_the_axis_of_a_histogram_has_whole_counts_without_a_sign_of_zero() -> None:
+    for copies in (1, 2, 3, 11):
+        picture = svg.histogram("t", np.full(copies, 0.02), 1.0, [0.2], "s")
+        ticks = [text for text in texts(picture, "text") if text]
+        numbers = [text for text in ticks if text.lstrip("-").replace(".", "").isdigit()]
+        up = numbers[: len(numbers) - 5]  # those of the y axis; the x axis has -1, -0.5, 0, 0.5, 1
+        assert up[0] == "0" and all(text.isdigit() for text in up) and numbers[-5:] == ["-1", "-0.5", "0", "0.5", "1"]
 
 
 def test_a_picture_survives_as_png() -> None:
