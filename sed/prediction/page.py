@@ -120,8 +120,9 @@ class Page:
             self._block(f"audio-{number}", _base64_of(iter(lambda: audio.read(3 << 16), b"")))
         self._json(f"info-{number}", info)
 
-    def close(self) -> None:
-        """Write the page's end."""
+    def close(self, advice: str = "") -> None:
+        """Write the page's end; `advice`: what to do, if no recording has an event."""
+        self._json("advice-data", {"advice": advice})
         self._file.write(self._tail)
 
     def _json(self, name: str, value: Any) -> None:

@@ -139,17 +139,29 @@ class Peaks(BaseSink):
         self.events += len(result.detections)
 
     def advice(self, steps: Sequence[str]) -> str:
-        """Return the line to log if no recording has an event; `steps`: names of the post-processing's steps."""
+        """Return what to do if no recording has an event, in one line; empty if one has.
+
+        steps: names of the post-processing's steps.
+        """
+        if self.events:
+            return ""
         line = f"no events; the highest posteriors were {self._listed(self._processed)}"
         if steps:
             line += f" after {', '.join(steps)}, and {self._listed(self._raw)} before"
         others = ",".join(step for step in steps if step != "weak_mask") or "none"
-        return (
-            line + " (give a lower --threshold" + (f", or --post-processing {others})" if "weak_mask" in steps else ")")
-        )
+        options = [f"--threshold {_just_below(float(self._processed.max()))}"]
+        options += [f"--post-processing {others}"] * ("weak_mask" in steps)
+        return f"{line} (add {' or '.join(options)} to the command to see the nearest candidates)"
 
     def _listed(self, highest: np.ndarray) -> str:
         return ", ".join(f"{self._labels[k]} {highest[k]:.2f}" for k in np.argsort(-highest)[:5])
+
+
+def _just_below(posterior: float) -> str:
+    """Return a threshold of one digit that is some 10 to 50 % below a posterior: 0.3 for 0.39."""
+    most = max(0.9 * posterior, 1e-3)
+    digit = 10 ** np.floor(np.log10(most))
+    return f"{np.floor(most / digit + 1e-9) * digit:.1g}"
 
 
 class Tally:
@@ -209,8 +221,8 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     peaks = Peaks(predictor.labels)
     open_sinks = _outputs(args, predictor, post, names, peaks, stack)
     tally = _predict_files(args, predictor, post, names, problems, open_sinks)
-    if tally.done and not peaks.events:
-        logger.info("%s", peaks.advice(post.names))
+    if tally.done and (advice := peaks.advice(post.names)):
+        logger.info("%s", advice)
     return name_problems(problems)
 
 
@@ -311,7 +323,8 @@ def _outputs(
         curves = f"posteriors after {', '.join(post.names)}" if post.names else "posteriors"
         score = "number of an event: mean posterior over it, before post-processing"
         page = Page(file, f"{about} · curves: {curves}; dotted: thresholds; {score}")
-        stack.push(lambda kind, *_: page.close() if kind is None else None)  # after an error the file is dropped
+        # After an error the file is dropped.
+        stack.push(lambda kind, *_: page.close(peaks.advice(post.names)) if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:
         files = ExitStack()

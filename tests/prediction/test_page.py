@@ -119,6 +119,41 @@ LOOK = """(() => {
 })()"""
 
 
+DRAWN = """(() => {
+    const texts = [], draw = CanvasRenderingContext2D.prototype.fillText;
+    CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+        texts.push(text);
+        draw.call(this, text, ...place);
+    };
+    recordings[0].paint();
+    return texts;
+})()"""
+
+
+@needs_chromium
+def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_their_lines(tmp_path):
+    file = io.StringIO()
+    page = Page(file, "a model")
+    thresholds = {"labels": LABELS, "thresholds": [0.5, 0.25, 1 / 3]}
+    sink = PageSink(page, rate=16000, feature_seconds=0.01, frame_seconds=0.02, **thresholds)
+    sink.audio(np.zeros(16000, np.float32))
+    sink.logmel(np.zeros((100, 16)))
+    sink.processed(np.tile(np.float32([0.4, 0.22, 0.1]), (50, 1)))
+    sink.finish(Result("x.wav", 1.0, [], np.zeros(3)))
+    page.close("no events (add --threshold 0.3 <b>to</b> the command)")
+    path = tmp_path / "page.html"
+    path.write_text(file.getvalue(), encoding="utf-8")
+    with browser(tmp_path) as chromium:
+        for width in (1200, 360):
+            chromium.open(path, width=width, height=740)
+            assert {"0.5", "0.25", "0.33"} <= set(chromium.js(DRAWN))
+            advice = chromium.js("document.getElementById('advice').innerText")
+            assert advice == "no events (add --threshold 0.3 <b>to</b> the command)"
+            nearest = chromium.js("document.querySelector('.events').innerText")
+            assert nearest == f"no events: nearest is {LABELS[1]}, 0.22 at a threshold of 0.25"
+            assert chromium.js(LOOK)["beyond"] == []
+
+
 @needs_chromium
 def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothing(tmp_path):
     rng, file = np.random.default_rng(0), io.StringIO()

@@ -1,5 +1,6 @@
 import io
 import json
+import re
 import sys
 
 import numpy as np
@@ -15,6 +16,7 @@ from sed.data.directory import write_scp
 from sed.data.scores import read_scores
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, read_events_tsv, write_durations_tsv
+from sed.prediction.session import _just_below
 
 
 def call(monkeypatch, *args, stdin=None):
@@ -139,12 +141,23 @@ def test_nothing_found_says_how_near_it_was(tmp_path, experiment, monkeypatch, c
     assert call(monkeypatch, "--model", experiment, "--threshold", "1", tmp_path / "x.wav") == 0
     out, err = capsys.readouterr()
     assert out.count("\n") == 1 and "no events; the highest posteriors were " in err and "Dog " in err
-    assert (
-        " after weak_mask, median, and " in err
-        and "before (give a lower --threshold, or --post-processing median)" in err
-    )
-    assert call(monkeypatch, "--model", experiment, "--threshold", "0.1", tmp_path / "x.wav") == 0
-    assert "no events" not in capsys.readouterr().err
+    assert " after weak_mask, median, and " in err and " or --post-processing median to the command" in err
+    lower = re.search(r"before \(add --threshold ([0-9.]+) or ", err)
+    assert lower
+    page = tmp_path / "page.html"
+    for threshold, found in (("1", False), (lower[1], True)):
+        options = ["--threshold", threshold, "--html", page]
+        assert call(monkeypatch, "--model", experiment, *options, tmp_path / "x.wav") == 0
+        assert ("no events" in capsys.readouterr().err) is not found
+        advice = page.read_text(encoding="utf-8").split('id="advice-data">')[1].split("</script>")[0]
+        assert ("--post-processing median" in advice) is not found
+
+
+@pytest.mark.parametrize(
+    ("posterior", "text"), [(0.39, "0.3"), (0.34, "0.3"), (0.33, "0.2"), (1, "0.9"), (0.04, "0.03"), (0, "0.001")]
+)
+def test_the_threshold_that_is_advised_is_a_little_below_the_highest_posterior(posterior, text):
+    assert _just_below(posterior) == text
 
 
 def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, experiment, monkeypatch, capsys):
