@@ -255,8 +255,21 @@ train() {
 }
 
 @test "results: the table and its path are printed" {
+    mkdir exp
     run "${root}/steps/results.sh" exp RESULTS.md
     [[ ${status} == 0 && ${output} == *'x       1 of 1'*"${PWD}/RESULTS.md" ]]
+}
+
+@test "results: reports and models are named, and the command that uses the newest model" {
+    mkdir -p 'my work'/{old,new,failed}/validation
+    touch -d '2020-01-01' 'my work'/{old/final.pt,old/validation/report.html}
+    touch 'my work'/{new/final.pt,failed/validation/report.html}
+    VIRTUAL_ENV='' run "${root}/steps/results.sh" 'my work' RESULTS.md
+    [[ ${status} == 0 && ${output} == *"model   ${PWD}/my work/old"$'\n'"report  ${PWD}/my work/old/validation/report.html"* ]]
+    [[ ${output} != *failed* && ${output} == *"ast-sed predict --model ${PWD}/my\\ work/new --html page.html RECORDINGS" ]]
+    mkdir 'my work'/{1..9} && touch 'my work'/{1..9}/final.pt
+    run "${root}/steps/results.sh" 'my work' RESULTS.md
+    [[ ${status} == 0 && $(grep -c '^model ' <<<"${output}") == 8 && ${output} == *'... and 3 more models in '* ]]
 }
 
 @test "every script has a --help that needs no environment" {
