@@ -3,7 +3,8 @@
 Patches do not overlap: there are eight bands at 128 bins, and a time step every 160 ms; in the sequence, the bands of a
 step are adjacent. A convolution over the patches encodes positions. Every block adds a bias to its attention that
 depends on the distance of two patches, from a table shared by all blocks, scaled by a gate of the query. Residual
-connections are weighted (DeepNorm) and followed by a LayerNorm, so that the output of every block is normalised.
+connections are weighted (DeepNorm) and followed by a LayerNorm, so that the output of every block is normalised. In the
+parameters' published names, `grep` is the gated relative position bias.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class PositionalConvolution(nn.Module):
         super().__init__()
         if dim % GROUPS:
             raise ValueError(f"beats_dim {dim} is not a multiple of {GROUPS}, the groups of its convolution")
+        # standard deviation of wav2vec 2.0's positional convolution, which BEATs has taken over
         self.weight_v = nn.Parameter(math.sqrt(4 / (KERNEL * dim)) * torch.randn(dim, dim // GROUPS, KERNEL))
         self.weight_g = nn.Parameter(self.weight_v.detach().norm(dim=(0, 1), keepdim=True))
         self.bias = nn.Parameter(torch.zeros(dim))

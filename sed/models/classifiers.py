@@ -1,4 +1,7 @@
-"""Last layer of a detector: logits of the classes from the output of the time decoder."""
+"""Last layer of a detector: logits of the classes from the output of the time decoder.
+
+A published head is the last layer of a published detector; `class_merge` merges its classes into labels of a corpus.
+"""
 
 from __future__ import annotations
 

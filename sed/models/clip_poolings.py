@@ -1,7 +1,7 @@
 """Registry of clip poolings: clip posteriors from frame posteriors.
 
 A new pooling is a class that is constructed with a config, the decoder before it and the number of classes, and a line
-of `CLIP_POOLINGS`.
+of `CLIP_POOLINGS`. Letters such as (L) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations

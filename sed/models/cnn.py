@@ -1,7 +1,8 @@
 """CNN as an encoder: layers of convolution, batch norm, gate, dropout and average pooling.
 
 Options select the CNN of the DCASE task 4 baseline's CRNN, of FDY-CRNN, of SK-CRNN or of the Conformer system. The
-default pools reduce 128 mel bins to one band, and the frames to a quarter.
+default pools reduce 128 mel bins to one band, and the frames to a quarter. Letters such as (D) name sources: see
+sed/models/__init__.py.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ OPTIONS = {
 
 
 class Token(nn.Linear):
-    """Learned vector with the parameters and initialisation of a linear map of the constant 1."""
+    """Learned vector with the parameters and initialisation of a linear map of the constant 1.
+
+    A plain vector would do; the authors' project (ConformerSED) has such a map.
+    """
 
     no_weight_decay = ("weight",)
 

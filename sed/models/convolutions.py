@@ -1,7 +1,7 @@
 """Registry of a CNN's convolutions, from (batch, channels in, frames, bands) to (batch, channels out, frames, bands).
 
 A new convolution is a module with `OPTIONS` and a function that builds it from a config and both numbers of channels,
-and a line of `CONVOLUTIONS`.
+and a line of `CONVOLUTIONS`. Letters such as (F) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ OPTIONS_FROM = CONVOLUTIONS
 
 @runtime_checkable
 class Mixing(Protocol):
-    """Protocol of a convolution that is a weighted sum of several plain ones; the benchmark compares it with one."""
+    """Protocol of a convolution that is a weighted sum of several plain ones.
+
+    The benchmark compares it with one plain convolution of `kernels` times as many filters.
+    """
 
     kernels: int
     """number of plain convolutions"""

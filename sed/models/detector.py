@@ -1,9 +1,9 @@
 """Sound event detector: encoder, frequency pooling, time decoder and clip pooling, each chosen by config.
 
 AST-GRU is `pooling: mean, upsample: 1`; AST-SED is `pooling: fte, upsample: 10`; the CRNN baseline is
-`encoder: cnn`. The variants of the paper's ablation are other values of these options. There are three frame rates:
-that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is
-`upsample` times the encoder's.
+`encoder: cnn`. The variants of the AST-SED paper's ablation are other values of these options. There are three frame
+rates: that of the features (`input_frames`), that of the encoder's patches in time, and that of the output, which is
+`upsample` times the encoder's. Letters such as (P) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Detector(nn.Module):
         self.num_frames = min(decoder.frames * decoder.upsample, math.ceil(clip_seconds / frame_seconds - 1e-6))
 
     def use_band(self, band: int) -> None:
-        """Replace mean pooling by a single band, as for the paper's figure 3, without training again.
+        """Replace mean pooling by a single band, as for the AST-SED paper's figure 3, without training again.
 
         `band` is an index, lowest frequencies first.
 

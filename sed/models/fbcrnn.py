@@ -2,6 +2,7 @@
 
 A stack of 2-D convolutions over time and frequency is followed by one of 1-D convolutions over time. Batch norm and
 ReLU precede each convolution except the very first, and follow the last. Max pooling halves the bands four times.
+Letters such as (E) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class FBCNN(nn.Module):
         self, *, mel_bins: int = 128, input_frames: int = 500, layout: str = "shallow", width: float = 1.0
     ) -> None:
         super().__init__()
-        planar, linear = LAYOUTS[layout]
+        planar, linear = LAYOUTS[layout]  # 2-D convolutions, and 1-D ones ("linear" as opposed to planar)
         channels = [[max(1, round(width * count)) for count in stack.channels] for stack in (planar, linear)]
         channels[0][-1] = min(channels[0][-1], MOST)
         bands = mel_bins

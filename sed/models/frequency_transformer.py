@@ -1,4 +1,7 @@
-"""Frequency-wise transformer encoder (FTE), a frequency pooling (P, L)."""
+"""Frequency-wise transformer encoder (FTE), a frequency pooling (P, L).
+
+Letters such as (P) name sources: see sed/models/__init__.py.
+"""
 
 from __future__ import annotations
 

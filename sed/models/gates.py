@@ -1,6 +1,7 @@
 """Registry of gates (activations) after the batch norm of a CNN's layer, on (batch, channels, frames, bands).
 
-A new gate is a class that is constructed with the number of channels, and a line of `GATES`.
+A new gate is a class that is constructed with the number of channels, and a line of `GATES`. Letters such as (D) name
+sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations

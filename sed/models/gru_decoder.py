@@ -1,4 +1,7 @@
-"""Bi-GRU time decoder: the paper's local GRU decoder (LGD), or with `upsample` 1 that of AST-GRU (P)."""
+"""Bi-GRU time decoder: the AST-SED paper's local GRU decoder (LGD), or with `upsample` 1 that of AST-GRU (P).
+
+Letters such as (P) name sources: see sed/models/__init__.py.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Registry of frequency poolings, from a grid (batch, bands, patches, dim) to frames (batch, patches, dim).
 
 A new pooling is a module with a function that builds it from a config and the encoder (and with `OPTIONS`, if it has
-any), and a line of `POOLINGS`.
+any), and a line of `POOLINGS`. Letters such as (P) name sources: see sed/models/__init__.py.
 """
 
 from __future__ import annotations

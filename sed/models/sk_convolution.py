@@ -1,4 +1,7 @@
-"""Selective kernels (Li et al. 2019): two convolutions of different size, mixed by attention per channel."""
+"""Selective kernels (Li et al. 2019): two convolutions of different size, mixed by attention per channel.
+
+Letters such as (I) name sources: see sed/models/__init__.py.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class SelectiveKernelConvolution(nn.Module):
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(channels_in, out, kernel_size=3, padding=dilation, dilation=dilation, bias=False),
-                nn.BatchNorm2d(out, eps=0.001, momentum=0.99),
+                nn.BatchNorm2d(out, eps=0.001, momentum=0.99),  # as in `sed.models.cnn`
                 nn.ReLU(),
             )
             for dilation in DILATIONS
