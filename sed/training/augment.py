@@ -3,7 +3,7 @@
 The random numbers of a step are drawn on the host for the whole global batch from (seed, step), so they are the same on
 every device and for any number of processes; those of frequency warping and waveform mixing, which have separate
 modules, are drawn here, too. A few batched operations apply them on the device. Features are raw log-mel, in which a
-decibel is a constant difference; mixup adds amplitudes.
+decibel is a constant difference; mixup adds amplitudes. Letters such as (F) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def draw(
         frames: label frames per clip.
         frame_seconds: length of a label frame in seconds.
         bins: mel bins.
-        mix_unlabelled: whether mixup is applied to unlabelled clips as well (ICT).
+        mix_unlabelled: whether mixup is applied to unlabelled clips as well, as interpolation consistency needs.
 
     Returns:
         The random numbers; partners are drawn among the clips of the same kind.

@@ -1,4 +1,7 @@
-"""Build a trainer from a flat config and a dump: data, models, optimiser, step."""
+"""Build a trainer from a flat config and a dump: data, models, optimiser, step.
+
+Letters such as (P) name sources: see egs/desed/README.md.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +47,7 @@ log = logging.getLogger("sed.train")
 RANDOM = "random"
 """description of initial weights that were not loaded from a checkpoint"""
 TEST_SETS = ("validation", "public_eval")
-"""test sets of the corpora, on which no model may be selected"""
+"""test sets of the corpora, on which no model may be selected; systems are compared on DESED's `validation`"""
 
 SECTION = "data"
 OPTIONS = {
@@ -614,7 +617,7 @@ def warn_of_a_slow_teacher(schedule: Schedule, *, planned: int) -> None:
         planned: steps per epoch in the config, before `most_passes`; 0: those of the schedule.
     """
     as_planned = replace(schedule, steps_per_epoch=max(planned, schedule.steps_per_epoch))
-    if as_planned.teacher_is_slow:  # 1 - 5 / steps is the largest decay with which it is not
+    if as_planned.teacher_is_slow:  # the largest decay with which it is not slow is 1 - 5 / steps
         log.warning(
             "%d steps are few for ema_decay %g: %.0f %% of the final teacher's weight comes from the first half of the "
             "training (choose ema_decay up to %.4g for this number of steps)",

@@ -2,7 +2,8 @@
 
 This is the random resized crop of BYOL-A, along frequency only, as in the training of ATST-Frame detectors (C): each
 clip keeps a random share of its mel bins at a random position, and the kept ones are interpolated to the full number.
-Pitch and timbre change, onsets and offsets do not, so labels stay. Student and teacher get different warps.
+Pitch and timbre change, onsets and offsets do not, so labels stay. Student and teacher get different warps. Letters
+such as (C) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations

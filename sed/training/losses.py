@@ -1,4 +1,7 @@
-"""Training objectives: supervised cross-entropies and the consistency of the mean teacher."""
+"""Training objectives: supervised cross-entropies and the consistency of the mean teacher.
+
+Letters such as (L) name sources: see egs/desed/README.md.
+"""
 
 from __future__ import annotations
 

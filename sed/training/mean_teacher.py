@@ -1,4 +1,7 @@
-"""Mean teacher: a copy of the student, updated by exponential moving average."""
+"""Mean teacher: a copy of the student, updated by exponential moving average.
+
+Letters such as (I) name sources: see egs/desed/README.md.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Flat parameters: a few long tensors for the optimiser, clipping, all-reduce and the teacher's average.
 
 On a model of two hundred tensors, each of these operations launches two hundred small kernels (or costs as much Python
-time on a CPU). With flat parameters it launches one per group of equal learning rate and weight decay.
+time on a CPU). With flat parameters it launches one per group of equal learning rate and weight decay. Letters such as
+(L) name sources: see egs/desed/README.md.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ OPTIONS = {
 def decayed(model: nn.Module) -> set[str]:
     """Return the names of the parameters that weight decay applies to.
 
-    These are matrices and convolution kernels, except for the parameters that their module lists in
-    `no_weight_decay` (tokens and position tables), but not norms and biases, which are vectors.
+    These are matrices and convolution kernels. Norms and biases, which are vectors, have no weight decay, nor have the
+    parameters that their module lists in `no_weight_decay` (tokens and position tables).
     """
     return {
         f"{prefix}.{name}" if prefix else name

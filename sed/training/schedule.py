@@ -1,4 +1,7 @@
-"""Schedule of a training: learning rate factors, consistency ramp and the teacher's decay at each step."""
+"""Schedule of a training: learning rate factors, consistency ramp and the teacher's decay at each step.
+
+Letters such as (P) name sources: see egs/desed/README.md.
+"""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def _backward(  # type: ignore[no-untyped-def]
 
 
 def _tiles(units: int) -> tuple[int, int] | None:
-    """Split the hidden size into one or two powers of two of at least 16, the larger first (else 0); None if not so."""
+    """Split the hidden size into one or two powers of two of at least 16, the larger first (one: then 0), else None."""
     large = 1 << (units.bit_length() - 1)
     small = units - large
     if large < 16 or (small and (small < 16 or small & (small - 1))):
