@@ -1,7 +1,7 @@
 """Checkpoints of encoders that were pre-trained here and have no published layout.
 
 Tensors are named `pretrained.<encoder>.encoder.*` and, for the tagging head, `pretrained.<encoder>.head.*`, so that a
-file identifies its encoder. `<encoder>` is the name that the encoder had first, if it was renamed (`EARLIER_NAMES`).
+file identifies its encoder. If an encoder was renamed (`EARLIER_NAMES`), `<encoder>` is its present name.
 """
 
 from __future__ import annotations

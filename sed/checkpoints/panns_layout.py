@@ -23,11 +23,11 @@ TOLERANCE = 1e-6
 _COSINE, _SINE = (f"spectrogram_extractor.stft.conv_{part}.weight" for part in ("real", "imag"))
 _BANK = "logmel_extractor.melW"
 _IGNORED = (
-    "spectrogram_extractor.",
+    "spectrogram_extractor.",  # the front end, which `check_front_end` compares
     "logmel_extractor.",
-    "fc1.",
+    "fc1.",  # the tagging head
     "fc_audioset.",
-)  # compared; tagging head
+)
 
 
 class PannsImporter:

@@ -32,6 +32,7 @@ from sed.models.encoders import check_front_end
 HEAD, OTHER_HEAD, SEQUENCE = "strong_head.", "weak_head.", "seq_model."
 LICENCE = "MIT, as PretrainedSED publishes them"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
+# what the published detectors have in common after the encoder, and their padding
 _SHAPE = {"pooling": "mean", "decoder": "none", "upsample": 1, "clip_pooling": "max", "input_padding": "silence"}
 CONFIGS: dict[str, dict[str, Any]] = {
     "atst_frame": {**_SHAPE, **atst_frame.FRONT_END, "encoder": "atst_frame", "input_frames": 1001},

@@ -151,7 +151,7 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
 def steps_per_epoch(sets: Sequence[TrainingSet], *, clips: str = "named") -> int:
     """Return the steps in one pass over the set that needs the fewest; a set of 1578 clips, 4 per step, needs 394.
 
-    The paper does not define its epoch; this definition is inferred.
+    The AST-SED paper does not define its epoch; this definition is inferred.
 
     Args:
         sets: the training sets.

@@ -22,7 +22,7 @@ UNKNOWN = 2
 def boundary(seconds: float, frame_seconds: float) -> int:
     """Return the index of the frame boundary nearest to a time; halves round up.
 
-    So does a millionth of a frame less than a half, since division in floating point may fall short of the half.
+    A time that is up to a millionth of a frame less than a half rounds up, too: division may fall short of the half.
     """
     return int(np.floor(seconds / frame_seconds + 0.5 + 1e-6))
 

@@ -28,7 +28,7 @@ from sed.input_files import naming
 from sed.seal import Damaged, is_sealed, seal_file
 
 log = logging.getLogger("sed")
-FORMAT = 1
+FORMAT = 1  # of scores.h5
 MAPPED = 1 << 28
 """bytes (256 MiB); arrays of scores of this size or more are memory-mapped instead of read"""
 BLOCK = 1 << 24

@@ -1,6 +1,7 @@
-"""Analysis windows by name, (length,) float32, each symmetric (equal ends) or periodic (one sample longer, without it).
+"""Analysis windows by name, (length,) float32, each symmetric or periodic.
 
-In the formulas, x goes from 0 to 2 pi over the window.
+A symmetric one has equal ends, a periodic one is a symmetric one of length + 1 without its last sample. In the
+formulas, x goes from 0 to 2 pi over the window.
 """
 
 from __future__ import annotations

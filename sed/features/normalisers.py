@@ -62,7 +62,7 @@ class MinMax(nn.Module):
 class MinMaxOfBins(MinMax):
     """Normaliser of each mel bin of each clip to 0..1.
 
-    FDY-SED takes the limits over all clips of a batch; per clip is our choice (I), which no other clip affects.
+    FDY-SED takes the limits over all clips of a batch; per clip is our choice, which no other clip affects.
     """
 
     over = (1,)

@@ -33,9 +33,8 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadG
 _ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
 _DIRECTORY = 1 << 23  # bytes; the directory at the end of a corpus's zip file is smaller
 _HEADER = struct.Struct("<4s5H3L2H")  # of a member: signature, version, flags, method, time, date, CRC, sizes, lengths
-_ENTRY = (
-    1 << 10
-)  # bytes; an entry of the directory is smaller. Added in front, since the first signature may be damaged
+# Bytes fetched before the first entry found, as the signature of the one before may be damaged; entries are smaller.
+_ENTRY = 1 << 10
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ def continuous(
         every: length of a stretch in seconds; on average, one stretch begins per such length.
 
     Returns:
-        The recording (samples,) float32 at 16 kHz and its events in order; those of one label are GAP apart.
+        The recording (samples,) float32 at 16 kHz and its events in order; those of one label are more than GAP apart.
     """
     length = samples(seconds)
-    mix = level(bank.background(split, rng, length)) * 0.5
-    power = float(np.sqrt(np.mean(mix**2))) or 1.0
+    mix = level(bank.background(split, rng, length)) * 0.5  # any level will do: `finished` scales the recording
+    power = float(np.sqrt(np.mean(mix**2))) or 1.0  # root mean square of the background; 1 if it is silent
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
     tracks: dict[str, np.ndarray] = {}  # label -> its events without reverberation

@@ -147,7 +147,7 @@ def soundscape(
     length = samples(seconds)
     drawn = draw_labels(bank, split, rng) if labels is None else labels
     clip = level(bank.background(split, rng, length)) * 0.5  # any level will do: `finished` scales the clip
-    power = float(np.sqrt(np.mean(clip**2))) or 1.0
+    power = float(np.sqrt(np.mean(clip**2))) or 1.0  # root mean square of the background; 1 if it is silent
     reverberation = float(rng.uniform(*mixing.reverberation))
     base = float(rng.uniform(*mixing.snr))
     events: list[Event] = []
@@ -200,7 +200,7 @@ def finished(clip: np.ndarray, mixing: Mixing, rng: Generator) -> np.ndarray:
     """
     top = float(rng.uniform(*mixing.top))
     if top < 7900:
-        clip = shape(clip, 1 / (1 + (BINS[None] / top) ** 8))
+        clip = shape(clip, 1 / (1 + (BINS[None] / top) ** 8))  # falls by 48 dB per octave
     clip *= 10 ** (float(rng.uniform(*mixing.peak)) / 20) / max(float(np.max(np.abs(clip))), 1e-9)
     return clip.astype(np.float32)
 
@@ -247,7 +247,7 @@ def place(bank: Bank, split: str, label: str, rng: Generator, seconds: float) ->
     statistics = profile(bank, label)
     voice = bank.voice(split, label, rng)
     if rng.random() < statistics.full:
-        sound = level(voice(rng, seconds + 1.5))
+        sound = level(voice(rng, seconds + 1.5))  # longer than the clip, which cuts its fades at both ends
         margin = max(0, len(sound) - samples(seconds)) // 2
         return [(-margin, sound)]
     placed: list[tuple[int, np.ndarray]] = []
