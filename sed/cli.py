@@ -59,7 +59,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(1, str(error))
         except KeyboardInterrupt:
             code = _fail(130, "interrupted")
-        except BrokenPipeError:  # `... | head` closed the pipe: not an error, nor when Python flushes at its exit
+        except BrokenPipeError:  # `... | head` closed the pipe: no error; nor may Python's flush at exit fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 0
         except ModuleNotFoundError as error:

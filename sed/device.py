@@ -26,6 +26,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        # Slurm sets NoDevFiles for jobs without a GPU.
         if name == "cpu" and visible not in ("", "-1", "NoDevFiles"):
             raise UserError(
                 f"GPU {visible} does not answer (see nvidia-smi; on the CPU: --device cpu, scripts: --ngpu 0)"
@@ -33,7 +34,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        device = torch.device("meta")
+        device = torch.device("meta")  # refused below, like all that are neither CPU nor CUDA
     if device.type not in ("cpu", "cuda"):
         raise UserError(
             f"device '{name}': one of auto, cpu, cuda, cuda:1 is expected (--device auto takes what there is)"

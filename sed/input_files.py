@@ -28,6 +28,7 @@ def check_file(path: str | Path) -> None:
         kind = stat.S_IFMT(Path(path).stat().st_mode)
     except OSError:
         return
+    # Named pipes have a path; that of a shell's pipe, /dev/fd/63, resolves to `pipe:[123]`, which is none.
     is_shell_pipe = kind == stat.S_IFIFO and not Path(path).resolve().exists()
     if kind in _DEVICES and not is_shell_pipe:
         raise UserError(f"{path}: {_DEVICES[kind]}, not a file (give a file)")

@@ -63,6 +63,7 @@ def main() -> None:
     with lock(args.downloads):
         if args.ast:
             link_ast(Path(args.ast), args.downloads)
+        # A checkpoint that the user linked, now or in an earlier run, is not replaced by a download.
         if args.ast or any(name.is_symlink() and name.exists() for name in args.downloads.glob("ast.*")):
             parts.pop("ast", None)
         fetcher = Fetcher(

@@ -68,7 +68,7 @@ def main() -> None:
         seconds = {name: args.pretrain_seconds if name == "pretrain" else args.clip_seconds for name in sizes}
         _make(blocks(sizes), out, args, seconds, suffix)
         make_tables(out, sizes, labels, seconds=seconds, suffix=suffix)
-        shutil.rmtree(out / ".blocks", ignore_errors=True)
+        shutil.rmtree(out / ".blocks", ignore_errors=True)  # notes of the finished blocks, which `make_tables` has read
         write_text(out / MARKER, "")
     log.info("%s: %s", out, ", ".join(f"{size} {name}" for name, size in sizes.items() if size))
 

@@ -108,7 +108,7 @@ def find(config: str, folders: list[str]) -> tuple[str, str]:
         UserError: no folder has a config of this name.
     """
     name, _, path = config.partition("=")
-    if path and not Path(config).is_file():
+    if path and not Path(config).is_file():  # a file's own name may contain `=`
         return name, path
     if "/" in config or config.endswith(".yaml") or Path(config).is_file():
         return Path(config).name.removesuffix(".yaml"), config

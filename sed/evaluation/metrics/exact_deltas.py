@@ -169,6 +169,9 @@ def _of_clip(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Fill in the rows of `Deltas` of one clip, highest score first; return their number.
 
+    values, onset and offset (frames,): the class's score in each frame of the clip, and the frame's start and end in
+    seconds; the event_ arrays (events,) as in `_judge`.
+
     Frames become active from the highest score down, all of one score together. A detection is a run of active frames.
     When a frame extends a run or joins two, their share of the counts is taken back and that of the new run is added.
     A run is kept at its first frame: `last` is its last frame there (`first` the reverse), and counted, relevant and
@@ -232,7 +235,11 @@ def _found(covered, label, event_label, event_onset, event_offset, gtc):  # type
 def _changes(  # type: ignore[no-untyped-def]
     values, start, onset, offset, label, true_first, true_label, true_onset, true_offset, dtc, gtc, cttc, crossing
 ):
-    """Return the arrays of one class's `Deltas`, clip by clip, within a clip by falling score."""
+    """Return the arrays of one class's `Deltas`, clip by clip, within a clip by falling score.
+
+    values (frames,): the class's scores of all clips; start, onset and offset as in `FrameScores`; the true_ arrays are
+    those of `StreamedDeltas._truth`.
+    """
     size = len(values)
     score, clip_of = np.empty(size), np.empty(size, np.int32)
     tp, fp = np.empty(size, np.int32), np.empty(size, np.int32)

@@ -189,6 +189,7 @@ def value_of(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         psds = counter.psds(alpha_ct=alpha_ct, alpha_st=parameters.alpha_st, max_efpr=parameters.e_max)
+        # (points, classes); `ctr` is (points, classes, classes), NaN where a class would trigger itself.
         efpr = np.stack(points.fpr.tolist()) + alpha_ct * np.nanmean(np.stack(points.ctr.tolist()), axis=2)
     inside = efpr <= parameters.e_max
     label = np.broadcast_to(np.arange(classes), efpr.shape)[inside]
