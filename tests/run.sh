@@ -28,7 +28,7 @@ fi
 if [[ ${only} != shell ]]; then
     marked=()
     [[ ${slow} == true ]] || marked=(-m "not slow")
-    # a process a core, each with one thread; a file's tests share their fixtures
+    # a process per core, each with one thread; a file's tests run in one process, so that they share their fixtures
     OMP_NUM_THREADS=1 python3 -m pytest -n auto --dist loadfile "${marked[@]+"${marked[@]}"}" "$@" || failed=$?
 fi
 if [[ ${only} != python ]]; then

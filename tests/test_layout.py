@@ -48,7 +48,7 @@ ALLOWED = {
     "__init__": {"api"},  # on first use
 }
 TYPED = {"config"}
-# Third party's package -> who alone imports it.
+# Package of a third party -> the packages of sed/ that may import it.
 ONLY = {
     "h5py": {"data"},
     "configargparse": {"config"},
@@ -150,7 +150,6 @@ def test_only_local_knows_its_own_files() -> None:
 
 
 TESTED = ("checkpoints", "data", "evaluation", "models", "training")
-# Triton kernels of 67 and 61 lines: cutting them wants a GPU, to show that they stay right and as fast. Add nothing.
 
 
 def test_every_module_has_a_test_file_of_its_name() -> None:
@@ -185,7 +184,7 @@ def test_entry_points_are_short_and_documented() -> None:
 
 
 def tracked() -> list[str]:
-    """Files of the checkout, or of the folder where it is none."""
+    """Return the tracked files, or all files if the folder is no git checkout."""
     done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True, check=False)
     if done.returncode == 0 and done.stdout:
         return [name for name in done.stdout.split("\0") if name and os.path.lexists(ROOT / name)]
@@ -217,7 +216,7 @@ def test_scripts_are_found() -> None:
 
 
 def code(path: Path) -> str:
-    """A script without its comments and heredoc-free enough for searching."""
+    """Return a script without comments, for searching; what looks like one in a string or a heredoc is removed, too."""
     return "\n".join(re.sub(r"(^|\s)#.*", "", line) for line in path.read_text(encoding="utf-8").splitlines())
 
 
@@ -245,7 +244,7 @@ def test_scripts_call_only_the_layer_below(path: Path) -> None:
         }
         assert not others, others
     elif layer == "utils":
-        # A public name, older than the Python that now holds the rules of a data directory: it only passes on.
+        # validate_data_dir.sh keeps the name of Kaldi's script; the check itself is in Python.
         passes_on = {"sed.bin.check_data_dir"} if path.name == "validate_data_dir.sh" else set()
         assert modules == passes_on, "utils know nothing of sed/"
         assert not re.search(r"(?<!\.)\b(local|steps|egs)/[a-z]", text), "utils call nothing of ours"

@@ -1,4 +1,4 @@
-"""Fixtures that tests of entry points share."""
+"""Fixtures that campaigns share."""
 
 from faulty_server import serve
 

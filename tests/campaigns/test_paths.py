@@ -87,15 +87,18 @@ COMMANDS = {
     "train": f"--config {{tiny.yaml}} {TRAIN} --pretrained {{exp}} --features {{logmel.yaml}} {{dump}} {{>>new}}",
     "tune": f"{TABLES} --out {{>tuned.2.json}} {{{SCORES}}}",
 }
+"""{command: its arguments}; braces mark the paths that are replaced by bad ones, one at a time
 
+{x} is read from the workplace. {>x} is written to new/x; {>>x}, too, as a folder or with a folder beside it.
+"""
 WITHOUT = {
     "launch": "its options are torchrun's",
     "benchmark_windows": "a measurement of minutes",
     "tune_windows": "likewise",
 }
-"""commands that are not walked, and why"""
+"""commands whose paths are not tried, and why"""
 ELSEWHERE = {"out-dir", "features", "scores", "events"}
-"""options that are walked with one command for all that have them"""
+"""options that are tried with one command for all that have them"""
 SLOT = re.compile(r"\{(>{0,2})([^}]*)\}")
 
 
@@ -246,7 +249,7 @@ def ended(command: str, scratch: Path, workplace: Path, slot: int = -1, kind: st
 
 
 def kinds_of(command: str, slot: int, count: int) -> list[str]:
-    """Return the kinds that are tried in a place; a sample is another in each place, and always the same."""
+    """Return the kinds that are tried in a slot; a sample differs between slots and is the same in every run."""
     kinds = [kind for kind in KINDS if kind != "standard input" or not slots(command)[slot].startswith(">")]
     if command in ("benchmark_dump", "benchmark_labels"):  # where they succeed they take half a minute
         kinds = [kind for kind in kinds if kind in ("empty", "folder", "below a file", "loop", "pipe", "full")]
@@ -263,7 +266,7 @@ def is_read(command: str, slot: int) -> bool:
     return not by_recipes and not slots(command)[slot].startswith(">")
 
 
-def test_every_command_is_walked() -> None:
+def test_every_command_is_tried() -> None:
     assert {module.name for module in pkgutil.iter_modules(sed.bin.__path__)} == {
         *(command.split()[0] for command in COMMANDS),
         *WITHOUT,
@@ -271,7 +274,7 @@ def test_every_command_is_walked() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_option_of_a_path_type_is_walked(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_option_of_a_path_type_is_tried(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     parsers: list[Parser] = []
     module = importlib.import_module(f"sed.bin.{command.split()[0]}")
 
@@ -287,7 +290,7 @@ def test_every_option_of_a_path_type_is_walked(command: str, monkeypatch: pytest
     for action in parsers[0]._actions:
         names = {flag.lstrip("-").replace("_", "-") for flag in action.option_strings}
         if names and getattr(action.type, "__name__", "") in ("given_path", "output_file", "config_file"):
-            assert names & ELSEWHERE or any(f"--{name} {{" in words for name in names), f"{command}: walk {names}"
+            assert names & ELSEWHERE or any(f"--{name} {{" in words for name in names), f"{command}: try {names}"
 
 
 @pytest.mark.parametrize("count", [1, pytest.param(99, marks=[pytest.mark.campaign, pytest.mark.slow])])

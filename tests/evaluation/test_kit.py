@@ -1,4 +1,4 @@
-"""Real system outputs with values that were computed elsewhere (shared/kit/README.md)."""
+"""Real system outputs with values that were computed elsewhere; both are in the development kit (SED_KIT)."""
 
 import json
 import subprocess

@@ -19,7 +19,7 @@ seeds = st.integers(0, 10**6)
 ONE, TWO = replace(PSDS1, e_max=2000.0), replace(PSDS2, e_max=2000.0)
 # parameters unlike both scenarios
 OWN = Parameters(dtc=0.5, gtc=0.5, cttc=0.3, alpha_ct=1.0, alpha_st=0.0, e_max=900.0)
-SLOWLY = settings(max_examples=8, deadline=None)
+SLOWLY = settings(max_examples=8, deadline=None)  # few examples, since the packages are slow
 
 
 def psds_eval_directly(made: Problem, tables: Sequence[EventTable], dtc: float, gtc: float, cttc: float) -> Any:

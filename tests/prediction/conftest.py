@@ -1,4 +1,4 @@
-"""The tiny detectors of `tiny_model`, made once a session."""
+"""The tiny detectors of `tiny_model`, made once per session."""
 
 import pytest
 from tiny_model import save_tiny

@@ -25,7 +25,7 @@ BUDGET = 20.0
 
 @lru_cache
 def noise(seed: int, seconds: int) -> np.ndarray:
-    """Return a quiet background with 80 bumps an hour of all heights, of which a loudness detector takes many."""
+    """Return a quiet background with 80 bumps per hour of all heights, of which a loudness detector takes many."""
     rng = np.random.default_rng(seed)
     audio = rng.uniform(-0.02, 0.02, seconds * RATE).astype(np.float32)
     for begin in rng.uniform(0, seconds - 2, rng.poisson(80 * seconds / 3600)):

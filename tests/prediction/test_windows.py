@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sed.errors import UserError
 from sed.prediction.windows import Join, WindowPlan, samples_of
 
-PLAN = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.2)  # 10 samples a frame
+PLAN = WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.2)  # 10 samples/frame
 
 
 def joined(plan: WindowPlan, windows, model, clip=lambda _: np.zeros(1)):

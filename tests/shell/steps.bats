@@ -158,7 +158,7 @@ train() {
 
 @test "train: several nodes, also on CPUs" {
     dump
-    printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes # in place of a backend that has them
+    printf '#!/bin/sh\nshift 4\nshift\nexec "$@"\n' >bin/nodes # instead of a backend that has them
     chmod +x bin/nodes
     run "${root}/steps/train.sh" --cmd bin/nodes --ngpu 0 --nodes 2 x.yaml dump exp/x
     [[ ${status} == 0 ]]

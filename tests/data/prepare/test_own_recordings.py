@@ -65,7 +65,7 @@ def test_layout(corpus, monkeypatch):
         meta = corpus / "out" / "metadata"
         assert (meta / "labels.txt").read_text() == "bell\ndoor\nmy cat & dog\n"
         train, valid = (read_events_tsv(meta / p) for p in ("train/audioset_strong.tsv", "validation/validation.tsv"))
-        assert len(train) + len(valid) == 18 and len(valid) == 6  # three clips a recording
+        assert len(train) + len(valid) == 18 and len(valid) == 6  # three clips per recording
         assert not {clip[:2] for clip in train} & {clip[:2] for clip in valid}
         spans = {clip[3:]: [tuple(e) for e in found] for clip, found in train.items()}
         assert spans["0.000_10.000"] == [(1.0, 2.5, "door"), (9.0, 10.0, "my cat & dog")]

@@ -29,7 +29,7 @@ def test_clips_have_their_length_and_events_lie_inside(clips):
 
 def test_counts_and_overlaps_are_like_desed(clips):
     counts = [len(events) for _, events in clips]
-    assert 2.5 < np.mean(counts) < 5.0  # DESED's validation has 3.6 a clip
+    assert 2.5 < np.mean(counts) < 5.0  # DESED's validation has 3.6 per clip
     spans = [(e.onset, e.offset, e.label) for _, events in clips for e in events]
     assert np.mean([any(a[2] != b[2] and a.onset < b.offset and b.onset < a.offset for a in e for b in e)
                     for _, e in clips]) > 0.15  # fmt: skip

@@ -13,7 +13,7 @@ from sed.training.distributed import World
 from sed.training.gpu import graphs
 from sed.training.step import TrainingStep
 
-LINE = {"interpolation_consistency": True, "warp_probability": 0.5, "wavmix_probability": 0.5, "layer_decay": 0.5}
+SECOND = {"interpolation_consistency": True, "warp_probability": 0.5, "wavmix_probability": 0.5, "layer_decay": 0.5}
 """options of second stages, with which the teacher's outputs are mixed after the models"""
 
 
@@ -90,10 +90,10 @@ def test_graphs_of_mixed_outputs_are_compared_with_the_mixed_outputs_of_the_mode
     dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
 ):
     with caplog.at_level(logging.WARNING):
-        found = rows_of(tiny_config(**LINE), dump, tmp_path / "recorded")
+        found = rows_of(tiny_config(**SECOND), dump, tmp_path / "recorded")
     assert recorded.last.captures == 1 and "captured again" not in caplog.text
     monkeypatch.undo()
-    assert found == rows_of(tiny_config(**LINE), dump, tmp_path / "plain")
+    assert found == rows_of(tiny_config(**SECOND), dump, tmp_path / "plain")
 
 
 def test_a_consistency_loss_of_other_outputs_is_found(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
@@ -142,9 +142,9 @@ def test_a_frozen_encoder_is_captured_and_compiled_separately(step, dump, tiny_c
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("upsample, frozen, line", [(1, 0, {}), (5, 0, {}), (5, 1, {}), (5, 0, LINE)])
-def test_graphs_agree_with_the_models_on_a_gpu(upsample, frozen, line, dump, tiny_config, tmp_path, caplog):
-    config = tiny_config(device="cuda", gru_units=16, upsample=upsample, frozen_epochs=frozen, **line)
+@pytest.mark.parametrize("upsample, frozen, second", [(1, 0, {}), (5, 0, {}), (5, 1, {}), (5, 0, SECOND)])
+def test_graphs_agree_with_the_models_on_a_gpu(upsample, frozen, second, dump, tiny_config, tmp_path, caplog):
+    config = tiny_config(device="cuda", gru_units=16, upsample=upsample, frozen_epochs=frozen, **second)
     with caplog.at_level(logging.INFO):
         trainer = build.build_trainer(config, dump, tmp_path, device=torch.device("cuda"), world=World())
         trainer.run()
