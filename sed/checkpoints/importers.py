@@ -110,7 +110,8 @@ LICENCES = {
     "dasheng": "Apache-2.0",
     "eat": "MIT",
 }
-"""{encoder: licences of its published weights}, for the card of a model initialised with them"""
+"""{encoder: licences of its published weights}, for the card of a model initialised with them; the card states none for
+encoders that are not listed"""
 
 
 def importer_of(encoder: str) -> Importer | None:

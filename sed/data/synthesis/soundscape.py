@@ -88,7 +88,7 @@ SHORTEST = 0.25
 GAP = 0.15
 """seconds; least distance between events of one label in a clip"""
 TRIES = 12
-"""draws of an event's onset until it does not overlap; then the event is left out"""
+"""draws of an event's onset, after which an event that still overlaps others of its label is left out"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -141,7 +141,7 @@ class Pretraining(Loop):
         return False
 
     def draw_seed(self, step: int) -> int:
-        return zlib.crc32(f"{self.seed} {step}".encode())
+        return zlib.crc32(f"{self.seed} {step}".encode())  # not as in `Loop`: the seeds of earlier versions are kept
 
     def rates(self, step: int) -> dict[str, float]:
         return {"all": self.config["lr"] * self.schedule.lr_factor(step)}
