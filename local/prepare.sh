@@ -76,7 +76,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "${scratch}"' EXIT
 made=() covered=() left_out=()
 while IFS='|' read -r set kind tsv audio test; do
-    read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}"
+    read -r set kind tsv audio test <<<"${set} ${kind} ${tsv} ${audio} ${test}" # once more: without blanks around fields
     [[ -n ${set} ]] || continue
     options=(--labels "${data}/labels.txt" --kind "${kind}" --nj "${nj}" --max-bad "${max_bad}" --max-dropped "${max_dropped}"
         ${origins[@]+"${origins[@]}"})

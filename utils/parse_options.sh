@@ -15,9 +15,9 @@
 # `--seeds LIST`, `--x TEXT` or `--x ARGS` takes text even if its default looks like a number.
 #
 # Words that are not options remain in "$@". If options_first is set, parsing ends at the first such word, and options
-# after it remain, too. A script that wraps another sets options_pass=<script> before: that script's options are accepted,
-# are stored with their values as they were typed in the array `passed`, and --help shows both headers. Also defines the
-# functions die, usage and split_words.
+# after it remain, too. A script that wraps another sets options_pass=<script> before: that script's options are accepted
+# and stored in the array `passed`, with their values, as they were typed; --help shows both headers. This file also
+# defines the functions die, usage and split_words.
 
 # shellcheck disable=SC2034  # the variables are used by the script that sources this
 
