@@ -215,6 +215,7 @@ class F1(Metric):
         micro_counted_by: str | None = None,
         optional: bool = False,
         by_package: str | None = None,
+        meaning: str = "",
     ) -> None:
         self._kind, self._count = kind, count
         macro = Entry(
@@ -226,6 +227,7 @@ class F1(Metric):
             classes=classes,
             shown=shown | (frozenset() if optional else OF_EVERY_RESULT),
             optional=optional,
+            meaning=meaning,
         )
         micro = Entry(
             key=f"{kind}_f1_micro",
@@ -264,6 +266,7 @@ EVENT_F1 = F1(
     event_counts,
     classes=(("event_f1", "EB-F1"), ("event_precision", "precision"), ("event_recall", "recall")),
     shown=frozenset({"published", "main", "seeds", "margins"}),
+    meaning="events found: label, onset within 0.2 s, offset within 0.2 s or a fifth of the length; mean over labels",
     micro_counted_by="sed_eval",
 )
 SEGMENT_F1 = F1(

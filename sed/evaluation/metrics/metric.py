@@ -55,6 +55,7 @@ class Entry:
         optional: whether result.json lacks it, instead of holding null, when it was not asked for.
         classes: (name in result.json, heading) of its class-wise numbers that the report's table of classes shows.
         shown: places that show it.
+        meaning: what it measures, in a few words, for the report's cards.
         undefined: why a class that has true events may have no such number, for the report's table of classes.
     """
 
@@ -67,6 +68,7 @@ class Entry:
     optional: bool = False
     classes: tuple[tuple[str, str], ...] = ()
     shown: frozenset[Place] = frozenset()
+    meaning: str = ""
     undefined: str = "undefined"
 
     @property

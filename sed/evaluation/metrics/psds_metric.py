@@ -186,6 +186,7 @@ STANDARD_ENTRIES = (
         per_cent=False,
         classes=(("psds1", "PSDS1"),),
         shown=frozenset({"closing", "terminal", "results", "card", "published", "main", "seeds", "margins", "runs"}),
+        meaning="events found against false alarms, over all thresholds, from 0 to 1; asks for exact times",
     ),
     Entry(
         key="psds2",
@@ -195,6 +196,7 @@ STANDARD_ENTRIES = (
         per_cent=False,
         classes=(("psds2", "PSDS2"),),
         shown=frozenset({"closing", "terminal", "results", "card", "main", "seeds", "margins", "runs"}),
+        meaning="as PSDS1, but asks for the right label more than for exact times",
     ),
     Entry(
         key="psds1_exact",

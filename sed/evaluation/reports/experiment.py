@@ -96,7 +96,11 @@ def report(
 def _summary(name: str, result: Mapping[str, Any]) -> list[str]:
     main = shown_in("main")
     known = [entry for entry in main if result.get(entry.key) is not None]
-    cards = [f'<div class="card">{escape(e.title)}<b>{e.text(result[e.key])}</b></div>' for e in known]
+    cards = [
+        f'<div class="card">{escape(entry.title)}<b>{entry.text(result[entry.key])}</b>'
+        f'<span class="dim">{escape(entry.meaning)}</span></div>'
+        for entry in known
+    ]
     parts = [f'<div class="cards">{"".join(cards)}</div>']
     if lacking := ", ".join(entry.title for entry in main if entry not in known):
         reason = LACKING.get(result["input"]["kind"], "they are undefined for this input")

@@ -39,7 +39,7 @@ svg .tick { fill: var(--dim); font-size: 11px; }
 .warn { border-left: 4px solid var(--b); background: var(--card); padding: .4rem .8rem; margin: .6rem 0; }
 details { margin: .5rem 0; background: var(--card); border-radius: 6px; padding: .5rem .8rem; }
 summary { cursor: pointer; padding: .2rem 0; } audio { width: 100%; max-width: 34rem; margin-top: .4rem; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .6rem; margin: .8rem 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); gap: .6rem; margin: .8rem 0; }
 .card { background: var(--card); border-radius: 6px; padding: .6rem .8rem; }
 .card b { font-size: 1.35rem; display: block;
   font-variant-numeric: tabular-nums; } .key span { margin-right: 1rem; white-space: nowrap; }

@@ -8,6 +8,7 @@ from sed.evaluation.alignment import decide_scores
 from sed.evaluation.confidence import bootstrap
 from sed.evaluation.confidence.paired import System, check_comparable, differences, paired
 from sed.evaluation.metrics.evaluate import evaluate, summary
+from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.postprocessing.median import PAPER_MEDIAN
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.stored import steps_dict
@@ -96,6 +97,7 @@ def test_report_holds_all_sections_and_nothing_active(scored):
         assert any(attributes.get("id") == anchor for _, attributes in page.found), anchor
     assert "Only 6 of 7 clips are scored" in page.text
     assert f"{100 * result['event_f1_macro']:.2f} %" in page.text
+    assert all(entry.meaning and entry.meaning in page.text for entry in shown_in("main"))
 
 
 def test_numbers_that_were_not_computed_have_no_column_and_undefined_ones_a_reason(scored):
