@@ -29,7 +29,7 @@ for model in "${exp}"/*/final.pt; do
 done
 [[ ${newest} ]] || exit 0
 ((listed <= 8)) || printf '\n... and %d more models in %s\n' $((listed - 8)) "${exp}"
-((reports == 0)) || printf '\nA report has the scores of every label, what was missed or taken for what, and clips to listen to.\n'
+((reports == 0)) || printf '\nA report has the scores of every label, what was missed or taken for what, and the worst and best clips.\n'
 printf '\nTo detect sounds in other recordings (a file or a folder), and see them on a page:\n\n'
 bin=$(dirname "$(command -v python3)")
 [[ ! -f ${bin}/activate || ${VIRTUAL_ENV-} == "${bin%/*}" ]] || printf 'source %q\n' "${bin}/activate"

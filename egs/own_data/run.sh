@@ -17,6 +17,7 @@
 #   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
 #                      false: only the labels of the tables (false)
 #   --train-args ARGS  more options of sed.bin.train; --most-passes 0 removes the limit of 200 passes over your clips
+#   --score-args ARGS  more options of sed.bin.score; --no-players: no sounds in report.html
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
 #
 # and every option of egs/desed/run.sh; here --work is this folder and --systems ast_sed by default.
@@ -27,7 +28,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" train_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
+recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
@@ -39,7 +40,9 @@ if [[ ${keep_labels} == true ]]; then
     [[ ${from} ]] || die "--keep-labels: of which model? (give --from)"
     download+=" --from $(printf '%q' "$(realpath -m "${from}")")"
 fi
-ours=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
+# The report may hold the sounds: they are the user's recordings.
+ours=(--score-args "--players${score_args:+ ${score_args}}")
+ours+=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
 if [[ ${small} == true ]]; then
     [[ -z ${from} ]] || die "--small and --from name different models (give one of them)"
     ours+=(--ngpu 0 --pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)

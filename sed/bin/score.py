@@ -77,6 +77,7 @@ def parser() -> Parser:
     p.section("report.html")
     p.option("report", True, "write report.html beside the result")
     p.option("audio", None, "folder of recordings, or wav.scp: adds players to the report")
+    p.option("players", False, "add players to the report; without --audio, of the wav.scp beside --ground-truth")
     p.option("features", None, "dump/<set>: adds log-mel to the report (default: beside --ground-truth)")
     add_arguments(p)
     return p
@@ -142,7 +143,8 @@ def main() -> None:
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     if args.tuned:
         refuse_own_clips(args.tuned, problem.clips)
-    sources = find_sources(args.features, args.audio, reference) if args.report else None
+    audio = args.audio or (reference.path.parent / "wav.scp" if args.players else None)
+    sources = find_sources(args.features, audio, reference) if args.report else None
     out.parent.mkdir(parents=True, exist_ok=True)  # an unwritable output fails now, not after the work
     decisions, post, cross_fitted = _decide(args, problem, submission, post)
     evaluation = measure(problem, decisions, metrics=metrics, jobs=jobs)

@@ -161,7 +161,7 @@ def add_confidence(
     save(path, Samples(names=names, values=values, clips=digest(problem), seed=seed))
 
 
-def find_sources(features: str | None, audio: str | None, reference: Reference) -> Sources:
+def find_sources(features: str | None, audio: str | Path | None, reference: Reference) -> Sources:
     """Return the sources of log-mel and audio for the report.
 
     Args:

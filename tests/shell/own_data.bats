@@ -123,7 +123,7 @@ refused() { # refused <pattern>: is the exit status 2, does the last line match,
 @test "from a folder of recordings to a model, its score and events of its labels" {
     sounds
     own --recordings sounds --events events.tsv --work work --ngpu 0 --nj 1 --pretrained none \
-        --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --score-args "--bootstrap 0 --no-report" \
+        --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml --score-args "--bootstrap 0" \
         --train-args "--epochs 1 --steps-per-epoch 2 --batch-sizes 1,1,1,1 --ast-dim 16 --gru-units 8"
     [[ ${status} == 0 ]] || {
         echo "${output}"
@@ -131,6 +131,8 @@ refused() { # refused <pattern>: is the exit status 2, does the last line match,
     }
     [[ $(<work/data/labels.txt) == $'loud hiss\nlow hum' ]]
     grep -q '| ast_sed ' work/RESULTS.md
+    [[ ${output} == *"ast-sed predict --model ${PWD}/work/exp/ast_sed --html page.html RECORDINGS" ]]
+    grep -q '<audio controls' work/exp/ast_sed/validation/report.html
     grep -q '^most_passes: 200' work/exp/ast_sed/config.yaml # beside the options of --train-args
     run python3 -m sed.bin.predict --model work/exp/ast_sed --threshold 0.001 --post-processing median --format jsonl sounds/a.wav
     [[ ${status} == 0 && ${output} == *'"label": "low hum"'* ]]
