@@ -6,8 +6,8 @@
 #   --cmd CMD        script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
 #   --ngpu N         GPUs; 0: the CPU (1)
 #   --tagger FILE    pre-trained AST whose tagging mAP is measured, again only if FILE is newer ('none': not measured)
-#   --sources FILE   sources.json of stage 0: number of the soundbank's sources and recordings of each label
-#   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png is shown
+#   --sources FILE   sources.json of stage 0: numbers of the soundbank's sources, such as uploads, and recordings of each label
+#   --figure3 DIR    output folder of steps/figure3.sh, whose picture figure3_swapped.png (one band instead of the mean) is shown
 #   --test-set SET   set of the dump that was scored (validation)
 #   --archive NAME   first turn what <results> holds into an earlier run called NAME, of which only main numbers stay
 #

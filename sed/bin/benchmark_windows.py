@@ -72,6 +72,7 @@ def compare(name: str, recordings: Sequence[Recording], args: argparse.Namespace
     size = predictor.samples
     clips = [sound[at : at + size] for sound in sounds for at in range(0, len(sound), size)]
     scorer = Scorer(recordings, predictor.labels, size / predictor.rate)
+    # Settings share many windows: Remembered caches the posteriors of each.
     predicted = functools.partial(predict, predictor=Remembered(predictor), post=post, batch_size=args.batch_size)
     settings = [scorer.of_clips("cut into clips", predicted(clips, windows=WindowSettings(overlap=0.0)))]
     for title, windows in _compared(stored, args.overlaps, predictor.frames * predictor.frame_seconds):
@@ -88,6 +89,7 @@ def _compared(stored: WindowSettings, shares: Sequence[float], window: float) ->
     default = OVERLAP * window if stored.overlap is None else stored.overlap
     seconds = [share * window for share in dict.fromkeys([OVERLAP, *shares]) if abs(share * window - default) > 1e-6]
     settings = [("default", stored)]
+    # None leaves the stored overlap, and only centre_events differs from the default.
     for flag, overlap in (("", None), *((f" --overlap {one:g}", one) for one in seconds)):
         for centre in (True, False):
             if flag or centre != stored.centre_events:
@@ -110,7 +112,9 @@ def table(settings: Sequence[Setting], recordings: Sequence[Recording], *, sampl
     """
     minutes = np.array([recording.minutes for recording in recordings])
     groups = [minutes == one for one in sorted(set(minutes.tolist()))]
-    weights = np.zeros((samples + 1, len(minutes)))  # each length keeps its number of recordings in every sample
+    # (samples + 1, recordings): how often each is drawn; row 0 is the set itself, every recording once. Each length
+    # keeps its number of recordings in every sample.
+    weights = np.zeros((samples + 1, len(minutes)))
     for group in groups:
         weights[:, group] = draw(int(group.sum()), samples, seed)
     cut, default = settings[0], settings[1]
@@ -141,7 +145,7 @@ def main() -> None:
     args = parser().parse_args()
     setup_logging()
     soundscapes.check(kinds=args.kinds, minutes=args.short + args.long)
-    mix = Mix(args.soundbank, sources=0, seed=args.seed)
+    mix = Mix(args.soundbank, sources=0, seed=args.seed)  # sources: seed of the synthetic sounds
     for kind in args.kinds:
         recordings = mix.recordings(KINDS[kind], short=args.short, long=args.long, jobs=args.jobs)
         logger.info("%s: %d recordings mixed", kind, len(recordings))

@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.check_dump [--config conf/logmel.yaml] dump/<set>...
 
-Exit 0: all intact. Exit 1: damaged shards were removed with their lists and the set's feats.scp; stage 2 redoes them.
+Exit 0: all intact. Exit 1: damaged shards were removed with their lists of clips (<shard>.scp) and the set's
+feats.scp; stage 2 redoes them.
 """
 
 from __future__ import annotations

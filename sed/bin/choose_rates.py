@@ -3,8 +3,9 @@
 usage: python3 -m sed.bin.choose_rates [options] results rates.json
 
 results/runs.jsonl has one line per training of a config named <config>_lr<head>_<encoder>, scored on a split of the
-training sources. The chosen rates have the highest PSDS1, averaged over seeds. With --best the table goes to standard
-error, and the name of that config's best experiment to standard output.
+training sources (a source: the recordings of one origin, such as an upload) that it was not trained on. The chosen
+rates have the highest PSDS1, averaged over seeds. With --best the table goes to standard error, and the name of that
+config's best experiment to standard output.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ def main() -> None:
             mark = "  <- chosen" if row is best else ""
             numbers = "".join(f"{column.plain(row[column.key]):>10}" for column in columns)
             print(f"{config:<16}{row['lr']:>10g}{row['encoder_lr']:>10g}{numbers}{mark}", file=table)
+        # of the first training: those of a config differ only in rates and seed
         steps = next(run["steps"] for seeds in tried.values() for run in seeds)
         if config == args.best:
             print(tried[best["lr"], best["encoder_lr"]][0]["config"])

@@ -47,6 +47,7 @@ def test_one_table_is_detections_and_a_folder_of_them_operating_points(tmp_path:
     (folder / "0.1.tsv").write_text(HEAD + "c.wav\t0.0\t1.0\ty\n")
     one = read_submission(folder / "0.2.tsv")
     assert one.kind == "detections" and one.clips == ["a", "b"] and one.labels is None and one.scores is None
+    # an event: line of the table, clip, onset (s), offset (s), label
     assert one.tables == [(folder / "0.2.tsv", [(2, "a", 0.5, 1.0, "x")])]
     several = read_submission(folder)
     assert several.kind == "operating points" and several.clips == ["c", "a", "b"]
@@ -68,7 +69,7 @@ def test_what_is_none_of_the_four_is_refused(tmp_path: Path) -> None:
         read_submission(tmp_path)
 
 
-def test_a_folder_of_another_tools_label_files_is_one_table(tmp_path):
+def test_a_folder_of_audacity_label_files_is_one_table(tmp_path):
     (tmp_path / "a.txt").write_text("1\t2\tDog\n")
     (tmp_path / "b.txt").write_text("0.5\t1\tCat\n")
     found = read_submission(tmp_path)

@@ -32,10 +32,11 @@ def problem(seed, clips=5, classes=3, events=12, grid=0.1, length=4.0):
 
 
 def detections(seed, problem, count=20, grid=0.1):
-    """Return `count` random events and some events of the ground truth, partly shifted, as one table."""
+    """Return `count` random events and some events of the ground truth, partly shorter or longer, as one table."""
     rng = np.random.default_rng(seed + 10_000)
     made = table(rng, len(problem.clips), len(problem.labels), count, grid, problem.durations[0])
-    # about 0.6 of the true events, some shifted by whole steps of the grid, at the edge of collars and intersections
+    # about 0.6 of the true events, some shorter or longer by 0.1 or 0.2 s at both ends, at the edge of collars and
+    # intersections
     truth = problem.truth
     shift = rng.choice([-0.2, -0.1, 0.0, 0.0, 0.1, 0.2], len(truth))
     onset, offset = np.maximum(truth.onset + shift, 0).round(3), (truth.offset - shift).round(3)
@@ -46,7 +47,10 @@ def detections(seed, problem, count=20, grid=0.1):
 
 
 def scores(seed, problem, frames=40):
-    """Return random scores of `frames` frames per clip, higher within true events, on a grid of 0.01 with many ties."""
+    """Return random scores of `frames` frames per clip, on a grid of 0.01 with many ties.
+
+    They are higher from 0.1 s before each true event to 0.2 s after it.
+    """
     rng = np.random.default_rng(seed + 20_000)
     clips, classes = len(problem.clips), len(problem.labels)
     borders = np.round(np.linspace(0, problem.durations[0], frames + 1), 6)

@@ -7,7 +7,7 @@ from sed.errors import UserError
 
 
 def without_length(path, **how):
-    """A FLAC of 3 s whose header states no length."""
+    """Write a FLAC of 3 s whose header states no length: the number of samples is the low 36 bits of bytes 18 to 25."""
     write_beep(path, **how)
     data = bytearray(path.read_bytes())
     number = int.from_bytes(data[18:26], "big")
