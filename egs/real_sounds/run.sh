@@ -42,11 +42,11 @@ for list in systems more boxes; do [[ ${!list} != none ]] || printf -v "${list}"
 [[ -n ${work} || ${scale} =~ ^0*1\.?0*$ ]] || work=${here}/scale_${scale}
 work=$(realpath -m "${work:-${here}}") soundbank=${soundbank:+$(realpath -m "${soundbank}")}
 [[ -z ${pretrained} || ${pretrained} == none ]] || pretrained=$(realpath -m "${pretrained}")
-cd "${here}/../desed"
+cd "${here}/../desed"                                                      # for its path.sh, cmd.sh and links
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$} # stated in results; all jobs end with this process
 source "${here}/../desed/path.sh"
 source "${here}/../desed/cmd.sh"
-downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads")
+downloads=${work}/downloads dump=${work}/dump exp=${work}/exp tuned=${here}/tuning/csebbs pretraining="" checkpoints=$([[ ${pretrained} ]] || echo "${work}/downloads") # checkpoints: encoders of stage 0
 train_args="--step-scale ${scale} ${train_args}" pretrain_args="--step-scale ${scale} ${pretrain_args}"
 small="--cnn-width 0.5 --ast-dim 96 --ast-depth 2 --ast-heads 2 --ast-blocks 2 --stride-freq 16" # models that a CPU can train
 ((ngpu > 0)) || train_args="${small} --fte-blocks 1 --gru-units 64 --gru-layers 1 --batch-sizes 2 ${train_args}"
@@ -81,7 +81,7 @@ if stage 2 "features"; then
 fi
 [[ -z ${pretraining} ]] || wait "${pretraining}"
 if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
-if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi
+if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi # label: predict pseudo-labels that some are trained on
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
     for config in ${boxes}; do # with the boxes' settings tuned for it, if any

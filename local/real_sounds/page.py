@@ -71,9 +71,10 @@ PROTOCOL_A = (
     "classes; its mean over classes does not."
 )
 PROTOCOL_B = (
-    "Clip pooling, frozen epochs and learning rates of each system as it did best with on a smaller soundbank "
-    "(`conf/real_sounds/*_tuned.yaml`). On the split of this one (`tuning/regime.json`: one seed, half of the steps) "
-    "protocol A's way was as good or better, which trainings of the full length do not bear out."
+    "Each system with the clip pooling, frozen epochs and learning rates that were best for it on a smaller soundbank "
+    "(`conf/real_sounds/*_tuned.yaml`). On a split of this soundbank's training sources (`tuning/regime.json`: one "
+    "seed, half of the steps) protocol A's way was as good or better, which trainings of the full length do not bear "
+    "out."
 )
 GRID = (
     "EB-F1 in per cent and PSDS1 (seeds) with the encoder at the rate of protocol A; the cells that protocol A or B "
@@ -85,8 +86,7 @@ MIXUP = (
 )
 LENGTHS_TEXT = "Per cent of all events that are found within the collars of EB-F1, over seeds and classes."
 COLLARS_TEXT = (
-    "Mean over classes and seeds, in per cent; a fifth of the event's length where that is more than the collar counts "
-    "at its end."
+    "Mean over classes and seeds, in per cent. At offsets the collar is at least a fifth of the event's length."
 )
 FRAGMENTS_TEXT = (
     "Per cent of all events: split, more than one detection of the class lies in it; merged, a detection of the class "
@@ -286,14 +286,15 @@ class Page:
         return [
             "## Figure 3",
             "",
-            "EB-F1 of the trained AST-GRU (first seed) when one frequency band takes the place of its mean over all, "
-            "over the best band's.",
+            "EB-F1 of the trained AST-GRU (first seed) with one frequency band instead of the mean over all bands, "
+            "divided by that of the class's best band.",
             "",
             f"![Frequency bands that carry each class]({picture})",
             "",
         ]
 
     def _limits(self) -> list[str]:
+        # The section is on the paper's best system that was trained.
         best = next((name for name in ("ast_sed", "ast_gru", "crnn") if name in self.results), None)
         if best is None:
             return []

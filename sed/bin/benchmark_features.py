@@ -2,8 +2,9 @@
 
 usage: python3 -m sed.bin.benchmark_features [--config conf/logmel.yaml] [--seconds 10] [--clips 32]
 
-Prints clips per second of both on one core, measured alternately, and the largest difference of their features; with a
-GPU, the batched front end's speed there, too. Processor time is measured, so that a busy machine does not matter.
+Prints clips per second of both on one core, measured alternately, and the largest difference of their log-mel (natural
+logarithm); with a GPU, the batched front end's speed there, too. On the CPU, processor time is measured, so that a busy
+machine does not matter.
 """
 
 from __future__ import annotations

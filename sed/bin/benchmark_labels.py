@@ -110,7 +110,7 @@ def held(process: int) -> float:
 
 
 def names(args: argparse.Namespace) -> list[str]:
-    """Return the labels."""
+    """Return the label set."""
     return [f"class_{k:04d}" for k in range(args.classes)]
 
 
@@ -138,7 +138,7 @@ def write_labels(args: argparse.Namespace) -> None:
 
 
 def labels(args: argparse.Namespace) -> FrameTargets:
-    """Read the training set's labels into targets."""
+    """Read the training set's labels into targets: the stage `labels`."""
     from sed.data.directory import DataDir
     from sed.data.targets import FrameTargets
 
@@ -191,7 +191,7 @@ def scores(args: argparse.Namespace) -> None:
         logits = background(rng, values.shape)
         for onset, offset, label in spans:
             begin, end = (round(time / SECONDS * args.scored_frames) for time in (onset, offset))
-            logits[begin:end, column[label]] += rng.normal(6.0, 2.0)  # a logit of -7 + 6 or more: many are detected
+            logits[begin:end, column[label]] += rng.normal(6.0, 2.0)  # from a mean of -7 to about -1: many are detected
         values[:] = 1 / (1 + np.exp(-logits))
     made = Scores(
         clips=list(events),

@@ -1,5 +1,7 @@
 """Registry of frequency poolings, from a grid (batch, bands, patches, dim) to frames (batch, patches, dim).
 
+The grid is the encoder's: bands are along frequency, patches along time.
+
 A new pooling is a module with a function that builds it from a config and the encoder (and with `OPTIONS`, if it has
 any), and a line of `POOLINGS`. Letters such as (P) name sources: see sed/models/__init__.py.
 """
@@ -23,7 +25,7 @@ class Pooling(Protocol):
 
 @runtime_checkable
 class BandwisePooling(Protocol):
-    """Protocol of a pooling that a trained detector can replace by a single band, since a band is in the same space."""
+    """Protocol of a pooling whose output is in the bands' space: one band can replace it in a trained detector."""
 
     def one_band(self, bands: int, band: int) -> Pooling:
         """Return the pooling that selects the band with index `band` of `bands` bands, lowest first.

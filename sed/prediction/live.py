@@ -15,7 +15,7 @@ KINDS = {"s16": ("<i2", 1 / 32768), "s32": ("<i4", 1 / 2147483648), "f32": ("<f4
 
 
 class BrokenStream(UserError):
-    """The stream ended inside a sample frame; the samples before it have been used."""
+    """The stream ended inside a sample of all channels; the samples before it have been used."""
 
 
 def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: int) -> Iterator[np.ndarray]:
@@ -32,7 +32,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
         Mono float32 blocks as they arrive.
 
     Raises:
-        BrokenStream: the stream ends inside a sample.
+        BrokenStream: the stream ends inside a sample of all channels.
     """
     dtype, scale = KINDS[kind]
     size = np.dtype(dtype).itemsize * channels  # bytes of one sample of all channels

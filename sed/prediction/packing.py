@@ -52,11 +52,12 @@ def pack(args: argparse.Namespace, folder: Path, *, name: str) -> Opened:
     from sed.prediction.model import gather_results, open_model
     from sed.provenance import without_folders
 
-    recover(folder)
+    recover(folder)  # completes a replacement that a killed run left unfinished; `args.model` may be this folder
     source = local_model(args.model)
     opened = open_model(source, which=args.which)
     post = resolve(args, opened.model.labels, stored=opened.post_processing)
     windows = resolve_windows(args, opened.windows)
+    # without_folders: no paths of this machine in what is published
     results = without_folders(gather_results(source) if source.is_dir() else {})
     model = replace(opened.model, info=without_folders(opened.model.info), config=without_folders(opened.model.config))
     text = card(

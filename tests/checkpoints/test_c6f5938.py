@@ -20,6 +20,7 @@ from sed.prediction.predictor import TorchPredictor
 
 FOLDER = ROOT / "tests/fixtures/c6f5938"
 TOLERANCE = 1e-5
+"""largest absolute difference of posteriors (our choice)"""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,7 @@ def test_posteriors_of_onnx(stored: Mapping[str, np.ndarray], windows: list[np.n
     output = predictor(windows)
     np.testing.assert_allclose(output.frame, stored["onnx_frame"], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(output.clip, stored["onnx_clip"], rtol=0, atol=TOLERANCE)
+    # a recording of any length, whose windows the graph cuts; the third output is its log-mel
     frame, clip, _ = predictor.whole(sound(*LONG)[0][None])
     np.testing.assert_allclose(frame, stored["onnx_long_frame"], rtol=0, atol=TOLERANCE)
     np.testing.assert_allclose(clip, stored["onnx_long_clip"], rtol=0, atol=TOLERANCE)
@@ -60,7 +62,7 @@ def test_events_are_decided_by_the_stored_post_processing(
 ) -> None:
     if name == "model.onnx":
         pytest.importorskip("onnxruntime")
-    soundfile.write(tmp_path / "window.wav", sound(*WINDOW)[0], RATE)  # one window: how they are joined may change
+    soundfile.write(tmp_path / "window.wav", sound(*WINDOW)[0], RATE)  # one window: how windows are joined may change
     option = "--onnx" if name == "model.onnx" else "--model"
     assert call(predict, option, FOLDER / name, "--threads", 1, tmp_path / "window.wav") == 0
     rows, then = (

@@ -50,7 +50,7 @@ def test_the_shortest_waveform_has_a_frame(centring: str) -> None:
     ours = framing(centring, 20, 8, 32)
     assert ours.frames(X[: ours.min_samples]).shape[0] == ours.num_frames(ours.min_samples) >= 1
     counts = torch.arange(ours.min_samples, 200)
-    assert ours.num_frames(counts).tolist() == [ours.num_frames(n) for n in counts.tolist()]  # as export counts
+    assert ours.num_frames(counts).tolist() == [ours.num_frames(n) for n in counts.tolist()]  # as in the exported graph
 
 
 def test_inconsistent_sizes_are_refused() -> None:

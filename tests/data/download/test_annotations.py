@@ -40,6 +40,7 @@ def test_only_events_that_one_clip_and_one_key_have_match() -> None:
     assert match({"x": one, "y": two, "z": two, "w": frozenset()}, known) == {"x": Key("a" * 11, 0)}
 
 
+# KIT is the development kit, with DESED's own metadata (the folder in SED_KIT, see paths.py).
 @pytest.mark.skipif(not (KIT / "desed_metadata").is_dir(), reason="no kit with the real metadata")
 def test_most_real_validation_clips_have_unique_events(tmp_path: Path) -> None:
     path = KIT / "desed_metadata" / "validation.tsv"

@@ -121,6 +121,7 @@ def test_shards_are_read_once_and_again_if_recordings_are_gone(
     (downloads / "audio/v" / NAMES[0]).unlink()
     assert there(run(downloads, downloads / "copies")) == [4, 3]
     assert read[2:] == ["one.tar"]
+    # the origin of a downloaded shard is its path below copies/, that of any other shard its whole path
     assert {row["origin"] for row in rows(downloads / "origins.tsv")} == {"xares/one.tar", "xares/two.tar"}
     (downloads / "m/w.tsv").write_text(f"filename\tevent_labels\nY{'n' * 11}_0.000_10.000.wav\tDog\n")
     run(downloads, downloads / "copies")
@@ -177,7 +178,7 @@ def test_damaged_shards_are_one_line_and_members_before_the_damage_are_used(
 ) -> None:
     shard = tar(downloads / "copies/xares/a.tar", {name: sound(n) for n, name in enumerate(NAMES)})
     whole = shard.read_bytes()
-    shard.write_bytes(whole[:5000])
+    shard.write_bytes(whole[:5000])  # ends within the second member: each takes 4096 bytes
     (downloads / "copies/xares/b.zip").write_bytes(b"no zip")
     assert there(run(downloads, downloads / "copies")) == [1, 0]
     lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -257,6 +258,7 @@ def test_a_run_killed_at_any_call_and_repeated_gives_the_same_files(downloads: P
     def check(_n: int) -> None:
         assert state() == expected
 
+    # killed at a sample of 12 of its calls; more than 5 of them were reached
     assert kill_at_every_call(work, clear, check, downloads, most=12) > 5
 
 

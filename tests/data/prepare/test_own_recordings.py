@@ -112,6 +112,7 @@ def test_labels_of_audacity_beside_the_recordings(tmp_path):
     audio.mkdir(), labels.mkdir()
     for name in "abcd":
         soundfile.write(audio / f"{name}.wav", np.full(12 * 8000, 0.1), 8000)
+        # the second line is the frequency range (Hz) of the first label
         (labels / f"{name}.txt").write_text("1.0\t2.5\tDog\n\\\t100\t900\n11.0\t11.9\tDog\n")
     table = tmp_path / "events.tsv"
     rows = "".join(f"{name}.wav\t1\t2.5\tDog\n{name}.wav\t11\t11.9\tDog\n" for name in "abcd")

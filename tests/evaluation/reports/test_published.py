@@ -1,4 +1,4 @@
-"""Published numbers: which experiment is which system, and that a number is where it belongs."""
+"""Published numbers: the system that an experiment is compared with, and its numbers by the keys of the tables."""
 
 from __future__ import annotations
 

@@ -9,7 +9,11 @@ from sed.evaluation.reports.seeds.fragments import fragments
 
 
 def on_a_grid(truth: list[Event], detected: list[Event]) -> dict[str, int]:
-    """The same counts of one clip with whole milliseconds, by sets of them."""
+    """Return the same counts of one clip, by comparing sets of whole milliseconds.
+
+    An event is split when more than one detection has more than half of its own length in it; merged when a detection
+    holds more than half of it and more than half of another event.
+    """
 
     def cells(event: Event) -> set[tuple[str, int]]:
         return {(event.label, cell) for cell in range(round(1000 * event.onset), round(1000 * event.offset))}
@@ -38,7 +42,7 @@ def test_equal_to_counts_on_a_grid() -> None:
         clip = []
         for _side in range(2):
             onsets = rng.integers(0, 9000, rng.integers(1, 7))
-            lengths = rng.integers(11, 3000, len(onsets))
+            lengths = rng.integers(11, 3000, len(onsets))  # made odd below, so that no overlap is exactly half of one
             labels = rng.choice(["Dog", "Cat"], len(onsets))
             clip.append(
                 [Event(o / 1000, (o + n) / 1000, str(x)) for o, n, x in zip(onsets, lengths | 1, labels, strict=True)]
