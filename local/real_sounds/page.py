@@ -28,6 +28,8 @@ def _pair(a: str, b: str, f1: str, psds1: str, title: str) -> Pair:
 
 
 HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup in half of the steps (run.sh --vary)
+# how the encoder of a comparator is trained, by the end of its name
+WAYS = {"": "", protocols.FROZEN: ", its encoder frozen first"}
 # Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
 PAIRS = (
     _pair("ast_gru", "ast_sed", "+4.40", "+0.06", "AST-SED over AST-GRU"),
@@ -47,11 +49,21 @@ PAIRS = (
     _pair(f"ast_gru_{HALF}", f"ast_sed_{HALF}", "–", "–", "mixup in half of the steps: AST-SED over AST-GRU"),
     _pair(f"ast_gru_{HALF}", f"fte_only_{HALF}", "–", "–", "mixup in half of the steps: FTE only over AST-GRU"),
     _pair(f"ast_gru_{HALF}", f"lgd_only_{HALF}", "–", "–", "mixup in half of the steps: LGD only over AST-GRU"),
+    *(
+        _pair(f"{name}{end}", "ast_sed_tuned", "–", "–", f"AST-SED of protocol B over {title}{way}")
+        for name, title in protocols.COMPARATORS.items()
+        for end, way in WAYS.items()
+    ),
+    *(
+        _pair(f"bi_crnn{end}", f"bi_crnn_pseudo{end}", "–", "–", f"pseudo-labels of its own for Bi-CRNN{way}")
+        for end, way in WAYS.items()
+    ),
 )
 # configs in the page's order; all others come after them
 KNOWN = (
     *("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5"),
     *("ast_gru_tuned", "lgd_only_tuned", "fte_only_tuned", "ast_sed_tuned"),
+    *(f"{name}{end}" for name in protocols.COMPARATORS for end in WAYS),
 )
 VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
 """parts of names of experiments that only the tables of `protocols.grid` and `protocols.mixup` compare"""
@@ -75,6 +87,13 @@ PROTOCOL_B = (
     "(`conf/real_sounds/*_tuned.yaml`). On a split of this soundbank's training sources (`tuning/regime.json`: one "
     "seed, half of the steps) protocol A's way was as good or better, which trainings of the full length do not bear "
     "out."
+)
+COMPARATORS = (
+    "The paper's rivals beside AST-GRU and AST-SED of protocol B: all encoders pre-trained on the same soundscapes for "
+    "the same number of steps and clips, all detectors trained for the same number of steps. Each rival is trained in "
+    "two ways, without a choice between them: as its config says, with one rate for the whole network, and as protocol "
+    "B trains AST-SED. Augmentation, batch size and losses of FB-CRNN and Bi-CRNN are their own (their configs say "
+    "what differs). EB-F1 is at a threshold of 0.5 with the same median filters for all."
 )
 GRID = (
     "EB-F1 in per cent and PSDS1 (seeds) with the encoder at the rate of protocol A; the cells that protocol A or B "
@@ -243,6 +262,11 @@ class Page:
                 "Protocol B: the best of each",
                 PROTOCOL_B,
                 protocols.protocol_b(self.results, self.margins, self.remarks),
+            ),
+            (
+                "The paper's rivals, pre-trained alike",
+                COMPARATORS,
+                protocols.comparators(self.results, self.margins, self.remarks),
             ),
             ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results)),
             ("Mixup and the encoder's rate", MIXUP, protocols.mixup(self.results)),

@@ -28,6 +28,19 @@ TITLES = {
 # EB-F1 in per cent and PSDS1 in the paper, on DESED
 PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed": ("59.60", "0.5140")}
 TUNED = "_tuned"
+FROZEN = "_frozen_epochs_6_encoder_lr_0.0003"
+"""end of the name of a comparator that is trained as protocol B trains AST-SED (run.sh --vary)"""
+# The paper's rivals, each with its encoder pre-trained on the AST's soundscapes, and a title.
+COMPARATORS = {
+    "crnn_pretrained": "CRNN",
+    "sk_crnn": "SK-CRNN",
+    "fdy_crnn": "FDY-CRNN",
+    "conformer": "Conformer",
+    "fb_crnn": "FB-CRNN",
+    "bi_crnn": "Bi-CRNN",
+    "bi_crnn_pseudo": "Bi-CRNN with pseudo-labels",
+    "pann_rnn": "PANN-RNN",
+}
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
 SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "mixup_probability", "input_padding")
@@ -91,6 +104,36 @@ def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str
         cells = [title + _marks(remarks, name, results[name]), _regime(results[name][0].get("settings", {}))]
         rows.append([*cells, *_numbers(results[name]), *_over(margins, over, name)])
     return table(["system", "trained with", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
+
+
+def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
+    """Return the table of the paper's rivals beside AST-GRU and AST-SED of protocol B; no lines without rivals.
+
+    Args:
+        results: {config: the results of its seeds}.
+        margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings; the configs that they name get their marks.
+
+    Returns:
+        Lines of Markdown.
+    """
+    titles = {f"{name}{end}": title for name, title in COMPARATORS.items() for end in ("", FROZEN)}
+    if not any(name in results for name in titles):
+        return []
+    titles |= {f"{name}{TUNED}": TITLES[name] for name in ("ast_gru", "ast_sed")}
+    by_pair = {(one["a"], one["b"]): one["numbers"] for one in margins}
+    rows = []
+    for name, title in titles.items():
+        if name not in results:
+            continue
+        runs = results[name]
+        gains = by_pair.get((name, f"ast_sed{TUNED}"), {})
+        size, settings = runs[0].get("parameters"), runs[0].get("settings", {})
+        cells = [title + _marks(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
+        over = [difference(gains[entry.key], entry) if entry.key in gains else "–" for entry in (F1, PSDS1)]
+        rows.append([*cells, *_numbers(runs), *over])
+    heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
+    return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
 
 
 def grid(results: Results) -> list[str]:
@@ -211,10 +254,17 @@ def _regime(settings: Mapping[str, Any]) -> str:
     """Describe a training: clip pooling, frozen epochs, and the encoder's learning rate relative to the head's."""
     words = [CLIP_POOLINGS.get(settings.get("clip_pooling", ""), str(settings.get("clip_pooling", "–")))]
     if settings.get("encoder") == "ast":
-        frozen = settings.get("frozen_epochs")
-        words.append(f"frozen for {frozen:g} epochs" if frozen else "not frozen")
-        words.append(f"encoder at {settings['encoder_lr'] / settings['lr']:.2g} of the head's rate")
+        words.append(_rates(settings).replace(", at", ", encoder at"))
     return ", ".join(words)
+
+
+def _rates(settings: Mapping[str, Any]) -> str:
+    """Describe the encoder's training: frozen epochs, and its learning rate relative to the head's."""
+    if not settings.get("lr"):
+        return "–"
+    frozen = settings.get("frozen_epochs")
+    words = f"frozen for {frozen:g} epochs" if frozen else "not frozen"
+    return f"{words}, at {settings['encoder_lr'] / settings['lr']:.2g} of the head's rate"
 
 
 def _cell(runs: Sequence[Mapping[str, Any]]) -> str:

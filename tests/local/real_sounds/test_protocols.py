@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.real_sounds.protocols import grid, mixup, protocol_a, protocol_b
+from local.real_sounds.protocols import FROZEN, comparators, grid, mixup, protocol_a, protocol_b
 
 WAY = {"mean": ("mean", 1), "lgd": ("mean", 10), "fte": ("fte", 1), "sed": ("fte", 10)}
 
@@ -47,6 +47,23 @@ def test_protocol_b_shows_the_chosen_settings() -> None:
     assert "| CRNN | +30.00 [+29.00, +31.00] |" in lines[3]
     assert "encoder at 0.05 of the head's rate" in lines[4]
     assert protocol_b({"ast_sed": [run(1, 0.5)]}, [], []) == []
+
+
+def test_the_paper_s_rivals_stand_beside_ast_sed_in_both_ways() -> None:
+    cnn = {"encoder": "cnn", "frozen_epochs": 0, "encoder_lr": 0.001}
+    results = {
+        "ast_sed_tuned": [run(1, 0.4, encoder_lr=0.0003)],
+        "fdy_crnn": [{**run(1, 0.5, **cnn), "parameters": 11_061_468}],
+        f"fdy_crnn{FROZEN}": [run(1, 0.6, encoder="cnn", encoder_lr=0.0003)],
+    }
+    slow = [{"names": ["fdy_crnn_seed1"], "text": "Slow."}]
+    lines = comparators(results, [margin("fdy_crnn", "ast_sed_tuned", -0.1)], slow)
+    assert lines[2].startswith("| FDY-CRNN (1) | 11.06 M | not frozen, at 1 of the head's rate | 50.00 | 0.2500 |")
+    assert lines[2].endswith("| 1 | -10.00 [-11.00, -9.00] | -0.1000 [-0.1100, -0.0900] |")
+    assert lines[3].startswith("| FDY-CRNN | – | frozen for 6 epochs, at 0.3 of the head's rate | 60.00 | 0.3000 |")
+    assert lines[3].endswith("| 1 | – | – |")
+    assert lines[4].startswith("| AST-SED (ratio 10) |")
+    assert comparators({"ast_sed_tuned": results["ast_sed_tuned"], "crnn": [run(1, 0.1)]}, [], []) == []
 
 
 def test_the_grid_takes_its_cells_from_settings() -> None:
