@@ -1,8 +1,8 @@
 """The two protocols of egs/real_sounds and the grid of trainings behind them, as tables.
 
 Protocol A is the paper's regime: the same clip pooling, frozen epochs and learning rates for all AST systems. In
-protocol B each system has those with which it is best (`<system>_tuned`). Both were chosen on a split of the training
-sources, not on validation.
+protocol B each system has those with which it is best (`<system>_tuned`). None was chosen on validation: those of
+protocol A on a split of the training sources, those of protocol B on such a split of a smaller soundbank.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sed.cli import entry, setup_logging
 from sed.config import Parser
-from sed.errors import UserError
+from sed.errors import RunError, UserError
 
 _BARE = """
 import sys, time, resource
@@ -118,6 +118,8 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
         time.sleep(0.2)
     if any(process.returncode for process in running):
         raise UserError("a dump job failed (see above)")
+    if not all(seen):
+        raise RunError("a dump job ended before its memory could be read (give more --clips)")
     return [(r[len(r) // 4], max(r[len(r) // 4 :])) for r in seen]
 
 

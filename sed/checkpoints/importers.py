@@ -105,13 +105,14 @@ IMPORTERS = {
 """{encoder: its importer}; a training of these encoders is expected to start from a published checkpoint"""
 
 LICENCES = {
+    "ast": "BSD-3-Clause",
     "atst_frame": "MIT (PretrainedSED's files) or CC BY 4.0 (its authors' checkpoint)",
     "beats": "MIT",
     "dasheng": "Apache-2.0",
     "eat": "MIT",
+    "panns": "MIT (the authors' repository; the files are on Zenodo, record 3987831, which states their own)",
 }
-"""{encoder: licences of its published weights}, for the card of a model initialised with them; the card states none for
-encoders that are not listed"""
+"""{encoder: licences of its published weights}, for the card of a model initialised with them"""
 
 
 def importer_of(encoder: str) -> Importer | None:

@@ -29,8 +29,8 @@ from sed.models.classifiers import MergedClassifier
 from sed.models.detector import Detector, build_detector
 from sed.models.encoders import check_front_end
 
-# in names of tensors: the head that is loaded, the other one, and layers between encoder and head, which are refused
-HEAD, OTHER_HEAD, SEQUENCE = "strong_head.", "weak_head.", "seq_model."
+# in names of tensors: the head that is loaded, and layers between encoder and head, which are refused
+HEAD, SEQUENCE = "strong_head.", "seq_model."
 LICENCE = "MIT, as PretrainedSED publishes them"
 AUDIOSET_STRONG = Path(__file__).with_name("audioset_strong_classes.txt")
 # what the published detectors have in common after the encoder, and their padding

@@ -84,6 +84,7 @@ def _read_json(path: Path, remedy: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{path}: not what this project writes ({remedy})")
     for result in value.values() if path.name == RESULTS else [value]:  # RESULTS has those of all sets
-        # A number, list or boolean in the place of a result is reported as a `set` of the wrong type.
-        check_result(path, result if isinstance(result, dict) else {"set": result})
+        if not isinstance(result, dict):
+            raise UserError(f"{path}: not what this project writes: a result is {str(result)[:40]!r} ({remedy})")
+        check_result(path, result)
     return value

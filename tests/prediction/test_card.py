@@ -7,6 +7,7 @@ from pathlib import Path
 from tiny_model import call, pack_tiny
 
 from sed.bin import pack
+from sed.checkpoints.importers import IMPORTERS, LICENCES
 from sed.prediction.card import licences_of_the_start
 
 EVIL = "x\n---\n# evil\t<script>alert(1)</script> | y"
@@ -39,7 +40,13 @@ def test_the_licence_of_the_weights_that_training_started_from_is_named() -> Non
         ("atst_frame", start, {"weights": "random"}, False),
         ("atst_frame", "none", {}, False),
         ("cnn", start, {}, False),
+        ("ast", "ast.pth", {"weights": "random"}, False),
     ):
         found = licences_of_the_start({"encoder": encoder, "pretrained": pretrained}, info)
         assert len(found) == named, (encoder, pretrained, info)
         assert not named or ("strong" in found[0] and "MIT" in found[0] and "CC BY 4.0" in found[0])
+
+
+def test_every_encoder_with_published_weights_has_a_licence() -> None:
+    assert LICENCES.keys() == IMPORTERS.keys()
+    assert "BSD-3-Clause" in licences_of_the_start({"encoder": "ast", "pretrained": "ast.pth"}, {})[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from tiny_model import LABELS, call, pack_tiny, write_sounds
 
 from sed.bin import predict
 from sed.errors import UserError
-from sed.prediction.model import gather_results, open_model
+from sed.prediction.model import RESULTS, gather_results, open_model
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,8 @@ def test_no_model_and_broken_results_are_one_line(packed: Path, tmp_path: Path) 
     (tmp_path / "validation" / "result.json").write_text("{")
     with pytest.raises(UserError, match=r"result\.json: not JSON"):
         gather_results(tmp_path)
+    copy = shutil.copytree(packed / "model", tmp_path / "model")
+    for wrong in ("null", '"good"', "3", "[]"):
+        (copy / RESULTS).write_text(f'{{"validation": {wrong}}}')
+        with pytest.raises(UserError, match=r"results\.json: not what this project writes: a result is"):
+            gather_results(copy)
