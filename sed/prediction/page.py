@@ -13,7 +13,7 @@ import logging
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,9 +120,12 @@ class Page:
             self._block(f"audio-{number}", _base64_of(iter(lambda: audio.read(3 << 16), b"")))
         self._json(f"info-{number}", info)
 
-    def close(self, advice: str = "") -> None:
-        """Write the page's end; `advice`: what to do, if no recording has an event."""
-        self._json("advice-data", {"advice": advice})
+    def close(self, advice: str = "", found: Mapping[str, str] | None = None) -> None:
+        """Write the page's end.
+
+        advice: what to do, if no recording has an event; found: name of a recording: what that finds in it.
+        """
+        self._json("advice-data", {"advice": advice, "found": found or {}})
         self._file.write(self._tail)
 
     def _json(self, name: str, value: Any) -> None:

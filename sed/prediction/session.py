@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -21,10 +22,12 @@ from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
 from sed.prediction.live import read_pcm, until_broken
+from sed.prediction.nearest import Nearest
 from sed.prediction.page import Page, PageSink
 from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, is_stream, read_recording
+from sed.prediction.window_settings import WindowSettings
 from sed.prediction.window_settings import resolve as resolve_windows
 from sed.prediction.windows import Window, WindowPlan
 from sed.prediction.writers import FormatSink, check_formats, file_stems, table_names
@@ -121,49 +124,6 @@ class Sinks(BaseSink):
         self._files.__exit__(type(error), error, None)
 
 
-class Peaks(BaseSink):
-    """Sink of all recordings: number of events, and each label's highest posterior before and after post-processing."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self._labels = labels
-        self._raw, self._processed = (np.zeros(len(labels), np.float32) for _ in range(2))
-        self.events = 0
-
-    def posteriors(self, frames: np.ndarray) -> None:
-        self._raw = np.maximum(self._raw, frames.max(0, initial=0))
-
-    def processed(self, frames: np.ndarray) -> None:
-        self._processed = np.maximum(self._processed, frames.max(0, initial=0))
-
-    def finish(self, result: Result) -> None:
-        self.events += len(result.detections)
-
-    def advice(self, steps: Sequence[str]) -> str:
-        """Return what to do if no recording has an event, in one line; empty if one has.
-
-        steps: names of the post-processing's steps.
-        """
-        if self.events:
-            return ""
-        line = f"no events; the highest posteriors were {self._listed(self._processed)}"
-        if steps:
-            line += f" after {', '.join(steps)}, and {self._listed(self._raw)} before"
-        others = ",".join(step for step in steps if step != "weak_mask") or "none"
-        options = [f"--threshold {_just_below(float(self._processed.max()))}"]
-        options += [f"--post-processing {others}"] * ("weak_mask" in steps)
-        return f"{line} (add {' or '.join(options)} to the command to see the nearest candidates)"
-
-    def _listed(self, highest: np.ndarray) -> str:
-        return ", ".join(f"{self._labels[k]} {highest[k]:.2f}" for k in np.argsort(-highest)[:5])
-
-
-def _just_below(posterior: float) -> str:
-    """Return a threshold of one digit that is some 10 to 50 % below a posterior: 0.3 for 0.39."""
-    most = max(0.9 * posterior, 1e-3)
-    digit = 10 ** np.floor(np.log10(most))
-    return f"{np.floor(most / digit + 1e-9) * digit:.1g}"
-
-
 class Tally:
     """Numbers of recordings and seconds of audio that are done, with a bar or progress lines."""
 
@@ -218,12 +178,50 @@ def recordings(args: argparse.Namespace, predictor: Predictor, post: PostProcess
     names, problems = find_recordings(args.recordings)
     if not names:
         raise UserError("; ".join(problems))
-    peaks = Peaks(predictor.labels)
-    open_sinks = _outputs(args, predictor, post, names, peaks, stack)
-    tally = _predict_files(args, predictor, post, names, problems, open_sinks)
-    if tally.done and (advice := peaks.advice(post.names)):
-        logger.info("%s", advice)
+    nearest, settings = Nearest(predictor.labels), resolve_windows(args, predictor.windows)
+    open_sinks = _outputs(args, predictor, post, names, nearest, stack)
+    _predict_files(args, predictor, post, names, problems, open_sinks)
+    nearest.advise(post, settings.centre_events, partial(_count_events, predictor, settings, args.batch_size))
+    if nearest.advice:
+        logger.info("%s", nearest.advice)
     return name_problems(problems)
+
+
+def _count_events(
+    predictor: Predictor,
+    settings: WindowSettings,
+    batch_size: int,
+    post: PostProcessing,
+    centre: bool,
+    names: Sequence[str],
+) -> dict[str, Counter[str]]:
+    """Predict on files with other options.
+
+    Args:
+        predictor: the model.
+        settings: settings of windows; `centre` replaces whether events are centred.
+        batch_size: windows per batch.
+        post: the post-processing.
+        centre: whether events that windows share are centred.
+        names: the files; those that cannot be read any more are left out.
+
+    Returns:
+        For each file, the number of events of each label.
+    """
+    found: dict[str, Counter[str]] = {}
+
+    class Count(BaseSink):
+        """Sink that counts one file's events."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def finish(self, result: Result) -> None:
+            found[self._name] = Counter(one.event.label for one in result.detections)
+
+    tracks = _tracks(predictor, post, names, Count, settings.changed(centre_events=centre))
+    run(tracks, predictor, batch_size=batch_size)
+    return found
 
 
 def doubts(
@@ -271,23 +269,13 @@ def _predict_files(
     names: Sequence[str],
     problems: list[str],
     open_sinks: Callable[[str], Sink],
-) -> Tally:
+) -> None:
     """Run the model on files and pass its output to the sinks that `open_sinks` returns for each.
 
     Lines on files that cannot be read are appended to `problems`.
     """
-    settings = resolve_windows(args, predictor.windows)
-    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
     tally = Tally(names)
-
-    def windows(name: str, track: Track) -> Iterator[Window]:
-        return plan.cut(track.passed_on(read_recording(name, predictor.rate)))
-
-    def tracks() -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
-        for name in names:
-            sink = open_sinks(name)
-            track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=settings.centre_events)
-            yield track, partial(windows, name)
+    tracks = _tracks(predictor, post, names, open_sinks, resolve_windows(args, predictor.windows))
 
     def report(track: Track, problem: str | None) -> None:
         if problem is None:
@@ -295,9 +283,35 @@ def _predict_files(
         else:
             problems.append(problem)
 
-    run(tracks(), predictor, batch_size=args.batch_size, report=report, advance=tally.progress.advance)
+    run(tracks, predictor, batch_size=args.batch_size, report=report, advance=tally.progress.advance)
     tally.close()
-    return tally
+
+
+def _tracks(
+    predictor: Predictor,
+    post: PostProcessing,
+    names: Sequence[str],
+    open_sinks: Callable[[str], Sink],
+    settings: WindowSettings,
+) -> Iterator[tuple[Track, Callable[[Track], Iterator[Window]]]]:
+    """Yield a track for each file, with a function that cuts it into windows.
+
+    Args:
+        predictor: the model.
+        post: its post-processing.
+        names: the files.
+        open_sinks: returns the sink of a file.
+        settings: overlap of windows, and whether events are centred.
+    """
+    plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
+
+    def windows(name: str, track: Track) -> Iterator[Window]:
+        return plan.cut(track.passed_on(read_recording(name, predictor.rate)))
+
+    for name in names:
+        sink = open_sinks(name)
+        track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=settings.centre_events)
+        yield track, partial(windows, name)
 
 
 def _outputs(
@@ -305,7 +319,7 @@ def _outputs(
     predictor: Predictor,
     post: PostProcessing,
     names: Sequence[str],
-    peaks: Peaks,
+    nearest: Nearest,
     stack: ExitStack,
 ) -> Callable[[str], Sinks]:
     """Open the outputs that all recordings share; return a function that opens a recording's sinks."""
@@ -324,11 +338,11 @@ def _outputs(
         score = "number of an event: mean posterior over it, before post-processing"
         page = Page(file, f"{about} · curves: {curves}; dotted: thresholds; {score}")
         # After an error the file is dropped.
-        stack.push(lambda kind, *_: page.close(peaks.advice(post.names)) if kind is None else None)
+        stack.push(lambda kind, *_: page.close(nearest.advice, nearest.found) if kind is None else None)
 
     def open_sinks(name: str) -> Sinks:
         files = ExitStack()
-        sinks: list[Sink] = [peaks]
+        sinks: list[Sink] = [nearest.sink(name)]
         for format in formats:
             file = shared
             if file is None:

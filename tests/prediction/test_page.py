@@ -140,7 +140,8 @@ def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_the
     sink.logmel(np.zeros((100, 16)))
     sink.processed(np.tile(np.float32([0.4, 0.22, 0.1]), (50, 1)))
     sink.finish(Result("x.wav", 1.0, [], np.zeros(3)))
-    page.close("no events (add --threshold 0.3 <b>to</b> the command)")
+    text = "no events. Options that give events: --threshold 0.2 (<b> 1); --threshold 0.2 --no-centre-events (a&b 2)"
+    page.close(text, {"x.wav": "--threshold 0.2 (a&b 2)"})
     path = tmp_path / "page.html"
     path.write_text(file.getvalue(), encoding="utf-8")
     with browser(tmp_path) as chromium:
@@ -148,9 +149,11 @@ def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_the
             chromium.open(path, width=width, height=740)
             assert {"0.5", "0.25", "0.33"} <= set(chromium.js(DRAWN))
             advice = chromium.js("document.getElementById('advice').innerText")
-            assert advice == "no events (add --threshold 0.3 <b>to</b> the command)"
+            assert advice == text
+            codes = chromium.js("[...document.querySelectorAll('#advice code')].map(e => e.textContent)")
+            assert codes == ["--threshold 0.2", "--threshold 0.2 --no-centre-events"]
             nearest = chromium.js("document.querySelector('.events').innerText")
-            assert nearest == f"no events: nearest is {LABELS[1]}, 0.22 at a threshold of 0.25"
+            assert nearest == f"no events: nearest is {LABELS[1]}, 0.22 at a threshold of 0.25; --threshold 0.2 (a&b 2)"
             assert chromium.js(LOOK)["beyond"] == []
 
 

@@ -2,6 +2,7 @@ import io
 import json
 import re
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from sed.data.directory import write_scp
 from sed.data.scores import read_scores
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, read_events_tsv, write_durations_tsv
-from sed.prediction.session import _just_below
 
 
 def call(monkeypatch, *args, stdin=None):
@@ -136,28 +136,29 @@ def test_an_option_given_with_its_default_value_wins_over_the_model(
     assert outputs[0] == outputs[1] != outputs[2]
 
 
-def test_nothing_found_says_how_near_it_was(tmp_path, experiment, monkeypatch, capsys):
-    write_sounds(tmp_path / "x.wav", 3)
-    assert call(monkeypatch, "--model", experiment, "--threshold", "1", tmp_path / "x.wav") == 0
-    out, err = capsys.readouterr()
-    assert out.count("\n") == 1 and "no events; the highest posteriors were " in err and "Dog " in err
-    assert " after weak_mask, median, and " in err and " or --post-processing median to the command" in err
-    lower = re.search(r"before \(add --threshold ([0-9.]+) or ", err)
-    assert lower
+def test_the_options_of_the_advice_give_the_events_that_it_names(tmp_path, experiment, monkeypatch, capsys):
+    write_sounds(tmp_path / "x.wav", 14)
     page = tmp_path / "page.html"
-    for threshold, found in (("1", False), (lower[1], True)):
-        options = ["--threshold", threshold, "--html", page]
-        assert call(monkeypatch, "--model", experiment, *options, tmp_path / "x.wav") == 0
-        assert ("no events" in capsys.readouterr().err) is not found
-        advice = page.read_text(encoding="utf-8").split('id="advice-data">')[1].split("</script>")[0]
-        assert ("--post-processing median" in advice) is not found
+    args = ("--model", experiment, "--html", page)
+    assert call(monkeypatch, *args, "--threshold", "1", tmp_path / "x.wav") == 0
+    out, err = capsys.readouterr()
+    line = next(line for line in err.splitlines() if "no events; the highest posteriors were " in line)
+    assert out.count("\n") == 1 and " after weak_mask, median, and " in line
+    assert advice_data(page)["advice"] in line and advice_data(page)["found"][str(tmp_path / "x.wav")] in line
+    options = re.findall(r"(--threshold [0-9.]+[a-z- ]*) \(([^)]+)\)", line)
+    assert options
+    for option, named in options:
+        assert call(monkeypatch, *args, *option.split(), tmp_path / "x.wav") == 0
+        out, err = capsys.readouterr()
+        found = Counter(row.split("\t")[3] for row in out.splitlines()[1:])
+        assert ", ".join(f"{label} {count}" for label, count in found.most_common()) == named and "no events" not in err
+        assert set(found) <= set(LABELS)
+        assert advice_data(page) == {"advice": "", "found": {}}
 
 
-@pytest.mark.parametrize(
-    ("posterior", "text"), [(0.39, "0.3"), (0.34, "0.3"), (0.33, "0.2"), (1, "0.9"), (0.04, "0.03"), (0, "0.001")]
-)
-def test_the_threshold_that_is_advised_is_a_little_below_the_highest_posterior(posterior, text):
-    assert _just_below(posterior) == text
+def advice_data(page):
+    """Return what a page has to say of recordings without events."""
+    return json.loads(page.read_text(encoding="utf-8").split('id="advice-data">')[1].split("</script>")[0])
 
 
 def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, experiment, monkeypatch, capsys):
