@@ -29,17 +29,24 @@ TITLES = {
 PAPER = {"crnn": ("50.50", "0.4006"), "ast_gru": ("55.20", "0.4537"), "ast_sed": ("59.60", "0.5140")}
 TUNED = "_tuned"
 FROZEN = "_frozen_epochs_6_encoder_lr_0.0003"
-"""end of the name of a comparator that is trained as protocol B trains AST-SED (run.sh --vary)"""
-# The paper's rivals, each with its encoder pre-trained on the AST's soundscapes, and a title.
+"""end of the name of a rival that is trained as protocol B trains AST-SED (run.sh --vary)"""
+# Titles of the paper's rivals, whose encoders are pre-trained on the AST's soundscapes. Each is trained in two ways: at
+# one learning rate from the first epoch on, and as protocol B trains AST-SED.
 COMPARATORS = {
-    "crnn_pretrained": "CRNN",
-    "sk_crnn": "SK-CRNN",
-    "fdy_crnn": "FDY-CRNN",
-    "conformer": "Conformer",
-    "fb_crnn": "FB-CRNN",
-    "bi_crnn": "Bi-CRNN",
-    "bi_crnn_pseudo": "Bi-CRNN with pseudo-labels",
-    "pann_rnn": "PANN-RNN",
+    f"{name}{end}": title
+    for name, title in {
+        "crnn_pretrained": "CRNN",
+        "sk_crnn": "SK-CRNN",
+        "fdy_crnn": "FDY-CRNN",
+        "conformer": "Conformer",
+        "fb_crnn": "FB-CRNN",
+        "bi_crnn": "Bi-CRNN",
+        "bi_crnn_pseudo": "Bi-CRNN with pseudo-labels",
+    }.items()
+    for end in ("", FROZEN)
+} | {
+    "pann_rnn_frozen_epochs_0_encoder_lr_0.001": "PANN-RNN",  # its config freezes the encoder for six epochs
+    "pann_rnn_encoder_lr_0.0003": "PANN-RNN",
 }
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
@@ -117,10 +124,9 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
     Returns:
         Lines of Markdown.
     """
-    titles = {f"{name}{end}": title for name, title in COMPARATORS.items() for end in ("", FROZEN)}
-    if not any(name in results for name in titles):
+    if not any(name in results for name in COMPARATORS):
         return []
-    titles |= {f"{name}{TUNED}": TITLES[name] for name in ("ast_gru", "ast_sed")}
+    titles = COMPARATORS | {f"{name}{TUNED}": TITLES[name] for name in ("ast_gru", "ast_sed")}
     by_pair = {(one["a"], one["b"]): one["numbers"] for one in margins}
     rows = []
     for name, title in titles.items():
