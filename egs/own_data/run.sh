@@ -19,8 +19,12 @@
 #   --train-args ARGS  more options of sed.bin.train; --most-passes 0 removes the limit of 200 passes over your clips
 #   --score-args ARGS  more options of sed.bin.score; --no-players: no sounds in report.html
 #   --stage N          first stage (0); --stage 3 trains AST-GRU too, as --systems "ast_gru ast_sed" does
+#   --stop-stage N     last stage (5)
+#   --work DIR         folder of downloads, data, dump, exp and RESULTS.md (this folder)
+#   --ngpu N           GPUs; 0: the CPU (1)
 #
-# and every option of egs/desed/run.sh; here --work is this folder and --systems ast_sed by default.
+# and every option of egs/desed/run.sh; here --systems is ast_sed by default. Before stage 5 each model chooses, on the
+# long recordings among those kept to score on, how predict cuts recordings into windows (steps/tune_windows.sh).
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -28,9 +32,11 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export SED_COMMAND="egs/own_data/run.sh${*:+ $(printf '%q ' "$@")}"
 export SED_COMMAND=${SED_COMMAND% }
 # shellcheck disable=SC2034 # recordings, events and tags are read by name
-recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 max_bad=20 max_dropped=10 options_pass=${here}/../desed/run.sh
+recordings="" events="" tags="" train_args="" score_args="" validation=0.2 group="" from="" keep_labels=false small=false stage=0 stop_stage=5 work=${here} ngpu="" max_bad=20 max_dropped=10
+options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
+work=$(realpath -m "${work}")
 download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
 for file in recordings events tags; do
     [[ -z ${!file} ]] || download+=" --${file} $(printf '%q' "$(realpath -m "${!file}")")"
@@ -42,10 +48,11 @@ if [[ ${keep_labels} == true ]]; then
 fi
 # The report may hold the sounds: they are the user's recordings.
 ours=(--score-args "--players${score_args:+ ${score_args}}")
-ours+=(--work "${here}" --download "${download}" --stage "${stage}" --systems ast_sed)
+ours+=(--work "${work}" --download "${download}" --systems ast_sed)
 if [[ ${small} == true ]]; then
     [[ -z ${from} ]] || die "--small and --from name different models (give one of them)"
-    ours+=(--ngpu 0 --pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
+    ngpu=${ngpu:-0}
+    ours+=(--pretrained none --feature-conf conf/mini/logmel.yaml --conf conf/mini/ast_sed.yaml)
     train_args="--epochs 20 --lr 2e-3 --encoder-lr 1e-3 --batch-sizes 8,8,8,8${train_args:+ ${train_args}}"
 fi
 # Few clips need fewer steps than the configs have: the limit of 200 passes allows all 1,080 steps of 8 clips from 43
@@ -57,4 +64,16 @@ if [[ -n ${from} ]]; then
     [[ -f ${model}/model.json ]] || die "${model}: no packed model (sed.bin.pack makes one)"
     ours+=(--conf "${model}/config.yaml" --feature-conf "${model}/logmel.yaml" --pretrained "${model}" --tag finetuned)
 fi
-exec "${options_pass}" "${ours[@]}" ${passed[@]+"${passed[@]}"} "$@"
+export RUN_OWNER=${RUN_OWNER:-$$} # all jobs end with this process
+recipe() { "${options_pass}" "${ours[@]}" --ngpu "${ngpu:=1}" ${passed[@]+"${passed[@]}"} "$@"; }
+((stage > 4)) || recipe "$@" --stage "${stage}" --stop-stage "$((stop_stage < 4 ? stop_stage : 4))"
+((stop_stage > 4)) || exit 0
+if [[ -f ${work}/data/validation/events.tsv ]]; then (
+    cd "${here}/../desed"
+    # shellcheck source=egs/desed/path.sh
+    source ./path.sh
+    for model in "${work}"/exp/*/final.pt; do
+        [[ ! -e ${model} ]] || ../../steps/tune_windows.sh --ngpu "$((ngpu > 0))" "${work}/data/validation" "${model%/*}"
+    done
+); fi
+recipe "$@" --stage 5

@@ -108,6 +108,10 @@ def _chosen(windows: WindowSettings) -> str:
     tuned = windows.tuned_on
     if not tuned:
         return "not tuned"
+    if "recordings" in tuned:
+        return (
+            f"chosen on {text(str(tuned['recordings']))} recordings of {text(str(tuned.get('minutes')))} minutes in all"
+        )
     bank = text(str(tuned.get("soundbank") or "synthetic sounds"))
     return f"chosen on {text(str(tuned.get('minutes')))} minutes of soundscapes mixed from {bank}"
 

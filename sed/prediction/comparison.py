@@ -150,7 +150,7 @@ def open_for(recordings: Sequence[Recording], model: str, device: str) -> tuple[
     missing = {event.label for recording in recordings for event in recording.events} - set(predictor.labels)
     if missing:
         raise UserError(
-            f"{model}: does not know {', '.join(sorted(missing))} (give a soundbank with the model's labels)"
+            f"{model}: does not know {', '.join(sorted(missing))} (give sounds with the model's labels only)"
         )
     return predictor, post
 

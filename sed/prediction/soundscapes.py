@@ -27,7 +27,7 @@ class Recording(NamedTuple):
     audio: np.ndarray
     """(samples,) at `sed.data.synthesis.signals.RATE`"""
     events: list[Event]
-    minutes: int
+    minutes: float
     """length"""
 
 

@@ -92,6 +92,33 @@ def test_a_broken_choice_is_one_line(tmp_path: Path, text: str, words: str, caps
     assert words in err[-1] and "tune again" in err[-1] and "Traceback" not in "".join(err)
 
 
+def test_own_recordings_choose_from_their_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, data = save_tiny(tmp_path / "exp"), tmp_path / "data"
+    (tmp_path / "wavs").mkdir()
+    write_sounds(tmp_path / "wavs/x_0.000_10.000.wav", 10), write_sounds(tmp_path / "wavs/x_10.000_14.000.wav", 4)
+    data.mkdir()
+    paths = sorted((tmp_path / "wavs").iterdir())
+    (data / "wav.scp").write_text("".join(f"{path.stem} {path}\n" for path in paths))
+    label = open_model(folder).model.labels[0]
+    (data / "events.tsv").write_text(
+        "filename\tonset\toffset\tevent_label\n"
+        f"x_0.000_10.000.wav\t9.0\t10.0\t{label}\nx_10.000_14.000.wav\t0.0\t1.0\t{label}\n"
+    )
+    assert call(tune_windows, "--clips", data, "--overlaps", "0,0.8", "--device", "cpu", folder) == 0
+    printed, stored = capsys.readouterr(), json.loads((folder / "windows.json").read_text())
+    assert "1 of 1 recordings of more than one clip" in printed.err
+    assert printed.out.count("recordings ") >= 4 and "an optimistic number" in printed.out
+    assert stored["tuned_on"] == {"recordings": 1, "minutes": 0.2} and len(stored["measured"]) == 4
+    assert call(pack, folder, tmp_path / "packed") == 0
+    assert "chosen on 1 recordings of 0.2 minutes in all" in (tmp_path / "packed/README.md").read_text()
+    (data / "wav.scp").write_text(f"{paths[0].stem} {paths[0]}\n")
+    (folder / "windows.json").unlink()
+    assert call(tune_windows, "--clips", data, "--device", "cpu", folder) == 0
+    assert "so windows need no choice" in capsys.readouterr().err and not (folder / "windows.json").exists()
+    assert call(tune_windows, "--clips", data, "--soundbank", tmp_path, folder) == 2
+    assert "(give one of them)" in capsys.readouterr().err
+
+
 def test_only_experiments_are_tuned(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(pack, tuned, tmp_path / "packed") == 0
     assert call(tune_windows, *SMALL, tmp_path / "packed") == 2

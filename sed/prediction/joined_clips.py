@@ -1,0 +1,58 @@
+"""Long recordings, put together from the clips that they were cut into, on which window settings are compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sed.data.audio import read_audio
+from sed.data.directory import read_scp
+from sed.data.synthesis.signals import RATE
+from sed.data.tables import read_events_tsv
+from sed.evaluation.pieces import put_back
+from sed.prediction.soundscapes import Recording
+
+_CLIP = re.compile(r"(.+)_(\d+\.\d{3})_(\d+\.\d{3})")
+"""a clip's id, as `sed.data.prepare.clips.window_name` writes it: recording, start and end in seconds"""
+
+
+def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
+    """Join the clips of a data directory that follow one another in a recording.
+
+    Recordings of one clip are left out, because a single window covers them whatever the settings are; so are
+    recordings that lack a clip.
+
+    Args:
+        folder: data directory with wav.scp and events.tsv, of clips that do not overlap.
+        minutes: read no more than about this much sound, of recordings in random order (with a fixed seed).
+
+    Returns:
+        The recordings, and the number of recordings of more than one clip that the folder has.
+    """
+    events = read_events_tsv(folder / "events.tsv")
+    clips: dict[str, list[tuple[float, float, str, str]]] = {}
+    for clip, path in read_scp(folder / "wav.scp").items():
+        if found := _CLIP.fullmatch(clip):
+            clips.setdefault(found[1], []).append((float(found[2]), float(found[3]), clip, path))
+    whole = [sorted(some) for _, some in sorted(clips.items()) if len(some) > 1]
+    whole = [some for some in whole if _follow(some)]
+    recordings: list[Recording] = []
+    for number in np.random.default_rng(0).permutation(len(whole)):
+        some = whole[number]
+        if recordings and sum(one.minutes for one in recordings) + some[-1][1] / 60 > minutes:
+            break
+        audio = np.concatenate([read_audio(path, RATE) for *_, path in some])
+        truth = put_back([events.get(clip, []) for _, _, clip, _ in some], some[0][1])
+        recordings.append(Recording(audio, truth, len(audio) / RATE / 60))
+    return recordings, len(whole)
+
+
+def _follow(clips: list[tuple[float, float, str, str]]) -> bool:
+    """Return whether clips (start, end, ...) in order of time cover a recording from its start without a gap.
+
+    All but the last have the same length.
+    """
+    seconds = clips[0][1]
+    return all(abs(clip[0] - number * seconds) < 0.002 for number, clip in enumerate(clips))
