@@ -49,7 +49,15 @@ if [[ ${only} != python ]]; then
     else
         echo "utils/slurm.sh: not tested against a Slurm, none is installed (apt-get install slurm-wlm munge)"
     fi
-    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" tests/shell || failed=$?
+    # Tests on Slurm wait for most of their time, so the others run meanwhile; the former's output follows the latter's.
+    others=()
+    for file in tests/shell/*.bats; do [[ ${file} == */slurm* ]] || others+=("${file}"); done
+    on_slurm=$(mktemp)
+    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" tests/shell/slurm*.bats >"${on_slurm}" 2>&1 &
+    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" "${others[@]}" || failed=$?
+    wait $! || failed=$?
+    cat "${on_slurm}"
+    rm -f "${on_slurm}"
 fi
 if ((failed)); then
     echo "tests/run.sh: something failed: see above" >&2
