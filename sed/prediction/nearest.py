@@ -1,4 +1,4 @@
-"""What to do when no recording has an event: options that give events, each tried on the recordings beforehand.
+"""Options that give events where no recording has one, each tried on the recordings beforehand.
 
 The highest posteriors alone do not say what an option gives: with a lower threshold there are events that windows
 share, on which the model runs again (`sed.prediction.centring`), and these may vanish. So an option is only named with
