@@ -19,9 +19,11 @@ from sed.evaluation.reports.certainty import caveat, interval_text
 from sed.evaluation.reports.html import contents, escape, figure, page, section, table
 from sed.evaluation.reports.published import PUBLISHED, of_experiment, on_their_set
 from sed.evaluation.reports.timeline import Sources, clip_figure
+from sed.evaluation.reports.verdict import verdict
 from sed.evaluation.reports.weights import lacks_weights, warning, weights_of
 
 SECTIONS = (  # (anchor, title)
+    ("verdict", "In short"),
     ("summary", "Summary"),
     ("classes", "Classes"),
     ("roc", "PSD-ROC"),
@@ -69,6 +71,7 @@ def report(
     """
     found = decisions.detections
     parts = [
+        section("verdict", "In short", *(verdict(problem, found) if found is not None else [])),
         section("summary", "Summary", *_summary(name, result)),
         section("classes", "Classes", *_classes(result)),
         section("roc", "PSD-ROC", _rocs(evaluation)),
