@@ -82,7 +82,8 @@ class Nearest:
             return
         self.advice = f"no events; the highest posteriors were {self._listed(self._processed)}"
         if post.names:
-            self.advice += f" after {', '.join(post.names)}, and {self._listed(self._raw)} before"
+            steps = " and ".join(step.title for step in post.steps)
+            self.advice += f" after {steps}, and {self._listed(self._raw)} before"
         names, threshold = self._to_try(), _just_below(float(self._processed.max()))
         if not names:
             lower = f"--threshold {threshold} may give some"

@@ -15,12 +15,15 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
 
 from sed.prediction.recording import BaseSink, Result
+
+if TYPE_CHECKING:
+    from sed.evaluation.postprocessing.pipeline import PostProcessing
 
 logger = logging.getLogger("sed.predict")
 
@@ -138,6 +141,18 @@ class Page:
         for text in parts:
             self._file.write(text)
         self._file.write("</script>\n")
+
+
+def legend(post: PostProcessing) -> str:
+    """Return what the page's curves, lines and numbers are."""
+    steps = ", then ".join(f"{step.title} ({step.meaning})" for step in post.steps)
+    capped = any(step.needs_clip for step in post.steps)
+    return (
+        f"Curves: posteriors{f' after {steps}' * bool(steps)}. Dotted: thresholds; an event is where a curve is above "
+        f"its threshold{', so a curve that weak masking keeps on the line is none' * capped}. Number of an event: mean "
+        f"posterior over it{', before post-processing, which may be below the threshold' * bool(steps)}. "
+        "The words are explained in the manual's glossary (docs/own-sounds.md)."
+    )
 
 
 def _beside(name: str) -> str:

@@ -23,7 +23,7 @@ from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.nearest import Nearest
-from sed.prediction.page import Page, PageSink
+from sed.prediction.page import Page, PageSink, legend
 from sed.prediction.predictor import Predictor, TorchPredictor, window_geometry
 from sed.prediction.recording import BaseSink, Result, Sink, Track, run
 from sed.prediction.sources import find_recordings, is_stream, read_recording
@@ -334,9 +334,7 @@ def _outputs(
     if args.html:
         file = stack.enter_context(open_replacing(args.html))
         about = f"{args.model or args.onnx} · {len(names)} recording{'s' * (len(names) != 1)}"
-        curves = f"posteriors after {', '.join(post.names)}" if post.names else "posteriors"
-        score = "number of an event: mean posterior over it, before post-processing"
-        page = Page(file, f"{about} · curves: {curves}; dotted: thresholds; {score}")
+        page = Page(file, f"{about} · {legend(post)}")
         # After an error the file is dropped.
         stack.push(lambda kind, *_: page.close(nearest.advice, nearest.found) if kind is None else None)
 

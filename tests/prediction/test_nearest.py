@@ -48,8 +48,8 @@ def test_a_label_that_a_lower_threshold_does_not_find_is_named_with_the_option_t
     }
     advice, asked = advised(nearest, given)
     assert advice == (
-        "no events; the highest posteriors were dog 0.39, cat 0.36 after weak_mask, median, and dog 0.90, cat 0.50 "
-        "before. Options that give events: --threshold 0.3 (dog 7); --post-processing median (dog 2); "
+        "no events; the highest posteriors were dog 0.39, cat 0.36 after weak masking and median filter, and dog 0.90, "
+        "cat 0.50 before. Options that give events: --threshold 0.3 (dog 7); --post-processing median (dog 2); "
         "--threshold 0.3 --no-centre-events (dog 7, cat 1)"
     )
     assert nearest.found == {

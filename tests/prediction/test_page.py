@@ -9,8 +9,9 @@ import soundfile
 from chromium import browser, needs_chromium
 
 from sed.data.tables import Event
+from sed.evaluation.postprocessing.options import options_of, resolve
 from sed.prediction.decisions import Detection
-from sed.prediction.page import TILE, Page, PageSink, Shrinking, palette, png
+from sed.prediction.page import TILE, Page, PageSink, Shrinking, legend, palette, png
 from sed.prediction.recording import Result
 
 LABELS = ["Dog", "<script>alert(1)</script>", "a&b"]
@@ -63,6 +64,15 @@ def test_a_long_recording_is_mp3_and_its_pictures_are_tiles():
     sound, _ = soundfile.read(io.BytesIO(base64.b64decode(block(text, "audio-0"))))
     assert abs(len(sound) - len(audio)) < 4000 and len(block(text, "audio-0")) < len(audio)
     assert [(t["from"], t["to"]) for t in info["tiles"]] == [(0, TILE / 100), (TILE / 100, 75)]
+
+
+def test_the_legend_names_the_steps_in_words_and_says_why_numbers_may_be_below_the_threshold():
+    text = legend(resolve(options_of(post_processing="paper"), LABELS))
+    assert "posteriors after weak masking (no frame above its clip's posterior), then median filter (" in text
+    assert "weak_mask" not in text and "which may be below the threshold" in text
+    assert "a curve that weak masking keeps on the line is none" in text
+    median, none = (legend(resolve(options_of(post_processing=steps), LABELS)) for steps in ("median", "none"))
+    assert "weak masking" not in median + none and "Curves: posteriors. Dotted" in none and "below" not in none
 
 
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 5000, 12345])

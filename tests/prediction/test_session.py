@@ -143,7 +143,7 @@ def test_the_options_of_the_advice_give_the_events_that_it_names(tmp_path, exper
     assert call(monkeypatch, *args, "--threshold", "1", tmp_path / "x.wav") == 0
     out, err = capsys.readouterr()
     line = next(line for line in err.splitlines() if "no events; the highest posteriors were " in line)
-    assert out.count("\n") == 1 and " after weak_mask, median, and " in line
+    assert out.count("\n") == 1 and " after weak masking and median filter, and " in line
     assert advice_data(page)["advice"] in line and advice_data(page)["found"][str(tmp_path / "x.wav")] in line
     options = re.findall(r"(--threshold [0-9.]+[a-z- ]*) \(([^)]+)\)", line)
     assert options

@@ -42,6 +42,8 @@ class Csebbs(PerClass[BoxParameters]):
     """Post-processing step (`Step`) that replaces scores by each box's confidence inside it and 0 elsewhere."""
 
     name: ClassVar[str] = "csebbs"
+    title: ClassVar[str] = "bounding boxes"
+    meaning: ClassVar[str] = "one value per detected stretch"
     options: ClassVar[Sequence[ClassOption]] = (  # in the order of BoxParameters
         ClassOption(
             name="csebbs-filter", help="cSEBBs: length of the step filter in seconds", default=BOXES.filter_seconds

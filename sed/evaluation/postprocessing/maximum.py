@@ -19,6 +19,8 @@ class Maximum(OneNumber):
     """Maximum filter with one length in seconds per class; edges are reflected."""
 
     name: ClassVar[str] = "maximum"
+    title: ClassVar[str] = "maximum filter"
+    meaning: ClassVar[str] = "peaks are widened"
     key: ClassVar[str] = "maximum_seconds"
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(

@@ -36,6 +36,8 @@ class Median(OneNumber):
     """Median filter with one length in seconds per class; edges are reflected."""
 
     name: ClassVar[str] = "median"
+    title: ClassVar[str] = "median filter"
+    meaning: ClassVar[str] = "short peaks and gaps are removed"
     key: ClassVar[str] = "median_seconds"
     options: ClassVar[Sequence[ClassOption]] = (
         ClassOption(

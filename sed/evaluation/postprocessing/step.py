@@ -59,6 +59,7 @@ class Component(Protocol):
 class Step(Component, Protocol):
     """A step between posteriors and decisions.
 
+    title: its name in text for users; meaning: what it does to the curve of a label, in a few words.
     needs_clip: whether it reads clip posteriors. Streaming prediction applies such a step to every frame as it arrives,
     so the step must treat each frame by itself. A frame's clip posterior is then the mean of the clip posteriors of the
     windows that contain it, each weighted by its own square (the sum of cubes over the sum of squares).
@@ -66,6 +67,8 @@ class Step(Component, Protocol):
     commutes with steps that apply a monotone function to each frame by itself; those may then be applied before it.
     """
 
+    title: ClassVar[str]
+    meaning: ClassVar[str]
     needs_clip: ClassVar[bool]
     is_rank_filter: ClassVar[bool]
 

@@ -25,6 +25,8 @@ class WeakMask:
     """
 
     name: ClassVar[str] = "weak_mask"
+    title: ClassVar[str] = "weak masking"
+    meaning: ClassVar[str] = "no frame above its clip's posterior"
     options: ClassVar[Sequence[ClassOption]] = ()
     needs_clip: ClassVar[bool] = True
     is_rank_filter: ClassVar[bool] = False

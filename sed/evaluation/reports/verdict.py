@@ -36,7 +36,7 @@ SPURIOUS = "for detections of nothing: a higher threshold, and recordings withou
 
 @dataclass
 class Found:
-    """What was found of one label.
+    """Numbers of one label: true events, detections, and what the detections lie on.
 
     Attributes:
         events: number of true events.
@@ -103,7 +103,7 @@ def verdict(problem: Problem, detections: EventTable) -> list[str]:
     if rough := _rough(problem.clips):
         parts.append(f'<p class="warn">{rough}</p>')
     if advice := _advice([one for _, one in counts]):
-        parts.append(f"<p>What usually helps: {escape('; '.join(advice))}.</p>")
+        parts.append(f"<p>What usually helps: {_coded('; '.join(advice))}.</p>")
     return [*parts, f'<p class="dim">{escape(COLLAR)}</p>']
 
 
@@ -129,6 +129,12 @@ def _advice(counts: Sequence[Found]) -> list[str]:
         SPURIOUS: any(one.nothing for one in failed),
     }
     return [text for text, applies in advice.items() if applies]
+
+
+def _coded(text: str) -> str:
+    """Return text as HTML, with options as code that is not broken at a line's end."""
+    code = r'<code style="white-space: nowrap">\1</code>'
+    return re.sub(r"(--[a-z]+(?: [A-Z]+| [0-9.]+)?)", code, escape(text))
 
 
 def _rough(clips: Sequence[str]) -> str:

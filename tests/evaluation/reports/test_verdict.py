@@ -1,4 +1,4 @@
-"""What a report says first: events found and detections right, label by label."""
+"""The first lines of a report: events found and detections right, label by label."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_each_label_is_judged_in_words_and_nothing_detected_is_said():
     assert "<li>alarm: 0 of 2 events found, 0 of 1 detections right; the others: 1 lay on nothing</li>" in text
     assert "<li>nothing detected: &lt;dishes&gt; (1 event)</li>" in text and "<dishes>" not in text
     assert "Only 2 recordings (3 clips): these numbers are rough." in text
-    assert "a lower threshold (--threshold 0.3)" in text and "a higher threshold" in text
+    assert ">--threshold 0.3</code>" in text and "a higher threshold" in text
 
 
 def test_what_is_found_gets_no_advice_and_many_clips_no_warning():
