@@ -74,7 +74,7 @@ def main() -> None:
 def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     """Tune on the scores of a set with true events."""
     from sed.evaluation.alignment import align, read_reference, scores_for
-    from sed.evaluation.postprocessing.tuning import tune
+    from sed.evaluation.postprocessing.tuning import few_events, tune
     from sed.evaluation.submission import read_submission
 
     submission = read_submission(scores)
@@ -84,6 +84,8 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     problem, _ = align(submission, reference, labels=None, only_scored=args.only_scored, allow_missing=False)
     post = resolve(args, problem.labels, ours=submission.kind == "scores.h5")
     check_tuned("--what", args.what, post)
+    if few := few_events(problem):
+        logging.getLogger("sed.tune").warning("%s", few)
     tuned = tune(problem, scores_for(problem, submission.scores), post, args.what)
     name = args.set or Path(args.ground_truth).resolve().parent.name
     measured = {}

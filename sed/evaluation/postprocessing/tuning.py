@@ -26,6 +26,19 @@ from sed.evaluation.postprocessing.step import Tunable
 from sed.evaluation.postprocessing.threshold import DEFAULT, Threshold
 
 logger = logging.getLogger("sed.tune")
+FEW = 10
+"""number of events of a label; what is tuned on fewer follows single events (our choice)"""
+
+
+def few_events(problem: Problem) -> str:
+    """Return which labels have fewer than FEW events to tune on, in one line; empty if none has."""
+    few = [
+        f"{label} {count}" for label, count in zip(problem.labels, problem.counts.tolist(), strict=True) if count < FEW
+    ]
+    if not few:
+        return ""
+    listed = ", ".join([*few[:5], *[f"{len(few) - 5} labels more"] * (len(few) > 5)])
+    return f"few events to tune on ({listed}): below about {FEW} of a label, its threshold is guesswork (label more)"
 
 
 def class_areas(problem: Problem, scores: FrameScores, points: int = 100) -> dict[str, float]:

@@ -7,7 +7,7 @@ from sed.evaluation.postprocessing.maximum import Maximum
 from sed.evaluation.postprocessing.median import Median
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.evaluation.postprocessing.threshold import Threshold
-from sed.evaluation.postprocessing.tuning import class_areas, tune
+from sed.evaluation.postprocessing.tuning import FEW, class_areas, few_events, tune
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,18 @@ def test_a_tuned_threshold_is_no_worse_for_any_class_on_its_own_set(material):
     after = tune(made, frames, before, ["threshold"])
     assert (f1(made, frames, after) >= f1(made, frames, before) - 1e-12).all()
     assert f1(made, frames, after).sum() > f1(made, frames, before).sum()
+
+
+def test_labels_with_a_handful_of_events_are_counted_in_one_line(material):
+    made, _ = material
+    line = few_events(made)
+    assert "\n" not in line and "guesswork" in line
+    few = [f"{label} {n}" for label, n in zip(made.labels, made.counts.tolist(), strict=True) if n < FEW]
+    assert len(few) > 0 and f"({', '.join(few)})" in line
+    assert few_events(problem(2, clips=40, events=400, length=9.0)) == ""
+    many = problem(2)
+    many = type(many)(clips=many.clips, labels=[f"l{k}" for k in range(8)], durations=many.durations, truth=many.truth)
+    assert ", l4 0, 3 labels more)" in few_events(many)
 
 
 @pytest.mark.parametrize("what", ["median", "csebbs"])
