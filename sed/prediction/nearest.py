@@ -7,6 +7,7 @@ the events that prediction with it has found.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -21,7 +22,8 @@ from sed.evaluation.postprocessing.weak_mask import WeakMask
 from sed.prediction.recording import BaseSink, Result
 from sed.prediction.sources import is_stream
 
-TRIED = 600.0
+logger = logging.getLogger("sed.predict")
+TRIED = 300.0
 """options are tried on recordings of this many seconds in all, those with the highest posteriors first"""
 LISTED = 5
 """largest number of labels in a list"""
@@ -89,6 +91,7 @@ class Nearest:
             lower = f"--threshold {threshold} may give some"
             self.advice += f" ({lower}; not tried, since no recording is a file of less than {TRIED / 60:g} minutes)"
             return
+        logger.info("no events: trying other options on %d of %d recordings", len(names), len(self._candidates))
         given = {text: found for text, found in self._attempts(post, threshold, centred, names, attempt) if found}
         if given:
             options = "; ".join(f"{text} ({_counted(sum(by.values(), Counter()))})" for text, by in given.items())
