@@ -34,30 +34,32 @@ fi
 if [[ ${only} != python ]]; then
     command -v bats >/dev/null || die "no bats in ${bin} or on PATH, so the scripts go untested (rm -r .venv and start again, or apt-get install bats)"
     if [[ -t 1 ]]; then style=pretty; else style=tap; fi
-    marked=()
+    marked=() cluster=false
     [[ ${slow} == true ]] || marked=(--filter-tags '!slow')
+    tap() { bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" "$@"; }
     if (PATH=${PATH}:/usr/sbin hash slurmctld munged sbatch) 2>/dev/null; then # a cluster of our own
         SLURM_NODE=$(mktemp -d)/node
         export SLURM_NODE
         trap 'tests/shell/slurm_node.sh stop' EXIT
-        if tests/shell/slurm_node.sh start; then
-            export SLURM_CONF=${SLURM_NODE}/slurm.conf
-            BACKEND=slurm bats --formatter "${style}" tests/shell/backend.bats || failed=$?
-        else
-            failed=1
-        fi
+        if tests/shell/slurm_node.sh start; then cluster=true && export SLURM_CONF=${SLURM_NODE}/slurm.conf; else failed=1; fi
     else
         echo "utils/slurm.sh: not tested against a Slurm, none is installed (apt-get install slurm-wlm munge)"
     fi
+    on_slurm() {
+        local code=0
+        [[ ${cluster} == false ]] || BACKEND=slurm bats --formatter "${style}" tests/shell/backend.bats || code=$?
+        tap tests/shell/slurm*.bats || code=$?
+        return "${code}"
+    }
     # Tests on Slurm wait for most of their time, so the others run meanwhile; the former's output follows the latter's.
     others=()
     for file in tests/shell/*.bats; do [[ ${file} == */slurm* ]] || others+=("${file}"); done
-    on_slurm=$(mktemp)
-    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" tests/shell/slurm*.bats >"${on_slurm}" 2>&1 &
-    bats --formatter "${style}" "${marked[@]+"${marked[@]}"}" "${others[@]}" || failed=$?
+    output=$(mktemp)
+    on_slurm >"${output}" 2>&1 &
+    tap "${others[@]}" || failed=$?
     wait $! || failed=$?
-    cat "${on_slurm}"
-    rm -f "${on_slurm}"
+    cat "${output}"
+    rm -f "${output}"
 fi
 if ((failed)); then
     echo "tests/run.sh: something failed: see above" >&2
