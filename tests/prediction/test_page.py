@@ -163,7 +163,10 @@ def test_a_page_without_events_says_what_to_do_and_thresholds_are_written_at_the
             codes = chromium.js("[...document.querySelectorAll('#advice code')].map(e => e.textContent)")
             assert codes == ["--threshold 0.2", "--threshold 0.2 --no-centre-events"]
             nearest = chromium.js("document.querySelector('.events').innerText")
-            assert nearest == f"no events: nearest is {LABELS[1]}, 0.22 at a threshold of 0.25; tried: --threshold 0.2 (a&b 2)"
+            assert (
+                nearest
+                == f"no events: nearest is {LABELS[1]}, 0.22 at a threshold of 0.25; tried: --threshold 0.2 (a&b 2)"
+            )
             assert chromium.js(LOOK)["beyond"] == []
 
 
