@@ -61,6 +61,9 @@ class Parts:
         self.keep_archives = keep_archives
         self.limits = limits or archive.Limits()
         self.copies = copies or {}
+        # Held while files are moved into the corpus: a folder that one part has just made, and not filled yet, could be
+        # replaced by another's.
+        self._placing = threading.Lock()
         self._offline = False  # whether a host did not answer; then the others are not asked about the user's files
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
@@ -279,13 +282,8 @@ class Parts:
         """Put a file, or the content of an archive, into the corpus; return the paths of its files there."""
         place = self.folder / row.into
         if not row.holds:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists() and place.samefile(path):  # a hard link to the same file: rename would do nothing
-                return [place]
-            with replacing(place) as temporary:
-                temporary.unlink(missing_ok=True)
-                self._copy(path, temporary)
-            return [place]
+            with self._placing:
+                return self._place_file(path, place)
         staging = self.folder / f".{part}.unpacking"
         log.info("%s: unpacking %s", part, path.name)
         try:
@@ -298,9 +296,20 @@ class Parts:
             for entry in root.iterdir():
                 if kept is not None and entry.name not in kept:
                     shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            return list(archive.merge(root, place))
+            with self._placing:
+                return list(archive.merge(root, place))
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+    def _place_file(self, path: Path, place: Path) -> list[Path]:
+        """Put a file into the corpus as `place`; return its path there."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists() and place.samefile(path):  # a hard link to the same file: rename would do nothing
+            return [place]
+        with replacing(place) as temporary:
+            temporary.unlink(missing_ok=True)
+            self._copy(path, temporary)
+        return [place]
 
     def _copy(self, path: Path, place: Path) -> None:
         """Copy a file; a download becomes a hard link instead, if the file system supports that."""

@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 from faulty_server import Faults, made_up_desed, zipped
 from paths import ROOT
 
+from sed.data.download import archive
 from sed.data.download.fetch import Fetcher
 from sed.data.download.hosts import Hosts
 from sed.data.download.parts import Parts
@@ -138,6 +140,24 @@ def test_without_network_the_message_lists_the_files_to_provide(tmp_path):
         stage(tmp_path / "d", "http://127.0.0.1:9", retries=0).get(ROWS)
     assert "dcase_synth.zip (https://zenodo.org/records/6026841)" in str(error.value)
     assert "--archives" in str(error.value)
+
+
+def test_parts_are_placed_one_at_a_time(serve, made_up, tmp_path, monkeypatch):
+    """Else a folder that one part has made, and not filled yet, could be replaced by another's."""
+    inside, most, merge, place_file = [], [], archive.merge, Parts._place_file
+
+    def counted(call, *args):
+        inside.append(threading.get_ident())  # a merge of folders within folders is several calls of one thread
+        most.append(len(set(inside)))
+        time.sleep(0.01)
+        found = list(call(*args))
+        inside.remove(threading.get_ident())
+        return found
+
+    monkeypatch.setattr(archive, "merge", lambda *args: counted(merge, *args))
+    monkeypatch.setattr(Parts, "_place_file", lambda *args: counted(place_file, *args))
+    stage(tmp_path / "d", serve(**made_up).url).get(ROWS, jobs=4)
+    assert len(most) > len(ROWS) / 2 and set(most) == {1}
 
 
 def test_a_part_that_fails_does_not_stop_the_others(serve, made_up, tmp_path):
