@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from sed.data.audio import read_audio
 from sed.data.directory import read_scp
+from sed.data.prepare.clips import recording_of
 from sed.data.synthesis.signals import RATE
 from sed.data.tables import read_events_tsv
 from sed.evaluation.pieces import put_back
 from sed.prediction.soundscapes import Recording
-
-_CLIP = re.compile(r"(.+)_(\d+\.\d{3})_(\d+\.\d{3})")
-"""a clip's id, as `sed.data.prepare.clips.window_name` writes it: recording, start and end in seconds"""
 
 
 def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
@@ -34,8 +31,9 @@ def join_clips(folder: Path, *, minutes: float) -> tuple[list[Recording], int]:
     events = read_events_tsv(folder / "events.tsv")
     clips: dict[str, list[tuple[float, float, str, str]]] = {}
     for clip, path in read_scp(folder / "wav.scp").items():
-        if found := _CLIP.fullmatch(clip):
-            clips.setdefault(found[1], []).append((float(found[2]), float(found[3]), clip, path))
+        if found := recording_of(clip):
+            recording, start, end = found
+            clips.setdefault(recording, []).append((start, end, clip, path))
     whole = [sorted(some) for _, some in sorted(clips.items()) if len(some) > 1]
     whole = [some for some in whole if _follow(some)]
     recordings: list[Recording] = []

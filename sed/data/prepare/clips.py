@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -26,6 +27,7 @@ from sed.input_files import read_text
 log = logging.getLogger("sed.cut")
 SHORTEST = 1.0  # seconds (our choice); a shorter rest at a recording's end is left out instead of becoming a clip
 BRIEFEST = 0.01  # seconds (our choice); a shorter part of an event within a window is left out
+_WINDOW = re.compile(r"(.+)_(\d+\.\d{3})_(\d+\.\d{3})")  # clip ids as `window_name` makes them
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,12 @@ def window_name(name: str, start: float, end: float) -> str:
         The clip id.
     """
     return f"{'_'.join(name.split())}_{start:.3f}_{end:.3f}"
+
+
+def recording_of(clip: str) -> tuple[str, float, float] | None:
+    """Return (recording's id, start, end) of a clip id that `window_name` made; None for others."""
+    found = _WINDOW.fullmatch(clip)
+    return (found[1], float(found[2]), float(found[3])) if found else None
 
 
 def cut_recording(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sed.data.prepare.clips import recording_of
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.f1 import ONSET_COLLAR
 from sed.evaluation.metrics.pairing import fitting, pairs, shared
@@ -141,7 +142,7 @@ def _rough(clips: Sequence[str]) -> str:
     """Return that the clips are few, if they are, and of how many recordings; clips of one share the name before it."""
     if len(clips) >= FEW:
         return ""
-    number = len({re.sub(r"_\d+\.\d{3}_\d+\.\d{3}$", "", clip) for clip in clips})
+    number = len({found[0] if (found := recording_of(clip)) else clip for clip in clips})
     recordings = f"{number} recording{'s' * (number != 1)}"
     cut = f" ({len(clips)} clips)" if len(clips) != number else ""
     return f"Only {recordings}{cut}: these numbers are rough."

@@ -7,7 +7,16 @@ import pytest
 import soundfile
 
 from sed.data.prepare.aggregation import Annotations
-from sed.data.prepare.clips import Columns, cut_recording, read_annotations, spans, window_events, within
+from sed.data.prepare.clips import (
+    Columns,
+    cut_recording,
+    read_annotations,
+    recording_of,
+    spans,
+    window_events,
+    window_name,
+    within,
+)
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -24,6 +33,13 @@ from sed.errors import UserError
 )
 def test_windows_cover_a_recording(seconds, found):
     assert spans(seconds, 10) == found
+
+
+def test_a_window_s_name_tells_its_recording_and_span():
+    for name in ("kitchen", "a_0.000_10.000", "2026-03-02"):
+        assert recording_of(window_name(name, 10, 24.5)) == (name, 10.0, 24.5)
+    for other in ("kitchen", "Y1_30_40", "kitchen_10.000_20.000.wav"):
+        assert recording_of(other) is None
 
 
 def test_events_are_assigned_to_windows():
