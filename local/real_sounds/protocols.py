@@ -127,17 +127,14 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
     if not any(name in results for name in COMPARATORS):
         return []
     titles = COMPARATORS | {f"{name}{TUNED}": TITLES[name] for name in ("ast_gru", "ast_sed")}
-    by_pair = {(one["a"], one["b"]): one["numbers"] for one in margins}
     rows = []
     for name, title in titles.items():
         if name not in results:
             continue
         runs = results[name]
-        gains = by_pair.get((name, f"ast_sed{TUNED}"), {})
         size, settings = runs[0].get("parameters"), runs[0].get("settings", {})
         cells = [title + _marks(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
-        over = [difference(gains[entry.key], entry) if entry.key in gains else "–" for entry in (F1, PSDS1)]
-        rows.append([*cells, *_numbers(runs), *over])
+        rows.append([*cells, *_numbers(runs), *(_differences(margins, name, f"ast_sed{TUNED}") or ["–", "–"])])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
     return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
 
@@ -244,11 +241,14 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _over(margins: Margins, a: str, b: str) -> list[str]:
     """Return the cells of GAINS: system a, and the differences of system b from it; dashes if it has no margin."""
-    margin = next((one for one in margins if (one["a"], one["b"]) == (a, b)), None)
-    if margin is None:
-        return ["–", "–", "–"]
-    numbers = margin["numbers"]
-    return [TITLES[a.removesuffix(TUNED)], difference(numbers[F1.key], F1), difference(numbers[PSDS1.key], PSDS1)]
+    differences = _differences(margins, a, b)
+    return [TITLES[a.removesuffix(TUNED)] if differences else "–", *(differences or ["–", "–"])]
+
+
+def _differences(margins: Margins, a: str, b: str) -> list[str]:
+    """Return the differences of config b from config a in EB-F1 and PSDS1; empty if they have no margin."""
+    numbers = next((one["numbers"] for one in margins if (one["a"], one["b"]) == (a, b)), None)
+    return [] if numbers is None else [difference(numbers[entry.key], entry) for entry in (F1, PSDS1)]
 
 
 def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
