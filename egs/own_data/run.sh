@@ -64,8 +64,9 @@ if [[ -n ${from} ]]; then
     [[ -f ${model}/model.json ]] || die "${model}: no packed model (sed.bin.pack makes one)"
     ours+=(--conf "${model}/config.yaml" --feature-conf "${model}/logmel.yaml" --pretrained "${model}" --tag finetuned)
 fi
+ngpu=${ngpu:-1}
 export RUN_OWNER=${RUN_OWNER:-$$} # all jobs end with this process
-recipe() { "${options_pass}" "${ours[@]}" --ngpu "${ngpu:=1}" ${passed[@]+"${passed[@]}"} "$@"; }
+recipe() { "${options_pass}" "${ours[@]}" --ngpu "${ngpu}" ${passed[@]+"${passed[@]}"} "$@"; }
 ((stage > 4)) || recipe "$@" --stage "${stage}" --stop-stage "$((stop_stage < 4 ? stop_stage : 4))"
 ((stop_stage > 4)) || exit 0
 if [[ -f ${work}/data/validation/events.tsv ]]; then (
