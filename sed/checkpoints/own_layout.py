@@ -6,6 +6,7 @@ file identifies its encoder. If an encoder was renamed (`EARLIER_NAMES`), `<enco
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from sed.checkpoints.importers import Mismatch
-from sed.models.encoders import EARLIER_NAMES
+from sed.models.encoders import EARLIER_NAMES, ENCODERS
 from sed.models.tagger import GridTagger
+from sed.registry import chosen
 
 _PREFIX = "pretrained"
 _SHOWN = 5  # names in a message, at most
@@ -83,8 +85,16 @@ class OwnImporter:
         """Load a state dict; see `Importer`.
 
         Args:
-            encoder: the whole encoder.
-            state: the state dict of the file.
+            encoder: the encoder to load, all or its first blocks.
+            state: the state dict of the file, which has all blocks.
             config: the config of the encoder.
+
+        Raises:
+            Mismatch: the file is of another encoder.
         """
-        encoder.load_state_dict(to_tagger(state, encoder, config["encoder"]))
+        build, whole = chosen(ENCODERS, config["encoder"], "encoder"), encoder
+        if "whole" in inspect.signature(build).parameters:
+            with torch.device("meta"):  # for names and shapes only
+                whole = build(config, whole=True)
+        tensors = to_tagger(state, whole, config["encoder"])
+        encoder.load_state_dict({key: tensors[key] for key in encoder.state_dict()})
