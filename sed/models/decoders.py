@@ -8,7 +8,7 @@ number of encoder frames per clip, and a line of `DECODERS`. One that also retur
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -77,14 +77,22 @@ class RunsGrus(Protocol):
     run_gru: RunGru
 
 
-@runtime_checkable
 class GruBased(RunsGrus, Protocol):
-    """Protocol of a decoder with one Bi-GRU, whose `run_gru` has faster replacements.
+    """Protocol of a decoder with one Bi-GRU, whose `run_gru` has faster replacements; see `is_gru_based`.
 
     They are the persistent kernel of training on a GPU and the packed weights of prediction on a CPU.
     """
 
     gru: nn.GRU
+
+
+def is_gru_based(decoder: object) -> TypeGuard[GruBased]:
+    """Return whether a decoder has one Bi-GRU, `gru`, which its `run_gru` runs.
+
+    `isinstance` would not do: from Python 3.12 on, a protocol's check does not find submodules, which torch does not
+    keep in the instance's dictionary.
+    """
+    return isinstance(decoder, RunsGrus) and isinstance(getattr(decoder, "gru", None), nn.GRU)
 
 
 DECODERS = {

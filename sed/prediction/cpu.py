@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sed.errors import UserError
-from sed.models.decoders import GruBased
+from sed.models.decoders import is_gru_based
 from sed.models.detector import Detector, DetectorOutput
 from sed.prediction.recurrence import compiled
 
@@ -118,7 +118,7 @@ class CpuDetector(nn.Module):
         self.input_frames, self.mel_bins = detector.input_frames, detector.mel_bins
         self.input_padding = detector.input_padding
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        if isinstance(detector.decoder, GruBased):
+        if is_gru_based(detector.decoder):
             gru = PackedGRU(detector.decoder.gru, threads, dtype)
             detector.decoder.run_gru = lambda _, x, repeat: gru(x, repeat)
         if precision == "int8":

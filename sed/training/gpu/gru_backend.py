@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from sed.models.decoders import GruBased, RunsGrus, repeated
+from sed.models.decoders import RunsGrus, is_gru_based, repeated
 from sed.models.detector import Detector
 
 
@@ -78,7 +78,7 @@ def use_persistent(detector: Detector) -> bool:
         False, without a change, if the kernel does not fit this decoder or GPU.
     """
     decoder = detector.decoder
-    if not isinstance(decoder, GruBased) or importlib.util.find_spec("triton") is None:
+    if not is_gru_based(decoder) or importlib.util.find_spec("triton") is None:
         return False
     device = decoder.gru.weight_hh_l0.device
     if device.type != "cuda":

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sed.models.decoders import Decoded, GruBased
+from sed.models.decoders import Decoded, is_gru_based
 from sed.models.detector import Detector, build_detector
 from sed.models.gru_decoder import run_gru
 from sed.training.gpu.gru_backend import bf16_gru, by_cudnn, use_bf16, use_persistent
@@ -44,7 +44,7 @@ def test_bf16_gru_is_the_gru() -> None:
 
 def test_by_cudnn_is_undone_after_its_context(tiny_config: Callable[..., dict[str, Any]]) -> None:
     detector = build_detector(tiny_config(), 3)
-    assert isinstance(detector.decoder, GruBased)
+    assert is_gru_based(detector.decoder)
     with by_cudnn(detector):
         assert detector.decoder.run_gru is bf16_gru
     assert detector.decoder.run_gru is run_gru
@@ -55,7 +55,7 @@ def test_by_cudnn_is_undone_after_its_context(tiny_config: Callable[..., dict[st
 def test_a_cpu_has_no_persistent_kernel(tiny_config: Callable[..., dict[str, Any]]) -> None:
     detector = build_detector(tiny_config(), 3)
     assert not use_persistent(detector)
-    assert isinstance(detector.decoder, GruBased) and detector.decoder.run_gru is run_gru
+    assert is_gru_based(detector.decoder) and detector.decoder.run_gru is run_gru
 
 
 def test_a_decoder_without_a_gru_is_left_alone(tiny_config: Callable[..., dict[str, Any]]) -> None:
