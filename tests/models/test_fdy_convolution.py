@@ -64,3 +64,13 @@ def test_weights_as_the_authors_draw_them(inside: int, hidden: int) -> None:
     deviation = convolution.weight.std((1, 2, 3, 4))  # Kaiming-normal of each kernel
     torch.testing.assert_close(deviation, torch.full((4,), math.sqrt(2 / (9 * inside))), rtol=0.1, atol=0)
     assert not convolution.attention[3].bias.any()
+
+
+def test_sums_of_outputs_and_of_kernels_are_equal() -> None:
+    convolution, x = fdy().double(), torch.randn(2, 5, 7, 6, dtype=torch.float64, requires_grad=True)
+    found = []
+    for call in (convolution.sum_of_outputs, convolution.sum_of_kernels):
+        y = call(x)
+        found.append((y, *torch.autograd.grad(y.square().sum(), [x, convolution.weight])))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
