@@ -147,8 +147,9 @@ def test_pretraining_writes_what_its_systems_import(path):
     systems = named or {other: theirs for other, theirs in own.items() if theirs["encoder"] == "ast"}
     assert systems
     for system, theirs in systems.items():
-        kinds = ("ast_", "patch_", "stride_", "cnn_", "fdy_", "sk_", "encoder")
-        same = [key for key in theirs if key.startswith(kinds) and key not in ("ast_blocks", "encoder_lr")]
+        kinds = {"ast": ("ast_", "patch_", "stride_"), "atst_frame": ("atst_",), "beats": ("beats_",)}
+        own_kinds = (*kinds.get(config["encoder"], ("cnn_", "fdy_", "sk_", "panns_", "fbcrnn_")), "encoder")
+        same = [key for key in theirs if key.startswith(own_kinds) and not key.endswith(("_blocks", "encoder_lr"))]
         assert {key: config[key] for key in same} == {key: theirs[key] for key in same}, system
         if named:
             assert FrontEnd.from_config(config).params() == FrontEnd.from_config(theirs).params()
@@ -167,7 +168,7 @@ def test_encoders_are_pre_trained_alike() -> None:
 def test_second_stages_have_the_model_that_they_start_from() -> None:
     names = {path: parse(path)["init_from"] for path in SYSTEMS}
     starts = {path: path.parent / f"{name}.yaml" for path, name in names.items() if name not in ("", "none")}
-    assert {path.stem for path in starts} >= {"ast_sed_second", "ast_sed_best"}
+    assert {path.stem for path in starts} >= {"fte_second", "fte_best"}
     model = default_options("sed.models.detector").keys() - {"pretrained"}
     for path, start in starts.items():
         own, first = parse(path), parse(start)

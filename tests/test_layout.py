@@ -133,7 +133,7 @@ def test_models_are_pure_torch(path: Path) -> None:
             )
 
 
-@pytest.mark.parametrize("word", ["real_sounds", "ratio_2", "ast_sed_long", "_second_seed", "egs/real"])
+@pytest.mark.parametrize("word", ["real_sounds", "ratio_2", "fte_long", "_second_seed", "egs/real"])
 def test_the_package_knows_no_recipe(word: str) -> None:
     """Code that knows a corpus or a recipe's configs belongs to local/."""
     found = [

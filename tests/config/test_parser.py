@@ -211,7 +211,7 @@ def test_show_config_needs_no_arguments_but_a_run_does(configs):
         ("train", "conf/crnn.yaml"),
         ("pretrain", "conf/mini/pretrain.yaml"),
         ("dump_features", "conf/mini/logmel.yaml"),
-        ("benchmark", "conf/real_sounds/ast_sed_best.yaml"),
+        ("benchmark", "conf/real_sounds/fte_best.yaml"),
     ],
 )
 def test_commands_show_their_config(command, config, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from local.real_sounds.protocols import FROZEN, comparators, grid, mixup, protocol_a, protocol_b
+from local.real_sounds.protocols import FROZEN, beyond, comparators, grid, mixup, protocol_a, protocol_b
 
 WAY = {"mean": ("mean", 1), "lgd": ("mean", 10), "fte": ("fte", 1), "sed": ("fte", 10)}
 
@@ -64,6 +64,15 @@ def test_the_paper_s_rivals_stand_beside_ast_sed_in_both_ways() -> None:
     assert lines[3].endswith("| 1 | – | – |")
     assert lines[4].startswith("| AST-SED (ratio 10) |")
     assert comparators({"ast_sed_tuned": results["ast_sed_tuned"], "crnn": [run(1, 0.1)]}, [], []) == []
+
+
+def test_trainings_beyond_the_paper_stand_below_ast_sed() -> None:
+    results = {"fte_second": [{**run(1, 0.5), "steps": 1000}], "ast_sed_tuned": [{**run(1, 0.4), "steps": 1500}]}
+    lines = beyond(results, [margin("ast_sed_tuned", "fte_second", 0.1)], [])
+    assert lines[2].startswith("| AST-SED (ratio 10) | 1500 | 40.00 | 0.2000 |") and lines[2].endswith("| – | – |")
+    assert lines[3].startswith("| second stage of the augmented one: heavy consistency, also on mixtures | 1000 | 50.00 |")
+    assert lines[3].endswith("| +10.00 [+9.00, +11.00] | +0.1000 [+0.0900, +0.1100] |")
+    assert beyond({"ast_sed_tuned": results["ast_sed_tuned"], "fte_only_tuned": [run(1, 0.1)]}, [], []) == []
 
 
 def test_the_grid_takes_its_cells_from_settings() -> None:
