@@ -48,6 +48,17 @@ COMPARATORS = {
     "pann_rnn_frozen_epochs_0_encoder_lr_0.001": "PANN-RNN",  # its config freezes the encoder for six epochs
     "pann_rnn_encoder_lr_0.0003": "PANN-RNN",
 }
+# Titles of trainings beyond the paper, as options of FTE only (`conf/real_sounds/fte_*.yaml`).
+BEYOND = {
+    f"fte_only{TUNED}": "FTE only",
+    "fte_long": "FTE only, twice the steps",
+    "fte_augmented": "the same with frequency warping and waveform mixing",
+    "fte_pseudo": "the same with pseudo-labels",
+    "fte_second": "second stage of the augmented one: heavy consistency, also on mixtures",
+    "fte_best": "second stage of the one with pseudo-labels",
+}
+# AST systems beside the rivals, in the ways of protocols A and B
+BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
 """settings in which the rows of `grid` differ; all others are those of protocol A"""
 SAME = ("lr", "encoder_lr", "epochs", "steps_per_epoch", "batch_sizes", "mixup_probability", "input_padding")
@@ -114,7 +125,7 @@ def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str
 
 
 def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
-    """Return the table of the paper's rivals beside AST-GRU and AST-SED of protocol B; no lines without rivals.
+    """Return the table of the paper's rivals beside AST-GRU and AST-SED of both protocols; no lines without rivals.
 
     Args:
         results: {config: the results of its seeds}.
@@ -126,7 +137,7 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
     """
     if not any(name in results for name in COMPARATORS):
         return []
-    titles = COMPARATORS | {f"{name}{TUNED}": TITLES[name] for name in ("ast_gru", "ast_sed")}
+    titles = COMPARATORS | {name: TITLES[name.removesuffix(TUNED)] for name in (*BOTH_WAYS, f"ast_sed{TUNED}")}
     rows = []
     for name, title in titles.items():
         if name not in results:
@@ -137,6 +148,30 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
         rows.append([*cells, *_numbers(runs), *(_differences(margins, name, f"ast_sed{TUNED}") or ["–", "–"])])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
     return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
+
+
+def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
+    """Return the table of trainings beyond the paper, below AST-SED of protocol B; no lines without such trainings.
+
+    Args:
+        results: {config: the results of its seeds}.
+        margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings; the configs that they name get their marks.
+
+    Returns:
+        Lines of Markdown.
+    """
+    plain = f"ast_sed{TUNED}"
+    if not any(name in results for name in BEYOND if not name.endswith(TUNED)):
+        return []
+    rows = []
+    for name, title in ({plain: TITLES["ast_sed"]} | BEYOND).items():
+        if name in results:
+            cells = [title + _marks(remarks, name, results[name]), f"{results[name][0].get('steps', '–')}"]
+            gains = _differences(margins, plain, name) or ["–", "–"]
+            rows.append([*cells, *_numbers(results[name]), *gains])
+    heads = ["training", "steps", F1.column, PSDS1.heading, *OTHERS, "over AST-SED: EB-F1, points", "PSDS1"]
+    return table(heads, rows)
 
 
 def grid(results: Results) -> list[str]:
