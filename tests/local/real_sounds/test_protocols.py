@@ -70,7 +70,9 @@ def test_trainings_beyond_the_paper_stand_below_ast_sed() -> None:
     results = {"fte_second": [{**run(1, 0.5), "steps": 1000}], "ast_sed_tuned": [{**run(1, 0.4), "steps": 1500}]}
     lines = beyond(results, [margin("ast_sed_tuned", "fte_second", 0.1)], [])
     assert lines[2].startswith("| AST-SED (ratio 10) | 1500 | 40.00 | 0.2000 |") and lines[2].endswith("| – | – |")
-    assert lines[3].startswith("| second stage of the augmented one: heavy consistency, also on mixtures | 1000 | 50.00 |")
+    assert lines[3].startswith(
+        "| second stage of the augmented one: heavy consistency, also on mixtures | 1000 | 50.00 |"
+    )
     assert lines[3].endswith("| +10.00 [+9.00, +11.00] | +0.1000 [+0.0900, +0.1100] |")
     assert beyond({"ast_sed_tuned": results["ast_sed_tuned"], "fte_only_tuned": [run(1, 0.1)]}, [], []) == []
 
