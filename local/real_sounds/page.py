@@ -96,10 +96,10 @@ COMPARATORS = (
     "The paper's rivals beside AST-GRU and AST-SED of both protocols: all encoders pre-trained on the same "
     "soundscapes for the same number of steps and clips, all detectors trained for the same number of steps. Each "
     "rival is trained in two ways, without a choice between them: at one learning rate for the whole network from the "
-    "first epoch on, and as protocol B trains AST-SED; the AST systems in those of protocols A and B, which "
-    "were chosen for them on splits of training sources; no rival was tuned. Pseudo-labels are by a Bi-CRNN of the same seed, trained in the same way. Augmentation, batch size and "
-    "losses of FB-CRNN and Bi-CRNN are their own (their configs say what differs). EB-F1 is at a threshold of 0.5 "
-    "with the same median filters for all."
+    "first epoch on, and as protocol B trains AST-SED; the AST systems in those of protocols A and B, which were "
+    "chosen for them on splits of training sources; no rival was tuned. Pseudo-labels are by a Bi-CRNN of the same "
+    "seed, trained in the same way. Augmentation, batch size and losses of FB-CRNN and Bi-CRNN are their own (their "
+    "configs say what differs). EB-F1 is at a threshold of 0.5 with the same median filters for all."
 )
 BEYOND = (
     "Options beyond the paper, each on top of the one before unless its row says otherwise, for FTE only, the best AST "
