@@ -133,6 +133,16 @@ def test_models_are_pure_torch(path: Path) -> None:
             )
 
 
+def test_protocols_that_are_checked_have_no_modules_as_members() -> None:
+    # Python 3.12 and later would not find them in an instance (`is_gru_based`); earlier ones, as here, may
+    for path in SED.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and "runtime_checkable" in map(ast.unparse, node.decorator_list):
+                for member in node.body:
+                    module = isinstance(member, ast.AnnAssign) and "nn." in ast.unparse(member.annotation)
+                    assert not module, f"{path}: {node.name}"
+
+
 @pytest.mark.parametrize("word", ["real_sounds", "ratio_2", "fte_long", "_second_seed", "egs/real"])
 def test_the_package_knows_no_recipe(word: str) -> None:
     """Code that knows a corpus or a recipe's configs belongs to local/."""
