@@ -145,7 +145,7 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
         runs = results[name]
         size, settings = runs[0].get("parameters"), runs[0].get("settings", {})
         cells = [title + _marks(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
-        rows.append([*cells, *_numbers(runs), *(_differences(margins, name, f"ast_sed{TUNED}") or ["–", "–"])])
+        rows.append([*cells, *_numbers(runs), *_differences(margins, name, f"ast_sed{TUNED}")])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
     return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
 
@@ -168,8 +168,7 @@ def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
     for name, title in ({plain: TITLES["ast_sed"]} | BEYOND).items():
         if name in results:
             cells = [title + _marks(remarks, name, results[name]), f"{results[name][0].get('steps', '–')}"]
-            gains = _differences(margins, plain, name) or ["–", "–"]
-            rows.append([*cells, *_numbers(results[name]), *gains])
+            rows.append([*cells, *_numbers(results[name]), *_differences(margins, plain, name)])
     heads = ["training", "steps", F1.column, PSDS1.heading, *OTHERS, "over AST-SED: EB-F1, points", "PSDS1"]
     return table(heads, rows)
 
@@ -246,6 +245,8 @@ def _cells(results: Results, by: Sequence[str]) -> dict[tuple[Any, ...], dict[st
 # headings of the columns after EB-F1 and PSDS1, and of the differences from another system
 OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "seeds"]
 GAINS = ["over", "EB-F1, points", "PSDS1"]
+NO_MARGIN = ["–", "–"]
+"""cells of two configs without a margin"""
 
 
 def system_of(settings: Mapping[str, Any]) -> str:
@@ -277,13 +278,13 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 def _over(margins: Margins, a: str, b: str) -> list[str]:
     """Return the cells of GAINS: system a, and the differences of system b from it; dashes if it has no margin."""
     differences = _differences(margins, a, b)
-    return [TITLES[a.removesuffix(TUNED)] if differences else "–", *(differences or ["–", "–"])]
+    return [TITLES[a.removesuffix(TUNED)] if differences != NO_MARGIN else "–", *differences]
 
 
 def _differences(margins: Margins, a: str, b: str) -> list[str]:
-    """Return the differences of config b from config a in EB-F1 and PSDS1; empty if they have no margin."""
+    """Return the differences of config b from config a in EB-F1 and PSDS1; NO_MARGIN if they have no margin."""
     numbers = next((one["numbers"] for one in margins if (one["a"], one["b"]) == (a, b)), None)
-    return [] if numbers is None else [difference(numbers[entry.key], entry) for entry in (F1, PSDS1)]
+    return NO_MARGIN if numbers is None else [difference(numbers[entry.key], entry) for entry in (F1, PSDS1)]
 
 
 def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
