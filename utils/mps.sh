@@ -39,6 +39,7 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         # stops the daemon even if the script is killed by SIGKILL; ignores signals that reach the whole process group
         (trap '' INT TERM HUP && while kill -0 $$; do sleep 1; done && mps_stop) >/dev/null 2>&1 &
         mps_watch=$!
+        disown "${mps_watch}" # otherwise bash prints "Killed" when mps_stop ends it
     fi
     export SED_GPU_SHARERS=$2 # by which sed/training/gpu/persistent_gru.py divides the GPU among the processes
 }
