@@ -9,6 +9,7 @@
 #   --mps BOOL          let experiments that share a GPU compute at the same time instead of by turns, if NVIDIA's MPS is
 #                       installed: 1.6 times the clips per second on an H200. A fault on the GPU ends all that share it;
 #                       the same command resumes them (true)
+#   --score BOOL        train: also score each experiment as soon as it is trained, while others train (false)
 #   --test-set SET      set of the dump that is scored (validation)
 #   --train-args ARGS   more options of sed.bin.train, for all, one string
 #   --infer-args ARGS   more options of sed.bin.infer, for all, one string
@@ -29,11 +30,13 @@
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true test_set=validation train_args="" infer_args="" pretrain_args="" soundbank="" force=false
+cmd=${root}/utils/run.sh ngpu=1 jobs=1 mps=true score=false test_set=validation train_args="" infer_args="" pretrain_args="" soundbank="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 what=$1 list=$2 exp=${3%/}
 [[ " pretrain train score label " == *" ${what} "* ]] || die "'${what}' is none of pretrain, train, score, label (see --help)"
+doing=${what}
+[[ ${what} != train || ${score} == false ]] || doing="train and score"
 [[ ${list} == - || -f ${list} ]] || die "${list}: no such file"
 ((jobs > 0)) || die "--jobs is at least 1"
 asked_cmd=${cmd} asked_train=${train_args}
@@ -57,33 +60,36 @@ if [[ -z ${OMP_NUM_THREADS-} && ${SED_BACKEND:-local} == local ]]; then
 fi
 
 experiment() { # experiment <name> <config> <dump> <options>: do the work of one line of the list (columns: see above)
-    # for `score`; both are below <exp>
-    local model=$1 out=$1/${test_set}
-    if [[ ${what} == pretrain ]]; then
-        "${root}/steps/pretrain.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-            --pretrain-args "${pretrain_args}" "$2" "${soundbank}" "$3"
-        return
-    fi
-    if [[ ${what} == train ]]; then
-        "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-            --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1"
-        return
-    fi
-    if [[ ${what} == label ]]; then
-        "${root}/steps/pseudo_label.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-            "${exp}/$2" "$3"/{weak,unlabelled} "$3/$1"
-        return
-    fi
+    case ${what} in
+        pretrain)
+            "${root}/steps/pretrain.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+                --pretrain-args "${pretrain_args}" "$2" "${soundbank}" "$3"
+            ;;
+        train)
+            "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+                --train-args "${asked_train} $4" "$2" "$3" "${exp}/$1" || return
+            [[ ${score} == false ]] || score_experiment "$1" "$3"
+            ;;
+        label)
+            "${root}/steps/pseudo_label.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
+                "${exp}/$2" "$3"/{weak,unlabelled} "$3/$1"
+            ;;
+        score) score_experiment "$1" "$3" "$4" ;;
+    esac
+}
+
+score_experiment() { # score_experiment <name, or name/folder> <dump> [<options of sed.bin.score>]
+    local out=$1     # below <exp>
     if [[ $1 == */* ]]; then
-        model=${1%%/*} out=$1
         mkdir -p "${exp}/${out}"
         ln -sfn "../${test_set}/scores.h5" "${exp}/${out}/scores.h5"
     else
+        out=$1/${test_set}
         "${root}/steps/infer.sh" --cmd "${asked_cmd}" --ngpu "$((ngpu > 0))" --force "${force}" \
-            --infer-args "${infer_args}" "$3/${test_set}" "${exp}/${model}" "${exp}/${out}" || return
+            --infer-args "${infer_args}" "$2/${test_set}" "${exp}/$1" "${exp}/${out}" || return
     fi
     "${root}/steps/score.sh" --cmd "${asked_cmd}" --force "${force}" --nj "${OMP_NUM_THREADS:-0}" \
-        --score-args "--no-report $4" "$3/${test_set}" "${exp}/${out}"
+        --score-args "--no-report ${3-}" "$2/${test_set}" "${exp}/${out}"
 }
 
 worker() { # worker <slot>: work on the next experiment of the list until none is left
@@ -104,7 +110,7 @@ worker() { # worker <slot>: work on the next experiment of the list until none i
         [[ -z ${before} ]] || flock -s "${scratch}/busy.${before}" true # wait for the experiment that must end first
         began=${SECONDS}
         # place: where the logs are; the third column of `pretrain` is a checkpoint instead of the dump
-        task="${what} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
+        task="${doing} ${name} (${number} of ${total})" out=${scratch}/out.$1 place=${exp}/${name%%/*}
         [[ ${what} != label ]] || place=${dump}/${name}
         [[ ${what} != pretrain ]] || place=${dump%.*}.log
         # the output is also in the experiment's own log; RUN_OWNER ends its jobs with this script

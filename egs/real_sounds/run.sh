@@ -80,8 +80,12 @@ if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${work}/data" - <<<"${front_ends}"
 fi
 [[ -z ${pretraining} ]] || wait "${pretraining}"
-if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
-if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi # label: predict pseudo-labels that some are trained on
+at_once=$( ((stop_stage >= 5)) && echo true || echo false) # score each system as soon as it is trained: scores need the CPU, trainings the GPU
+if stage 3 "train the systems"; then list train "${systems}" | sweep train --score "${at_once}"; fi
+if stage 4 "train further configs"; then
+    list label "${more}" | sweep label # pseudo-labels that some are trained on
+    list train "${more}" | sweep train --score "${at_once}"
+fi
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
     for config in ${boxes}; do # with the boxes' settings tuned for it, if any

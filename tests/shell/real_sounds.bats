@@ -107,7 +107,7 @@ END
     export CUDA_VISIBLE_DEVICES=3,5
     shared() { # shared <name> <what its three trainings see> <input of the daemon> <option...>
         run "${root}/steps/sweep.sh" --ngpu 2 "${@:4}" train list.tsv "$1"
-        [[ ${status} == 0 && $(sort -u calls.shared) == "$2" && $(cat calls.mps 2>/dev/null || true) == "$3" ]] || {
+        [[ ${status} == 0 && $(sort -u calls.shared) == "$2" && $(cat calls.mps 2>/dev/null || true) == "$3" && ${output} != *Killed* ]] || {
             echo "$1: ${status}: ${output}; $(cat calls.shared calls.mps)"
             return 1
         }
@@ -130,6 +130,18 @@ END
     grep -q -- '--out exp/a/boxes/result.json --no-report --post-processing csebbs' calls
     sweep --jobs 2 score
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 4 ]]
+}
+
+@test "a sweep scores each experiment as soon as it is trained, and nothing the second time" {
+    sweep --jobs 1 --score true train
+    [[ ${status} == 0 && ${output} == *'train and score c (3 of 3)'* && -e exp/a/validation/result.json && -e exp/c/validation/result.json ]]
+    [[ $(grep -n -- 'sed.bin.score.*exp/a/' calls | cut -d: -f1) -lt $(grep -n 'sed.bin.train.*exp/b' calls | cut -d: -f1) ]]
+    ! grep -q -- 'sed.bin.score.*--seed' calls # that is an option of the training
+    sweep --score true train
+    [[ ${status} == 0 && ${output} == *'a (1 of 3): already done'* && $(calls sed.bin.train) == 3 && $(calls sed.bin.score) == 3 ]]
+    cut -f 1-3 list.tsv >scores.tsv # as steps/experiments.sh lists them
+    run "${root}/steps/sweep.sh" --ngpu 0 score scores.tsv exp
+    [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 3 ]]
 }
 
 @test "a sweep refuses wrong options in one line" {
