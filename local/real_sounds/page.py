@@ -308,7 +308,8 @@ class Page:
             numbers = by_pair.get((name, f"{name}{BOXES}"), {})
             cells = [tables.difference(numbers.get(entry.key), entry) for entry in shown_in("main")]
             means = [over_seeds(entry, values_of(self.results[name + BOXES], entry.key)) for entry in shown_in("main")]
-            rows.append([f"`{name}`", str(len(self.results[name + BOXES])), *means, *cells])
+            marks = protocols.marked(self.remarks, name + BOXES, self.results[name + BOXES])
+            rows.append([f"`{name}`{marks}", str(len(self.results[name + BOXES])), *means, *cells])
         heads = ["system", "seeds", *(entry.column for entry in shown_in("main"))]
         heads += [f"gain: {tables.unit_of_difference(entry)}" for entry in shown_in("main")]
         return ["## Change-detection bounding boxes", "", BOXES_TEXT, "", *tables.table(heads, rows)]

@@ -95,7 +95,7 @@ def protocol_a(results: Results, margins: Margins, remarks: Remarks) -> list[str
             over = "crnn" if name == "ast_gru" else "ast_gru"
             gains = _over(margins, over, name)
             rows.append(
-                [title + _marks(remarks, name, results[name]), cells[0], f1, cells[1], psds1, *cells[2:], *gains]
+                [title + marked(remarks, name, results[name]), cells[0], f1, cells[1], psds1, *cells[2:], *gains]
             )
     heads = ["system", F1.column, "paper", PSDS1.heading, "paper", *OTHERS, *GAINS]
     return table(heads, rows)
@@ -119,7 +119,7 @@ def protocol_b(results: Results, margins: Margins, remarks: Remarks) -> list[str
     for name in (*(["crnn"] if "crnn" in results else []), *names):
         title = TITLES[name.removesuffix(TUNED)]
         over = "crnn" if name == f"ast_gru{TUNED}" else f"ast_gru{TUNED}"
-        cells = [title + _marks(remarks, name, results[name]), _regime(results[name][0].get("settings", {}))]
+        cells = [title + marked(remarks, name, results[name]), _regime(results[name][0].get("settings", {}))]
         rows.append([*cells, *_numbers(results[name]), *_over(margins, over, name)])
     return table(["system", "trained with", F1.column, PSDS1.heading, *OTHERS, *GAINS], rows)
 
@@ -144,7 +144,7 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
             continue
         runs = results[name]
         size, settings = runs[0].get("parameters"), runs[0].get("settings", {})
-        cells = [title + _marks(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
+        cells = [title + marked(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
         rows.append([*cells, *_numbers(runs), *_differences(margins, name, f"ast_sed{TUNED}")])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
     return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
@@ -167,7 +167,7 @@ def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
     rows = []
     for name, title in ({plain: TITLES["ast_sed"]} | BEYOND).items():
         if name in results:
-            cells = [title + _marks(remarks, name, results[name]), f"{results[name][0].get('steps', '–')}"]
+            cells = [title + marked(remarks, name, results[name]), f"{results[name][0].get('steps', '–')}"]
             rows.append([*cells, *_numbers(results[name]), *_differences(margins, plain, name)])
     heads = ["training", "steps", F1.column, PSDS1.heading, *OTHERS, "over AST-SED: EB-F1, points", "PSDS1"]
     return table(heads, rows)
@@ -287,7 +287,7 @@ def _differences(margins: Margins, a: str, b: str) -> list[str]:
     return NO_MARGIN if numbers is None else [difference(numbers[entry.key], entry) for entry in (F1, PSDS1)]
 
 
-def _marks(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
+def marked(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
     """Return the marks of the remarks on a config's trainings, '' for none."""
     return marks(remarks, *(training(name, run["seed"]) for run in runs))
 
