@@ -260,6 +260,7 @@ def _clips(
     counts = evaluation.counts["event"]
     worst, best = errors.rank_clips(counts, CLIPS)
     key = [("var(--c)", "truth"), ("var(--a)", "detected"), ("var(--b)", "score after post-processing")]
+    caption = "Seconds." + " Curves: from 0 to 1; dotted: thresholds." * (decisions.thresholds is not None)
     parts = []
     for title, chosen in (("Worst: most errors", worst), ("Best: most found without errors", best)):
         if chosen:
@@ -267,10 +268,10 @@ def _clips(
         for place, clip in enumerate(chosen):
             tp, system, truth = (int(c[clip].sum()) for c in (counts.tp, counts.system, counts.truth))
             summary = f"{tp} of {truth} events found, {system - tp} false"
-            picture = clip_figure(problem, clip, found, decisions.scores, sources)
+            picture = clip_figure(problem, clip, found, decisions.scores, sources, decisions.thresholds)
             parts.append(
                 f"<details{' open' if place == 0 else ''}><summary>{escape(problem.clips[clip])}: {summary}</summary>"
-                f"{figure(picture, 'Seconds.', key)}{sources.player(problem.clips[clip])}</details>"
+                f"{figure(picture, caption, key)}{sources.player(problem.clips[clip])}</details>"
             )
     return parts
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,12 @@ def _audio_files(path: Path) -> dict[str, str]:
 
 
 def clip_figure(
-    problem: Problem, clip: int, detections: EventTable, scores: FrameScores | None, sources: Sources
+    problem: Problem,
+    clip: int,
+    detections: EventTable,
+    scores: FrameScores | None,
+    sources: Sources,
+    thresholds: Mapping[str, float] | None = None,
 ) -> str:
     """Draw one clip over time, with a row for each class that is true, detected or has high scores.
 
@@ -92,6 +98,7 @@ def clip_figure(
         detections: detections of all clips.
         scores: frame scores of all clips; None to draw none.
         sources: where the clip's log-mel comes from.
+        thresholds: {class: threshold of its scores}, drawn as dotted lines; None to draw none.
 
     Returns:
         An svg element.
@@ -120,7 +127,9 @@ def clip_figure(
         parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{height - 20}" class="axis"/>')
         parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle" class="tick">{second}</text>')
     for place, label in enumerate(sorted(shown)):
-        parts.append(_row(problem.labels[label], label, top + place * ROW, scale, truth, found, scores, rows))
+        row = _row(problem.labels[label], label, top + place * ROW, scale, truth, found, scores, rows)
+        threshold = None if thresholds is None or scores is None else thresholds.get(problem.labels[label])
+        parts += [row, "" if threshold is None else _threshold(threshold, top + place * ROW, seconds * scale)]
     return "".join(parts) + "</svg>"
 
 
@@ -149,8 +158,22 @@ def _row(
         values, times = scores.values[rows, label], (scores.onset[rows] + scores.offset[rows]) / 2
         step = max(1, len(values) // 450)
         points = " ".join(
-            f"{LEFT + t * scale:.1f},{y + 41 - 16 * float(v):.1f}"
+            f"{LEFT + t * scale:.1f},{_height(y, float(v)):.1f}"
             for t, v in zip(times[::step], values[::step], strict=True)
         )
         parts.append(f'<polyline points="{points}" fill="none" stroke="var(--b)" stroke-width="1.4"/>')
     return "".join(parts)
+
+
+def _threshold(value: float, y: float, width: float) -> str:
+    """Draw a threshold of scores in the row that begins at height y."""
+    at = _height(y, value)
+    return (
+        f'<line x1="{LEFT}" y1="{at:.1f}" x2="{LEFT + width:.1f}" y2="{at:.1f}" stroke="var(--dim)" '
+        f'stroke-dasharray="2 3"><title>threshold {value:g}</title></line>'
+    )
+
+
+def _height(y: float, score: float) -> float:
+    """Return the height in the picture of a score from 0 to 1, in the row that begins at height y."""
+    return y + 41 - 16 * score

@@ -52,6 +52,20 @@ def test_only_this_clips_events_have_rows() -> None:
     assert rows_of(clip_figure(MADE, 1, FOUND, None, NOTHING)) == ["<y>", "z"]
 
 
+def test_each_curve_has_its_threshold_and_crosses_it_where_the_score_does() -> None:
+    thresholds = {"x": 0.2, "<y>": 0.3, "z": 0.4, "w": 0.6}
+    drawn = clip_figure(MADE, 1, FOUND, scores(0.9), NOTHING, thresholds)
+    assert re.findall("<title>threshold (.*?)</title>", drawn) == ["0.3", "0.4", "0.6"]
+    lines = [float(y) for y in re.findall(r'y1="([\d.]+)"[^>]*stroke-dasharray', drawn)]
+    curves = [float(re.split("[ ,]", points)[1]) for points in re.findall('<polyline points="(.*?)"', drawn)]
+    assert [curve < line for curve, line in zip(curves, lines, strict=True)] == [
+        False,
+        False,
+        True,
+    ]  # y grows downwards
+    assert "dasharray" not in clip_figure(MADE, 1, FOUND, None, NOTHING, thresholds)  # without curves
+
+
 def test_a_class_with_a_likely_score_has_a_row_and_its_curve() -> None:
     assert rows_of(clip_figure(MADE, 1, FOUND, scores(0.31), NOTHING)) == ["<y>", "z", "w"]
     assert rows_of(clip_figure(MADE, 1, FOUND, scores(0.29), NOTHING)) == ["<y>", "z"]
