@@ -24,7 +24,7 @@ def by_sources(
 
     Returns:
         Rows of a table (class, sources, recordings, precision, EB-F1 in per cent, PSDS1), fewest sources first; and
-        (sources, precision, PSDS1) of each class.
+        (sources, precision, PSDS1) of each class that has a PSDS1.
     """
     rows: list[list[str]] = []
     points: Points = []
@@ -32,12 +32,20 @@ def by_sources(
         mine = [run["per_class"][label] for run in runs if label in run["per_class"]]
         if not mine:
             continue
-        f1, psds = (statistics.fmean(values_of(mine, key) or [0.0]) for key in ("event_f1", "psds1"))
+        f1, psds = (
+            statistics.fmean(found) if (found := values_of(mine, key)) else None for key in ("event_f1", "psds1")
+        )
         known = precision.get(label)
-        points.append((sources[label][0], known, psds))
-        numbers = ["–" if known is None else f"{known:.3f}", f"{100 * f1:.1f}", f"{psds:.3f}"]
+        if psds is not None:
+            points.append((sources[label][0], known, psds))
+        numbers = ["–" if known is None else f"{known:.3f}"]
+        numbers += ["–" if f1 is None else f"{100 * f1:.1f}", "–" if psds is None else f"{psds:.3f}"]
         rows.append([label, *map(str, sources[label][:2]), *numbers])
     return rows, points
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None
 
 
 def seen_and_unseen(names: Sequence[str], results: Results, training: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -26,6 +26,12 @@ def test_classes_are_sorted_by_their_sources_and_those_not_scored_left_out() -> 
     assert [count for count, _, _ in points] == [2, 5, 9]
 
 
+def test_a_class_without_a_psds_is_not_shown_as_zero() -> None:
+    run = {"per_class": {"Dog": {"event_f1": 0.4, "psds1": None}, "Cat": {"event_f1": None, "psds1": 0.3}}}
+    rows, points = limits.by_sources([run], {"Dog": [2, 3], "Cat": [5, 6]}, {})
+    assert [row[-2:] for row in rows] == [["40.0", "–"], ["–", "0.300"]] and points == [(5, None, 0.3)]
+
+
 def test_the_gap_is_split_at_the_same_seed() -> None:
     training = {"mine": {"seed": 1, "set": "strong_real", "event_f1_macro": 0.75}, "other": {"seed": 1, "set": "x"}}
     (text,) = limits.seen_and_unseen(["mine", "other", "third"], {"mine": RUNS, "other": RUNS}, training)
