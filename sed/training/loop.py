@@ -436,4 +436,5 @@ def _memory(device: torch.device) -> str:
         return f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f} GB on the GPU"
     import resource
 
-    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9:.2f} GB"  # KiB on Linux
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB on Linux
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.2f} GB"
