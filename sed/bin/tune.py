@@ -36,12 +36,17 @@ def parser() -> Parser:
     p.option("ground-truth", None, "events.tsv of the set that INPUT has scores of")
     p.option("durations", None, "durations.tsv of the same set")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
-    p.option("set", None, "the set's name (default: the folder of --ground-truth)")
-    p.option("what", Threshold.name, f"what to tune, comma-separated: {', '.join(TUNED)}", type=tuned_parts)
-    p.option("bias", False, "also measure the mean delay of onsets and offsets, for sed.bin.pseudo_label")
-    p.option("only-scored", False, "tune on just the clips that INPUT has")
+    p.option("set", None, "the set's name in the file (default: the folder of --ground-truth, or the budget)")
+    p.option(
+        "what",
+        Threshold.name,
+        f"what to tune on scores, comma-separated: {', '.join(TUNED)}; with --alarms-per-hour always the thresholds",
+        type=tuned_parts,
+    )
+    p.option("bias", False, "also measure, on scores, the mean delay of onsets and offsets, for sed.bin.pseudo_label")
+    p.option("only-scored", False, "tune on just the clips that the scores have")
     p.section("budget of false alarms")
-    p.option("alarms-per-hour", None, "largest number of false alarms per hour, over all labels", type=float, least=0)
+    p.option("alarms-per-hour", None, "most false alarms per hour, above 0, over all labels", type=float, least=0)
     p.option("model", None, "model whose thresholds are raised: experiment folder, checkpoint, packed model or .onnx")
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
     p.option("batch-size", 8, "windows per batch", least=1)
@@ -56,7 +61,7 @@ def main() -> None:
     args = parser().parse_args()
     setup_logging()
     if args.tuned:
-        raise UserError("--tuned is for scoring (tune from plain options)")
+        raise UserError("--tuned is for scoring and prediction (give --post-processing and its options instead)")
     if (args.alarms_per_hour is None) != (args.model is None):
         raise UserError("--alarms-per-hour and --model go together (give both, or neither)")
     if args.alarms_per_hour is not None:

@@ -192,7 +192,11 @@ def keep_budget(
         found = count_alarms(predictor, post, recordings, read, windows=windows, batch_size=batch_size)
         allowed = int(per_hour * found.hours + 1e-9)  # a rounding error must not cost an alarm
         if allowed < 1:
-            needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more" if per_hour else "above 0"
+            if per_hour == 0:
+                raise UserError(
+                    "--alarms-per-hour 0: no recordings are long enough to show this (give a number above 0)"
+                )
+            needed = f"{per_hour:g} per hour shows in {1 / per_hour:.3g} hours or more"
             raise UserError(f"--alarms-per-hour {per_hour:g}: {needed}, there are {found.hours:.3g} (add recordings)")
         if found.total <= allowed:
             break
