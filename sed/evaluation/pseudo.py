@@ -113,7 +113,11 @@ def boundary_bias(found: Mapping[str, Sequence[Event]], truth: Mapping[str, Sequ
 
     Args:
         found: {clip: detected events}.
-        truth: {clip: true events}, of a set that is neither a test set nor the one to label.
+        truth: {clip: true events} of a tuning set: neither a test set, whose scores would come out too good, nor the
+            set to label, whose true events must stay unused.
+
+    Returns:
+        The bias; zeros if there is no pair.
     """
     delays: list[tuple[float, float]] = []
     for clip, events in truth.items():
@@ -190,7 +194,8 @@ def write_pseudo_set(
         sources: dumped sets that have the clips.
         events: {clip: its events}.
         durations: {clip: seconds}.
-        origin: where the labels are from; it is copied into results of models that are trained on them.
+        origin: where the labels are from: `tables`, {path: checksum}, or `models` and `tuned_on`, which `origin_text`
+            reads, and any other facts as JSON. It is copied into results of models that are trained on them.
         tags: {clip: labels that are known to be in it}; for a label without an event, training takes all frames of
             the clip as unknown. None: no tags are written.
     """

@@ -30,8 +30,12 @@ OPTIONS = {
         "help": "mean_teacher: cross-entropies and consistency; forward_backward: FB-CRNN's tagging in both directions",
         "choices": OBJECTIVES,
     },
-    "strong_weight": {"default": 1.0, "help": "weight of the frame cross-entropy of strong clips", "least": 0},
-    "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips", "least": 0},
+    "strong_weight": {
+        "default": 1.0,
+        "help": "weight of the frame cross-entropy of strong clips (I, from F)",
+        "least": 0,
+    },
+    "weak_weight": {"default": 0.5, "help": "weight of the clip cross-entropy of weak clips (I, from F)", "least": 0},
     "strong_tag_weight": {
         "default": 0.0,
         "help": "weight of the clip cross-entropy of strong clips, with the tags of their events",
@@ -39,7 +43,7 @@ OPTIONS = {
     },
     "consistency_weight": {
         "default": 2.0,
-        "help": "weight of both consistency losses after the ramp; 0: the teacher is not evaluated, a faster step",
+        "help": "weight of both consistency losses after the ramp (I, from F); 0: faster, the teacher is not evaluated",
         "least": 0,
     },
     "frame_consistency_weight": {
@@ -107,10 +111,11 @@ def objective(
         student_clip: clip posteriors (clips, classes).
         teacher_logits: (clips, frames, classes).
         teacher_clip: clip posteriors (clips, classes).
-        strong_targets: (strong clips, frames, classes); NaN: unknown.
-        weak_targets: (weak clips, classes).
+        strong_targets: (strong clips, frames, classes), in [0, 1], between 0 and 1 after mixup or for soft labels; NaN:
+            unknown.
+        weak_targets: (weak clips, classes), in [0, 1].
         weights: weights (6,) of `PARTS`.
-        pseudo_targets: pseudo-labels (clips, frames, classes); NaN: unknown; None or (0, ...): no pseudo-labels.
+        pseudo_targets: pseudo-labels (clips, frames, classes), in [0, 1]; NaN: unknown; None or (0, ...): none.
 
     Returns:
         The total loss (), and its unweighted parts (6,) in the order of `PARTS`, without gradients.
@@ -127,7 +132,7 @@ def objective(
             zero if pseudo_targets is None or not len(pseudo_targets) else frame_loss(logits, pseudo_targets),
         ]
     )
-    # Not a product alone: a part of weight 0 may be NaN or infinite, and 0 times that is NaN.
+    # Not the product alone: if a part of weight 0 overflowed, 0 times infinity would make the total NaN.
     return torch.where(weights > 0, parts * weights, 0.0).sum(), parts.detach()
 
 
