@@ -1,4 +1,4 @@
-"""energy.json: sums over runs, measured and estimated parts, and results that stay the same otherwise."""
+"""energy.json: sums over runs, measured and estimated parts; --energy changes nothing in config.yaml."""
 
 from __future__ import annotations
 
@@ -132,15 +132,19 @@ def test_train_and_infer_write_it_beside_the_result(tmp_path: Path, dump: Path, 
     training = read_energy(exp / FILE)["training"]
     assert (training["kwh"], training["clips"]) == (3.25, 24)
     out = exp / "synth_valid" / "scores.h5"
-    part = call(infer, "--model", exp, "--energy", "--part", "1/2", "--device", "cpu", dump / "synth_valid", out)
-    assert part == 2
+    # One job of two is refused: what is measured is the whole machine's energy.
+    of_two = ["--model", exp, "--energy", "--part", "1/2", "--device", "cpu"]
+    assert call(infer, *of_two, dump / "synth_valid", out) == 2
     assert call(infer, "--model", exp, "--energy", "--device", "cpu", dump / "synth_valid", out) == 0
     found = read_energy(out.parent / FILE)
     assert found["training"] == training
     inference = found["inference"]
+    # synth_valid has 7 clips of 1 s; the other number is of 10 s.
     assert inference["macs"] * 10 == 7 * inference["macs_of_10_seconds"]
+    # 24 clips: student forward, backward (counted as two forward passes), teacher forward.
     assert training["macs"] == 4 * 24 * inference["macs"] / 7
     assert "baseline" not in found
+    # --energy-baseline is refused without --energy.
     again = ["--model", exp, "--device", "cpu", "--energy-baseline", out.parent / FILE, dump / "synth_valid"]
     assert call(infer, *again, tmp_path / "x" / "scores.h5") == 2
     assert call(infer, "--energy", *again, tmp_path / "x" / "scores.h5") == 0

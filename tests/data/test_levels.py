@@ -22,7 +22,7 @@ KINDS = {
 
 def dump(folder: Path, front_end: FrontEnd, gain: float, clips: int = 5) -> Path:
     """Dump a set of white noise with this standard deviation; some clips are shorter than a row of the store."""
-    rng = np.random.default_rng(len(folder.name))
+    rng = np.random.default_rng(len(folder.name))  # other noise for the other set: names differ in length
     names = [f"c{i}" for i in range(clips)]
     folder.mkdir(parents=True)
     with FeatureWriter(

@@ -37,7 +37,7 @@ def test_every_recording_is_on_one_side_and_a_source_is_not_divided(labels, shar
     assert split_bank.split(dict(reversed(files.items())), share, seed) == sides  # whatever the order of the files
 
 
-def test_a_label_of_two_sources_is_on_both_sides_and_one_of_one_trains():
+def test_a_label_with_two_sources_is_on_both_sides_and_one_with_a_single_source_in_train():
     sides = split_bank.split(made(Cat="ab", Dog="c", Speech="defghijk"), 0.25, 0)
     assert both_sides(sides, "Cat") == {"train", "validation"}
     assert both_sides(sides, "Dog") == {"train"}
@@ -117,6 +117,7 @@ def test_the_bank_itself_is_not_replaced(bank, tmp_path):
     assert len(list(bank.rglob("*.*"))) == 6 and all(path.exists() for path in (tmp_path / "links").rglob("*.wav"))
 
 
-def test_counting_writes_no_split(bank, tmp_path, capsys):
-    assert tiny_model.call(split_soundbank, "--count", tmp_path / "count.json", bank, "/dev/null") == 2
-    assert capsys.readouterr().err.endswith("(leave it out, or --count)\n") and not (tmp_path / "count.json").exists()
+def test_counting_with_a_folder_for_the_split_is_refused(bank, tmp_path, capsys):
+    assert tiny_model.call(split_soundbank, "--count", tmp_path / "count.json", bank, tmp_path / "new") == 2
+    assert capsys.readouterr().err.endswith("(leave it out, or --count)\n")
+    assert not (tmp_path / "count.json").exists() and not (tmp_path / "new").exists()
