@@ -92,6 +92,18 @@ score_experiment() { # score_experiment <name, or name/folder> <dump> [<options 
         --score-args "--no-report ${3-}" "$2/${test_set}" "${exp}/${out}"
 }
 
+time_left() { # print roughly how long the rest of the list takes, by the mean of the experiments so far
+    local left=$((total - $(wc -l <"${scratch}/ended")))
+    ((left > 0)) || return 0
+    awk -v left="${left}" -v at_once="${at_once}" '
+        { sum += $1 }
+        END {
+            running = left < at_once - 1 ? left : at_once - 1 # on average they are half done
+            rest = sum / NR * (left - running / 2) / at_once
+            printf ", about %d:%02d:%02d left\n", rest / 3600, rest % 3600 / 60, rest % 60
+        }' "${scratch}/took"
+}
+
 worker() { # worker <slot>: work on the next experiment of the list until none is left
     local lock busy name conf dump options before began number task out place gpu
     exec {lock}>>"${scratch}/lock"
@@ -116,14 +128,17 @@ worker() { # worker <slot>: work on the next experiment of the list until none i
         # the output is also in the experiment's own log; RUN_OWNER ends its jobs with this script
         if (experiment "${name}" "${conf}" "${dump}" "${options-}" {lock}>&- {busy}>&- {queue}<&-) >"${out}" 2>&1; then
             if tail -n 1 "${out}" | grep -q 'already done$'; then
+                echo "${name}" >>"${scratch}/ended"
                 say "${task}: already done"
             else
-                say "${task}: $((SECONDS - began)) s${gpu:+ on GPU ${gpus[gpu]}}"
+                echo $((SECONDS - began)) >>"${scratch}/took"
+                echo "${name}" >>"${scratch}/ended"
+                say "${task}: $((SECONDS - began)) s${gpu:+ on GPU ${gpus[gpu]}}$(time_left)"
             fi
         else
             tail -n 20 "${out}" >&2
             say "${task}: failed (see ${place})"
-            echo "${name}" >>"${scratch}/failed"
+            echo "${name}" | tee -a "${scratch}/ended" >>"${scratch}/failed"
         fi
         exec {busy}>&-
     done

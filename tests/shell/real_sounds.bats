@@ -132,6 +132,14 @@ END
     [[ ${status} == 0 && $(calls sed.bin.infer) == 3 && $(calls sed.bin.score) == 4 ]]
 }
 
+@test "a sweep says how long the rest takes, once one experiment has run" {
+    TRAIN_SECONDS=2 sweep --jobs 1 train
+    [[ ${output} =~ a\ \(1\ of\ 3\):\ [2-9]\ s,\ about\ 0:00:(0[4-9]|1[0-9])\ left && ${output##*c (3 of 3)} != *left* ]]
+    rm -r exp/c
+    TRAIN_SECONDS=0 sweep --jobs 1 train # those that were done already do not count
+    [[ ${status} == 0 && ${output} != *left* ]]
+}
+
 @test "a sweep scores each experiment as soon as it is trained, and nothing the second time" {
     sweep --jobs 1 --score true train
     [[ ${status} == 0 && ${output} == *'train and score c (3 of 3)'* && -e exp/a/validation/result.json && -e exp/c/validation/result.json ]]
