@@ -67,6 +67,12 @@ def main() -> None:
     if args.alarms_per_hour is not None:
         if args.ground_truth or args.durations:
             raise UserError("--alarms-per-hour takes recordings without events (no --ground-truth or --durations)")
+        if args.bias or args.only_scored:
+            raise UserError("--alarms-per-hour takes recordings, not scores (no --bias or --only-scored)")
+        if args.alarms_per_hour == 0:
+            raise UserError(
+                "--alarms-per-hour 0: a number above 0 is expected (no threshold excludes every false alarm)"
+            )
         return _keep_budget(args)
     if len(args.input) > 1:
         raise UserError(f"{args.input[1]}: scores of one set are tuned at a time (give one)")

@@ -148,3 +148,23 @@ def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.Ca
     assert counts[0] > 10 and counts[1] == sum(stored["alarms"].values())
     assert call(tune, *budget[2:], tmp_path / "0.wav") == 2
     assert "go together" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--alarms-per-hour", "0"], "--alarms-per-hour 0: a number above 0"),
+        (["--alarms-per-hour", "5", "--bias"], "takes recordings, not scores"),
+        (["--alarms-per-hour", "5", "--only-scored"], "takes recordings, not scores"),
+        (["--alarms-per-hour", "5", "--ground-truth", "events.tsv"], "takes recordings without events"),
+    ],
+)
+def test_options_that_a_budget_does_not_use_are_refused_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    from tiny_model import call
+
+    from sed.bin import tune
+
+    assert call(tune, "--model", "no such model", *options, "--out", tmp_path / "t.json", tmp_path / "x.wav") == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "t.json").exists()
