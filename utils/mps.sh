@@ -6,10 +6,12 @@
 # and exports the variables by which processes use it. It sets the array `mps_gpus` to each GPU's value for
 # CUDA_VISIBLE_DEVICES. If MPS is not installed or does not work, processes still share a GPU, but it switches between
 # them instead of computing for several at once. If CUDA_MPS_PIPE_DIRECTORY is set already, the daemon that it names is
-# used. `mps_stop` ends only a daemon that mps_start started; the variables stay.
+# used, and `mps_gpus` are the GPUs as given: numbers are right only if that daemon serves all GPUs of the machine in their
+# order. `mps_stop` ends only a daemon that mps_start started. The variables stay: without a daemon, CUDA works as without MPS.
 
 mps_started="" mps_gpus=() mps_watch="" # mps_watch: id of the process that ends the daemon after the script
-# fails if CUDA cannot be initialised through the daemon; run with a time limit, should the daemon not answer
+# fails if CUDA cannot be used through the daemon: it makes a context, since some failures of the daemon show only then;
+# run with a time limit, should the daemon not answer
 mps_probe='import ctypes
 cuda, device, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.c_void_p()
 steps = cuda.cuInit(0), cuda.cuDeviceGet(ctypes.byref(device), 0), cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device)
@@ -41,7 +43,9 @@ mps_start() { # mps_start <folder> <processes per GPU> <GPU>...
         mps_watch=$!
         disown "${mps_watch}" # otherwise bash prints "Killed" when mps_stop ends it
     fi
-    export SED_GPU_SHARERS=$2 # by which sed/training/gpu/persistent_gru.py divides the GPU among the processes
+    # Number of processes that compute on a GPU at once: sed/training/gpu/persistent_gru.py uses its kernel only if there is
+    # room for that of each. Not set without MPS, since processes then take turns, each with the whole GPU.
+    export SED_GPU_SHARERS=$2
 }
 
 mps_stop() {

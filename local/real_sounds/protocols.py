@@ -288,7 +288,16 @@ def _differences(margins: Margins, a: str, b: str) -> list[str]:
 
 
 def marked(remarks: Remarks, name: str, runs: Sequence[Mapping[str, Any]]) -> str:
-    """Return the marks of the remarks on a config's trainings, '' for none."""
+    """Return the marks of the remarks on a config's trainings.
+
+    Args:
+        remarks: remarks on trainings.
+        name: the config.
+        runs: the results of its seeds.
+
+    Returns:
+        Such as " (1) (3)"; empty without a remark.
+    """
     return marks(remarks, *(training(name, run["seed"]) for run in runs))
 
 
