@@ -1,6 +1,7 @@
 """Score of each annotator: the agreement with the others, as RealDESED's authors compute it.
 
-Their code is at github.com/fschmid56/RealDESED.
+The aggregation `weighted` (`sed.data.prepare.aggregation`) weights annotators by it. Constants, rounding and exceptions
+are those of compute_annotator_score.py in github.com/fschmid56/RealDESED.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def annotator_scores(recordings: Iterable[Mapping[str, Sequence[Event]]]) -> dic
 def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
     """Return {annotator: mean Dice coefficient with each other one} of a recording; empty for fewer than two.
 
-    Annotators who marked nothing in the recording are left out.
+    Annotators who marked nothing in the recording are left out, as in the authors' code.
     """
     marked = {annotator: events for annotator, events in marked.items() if events}
     if len(marked) < 2:
@@ -65,7 +66,7 @@ def _agreements(marked: Mapping[str, Sequence[Event]]) -> dict[str, float]:
 def _frames(events: Sequence[Event], labels: Sequence[str], seconds: float) -> np.ndarray:
     """Return (labels, frames) bool: where an annotator marked a label.
 
-    Times are rounded to the nearest frame boundary, halves down. The frames reach at least to `seconds`.
+    A frame is active if its middle is in [onset, offset). The frames reach at least to `seconds`.
     """
     frames = np.zeros((len(labels), math.ceil(seconds * FRAMES_PER_SECOND)), bool)
     for event in events:
