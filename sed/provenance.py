@@ -19,7 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def git_hash() -> str:
-    """Return the checkout's commit, with `-dirty` if tracked files differ from it; `unknown` outside a checkout."""
+    """Return the commit of the git checkout around ROOT, with `-dirty` if tracked files differ from it.
+
+    Outside a checkout it is `unknown`. For a package installed in an environment within another project's checkout, it
+    is that project's commit.
+    """
     try:
         rev = subprocess.run(
             ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
@@ -41,9 +45,9 @@ def command_line() -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return {package: version} of all that a result depends on, for result.json and RESULTS.md.
+    """Return {name: version} of Python, the platform and the packages that compute models and metrics.
 
-    The packages are not imported.
+    It is for result.json and RESULTS.md. Packages are not imported; those that are not installed are left out.
     """
     versions = {"python": platform.python_version(), "platform": platform.platform(terse=True)}
     for package in ("ast-sed", "torch", "torchaudio", "numpy", "scipy", "psds_eval", "sed_eval", "sed_scores_eval"):
@@ -68,10 +72,10 @@ def without_folders(value: Any) -> Any:
         return {key: without_folders(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(item) for item in value]
-    return _named(value) if isinstance(value, str) else value
+    return _in_text(value) if isinstance(value, str) else value
 
 
-def _named(text: str) -> str:
+def _in_text(text: str) -> str:
     """Reduce the paths in a text or a command to their last component."""
     if "/" not in text:
         return text
@@ -79,14 +83,19 @@ def _named(text: str) -> str:
         words = shlex.split(text)
     except ValueError:
         words = []
-    if len(words) > 1 and not _ELSEWHERE.match(text):  # a command: quotes keep names with blanks together
-        named = [_option(word) for word in words]
-        return shlex.join(named) if named != words else text
-    return _option(text)
+    # Several words are taken for a command, in which a path with blanks is quoted; but a text that begins with a path
+    # is that path, which may have blanks.
+    if len(words) > 1 and not _ELSEWHERE.match(text):
+        reduced = [_in_word(word) for word in words]
+        return shlex.join(reduced) if reduced != words else text
+    return _in_word(text)
 
 
-def _option(word: str) -> str:
-    """Reduce the path in `--config=/home/me/x.yaml`, `/home/me/x.yaml` or a text to its last component."""
+def _in_word(word: str) -> str:
+    """Reduce the paths in a word of a command, or in a text that is no command, to their last component.
+
+    The word may be an option with its value (`--config=/home/me/x.yaml`), a path, or have paths inside it.
+    """
     name, equals, path = word.partition("=")
     if equals and _ELSEWHERE.match(path):
         return f"{name}={_last(path)}"
@@ -94,5 +103,5 @@ def _option(word: str) -> str:
 
 
 def _last(path: str) -> str:
-    """Return the last component of each of the paths, which commas separate."""
+    """Return the last component of a path, or of each in a comma-separated list, such as the seeds of one system."""
     return ",".join(PurePosixPath(part).name or part for part in path.split(","))
