@@ -8,7 +8,8 @@ The last folder is written: events.tsv, feats.scp that refers to the features of
 pseudo_labels.json with the origin of the labels, which is copied into the results of models trained on them. If a set
 has tags.tsv, posteriors of classes that a clip's tags lack are set to 0 first. --scores are files of sed.bin.infer or
 sed.bin.average_scores, one per set in the order of the sets. If --tuned has the mean delay of onsets and offsets
-(sed.bin.tune --bias), it is subtracted. Tables of --events are used unchanged, for the clips that they name.
+(sed.bin.tune --bias), it is subtracted. Tables of --events are not post-processed, only cut at the ends of clips; clips
+that they do not name are left out.
 """
 
 from __future__ import annotations
@@ -37,7 +38,11 @@ def main() -> None:
     p.option("model", "", "experiment folder or checkpoint (.pt)")
     p.option("scores", [], "scores.h5 of each set, instead of --model", type=Path, nargs="+")
     p.option("events", [], "published tables of events, instead of --model", type=Path, nargs="+")
-    p.option("keep-tags", False, "keep tags without an event: present at an unknown time (default: absent)")
+    p.option(
+        "keep-tags",
+        False,
+        "keep tags without an event: their frames are unknown to the training (default: the class counts as absent)",
+    )
     p.option("which", "teacher", "network of the mean-teacher pair to use", choices=["teacher", "student"])
     p.option("batch-size", 16, "clips per batch", least=1)
     p.option("device", "auto", "cpu, cuda, cuda:1; auto: a GPU if there is one")
