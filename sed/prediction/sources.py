@@ -22,14 +22,15 @@ from sed.data.recordings import recordings_of
 from sed.errors import UserError
 
 PIPE_SECONDS = 20
-"""seconds to wait for a pipe's first byte"""
+"""seconds to wait for a pipe's first byte, chosen by hand: a forgotten writer is reported instead of waited for"""
 log = logging.getLogger("sed.predict")
 
 
 def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
     """Expand files, folders (searched at any depth) and globs, in the order given; `-` is standard input.
 
-    Returns the recordings, each once, and an error line for each path without recordings.
+    Returns the recordings, each once, and an error line for each path without recordings and for each folder or file
+    within a given folder that cannot be read.
     """
     found: dict[str, None] = {}
     problems: list[str] = []
