@@ -12,7 +12,7 @@
 #   --validation P     share of the recordings that is kept to score on (0.2)
 #   --group REGEX      recordings whose names have the same match stay on one side of the split (none)
 #   --max-bad P        stop if more than P % of the recordings cannot be read; fewer are skipped (20)
-#   --max-dropped P    stop if more than P % of the events are beyond their recording's end or have no length (10)
+#   --max-dropped P    stop if more than P % of the events do not fit their recordings (10)
 #   --from MODEL       fine-tune this packed model (sed.bin.pack), with its own config and front end
 #   --keep-labels BOOL with --from: also keep the labels of that model, as for events corrected on predict's page;
 #                      false: only the labels of the tables (false)

@@ -47,7 +47,7 @@ def parser() -> Parser:
     p.option(
         "max-dropped",
         10.0,
-        "refuse when more than this percentage of the true events lies beyond the clip's end or has no length",
+        "refuse when more than this percentage of the true events does not fit the recordings",
         least=0,
         most=100,
     )

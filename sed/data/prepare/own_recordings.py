@@ -145,7 +145,8 @@ def lay_out(
         seed: seed of the split.
         jobs: number of recordings that are processed at once.
         max_bad: per cent of the recordings that may be unreadable.
-        max_dropped: per cent of the events that may lie beyond their recordings or have no length.
+        max_dropped: per cent of the events that may not fit their recordings: without length, beyond the end, or cut by
+            far (`sed.data.events`).
         known: labels of the model that is fine-tuned, added to those of the tables.
 
     Raises:
