@@ -74,13 +74,14 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
     Args:
         truth: the event table; rows that cannot be scored are counted in a warning.
         durations: the table of durations, or a folder of the recordings.
-        max_dropped: largest percentage of the events that may lie beyond their recordings or have no length.
+        max_dropped: largest percentage of the events that may not fit their recordings: they have no length, begin
+            beyond the end, or end far beyond it (`sed.data.events.LONG`). The default is chosen by hand.
 
     Returns:
         The reference.
 
     Raises:
-        UserError: clips of the ground truth have no duration, there are no events, or too many events are dropped.
+        UserError: clips of the ground truth have no duration, there are no events, or too many do not fit.
     """
     return reference_of(
         read_rows(truth, METADATA),
@@ -116,6 +117,7 @@ def reference_of(
             f"{durations_path}: lacks {len(lacking)} clips of {path}, such as {lacking[0]} "
             "(every clip needs a duration)"
         )
+    # Offsets beyond a recording's end are only counted: the metric packages score them as written.
     kept, tally = fit(path, rows, seconds, cut=False)
     for line in tally.lines():
         logger.warning("%s", line)
@@ -153,8 +155,9 @@ def align(
 ) -> tuple[Problem, Coverage]:
     """Match a submission with the reference.
 
-    In files of scores, a clip with true events and without scores is an error. In tables of detections it is not, since
-    they need not name clips without a detection.
+    In files of scores, a clip with true events and without scores is an error, so that lost scores do not pass for
+    silence. Clips without true events may lack scores, and count as silent. Tables of detections need not name clips
+    without a detection.
 
     Args:
         submission: output of any system.
@@ -201,8 +204,9 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
     unknown = [label for label in truth_labels if label not in chosen]
     if unknown:
         line = next(row[0] for row in reference.events if row[4] == unknown[0])
+        source = "--labels" if submission.labels is None else submission.path
         raise UserError(
-            f"{reference.path}:{line}: label '{unknown[0]}' is not in the label set of {submission.path} "
+            f"{reference.path}:{line}: label '{unknown[0]}' is not in the label set of {source} "
             f"({', '.join(chosen)}): another label set?"
         )
     return chosen
@@ -276,7 +280,7 @@ class Decisions:
         points: events at every operating point, for psds_eval's PSDS.
         scores: post-processed scores, for the exact PSDS.
         thresholds: {label: threshold} of the detections.
-        point_names: name of each operating point: its threshold, or the name of its file.
+        point_names: name of each operating point: its threshold to two decimals, or the name of its file.
         raw: scores before post-processing, for piPSDS.
     """
 
@@ -358,13 +362,15 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
     Args:
         problem: clips and classes.
         submission: scores, or operating points.
-        source: the name of one of the operating points, or any table of detections.
+        source: any table of detections, or the name of one of the operating points' files, with any folder. A bare name
+            is first looked for among the operating points, a path to an existing file is that file.
 
     Returns:
         The detections of the problem's clips.
 
     Raises:
-        UserError: there is no such file, or it has none of the problem's clips.
+        UserError: there is no such file, it is no table of detections or has none of the problem's clips; or the
+            submission is itself a table of detections, which needs no other.
     """
     own = {path.name: (path, events) for path, events in submission.tables}
     asked = Path(source)
@@ -403,7 +409,8 @@ def decide(
         The decisions.
 
     Raises:
-        UserError: post-processing was asked for, but the submission holds decisions instead of scores.
+        UserError: post-processing was asked for, but the submission holds decisions instead of scores; `f1_from` as in
+            `detections_from`; or a label is unknown.
     """
     if submission.scores is None and post.steps:
         raise UserError(f"{submission.path}: decisions take no post-processing, only scores do (leave it out)")

@@ -103,7 +103,9 @@ def test_another_label_set_in_one_file(made):
 
 def test_another_label_set_than_the_ground_truth(made):
     edit(made / "truth.tsv", "\tx\n", "\tunheard\n")
-    refused(made, "scores.h5", r"truth\.tsv:2: label 'unheard' is not in the label set")
+    refused(made, "scores.h5", r"truth\.tsv:2: label 'unheard' is not in the label set of .*scores\.h5")
+    (made / "found.tsv").write_text(TRUTH)
+    refused(made, "found.tsv", r"truth\.tsv:2: label 'unheard' is not in the label set of --labels", labels=["x", "y"])
 
 
 def test_another_label_set_than_labels(made):
