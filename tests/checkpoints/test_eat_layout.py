@@ -1,4 +1,4 @@
-"""EAT's checkpoints: the authors' pre-training and fine-tuning and Hugging Face's load, other files are refused."""
+"""EAT's checkpoints: those of the authors (pre-trained, fine-tuned) and of Hugging Face are loaded, others refused."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ IMAGE = "modality_encoders.IMAGE."
 
 @pytest.fixture
 def ours(config: Config) -> State:
-    """State dict of an encoder with our names, with positions for 13 steps of two bands."""
+    """State dict of an encoder with our names.
+
+    Its positions are for 13 steps of two bands. Clips of `SIZES` have 7 steps (112 frames, 16 per step), and use the first
+    14 positions.
+    """
     like = build_eat(config(**SIZES)).state_dict()
     return {**weights(like), "positions": fixed_positions(13, 2, 8)}
 
@@ -68,7 +72,7 @@ def load(checkpoint: object, path: Path, config: Config, **values: Any) -> State
     torch.save(checkpoint, path)
     found = config(**{**SIZES, **values}, pretrained=str(path))
     detector = build_detector(found, 3)
-    load_pretrained(detector, found, "abc")
+    load_pretrained(detector, found, ["a", "b", "c"])
     return detector.get_submodule("encoder").state_dict()
 
 
@@ -90,6 +94,7 @@ def test_positions_of_the_file_are_used_if_it_has_some(ours: State, tmp_path: Pa
 
 
 def test_it_is_recognised_by_its_keys_in_both_layouts_and_has_a_licence(ours: State) -> None:
+    # `ours` is Hugging Face's layout after `unwrapped` has removed the prefix `model.`
     assert kind_of(authors(ours)) == kind_of(ours) == "eat" and LICENCES["eat"] == "MIT"
     assert kind_of({name: value for name, value in ours.items() if name != "extra_tokens"}) is None
 

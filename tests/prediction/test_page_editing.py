@@ -28,7 +28,11 @@ def chromium(tmp_path_factory):
 
 @pytest.fixture
 def page(tmp_path):
-    """A page of two recordings of ten seconds, another one to the browser for each test."""
+    """A page of two recordings of ten seconds.
+
+    It shows the test's folder as its text `about`, since the browser keeps corrections by what a page shows, and would
+    restore those of an earlier test.
+    """
     file = io.StringIO()
     page = Page(file, str(tmp_path))
     for name in NAMES:
@@ -44,13 +48,17 @@ def page(tmp_path):
 
 
 def on_page(chromium, number=0):
-    """The events of a recording that are right, as the page has them."""
+    """Return the events of a recording that the page would export: all but the rejected ones."""
     script = f"(r => r.editing.right().map(e => [e[0], e[1], r.labels[e[2]]]))(recordings[{number}])"
     return [Event(*event) for event in chromium.js(script)]
 
 
 def border(chromium, event, side):
-    """Return the place of an event's border in the window."""
+    """Return a point on an event's border, as pixels (x, y) of the window.
+
+    event: index among the recording's events; side: 0 for the onset, 1 for the offset. Any height within the lane of
+    the event's label would do.
+    """
     chromium.js("recordings[0].main.scrollIntoView({block: 'center'})")
     chromium.frames()
     return tuple(
@@ -61,8 +69,8 @@ def border(chromium, event, side):
     )
 
 
-def second(chromium, seconds):
-    """Return the pixels per number of seconds."""
+def width(chromium, seconds):
+    """Return the width of a number of seconds in the picture, in pixels."""
     return chromium.js(f"recordings[0].plot / (recordings[0].end - recordings[0].begin) * {seconds}")
 
 
@@ -84,14 +92,16 @@ def test_untouched_events_are_exported_as_predict_writes_them(chromium, page):
 def test_keys_correct_and_what_is_exported_reads_back_equal(chromium, page):
     chromium.open(page)
     chromium.js("recordings[0].section.focus(), recordings[0].seek(0)")
-    for key in "na" + "nx" + "n.>>" + "ne":  # accept, reject, move 20 ms and 40 ms, add at the last one's onset
+    # n plays the next event. The first is accepted and the second rejected. The third's onset is moved by 20 ms and its
+    # offset by twice 20 ms. While the fourth plays, an event is added at the cursor.
+    for key in "na" + "nx" + "n.>>" + "ne":
         chromium.key(key)
     chromium.js("recordings[0].player.pause(), recordings[0].seek(9.25)")
-    chromium.key("]")  # of the added event
+    chromium.key("]")  # moves the added event's offset to the cursor, which stays there while the player is paused
     chromium.key("r")
     found = on_page(chromium)
     added = next(e for e in found if e.offset == 9.25)
-    assert added.label == "Dog" and 8 <= added.onset < 8.6
+    assert added.label == "Dog" and 8 <= added.onset < 8.6  # the fourth plays from 8 s to 8.5 s
     assert sorted(set(found) - {added}) == [GIVEN[0], Event(5.02, 7.04, "a&b"), GIVEN[3]]
     read = read_events_tsv(export(chromium))
     assert read == {"one": found}
@@ -100,9 +110,9 @@ def test_keys_correct_and_what_is_exported_reads_back_equal(chromium, page):
     assert read_named(audacity) == {"one": found}
     states = chromium.js("recordings[0].all.map(e => e.state)")
     assert sorted(states) == ["", "accepted", "added", "changed", "rejected"]
-    for left in (4, 3, 2, 1):  # each step can be undone; the last is that the recording is reviewed
+    for _ in range(4):  # undo: reviewed, the offset at 9.25 s, the added event, the second `>`
         chromium.key("u")
-        assert chromium.js("recordings[0].editing.reviewed") is False and left
+        assert chromium.js("recordings[0].editing.reviewed") is False
     assert [e for e in on_page(chromium) if e.label == "a&b"] == [Event(5.02, 7.02, "a&b")]
 
 
@@ -115,9 +125,10 @@ def test_borders_are_dragged_by_mouse_and_on_a_phone(chromium, page, touch):
     chromium.js("recordings[0].player.pause()")
     assert chromium.js("recordings[0].editing.selected[0]") == 5
     x, y = border(chromium, 2, 1)
-    chromium.drag((x, y), (x + second(chromium, 1.5), y), touch=touch)
+    chromium.drag((x, y), (x + width(chromium, 1.5), y), touch=touch)
     x, y = border(chromium, 2, 0)
-    chromium.drag((x + 2, y), (x - second(chromium, 0.5), y), touch=touch)
+    # 2 pixels beside the border it is still caught, and goes to where the pointer goes
+    chromium.drag((x + 2, y), (x - width(chromium, 0.5), y), touch=touch)
     moved = on_page(chromium)[2]
     assert moved.onset == pytest.approx(4.5, abs=0.02) and moved.offset == pytest.approx(8.5, abs=0.02)
     assert chromium.js("recordings[0].begin") == 0  # the picture has not moved with them
@@ -132,10 +143,11 @@ def test_fields_change_label_and_times_and_nothing_is_lost_on_reload(chromium, p
     chromium.open(page)
     chromium.tap("recordings[1].list.querySelectorAll('button')[0]")
     chromium.js("recordings[1].player.pause()")
-    chromium.answer = "my\tnew, <label>"
+    chromium.answer = "my\tnew, <label>"  # to the prompt of "new label ...", the entry of the list without a value
     chromium.js("(e => { e.label.value = ''; e.label.onchange() })(recordings[1].editing)")
     chromium.js("(e => { e.times[1].value = '3.3334'; e.times[1].onchange() })(recordings[1].editing)")
-    chromium.js("(e => { e.times[0].value = '99'; e.times[0].onchange() })(recordings[1].editing)")  # before its end
+    chromium.js("(e => { e.times[0].value = '99'; e.times[0].onchange() })(recordings[1].editing)")
+    # An onset after the offset is set to 10 ms, the shortest length of an event, before it.
     found = on_page(chromium, 1)
     assert Event(3.323, 3.333, "my new <label>") in found and len(found) == 4
     chromium.tap("recordings[1].editing.done")

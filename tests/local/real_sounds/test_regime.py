@@ -43,7 +43,9 @@ RUNS = [
 
 def test_protocol_a_has_one_regime_for_all_and_b_the_best_of_each() -> None:
     chosen, experiments = regime.choose(RUNS)
-    assert chosen["protocol_a"]["frozen_epochs"] == 6  # .26 on the mean; unfrozen .20, though AST-GRU likes that better
+    assert chosen["protocol_a"]["frozen_epochs"] == 6
+    # The mean over the systems of their means over seeds: 6 epochs (.23 + .29) / 2, 0 epochs (.30 + .10) / 2.
+    # AST-GRU alone is better with 0.
     assert chosen["protocol_a"]["mean_psds1"] == pytest.approx({"0": 0.2, "6": 0.26})
     gru = chosen["protocol_b"]["ast_gru"]
     assert (gru["clip_pooling"], gru["encoder_lr"], gru["psds1"]) == ("attention", 0.0003, 0.40)
