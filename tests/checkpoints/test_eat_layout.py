@@ -30,8 +30,8 @@ IMAGE = "modality_encoders.IMAGE."
 def ours(config: Config) -> State:
     """State dict of an encoder with our names.
 
-    Its positions are for 13 steps of two bands. Clips of `SIZES` have 7 steps (112 frames, 16 per step), and use the first
-    14 positions.
+    Its positions are for 13 steps of two bands. Clips of `SIZES` have 7 steps (112 frames, 16 per step), and use the
+    first 14 positions.
     """
     like = build_eat(config(**SIZES)).state_dict()
     return {**weights(like), "positions": fixed_positions(13, 2, 8)}
