@@ -61,9 +61,9 @@ list() { # list <what> <configs> [<option>...]: print this list of steps/experim
     steps/experiments.sh --dump "${dump}" --exp "${exp}" --conf-dirs conf/real_sounds --seeds "${seeds}" --rates "${rates}" --vary "${vary}" \
         --pretrained "${pretrained:-${downloads}/ast.pth}" --checkpoints "${checkpoints}" "${@:3}" "$1" ${words[@]+"${words[@]}"}
 }
-sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input
+sweep() { # sweep <what> [<option>...]: run steps/sweep.sh on a list from standard input; systems are scored, on the CPU, while others train
     steps/sweep.sh --cmd "${cuda_cmd}" --ngpu "${ngpu}" --jobs "${jobs}" --force "${force}" --train-args "${train_args}" \
-        "$@" - "${exp}"
+        --score "$( ((stop_stage >= 5)) && echo true || echo false)" "$@" - "${exp}"
 }
 front_ends=$(list features "pretrain ${systems} ${more}") # an unknown name is refused before any work
 if stage 0 "corpus and pre-trained encoders"; then
@@ -80,12 +80,8 @@ if stage 2 "features"; then
     steps/dump_sets.sh --cmd "${train_cmd}" --nj "${nj}" --force "${force}" "${work}/data" - <<<"${front_ends}"
 fi
 [[ -z ${pretraining} ]] || wait "${pretraining}"
-at_once=$( ((stop_stage >= 5)) && echo true || echo false) # score each system as soon as it is trained: scores need the CPU, trainings the GPU
-if stage 3 "train the systems"; then list train "${systems}" | sweep train --score "${at_once}"; fi
-if stage 4 "train further configs"; then
-    list label "${more}" | sweep label # pseudo-labels that some are trained on
-    list train "${more}" | sweep train --score "${at_once}"
-fi
+if stage 3 "train the systems"; then list train "${systems}" | sweep train; fi
+if stage 4 "train further configs"; then for what in label train; do list "${what}" "${more}" | sweep "${what}"; done; fi # label: predict pseudo-labels that some are trained on
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
     for config in ${boxes}; do # with the boxes' settings tuned for it, if any
