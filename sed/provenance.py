@@ -19,24 +19,23 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def git_hash() -> str:
-    """Return the commit of the git checkout around ROOT, with `-dirty` if tracked files differ from it.
+    """Return the commit of the git checkout whose root is ROOT, with `-dirty` if tracked files differ from it.
 
-    Outside a checkout it is `unknown`. For a package installed in an environment within another project's checkout, it
-    is that project's commit.
+    It is `unknown` outside a checkout, and for a package that is installed within another project's.
     """
     try:
-        rev = subprocess.run(
-            ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no"],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT.resolve():
+            return "unknown"
+        return _git("rev-parse", "--short=12", "HEAD") + "-dirty" * bool(_git("status", "--porcelain", "-uno"))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return rev + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    """Return what git prints about the checkout around ROOT."""
+    return subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def command_line() -> str:

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
-from sed.provenance import without_folders
+from sed import provenance
+from sed.provenance import git_hash, without_folders
 
 
 @pytest.mark.parametrize(
@@ -33,3 +37,28 @@ def test_names_stay_and_folders_go(text: str, left: str) -> None:
 def test_in_json() -> None:
     value = {"a": ["/x/y", 1, None, {"b": "/z"}], "c": True}
     assert without_folders(value) == {"a": ["y", 1, None, {"b": "z"}], "c": True}
+
+
+def test_the_commit_is_that_of_our_checkout_not_of_one_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str) -> str:
+        identity = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
+        made = subprocess.run(
+            ["git", "-C", tmp_path, *identity, *arguments], capture_output=True, text=True, check=True
+        )
+        return made.stdout.strip()
+
+    installed = tmp_path / ".venv/lib/site-packages"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    assert git_hash() == "unknown"
+    git("init", "--quiet")
+    (tmp_path / "file").write_text("a")
+    git("add", "file")
+    git("commit", "--quiet", "-m", "x")
+    assert git_hash() == git("rev-parse", "--short=12", "HEAD")
+    (tmp_path / "file").write_text("b")
+    assert git_hash().endswith("-dirty")
+    monkeypatch.setattr(provenance, "ROOT", installed)  # another project's checkout
+    assert git_hash() == "unknown"
