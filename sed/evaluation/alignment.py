@@ -280,7 +280,6 @@ class Decisions:
         points: events at every operating point, for psds_eval's PSDS.
         scores: post-processed scores, for the exact PSDS.
         thresholds: {label: threshold} of the detections.
-        point_names: name of each operating point: its threshold to two decimals, or the name of its file.
         raw: scores before post-processing, for piPSDS.
     """
 
@@ -288,7 +287,6 @@ class Decisions:
     points: Decoded | None
     scores: FrameScores | None
     thresholds: dict[str, float] | None
-    point_names: list[str]
     raw: FrameScores | None = None
 
 
@@ -306,14 +304,12 @@ def decide_scores(problem: Problem, scores: FrameScores, post: PostProcessing, p
     """
     raw = scores_for(problem, scores)
     processed = post.apply(raw)
-    sweep = operating_points(points)
     return Decisions(
         detections=post.threshold.decide(processed),
-        points=decode(processed, sweep),
+        points=decode(processed, operating_points(points)),
         scores=processed,
         raw=raw,
         thresholds=dict(zip(problem.labels, post.thresholds(problem.labels), strict=True)),
-        point_names=[f"{threshold:.2f}" for threshold in sweep],
     )
 
 
@@ -332,10 +328,9 @@ def decide_tables(problem: Problem, submission: Submission) -> Decisions:
     """
     tables = [_detections(problem, path, events) for path, events in submission.tables]
     if submission.kind == "detections":
-        return Decisions(detections=tables[0], points=None, scores=None, thresholds=None, point_names=[])
-    names = [path.name for path, _ in submission.tables]
+        return Decisions(detections=tables[0], points=None, scores=None, thresholds=None)
     decoded = stack([problem.inside(table) for table in tables], len(problem.clips), len(problem.labels))
-    return Decisions(detections=None, points=decoded, scores=None, thresholds=None, point_names=names)
+    return Decisions(detections=None, points=decoded, scores=None, thresholds=None)
 
 
 def _detections(problem: Problem, path: Path, events: RawEvents) -> EventTable:

@@ -76,14 +76,12 @@ def cross_fit(
         parts.append(processed)
         chosen.append({"clips": len(own), "post_processing": to_stored(tuned)})
     processed = _joined(parts).select(problem.clips)
-    sweep = operating_points(points)
     decisions = Decisions(
         detections=EventTable.of(*(np.concatenate([getattr(t, key) for t in found]) for key in COLUMNS)),
-        points=decode(processed, sweep),
+        points=decode(processed, operating_points(points)),
         scores=processed,
         raw=raw,
         thresholds=None,
-        point_names=[f"{threshold:.2f}" for threshold in sweep],
     )
     tuned_on = f"the other half of this set, for each half ({', '.join(what)})"
     return decisions, replace(post, tuned_on=tuned_on), {"cross_fitted": {"what": list(what), "halves": chosen}}
