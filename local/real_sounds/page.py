@@ -30,6 +30,11 @@ def _way(name: str) -> str:
     return ", its encoder frozen first" if name.endswith("_encoder_lr_0.0003") else ""
 
 
+def _parts(pooling: str, ratio: int) -> str:
+    """Return which of the two parts of AST-SED a config of `protocols.CARRIED` has, for a row's title."""
+    return {("fte", False): "FTE only", ("mean", True): "LGD only", ("fte", True): "FTE and LGD"}[pooling, ratio > 1]
+
+
 HALF = "mixup_probability_0.5"  # in names of configs that are trained with mixup in half of the steps (run.sh --vary)
 # Config a, config b that is compared with it, the paper's differences in EB-F1 (points) and PSDS1, and the row's title.
 PAIRS = (
@@ -60,6 +65,14 @@ PAIRS = (
         for name, title in protocols.BEYOND.items()
     ),
     *(
+        _pair(configs[protocols.PLAIN], name, "–", "–", f"{encoder}: {_parts(*kind)} over the mean without upsampling")
+        for encoder, configs in protocols.CARRIED.items()
+        for kind, name in configs.items()
+        if encoder != "AST" and kind != protocols.PLAIN  # those of the AST are above
+    ),
+    _pair("ast_sed", "atst_sed", "–", "–", "ATST-Frame with LGD over AST-SED"),
+    _pair("ast_sed", "beats_sed", "–", "–", "BEATs with FTE and LGD over AST-SED"),
+    *(
         _pair(f"bi_crnn{end}", f"bi_crnn_pseudo{end}", "–", "–", f"pseudo-labels of its own for Bi-CRNN{_way(end)}")
         for end in ("", protocols.FROZEN)
     ),
@@ -69,6 +82,7 @@ KNOWN = (
     *("crnn", "ast_gru", "ast_sed", "fte_only", "lgd_only", "ratio_2", "ratio_5"),
     *("ast_gru_tuned", "lgd_only_tuned", "fte_only_tuned", "ast_sed_tuned"),
     *protocols.COMPARATORS,
+    *protocols.OTHER_ENCODERS,
     *protocols.BEYOND,
 )
 VARIED = ("_clip_pooling_", "_frozen_epochs_", f"gru_{HALF}", f"only_{HALF}")
@@ -100,6 +114,14 @@ COMPARATORS = (
     "chosen for them on splits of training sources; no rival was tuned. Pseudo-labels are by a Bi-CRNN of the same "
     "seed, trained in the same way. Augmentation, batch size and losses of FB-CRNN and Bi-CRNN are their own (their "
     "configs say what differs). EB-F1 is at a threshold of 0.5 with the same median filters for all."
+)
+CARRIED = (
+    "AST-SED's two parts on other encoders of the AST's width and depth: the frequency-wise transformer (FTE) instead "
+    "of the mean over frequency, and the upsampling of the local GRU decoder (LGD). All encoders are pre-trained on "
+    "the same soundscapes for the same number of steps (`conf/real_sounds/pretrain*.yaml` say what differs). All "
+    "detectors are trained as in protocol A, whose AST systems are the AST's rows; only features and padding of the "
+    "input are the encoder's. ATST-Frame has one band, so no FTE. Differences are from the same encoder with the mean "
+    "and without LGD, with 95 % intervals over clips and seeds, both paired."
 )
 BEYOND = (
     "Options beyond the paper, each on top of the one before unless its row says otherwise, for FTE only, the best AST "
@@ -277,6 +299,11 @@ class Page:
                 "The paper's rivals, pre-trained alike",
                 COMPARATORS,
                 protocols.comparators(self.results, self.margins, self.remarks),
+            ),
+            (
+                "The two parts on other encoders",
+                CARRIED,
+                protocols.carried(self.results, self.margins, self.remarks),
             ),
             ("Beyond the paper", BEYOND, protocols.beyond(self.results, self.margins, self.remarks)),
             ("Clip pooling and frozen epochs", GRID, protocols.grid(self.results)),

@@ -57,6 +57,26 @@ BEYOND = {
     "fte_second": "second stage of the augmented one: heavy consistency, also on mixtures",
     "fte_best": "second stage of the one with pseudo-labels",
 }
+# {encoder: {(frequency pooling, upsampling ratio): config}} of the AST and of encoders of its size, all trained as in
+# protocol A, without and with the two parts of AST-SED (FTE and LGD). Names are those that run.sh --vary gives
+# (docs/beyond.md). ATST-Frame has one band, so no FTE.
+CARRIED = {
+    "AST": {("mean", 1): "ast_gru", ("mean", 10): "lgd_only", ("fte", 1): "fte_only", ("fte", 10): "ast_sed"},
+    "ATST-Frame": {("mean", 1): "atst_sed_upsample_1", ("mean", 4): "atst_sed"},
+    "BEATs": {
+        ("mean", 1): "beats_sed_pooling_mean_upsample_1",
+        ("mean", 16): "beats_sed_pooling_mean",
+        ("fte", 1): "beats_sed_upsample_1",
+        ("fte", 16): "beats_sed",
+    },
+}
+PLAIN = ("mean", 1)
+"""frequency pooling and ratio without either part"""
+STEPS_MS = {"AST": 100, "ATST-Frame": 40, "BEATs": 160}
+"""milliseconds of a time step of each encoder, which is that of the output without upsampling"""
+OTHER_ENCODERS = tuple(
+    config for encoder, configs in CARRIED.items() if encoder != "AST" for config in configs.values()
+)
 # AST systems beside the rivals, in the ways of protocols A and B
 BOTH_WAYS = ("ast_gru", f"ast_gru{TUNED}", "ast_sed")
 GRID = ("clip_pooling", "frozen_epochs")
@@ -143,11 +163,35 @@ def comparators(results: Results, margins: Margins, remarks: Remarks) -> list[st
         if name not in results:
             continue
         runs = results[name]
-        size, settings = runs[0].get("parameters"), runs[0].get("settings", {})
-        cells = [title + marked(remarks, name, runs), "–" if size is None else f"{size / 1e6:.2f} M", _rates(settings)]
+        cells = [title + marked(remarks, name, runs), _size(runs), _rates(runs[0].get("settings", {}))]
         rows.append([*cells, *_numbers(runs), *_differences(margins, name, f"ast_sed{TUNED}")])
     heads = ["system", "parameters", "encoder", F1.column, PSDS1.heading, *OTHERS]
     return table([*heads, "AST-SED over it: EB-F1, points", "PSDS1"], rows)
+
+
+def carried(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
+    """Return the table of encoders without and with FTE and LGD; no lines without results of another one than the AST.
+
+    Args:
+        results: {config: the results of its seeds}.
+        margins: differences between two configs, from `reduce.margin`.
+        remarks: remarks on trainings; the configs that they name get their marks.
+
+    Returns:
+        Lines of Markdown.
+    """
+    if not any(name in results for name in OTHER_ENCODERS):
+        return []
+    rows = []
+    for encoder, configs in CARRIED.items():
+        for (pooling, ratio), name in configs.items():
+            if name in results:
+                runs = results[name]
+                step = f"{STEPS_MS[encoder] / ratio:g} ms" + (f" (LGD, ratio {ratio})" if ratio > 1 else "")
+                cells = [encoder + marked(remarks, name, runs), _size(runs), POOLINGS[pooling], step]
+                rows.append([*cells, *_numbers(runs), *_differences(margins, configs[PLAIN], name)])
+    heads = ["encoder", "parameters", "before the GRU", "output step", F1.column, PSDS1.heading, *OTHERS]
+    return table([*heads, "over mean without LGD: EB-F1, points", "PSDS1"], rows)
 
 
 def beyond(results: Results, margins: Margins, remarks: Remarks) -> list[str]:
@@ -247,6 +291,7 @@ OTHERS = ["PSDS1, mean of classes", PSDS2.heading, "lowest PSDS1 of a seed", "se
 GAINS = ["over", "EB-F1, points", "PSDS1"]
 NO_MARGIN = ["–", "–"]
 """cells of two configs without a margin"""
+POOLINGS = {"mean": "mean", "fte": "FTE"}
 
 
 def system_of(settings: Mapping[str, Any]) -> str:
@@ -273,6 +318,12 @@ def _numbers(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         PSDS1.plain(min(psds1)) if psds1 else "–",
         str(len(runs)),
     ]
+
+
+def _size(runs: Sequence[Mapping[str, Any]]) -> str:
+    """Format the number of parameters, in millions; a dash if it is unknown."""
+    size = runs[0].get("parameters")
+    return "–" if size is None else f"{size / 1e6:.2f} M"
 
 
 def _over(margins: Margins, a: str, b: str) -> list[str]:

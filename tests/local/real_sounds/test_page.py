@@ -21,6 +21,28 @@ def test_pairs_are_the_papers_and_those_beyond_it() -> None:
     assert names({"crnn", "mine"}) == []
 
 
+def test_other_encoders_are_compared_with_their_own_plain_rows() -> None:
+    plain = "beats_sed_pooling_mean_upsample_1"
+    configs = {"ast_gru", "ast_sed", plain, "beats_sed", "beats_sed_upsample_1", "atst_sed", "atst_sed_upsample_1"}
+    assert sorted(names(configs)) == [
+        ("ast_gru", "ast_sed"),
+        ("ast_sed", "atst_sed"),
+        ("ast_sed", "beats_sed"),
+        ("atst_sed_upsample_1", "atst_sed"),
+        (plain, "beats_sed"),
+        (plain, "beats_sed_upsample_1"),
+    ]
+    titles = {(pair.a, pair.b): pair.name for pair in pairs(configs)}
+    assert titles[plain, "beats_sed_upsample_1"] == "BEATs: FTE only over the mean without upsampling"
+    assert titles["atst_sed_upsample_1", "atst_sed"] == "ATST-Frame: LGD only over the mean without upsampling"
+
+
+def test_other_encoders_have_a_section_of_their_own() -> None:
+    head = "## The two parts on other encoders"
+    assert head in Page(results={"atst_sed": [run_of(1, 0.4)]}).markdown()
+    assert head not in Page(results={"ast_sed": [run_of(1, 0.4)]}).markdown()
+
+
 def test_the_papers_configs_come_first() -> None:
     assert [*ordered({"b": [], "ast_sed": [], "a": [], "crnn": []})] == ["crnn", "ast_sed", "a", "b"]
 

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from typing import Any
 
-from local.real_sounds.protocols import FROZEN, beyond, comparators, grid, mixup, protocol_a, protocol_b
+import pytest
 
+from local.real_sounds.protocols import (
+    CARRIED,
+    FROZEN,
+    GRID,
+    OTHER_ENCODERS,
+    PLAIN,
+    SAME,
+    STEPS_MS,
+    beyond,
+    carried,
+    comparators,
+    grid,
+    mixup,
+    protocol_a,
+    protocol_b,
+)
+from sed.config.experiments import Experiment, combinations, expand
+from sed.models.encoders import build_encoder
+from tests.helpers.resolved_configs import CONF, ROOT, parse
+
+CONFIGS = CONF / "real_sounds"
+FAMILIES = {"AST": "ast_sed", "ATST-Frame": "atst_sed", "BEATs": "beats_sed"}
 WAY = {"mean": ("mean", 1), "lgd": ("mean", 10), "fte": ("fte", 1), "sed": ("fte", 10)}
 
 
@@ -75,6 +99,90 @@ def test_trainings_beyond_the_paper_stand_below_ast_sed() -> None:
     )
     assert lines[3].endswith("| +10.00 [+9.00, +11.00] | +0.1000 [+0.0900, +0.1100] |")
     assert beyond({"ast_sed_tuned": results["ast_sed_tuned"], "fte_only_tuned": [run(1, 0.1)]}, [], []) == []
+
+
+def test_other_encoders_stand_below_the_ast_with_differences_from_their_plain_rows() -> None:
+    results = {
+        "beats_sed": [{**run(1, 0.5), "parameters": 7_569_336}, run(2, 0.6)],
+        "beats_sed_pooling_mean_upsample_1": [run(1, 0.3)],
+        "atst_sed": [run(1, 0.2)],
+        "ast_gru": [run(1, 0.1)],
+        "fte_only": [run(1, 0.4)],
+    }
+    margins = [margin("beats_sed_pooling_mean_upsample_1", "beats_sed", 0.2), margin("ast_gru", "fte_only", 0.3)]
+    margins.append(margin("ast_sed", "atst_sed", -0.4))  # of another encoder
+    lines = carried(results, margins, [{"names": ["atst_sed_seed1"], "text": "Slow."}])
+    rows = [line.strip("| ").split(" | ") for line in lines[2:-1]]
+    assert [row[:5] for row in rows] == [
+        ["AST", "–", "mean", "100 ms", "10.00"],
+        ["AST", "–", "FTE", "100 ms", "40.00"],
+        ["ATST-Frame (1)", "–", "mean", "10 ms (LGD, ratio 4)", "20.00"],
+        ["BEATs", "–", "mean", "160 ms", "30.00"],
+        ["BEATs", "7.57 M", "FTE", "10 ms (LGD, ratio 16)", "55.00 ± 7.07"],
+    ]
+    assert rows[4][5:10] == ["0.2750 ± 0.0354", "0.5500 ± 0.0707", "–", "0.2500", "2"]
+    none = ["–", "–"]
+    assert [row[10:] for row in rows] == [
+        none,
+        ["+30.00 [+29.00, +31.00]", "+0.3000 [+0.2900, +0.3100]"],
+        none,  # its plain row was not trained
+        none,
+        ["+20.00 [+19.00, +21.00]", "+0.2000 [+0.1900, +0.2100]"],
+    ]
+    assert {len(row) for row in rows} == {lines[0].count("|") - 1}
+
+
+def test_other_encoders_have_no_table_of_the_ast_alone() -> None:
+    assert carried({"ast_gru": [run(1, 0.1)], "ast_sed": [run(1, 0.4)], "other": [run(1, 0.9)]}, [], []) == []
+
+
+@pytest.mark.parametrize("name", OTHER_ENCODERS)
+def test_one_training_of_another_encoder_is_enough_for_the_table(name: str) -> None:
+    assert len(carried({name: [run(1, 0.5)]}, [], [])) == 2 + 1 + 1
+
+
+def commands_of_the_manual() -> list[Experiment]:
+    """Return the experiments of the manual's run.sh commands that vary other encoders than the AST."""
+    experiments = []
+    for line in re.findall(r"^./run.sh .*--vary.*$", (ROOT / "docs" / "beyond.md").read_text(), re.MULTILINE):
+        words = shlex.split(line)
+        varied = combinations(words[words.index("--vary") + 1].split())
+        for config in words[words.index("--systems") + 1].split():
+            if config in FAMILIES.values():
+                experiments += expand(config, str(CONFIGS / f"{config}.yaml"), [], [], varied)
+    return experiments
+
+
+def test_the_manual_s_commands_train_the_rows_of_other_encoders() -> None:
+    experiments = commands_of_the_manual()
+    trained = {
+        e.name: tuple((e.settings | dict(e.varied))[key] for key in ("encoder", "pooling", "upsample"))
+        for e in experiments
+    }
+    kinds = {"ATST-Frame": "atst_frame", "BEATs": "beats"}
+    assert {name: (encoder, pooling, int(ratio)) for name, (encoder, pooling, ratio) in trained.items()} == {
+        name: (kinds[encoder], *kind) for encoder in kinds for kind, name in CARRIED[encoder].items()
+    }
+
+
+def test_all_encoders_are_trained_alike() -> None:
+    configs = {encoder: parse(CONFIGS / f"{name}.yaml") for encoder, name in FAMILIES.items()}
+    alike = [key for key in (*GRID, *SAME, "warmup_steps", "consistency_weight") if key != "input_padding"]
+    ways = {encoder: {key: config[key] for key in alike} for encoder, config in configs.items()}
+    assert ways["ATST-Frame"] == ways["BEATs"] == ways["AST"]
+    for kind, name in CARRIED["AST"].items():
+        config = parse(CONFIGS / f"{name}.yaml")
+        assert (config["pooling"], config["upsample"]) == kind
+        assert {key: config[key] for key in alike} == ways["AST"]
+
+
+@pytest.mark.parametrize("encoder", CARRIED)
+def test_time_steps_of_the_encoders_are_those_of_their_models(encoder: str) -> None:
+    config = parse(CONFIGS / f"{FAMILIES[encoder]}.yaml")
+    model = build_encoder(config)
+    assert STEPS_MS[encoder] == pytest.approx(1000 * model.time_stride * config["frame_shift"])
+    assert (model.grid[0] > 1) == any(pooling == "fte" for pooling, _ in CARRIED[encoder])
+    assert PLAIN in CARRIED[encoder]
 
 
 def test_the_grid_takes_its_cells_from_settings() -> None:
