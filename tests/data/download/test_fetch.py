@@ -16,6 +16,7 @@ from sed.errors import RunError, UserError
 BODY = random.Random(1).randbytes(700_000)
 MD5 = "md5:" + hashlib.md5(BODY).hexdigest()
 PATH = "/records/1/files/a.bin"
+RATE = 2_000_000  # bytes/s: the server sends blocks of 20 kB, so a fetcher that hangs up has wasted one or two of them
 
 
 def fetcher(**kwargs) -> Fetcher:
@@ -58,7 +59,7 @@ def test_one_wrong_byte_in_a_zip_makes_one_member_be_fetched_again(serve, tmp_pa
         path = tmp_path / str(seed) / "a.bin"
         fetcher().fetch(lambda _fresh, r=running: Remote(r.url + PATH, len(body), checksum), path)
         assert path.read_bytes() == body
-        assert running.sent < 1.05 * len(body)
+        assert running.sent < 1.05 * len(body)  # one of 40 members, if not the directory alone (measured: up to 1.03)
 
 
 class Script(Faults):
@@ -75,20 +76,24 @@ class Script(Faults):
 def test_false_headers_about_fetched_ranges_discard_no_bytes(serve, tmp_path):
     noise = random.Random(4)
     body = zipped({f"{i}.wav": noise.randbytes(20_000) for i in range(40)})
-    faults = Script("wrong", "total", "none", "whole", "longer", "whole", "drop", "total", "none", "tag")
-    running = serve(zenodo={"1": {"a.bin": body}}, faults=faults, rate=2_000_000)
+    directory = ("total", "none", "whole", "longer")  # requests for the zip's directory; the last one brings it
+    member = ("whole", "drop", "total", "none", "tag")  # for the member with the wrong byte; the last one brings it
+    faults = Script("wrong", *directory, *member)
+    running = serve(zenodo={"1": {"a.bin": body}}, faults=faults, rate=RATE)
     checksum = "md5:" + hashlib.md5(body).hexdigest()
     fetcher().fetch(lambda _fresh: Remote(running.url + PATH, len(body), checksum), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == body and not faults.left
-    assert running.sent < 1.4 * len(body), running.needless()  # pieces, and 20 kB in flight when each was cut
+    # Measured: 1.17, for the two pieces and the blocks of refused answers; a second download of the file would make 2.
+    assert running.sent < 1.4 * len(body), running.needless()
 
 
 @pytest.mark.parametrize("lie", ["whole", "total", "none", "tag"])
 def test_a_false_header_about_the_rest_discards_no_bytes(server, tmp_path, lie):
-    running = server(faults=Script("drop", lie, lie), rate=2_000_000)
+    # Twice: fewer lies than those after which the fetcher takes the whole file (IGNORED) or gives up (DOWNLOADS).
+    running = server(faults=Script("drop", lie, lie), rate=RATE)
     fetcher().fetch(remote(running), tmp_path / "a.bin")
     assert (tmp_path / "a.bin").read_bytes() == BODY
-    assert running.sent < 1.15 * len(BODY), running.needless()  # 20 kB in flight when each was cut
+    assert running.sent < 1.15 * len(BODY), running.needless()  # measured: up to 1.06
 
 
 def test_a_checksum_that_never_matches_is_one_error(server, tmp_path):
