@@ -2,7 +2,8 @@
 
 usage: python3 -m sed.bin.train --config conf/ast_sed.yaml --pretrained ast.pth [options] dump exp/ast_sed
 
-Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}, and checkpoints/ during training, from
+Writes exp/ast_sed/{config.yaml,train.log,tensorboard/,final.pt,info.json,.done}; with --select best also best.pt, with
+--loggers jsonl log.jsonl, with --energy energy.json. During training there are checkpoints/ and progress.json, from
 which the same command resumes a killed run. If .done exists, the experiment is left as it is. With N GPUs:
 torchrun --nproc-per-node N -m sed.bin.train.
 """
@@ -75,7 +76,8 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    drop_resume_state(args.exp)  # left by a run that was killed just before its end
+                    # Left by a run killed at the end of `mark_done`. With progress.json, .done is not from there.
+                    drop_resume_state(args.exp)
             return
         _train(args, config, earlier, local_rank)
 
@@ -88,7 +90,11 @@ def _resolve(config: dict[str, Any], args: Namespace) -> dict[str, Any]:
 
 
 def _train(args: Namespace, config: dict[str, Any], earlier: dict[str, Any], local_rank: int) -> None:
-    """Train; `earlier`: values of `config` whose options are newer than the experiment, and left out of config.yaml."""
+    """Train; `earlier`: values of `config` whose options are newer than the experiment.
+
+    They are left out of config.yaml: once stored, they would no longer count as newer, and a resume with the default
+    would be refused.
+    """
     import torch
 
     from sed.device import choose_device
@@ -155,7 +161,7 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
         return f"{message} before the first step (--cache ram keeps the features off the GPU)"
     parts = trainer.parts_that_fit()
     if parts is None:
-        return f"{message}, and a small part of it does not fit either (a smaller model, or --checkpoint-activations)"
+        return f"{message}, and it has no equal shares that fit (smaller batches or model, or --checkpoint-activations)"
     least = ",".join(str(size // parts) for size in config["batch_sizes"])
     return f"{message}: {least} fits; --accumulate {parts * config['accumulate']} takes the same step in parts that fit"
 
@@ -197,7 +203,8 @@ def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, d
 def _values_before_options(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """Return {option: value} for options newer than the experiment whose default differs from the earlier behaviour.
 
-    Options set to another value than their default are not among them; `_check_config` refuses those.
+    Options set to another value than their default are not among them; `_check_config` refuses those whose value is not
+    the earlier behaviour either.
     """
     path = exp / "config.yaml"
     if not path.exists():
