@@ -10,8 +10,8 @@
 #   --train-args ARGS   more options of sed.bin.train, one string
 #   --force BOOL        train again (false)
 #
-# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json}, then .done, which marks a finished training; until then
-# checkpoints/, from which a killed training is resumed.
+# Writes <exp/x>/{config.yaml,train.log,final.pt,info.json}, then .done, the mark of a finished training; until then
+# checkpoints/, for resuming. train.log is the log of all runs, log/train.log has all output of the last one.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -42,7 +42,7 @@ fi
 launch=(python3 -m)
 if ((ngpu > 1 || nodes > 1)); then
     launch=(python3 -m sed.bin.launch --nproc-per-node "$((ngpu > 0 ? ngpu : 1))")
-    ((nodes > 1)) || launch+=(--standalone)
+    ((nodes > 1)) || launch+=(--standalone) # on several machines, utils/slurm_task.sh sets torchrun's PET_* variables
     launch+=(-m)
 fi
 "${cmd[@]}" --gpu "${ngpu}" --nodes "${nodes}" "${exp}/log/train.log" \
