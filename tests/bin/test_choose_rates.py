@@ -8,7 +8,7 @@ from sed.evaluation.reports.seeds import store
 
 
 def put(folder, config, head, encoder, seed, psds1):
-    """One small result, as run.sh --rates leaves it."""
+    """Store a result of egs/real_sounds/run.sh --rates, with the keys that choose_rates reads; rates are text."""
     result = {
         "config": f"{config}_lr{head}_{encoder}", "seed": seed, "psds1": psds1, "psds2": 0.5, "event_f1_macro": 0.2,
         "steps": 2000, "settings": {"lr": float(head), "encoder_lr": float(encoder)},
@@ -48,6 +48,7 @@ def test_the_best_experiment_is_named_as_it_was_typed(tmp_path, monkeypatch, cap
     assert choose(monkeypatch, "--best", "ast_sed", tmp_path, tmp_path / "rates.json") == 0
     printed = capsys.readouterr()
     assert printed.out == "ast_sed_lr3e-3_1e-4\n" and printed.err.count("<- chosen") == 2
+    # without results of that config: no name, by which egs/real_sounds/tune.sh leaves it out
     assert choose(monkeypatch, "--best", "crnn", tmp_path, tmp_path / "rates.json") == 0
     assert capsys.readouterr().out == ""
 
