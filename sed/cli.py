@@ -37,7 +37,7 @@ _MACHINE = {errno.EIO: "input/output error (check the disk)", errno.ENOMEM: "out
 
 
 def script_name() -> str:
-    """Return the name that error lines start with: the file name of the command's module, without its suffix."""
+    """Return the name that error lines start with: the command's module, also if `ast-sed` runs it."""
     return Path(sys.argv[0]).stem
 
 
