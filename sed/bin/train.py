@@ -162,8 +162,14 @@ def _out_of_memory(trainer: Trainer | None, config: dict[str, Any]) -> str:
     parts = trainer.parts_that_fit()
     if parts is None:
         return f"{message}, and it has no equal shares that fit (smaller batches or model, or --checkpoint-activations)"
-    least = ",".join(str(size // parts) for size in config["batch_sizes"])
-    return f"{message}: {least} fits; --accumulate {parts * config['accumulate']} takes the same step in parts that fit"
+    present = config["accumulate"]
+    asked = f" --accumulate {present}" if present > 1 else ""
+    fitting = [size * present / parts for size in config["batch_sizes"]]
+    least = f"{','.join(f'{size:g}' for size in fitting)} fits; " if all(map(float.is_integer, fitting)) else ""
+    return (
+        f"{message}{asked}: {least}--accumulate {parts} takes the same step in parts that fit (with --force, since "
+        "this experiment has begun with other options)"
+    )
 
 
 def _mark_done(trainer: Trainer, config: dict[str, Any], device: torch.device, dump: Path) -> None:

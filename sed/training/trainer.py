@@ -163,14 +163,14 @@ class Trainer(Loop):
         Call it only after a run has failed: it leaves gradients behind.
 
         Returns:
-            The smallest of 2, 4, 8, 16 and 32 that fits; None if none does, or if the clips of a batch do not divide
-            into that many shares.
+            The smallest of 2, 4, 8, 16 and 32 that is above the present value, divides the clips of each set in a batch
+            and fits; None if none does.
         """
         self.training_step.release()
         for parts in (2, 4, 8, 16, 32):
             shares = self.world.size * parts
-            if any(size % shares for size in self.maker.sizes.values()):
-                return None
+            if shares <= self.maker.shares or any(size % shares for size in self.maker.sizes.values()):
+                continue
             gc.collect()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -104,24 +105,39 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(dump, tiny_config, tm
     assert (tmp_path / "a" / "final.pt").read_bytes() == final
 
 
-def test_out_of_memory_says_which_batch_fits(dump, config_file, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("options", "room", "advice"),
+    [
+        ([], 6, "--batch-sizes 2,2,4,4: 1,1,2,2 fits; --accumulate 2 takes the same step"),
+        (["--batch-sizes", "4,4,4,4", "--accumulate", "2"], 4, "--accumulate 2: 2,2,2,2 fits; --accumulate 4 takes"),
+        ([], 5, "2,2,4,4: --accumulate 4 takes the same step"),  # of four strong clips of two sets
+        ([], 2, "no equal shares that fit"),
+    ],
+)
+def test_out_of_memory_says_which_batch_fits(dump, config_file, tmp_path, monkeypatch, capsys, options, room, advice):
     from sed.bin import train
     from sed.training.step import TrainingStep
 
     whole = TrainingStep.backward
 
     def small_gpu(self, inputs, share):
-        if len(inputs.student_gain) > 6:
+        if len(inputs.student_gain) > room:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return whole(self, inputs, share)
 
     monkeypatch.setattr(TrainingStep, "backward", small_gpu)
-    monkeypatch.setattr(sys, "argv", ["train", "--config", str(config_file), str(dump), str(tmp_path / "exp")])
+    command = ["train", "--config", str(config_file), *options, str(dump), str(tmp_path / "exp")]
+    monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as ended:
         train.main()
     assert ended.value.code == 1
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "1,1,2,2 fits; --accumulate 2 takes the same step" in error
+    assert advice in capsys.readouterr().err.strip().splitlines()[-1]
+    monkeypatch.setattr(TrainingStep, "backward", whole)
+    for accumulate in re.findall(r"--accumulate (\d+) takes", advice):  # the advice is accepted, and trains
+        monkeypatch.setattr(sys, "argv", [*command, "--accumulate", accumulate, "--force"])
+        with pytest.raises(SystemExit) as ended:
+            train.main()
+        assert ended.value.code == 0 and (tmp_path / "exp/final.pt").exists()
 
 
 def test_refusals(dump, tiny_config, tmp_path):
