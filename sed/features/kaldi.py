@@ -1,4 +1,4 @@
-"""Kaldi's analysis: mean removal of the waveform and of each frame, and pre-emphasis within the frame."""
+"""Kaldi's analysis, mean removal and pre-emphasis within each frame, after mean removal of the waveform."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ PREEMPHASIS = 0.97  # Kaldi's default
 
 
 class Kaldi:
-    """`Analysis` of `torchaudio.compliance.kaldi.fbank`.
+    """`Analysis` of `torchaudio.compliance.kaldi.fbank` on waveforms without their mean, as the AST release calls it.
 
-    The order of operations is Kaldi's, so that rounding errors are the same: near the floor, a quiet bin next to a loud
-    tone depends on the last bit of the FFT's input.
+    The order of operations is Kaldi's, so that rounding errors are the same: a quiet bin next to a loud tone consists
+    of the FFT's rounding errors, and changes with the last bit of its input.
     """
 
     def prepare(self, waveforms: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -31,7 +31,11 @@ class PostProcessing:
         return [step.name for step in self.steps]
 
     def apply(self, scores: FrameScores) -> FrameScores:
-        """Run the steps in order, one block of clips at a time, so that memory holds a single copy of all scores."""
+        """Run the steps in order, one block of clips at a time, which limits the copies that the steps make.
+
+        Scores that are mapped from a file, as large ones are, are released block by block, so that memory does not hold
+        both them and the result.
+        """
         from sed.data.scores import BLOCK, FrameScores, release
 
         for steps in self._on_the_same_frames():
@@ -49,7 +53,8 @@ class PostProcessing:
         """Return the steps in groups, each ended by a step that may change the frames.
 
         The next step takes the usual length of a frame from the frames of all clips, so it can only run once all blocks
-        have been through that step.
+        have been through that step. Steps that need clip posteriors and rank filters give each frame another score and
+        keep the frames (`Step`).
         """
         groups: list[list[Step]] = [[]]
         for step in self.steps:
