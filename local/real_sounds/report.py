@@ -6,8 +6,9 @@ usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sourc
 A run is one campaign: all configs and seeds trained together. With --exp, the results in exp/<config>_seed<k>/<set> are
 added to the newest run: to runs.jsonl (one line per config and seed) and to margins.json (differences between two
 configs, over clips and seeds); those of other experiments stay, so that a run can be collected in several calls.
-corpus.json, training.json and, with --tagging, tagging.json are written again. Without --exp, the options --dump,
---sources, --tagging and --training-set have no effect.
+corpus.json and, with --tagging, tagging.json are replaced; so is training.json (scores on training clips) if any of the
+experiments has such scores, and then only these are in it. Without --exp, the options --dump, --sources, --tagging and
+--training-set have no effect.
 
 With --ways, ways.json is made from all trials in that folder: single trainings with other settings. --archive NAME
 first turns the newest run into an earlier one, of which only the metrics of the main tables are kept.
@@ -49,7 +50,7 @@ def main() -> None:
     p.option("tagging", None, "JSON of sed.bin.evaluate_tagger")
     p.option("set", "validation", "the set that was scored")
     p.option(
-        "training-set", "strong_real", "a training set; results on it are collected from experiments that have them"
+        "training-set", "strong_real", "a training set; scores on it, collected if there are any, show underfitting"
     )
     p.option(
         "archive", None, "first turn the content of runs.jsonl into an earlier run of this name, main numbers only"
@@ -71,7 +72,7 @@ def main() -> None:
     if args.ways:
         write_items(args.results / "ways.json", rows(Path(args.ways).glob(f"*/{args.set}/result.json")))
     runs, parts = by_run(read_runs(args.results)), _parts(args.results)
-    results = runs.pop("", {})  # the newest run has no name; earlier ones are left
+    results = runs.pop("", {})  # the newest run has no name; `runs` keeps the earlier ones
     if not results:
         raise UserError(f"{args.results}: no results (score first, and give --exp)")
     remarks = parts.get("remarks", [])
@@ -177,7 +178,10 @@ def _check_soundbank(folder: Path, corpus: Mapping[str, Any]) -> None:
 
 
 def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return {config: metrics of its first seed on a training set}, for the configs that were scored on it."""
+    """Return {config: metrics of its lowest seed on a training set}, for the configs that were scored on it.
+
+    The recipe scores only its first seed there.
+    """
     from sed.evaluation.reports.seeds.reduce import NUMBERS, find
     from sed.evaluation.result_file import read_result
 
@@ -191,10 +195,11 @@ def _on_training_clips(exp: Path, name: str) -> dict[str, dict[str, Any]]:
 
 
 def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return the sizes of the sets, the median length of each label's events, and the content of `--sources`.
+    """Return the numbers of clips, the median length of each label's events in `truth`, and the content of `--sources`.
 
-    That is the number of sources and recordings of each label in the soundbank; recordings of one source, such as one
-    upload, are never in both training and validation (`sed.bin.split_soundbank`).
+    `truth` is {clip: its events} of the set that was scored. `--sources` has, for each split of the soundbank, {label:
+    [number of sources, number of recordings]}; recordings of one source, such as one upload, are never in both training
+    and validation (`sed.bin.split_soundbank`).
     """
     from sed.data.tables import read_durations_tsv
 
