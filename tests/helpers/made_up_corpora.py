@@ -1,4 +1,7 @@
-"""Made-up URBAN-SED, TUT Sound Events 2017 and RealDESED: archives in their layouts, with some seconds of noise."""
+"""Made-up URBAN-SED, TUT Sound Events 2017 and RealDESED: archives in their layouts, with some seconds of noise.
+
+Each corpus is {number of its record on Zenodo: {name of an archive: its content}}.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ Rows = list[tuple[float, float, str]]  # onset, offset, label
 
 
 def sound(seconds: float, rows: Rows, labels: list[str], *, rate: int = 8000, channels: int = 1) -> bytes:
-    """Return a WAV of noise, with a tone during each event, whose frequency depends on the label."""
+    """Return a WAV of noise, with a tone during each event, whose frequency depends on the label.
+
+    The low rate (Hz) keeps files small; the tone of the last of 15 labels, 3.8 kHz, still fits. Clips of equal length
+    with as many events have the same noise.
+    """
     time = np.arange(round(seconds * rate)) / rate
     samples = 0.01 * np.random.default_rng(len(rows)).standard_normal(len(time))
     for onset, offset, label in rows:
@@ -32,7 +39,10 @@ def sound(seconds: float, rows: Rows, labels: list[str], *, rate: int = 8000, ch
 
 
 def events(number: int, seconds: float, labels: list[str]) -> Rows:
-    """Return two events of a clip; the second ends beyond the clip by a rounding error, as URBAN-SED's do."""
+    """Return two events of a clip; the second ends beyond the clip by a rounding error, as URBAN-SED's do.
+
+    Their labels are those at `number`, the clip's index, and after it; as many clips as labels have every label.
+    """
     first, second = labels[number % len(labels)], labels[(number + 1) % len(labels)]
     return [(0.3, 0.4 * seconds, first), (0.7 * seconds, seconds + 2e-15, second)]
 
@@ -54,7 +64,7 @@ def text(rows: Rows) -> bytes:
 
 
 def urban_sed(*, clips: Mapping[str, int], seconds: float = 2.0) -> dict[str, dict[str, bytes]]:
-    """Return Zenodo's record of a made-up URBAN-SED; `clips` is {split: number of clips}."""
+    """Return a made-up URBAN-SED; `clips` is {split: number of clips}."""
     files = {"README.txt": b"URBAN-SED", "FREESOUNDCREDITS.txt": b""}
     for split, count in clips.items():
         for number in range(count):
@@ -66,7 +76,11 @@ def urban_sed(*, clips: Mapping[str, int], seconds: float = 2.0) -> dict[str, di
 
 
 def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5) -> dict[str, dict[str, bytes]]:
-    """Return Zenodo's two records of a made-up TUT Sound Events 2017; fold k tests on every fourth recording."""
+    """Return a made-up TUT Sound Events 2017; fold k tests on every fourth recording.
+
+    The recipe cuts recordings of the default length into a whole clip of 10 s and a short one; the second event is in
+    both.
+    """
     records: dict[str, dict[str, bytes]] = {}
     for record, what, count in (("814831", "development", development), ("1040179", "evaluation", evaluation)):
         name = f"TUT-sound-events-2017-{what}"
@@ -76,17 +90,18 @@ def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5)
             stem, rows = f"{what[0]}{number:03d}", events(number, seconds, TUT)
             audio[f"{name}/audio/street/{stem}.wav"] = sound(seconds, rows, TUT, channels=2)
             listed = [f"audio/street/{stem}.wav\tstreet\t{a}\t{b}\t{label}" for a, b, label in rows]
-            # the evaluation set's .ann files have the fields of meta.txt: file and scene, too
+            # lines of the evaluation set's .ann files begin with file and scene, those of development with the onset
             meta[f"{name}/meta/street/{stem}.ann"] = (
                 text(rows) if what == "development" else "".join(f"{line}\n" for line in listed).encode()
             )
-            if what == "development":
+            if what == "development":  # unverified labels, with one event more: the recipe must not read them
                 meta[f"{name}/non_verified/meta/street/{stem}.ann"] = text(rows) + b"0.1\t0.2\tchildren\n"
-            for fold in range(1, 5):
+            for fold in range(1, 5):  # nothing reads the evaluation set's lists
                 tested = number % 4 == fold - 1
                 lists.setdefault(f"street_fold{fold}_{'test' if tested else 'train'}.txt", []).extend(
                     [f"audio/street/{stem}.wav\tstreet"] if tested else listed
                 )
+        # lines end with CRLF here and with LF in other files, so that the recipe is tested with both
         meta |= {f"{name}/evaluation_setup/{k}": "\r\n".join([*v, ""]).encode() for k, v in lists.items()}
         parts = [dict(list(audio.items())[half::2]) for half in (0, 1)] if what == "development" else [audio]
         for number, part in enumerate(parts, 1):
@@ -97,9 +112,11 @@ def tut_sed(*, development: int = 8, evaluation: int = 3, seconds: float = 11.5)
 
 
 def realdesed(*, recordings: int = 15, seconds: float = 12.0) -> dict[str, dict[str, bytes]]:
-    """Return Zenodo's record of a made-up RealDESED: `recordings` of each split, each of which three people annotated.
+    """Return a made-up RealDESED: `recordings` of each split; those of training have three annotators each.
 
-    The second annotator is always late; rows of every fifth training recording are reviewed.
+    The first is the collector; the second is always late; the third is a3 or a4 in turn, so that not all recordings
+    have the same annotators. In every fifth training recording, the first one's rows occur once more, as accepted by a
+    review. Recordings of the default length become a whole clip of 10 s and a short one.
     """
     record = {}
     for split in ("train", "validation", "test"):
