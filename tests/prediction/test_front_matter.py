@@ -11,7 +11,7 @@ import yaml
 
 from sed.prediction.front_matter import front_matter, has_front_matter
 
-RESULTS = {"validation": {"event_f1_macro": 0.5, "psds1": 0.25, "psds2": None}, "other set\n---": {"clips": 3}}
+RESULTS = {"validation": {"event_f1_macro": 0.5, "psds1": 0.25, "psds2": None}, "other": {"clips": 3}}
 
 
 def read(text: str) -> dict[str, Any]:
@@ -41,6 +41,8 @@ def test_scores_that_there_are_become_metrics() -> None:
     assert index["name"] == "a b ---" and result["dataset"] == {"name": "validation", "type": "validation"}
     assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {"event_f1_macro": 0.5, "psds1": 0.25}
     assert "model-index" not in read(front_matter("x", "", {}))
+    (index,) = read(front_matter("x", "", {"other set\n---": {"psds1": 0.5}}))["model-index"]
+    assert index["results"][0]["dataset"]["name"] == "other set ---"
 
 
 def test_the_hub_s_own_reader_finds_the_scores(tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_the_hub_s_own_reader_finds_the_scores(tmp_path: Path) -> None:
     ]
 
 
-def test_cards_of_before_have_none(tmp_path: Path) -> None:
+def test_front_matter_is_found_where_a_card_has_it(tmp_path: Path) -> None:
     assert not has_front_matter(tmp_path)
     for text, expected in (("# x\n", False), ("---\na: b\n---\n", True), ("", False)):
         (tmp_path / "README.md").write_text(text)
