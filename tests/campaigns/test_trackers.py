@@ -1,6 +1,7 @@
-"""The loggers of Weights & Biases and MLflow with the packages themselves, which CI has not: `--campaign trackers`.
+"""The loggers of Weights & Biases and MLflow with the packages themselves, without which CI skips their tests.
 
-They are installed beside the environment, not into it; their tests and those of the registry run offline.
+`tests/run.sh --campaign trackers` downloads the packages and installs them beside the environment, not into it; the
+tests of these loggers and of the registry of loggers then run without a network.
 """
 
 from __future__ import annotations

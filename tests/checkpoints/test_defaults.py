@@ -11,7 +11,8 @@ from sed.compatibility import ADDED, ALIASES, complete
 from sed.config import default_options
 from sed.training.run_options import RUNTIME
 
-# of the model, the front end and training at commit c6f5938, whose files have format 1 (ONNX: 2)
+# {option: default} of the model, the front end and training at commit c6f5938, whose files have the oldest formats that
+# are still read: 1 (ONNX: 2)
 C6F5938 = json.loads((ROOT / "tests/fixtures/c6f5938/defaults.json").read_text())
 MEANINGS = {name for options in ADDED.values() for name in options}
 HOW = "say in sed/compatibility.py what a file without it means (ADDED), or what it was called (ALIASES)"

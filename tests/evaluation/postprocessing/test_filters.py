@@ -37,7 +37,7 @@ def test_each_clip_and_class_is_filtered_alone_and_a_window_of_one_frame_does_no
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), st.integers(0, 50), st.integers(0, 10**6))
 def test_clips_of_any_length_are_filtered_with_reflected_edges(lengths: list[int], half: int, seed: int) -> None:
-    values = np.random.default_rng(seed).random((sum(lengths), 2), np.float32).round(1)
+    values = np.random.default_rng(seed).random((sum(lengths), 2), np.float32).round(1)  # rounded: many ties
     start = np.cumsum([0, *lengths])
     times = np.arange(sum(lengths) + 1) * 0.01
     scores = FrameScores(

@@ -1,4 +1,4 @@
-"""The pre-trained model: its two heads, and dropped patches."""
+"""The model that pre-training trains: its two heads, and dropped patches."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def model(tiny_config: Callable[..., dict[str, Any]]) -> Pretrainer:
     return Pretrainer(build_tagger(tiny_config(stride_freq=4), 3), 3, detail=2).eval()
 
 
-def test_frame_logits_have_the_detail_that_is_asked_for(model: Pretrainer) -> None:
-    tags, frames = model(torch.randn(2, 112, 16), 17)
+def test_frame_logits_are_as_many_as_are_asked_for(model: Pretrainer) -> None:
+    tags, frames = model(torch.randn(2, 112, 16), 17)  # of 20: ten time steps, each with a `detail` of two label frames
     assert tags.shape == (2, 3) and frames.shape == (2, 17, 3)
 
 
@@ -37,7 +37,7 @@ def test_keeping_all_bands_is_the_default(model: Pretrainer) -> None:
 def test_a_dropped_band_has_no_influence(model: Pretrainer) -> None:
     x, other = torch.randn(2, 112, 16), torch.randn(2, 112, 16)
     changed = x.clone()
-    changed[:, :, :4] = other[:, :, :4]  # only the lowest of the bands of 8 bins, each 4 further, sees these
+    changed[:, :, :4] = other[:, :, :4]  # in the first of the three bands alone: bins 0-7, 4-11 and 8-15
     kept = torch.tensor([1, 2])
     for a, b in zip(model(x, 10, kept), model(changed, 10, kept), strict=True):
         assert torch.equal(a, b)
