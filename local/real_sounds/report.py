@@ -4,11 +4,10 @@ usage: python3 -m local.real_sounds.report --exp exp --dump dump --sources sourc
        python3 -m local.real_sounds.report results RESULTS.md         # from the collected results alone
 
 A run is one campaign: all configs and seeds trained together. With --exp, the results in exp/<config>_seed<k>/<set> are
-added to the newest run: to runs.jsonl (one line per config and seed) and to margins.json (differences between two
-configs, over clips and seeds); those of other experiments stay, so that a run can be collected in several calls.
-corpus.json and, with --tagging, tagging.json are replaced; so is training.json (scores on training clips) if any of the
-experiments has such scores, and then only these are in it. Without --exp, the options --dump, --sources, --tagging and
---training-set have no effect.
+added to the newest run: to runs.jsonl (one line per config and seed), to margins.json (differences between two configs,
+over clips and seeds) and to training.json (scores on training clips); those of other experiments stay, so that a run
+can be collected in several calls. corpus.json and, with --tagging, tagging.json are replaced. Without --exp, the
+options --dump, --sources, --tagging and --training-set have no effect.
 
 With --ways, ways.json is made from all trials in that folder: single trainings with other settings. --archive NAME
 first turns the newest run into an earlier one, of which only the metrics of the main tables are kept.
@@ -140,8 +139,11 @@ def _collect(args: Any) -> None:
     )
     margins = [margin(pair.a, pair.b, found) for pair in pairs({*found})]
     write_items(args.results / "margins.json", _margins(args.results, [one for one in margins if one is not None]))
-    training = _on_training_clips(Path(args.exp), args.training_set)
-    if training:
+    # Scores on training clips stay too, but not those of a config that has been collected again without them.
+    stored = _parts(args.results).get("training", {})
+    training = {config: one for config, one in stored.items() if config not in found}
+    training |= _on_training_clips(Path(args.exp), args.training_set)
+    if training or stored:
         write_json(args.results / "training.json", training)
     write_json(args.results / "corpus.json", corpus)
     if args.tagging and Path(args.tagging).is_file():

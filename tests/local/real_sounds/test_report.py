@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,23 @@ def test_a_campaign_can_be_collected_in_several_calls(options: list[Any], comman
     (tmp_path / "exp" / "ast_sed_seed1").rename(tmp_path / "elsewhere2")
     assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 0
     assert (tmp_path / "results" / "margins.json").read_text() == margins
+
+
+def test_scores_on_training_clips_stay_until_their_config_is_collected_again(
+    options: list[Any], command: Command, tmp_path: Path
+) -> None:
+    results, page = tmp_path / "results", tmp_path / "RESULTS.md"
+    assert command(*options, results, page) == 0
+    before = json.loads((results / "training.json").read_text())
+    assert "ast_sed" in before
+    for path in (tmp_path / "exp").glob("ast_sed_seed*"):
+        path.rename(tmp_path / path.name)
+    assert command(*options, results, page) == 0 and json.loads((results / "training.json").read_text()) == before
+    for path in tmp_path.glob("ast_sed_seed*"):
+        shutil.rmtree(path / "strong_real", ignore_errors=True)
+        path.rename(tmp_path / "exp" / path.name)
+    assert command(*options, results, page) == 0
+    assert "ast_sed" not in json.loads((results / "training.json").read_text())
 
 
 def test_results_of_two_soundbanks_are_not_mixed(
