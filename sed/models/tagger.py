@@ -39,8 +39,8 @@ class Tagger(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.encoder.tokens(x))
 
-    def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the logits, and the encoder's output of each time step.
+    def logits_and_steps(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the logits, and the encoder's output of each time step, before the head's final norm.
 
         Args:
             x: (batch, frames, mel bins).
@@ -60,7 +60,10 @@ class Tagger(nn.Module):
 
 
 class GridHead(nn.Module):
-    """Head of PANNs' taggers: a linear map of the sum of mean and maximum over time."""
+    """Head for the mean over bands of an encoder's grid: a linear map of the sum of mean and maximum over time.
+
+    It pools as PANNs' taggers do, and has no hidden layer between pooling and classes, unlike theirs.
+    """
 
     def __init__(self, *, dim: int, classes: int) -> None:
         super().__init__()
@@ -83,10 +86,10 @@ class GridTagger(nn.Module):
         self.head = GridHead(dim=encoder.dim, classes=classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.described(x)[0]
+        return self.logits_and_steps(x)[0]
 
-    def described(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Compute the same as `Tagger.described`; `bands` must be None, as only an AST can leave patches out."""
+    def logits_and_steps(self, x: Tensor, bands: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Compute the same as `Tagger.logits_and_steps`; `bands` must be None, as only an AST can leave patches out."""
         assert bands is None
         steps = self.encoder(x).mean(1)
         logits: Tensor = self.head(steps)

@@ -37,7 +37,7 @@ def test_any_encoder_tags_by_mean_and_maximum_over_time(small: Callable[..., dic
     tagger = build_any_tagger(small(encoder="cnn", cnn_width=0.25, input_frames=208), 7).eval()
     assert isinstance(tagger, GridTagger)
     x = torch.randn(2, 208, 64)
-    logits, steps = tagger.described(x)
+    logits, steps = tagger.logits_and_steps(x)
     assert steps.shape == (2, 52, 32) and torch.equal(tagger(x), logits)
     by_hand = torch.stack([step.mean(0) + step.max(0).values for step in tagger.encoder(x)[:, 0]])
     torch.testing.assert_close(logits, by_hand @ tagger.head.linear.weight.T + tagger.head.linear.bias)

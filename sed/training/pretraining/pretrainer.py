@@ -36,6 +36,6 @@ class Pretrainer(nn.Module):
         Returns:
             Tag logits (batch, classes) and frame logits (batch, frames, classes), float32.
         """
-        tags, steps = self.tagger.described(x, bands)
+        tags, steps = self.tagger.logits_and_steps(x, bands)
         labelled = self.frame_head(self.frame_norm(steps)).unflatten(2, (self.detail, -1)).flatten(1, 2)[:, :frames]
         return tags.float(), labelled.float()
