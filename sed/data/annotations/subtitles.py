@@ -14,7 +14,7 @@ _TIME = r"(?:(\d{1,6}):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
 _CUE = re.compile(rf"\s*{_TIME}\s+-->\s+{_TIME}(\s.*)?")
 _FIRST = re.compile(rf"\s*(WEBVTT\b|(\d+[ \t]*\r?\n)?{_CUE.pattern})")
 _NO_CUE = ("WEBVTT", "NOTE", "STYLE", "REGION")
-"""first words of WebVTT's blocks that are not cues"""
+"""beginnings of WebVTT's blocks that are not cues"""
 
 
 class Subtitles:
@@ -27,7 +27,7 @@ class Subtitles:
         return bool(_FIRST.match(text))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
-        """Yield the cues that have a text."""
+        """Yield the cues that have a text; if there are none, the recording as one without events."""
         return or_none(_cues(path, text), recording_of(path))
 
 
@@ -35,10 +35,10 @@ def _cues(path: Path, text: str) -> Iterator[Annotation]:
     """Yield the cues that have a text; its lines are joined, and in WebVTT its character references are resolved."""
     webvtt = text.lstrip().startswith("WEBVTT")
     for line, block in _blocks(text):
-        if webvtt and block[0].startswith(_NO_CUE):
-            continue
         times = next(filter(None, map(_CUE.fullmatch, block[:2])), None)  # the first line may be a number or a name
         if times is None:
+            if webvtt and block[0].startswith(_NO_CUE):
+                continue
             raise UserError(f"{path}:{line}: a subtitle without times (such as 00:00:01,500 --> 00:00:02,000)")
         label = " ".join(block[block.index(times.string) + 1 :])
         if label.strip():
@@ -47,17 +47,27 @@ def _cues(path: Path, text: str) -> Iterator[Annotation]:
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the first line, lines) of each block, which ends at an empty line or before a cue's times."""
+    """Yield (number of the first line, lines) of each block.
+
+    A block ends at an empty line. Where files lack one between two cues, it ends before the second one's times, or before
+    its number if that is the first one's plus 1.
+    """
     block: list[str] = []
     timed = False
     for number, line in enumerate([*text.splitlines(), ""], 1):
         times = bool(_CUE.fullmatch(line))
         if block and (not line.strip() or (times and timed)):
-            yield number - len(block), block
-            block, timed = [], False
+            following = [block.pop()] if times and _ends_with_next_number(block) else []
+            yield number - len(following) - len(block), block
+            block, timed = following, False
         if line.strip():
             block.append(line)
             timed |= times
+
+
+def _ends_with_next_number(block: list[str]) -> bool:
+    first, last = block[0].strip(), block[-1].strip()
+    return bool(re.fullmatch(r"[0-9]{1,9}", first)) and last == str(int(first) + 1)
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str) -> str:

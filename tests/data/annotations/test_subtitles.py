@@ -42,6 +42,19 @@ def test_a_cue_ends_where_the_times_of_the_next_begin(tmp_path: Path) -> None:
     assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(1, 2, "Dog"), Event(3, 4, "Cat")]}
 
 
+def test_the_number_of_the_next_cue_is_not_part_of_a_label(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nDog\n2\n00:00:03,000 --> 00:00:04,000\nCat\n"
+    found = by_clip(read_rows(write(tmp_path, "a.srt", text)))
+    assert found == {"a": [Event(1, 2, "Dog"), Event(3, 4, "Cat")]}
+    with pytest.raises(UserError, match=r"a.srt:4: onset 3.0 is not before offset 2.0"):
+        read_rows(write(tmp_path, "a.srt", text.replace("00:00:04", "00:00:02")))
+
+
+def test_cues_are_read_whatever_their_identifiers_begin_with(tmp_path: Path) -> None:
+    text = "WEBVTT\n00:01.000 --> 00:02.000\nDog\n\nNOTE x\n\nNOTES-1\n00:03.000 --> 00:04.000\nCat\n"
+    assert by_clip(read_rows(write(tmp_path, "a.vtt", text))) == {"a": [Event(1, 2, "Dog"), Event(3, 4, "Cat")]}
+
+
 def test_a_folder_skips_subtitles(tmp_path: Path) -> None:
     for kind in ("audacity", "srt"):
         write(tmp_path, *FILES[kind])
