@@ -49,8 +49,8 @@ def _cues(path: Path, text: str) -> Iterator[Annotation]:
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (number of the first line, lines) of each block.
 
-    A block ends at an empty line. Where files lack one between two cues, it ends before the second one's times, or before
-    its number if that is the first one's plus 1.
+    A block ends at an empty line. If there is none between two cues, it ends before the times of the second, or before
+    its number if that is the number of the first plus 1.
     """
     block: list[str] = []
     timed = False
