@@ -19,7 +19,7 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-nj=2 max_bad=5 max_dropped=10 min_coverage=0
+nj=2 max_bad=5 max_dropped=10 min_coverage=0 # the percentages are chosen by hand
 # shellcheck source=utils/parse_options.sh
 source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
@@ -47,7 +47,7 @@ labels() { # print the labels: the corpus's own, else DESED's ten
     fi
 }
 
-name_validation() { # name_validation <validation.tsv>: say which of the two versions of DESED's table it is
+name_validation() { # name_validation <validation.tsv>: say which version of DESED's table it is (egs/desed/README.md)
     local rows
     rows=$(($(grep -c . "$1") - 1))
     if [[ $(sha256sum <"$1") == aa137f17507407ff08fd245ba63c2af4383c0a8fff9e5a89938df7de0c363871* ]]; then
@@ -55,7 +55,7 @@ name_validation() { # name_validation <validation.tsv>: say which of the two ver
     elif ((rows == 4239)); then
         echo "$1: 4239 rows as the current one has, but not its checksum"
     elif ((rows == 4251)); then
-        echo "$1: the old one, by its 4251 rows (its checksum is not known): its overlapping events get merged"
+        echo "$1: the old one, by its 4251 rows (its checksum is not known): its overlapping events of one class are merged"
     elif [[ ! -e ${downloads}/metadata/labels.txt ]]; then
         echo "$1: neither of the two that circulate (4239 and 4251 rows): ${rows} rows, used as it is"
     fi
@@ -99,6 +99,7 @@ while IFS='|' read -r set kind tsv audio test; do
     fi
     if [[ ${set} == validation ]]; then
         name_validation "${downloads}/metadata/${tsv}"
+        # only this set has such a table; elsewhere, the times in a clip's name, if any, give its length
         durations=${downloads}/metadata/validation/validation_durations.tsv
         [[ ! -e ${durations} ]] || options+=(--durations "${durations}")
     fi
