@@ -3,9 +3,11 @@
 usage: python3 -m sed.bin.benchmark_prediction --conf conf/ast_sed.yaml --cpu-threads 2
 
 Weights are random unless --model is given; the audio is noise of the model's clip length. After a warm-up, each round
-runs every contender once, in turn, so that other load affects all alike. Ratios to the first contender are computed per
-round; the median, lowest and highest are printed, for wall-clock and processor time. "difference" is that of our
-posteriors from those of our first precision.
+runs every contender once, in turn, so that other load affects all alike. Printed are the median seconds per clip (wall
+clock, and processor time of all threads) and the median, lowest and highest ratio to the first contender, computed per
+round. "x real" is the seconds of audio per second of wall clock. "difference" is that of our posteriors from those
+of our first precision. The peer always takes 1024 frames (10.24 s): its ratios and its "x real" are only meant for
+models of ten-second clips.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def parser() -> Parser:
 
 
 def transformers_ast(clips: int) -> Callable[[], object]:
-    """Return the published model's forward pass by the transformers library."""
+    """Return the forward pass of transformers' AST, of the published size with random weights, for a batch of clips."""
     import torch
 
     try:
@@ -80,12 +82,12 @@ def take_turns(contenders: Mapping[str, Callable[[], object]], rounds: int) -> t
 
 
 def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds: float) -> None:
-    """Print one line per contender: times, ratios to the first, and differences of the outputs of our models.
+    """Print one line per contender: times per clip, ratios to the first, and differences of the outputs of our models.
 
     Args:
         times: {contender: (rounds, 2) wall-clock and processor seconds}.
-        outputs: posteriors by contender.
-        clips: number of clips per round.
+        outputs: {contender: last output}; those of our models are `Output`, the others are not compared.
+        clips: number of clips per batch, one batch per round and contender.
         clip_seconds: length of a clip.
     """
     import numpy as np
