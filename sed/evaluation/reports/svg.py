@@ -39,7 +39,7 @@ def ticks(low: float, high: float, number: int = 5) -> list[float]:
     Args:
         low: start of the axis.
         high: end of the axis.
-        number: largest number of intervals between them.
+        number: largest number of steps between low and high.
 
     Returns:
         Values from low to high; zero has no sign.
@@ -98,7 +98,8 @@ def staircases(
 
     Args:
         title: text alternative of the picture.
-        curves: (name, x, y, colour) of each; dashed if its name ends with `thresholds`.
+        curves: (name, x, y, colour) of each: x is effective false positives per hour, y effective TPR. A curve whose
+            name ends with `thresholds` was computed at a few thresholds instead of all, and is dashed.
         e_max: end of the x axis.
         x_label: text below the x axis.
 
@@ -165,7 +166,8 @@ def bars(
 
     Args:
         title: of the picture, for those who cannot see it.
-        rows: (name, [(value or None, interval or None) for each series]), values as fractions.
+        rows: (name, [(value, interval) for each series]), values as fractions; a value of None is written as `no ground
+            truth`, an interval of None is not drawn. Series are bars below each other, one colour for each.
         factor: what values are multiplied with where they are written: 100 for per cent.
 
     Returns:
@@ -248,6 +250,7 @@ def differences(
 
 def png(grey: np.ndarray) -> str:
     """Return values (rows, columns) from 0 to 1 as a data URL of an 8-bit PNG on a dark-to-bright scale."""
+    # chosen by hand, each brighter than the one before; linear between them
     stops = np.array([[13, 8, 35], [80, 18, 99], [177, 50, 90], [243, 120, 60], [252, 230, 150]], float)
     x = np.clip(grey, 0, 1) * (len(stops) - 1)
     low = np.minimum(x.astype(int), len(stops) - 2)
