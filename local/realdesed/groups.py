@@ -17,7 +17,8 @@ from sed.data.prepare.clips import csv_rows
 from sed.data.tables import audio_stem, write_tsv
 
 COLUMNS = ("filename", "device_placement", "recording_device", "recording_environment")
-# Beginnings of words that people wrote for their phone, misspelt ones among them; iOS is looked for first.
+# Beginnings of words that participants wrote for their phone, some misspelt; iOS is looked for first. Where one begins
+# with another (oneplus, onepluss) or contains it (pixel), the longer one changes nothing.
 IOS = "iphon", "ipad", "i pad"
 ANDROID = (
     *("android", "samsung", "galaxy", "pixel", "google pixel", "xiaomi", "xioami", "redmi", "poco", "motorola", "moto"),
@@ -52,12 +53,12 @@ def write_groups(metadata: Path, out: Path) -> None:
         UserError: the metadata are missing or lack a column.
     """
     rows = [(audio_stem(row[0]), row[1], device(row[2]), _rooms(row[3])) for _, row in csv_rows(metadata, COLUMNS)]
-    # written below with "_" for blanks in the names, as cut_recordings names the recordings
     rooms = sorted({room for *_, recorded_in in rows for room in recorded_in})
     write_tsv(
         out,
         ("filename", "device_placement", "device", *rooms),
         [
+            # "_" for blanks, as cut_recordings names the recordings
             ("_".join(name.split()), *devices, *(room * (room in recorded_in) for room in rooms))
             for name, *devices, recorded_in in rows
         ],
