@@ -33,13 +33,14 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, gzip.BadG
 _ODD = {errno.EINVAL, errno.ENAMETOOLONG, errno.EOVERFLOW}
 _DIRECTORY = 1 << 23  # bytes; the directory at the end of a corpus's zip file is smaller
 _HEADER = struct.Struct("<4s5H3L2H")  # of a member: signature, version, flags, method, time, date, CRC, sizes, lengths
-# Bytes fetched before the first entry found, as the signature of the one before may be damaged; entries are smaller.
+# Bytes by which `directory_range` begins before the first entry found, as the signature of the one before may be
+# damaged; entries are smaller.
 _ENTRY = 1 << 10
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits beyond which an archive is refused."""
+    """Limits beyond which an archive is refused; chosen by hand, above what corpora need."""
 
     entries: int = 1_000_000
     """number of files and folders"""
@@ -169,7 +170,7 @@ class _Unpacking:
 
     def _write(self, place: Path, name: str, entry: _Entry) -> None:
         if self.written + entry.size > self.most:
-            self._count(entry.size, name)
+            self._count(entry.size, name)  # refuses before anything is written
         self._make(place.parent)
         assert entry.open is not None
         left = entry.size
@@ -269,9 +270,10 @@ class _Counted(io.RawIOBase):
 
 
 def directory_range(path: Path) -> tuple[int, int] | None:
-    """Return the byte range of a zip file's directory, to the file's end; None if the file is not a zip.
+    """Return the byte range from a zip file's directory to the file's end, which `fetch` downloads again after damage.
 
-    The directory is found by the signature of its entries, since the record that states its position may be damaged.
+    None if it is not a zip file or has no entries. The directory is found by the signature of its entries, since the
+    record that states its position may be damaged.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
