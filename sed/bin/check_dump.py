@@ -36,7 +36,7 @@ def main() -> None:
             logging.getLogger("sed.dump").info("%s", fault)
             bad += 1
     if bad:
-        raise RunError(f"{bad} damaged or missing shards (run stage 2 again: it redoes them)")
+        raise RunError(f"{bad} faults, named above (run stage 2 again: it redoes what is missing)")
 
 
 if __name__ == "__main__":
