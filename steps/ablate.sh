@@ -25,7 +25,7 @@ train_args="" pretrained="" infer_args="" score_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# >= 3)) || usage
 exp=${*: -1} dump=${*: -2:1} configs=("${@:1:$#-2}")
-exp=${exp%/} dump=${dump%/} asked_cmd=${cmd}
+exp=${exp%/} dump=${dump%/} asked_cmd=${cmd} # step.sh makes `cmd` an array; the steps below take the string
 source "${root}/utils/step.sh"
 
 for conf in "${configs[@]}"; do

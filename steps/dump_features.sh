@@ -8,8 +8,8 @@
 #   --conf FILE    front end (conf/logmel.yaml)
 #   --force BOOL   redo what is finished (false)
 #
-# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5} and <dump>/labels.txt, then <dump/set>/feats.scp, which marks a finished
-# dump.
+# Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, feats.JOB.scp (the clips of each shard) and <dump>/labels.txt, then
+# <dump/set>/feats.scp, which joins these lists and marks a finished dump.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -34,10 +34,10 @@ for file in wav.scp "${tables[@]}"; do # also if the features need not be comput
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
 if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/feats.scp"); then
-    whole=0
-    python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || whole=$?
-    ((whole != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
-    ((whole == 1)) || exit "${whole}" # 1: check_dump removed damaged shards, which are made again below
+    status=0
+    python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || status=$?
+    ((status != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
+    ((status == 1)) || exit "${status}" # 1: check_dump removed damaged shards, which are made again below
 fi
 
 rm -f "${dump}/feats.scp"
