@@ -37,7 +37,7 @@ def test_packing_again_replaces_and_other_folders_are_left_alone(
 ) -> None:
     assert call(pack, packed / "model", tmp_path / "again") == 0
     assert call(pack, packed / "exp", tmp_path / "again") == 0
-    one, two = (open_model(packed / name).model.detector.state_dict() for name in ("exp", "model"))
+    one, two = (open_model(packed / name).model.detector.state_dict() for name in ("exp", tmp_path / "again"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").touch()
@@ -53,6 +53,7 @@ def test_a_pack_contains_nothing_about_its_author_s_machine(tmp_path: Path) -> N
     saved = torch.load(experiment / "final.pt", weights_only=True)
     command = f"python3 -m sed.bin.train --config {home}/conf/x.yaml '{home}/a b' --init={home}/y.pt"
     info = {"command": command, "pretrained": f"{home}/ast.pth"}
+    # files of format 1 had no checksum, and torch.save writes none
     torch.save(saved | {"info": info, "format": 1}, experiment / "final.pt")
     (experiment / "validation").mkdir()
     result = {
@@ -79,7 +80,7 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
     elif how == "truncated weights":
         data = (folder / "model.safetensors").read_bytes()
         (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
-    elif how == "another version":
+    elif how == "text format":
         facts["format"] = "b"
     elif how == "newer":
         facts = {"format": FORMAT + 1, "version": "9.1.0"}
@@ -87,7 +88,7 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
         facts["labels"] = facts["labels"][:2]
     elif how == "duplicate labels":
         facts["labels"] = [facts["labels"][0]] * len(facts["labels"])
-    elif how == "true format":
+    elif how == "boolean format":
         facts["format"] = True
     elif how == "nan weights":
         import safetensors.torch
@@ -95,14 +96,14 @@ def damaged(packed: Path, tmp_path: Path, how: str) -> Path:
         weights = safetensors.torch.load_file(folder / "model.safetensors")
         weights["classifier.bias"][0] = float("nan")
         safetensors.torch.save_file(weights, folder / "model.safetensors")
-        del facts["files"]
+        del facts["files"]  # else the checksum of the weights would be what is refused
     elif how == "edited":
         text = (folder / "model.json").read_text()
         (folder / "model.json").write_text(text.replace("0.4", "0.3", 1))
         return folder
     elif how == "a part missing":
         del facts["front_end"]
-    if (folder / "model.json").exists():
+    if (folder / "model.json").exists():  # on one line, as another tool may write it: read without its checksum
         (folder / "model.json").write_text("not json" if how == "not json" else json.dumps(facts))
     return folder
 
@@ -125,13 +126,13 @@ def test_options_that_a_pack_lacks_get_the_behaviour_of_its_version(packed: Path
         ("no weights", "without model.safetensors"),
         ("no facts", "without model.json"),
         ("truncated weights", "damaged weights"),
-        ("another version", "format b, this version reads 1 to"),
+        ("text format", "format b, this version reads 1 to"),
         ("newer", r"is newer .*version 9\.1\.0"),
         ("other labels", "do not fit|broken post-processing"),
         ("a part missing", "lacks front_end"),
         ("not json", "not JSON"),
         ("duplicate labels", "comes twice"),
-        ("true format", "format True"),
+        ("boolean format", "format True"),
         ("nan weights", "NaN or infinite"),
         ("edited", r"model\.json: changed or damaged"),
     ],
