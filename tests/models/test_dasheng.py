@@ -28,7 +28,7 @@ def published_names(encoder: Dasheng) -> dict[str, torch.Tensor]:
 
 
 def of_size(config: Config, *, dim: int, depth: int, heads: int, frames: int) -> Dasheng:
-    """Return the encoder with the weights of a state dict of the published names and its 252 positions."""
+    """Return the encoder with made-up weights, read under the published names and with the published 252 positions."""
     sizes = {"dasheng_dim": dim, "dasheng_depth": depth, "dasheng_heads": heads, "dasheng_blocks": depth}
     values = config(**{**FEATURES, **sizes, "input_frames": frames})
     encoder = build_dasheng(values)
@@ -40,7 +40,7 @@ def of_size(config: Config, *, dim: int, depth: int, heads: int, frames: int) ->
 def features_of(waveforms: torch.Tensor) -> torch.Tensor:
     front_end = FrontEnd.from_config(FEATURES)
     raw = front_end(waveforms)
-    return front_end.normalise(raw, None, raw.shape[1], "silence")
+    return front_end.normalise(raw, None, raw.shape[1], "silence")  # whole clips: nothing is padded
 
 
 def test_blocks_and_features_are_those_recorded_from_its_authors(config: Config) -> None:
@@ -71,6 +71,7 @@ def test_blocks_and_features_are_its_authors_at_the_published_size(config: Confi
 
 
 def test_a_quiet_clip_is_the_same_in_a_batch_and_alone(config: Config) -> None:
+    """The second of `sounds` is quiet; in the authors' code the loudest clip of a batch sets the floor of all."""
     encoder = of_size(config, dim=32, depth=3, heads=2, frames=101)
     both, alone = features_of(sounds(1.0)), features_of(sounds(1.0)[1:])
     torch.testing.assert_close(both[1:], alone, rtol=0, atol=0)
@@ -84,9 +85,11 @@ def test_has_the_published_sizes_and_ten_seconds_are_250_frames_of_40_ms(config:
         with torch.device("meta"):
             encoder = Dasheng(dim=dim, depth=depth, heads=heads, blocks=depth, input_frames=1008)
         block = 12 * dim * dim + 13 * dim  # q, k, v, projection and MLP, with biases, and two norms
+        # patches of 64 bins x 4 frames, positions in time and frequency, final norm, batch norm of the bins
         others = 256 * dim + dim + (252 + 1) * dim + 2 * dim + 2 * 64
         assert sum(p.numel() for p in encoder.parameters()) == depth * block + others
-        assert (depth * block + others) / 1e6 == pytest.approx(millions, rel=0.06) and encoder.front_end
+        assert (depth * block + others) / 1e6 == pytest.approx(millions, rel=0.06)
+        assert encoder.front_end  # published weights: their front end is required
     with torch.device("meta"):
         detector = build_detector(config(**{**TINY, "input_frames": 1001}), 10)
     assert detector.encoder.grid == (1, 250) and not detector.encoder.fresh_norm
@@ -101,7 +104,7 @@ def test_fewer_blocks_are_the_first_ones_and_leave_the_norm_to_the_detector(conf
         DashengImporter().load(encoder, state, values)
     assert first.fresh_norm and not whole.fresh_norm
     assert "norm.weight" in state and "norm.weight" not in first.state_dict()
-    x = 20 * torch.randn(2, 101, 64) - 40
+    x = 20 * torch.randn(2, 101, 64) - 40  # log-mel in dB
     seen = outputs_of(whole, whole.blocks, x)
     torch.testing.assert_close(outputs_of(first, first.blocks, x)["output"], seen["blocks.1"], rtol=0, atol=0)
 
