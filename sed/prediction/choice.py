@@ -46,7 +46,7 @@ class Doubt(NamedTuple):
     label: str
     """the class with the highest mean entropy in it"""
     descriptor: np.ndarray
-    """(2 * bins,) means and standard deviations of the log-mel bins, not scaled"""
+    """(2 * bins,) means of the log-mel bins less the mean over bins, and standard deviations; not scaled"""
 
 
 class Chosen(NamedTuple):
@@ -106,7 +106,7 @@ class DoubtSink(BaseSink):
         self._sums += [frames.sum(0), (frames**2).sum(0)]
 
     def finish(self, result: Result) -> None:  # noqa: ARG002 (the interface)
-        if len(self._rest) and not self._blocks:  # shorter than a second
+        if len(self._rest) and not self._blocks:  # only a recording below a second: a longer one's rest is ignored
             self._add_second(self._rest)
         mean, square = self._sums / max(1, self._count)
         deviation = np.sqrt(np.maximum(square - mean**2, 0))

@@ -71,12 +71,16 @@ class ProceduralBank:
 
 
 def backdrop(source: Generator) -> Voice:
-    """Make the background of a room: slowly varying coloured noise, mains hum, in some rooms a low machine."""
+    """Make the background of a room: slowly varying coloured noise, mains hum, in some rooms a low machine.
+
+    Only their levels relative to each other matter: a soundscape scales the sum.
+    """
     colour, hum, sway = source.uniform(0.3, 1.6), source.uniform(0, 0.5) ** 2, source.uniform(0.02, 0.3)
     mains, machine = float(source.choice([50.0, 60.0])), source.uniform(0, 0.4) * (source.random() < 0.4)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:
         length = samples(seconds)
+        # gain of each bin: frequency ** -colour, 1 at 500 Hz; constant below 50 Hz, and at most 6 (chosen by hand)
         tint = (np.maximum(BINS[None], 50) / 500) ** -colour
         hiss = shape(noise(rng, length), np.minimum(tint, 6.0)) * wander(rng, length, spread=sway, per_second=0.7)
         tone = partials(np.full(length, mains), [1, 2, 3, 5], [1, 0.8, 0.4, 0.2]) * hum
@@ -152,7 +156,7 @@ def music(source: Generator) -> Voice:
 
 
 def passing(source: Generator) -> Voice:
-    """Make a passing car: a low rumble that grows louder and fades."""
+    """Make a passing car: a low rumble that grows louder and fades; above half its peak amplitude for `seconds`."""
     high = source.uniform(200, 700)
 
     def voice(rng: Generator, seconds: float) -> np.ndarray:

@@ -26,7 +26,8 @@ class BoxParameters(NamedTuple):
     The step filter measures the change of the posterior at a frame border: the mean over half its length after the
     border minus that over half before it. A gap between events is kept if either limit says so.
 
-    The defaults are values in common use.
+    The defaults are values that other systems use (which ones is not recorded); `Csebbs.grid` has the candidates of
+    tuning.
     """
 
     filter_seconds: float = 0.64
@@ -63,7 +64,7 @@ class Csebbs(PerClass[BoxParameters]):
     )
     needs_clip: ClassVar[bool] = False
     is_rank_filter: ClassVar[bool] = False
-    # The defaults first, which classes without events take; then a grid around them.
+    # The defaults first, since tuning gives the first candidate to classes without events; then a grid by hand.
     grid: ClassVar[Sequence[Any]] = (
         BOXES,
         *itertools.starmap(
