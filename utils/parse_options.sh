@@ -127,7 +127,7 @@ _check_option() { # end with a message unless _value has the type of _default
     if [[ ${_default} == true || ${_default} == false ]]; then
         [[ ${_value} == true || ${_value} == false ]] || die "--${_name} is true or false, not '${_value}'"
     elif [[ ${_default} =~ ^[0-9]+$ && ${_texts} != *" ${_name} "* ]]; then
-        # at most nine digits (our choice)
+        # At most nine digits, so that bash arithmetic cannot overflow; the limit itself was chosen by hand.
         [[ ${_value} =~ ^[0-9]{1,9}$ ]] || die "--${_name} is a whole number, not '${_value}'"
         _value=$((10#${_value}))
     elif [[ -n ${_default} ]]; then

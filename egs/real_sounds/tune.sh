@@ -8,6 +8,8 @@
 # tuning/regime.json, for how many epochs protocol A freezes the encoder of all AST systems, and how protocol B trains each.
 # It then tunes the bounding boxes (cSEBBs) of each system on a further set mixed from the second part: tuning/csebbs/.
 # The chosen rates and regimes are then to be written into conf/real_sounds/ by hand.
+# Protocol A trains all AST systems in the paper's regime, protocol B each in the one that is best for it (RESULTS.md). The
+# values that are tried, the defaults below, were chosen by hand.
 #
 #   --soundbank DIR      recordings, as in run.sh
 #   --frozen LIST        protocol A's numbers of epochs with a frozen encoder ("0,6")
@@ -18,7 +20,7 @@
 #   --systems LIST       systems to tune besides the CRNN ("ast_gru lgd_only fte_only ast_sed")
 #   --share P            share of each label's recordings to validate on (0.25)
 #   --seeds LIST         seeds of training (1)
-#   --public N           number of clips that the boxes are tuned on (400)
+#   --public N           number of clips that the boxes are tuned on, which run.sh makes as its set public_eval (400)
 #   --scale X            as in run.sh (1.0)
 #   --jobs N             as in run.sh (1)
 #   --ngpu N             as in run.sh (1)
@@ -53,15 +55,15 @@ recipe() { # recipe <stage> <last stage> <options of run.sh...>
         --nj "${nj}" --seeds "${seeds}" --more none --boxes none --public "${public}" --stage "$1" --stop-stage "$2" \
         ${pretrain_args:+--pretrain-args "${pretrain_args}"} ${train_args:+--train-args "${train_args}"} "${@:3}"
 }
-recipe 0 2
-for n in 3 5; do
+recipe 0 2       # corpus, pre-training and features
+for n in 3 5; do # train; score
     recipe "${n}" "${n}" --systems crnn --rates "${crnn_rates}"
     recipe "${n}" "${n}" --systems "${systems}" --vary "frozen_epochs=${frozen}"
     recipe "${n}" "${n}" --systems "${systems}" \
         --vary "clip_pooling=${poolings} frozen_epochs=${own_frozen} encoder_lr=${rates}"
 done
-near=$(realpath --relative-to=. "${work}") # the files hold the commands that made them, without absolute paths
-own=$(realpath --relative-to=. "${out}")
+relative_work=$(realpath --relative-to=. "${work}") # the files hold the commands that made them, without absolute paths
+relative_out=$(realpath --relative-to=. "${out}")
 best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
 {
     [[ -z ${best} ]] || printf 'crnn\t%s_seed%s\n' "${best}" "${seeds%% *}"
@@ -69,7 +71,8 @@ best=$(steps/choose_rates.sh --best crnn "${work}/results" "${out}/rates.json")
 } >"${work}/chosen.tsv"
 mkdir -p "${out}/csebbs"
 while IFS=$'\t' read -r config experiment <&3; do
-    dump=${near}/dump/public_eval
-    [[ ${config} != crnn ]] || dump=${near}/dump/logmel_crnn/public_eval
-    steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${dump}" "${near}/exp/${experiment}" "${own}/csebbs/${config}.json"
+    dump=${relative_work}/dump/public_eval
+    [[ ${config} != crnn ]] || dump=${relative_work}/dump/logmel_crnn/public_eval
+    steps/tune.sh --cmd "${cuda_cmd}" --ngpu "$((ngpu > 0))" "${dump}" "${relative_work}/exp/${experiment}" \
+        "${relative_out}/csebbs/${config}.json"
 done 3<"${work}/chosen.tsv"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sed.data.tables import Event
 
 SHORTEST = 0.01
-"""seconds; shorter pieces, left at a clip's border by rounding, are dropped"""
+"""seconds; shorter pieces, left at a clip's border by rounding, are dropped (chosen by hand)"""
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
@@ -19,7 +19,7 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
         count: number of clips.
 
     Returns:
-        The events of each clip, with times from the clip's start.
+        The events of each clip, with times from the clip's start. What lies after the last clip is left out.
     """
     pieces: list[list[Event]] = [[] for _ in range(count)]
     for onset, offset, label in events:

@@ -33,6 +33,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
 
     Raises:
         BrokenStream: the stream ends inside a sample of all channels.
+        UserError: a sample is not finite.
     """
     dtype, scale = KINDS[kind]
     size = np.dtype(dtype).itemsize * channels  # bytes of one sample of all channels

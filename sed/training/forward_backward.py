@@ -19,7 +19,7 @@ from sed.models.decoders import Directed
 from sed.models.detector import Detector, DetectorOutput
 from sed.training.losses import PARTS, tags_of
 
-ABSENT, PRESENT = 0.01, 0.99  # targets between them come from mixup
+ABSENT, PRESENT = 0.01, 0.99  # targets between them come from mixup; nearer to 0 or 1 they are rounded (chosen by hand)
 
 
 def known(targets: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Difference:
     """Difference b - a of one number between two systems.
 
     Attributes:
-        number: name of the number.
+        number: its key in `ENTRIES`, such as `event_f1_macro`; of a class: `label\\tevent_f1`.
         a: mean over the seeds of system a.
         b: mean over the seeds of system b.
         value: b - a.
@@ -166,7 +166,8 @@ def paired(a: System, b: System, number: str, seed: int = 0, *, same_seeds: bool
         same_seeds: draw the same training seeds for both systems; the n-th results of both then have the same seed.
 
     Returns:
-        The difference; None if a system lacks the number, or it is NaN in more than half of the samples.
+        The difference; None if a system lacks the number, it is NaN for a seed of one, or the difference is NaN in
+        more than half of the samples.
     """
     if any(number not in samples.names for system in (a, b) for samples in system.samples):
         return None
@@ -217,8 +218,10 @@ def class_differences(a: System, b: System, number: str) -> dict[str, Difference
 
 def terminal(a: System, b: System) -> str:
     """Return a table for the terminal, one aligned line per number: a, b, difference and its interval."""
-    seeds = "" if len(a.samples) == len(b.samples) == 1 else f" ({len(a.samples)} and {len(b.samples)} seeds)"
-    lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over clips", ""]
+    seeds, over = "", "clips"
+    if len(a.samples) > 1 or len(b.samples) > 1:
+        seeds, over = f" ({len(a.samples)} and {len(b.samples)} seeds)", "clips and seeds"
+    lines = [f"{b.name} - {a.name}{seeds}, 95 % intervals over {over}", ""]
     width = max(len(entry.row) for entry in ENTRIES) + 2
     lines.append(f"{'number':<{width}}{a.name[:12]:>12}{b.name[:12]:>12}{'difference':>12}  interval")
     for d in differences(a, b):

@@ -39,6 +39,8 @@ def band_edges(config: Mapping[str, Any]) -> list[tuple[float, float]]:
 def read_bands(folder: Path, bands: int) -> Bands | None:
     """Read the results of all bands from `folder`/band_KK/**/result.json; None if there is no such folder.
 
+    Classes without true events in the test set are left out.
+
     bands: number of bands.
 
     Raises:
@@ -96,6 +98,7 @@ def draw(classes: Bands, labels: Sequence[str], edges: Sequence[tuple[float, flo
         axes = figure.add_subplot(rows, columns, index + 1)
         axes.bar(range(len(edges)), activation(classes[label]), color="#3b6ea5")
         axes.set_ylim(0, 1.05)
+        # the best band's F1, which the bar of height 1 stands for
         axes.set_title(f"{label} (F1 ≤ {100 * max(classes[label]):.1f} %)", fontsize=9)
         ticks = sorted({0, len(edges) // 3, 2 * len(edges) // 3, len(edges) - 1})
         axes.set_xticks(ticks, [f"{sum(edges[t]) / 2000:.1f}" for t in ticks])
