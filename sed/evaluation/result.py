@@ -80,7 +80,8 @@ def result_of(
         "git": git_hash(),
         "command": command_line(),
         "environment": environment(),
-        "model": model_info(submission.path, submission.attrs.get("model")),
+        # averaged scores are of no single model, even in the folder of one
+        "model": None if "ensemble" in submission.attrs else model_info(submission.path, submission.attrs.get("model")),
     }
 
 

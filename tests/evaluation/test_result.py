@@ -75,6 +75,17 @@ def test_the_model_is_that_of_the_folder_above_or_the_one_that_is_named(tmp_path
         module.model_info(source, None)
 
 
+def test_averaged_scores_are_not_of_the_model_in_whose_folder_they_lie(parts: dict[str, Any], tmp_path: Path) -> None:
+    exp = tmp_path / "exp/mine"
+    exp.mkdir(parents=True)
+    (exp / "info.json").write_text('{"parameters": 5}')
+    (exp / "config.yaml").write_text("seed: 3\n")
+    given = replace(parts["submission"], path=exp / "validation/scores.h5")
+    assert module.result_of(**parts | {"submission": given})["model"]["name"] == "mine"
+    averaged = replace(given, attrs={"ensemble": ["exp/mine", "exp/other"]})
+    assert module.result_of(**parts | {"submission": averaged})["model"] is None
+
+
 def test_without_samples_those_of_an_earlier_scoring_go(parts: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "bootstrap.npz"
     found = module.result_of(**parts)

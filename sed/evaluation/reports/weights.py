@@ -34,8 +34,8 @@ def weights_of(result: Mapping[str, Any]) -> str:
 def ensemble_of(result: Mapping[str, Any]) -> list[str]:
     """Return the models whose mean posteriors were scored; an empty list for a single model.
 
-    The averaged scores name the models in their attributes, which result.json repeats. If result.json nevertheless
-    describes one `model`, as it does for averaged scores in an experiment's own folder, that one counts.
+    The averaged scores name the models in their attributes, which result.json repeats. A result.json of an earlier
+    version may describe one `model` all the same, in whose folder the scores were; that one counts then.
     """
     members = ((result.get("input") or {}).get("attrs") or {}).get("ensemble")
     return [str(member) for member in members] if isinstance(members, list) and not result.get("model") else []
