@@ -33,6 +33,8 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
 def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
     """Join the events of a recording's clips; two of a class that touch at a clip's border become one.
 
+    Of several of a class that reach the end of a clip, overlapping each other, the longest is taken.
+
     seconds: length of a clip; returned times are from the recording's start.
     """
     open_at_cut: dict[str, Event] = {}  # {label: event that reaches the end of the previous clip}
@@ -44,7 +46,7 @@ def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
             if onset == 0 and label in open_at_cut:
                 event = event._replace(onset=open_at_cut.pop(label).onset)
             if offset >= seconds:
-                reaching_end[label] = event
+                reaching_end.setdefault(label, event)  # events are sorted: a later one lies within the first
             else:
                 whole.append(event)
         whole += open_at_cut.values()

@@ -40,6 +40,11 @@ def test_only_what_touches_at_a_cut_is_joined() -> None:
     ]
 
 
+def test_of_overlapping_events_at_a_cut_the_longest_is_taken() -> None:
+    clips = [[Event(2.0, 10.0, "Dog"), Event(5.0, 10.0, "Dog")], [Event(0.0, 1.0, "Dog")]]
+    assert put_back(clips, 10.0) == [Event(2.0, 11.0, "Dog")]
+
+
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 399), st.integers(1, 250)), max_size=12))
 def test_cut_and_put_back_is_the_same(rows: list[tuple[str, int, int]]) -> None:
