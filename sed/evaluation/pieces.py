@@ -33,7 +33,7 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
 def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
     """Join the events of a recording's clips; two of a class that touch at a clip's border become one.
 
-    Of several of a class that reach the end of a clip, overlapping each other, the longest is taken.
+    Of several of a class that reach a border, overlapping each other, the longest is joined.
 
     seconds: length of a clip; returned times are from the recording's start.
     """
@@ -41,12 +41,12 @@ def put_back(pieces: Sequence[Sequence[Event]], seconds: float) -> list[Event]:
     whole: list[Event] = []
     for number, events in enumerate(pieces):
         reaching_end: dict[str, Event] = {}
-        for onset, offset, label in sorted(events):
+        for onset, offset, label in sorted(events, key=lambda event: (event.onset, -event.offset)):
             event = Event(onset + number * seconds, min(offset, seconds) + number * seconds, label)
             if onset == 0 and label in open_at_cut:
                 event = event._replace(onset=open_at_cut.pop(label).onset)
             if offset >= seconds:
-                reaching_end.setdefault(label, event)  # events are sorted: a later one lies within the first
+                reaching_end.setdefault(label, event)  # the longest comes first; others lie within it
             else:
                 whole.append(event)
         whole += open_at_cut.values()

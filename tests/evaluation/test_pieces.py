@@ -43,6 +43,8 @@ def test_only_what_touches_at_a_cut_is_joined() -> None:
 def test_of_overlapping_events_at_a_cut_the_longest_is_taken() -> None:
     clips = [[Event(2.0, 10.0, "Dog"), Event(5.0, 10.0, "Dog")], [Event(0.0, 1.0, "Dog")]]
     assert put_back(clips, 10.0) == [Event(2.0, 11.0, "Dog")]
+    after = [[Event(8.0, 10.0, "Dog")], [Event(0.0, 1.0, "Dog"), Event(0.0, 4.0, "Dog")]]
+    assert put_back(after, 10.0) == [Event(8.0, 14.0, "Dog"), Event(10.0, 11.0, "Dog")]
 
 
 @settings(deadline=None, max_examples=200)
