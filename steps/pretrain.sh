@@ -4,7 +4,7 @@
 # usage: steps/pretrain.sh [options] <conf/pretrain.yaml> <soundbank or dump/set> <ast.pth>
 #
 #   --cmd CMD               script that runs the jobs: utils/run.sh here, utils/slurm.sh on a cluster (utils/run.sh)
-#   --ngpu N                GPUs; 0: the CPU (1)
+#   --ngpu N                GPUs, which share each batch; 0: the CPU (1)
 #   --pretrain-args ARGS    more options of sed.bin.pretrain, one string
 #   --force BOOL            pre-train again (false)
 #
@@ -27,6 +27,8 @@ fi
 split_words "${pretrain_args}"
 [[ ${force} == false ]] || words+=(--force)
 use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not the whole folder: a corpus may be made there at the same time
-"${cmd[@]}" --gpu "$((ngpu > 0))" "${out%.*}.log" \
-    python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
+launch=(python3 -m)
+((ngpu < 2)) || launch=(python3 -m sed.bin.launch --nproc-per-node "${ngpu}" --standalone -m)
+"${cmd[@]}" --gpu "${ngpu}" "${out%.*}.log" \
+    "${launch[@]}" sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
 [[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${out%.*}.log)"

@@ -4,7 +4,8 @@ usage: python3 -m sed.bin.pretrain --config conf/mini/pretrain.yaml [options] <d
 
 The first argument is a dumped set with tags.tsv or events.tsv, whose labels.txt is in it or beside it; or a soundbank
 ({train,validation}/{foreground,...}/<label>/), from whose training sounds soundscapes are mixed during training. The
-same command resumes a killed run from the checkpoints in out.run/; an existing out.pt is left as it is.
+same command resumes a killed run from the checkpoints in out.run/; an existing out.pt is left as it is. Started by
+sed.bin.launch, several processes pre-train together, each on a GPU and with an equal share of each batch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 from argparse import Namespace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sed.compatibility import complete
 from sed.config import Parser, load_config, output_file, save_config
 from sed.errors import UserError
 from sed.files import lock
+from sed.parallel import launched
 from sed.training.pretraining.run_options import RUNTIME
 from sed.training.schedule import scale_steps
 
@@ -47,17 +50,23 @@ def main() -> None:
 
     from sed.data.directory import read_set_labels
     from sed.device import choose_device
+    from sed.training.distributed import joined
     from sed.training.loop import drop_resume_state
     from sed.training.pretraining.build import build_pretraining
     from sed.training.pretraining.pretraining import folder_of
 
-    with lock(args.out.parent, args.out.stem):  # not the whole folder: a corpus may be made in it at the same time
-        setup_logging()
+    first = launched("RANK", 0) == 0  # of the processes that torchrun starts; without it, there is only one
+    # not the whole folder: a corpus may be made in it at the same time
+    with lock(args.out.parent, args.out.stem) if first else nullcontext():
+        if first:
+            setup_logging()
+            if args.force:
+                args.out.unlink(missing_ok=True)
+                shutil.rmtree(folder_of(args.out), ignore_errors=True)
         stored = args.out.with_suffix(".yaml")
-        if args.force:
-            args.out.unlink(missing_ok=True)
-            shutil.rmtree(folder_of(args.out), ignore_errors=True)
-        if args.out.exists():
+        if args.out.exists() and not args.force:
+            if not first:
+                return
             defaults = {key: parser.get_default(key) for key in config}
             made = complete(load_config(stored), defaults) if stored.exists() else config
             # Options of RUNTIME (device, threads ...) may differ: they do not affect the trained weights.
@@ -71,9 +80,12 @@ def main() -> None:
             torch.set_num_threads(config["threads"])
         bank = (args.source / "train" / "foreground").is_dir()
         labels = None if bank else read_set_labels(args.source)  # a soundbank's folders name its labels
-        run = build_pretraining(config, args.source, args.out, labels, device=choose_device(config["device"]))
-        save_config(stored, config)
-        run.run()
+        device = choose_device(config["device"], launched("LOCAL_RANK", 0))
+        with joined(device) as world:
+            run = build_pretraining(config, args.source, args.out, labels, device=device, world=world)
+            if world.first:
+                save_config(stored, config)
+            run.run()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ case $2 in
         ;;
     sed.bin.check_dump) exit "${DAMAGED:-0}" ;;
     sed.bin.train | sed.bin.launch)
+        [[ "$*" != *sed.bin.pretrain* ]] || { touch "${last}" && exit; }
         echo "epoch 1" && sleep "${TRAIN_SECONDS:-0}"
         touch "${last}/final.pt" "${last}/.done"
         ;;
@@ -154,6 +155,16 @@ train() {
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/train.sh" --ngpu 2 x.yaml dump exp/x
     [[ ${status} == 0 ]]
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 2 --standalone -m sed.bin.train --config x.yaml dump exp/x' ]]
+}
+
+@test "pretrain: several GPUs by torchrun, one without" {
+    CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" --ngpu 2 x.yaml data ast.pth
+    [[ ${status} == 0 && $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 2 --standalone -m sed.bin.pretrain --config x.yaml data ast.pth' ]]
+    CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" --ngpu 2 x.yaml data ast.pth
+    [[ ${status} == 0 && ${output} == *'ast.pth: already done' ]]
+    rm ast.pth
+    CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" x.yaml data ast.pth
+    [[ $(tail -n 1 "${CALLS}") == 'sed.bin.pretrain --config x.yaml data ast.pth' ]]
 }
 
 @test "train: several nodes, also on CPUs" {

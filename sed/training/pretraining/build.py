@@ -19,6 +19,7 @@ from sed.features.logmel import FrontEnd
 from sed.models.tagger import Tagger, build_any_tagger
 from sed.training.augment import AugmentOptions
 from sed.training.build import RANDOM, check_front_end, feature_bytes, log_start, run_options
+from sed.training.distributed import World
 from sed.training.inputs import InputMaker
 from sed.training.logger import logger_opener
 from sed.training.parameters import FlatParameters, build_optimiser, parameter_groups
@@ -33,7 +34,13 @@ log = logging.getLogger("sed.pretrain")
 
 
 def build_pretraining(
-    config: Mapping[str, Any], source: Path, out: Path, labels: list[str] | None, *, device: torch.device
+    config: Mapping[str, Any],
+    source: Path,
+    out: Path,
+    labels: list[str] | None,
+    *,
+    device: torch.device,
+    world: World | None = None,
 ) -> Pretraining:
     """Build a pre-training.
 
@@ -43,6 +50,7 @@ def build_pretraining(
         out: path of the checkpoint to write.
         labels: class names of the dumped set; None: `source` is a soundbank, whose kinds of sounds are the classes.
         device: device to train on.
+        world: the processes that train together; None: only this one.
 
     Returns:
         The pre-training, ready to run.
@@ -50,7 +58,7 @@ def build_pretraining(
     Raises:
         UserError: the config is invalid or does not fit the data.
     """
-    open_logger = logger_opener(config)
+    open_logger, world = logger_opener(config), world or World()
     torch.manual_seed(config["seed"])
     front_end = FrontEnd.from_config(config).to(device)
     if front_end.wants_statistics:
@@ -58,15 +66,18 @@ def build_pretraining(
     frames, frame_seconds = label_frames(config)
     maker: InputMaker | SoundscapeMaker
     if labels is None:
-        maker = soundscape_maker(config, source, front_end, frames, frame_seconds, device=device)
+        maker = soundscape_maker(config, source, front_end, frames, frame_seconds, device=device, shares=world.size)
         labels, clips = maker.labels, 0  # 0: unlimited
     else:
-        maker, clips = dump_maker(config, source, front_end, labels, frames, frame_seconds, device=device)
+        maker, clips = dump_maker(
+            config, source, front_end, labels, frames, frame_seconds, device=device, shares=world.size
+        )
     schedule = make_schedule(config, clips)
     log.info("%d steps of %d clips, %d classes", schedule.steps, maker.clips, len(labels))
     model = make_model(config, len(labels), device)
     # An empty module as encoder: all parameters have the same learning rate.
     flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
+    world.copy_from_first(*(tensor.detach() for tensor in flat.flat.values()))
     precision = choose_precision(config["precision"], device)
     log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed on the fly")
     return Pretraining(
@@ -99,6 +110,7 @@ def build_pretraining(
         options=run_options(config, maker, device),
         device=device,
         open_logger=open_logger,
+        world=world,
     )
 
 
@@ -129,6 +141,7 @@ def soundscape_maker(
     frame_seconds: float,
     *,
     device: torch.device,
+    shares: int = 1,
 ) -> SoundscapeMaker:
     """Build the input maker of a soundbank.
 
@@ -139,6 +152,7 @@ def soundscape_maker(
         frames: label frames per clip.
         frame_seconds: length of a label frame in seconds.
         device: device to mix on.
+        shares: number of equal shares that a batch is divided into.
 
     Returns:
         The input maker.
@@ -148,7 +162,9 @@ def soundscape_maker(
     """
     sounds = Sounds.load(SoundBank(source), procedural=config["procedural"], seed=config["seed"], nj=config["nj"])
     log.info("%s: %d sounds of %d kinds", source, len(sounds.length), len(sounds.kinds))
-    return SoundscapeMaker(sounds, front_end, config=config, frames=frames, frame_seconds=frame_seconds, device=device)
+    return SoundscapeMaker(
+        sounds, front_end, config=config, frames=frames, frame_seconds=frame_seconds, device=device, shares=shares
+    )
 
 
 def dump_maker(
@@ -160,6 +176,7 @@ def dump_maker(
     frame_seconds: float,
     *,
     device: torch.device,
+    shares: int = 1,
 ) -> tuple[InputMaker, int]:
     """Build the input maker of a dumped set.
 
@@ -171,6 +188,7 @@ def dump_maker(
         frames: label frames per clip.
         frame_seconds: length of a label frame in seconds.
         device: device of the training.
+        shares: number of equal shares that a batch is divided into.
 
     Returns:
         The input maker and the number of clips.
@@ -197,6 +215,7 @@ def dump_maker(
         frames=frames,
         frame_seconds=frame_seconds,
         classes=len(labels),
+        shares=shares,
     )
     return maker, len(data)
 

@@ -24,6 +24,7 @@ from sed.config import default_options
 from sed.files import open_replacing, write_text
 from sed.models.tagger import GridTagger
 from sed.training import losses
+from sed.training.distributed import World
 from sed.training.inputs import Maker, StepInputs
 from sed.training.logger import Logger, NoLogger
 from sed.training.loop import Loop, RunOptions, drop_resume_state
@@ -90,6 +91,7 @@ class Pretraining(Loop):
         options: RunOptions,
         device: torch.device,
         open_logger: Callable[[Path, int], Logger] = NoLogger,
+        world: World | None = None,
     ) -> None:
         """
         Args:
@@ -107,7 +109,9 @@ class Pretraining(Loop):
             options: runtime options.
             device: device of the model.
             open_logger: builds the logger, given the folder and the step at which the run starts.
+            world: the processes that train together, each with one share of a batch; None: only this one.
         """
+        world = world or World()
         super().__init__(
             folder_of(out),
             maker=maker,
@@ -119,6 +123,8 @@ class Pretraining(Loop):
             device=device,
             seed=config["seed"],
             open_logger=open_logger,
+            shares=[world.rank],
+            world=world,
         )
         self.out, self.config, self.labels = out, config, identity["labels"]
         self.model, self.flat, self.preparation = model, flat, preparation
@@ -126,7 +132,7 @@ class Pretraining(Loop):
 
     def run(self) -> None:
         old = self.out.with_name(f".{self.out.name}.state")
-        if old.exists():
+        if self.world.first and old.exists():
             log.info("%s: left by a killed run of an earlier version: starting over", old)
             old.unlink()
         super().run()
@@ -141,7 +147,9 @@ class Pretraining(Loop):
         return False
 
     def draw_seed(self, step: int) -> int:
-        return zlib.crc32(f"{self.seed} {step}".encode())  # not as in `Loop`: the seeds of earlier versions are kept
+        # not as in `Loop`: the seeds of earlier versions are kept
+        rank = f" {self.world.rank}" if self.world.rank else ""
+        return zlib.crc32(f"{self.seed} {step}{rank}".encode())
 
     def rates(self, step: int) -> dict[str, float]:
         return {"all": self.config["lr"] * self.schedule.lr_factor(step)}
@@ -156,6 +164,7 @@ class Pretraining(Loop):
         self.flat.zero_gradients()
         loss, tags, frames = self.objective(inputs[0], self.kept_bands(step))
         loss.backward()
+        self.world.average(*self.flat.gradients)
         norm = self.flat.clip_gradients(self.config["clip_norm"])
         self.optimiser.step()
         return torch.stack([loss.detach(), tags.detach(), frames.detach(), norm])
@@ -191,6 +200,8 @@ class Pretraining(Loop):
 
     def finish(self) -> None:
         """Write the class names, then the checkpoint, and remove what only resuming needs."""
+        if not self.world.first:
+            return
         write_text(self.out.with_suffix(".labels.txt"), "".join(f"{label}\n" for label in self.labels))
         tagger = self.model.tagger
         if isinstance(tagger, GridTagger):

@@ -110,6 +110,30 @@ class Scene:
         moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
         return Scene(**moved, total=self.total)
 
+    def of_clips(self, clips: np.ndarray, samples: int) -> Scene:
+        """Return the scene of some clips.
+
+        Args:
+            clips: their indices in this batch (n,), in the order of the new one; a clip may be there several times.
+            samples: samples per clip.
+
+        Returns:
+            The scene, on the same device.
+        """
+        span = TRACKS * samples
+        of_clip = [torch.nonzero(self.place // span == clip)[:, 0] for clip in clips]
+        rows = torch.cat(of_clip)
+        moved = torch.cat(
+            [
+                torch.full_like(own, (new - int(old)) * span)
+                for new, (old, own) in enumerate(zip(clips, of_clip, strict=True))
+            ]
+        )
+        events = {name: getattr(self, name)[rows] for name in ("source", "limit", "speed", "length", "gain")}
+        chosen = torch.from_numpy(clips)
+        tracks = {name: getattr(self, name)[chosen] for name in ("room", "wet", "filter", "top", "peak")}
+        return Scene(**events, **tracks, place=self.place[rows] + moved, total=int(events["length"].sum()))
+
 
 @dataclass(frozen=True, kw_only=True)
 class SceneInputs:
@@ -133,6 +157,7 @@ class SoundscapeMaker:
         frames: int,
         frame_seconds: float,
         device: torch.device,
+        shares: int = 1,
     ) -> None:
         """
         Args:
@@ -142,15 +167,22 @@ class SoundscapeMaker:
             frames: label frames per clip.
             frame_seconds: length of a label frame in seconds.
             device: device to mix on.
+            shares: number of equal shares that a batch is divided into.
 
         Raises:
-            UserError: the front end's rate is not that of the sounds, or the shares leave nothing to draw.
+            UserError: the front end's rate is not that of the sounds, the shares of kinds leave nothing to draw, or the
+                clips of a batch cannot be divided into equal shares.
         """
         if front_end.sample_rate != RATE:
             raise UserError(
                 f"sample_rate {front_end.sample_rate}: soundscapes are made at {RATE} Hz (change the config)"
             )
-        self.clips, self.labels = config["batch_size"], sounds.names
+        self.clips, self.labels, self.shares = config["batch_size"], sounds.names, shares
+        if self.clips % shares:
+            raise UserError(
+                f"{self.clips} clips per batch do not divide into {shares} equal shares (change --batch-size or the "
+                "number of processes)"
+            )
         self.device, self.frames, self.frame_seconds = device, frames, frame_seconds
         self._config, self._sounds, self._front_end = config, sounds, front_end
         self._options = AugmentOptions.from_config(config)
@@ -164,8 +196,8 @@ class SoundscapeMaker:
             [k + sounds.chance[kind.first :][: kind.count].cumsum() for k, kind in enumerate(sounds.kinds)]
         )
 
-    def make(self, step: int, share: int = 0) -> SceneInputs:  # noqa: ARG002 (one process)
-        """Draw step `step`: the scene, its frame targets and the augmentation of its features."""
+    def make(self, step: int, share: int = 0) -> SceneInputs:
+        """Draw step `step`, and return a share of it: scene, frame targets and the augmentation of the features."""
         rng = np.random.default_rng((self._config["seed"], step, 0x5CE))  # 0x5CE: arbitrary, keeps random streams apart
         scene, targets = self._draw(rng)
         draws = augment.draw(
@@ -178,29 +210,46 @@ class SoundscapeMaker:
             frame_seconds=self.frame_seconds,
             bins=self._front_end.mel_bins,
         )
+        own, slots, partner = self._share(share, draws.partner)
+        if self.shares > 1:
+            scene, targets = scene.of_clips(slots, self._samples), targets[slots]
         arrays = {
             "features": np.zeros(0, np.float16),
-            "valid": np.full(self.clips, self._front_end.clip_frames),
-            "shift": draws.shift,
+            "valid": np.full(len(slots), self._front_end.clip_frames),
+            "shift": draws.shift[slots],
             "strong_targets": targets,
             "weak_targets": np.zeros((0, targets.shape[2]), np.uint8),
             "pseudo_targets": np.zeros((0, *targets.shape[1:]), np.float16),
-            "strong_partner": draws.partner,
-            "strong_mix": draws.mix,
+            "strong_partner": partner,
+            "strong_mix": draws.mix[own],
             "weak_partner": np.zeros(0, np.int64),
             "weak_mix": np.zeros(0, np.float32),
-            "strong_added": draws.added,
+            "strong_added": draws.added[own],
             "weak_added": np.zeros(0, bool),
             "unlabelled_partner": np.zeros(0, np.int64),
             "unlabelled_mix": np.zeros(0, np.float32),
-            "mask_start": draws.mask_start,
-            "mask_width": draws.mask_width,
-            "student_gain": draws.student_gain,
-            "teacher_gain": draws.teacher_gain,
-            "student_warp": draws.student_warp,
-            "teacher_warp": draws.teacher_warp,
+            "mask_start": draws.mask_start[slots],
+            "mask_width": draws.mask_width[slots],
+            "student_gain": draws.student_gain[own],
+            "teacher_gain": draws.teacher_gain[own],
+            "student_warp": draws.student_warp[own],
+            "teacher_warp": draws.teacher_warp[own],
         }
         return SceneInputs(scene=scene, step=StepInputs(**{name: torch.from_numpy(a) for name, a in arrays.items()}))
+
+    def _share(self, share: int, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the clips of a share, the clips to render for them, and each clip's mixup partner among the latter.
+
+        `partner` (batch,) has every clip's partner in the batch. Partners of a share are rendered for it, unless
+        nothing is mixed.
+        """
+        size = self.clips // self.shares
+        own = np.arange(share * size, (share + 1) * size)
+        if self.shares == 1:
+            return own, own, partner
+        if self._options.mixup_probability == 0 and self._options.wavmix_probability == 0:
+            return own, own, np.arange(size)
+        return own, np.concatenate([own, partner[own]]), size + np.arange(size)
 
     def fetched(self, inputs: SceneInputs) -> StepInputs:
         """Return the inputs on the device, where the clips are mixed and their features computed."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from paths import ROOT
 from tiny_training import Recorder
 
 from sed.checkpoints.checkpoint import checkpoints, save_checkpoint
@@ -155,3 +159,52 @@ def test_patchout_draws_bands_by_seed_and_step(pretraining: Build, tmp_path: Pat
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=False) if a is not None and b is not None)
     assert {tuple(bands.tolist()) for bands in kept if bands is not None} == {(0, 1), (0, 2), (1, 2)}
     assert pretraining("weak", tmp_path / "c.pth").kept_bands(0) is None
+
+
+RANKS = """
+import json, sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, sys.argv[4])
+from tiny_training import Recorder
+
+from sed.training.distributed import joined
+from sed.training.pretraining.build import build_pretraining
+
+device = torch.device("cpu")
+with joined(device) as world:
+    config = json.loads(Path(sys.argv[1]).read_text())
+    out = Path(sys.argv[3])
+    run = build_pretraining(config, Path(sys.argv[2]), out, None, device=device, world=world)
+    recorder = Recorder()
+    run.open_logger = recorder.open
+    run.run()
+    if world.first:
+        out.with_suffix(".rows.json").write_text(json.dumps(recorder.rows(run.logged)))
+"""
+
+
+@pytest.mark.parametrize("mixup", [0.0, 0.5])
+def test_two_processes_have_the_losses_of_one(
+    pretraining: Build, pretraining_config: dict[str, Any], bank: Path, tmp_path: Path, mixup: float
+) -> None:
+    changes = {"mixup_probability": mixup, **FROM_BANK, "drop_path": 0.0}
+    one = pretraining("bank", tmp_path / "one.pth", **changes)
+    recorder = Recorder()
+    one.open_logger = recorder.open
+    one.run()
+    (tmp_path / "ranks.py").write_text(RANKS)
+    (tmp_path / "config.json").write_text(json.dumps({**pretraining_config, **changes}))
+    launched = [sys.executable, "-m", "sed.bin.launch", "--standalone", "--nproc-per-node", "2", tmp_path / "ranks.py"]
+    arguments = [tmp_path / "config.json", bank, tmp_path / "two.pth", ROOT / "tests/helpers"]
+    ended = subprocess.run(
+        [*launched, *arguments], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    two = torch.tensor(json.loads((tmp_path / "two.rows.json").read_text()))
+    assert torch.allclose(torch.tensor(recorder.rows(one.logged)), two, rtol=1e-3, atol=1e-5)
+    names = [torch.load(tmp_path / f"{name}.pth", weights_only=True).keys() for name in ("one", "two")]
+    assert names[0] == names[1] and (tmp_path / "two.labels.txt").read_text().split() == LABELS
+    assert not (tmp_path / "two.run/checkpoints").exists()

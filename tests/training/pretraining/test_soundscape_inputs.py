@@ -129,6 +129,30 @@ def test_inputs_are_a_function_of_seed_and_step(config):
     assert torch.equal(one, same) and not torch.equal(one, other)
 
 
+@pytest.mark.parametrize("mixup", [0.0, 1.0])
+def test_shares_are_parts_of_the_batch(config, mixup):
+    """Each share has the clips, targets and draws of its part of the batch, and the partners that it mixes with."""
+    config.update(mixup_probability=mixup, shift_seconds=0.5, mask_max_seconds=1.0)
+    front_end = FrontEnd.from_config(config)
+    options = {"config": config, "frames": 100, "frame_seconds": 0.1, "device": CPU}
+    whole, part = (SoundscapeMaker(tones(300.0, 1000.0, 3000.0), front_end, **options, shares=n) for n in (1, 3))
+    batch = whole.fetched(whole.make(2))
+    for share in range(3):
+        own = slice(2 * share, 2 * share + 2)
+        inputs = part.fetched(part.make(2, share))
+        assert len(inputs.valid) == (4 if mixup else 2) and torch.equal(inputs.strong_mix, batch.strong_mix[own])
+        assert torch.equal(inputs.student_gain, batch.student_gain[own])
+        partners = batch.strong_partner[own] if mixup else torch.arange(0)
+        slots = torch.cat([torch.arange(6)[own], partners])
+        assert torch.equal(inputs.strong_targets, batch.strong_targets[slots])
+        assert torch.equal(inputs.shift, batch.shift[slots]) and torch.equal(inputs.mask_start, batch.mask_start[slots])
+        assert torch.allclose(inputs.features, batch.features[slots], atol=1e-3)  # dB
+        assert inputs.strong_partner.tolist() == ([2, 3] if mixup else [0, 1])
+    assert batch.strong_targets.any() and not torch.allclose(batch.features[0], batch.features[1], atol=1.0)
+    with pytest.raises(UserError, match="6 clips per batch do not divide into 4 equal shares"):
+        SoundscapeMaker(tones(300.0), front_end, **options, shares=4)
+
+
 def test_another_rate_is_refused(config):
     front_end = FrontEnd.from_config(config | {"sample_rate": 32000, "f_max": 8000.0})
     with pytest.raises(UserError, match="16000"):
