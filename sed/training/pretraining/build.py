@@ -89,16 +89,7 @@ def build_pretraining(
             flat, weight_decay=config["weight_decay"], betas=(config["beta1"], config["beta2"]), device=device
         ),
         maker=maker,
-        preparation=Preparation(
-            front_end=front_end,
-            input_frames=config["input_frames"],
-            input_padding=config["input_padding"],
-            frame_seconds=frame_seconds,
-            mixup_labels=config["mixup_labels"],
-            apart=False,
-            warped=config["warp_probability"] > 0,
-            wavmixed=config["wavmix_probability"] > 0,
-        ),
+        preparation=make_preparation(config, front_end, frame_seconds),
         frames=frames,
         precision=precision,
         schedule=schedule,
@@ -218,6 +209,29 @@ def dump_maker(
         shares=shares,
     )
     return maker, len(data)
+
+
+def make_preparation(config: Mapping[str, Any], front_end: FrontEnd, frame_seconds: float) -> Preparation:
+    """Build the preparation of inputs.
+
+    Args:
+        config: options of pre-training.
+        front_end: normalises the features.
+        frame_seconds: length of a label frame in seconds.
+
+    Returns:
+        The preparation, with the same input for student and teacher, since there is no teacher.
+    """
+    return Preparation(
+        front_end=front_end,
+        input_frames=config["input_frames"],
+        input_padding=config["input_padding"],
+        frame_seconds=frame_seconds,
+        mixup_labels=config["mixup_labels"],
+        apart=False,
+        warped=config["warp_probability"] > 0,
+        wavmixed=config["wavmix_probability"] > 0,
+    )
 
 
 def make_schedule(config: Mapping[str, Any], clips: int) -> Schedule:
