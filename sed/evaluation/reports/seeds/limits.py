@@ -32,9 +32,7 @@ def by_sources(
         mine = [run["per_class"][label] for run in runs if label in run["per_class"]]
         if not mine:
             continue
-        f1, psds = (
-            statistics.fmean(found) if (found := values_of(mine, key)) else None for key in ("event_f1", "psds1")
-        )
+        f1, psds = (_mean(values_of(mine, key)) for key in ("event_f1", "psds1"))
         known = precision.get(label)
         if psds is not None:
             points.append((sources[label][0], known, psds))
