@@ -195,12 +195,12 @@ class InputMaker:
             mix_unlabelled=self.interpolated,
         )
         starts = np.cumsum([0, strong, weak, self.sizes["unlabelled"]])
-        own = [self._share(starts[k], starts[k + 1], share) for k in range(3)]
-        strong_slots, strong_partner = self._with_partners(own[0], draws.partner)
-        weak_slots, weak_partner = self._with_partners(own[1], draws.partner)
+        own = [share_of(starts[k], starts[k + 1], share, self.shares) for k in range(3)]
+        strong_slots, strong_partner = with_partners(own[0], draws.partner, self.shares)
+        weak_slots, weak_partner = with_partners(own[1], draws.partner, self.shares)
         unlabelled_slots, unlabelled_partner = own[2], np.arange(len(own[2]))  # not mixed: partners of themselves
         if self.interpolated:
-            unlabelled_slots, unlabelled_partner = self._with_partners(own[2], draws.partner)
+            unlabelled_slots, unlabelled_partner = with_partners(own[2], draws.partner, self.shares)
         slots = np.concatenate([strong_slots, weak_slots, unlabelled_slots])
         clips = np.concatenate(own)
         of_teacher = slots if self.interpolated else clips
@@ -243,20 +243,37 @@ class InputMaker:
             inputs = replace(inputs, features=self.pool.gather(inputs.features))
         return inputs
 
-    def _share(self, start: int, end: int, share: int) -> np.ndarray:
-        """Return the positions in the batch of a share's clips, among those of one kind from `start` to `end`."""
-        size = (end - start) // self.shares
-        return np.arange(start + share * size, start + (share + 1) * size)
 
-    def _with_partners(self, own: np.ndarray, partner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the positions in the batch of a share's slots of one kind, and each clip's partner among these slots.
+def share_of(start: int, end: int, share: int, shares: int) -> np.ndarray:
+    """Return the positions in the batch of a share's clips.
 
-        `own` (clips,) are the positions of the share's clips of this kind, `partner` (batch,) the position of every
-        clip's mixup partner. A single share contains all partners already.
-        """
-        if self.shares == 1:
-            return own, partner[own] - (own[0] if len(own) else 0)
-        return np.concatenate([own, partner[own]]), len(own) + np.arange(len(own))
+    Args:
+        start: position of the first clip of a kind.
+        end: position after the last one.
+        share: index of the share.
+        shares: number of equal shares that these clips are divided into.
+
+    Returns:
+        Positions (clips,) int64.
+    """
+    size = (end - start) // shares
+    return np.arange(start + share * size, start + (share + 1) * size)
+
+
+def with_partners(own: np.ndarray, partner: np.ndarray, shares: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a share's slots of one kind of clips, and each clip's partner among them.
+
+    Args:
+        own: positions in the batch of the share's clips of this kind (clips,).
+        partner: position of every clip's mixup partner (batch,).
+        shares: number of shares; a single one contains all partners already.
+
+    Returns:
+        Positions in the batch of the slots, and the partners' indices in them (clips,).
+    """
+    if shares == 1:
+        return own, partner[own] - (own[0] if len(own) else 0)
+    return np.concatenate([own, partner[own]]), len(own) + np.arange(len(own))
 
 
 def _targets(sets: Sequence[TrainingSet], supervision: str, shape: tuple[int, ...]) -> JoinedTargets:

@@ -23,7 +23,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.training import augment
 from sed.training.augment import AugmentOptions
-from sed.training.inputs import StepInputs
+from sed.training.inputs import StepInputs, share_of, with_partners
 
 TRACKS = 3
 """tracks per clip: two for events, each with a filter and a room, one for the background"""
@@ -243,13 +243,11 @@ class SoundscapeMaker:
         `partner` (batch,) has every clip's partner in the batch. Partners of a share are rendered for it, unless
         nothing is mixed.
         """
-        size = self.clips // self.shares
-        own = np.arange(share * size, (share + 1) * size)
-        if self.shares == 1:
-            return own, own, partner
-        if self._options.mixup_probability == 0 and self._options.wavmix_probability == 0:
-            return own, own, np.arange(size)
-        return own, np.concatenate([own, partner[own]]), size + np.arange(size)
+        own = share_of(0, self.clips, share, self.shares)
+        mixed = self._options.mixup_probability > 0 or self._options.wavmix_probability > 0
+        if self.shares > 1 and not mixed:
+            return own, own, np.arange(len(own))
+        return own, *with_partners(own, partner, self.shares)
 
     def fetched(self, inputs: SceneInputs) -> StepInputs:
         """Return the inputs on the device, where the clips are mixed and their features computed."""
