@@ -80,16 +80,17 @@ def main() -> None:
     )
     parser.option("score-args", "", "score and cross_fit: options of sed.bin.score to append")
     args = parser.parse_args()
+    seeds = args.seeds.split()
     experiments = [
         experiment
         for config in args.configs
         for experiment in expand(
-            *find(config, args.conf_dirs.split()),
-            args.seeds.split(),
-            args.rates.split(),
-            combinations(args.vary.split()),
+            *find(config, args.conf_dirs.split()), seeds, args.rates.split(), combinations(args.vary.split())
         )
     ]
+    # All configs with the first seed come first: a stopped sweep has compared them all, and what PyTorch has compiled
+    # for the first seed of a config is ready for the others.
+    experiments.sort(key=lambda experiment: seeds.index(experiment.seed) if experiment.seed else 0)
     for row in dict.fromkeys(LISTS[args.what](experiments, args)):
         print("\t".join(row).rstrip("\t"))
 

@@ -50,6 +50,15 @@ def test_names_of_experiments(listed):
     ]
 
 
+def test_all_configs_are_trained_with_the_first_seed_before_any_with_the_second(listed):
+    for name in "abc":
+        config(name)
+    rows = listed("train", "b", "a", "c", "--seeds", "7 2", "--vary", "lr=1,2")
+    assert [row[0] for row in rows] == [
+        f"{name}{lr}_seed{seed}" for seed in (7, 2) for name in "bac" for lr in ("", "_lr_2")
+    ]
+
+
 def test_front_ends_and_their_dumps(listed):
     for name, features in {"a": "", "b": f"features: {ROOT}/conf/logmel.yaml", "c": "features: own_mel.yaml"}.items():
         config(name, f"lr: 1\n{features}\n")
