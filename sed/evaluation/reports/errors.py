@@ -154,7 +154,7 @@ class Confusion:
 
 def confusion(problem: Problem, detections: EventTable) -> Confusion:
     """Count confusions by the criteria of intersection F1 (dtc 0.5, gtc 0.5, cttc 0.3)."""
-    one = stack([detections], len(problem.clips), len(problem.labels))
+    one = stack([problem.inside(detections)], len(problem.clips), len(problem.labels))
     counts = point_counts(problem, f1.INTERSECTION, one)
     right, false, taken = counts.tp[:, 0].sum(0), counts.fp[:, 0].sum(0), counts.crossed()[0]
     return Confusion(
@@ -167,14 +167,14 @@ def confusion(problem: Problem, detections: EventTable) -> Confusion:
 
 
 def rank_clips(counts: f1.Counts, number: int) -> tuple[list[int], list[int]]:
-    """Return the indices of the worst clips, by number of errors, and of the best, by event-based F1, then hits.
+    """Return the indices of the worst clips, by number of errors, then F1, and of the best, by F1, then hits.
 
     counts: event-based counts (clips, classes); number: largest length of each list.
     """
     tp, system, truth = counts.tp.sum(1), counts.system.sum(1), counts.truth.sum(1)
     errors = system + truth - 2 * tp
     score = 2 * tp / np.maximum(system + truth, 1)
-    worst = np.lexsort((-errors, score, -errors))
+    worst = np.lexsort((score, -errors))
     best = np.lexsort((-tp, -score))
     worst = [int(clip) for clip in worst if errors[clip] > 0][:number]
     best = [int(clip) for clip in best if tp[clip] > 0 and int(clip) not in worst][:number]

@@ -95,6 +95,13 @@ def test_a_detection_of_another_class_is_taken_for_it() -> None:
     assert table.right.tolist() == [0, 0] and table.missed.tolist() == [1, 1]
 
 
+def test_the_confusion_cuts_detections_as_the_intersection_does() -> None:
+    truth = EventTable.of([0], [0], [0.0], [10.0])
+    made = Problem(clips=["a"], labels=["x"], durations=np.array([10.0]), truth=truth)
+    endless = EventTable.of([0], [0], [0.0], [1e6])
+    assert confusion(made, endless).right.tolist() == intersection_counts(made, endless).tp.sum(0).tolist() == [1]
+
+
 def test_the_largest_classes_are_kept_in_their_order() -> None:
     truth = EventTable.of([0] * 6, [0, 1, 1, 2, 2, 2], np.arange(6.0), np.arange(6.0) + 0.5)
     made = Problem(clips=["a"], labels=["x", "y", "z"], durations=np.array([10.0]), truth=truth)
