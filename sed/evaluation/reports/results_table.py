@@ -55,7 +55,7 @@ def group(found: Sequence[tuple[Path, dict[str, Any]]]) -> list[Row]:
         taken = {seed_of(r) for r in known[1]} if known else set()
         if known is None or seed is None or seed in taken:  # a second result of a seed gets its own row
             if known is not None:
-                key += name
+                key += str(path)
             groups[key] = (name, [result])
         else:
             groups[key] = (min(known[0], name, key=lambda n: (len(n), n)), [*known[1], result])

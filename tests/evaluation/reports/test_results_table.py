@@ -72,6 +72,12 @@ def test_what_differs_in_more_than_its_seed_has_a_row_of_its_own(other: tuple[Pa
     assert len(group([found("a", 1), other])) == 2
 
 
+def test_no_folder_of_an_experiment_is_lost() -> None:
+    path, result = found("a", 1)
+    folders = [path.parent.parent / folder / "result.json" for folder in ("validation", "low", "high")]
+    assert len(group([(folder, result) for folder in folders])) == 3
+
+
 def test_published_numbers_stand_only_beside_the_papers_set() -> None:
     assert "59.60" not in markdown(group([found("ast_sed", 1)]), {})
     desed: dict[str, Any] = {"labels": tuple(PAPER_MEDIAN), "clips_expected": 1168}
