@@ -7,7 +7,7 @@ import re
 
 def text(value: object) -> str:
     """Escape text so that Markdown and HTML show it literally, in one line."""
-    return _escaped(value, "<>&|*_`[]")
+    return _escaped(value, "\\<>&|*_`[]~")
 
 
 def prose(value: object) -> str:
