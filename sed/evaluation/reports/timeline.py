@@ -20,12 +20,13 @@ from sed.errors import UserError
 from sed.evaluation.metrics.events import EventTable
 from sed.evaluation.metrics.task import Problem
 from sed.evaluation.reports.html import escape
-from sed.evaluation.reports.svg import png
+from sed.evaluation.reports.svg import png, ticks
 
 log = logging.getLogger("sed.report")
 
 # Pixels: width of the picture and of its left margin, height of the log-mel and of the row of a class.
 WIDTH, LEFT, MEL, ROW = 900, 190, 120, 44
+TICKS = 20  # largest number of intervals of the time axis, each of whole seconds
 
 
 class Sources:
@@ -122,10 +123,12 @@ def clip_figure(
             f'<image x="{LEFT}" y="2" width="{seconds * scale:.1f}" height="{MEL}" preserveAspectRatio="none" '
             f'href="{png(mel)}"/><text x="{LEFT - 8}" y="{MEL / 2:.0f}" text-anchor="end">log-mel</text>'
         )
-    for second in range(int(seconds) + 1):
+    for second in ticks(0, seconds, TICKS):
+        if second % 1:
+            continue
         x = LEFT + second * scale
         parts.append(f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{height - 20}" class="axis"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle" class="tick">{second}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="middle" class="tick">{second:g}</text>')
     for place, label in enumerate(sorted(shown)):
         row = _row(problem.labels[label], label, top + place * ROW, scale, truth, found, scores, rows)
         threshold = None if thresholds is None or scores is None else thresholds.get(problem.labels[label])

@@ -79,6 +79,15 @@ def test_events_lie_at_their_times() -> None:
     np.testing.assert_allclose(np.array(boxes), [(LEFT + 2.5 * second, 5 * second), (LEFT, 10 * second)], atol=0.1)
 
 
+@pytest.mark.parametrize(("seconds", "last", "number"), [(4.0, "4", 5), (10.0, "10", 11), (3600.0, "3600", 19)])
+def test_the_seconds_of_a_long_recording_do_not_overlap(seconds: float, last: str, number: int) -> None:
+    made = Problem(
+        clips=["a"], labels=["x"], durations=np.array([seconds]), truth=EventTable.of([0], [0], [1.0], [3.0])
+    )
+    shown = re.findall('class="tick">(.*?)<', clip_figure(made, 0, made.truth, None, NOTHING))
+    assert shown[-1] == last and len(shown) == number
+
+
 @pytest.mark.parametrize("listed", [False, True])
 def test_a_clip_is_played_from_its_folder_or_list(tmp_path: Path, listed: bool) -> None:
     tone = 0.5 * np.sin(np.arange(8000) / 5)
