@@ -35,4 +35,4 @@ def warning(names: list[str]) -> str:
     """Return the warning to print above a table with these systems, trained without real strong clips; '' if none."""
     if not names:
         return ""
-    return f"Trained without real strong clips: {', '.join(names)}; their numbers are not others'."
+    return f"Trained without real strong clips: {', '.join(names)}; their numbers do not compare with others'."

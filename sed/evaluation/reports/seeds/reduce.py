@@ -145,10 +145,7 @@ def margin(a: str, b: str, found: Mapping[str, Mapping[int, Path]]) -> dict[str,
         "a": a,
         "b": b,
         "seeds": seeds,
-        "numbers": {
-            name: _summary(paired(first, second, name, same_seeds=True))
-            for name in (entry.key for entry in shown_in("margins"))
-        },
+        "numbers": {name: _summary(paired(first, second, name, same_seeds=True)) for name in MARGINS},
         "per_class": classes,
     }
 
