@@ -16,8 +16,9 @@ MOST_BYTES = 1 << 28
 """largest label file that is read (256 MiB), since a file is read into memory as a whole"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 """what Raven adds to a recording's name before `.txt`"""
-_ENDS = re.compile(r"[ ]*[\t\r\n]+[ ]*")
-"""tabs and line ends with the blanks around them"""
+_ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
+"""tabs and control characters that end a line, with the blanks around them"""
+_LINE_END = re.compile(r"\r\n|\r|\n")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+", re.ASCII)
 
 
@@ -73,6 +74,11 @@ def read_text(path: Path) -> str:
             f"{path}:{text[: text.index(chr(0))].count(chr(10)) + 1}: not a text file (it holds a NUL byte)"
         )
     return text
+
+
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a text. `str.splitlines` would also split at characters that a label may hold (U+2028)."""
+    return _LINE_END.split(text)
 
 
 def recording_of(path: Path) -> str:

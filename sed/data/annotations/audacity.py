@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, recording_of
+from sed.data.annotations.annotation import Annotation, annotation, lines_of, recording_of
 from sed.errors import UserError
 
 _TIME = r"[-+]?\d+(?:[.,]\d+)?(?:[eE][-+]?\d+)?"
@@ -24,11 +24,11 @@ class Audacity:
 
     def recognises(self, text: str) -> bool:
         """Return whether the first line that is not empty is a label."""
-        return bool(_LABEL.fullmatch(next((line for line in text.splitlines() if line.strip()), "")))
+        return bool(_LABEL.fullmatch(next((line for line in lines_of(text) if line.strip()), "")))
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the labels."""
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(lines_of(text), 1):
             if not line.strip() or line.startswith("\\\t"):  # a backslash: the frequency range of the label before
                 continue
             fields = line.split("\t", 2)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation
+from sed.data.annotations.annotation import Annotation, annotation, lines_of
 from sed.errors import UserError
 
 _TIME = r" *\d+(?:\.\d+)?(?:[eE][-+]?\d+)? *"
@@ -34,7 +34,7 @@ class DcaseList:
         """Yield the events."""
         fields_of_file = 1 if _WITHOUT.fullmatch(_first(text)) else 2  # fields before the onset
         names = (*("file", "scene")[:fields_of_file], "onset", "offset", "label")
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(lines_of(text), 1):
             fields = [field.strip() for field in line.split("\t")]
             if not line.strip():
                 continue
@@ -48,4 +48,4 @@ class DcaseList:
 
 def _first(text: str) -> str:
     """Return the first line that is not empty."""
-    return next((line for line in text.splitlines() if line.strip()), "")
+    return next((line for line in lines_of(text) if line.strip()), "")

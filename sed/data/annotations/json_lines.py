@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sed.data.annotations.annotation import Annotation, seconds_of, seconds_text
+from sed.data.annotations.annotation import Annotation, lines_of, seconds_of, seconds_text
 from sed.data.annotations.named_columns import annotation_of, columns_of, missing_in
 from sed.errors import UserError
 
@@ -29,7 +29,7 @@ class JsonLines:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the events."""
-        for line, content in enumerate(text.splitlines(), 1):
+        for line, content in enumerate(lines_of(text), 1):
             if not content.strip():
                 continue
             try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, lines_of, or_none, recording_of, seconds_text
 from sed.data.tables import number
 from sed.errors import UserError
 
@@ -31,7 +31,7 @@ class Raven:
 
     def read(self, path: Path, text: str) -> Iterator[Annotation]:
         """Yield the selections; a table without any, and without a column of files, is a recording without events."""
-        lines = text.splitlines()
+        lines = lines_of(text)
         header = lines[0].split("\t")
         found = _selections(path, header, lines)
         return found if set(FILES) & set(header) else or_none(found, recording_of(path))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation, annotation, or_none, recording_of, seconds_text
+from sed.data.annotations.annotation import Annotation, annotation, lines_of, or_none, recording_of, seconds_text
 from sed.errors import UserError
 
 _TIME = r"(?:(\d{1,6}):)?(\d\d?):(\d\d?)[.,](\d{1,3})"
@@ -54,7 +54,7 @@ def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:
     """
     block: list[str] = []
     timed = False
-    for number, line in enumerate([*text.splitlines(), ""], 1):
+    for number, line in enumerate([*lines_of(text), ""], 1):
         times = bool(_CUE.fullmatch(line))
         if block and (not line.strip() or (times and timed)):
             following = [block.pop()] if times and _ends_with_next_number(block) else []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sed.data.annotations.annotation import Annotation, annotation, read_text, recording_of, seconds_of
+from sed.data.annotations.annotation import Annotation, annotation, lines_of, read_text, recording_of, seconds_of
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -31,6 +31,11 @@ def test_what_json_holds_for_a_number_and_no_float_can_is_none() -> None:
     assert [seconds_of(value) for value in (1, 0.5, True, "1", None, 10**400)] == pytest.approx(
         [1, 0.5, *[math.nan] * 4], nan_ok=True
     )
+
+
+def test_only_line_feeds_and_carriage_returns_end_a_line() -> None:
+    assert lines_of("a\u2028b\nc\x85d\r\ne\rf") == ["a\u2028b", "c\x85d", "e", "f"]
+    assert annotation(Path("x"), 1, "a.wav", "0", "1", "Dog \v bark") == Annotation(1, "a.wav", Event(0, 1, "Dog bark"))
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,11 @@ def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, 
         read_rows(write(tmp_path, name, text))
 
 
+def test_a_label_may_hold_what_only_python_takes_for_a_line_end(tmp_path: Path) -> None:
+    text = '{"filename": "a.wav", "onset": 1, "offset": 2, "label": "Dog\u2028bark"}\n'
+    assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 2, "Dog\u2028bark")]}
+
+
 def test_keys_have_the_names_of_columns(tmp_path: Path) -> None:
     text = '{"recording_id": "a", "start": 1, "duration": 0.5, "channel": [0], "text": "Dog"}\n'
     assert by_clip(read_rows(write(tmp_path, "s.jsonl", text))) == {"a": [Event(1, 1.5, "Dog")]}
