@@ -8,11 +8,12 @@ is, the table belongs to the recording of the same name.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sed.data.annotations.annotation import Annotation
+from sed.data.annotations.annotation import Annotation, lines_of
 from sed.data.annotations.named_columns import annotation_of, columns_of, missing_in
 from sed.data.recordings import SUFFIXES
 from sed.errors import UserError
@@ -48,14 +49,30 @@ class CsvTable:
 
 def _rows(path: Path, header: Sequence[str], text: str) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, fields, one per column) of the rows below the header; missing fields are empty."""
-    rows = csv.reader(text.splitlines(), delimiter=_separator(text))
-    for fields in rows:
-        line = rows.line_num
+    for line, fields in _records(path, text):
         if line == 1 or not any(field.strip() for field in fields):
             continue
         if len(fields) > len(header):
             raise UserError(f"{path}:{line}: {len(fields)} fields under {len(header)} columns (correct the row)")
         yield line, [field.strip() for field in fields] + [""] * (len(header) - len(fields))
+
+
+def _records(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number of the first line, fields) of the rows, header included; a quoted field may hold line ends.
+
+    Raises UserError if a quotation mark is not closed, since all that follows would be part of the field.
+    """
+    lines, separator = io.StringIO(text, newline="").readlines(), _separator(text)
+    rows = csv.reader(lines, delimiter=separator)
+    first = 1
+    try:
+        for fields in rows:
+            if rows.line_num > first:  # several lines: they must be correctly quoted
+                list(csv.reader(lines[first - 1 : rows.line_num], delimiter=separator, strict=True))
+            yield first, fields
+            first = rows.line_num + 1
+    except csv.Error:
+        raise UserError(f"{path}:{first}: a quotation mark that is not closed (close it, or remove it)") from None
 
 
 def _separator(text: str) -> str:
@@ -65,7 +82,7 @@ def _separator(text: str) -> str:
 
 
 def _header(text: str) -> list[str]:
-    rows = csv.reader(text.splitlines()[:1], delimiter=_separator(text))
+    rows = csv.reader(lines_of(text)[:1], delimiter=_separator(text))
     return [field.strip() for field in next(rows, [])]
 
 

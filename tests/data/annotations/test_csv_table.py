@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from label_files import write
 
-from sed.data.events import by_clip, read_rows
+from sed.data.events import Row, by_clip, read_rows
 from sed.data.tables import Event
 from sed.errors import UserError
 
@@ -20,6 +20,9 @@ from sed.errors import UserError
         ("l.csv", "file,start,end,label\n,1,2,Dog\n", r"l.csv:2: no file name"),
         ("l.csv", "file,start,end,label\na.wav,1,2,Dog,more\n", r"l.csv:2: 5 fields under 4"),
         ("l.csv", "file,start,end,label\na.wav,1,,Dog\n", r"l.csv:2: broken row"),
+        ("l.csv", 'file,start,end,label\na,1,2,"Dog\na,3,4,Cat\n', r"l.csv:2: a quotation mark that is not"),
+        ("l.csv", 'file,start,end,label\na,1,2,"Dog\n' + "a,3,4,Cat\n" * 20_000, r"l.csv:2: a quotation mark"),
+        ("l.csv", 'file,start,end,label\na,1,2,"Dog\na,3,4,"Cat"\n', r"l.csv:2: a quotation mark"),
     ],
 )
 def test_malformed_files_are_refused_with_the_reason(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -36,6 +39,11 @@ def test_a_column_of_audio_files_is_found_whatever_its_name(tmp_path: Path) -> N
     header = "label,onset_s,offset_s,notated_path,annot_path\n"
     path = write(tmp_path, "l.csv", header + "i,1,2,site/a.WAV,a.not.mat\nk,3,4,site/b.wav,b.not.mat\n")
     assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "i")], "b": [Event(3, 4, "k")]}
+
+
+def test_a_line_end_within_a_quoted_label_is_a_blank(tmp_path: Path) -> None:
+    path = write(tmp_path, "l.csv", 'file,start,end,label\r\na.wav,1,2,"Dog\r\nbark"\r\na.wav,3,4,Cat\r\n')
+    assert read_rows(path) == [Row(2, "a", Event(1, 2, "Dog bark")), Row(4, "a", Event(3, 4, "Cat"))]
 
 
 def test_quotes_empty_recordings_and_names_in_upper_case(tmp_path: Path) -> None:
