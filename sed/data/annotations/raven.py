@@ -43,13 +43,14 @@ def _selections(path: Path, header: Sequence[str], lines: Sequence[str]) -> Iter
     label = next((named[name.casefold()] for name in LABELS if name.casefold() in named), None)
     if label is None:
         raise UserError(f"{path}:1: no column of labels, such as {', '.join(LABELS)} (rename yours to {LABELS[0]})")
-    seen: set[str] = set()
+    seen: set[tuple[str | None, ...]] = set()
     for line, content in enumerate(lines[1:], 2):
         if not content.strip():
             continue
         row = dict(zip(header, content.split("\t"), strict=False))
-        selection = row.get("Selection", "")
-        if selection and selection in seen:  # the same selection in another view
+        # In tables that were put together from several, numbers of selections repeat.
+        selection = tuple(row.get(name) for name in ("Selection", *FILES, BEGIN, END, OFFSET))
+        if row.get("Selection") and selection in seen:  # the same selection in another view
             continue
         seen.add(selection)
         yield _selection(path, line, row, label)

@@ -34,6 +34,13 @@ def test_without_a_column_of_files_the_table_belongs_to_the_recording_of_its_nam
     assert by_clip(read_rows(path)) == {"a": [Event(1, 2, "Dog"), Event(1, 2, "Cat")]}
 
 
+def test_selections_of_one_number_are_all_read_if_they_differ(tmp_path: Path) -> None:
+    rows = ["1\tS\t1\t2\ta.wav\tDog", "1\tS\t5\t6\ta.wav\tDog", "1\tS\t1\t2\tb.wav\tCat", "1\tW\t1\t2\tb.wav\tCat"]
+    text = "\n".join(["Selection\tView\tBegin Time (s)\tEnd Time (s)\tBegin File\tAnnotation", *rows])
+    found = by_clip(read_rows(write(tmp_path, "all.txt", text)))
+    assert found == {"a": [Event(1, 2, "Dog"), Event(5, 6, "Dog")], "b": [Event(1, 2, "Cat")]}
+
+
 def test_a_table_without_selections_or_a_column_of_files_is_a_recording_without_events(
     tmp_path: Path,
 ) -> None:
