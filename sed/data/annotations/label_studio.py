@@ -77,7 +77,7 @@ def _recording(path: Path, number: int, task: dict[str, Any]) -> str:
 def _path_in(address: str) -> str:
     """Return the path of an address; with local storage it is in the query (`/data/local-files/?d=site/a.wav`)."""
     path, _, query = address.partition("?")
-    return unquote(parse_qs(query).get("d", [path])[0])
+    return parse_qs(query).get("d", [unquote(path)])[0]  # `parse_qs` decodes
 
 
 def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], int]:
@@ -86,26 +86,30 @@ def _regions(where: str, task: dict[str, Any]) -> tuple[list[dict[str, Any]], in
     `where`: the file and the task, for messages.
     """
     if "annotations" in task:
-        candidates = [
-            one for one in task["annotations"] or [] if isinstance(one, dict) and not one.get("was_cancelled")
-        ]
+        candidates = [one for one in _objects(where, task["annotations"]) if not one.get("was_cancelled")]
         candidates.sort(key=lambda one: not one.get("ground_truth"))  # the ground truth first; the sort is stable
     elif isinstance(task.get("predictions"), list):
-        candidates = [one for one in task["predictions"] if isinstance(one, dict)]
+        candidates = _objects(where, task["predictions"])
     else:
         # JSON-MIN has a list of regions for each control of the labelling interface, under the control's name. Those
         # of controls for notes repeat regions without labels. If no list has labels, the longest is kept, and its
         # regions are refused later.
         lists = [_spans(value) for value in task.values() if isinstance(value, list)]
         return next((found for found in lists if any(map(_labels, found))), max(lists, key=len, default=[])), 0
-    if candidates and "result" not in candidates[0]:
-        raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
-    results = [one for one in (candidates[0]["result"] or []) if isinstance(one, dict)] if candidates else []
-    labelled = {one.get("id") for one in results if _labels(one.get("value"))} - {None}  # None: no id
+    results = _objects(where, candidates[0].get("result", "")) if candidates else []
+    labelled = {str(one["id"]) for one in results if one.get("id") is not None and _labels(one.get("value"))}
     # A note has the id of its region, and is left out if that has a label. A region without a label is kept: `_events`
     # refuses it.
-    kept = (one for one in results if _labels(one.get("value")) or one.get("id") not in labelled)
+    kept = (one for one in results if _labels(one.get("value")) or str(one.get("id")) not in labelled)
     return _spans(one.get("value") for one in kept), max(0, len(candidates) - 1)
+
+
+def _objects(where: str, value: Any) -> list[dict[str, Any]]:
+    """Return a list of objects, an empty one for null; UserError for anything else. `where` is as in `_regions`."""
+    found = [] if value is None else value
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise UserError(f"{where} has annotations without a `result` (JSON of another tool? a CSV is read, too)")
+    return found
 
 
 def _spans(values: Iterable[Any]) -> list[dict[str, Any]]:

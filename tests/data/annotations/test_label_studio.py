@@ -22,6 +22,10 @@ from sed.errors import UserError
             '{"audio_file": "a.wav", "annotations": [{"start_time": 1}]}',
             r"task 1 has annotations without a `res",
         ),
+        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": 3}', r"task 1 has annotations without a `res"),
+        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [3]}', r"task 1 has annotations without a `res"),
+        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [{"result": 3}]}', r"has annotations without a `res"),
+        ("e.json", '{"data": {"audio": "a.wav"}, "annotations": [{"result": [3]}]}', r"has annotations without a `res"),
         ("e.json", "[" * 100_000, r"not JSON"),
         ("e.json", LABEL_STUDIO.replace('"start": 2', '"start": "2"'), r"without a start and an end"),
         ("e.json", LABEL_STUDIO.replace('["Cat meow"]', "[]"), r"region without a label"),
@@ -61,3 +65,17 @@ def test_notes_about_regions_in_json_min_are_not_events(tmp_path: Path) -> None:
 def test_a_task_without_regions_is_a_recording_without_events(tmp_path: Path) -> None:
     text = '[{"data": {"audio": "s3://bucket/a%20b.wav"}, "annotations": [{"result": []}]}]'
     assert by_clip(read_rows(write(tmp_path, "e.json", text))) == {"a b": []}
+
+
+def test_names_are_decoded_once(tmp_path: Path) -> None:
+    tasks = [
+        {"data": {"audio": address}, "annotations": []} for address in ("/data/?d=x/a%2520b.wav", "s3://x/a%2521b.wav")
+    ]
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps(tasks)))) == {"a%20b": [], "a%21b": []}
+
+
+def test_ids_of_any_type_connect_notes_with_regions(tmp_path: Path) -> None:
+    note, region = {"start": 0.5, "end": 1.25, "text": ["barks"]}, {"start": 0.5, "end": 1.25, "labels": ["Dog"]}
+    results = [{"id": [1], "value": note}, {"id": [1], "value": region}]
+    task = {"data": {"audio": "a.wav"}, "annotations": [{"result": results}]}
+    assert by_clip(read_rows(write(tmp_path, "e.json", json.dumps([task])))) == {"a": [DOG]}
