@@ -53,7 +53,7 @@ def find_recordings(folder: str | Path) -> Found:
     def note(error: OSError) -> None:
         found.closed.append(f"{error.filename}: {explained(error)}")
 
-    for place, name in _walk(folder, note):
+    for place, name in files_below(folder, note):
         if Path(name).suffix.lower() not in SUFFIXES:
             continue
         if name.startswith("."):
@@ -91,8 +91,11 @@ def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | N
     return found.paths
 
 
-def _walk(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:
-    """Yield (folder, file name) of all files below a folder; `note` gets the error of an unreadable folder."""
+def files_below(folder: str | Path, note: Callable[[OSError], None]) -> Iterator[tuple[str, str]]:
+    """Yield (folder, file name) of all files below a folder, except in hidden folders. Links are followed.
+
+    `note` gets the error of an unreadable folder.
+    """
     seen: set[tuple[int, int]] = set()
     for place, folders, names in os.walk(folder, followlinks=True, onerror=note):
         status = Path(place).stat()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+from sed.cli import explained
 from sed.data.annotations.annotation import Reader, read_text
 from sed.data.annotations.audacity import Audacity
 from sed.data.annotations.csv_table import CsvTable
@@ -15,9 +17,11 @@ from sed.data.annotations.label_studio import LabelStudio
 from sed.data.annotations.raven import Raven
 from sed.data.annotations.subtitles import Subtitles
 from sed.data.annotations.textgrid import TextGrid
+from sed.data.recordings import files_below
 from sed.data.tables import DURATION_COLUMNS, EVENT_COLUMNS, TAG_COLUMNS
 from sed.errors import UserError
 
+log = logging.getLogger("sed.data")
 READERS: dict[str, Reader] = {
     "textgrid": TextGrid(),
     "elan": Elan(),
@@ -76,11 +80,18 @@ def looks_like(text: str) -> str:
 
 
 def label_files(folder: Path) -> list[Path]:
-    """Return the label files below a folder at any depth, by their suffix; UserError if there are none."""
+    """Return the label files below a folder at any depth, by their suffix; UserError if there are none.
+
+    Links are followed and hidden files are skipped, as for recordings; a warning names a folder that cannot be read.
+    """
+
+    def warn(error: OSError) -> None:
+        log.warning("%s: %s", error.filename, explained(error))
+
     files = sorted(
         path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        for place, name in files_below(folder, warn)
+        if not name.startswith(".") and (path := Path(place, name)).suffix.lower() in SUFFIXES and path.is_file()
     )
     if not files:
         raise UserError(f"{folder}: no label files in this folder (looked for {' '.join(SUFFIXES)})")

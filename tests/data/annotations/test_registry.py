@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_other_files_are_refused_with_the_option_that_reads_them(
 ) -> None:
     with pytest.raises(UserError, match=message):
         read_rows(write(tmp_path, name, text))
+
+
+def test_label_files_are_found_where_recordings_are(tmp_path: Path, log_lines: list[str]) -> None:
+    labels, elsewhere = tmp_path / "labels", tmp_path / "elsewhere"
+    for folder in (labels, elsewhere, labels / ".ipynb_checkpoints", labels / "locked"):
+        folder.mkdir()
+        (folder / f"{folder.name}.txt").write_text("1\t2\tdoor\n")
+    (labels / "day2").symlink_to(elsewhere)
+    (labels / "locked").chmod(0)
+    assert set(by_clip(read_rows(labels))) == {"labels", "elsewhere"} | ({"locked"} if os.getuid() == 0 else set())
+    assert os.getuid() == 0 or [line.split(": ")[0] for line in log_lines] == [str(labels / "locked")]
 
 
 def test_an_empty_file_in_a_folder_is_a_recording_without_events(tmp_path: Path) -> None:
