@@ -5,10 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from sed.errors import UserError
+from sed.errors import RunError, UserError
 from sed.lifetime import end_with_parent
 
 _LOAD = Path("/proc/loadavg")
@@ -64,16 +66,29 @@ def run_tasks(tasks: Mapping[str, Callable[[], Any]], jobs: int) -> dict[str, An
     """Run tasks in up to `jobs` processes and return {name: result of the task}.
 
     Processes take the tasks in order: put the longest first, so that all finish at about the same time. A task must not
-    call this function itself: workers of a pool may not start processes.
+    call this function itself, which would replace the tasks that its process inherited.
+
+    Raises:
+        RunError: a process was killed.
     """
     global _TASKS
     jobs = min(jobs, len(tasks))
     if jobs <= 1:
         return {name: task() for name, task in tasks.items()}
     _TASKS = tasks  # inherited by the forked workers, so that no task needs pickling
+    others = multiprocessing.active_children()
     try:
-        with multiprocessing.get_context("fork").Pool(jobs, end_with_parent) as pool:
-            return dict(pool.imap_unordered(_run, list(tasks), chunksize=1))
+        # Not multiprocessing.Pool, which waits forever for the result of a worker that was killed.
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("fork"), end_with_parent) as pool:
+            try:
+                return dict(done.result() for done in as_completed([pool.submit(_run, name) for name in tasks]))
+            except BaseException:  # do not wait for the tasks that are running
+                for worker in multiprocessing.active_children():
+                    if worker not in others:
+                        worker.kill()
+                raise
+    except BrokenProcessPool:
+        raise RunError("a worker process was killed (if memory ran out: fewer jobs)") from None
     finally:
         _TASKS = {}
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from sed import parallel
+from sed.errors import RunError
 from sed.parallel import default_jobs, free_processors, run_tasks
 
 
@@ -59,6 +62,19 @@ def test_a_system_without_affinity_counts_all_processors(monkeypatch: pytest.Mon
 def test_tasks_have_their_results_by_name() -> None:
     tasks = {str(k): (lambda k=k: k * k) for k in range(5)}
     assert run_tasks(tasks, 1) == run_tasks(tasks, 3) == {str(k): k * k for k in range(5)}
+
+
+def test_a_killed_worker_ends_the_run_with_an_error() -> None:
+    tasks = {"a": lambda: 1, "b": lambda: os.kill(os.getpid(), signal.SIGKILL), "c": lambda: 3}
+    with pytest.raises(RunError, match=r"^a worker process was killed \(.+\)$"):
+        run_tasks(tasks, 2)
+
+
+def test_an_error_in_a_task_does_not_wait_for_the_other_tasks() -> None:
+    started = time.monotonic()
+    with pytest.raises(KeyError):
+        run_tasks({"long": lambda: time.sleep(60), "wrong": lambda: {}["x"], "next": lambda: time.sleep(60)}, 2)
+    assert time.monotonic() - started < 30
 
 
 def test_a_rank_that_is_no_number_is_named(monkeypatch):
