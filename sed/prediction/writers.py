@@ -108,11 +108,16 @@ def table_names(names: Sequence[str]) -> dict[str, str]:
 def file_stems(names: Sequence[str]) -> dict[str, str]:
     """Return {recording: name of its output files without suffix}: the recording's own stem if it is unique.
 
-    Else the file name with its suffix, else the path below the common folder with `_` for `/`.
+    Else the file name with its suffix, else the path below the common folder with `_` for `/`. Standard input is named
+    `stdin`.
     """
-    below = _below(names, lambda name: shown(Path(name).stem).casefold())
-    forms = [lambda name: Path(name).stem, lambda name: Path(name).name, lambda name: below(name).replace("/", "_")]
-    return _distinct(names, forms, key=str.casefold) | ({"-": "stdin"} if "-" in names else {})
+
+    def path(name: str) -> Path:
+        return Path("stdin" if name == "-" else name)
+
+    below = _below(names, lambda name: shown(path(name).stem).casefold())
+    forms = [lambda name: path(name).stem, lambda name: path(name).name, lambda name: below(name).replace("/", "_")]
+    return _distinct(names, forms, key=str.casefold)
 
 
 def _distinct(
@@ -143,7 +148,9 @@ def _below(names: Sequence[str], short: Callable[[str], str]) -> Callable[[str],
     for name in names:
         alike.setdefault(short(name), []).append(place(name).parent)
 
+    common = {text: os.path.commonpath(folders) for text, folders in alike.items()}
+
     def below(name: str) -> str:
-        return str(place(name).relative_to(os.path.commonpath(alike[short(name)])))
+        return str(place(name).relative_to(common[short(name)]))
 
     return below
