@@ -170,16 +170,20 @@ def lock(folder: str | Path, name: str = "", *, wait: bool = False) -> Iterator[
         None, while the lock is held.
 
     Raises:
-        UserError: another run holds the lock, and `wait` is False.
+        UserError: another run holds the lock, and `wait` is False; or the file system has no locks.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / (f".{name}.lock" if name else ".lock")).open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
+        except BlockingIOError as error:
             held = f"{folder / name}: another run is using it"
             raise UserError(f"{held} (wait for it, or choose another {'name' if name else 'folder'})") from error
+        except OSError as error:  # such as a network drive that is mounted without locks
+            raise UserError(
+                f"{folder}: cannot be locked: {error.strerror} (choose a folder on another drive)"
+            ) from error
         _held.add(file)
         try:
             yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import signal
@@ -73,6 +74,15 @@ def test_a_living_writer_s_file_is_left_alone(tmp_path: Path) -> None:
         assert forked(lambda: write_text(tmp_path / "a", "two") or 0) == 0
         assert part.exists()
     assert (tmp_path / "a").read_text() == "one"
+
+
+def test_a_drive_without_locks_is_not_taken_for_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(_file: object, _how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UserError, match=r"cannot be locked: No locks available \(.+\)$"), lock(tmp_path):
+        raise AssertionError
 
 
 def test_a_lock_is_refused_in_one_line_and_freed_by_a_kill(tmp_path: Path) -> None:
