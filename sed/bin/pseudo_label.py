@@ -58,8 +58,9 @@ def main() -> None:
         raise UserError(f"{len(args.scores)} --scores for {len(sources)} sets (one file for each)")
     from sed.data.directory import read_set_labels
     from sed.data.tables import read_durations_tsv
-    from sed.evaluation.pseudo import read_published, summary, write_pseudo_set
+    from sed.evaluation.pseudo import check_output, read_published, summary, write_pseudo_set
 
+    check_output(out)
     durations: dict[str, float] = {}
     for source in sources:
         durations |= read_durations_tsv(source / "durations.tsv")
@@ -79,16 +80,15 @@ def _decided(
     """Return {clip: its events} decided from posteriors, and their origin: models, tuning set and mean delay (bias)."""
     from sed.data.tables import read_tags_tsv
     from sed.evaluation.postprocessing.stored import load_tuned
-    from sed.evaluation.pseudo import Bias, mask_by_tags, pseudo_events
+    from sed.evaluation.pseudo import Bias, pseudo_events
 
     tuned = load_tuned(args.tuned) if args.tuned else {}
     bias = Bias.of(tuned, args.tuned)
     events: dict[str, list[Event]] = {}
     models: list[str] = []
     for source, scores in _posteriors(args, sources):
-        if (source / "tags.tsv").exists():
-            mask_by_tags(scores, read_tags_tsv(source / "tags.tsv"))
-        found = pseudo_events(scores, durations, resolve(args, scores.labels))
+        tags = read_tags_tsv(source / "tags.tsv") if (source / "tags.tsv").exists() else None
+        found = pseudo_events(scores, durations, resolve(args, scores.labels), tags)
         events |= {clip: bias.corrected(own, durations[clip]) for clip, own in found.items()}
         models += scores.attrs.get("ensemble") or [str(scores.attrs.get("model", args.model))]
     return events, {"models": sorted(set(models)), "tuned_on": tuned.get("tuned_on", ""), "bias": bias._asdict()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from sed.data.tables import METADATA, Event, event_rows, write_durations_tsv, wr
 from sed.errors import UserError
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import write_json
+from sed.input_files import read_json
 
 ORIGIN = "pseudo_labels.json"
 """file in a set's folder with the origin of its labels"""
@@ -36,13 +36,19 @@ def mask_by_tags(scores: Scores, tags: Mapping[str, Sequence[str]]) -> None:
             scores.clip[row, absent] = 0.0
 
 
-def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProcessing) -> dict[str, list[Event]]:
+def pseudo_events(
+    scores: Scores,
+    durations: Mapping[str, float],
+    post: PostProcessing,
+    tags: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, list[Event]]:
     """Return pseudo-labels from scores, post-processed and decided as in scoring.
 
     Args:
-        scores: posteriors.
+        scores: posteriors; they may be mapped from a file that is only read.
         durations: {clip: seconds}.
         post: steps and thresholds.
+        tags: {clip: its tags}: no other class is detected in these clips; None: no clip has tags.
 
     Returns:
         {clip: its events}, with times rounded to milliseconds and cut at the end of the clip.
@@ -54,10 +60,11 @@ def pseudo_events(scores: Scores, durations: Mapping[str, float], post: PostProc
         chosen = Scores(
             clips=clips,
             labels=scores.labels,
-            frame=scores.frame[part],
-            clip=scores.clip[part],
+            frame=scores.frame[part].copy(),
+            clip=scores.clip[part].copy(),
             frame_seconds=scores.frame_seconds,
         )
+        mask_by_tags(chosen, tags or {})
         for clip, events in decided_events(chosen.flat(), post).items():
             for event in events:
                 end = round(min(event.offset, durations[clip]), 3)
@@ -85,9 +92,9 @@ class Bias(NamedTuple):
     def of(cls, tuned: Mapping[str, Any], path: object) -> Bias:
         """Return the bias in the content of a tuned file, 0 if it has none; UserError naming `path` if it is broken."""
         bias = tuned.get("bias", {})
-        values = list(bias.values()) if isinstance(bias, dict) else [None]
+        known = isinstance(bias, dict) and {*bias} <= {*cls._fields}
         # No detector is a minute late: such a value is damage.
-        if not {*bias} <= {*cls._fields} or not all(isinstance(v, int | float) and abs(v) < 60 for v in values):
+        if not known or not all(isinstance(value, int | float) and abs(value) < 60 for value in bias.values()):
             raise UserError(f"{path}: bias is not seconds of onset and offset (tune again)")
         return cls(**bias)
 
@@ -143,7 +150,8 @@ def read_published(
     """Read published tables of pseudo-labels for the clips of our sets.
 
     A row with a file name and three empty fields is a clip without events. Offsets beyond the end of the clip are cut,
-    and events that begin beyond it are dropped; the log has both counts. Clips that no table names are not returned.
+    and events that begin beyond it or have no length are dropped; the log has both counts. Clips that no table names
+    are not returned.
 
     Args:
         paths: event tables.
@@ -173,8 +181,16 @@ def read_published(
                 continue
             cut += end < event.offset
             own.append(Event(event.onset, end, event.label))
-    log.info("%d offsets beyond the clip's end cut, %d events that begin beyond it dropped", cut, dropped)
+    log.info(
+        "%d offsets beyond the clip's end cut, %d events that begin beyond it or have no length dropped", cut, dropped
+    )
     return {clip: sorted(found) for clip, found in events.items()}
+
+
+def check_output(out: Path) -> None:
+    """Raise UserError if a folder has a set with features of its own, which pseudo-labels would overwrite."""
+    if (out / "feats.scp").exists() and not (out / ORIGIN).exists():
+        raise UserError(f"{out}: a set that is not of pseudo-labels (the last folder is written: name another)")
 
 
 def write_pseudo_set(
@@ -198,6 +214,9 @@ def write_pseudo_set(
             reads, and any other facts as JSON. It is copied into results of models that are trained on them.
         tags: {clip: labels that are known to be in it}; for a label without an event, training takes all frames of
             the clip as unknown. None: no tags are written.
+
+    Raises:
+        UserError: two sources have a clip of one name.
     """
     wavs: dict[str, str] = {}
     features: dict[str, str] = {}
@@ -233,7 +252,7 @@ def summary(events: Mapping[str, Sequence[Event]]) -> str:
 def read_origins(dump: Path, sets: Iterable[str]) -> dict[str, Any]:
     """Return {set: origin of its labels} of the sets that have pseudo-labels; dump: folder of the dumped sets."""
     origins = {name: dump / name / ORIGIN for name in sets}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in origins.items() if path.is_file()}
+    return {name: read_json(path, remedy="label the set again") for name, path in origins.items() if path.is_file()}
 
 
 def origin_text(origin: Mapping[str, Any]) -> str:

@@ -105,3 +105,13 @@ def test_labels_of_other_clips_end_with_a_line_and_exit_2(
     assert call(monkeypatch, *options, "--", dump / "weak", dump / "pseudo") == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert message in said[-1] and not (dump / "pseudo").exists()
+
+
+def test_a_forgotten_output_does_not_overwrite_the_last_set(
+    dump: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (dump / "unlabelled" / "feats.scp").read_text()
+    scores = scores_of(Path("weak.h5"), [f"weak_00{k}" for k in range(4)])
+    assert call(monkeypatch, "--scores", scores, "--", dump / "weak", dump / "unlabelled") == 2
+    assert "dump/unlabelled: a set that is not of pseudo-labels" in capsys.readouterr().err
+    assert (dump / "unlabelled" / "feats.scp").read_text() == before

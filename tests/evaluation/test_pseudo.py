@@ -29,6 +29,15 @@ def test_what_the_tags_rule_out_is_silenced_and_clips_without_tags_are_left():
     assert (scores.frame[0, :, 1] == np.float32(0.9)).all() and (scores.frame[1] == np.float32(0.9)).all()
 
 
+def test_scores_that_are_mapped_from_a_file_are_masked_without_being_changed():
+    scores = silence(["a", "b"])
+    scores.frame[:] = scores.clip[:] = 0.9
+    scores.frame.flags.writeable = scores.clip.flags.writeable = False  # as memory-mapped posteriors are
+    found = pseudo.pseudo_events(scores, {"a": 1.0, "b": 1.0}, PLAIN, {"a": ("Dog",)})
+    assert found == {"a": [Event(0.0, 1.0, "Dog")], "b": [Event(0.0, 1.0, "Cat"), Event(0.0, 1.0, "Dog")]}
+    assert (scores.frame == np.float32(0.9)).all()
+
+
 def test_events_end_with_their_clip_and_silent_clips_are_kept():
     scores = silence(["a", "b", "c"])
     scores.frame[0, 2:5, 1] = 0.8
@@ -75,6 +84,17 @@ def test_the_set_refers_to_the_features_of_the_others_and_is_a_data_directory(se
     assert made.events == events and made.tags is None
     assert pseudo.read_origins(tmp_path / "dump", ["weak", "pseudo"]) == {"pseudo": {"models": ["exp/x"]}}
     assert read_events_tsv(out / "events.tsv")["weak_1"] == events["weak_1"]
+    (out / "pseudo_labels.json").write_text("{")
+    with pytest.raises(UserError, match=r"pseudo_labels\.json: not JSON.*label the set again"):
+        pseudo.read_origins(tmp_path / "dump", ["pseudo"])
+
+
+def test_a_set_with_its_own_features_is_not_overwritten(sets, tmp_path):
+    with pytest.raises(UserError, match=r"unlabelled: a set that is not of pseudo-labels"):
+        pseudo.check_output(sets[1])
+    pseudo.check_output(tmp_path / "pseudo")
+    pseudo.write_pseudo_set(tmp_path / "pseudo", sets[:1], {"weak_1": []}, {"weak_1": 10.0}, {})
+    pseudo.check_output(tmp_path / "pseudo")  # pseudo-labels are replaced
 
 
 def test_a_clip_in_two_of_the_sets_is_refused(sets, tmp_path):
@@ -116,7 +136,7 @@ def test_a_planted_bias_is_measured_and_taken_back():
 def test_the_bias_of_a_tuned_file():
     assert pseudo.Bias.of({}, "t.json") == (0, 0)
     assert pseudo.Bias.of({"bias": {"onset": 0.1, "offset": -0.2}}, "t.json") == (0.1, -0.2)
-    for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}):
+    for broken in ({"onset": "0.1"}, {"late": 1}, [0.1, 0.2], {"onset": float("nan")}, 5, None):
         with pytest.raises(UserError, match=r"t\.json: bias is not seconds"):
             pseudo.Bias.of({"bias": broken}, "t.json")
 
@@ -133,10 +153,12 @@ HEAD = "filename\tonset\toffset\tevent_label\n"
 
 def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_lines):
     path = tmp_path / "train_weak_pseudo_labeled.tsv"
-    path.write_text(f"{HEAD}a.wav\t0.0\t10.03\tDog\nb.wav\t\t\t\na.wav\t1.5\t2.0\tCat\na.wav\t10.01\t10.02\tCat\n")
+    path.write_text(
+        f"{HEAD}a.wav\t0.0\t10.03\tDog\nb.wav\t\t\t\na.wav\t1.5\t2.0\tCat\na.wav\t10.01\t10.02\tCat\na.wav\t3\t3\tCat\n"
+    )
     found = pseudo.read_published([path], {"a": 10.0, "b": 9.5, "c": 10.0}, LABELS)
     assert found == {"a": [Event(0.0, 10.0, "Dog"), Event(1.5, 2.0, "Cat")], "b": []}
-    assert log_lines == ["1 offsets beyond the clip's end cut, 1 events that begin beyond it dropped"]
+    assert log_lines == ["1 offsets beyond the clip's end cut, 2 events that begin beyond it or have no length dropped"]
 
 
 @pytest.mark.parametrize(
