@@ -95,11 +95,18 @@ def model_info(source: Path, model: str | None) -> dict[str, Any] | None:
     for folder in (source.resolve().parent.parent, *([Path(model)] if model else [])):
         if (folder / PACKED).is_file():
             facts = read_json(folder / PACKED, remedy="pack it again")
-            return {**facts["info"], "name": folder.name, "config": facts["config"]}
+            if _has_dicts(facts, "info", "config"):  # else another program's file of this name
+                return {**facts["info"], "name": folder.name, "config": facts["config"]}
         if (folder / "info.json").is_file() and (folder / "config.yaml").is_file():
             info = read_json(folder / "info.json", remedy="train again, or remove it")
-            return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
+            if isinstance(info, dict):
+                return {**info, "name": folder.name, "config": load_config(folder / "config.yaml")}
     return None
+
+
+def _has_dicts(value: Any, *keys: str) -> bool:
+    """Return whether a value of JSON is an object that holds an object under each of the keys."""
+    return isinstance(value, dict) and all(isinstance(value.get(key), dict) for key in keys)
 
 
 def add_more(

@@ -75,6 +75,14 @@ def test_the_model_is_that_of_the_folder_above_or_the_one_that_is_named(tmp_path
         module.model_info(source, None)
 
 
+@pytest.mark.parametrize("content", ['{"format": "layers-model"}', '{"info": [], "config": {}}', "[1]"])
+def test_files_of_another_program_with_these_names_are_no_model(content: str, tmp_path: Path) -> None:
+    for name in ("model.json", "info.json"):
+        (tmp_path / name).write_text(content if name == "model.json" else "[1]")
+    (tmp_path / "config.yaml").write_text("seed: 3\n")
+    assert module.model_info(tmp_path / "submission" / "detections.tsv", None) is None
+
+
 def test_averaged_scores_are_not_of_the_model_in_whose_folder_they_lie(parts: dict[str, Any], tmp_path: Path) -> None:
     exp = tmp_path / "exp/mine"
     exp.mkdir(parents=True)
