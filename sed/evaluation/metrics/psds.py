@@ -76,8 +76,8 @@ def own_parameters(
         gtc: ground truth intersection criterion, 0 to 1.
         cttc: cross-trigger tolerance criterion, 0 to 1.
         alpha_ct: weight of cross-triggers, 0 to 1.
-        alpha_st: weight of the standard deviation over classes, at least 0.
-        e_max: largest effective false positive rate per hour, above 0.
+        alpha_st: weight of the standard deviation over classes, finite and at least 0.
+        e_max: largest effective false positive rate per hour, finite and above 0.
 
     Returns:
         The parameters; None when all arguments are None.
@@ -90,9 +90,14 @@ def own_parameters(
         return None
     values = PSDS1.as_dict() | {name: float(value) for name, value in given.items() if value is not None}
     for name, value in values.items():
-        most = 1.0 if name in ("dtc", "gtc", "cttc", "alpha_ct") else float("inf")
-        if not 0.0 <= value <= most or (name == "e_max" and value == 0.0):
-            raise UserError(f"--{name.replace('_', '-')} {value:g} is out of range (0 to {most:g})")
+        if name in ("dtc", "gtc", "cttc", "alpha_ct"):
+            within, allowed = 0.0 <= value <= 1.0, "0 to 1"
+        elif name == "e_max":
+            within, allowed = 0.0 < value < np.inf, "a finite number above 0"
+        else:
+            within, allowed = 0.0 <= value < np.inf, "a finite number, 0 or above"
+        if not within:
+            raise UserError(f"--{name.replace('_', '-')} {value:g} is out of range ({allowed})")
     return Parameters(**values)
 
 

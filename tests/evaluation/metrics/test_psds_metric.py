@@ -92,3 +92,17 @@ def test_own_parameters_are_measured_only_when_one_is_given() -> None:
     assert found == {"psds": standard["psds1"], "psds_exact": standard["psds1_exact"]}
     with pytest.raises(UserError, match="--alpha-ct 2 is out of range"):
         OwnPSDS().configured(NOT_GIVEN | {"alpha_ct": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("e_max", 0.0, r"--e-max 0 is out of range \(a finite number above 0\)"),
+        ("e_max", float("inf"), "--e-max inf"),
+        ("alpha_st", float("inf"), "--alpha-st inf"),
+        ("alpha_st", float("nan"), "--alpha-st nan"),
+    ],
+)
+def test_own_parameters_without_a_psds_are_refused(name: str, value: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        OwnPSDS().configured(NOT_GIVEN | {name: value})
