@@ -17,13 +17,18 @@ if TYPE_CHECKING:
 def per_class(text: str) -> dict[str, float]:
     """Parse `0.5` or `Speech=0.4,Dog=0.6` to {label: number}.
 
-    The label `*` stands for those not named: `0.5` is {`*`: 0.5}, and `*=0.5` may be in a list.
+    The label `*` stands for those not named: `0.5` is {`*`: 0.5}, and `*=0.5` may be in a list. No label comes
+    twice, so the decimal comma of `0,5` is an error.
     """
     values: dict[str, float] = {}
     for part in text.split(","):
-        label, equals, value = part.strip().rpartition("=")
+        name, equals, value = part.strip().rpartition("=")
+        label = name if equals else "*"
+        if label in values:
+            what = f"'{label}' comes twice" if equals else "two numbers without a label (decimals take a point)"
+            raise argparse.ArgumentTypeError(f"'{text}': {what}")
         try:
-            values[label if equals else "*"] = float(value)
+            values[label] = float(value)
         except ValueError:
             raise argparse.ArgumentTypeError(f"'{part}' is neither a number nor label=number") from None
     return values

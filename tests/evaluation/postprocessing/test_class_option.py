@@ -55,6 +55,8 @@ def test_given_numbers_by_label(text: str, expected: list[float]) -> None:
         ("nan", "out of range"),
         ("inf", "out of range"),
         ("common", "--some-length: 'common' is neither a number nor label=number"),
+        ("0,5", "--some-length: '0,5': two numbers without a label .decimals take a point"),
+        ("Dog=1,Cat=2,Dog=1.5", "--some-length: .*'Dog' comes twice"),
     ],
 )
 def test_bad_text_is_one_line(text: str, message: str) -> None:
