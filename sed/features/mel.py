@@ -44,15 +44,15 @@ def kaldi_mel_bank(bins: int, fft_size: int, sample_rate: int, f_min: float, f_m
         f_max: upper edge of the last filter, Hz.
 
     Returns:
-        (fft_size / 2 + 1, bins) float32; the weights of the Nyquist bin are 0.
+        (fft_size / 2 + 1, bins) float32; the weights of the Nyquist bin, which an odd size does not have, are 0.
     """
     low, high = 1127.0 * math.log(1.0 + f_min / 700.0), 1127.0 * math.log(1.0 + f_max / 700.0)
     step = (high - low) / (bins + 1)
     index = torch.arange(bins)
     left, centre, right = low + index * step, low + (index + 1.0) * step, low + (index + 2.0) * step
-    mel = 1127.0 * (1.0 + sample_rate / fft_size * torch.arange(fft_size / 2) / 700.0).log()
+    mel = 1127.0 * (1.0 + sample_rate / fft_size * torch.arange((fft_size + 1) // 2) / 700.0).log()
     weights = _triangles(mel, left, centre, right)
-    return torch.cat([weights, weights.new_zeros(1, bins)])
+    return weights if fft_size % 2 else torch.cat([weights, weights.new_zeros(1, bins)])
 
 
 def frequency_mel_bank(
@@ -72,7 +72,8 @@ def frequency_mel_bank(
         (fft_size / 2 + 1, bins) float32, of height 1.
     """
     edges = torch.tensor(mel_edges(mel_scale, bins, f_min, f_max), dtype=torch.float64)
-    frequency = torch.linspace(0, sample_rate / 2, fft_size // 2 + 1, dtype=torch.float64)
+    highest = fft_size // 2 * sample_rate / fft_size  # half of the rate if the size is even
+    frequency = torch.linspace(0, highest, fft_size // 2 + 1, dtype=torch.float64)
     return _triangles(frequency, edges[:-2], edges[1:-1], edges[2:]).float()
 
 

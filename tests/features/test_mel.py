@@ -53,3 +53,15 @@ def test_normalisation_of_filters(mel_norm: str) -> None:
 def test_a_filter_between_two_bins_is_empty_and_not_nan() -> None:
     bank = mel_bank(FrontEnd(front_end="stft", frame_length=0.008, mel_norm="sum").settings)
     assert bank.isfinite().all() and not bank.sum(0).all()
+
+
+@pytest.mark.parametrize("mel_scale", ["kaldi", "htk", "slaney"])
+def test_an_fft_of_odd_size_has_the_rows_and_frequencies_of_its_spectrum(mel_scale: str) -> None:
+    front_end = FrontEnd(front_end="stft", sample_rate=22050, fft_size=551, mel_scale=mel_scale, mel_bins=10)
+    bank, edges = front_end.bank, mel_edges(mel_scale, 10, 20.0, 8000.0)
+    hertz = torch.fft.rfftfreq(551, 1 / 22050)
+    assert bank.shape == (len(hertz), 10)
+    centre = (bank * hertz[:, None]).sum(0) / bank.sum(0)
+    thirds = [(low + middle + high) / 3 for low, middle, high in zip(edges, edges[1:], edges[2:], strict=False)]
+    if mel_scale != "kaldi":  # whose triangles are not linear in Hz
+        assert centre[-3:].tolist() == pytest.approx(thirds[-3:], rel=2e-4)
