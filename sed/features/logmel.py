@@ -117,7 +117,11 @@ OPTIONS = {
         "help": "raise lower values to the floor (max), or add it to all values (add)",
         "choices": ["max", "add"],
     },
-    "top_db": {"default": 0.0, "help": "limit of features below the clip's maximum, dB; 0: no limit", "least": 0},
+    "top_db": {
+        "default": 0.0,
+        "help": "limit of features below the clip's maximum, in their units (dB with log: db); 0: no limit",
+        "least": 0,
+    },
     "clamp": {
         "default": "auto",
         "help": "lower and upper limit of features, `-50,80`, or none (kaldi: none, stft: -50,80)",
@@ -269,7 +273,7 @@ class FrontEnd(nn.Module):
     def forward(self, waveforms: Tensor) -> Tensor:
         """Compute raw log-mel (batch, frames, mel_bins) float32 of waveforms (batch, samples) in [-1, 1]."""
         if waveforms.shape[-1] < self.min_samples:
-            raise ValueError(f"{waveforms.shape[-1]} samples are shorter than a window of {self.window_samples}")
+            raise ValueError(f"{waveforms.shape[-1]} samples: at least {self.min_samples} are needed for a frame")
         with torch.autocast(waveforms.device.type, enabled=False):
             waveforms = self.prepare(waveforms.float())
             if waveforms.is_cuda:
