@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from sed.data.labels import UNKNOWN
+from sed.errors import UserError
 from sed.training.frequency_warp import draw_warps
 from sed.training.waveform_mixing import draw_levels
 
@@ -84,6 +85,17 @@ class AugmentOptions:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> AugmentOptions:
+        """Return the options of a flat config.
+
+        Raises:
+            UserError: a lower limit is above the upper one.
+        """
+        pairs = [("filter_min_db", "filter_max_db"), ("filter_min_bands", "filter_max_bands")]
+        if config["mask_max_seconds"] > 0:  # else there are no masks
+            pairs.append(("mask_min_seconds", "mask_max_seconds"))
+        for low, high in pairs:
+            if config[low] > config[high]:
+                raise UserError(f"{low} {config[low]} is above {high} {config[high]} (change one of them)")
         return cls(**{key: config[key] for key in cls.__dataclass_fields__})
 
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.stats import beta, kstest
 
+from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.training import augment
 from sed.training.augment import AugmentOptions
@@ -38,6 +39,14 @@ def test_draws_are_in_the_paper_s_ranges():
     gains = np.stack([d.student_gain for d in found])
     assert gains.min() >= -4.5 and gains.max() <= 6
     assert not np.allclose(found[0].student_gain, found[0].teacher_gain)
+
+
+def test_a_lower_limit_above_the_upper_one_is_refused():
+    defaults = vars(AugmentOptions())
+    for name, value in {"mask_max_seconds": 0.2, "filter_min_bands": 6, "filter_min_db": 7.0}.items():
+        with pytest.raises(UserError, match=rf"{name} {value}|above {name} {value}"):
+            AugmentOptions.from_config({**defaults, name: value})
+    assert AugmentOptions.from_config({**defaults, "mask_max_seconds": 0.0}).mask_max_seconds == 0  # no masks
 
 
 def test_every_strong_and_weak_clip_is_mixed_by_a_weight_of_beta():
