@@ -66,6 +66,8 @@ class ForwardBackward:
             raise ValueError("objective forward_backward has no consistency (consistency_weight: 0)")
         if config["pseudo_weight"] > 0:
             raise ValueError("objective forward_backward has no cross-entropy of pseudo-labels (pseudo_weight: 0)")
+        if config["strong_tag_weight"] > 0:
+            raise ValueError("objective forward_backward has no separate loss of strong tags (strong_tag_weight: 0)")
 
     def __call__(
         self,

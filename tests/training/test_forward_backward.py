@@ -114,6 +114,8 @@ def test_trains_and_refuses_what_does_not_fit(dump: Path, tiny_config: Config, t
     for values, message in (
         ({"gru_directions": "both", "clip_pooling": "max"}, "separate directions"),
         ({"consistency_weight": 2.0}, "no consistency"),
+        ({"pseudo_weight": 1.0}, "no cross-entropy of pseudo-labels"),
+        ({"strong_tag_weight": 0.5}, "no separate loss of strong tags"),
     ):
         with pytest.raises(UserError, match=message):
             trainer_of(tiny_config(**{**APART, **values}), dump, tmp_path / "other")
