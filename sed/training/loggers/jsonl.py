@@ -18,9 +18,12 @@ class JsonLines:
     def __init__(self, folder: Path, step: int, _config: Mapping[str, Any]) -> None:
         path = folder / "log.jsonl"
         if path.exists():  # a killed run may have logged steps after its checkpoint: they are repeated, so removed here
-            write_text(path, "".join(line for line in path.read_text().splitlines(True) if _logged_by(line, step)))
+            with path.open(encoding="utf-8", errors="replace") as file:  # replaced: the last character may be cut
+                kept = [line for line in file if _logged_by(line, step)]
+            write_text(path, "".join(kept))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        # Names of folders that are not valid UTF-8 are written as by `sed.files.open_replacing`.
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         self._write({"step": step, **values})

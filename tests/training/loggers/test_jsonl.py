@@ -41,6 +41,19 @@ def test_a_resumed_run_logs_no_step_twice(tmp_path: Path) -> None:
     ]
 
 
+def test_messages_with_any_name_of_a_folder_outlive_a_resume(tmp_path: Path) -> None:
+    log = JsonLines(tmp_path, 0, {})
+    messages = ["not UTF-8: \udcff", "a line separator: \u2028", "ende gut: ü"]
+    for message in messages:
+        log.text(1, message)
+    log.close()
+    with (tmp_path / "log.jsonl").open("ab") as file:
+        file.write('{"step": 2, "text": "ü'.encode()[:-1])  # cut within a character
+    JsonLines(tmp_path, 1, {}).close()
+    lines = (tmp_path / "log.jsonl").read_text(encoding="utf-8").split("\n")
+    assert [json.loads(line)["text"] for line in lines if line] == messages
+
+
 def test_a_run_that_starts_over_starts_a_new_log(tmp_path: Path) -> None:
     for _ in range(2):
         log = JsonLines(tmp_path, 0, {})
