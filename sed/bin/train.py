@@ -252,6 +252,8 @@ def _clear(exp: Path) -> None:
     (exp / ".done").unlink(missing_ok=True)  # first: without it the training does not count as finished
     for name in ("config.yaml", "final.pt", "best.pt", FILE, "info.json", "progress.json", "train.log", "log.jsonl"):
         (exp / name).unlink(missing_ok=True)
+    for name in ("mlflow_run.txt", "wandb_run.txt"):  # ids in trackers, where the new training is another run
+        (exp / name).unlink(missing_ok=True)
     for name in ("checkpoints", "tensorboard"):
         shutil.rmtree(exp / name, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from tiny_model import call
 
 from sed.bin import pretrain, train
 from sed.compatibility import FORMAT
+from sed.training.loggers.run_id import run_id
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "real_sounds"
 
@@ -187,3 +188,9 @@ def test_an_experiment_that_began_at_random_without_a_word_goes_on(tiny_config, 
     assert code == 0 and "epoch 2/2" in said
     code, said = go_on(experiment, "--pretrained", "ast.pth")
     assert code == 2 and "this experiment has pretrained:" in said
+
+
+def test_a_training_that_starts_over_is_another_run_in_trackers(tmp_path):
+    first = run_id(tmp_path, "mlflow")
+    train._clear(tmp_path)
+    assert run_id(tmp_path, "mlflow") != first
