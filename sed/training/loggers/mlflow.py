@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -62,7 +63,9 @@ class MLflow:
             name: name of the image, such as `posteriors/<clip>`.
             image: (height, width, 3) uint8.
         """
-        self._client.log_image(self._run, image, key=name, step=step)
+        # MLflow accepts no other characters
+        key = re.sub(r"[^\w./ -]", lambda found: f"_{ord(found[0]):x}_", name, flags=re.ASCII)
+        self._client.log_image(self._run, image, key=key, step=step)
 
     def close(self) -> None:
         self._client.set_terminated(self._run)

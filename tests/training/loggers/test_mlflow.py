@@ -23,7 +23,8 @@ def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, mo
         for step in range(first, first + 3):
             log.scalars(step, {"train/loss": 1 / step, "lr/head": 1.0})
         log.text(first, "epoch 1/2")
-        log.picture(first, "posteriors/clip", np.zeros((20, 30, 3), np.uint8))
+        for clip in ("clip", "Küche (2)", "Kuche (2)"):
+            log.picture(first, f"posteriors/{clip}", np.zeros((20, 30, 3), np.uint8))
         log.close()
     client = MlflowClient(tracking_uri=(tmp_path / "mlruns").as_uri())
     experiment = client.get_experiment_by_name("ast-sed")
@@ -36,4 +37,4 @@ def test_scalars_config_and_pictures_are_there_after_a_resume(tmp_path: Path, mo
         "events_from_step_3.txt",
         "images",
     }
-    assert len(list(tmp_path.rglob("images/*.png"))) == 2 and run.info.status == "FINISHED"
+    assert len(list(tmp_path.rglob("images/*.png"))) == 2 * 3 and run.info.status == "FINISHED"
