@@ -125,6 +125,8 @@ def load_training_sets(config: Mapping[str, Any], dump: Path, labels: list[str],
         raise UserError(f"{len(names)} --train-sets and {len(sizes)} --batch-sizes (give one size per set)")
     if len(set(names)) != len(names):
         raise UserError("--train-sets names a set twice (keep one)")
+    if not any(sizes):
+        raise UserError("--batch-sizes are all 0: there is nothing to train on (give a set some clips)")
     sets, missing = [], []
     for name, size in zip(names, sizes, strict=True):
         if size == 0:

@@ -54,7 +54,11 @@ def test_missing_sets_are_left_out_and_named_where_that_is_asked(
 
 
 def test_sets_named_twice_or_not_at_all_are_refused(dump: Path, tiny_config: Config) -> None:
-    for sets, sizes, match in ((["weak", "weak"], [1, 1], "twice"), (["nowhere"], [1], "none of the sets nowhere")):
+    for sets, sizes, match in (
+        (["weak", "weak"], [1, 1], "twice"),
+        (["nowhere"], [1], "none of the sets nowhere"),
+        (["strong_real", "weak"], [0, 0], "--batch-sizes are all 0"),
+    ):
         config = tiny_config(train_sets=sets, batch_sizes=sizes)
         with pytest.raises(UserError, match=match):
             load_training_sets(config, dump, LABELS, build_detector(config, 3))
