@@ -73,7 +73,8 @@ OPTIONS = {
     },
     "accumulate": {
         "default": 1,
-        "help": "gradient accumulation: number of shares that a batch is computed in; less memory, the same step",
+        "help": "gradient accumulation: number of shares that a batch is computed in; less memory, the same step "
+        "(but batch norms see a share)",
         "least": 1,
     },
     "valid_set": {

@@ -189,7 +189,8 @@ class TrainingStep:
     """Training steps, without synchronisation with the device.
 
     A call returns the values named by `LOGGED` (8,) on the device. Gradients are averaged over several inputs
-    (accumulation) and over processes, so a step is equal to one on the whole global batch.
+    (accumulation) and over processes, so a step is equal to one on the whole global batch; except that batch norms, and
+    losses that leave out unknown targets, take their means over a share.
     """
 
     def __init__(
