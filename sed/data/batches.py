@@ -132,9 +132,7 @@ def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:
     first = sets[0].store
     for s in sets:
         if s.batch_size > len(s):
-            raise UserError(
-                f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower --batch-sizes)"
-            )
+            raise UserError(f"batch size {s.batch_size} of {s.name} is larger than the set, {len(s)} clips (lower it)")
         other = difference(s.store.front_end, first.front_end)
         if other:
             raise UserError(

@@ -162,7 +162,7 @@ class InputMaker:
             if size % shares:
                 raise UserError(
                     f"{size} {kind} clips per batch do not divide into {shares} equal shares (ranks x accumulation): "
-                    "change --batch-sizes"
+                    "change the batch size"
                 )
         self._strong = _targets(sets, "strong", (frames, classes))
         self._weak = _targets(sets, "weak", (classes,))
