@@ -55,6 +55,8 @@ def parse() -> argparse.Namespace:
     unknown = [part for part in args.parts if part not in PARTS]
     if unknown:
         raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)} (choose some of them)")
+    if len(args.batch_sizes) == 1:  # as in training
+        args.batch_sizes *= len(args.train_sets)
     return args
 
 
