@@ -170,8 +170,8 @@ class SoundscapeMaker:
             shares: number of equal shares that a batch is divided into.
 
         Raises:
-            UserError: the front end's rate is not that of the sounds, the shares of kinds leave nothing to draw, or the
-                clips of a batch cannot be divided into equal shares.
+            UserError: the front end's rate is not that of the sounds, backgrounds are shorter than a clip, the shares
+                of kinds leave nothing to draw, or the clips of a batch cannot be divided into equal shares.
         """
         if front_end.sample_rate != RATE:
             raise UserError(
@@ -190,6 +190,7 @@ class SoundscapeMaker:
         self._mixer = Mixer(sounds.wave, samples=self._samples, device=device, seed=config["seed"])
         self._weights = _weights(sounds, config)
         self._backgrounds = np.array([k for k, kind in enumerate(sounds.kinds) if kind.role == "background"])
+        _check_backgrounds(sounds, config)
         self._texture = np.array([kind.texture for kind in sounds.kinds])
         # Cumulative probabilities of the sounds of kind k, plus k: one `searchsorted` draws for all kinds.
         self._chances = np.concatenate(
@@ -380,6 +381,18 @@ class SoundscapeMaker:
             "skipped": rng.random(self.clips) * spare,
             "speed": speed,
         }
+
+
+def _check_backgrounds(sounds: Sounds, config: Mapping[str, Any]) -> None:
+    """Raise UserError if a background that is played at the highest speed ends before its clip."""
+    kinds = [kind for kind in sounds.kinds if kind.role == "background"]
+    lengths = [int(sounds.length[kind.first :][: kind.count].min()) for kind in kinds]
+    shortest = min(lengths, default=np.inf) / RATE / 2 ** (MOST_OCTAVES if config["speed_octaves"] else 0)
+    if config["clip_seconds"] > shortest:
+        raise UserError(
+            f"clip_seconds {config['clip_seconds']:g}: backgrounds of soundscapes last {shortest:.4g} s at the highest "
+            "speed (shorten the clips)"
+        )
 
 
 def _weights(sounds: Sounds, config: Mapping[str, Any]) -> np.ndarray:

@@ -1,3 +1,6 @@
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -157,3 +160,14 @@ def test_another_rate_is_refused(config):
     front_end = FrontEnd.from_config(config | {"sample_rate": 32000, "f_max": 8000.0})
     with pytest.raises(UserError, match="16000"):
         SoundscapeMaker(tones(300.0), front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
+
+
+def test_clips_longer_than_a_background_at_the_highest_speed_are_refused(config):
+    sounds = tones(300.0, 1000.0, seconds=14.0)
+    sounds.kinds[1] = replace(sounds.kinds[1], role="background")
+    for seconds, speed_octaves, fits in ((10.0, 0.2, True), (12.0, 0.2, False), (12.0, 0.0, True), (20.0, 0.0, False)):
+        changed = config | {"clip_seconds": seconds, "speed_octaves": speed_octaves}
+        with nullcontext() if fits else pytest.raises(UserError, match=f"clip_seconds {seconds:g}: backgrounds"):
+            SoundscapeMaker(
+                sounds, FrontEnd.from_config(changed), config=changed, frames=100, frame_seconds=0.1, device=CPU
+            )
