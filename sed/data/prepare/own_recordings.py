@@ -102,7 +102,7 @@ def split(recordings: Mapping[str, Iterable[str]], *, share: float, group: str =
     for label in sorted(groups_of, key=lambda label: (len(groups_of[label]), label)):
         wanted = math.ceil(share * len(groups_of[label]))
         for key in groups_of[label]:
-            if sum(other in chosen for other in groups_of[label]) >= wanted:
+            if len(groups_of[label]) - in_training[label] >= wanted:
                 break
             choose_if_possible(key)
     for key in order:

@@ -1,4 +1,5 @@
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -34,6 +35,13 @@ def test_a_label_of_two_recordings_is_in_validation_too():
     recordings = {f"r{i}": ["common"] for i in range(40)} | {"x1": ["rare"], "x2": ["rare"], "y": ["single"]}
     chosen = split(recordings, share=0.2)
     assert len(chosen & {"x1", "x2"}) == 1 and "y" not in chosen and 8 <= len(chosen) <= 10
+
+
+def test_the_split_of_many_recordings_takes_linear_time():
+    recordings = {f"r{i}": ["a", "b", "c"] for i in range(50_000)}
+    start = time.process_time()
+    assert len(split(recordings, share=0.2)) == 10_000
+    assert time.process_time() - start < 10  # a count over all recordings for each one took minutes
 
 
 def call(monkeypatch, *args):
