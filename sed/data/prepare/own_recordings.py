@@ -340,6 +340,8 @@ def _known(table: Path, rows: dict[str, Any], recordings: Mapping[str, Path]) ->
         rows: {recording: what the table has on it}.
         recordings: {recording: its file} of those that exist.
     """
+    if not rows:
+        raise UserError(f"{table}: has no rows (is it whole?)")
     missing = [name for name in rows if name not in recordings]
     if len(missing) == len(rows):
         raise UserError(

@@ -105,6 +105,7 @@ def test_an_unreadable_recording_is_named_and_the_others_are_used(corpus, monkey
             "none of its",
         ),
         (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\ne0.wav\t3\t2\ta\n"), ":2:"),
+        (lambda c: (c / "events.tsv").write_text("filename\tonset\toffset\tevent_label\n"), "events.tsv: has no rows"),
         (lambda c: soundfile.write(c / "rec" / "e0.flac", np.zeros(99), 8000), "has the name of"),
     ],
 )
