@@ -61,15 +61,20 @@ def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str
         raise UserError(f"{path}: no such table (is the corpus whole, and in the layout of its own README?)") from None
     with file:
         reader = csv.DictReader(file)
-        for column in columns:
-            if column not in (reader.fieldnames or []):
-                has = ", ".join(reader.fieldnames or ["nothing"])
-                raise UserError(f"{path}:1: no column '{column}' (it has {has}: its layout is not the one known here)")
-        for row in reader:
-            values = [(row[column] or "").strip() for column in columns]
-            if not values[0]:
-                raise UserError(f"{path}:{reader.line_num}: no {columns[0]} (every row needs one)")
-            yield reader.line_num, values
+        try:
+            for column in columns:
+                if column not in (reader.fieldnames or []):
+                    has = ", ".join(reader.fieldnames or ["nothing"])
+                    raise UserError(
+                        f"{path}:1: no column '{column}' (it has {has}: its layout is not the one known here)"
+                    )
+            for row in reader:
+                values = [(row[column] or "").strip() for column in columns]
+                if not values[0]:
+                    raise UserError(f"{path}:{reader.line_num}: no {columns[0]} (every row needs one)")
+                yield reader.line_num, values
+        except csv.Error as error:
+            raise UserError(f"{path}:{reader.line_num}: {error} (look for a quotation mark without its pair)") from None
 
 
 def read_annotations(path: Path, columns: Columns) -> dict[str, Annotations]:

@@ -108,6 +108,12 @@ def test_broken_rows_name_the_line(tmp_path, row, words):
         read_annotations(table(tmp_path / "a.csv", row), RAW)
 
 
+def test_an_unpaired_quotation_mark_is_one_line(tmp_path):
+    rows = ['"r.wav,0,1,x,a,', *("r.wav,0,1,x,a," for _ in range(10_000))]
+    with pytest.raises(UserError, match=r"a\.csv:\d+: field larger than .* quotation mark"):
+        read_annotations(table(tmp_path / "a.csv", *rows), RAW)
+
+
 def test_the_message_about_an_unknown_layout_lists_the_columns(tmp_path):
     with pytest.raises(UserError, match=r"no column 'class' \(it has file, begin"):
         read_annotations(
