@@ -53,7 +53,7 @@ STATUSES = {"": True, "unreviewed": True, "accepted": True, "rejected": False}
 def csv_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line, values of `columns`) of a CSV table; the first column may not be empty in any row.
 
-    Raises UserError if the table or a column is missing.
+    Raises UserError if the table or a column is missing, or a row is broken.
     """
     try:
         file = StringIO(read_text(path, "utf-8-sig"), newline="")
@@ -243,6 +243,9 @@ def window_events(
         events: {id of a recording: its events}.
         found: {id of a recording: (start, end) of its windows in seconds}.
     """
+    brief = [name for name in found for event in events.get(name, []) if event.offset - event.onset < BRIEFEST]
+    if brief:
+        log.warning("%d events shorter than %g s left out, the first in %s", len(brief), BRIEFEST, brief[0])
     return {
         window_name(name, start, end): within(events.get(name, []), start, end)
         for name, windows in found.items()

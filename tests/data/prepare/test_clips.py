@@ -53,6 +53,13 @@ def test_events_are_assigned_to_windows():
     assert within([], 0, 1) == []
 
 
+def test_events_too_short_for_a_clip_are_counted(log_lines):
+    assert window_events({"a": [Event(1, 1.005, "click"), Event(2, 3, "x")]}, {"a": spans(5, 10)}) == {
+        "a_0.000_5.000": [Event(2, 3, "x")]
+    }
+    assert log_lines == ["1 events shorter than 0.01 s left out, the first in a"]
+
+
 RAW = Columns(annotator="annotator_id", status="review_status")
 
 
