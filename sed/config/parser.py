@@ -247,11 +247,13 @@ class Parser(configargparse.ArgumentParser):
 
     def _check_config(self, path: str) -> None:
         """Raise UserError with file and line for an unknown or repeated key, or a value of another type."""
-        actions = {key: a for a in self._actions for key in self.get_possible_config_keys(a)}
+        commands = ("config", "show_config", "help")
+        options = [action for action in self._actions if action.dest not in commands]
+        actions = {key: action for action in options for key in self.get_possible_config_keys(action)}
         seen: dict[str, str] = {}
         for key, (value, where) in read_yaml(path).items():
             action = actions.get(key)
-            if action is None or action.dest in ("config", "show_config"):
+            if action is None:
                 near = difflib.get_close_matches(key, actions, n=1)
                 raise UserError(
                     f"{where}: unknown key '{key}'"

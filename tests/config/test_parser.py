@@ -122,8 +122,9 @@ def test_options_win_over_the_config_and_it_over_its_base(configs):
     ("line", "message"),
     [
         ("gru_unit: 3", r"unknown key 'gru_unit' \(did you mean 'gru_units'\?\)"),
-        ("config: x.yaml", "unknown key 'config'"),
-        ("show_config: true", "unknown key 'show_config'"),
+        ("config: x.yaml", r"unknown key 'config' \(--help lists them\)"),
+        ("show_config: true", r"unknown key 'show_config' \(--help lists them\)"),
+        ("help: x", r"unknown key 'help' \(--help lists them\)"),
         ("lr: fast", "lr: .*'fast' is not a number"),
         ("lr: -1", r"lr: .*-1 is out of range \(at least 0\)"),
         ("gru_units: 1.5", "gru_units: .*'1.5' is not a whole number"),
