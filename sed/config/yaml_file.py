@@ -92,10 +92,11 @@ def _settings(path: Path, text: str) -> dict[str, Setting]:
         value = _constructed(where, value_node)
         if value is None:
             raise UserError(f"{where}: '{key}' has no value (give one, or leave the line out)")
-        if key in FILES and isinstance(value, str) and value:
+        kind = FILES.get(_canonical_key(key))
+        if kind and isinstance(value, str) and value:
             value = str((path.parent / value).resolve())
             if not Path(value).is_file():
-                raise UserError(f"{where}: {key}: {value}: no such {FILES[key]} (its path is relative to this file)")
+                raise UserError(f"{where}: {key}: {value}: no such {kind} (its path is relative to this file)")
         settings[key] = Setting(value, where)
     return settings
 
@@ -182,5 +183,5 @@ def save_config(path: str | Path, args: argparse.Namespace | dict[str, Any], ski
 
 
 def load_config(path: str | Path) -> dict[str, Any]:
-    """Read a config, including the settings of its base, as {key: value}."""
-    return {key: setting.value for key, setting in read_yaml(path).items()}
+    """Read a config, including the settings of its base, as {key: value}; keys have underscores, not dashes."""
+    return {_canonical_key(key): setting.value for key, setting in read_yaml(path).items()}

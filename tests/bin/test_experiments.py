@@ -73,6 +73,16 @@ def test_front_ends_and_their_dumps(listed):
     assert [row[2] for row in listed("train", "a", "c", "--dump", "d")] == ["d", "d/own_mel"]
 
 
+def test_a_key_may_have_dashes(listed):
+    config("first")
+    config("own_mel", "mel_bins: 64\n")
+    config("second", "init-from: first\nfeatures: own_mel.yaml\n")
+    assert listed("train", "second") == [["second", "own/second.yaml", "dump/own_mel", "--pretrained exp/first"]]
+    Path("map.tsv").write_text("class\tlabel\n")
+    config("zero", "class-map: ../map.tsv\npretrained: atst-f-strong\n")
+    assert [row[3] for row in listed("import", "zero")] == [str(Path("map.tsv").resolve())]
+
+
 def test_what_a_training_starts_from(listed):
     config("first")
     config("second", "init_from: first\n")

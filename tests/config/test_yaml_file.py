@@ -37,8 +37,7 @@ def test_own_settings_replace_those_of_the_base(folder):
 
 def test_an_option_is_replaced_in_either_spelling(folder):
     own = write(folder / "own.yaml", "base: base.yaml\ngru-units: 32\n")
-    assert load_config(own) == {"lr": "1e-3", "sets": ["a", "b"], "gru-units": 32}
-    assert canonical(load_config(own))["gru_units"] == "32"
+    assert load_config(own) == {"lr": "1e-3", "sets": ["a", "b"], "gru_units": 32}
 
 
 def test_a_setting_knows_the_line_that_it_is_written_on(folder):
