@@ -95,7 +95,10 @@ class Experiment:
             head, encoder = self.rates.split(":")
             words += ["--lr", head, "--encoder-lr", encoder]
         for key, value in self.varied:
-            words += [f"--{key.replace('_', '-')}", value]
+            name = key.replace("_", "-")
+            # only switches have these values, and take none on the command line
+            switch = {"true": [f"--{name}"], "false": [f"--no-{name}"]}
+            words += switch.get(value, [f"--{name}", value])
         return " ".join(shlex.quote(word) for word in words)
 
 

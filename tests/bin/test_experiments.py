@@ -190,6 +190,8 @@ def test_every_combination_of_other_values(listed):
         ("a_clip_pooling_max_frozen_epochs_0_seed1", "--seed 1 --clip-pooling max --frozen-epochs 0"),
         ("a_clip_pooling_max_seed1", "--seed 1 --clip-pooling max"),
     ]
+    switched = listed("train", "a", "--vary", "freeze-batchnorm=true,false")
+    assert [row[3] for row in switched] == ["--freeze-batchnorm", "--no-freeze-batchnorm"]
     assert listed("train", "a", "--vary", "encoder_lr=5e-5") == [["a", "own/a.yaml", "dump"]]
     for text in ("frozen_epochs", "=1", "frozen_epochs=", "frozen_epochs=0,,6"):
         assert f"--vary {text}: KEY=VALUE,VALUE... is expected" in listed("train", "a", "--vary", text)
