@@ -40,8 +40,9 @@ source "${here}/utils/parse_options.sh"
 (($# == 0)) || usage
 ((nj > 0)) || die "--nj is at least 1, not ${nj}"
 
-from() { # from <file>: print its path for use in the recipe's folder: that in the folder of the call, if it is there, else as given
-    if [[ $1 && $1 != /* && -e ${OLDPWD}/$1 ]]; then printf '%s/%s' "${OLDPWD}" "$1"; else printf '%s' "$1"; fi
+from() { # from <file>: print its path for use in the recipe's folder: below the folder of the call, here, or below the repository's
+    for top in "${OLDPWD}/" '' "${here%egs/desed}" ''; do [[ -z $1 || $1 == /* || ! -e ${top}$1 ]] || break; done
+    printf '%s' "${top}$1" # as given if it is nowhere
 }
 stage() { # stage <n> <title>: true if stage n is to run; prints its start
     ((stage <= $1 && $1 <= stop_stage)) || return 1
@@ -54,8 +55,7 @@ for file in conf gru_conf feature_conf pretrained; do printf -v "${file}" '%s' "
 export SED_COMMAND=${SED_COMMAND:-${command% }} RUN_OWNER=${RUN_OWNER:-$$} # stated in results; all jobs end with this process
 source ./path.sh
 source ./cmd.sh
-downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp
-gru=() others=()
+downloads=${work}downloads data=${work}data dump=${work}dump exp=${work}exp gru=() others=()
 for system in ${systems}; do
     case ${system} in
         ast_gru) gru=("${gru_conf}") ;;

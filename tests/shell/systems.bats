@@ -46,6 +46,17 @@ trained() { # trained <experiment>: print the call that trained it
     grep "^sed.bin.train .* ${PWD}/work/exp/$1\$" "${CALLS}"
 }
 
+@test "files are found from the folder of the call and from the top of the repository" {
+    echo 'lr: 1' >own.yaml
+    desed --stage 6 --conf egs/realdesed/conf/atst_f.yaml --systems "ast_sed ./own.yaml conf/mini/crnn.yaml"
+    [[ ${status} == 0 ]] || {
+        echo "${output}"
+        return 1
+    }
+    desed --stage 6 --conf egs/none.yaml
+    [[ ${status} == 2 && ${output} == *"egs/none.yaml: no such config"* ]]
+}
+
 @test "stage 2 dumps the front ends of the systems, and no others" {
     desed --stage 2 --stop-stage 2 --systems "ast_gru ast_sed crnn"
     [[ ${status} == 0 && $(calls dump_features) == 4 ]] || {
