@@ -66,6 +66,7 @@ GROUPS = {
         "benchmark-labels": "measure memory and time of a large label set",
         "benchmark-features": "compare the front end with torchaudio's",
         "benchmark-prediction": "measure prediction speed",
+        "benchmark-pretraining": "time a pre-training, part by part",
         "benchmark-windows": "measure F1 on long recordings with different windows",
     },
 }

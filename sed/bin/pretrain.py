@@ -48,11 +48,10 @@ def main() -> None:
 
     import torch
 
-    from sed.data.directory import read_set_labels
     from sed.device import choose_device
     from sed.training.distributed import joined
     from sed.training.loop import drop_resume_state
-    from sed.training.pretraining.build import build_pretraining
+    from sed.training.pretraining.build import build_pretraining, source_labels
     from sed.training.pretraining.pretraining import folder_of
 
     first = launched("RANK", 0) == 0  # of the processes that torchrun starts; without it, there is only one
@@ -78,8 +77,7 @@ def main() -> None:
             return
         if config["threads"]:
             torch.set_num_threads(config["threads"])
-        bank = (args.source / "train" / "foreground").is_dir()
-        labels = None if bank else read_set_labels(args.source)  # a soundbank's folders name its labels
+        labels = source_labels(args.source)
         device = choose_device(config["device"], launched("LOCAL_RANK", 0))
         with joined(device) as world:
             run = build_pretraining(config, args.source, args.out, labels, device=device, world=world)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from sed.data.batches import FeaturePool, arrange, choose_cache, load_set
+from sed.data.directory import read_set_labels
 from sed.data.synthesis.sound_table import Sounds
 from sed.data.synthesis.soundbank import SoundBank
 from sed.errors import UserError
@@ -48,7 +49,7 @@ def build_pretraining(
         config: options of pre-training, model and front end.
         source: a dumped set with tags or events, or a soundbank.
         out: path of the checkpoint to write.
-        labels: class names of the dumped set; None: `source` is a soundbank, whose kinds of sounds are the classes.
+        labels: those of `source_labels`.
         device: device to train on.
         world: the processes that train together; None: only this one.
 
@@ -103,6 +104,11 @@ def build_pretraining(
         open_logger=open_logger,
         world=world,
     )
+
+
+def source_labels(source: Path) -> list[str] | None:
+    """Return the class names of a dumped set; None: `source` is a soundbank, whose kinds of sounds are the classes."""
+    return None if (source / "train" / "foreground").is_dir() else read_set_labels(source)
 
 
 def label_frames(config: Mapping[str, Any]) -> tuple[int, float]:

@@ -1,0 +1,45 @@
+"""Speed of a pre-training on this machine, part by part, for `sed.bin.benchmark_pretraining`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from sed.training.benchmark import Row, timed
+from sed.training.inputs import inputs_from
+from sed.training.pretraining.pretraining import Pretraining
+from sed.training.pretraining.soundscape_inputs import SoundscapeMaker
+
+
+def measure(run: Pretraining, repeats: int) -> list[Row]:
+    """Time the parts of a pre-training's step, and the whole step last, each over `repeats` batches."""
+    maker, device = run.maker, run.device
+    made = maker.make(0)
+    inputs = maker.fetched(made)
+    front_end = run.preparation.front_end
+    waveforms = torch.randn(maker.clips, front_end.clip_samples, device=device)
+    source = inputs_from(maker, range(1 << 30), [0], ahead=run.options.ahead if device.type == "cuda" else 0)
+
+    def step() -> None:
+        number, (part,) = next(source)
+        run.take(number % run.schedule.steps, [maker.fetched(part)])
+
+    parts: dict[str, Callable[[], Any]] = {
+        "inputs": lambda: maker.make(0),
+        "clips": lambda: maker.fetched(made),
+        "features": lambda: front_end(waveforms),
+        "update": lambda: run.take(0, [inputs]),
+        "step": step,
+    }
+    if not isinstance(maker, SoundscapeMaker):
+        del parts["features"]
+    rows = []
+    for name, call in parts.items():
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        milliseconds, gigabytes = timed(call, device=device, repeats=repeats)
+        rate = 1e3 * maker.clips / milliseconds
+        rows.append(Row(name=name, clips_per_second=rate, milliseconds=milliseconds, gigabytes=gigabytes))
+    return rows
