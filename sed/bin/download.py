@@ -108,9 +108,12 @@ def link_ast(source: Path, downloads: Path) -> None:
     suffix = {".pt": ".pth", ".pth": ".pth", ".safetensors": ".safetensors"}.get(source.suffix)
     if suffix is None:
         raise UserError(f"{source}: not a checkpoint's name (.pth, .pt or .safetensors)")
-    for name in ("ast.pth", "ast.safetensors"):
-        (downloads / name).unlink(missing_ok=True)
-    (downloads / f"ast{suffix}").symlink_to(source.resolve())
+    target, link = source.resolve(), downloads / f"ast{suffix}"
+    for path in (downloads / "ast.pth", downloads / "ast.safetensors"):
+        if path.is_symlink() or path.resolve() != target:  # not the checkpoint itself
+            path.unlink(missing_ok=True)
+    if link.resolve() != target:
+        link.symlink_to(target)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import pytest
 from faulty_server import made_up_desed
 from paths import ROOT
 
+from sed.bin.download import link_ast
+
 
 def download(*arguments, cwd=ROOT) -> subprocess.CompletedProcess[str]:
     script = str(ROOT / "local" / "download.sh")
@@ -93,6 +95,18 @@ def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
     assert not (tmp_path / "d" / "archives").exists()
     again = download("--mirror", "http://127.0.0.1:9", "--retries", "0", tmp_path / "d")  # the link is remembered
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("name", ["ast.pth", "ast.safetensors", "ast.pt"])
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_checkpoint_that_is_in_the_downloads_already_is_not_lost(tmp_path, name, is_link):
+    given, target = tmp_path / name, tmp_path / ("my.pth" if is_link else name)
+    target.write_bytes(b"x")
+    if is_link:
+        given.symlink_to(target)
+    link_ast(given, tmp_path)
+    link = tmp_path / ("ast.safetensors" if name == "ast.safetensors" else "ast.pth")
+    assert link.read_bytes() == b"x" and link.resolve() == target
 
 
 @pytest.mark.parametrize(
