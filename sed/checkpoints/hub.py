@@ -93,6 +93,7 @@ def _explained(place: Place) -> Iterator[Any]:
     """Yield the module `huggingface_hub`; within the context, its errors are raised as one-line errors of ours."""
     try:
         import huggingface_hub
+        from huggingface_hub import constants
         from huggingface_hub.errors import (
             HfHubHTTPError,
             LocalEntryNotFoundError,
@@ -101,8 +102,9 @@ def _explained(place: Place) -> Iterator[Any]:
         )
     except ModuleNotFoundError:
         raise UserError(f"{place}: the package huggingface_hub is missing (pip install '.[hub]')") from None
-    transport: Any = HfHubHTTPError.__bases__[0]  # base error of requests or httpx, depending on the version
-    endpoint = huggingface_hub.constants.ENDPOINT
+    # the base of all errors of requests or httpx, depending on the version; theirs come before Python's own
+    transport: Any = [base for base in HfHubHTTPError.__mro__[1:] if base.__module__ != "builtins"][-1]
+    endpoint = constants.ENDPOINT
     try:
         yield huggingface_hub
     except RevisionNotFoundError:
@@ -111,13 +113,14 @@ def _explained(place: Place) -> Iterator[Any]:
         raise UserError(
             f"{place}: {endpoint} has no such model, or a private one (check the name; set HF_TOKEN for a private one)"
         ) from None
+    except LocalEntryNotFoundError as error:  # no connection, and nothing in huggingface_hub's cache
+        raise RunError(f"{place}: {endpoint} does not answer: {_first_line(error)} (try again)") from None
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         if status in (401, 403):
             raise UserError(f"{place}: {endpoint} refuses it: {status} (hf auth login, or set HF_TOKEN)") from None
         raise RunError(f"{place}: {endpoint} answers {status}: {_first_line(error)} (try again)") from None
-    except (LocalEntryNotFoundError, transport, ConnectionError) as error:
-        # LocalEntryNotFoundError: no connection, and nothing in huggingface_hub's cache
+    except (transport, ConnectionError) as error:
         raise RunError(f"{place}: {endpoint} does not answer: {_first_line(error)} (try again)") from None
 
 

@@ -10,8 +10,12 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
+import requests
 from kills import begin, ended, forked
 from tiny_model import LABELS, call, pack_tiny, write_sounds
 
@@ -206,6 +210,28 @@ def test_without_the_package_it_is_one_line(
     for arguments in ((predict, "--model", PLACE, made / "a.wav"), (push, made / "model", PLACE)):
         assert call(*arguments) == 2
         assert "the package huggingface_hub is missing (pip install '.[hub]')" in said(capsys)
+
+
+def test_with_a_version_that_uses_requests_a_hub_that_does_not_answer_is_one_line(
+    made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in for huggingface_hub 0.36: its errors, and submodules that `import huggingface_hub` does not import."""
+    status = type("HfHubHTTPError", (requests.HTTPError,), {})
+    local = type("LocalEntryNotFoundError", (status, FileNotFoundError, ValueError), {})
+    others = {name: type(name, (status,), {}) for name in ("RepositoryNotFoundError", "RevisionNotFoundError")}
+    attributes: dict[str, dict[str, Any]] = {
+        "huggingface_hub": {"__path__": []},
+        "huggingface_hub.constants": {"ENDPOINT": "http://hub"},
+        "huggingface_hub.errors": {**others, "HfHubHTTPError": status, "LocalEntryNotFoundError": local},
+    }
+    for name, values in attributes.items():
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+        vars(sys.modules[name]).update(values)
+    for error in (local, requests.ConnectionError):
+        failing = Mock(side_effect=error("refused"))
+        monkeypatch.setattr("huggingface_hub.snapshot_download", failing, raising=False)
+        assert call(predict, "--model", PLACE, "--threads", "1", made / "a.wav") == 1
+        assert said(capsys).endswith(f"{PLACE}: http://hub does not answer: refused (try again)")
 
 
 def test_paths_of_models_stay_as_they_are(tmp_path: Path) -> None:
