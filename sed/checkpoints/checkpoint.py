@@ -28,6 +28,7 @@ from sed.models.detector import Detector, build_detector
 from sed.seal import Damaged, SealedWriter, is_sealed
 
 _ZIP_END, _ZIP_END_SIZE = b"PK\x05\x06", 22  # signature and size in bytes of a zip archive's last record
+_REPLACE = "restore it from a copy, or train again"
 KEYS = ("student", "teacher", "optimizer", "step", "config", "labels", "front_end", "info")
 """keys of a checkpoint; `optimizer` is empty in best.pt and final.pt, from which no training resumes, `front_end` has
 the front end's settings, and `info` what else a training restores, such as its best score so far"""
@@ -62,6 +63,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         NewerFormat: it was written by a later version of the program.
         UserError: it is missing, damaged or not a checkpoint of this project.
+        PermissionError: it may not be read.
     """
     path = Path(path)
     try:
@@ -69,10 +71,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         with warnings.catch_warnings():  # torch warns about a pickle's protocol before it refuses the pickle
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} (delete it)") from None
-    except UserError:
+    except (UserError, PermissionError):
         raise
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise UserError(f"{path}: damaged checkpoint: {_first_line(error)} ({_REPLACE})") from None
     except Exception as error:  # the unpickler of weights_only raises errors of any type
         raise UserError(f"{path}: not a checkpoint of this project: {_unpickled(error)} (train again)") from None
     if isinstance(checkpoint, dict) and "format" in checkpoint:
@@ -93,10 +95,11 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 def _check_bytes(path: Path) -> None:
     """Raise an error unless the checksum matches; for files of earlier versions, those of the zip archive."""
     check_file(path)
-    if not zipfile.is_zipfile(path):  # torch's legacy reader would read any other file as a pickle
-        if not path.is_file():
-            raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
-        raise UserError(f"{path}: damaged checkpoint (delete it; the one before it is used)")
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint (train first, or check the path)")
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):  # torch's legacy reader would read any other file as a pickle
+            raise UserError(f"{path}: not a checkpoint, or a damaged one (check the path; {_REPLACE})")
     if is_sealed(path):  # it has compared the checksum
         return
     with path.open("rb") as file:

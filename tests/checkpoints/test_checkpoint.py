@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -60,6 +61,25 @@ def test_damage_is_named(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "exp").mkdir()
     with pytest.raises(UserError, match="no trained model"):
         load_detector(tmp_path / "exp")
+
+
+def test_a_file_that_is_no_checkpoint_is_not_to_be_deleted(tmp_path: Path) -> None:
+    """It may be a recording that was given as the model."""
+    path = tmp_path / "a.wav"
+    path.write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"a\.wav: not a checkpoint, or a damaged one \(check the path") as refused:
+        load_checkpoint(path)
+    assert "delete" not in str(refused.value)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_damaged(
+    checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "final.pt"
+    save_checkpoint(path, checkpoint)
+    monkeypatch.setattr(Path, "open", Mock(side_effect=PermissionError(13, "Permission denied", str(path))))
+    with pytest.raises(PermissionError):
+        load_checkpoint(path)
 
 
 def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
