@@ -110,5 +110,9 @@ class Csebbs(PerClass[BoxParameters]):
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any], labels: Sequence[str]) -> Csebbs:
-        """Read what `to_dict` wrote."""
-        return cls({label: BoxParameters(**stored[cls.name][label]) for label in labels})
+        """Read what `to_dict` wrote; ValueError for numbers that the options would refuse."""
+        boxes = {label: BoxParameters(**stored[cls.name][label]) for label in labels}
+        for box in boxes.values():
+            for option, value in zip(cls.options, box, strict=True):
+                option.checked(value)
+        return cls(boxes)

@@ -43,6 +43,9 @@ def test_stored_form() -> None:
     assert Csebbs.from_dict(step.to_dict(), LABELS) == step
     with pytest.raises(TypeError):
         Csebbs.from_dict({"csebbs": {label: {"width": 1} for label in LABELS}}, LABELS)
+    for broken in ({"filter_seconds": "0.2"}, {"absolute": 1.5}, {"relative": float("nan")}):
+        with pytest.raises((TypeError, ValueError)):
+            Csebbs.from_dict({"csebbs": dict.fromkeys(LABELS, broken)}, LABELS)
 
 
 def test_the_default_is_the_first_candidate_when_tuning() -> None:
