@@ -116,7 +116,7 @@ def merge_overlaps(table: EventTable, *, touching: bool = False) -> tuple[EventT
 def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labels: Sequence[str]) -> None:
     """Write detections as a strong TSV, in order of clip, onset and label, file names with `.wav`.
 
-    Events of no length are left out, as readers drop or refuse them.
+    Events of no length (in whole milliseconds, as they are written) are left out, as readers drop or refuse them.
 
     Args:
         path: the file.
@@ -124,7 +124,8 @@ def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labe
         clips: names by index.
         labels: names by index.
     """
-    table = table.where(table.onset < table.offset)
+    whole = [[round(seconds, 3) for seconds in column.tolist()] for column in (table.onset, table.offset)]
+    table = table.where(np.less(*whole))
     order = np.lexsort((table.label, table.onset, table.clip))
     events = (Event(table.onset[row], table.offset[row], labels[table.label[row]]) for row in order)
     rows = (event_row(f"{clips[clip]}.wav", event) for clip, event in zip(table.clip[order], events, strict=True))

@@ -67,6 +67,12 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(again, key), getattr(table, key))
 
 
+def test_what_has_no_length_in_the_written_milliseconds_is_not_written(tmp_path: Path) -> None:
+    table = EventTable.of([0, 0, 0], [0, 0, 0], [1.0001, 2.0004, 3.0], [1.0003, 2.0006, 3.0])
+    write_events(tmp_path / "events.tsv", table, ["a"], ["x"])
+    assert (tmp_path / "events.tsv").read_text().splitlines()[1:] == ["a.wav\t2.000\t2.001\tx"]
+
+
 def test_unknown_labels_are_refused_by_line_and_other_clips_left_out() -> None:
     events = [(2, "a", 0.0, 1.0, "x"), (3, "b", 0.0, 1.0, "new")]
     with pytest.raises(UserError, match=r"t\.tsv:3: unknown label 'new'"):
