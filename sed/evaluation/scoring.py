@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sed.data.durations import read_durations
 from sed.data.events import Row, read_rows
 from sed.data.tables import Event
+from sed.errors import UserError
 from sed.evaluation.alignment import Decisions, align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
 from sed.evaluation.metrics.evaluate import Evaluation, evaluate, summary
@@ -54,7 +56,7 @@ def score_events(
     """
     submission = _submission(predicted)
     reference = reference_of(
-        _rows(truth),
+        _rows(truth, "the truth"),
         durations if isinstance(durations, Mapping) else read_durations(durations),
         path=_path(truth, "the truth"),
         durations_path=_path(durations, "the durations"),
@@ -97,18 +99,23 @@ def _submission(predicted: str | Path | Mapping[str, Sequence[Event]]) -> Submis
     if not isinstance(predicted, Mapping):
         return read_submission(predicted)
     path = _path(predicted, "the predicted events")
-    return Submission(
-        kind="detections", path=path, clips=list(predicted), tables=[(path, raw_events(_rows(predicted)))]
-    )
+    rows = _rows(predicted, "the predicted events")
+    return Submission(kind="detections", path=path, clips=list(predicted), tables=[(path, raw_events(rows))])
 
 
-def _rows(events: str | Path | Mapping[str, Sequence[Event]]) -> list[Row]:
-    """Return events as rows; the n-th event of a mapping gets line number n."""
+def _rows(events: str | Path | Mapping[str, Sequence[Event]], name: str) -> list[Row]:
+    """Return events as rows; the n-th event of a mapping gets line number n. name: of a mapping, for messages."""
     if not isinstance(events, Mapping):
         return read_rows(events)
     named: list[tuple[str, Event | None]] = []
     for clip, of_clip in events.items():
         named += [(clip, Event(*event[:3])) for event in of_clip] or [(clip, None)]
+    for clip, event in named:
+        if event is not None and not 0 <= event.onset <= event.offset < math.inf:
+            raise UserError(
+                f"{name}: clip '{clip}': an event from {event.onset} to {event.offset} s (times are finite numbers "
+                "from 0, the onset first)"
+            )
     return [Row(line, clip, event) for line, (clip, event) in enumerate(named, 1)]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -34,3 +36,18 @@ def test_a_label_that_the_truth_lacks_is_named() -> None:
     truth = {"a": [Event(1.0, 2.0, "Dog")]}
     with pytest.raises(UserError, match="<the predicted events>:1: unknown label 'Bird'"):
         score_events({"a": [Event(1.0, 2.0, "Bird")]}, truth, {"a": 10.0})
+
+
+@pytest.mark.parametrize("times", [(float("nan"), 2.0), (1.0, float("inf")), (-1.0, 2.0), (2.0, 1.0)])
+def test_times_that_a_table_could_not_hold_are_refused(times: tuple[float, float]) -> None:
+    good, bad = {"a": [Event(1.0, 2.0, "Dog")]}, {"a": [Event(*times, "Dog")]}
+    with pytest.raises(UserError, match="the predicted events: clip 'a': an event from"):
+        score_events(bad, good, {"a": 10.0})
+    with pytest.raises(UserError, match="the truth: clip 'a': an event from"):
+        score_events(good, bad, {"a": 10.0})
+
+
+def test_an_unknown_step_is_the_user_s_error(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("onset\toffset\tDog\n0\t10\t0.9\n")
+    with pytest.raises(UserError, match="post-processing: 'medain' is no step"):
+        score_events(tmp_path, {"a": [Event(1.0, 2.0, "Dog")]}, {"a": 10.0}, post_processing="medain")

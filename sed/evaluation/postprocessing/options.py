@@ -95,12 +95,15 @@ def given(args: argparse.Namespace) -> list[str]:
 
 
 def options_of(*, post_processing: str | None = None, threshold: str | None = None) -> argparse.Namespace:
-    """Return the options as parsed from a command line that gives these alone."""
+    """Return the options as parsed from a command line that gives these alone; UserError for an unknown step."""
     from sed.config import Parser
 
     parser = Parser("post-processing")
     add_arguments(parser)
-    named = post_processing and steps(post_processing)
+    try:
+        named = post_processing and steps(post_processing)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"post-processing: {error}") from None
     return argparse.Namespace(**{**parser.defaults(), "post_processing": named, "threshold": threshold})
 
 
