@@ -6,6 +6,7 @@ like a bootstrap sample that draws each of its clips once and no other, so nothi
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from sed.data.tables import audio_stem, tsv_rows
 from sed.errors import UserError
 from sed.evaluation.metrics.evaluate import Evaluation, number
 from sed.evaluation.metrics.task import Problem
+
+logger = logging.getLogger("sed.score")
 
 
 def read_groups(path: str | Path, column: str) -> dict[str, str]:
@@ -38,7 +41,7 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
     Args:
         problem: clips, classes and ground truth.
         evaluation: the metrics' values on all clips.
-        groups: {clip: its group}; clips with '' or no entry are in no group.
+        groups: {clip: its group}; clips with '' or no entry are in no group. A warning counts those without entry.
 
     Returns:
         {group: its scores, with the numbers of `clips`, `events` and `classes` with ground truth}.
@@ -52,6 +55,13 @@ def by_group(problem: Problem, evaluation: Evaluation, groups: Mapping[str, str]
         raise UserError(
             f"--groups: none of the {len(problem.clips)} clips has a group, such as {problem.clips[0]} "
             "(is the table of another set?)"
+        )
+    if lacking := [clip for clip in problem.clips if clip not in groups]:
+        logger.warning(
+            "--groups: the table lacks %d of the %d clips, such as %s: they are in no group",
+            len(lacking),
+            len(problem.clips),
+            lacking[0],
         )
     weights = (group_of[None, :] == np.array(names)[:, None]).astype(float)  # (groups, clips)
     values: dict[str, np.ndarray] = {}

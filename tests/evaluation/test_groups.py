@@ -72,6 +72,15 @@ def test_a_table_of_groups_is_read_by_any_name_of_a_clip(tmp_path: Path) -> None
         read_groups(table, "place")
 
 
+def test_clips_that_the_table_lacks_are_counted_and_empty_fields_are_not(log_lines: list[str]) -> None:
+    made = problem(0, clips=3)
+    whole = evaluate(made, detections=detections(0, made), points=None, scores=None)
+    by_group(made, whole, {made.clips[0]: "hall", made.clips[1]: "", made.clips[2]: "hall"})
+    assert log_lines == []
+    by_group(made, whole, {made.clips[0]: "hall", made.clips[1]: ""})
+    assert log_lines == [f"--groups: the table lacks 1 of the 3 clips, such as {made.clips[2]}: they are in no group"]
+
+
 def test_clips_without_any_group_are_refused() -> None:
     made = problem(0)
     whole = evaluate(made, detections=detections(0, made), points=None, scores=None)
