@@ -31,7 +31,7 @@ def main() -> None:
     windows, durations = read_windows(args.recordings)
     scores = stitch(read_scores(args.scores), windows, durations, where=str(args.scores))
     write_scores(args.output, scores)
-    logger.info("%s: %d recordings of %d windows", args.output, len(scores.clips), len(windows))
+    logger.info("%s: %d recordings of %d windows", args.output, len(scores.clips), scores.attrs["windows"])
 
 
 if __name__ == "__main__":

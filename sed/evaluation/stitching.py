@@ -5,6 +5,7 @@ Logits are averaged with triangular weights, 1 in the middle of a window and FLO
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from sed.data.scores import Scores
 from sed.data.windows import Window
 from sed.errors import UserError
 
+logger = logging.getLogger("sed.stitch")
 FLOOR = 0.3
 """weight of a window's first and last frame"""
 LEAST = 1e-7
@@ -36,7 +38,8 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
 
     Returns:
         The scores of the recordings, sorted by the bytes of their names (as `LC_ALL=C sort`); frames that no window
-        covers and those after a recording's end are 0. A recording's clip posterior is the highest of its windows'.
+        covers and those after a recording's end are 0. A warning counts windows without scores. A recording's clip
+        posterior is the highest of its windows'.
 
     Raises:
         UserError: a clip is not among the windows, or a recording has no window.
@@ -46,6 +49,15 @@ def stitch(scores: Scores, windows: Mapping[str, Window], durations: Mapping[str
     recordings = sorted({windows[clip].recording for clip in scores.clips}, key=str.encode)
     if lacking := sorted(set(durations) - set(recordings)):
         raise UserError(f"{where}: no window of recording '{lacking[0]}' (stage 1 left its audio out as bad)")
+    if lacking := sorted(set(windows) - set(scores.clips)):
+        logger.warning(
+            "%s: no scores of %d of the %d windows, such as %s (stage 1 left their audio out as bad): frames that no "
+            "other window covers are 0",
+            where,
+            len(lacking),
+            len(windows),
+            lacking[0],
+        )
     row = {recording: index for index, recording in enumerate(recordings)}
     seconds = scores.frame_seconds
     # Numbers of frames; 1e-6 keeps a rounding error from adding one.

@@ -1,5 +1,7 @@
 """Posteriors of overlapping windows as posteriors of recordings."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,3 +63,12 @@ def test_other_clips_and_recordings_without_a_window_are_refused():
         stitch(scores, {k: v for k, v in WINDOWS.items() if k != "short_0"}, DURATIONS, where="s")
     with pytest.raises(UserError, match=r"^s: no window of recording 'silent'"):
         stitch(scores, WINDOWS, {**DURATIONS, "silent": 1.0}, where="s")
+
+
+def test_windows_without_scores_are_counted_and_their_frames_are_zero(log_lines):
+    whole, rows = windows_scores(), [0, 1, 3]
+    scores = replace(whole, clips=["long_0", "long_5", "short_0"], frame=whole.frame[rows], clip=whole.clip[rows])
+    found = stitch(scores, WINDOWS, {"long": 18.0, "short": 3.2}, where="s")
+    assert found.frame[0, 29].all() and not found.frame[0, 30:].any()
+    (line,) = log_lines
+    assert line.startswith("s: no scores of 1 of the 4 windows, such as long_10 ")
