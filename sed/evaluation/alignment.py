@@ -203,10 +203,10 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
     chosen = list(submission.labels or labels or truth_labels)
     unknown = [label for label in truth_labels if label not in chosen]
     if unknown:
-        line = next(row[0] for row in reference.events if row[4] == unknown[0])
+        line, clip = next(event[:2] for event in reference.events if event[4] == unknown[0])
         source = "--labels" if submission.labels is None else submission.path
         raise UserError(
-            f"{reference.path}:{line}: label '{unknown[0]}' is not in the label set of {source} "
+            f"{reference.path}:{line}: label '{unknown[0]}' of clip {clip} is not in the label set of {source} "
             f"({', '.join(chosen)}): another label set?"
         )
     return chosen
@@ -382,8 +382,17 @@ def detections_from(problem: Problem, submission: Submission, source: str) -> Ev
     other = read_submission(asked)
     if other.kind != "detections":
         raise UserError(f"--event-f1-from {source}: no table of detections (it is taken as {other.kind})")
-    if not {*other.clips} & {*problem.clips}:
+    others = {*other.clips} - {*problem.clips}
+    if len(others) == len(other.clips):
         raise UserError(f"--event-f1-from {source}: none of its clips is scored (is it of the same set?)")
+    if others:
+        logger.warning(
+            "%s: %d of its %d clips are not scored, such as %s: their detections do not count",
+            source,
+            len(others),
+            len(other.clips),
+            min(others),
+        )
     return _detections(problem, *other.tables[0])
 
 

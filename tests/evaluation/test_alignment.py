@@ -131,6 +131,16 @@ def test_f1_is_of_any_table_of_detections(tmp_path: Path) -> None:
         decide(made, detections("a"), post, points=9, f1_from=str(other))
 
 
+def test_detections_of_f1_from_in_other_clips_are_counted(tmp_path: Path, log_lines: list[str]) -> None:
+    made, _ = align(points(), reference(), labels=None, only_scored=False, allow_missing=False)
+    other = tmp_path / "other.tsv"
+    other.write_text("filename\tonset\toffset\tevent_label\nb.wav\t0.5\t2.0\tx\nb_2.wav\t0.5\t2.0\tx\n")
+    post = PostProcessing(threshold=Threshold(0.5))
+    chosen = decide(made, points(), post, points=9, f1_from=str(other))
+    assert chosen.detections is not None and len(chosen.detections) == 1
+    assert log_lines[-1:] == [f"{other}: 1 of its 2 clips are not scored, such as b_2: their detections do not count"]
+
+
 def post_of(labels: list[str]) -> PostProcessing:
     return PostProcessing(threshold=Threshold(dict.fromkeys(labels, 0.5)))
 

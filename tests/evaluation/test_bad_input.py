@@ -103,9 +103,14 @@ def test_another_label_set_in_one_file(made):
 
 def test_another_label_set_than_the_ground_truth(made):
     edit(made / "truth.tsv", "\tx\n", "\tunheard\n")
-    refused(made, "scores.h5", r"truth\.tsv:2: label 'unheard' is not in the label set of .*scores\.h5")
+    refused(made, "scores.h5", r"truth\.tsv:2: label 'unheard' of clip a is not in the label set of .*scores\.h5")
     (made / "found.tsv").write_text(TRUTH)
-    refused(made, "found.tsv", r"truth\.tsv:2: label 'unheard' is not in the label set of --labels", labels=["x", "y"])
+    refused(
+        made,
+        "found.tsv",
+        r"truth\.tsv:2: label 'unheard' of clip a is not in the label set of --labels",
+        labels=["x", "y"],
+    )
 
 
 def test_another_label_set_than_labels(made):
@@ -138,7 +143,7 @@ def test_unknown_labels_of_detections(made):
     submission = read_submission(made / "found.tsv")
     reference = read_reference(made / "truth.tsv", made / "durations.tsv")
     problem, _ = align(submission, reference, labels=None, only_scored=False, allow_missing=False)
-    with pytest.raises(UserError, match=r"found\.tsv:3: unknown label 'z'"):
+    with pytest.raises(UserError, match=r"found\.tsv:3: unknown label 'z' of clip"):
         decide_tables(problem, submission)
 
 

@@ -96,7 +96,9 @@ def table_of(
     kept = []
     for line, clip, onset, offset, label in events:
         if label not in labels:
-            raise UserError(f"{path}:{line}: unknown label '{label}' (known: {', '.join(labels)}; see --labels)")
+            raise UserError(
+                f"{path}:{line}: unknown label '{label}' of clip {clip} (known: {', '.join(labels)}; see --labels)"
+            )
         if clip in clips:
             kept.append((clips[clip], labels[label], onset, offset))
     return EventTable.of(*zip(*kept, strict=True)) if kept else EventTable.of([], [], [], [])
