@@ -9,6 +9,7 @@ stored with the model applies, else the default; its parsed value is None.
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from sed.evaluation.postprocessing.threshold import Threshold
 if TYPE_CHECKING:
     from sed.config import Parser
 
+log = logging.getLogger("sed")
 PAPER = ("weak_mask", "median")
 TUNED = (*TUNABLE, Threshold.name)
 """names of what can be tuned"""
@@ -112,6 +114,8 @@ def resolve(
 ) -> PostProcessing:
     """Build post-processing from options; those not given have the value stored with the model, else the default.
 
+    A warning names the options of steps that are not applied.
+
     Args:
         args: parsed options.
         labels: the classes.
@@ -133,6 +137,15 @@ def resolve(
     names = args.post_processing
     if names is None:
         names = stored.names if stored else PAPER if ours else ()
+    for name, step in STEPS.items():
+        unused = [] if name in names else [option.flag for option in step.options if option.text(args) is not None]
+        if unused:
+            log.warning(
+                "%s: no effect, since %s is not among the steps: %s (--post-processing names them)",
+                ", ".join(unused),
+                name,
+                ", ".join(names) or "none",
+            )
     return PostProcessing(
         steps=[made[name] for name in names],
         threshold=Threshold.resolve(args, labels, stored.threshold if stored else None),

@@ -98,3 +98,15 @@ def test_a_tuned_file_takes_no_options_beside_it(tmp_path, typed):
 def test_options_of_steps_that_are_not_used_are_checked_too():
     with pytest.raises(UserError, match="--median: unknown label 'Cat'"):
         resolve(post_processing_options("--post-processing", "csebbs", "--median", "Cat=1"), LABELS)
+
+
+def test_options_of_steps_that_are_not_applied_are_named_in_a_warning(log_lines):
+    resolve(post_processing_options("--post-processing", "median", "--median", "1", "--threshold", "0.4"), LABELS)
+    assert log_lines == []
+    resolve(post_processing_options("--median", "0.5"), LABELS, ours=False)
+    resolve(post_processing_options("--csebbs-filter=0.9", "--csebbs-relative=3"), LABELS)
+    assert log_lines == [
+        "--median: no effect, since median is not among the steps: none (--post-processing names them)",
+        "--csebbs-filter, --csebbs-relative: no effect, since csebbs is not among the steps: weak_mask, median "
+        "(--post-processing names them)",
+    ]
