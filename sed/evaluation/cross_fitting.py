@@ -75,7 +75,7 @@ def cross_fit(
         found.append(replace(table, clip=own[table.clip]))
         parts.append(processed)
         chosen.append({"clips": len(own), "post_processing": to_stored(tuned)})
-    processed = _joined(parts).select(problem.clips)
+    processed = FrameScores.joined(parts).select(problem.clips)
     decisions = Decisions(
         detections=EventTable.of(*(np.concatenate([getattr(t, key) for t in found]) for key in COLUMNS)),
         points=decode(processed, operating_points(points)),
@@ -97,21 +97,4 @@ def _part(problem: Problem, rows: np.ndarray) -> Problem:
         labels=problem.labels,
         durations=problem.durations[rows],
         truth=replace(truth, clip=new_row[truth.clip]),
-    )
-
-
-def _joined(parts: Sequence[FrameScores]) -> FrameScores:
-    """Concatenate the scores of several sets of clips."""
-    first = parts[0]
-    ends = np.cumsum([0, *(part.start[-1] for part in parts)])
-    starts = [part.start[:-1] + end for part, end in zip(parts, ends, strict=False)]
-    clip_values = [part.clip_values for part in parts if part.clip_values is not None]
-    return FrameScores(
-        clips=[clip for part in parts for clip in part.clips],
-        labels=first.labels,
-        start=np.concatenate([*starts, ends[-1:]]),
-        onset=np.concatenate([part.onset for part in parts]),
-        offset=np.concatenate([part.offset for part in parts]),
-        values=np.concatenate([part.values for part in parts]),
-        clip_values=np.concatenate(clip_values) if len(clip_values) == len(parts) else None,
     )
