@@ -136,13 +136,11 @@ class Coverage:
         expected: number of clips with a duration.
         scored: number of clips that are scored.
         with_output: number of scored clips that the submission names.
-        missing: clips with true events that the submission does not name.
     """
 
     expected: int
     scored: int
     with_output: int
-    missing: list[str]
 
 
 def align(
@@ -173,7 +171,7 @@ def align(
         UserError: label sets or clips of the submission and the reference do not fit together.
     """
     chosen = _label_set(submission, reference, labels)
-    missing = _missing_clips(submission, reference, allowed=only_scored or allow_missing)
+    _check_clips(submission, reference, may_lack=only_scored or allow_missing)
     output = set(submission.clips)
     clips = sorted(clip for clip in reference.durations if clip in output or not only_scored)
     if not clips:
@@ -187,8 +185,7 @@ def align(
         truth=_truth(reference, clips, chosen),
     )
     expected = len(reference.durations)
-    coverage = Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)), missing=missing)
-    return problem, coverage
+    return problem, Coverage(expected=expected, scored=len(clips), with_output=len(output & set(clips)))
 
 
 def _label_set(submission: Submission, reference: Reference, labels: Sequence[str] | None) -> list[str]:
@@ -212,8 +209,11 @@ def _label_set(submission: Submission, reference: Reference, labels: Sequence[st
     return chosen
 
 
-def _missing_clips(submission: Submission, reference: Reference, *, allowed: bool) -> list[str]:
-    """Return the clips with true events and without output; raise UserError for scores unless it is allowed."""
+def _check_clips(submission: Submission, reference: Reference, *, may_lack: bool) -> None:
+    """Raise UserError if a clip of the submission is unknown, or if scores lack clips with true events.
+
+    may_lack: whether scores may lack such clips.
+    """
     unknown = [clip for clip in submission.clips if clip not in reference.durations and clip not in reference.excluded]
     if unknown:
         raise UserError(
@@ -221,12 +221,11 @@ def _missing_clips(submission: Submission, reference: Reference, *, allowed: boo
             "(every clip needs a duration)"
         )
     missing = sorted({clip for _, clip, *_ in reference.events} - set(submission.clips))
-    if submission.scores is not None and missing and not allowed:
+    if submission.scores is not None and missing and not may_lack:
         raise UserError(
             f"{submission.path}: no scores of {len(missing)} clips with ground truth, such as {missing[0]} "
             "(--allow-missing counts them as silent, --only-scored leaves them out)"
         )
-    return missing
 
 
 def _truth(reference: Reference, clips: Sequence[str], labels: Sequence[str]) -> EventTable:

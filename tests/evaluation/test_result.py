@@ -37,7 +37,7 @@ def parts() -> dict[str, Any]:
         "reference": Reference(
             path=Path("t.tsv"), durations_path=Path("nowhere/d.tsv"), events=[], named=[], durations=durations
         ),
-        "coverage": Coverage(expected=7, scored=6, with_output=5, missing=["m"]),
+        "coverage": Coverage(expected=7, scored=6, with_output=5),
         "decisions": decisions,
         "post": post,
         "set_name": "validation",
