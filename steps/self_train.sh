@@ -45,10 +45,11 @@ done
 name=$(basename "${exp}")
 
 train() { # train <iteration> <config>: train all members
-    local options=${asked_train} seed
+    local options=${asked_train} seed trained_on
     if (($1 > 1)); then
-        options+=" --train-sets $(python3 -m sed.bin.show_config "$2" --keys train_sets |
-            sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")"
+        trained_on=$(python3 -m sed.bin.show_config "$2" --keys train_sets |
+            sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")
+        [[ -z ${trained_on} ]] || options+=" --train-sets ${trained_on}" # without this key the config trains on the default sets
         [[ $(python3 -m sed.bin.show_config "$2" --keys pseudo_weight) =~ ^(pseudo_weight:\ 0(\.0)?)?$ ]] ||
             options+=" --pseudo-labels ${exp}_it$(($1 - 1))"
     fi

@@ -17,6 +17,34 @@ setup() {
     [[ ${status} == 2 && ${output} == *"weak is one of --label-sets"* ]]
 }
 
+@test "posteriors of the ensemble are the targets of a config that leaves its training sets at their default" {
+    mkdir bin dump/synth_valid
+    touch dump/{synth_valid,weak}/events.tsv dump/labels.txt
+    touch dump/{synth_valid,weak}/{feats.scp,durations.tsv}
+    printf 'pseudo_weight: 1.5\n' >next.yaml
+    python=$(command -v python3) CALLS=${PWD}/calls
+    export python CALLS SED_BACKEND=local PYTHONPATH=${top}
+    cat >bin/python3 <<'END'
+#!/usr/bin/env bash
+[[ $2 != sed.bin.show_config ]] || exec "${python}" "$@"
+echo "${*:2}" >>"${CALLS}"
+last=${*: -1}
+case $2 in
+    sed.bin.train) touch "${last}"/{final.pt,.done} ;;
+    sed.bin.infer | sed.bin.average_scores) touch "${last}" ;;
+    sed.bin.tune) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
+    sed.bin.pseudo_label) mkdir "${last}" && touch "${last}/feats.scp" ;;
+esac
+END
+    chmod +x bin/python3
+    self_train() {
+        PATH=${PWD}/bin:${PATH} "${top}/steps/self_train.sh" --ngpu 0 --seeds 1 --iterations 1 --label-sets weak "$@" first.yaml next.yaml dump exp/x
+    }
+    self_train
+    [[ $(tail -n 1 calls) == 'sed.bin.train --config next.yaml --pseudo-labels exp/x_it1 --seed 1 dump exp/x_it2_seed1' ]]
+    grep -q '^sed.bin.tune .* --post-processing weak_mask,median --what median,threshold$' calls
+}
+
 # bats test_tags=slow
 @test "an ensemble labels, the next one is trained with its labels, and a second call does nothing" {
     rm -r dump
