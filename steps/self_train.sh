@@ -18,7 +18,7 @@
 # events, if `pseudo` is among its train_sets, which stands for the latest labels; as posteriors, if its pseudo_weight is
 # not 0. The configs may be of any system, and differ, as in self-training of a Bi-CRNN by an FB-CRNN. The posteriors of
 # iteration i, averaged over its seeds, and tuned.json are in exp/x_it<i>, its events in <dump>/pseudo_x_it<i>. Finished
-# work is skipped, killed work is resumed.
+# work is skipped, killed work is resumed; trained members whose labels would now be others are refused.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -45,8 +45,9 @@ done
 name=$(basename "${exp}")
 
 train() { # train <iteration> <config>: train all members
-    local options=${asked_train} seed trained_on
+    local options=${asked_train} seed trained_on labels="" member
     if (($1 > 1)); then
+        labels=${dump}/pseudo_${name}_it$(($1 - 1))/feats.scp.of
         trained_on=$(python3 -m sed.bin.show_config "$2" --keys train_sets |
             sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")
         [[ -z ${trained_on} ]] || options+=" --train-sets ${trained_on}" # without this key the config trains on the default sets
@@ -54,8 +55,15 @@ train() { # train <iteration> <config>: train all members
             options+=" --pseudo-labels ${exp}_it$(($1 - 1))"
     fi
     for seed in "${members[@]}"; do
+        member=${exp}_it$1_seed${seed}
+        if [[ ${labels} ]]; then
+            [[ ${force} == true || ! -f ${member}/.labels ]] || cmp -s "${labels}" "${member}/.labels" ||
+                die "${member}: was trained with other pseudo-labels, of another ensemble or --tune-args (another <exp/x>, or --force true)"
+            mkdir -p "${member}"
+            copy "${labels}" "${member}/.labels"
+        fi
         "${root}/steps/train.sh" --cmd "${asked_cmd}" --ngpu "${ngpu}" --force "${force}" --pretrained "${pretrained}" \
-            --train-args "${options} --seed ${seed}" "$2" "${dump}" "${exp}_it$1_seed${seed}"
+            --train-args "${options} --seed ${seed}" "$2" "${dump}" "${member}"
     done
 }
 average() { # average <iteration> <set>: infer with all members and average their posteriors
@@ -81,11 +89,12 @@ for ((iteration = 1; iteration <= iterations + 1; iteration++)); do
     ((iteration <= iterations)) || break
     all=${exp}_it${iteration} tuned=${exp}_it${iteration}/tuned.json out=${dump}/pseudo_${name}_it${iteration} scores=()
     average "${iteration}" "${tune_set}"
-    if ! made "${tuned}" "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv"; then
+    tuned_from=$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv" && printf '%s\n' "${asked_tune}")
+    if [[ ${force} == true || ! -f ${tuned} ]] || ! same "${tuned}.of" "${tuned_from}"; then
         split_words "${asked_tune}"
         python3 -m sed.bin.tune "${all}/${tune_set}/scores.h5" --ground-truth "${dump}/${tune_set}/events.tsv" \
             --durations "${dump}/${tune_set}/durations.tsv" --bias --out "${tuned}" "${words[@]}"
-        remember "${tuned}.of" "$(state_of "${all}/${tune_set}/scores.h5" "${dump}/${tune_set}/events.tsv")"
+        remember "${tuned}.of" "${tuned_from}"
     fi
     for set in "${sets[@]}"; do
         average "${iteration}" "${set}"

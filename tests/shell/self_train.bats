@@ -17,7 +17,7 @@ setup() {
     [[ ${status} == 2 && ${output} == *"weak is one of --label-sets"* ]]
 }
 
-@test "posteriors of the ensemble are the targets of a config that leaves its training sets at their default" {
+@test "posteriors of an ensemble are the targets of a config without train_sets; other --tune-args are not ignored" {
     mkdir bin dump/synth_valid
     touch dump/{synth_valid,weak}/events.tsv dump/labels.txt
     touch dump/{synth_valid,weak}/{feats.scp,durations.tsv}
@@ -32,8 +32,8 @@ last=${*: -1}
 case $2 in
     sed.bin.train) touch "${last}"/{final.pt,.done} ;;
     sed.bin.infer | sed.bin.average_scores) touch "${last}" ;;
-    sed.bin.tune) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
-    sed.bin.pseudo_label) mkdir "${last}" && touch "${last}/feats.scp" ;;
+    sed.bin.tune) while [[ $1 != --out ]]; do shift; done && echo "$*" >"$2" ;;
+    sed.bin.pseudo_label) mkdir -p "${last}" && touch "${last}/feats.scp" ;;
 esac
 END
     chmod +x bin/python3
@@ -43,6 +43,15 @@ END
     self_train
     [[ $(tail -n 1 calls) == 'sed.bin.train --config next.yaml --pseudo-labels exp/x_it1 --seed 1 dump exp/x_it2_seed1' ]]
     grep -q '^sed.bin.tune .* --post-processing weak_mask,median --what median,threshold$' calls
+    # members are not kept if their labels would be others
+    sed -i '/sed.bin.tune/d' calls
+    self_train
+    run grep sed.bin.tune calls
+    [[ ${status} == 1 ]]
+    run self_train --tune-args "--what threshold"
+    [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
+    grep -q '^sed.bin.tune .* --what threshold$' calls
+    self_train --tune-args "--what threshold" --force
 }
 
 # bats test_tags=slow
