@@ -25,7 +25,7 @@ OPTIONS = {
     },
     "fte_token_spread": {
         "default": 0.02,
-        "help": "standard deviation of the token's initial values (L: 0.816)",
+        "help": "standard deviation of the token's initial values, a normal distribution cut at +-2 (L: 0.816)",
         "least": 0,
     },
 }
@@ -57,7 +57,7 @@ class FrequencyTransformer(nn.Module):
             heads: attention heads of a block.
             mlp_ratio: hidden width of a block's MLP, relative to `dim`.
             tokens: number of learned tokens: 1, or the number of patches in time.
-            token_spread: standard deviation of the tokens' initial values.
+            token_spread: standard deviation of the normal distribution, cut at +-2, of the tokens' initial values.
 
         Raises:
             ValueError: there are no blocks.
@@ -69,7 +69,8 @@ class FrequencyTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(dim=dim, heads=heads, mlp_ratio=mlp_ratio) for _ in range(blocks))
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
         init_weights(self, dim)
-        nn.init.trunc_normal_(self.token, std=token_spread)
+        if token_spread:
+            nn.init.trunc_normal_(self.token, std=token_spread)
 
     @property
     def last(self) -> Block:

@@ -53,7 +53,7 @@ def test_fte_sees_its_own_time_step_only():
 @pytest.mark.parametrize("which, tokens", [("shared", 1), ("per_step", 101)])
 def test_the_token_starts_with_the_spread_of_the_config(which, tokens):
     config = {**default_options("sed.features.logmel", "sed.models.detector"), "ast_dim": 192, "ast_heads": 3}
-    for spread in (0.02, 0.5):
+    for spread in (0.0, 0.02, 0.5):
         fte = build_detector({**config, "fte_token": which, "fte_token_spread": spread}, 10).pooling
         assert isinstance(fte, FrequencyTransformer) and fte.token.shape == (1, tokens, 192)
         assert fte.token.std().item() == pytest.approx(spread, rel=0.2)
