@@ -41,7 +41,7 @@ if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut
 fi
 
 rm -f "${dump}/feats.scp"
-clips=$(wc -l <"${data}/wav.scp")
+clips=$(cut -d' ' -f1 "${data}/wav.scp" | wc -l) # also counts a last line without a line end
 nj=$((nj < clips ? nj : clips))
 mkdir -p "${dump}/split" "${dump}/log"
 lists=()

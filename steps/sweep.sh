@@ -46,8 +46,8 @@ source "${root}/utils/gpus.sh"
 
 scratch=$(mktemp -d)
 trap 'mps_stop; rm -rf "${scratch}"' EXIT
-cat "${list}" >"${scratch}/list"
-total=$(grep -c . "${scratch}/list") || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
+grep . "${list}" >"${scratch}/list" || { [[ ${list} == - ]] && exit 0; } || die "${list}: empty"
+total=$(wc -l <"${scratch}/list")
 mkdir -p "${exp}" || die "${exp}: cannot be made (see above)"
 gpus=()
 if ((ngpu > 0)) && [[ ${SED_BACKEND:-local} == local ]]; then

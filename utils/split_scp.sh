@@ -12,7 +12,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/parse_options.sh"
 input=$1
 shift
 [[ -f ${input} ]] || die "${input}: no such file"
-lines=$(wc -l <"${input}")
+lines=$(awk 'END { print NR }' "${input}") # wc would not count a last line without a line end
 ((lines >= $#)) || die "${input}: ${lines} lines cannot be split into $# parts (fewer jobs: --nj ${lines})"
 part=0 from=1
 for output; do

@@ -72,6 +72,12 @@ sweep() {
     [[ ${status} == 0 && $(calls sed.bin.train) == 3 && ${output} == *'a (1 of 3): already done'* ]]
 }
 
+@test "blank lines of a list are skipped, and its last line needs no line end" {
+    printf '\na\tx.yaml\twork/dump\t--seed 1\n\nb\tx.yaml\twork/dump\t--seed 2' >list.tsv
+    sweep train
+    [[ ${status} == 0 && $(calls sed.bin.train) == 2 && -e exp/b/.done && ${output} == *'(2 of 2)'* ]]
+}
+
 @test "an experiment that fails stops no other, and only that one is trained again" {
     FAIL=exp/a sweep --jobs 1 train
     [[ ${status} == 1 && ${output} == *'bad: exp/a'* && ${output} == *'failed: a' ]]

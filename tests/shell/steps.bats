@@ -126,6 +126,14 @@ train() {
     [[ ${status} == 2 && ${output} == *'events.tsv:3: unknown label '\''Bird'\'''* && ! -e dump/other ]]
 }
 
+@test "dump: a wav.scp without a line end at its end loses no clip" {
+    printf '%s' "$(<data/strong/wav.scp)" >data/strong/wav.scp
+    dump --nj 2
+    [[ ${status} == 0 && $(wc -l <dump/strong/feats.scp) == 5 && ${output} == *'5 clips in 2 shards' ]]
+    dump --nj 2
+    [[ ${output} == *'already done, 5 clips' ]]
+}
+
 @test "dump: a job that fails leaves no feats.scp" {
     FAIL=sed.bin.dump_features dump --nj 2
     [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]

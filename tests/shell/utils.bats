@@ -16,6 +16,12 @@ setup() {
     done
 }
 
+@test "split: a last line without a line end is a line" {
+    printf '1\n2\n3' >in
+    "${utils}/split_scp.sh" in out.1 out.2 out.3
+    [[ $(cat out.3) == 3 ]]
+}
+
 @test "split: an unchanged part is not written" {
     seq 4 >in
     "${utils}/split_scp.sh" in out.1 out.2
