@@ -34,8 +34,9 @@ split_words() { # split_words <text>: set the array `words` to the words of a sh
     local text
     words=()
     [[ -n $1 ]] || return 0
-    text=$(printf '%s' "$1" | xargs -r printf '%s\n' 2>/dev/null) || die "an unmatched quote in: $1"
-    [[ -z ${text} ]] || mapfile -t words <<<"${text}"
+    # xargs drops an empty last word unless a line end follows it; the dot keeps line ends, which $() would drop
+    text=$(printf '%s\n' "$1" | xargs -r printf '%s\n' 2>/dev/null && printf .) || die "an unmatched quote in: $1"
+    [[ ${text} == . ]] || mapfile -t words <<<"${text%$'\n.'}"
 }
 
 _options_header() { # _options_header <script>: print its header comment

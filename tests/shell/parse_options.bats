@@ -173,6 +173,17 @@ END
         "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
     # shellcheck disable=SC2016
     says 0 '<--lr><1e-4><--name><a b><c d><$(id)><*>'
+    for text in "''" "a ''" "'' a '' ''" "  "; do
+        eval "expected=(${text})"
+        # shellcheck disable=SC2016
+        TEXT=${text} run bash -c 'source "$0" && split_words "${TEXT}" && printf "<%s>" "${#words[@]}" ${words[@]+"${words[@]}"}' \
+            "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+        # shellcheck disable=SC2154
+        says 0 "$(printf '<%s>' "${#expected[@]}" ${expected[@]+"${expected[@]}"})"
+    done
+    # shellcheck disable=SC2016
+    run bash -c 'source "$0" && split_words "--name \"a"' "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+    [[ ${status} == 2 && ${output} == *'an unmatched quote in: --name "a' ]]
 }
 
 @test "a missing TMPDIR is named" {
