@@ -30,8 +30,12 @@ setup() {
     [[ ${status} == 0 ]]
     FAILS=yes run "${run_sh}" --gpu 1 log/x.log true
     [[ ${status} == 2 && ${output} == *'wants 1 GPU(s), this machine has 0'* ]]
-    CUDA_VISIBLE_DEVICES='' run "${run_sh}" --gpu 1 log/x.log true
-    [[ ${status} == 2 && ${output} == *'this machine has 0'* ]]
+    for hidden in '' -1 NoDevFiles; do # CUDA ignores a device that does not exist, and all after it
+        CUDA_VISIBLE_DEVICES=${hidden} run "${run_sh}" --gpu 1 log/x.log true
+        [[ ${status} == 2 && ${output} == *'this machine has 0'* ]]
+    done
+    CUDA_VISIBLE_DEVICES=2,GPU-8932f937,-1,3 run "${run_sh}" --gpu 3 log/x.log true
+    [[ ${status} == 2 && ${output} == *'this machine has 2'* ]]
 }
 
 @test "the jobs share the cores, unless OMP_NUM_THREADS is set" {
