@@ -569,6 +569,7 @@ def build_trainer(
     if world.first:
         log_start(weights, student, device, step.precision, f"{sum(map(len, sets))} clips")
         _log_plan(sets, maker, schedule)
+        warn_of_drift(front_end)
         warn_of_a_slow_teacher(schedule, planned=config["steps_per_epoch"])
     local_shares = config["accumulate"]
     return Trainer(
@@ -608,6 +609,18 @@ def log_start(weights: str, model: nn.Module, device: torch.device, precision: s
         "weights: %s; device: %s; precision: %s; %.2f M parameters; %s",
         *(weights, describe(device), precision, sum(p.numel() for p in model.parameters()) / 1e6, clips),
     )
+
+
+def warn_of_drift(front_end: FrontEnd) -> None:
+    """Warn if `frame_shift` is not a whole number of samples, so that features drift away from labels by over 1 ms."""
+    shift = front_end.framing.shift / front_end.sample_rate
+    drift = abs(front_end.frame_shift - shift) * front_end.clip_frames
+    if drift > 1e-3:
+        log.warning(
+            "frame_shift %g is not a whole number of samples at %d Hz: at a clip's end, times are wrong by %.0f ms "
+            "(dump features with frame_shift %.9g)",
+            *(front_end.frame_shift, front_end.sample_rate, 1e3 * drift, shift),
+        )
 
 
 def warn_of_a_slow_teacher(schedule: Schedule, *, planned: int) -> None:

@@ -25,6 +25,7 @@ from sed.training.build import (
     make_validation,
     run_options,
     warn_of_a_slow_teacher,
+    warn_of_drift,
 )
 from sed.training.run_options import RUNTIME
 from sed.training.schedule import Schedule
@@ -94,6 +95,19 @@ def test_a_slow_teacher_is_the_fault_of_the_config_only_if_its_own_steps_are_few
     assert [line.split(":")[0] for line in log_lines] == ["360 steps are few for ema_decay 0.99"] * 2 + [
         "360 steps are few for ema_decay 0.999"
     ]
+
+
+def test_a_frame_shift_between_samples_is_named_with_the_nearest_whole_one(log_lines: list[str]) -> None:
+    for rate in (16000, 44100):
+        warn_of_drift(FrontEnd(sample_rate=rate))
+    assert not log_lines
+    front_end = FrontEnd(sample_rate=22050)  # 220.5 samples
+    warn_of_drift(front_end)
+    assert "times are wrong by 23 ms" in log_lines[0]
+    whole = log_lines[0].removesuffix(")").split()[-1]
+    assert FrontEnd(sample_rate=22050, frame_shift=float(whole)).framing.shift == front_end.framing.shift
+    warn_of_drift(FrontEnd(sample_rate=22050, frame_shift=float(whole)))
+    assert len(log_lines) == 1
 
 
 def test_own_statistics_of_a_teacher_that_is_not_evaluated_are_refused(

@@ -19,7 +19,7 @@ from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models.tagger import Tagger, build_any_tagger
 from sed.training.augment import AugmentOptions
-from sed.training.build import RANDOM, check_front_end, feature_bytes, log_start, run_options
+from sed.training.build import RANDOM, check_front_end, feature_bytes, log_start, run_options, warn_of_drift
 from sed.training.distributed import World
 from sed.training.inputs import InputMaker
 from sed.training.logger import logger_opener
@@ -80,6 +80,8 @@ def build_pretraining(
     flat = FlatParameters(parameter_groups(model, nn.Module()), gradients=True)
     world.copy_from_first(*(tensor.detach() for tensor in flat.flat.values()))
     precision = choose_precision(config["precision"], device)
+    if world.first:
+        warn_of_drift(front_end)
     log_start(RANDOM, model, device, precision, f"{clips} clips" if clips else "clips are mixed on the fly")
     return Pretraining(
         out,
