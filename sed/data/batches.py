@@ -94,12 +94,7 @@ def load_set(
     clips = list(store.clips)
     if not clips:
         raise UserError(f"{folder}: no clips (drop it from --train-sets, or fill it)")
-    unmatched = sorted(set(clips) ^ set(data.clips))
-    if unmatched:
-        raise UserError(
-            f"{folder}: wav.scp has {len(data.clips)} clips and feats.scp {len(clips)}, e.g. '{unmatched[0]}' is in "
-            "only one of them (dump the features again: stage 2 with --force true)"
-        )
+    refuse_unmatched(data, store)
     training_set = partial(TrainingSet, name=folder.name, store=store, batch_size=batch_size, named=named)
     if data.soft is not None:
         soft = FrameTargets.soft(
@@ -120,6 +115,16 @@ def load_set(
             supervision="weak", targets=tag_targets([data.tags[clip] for clip in clips], labels).astype(np.uint8)
         )
     return training_set(supervision="unlabelled", targets=None)
+
+
+def refuse_unmatched(data: DataDir, store: FeatureStore) -> None:
+    """Raise UserError if the tables and the features of a dump directory are not of the same clips."""
+    unmatched = sorted(set(store.clips) ^ set(data.clips))
+    if unmatched:
+        raise UserError(
+            f"{store.path}: wav.scp has {len(data.clips)} clips and feats.scp {len(store.clips)}, e.g. "
+            f"'{unmatched[0]}' is in only one of them (dump the features again: stage 2 with --force true)"
+        )
 
 
 def arrange(sets: Sequence[TrainingSet]) -> list[TrainingSet]:

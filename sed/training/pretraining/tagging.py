@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from sed.checkpoints.pretrained import load_tagger
+from sed.data.batches import refuse_unmatched
 from sed.data.directory import DataDir, read_set_labels
 from sed.data.labels import tag_targets
 from sed.data.store import FeatureStore
@@ -33,10 +34,12 @@ def average_precisions(
         {label: average precision}, without labels that no clip has, and the number of clips.
 
     Raises:
-        UserError: the set has no labels or another front end, or the tagger lacks one of its labels.
+        UserError: the set has no labels, another front end, or features of other clips, or the tagger lacks one of its
+            labels.
     """
     labels = read_set_labels(dump)
     data, store = DataDir.load(dump, labels), FeatureStore(dump)
+    refuse_unmatched(data, store)
     front_end = FrontEnd.from_config(config)
     other = front_end.difference(store.front_end)
     if other:

@@ -64,6 +64,12 @@ def test_refusals(dump: Path, tagger: dict[str, Any], tmp_path: Path) -> None:
     write_set(tmp_path / "weak", clips=3, supervision="weak", seed=0, frame_length=0.03)
     with pytest.raises(UserError, match="another front end"):
         average_precisions(tagger, tmp_path / "weak", batch_size=4, device=CPU)
+    write_set(tmp_path / "more", clips=3, supervision="weak", seed=0)
+    for name in ("wav.scp", "tags.tsv", "durations.tsv"):  # without the last clip
+        lines = (tmp_path / "more" / name).read_text().splitlines(keepends=True)
+        (tmp_path / "more" / name).write_text("".join(lines[:-1]))
+    with pytest.raises(UserError, match=r"wav\.scp has 2 clips and feats\.scp 3, e\.g\. 'more_002'"):
+        average_precisions(tagger, tmp_path / "more", batch_size=4, device=CPU)
     (tmp_path / "ast.labels.txt").write_text("Cat\nDog\nFrog\n")
     with pytest.raises(UserError, match="no class 'Speech'"):
         average_precisions(tagger, dump / "weak", batch_size=4, device=CPU)
