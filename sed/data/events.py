@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from sed.data.annotations.annotation import read_text, recording_of
 from sed.data.annotations.registry import label_files, recognised
 from sed.data.tables import METADATA, ClipIds, Event, Rules, event_rows
 from sed.errors import UserError
@@ -120,15 +121,23 @@ def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
     An empty file in a folder is a recording without events.
 
     Raises:
-        UserError: a row cannot be read; names the file and the line.
+        UserError: a row cannot be read, with file and line; or two files of a folder give one recording their name.
     """
     path = Path(path)
     if not path.is_dir():
         return list(_rows_of(path, rules, ClipIds(rules)))
     clips = ClipIds(rules)
-    return [
-        row._replace(file=file) for file in label_files(path) for row in _rows_of(file, rules, clips, in_folder=True)
-    ]
+    rows: list[Row] = []
+    named: dict[str, Path] = {}  # clip id -> label file from whose name it follows
+    for file in label_files(path):
+        clip, found = rules.clip_id(recording_of(file)), list(_rows_of(file, rules, clips, in_folder=True))
+        if any(row.clip == clip for row in found) and named.setdefault(clip, file).parent != file.parent:
+            raise UserError(
+                f"{file} and {named[clip]} both have labels of recording '{clip}' (folders do not count: rename one, "
+                "and its recording)"
+            )
+        rows += [row._replace(file=file) for row in found]
+    return rows
 
 
 def read_named(path: str | Path) -> dict[str, list[Event]]:
@@ -144,10 +153,10 @@ def read_named(path: str | Path) -> dict[str, list[Event]]:
 
 def _rows_of(path: Path, rules: Rules, clips: ClipIds, *, in_folder: bool = False) -> Iterator[Row]:
     """Yield the rows of one file; other tools' formats are recognised only if the rules are not exact."""
-    if in_folder and path.is_file() and not path.stat().st_size:  # Audacity's file of a track without labels
-        yield Row(1, clips.of(str(path), path.stem), None)
-        return
     found = recognised(path) if path.is_file() and not rules.exact else None
+    if found is None and in_folder and not read_text(path).strip():  # Audacity's file of a track without labels
+        yield Row(1, clips.of(str(path), recording_of(path)), None)
+        return
     if found is None:
         yield from (Row(*row) for row in event_rows(path, rules, clips))
         return

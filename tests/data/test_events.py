@@ -86,6 +86,17 @@ def test_unreadable_rows_are_refused_with_their_line(tmp_path, row, why):
         read_rows(path)
 
 
+def test_label_files_of_one_name_in_two_folders_are_refused_unless_they_name_their_recordings(tmp_path):
+    for day in ("day1", "day2"):
+        (tmp_path / day).mkdir()
+        table(tmp_path / day / "labels.tsv", f"{day}.wav 1 2 dog")
+    assert by_clip(read_rows(tmp_path)) == {"day1": [Event(1, 2, "dog")], "day2": [Event(1, 2, "dog")]}
+    for day in ("day1", "day2"):
+        (tmp_path / day / "rec.txt").write_text("1\t2\tdog\n")
+    with pytest.raises(UserError, match=r"day2/rec\.txt and .*day1/rec\.txt both have labels of recording 'rec'"):
+        read_rows(tmp_path)
+
+
 def test_two_recordings_of_one_name_are_refused(tmp_path):
     path = table(tmp_path / "t.tsv", "site1/rec.wav 1 2 dog", "site1/rec.wav 3 4 dog", "site2/rec.wav 1 2 dog")
     with pytest.raises(UserError, match=r"t\.tsv:4: site2/rec\.wav and site1/rec\.wav are both clip 'rec'"):
