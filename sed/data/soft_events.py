@@ -41,7 +41,7 @@ def soft_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, 
     for line, (filename, onset, offset, label, text) in tsv_rows(path, COLUMNS, rules):
         where = f"{path}:{line}"
         event = event_of(where, filename, onset, offset, label, exact=rules.exact)
-        share = number(where, "share", text)
+        share = number(where, "share", text, unit="above 0 and at most 1")
         if not 0 < share <= 1:
             raise UserError(f"{where}: share {text} is not above 0 and at most 1 (correct the row)")
         yield line, clips.of(where, filename), SoftEvent(*event, share)

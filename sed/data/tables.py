@@ -144,11 +144,12 @@ def tsv_rows(path: str | Path, columns: Sequence[str], rules: Rules = METADATA) 
     """
     lines = read_lines(path, rules)
     first, text = next(lines, (1, ""))
-    header = text.split("\t")
+    header = [column if rules.exact else column.strip() for column in text.split("\t")]
     for column in columns:
         if column not in header or (rules.exact and (first > 1 or header.count(column) > 1)):
             wrong = f"column '{column}' comes twice" if header.count(column) > 1 else f"no column '{column}'"
-            raise UserError(f"{path}:1: {wrong} (the header must name, with tabs between, {' '.join(columns)})")
+            line = 1 if rules.exact else first
+            raise UserError(f"{path}:{line}: {wrong} (the header must name, with tabs between, {' '.join(columns)})")
     indices = [header.index(column) for column in columns]
     for line, text in lines:
         fields = text.split("\t")
@@ -163,13 +164,14 @@ def tsv_rows(path: str | Path, columns: Sequence[str], rules: Rules = METADATA) 
         yield line, values
 
 
-def number(where: str, name: str, text: str) -> float:
+def number(where: str, name: str, text: str, *, unit: str = "seconds") -> float:
     """Parse a field as a finite number.
 
     Args:
         where: file:line, for messages.
         name: of the field, for messages.
         text: the field.
+        unit: the unit or range that is expected, for messages.
 
     Returns:
         The number.
@@ -179,7 +181,7 @@ def number(where: str, name: str, text: str) -> float:
     """
     value = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(value):  # 1e999 is infinite
-        raise UserError(f"{where}: {name} '{text}' is not a number (seconds)")
+        raise UserError(f"{where}: {name} '{text}' is not a number ({unit})")
     return value
 
 
@@ -295,8 +297,13 @@ def tag_rows(path: str | Path, rules: Rules = METADATA) -> Iterator[tuple[int, s
 
 
 def read_tags_tsv(path: str | Path) -> dict[str, tuple[str, ...]]:
-    """Read a weak TSV as {clip id: its tags, each once}."""
-    return {clip: tuple(dict.fromkeys(tags)) for _, clip, tags in tag_rows(path)}
+    """Read a weak TSV as {clip id: its tags, each once}; raise UserError for two rows of one clip with other tags."""
+    found: dict[str, tuple[str, ...]] = {}
+    for line, clip, tags in tag_rows(path):
+        unique = tuple(dict.fromkeys(tags))
+        if set(found.setdefault(clip, unique)) != set(unique):
+            raise UserError(f"{path}:{line}: clip '{clip}' comes twice (one row per clip, commas between its tags)")
+    return found
 
 
 def write_tags_tsv(path: str | Path, tags: Mapping[str, Sequence[str]], suffix: str = ".wav") -> None:

@@ -22,7 +22,7 @@ def test_a_table_is_written_in_order_and_read_again(tmp_path):
     [
         ("a.wav\t0\t1\tx\t1.5", "share 1.5 is not above 0"),
         ("a.wav\t0\t1\tx\t0", "share 0 is not above 0"),
-        ("a.wav\t0\t1\tx\thalf", "share 'half' is not a number"),
+        ("a.wav\t0\t1\tx\thalf", r"share 'half' is not a number \(above 0 and at most 1\)"),
         ("a.wav\t2\t1\tx\t1", "onset 2 is not before offset 1"),
         ("a.wav\t\t\t\t1", "broken row of a.wav"),
     ],

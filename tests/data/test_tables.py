@@ -21,6 +21,7 @@ from sed.data.tables import (
     read_durations_tsv,
     read_events_tsv,
     read_tags_tsv,
+    tag_rows,
     write_durations_tsv,
     write_events_tsv,
     write_tags_tsv,
@@ -129,6 +130,24 @@ def test_tags_count_once_and_read_back(tmp_path: Path) -> None:
     assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog",)}
     write_tags_tsv(tmp_path / "t.tsv", {"b": (), "a": ("Dog", "Cat")})
     assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog", "Cat"), "b": ()}
+
+
+def test_a_clip_with_a_row_per_tag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("filename\tevent_labels\na.wav\tDog,Cat\na.wav\tCat,Dog\n")
+    assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog", "Cat")}
+    (tmp_path / "t.tsv").write_text("filename\tevent_labels\na.wav\tDog\nb.wav\tDog\na.wav\tCat\n")
+    with pytest.raises(UserError, match=r"t\.tsv:4: clip 'a' comes twice"):
+        read_tags_tsv(tmp_path / "t.tsv")
+
+
+def test_a_header_may_have_blanks_and_its_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.tsv").write_text("filename \t event_labels \na.wav\tDog\n")
+    assert read_tags_tsv(tmp_path / "t.tsv") == {"a": ("Dog",)}
+    with pytest.raises(UserError, match=r"t\.tsv:1: no column 'filename'"):
+        list(tag_rows(tmp_path / "t.tsv", DATA_DIR))
+    (tmp_path / "t.tsv").write_text("\n\nfilename\ttags\na.wav\tDog\n")
+    with pytest.raises(UserError, match=r"t\.tsv:3: no column 'event_labels'"):
+        read_tags_tsv(tmp_path / "t.tsv")
 
 
 def test_durations_read_back(tmp_path: Path) -> None:
