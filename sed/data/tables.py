@@ -343,11 +343,12 @@ def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, f
 
 
 def write_durations_tsv(path: str | Path, durations: Mapping[str, float], suffix: str = ".wav") -> None:
-    """Write a durations TSV in order of clip ids.
+    """Write a durations TSV in order of clip ids, with six significant digits and at least milliseconds.
 
     Args:
         path: the file.
         durations: {clip id: seconds}.
         suffix: appended to a clip id to give the file name.
     """
-    write_tsv(path, DURATION_COLUMNS, ((clip + suffix, f"{durations[clip]:.6g}") for clip in sorted(durations)))
+    texts = {clip: f"{seconds:.6g}" if seconds < 1000 else f"{seconds:.3f}" for clip, seconds in durations.items()}
+    write_tsv(path, DURATION_COLUMNS, ((clip + suffix, texts[clip]) for clip in sorted(texts)))

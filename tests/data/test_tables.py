@@ -151,8 +151,12 @@ def test_a_header_may_have_blanks_and_its_line_is_named(tmp_path: Path) -> None:
 
 
 def test_durations_read_back(tmp_path: Path) -> None:
-    write_durations_tsv(tmp_path / "d.tsv", {"b": 10.0, "a": 0.123456})
-    assert list(read_durations_tsv(tmp_path / "d.tsv", DATA_DIR).items()) == [("a", 0.123456), ("b", 10.0)]
+    write_durations_tsv(tmp_path / "d.tsv", {"b": 10.0, "a": 0.123456, "c": 12345.649})
+    assert list(read_durations_tsv(tmp_path / "d.tsv", DATA_DIR).items()) == [
+        ("a", 0.123456),
+        ("b", 10.0),
+        ("c", 12345.649),
+    ]
     (tmp_path / "d.tsv").write_text("filename\tduration\n")
     with pytest.raises(UserError, match="names no clip"):
         read_durations_tsv(tmp_path / "d.tsv")
