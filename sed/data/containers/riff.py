@@ -18,6 +18,8 @@ from sed.errors import UserError
 
 STREAMED = 0x7FFF0000
 """lengths of data in bytes from this value on are, in a shorter file, placeholders of a writer to a pipe"""
+STREAMED_64 = 1 << 62
+"""the same for lengths of 64 bits"""
 SLACK = 64
 """bytes by which a header may overstate the data: some writers count the header or another chunk, too"""
 LARGEST = 0xFFFFFF00
@@ -54,12 +56,13 @@ def open_wav(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         if chunk[:4] == b"ds64":
             wide = int.from_bytes(file.read(16)[8:], "little")
         if chunk[:4] == b"data":
-            return _with_length(path, file, size, at, wide if length == 0xFFFFFFFF and wide else length)
+            exact = length == 0xFFFFFFFF and 0 < wide < STREAMED_64
+            return _with_length(path, file, size, at, wide if exact else length, exact=exact)
         at += 8 + length + length % 2
     raise UserError(f"{path}: truncated: a WAV header without samples (replace the file)")
 
 
-def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> BinaryIO | View:
+def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, exact: bool) -> BinaryIO | View:
     """Return a WAV file whose header states the actual length.
 
     Args:
@@ -67,16 +70,17 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int) -> 
         file: the file.
         size: its length in bytes.
         at: position of its data chunk in bytes.
-        length: bytes of samples that this chunk states.
+        length: bytes of samples that the header states.
+        exact: whether that is the length of 64 bits, which is no placeholder.
     """
     available = size - at - 8
-    if length and length <= available:
+    if length and length <= available and (exact or length <= LARGEST):
         return file
     if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
         raise UserError(f"{path}: no samples (replace the file)")
-    if 0 < length < STREAMED and length - available > SLACK:
+    if length and (exact or length < STREAMED) and length - available > SLACK:
         raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
-    if length >= STREAMED and available > LARGEST:
+    if available > LARGEST:
         raise UserError(f"{path}: over 4 GB without a length in its header (convert it: ffmpeg -i IN OUT.flac)")
     if available <= 0:
         raise UserError(f"{path}: no samples (replace the file)")
@@ -161,7 +165,7 @@ def open_w64(path: str, file: BinaryIO, size: int) -> BinaryIO | View:
         chunk = file.read(24)
         length = int.from_bytes(chunk[16:], "little")  # size of the chunk including its header
         if chunk[:4] == b"data":
-            if length >= 1 << 62:  # the placeholder of a writer to a pipe
+            if length >= STREAMED_64:
                 file.seek(0)
                 head = bytearray(file.read(at + 24))
                 head[16:24], head[at + 16 : at + 24] = size.to_bytes(8, "little"), (size - at).to_bytes(8, "little")

@@ -94,6 +94,26 @@ def test_rf64(tmp_path):
         read_audio(tmp_path / "b.wav", 16000)
 
 
+def test_a_large_length_of_rf64_is_no_placeholder(tmp_path):
+    write_beep(tmp_path / "a.rf64", format="RF64", subtype="PCM_16")
+    data = bytearray((tmp_path / "a.rf64").read_bytes())
+    at = data.find(b"ds64") + 16
+    assert struct.unpack_from("<Q", data, at) == (HONEST,)
+    for length, placeholder in ((5_000_000_000, False), (3_000_000_000, False), (0, True), (2**64 - 1, True)):
+        struct.pack_into("<Q", data, at, length)
+        (tmp_path / "a.rf64").write_bytes(data)
+        assert placeholder == (inspect(tmp_path / "a.rf64") == (3.0, ""))
+        assert placeholder or inspect(tmp_path / "a.rf64")[1] == f"truncated: {HONEST} of {length} bytes of samples"
+
+
+def test_more_than_4_gb_without_a_length_are_refused(tmp_path):
+    for length in (0, 0xFFFFFFFF):
+        with wav(tmp_path / "a.wav", length).open("r+b") as file:
+            file.truncate(5 << 30)  # sparse: takes no space
+        with pytest.raises(UserError, match=r"a\.wav: over 4 GB without a length"):
+            read_audio(tmp_path / "a.wav", 16000)
+
+
 def test_32_bit_float_keeps_its_level(tmp_path):
     write_beep(tmp_path / "a.wav", subtype="FLOAT")
     assert np.abs(read_audio(tmp_path / "a.wav", 16000) - beep(16000)).max() == 0
