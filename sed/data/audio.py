@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -85,7 +85,7 @@ def read_blocks(path: str | Path, rate: int | None, file: BinaryIO | None = None
     Args:
         path: the recording.
         rate: Hz to resample to; None keeps the file's own.
-        file: open file (seekable) to read instead; `path` then only names it in messages.
+        file: open file (seekable) to read instead, closed at the end; `path` then only names it in messages.
 
     Yields:
         (samples,) float32 mono.
@@ -115,7 +115,7 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
 
     Args:
         path: the recording.
-        file: open file (seekable) to read instead; `path` then only names it in messages.
+        file: open file (seekable) to read instead, closed at the end; `path` then only names it in messages.
         channels: keep the channels apart, except in a chain of streams, which is mixed to mono.
 
     Yields:
@@ -124,24 +124,45 @@ def opened(path: str | Path, file: BinaryIO | None = None, *, channels: bool = F
     Raises:
         UserError: the file is missing or not audio; on reading its blocks, it is damaged, empty or not finite.
     """
+    with ExitStack() as stack:
+        with _explained(path):  # not the caller's errors: the decoders are left by `stack`
+            sound = stack.enter_context(_decoded(path, file, channels))
+        yield Sound(sound.rate, sound.frames, _explained_blocks(path, sound.blocks))
+
+
+@contextmanager
+def _decoded(path: str | Path, file: BinaryIO | None, channels: bool) -> Iterator[Sound]:
+    """Open a recording as `opened` does, with the errors of libraries as they are."""
+    if file is None:
+        check_file(path)
+    with file or Path(path).open("rb") as source:
+        size = source.seek(0, 2)
+        if size == 0:
+            raise UserError(f"{path}: empty file (replace it)")
+        try:
+            with _by_libsndfile(str(path), source, size, channels) as sound:
+                yield sound
+        except _UnknownFormat:
+            with foreign.decoding(str(path), source) as decoded:
+                _check_rate(path, decoded.rate)
+                yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
+
+
+def _explained_blocks(path: str | Path, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    with _explained(path):
+        yield from blocks
+
+
+@contextmanager
+def _explained(path: str | Path) -> Iterator[None]:
+    """Turn errors of opening and decoding a recording into UserErrors."""
     import soundfile
 
     try:
-        if file is None:
-            check_file(path)
-        with naming(path), file or Path(path).open("rb") as source:
-            size = source.seek(0, 2)
-            if size == 0:
-                raise UserError(f"{path}: empty file (replace it)")
-            try:
-                with _by_libsndfile(str(path), source, size, channels) as sound:
-                    yield sound
-            except _UnknownFormat:
-                with foreign.decoding(str(path), source) as decoded:
-                    _check_rate(path, decoded.rate)
-                    yield Sound(decoded.rate, None, _checked(path, decoded.blocks, channels))
+        with naming(path):
+            yield
     except OSError as error:
-        if error.filename not in (None, path, str(path)):  # about another file, from within the caller's `with` block
+        if error.filename not in (None, path, str(path)):  # about another file, such as a temporary copy
             raise
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(f"{path}: no such audio file (is its path right?)") from None

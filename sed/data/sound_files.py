@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sed.errors import UserError
 from sed.input_files import naming
 
 
@@ -22,12 +23,21 @@ def write_sound(path: Path, samples: np.ndarray, rate: int) -> None:
         rate: sample rate in Hz.
 
     Raises:
+        UserError: the format cannot hold that many channels, or that sample rate.
         OSError: it cannot be written; the error names `path`.
     """
     import soundfile
 
     encoded = BytesIO()
-    soundfile.write(encoded, samples, rate, subtype="PCM_16", format=path.suffix[1:].upper())
+    form = path.suffix[1:].upper()
+    try:
+        soundfile.write(encoded, samples, rate, subtype="PCM_16", format=form)
+    except soundfile.LibsndfileError:
+        channels = 1 if samples.ndim == 1 else samples.shape[1]
+        raise UserError(
+            f"{path}: {form} cannot hold {channels} channels at {rate} Hz (convert the recording: fewer channels, or a "
+            "lower rate)"
+        ) from None
     part = path.with_name(f".{path.name}.part")
     try:
         with naming(path):

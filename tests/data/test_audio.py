@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import soundfile
+from sounds import write_beep
 
-from sed.data.audio import named_seconds, read_audio, resample
+from sed.data.audio import named_seconds, opened, read_audio, resample
 from sed.errors import UserError
 
 
@@ -61,6 +62,16 @@ def test_truncated_files_are_refused(tmp_path, name, kept):
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(UserError, match=name.replace(".", r"\.")):
         read_audio(path, 16000)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("out of memory"), OSError(28, "No space left on device")])
+def test_errors_of_the_caller_are_not_those_of_the_recording(tmp_path, error):
+    write_beep(tmp_path / "a.wav")
+    for _ in range(2):
+        with pytest.raises(type(error)) as found, opened(tmp_path / "a.wav") as sound:
+            next(sound.blocks)
+            raise error
+        assert found.value is error and getattr(error, "filename", None) is None
 
 
 def test_a_streamed_wav_is_read_completely(tmp_path):

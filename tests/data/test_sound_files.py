@@ -13,6 +13,7 @@ from sounds import beep, limited_files
 from sed.data.audio import inspect
 from sed.data.prepare.clips import cut_recording
 from sed.data.sound_files import write_sound
+from sed.errors import UserError
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
@@ -32,6 +33,15 @@ def test_a_file_whose_name_is_not_utf_8_is_written(tmp_path: Path) -> None:
     folder.mkdir()
     assert len(cut_recording(tmp_path / "long.wav", folder, name="long", window=1.0)) == 3
     assert len(list(folder.iterdir())) == 3
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(10, 16000), (1, 800_000)])
+def test_a_format_that_cannot_hold_a_recording_is_not_blamed_on_the_recording(
+    tmp_path: Path, channels: int, rate: int
+) -> None:
+    soundfile.write(tmp_path / "good.wav", np.full((rate, channels), 0.1), rate)
+    with pytest.raises(UserError, match=rf"0_1.000\.flac: FLAC cannot hold {channels} channels at {rate} Hz"):
+        cut_recording(tmp_path / "good.wav", tmp_path, name="good", window=1.0)
 
 
 def test_a_full_disk_is_not_blamed_on_the_recording(tmp_path: Path) -> None:
