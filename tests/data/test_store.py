@@ -1,3 +1,4 @@
+import os
 import pickle
 import random
 import time
@@ -6,8 +7,9 @@ import h5py
 import numpy as np
 import pytest
 
-from sed.data.store import FeatureStore, FeatureWriter, shard_fault
+from sed.data.store import FeatureStore, FeatureWriter, check_dump, shard_fault
 from sed.errors import UserError
+from sed.seal import SEAL
 
 FRONT_END = {"front_end": "kaldi", "mel_bins": 8, "f_min": 20.0, "dither": False}
 
@@ -117,6 +119,7 @@ def test_store_refuses_damaged_and_mixed_shards(tmp_path):
         ("a feats.1.h5:7\n", "not those"),
         ("a feats.9.h5:0\n", "no such shard"),
         ("a feats.1.h5\n", r"feats\.scp:1: "),
+        (f"a feats.1.h5:{10**30}\n", r"feats\.scp:1: "),
     ):
         scp.write_text(text)
         with pytest.raises(UserError, match=says):
@@ -212,6 +215,46 @@ def test_a_writer_killed_after_its_checksum_gives_the_same_bytes(tmp_path, monke
         write(tmp_path / "killed.h5", items, clips)
     assert write(tmp_path / "killed.h5", items, clips) == 4
     assert (tmp_path / "killed.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_a_writer_that_a_full_disk_stops_within_its_checksum_gives_the_same_bytes(tmp_path, monkeypatch):
+    items, clips = features(4), list("abcd")
+    write(tmp_path / "whole.h5", items, clips)
+    pwrite = os.pwrite
+
+    def full(descriptor, data, offset):
+        if bytes(data[:4]) == SEAL[:4]:
+            pwrite(descriptor, data[:7], offset)
+            raise OSError(28, "No space left on device")
+        return pwrite(descriptor, data, offset)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr("os.pwrite", full)
+        write(tmp_path / "full.h5", items, clips)
+    assert write(tmp_path / "full.h5", items, clips) == 4
+    assert (tmp_path / "full.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text", ["a feats.1.h5:0\nb feats.1.h5:2\n", "a feats.1.h5\nb feats.1.h5:1\n", "a feats.1.h5:0\nb feats.1.h5:0\n"]
+)
+def test_check_dump_removes_a_list_of_wrong_rows_and_keeps_the_shard(tmp_path, text):
+    write(tmp_path / "feats.1.h5", features(2), ["a", "b"])
+    (tmp_path / "wav.scp").write_text("a /a.wav\nb /b.wav\n")
+    for name in ("feats.scp", "feats.1.scp"):
+        (tmp_path / name).write_text(text)
+    assert "rows of 'feats.1.h5'" in check_dump(tmp_path)[-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["feats.1.h5", "wav.scp"]
+
+
+def test_check_dump_keeps_the_features_of_other_sets(tmp_path):
+    for folder, clips in (("weak", "ab"), ("pseudo", "b")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "wav.scp").write_text("".join(f"{clip} /x.wav\n" for clip in clips))
+    write(tmp_path / "weak" / "feats.1.h5", features(2), ["a", "b"])
+    (tmp_path / "pseudo" / "feats.scp").write_text("b ../weak/feats.1.h5:1\n")
+    assert check_dump(tmp_path / "pseudo") == []
+    assert (tmp_path / "weak" / "feats.1.h5").exists() and (tmp_path / "pseudo" / "feats.scp").exists()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e9])
