@@ -59,5 +59,6 @@ if [[ -f path.sh && :${PYTHONPATH-}: != *:"${root}":* ]]; then # a step called b
 fi
 [[ :${PYTHONPATH-}: == *:"${root}":* ]] || export PYTHONPATH=${root}${PYTHONPATH:+:${PYTHONPATH}}
 export RUN_OWNER=${RUN_OWNER:-$$} # all processes end with the outermost script (sed/lifetime.py, utils/run.sh)
-split_words "${cmd}"
+words=("${cmd}")                  # the default is one word, even if the repository's path has blanks
+[[ ${cmd} == "${root}/utils/run.sh" ]] || split_words "${cmd}"
 cmd=("${words[@]}")

@@ -49,6 +49,14 @@ END
     printf 'lr: 1 # fast\n' >x.yaml
 }
 
+@test "a step runs from a repository whose path has a blank" {
+    mkdir -p "my repository" x/strong
+    cp -R "${root}"/{steps,utils} "my repository"
+    touch x/strong/scores.h5
+    run "my repository/steps/score.sh" data/strong x/strong
+    [[ ${status} == 0 && -e x/strong/result.json ]]
+}
+
 calls() { # calls <number>: was the stand-in called this number of times?
     [[ $(wc -l <"${CALLS}") == "$1" ]] || {
         cat "${CALLS}"
