@@ -17,7 +17,7 @@
 # Words that are not options remain in "$@". If options_first is set, parsing ends at the first such word, and options
 # after it remain, too. A script that wraps another sets options_pass=<script> before: that script's options are accepted
 # and stored in the array `passed`, with their values, as they were typed; --help shows both headers. This file also
-# defines the functions die, usage and split_words.
+# defines the functions die, usage, split_words and quoted.
 
 # shellcheck disable=SC2034  # the variables are used by the script that sources this
 
@@ -37,6 +37,11 @@ split_words() { # split_words <text>: set the array `words` to the words of a sh
     # xargs drops an empty last word unless a line end follows it; the dot keeps line ends, which $() would drop
     text=$(printf '%s\n' "$1" | xargs -r printf '%s\n' 2>/dev/null && printf .) || die "an unmatched quote in: $1"
     [[ ${text} == . ]] || mapfile -t words <<<"${text%$'\n.'}"
+}
+
+quoted() { # quoted <word>: print it as one word for split_words (printf %q writes $'...' for an umlaut if the locale is C)
+    local mark="'" inner="'\"'\"'"
+    printf "'%s'" "${1//${mark}/${inner}}"
 }
 
 _options_header() { # _options_header <script>: print its header comment

@@ -5,7 +5,7 @@
 case ${SED_BACKEND:-local} in
     local) backend=utils/run.sh ;;
     slurm)
-        backend="utils/slurm.sh${SED_SLURM_CONF:+ --conf $(printf '%q' "${SED_SLURM_CONF}")}"
+        backend="utils/slurm.sh${SED_SLURM_CONF:+ --conf $(quoted "${SED_SLURM_CONF}")}"
         if ! command -v sbatch >/dev/null; then
             printf 'cmd.sh: SED_BACKEND=slurm: no sbatch on PATH (is this a machine of the cluster?)\n' >&2
             exit 2

@@ -18,6 +18,6 @@ soundbank="" seed=0 options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 download="local/mini_desed.sh --seed ${seed}"
-[[ -z ${soundbank} ]] || download+=" --soundbank $(printf '%q' "$(realpath -m "${soundbank}")")"
+[[ -z ${soundbank} ]] || download+=" --soundbank $(quoted "$(realpath -m "${soundbank}")")"
 exec "${options_pass}" --work "${here}" --download "${download}" --feature-conf conf/mini/logmel.yaml \
     --gru-conf conf/mini/ast_gru.yaml --conf conf/mini/ast_sed.yaml --nj 2 --ngpu 0 ${passed[@]+"${passed[@]}"} "$@"

@@ -37,14 +37,14 @@ options_pass=${here}/../desed/run.sh
 source "${here}/../../utils/parse_options.sh"
 
 work=$(realpath -m "${work}")
-download="local/own_data.sh --validation $(printf '%q' "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
+download="local/own_data.sh --validation $(quoted "${validation}") --max-bad ${max_bad} --max-dropped ${max_dropped}"
 for file in recordings events tags; do
-    [[ -z ${!file} ]] || download+=" --${file} $(printf '%q' "$(realpath -m "${!file}")")"
+    [[ -z ${!file} ]] || download+=" --${file} $(quoted "$(realpath -m "${!file}")")"
 done
-[[ -z ${group} ]] || download+=" --group $(printf '%q' "${group}")"
+[[ -z ${group} ]] || download+=" --group $(quoted "${group}")"
 if [[ ${keep_labels} == true ]]; then
     [[ ${from} ]] || die "--keep-labels: of which model? (give --from)"
-    download+=" --from $(printf '%q' "$(realpath -m "${from}")")"
+    download+=" --from $(quoted "$(realpath -m "${from}")")"
 fi
 # The report may hold the sounds: they are the user's recordings.
 ours=(--score-args "--players${score_args:+ ${score_args}}")

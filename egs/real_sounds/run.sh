@@ -85,7 +85,7 @@ if stage 4 "train further configs"; then for what in label train; do list "${wha
 if stage 5 "scores"; then
     list score "${systems} ${more}" | sweep score
     for config in ${boxes}; do # with the boxes' settings tuned for it, if any
-        list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned ${tuned}/${config}.json" || echo "--post-processing csebbs")"
+        list score "${config}" --folder csebbs --score-args "$([[ -f ${tuned}/${config}.json ]] && echo "--tuned $(quoted "${tuned}/${config}.json")" || echo "--post-processing csebbs")"
     done | sweep score
     if [[ ${analysis} == true && -z ${rates}${vary} ]]; then # for the first seed; strong_real: training clips
         seeds=${seeds%% *} list score "${systems}" --score-args "--bootstrap 0" | sweep score --test-set strong_real

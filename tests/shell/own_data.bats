@@ -120,6 +120,14 @@ refused() { # refused <pattern>: is the exit status 2, does the last line match,
     [[ ! -e downloads/metadata ]]
 }
 
+@test "names with blanks, accents and quotes are found in the locale C, too" {
+    sounds
+    mv sounds "Küche d'été" && mv events.tsv "événements 1.tsv"
+    LC_ALL=C own --recordings "Küche d'été" --events "événements 1.tsv" --small --stop-stage 0 --work "là bas"
+    echo "${output}"
+    [[ ${status} == 0 && -e "là bas/downloads/metadata/labels.txt" ]]
+}
+
 @test "from a folder of recordings to a model, its score and events of its labels" {
     sounds
     own --recordings sounds --events events.tsv --work work --ngpu 0 --nj 1 --pretrained none \

@@ -186,6 +186,14 @@ END
     [[ ${status} == 2 && ${output} == *'an unmatched quote in: --name "a' ]]
 }
 
+@test "a quoted word is one word of split_words, in every locale" {
+    # shellcheck disable=SC2016
+    LC_ALL=C TEXT="Küche 1/it's \"\$x\" \\d & *" run bash -c 'source "$0" && split_words "a $(quoted "${TEXT}") $(quoted "") b" && printf "<%s>" "${words[@]}"' \
+        "${BATS_TEST_DIRNAME}/../../utils/parse_options.sh"
+    # shellcheck disable=SC2016
+    says 0 '<a><Küche 1/it'"'"'s "$x" \d & *><><b>'
+}
+
 @test "a missing TMPDIR is named" {
     TMPDIR=${BATS_TEST_TMPDIR}/gone run "${BATS_TEST_DIRNAME}/../../egs/desed/run.sh" --nj 1
     [[ ${status} == 2 && ${output} == "run.sh: TMPDIR ${BATS_TEST_TMPDIR}/gone: no such folder"* ]]
