@@ -21,6 +21,7 @@ from sed.errors import UserError
 # kinds of exceptions, as they complete "12 of 300 events ..." in messages
 NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
+EXCEEDING = "ending beyond their recording's end kept as they are"
 OVERLAPPING = "joined with an event of their label that they overlap"
 FULL_NAMES = Rules(clip_id=str)
 """rules under which a clip's id is its file name as written, with folder and suffix"""
@@ -62,7 +63,7 @@ class Tally:
         """Count an exception.
 
         Args:
-            kind: the exception's kind: NO_LENGTH, TWICE, BEYOND, CUT or OVERLAPPING.
+            kind: the exception's kind: NO_LENGTH, TWICE, BEYOND, CUT, EXCEEDING or OVERLAPPING.
             row: the event's row.
             suspect: whether the event is suspect, so that `check` counts it.
         """
@@ -198,7 +199,7 @@ def fit(
             tally.add(BEYOND, row)
         else:
             if event.offset > end + NEGLIGIBLE:
-                tally.add(CUT, row, suspect=event.offset > end + LONG)
+                tally.add(CUT if cut else EXCEEDING, row, suspect=event.offset > end + LONG)
             kept.append(row._replace(event=event._replace(offset=min(event.offset, end))) if cut else row)
     for row in _overlapping(kept):
         tally.add(OVERLAPPING, row, suspect=False)

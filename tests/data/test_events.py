@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paths import KIT, ROOT
 
-from sed.data.events import BEYOND, CUT, NO_LENGTH, OVERLAPPING, TWICE, by_clip, fit, read_rows
+from sed.data.events import BEYOND, CUT, EXCEEDING, NO_LENGTH, OVERLAPPING, TWICE, by_clip, fit, read_rows
 from sed.data.labels import merge_events
 from sed.data.tables import Event, read_durations_tsv
 from sed.errors import UserError
@@ -61,7 +61,8 @@ def test_events_that_overlap_in_one_clip_and_label_are_counted_with_the_line_of_
 def test_scoring_cuts_nothing(tmp_path):
     path = table(tmp_path / "t.tsv", "a.wav 9 99 dog")
     kept, tally = fit(path, read_rows(path), {"a": 10.0}, cut=False)
-    assert by_clip(kept) == {"a": [Event(9, 99, "dog")]} and tally.found == {CUT: (1, 2)}
+    assert by_clip(kept) == {"a": [Event(9, 99, "dog")]} and tally.found == {EXCEEDING: (1, 2)}
+    assert "1 of 1 events ending beyond their recording's end kept as they are" in next(tally.lines())
 
 
 def test_rows_written_by_pandas_or_audacity_are_read(tmp_path):
