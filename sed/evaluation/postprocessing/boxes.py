@@ -17,6 +17,7 @@ paper's description alone; the points below include our choices where it leaves 
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Mapping
 
 import numpy as np
@@ -127,34 +128,76 @@ def _candidates(sums, half):  # type: ignore[no-untyped-def]
 
 
 @compiled
+def _contrast(i, mean, previous, following, absolute, relative, at_ends):  # type: ignore[no-untyped-def]
+    """Return by how much segment i differs from its neighbours; infinity if it is not to be merged with them.
+
+    previous and following (segments,): each segment's neighbours, -1 for none. at_ends: whether events at an end of the
+    clip, which have a single gap, may be merged with it.
+    """
+    if previous[i] < 0 or following[i] < 0:
+        return np.inf
+    before, after = mean[previous[i]], mean[following[i]]
+    # Even segments are gaps, odd ones events. `x == x` is False for NaN, the mean of an empty gap.
+    if i % 2 == 0:
+        low, high = mean[i], max(before, after)
+    elif before == before and after == after:
+        low, high = min(before, after), mean[i]
+    elif at_ends and (before == before or after == after):
+        low, high = before if before == before else after, mean[i]
+    else:
+        return np.inf
+    return high - low if high - low < absolute and high < relative * low else np.inf
+
+
+@compiled
 def _merge(border, mean, sums, absolute, relative):  # type: ignore[no-untyped-def]
-    """Merge segments (gap, event, gap ... gap) in border and mean, in place; return how many are left."""
-    parts = len(mean)
-    edges = False  # whether events at an end of the clip may be merged: they have a single gap, so they come last
-    while parts > 1:
-        chosen, least = -1, np.inf
-        for i in range(1, parts - 1):
-            before, after = mean[i - 1], mean[i + 1]
-            # Even segments are gaps, odd ones events. `x == x` is False for NaN, the mean of an empty gap.
-            if i % 2 == 0:
-                low, high = mean[i], max(before, after)
-            elif before == before and after == after:
-                low, high = min(before, after), mean[i]
-            elif edges and (before == before or after == after):
-                low, high = before if before == before else after, mean[i]
-            else:
+    """Merge segments (gap, event, gap ... gap) in border and mean, in place; return how many are left.
+
+    A merged segment keeps the index of its first one. The heap has (contrast, index) of all segments that may be
+    merged, and outdated entries, which differ from `contrast` and are skipped. With a search of all segments before
+    each merge, an hour of noise took 6 s per class, with the heap 0.1 s.
+    """
+    size = len(mean)
+    previous, following = np.arange(-1, size - 1), np.arange(1, size + 1)
+    following[-1] = -1
+    end, contrast = border[1:].copy(), np.full(size, np.inf)
+    heap = [(np.inf, 0)]  # never taken; it gives numba the type
+    for i in range(size):
+        contrast[i] = _contrast(i, mean, previous, following, absolute, relative, False)
+        if contrast[i] < np.inf:
+            heapq.heappush(heap, (contrast[i], i))
+    last = size - 1
+    while True:
+        least, chosen = heap[0]
+        if least < np.inf:
+            heapq.heappop(heap)
+            if contrast[chosen] != least:
                 continue
-            if high - low < absolute and high < relative * low and high - low < least:
-                chosen, least = i, high - low
-        if chosen < 0 and edges:
-            break
-        edges = chosen < 0
-        if edges:
-            continue
-        for i in range(chosen, parts - 1):
-            border[i] = border[i + 2]
-        parts -= 2
-        mean[chosen - 1] = _mean(sums, border[chosen - 1], border[chosen])
-        for i in range(chosen, parts):
-            mean[i] = mean[i + 2]
+        else:  # events at an end of the clip have a single gap, so they come last
+            chosen = -1
+            for i in (following[0], previous[last]):
+                if i < 0:
+                    continue
+                value = _contrast(i, mean, previous, following, absolute, relative, True)
+                if value < least:
+                    least, chosen = value, i
+            if chosen < 0:
+                break
+        first, third = previous[chosen], following[chosen]
+        end[first], following[first] = end[third], following[third]
+        if following[third] < 0:
+            last = first
+        else:
+            previous[following[third]] = first
+        contrast[chosen] = contrast[third] = np.inf
+        mean[first] = _mean(sums, border[first], end[first])
+        for i in (previous[first], first, following[first]):
+            if i >= 0:
+                contrast[i] = _contrast(i, mean, previous, following, absolute, relative, False)
+                if contrast[i] < np.inf:
+                    heapq.heappush(heap, (contrast[i], i))
+    parts, i = 0, 0
+    while i >= 0:
+        border[parts], mean[parts], border[parts + 1] = border[i], mean[i], end[i]
+        parts, i = parts + 1, following[i]
     return parts

@@ -1,9 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 
 from sed.data.scores import Scores
 from sed.evaluation.metrics.decode import decode_one
-from sed.evaluation.postprocessing.boxes import bounding_boxes
+from sed.evaluation.postprocessing.boxes import _boxes, _candidates, bounding_boxes
 from sed.evaluation.postprocessing.csebbs import BoxParameters
 
 
@@ -68,3 +70,36 @@ def test_a_faint_event_in_silence_stays_a_candidate():
     values = np.zeros(300)
     values[50:100], values[150:250] = 0.9, 0.05
     assert [round(box[2], 3) for box in boxes_of(values)] == [0.9, 0.05]
+
+
+def merged_step_by_step(values, borders, absolute, relative):
+    """The boxes (begin, end) in frames that rule 3 of the module leaves; each merge searches all segments."""
+    borders = list(borders)
+    while True:
+        means = [values[a:b].mean() if b > a else None for a, b in itertools.pairwise(borders)]
+        choices = []
+        for i in range(1, len(means) - 1):
+            around = [mean for mean in (means[i - 1], means[i + 1]) if mean is not None]
+            is_event = i % 2 == 1
+            if not around:
+                continue
+            low, high = (min(around), means[i]) if is_event else (means[i], max(around))
+            if high - low < absolute and high < relative * low:
+                choices.append((len(around) < 2, high - low, i))  # events with one gap come last
+        if not choices:
+            return list(zip(borders[1::2], borders[2::2], strict=False))
+        place = min(choices)[2]
+        del borders[place : place + 2]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_merging_is_that_of_a_search_of_all_segments(seed):
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 9, 80) / 8  # sums of eighths are exact, so that equal contrasts are equal
+    values[rng.random(80) < 0.2] = 0
+    half, absolute, relative = 1, rng.choice([0.1, 0.3, 0.6]), rng.choice([1.5, 3.0, 20.0])
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    expected = merged_step_by_step(values, _candidates(sums, half), absolute, relative)
+    _, begin, end, confidence = _boxes(values[:, None], *(np.array([one]) for one in (half, absolute, relative)))
+    assert list(zip(begin.tolist(), end.tolist(), strict=True)) == expected
+    np.testing.assert_allclose(confidence, [values[a:b].mean() for a, b in expected])
