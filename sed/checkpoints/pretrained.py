@@ -49,7 +49,7 @@ log = logging.getLogger("sed.train")
 PUBLISHED = "MIT/ast-finetuned-audioset-10-10-0.4593"
 """published AST whose config.json has the names of AudioSet's classes"""
 AUDIOSET_CLASSES = 527
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """weights in a folder of Hugging Face's layout, the preferred file first; `WEIGHTS` are those of a packed model"""
 # Private functions of NumPy by which a pickle makes numbers and arrays, found without importing private modules.
@@ -83,8 +83,11 @@ def locate(pretrained: str) -> Path:
     if pretrained in published_models():
         return download(pretrained)
     # With a suffix it is no name on the hub, but a file that does not exist.
-    if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "bin", "safetensors"):
-        return _from_hub(pretrained)
+    if _NAME.fullmatch(pretrained) and path.suffix[1:] not in ("pth", "pt", "ckpt", "bin", "safetensors"):
+        try:
+            return _from_hub(pretrained)
+        except (UserError, RunError) as error:
+            raise type(error)(f"{pretrained}: no such file or folder; as a model on Hugging Face: {error}") from None
     raise UserError(
         f"{path}: no such checkpoint (is its path right? local/download.sh fetches the published AST; by name "
         f"there are {', '.join(published_models())})"

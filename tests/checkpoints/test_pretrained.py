@@ -18,7 +18,7 @@ from tiny_model import LABELS, call, pack_tiny, save_tiny
 from sed.bin import pack
 from sed.checkpoints.ast_layouts import export_published
 from sed.checkpoints.checkpoint import save_checkpoint
-from sed.checkpoints.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names, load_pretrained, load_tagger
+from sed.checkpoints.pretrained import AUDIOSET_CLASSES, PUBLISHED, class_names, load_pretrained, load_tagger, locate
 from sed.config import default_options
 from sed.errors import UserError
 from sed.models.detector import build_detector
@@ -256,6 +256,19 @@ def publish(hub, options):
 @pytest.fixture
 def options():
     return make(ast_dim=24, ast_heads=2, ast_depth=1, mel_bins=32, input_frames=64, stride_freq=10, pretrained=NAME)
+
+
+@pytest.mark.parametrize("name", ["./none", "../none", "downloads/atst.ckpt", "aufnahmen/größe"])
+def test_a_missing_file_is_not_asked_of_the_hub(hub, name):
+    with pytest.raises(UserError, match="no such checkpoint"):
+        locate(name)
+    assert not hub.asked
+
+
+def test_what_is_neither_a_folder_nor_on_the_hub_is_said_to_be_neither(hub):
+    hub.root.mkdir()
+    with pytest.raises(UserError, match=r"^exp/none: no such file or folder; as a model on Hugging Face: .* 404"):
+        locate("exp/none")
 
 
 def test_trainings_that_start_together_download_it_once(hub, options):
