@@ -35,7 +35,7 @@ def main() -> None:
     from sed.data.recordings import shown
     from sed.features.logmel import FrontEnd
 
-    config = vars(args)
+    config = {**vars(args), "encoder": "ast"}
     config["pretrained"] = config["pretrained"] or default_checkpoint()
     front_end = FrontEnd.from_config(config)
     tagger, names = load_tagger(config, labels=args.labels)

@@ -327,7 +327,7 @@ def _own_tagger(path: Path, state: Mapping[str, Tensor], config: Mapping[str, An
     classes = next((len(value) for key, value in state.items() if key.endswith("head.linear.bias")), 1)
     tagger = build_any_tagger(config, classes)
     if not isinstance(tagger, GridTagger):
-        raise UserError(f"{path}: for encoder '{encoder_of(state)}', the config's is 'ast' (give its config)")
+        raise UserError(f"{path}: for encoder '{encoder_of(state)}', the config's is 'ast' (give an AST or its config)")
     try:
         tagger.load_state_dict(own_layout.to_tagger(state, tagger, config["encoder"]))
     except Mismatch as error:

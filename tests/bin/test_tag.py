@@ -56,6 +56,13 @@ def test_long_recordings_are_cut_into_windows(run, tmp_path):
     assert "numbers are printed instead" in err  # no names beside this checkpoint
 
 
+def test_an_encoder_of_another_kind_that_was_pre_trained_here_is_one_line(run, tmp_path):
+    torch.save({"pretrained.cnn.encoder.w": torch.zeros(1), "pretrained.cnn.head.linear.bias": torch.zeros(3)},
+               tmp_path / "cnn.pt")  # fmt: skip
+    code, _, err = run("--pretrained", tmp_path / "cnn.pt", tmp_path / "one.wav")
+    assert code == 2 and "cnn.pt: for encoder 'cnn', the config's is 'ast' (give an AST" in err
+
+
 def test_too_short_and_not_audio(run, tmp_path):
     soundfile.write(tmp_path / "short.wav", np.zeros(399), 16000)
     (tmp_path / "text.wav").write_text("no audio")
