@@ -370,7 +370,7 @@ def class_names(checkpoint: Path, classes: int, labels: str = "") -> list[str]:
 
 
 def _read_names(path: Path) -> list[str]:
-    text = read_text(path)
+    text = read_text(path, "utf-8-sig")
     if path.suffix == ".json":
         table = json.loads(text)["id2label"]
         return [table[str(i)] for i in range(len(table))]

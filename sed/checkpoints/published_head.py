@@ -22,6 +22,7 @@ from sed.checkpoints.pretrained import read_state
 from sed.checkpoints.wrappers import plain_name, unwrapped
 from sed.config import default_options, read_yaml
 from sed.data.class_map import ClassMap
+from sed.data.tables import read_lines
 from sed.errors import UserError
 from sed.features.logmel import FrontEnd
 from sed.models import atst_frame, beats
@@ -65,15 +66,16 @@ def read_published(path: Path) -> Published:
         UserError: as `sed.checkpoints.pretrained.read_state`; or it has no head, layers between encoder and head,
             or an encoder without an entry in `CONFIGS`.
     """
-    tensors = {plain_name(name): value for name, value in read_state(path).items()}
+    state = read_state(path)
     try:
-        model = unwrapped(tensors, lambda names: kind_of(names) is not None)
+        model = unwrapped(state, lambda names: kind_of(names) is not None)
     except Mismatch as error:
         raise UserError(f"{path}: {error} (torch.save it under another name)") from None
     kind = kind_of(model.state)
     if kind not in CONFIGS:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
         raise UserError(f"{path}: {what} (detectors with their head are read of {', '.join(CONFIGS)})")
+    tensors = {plain_name(name): value for name, value in state.items()}
     if between := [name for name in tensors if SEQUENCE in name]:
         raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")
     found = {name: value for name, value in tensors.items() if f".{name}".rpartition(f".{HEAD}")[1]}
@@ -95,11 +97,11 @@ def class_names(published: Published, names: str | Path | None = None) -> list[s
     """Return the names of the head's classes: those of a file, one per line, or AudioSet-strong's 447.
 
     Raises:
-        UserError: the number of names is not that of the classes, or a name is repeated.
+        UserError: the file is missing or not text, the number of names is not that of the classes, or one is repeated.
     """
     count = len(published.head.bias)
     path = Path(names) if names else AUDIOSET_STRONG
-    found = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    found = [line.strip() for _, line in read_lines(path)]
     if len(set(found)) < len(found):
         raise UserError(f"{path}: a name comes twice (write each class once, in the head's order)")
     if len(found) != count:

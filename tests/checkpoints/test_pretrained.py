@@ -133,6 +133,12 @@ def test_class_names(tmp_path):
     assert class_names(checkpoint, 2, str(tmp_path / "own.csv")) == ["Speech", "Bark, yap"]
     (tmp_path / "config.json").write_text(json.dumps({"id2label": {"0": "Speech", "1": "Dog"}}))
     assert class_names(checkpoint, 2) == ["Speech", "Dog"]
+    for name, text in (
+        ("own.csv", "index,mid,display_name\n0,/m/a,Speech\n1,/m/b,Dog\n"),
+        ("own.txt", "Speech\nDog\n"),
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")  # with a byte order mark, like Excel's
+        assert class_names(checkpoint, 2, str(tmp_path / name)) == ["Speech", "Dog"]
     with pytest.raises(UserError, match="2 class names for a checkpoint of 3"):
         class_names(checkpoint, 3)
     (tmp_path / "config.json").write_text("{}")

@@ -82,6 +82,10 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
         (with_("seq_model.gru.weight_ih_l0", torch.zeros(3, 16)), r"layers between encoder and head, seq_model\.gru"),
         (with_("strong_head.bias", torch.zeros(446)), r"are no linear map: \[447, 16\] and \[446\]"),
         (with_("strong_head.weight", torch.zeros(447, 8)), "is for frames of width 8, the config's 16"),
+        (
+            with_("module.strong_head.bias", torch.zeros(447)),
+            r"one tensor under two names: strong_head\.bias, module\.",
+        ),
         (with_("strong_head.bias", torch.full((447,), torch.nan)), "has values that are not finite"),
         (
             without("atst.norm_frame"),
@@ -89,7 +93,7 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
         ),
         (without("blocks.0.attn.proj.bias"), r"missing: blocks\.0\.attn\.proj\.bias"),
     ],
-    ids=["no head", "half", "two", "sequence", "sizes", "width", "not finite", "no encoder", "encoder"],
+    ids=["no head", "half", "two", "sequence", "sizes", "width", "twice", "not finite", "no encoder", "encoder"],
 )
 def test_other_files_are_refused(change: Callable[[State], State], message: str, state: State, tmp_path: Path) -> None:
     path = tmp_path / "ATST-F_strong_1.pt"
@@ -105,6 +109,11 @@ def test_names_of_other_heads_are_a_file_s(tmp_path: Path) -> None:
         class_names(published)
     (tmp_path / "names.txt").write_text("a\nb, c\nd\n")
     assert class_names(published, tmp_path / "names.txt") == ["a", "b, c", "d"]
+    (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbfa\r\nb, c\r\nd\r\n")  # as Windows' editors write it
+    assert class_names(published, tmp_path / "names.txt") == ["a", "b, c", "d"]
+    (tmp_path / "names.txt").write_bytes(b"caf\xe9\nb\nc\n")
+    with pytest.raises(UserError, match=r"names\.txt: not a text file [(]UTF-8 is expected"):
+        class_names(published, tmp_path / "names.txt")
     (tmp_path / "names.txt").write_text("a\nb\na\n")
     with pytest.raises(UserError, match="a name comes twice"):
         class_names(published, tmp_path / "names.txt")
