@@ -26,6 +26,8 @@ def main() -> None:
     logger = setup_logging()
     if not members:
         raise UserError("only one file given (name the scores of each model, and last the file to write)")
+    if twice := [path for path in members if members.count(path) > 1]:
+        raise UserError(f"{twice[0]}: given twice, but each model counts once (name it once)")
 
     from sed.data.scores import average_scores, read_scores, write_scores
 

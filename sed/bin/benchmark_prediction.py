@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     Times = dict[str, np.ndarray]
 
 logger = logging.getLogger("sed")
+PRECISIONS = ["float32", "bfloat16", "int8"]
 
 
 def parser() -> Parser:
@@ -38,7 +39,7 @@ def parser() -> Parser:
     p.option("cpu-threads", 2, "processor threads", least=1, most=1024)
     p.option("clips", 4, "clips per batch", least=1)
     p.option("rounds", 5, "number of measurements of each contender", least=1)
-    p.option("precisions", ["float32", "bfloat16", "int8"], "precisions of our model to compare", type=words)
+    p.option("precisions", PRECISIONS, "precisions of our model to compare, comma-separated", type=words)
     p.option("peer", True, "compare with transformers' AST in float32 (12 blocks of width 768)")
     p.option("classes", 10, "labels of the random model", least=1)
     p.options_of("sed.models.detector")
@@ -114,6 +115,8 @@ def report(times: Times, outputs: Mapping[str, object], clips: int, clip_seconds
 def main() -> None:
     """Build, take turns, print."""
     args = parser().parse_args()
+    if unknown := [precision for precision in args.precisions if precision not in PRECISIONS]:
+        raise UserError(f"--precisions {unknown[0]}: not one of {', '.join(PRECISIONS)} (choose some of them)")
     setup_logging()
     import copy
 
