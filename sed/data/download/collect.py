@@ -25,6 +25,7 @@ from sed.data.download.annotations import Events, annotated, events_of, match
 from sed.data.download.audioset import LONGEST, Key, Set, candidates, convert, is_filled, is_foreign
 from sed.data.download.comparison import Difference, compare
 from sed.data.download.shards import Member, is_shard, members, suffix_of
+from sed.data.recordings import shown
 from sed.data.tables import write_tsv
 from sed.errors import UserError
 from sed.files import write_json
@@ -114,13 +115,13 @@ class Collection:
         """Return the origin of a copy: the folder that was given, or the part as which it was downloaded."""
         copies = self.downloads / "copies"
         if path.is_relative_to(copies):
-            return path.relative_to(copies).parts[0]
-        return str(next(folder for folder in folders if path.is_relative_to(folder)).resolve())
+            return shown(path.relative_to(copies).parts[0])
+        return shown(str(next(folder for folder in folders if path.is_relative_to(folder)).resolve()))
 
     def _label(self, shard: Path) -> str:
         """Return the origin of a shard's files: its path below copies/ if it was downloaded, else its whole path."""
         copies = self.downloads / "copies"
-        return str(shard.relative_to(copies) if shard.is_relative_to(copies) else shard.resolve())
+        return shown(str(shard.relative_to(copies) if shard.is_relative_to(copies) else shard.resolve()))
 
     def _fill(self, place: Place, origin: str, path: Path) -> None:
         """Link a file to a place, or convert it there if libsndfile does not read its format."""
@@ -249,7 +250,8 @@ class Collection:
         filled = [place for place in self.places[key] if place.is_filled]
         from_others = [place for place in filled if self.origin_of.get((place.set, place.path.name)) != origin]
         status = shard.stat()
-        to_compare = [place for place in from_others if not self._was_compared(place, f"{origin}:{member.key}", status)]
+        name = shown(f"{origin}:{member.key}")
+        to_compare = [place for place in from_others if not self._was_compared(place, name, status)]
         if not empty and not to_compare:
             return ""
         content = member.read()
@@ -258,7 +260,7 @@ class Collection:
         if [candidate.start for candidate in candidates(member.key)] == [-1] and not _is_clip(path):
             return f"longer than {LONGEST:g} s: the whole video"
         for place in to_compare:
-            self._compare(place, f"{origin}:{member.key}", path, shard)
+            self._compare(place, name, path, shard)
         for number, place in enumerate(empty):
             self._note(place, origin)
             if place.path.is_symlink():
@@ -328,7 +330,9 @@ class Collection:
                 if place.is_filled:
                     rows.append((place.set, name, self.origin_of.get((place.set, name), _origin_unknown(place.path))))
         self.origins.replace(rows)
-        write_tsv(self.downloads / "unknown_keys.tsv", UNKNOWN, unknown)
+        write_tsv(
+            self.downloads / "unknown_keys.tsv", UNKNOWN, ((shard, shown(key), why) for shard, key, why in unknown)
+        )
         differing = self.differing()
         write_tsv(self.downloads / "differing_copies.tsv", DIFFERING, differing)
         if unknown:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import random
 import stat
 import tarfile
@@ -23,6 +24,7 @@ from paths import KIT, ROOT
 from sed.data.download import audioset, collect
 from sed.data.download.audioset import Set, read_sets
 from sed.data.download.collect import Collection, find_shards
+from sed.data.recordings import shown
 
 IDS = [f"{n:09d}_-" for n in range(6)]
 NAMES = [f"Y{i}_30.000_40.000.wav" for i in IDS]
@@ -149,6 +151,21 @@ def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) ->
         ]
         assert found[0]["origin"] == str(first) and abs(float(found[0]["correlation"])) < 0.5
         assert float(found[1]["seconds"]) == pytest.approx(0.3, abs=0.01)
+
+
+@pytest.mark.parametrize("name", [b"copies \xff", b"cop\ties"], ids=["not UTF-8", "a tab"])
+def test_folders_that_no_table_can_hold_are_escaped(downloads: Path, name: bytes) -> None:
+    """Once, the first was a traceback, and the second made a table that no program reads."""
+    folder = downloads.parent / os.fsdecode(name)
+    tar(folder / "a.tar", {NAMES[0]: sound(0), "x\udcff.wav": sound(1)})
+    (folder / NAMES[1]).write_bytes(sound(1))
+    run(downloads, folder)
+    origins = {row["filename"]: row["origin"] for row in rows(downloads / "origins.tsv")}
+    escaped = shown(str(folder))
+    assert origins == {NAMES[0]: f"{escaped}/a.tar", NAMES[1]: escaped}
+    assert rows(downloads / "unknown_keys.tsv") == [
+        {"shard": f"{escaped}/a.tar", "key": "x\\udcff", "why": "no YouTube id"}
+    ]
 
 
 def test_an_unreadable_copy_is_listed_too(downloads: Path) -> None:
