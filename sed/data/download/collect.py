@@ -87,11 +87,20 @@ class Collection:
         self.scratch = downloads / ".collecting"
         self.origins = _Log(downloads / "origins.tsv", ORIGINS)
         self.compared = _Log(downloads / ".compared.tsv", _COMPARED)
+        self._forget_comparisons()
         self.origin_of = {(name, clip): origin for name, clip, origin in self.origins.rows}
         self.known = {row[:5] for row in self.compared.rows}
         """comparisons that were made: the first five columns of _COMPARED"""
         self.unreadable: dict[Path, str] = {}
         """copy that cannot be converted -> why"""
+
+    def _forget_comparisons(self) -> None:
+        """Drop comparisons with recordings that are gone from their places, which other copies may fill now."""
+        empty = {
+            (place.set, place.path.name) for places in self.places.values() for place in places if not place.is_filled
+        }
+        if any(row[:2] in empty for row in self.compared.rows):
+            self.compared.replace([row for row in self.compared.rows if row[:2] not in empty])
 
     # --- folders
 

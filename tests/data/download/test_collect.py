@@ -153,6 +153,18 @@ def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) ->
         assert float(found[1]["seconds"]) == pytest.approx(0.3, abs=0.01)
 
 
+def test_a_copy_that_takes_the_place_of_one_that_is_gone_is_not_listed_as_differing(downloads: Path) -> None:
+    for folder, value in (("a", 1), ("b", 2)):
+        (downloads.parent / folder).mkdir()
+        (downloads.parent / folder / NAMES[0]).write_bytes(sound(value))
+    run(downloads, downloads.parent / "a", downloads.parent / "b")
+    assert len(rows(downloads / "differing_copies.tsv")) == 1
+    (downloads.parent / "a" / NAMES[0]).unlink()
+    run(downloads, downloads.parent / "b")
+    assert rows(downloads / "differing_copies.tsv") == []
+    assert rows(downloads / "origins.tsv")[0]["origin"] == str(downloads.parent / "b")
+
+
 @pytest.mark.parametrize("name", [b"copies \xff", b"cop\ties"], ids=["not UTF-8", "a tab"])
 def test_folders_that_no_table_can_hold_are_escaped(downloads: Path, name: bytes) -> None:
     """Once, the first was a traceback, and the second made a table that no program reads."""
