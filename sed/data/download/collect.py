@@ -25,7 +25,7 @@ from sed.data.download.annotations import Events, annotated, events_of, match
 from sed.data.download.audioset import LONGEST, Key, Set, candidates, convert, is_filled, is_foreign
 from sed.data.download.comparison import Difference, compare
 from sed.data.download.shards import Member, is_shard, members, suffix_of
-from sed.data.recordings import shown
+from sed.data.recordings import files_below, shown
 from sed.data.tables import write_tsv
 from sed.errors import UserError
 from sed.files import write_json
@@ -369,17 +369,22 @@ def _is_clip(path: Path) -> bool:
 
 
 def find_shards(folders: Sequence[Path]) -> list[Path]:
-    """Return the shards below folders, in order; an item of `folders` may itself be a shard."""
+    """Return the shards below folders, in order; an item of `folders` may itself be a shard.
+
+    Links are followed and hidden files are skipped, as for recordings; a warning names a link that leads nowhere.
+    """
     found: list[Path] = []
     for folder in folders:
         if is_shard(folder) and folder.is_file():
             found.append(folder)
             continue
-        below: list[Path] = []
-        for place, inner, names in os.walk(folder):
-            inner[:] = [name for name in inner if not name.startswith(".")]
-            below += [Path(place, name) for name in names if not name.startswith(".") and is_shard(Path(name))]
-        found += sorted(below)
+        # `index` has named folders that cannot be read.
+        paths = [Path(place, name) for place, name in files_below(folder, lambda _: None) if not name.startswith(".")]
+        for path in sorted(filter(is_shard, paths)):
+            if path.is_file():
+                found.append(path)
+            else:
+                log.warning("%s: left out: not a regular file, or a link that leads nowhere", path)
     return found
 
 

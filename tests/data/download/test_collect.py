@@ -247,6 +247,18 @@ def test_m4a_is_converted_to_wav_if_ffmpeg_is_installed(downloads: Path, monkeyp
     assert soundfile.info(downloads / "audio/v" / NAMES[1]).format == "WAV"
 
 
+def test_shards_in_linked_folders_are_read_and_links_that_lead_nowhere_named(
+    downloads: Path, log_lines: list[str]
+) -> None:
+    tar(downloads.parent / "elsewhere/a.tar", {NAMES[0]: sound(0)})
+    copies = downloads.parent / "copies"
+    copies.mkdir()
+    (copies / "linked").symlink_to(downloads.parent / "elsewhere")
+    (copies / "gone.tar").symlink_to(downloads.parent / "nowhere.tar")
+    assert there(run(downloads, copies)) == [1, 0]
+    assert f"{copies / 'gone.tar'}: left out: not a regular file, or a link that leads nowhere" in log_lines
+
+
 def test_broken_links_are_made_again(downloads: Path) -> None:
     folder = downloads.parent / "copy"
     folder.mkdir()
