@@ -62,6 +62,8 @@ def test_parquet_tables_by_their_columns(tmp_path: Path) -> None:
     assert [(one.key, one.read()) for one in members(timed)] == [
         (f"{i}_30.000", b) for i, b in zip(ids, sounds, strict=True)
     ]
+    without = table(tmp_path / "without.parquet", {"video_id": ids[:2], "start": [None, 30.0], "audio": sounds[:2]})
+    assert [one.key for one in members(without)] == [ids[0], f"{ids[1]}_30.000"]
     plain = table(tmp_path / "plain.parquet", {"YTID": ids, "flac": sounds, "label": ["x"] * 5})
     some = [one.read() for number, one in enumerate(members(plain)) if number % 3 == 0]
     assert some == [sounds[0], sounds[3]], "rows that nobody reads are passed over"
