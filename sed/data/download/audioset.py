@@ -82,16 +82,20 @@ def index(folders: Sequence[Path], wanted: Iterable[Key]) -> dict[Key, list[Path
     for key in keys:
         starts.setdefault(key.video, []).append(key)
     found: dict[Key, list[Path]] = {}
+    left_out: dict[Path, str] = {}
     for path in _audio_files(folders):
         possible = [key for key in candidates(path.stem) if key in keys]
         if not possible and [k.start for k in candidates(path.stem)] == [-1]:
             possible = starts.get(candidates(path.stem)[0].video, [])
-            if not possible or not _is_clip(path):
+            if possible and (why := why_not_a_clip(path)):
+                left_out[path] = why
                 continue
         if len(possible) > 1:
             raise UserError(f"{path}: {possible[0]} or {possible[1]}? (rename it to <id>_<start>_<end>, in seconds)")
         for key in possible:
             found.setdefault(key, []).append(path)
+    for path, why in [*left_out.items()][:1]:
+        log.warning("%d files whose names have no times left out, the first %s: %s", len(left_out), path, why)
     return found
 
 
@@ -104,12 +108,12 @@ def _audio_files(folders: Sequence[Path]) -> Iterator[Path]:
         yield from recordings_of(folder, log)
 
 
-def _is_clip(path: Path) -> bool:
-    """Return whether a file whose name has no times is short enough for a clip, and not the whole video."""
+def why_not_a_clip(path: Path) -> str:
+    """Return why a file whose name has no times is not a clip: too long, or unreadable; "" if it is one."""
     try:
-        return counted_duration(path) <= LONGEST
-    except UserError:
-        return False
+        return "" if counted_duration(path) <= LONGEST else f"longer than {LONGEST:g} s: the whole video"
+    except UserError as error:
+        return str(error).removeprefix(f"{path}: ")
 
 
 def is_filled(place: Path) -> bool:

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sed.data.audio import counted_duration
 from sed.data.download.annotations import Events, annotated, events_of, match
-from sed.data.download.audioset import LONGEST, Key, Set, candidates, convert, is_filled, is_foreign
+from sed.data.download.audioset import Key, Set, candidates, convert, is_filled, is_foreign, why_not_a_clip
 from sed.data.download.comparison import Difference, compare
 from sed.data.download.shards import Member, is_shard, members, suffix_of
 from sed.data.recordings import files_below, shown
@@ -91,8 +90,8 @@ class Collection:
         self.origin_of = {(name, clip): origin for name, clip, origin in self.origins.rows}
         self.known = {row[:5] for row in self.compared.rows}
         """comparisons that were made: the first five columns of _COMPARED"""
-        self.unreadable: dict[Path, str] = {}
-        """copy that cannot be converted -> why"""
+        self.unreadable: dict[str, list[str]] = {}
+        """why copies cannot be converted -> those copies"""
 
     def _forget_comparisons(self) -> None:
         """Drop comparisons with recordings that are gone from their places, which other copies may fill now."""
@@ -139,7 +138,7 @@ class Collection:
         self._note(place, origin)
         if is_foreign(path):
             if why := convert(path, place.path):
-                self.unreadable[path] = why
+                self.unreadable.setdefault(why, []).append(str(path))
             return
         part = place.path.with_name(f".{place.path.name}.part")
         part.unlink(missing_ok=True)
@@ -264,10 +263,12 @@ class Collection:
         if not empty and not to_compare:
             return ""
         content = member.read()
+        if not content:
+            return "empty"
         path = self.scratch / f"member{member.suffix or suffix_of(content)}"
         path.write_bytes(content)
-        if [candidate.start for candidate in candidates(member.key)] == [-1] and not _is_clip(path):
-            return f"longer than {LONGEST:g} s: the whole video"
+        if [candidate.start for candidate in candidates(member.key)] == [-1] and (why := why_not_a_clip(path)):
+            return why
         for place in to_compare:
             self._compare(place, name, path, shard)
         for number, place in enumerate(empty):
@@ -276,7 +277,8 @@ class Collection:
                 place.path.unlink()
             if is_foreign(path):
                 if why := convert(path, place.path):
-                    self.unreadable[shard] = why  # its place stays empty, so that the next run reads the shard again
+                    # its place stays empty, so that the next run reads the shard again
+                    self.unreadable.setdefault(why, []).append(name)
             elif number + 1 < len(empty):  # a copy for each place, the file itself for the last one
                 shutil.copyfile(path, part := self.scratch / "copy")
                 part.replace(place.path)
@@ -348,8 +350,8 @@ class Collection:
             log.warning("%d files in shards are not recordings of the metadata: %s", len(unknown), UNKNOWN_TABLE)
         if differing:
             log.warning("%d copies differ from the recordings in place: differing_copies.tsv", len(differing))
-        for source, why in self.unreadable.items():
-            log.warning("%s: left out: %s", source, why)
+        for why, copies in self.unreadable.items():
+            log.warning("%d copies left out: %s, the first %s", len(copies), why, copies[0])
 
 
 UNKNOWN_TABLE = "unknown_keys.tsv"
@@ -358,14 +360,6 @@ UNKNOWN_TABLE = "unknown_keys.tsv"
 def _origin_unknown(path: Path) -> str:
     """Return the origin of a recording that none of our runs has put there: the folder that it links to, if any."""
     return str(path.resolve().parent) if path.is_symlink() else "there before"
-
-
-def _is_clip(path: Path) -> bool:
-    """Return whether a file is short enough for a clip, and not the whole video."""
-    try:
-        return counted_duration(path) <= LONGEST
-    except UserError:
-        return False
 
 
 def find_shards(folders: Sequence[Path]) -> list[Path]:

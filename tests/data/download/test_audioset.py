@@ -64,7 +64,7 @@ def test_every_name_of_the_real_metadata_is_read(name, clips):
     assert len({named(n) for n in names}) == len(names) == clips
 
 
-def test_any_copy_is_found(tmp_path):
+def test_any_copy_is_found(tmp_path, log_lines):
     wanted = [Key(f"{i:011d}", 1000 * i) for i in range(1, 7)]
     places = [
         sound(tmp_path / "a" / "00000000001_1.000_11.000.wav"),
@@ -78,6 +78,10 @@ def test_any_copy_is_found(tmp_path):
     sound(tmp_path / "b" / "._00000000002_2_12.wav", value=0.1)
     (tmp_path / "b" / "loop").symlink_to(tmp_path / "b")
     assert index([tmp_path / "a", tmp_path / "b"], wanted) == {k: [p] for k, p in zip(wanted, places, strict=False)}
+    assert log_lines[-1] == (
+        "1 files whose names have no times left out, the first "
+        f"{tmp_path / 'b' / 'Y00000000006.wav'}: longer than 12 s: the whole video"
+    )
 
 
 def test_a_name_that_may_be_two_recordings_is_refused(tmp_path):

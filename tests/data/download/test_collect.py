@@ -230,6 +230,26 @@ def test_whole_videos_and_ambiguous_ids_are_not_used(downloads: Path) -> None:
     assert why[IDS[1]] == "longer than 12 s: the whole video"
 
 
+def test_members_that_are_empty_or_unreadable_are_listed_with_the_reason(downloads: Path) -> None:
+    """Once, an unreadable one was called the whole video, and an empty one filled its place."""
+    tar(downloads / "copies/x/a.tar", {NAMES[0]: b"", f"{IDS[1]}.wav": b"no audio", NAMES[2]: sound(2)})
+    assert there(run(downloads, downloads / "copies")) == [1, 0]
+    assert [path.name for path in (downloads / "audio/v").iterdir()] == [NAMES[2]]
+    why = {row["key"]: row["why"] for row in rows(downloads / "unknown_keys.tsv")}
+    assert why[Path(NAMES[0]).stem] == "empty"
+    assert why[IDS[1]].startswith("not audio")
+
+
+def test_copies_that_cannot_be_converted_are_counted_by_reason(
+    downloads: Path, monkeypatch: pytest.MonkeyPatch, log_lines: list[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(downloads))
+    folder = tar(downloads.parent / "copy/a.tar", {f"{one}_30_40.m4a": sound(0) for one in IDS[:2]}).parent
+    (folder / f"{IDS[2]}_30_40.m4a").write_bytes(sound(2))
+    run(downloads, folder)
+    assert log_lines[-1] == f"3 copies left out: ffmpeg is needed to read it, the first {folder}/{IDS[2]}_30_40.m4a"
+
+
 def test_m4a_is_converted_to_wav_if_ffmpeg_is_installed(downloads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = downloads.parent / "copy"
     folder.mkdir()
