@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from sed.data.download.audioset import Key
+from sed.data.download.audioset import Key, is_filled
 from sed.errors import UserError
 from sed.files import write_text
 from sed.input_files import read_text
@@ -38,7 +38,7 @@ LENGTH = 10_000  # milliseconds to fetch if a file name states a start but no en
 PATIENCE = 5  # failures in a row after which a run ends; a video that is gone ends the row, since the server did answer
 REQUEST = 5  # seconds that a request takes, for estimates of the time left
 REPORT = 10  # seconds between lines on progress
-WAV_HEADER = 44  # bytes; a file of this size has no samples
+WAV_HEADER = 78  # bytes of the header that ffmpeg writes, with its name in it; a file of this size has no samples
 COLUMNS = ("filename", "kind", "reason")
 
 
@@ -94,7 +94,7 @@ def fetch(
     """Fetch recordings; end early after PATIENCE failures in a row.
 
     Args:
-        places: (path of the file to write, recording) of each; existing files are not fetched.
+        places: (path of the file to write, recording) of each; existing files that are not empty are not fetched.
         failures: table of failures, which is read and extended.
         command: name or path of yt-dlp.
         between: mean of the seconds to wait between two requests, drawn uniformly from 0.5 to 1.5 times that.
@@ -110,7 +110,7 @@ def fetch(
     """
     if (program := shutil.which(command)) is None:
         raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")
-    waiting = [(place, key) for place, key in places if not place.exists() and not failures.is_gone(place.name)]
+    waiting = [(place, key) for place, key in places if not is_filled(place) and not failures.is_gone(place.name)]
     waiting = waiting[:limit] if limit else waiting
     log.info("fetching %d recordings, about %s", len(waiting), duration(len(waiting) * (between + REQUEST)))
     fetched, in_a_row, last_report = 0, 0, time.monotonic()

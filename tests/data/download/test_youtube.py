@@ -62,6 +62,19 @@ def test_available_recordings_are_fetched_and_the_others_listed(youtube, tmp_pat
     )
 
 
+def test_a_recording_without_samples_is_not_there_and_is_no_success(youtube, tmp_path):
+    """Once, what ffmpeg writes of an empty section counted as fetched, and an empty file was never fetched."""
+    server, program, places = youtube
+    places[0][0].parent.mkdir()
+    places[0][0].touch()
+    header = b"RIFF" + bytes(74 - len("*1.000-11.000"))  # the stand-in adds the section; 78 bytes in all
+    server.other["/" + places[1][1].video] = header
+    failures = Failures(tmp_path / "not_fetched.tsv")
+    assert fetch(places[:2], failures, command=program, pause=lambda _s: None) == 1
+    assert places[0][0].stat().st_size and not places[1][0].exists()
+    assert failures.reason(places[1][0].name) == "exit 0, and no file"
+
+
 def test_a_server_that_refuses_is_not_asked_again(youtube, tmp_path):
     server, program, places = youtube
     server.status = {"/" + key.video: 429 for _, key in places}
