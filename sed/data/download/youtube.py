@@ -140,8 +140,9 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
     scratch = place.parent / ".fetching"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
-    times = re.fullmatch(r".*_(\d+(?:\.\d+)?)_(\d+(?:\.\d+)?)", place.stem)  # start and end in seconds
-    end = round(1000 * float(times[2])) if times else key.start + LENGTH  # milliseconds
+    times = re.fullmatch(r".*[_-](\d+(?:\.\d+)?)[_-](\d+(?:\.\d+)?)", place.stem)  # start and end in seconds
+    has_end = times is not None and round(1000 * float(times[1])) == key.start  # otherwise the id ends in digits
+    end = round(1000 * float(times[2])) if times and has_end else key.start + LENGTH  # milliseconds
     options = ["--ignore-config", "--no-playlist", "--no-progress", "--retries", "3", "--socket-timeout", "30"]
     # --force-keyframes-at-cuts encodes the section again, since a copied stream can only be cut near the times stated.
     options += ["-f", "bestaudio/best", "-x", "--audio-format", "wav", "--force-keyframes-at-cuts"]

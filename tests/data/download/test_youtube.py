@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sed.data.download.audioset import Key
+from sed.data.download.audioset import Key, named
 from sed.data.download.youtube import Failures, fetch
 from sed.errors import UserError
 
@@ -73,6 +73,19 @@ def test_a_recording_without_samples_is_not_there_and_is_no_success(youtube, tmp
     assert fetch(places[:2], failures, command=program, pause=lambda _s: None) == 1
     assert places[0][0].stat().st_size and not places[1][0].exists()
     assert failures.reason(places[1][0].name) == "exit 0, and no file"
+
+
+@pytest.mark.parametrize(
+    ("name", "section"),
+    [("Y00000000_12_30.wav", "*30.000-40.000"), ("00000000_12-30-35.5.wav", "*30.000-35.500")],
+    ids=["digits of the id before the start, no end", "hyphens"],
+)
+def test_the_section_is_that_of_the_name(youtube, tmp_path, name, section):
+    server, program, _ = youtube
+    server.other["/00000000_12"] = bytes(100)
+    place = tmp_path / name
+    assert fetch([(place, named(name))], Failures(tmp_path / "f.tsv"), command=program) == 1
+    assert place.read_bytes().endswith(section.encode())
 
 
 def test_a_server_that_refuses_is_not_asked_again(youtube, tmp_path):
