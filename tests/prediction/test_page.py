@@ -192,3 +192,36 @@ def test_twelve_recordings_of_thirty_long_classes_fit_a_phone_and_ask_for_nothin
         outside = [address for address in chromium.requests() if not address.startswith(("data:", "blob:"))]
     assert outside == [path.as_uri()]
     assert seen == {"width": 360, "events": sum(24 - i for i in range(12)), "beyond": [], "cut": [], "broken": []}
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("names", "links"),
+    [
+        (["/data/a.wav", "b.wav", "-"], ["/data/a.wav", "b.wav", "-"]),
+        (["/a.wav", "/data/b.wav"], ["a.wav", "data/b.wav"]),
+        (["rec/1/a.wav", "rec/2/b.wav"], ["1/a.wav", "2/b.wav"]),
+        ([], []),
+    ],
+)
+def test_recordings_are_listed_by_their_paths_below_the_folder_of_all(tmp_path, names, links):
+    file = io.StringIO()
+    page = Page(file, "a model")
+    for name in names:
+        sink = PageSink(page, rate=16000, feature_seconds=0.01, frame_seconds=0.02, labels=LABELS, thresholds=[0.5] * 3)
+        sink.audio(np.zeros(16000, np.float32))
+        sink.finish(Result(name, 1.0, []))
+    page.close()
+    path = tmp_path / "page.html"
+    path.write_text(file.getvalue(), encoding="utf-8")
+    with browser(tmp_path) as chromium:
+        chromium.open(path)
+        shown = chromium.js("[...document.querySelectorAll('nav a')].map(a => a.textContent)")
+        assert shown == [f"{link} · 0 events" for link in links]
+        assert chromium.js("document.getElementById('count').textContent").startswith(f"0 events in {len(names)} rec")
+        assert chromium.js("[clock(59.999), clock(3599.996), clock(9.99), clock(61, 0)]") == [
+            "1:00.00",
+            "1:00:00.00",
+            "0:09.99",
+            "1:01",
+        ]
