@@ -240,7 +240,7 @@ function correctable(recordings, changed) {   // the whole page's part: what is 
         const chosen = recordings.filter(r => scope.value === "all" || r.editing.reviewed);
         if (!chosen.length) { report(": tick “reviewed” where all events are right now, or choose all recordings"); return; }
         save("corrected.tsv", "filename\tonset\toffset\tevent_label\n" + chosen.flatMap(r => r.editing.rows()).join(""));
-        if (chosen.length === recordings.length || scope.value === "reviewed") storage.unsaved = false;
+        if (recordings.every(r => chosen.includes(r) || !r.editing.past.length)) storage.unsaved = false;
         report(` · ${chosen.length} exported`);
     };
     away.onclick = () => {

@@ -177,3 +177,11 @@ def test_a_browser_that_keeps_nothing_asks_before_the_page_is_left(chromium, pag
     chromium.js("recordings[0].editing.review(false)")
     assert chromium.js(asks)
     assert "keeps nothing" in chromium.js("document.querySelector('#export .note').textContent")
+    chromium.js("document.querySelector('#export button').click()")  # no recording is reviewed: nothing is exported
+    assert chromium.js(asks)
+    chromium.js("recordings[1].editing.review(true)")
+    export(chromium)
+    assert chromium.js(asks)  # the corrections of the other recording are not exported
+    chromium.js("document.querySelector('#export select').value = 'all'")
+    chromium.js("document.querySelector('#export button').click()")
+    assert not chromium.js(asks)
