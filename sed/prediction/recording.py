@@ -194,6 +194,13 @@ class Track:
         self._sink.abandon()
 
 
+def refuse_short(track: Track, window: Window, predictor: Predictor) -> None:
+    """Raise UserError for the window of a recording that is shorter than the shortest window that the model takes."""
+    if len(window.samples) < predictor.min_samples:
+        seconds = predictor.min_samples / predictor.rate
+        raise UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)")
+
+
 def run(
     tracks: Iterable[tuple[Track, Callable[[Track], Iterator[Window]]]],
     predictor: Predictor,
@@ -228,11 +235,7 @@ def run(
     for track, windows in tracks:
         try:
             for window in windows(track):
-                if len(window.samples) < predictor.min_samples:
-                    seconds = predictor.min_samples / predictor.rate
-                    raise UserError(
-                        f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)"
-                    )
+                refuse_short(track, window, predictor)
                 batch.append((track, window))
                 if len(batch) == batch_size:
                     flush()

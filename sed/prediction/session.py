@@ -367,6 +367,12 @@ def _outputs(
     return open_sinks
 
 
+def _growing(path: Path) -> IO[str]:
+    """Open an output that has its name from the start: most streams end by Ctrl-C, after which their events stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("w", encoding="utf-8", errors="backslashreplace")  # as `open_replacing`
+
+
 def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, stack: ExitStack) -> int:
     """Predict on a stream.
 
@@ -384,8 +390,13 @@ def live(args: argparse.Namespace, predictor: Predictor, post: PostProcessing, s
         raise UserError(
             f"--format {args.format[0]}: written only at a recording's end, which a stream lacks (take another)"
         )
-    plan = WindowPlan.live(**window_geometry(predictor), hop=args.live_hop, lookahead=args.live_lookahead)
-    file = sys.stdout if args.out == "-" else stack.enter_context(open_replacing(args.out))
+    plan = WindowPlan.live(
+        **window_geometry(predictor),
+        min_samples=predictor.min_samples,
+        hop=args.live_hop,
+        lookahead=args.live_lookahead,
+    )
+    file = sys.stdout if args.out == "-" else stack.enter_context(_growing(Path(args.out)))
     file.write(format.header(predictor.labels))
     file.flush()
     filters = post.reach(predictor.frame_seconds) * predictor.frame_seconds  # delay by post-processing in seconds

@@ -105,7 +105,15 @@ class WindowPlan:
 
     @classmethod
     def live(
-        cls, *, samples: int, frame_seconds: float, rate: int, frames: int, hop: float, lookahead: float
+        cls,
+        *,
+        samples: int,
+        frame_seconds: float,
+        rate: int,
+        frames: int,
+        min_samples: int = 1,
+        hop: float,
+        lookahead: float,
     ) -> WindowPlan:
         """Return the plan for streams: every `hop` seconds a window decides frames up to `lookahead` before its end.
 
@@ -117,13 +125,22 @@ class WindowPlan:
             frame_seconds: length of an output frame.
             rate: sampling rate in Hz.
             frames: output frames per window.
+            min_samples: samples of the shortest window that the model takes; the first window is as long as a hop.
             hop: seconds from the end of a window to that of the next.
             lookahead: seconds at a window's end whose frames are left to the next windows.
 
         Returns:
             The plan.
+
+        Raises:
+            UserError: the hop is shorter than the shortest window, or hop and lookahead are longer than a window.
         """
         step, ahead = max(1, round(hop / frame_seconds)), max(0, round(lookahead / frame_seconds))
+        frame_samples = samples_of(frame_seconds, rate)
+        if step * frame_samples < min_samples:
+            raise UserError(
+                f"--live-hop {hop:g}: shorter than the model's {min_samples / rate:g} s analysis window (take more)"
+            )
         if step + ahead > frames:
             window = f"the model's {frames * frame_seconds:g} s window"
             raise UserError(
@@ -131,7 +148,7 @@ class WindowPlan:
             )
         return cls(
             samples=samples,
-            frame_samples=samples_of(frame_seconds, rate),
+            frame_samples=frame_samples,
             frames=frames,
             hop=step,
             first=frames - ahead - step,

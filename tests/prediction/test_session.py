@@ -17,6 +17,8 @@ from sed.data.directory import write_scp
 from sed.data.scores import read_scores
 from sed.data.store import FeatureWriter
 from sed.data.tables import Event, read_events_tsv, write_durations_tsv
+from sed.prediction import session
+from sed.prediction.live import read_pcm
 
 
 def call(monkeypatch, *args, stdin=None):
@@ -249,6 +251,23 @@ def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, ca
     assert code == 0 and abs(len(again) - len(rows)) <= 2
     code, again, err = events(b"")
     assert code == 1 and not again and "no samples" in err
+
+
+def test_the_events_of_an_interrupted_stream_stay(tmp_path, experiment, monkeypatch):
+    """Ctrl-C is how most streams end."""
+    (tmp_path / "pcm").write_bytes((sounds(13) * 32767).astype("<i2").tobytes())
+    live = ("--model", experiment, "--live", "--format", "jsonl", "--out", tmp_path / "new" / "events.jsonl")
+    assert call(monkeypatch, *live, stdin=tmp_path / "pcm") == 0
+    rows = (tmp_path / "new" / "events.jsonl").read_text().splitlines()
+
+    def until_interrupted(*args):
+        yield from read_pcm(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session, "read_pcm", until_interrupted)
+    assert call(monkeypatch, *live, stdin=tmp_path / "pcm") == 130
+    found = (tmp_path / "new" / "events.jsonl").read_text().splitlines()
+    assert 3 < len(found) < len(rows) and found == rows[: len(found)]
 
 
 @pytest.mark.parametrize("seconds", [3.3371, 12.403])

@@ -117,5 +117,9 @@ def test_impossible_plans_are_refused():
         WindowPlan.overlapping(samples=500, frame_seconds=0.01, rate=1000, frames=50, overlap=0.46)
     with pytest.raises(UserError, match="exceed"):
         WindowPlan.live(samples=500, frame_seconds=0.01, rate=1000, frames=50, hop=0.3, lookahead=0.3)
+    sizes = {"samples": 500, "frame_seconds": 0.01, "rate": 1000, "frames": 50, "min_samples": 25}
+    assert WindowPlan.live(**sizes, hop=0.03, lookahead=0.1).hop == 3
+    with pytest.raises(UserError, match=r"^--live-hop 0.02: shorter than the model's 0.025 s"):
+        WindowPlan.live(**sizes, hop=0.02, lookahead=0.1)
     with pytest.raises(UserError, match="whole samples"):
         samples_of(0.01, 11025)
