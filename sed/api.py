@@ -29,7 +29,7 @@ from sed.evaluation.postprocessing.options import options_of
 from sed.parallel import free_processors
 from sed.prediction.decisions import Detection
 from sed.prediction.predictor import Predictor, predict_windows, window_geometry
-from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.recording import BaseSink, Track, refuse_short, run
 from sed.prediction.session import open_predictor
 from sed.prediction.sources import read_recording
 from sed.prediction.windows import Window, WindowPlan
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 Recording = str | Path | np.ndarray
 """a file, or samples in [-1, 1] of shape (samples,), (samples, channels) or (channels, samples)"""
+WHICH, PRECISIONS = ("teacher", "student"), ("float32", "bfloat16", "int8")
 Recordings = list[str] | list[Path] | list[np.ndarray] | list[Recording]
 Events = str | Path | Mapping[str, Sequence[Event]]
 """a table of events, or {clip: its events}"""
@@ -222,7 +223,7 @@ class Model:
         """Yield the events of a stream as soon as they are decided, in constant memory.
 
         Args:
-            blocks: arrays of samples as they arrive, each as in `detect`.
+            blocks: arrays of samples as they arrive, each as in `detect`; empty ones are skipped.
             rate: sampling rate of the blocks in Hz.
             threshold: as in `detect`.
             hop: seconds between two runs of the model.
@@ -232,14 +233,18 @@ class Model:
             Events, with times from the start of the stream.
 
         Raises:
-            UserError: samples are not finite, a label is unknown, or hop and lookahead together exceed the window.
+            UserError: samples are not finite, a label is unknown, the stream or the hop is shorter than the front end's
+                analysis window, or hop and lookahead together exceed the model's window.
         """
         post = self.post_processing if threshold is None else self._with_threshold(threshold)
-        plan = WindowPlan.live(**window_geometry(self.predictor), hop=hop, lookahead=lookahead)
+        plan = WindowPlan.live(
+            **window_geometry(self.predictor), min_samples=self.predictor.min_samples, hop=hop, lookahead=lookahead
+        )
         sink = _Newest()
-        track = Track.of("stream", self.predictor, post, plan, sink=sink, live=True)
-        samples = (block for piece in blocks for block in mono_blocks(piece, "the stream"))
+        track = Track.of("the stream", self.predictor, post, plan, sink=sink, live=True)
+        samples = (block for piece in blocks if np.size(piece) for block in mono_blocks(piece, "the stream"))
         for window in plan.grow(track.passed_on(resampled(samples, rate, self.sample_rate))):
+            refuse_short(track, window, self.predictor)
             output = predict_windows(self.predictor, [window.samples])
             track.take(window, output.frame[0], output.clip[0], output.logmel[0])
             yield from sink.take()
@@ -315,8 +320,13 @@ def load(
         The model.
 
     Raises:
-        UserError: there is no such model, or it cannot be read.
+        UserError: there is no such model, or it cannot be read; or an argument has an unknown value.
     """
+    for name, value, known in (("which", which, WHICH), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise UserError(f"{name} '{value}': one of {', '.join(known)} is expected")
+    if threads is not None and threads < 1:
+        raise UserError(f"threads {threads}: at least 1 is expected (None: as many as there are idle processors)")
     threads = free_processors() if threads is None else threads
     onnx = str(model).endswith(".onnx")
     predictor, post, _ = open_predictor(

@@ -81,6 +81,30 @@ def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, 
     assert small
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"which": "best"}, "which 'best': one of teacher, student is expected"),
+        ({"precision": "float16"}, "precision 'float16': one of float32, bfloat16, int8 is expected"),
+        ({"threads": 0}, "threads 0: at least 1 is expected (None: as many as there are idle processors)"),
+    ],
+)
+def test_unknown_options_of_load_are_refused(experiment: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(sed.UserError) as error:
+        sed.load(experiment, device="cpu", **options)  # type: ignore[arg-type]
+    assert str(error.value) == message
+
+
+def test_a_stream_may_pause_but_not_end_within_the_first_analysis_window(
+    model: sed.Model, recordings: list[Path]
+) -> None:
+    samples = read_audio(recordings[0], model.sample_rate)
+    pausing = [samples[:5000], np.zeros(0, np.float32), samples[5000:]]
+    assert list(model.stream(pausing, model.sample_rate)) == list(model.stream([samples], model.sample_rate))
+    with pytest.raises(sed.UserError, match=r"^the stream: shorter than the model's 0.025 s"):
+        list(model.stream([samples[:10]], model.sample_rate))
+
+
 def test_what_cannot_be_read_raises_one_line(model: sed.Model, tmp_path: Path) -> None:
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"")
