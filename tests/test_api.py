@@ -64,6 +64,15 @@ def test_an_array_gives_what_its_file_gives(model: sed.Model, recordings: list[P
     assert rounded(model.detect(read_audio(recordings[1], model.sample_rate), model.sample_rate)) == rounded(expected)
 
 
+def test_a_recording_may_end_just_after_a_window_without_overlap(model: sed.Model, recordings: list[Path]) -> None:
+    samples = read_audio(recordings[1], model.sample_rate)[: 20 * model.sample_rate + 10]
+    found, without_end = (model.detect(some, model.sample_rate, overlap=0) for some in (samples, samples[:-10]))
+    assert (
+        [event for event in found if event.offset < 19] == [event for event in without_end if event.offset < 19] != []
+    )
+    assert max(event.offset for event in found) <= 20.01
+
+
 def test_thresholds_by_keyword(model: sed.Model, recordings: list[Path]) -> None:
     own = model.detect(recordings[0])
     assert not model.detect(recordings[0], threshold=1.0)

@@ -67,8 +67,13 @@ def window_geometry(predictor: Predictor) -> dict[str, Any]:
 
 
 def predict_windows(predictor: Predictor, waveforms: Sequence[np.ndarray]) -> Output:
-    """Run the model on windows and set the posteriors after the end of each to 0."""
-    output = predictor(waveforms)
+    """Run the model on windows and set the posteriors after the end of each to 0.
+
+    Windows shorter than the model takes, which end a recording if windows hardly overlap, are padded with zeros.
+    """
+    missing = [max(0, predictor.min_samples - len(waveform)) for waveform in waveforms]
+    padded = [np.pad(one, (0, count)) if count else one for one, count in zip(waveforms, missing, strict=True)]
+    output = predictor(padded)
     seconds = np.array([len(waveform) / predictor.rate for waveform in waveforms])
     silence_padding(output.frame, seconds, predictor.frame_seconds)
     return output

@@ -195,8 +195,14 @@ class Track:
 
 
 def refuse_short(track: Track, window: Window, predictor: Predictor) -> None:
-    """Raise UserError for the window of a recording that is shorter than the shortest window that the model takes."""
-    if len(window.samples) < predictor.min_samples:
+    """Raise UserError if a recording is shorter than the shortest window that the model takes.
+
+    Args:
+        track: the recording.
+        window: one of its windows; later ones than the first may be shorter (`predict_windows`).
+        predictor: the model.
+    """
+    if window.first is None and len(window.samples) < predictor.min_samples:
         seconds = predictor.min_samples / predictor.rate
         raise UserError(f"{track.result.name}: shorter than the model's {seconds:g} s analysis window (leave it out)")
 

@@ -56,6 +56,16 @@ def test_a_recording_that_breaks_off_harms_no_other():
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
 
 
+@pytest.mark.parametrize("centred", [False, True])
+def test_a_recording_may_end_just_after_a_window(centred):
+    """Without overlap, the last window is then shorter than the model takes."""
+    sinks, problems, _ = predict([burst(1, 1, 20.003), burst(1, 1, 20)], overlap=0, centred=centred)
+    assert problems == [("0", None), ("1", None)]
+    assert sinks[0].result.detections == sinks[1].result.detections != []
+    posteriors = np.concatenate(sinks[0].posterior_frames)
+    assert len(posteriors) == 3000 and (posteriors[2001:] == 0).all()
+
+
 @pytest.mark.parametrize("overlap", [0, 4, 8])
 def test_progress_counts_what_windows_share_once(overlap):
     recordings = [burst(1, 1, seconds) for seconds in (61.25, 10, 3, 12.5)]
