@@ -157,11 +157,15 @@ def expand(
         The experiments.
 
     Raises:
-        UserError: the config cannot be read, it names pseudo-labels without training on them, or a pair is malformed.
+        UserError: the config cannot be read, it names pseudo-labels without training on them, or a seed or pair is
+            malformed.
     """
     settings = DEFAULTS | load_config(path)
     if settings["pseudo_labels_of"] and PSEUDO not in value_text(settings.get("train_sets", "")).split(","):
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
+    for seed in seeds:
+        if not seed.isdecimal():
+            raise UserError(f"--seeds {seed}: whole numbers are expected, separated by blanks")
     for pair in rates:
         if len(pair.split(":")) != 2:
             raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")
