@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sed.errors import UserError
+
 SECTION = "schedule"
 OPTIONS = {
     "epochs": {"default": 10, "help": "epochs to train (P)", "least": 1},
@@ -69,7 +71,13 @@ OPTIONS = {
 
 
 def scale_steps(config: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """Return the config with `steps_per_epoch` and `warmup_steps` times `factor`, rounded, at least 1; 0 stays 0."""
+    """Return the config with `steps_per_epoch` and `warmup_steps` times `factor`, rounded, at least 1; 0 stays 0.
+
+    Raises:
+        UserError: there is a factor, but `steps_per_epoch` is 0: the sets define an epoch.
+    """
+    if factor != 1 and not config["steps_per_epoch"]:
+        raise UserError("--step-scale: steps_per_epoch is 0, so there is nothing to scale (give --steps-per-epoch)")
     scaled = {
         key: max(1, int(config[key] * factor + 0.5)) for key in ("steps_per_epoch", "warmup_steps") if config[key]
     }

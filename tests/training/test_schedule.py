@@ -4,6 +4,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from sed.errors import UserError
 from sed.training.schedule import Schedule, scale_steps
 
 
@@ -99,3 +100,10 @@ def test_scaled_steps_are_rounded_as_awk_rounds_them(factor):
     ours = [scale_steps({"steps_per_epoch": n, "warmup_steps": 0, "lr": 1.0}, factor) for n in steps]
     assert [config["steps_per_epoch"] for config in ours] == [int(line) for line in done.stdout.split()]
     assert all(config["warmup_steps"] == 0 and config["lr"] == 1.0 for config in ours)
+
+
+def test_an_epoch_that_the_sets_define_cannot_be_scaled() -> None:
+    config = {"steps_per_epoch": 0, "warmup_steps": 100}
+    assert scale_steps(config, 1.0) == config
+    with pytest.raises(UserError, match="nothing to scale"):
+        scale_steps(config, 0.1)
