@@ -41,7 +41,7 @@ MOST_OCTAVES = 0.45  # largest change of the playback speed, in either direction
 KIND_SPREAD, SOUND_SPREAD = 3.0, 1.5  # dB, standard deviations of a kind's level in a clip, and of its sounds' levels
 TEXTURE_SECONDS, TEXTURE_SPREAD = 4.0, 0.7  # s, median length of a texture; standard deviation of its natural logarithm
 NO_BACKGROUND = 0.05  # probability
-BACKGROUND_GAIN = 0.5  # so backgrounds are 6 dB below the level of 0 dB that snr_min and snr_max refer to
+BACKGROUND_GAIN = 0.5  # amplitude factor: -6 dB on the scale of snr_min and snr_max
 
 
 SECTION = "soundscapes on the fly, where the sounds are a soundbank"
@@ -67,8 +67,8 @@ OPTIONS = {
     "repeats": {"default": 1.2, "help": "mean number of repetitions of a kind within a clip", "least": 0},
     "speed_octaves": {"default": 0.2, "help": "standard deviation of the playback speed, octaves", "least": 0},
     "filter_db": {"default": 4.0, "help": "standard deviation of a random filter's gains, dB", "least": 0},
-    "snr_min": {"default": 5.0, "help": "lowest level of events over the background, dB"},
-    "snr_max": {"default": 32.0, "help": "highest level of events over the background, dB"},
+    "snr_min": {"default": 5.0, "help": "lowest level of events, dB; backgrounds are at -6 dB"},
+    "snr_max": {"default": 32.0, "help": "highest level of events, dB; backgrounds are at -6 dB"},
     "wet_max": {"default": 0.4, "help": "largest energy of reflections relative to the direct sound", "least": 0},
 }
 
