@@ -170,13 +170,16 @@ class SoundscapeMaker:
             shares: number of equal shares that a batch is divided into.
 
         Raises:
-            UserError: the front end's rate is not that of the sounds, backgrounds are shorter than a clip, the shares
-                of kinds leave nothing to draw, or the clips of a batch cannot be divided into equal shares.
+            UserError: the front end's rate is not that of the sounds, backgrounds are shorter than a clip, `snr_min` is
+                above `snr_max`, the shares of kinds leave nothing to draw, or the clips of a batch cannot be divided
+                into equal shares.
         """
         if front_end.sample_rate != RATE:
             raise UserError(
                 f"sample_rate {front_end.sample_rate}: soundscapes are made at {RATE} Hz (change the config)"
             )
+        if config["snr_min"] > config["snr_max"]:
+            raise UserError(f"snr_min {config['snr_min']} is above snr_max {config['snr_max']} (change one of them)")
         self.clips, self.labels, self.shares = config["batch_size"], sounds.names, shares
         if self.clips % shares:
             raise UserError(

@@ -156,10 +156,13 @@ def test_shares_are_parts_of_the_batch(config, mixup):
         SoundscapeMaker(tones(300.0), front_end, **options, shares=4)
 
 
-def test_another_rate_is_refused(config):
+def test_another_rate_and_levels_out_of_order_are_refused(config):
     front_end = FrontEnd.from_config(config | {"sample_rate": 32000, "f_max": 8000.0})
     with pytest.raises(UserError, match="16000"):
         SoundscapeMaker(tones(300.0), front_end, config=config, frames=100, frame_seconds=0.1, device=CPU)
+    config["snr_min"] = 33.0
+    with pytest.raises(UserError, match=r"snr_min 33\.0 is above snr_max 32\.0"):
+        SoundscapeMaker(tones(300.0), FrontEnd(), config=config, frames=100, frame_seconds=0.1, device=CPU)
 
 
 def test_clips_longer_than_a_background_at_the_highest_speed_are_refused(config):
