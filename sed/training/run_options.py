@@ -9,7 +9,12 @@ RUNTIME = (*logger.RUNTIME, "threads", "device", "cache", "accelerate", "checkpo
 
 SECTION = "run"
 OPTIONS = {
-    "seed": {"default": 1, "help": "random seed of initial weights, batches and augmentation", "least": 0},
+    "seed": {
+        "default": 1,
+        "help": "random seed of initial weights, batches and augmentation",
+        "least": 0,
+        "most": 9223372036854775807,  # 64 bits, as PyTorch takes
+    },
     "precision": {
         "default": "auto",
         "help": "numeric precision; auto: bf16 on a GPU, else fp32",

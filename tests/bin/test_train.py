@@ -49,6 +49,14 @@ def test_one_batch_size_is_that_of_every_set(monkeypatch, capsys):
     assert several["batch_sizes"] == [4, 2]  # refused once the sets are read
 
 
+@pytest.mark.parametrize("module", [train, pretrain])
+def test_seeds_are_those_that_pytorch_takes(monkeypatch, capsys, module):
+    most = 2**63 - 1
+    assert shown(monkeypatch, capsys, module, "--seed", str(most))["seed"] == most
+    assert "out of range" in shown(monkeypatch, capsys, module, "--seed", str(most + 1))
+    torch.manual_seed(most)
+
+
 def experiment_of(folder, config, **stored):
     """Write the files of a finished run whose config is `stored`."""
     folder.mkdir()
