@@ -3,8 +3,8 @@
 usage: python3 -m sed.bin.check_dump [--config conf/logmel.yaml] dump/<set>...
 
 Exit 0: all intact. Exit 1: damaged shards were removed with their lists of clips (<shard>.scp) and the set's
-feats.scp, which is also removed if it does not cover wav.scp; stage 2 redoes them. Exit 2: a shard is of another front
-end than --config; nothing of its set was removed.
+feats.scp, which is also removed if it does not cover wav.scp or has wrong rows; stage 2 redoes them. Exit 2: a shard is
+of another front end than --config; nothing of its set was removed.
 """
 
 from __future__ import annotations

@@ -80,8 +80,10 @@ def check_labels(path: object, labels: object) -> None:
     if not isinstance(labels, list | tuple) or not labels:
         what = "empty" if labels in ([], ()) else f"of type {type(labels).__name__}"
         raise UserError(f"{path}: its labels are {what}, not a list of names (write the file again)")
+    seen: set[str] = set()
     for label in labels:
         if not isinstance(label, str) or not label.strip() or _CONTROL.search(label):
             raise UserError(f"{path}: label {label!r} is not a name of one line without tabs (write the file again)")
-        if list(labels).count(label) > 1:
+        if label in seen:
             raise UserError(f"{path}: label '{label}' comes twice (write the file again)")
+        seen.add(label)

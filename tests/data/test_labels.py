@@ -1,7 +1,10 @@
+import time
+
 import pytest
 
-from sed.data.labels import merge_events, tag_targets
+from sed.data.labels import check_labels, merge_events, tag_targets
 from sed.data.tables import Event
+from sed.errors import UserError
 
 LABELS = ["Cat", "Dog", "Speech"]
 
@@ -17,3 +20,12 @@ def test_tags():
     assert tag_targets([("Dog", "Cat"), ()], LABELS).tolist() == [[1, 1, 0], [0, 0, 0]]
     with pytest.raises(KeyError):
         tag_targets([("Bird",)], LABELS)
+
+
+def test_labels_of_a_model_are_distinct_names_and_checked_in_linear_time():
+    labels = [f"label {number}" for number in range(100_000)]
+    began = time.monotonic()
+    check_labels("m", labels)
+    assert time.monotonic() - began < 5  # comparing each with all took minutes
+    with pytest.raises(UserError, match="m: label 'label 7' comes twice"):
+        check_labels("m", [*labels, "label 7"])
