@@ -28,6 +28,7 @@ _RATES = {
 # version field of a header (3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5) -> sample rates in Hz of its sample rate field
 _HERTZ = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _BUFFER = 1 << 16  # bytes read at a time
+_LARGEST = 2881  # bytes of the largest frame, of layer II; as many after the last frame are no truncated one
 _SEARCHED = 1 << 20  # bytes in which the first frame must begin, else the file is not MPEG audio
 
 
@@ -72,7 +73,7 @@ class Scan(NamedTuple):
     frames: int
     """number of frames, without one that holds a Xing, Info or VBRI header"""
     skipped: int
-    """bytes between the runs, which belong to no frame"""
+    """bytes between the runs, and after the last if they are neither a tag nor a truncated frame"""
     stated: int | None
     """number of frames stated by a Xing, Info or VBRI header; None without such a header"""
     first: bytes
@@ -99,7 +100,7 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
     if found.stated is not None and found.frames < found.stated - 1:
         raise UserError(f"{path}: truncated: {found.frames} of {found.stated} frames (replace the file)")
     if found.skipped:
-        log.warning("%s: %d bytes between its MPEG frames are no audio and were skipped", path, found.skipped)
+        log.warning("%s: %d bytes between or after MPEG frames of one kind were skipped", path, found.skipped)
     frame = frame_of(found.first)
     assert frame is not None
     layer = frame.kind[1]
@@ -114,7 +115,7 @@ def open_mpeg(path: str, file: BinaryIO, size: int) -> BinaryIO | View | None:
 
 
 def scan(file: BinaryIO, size: int) -> Scan | None:
-    """Find the frames of a file of `size` bytes; None if it has no three consecutive ones."""
+    """Find the frames of a file of `size` bytes, all of the first one's kind; None if `_first_frame` finds none."""
     at = _after_tags(file)
     file.seek(at)
     start = None if file.read(4) == b"fLaC" else _first_frame(file, at, size)  # FLAC may follow an ID3 tag, too
@@ -143,6 +144,7 @@ def scan(file: BinaryIO, size: int) -> Scan | None:
             spans.append((begin, at))
         following = _first_frame(file, at, size, kind)
         if following is None:
+            skipped += size - at if size - at >= _LARGEST and not _is_tag(file, at) else 0
             break
         skipped += following - at
         begin = at = following
@@ -188,7 +190,7 @@ def _first_frame(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] 
 
 
 def _three_frames(file: BinaryIO, at: int, size: int, kind: tuple[int, int, int] | None) -> bool:
-    """Return whether three frames of one kind follow from `at`, or fewer and then the end or a tag."""
+    """Return whether three frames of one kind follow from `at`; or one or two and then the end; or two and a tag."""
     for number in range(3):
         if at >= size and number:
             return True

@@ -77,7 +77,14 @@ def test_bytes_that_are_not_frames_are_skipped_and_counted(tmp_path, caplog):
     (tmp_path / "b.mp3").write_bytes(tag + data[:middle] + bytes(100) + data[middle:] + b"TAG" + bytes(125))
     with caplog.at_level("WARNING", logger="sed.audio"):
         assert inspect(tmp_path / "b.mp3")[0] == pytest.approx(inspect(tmp_path / "a.mp3")[0], abs=0.1)
-    assert "100 bytes between its MPEG frames" in caplog.text
+    assert "100 bytes between or after MPEG frames" in caplog.text
+
+
+def test_what_follows_the_last_frame_is_counted_unless_it_is_a_tag_or_a_cut_frame(tmp_path):
+    data = mp3(tmp_path / "a.mp3")
+    other = mp3(tmp_path / "b.mp3", rate=48000)
+    for tail, skipped in ((bytes(5000), 5000), (other, len(other)), (b"TAG" + bytes(5000), 0), (other[:300], 0)):
+        assert scan(io.BytesIO(data + tail), len(data + tail)).skipped == skipped
 
 
 def test_a_written_xing_header_states_the_given_number_of_frames():
