@@ -1,7 +1,8 @@
 """Audio reader of all commands: any file that libsndfile, ffmpeg or PyAV decodes, as mono float32.
 
 A length that a header states is compared with the content: files that were written to a pipe, chained Ogg, and MP3
-without a header that states its length are read completely; truncated files are refused.
+without a header that states its length are read completely; truncated files are refused. Of VOC, NIST, IRCAM and SVX
+files, which are rare, libsndfile reads what there is.
 
 A frame of `Sound` is a sample of every channel, as in libsndfile; `sed.data.containers.mpeg` counts MPEG's frames.
 """

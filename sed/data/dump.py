@@ -66,7 +66,7 @@ def dump_shard(scp: str | Path, shard: str | Path, front_end: FrontEnd) -> bool:
 
 def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: FrontEnd) -> None:
     """Write a shard, or the rest of one; `wavs` is {clip: its audio file}."""
-    cut = 0  # number of clips
+    cut = read = 0  # numbers of clips, of those that this call reads
     with (
         FeatureWriter(
             shard, clips=clips, frames=front_end.clip_frames, bins=front_end.mel_bins, front_end=front_end.params()
@@ -78,6 +78,7 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
         for start in range(writer.done - writer.done % BATCH, len(clips), BATCH):
             batch = clips[start : start + BATCH]
             waveforms = [read_audio(wavs[clip], front_end.sample_rate) for clip in batch]
+            read += len(batch)
             for clip, waveform in zip(batch, waveforms, strict=True):
                 cut += len(waveform) > front_end.clip_samples
                 if len(waveform) < front_end.min_samples:
@@ -90,7 +91,7 @@ def _write(clips: Sequence[str], wavs: dict[str, str], shard: Path, front_end: F
             progress.advance(writer.done - progress.done)
     log.info("%s: %d clips, %.0f per second", shard, len(clips), progress.moved / progress.seconds)
     if cut:
-        log.info("%s: %d clips were longer than %g s and were cut", shard, cut, front_end.clip_seconds)
+        log.info("%s: %d of %d clips were longer than %g s and were cut", shard, cut, read, front_end.clip_seconds)
 
 
 def _features(waveforms: Sequence[np.ndarray], front_end: FrontEnd) -> Iterator[np.ndarray]:
