@@ -1,4 +1,4 @@
-"""Memory limits while reading untrusted files."""
+"""Memory limits while reading untrusted files, and the memory that is free."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _SHOWN = Path("/proc/self/statm")
+_SYSTEM = Path("/proc/meminfo")
+_GROUPS, _MOUNTED = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
 
 @contextmanager
@@ -29,3 +31,33 @@ def limited(more: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def available() -> int:
+    """Return the free RAM in bytes, at most what a Slurm job or a container leaves; 8 GiB are assumed without /proc."""
+    free = [*_left_by_groups()]
+    for line in _SYSTEM.read_text().splitlines() if _SYSTEM.exists() else []:
+        if line.startswith("MemAvailable:"):
+            free.append(int(line.split()[1]) * 1024)
+    return min(free, default=8 << 30)
+
+
+def _left_by_groups() -> Iterator[int]:
+    """Yield the bytes that each control group of this process with a limit leaves (versions 1 and 2 of cgroups)."""
+    for line in _GROUPS.read_text().splitlines() if _GROUPS.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            top, limit, usage = _MOUNTED / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        elif not controllers:
+            top, limit, usage = _MOUNTED, "memory.max", "memory.current"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(top):
+                try:  # a group without a limit has no such file, or "max" in it
+                    stated, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+                    cached = dict(row.split() for row in (folder / "memory.stat").read_text().splitlines())
+                except (OSError, ValueError):
+                    continue
+                yield max(0, stated - used + sum(int(cached.get(f"{kind}_file", 0)) for kind in ("active", "inactive")))

@@ -51,7 +51,7 @@ def _busy() -> float:
 
 
 def launched(name: str, default: int) -> int:
-    """Return RANK, LOCAL_RANK or WORLD_SIZE as set in the environment by a launcher such as torchrun, else `default`.
+    """Return RANK, WORLD_SIZE or the like as set in the environment by a launcher such as torchrun, else `default`.
 
     Raises:
         UserError: the value is not a whole number.

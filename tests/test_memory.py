@@ -1,12 +1,14 @@
-"""A memory limit holds within its block, and only there."""
+"""A memory limit holds within its block, and only there; free memory is that of the process."""
 
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sed import memory
 from sed.memory import limited
 
 
@@ -20,3 +22,28 @@ def test_what_goes_beyond_the_limit_fails_inside_and_only_there() -> None:
             np.ones(512 << 20, np.uint8)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
     assert len(np.ones(512 << 20, np.uint8)) == 512 << 20
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_free_memory_is_what_the_machine_and_every_control_group_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    top = tmp_path / "memory" if version == 1 else tmp_path
+    limit, usage = (
+        ("memory.limit_in_bytes", "memory.usage_in_bytes") if version == 1 else ("memory.max", "memory.current")
+    )
+    (top / "job" / "step").mkdir(parents=True)
+    (tmp_path / "meminfo").write_text("MemTotal: 9000000 kB\nMemAvailable: 8000000 kB\n")
+    (tmp_path / "groups").write_text("3:cpu,cpuacct:/x\n2:memory:/job/step\n" if version == 1 else "0::/job/step\n")
+    for name, file in (("_SYSTEM", "meminfo"), ("_GROUPS", "groups"), ("_MOUNTED", ".")):
+        monkeypatch.setattr(memory, name, tmp_path / file)
+    assert memory.available() == 8_000_000 * 1024
+    for folder, bound in ((top / "job" / "step", "max"), (top / "job", "5000")):
+        (folder / limit).write_text(f"{bound}\n")
+        (folder / usage).write_text("3000\n")
+        (folder / "memory.stat").write_text("anon 1500\nactive_file 1000\ninactive_file 500\n")
+    assert memory.available() == 5000 - 3000 + 1500
+
+
+def test_free_memory_of_this_machine_is_a_positive_number() -> None:
+    assert memory.available() > 0

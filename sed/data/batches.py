@@ -19,6 +19,8 @@ from sed.data.store import FeatureStore
 from sed.data.targets import FrameTargets, Targets
 from sed.errors import UserError
 from sed.features.params import difference
+from sed.memory import available
+from sed.parallel import launched
 
 Supervision = Literal["strong", "weak", "unlabelled"]
 SUPERVISIONS: tuple[Supervision, ...] = ("strong", "weak", "unlabelled")
@@ -281,8 +283,8 @@ def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
 
     Returns:
         The user's choice, but `ram` for `device` on the CPU. For `auto`: `device` if it is a GPU and the features take
-        under 40 % of its free memory (the rest is for the model and its activations), else `ram` if they take under
-        60 % of free RAM, else `none`.
+        under 40 % of its free memory (the rest is for the model and its activations), else `ram` if those of all
+        processes of the machine take under 60 % of free RAM, else `none`.
     """
     if cache == "device" and device.type == "cpu":
         return "ram"
@@ -290,12 +292,5 @@ def choose_cache(cache: str, nbytes: int, device: torch.device) -> str:
         return cache
     if device.type == "cuda" and nbytes < 0.4 * torch.cuda.mem_get_info(device)[0]:
         return "device"
-    return "ram" if nbytes < 0.6 * _available_memory() else "none"
-
-
-def _available_memory() -> int:
-    """Return the free RAM in bytes; 8 GiB are assumed on systems without /proc."""
-    for line in Path("/proc/meminfo").read_text().splitlines() if Path("/proc/meminfo").exists() else []:
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 8 << 30
+    processes = launched("LOCAL_WORLD_SIZE", 1)  # of this machine, each with all features
+    return "ram" if nbytes * processes < 0.6 * available() else "none"
