@@ -61,4 +61,4 @@ fi
 export RUN_OWNER=${RUN_OWNER:-$$} # all processes end with the outermost script (sed/lifetime.py, utils/run.sh)
 words=("${cmd}")                  # the default is one word, even if the repository's path has blanks
 [[ ${cmd} == "${root}/utils/run.sh" ]] || split_words "${cmd}"
-cmd=("${words[@]}")
+cmd=(${words[@]+"${words[@]}"})
