@@ -33,7 +33,7 @@ read_conf() { # set `submit` to sbatch and its options: those of conf/slurm.conf
     local number=0 kind rest name value words chosen key
     local -A wanted=([gpu]=${gpu} [nodes]=${nodes} [mem]=${mem} [time]=${time}) any=() exact=()
     submit=(sbatch)
-    while read -r kind rest; do
+    while read -r kind rest || [[ -n ${kind} ]]; do # the last line may have no line end
         number=$((number + 1))
         case ${kind} in
             '' | '#'*) continue ;;

@@ -44,6 +44,9 @@ fake_sbatch() {
     run "${slurm_sh}" --conf mine.conf --mem 1G JOB=2:3 log/x.JOB.log true
     [[ $(<asked) == '--account me --partition=cpu --mem=1G '*'--array=2,3 '* ]]
     [[ ${status} == 2 && ${output} == *'sbatch refused: sbatch: error: no such partition'* ]]
+    printf 'option gpu=0\noption time=* -t $0\ndefault time=5' >mine.conf # without a line end
+    run "${slurm_sh}" --conf mine.conf log/x.log true
+    [[ $(<asked) == '-t 5 --parsable '* ]]
     printf 'option colour=* --x\n' >mine.conf
     run "${slurm_sh}" --conf mine.conf log/x.log true
     [[ ${status} == 2 && ${output} == 'slurm.sh: mine.conf:1: not understood'* ]]
