@@ -8,8 +8,8 @@
 #   --nj N              processes; 0: one per processor core (0)
 #   --force BOOL        redo what is finished (false)
 #
-# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone if the scores, the ground truth or
-# ARGS have changed.
+# Reads <exp/x/set>/scores.h5; writes <exp/x/set>/{events.tsv,result.json}. Redone if the scores, the ground truth,
+# ARGS or files named in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -28,6 +28,9 @@ use_folder "${out}"
 split_words "${score_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
 state=$(state_of "${scores}" && cksum <"${truth}")
+for word in ${words[@]+"${words[@]}"}; do # files that ARGS names, such as that of --tuned
+    [[ ! -f ${word#--*=} ]] || state+=$'\n'$(state_of "${word#--*=}")
+done
 if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${asked}"$'\n'"${state}" ||
     { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; then
     finished "${result}: already done"

@@ -14,6 +14,11 @@ source "${root}/utils/parse_options.sh"
 (($# == 2)) || usage
 source "${root}/utils/step.sh"
 
-[[ ! -e $2/.done ]] || finished "$2: already done"
+asked="--share ${share} --seed ${seed}"
+if [[ -e $2/.done ]]; then
+    [[ ! -s $2/.done ]] || same "$2/.done" "${asked}" || # it is empty in splits of earlier versions
+        die "$2: was split with $(<"$2/.done") (give these options or another folder, or remove $2)"
+    finished "$2: already done"
+fi
 python3 -m sed.bin.split_soundbank --share "${share}" --seed "${seed}" "$1" "$2"
-touch "$2/.done"
+remember "$2/.done" "${asked}"

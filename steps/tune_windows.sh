@@ -23,7 +23,7 @@ source "${root}/utils/step.sh"
 [[ -f ${data}/wav.scp && -f ${data}/events.tsv ]] || die "${data}: no data directory with events (run stage 1 first)"
 split_words "${tune_args}"
 asked=$(state_of "${exp}/final.pt" "${data}"/{wav.scp,events.tsv} && printf '%s\n' "${words[@]}")
-[[ ${force} == true ]] || ! same "${exp}/windows.json.of" "${asked}" || finished "${exp}/windows.json: already done"
+[[ ${force} == true || ! -f ${exp}/windows.json ]] || ! same "${exp}/windows.json.of" "${asked}" || finished "${exp}/windows.json: already done"
 "${cmd[@]}" --gpu "$((ngpu > 0))" "${exp}/log/tune_windows.log" \
     python3 -m sed.bin.tune_windows --clips "${data}" ${words[@]+"${words[@]}"} "${exp}"
 remember "${exp}/windows.json.of" "${asked}"

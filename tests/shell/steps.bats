@@ -30,6 +30,8 @@ case $2 in
         touch "${last}/final.pt" "${last}/.done"
         ;;
     sed.bin.infer | sed.bin.merge_scores) touch "${last}" ;;
+    sed.bin.tune_windows) touch "${last}/windows.json" ;;
+    sed.bin.split_soundbank) mkdir -p "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
     sed.bin.results) printf '## validation\n\n| system | clips |\n|---|---|\n| x | 1 of 1 |\n' >"${last}" ;;
 esac
@@ -257,6 +259,49 @@ train() {
     [[ ${status} == 2 && ${output} == *'exp/none/final.pt: no such file'* ]]
     run "${root}/steps/infer.sh" --ngpu 0 dump/none exp/x exp/x/none
     [[ ${status} == 2 && ${output} == *'dump/none/feats.scp: no such file'* ]]
+}
+
+@test "score: done again if a file that its options name has changed" {
+    dump
+    train
+    "${root}/steps/infer.sh" --ngpu 0 dump/strong exp/x exp/x/strong
+    echo 1 >tuned.json
+    score() { run "${root}/steps/score.sh" --score-args "--tuned tuned.json" dump/strong exp/x/strong; }
+    score
+    calls 7
+    score
+    [[ ${output} == *'already done' ]]
+    echo 2 >tuned.json
+    score
+    calls 8
+}
+
+@test "tune_windows: once, and again if windows.json is gone" {
+    dump
+    train
+    tune_windows() { run "${root}/steps/tune_windows.sh" --ngpu 0 data/strong exp/x; }
+    tune_windows
+    calls 6
+    [[ ${status} == 0 && -e exp/x/windows.json ]]
+    tune_windows
+    [[ ${output} == *'already done' ]]
+    rm exp/x/windows.json
+    tune_windows
+    calls 7
+}
+
+@test "split_soundbank: once; other options are refused, not ignored" {
+    split() { run "${root}/steps/split_soundbank.sh" "$@" bank out; }
+    split
+    [[ ${status} == 0 ]]
+    split
+    [[ ${status} == 0 && ${output} == *'out: already done' ]]
+    split --share 0.5
+    [[ ${status} == 2 && ${output} == *'out: was split with --share 0.25 --seed 0 '* ]]
+    : >out/.done # of an earlier version
+    split --share 0.5
+    [[ ${status} == 0 ]]
+    calls 1
 }
 
 @test "infer in several jobs: merged only if all are complete, and complete parts are kept" {
