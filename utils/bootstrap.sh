@@ -13,10 +13,6 @@ set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
 root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 extras=""
-((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] >= 403)) || {
-    printf 'bootstrap.sh: bash %s is too old: 4.3 or newer (apt-get install bash; brew install bash)\n' "${BASH_VERSION}" >&2
-    exit 2
-}
 source "${root}/utils/parse_options.sh"
 (($# == 0)) || usage
 
