@@ -226,7 +226,7 @@ def _other_attribute(rng: random.Random, file: h5py.File) -> None:
     )
     del file.attrs[name]
     if value is not None:
-        file.attrs[name] = h5py.Empty("f") if value is None else value
+        file.attrs[name] = value
 
 
 def _other_dataset(rng: random.Random, file: h5py.File, name: str) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-# audit events of the calls (sys.addaudithook)
+# audit events of the calls (sys.addaudithook); ctypes.dlsym is that of renameat2, which sed.files calls by ctypes
 CALLS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
 CALLS |= {"os.listdir", "os.scandir", "shutil.rmtree", "shutil.copymode", "fcntl.flock", "ctypes.dlsym"}
 

@@ -1,10 +1,11 @@
 """Outputs of PretrainedSED's own code on made-up checkpoints and sounds, recorded for tests to compare with.
 
 usage: PYTHONPATH=.:tests/helpers PRETRAINED_SED=<checkout of fschmid56/PretrainedSED> \\
-           python3 tests/helpers/published_detector_references.py  # writes them; with --published also compares ours
+           python3 tests/helpers/published_detector_references.py  # writes them
 
-The checkout's requirements have to be installed (torchaudio, einops, timm). Their front end
-gets one clip at a time, since the clips of a batch would share one floor.
+With --published it writes nothing, but compares ours with theirs at the published size. The checkout's requirements
+have to be installed (torchaudio, einops, timm). Their front end gets one clip at a time, since the clips of a batch
+would share one floor.
 """
 
 from __future__ import annotations
