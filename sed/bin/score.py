@@ -1,10 +1,11 @@
 """Score the output of any system: F1, PSDS1 and PSDS2 with confidence intervals; write result.json and events.tsv.
 
-usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out result.json
+usage: python3 -m sed.bin.score INPUT --ground-truth events.tsv --durations durations.tsv --out scored/result.json
 
 INPUT is our scores.h5, a folder of score TSVs (sed_scores_eval), one detections TSV, or a folder of detection TSVs
 at many operating points. By default the scores of this project's models (scores.h5) are post-processed as in the
-AST-SED paper, those of other systems not at all. events.tsv has the detections that F1 is computed from.
+AST-SED paper, those of other systems not at all. events.tsv, beside the result, has the detections that F1 is computed
+from.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sed.cli import entry, setup_logging
@@ -93,6 +95,18 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
         raise UserError("--groups FILE and --group-by COLUMN belong together (give both)")
 
 
+def refuse_overwriting(args: argparse.Namespace) -> None:
+    """Refuse to write over an input, or into a folder of tables that is scored: the next run would read events.tsv."""
+    out = args.out.resolve()
+    written = {out, *(out.with_name(name) for name in ("events.tsv", "bootstrap.npz", "report.html"))}
+    given = (args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from)
+    for path in (Path(path).resolve() for path in given if path):
+        if path in written and path.exists():
+            raise UserError(f"{path}: would be overwritten, as --out is in its folder (write to another folder)")
+    if Path(args.input).resolve() == out.parent:
+        raise UserError(f"--out {args.out}: in the folder that is scored (write to another folder)")
+
+
 def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
     """Read the submission and the reference, without the clips of --exclude."""
     from sed.evaluation.alignment import read_reference
@@ -133,6 +147,7 @@ def main() -> None:
 
     started, out, jobs = time.monotonic(), args.out, args.jobs or default_jobs()
     refuse_contradictions(args)
+    refuse_overwriting(args)
     metrics = [metric.configured(vars(args)) for metric in chosen(args.scores)]
     labels = read_labels(args.labels) if args.labels else None
     groups = read_groups(args.groups, args.group_by) if args.groups else None
@@ -170,6 +185,8 @@ def main() -> None:
         add_confidence(result, problem, evaluation, path, samples=count, seed=args.bootstrap_seed, jobs=jobs)
         if decisions.detections is not None:
             write_events(out.with_name("events.tsv"), decisions.detections, problem.clips, problem.labels)
+        elif out.exists():  # an earlier scoring, whose events are not of this result
+            out.with_name("events.tsv").unlink(missing_ok=True)
         if sources is not None:
             write_report(out.with_name("report.html"), result, problem, evaluation, decisions, sources)
         result["seconds"] = round(time.monotonic() - started, 2)

@@ -1,0 +1,68 @@
+"""Files that the command writes, and those that it must not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from sed.bin import score
+
+HEAD = "filename\tonset\toffset\tevent_label\n"
+TRUTH = f"{HEAD}a.wav\t1.0\t2.0\tDog\n"
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "events.tsv").write_text(TRUTH)
+    (tmp_path / "durations.tsv").write_text("filename\tduration\na.wav\t10\n")
+    for folder in ("points", "scores"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "points" / "0.5.tsv").write_text(f"{HEAD}a.wav\t1.1\t2.0\tDog\n")
+    (tmp_path / "scores" / "a.tsv").write_text("onset\toffset\tDog\n0\t1\t0.2\n1\t2\t0.9\n2\t10\t0.1\n")
+    return tmp_path
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    given = ["--ground-truth", "events.tsv", "--durations", "durations.tsv", "--bootstrap", "0", "--jobs", "1"]
+    monkeypatch.setattr(sys, "argv", ["score", *arguments, *given, "--no-report"])
+    with pytest.raises(SystemExit) as stopped:
+        score.main()
+    return int(stopped.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "message"),
+    [
+        ("scores", "result.json", "events.tsv: would be overwritten, as --out is in its folder"),
+        ("scores", "durations.tsv", "would be overwritten"),
+        ("scores", "scores/result.json", "--out scores/result.json: in the folder that is scored"),
+    ],
+)
+def test_no_input_is_overwritten(
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    source: str,
+    out: str,
+    message: str,
+) -> None:
+    before = {path: path.read_bytes() for path in place.rglob("*.tsv")}
+    assert call(monkeypatch, source, "--out", out) == 2
+    assert message in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detections(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / "new").mkdir()
+    (place / "new" / "events.tsv").write_text(TRUTH)  # someone's own table
+    assert call(monkeypatch, "points", "--out", "new/result.json") == 0
+    assert (place / "new" / "events.tsv").read_text() == TRUTH
+    assert call(monkeypatch, "scores", "--out", "scored/result.json") == 0
+    assert (place / "scored" / "events.tsv").exists()
+    assert call(monkeypatch, "points", "--out", "scored/result.json") == 0
+    assert not (place / "scored" / "events.tsv").exists()
