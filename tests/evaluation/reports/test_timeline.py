@@ -104,6 +104,12 @@ def test_a_clip_is_played_from_its_folder_or_list(tmp_path: Path, listed: bool) 
     assert Sources(None, place).player("a") == ""
 
 
+def test_a_recording_that_cannot_be_read_has_no_player_and_is_named(tmp_path: Path, caplog) -> None:
+    (tmp_path / "a.wav").write_bytes(b"not audio")
+    assert Sources(None, tmp_path).player("a") == ""
+    assert f"no player in the report: {tmp_path / 'a.wav'}: not audio" in caplog.text
+
+
 def test_a_place_without_sounds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no such folder"):
         Sources(None, tmp_path / "nowhere")
