@@ -214,8 +214,9 @@ def convert(source: Path, place: Path) -> str:
     place.unlink(missing_ok=True)
     try:
         with replacing(place) as part:
-            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", str(source), "-c:a", "pcm_s16le", "-f", "wav"]
-            subprocess.run([*command, str(part)], check=True, capture_output=True, timeout=120)
+            # file: since ffmpeg takes what stands before a colon in a relative path for a protocol
+            command = [ffmpeg, "-nostdin", "-v", "error", "-y", "-i", f"file:{source}", "-c:a", "pcm_s16le"]
+            subprocess.run([*command, "-f", "wav", f"file:{part}"], check=True, capture_output=True, timeout=120)
     except (subprocess.SubprocessError, FileNotFoundError):
         return "ffmpeg cannot read it"
     return ""

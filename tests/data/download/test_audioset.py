@@ -1,5 +1,6 @@
 """Local copies of recordings, whatever their names."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import soundfile
 from paths import KIT
 
-from sed.data.download.audioset import Key, candidates, index, named, read_sets, write_missing
+from sed.data.download.audioset import Key, candidates, convert, index, named, read_sets, write_missing
 from sed.errors import UserError
 
 ID = "-Ab_Y9z0-_1"
@@ -134,3 +135,13 @@ def test_broken_metadata_name_the_line(downloads, text, where):
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         index([tmp_path / "nowhere"], [])
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="converts by ffmpeg")
+def test_a_relative_path_with_a_colon_is_converted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("copies:2024").mkdir()
+    soundfile.write("copies:2024/a.flac", np.zeros(800), 8000)
+    Path("copies:2024/a.flac").rename("copies:2024/a.m4a")
+    assert convert(Path("copies:2024/a.m4a"), Path("copies:2024/a.wav")) == ""
+    assert soundfile.info("copies:2024/a.wav").frames == 800

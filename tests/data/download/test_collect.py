@@ -260,7 +260,7 @@ def test_m4a_is_converted_to_wav_if_ffmpeg_is_installed(downloads: Path, monkeyp
     program = downloads / "bin" / "ffmpeg"
     program.parent.mkdir()
     program.write_text(
-        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=$2\nfor out; do :; done\n/bin/cat "$in" > "$out"\n'
+        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=$2\nfor out; do :; done\n/bin/cat "${in#file:}" > "${out#file:}"\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert there(run(downloads, folder)) == [2, 0]
