@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,20 +165,22 @@ class Collection:
         Returns:
             (shard, key, why) of the files in shards that are not recordings of the metadata.
         """
-        path = self.downloads / ".shards.json"
-        notes, unknown = _read_notes(path), list[tuple[str, str, str]]()
-        for shard in shards:
-            origin = self._label(shard)
-            status = shard.stat()
-            note = notes.get(str(shard.resolve()))
-            if note is None or not self._is_read(note, status):
-                note = _Read(status.st_size, status.st_mtime_ns, self.wanted)
-                if self._read_shard(shard, origin, note):
-                    os.sync()
-                    notes[str(shard.resolve())] = note
-                    write_json(path, {name: vars(one) for name, one in notes.items()})
-                log.info("%s: %d recordings of the metadata, %d other keys", shard, len(note.found), len(note.unknown))
-            unknown += [(origin, key, why) for key, why in note.unknown]
+        notes, unknown = _Notes(self.downloads / ".shards.json"), list[tuple[str, str, str]]()
+        try:
+            for shard in shards:
+                origin = self._label(shard)
+                status = shard.stat()
+                note = notes.of(shard)
+                if note is None or not self._is_read(note, status):
+                    note = _Read(status.st_size, status.st_mtime_ns, self.wanted)
+                    if self._read_shard(shard, origin, note):
+                        os.sync()
+                        notes.add(shard, note)
+                    counts = len(note.found), len(note.unknown)
+                    log.info("%s: %d recordings of the metadata, %d other keys", shard, *counts)
+                unknown += [(origin, key, why) for key, why in note.unknown]
+        finally:
+            notes.write()
         shutil.rmtree(self.scratch, ignore_errors=True)
         return unknown
 
@@ -382,11 +386,31 @@ def find_shards(folders: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _read_notes(path: Path) -> dict[str, _Read]:
-    try:
-        return {name: _Read(**note) for name, note in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # the file is only a cache: the shards are read again
+class _Notes:
+    """The notes on the content of shards. All are written each time, so at most a tenth of the time goes into that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: dict[str, _Read] = {}
+        with suppress(OSError, ValueError, TypeError, AttributeError):  # it is only a cache: the shards are read again
+            self.notes = {name: _Read(**note) for name, note in json.loads(path.read_text()).items()}
+        self.is_stale = False
+        self.written, self.seconds = 0.0, 0.0  # when the file was written, and how long that took
+
+    def of(self, shard: Path) -> _Read | None:
+        return self.notes.get(str(shard.resolve()))
+
+    def add(self, shard: Path, note: _Read) -> None:
+        self.notes[str(shard.resolve())], self.is_stale = note, True
+        if time.monotonic() - self.written > 9 * self.seconds:
+            self.write()
+
+    def write(self) -> None:
+        if self.is_stale:
+            start = time.monotonic()
+            write_json(self.path, {name: vars(note) for name, note in self.notes.items()})
+            self.written, self.is_stale = time.monotonic(), False
+            self.seconds = self.written - start
 
 
 class _Log:
@@ -395,18 +419,12 @@ class _Log:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = columns
-        self.rows: list[tuple[str, ...]] = list(self._complete_rows())
         self.fresh = not path.exists()
-        if self.rows and not path.read_text(encoding="utf-8").endswith("\n"):
+        text = "" if self.fresh else path.read_text(encoding="utf-8")
+        complete = [line.split("\t") for line in text.split("\n")[1:-1]]  # a complete line has an end
+        self.rows = [tuple(fields) for fields in complete if len(fields) == len(columns)]
+        if not self.fresh and not text.endswith("\n"):
             write_tsv(path, columns, self.rows)
-
-    def _complete_rows(self) -> Iterator[tuple[str, ...]]:
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]:
-            fields = line.rstrip("\n").split("\t")
-            if line.endswith("\n") and len(fields) == len(self.columns):
-                yield tuple(fields)
 
     def add(self, row: tuple[str, ...]) -> None:
         self.rows.append(row)

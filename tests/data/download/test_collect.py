@@ -9,6 +9,7 @@ import os
 import random
 import stat
 import tarfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,6 +130,31 @@ def test_shards_are_read_once_and_again_if_recordings_are_gone(
     run(downloads, downloads / "copies")
     assert read[3:] == ["one.tar", "two.tar"], "other recordings are wanted"
     assert len(rows(downloads / "unknown_keys.tsv")) == 3
+
+
+def test_notes_on_thousands_of_shards_are_written_now_and_then(
+    downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, all notes were written after each shard: hours for AudioSet, whose other recordings they list."""
+    for n in range(40):
+        tar(downloads / f"copies/x/{n}.tar", {f"{n}.wav": b"x"})
+    written: list[int] = []
+
+    def write_json(path: Path, value: dict[str, object]) -> None:
+        time.sleep(0.05)
+        written.append(len(value))
+        path.write_text(json.dumps(value))
+
+    monkeypatch.setattr(collect, "write_json", write_json)
+    run(downloads, downloads / "copies")
+    assert written[0] == 1 and written[-1] == 40 and len(written) < 10
+
+
+def test_a_first_line_that_a_kill_has_cut_costs_no_row(downloads: Path) -> None:
+    (downloads / "origins.tsv").write_text("set\tfilename\tor")
+    log = collect._Log(downloads / "origins.tsv", collect.ORIGINS)
+    log.add(("v", NAMES[0], "x"))
+    assert collect._Log(downloads / "origins.tsv", collect.ORIGINS).rows == [("v", NAMES[0], "x")]
 
 
 def test_differing_copies_are_listed_and_the_first_one_stays(downloads: Path) -> None:
@@ -260,7 +286,8 @@ def test_m4a_is_converted_to_wav_if_ffmpeg_is_installed(downloads: Path, monkeyp
     program = downloads / "bin" / "ffmpeg"
     program.parent.mkdir()
     program.write_text(
-        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=$2\nfor out; do :; done\n/bin/cat "${in#file:}" > "${out#file:}"\n'
+        '#!/bin/sh\nwhile [ "$1" != -i ]; do shift; done\nin=${2#file:}\nfor out; do :; done\n'
+        '/bin/cat "$in" > "${out#file:}"\n'
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     assert there(run(downloads, folder)) == [2, 0]
