@@ -15,6 +15,7 @@ import queue
 import shutil
 import threading
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -64,6 +65,8 @@ class Parts:
         # Held while files are moved into the corpus: a folder that one part has just made, and not filled yet, could be
         # replaced by another's.
         self._placing = threading.Lock()
+        self._fetching: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+        """a lock per download: two parts may need the same archive"""
         self._offline = False  # whether a host did not answer; then the others are not asked about the user's files
 
     def missing(self, parts: Mapping[str, Sequence[Row]]) -> dict[str, Sequence[Row]]:
@@ -245,7 +248,7 @@ class Parts:
             return *by_hand, self._check(*by_hand)
         path = self._archive(row)
         try:
-            self.fetcher.fetch(self.hosts.ask(row), path)
+            self._fetch(row, path)
         except (RunError, UserError) as error:
             instead = row.instead
             if instead is None:
@@ -253,11 +256,16 @@ class Parts:
             log.info("%s: %s: trying %s", row.file, error, instead.source)
             row, path = instead, self._archive(instead)
             try:
-                self.fetcher.fetch(self.hosts.ask(row), path)
+                self._fetch(row, path)
             except (RunError, UserError) as second:
                 raise type(error)(f"{error}; {second}") from None
-            _check_container(path)
+            if path.suffix in (".pt", ".pth"):
+                _check_container(path)
         return row, path, is_checked(path)
+
+    def _fetch(self, row: Row, path: Path) -> None:
+        with self._fetching[path]:
+            self.fetcher.fetch(self.hosts.ask(row), path)
 
     def _check(self, row: Row, path: Path) -> str:
         """Return the checksum of a file from the user, after comparing it with the record if the host answers."""

@@ -41,6 +41,8 @@ class Row:
     """fallback if this file cannot be downloaded"""
     pattern: str = ""
     """for a file that a pattern matched: the pattern"""
+    is_ambiguous: bool = False
+    """whether the table has a file of the same name from another record"""
 
     @property
     def page(self) -> str:
@@ -50,10 +52,10 @@ class Row:
 
     @property
     def archive(self) -> str:
-        """The path of the download, below archives/; files that a pattern matched have a folder of their own."""
+        """The path of the download, below archives/, in a folder of the part for patterns and ambiguous names."""
         if self.file == ARCHIVE:
             return f"{self.source.partition(':')[2]}.zip"  # the name that Zenodo gives it
-        return f"{self.part}/{self.file}" if self.pattern else self.file
+        return f"{self.part}/{self.file}" if self.pattern or self.is_ambiguous else self.file
 
     @property
     def folder(self) -> str:
@@ -106,6 +108,10 @@ def read_records(path: Path) -> dict[str, list[Row]]:
         row = Row(part, source, file, into, () if holds == "-" else tuple(holds.split(",")))
         files = parts.setdefault(part, [])
         if not source.startswith("or:"):
+            if any(other.file == file and other.source != source for other in files):
+                raise UserError(
+                    f"{path}:{number}: part {part} has {file} from another record already (make it another part)"
+                )
             files.append(row)
         elif not files:
             raise UserError(
@@ -114,7 +120,13 @@ def read_records(path: Path) -> dict[str, list[Row]]:
             )
         else:
             files[-1] = dataclasses.replace(files[-1], instead=row)
-    return parts
+    sources: dict[str, set[str]] = {}
+    for row in (row for files in parts.values() for row in files):
+        sources.setdefault(row.archive, set()).add(row.source)
+    return {
+        part: [dataclasses.replace(row, is_ambiguous=len(sources[row.archive]) > 1) for row in files]
+        for part, files in parts.items()
+    }
 
 
 def _is_record(source: str, file: str, into: str) -> bool:

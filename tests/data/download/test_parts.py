@@ -119,6 +119,36 @@ def test_the_authors_link_is_the_fallback_for_hugging_face(serve, made_up, tmp_p
     assert corpus(tmp_path / "e") == {}
 
 
+def test_files_of_one_name_from_two_records_are_both_downloaded(serve, tmp_path):
+    """Once, the first to be downloaded was used for both."""
+    header = "part\tsource\tfile\tinto\tholds\n"
+    (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\taudio.zip\tone\tx\nb\tzenodo:2\taudio.zip\ttwo\tx\n")
+    server = serve(zenodo={str(n): {"audio.zip": zipped({"x/y": b"%d" % n * 1000})} for n in (1, 2)})
+    rows = read_records(tmp_path / "t.tsv")
+    stage(tmp_path / "d", server.url).get(rows)
+    assert [(tmp_path / "d" / name / "x/y").read_bytes() for name in ("one", "two")] == [b"1" * 1000, b"2" * 1000]
+    assert stage(tmp_path / "d", server.url).missing(rows) == {}
+
+
+def test_two_parts_may_share_an_archive(serve, tmp_path):
+    header = "part\tsource\tfile\tinto\tholds\n"
+    (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\taudio.zip\tone\tx\nb\tzenodo:1\taudio.zip\ttwo\tx\n")
+    content = random.Random(0).randbytes(3_000_000)
+    server = serve(zenodo={"1": {"audio.zip": zipped({"x/y": content})}}, rate=3_000_000)
+    stage(tmp_path / "d", server.url).get(read_records(tmp_path / "t.tsv"))
+    assert [(tmp_path / "d" / name / "x/y").read_bytes() for name in ("one", "two")] == [content] * 2
+
+
+def test_a_fallback_need_not_be_a_checkpoint(serve, tmp_path):
+    server = serve(zenodo={"1": {}}, other={"/a.tsv": b"filename\n"})
+    (tmp_path / "t.tsv").write_text(
+        "part\tsource\tfile\tinto\tholds\n"
+        "a\tzenodo:1\ta.tsv\ta.tsv\t-\na\tor:https://example.org/a.tsv\ta.tsv\ta.tsv\t-\n"
+    )
+    stage(tmp_path / "d", server.url, retries=1).get(read_records(tmp_path / "t.tsv"))
+    assert (tmp_path / "d" / "a.tsv").read_bytes() == b"filename\n"
+
+
 def test_an_offline_folder_of_archives(serve, made_up, whole, tmp_path):
     offline = tmp_path / "usb"
     offline.mkdir()

@@ -52,6 +52,10 @@ def test_an_or_row_is_the_fallback_for_the_one_above(tmp_path: Path) -> None:
         (HEAD + "# x\na\tzenodo:7\tx.zip\t/etc\t-\n", "records.tsv:3: not a record"),
         (HEAD + "a\tzenodo:7\tx.zip\ta/../../b\t-\n", "records.tsv:2: not a record"),
         (HEAD + "a\tor:https://x\tx.zip\ta\t-\n", "records.tsv:2: an 'or:' row stands in for"),
+        (
+            HEAD + "a\tzenodo:7\tx.zip\ta\t-\na\tzenodo:8\tx.zip\tb\t-\n",
+            "records.tsv:3: part a has x.zip from another record already",
+        ),
     ],
 )
 def test_broken_tables_are_named_by_their_line(tmp_path: Path, text: str, says: str) -> None:
