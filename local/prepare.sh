@@ -49,7 +49,8 @@ labels() { # print the labels: the corpus's own, else DESED's ten
 
 name_validation() { # name_validation <validation.tsv>: say which version of DESED's table it is (egs/desed/README.md)
     local rows
-    rows=$(($(grep -c . "$1") - 1))
+    rows=$(grep -c . "$1" || true) # of an empty table, which make_data_dir refuses, grep fails
+    rows=$((rows > 0 ? rows - 1 : 0))
     if [[ $(sha256sum <"$1") == aa137f17507407ff08fd245ba63c2af4383c0a8fff9e5a89938df7de0c363871* ]]; then
         echo "$1: the current one, 4239 rows (by its checksum)"
     elif ((rows == 4239)); then

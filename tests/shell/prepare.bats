@@ -121,6 +121,13 @@ prepare() {
     [[ ${output} == *"audioset_strong.tsv:2: unknown label 'Bird'"* ]]
 }
 
+@test "an empty validation.tsv is one line, not a silent exit" {
+    : >"${downloads}/metadata/validation/validation.tsv"
+    prepare
+    [ "${status}" -eq 2 ]
+    [[ ${output} == *"make_data_dir: "*"validation.tsv"* ]]
+}
+
 @test "the labels of another corpus are used" {
     printf 'Dog\nSpeech\n' >"${downloads}/metadata/labels.txt"
     prepare
