@@ -59,7 +59,7 @@ python3 -m sed.bin.download --parts "${parts}" --mirror "${mirror}" --ast "${ast
     --timeout "${timeout}" --retries "${retries}" ${repeated[@]+"${repeated[@]}"} \
     "${root}/local/${corpus}_records.tsv" "${downloads}" || code=$?
 if ((code > 0)); then # recordings are linked even if the AST cannot be downloaded
-    [[ ,${parts}, == *,ast,* ]] || exit "${code}"
+    [[ ,${parts}, == *,ast,* && ! -e ${downloads}/ast.pth && ! -e ${downloads}/ast.safetensors ]] || exit "${code}"
     for part in ${parts//,/ }; do
         ! { [[ -n ${copies} ]] && cut -f 1 "${copies}" | grep -qxF -- "${part}"; } || continue # others' copies
         [[ ${part} == ast || -e ${downloads}/.${part}.done ]] || exit "${code}"                # another part failed, too

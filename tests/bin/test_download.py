@@ -95,6 +95,8 @@ def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
     assert not (tmp_path / "d" / "archives").exists()
     again = download("--mirror", "http://127.0.0.1:9", "--retries", "0", tmp_path / "d")  # the link is remembered
     assert again.returncode == 0, again.stderr
+    wrong = download("--research-only", "none", tmp_path / "d")
+    assert "--research-only: no copy 'none'" in wrong.stderr.splitlines()[-1], "the AST is there, and not blamed"
 
 
 @pytest.mark.parametrize("name", ["ast.pth", "ast.safetensors", "ast.pt"])
