@@ -67,7 +67,8 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         wanted: the expected parameters.
 
     Returns:
-        The first parameter that differs, with both values: "mel_bins is 64, not 128"; None if there is none.
+        The first parameter that differs, with both values, long ones cut: "mel_bins is 64, not 128"; None if there is
+        none.
         Statistics are ignored if one side has none yet: dumps have none, training computes them from its sets.
     """
     actual, expected = completed(found), completed(wanted)
@@ -75,7 +76,7 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         if key == STATISTICS and "" in (actual.get(key), expected.get(key)):
             continue
         if not _equal(actual.get(key), expected.get(key)):
-            return f"{key} is {actual.get(key)}, not {expected.get(key)}"
+            return f"{key} is {_short(actual.get(key))}, not {_short(expected.get(key))}"
     return None
 
 
@@ -94,6 +95,11 @@ def mismatch(config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | None
     actual = resolved({key: config.get(key, default) for key, default in defaults().items()})
     wrong = (f"{key} is {actual[key]}, not {value}" for key, value in wanted.items() if not _equal(actual[key], value))
     return next(wrong, None)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."  # statistics are hundreds of numbers
 
 
 def _equal(one: Any, other: Any) -> bool:
