@@ -202,6 +202,9 @@ class FrontEnd(nn.Module):
             raise ValueError(f"f_min {f_min} and f_max {f_max} are not within 0 and half of sample_rate {rate}")
         self.analysis: Analysis = chosen(FRONT_ENDS, self.front_end, "front_end")()
         self.framing = Framing.of(self.settings)
+        if not self.clip_frames:
+            least = self.min_samples / rate
+            raise ValueError(f"clip_seconds {self.clip_seconds} is too short for a frame, which needs {least:g} s")
         self.level = chosen(WAVE_NORMS, self.wave_norm, "wave_norm")
         self.decibel, self.silence = units.decibel(self.settings), units.silence(self.settings)
         self._normaliser = chosen(NORMALISERS, self.normaliser, "normaliser")(self.settings)

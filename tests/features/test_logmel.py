@@ -26,6 +26,8 @@ def test_params_make_the_same_front_end():
 def test_too_short_and_impossible_are_refused():
     with pytest.raises(ValueError, match="at least 400 are needed"):
         FrontEnd()(torch.zeros(1, 399))
+    with pytest.raises(UserError, match=r"clip_seconds 0\.1 is too short for a frame, which needs 0\.128 s"):
+        FrontEnd.from_config({"clip_seconds": 0.1, "frame_length": 0.128})
     values = {"f_max": 9000, "f_min": 8000, "frame_shift": 0, "front_end": "cqt", "fft_size": 300, "clamp": "3"}
     for bad in ({key: value} for key, value in values.items()):
         with pytest.raises(UserError, match="change the config"):
