@@ -15,7 +15,7 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
 
     Args:
         samples: (samples,), (samples, channels) or (channels, samples): the shorter axis holds the channels. Floating
-            point in [-1, 1], or integers, whose full scale becomes 1.
+            point in [-1, 1], or integers of up to 32 bits, whose full scale becomes 1.
         name: of the array, for messages.
 
     Raises:
@@ -28,6 +28,10 @@ def mono_blocks(samples: np.ndarray, name: str) -> Iterator[np.ndarray]:
         raise UserError(f"{name}: an array of shape {samples.shape} ((samples,) or (samples, channels) is expected)")
     if samples.dtype.kind not in "fiu":
         raise UserError(f"{name}: samples of type {samples.dtype} (floating point or integers are expected)")
+    if samples.dtype.kind != "f" and samples.dtype.itemsize > 4:  # NumPy's type of Python's integers
+        raise UserError(
+            f"{name}: samples of type {samples.dtype}, whose full scale is unknown (int16, int32 or floating point)"
+        )
     offset, scale = _scaling(samples.dtype)
     for start in range(0, len(samples), BLOCK):
         block = (samples[start : start + BLOCK].astype(np.float32) - np.float32(offset)) * np.float32(scale)

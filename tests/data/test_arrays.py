@@ -46,6 +46,7 @@ def test_a_long_array_comes_in_blocks() -> None:
         (np.array([0.0, np.nan]), "not finite"),
         (np.array([np.inf, 0.0]), "not finite"),
         (np.zeros(3, complex), "type"),
+        (np.array([16384, -32768], np.int64), "type int64, whose full scale is unknown"),
     ],
 )
 def test_arrays_that_are_not_audio_are_refused(samples: np.ndarray, message: str) -> None:
