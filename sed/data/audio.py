@@ -170,7 +170,7 @@ def _explained(path: str | Path) -> Iterator[None]:
         if isinstance(error, PermissionError):
             raise UserError(f"{path}: permission denied (check its owner and mode)") from None
         if isinstance(error, IsADirectoryError):
-            raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None
+            raise UserError(f"{path}: a folder, not an audio file (give a file)") from None
         raise
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise UserError(f"{path}: not audio that libsndfile reads: {_reason(error)} (replace the file)") from None

@@ -23,6 +23,7 @@ NO_LENGTH, TWICE = "of no length dropped", "repeated and counted once"
 BEYOND, CUT = "beyond their recording's end dropped", "cut at their recording's end"
 EXCEEDING = "ending beyond their recording's end kept as they are"
 OVERLAPPING = "joined with an event of their label that they overlap"
+_MISFITS = (NO_LENGTH, BEYOND, CUT)
 FULL_NAMES = Rules(clip_id=str)
 """rules under which a clip's id is its file name as written, with folder and suffix"""
 MILLISECOND = 1e-3
@@ -94,7 +95,9 @@ class Tally:
         """
         if 100 * self.suspect > allowed * self.events:
             kinds = "; ".join(
-                f"{count} {kind} ({self._place(kind, first)})" for kind, (count, first) in self.found.items()
+                f"{count} {kind} ({self._place(kind, first)})"
+                for kind, (count, first) in self.found.items()
+                if kind in _MISFITS
             )
             raise UserError(
                 f"{self.path}: {self.suspect} of {self.events} events do not fit their recordings: {kinds} (are its "

@@ -49,7 +49,7 @@ def test_bad_files_are_named(tmp_path):
     soundfile.write(path, np.array([0, np.nan], np.float32), 16000, subtype="FLOAT")
     with pytest.raises(UserError, match="not finite"):
         read_audio(path, 16000)
-    with pytest.raises(UserError, match="not audio"):
+    with pytest.raises(UserError, match="a folder, not an audio file"):
         read_audio(tmp_path, 16000)
 
 

@@ -42,6 +42,9 @@ def test_each_kind_is_dropped_or_cut_and_counted_with_its_first_line(tmp_path):
     assert f"{path}: 2 of 8 events {NO_LENGTH}, the first at line 3" in list(tally.lines())
     with pytest.raises(UserError, match=r"4 of 8 events do not fit their recordings.*in seconds\?.*--max-dropped"):
         tally.check(10)
+    with pytest.raises(UserError) as refused:
+        tally.check(10)
+    assert TWICE not in str(refused.value)  # no reason for the refusal
     tally.check(50)
 
 
