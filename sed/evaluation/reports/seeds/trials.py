@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sed.errors import UserError
 from sed.evaluation.metrics.table import shown_in
 from sed.evaluation.reports.seeds.remarks import Remarks, marks
 from sed.evaluation.reports.seeds.tables import table
@@ -19,13 +20,20 @@ def rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """Return a row for each result.json, by system and falling PSDS1.
 
     `options` of a row are those in which the trainings of its system differ.
+
+    Raises:
+        UserError: a result is not of a trained model, or lacks one of the main metrics.
     """
+    numbers = [entry.key for entry in shown_in("main")]
     by_system: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(paths):
         result = read_result(path)
         config = settings(result)
+        lacking = [key for key in ("encoder", *numbers) if {**config, **result}.get(key) is None]
+        if lacking:
+            raise UserError(f"{path}: not a trial: no '{lacking[0]}' (the scores.h5 of a training has to be scored)")
         row = {"name": path.parent.parent.name, "steps": result["model"].get("step"), "clips": result["clips"]}
-        row |= {key: round(result[key], 5) for key in (entry.key for entry in shown_in("main"))} | {"config": config}
+        row |= {key: round(result[key], 5) for key in numbers} | {"config": config}
         by_system.setdefault(_system(config), []).append(row)
     found = []
     for system, trainings in sorted(by_system.items()):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from sed.errors import UserError
 from sed.evaluation.reports.seeds import reduce, trials
 
 
@@ -29,3 +32,16 @@ def test_rows_name_the_options_that_vary_within_a_system_best_first(tmp_path: Pa
         "| `ast_sed` | lr 0.001 | 25.0 | 0.200 | 0.250 |",
         "| `fte_only` |  | 25.0 | 0.100 | 0.250 |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"), [({"model": None}, "encoder"), ({"psds1": None}, "psds1"), ({"model": {}}, "encoder")]
+)
+def test_a_result_of_another_system_is_no_trial(tmp_path: Path, change: dict, lacking: str) -> None:
+    result = dict.fromkeys(reduce.NUMBERS, 0.25) | {"set": "validation", "clips": 6, "clips_expected": 6}
+    result |= {"per_class": {}, "model": {"config": {"encoder": "cnn"}}} | change
+    path = tmp_path / "a" / "validation" / "result.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(result))
+    with pytest.raises(UserError, match=f"{path}: not a trial: no '{lacking}'"):
+        trials.rows([path])
