@@ -46,7 +46,7 @@ def read_pcm(stream: IO[bytes], kind: str, channels: int, seconds: float, rate: 
         if data:
             yield _mono(np.frombuffer(data, dtype), channels, scale, offset=128 if kind == "u8" else 0)
     if rest:
-        raise BrokenStream(f"standard input: ended inside a sample ({len(rest)} of {size} bytes); the rest was used")
+        raise BrokenStream(f"standard input: ended inside a sample ({len(rest)} of {size} bytes); all before was used")
 
 
 def _mono(samples: np.ndarray, channels: int, scale: float, offset: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from sed.evaluation.postprocessing.options import resolve
 from sed.evaluation.postprocessing.pipeline import PostProcessing
 from sed.files import open_replacing
 from sed.prediction.choice import Doubt, DoubtSink
+from sed.prediction.decisions import Detection
 from sed.prediction.live import read_pcm, until_broken
 from sed.prediction.nearest import Nearest
 from sed.prediction.page import Page, PageSink, legend
@@ -110,6 +111,10 @@ class Sinks(BaseSink):
     def processed(self, frames: np.ndarray) -> None:
         for sink in self._sinks:
             sink.processed(frames)
+
+    def detections(self, detections: Sequence[Detection]) -> None:
+        for sink in self._sinks:
+            sink.detections(detections)
 
     def finish(self, result: Result) -> None:
         for sink in self._sinks:

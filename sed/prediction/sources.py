@@ -38,6 +38,9 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
         if text == "-":
             found["-"] = None
             continue
+        if not text:  # Path would take it for the current folder
+            problems.append("a recording without a name (is a variable empty?)")
+            continue
         path = Path(text)
         try:
             if path.is_dir():
@@ -56,6 +59,8 @@ def find_recordings(paths: Iterable[str]) -> tuple[list[str], list[str]]:
                 wrong = f"{text}: no such file (check the path)"
         except OSError as error:
             names, wrong = [], f"{text}: {explained(error)}"
+        except ValueError:  # before Python 3.13
+            names, wrong = [], f"{text}: ** within a name is no pattern (use *; ** stands for folders at any depth)"
         found.update(dict.fromkeys(names))
         if not names:
             problems.append(wrong)

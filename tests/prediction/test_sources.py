@@ -94,6 +94,18 @@ def test_a_named_pipe_is_read_once_from_its_start(tmp_path):
     writer.join()
 
 
+def test_an_empty_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "x.wav", np.zeros(800), 8000)
+    monkeypatch.chdir(tmp_path)
+    assert find_recordings(["", "x.wav"]) == (["x.wav"], ["a recording without a name (is a variable empty?)"])
+
+
+def test_a_pattern_that_python_refuses_is_a_problem_in_one_line(tmp_path, monkeypatch):
+    """Python 3.13 takes ** within a name for *."""
+    monkeypatch.chdir(tmp_path)
+    assert find_recordings(["x**.wav"])[1][0].startswith("x**.wav: ")
+
+
 def test_folders_globs_and_files(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
