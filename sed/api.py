@@ -324,7 +324,7 @@ def load(
     """
     for name, value, known in (("which", which, WHICH), ("precision", precision, PRECISIONS)):
         if value not in known:
-            raise UserError(f"{name} '{value}': one of {', '.join(known)} is expected")
+            raise UserError(f"{name} '{value}': unknown (one of {', '.join(known)})")
     if threads is not None and threads < 1:
         raise UserError(f"threads {threads}: at least 1 is expected (None: as many as there are idle processors)")
     threads = free_processors() if threads is None else threads

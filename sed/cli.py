@@ -47,6 +47,8 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
     @functools.wraps(main)
     def wrapped() -> None:
         end_with_owner()
+        if sys.stdout is None:  # closed by who started this, as of a daemon
+            sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         # File names may hold bytes that are not valid UTF-8; scripts that read them need them unchanged.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")

@@ -93,8 +93,8 @@ def test_a_stream_in_blocks_of_any_size_gives_the_same_events(model: sed.Model, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"which": "best"}, "which 'best': one of teacher, student is expected"),
-        ({"precision": "float16"}, "precision 'float16': one of float32, bfloat16, int8 is expected"),
+        ({"which": "best"}, "which 'best': unknown (one of teacher, student)"),
+        ({"precision": "float16"}, "precision 'float16': unknown (one of float32, bfloat16, int8)"),
         ({"threads": 0}, "threads 0: at least 1 is expected (None: as many as there are idle processors)"),
     ],
 )

@@ -127,6 +127,15 @@ def test_a_message_is_one_line_of_the_log(tmp_path):
     assert done.returncode == 0 and done.stderr.endswith(" now\\nhere: 4 clips\n") and done.stderr.count("\n") == 1
 
 
+def test_a_closed_standard_output_is_no_failure(tmp_path):
+    script = tmp_path / "x.py"
+    script.write_text("from sed.cli import entry\nentry(lambda: print('text'))()\n")
+    done = subprocess.run(
+        ["bash", "-c", '"$0" "$1" >&-', sys.executable, script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_names_that_are_no_text_are_printed_as_they_are(tmp_path):
     done = run_main(tmp_path, "import os; print(os.fsdecode(b'k\\xfcche'))", text=False)
     assert done.stdout == b"k\xfcche\n"
