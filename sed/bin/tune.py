@@ -33,8 +33,10 @@ def parser() -> Parser:
     """Return the parser of the command line."""
     p = Parser(__doc__.split("\n", 1)[0])
     p.add_argument("input", nargs="+", help="scores.h5, or a folder of score TSVs; with --alarms-per-hour: recordings")
-    p.option("ground-truth", None, "events.tsv of the set that INPUT has scores of")
-    p.option("durations", None, "durations.tsv of the same set")
+    p.option(
+        "ground-truth", None, "true events of the set: events.tsv, or label files of another tool (file or folder)"
+    )
+    p.option("durations", None, "durations.tsv of the same set, or the folder of its recordings")
     p.option("out", None, "JSON file to write", required=True, type=output_file)
     p.option("set", None, "the set's name in the file (default: the folder of --ground-truth, or the budget)")
     p.option(
@@ -101,11 +103,11 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     name = args.set or Path(args.ground_truth).resolve().parent.name
     measured = {}
     if args.bias:
-        from sed.data.tables import read_events_tsv
+        from sed.data.events import by_clip, read_rows
         from sed.evaluation.pseudo import boundary_bias, decided_events
 
         found = decided_events(scores_for(problem, submission.scores), tuned)
-        measured["bias"] = boundary_bias(found, read_events_tsv(args.ground_truth))._asdict()
+        measured["bias"] = boundary_bias(found, by_clip(read_rows(args.ground_truth)))._asdict()
     facts = {**measured, "tuned": args.what, "input": scores, "command": command_line(), "git": git_hash()}
     write_tuned(args.out, replace(tuned, tuned_on=name), clips=problem.clips, facts=facts)
 
