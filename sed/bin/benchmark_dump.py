@@ -114,7 +114,7 @@ def _memory(commands: list[list[str]]) -> list[tuple[float, float]]:
     """
     running = [subprocess.Popen(command) for command in commands]
     seen: list[list[float]] = [[] for _ in running]
-    while any(process.poll() is None for process in running):
+    while None in [process.poll() for process in running]:  # all are polled: a zombie would count as 0 MB
         for process, resident in zip(running, seen, strict=True):
             try:
                 pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
