@@ -101,9 +101,13 @@ def _check(model: PublishedModel, path: Path) -> None:
     if known and is_checked(path):  # not modified since the download
         return
     found = sha256(path)
-    for wanted, where in ((model.sha256, "published"), (known[0] if known else UNKNOWN, f"recorded in {recorded}")):
-        if wanted not in (UNKNOWN, found):
-            raise UserError(f"{path}: SHA-256 {found}, {wanted} is {where} (remove the file, to download it again)")
+    if model.sha256 not in (UNKNOWN, found):
+        raise UserError(f"{path}: SHA-256 {found}, {model.sha256} is published (remove the file, to download it again)")
+    if known and known[0] != found:
+        raise UserError(
+            f"{path}: SHA-256 {found}, {known[0]} is recorded in {recorded} (remove the file, to download it again; "
+            "both, if the published file has changed)"
+        )
     if not known:
         write_text(recorded, f"{found}  {path.name}\n")
         if model.sha256 == UNKNOWN:

@@ -50,7 +50,7 @@ def test_an_unknown_checksum_is_said_recorded_and_compared(server: Any, log_line
     assert f"{path}: SHA-256 {found}, not known before: recorded, and compared from now on" in log_lines
     assert path.with_name("ATST-F_strong_1.pt.sha256").read_text() == f"{found}  ATST-F_strong_1.pt\n"
     path.write_bytes(b"4" * 5000)
-    with pytest.raises(UserError, match=rf"SHA-256 .*, {found} is recorded in .*remove the file") as error:
+    with pytest.raises(UserError, match=rf"SHA-256 .*, {found} is recorded in .*remove the file.*; both, if") as error:
         download("atst-f-strong")
     assert "\n" not in str(error.value) and server.requests
 
