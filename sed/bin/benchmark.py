@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("sed.benchmark")
 PARTS = ["step", "frozen", "eager", "fp32", "encoder", "convolutions", "heads", "data", "inference", "peer"]
 STEP, FROZEN = "training step", "the same, encoder frozen"
-DESED = [3470, 10000, 1578, 14412]
-"""clips of DESED's sets: strongly labelled, synthetic, weakly labelled, unlabelled"""
+DESED = {"strong_real": 3470, "strong_synth": 10000, "weak": 1578, "unlabelled": 14412, "pseudo": 1578 + 14412}
+"""clips of DESED's sets; the pseudo-labelled one is made of weak and unlabelled"""
 
 
 def parse() -> argparse.Namespace:
@@ -43,7 +43,12 @@ def parse() -> argparse.Namespace:
     parser.section("benchmark")
     parser.option("parts", PARTS, f"parts to time, comma-separated: {','.join(PARTS)}", type=words)
     parser.option("repeats", 10, "number of batches over which each part is timed", least=1)
-    parser.option("clips", DESED, "clips of each training set, to estimate the whole training's time", type=numbers)
+    parser.option(
+        "clips",
+        None,
+        "clips of each training set, to estimate the whole training's time (default: DESED's)",
+        type=numbers,
+    )
     parser.option("out", None, "JSON file to write the numbers to", type=output_file)
     parser.section("front end")
     parser.options_of("sed.features.logmel")
@@ -57,6 +62,13 @@ def parse() -> argparse.Namespace:
         raise UserError(f"--parts {unknown[0]}: not one of {', '.join(PARTS)} (choose some of them)")
     if len(args.batch_sizes) == 1:  # as in training
         args.batch_sizes *= len(args.train_sets)
+    if args.clips is None:
+        if others := [name for name in args.train_sets if name not in DESED]:
+            raise UserError(f"--clips is missing: DESED has no set '{others[0]}' (give the clips of each training set)")
+        args.clips = [DESED[name] for name in args.train_sets]
+    for option, given in (("batch-sizes", args.batch_sizes), ("clips", args.clips)):
+        if len(given) != len(args.train_sets):
+            raise UserError(f"--{option} has {len(given)} numbers for {len(args.train_sets)} sets (give one for each)")
     return args
 
 
@@ -104,7 +116,10 @@ def timed(benchmark: Benchmark, args: argparse.Namespace, *, precision: str, on_
             continue
         rows += found if isinstance(found, list) else [found] if found is not None else []
     if not rows:
-        raise RunError("nothing could be timed")
+        raise RunError(
+            f"--parts {','.join(args.parts)}: none could be timed (eager, fp32: on a GPU; convolutions: of a CNN that "
+            "mixes kernels; peer: with transformers)"
+        )
     return rows
 
 

@@ -414,7 +414,7 @@ def training_seconds(config: Mapping[str, Any], milliseconds: float, clips: list
         The number of steps and their duration in seconds.
     """
     per_epoch = config["steps_per_epoch"] or min(
-        n // size for n, size in zip(clips, config["batch_sizes"], strict=False) if size
+        n // size for n, size in zip(clips, config["batch_sizes"], strict=True) if size
     )
     steps = config["epochs"] * per_epoch
     return steps, steps * milliseconds / 1e3
