@@ -126,8 +126,8 @@ def write_events(path: str | Path, table: EventTable, clips: Sequence[str], labe
         clips: names by index.
         labels: names by index.
     """
-    whole = [[round(seconds, 3) for seconds in column.tolist()] for column in (table.onset, table.offset)]
-    table = table.where(np.less(*whole))
+    spans = zip(table.onset.tolist(), table.offset.tolist(), strict=True)
+    table = table.where(np.array([round(onset, 3) < round(offset, 3) for onset, offset in spans], bool))
     order = np.lexsort((table.label, table.onset, table.clip))
     events = (Event(table.onset[row], table.offset[row], labels[table.label[row]]) for row in order)
     rows = (event_row(f"{clips[clip]}.wav", event) for clip, event in zip(table.clip[order], events, strict=True))
