@@ -32,15 +32,13 @@ class Reference:
         path: the event table.
         durations_path: the table of durations.
         events: the true events.
-        named: clips in the event table, also those in rows without an event.
         durations: {clip: seconds} of all clips that may be scored.
-        excluded: clips that `--exclude` left out; `events`, `named` and `durations` no longer have them.
+        excluded: clips that `--exclude` left out; `events` and `durations` no longer have them.
     """
 
     path: Path
     durations_path: Path
     events: RawEvents
-    named: list[str]
     durations: dict[str, float]
     excluded: frozenset[str] = frozenset()
 
@@ -62,7 +60,6 @@ class Reference:
         return replace(
             self,
             events=[event for event in self.events if event[1] not in excluded],
-            named=[clip for clip in self.named if clip not in excluded],
             durations={clip: seconds for clip, seconds in self.durations.items() if clip not in excluded},
             excluded=excluded,
         )
@@ -110,8 +107,7 @@ def reference_of(
     Raises:
         UserError: as `read_reference`.
     """
-    named = list(dict.fromkeys(row.clip for row in rows))
-    lacking = [clip for clip in named if clip not in seconds]
+    lacking = [clip for clip in dict.fromkeys(row.clip for row in rows) if clip not in seconds]
     if lacking:
         raise UserError(
             f"{durations_path}: lacks {len(lacking)} clips of {path}, such as {lacking[0]} "
@@ -125,7 +121,7 @@ def reference_of(
     events = raw_events(kept)
     if not events:
         raise UserError(f"{path}: holds no events, so nothing can be scored (is it whole?)")
-    return Reference(path=path, durations_path=durations_path, events=events, named=named, durations=dict(seconds))
+    return Reference(path=path, durations_path=durations_path, events=events, durations=dict(seconds))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ def reference(events: list[tuple[int, str, float, float, str]] | None = None) ->
         path=Path("truth.tsv"),
         durations_path=Path("durations.tsv"),
         events=EVENTS if events is None else events,
-        named=["a", "b"],
         durations={"c": 4.0, "b": 3.0, "a": 2.0},
     )
 
@@ -99,7 +98,7 @@ def test_a_reference_names_what_it_lacks(tmp_path: Path) -> None:
     truth.write_text("filename\tonset\toffset\tevent_label\na.wav\t0.0\t1.0\tx\nb.wav\t\t\t\n")
     durations.write_text("filename\tduration\na.wav\t4.0\nb.wav\t3.0\n")
     found = read_reference(truth, durations)
-    assert found.events == [(2, "a", 0.0, 1.0, "x")] and found.named == ["a", "b"]
+    assert found.events == [(2, "a", 0.0, 1.0, "x")]
     assert found.durations == {"a": 4.0, "b": 3.0}
     durations.write_text("filename\tduration\na.wav\t4.0\n")
     with pytest.raises(UserError, match=r"lacks 1 clips of .*such as b"):
@@ -149,7 +148,7 @@ def test_clips_of_a_list_are_in_neither_truth_nor_durations_and_their_output_is_
     path = tmp_path / "list.txt"
     path.write_text("a.wav\nelsewhere.wav\n")
     left = reference().without(path)
-    assert left.excluded == {"a"} and left.named == ["b"] and left.durations == {"c": 4.0, "b": 3.0}
+    assert left.excluded == {"a"} and left.durations == {"c": 4.0, "b": 3.0}
     made, coverage = align(detections("a", "b"), left, labels=None, only_scored=False, allow_missing=False)
     assert made.clips == ["b", "c"] and made.labels == ["x"] and coverage.expected == 2 and coverage.with_output == 1
     chosen = decide(made, detections("a", "b"), PostProcessing(threshold=Threshold(0.5)), points=9)

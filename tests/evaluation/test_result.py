@@ -35,7 +35,7 @@ def parts() -> dict[str, Any]:
         "evaluation": evaluation,
         "submission": Submission(kind="scores.h5", path=Path("exp/x/validation/scores.h5"), clips=made.clips),
         "reference": Reference(
-            path=Path("t.tsv"), durations_path=Path("nowhere/d.tsv"), events=[], named=[], durations=durations
+            path=Path("t.tsv"), durations_path=Path("nowhere/d.tsv"), events=[], durations=durations
         ),
         "coverage": Coverage(expected=7, scored=6, with_output=5),
         "decisions": decisions,
