@@ -225,8 +225,12 @@ def _names(listing: Path, column: str) -> list[str]:
     for name in names:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise UserError(f"{listing}: {name}: a place outside the split's audio (name files below it)")
-    if len({audio_stem(name) for name in names}) < len(names):
-        raise UserError(f"{listing}: two recordings whose names differ in the folder or the suffix only (rename one)")
+    first: dict[str, str] = {}
+    for name in names:
+        if (other := first.setdefault("_".join(audio_stem(name).split()), name)) != name:  # as clips are named
+            raise UserError(
+                f"{listing}: {other} and {name} differ in the folder, the suffix or a blank for _ only (rename one)"
+            )
     return names
 
 

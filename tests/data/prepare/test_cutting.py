@@ -128,6 +128,16 @@ COLUMNS = Columns(annotator="annotator_id", status="review_status")
 BOTH = ["annotations.csv", "annotations_raw.csv"]
 
 
+@pytest.mark.parametrize("other", ["a.flac", "deep/a.wav", "x y.wav"])
+def test_recordings_whose_clips_would_have_one_name_are_refused(tmp_path, other):
+    (tmp_path / "split" / "audio").mkdir(parents=True)
+    (tmp_path / "split" / "metadata.csv").write_text(f"filename\na.wav\nx_y.wav\n{other}\n")
+    (tmp_path / "split" / "annotations.csv").write_text("filename,onset,offset,class\n")
+    cut = Cut(clips="metadata.csv", annotations=["annotations.csv"])
+    with pytest.raises(UserError, match=rf"metadata.csv: \S+ and {other} differ in the folder, the suffix or a blank"):
+        cut_split(tmp_path / "split", tmp_path / "clips", tmp_path / "clips.tsv", cut)
+
+
 def test_soft_labels_are_cut_with_their_clips_and_go_with_them(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
     cut = Cut(clips="metadata.csv", annotations=BOTH, prefer_raw=True, columns=COLUMNS)
