@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 import os
+import zlib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from sed.cli import explained
 from sed.data.annotations.registry import recognised
 from sed.data.audio import duration
 from sed.data.prepare.clips import window_events
 from sed.data.prepare.cutting import cut_all, digest, finish, finished
-from sed.data.recordings import recordings_of, shown
+from sed.data.recordings import files_below, recordings_of, shown
 from sed.data.tables import Event, audio_stem, read_lines
 from sed.errors import UserError
 
@@ -41,7 +43,8 @@ def lay_out_set(
 ) -> None:
     """Link recordings into `audio`, or cut those longer than a clip into clips, and write their events to `tsv`.
 
-    Does nothing if `tsv` was made from these label files, and in clips of this length, already.
+    Does nothing if `tsv` was made from these label files and recordings of these names, and in clips of this length,
+    already.
 
     Args:
         recordings: folder of audio, at any depth.
@@ -67,7 +70,9 @@ def lay_out_set(
         files = {name: path for name, path in files.items() if name in chosen}
         tables = {name: path for name, path in tables.items() if name in chosen}
     _match(files, tables, recordings, labels, suffix)
-    made_of = digest([tables[name] for name in sorted(tables)]) + (f" seconds={seconds:g}" if seconds != 10.0 else "")
+    names = "\n".join(sorted(str(path.relative_to(recordings)) for path in files.values()))
+    made_of = f"{digest([tables[name] for name in sorted(tables)])} recordings={zlib.crc32(os.fsencode(names)):08x}"
+    made_of += f" seconds={seconds:g}" if seconds != 10.0 else ""
     if finished(tsv, made_of):
         return
     events = {name: _events(tables[name], name, known) for name in sorted(files)}
@@ -98,12 +103,20 @@ def _by_stem(folder: Path, suffix: str | None) -> dict[str, Path]:
     if suffix is None:
         paths = recordings_of(folder, log)
     else:
-        paths = sorted(path for path in folder.rglob(f"*{suffix}") if not path.name.startswith("."))
+
+        def warn(error: OSError) -> None:
+            log.warning("%s: %s", error.filename, explained(error))
+
+        below = files_below(folder, warn)
+        paths = sorted(Path(*one) for one in below if one[1].endswith(suffix) and not one[1].startswith("."))
     found: dict[str, Path] = {}
+    clips: dict[str, Path] = {}
     for path in paths:
         name = audio_stem(path.name) if suffix is None else shown(path.name.removesuffix(suffix))
-        if found.setdefault(name, path) != path:
-            raise UserError(f"{path} and {found[name]} are both '{name}' (each recording and label file once)")
+        clip = "_".join(name.split())  # as clips are named
+        if (other := clips.setdefault(clip, path)) != path:
+            raise UserError(f"{path} and {other} are both '{clip}' (each recording and label file once)")
+        found[name] = path
     return found
 
 

@@ -62,6 +62,26 @@ def test_a_set_is_laid_out_once_and_again_if_labels_change(corpus: Path, log_lin
     assert lay_out(corpus)["a"] == [Event(0, 1, "car")]
 
 
+def test_a_set_is_laid_out_again_if_silent_recordings_are_added_or_renamed(corpus: Path) -> None:
+    """Once, they were not, since their label files are empty."""
+    lay_out(corpus)
+    for folder, suffix in (("audio", "wav"), ("labels", "ann")):
+        (corpus / folder / f"new.{suffix}").write_bytes((corpus / folder / f"a.{suffix}").read_bytes())
+    (corpus / "labels" / "new.ann").write_bytes(b"")
+    assert lay_out(corpus)["new"] == []
+    for folder, suffix in (("audio", "wav"), ("labels", "ann")):
+        (corpus / folder / f"new.{suffix}").rename(corpus / folder / f"renamed.{suffix}")
+    found = lay_out(corpus)
+    assert found["renamed"] == [] and "new" not in found
+
+
+def test_label_files_in_a_linked_folder_are_read(corpus: Path) -> None:
+    (corpus / "labels").rename(corpus / "elsewhere")
+    (corpus / "labels").mkdir()
+    (corpus / "labels" / "linked").symlink_to(corpus / "elsewhere")
+    assert len(lay_out(corpus)["a"]) == 2
+
+
 def test_a_list_chooses_the_recordings(corpus: Path) -> None:
     listed = corpus / "fold.txt"
     listed.write_bytes(b"audio/street/a.wav\tstreet\r\naudio/street/a.wav\tstreet\t0\t1\tcar\r\n")
@@ -86,6 +106,7 @@ def test_a_list_chooses_the_recordings(corpus: Path) -> None:
         ("labels/a.ann", "start end label\n", r"a.ann: not the labels of a recording in a known format"),
         ("labels/a.ann", "audio/b.wav\tstreet\t0\t1\tcar\n", r"a.ann:1: labels of 'b' in the file of 'a'"),
         ("audio/deep/a.flac", "x", r"are both 'a'"),
+        ("audio/b_c.wav", "x", r"audio/deep/b c.wav and \S*audio/b_c.wav are both 'b_c'"),
     ],
 )
 def test_another_layout_is_refused_in_one_line(corpus: Path, file: str, text: str | None, message: str) -> None:
