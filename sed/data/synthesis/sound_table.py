@@ -109,7 +109,9 @@ def _groups(
     source_of = sources(bank.path)
 
     def chances_of(files: list[Path]) -> np.ndarray:
-        return chances([source_of[str(file.relative_to(bank.path))] for file in files])
+        names = (str(file.relative_to(bank.path)) for file in files)
+        # A file that `sources` has found by another path, through a link, is a source of its own.
+        return chances([source_of.get(name, name) for name in names])
 
     for role in ("foreground", "distractor"):
         for label, files in bank.files(split, role).items():

@@ -37,6 +37,13 @@ def test_kinds_come_in_order_levelled_trimmed_and_looped(tmp_path):
     assert sounds.length[0] < 0.51 * RATE  # the silence at the start is gone
 
 
+def test_a_linked_folder_is_a_kind_of_its_own(tmp_path):
+    bank(tmp_path)
+    (tmp_path / "train/distractor/rain").symlink_to("../background/rain")
+    names = Sounds.load(SoundBank(tmp_path)).names
+    assert "distractor/rain" in names and "background/rain" in names
+
+
 def test_procedural_sounds_are_separate_kinds_for_any_number_of_processes(tmp_path):
     sounds = Sounds.load(bank(tmp_path), procedural=32, seed=3)
     assert "procedural/Dog" in sounds.names and "procedural/background" in sounds.names
