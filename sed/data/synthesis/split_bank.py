@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,33 @@ def sources(bank: Path) -> dict[str, str]:
     table = bank / ATTRIBUTION
     known: dict[str, str] = {}
     if table.is_file():
-        for row in csv.DictReader(read_text(table).splitlines(), delimiter="\t"):
+        _, rows = _attribution(table)
+        for row in rows:
             source = next((row[key] for key in COLUMNS if row.get(key)), None)
-            if row.get("file") and source:
+            if row["file"] and source:
                 known[row["file"]] = source
+        if strange := sorted(known.keys() - set(files)):
+            log.warning(
+                "%s: %d of its %d files are not in the soundbank, as %s", table, len(strange), len(known), strange[0]
+            )
     return {file: known.get(file, file) for file in files}
+
+
+def _attribution(table: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and rows of ATTRIBUTION.tsv; raise UserError if it has no column `file`, or a broken row."""
+    reader = csv.DictReader(StringIO(read_text(table, "utf-8-sig")), delimiter="\t")
+    columns = list(reader.fieldnames or [])
+    if "file" not in columns:
+        raise UserError(f"{table}:1: no column 'file' (it names each recording, relative to the soundbank)")
+    rows: list[dict[str, str]] = []
+    try:
+        for row in reader:
+            rows.append({name: row[name] or "" for name in columns})
+            if any("\n" in value for value in rows[-1].values()):  # it has swallowed the next lines
+                raise csv.Error("a quotation mark without its pair")
+    except csv.Error as error:
+        raise UserError(f"{table}: {error}, at or before line {reader.line_num} (correct the row)") from None
+    return columns, rows
 
 
 def split(files: Mapping[str, str], share: float, seed: int) -> dict[str, str]:
@@ -125,13 +148,11 @@ def write(bank: Path, out: Path, sides: Mapping[str, str]) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath((bank / file).resolve(), link.parent.resolve()))
     if (bank / ATTRIBUTION).is_file():
-        with (bank / ATTRIBUTION).open(encoding="utf-8", newline="") as old:
-            reader = csv.DictReader(old, delimiter="\t")
-            rows = [{**row, "file": names[row["file"]]} for row in reader if row.get("file") in names]
-            with (part / ATTRIBUTION).open("w", encoding="utf-8", newline="") as new:
-                writer = csv.DictWriter(new, reader.fieldnames or [], delimiter="\t", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+        columns, rows = _attribution(bank / ATTRIBUTION)
+        with (part / ATTRIBUTION).open("w", encoding="utf-8", newline="") as new:
+            writer = csv.DictWriter(new, columns, delimiter="\t", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows({**row, "file": names[row["file"]]} for row in rows if row["file"] in names)
     if out.exists():
         shutil.rmtree(out)
     part.rename(out)

@@ -77,6 +77,36 @@ def test_a_source_is_that_of_the_attribution_else_the_author_else_the_file(bank)
     assert split_bank.counts(found) == {"train": {"Dog": [3, 4]}, "validation": {"Dog": [1, 1]}}
 
 
+def test_an_attribution_of_a_spreadsheet_with_a_byte_order_mark_is_read(bank):
+    table = bank / "ATTRIBUTION.tsv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert split_bank.sources(bank)["train/foreground/Dog/b.wav"] == "http://x/1"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: text.replace("file", "path", 1), r"ATTRIBUTION.tsv:1: no column 'file'"),
+        (
+            lambda text: text.replace("someone", '"someone', 1),
+            r"ATTRIBUTION.tsv: a quotation mark without its pair, at",
+        ),
+    ],
+)
+def test_an_attribution_that_would_not_keep_sources_together_is_refused(bank, change, message):
+    """Once, its sources were ignored, all or those after a quotation mark."""
+    (bank / "ATTRIBUTION.tsv").write_text(change((bank / "ATTRIBUTION.tsv").read_text()))
+    with pytest.raises(UserError, match=message):
+        split_bank.sources(bank)
+
+
+def test_attributed_files_that_the_bank_lacks_are_counted(bank, log_lines):
+    (bank / "train/foreground/Dog/a.wav").rename(bank / "train/foreground/Dog/z.wav")
+    split_bank.sources(bank)
+    expected = "1 of its 4 files are not in the soundbank, as train/foreground/Dog/a.wav"
+    assert log_lines == [f"{bank / 'ATTRIBUTION.tsv'}: {expected}"]
+
+
 def test_the_new_bank_links_to_the_old_and_keeps_its_attribution(bank, tmp_path):
     out = tmp_path / "new"
     for seed in (0, 1):  # the second replaces the first
