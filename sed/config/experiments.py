@@ -165,7 +165,7 @@ def expand(
         raise UserError(f"{path}: pseudo_labels_of, but no set '{PSEUDO}' in train_sets (add it, or leave the key out)")
     for seed in seeds:
         if not seed.isdecimal():
-            raise UserError(f"--seeds {seed}: whole numbers are expected, separated by blanks")
+            raise UserError(f"--seeds {seed}: not whole numbers (separate them by blanks)")
     for pair in rates:
         if len(pair.split(":")) != 2:
             raise UserError(f"--rates {pair}: head:encoder is expected, such as 1e-3:1e-4 (separated by blanks)")

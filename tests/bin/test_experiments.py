@@ -175,7 +175,7 @@ def test_what_is_not_there_is_refused_in_a_line(listed):
         (["train", "own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "x=own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "a", "--rates", "1e-3"], "--rates 1e-3: head:encoder is expected"),
-        (["features", "a", "--seeds", "1,2"], "--seeds 1,2: whole numbers are expected, separated by blanks"),
+        (["features", "a", "--seeds", "1,2"], "--seeds 1,2: not whole numbers (separate them by blanks)"),
         (["dance", "a"], "invalid choice: 'dance'"),
     ]:
         said = listed(*args)

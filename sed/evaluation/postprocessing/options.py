@@ -100,12 +100,13 @@ def options_of(*, post_processing: str | None = None, threshold: str | None = No
     """Return the options as parsed from a command line that gives these alone; UserError for an unknown step."""
     from sed.config import Parser
 
-    parser = Parser("post-processing")
+    title = "post-processing"
+    parser = Parser(title)
     add_arguments(parser)
     try:
         named = post_processing and steps(post_processing)
     except argparse.ArgumentTypeError as error:
-        raise UserError(f"post-processing: {error}") from None
+        raise UserError(f"{title}: {error}") from None
     return argparse.Namespace(**{**parser.defaults(), "post_processing": named, "threshold": threshold})
 
 
