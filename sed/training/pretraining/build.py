@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sed.config import default_options
 from sed.data.batches import FeaturePool, arrange, choose_cache, load_set
 from sed.data.directory import read_set_labels
 from sed.data.synthesis.sound_table import Sounds
@@ -32,6 +33,9 @@ from sed.training.schedule import Schedule
 from sed.training.step import Preparation, choose_precision
 
 log = logging.getLogger("sed.pretrain")
+
+WITHOUT_EFFECT = ("encoder_lr", "layer_decay", "frozen_epochs", "most_passes", "ema_decay")
+"""options of `sed.training.schedule` without a use here: there is one learning rate, no teacher and a single set"""
 
 
 def build_pretraining(
@@ -60,6 +64,9 @@ def build_pretraining(
         UserError: the config is invalid or does not fit the data.
     """
     open_logger, world = logger_opener(config), world or World()
+    defaults = default_options("sed.training.schedule")
+    if given := [key for key in WITHOUT_EFFECT if config[key] != defaults[key]]:
+        raise UserError(f"{given[0]} {config[given[0]]}: without effect in pre-training (leave it out)")
     torch.manual_seed(config["seed"])
     front_end = FrontEnd.from_config(config).to(device)
     if front_end.wants_statistics:

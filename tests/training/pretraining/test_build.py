@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sed.errors import UserError
-from sed.training.pretraining.build import label_frames, make_schedule
+from sed.training.pretraining.build import WITHOUT_EFFECT, label_frames, make_schedule
 from sed.training.pretraining.pretraining import Pretraining
 
 Build = Callable[..., Pretraining]
@@ -56,3 +56,5 @@ def test_refusals(pretraining: Build, tmp_path: Path) -> None:
     refused("number of soundscapes is unlimited", "bank", steps_per_epoch=0, procedural=0)
     refused("mel_bins is 16, not 32", mel_bins=32)
     refused("--loggers nonesuch: unknown", loggers=["nonesuch"])
+    for name in WITHOUT_EFFECT:
+        refused(f"{name} 0.5: without effect", **{name: 0.5})
