@@ -38,6 +38,7 @@ COMMANDS = {
     "benchmark_labels": "--classes 3 --clips 4 --scored-clips 2 --frames 10 --scored-frames 10 --jobs 1 {>>scratch}",
     "benchmark_prediction": "--config {tiny.yaml} --model {exp} --cpu-threads 1 --clips 1 --rounds 1 --no-peer"
     " --precisions float32",
+    "benchmark_pretraining": f"--config {{logmel.yaml}} {PRETRAINING} --timed 1 {{dump/weak}}",
     "check_data_dir": "--labels {labels.txt} {data}",
     "check_dump": "--config {logmel.yaml} {dump/weak}",
     "choose": "--model {pack} --device cpu --tuned {tuned.json} --labelled {events.tsv} --out {>list.tsv}"
