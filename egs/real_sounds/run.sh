@@ -4,7 +4,7 @@
 # usage: egs/real_sounds/run.sh --soundbank DIR [options]
 #
 # Stages: 0 corpus and pre-trained encoders, 1 data directories, 2 features, 3 main systems, 4 further configs, 5 scores and
-# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST may be none.
+# RESULTS.md. Finished work is skipped, killed work is resumed. An experiment is exp/<config>_seed<k>. A LIST of configs may be none.
 #
 #   --soundbank DIR       recordings: {train,validation}/{foreground,background,distractor}/<label>/
 #   --scale X             factor of sizes and steps; 0.1 for a CPU (1.0)
