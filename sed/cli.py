@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import functools
 import logging
@@ -71,6 +72,13 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
             code = _fail(2, f"the package {package} is missing (pip install '.[recipe]'; utils/bootstrap.sh has all)")
         except OSError as error:
             code = _fail(*_described(error))
+        except UnicodeEncodeError as error:
+            if codecs.lookup(sys.stdout.encoding).name == "utf-8":
+                raise
+            lacking = error.object[error.start : error.end]
+            code = _fail(
+                2, f"standard output, in {sys.stdout.encoding}, lacks {lacking} (PYTHONIOENCODING=utf-8 has it)"
+            )
         except RuntimeError as error:  # pathlib raises it for circular links, instead of an OSError
             if not str(error).startswith("Symlink loop from "):
                 raise

@@ -83,6 +83,21 @@ def test_names_that_are_no_text_are_named_on_any_terminal(encoding, tmp_path):
     assert done.stderr.count(b"\\udcfcche.wav") == 2
 
 
+def test_a_label_that_the_output_s_encoding_lacks_is_one_line(tmp_path):
+    (tmp_path / "a.txt").write_text("0.5\t1.0\tBä吠\n", encoding="utf-8")
+    command = [sys.executable, "-m", "sed.bin.convert", "a.txt", "--to", "tsv"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    texts = []
+    for encoding, code in (("iso8859-15", 2), ("utf-8", 0)):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=env | {"PYTHONIOENCODING": encoding}, capture_output=True, check=False
+        )
+        assert done.returncode == code and b"Traceback" not in done.stderr
+        texts.append((done.stdout.decode(), done.stderr.decode()))
+    assert texts[0][1] == "convert: standard output, in iso8859-15, lacks \\u5420 (PYTHONIOENCODING=utf-8 has it)\n"
+    assert "Bä吠" in texts[1][0]
+
+
 @pytest.mark.parametrize("path", ["plain/below", "loop/below", "x" * 300, "loop"])
 def test_paths_that_cannot_be_are_refused_in_a_line(path, tmp_path):
     (tmp_path / "plain").write_text("")
