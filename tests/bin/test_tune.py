@@ -87,23 +87,6 @@ def test_what_is_tuned_on_one_set_is_used_on_another_and_refused_on_its_own(
     assert not (tmp_path / "own.json").exists()
 
 
-def test_the_delay_of_detections_is_measured_with_label_files_of_any_tool(
-    sets: tuple[list[object], list[object], Path], tmp_path: Path
-) -> None:
-    scores, _, table, _, durations = sets[0]
-    lines = [line.split("\t") for line in Path(str(table)).read_text().splitlines()[1:]]
-    (tmp_path / "audacity").mkdir()
-    for clip in {line[0] for line in lines}:
-        rows = ["\t".join(line[1:]) + "\n" for line in lines if line[0] == clip]
-        (tmp_path / "audacity" / clip).with_suffix(".txt").write_text("".join(rows))
-    biases = []
-    for truth in (table, tmp_path / "audacity"):
-        out = tmp_path / "biased.json"
-        assert call(tune, scores, "--ground-truth", truth, "--durations", durations, "--bias", "--out", out) == 0
-        biases.append(json.loads(out.read_text())["bias"])
-    assert biases[0] == biases[1] != {"onset": 0.0, "offset": 0.0}
-
-
 @pytest.mark.parametrize("typed", ["--csebbs-filter=0.9", "--csebbs-filter=0.64", "--median=0.9", "--threshold=0.5"])
 def test_a_tuned_file_takes_no_options_beside_it(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], typed: str
