@@ -3,7 +3,8 @@
 #
 # usage: tests/run.sh [options] [<pytest argument>...]
 #
-#   --slow BOOL   also what takes longer than a few seconds (false)
+#   --thorough BOOL  also tests of a second or more, as .ci/run does (false)
+#   --slow BOOL   also those that take longer than a few seconds (false)
 #   --only WHAT   all, python or shell (all)
 #   --campaign NAME  only the campaign of this name, many more inputs of a quick test: flips, kills, at_once, newest, fuzz, paths, servers, watch, trackers
 #
@@ -12,7 +13,7 @@
 set -euo pipefail
 unset CDPATH # with it, cd prints where it went
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-slow=false only=all campaign=
+thorough=false slow=false only=all campaign=
 source "${root}/utils/parse_options.sh"
 [[ ${only} == all || ${only} == python || ${only} == shell ]] || die "--only is all, python or shell, not '${only}'"
 
@@ -26,8 +27,9 @@ if [[ -n ${campaign} ]]; then
 fi
 
 if [[ ${only} != shell ]]; then
-    marked=()
-    [[ ${slow} == true ]] || marked=(-m "not slow")
+    marked=(-m "not slow and not thorough")
+    [[ ${thorough} == false ]] || marked=(-m "not slow")
+    [[ ${slow} == false ]] || marked=()
     # a process per core, each with one thread; a file's tests run in one process, so that they share their fixtures
     OMP_NUM_THREADS=1 python3 -m pytest -n auto --dist loadfile "${marked[@]+"${marked[@]}"}" "$@" || failed=$?
 fi

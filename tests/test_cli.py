@@ -98,6 +98,7 @@ def test_a_label_that_the_output_s_encoding_lacks_is_one_line(tmp_path):
     assert "Bä吠" in texts[1][0]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", ["plain/below", "loop/below", "x" * 300, "loop"])
 def test_paths_that_cannot_be_are_refused_in_a_line(path, tmp_path):
     (tmp_path / "plain").write_text("")

@@ -43,6 +43,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(CONF))
 
 
+@pytest.mark.thorough
 def test_resolved_configs_have_not_changed() -> None:
     changes = moved(load_stored(), resolve())
     assert not changes, "\n".join(
@@ -50,6 +51,7 @@ def test_resolved_configs_have_not_changed() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_changes_are_listed_key_by_key_with_the_configs_that_they_affect() -> None:
     old = resolve()
     new = {name: dict(config) for name, config in old.items()}
@@ -75,6 +77,7 @@ def test_configs_contain_only_what_differs_from_their_base(path: Path) -> None:
         assert {key for key, value in own.items() if base.get(key) == value} == set()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", CONFIGS, ids=name)
 def test_configs_are_shown_as_configs_that_resolve_equal(path: Path, tmp_path: Path, capsys) -> None:
     with pytest.raises(SystemExit):
@@ -92,6 +95,7 @@ def test_front_ends_build(path):
     assert features.isfinite().all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", SYSTEMS, ids=name)
 def test_systems_build(path):
     config = parse(path)
@@ -139,6 +143,7 @@ def test_systems_have_the_front_end_of_their_features(path):
     assert FrontEnd.from_config(config).params() == features.params()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
 def test_pretraining_writes_what_its_systems_import(path):
     config = parse(path)
@@ -165,6 +170,7 @@ def test_encoders_are_pre_trained_alike() -> None:
         assert differing <= {"patchout", "frame_detail"}
 
 
+@pytest.mark.thorough
 def test_second_stages_have_the_model_that_they_start_from() -> None:
     names = {path: parse(path)["init_from"] for path in SYSTEMS}
     starts = {path: path.parent / f"{name}.yaml" for path, name in names.items() if name not in ("", "none")}

@@ -35,6 +35,7 @@ def test_names_of_any_length_that_the_system_takes(tmp_path: Path) -> None:
     assert error.value.errno == errno.ENAMETOOLONG
 
 
+@pytest.mark.thorough
 def test_of_two_writers_at_once_the_last_wins_whole(tmp_path: Path) -> None:
     path = tmp_path / "rows"
 

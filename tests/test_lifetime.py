@@ -56,6 +56,7 @@ def test_workers_of_a_killed_process_end_with_it_and_keep_no_lock(tmp_path: Path
     assert gone(workers)
 
 
+@pytest.mark.thorough
 def test_a_killed_synthesis_goes_on_at_once(tmp_path: Path) -> None:
     """Workers that outlived the first process held its lock for up to a second: three of four refused."""
 

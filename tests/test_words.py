@@ -149,6 +149,7 @@ def word_errors() -> Iterator[str]:
             yield f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, found.start()) + 1}: '{found[0]}'"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rule", [opening_errors, argument_errors, word_errors])
 def test_the_rules_of_style_are_kept(rule: Callable[[], Iterator[str]]) -> None:
     errors = list(rule())

@@ -49,6 +49,7 @@ def test_pages_that_processes_share_count_once() -> None:
         benchmark_labels.measured([sys.executable, "-c", "raise SystemExit(3)"])
 
 
+@pytest.mark.thorough
 def test_what_is_made_up_is_trained_on_and_scored(tmp_path: Path) -> None:
     args = options(tmp_path)
     benchmark_labels.write_labels(args)

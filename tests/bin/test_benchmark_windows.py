@@ -12,6 +12,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_tiny(tmp_path_factory.mktemp("model") / "ast", labels=sorted(FAMILIES))
 
 
+@pytest.mark.thorough
 def test_the_table_has_a_line_for_every_setting(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--short", 2, "--long", 0, "--kinds", "sparse", "--overlaps", "0", "--samples", 100, "--jobs", 1]
     assert call(benchmark_windows, *sizes, "--device", "cpu", model) == 0

@@ -21,6 +21,7 @@ def server(serve):
     return serve(**made_up_desed(scale=2000))
 
 
+@pytest.mark.thorough
 def test_a_recipe_folder_is_filled_and_left_alone_the_second_time(server, tmp_path):
     for folder, start in (("one", 12), ("two", 13)):
         copy = tmp_path / folder / f"{start:011d}_30000_40000.wav"
@@ -61,6 +62,7 @@ def test_what_is_missing_is_fetched(server, tmp_path, monkeypatch):
     assert missing == ["set\tfilename\treason", f"validation\t{names[1]}\tPrivate video"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("given", [[], ["--ast", "none.pth"]])
 def test_an_ast_that_cannot_be_had_does_not_keep_recordings_from_being_linked(server, tmp_path, given):
     options = ["--mirror", server.url, "--parts", "synthetic,metadata", "d"]
@@ -79,6 +81,7 @@ def test_an_ast_that_cannot_be_had_does_not_keep_recordings_from_being_linked(se
     assert "or --ast FILE" in lost.stderr.splitlines()[-1]
 
 
+@pytest.mark.thorough
 def test_archives_and_a_checkpoint_of_ones_own_need_no_network(tmp_path):
     desed = made_up_desed(scale=500)
     for number, files in enumerate(desed["zenodo"].values()):
@@ -111,6 +114,7 @@ def test_a_checkpoint_that_is_in_the_downloads_already_is_not_lost(tmp_path, nam
     assert link.read_bytes() == b"x" and link.resolve() == target
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [

@@ -57,6 +57,7 @@ def run(monkeypatch, module, *args):
         return stop.code
 
 
+@pytest.mark.thorough
 def test_a_tagger_is_scored_on_a_dumped_set_by_its_own_config(bank, tmp_path, monkeypatch, capsys, dump_tones):
     out = tmp_path / "ast.pth"
     assert run(monkeypatch, pretrain, *SHORT.split(), *FRONT_END, "--steps-per-epoch", "60", bank, out) == 0

@@ -63,6 +63,7 @@ def test_model_card_and_facts_say_what_it_is(files: Path) -> None:
     assert imported["file"] == "ATST-F_strong_1.pt" and len(imported["sha256"]) == 64
 
 
+@pytest.mark.thorough
 def test_it_is_packed_and_exported_as_any_model(files: Path, tmp_path: Path) -> None:
     assert call(pack, "--threshold", "0.3", files / "mapped", tmp_path / "again") == 0
     facts = json.loads((tmp_path / "again" / "model.json").read_text())

@@ -83,6 +83,7 @@ def test_an_experiment_from_before_an_option_goes_on(tiny_config, tmp_path, go_o
     assert code == 2 and "this experiment has gru_dropout: 0.0, not 0.5" in said and said.count("\n") == 1
 
 
+@pytest.mark.thorough
 def test_what_an_option_meant_before_it_existed_holds_for_experiments_of_that_time(tiny_config, tmp_path, go_on):
     experiment = experiment_of(tmp_path / "exp", tiny_config(), epoch_clips=None)
     (experiment / ".done").unlink()
@@ -96,6 +97,7 @@ def test_what_an_option_meant_before_it_existed_holds_for_experiments_of_that_ti
     assert yaml.safe_load((tmp_path / "other" / "config.yaml").read_text())["epoch_clips"] == "named"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("score", ["event_f1", "psds1"])
 def test_the_best_epoch_by_a_metric_is_kept(score, tmp_path, go_on):
     experiment = tmp_path / "exp"
@@ -121,6 +123,7 @@ def test_another_config_is_refused(tiny_config, tmp_path, go_on):
     assert code == 2 and "of_a_later_version: 1, not None" in said
 
 
+@pytest.mark.thorough
 def test_what_only_resuming_needs_goes_with_the_end_or_the_next_run(tmp_path, go_on):
     assert go_on(tmp_path / "whole", "--checkpoint-seconds", "0")[0] == 0
     names = sorted(path.name for path in (tmp_path / "whole").iterdir())
@@ -137,6 +140,7 @@ def test_what_only_resuming_needs_goes_with_the_end_or_the_next_run(tmp_path, go
     assert sorted(path.name for path in experiment.iterdir()) == names
 
 
+@pytest.mark.thorough
 def test_a_killed_run_from_before_an_option_is_resumed(tmp_path, go_on):
     experiment = tmp_path / "exp"
     with pytest.MonkeyPatch.context() as patch:  # as a killed run leaves it

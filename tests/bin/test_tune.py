@@ -70,6 +70,7 @@ def test_too_few_events_to_tune_on_are_said_in_one_line(
 SCORE = ("--bootstrap", "0", "--no-report", "--jobs", "1")
 
 
+@pytest.mark.thorough
 def test_what_is_tuned_on_one_set_is_used_on_another_and_refused_on_its_own(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +120,7 @@ def test_what_cannot_be_tuned_is_one_line(
     assert said.count("\n") == 1 and message in said and not (tmp_path / "tuned.json").exists()
 
 
+@pytest.mark.thorough
 def test_a_cross_fitted_result_is_marked_and_decides_nothing_later(
     sets: tuple[list[object], list[object], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

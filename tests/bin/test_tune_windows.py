@@ -39,6 +39,7 @@ def test_the_highest_mean_is_chosen(tuned: Path) -> None:
     assert stored["tuned_on"] == {"soundbank": "", "seed": 1, "minutes": 2}
 
 
+@pytest.mark.thorough
 def test_every_form_of_the_model_predicts_as_was_chosen(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ QUICK = [("predict", 2), ("own_data", 2), ("synthesize", 2)]
 SLOW = [pytest.param(name, 2, marks=pytest.mark.slow) for name in ("score", "infer", "pack", "train", "pretrain")]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name,pairs", [*QUICK, *SLOW, *ALL])
 def test_two_at_once_give_one_whole_result(tmp_path: Path, serve: Any, name: str, pairs: int) -> None:
     if name == "export_onnx":

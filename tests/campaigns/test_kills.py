@@ -17,6 +17,7 @@ QUICK = [("predict", None), ("own_data", 12), ("download", 12), ("download, less
 SLOW = [pytest.param(name, 6, marks=pytest.mark.slow) for name in ("score", "export_onnx", "infer", *TRAINING)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name,most", [*QUICK, *SLOW, *ALL])
 def test_killed_at_every_call_the_same_command_gives_the_same(
     tmp_path: Path, serve: Any, name: str, most: int | None

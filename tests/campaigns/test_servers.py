@@ -62,6 +62,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("seed", "kills", "rate"),
     [(0, 1, 4000), *(pytest.param(seed, 12, 16_000, marks=CAMPAIGN) for seed in range(1, 16))],

@@ -105,6 +105,7 @@ def test_nothing_that_is_pushed_identifies_its_author_or_machine(made: Path, ser
         assert not [trace for trace in traces if len(trace) > 3 and trace.encode() in data], name
 
 
+@pytest.mark.thorough
 def test_a_push_that_is_killed_at_any_request_is_made_whole_by_the_same_command(made: Path, server: Hub) -> None:
     """The repository is empty or whole after each kill; the large file is not sent twice."""
     kills = 0
@@ -125,6 +126,7 @@ def test_a_push_that_is_killed_at_any_request_is_made_whole_by_the_same_command(
     assert kills >= 6  # create, list, validate, preupload, batch, the weights, commit
 
 
+@pytest.mark.thorough
 def test_a_pull_that_is_killed_at_any_request_is_made_whole_by_the_same_command(
     made: Path, server: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def tagger(config: dict[str, Any], classes: int = 5) -> GridTagger:
     return built.eval()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in ENCODERS if name != "ast"])
 def test_what_is_written_is_loaded_into_detector_and_tagger(small: Config, tmp_path: Path, name: str) -> None:
     path = tmp_path / "own.pth"

@@ -82,6 +82,7 @@ def test_a_file_that_would_be_lost_is_named(packed: Path, tmp_path: Path, capsys
     assert "README.md: not written by pack" in capsys.readouterr().err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("exchanges", [True, False], ids=["exchange", "two renames"])
 def test_killed_at_any_call_the_same_command_gives_the_same_files(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
@@ -113,6 +114,7 @@ def test_killed_at_any_call_the_same_command_gives_the_same_files(
     assert kill_at_every_call(work, prepare, check, place) > 30
 
 
+@pytest.mark.thorough
 def test_two_at_once_give_one_whole_model(packed: Path, tmp_path: Path) -> None:
     from sed.prediction.model import open_model
 

@@ -63,6 +63,7 @@ def test_provenance_letters_are_explained_only_if_used() -> None:
     assert "FDY-SED" not in parser.format_help()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_help_needs_no_torch_and_shows_an_option_once(entry: str) -> None:
     code = (
@@ -206,6 +207,7 @@ def test_show_config_needs_no_arguments_but_a_run_does(configs):
         Parser("no config").parse_args(["--show-config"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("command", "config"),
     [

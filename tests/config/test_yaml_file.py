@@ -145,6 +145,7 @@ def show(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.thorough
 def test_show_config_prints_what_scripts_compare(folder):
     own = write(folder / "own.yaml", "base: base.yaml\nlr: 0.001\ngru-units: 32.0\ninit_from: ast_sed\n")
     assert show(own).stdout == "gru_units: 32\ninit_from: ast_sed\nlr: 0.001\nsets: a,b\n"
@@ -162,6 +163,7 @@ def test_show_config_reads_without_torch():
     assert not {"torch", "numpy"} & set(done.stdout.split())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "value",
     [

@@ -89,6 +89,7 @@ def check(path: Path, wanted: np.ndarray, rate: int, name: str) -> None:
     assert duration(path) is None or abs(duration(path) - seconds) < 0.06  # a decoder drops its delay
 
 
+@pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("name", BY_FFMPEG)
 def test_every_format_is_read_as_the_same_sound(tmp_path, name):
@@ -119,6 +120,7 @@ def run(folder: Path, command: str, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
 def test_every_command_reads_every_format_completely(tmp_path, name):

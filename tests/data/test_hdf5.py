@@ -32,6 +32,7 @@ def test_the_result_of_the_child_is_returned(path: Path) -> None:
     assert read_apart(path, lambda file: {"names": text_of(plain(file, "names", "text", 1))}) == {"names": ["é", "b"]}
 
 
+@pytest.mark.thorough
 def test_any_end_of_the_child_is_one_error(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_: h5py.File) -> dict[str, object]:
         raise RuntimeError("two\nlines")

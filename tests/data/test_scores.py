@@ -197,6 +197,7 @@ def attribute(name, value):
     return lambda file: file.attrs.__setitem__(name, value)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "edit,message",
     [

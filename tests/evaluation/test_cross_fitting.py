@@ -43,6 +43,7 @@ def test_clips_of_one_video_are_in_one_half_which_is_the_published_one() -> None
     assert {half_of(f"clip{number}") for number in range(9)} == {0, 1}
 
 
+@pytest.mark.thorough
 def test_each_half_is_decided_by_what_the_other_chose() -> None:
     decisions, post, facts = fitted(TASK)
     assert decisions.scores is not None and decisions.detections is not None

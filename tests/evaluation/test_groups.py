@@ -28,6 +28,7 @@ def only(table: EventTable, clips: list[int]) -> EventTable:
     return replace(kept, clip=np.searchsorted(clips, kept.clip))
 
 
+@pytest.mark.thorough
 @settings(max_examples=3, deadline=None)
 @given(seeds)
 def test_a_group_scores_as_its_clips_do_alone(seed: int) -> None:

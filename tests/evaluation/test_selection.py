@@ -34,6 +34,7 @@ def posteriors(dump: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     return clips, frame.astype(np.float32), rng.uniform(0.3, 1, (len(clips), len(LABELS))).astype(np.float32)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("post", ["paper", "none", "median"])
 def test_scores_are_those_of_stage_5(
     post: str, dump: Path, posteriors: tuple[list[str], np.ndarray, np.ndarray], tmp_path: Path

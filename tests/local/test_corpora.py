@@ -37,6 +37,7 @@ def ast(tmp_path: Path) -> Path:
     return tmp_path / "ast.pth"
 
 
+@pytest.mark.thorough
 def test_urban_sed_gets_deseds_layout_from_both_kinds_of_annotation(serve, tmp_path, ast):  # noqa: F811
     server = serve(zenodo=urban_sed(clips={"train": 1, "validate": 1, "test": 1}))
     tables = {}
@@ -75,6 +76,7 @@ def test_tut_sed_gets_deseds_layout_by_its_own_folds(serve, tmp_path, ast):  # n
     assert other.returncode == 2 and "is laid out with fold 2, not 0" in other.stderr.splitlines()[-1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("script", "file", "content", "message"),
     [

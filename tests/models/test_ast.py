@@ -35,6 +35,7 @@ def compare(model, config, batch: int) -> float:
         return max(worst, (tagger(x) - theirs.logits).abs().max().item())
 
 
+@pytest.mark.thorough
 def test_equals_transformers_small(config):
     model = hugging_face(num_hidden_layers=4, hidden_size=96, num_attention_heads=3, intermediate_size=384)
     sizes = config(ast_dim=96, ast_heads=3, ast_depth=4, ast_norm_eps=1e-12)

@@ -25,6 +25,7 @@ def make(small: Callable[..., dict[str, Any]], name: str) -> tuple[Any, torch.Te
     return encoder.eval(), torch.randn(2, 208, config["mel_bins"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_grid_has_the_declared_shape(small: Callable[..., dict[str, Any]], name: str) -> None:
     encoder, x = make(small, name)

@@ -41,6 +41,7 @@ def blocks(name: str) -> Iterator[np.ndarray]:
     yield noise(int(name), 3600)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("centred", [False, True])
 def test_the_budget_is_kept_on_hours_that_it_was_not_chosen_on(centred: bool) -> None:
     model: Any = Loudness()
@@ -60,6 +61,7 @@ def test_a_model_within_the_budget_keeps_its_thresholds() -> None:
     assert post == POST and found.total == found.alarms["loud"] > 10
 
 
+@pytest.mark.thorough
 def test_alarms_left_after_the_last_round_are_those_of_the_thresholds_that_are_returned(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_threshold_of_one_finds_nothing() -> None:
     assert count_alarms(model, post, ["0"], blocks, windows=WindowSettings(), batch_size=64).total == 0
 
 
+@pytest.mark.thorough
 def test_the_command_writes_what_predict_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import json
 

@@ -30,6 +30,7 @@ def opened(experiment: Path) -> tuple[Predictor, PostProcessing]:
     return predictor, post
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("overlap, centre", [(0.0, False), (0.8, False), (0.5, True)])
 def test_it_predicts_as_the_command_does(
     experiment: Path, tmp_path: Path, overlap: float, centre: bool, capsys: pytest.CaptureFixture[str]

@@ -33,6 +33,7 @@ def recordings(draw: st.DrawFn) -> dict[str, list[Event]]:
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", TOGETHER)
 @given(recordings())
 @settings(max_examples=30, deadline=None)

@@ -36,6 +36,7 @@ def test_what_was_done_comes_back(tmp_path: Path) -> None:
     assert json.loads(state.read_bytes().splitlines()[-1])["end"] == len(before)
 
 
+@pytest.mark.thorough
 def test_a_kill_at_any_byte_leaves_whole_recordings(tmp_path: Path) -> None:
     """Both files cut where a kill may leave them: the table is never behind the ledger, which is written after it."""
     state, table = written(tmp_path)

@@ -41,6 +41,7 @@ def exported(tmp_path_factory, experiment):
     return path
 
 
+@pytest.mark.thorough
 def test_any_batch_and_length_equal_torch(exported, experiment):
     from sed.prediction.onnx import OnnxPredictor
 
@@ -68,6 +69,7 @@ def test_any_batch_and_length_equal_torch(exported, experiment):
             np.testing.assert_allclose(one.logmel[0], other.logmel[0], atol=0.02)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("padding, wave_norm", [("raw", "peak"), ("silence", "centred_peak"), ("normalised", "none")])
 def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
     """Padding equals an independent expression's: by `predict` in torch and in ONNX Runtime, and by stage 5."""
@@ -109,6 +111,7 @@ def test_short_clips_are_padded_alike_everywhere(padding, wave_norm, tmp_path):
 FRONT_ENDS = ["logmel_conformer.yaml", "logmel_fbcrnn.yaml", "logmel_fdy.yaml", "logmel_panns.yaml"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", FRONT_ENDS)
 def test_every_front_end_is_exported(name, tmp_path):
     """Short recordings, whose mirrored, faded or padded ends lie within a window, and long ones."""
@@ -136,6 +139,7 @@ def test_every_front_end_is_exported(name, tmp_path):
         np.testing.assert_allclose(one.logmel[0], other.logmel[0], atol=0.07)  # a step of float16
 
 
+@pytest.mark.thorough
 def test_predict_without_torch_gives_the_same_events(exported, experiment, tmp_path, monkeypatch, capsys):
     write_sounds(tmp_path / "x.wav", 23, 44100, channels=2)
     assert call(monkeypatch, predict, "--model", experiment, "--threshold", "0.4", tmp_path / "x.wav") == 0
@@ -257,6 +261,7 @@ def with_tensor_of(source, out, kind, count):
     return out
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "count"), [("Expand", 6e8), ("ConstantOfShape", 6e8), ("Range", 2.6e8)])
 def test_a_graph_that_asks_for_memory_without_end_is_refused(exported, tmp_path, kind, count):
     """Run in a child, whose peak is read, with counts that its own limit would let pass."""
@@ -270,6 +275,7 @@ def test_a_graph_that_asks_for_memory_without_end_is_refused(exported, tmp_path,
         assert code == 0 or "it asks for more memory than such a model needs" in ended.text
 
 
+@pytest.mark.thorough
 def test_a_name_that_is_no_text_is_written_and_read(experiment, tmp_path):
     path = tmp_path / os.fsdecode(b"m\xff.onnx")
     assert tiny_model.call(export_onnx, experiment, path) == 0

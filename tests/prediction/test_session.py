@@ -63,6 +63,7 @@ def stage5(monkeypatch, experiment, wavs, folder):
     return read_scores(scores), read_events_tsv(folder / "events.tsv")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["experiment", "crnn_experiment"])
 def test_clips_come_out_as_stage_5_has_them(tmp_path, monkeypatch, request, kind):
     experiment = request.getfixturevalue(kind)
@@ -182,6 +183,7 @@ def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, exper
     assert "2 of" in err and "5 could not be read" in err and "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experiment, monkeypatch):
     audio = sounds(40)
     audio[-100] = np.nan
@@ -192,6 +194,7 @@ def test_nothing_half_written_of_a_recording_that_breaks_off(tmp_path, experimen
     assert list(out.iterdir()) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "name,kind,channels,rate",
     [
@@ -229,6 +232,7 @@ def test_silence_direct_current_and_clipping_are_predicted_on(tmp_path, experime
     assert len(rows) == 1001 and "nan" not in "".join(rows)
 
 
+@pytest.mark.thorough
 def test_live_gives_the_events_as_they_end(tmp_path, experiment, monkeypatch, capsys):
     audio = sounds(13)
     live = ("--model", experiment, "--live", "--format", "jsonl")
@@ -270,6 +274,7 @@ def test_the_events_of_an_interrupted_stream_stay(tmp_path, experiment, monkeypa
     assert 3 < len(found) < len(rows) and found == rows[: len(found)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seconds", [3.3371, 12.403])
 def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, capsys, seconds):
     """A filter of a second carries events half a second on, and the last frame begins before the end."""

@@ -38,6 +38,7 @@ def torch_predictor(experiment: Path) -> tuple[TorchPredictor, Any]:
     return TorchPredictor(detector=model.detector, front_end=model.front_end, labels=model.labels), model
 
 
+@pytest.mark.thorough
 def test_onnx_gives_torch_s_posteriors(trained: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     from sed.prediction.onnx import OnnxPredictor
@@ -71,6 +72,7 @@ def test_lower_precision_keeps_the_posteriors(trained: Path, precision: str, tol
     assert abs(predictor(clips).frame - low(clips).frame).mean() <= tolerance
 
 
+@pytest.mark.thorough
 def test_files_and_streams_are_predicted(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

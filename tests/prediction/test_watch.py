@@ -66,6 +66,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return [burst_file(folder / "x.wav", number) for number in range(24)]
 
 
+@pytest.mark.thorough
 def test_each_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[bytes]) -> None:
     """Six kills at moments that a seed chooses, while recordings arrive in four manners."""
     folder, table, moments = tmp_path / "in", tmp_path / "out.jsonl", random.Random(0)
@@ -84,6 +85,7 @@ def test_each_once_though_killed_while_they_arrive(tmp_path: Path, sounds: list[
     check(rows_of(table), len(sounds))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("to", ["--out", "--out-dir"])
 def test_each_once_though_killed_at_its_file_system_calls(tmp_path: Path, sounds: list[bytes], to: str) -> None:
     folder, place = tmp_path / "in", tmp_path / "out"

@@ -11,6 +11,7 @@ def benchmark(tiny_config):
     return Benchmark(tiny_config(), device=CPU, repeats=2)
 
 
+@pytest.mark.thorough
 def test_every_part_is_timed(benchmark):
     rows = [
         benchmark.step("step", accelerate_as="eager", precision="fp32"),
@@ -24,6 +25,7 @@ def test_every_part_is_timed(benchmark):
     assert len(table(rows).splitlines()) == 7
 
 
+@pytest.mark.thorough
 def test_mixing_convolutions_are_timed_beside_plain_ones(tiny_config):
     cnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean"}
     for convolution, kernels in (("fdy", 4), ("sk", 2)):

@@ -47,6 +47,7 @@ def test_a_single_process_changes_nothing_and_does_not_wait(monkeypatch: pytest.
     assert not torch.distributed.is_initialized()
 
 
+@pytest.mark.thorough
 def test_two_processes_agree(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

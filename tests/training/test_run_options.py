@@ -27,6 +27,7 @@ def test_options_are_readable_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("changes", [{"cache": "none", "ahead": 3}, {"checkpoint_seconds": 0.0}, {"loggers": ["none"]}])
 def test_runtime_options_do_not_affect_the_weights(
     dump: Path, tiny_config: Callable[..., dict[str, Any]], tmp_path: Path, changes: dict[str, Any]

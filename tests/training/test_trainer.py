@@ -33,6 +33,7 @@ def run(*args, **kwargs):
     return subprocess.run(*args, capture_output=True, text=True, check=False, **kwargs)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("frozen_epochs", [0, 1])
 def test_resume_is_bit_identical_from_any_checkpoint(frozen_epochs, dump, tiny_config, tmp_path):
     config = tiny_config(valid_set="synth_valid", select="best", encoder_lr=1e-3, lr=1e-2, head_dropout=0.1)
@@ -58,6 +59,7 @@ def test_accumulated_steps_are_the_same_steps(dump, tiny_config, tmp_path):
     assert len(whole) == 12 and parts == pytest.approx(whole, abs=1e-5)
 
 
+@pytest.mark.thorough
 def test_it_learns(dump, tiny_config, tmp_path):
     config = tiny_config(lr=1e-2, encoder_lr=3e-3, epochs=10, constant_epochs=10, mixup_probability=0.0)
     found = losses_of({**config, "consistency_weight": 0.1}, dump, tmp_path / "a")
@@ -105,6 +107,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(dump, tiny_config, tm
     assert (tmp_path / "a" / "final.pt").read_bytes() == final
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "room", "advice"),
     [
@@ -236,6 +239,7 @@ assert not [name for name in tasks if "gloo" in name], "Gloo's threads outlive t
 """
 
 
+@pytest.mark.thorough
 def test_two_ranks_have_the_losses_of_one(dump, tiny_config, tmp_path):
     script = tmp_path / "ranks.py"
     script.write_text(RANKS)

@@ -20,6 +20,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("rate", [16000, 48000])

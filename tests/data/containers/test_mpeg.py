@@ -34,6 +34,7 @@ def test_files_with_a_header_are_read_as_before(tmp_path, rate, channels):
     assert onset == pytest.approx(1, abs=0.16)  # the encoder's delay, where its header does not state it
 
 
+@pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("rate", ["8000", "16000", "24000", "44100", "48000"])
 @pytest.mark.parametrize("channels", ["1", "2"])

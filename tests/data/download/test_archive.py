@@ -193,6 +193,7 @@ def test_a_damaged_archive_is_an_error_or_unpacks_correctly(make, tmp_path, name
     assert not os.path.lexists("/tmp/ast-sed-evil")
 
 
+@pytest.mark.thorough
 def test_a_wrong_byte_of_a_zip_is_found_in_its_directory_or_its_member(make):
     noise = random.Random(6)
     whole = zipped({f"{n}.wav": noise.randbytes(3000) for n in range(5)})

@@ -317,6 +317,7 @@ def test_broken_links_are_made_again(downloads: Path) -> None:
     assert place.resolve() == folder / NAMES[0]
 
 
+@pytest.mark.thorough
 def test_a_run_killed_at_any_call_and_repeated_gives_the_same_files(downloads: Path) -> None:
     import shutil
 

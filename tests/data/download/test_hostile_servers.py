@@ -74,6 +74,7 @@ def test_a_listing_that_trickles_is_cut():
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.thorough
 def test_headers_that_trickle_are_cut():
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n")

@@ -73,6 +73,7 @@ def test_realdesed_gets_deseds_layout(realdesed, tmp_path):
     assert len((tmp_path / "data/public_eval/wav.scp").read_text().splitlines()) == 6
 
 
+@pytest.mark.thorough
 def test_another_layout_of_realdesed_is_refused(realdesed, tmp_path):
     realdesed.zenodo["20056072"]["test.zip"] = zipped({"test/audio/a.wav": b"", "test/labels.json": b"{}"})
     run = stage0(realdesed, tmp_path / "d")

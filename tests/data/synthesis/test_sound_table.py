@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import soundfile
 
 from sed.data.synthesis.signals import RATE
@@ -44,6 +45,7 @@ def test_a_linked_folder_is_a_kind_of_its_own(tmp_path):
     assert "distractor/rain" in names and "background/rain" in names
 
 
+@pytest.mark.thorough
 def test_procedural_sounds_are_separate_kinds_for_any_number_of_processes(tmp_path):
     sounds = Sounds.load(bank(tmp_path), procedural=32, seed=3)
     assert "procedural/Dog" in sounds.names and "procedural/background" in sounds.names

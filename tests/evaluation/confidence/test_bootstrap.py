@@ -33,6 +33,7 @@ def test_draws_have_every_clip_once_and_then_as_many_as_there_are() -> None:
     assert weights[1:].mean() == 1 and weights[1:].var() == pytest.approx(49 / 50, rel=0.05)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_the_first_sample_is_the_set_itself(jobs: int) -> None:
     made, evaluation = scored()

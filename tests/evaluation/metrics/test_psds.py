@@ -18,6 +18,7 @@ from sed.evaluation.metrics.psds import count_points, exact, value_of
 from sed.evaluation.metrics.psds_resampling import Truth, from_deltas, from_points
 
 
+@pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, OWN]))
 def test_psds_of_operating_points_is_psds_evals(seed, parameters):
@@ -48,6 +49,7 @@ def test_psds_of_operating_points_is_psds_evals(seed, parameters):
         assert areas[0][[made.labels[i] for i in made.present].index(label)] == pytest.approx(theirs, abs=1e-12)
 
 
+@pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, OWN]))
 def test_the_mean_over_classes_is_what_both_packages_give_without_alpha_st(seed, parameters):

@@ -50,6 +50,7 @@ def test_points_divided_among_tasks_give_what_they_give_together() -> None:
     assert numbers["psds2_psds_eval_04"] == value_of(inputs.problem, PSDS2, table, counted_by_04=True).value
 
 
+@pytest.mark.thorough
 @SLOWLY
 @given(seeds, st.sampled_from([ONE, TWO, OWN_PARAMETERS]))
 def test_large_label_sets_have_the_numbers_and_the_samples_of_the_packages(seed: int, parameters: Parameters) -> None:

@@ -58,6 +58,7 @@ def recorded(monkeypatch):
     return Recorded
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("wrong", "captures", "plain", "messages"),
     [((), 1, False, []), ((1,), 2, False, ["not compiled"]), ((1, 2), 2, True, ["not compiled", "without them"])],
@@ -75,6 +76,7 @@ def test_graphs_that_differ_from_the_models_are_not_used(
     assert len(warned) == len(messages) and all(part in line for part, line in zip(messages, warned, strict=True))
 
 
+@pytest.mark.thorough
 def test_the_second_check_finds_graphs_that_became_wrong(dump, tiny_config, tmp_path, recorded, monkeypatch, caplog):
     for name, value in (("wrong", (1,)), ("begins", 4), ("_SECOND_CHECK", 6)):
         monkeypatch.setattr(recorded, name, value)
@@ -86,6 +88,7 @@ def test_the_second_check_finds_graphs_that_became_wrong(dump, tiny_config, tmp_
     assert rows[:3] == expected[:3] and rows[3] != expected[3]
 
 
+@pytest.mark.thorough
 def test_graphs_of_mixed_outputs_are_compared_with_the_mixed_outputs_of_the_models(
     dump, tiny_config, tmp_path, recorded, monkeypatch, caplog
 ):
@@ -126,6 +129,7 @@ def test_models_with_dropout_cannot_be_compared(option, dump, tiny_config, tmp_p
     assert recorded.last.captures == 1 and not recorded.last._plain
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", [Recorded, graphs.CompiledStep])
 def test_a_frozen_encoder_is_captured_and_compiled_separately(step, dump, tiny_config, tmp_path, monkeypatch):
     compilations = []

@@ -29,6 +29,7 @@ assert all(torch.allclose(a, b, atol=2e-5) for a, b in zip(ours, theirs, strict=
 """
 
 
+@pytest.mark.thorough
 def test_the_kernel_s_arithmetic_is_torch_s():
     pytest.importorskip("triton")
     env = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}

@@ -46,6 +46,7 @@ def test_the_result_loads_as_the_published_checkpoint_does(
     assert all(torch.equal(value, trained[key]) for key, value in model.encoder.state_dict().items())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["strong_synth", "bank"])
 @pytest.mark.parametrize("convolution", ["plain", "fdy"])
 def test_any_encoder_s_result_loads(
@@ -65,6 +66,7 @@ def test_any_encoder_s_result_loads(
     assert loaded.keys() == trained.keys() and all(torch.equal(value, trained[key]) for key, value in loaded.items())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sizes", [{"ast_dim": 16}, {"encoder": "cnn", "cnn_width": 0.25, "cnn_dropout": 0.0}])
 def test_it_learns_the_tags_and_the_frames(pretraining: Build, tmp_path: Path, sizes: dict[str, Any]) -> None:
     run = pretraining("strong_synth", tmp_path / "x.pth", epochs=30, constant_epochs=30, mixup_probability=0.0, **sizes)
@@ -186,6 +188,7 @@ with joined(device) as world:
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mixup", [0.0, 0.5])
 def test_two_processes_have_the_losses_of_one(
     pretraining: Build, pretraining_config: dict[str, Any], bank: Path, tmp_path: Path, mixup: float
