@@ -50,9 +50,9 @@ train() { # train <iteration> <config>: train all members
         labels=${dump}/pseudo_${name}_it$(($1 - 1))/feats.scp.of
         trained_on=$(python3 -m sed.bin.show_config "$2" --keys train_sets |
             sed "s/^train_sets: *//; s/\\bpseudo\\b/pseudo_${name}_it$(($1 - 1))/")
-        [[ -z ${trained_on} ]] || options+=" --train-sets ${trained_on}" # without this key the config trains on the default sets
+        [[ -z ${trained_on} ]] || options+=" --train-sets $(quoted "${trained_on}")" # without this key the config trains on the default sets
         [[ $(python3 -m sed.bin.show_config "$2" --keys pseudo_weight) =~ ^(pseudo_weight:\ 0(\.0)?)?$ ]] ||
-            options+=" --pseudo-labels ${exp}_it$(($1 - 1))"
+            options+=" --pseudo-labels $(quoted "${exp}_it$(($1 - 1))")"
     fi
     for seed in "${members[@]}"; do
         member=${exp}_it$1_seed${seed}

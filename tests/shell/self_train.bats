@@ -52,6 +52,12 @@ END
     [[ ${status} == 2 && ${output} == *'x_it2_seed1: was trained with other pseudo-labels'* ]]
     grep -q '^sed.bin.tune .* --what threshold$' calls
     self_train --tune-args "--what threshold" --force
+    # blanks and quotation marks in paths
+    printf 'pseudo_weight: 1.5\ntrain_sets: strong_real,pseudo\n' >next.yaml
+    mkdir "my dump" && cp -r dump/* "my dump"
+    PATH=${PWD}/bin:${PATH} "${top}/steps/self_train.sh" --ngpu 0 --seeds 1 --iterations 1 --label-sets weak \
+        first.yaml next.yaml "my dump" "Sam's exp/my x"
+    tail -n 1 calls | grep -qF "train --config next.yaml --train-sets strong_real,pseudo_my x_it1 --pseudo-labels Sam's exp/my x_it1 --seed 1"
 }
 
 # bats test_tags=slow
