@@ -26,9 +26,11 @@ use_folder() { # use_folder <dir> [<name>]: make the folder and lock it, or only
 }
 
 copy() { # copy <from> <to>: atomically, and only if they differ
+    # with our process id, since the sets of a dump, which may be dumped at once, share labels.txt
+    local part=$2.$$.part
     cmp -s "$1" "$2" && return
-    cp "$1" "$2.part" || die "$2: cannot be written (see above)"
-    mv "$2.part" "$2"
+    cp "$1" "${part}" || die "$2: cannot be written (see above)"
+    mv "${part}" "$2"
 }
 
 same() { # same <file> <text>: does the file hold this text, which `remember` stored?

@@ -144,6 +144,19 @@ train() {
     [[ ${output} == *'already done, 5 clips' ]]
 }
 
+@test "dump: several sets at once into one dump, whose labels.txt they share" {
+    for set in weak soft; do cp -r data/strong "data/${set}"; done
+    printf '#!/usr/bin/env bash\n%s "$@" && sleep 0.3\n' "$(command -v cp)" >bin/cp # so that they meet
+    chmod +x bin/cp
+    pids=()
+    for set in strong weak soft; do
+        "${root}/steps/dump_features.sh" --conf logmel.yaml "data/${set}" "dump/${set}" 3>&- &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "${pid}"; done
+    [[ $(ls dump) == $'labels.txt\nsoft\nstrong\nweak' ]]
+}
+
 @test "dump: a job that fails leaves no feats.scp" {
     FAIL=sed.bin.dump_features dump --nj 2
     [[ ${status} == 2 && ${output} == *'dump_features: bad'* && ! -e dump/strong/feats.scp ]]
