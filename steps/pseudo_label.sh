@@ -8,7 +8,8 @@
 #   --label-args ARGS   more options of sed.bin.pseudo_label, one string
 #   --force BOOL        redo what is finished (false)
 #
-# Clips with tags (tags.tsv) get events of these labels only. Redone if the model or ARGS have changed.
+# Clips with tags (tags.tsv) get events of these labels only. Redone if the model, ARGS or files named
+# in them have changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -27,7 +28,7 @@ done
 use_folder "${out}"
 split_words "${label_args}"
 asked=$(printf '%s\n' "${model}" "${sets[@]}" ${words[@]+"${words[@]}"})
-state=$(state_of "${model}/final.pt")
+state=$(state_of "${model}/final.pt" && state_of_words)
 if [[ ${force} == false && -f ${out}/feats.scp ]] && { same "${out}/.asked" "${asked}"$'\n'"${state}" ||
     { same "${out}/.asked" "${asked}" && [[ ! ${model}/final.pt -nt ${out}/feats.scp ]]; }; }; then
     finished "${out}: already done"

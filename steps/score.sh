@@ -27,10 +27,7 @@ scores=${out}/scores.h5 result=${out}/result.json truth=${labels}/events.tsv
 use_folder "${out}"
 split_words "${score_args}"
 asked=$(printf '%s\n' "${dump}" ${words[@]+"${words[@]}"})
-state=$(state_of "${scores}" && cksum <"${truth}")
-for word in ${words[@]+"${words[@]}"}; do # files that ARGS names, such as that of --tuned
-    [[ ! -f ${word#--*=} ]] || state+=$'\n'$(state_of "${word#--*=}")
-done
+state=$(state_of "${scores}" && cksum <"${truth}" && state_of_words)
 if [[ ${force} == false && -f ${result} ]] && { same "${out}/.score" "${asked}"$'\n'"${state}" ||
     { same "${out}/.score" "${asked}" && [[ ! ${scores} -nt ${result} && ! ${truth} -nt ${result} ]]; }; }; then
     finished "${result}: already done"

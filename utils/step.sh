@@ -50,6 +50,14 @@ state_of() { # state_of <file...>: print the size of each and a checksum of its 
     done
 }
 
+state_of_words() { # do the same for the files that `words`, options of a command, name, such as that of --tuned
+    local word
+    for word in ${words[@]+"${words[@]}"}; do
+        word=${word#--*=}
+        [[ ! -f ${word} ]] || state_of "${word}"
+    done
+}
+
 remember() { # remember <file> <text>: store a text for `same`, atomically
     printf '%s\n' "$2" >"$1.part"
     mv "$1.part" "$1"

@@ -30,6 +30,7 @@ case $2 in
         touch "${last}/final.pt" "${last}/.done"
         ;;
     sed.bin.infer | sed.bin.merge_scores) touch "${last}" ;;
+    sed.bin.pseudo_label) touch "${last}/feats.scp" ;;
     sed.bin.tune_windows) touch "${last}/windows.json" ;;
     sed.bin.split_soundbank) mkdir -p "${last}" ;;
     sed.bin.score) while [[ $1 != --out ]]; do shift; done && touch "$2" ;;
@@ -287,6 +288,20 @@ train() {
     echo 2 >tuned.json
     score
     calls 8
+}
+
+@test "pseudo_label: done again if a file that its options name has changed" {
+    dump
+    train
+    echo 1 >tuned.json
+    label() { run "${root}/steps/pseudo_label.sh" --ngpu 0 --label-args "--tuned=tuned.json" exp/x dump/strong dump/pseudo; }
+    label
+    calls 6
+    label
+    [[ ${output} == *'already done' ]]
+    echo 2 >tuned.json
+    label
+    calls 7
 }
 
 @test "tune_windows: once, and again if windows.json is gone" {
