@@ -168,7 +168,7 @@ def test_show_config_reads_without_torch():
     "value",
     [
         "!!python/object/apply:os.system [x]", "!!python/name:os.system", "!!python/none", "!!int x", "!!float x",
-        "!!bool x", "!!binary x", "!!set {a, b}", "!x y", "&x [*x]", "[[1], [2]]", "[" * 3000, "[" * 3000 + "]" * 3000,
+        "!!bool x", "!!binary x", "!!set {a, b}", "!x y", "&x [*x]", "[[1], [2]]", "[" * 1000, "[" * 1000 + "]" * 1000,
         '"\\0"',
     ],
 )  # fmt: skip
