@@ -22,8 +22,8 @@ STREAMED_64 = 1 << 62
 """the same for lengths of 64 bits"""
 SLACK = 64
 """bytes by which a header may overstate the data: some writers count the header or another chunk, too"""
-LARGEST = 0xFFFFFF00
-"""most bytes of data whose length a RIFF header can state, which has 32 bits for the length of the whole file"""
+LARGEST = (1 << 32) + 7
+"""most bytes of a file whose length a RIFF header can state: 32 bits, without the 8 bytes before and of the length"""
 MOST_CHUNKS = 10_000
 """chunks per file before its samples (our choice); a gigabyte of zeros parses as a hundred million empty chunks"""
 
@@ -74,14 +74,15 @@ def _with_length(path: str, file: BinaryIO, size: int, at: int, length: int, *, 
         exact: whether that is the length of 64 bits, which is no placeholder.
     """
     available = size - at - 8
-    if length and length <= available and (exact or length <= LARGEST):
+    if length and length <= available and (exact or size <= LARGEST):
         return file
     if length == 0 and _chunks_to_the_end(path, file, at + 8, size):
         raise UserError(f"{path}: no samples (replace the file)")
     if length and (exact or length < STREAMED) and length - available > SLACK:
         raise UserError(f"{path}: truncated: {available} of {length} bytes of samples (replace the file)")
-    if available > LARGEST:
-        raise UserError(f"{path}: over 4 GB without a length in its header (convert it: ffmpeg -i IN OUT.flac)")
+    if size > LARGEST:
+        remedy = "convert it: ffmpeg -ignore_length 1 -i IN OUT.flac"
+        raise UserError(f"{path}: over 4 GB, a length that its header cannot state ({remedy})")
     if available <= 0:
         raise UserError(f"{path}: no samples (replace the file)")
     file.seek(0)
