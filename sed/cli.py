@@ -50,6 +50,7 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
         end_with_owner()
         if sys.stdout is None:  # closed by who started this, as of a daemon
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        _separate_stderr()
         # File names may hold bytes that are not valid UTF-8; scripts that read them need them unchanged.
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="surrogateescape")
@@ -89,6 +90,17 @@ def entry(main: Callable[[], int | None]) -> Callable[[], None]:
         sys.exit(code)
 
     return wrapped
+
+
+def _separate_stderr() -> None:
+    """Give Python's standard error a descriptor of its own: `sed.data.containers.silence` redirects the usual one.
+
+    Otherwise lines of other threads would be lost while one decodes MP3.
+    """
+    usual = sys.__stderr__
+    if usual is not None and sys.stderr is usual:  # not one that a test or a notebook has put there
+        own = os.dup(usual.fileno())
+        sys.stderr = os.fdopen(own, "w", buffering=1, encoding=usual.encoding, errors="backslashreplace")
 
 
 def _described(error: OSError) -> tuple[int, str]:

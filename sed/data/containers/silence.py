@@ -17,7 +17,10 @@ _kept: int | None = None
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Discard the process's standard error within the context; several threads may be inside at once."""
+    """Discard what is written to descriptor 2 within the context; several threads may be inside at once.
+
+    Commands write their own lines to another descriptor (`sed.cli.entry`).
+    """
     _enter()
     try:
         yield

@@ -57,6 +57,32 @@ def test_a_closed_standard_error_is_accepted() -> None:
     assert done.stdout == "inside\n"
 
 
+@pytest.mark.parametrize("ends", ["log.warning('last')", "raise UserError('last')"])
+def test_lines_of_a_command_are_written_while_a_thread_is_inside(ends: str) -> None:
+    code = f"""
+import logging, os, threading
+from sed.cli import entry, setup_logging
+from sed.data.containers.silence import silent
+from sed.errors import UserError
+inside, done = threading.Event(), threading.Event()
+def decode():
+    with silent():
+        os.write(2, b"lost")
+        inside.set()
+        done.wait(10)
+@entry
+def main():
+    log = setup_logging()
+    threading.Thread(target=decode, daemon=True).start()
+    inside.wait(10)
+    logging.getLogger("sed.audio").warning("first")
+    {ends}
+main()
+"""
+    written = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stderr
+    assert "first" in written and "last" in written and "lost" not in written
+
+
 @pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 2), ("tone", 2), ("tone", 4)])
 def test_damaged_mp3_is_read_without_output_of_the_decoder(
     tmp_path: Path, kind: str, seed: int, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
