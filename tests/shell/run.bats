@@ -51,7 +51,7 @@ setup() {
     RUN_GRACE=1 "${run_sh}" log/x.log bash -c 'trap "" TERM; echo up >started; while :; do sleep 0.1; done' 3>&- &
     while [[ ! -e started ]]; do sleep 0.1; done
     kill $!
-    ! wait $!
+    ! wait $! || false
     [[ $(tail -n 1 log/x.log) == '# Ended (code 137)' ]]
 }
 
@@ -59,7 +59,7 @@ setup() {
     "${run_sh}" log/x.log bash -c 'echo $$ >started; exec sleep 100' 3>&- &
     while [[ ! -s started ]]; do sleep 0.1; done
     kill -9 $!
-    ! wait $!
+    ! wait $! || false
     for ((i = 0; i < 50; i++)); do
         kill -0 "$(<started)" 2>/dev/null || return 0
         sleep 0.1

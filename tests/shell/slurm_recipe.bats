@@ -48,7 +48,7 @@ EOF
     recipe slurm --infer-nj 2
     [[ $(grep -c 'already done' slurm.said) -ge 11 && -z $(squeue -h) ]]
     echo 'command sbatch --partition=nowhere' >nowhere.conf
-    ! SED_SLURM_CONF=${PWD}/nowhere.conf recipe slurm --stage 3 --stop-stage 3 --force true
+    ! SED_SLURM_CONF=${PWD}/nowhere.conf recipe slurm --stage 3 --stop-stage 3 --force true || false
     [[ $(tail -n 1 slurm.said) == 'slurm.sh: sbatch refused: '*'invalid partition specified: nowhere'* && -z $(squeue -h) ]]
 }
 
