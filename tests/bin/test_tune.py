@@ -140,18 +140,3 @@ def test_a_cross_fitted_result_is_marked_and_decides_nothing_later(
     assert stored is not None and found is not None and found.parent.name == "validation"
     assert call(score, *one, *SCORE, *crossed, "--tuned", path, "--out", out) == 2
     assert "--cross-fit tunes by itself" in capsys.readouterr().err
-
-
-def test_the_mean_delay_is_measured_against_label_files_too(sets: tuple, tmp_path: Path) -> None:
-    scores, _, table, *rest = sets[0]
-    (tmp_path / "labels").mkdir()
-    for line in Path(table).read_text().splitlines()[1:]:
-        name, *fields = line.split("\t")
-        with (tmp_path / "labels" / name).with_suffix(".txt").open("a") as file:
-            file.write("\t".join(fields) + "\n")  # Audacity's format
-    found = []
-    for truth in (table, tmp_path / "labels"):
-        out = tmp_path / "tuned.json"
-        assert call(tune, scores, "--ground-truth", truth, *rest, "--bias", "--out", out) == 0
-        found.append(json.loads(out.read_text())["bias"])
-    assert found[0] == found[1] and found[0]["onset"]
