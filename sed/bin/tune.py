@@ -90,7 +90,7 @@ def _tune_scores(args: argparse.Namespace, scores: str) -> None:
     from sed.evaluation.postprocessing.tuning import few_events, tune
     from sed.evaluation.submission import read_submission
 
-    submission = read_submission(scores)
+    submission = read_submission(scores, exclude=[args.ground_truth, args.durations])
     if submission.scores is None:
         raise UserError(f"{scores}: decisions cannot be tuned (scores.h5 or score TSVs are expected)")
     reference = read_reference(args.ground_truth, args.durations)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sed.bin import results, score, tune
-from sed.data.scores import Scores, write_scores
+from sed.data.scores import Scores, export_tsv, read_scores, write_scores
 from sed.evaluation.postprocessing.stored import of_experiment
 
 LABELS = ["Dog", "Speech"]
@@ -140,3 +140,11 @@ def test_a_cross_fitted_result_is_marked_and_decides_nothing_later(
     assert stored is not None and found is not None and found.parent.name == "validation"
     assert call(score, *one, *SCORE, *crossed, "--tuned", path, "--out", out) == 2
     assert "--cross-fit tunes by itself" in capsys.readouterr().err
+
+
+def test_the_truth_may_lie_among_the_score_tables(sets: tuple, tmp_path: Path) -> None:
+    scores, _, table, *rest = sets[0]
+    export_tsv(tmp_path, read_scores(scores).flat())
+    (tmp_path / "truth.tsv").write_text(Path(table).read_text())
+    given = ["--ground-truth", tmp_path / "truth.tsv", *rest]
+    assert call(tune, tmp_path, *given, "--out", tmp_path / "tuned.json") == 0
