@@ -8,7 +8,7 @@ counted in a `Tally` and reported by the caller.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -119,10 +119,18 @@ def place(line: int, file: Path | None, path: Path) -> str:
     return f"line {line} of {file.relative_to(path)}" if file else f"line {line}"
 
 
-def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
+def read_rows(path: str | Path, rules: Rules = METADATA, exclude: Collection[Path] = ()) -> list[Row]:
     """Read an event table in DESED's columns, a label file of another tool, or a folder of these.
 
     An empty file in a folder is a recording without events.
+
+    Args:
+        path: the table, file or folder.
+        rules: how strictly to read it.
+        exclude: resolved paths of files in the folder that are not read.
+
+    Returns:
+        The rows in order; of a folder, file by file, sorted by path.
 
     Raises:
         UserError: a row cannot be read, with file and line; or two files of a folder give one recording their name.
@@ -134,6 +142,8 @@ def read_rows(path: str | Path, rules: Rules = METADATA) -> list[Row]:
     rows: list[Row] = []
     named: dict[str, Path] = {}  # clip id -> label file from whose name it follows
     for file in label_files(path):
+        if file.resolve() in exclude:
+            continue
         clip, found = rules.clip_id(recording_of(file)), list(_rows_of(file, rules, clips, in_folder=True))
         if any(row.clip == clip for row in found) and named.setdefault(clip, file).parent != file.parent:
             raise UserError(

@@ -54,7 +54,7 @@ def score_events(
     Raises:
         UserError: an input is broken, or labels or clips of the inputs do not fit together.
     """
-    submission = _submission(predicted)
+    submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])
     reference = reference_of(
         _rows(truth, "the truth"),
         durations if isinstance(durations, Mapping) else read_durations(durations),
@@ -95,9 +95,10 @@ def measure(problem: Problem, decisions: Decisions, *, metrics: Sequence[Metric]
     )
 
 
-def _submission(predicted: str | Path | Mapping[str, Sequence[Event]]) -> Submission:
+def _submission(predicted: str | Path | Mapping[str, Sequence[Event]], exclude: Sequence[str | Path]) -> Submission:
+    """Return the predicted events or scores; exclude: files that are not read if they lie in the predicted folder."""
     if not isinstance(predicted, Mapping):
-        return read_submission(predicted)
+        return read_submission(predicted, exclude)
     path = _path(predicted, "the predicted events")
     rows = _rows(predicted, "the predicted events")
     return Submission(kind="detections", path=path, clips=list(predicted), tables=[(path, raw_events(rows))])

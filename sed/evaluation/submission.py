@@ -6,8 +6,9 @@ per recording, is one table.
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,16 @@ def read_submission(path: str | Path, exclude: Iterable[str | Path] = ()) -> Sub
     if path.is_dir():
         files = sorted({file for pattern in TABLES for file in path.glob(pattern)})
         files = [file for file in files if file.resolve() not in others]
-        if not files and any(file.suffix.lower() in SUFFIXES for file in path.rglob("*")):  # label files of other tools
-            return _detections(path, [path], "detections")
+        below = (file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.resolve() not in others)
+        if not files and any(below):  # label files of other tools
+            return _detections(path, [path], "detections", others)
         if not files:
             raise UserError(f"{path}: no .tsv in this folder (score TSVs or detection TSVs are expected)")
         header = _header(files[0])
         if "event_label" in header:
             return _detections(path, files, "operating points")
         if header[:2] != ["onset", "offset"] and recognised(files[0]) is not None:
-            return _detections(path, [path], "detections")
+            return _detections(path, [path], "detections", others)
         return read_score_folder(path, files)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder (give scores.h5, a folder of score TSVs, or detection TSVs)")
@@ -82,11 +84,21 @@ def _header(path: Path) -> list[str]:
     return next(read_lines(path), (1, ""))[1].split("\t")
 
 
-def _detections(path: Path, files: Iterable[Path], kind: str) -> Submission:
-    """Read tables of detections; `kind` is that of the submission."""
+def _detections(path: Path, files: Iterable[Path], kind: str, others: Collection[Path] = ()) -> Submission:
+    """Read tables of detections.
+
+    Args:
+        path: the submission.
+        files: its tables; also a folder of other tools' label files, as one table.
+        kind: kind of the submission.
+        others: files in such a folder that are no detections.
+
+    Returns:
+        The submission.
+    """
     tables, clips = [], {}
     for file in files:
-        events, named = read_events(file)
+        events, named = read_events(file, others)
         tables.append((file, events))
         clips.update(dict.fromkeys(named))
     return Submission(kind=kind, path=path, clips=list(clips), tables=tables)
@@ -101,7 +113,8 @@ def read_score_folder(folder: Path, files: list[Path]) -> Submission:
         header = _header(file)
         if header[:2] != ["onset", "offset"] or len(header) < 3:
             raise UserError(
-                f"{file}:1: a score TSV starts with the columns onset, offset and then the labels (write it again)"
+                f"{file}:1: a score TSV starts with the columns onset, offset and then the labels (write it again, or "
+                "move it elsewhere)"
             )
         if labels is None:
             labels = header[2:]
@@ -152,7 +165,7 @@ def _score_rows(file: Path, columns: int) -> np.ndarray:
 def _slow_rows(file: Path, columns: int) -> np.ndarray:
     """Parse line by line, which takes longer, to name the broken line in the error."""
     rows = []
-    for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines()[1:], 2):
+    for line, text in itertools.islice(read_lines(file), 1, None):
         fields = text.split("\t")
         if len(fields) != columns:
             raise UserError(

@@ -51,3 +51,10 @@ def test_an_unknown_step_is_the_user_s_error(tmp_path: Path) -> None:
     (tmp_path / "a.tsv").write_text("onset\toffset\tDog\n0\t10\t0.9\n")
     with pytest.raises(UserError, match="post-processing: 'medain' is no step"):
         score_events(tmp_path, {"a": [Event(1.0, 2.0, "Dog")]}, {"a": 10.0}, post_processing="medain")
+
+
+def test_the_truth_in_the_scored_folder_is_no_operating_point(tmp_path: Path) -> None:
+    head = "filename\tonset\toffset\tevent_label\n"
+    (tmp_path / "0.5.tsv").write_text(f"{head}a\t5\t6\tDog\n")
+    (tmp_path / "truth.tsv").write_text(f"{head}a\t1\t2\tDog\n")
+    assert score_events(tmp_path, tmp_path / "truth.tsv", {"a": 10.0})["psds1"] == 0

@@ -76,3 +76,30 @@ def test_a_folder_of_audacity_label_files_is_one_table(tmp_path):
     assert (found.kind, found.clips) == ("detections", ["a", "b"])
     ((path, events),) = found.tables
     assert path == tmp_path and [event[1:] for event in events] == [("a", 1, 2, "Dog"), ("b", 0.5, 1, "Cat")]
+
+
+def test_ground_truth_among_label_files_is_no_output(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("5.0\t6.0\tx\n")
+    for truth in (tmp_path / "truth.tsv", tmp_path / "below" / "truth.tsv"):
+        truth.parent.mkdir(exist_ok=True)
+        truth.write_text(HEAD + "a\t0.5\t1.0\tx\n")
+        (table,) = read_submission(tmp_path, [truth]).tables
+        assert [event[1:] for event in table[1]] == [("a", 5.0, 6.0, "x")]
+        truth.unlink()
+    (tmp_path / "a.txt").unlink()
+    truth.write_text(HEAD + "a\t0.5\t1.0\tx\n")
+    with pytest.raises(UserError, match=r"no \.tsv in this folder"):
+        read_submission(tmp_path, [truth])
+
+
+def test_a_byte_that_is_no_text_far_into_a_score_table_is_named_by_its_file(tmp_path: Path) -> None:
+    rows = "".join(f"{k}\t{k + 1}\t0.1\n" for k in range(2000))  # beyond what is decoded with the header
+    (tmp_path / "a.tsv").write_bytes(f"onset\toffset\tx\n{rows}2000\t2001\t0.".encode() + b"\xff\n")
+    with pytest.raises(UserError, match=r"a\.tsv: not a text file"):
+        read_submission(tmp_path)
+
+
+def test_blank_lines_of_a_score_table_are_not_taken_for_the_broken_line(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("onset\toffset\tx\n0\t1\t0.1\n\n1\t2\tnone\n")
+    with pytest.raises(UserError, match=r"a\.tsv:4: a field that is not a number"):
+        read_submission(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +67,12 @@ def raw_events(rows: Iterable[Row]) -> RawEvents:
     return [(row.line, row.clip, *row.event) for row in rows if row.event is not None]
 
 
-def read_events(path: str | Path) -> tuple[RawEvents, list[str]]:
-    """Return the events of a table, and all clips that it names, also those without an event."""
-    rows = read_rows(path, METADATA)
+def read_events(path: str | Path, exclude: Collection[Path] = ()) -> tuple[RawEvents, list[str]]:
+    """Return the events of a table, and all clips that it names, also those without an event.
+
+    exclude: resolved paths of files that are not read if the table is a folder of label files.
+    """
+    rows = read_rows(path, METADATA, exclude)
     return raw_events(rows), list(dict.fromkeys(row.clip for row in rows))
 
 
