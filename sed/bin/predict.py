@@ -98,6 +98,8 @@ def main() -> int:
         )
     if args.watch and (args.live or args.recordings or args.html):
         raise UserError("--watch takes the recordings of its folder: no others, no --live or --html (leave them out)")
+    if args.out_dir is not None and args.out != "-":
+        raise UserError("give either --out or --out-dir (one of them)")
     if not args.live and not args.watch and not args.recordings:
         raise UserError("no recordings given (files, folders, globs, or - for standard input)")
     threads = args.threads or _idle_threads()

@@ -297,6 +297,7 @@ def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, c
         (["--model", "MODEL", "--format", "xml", "WAV"], "unknown"),
         (["--model", "MODEL", "--format", "tsv,vtt", "WAV"], "--out-dir"),
         (["--model", "MODEL", "--format", "vtt", "WAV", "WAV2"], "--out-dir"),
+        (["--model", "MODEL", "--out", "x.tsv", "--out-dir", "out", "WAV"], "either --out or --out-dir"),
         (["--model", "MODEL", "--overlap", "9.5", "WAV"], "overlap by 0 to 9 s"),
         (["--model", "MODEL", "--threshold", "Cow=.5", "WAV"], "unknown label"),
         (["--model", "MODEL", "--live", "WAV"], "--live reads"),
