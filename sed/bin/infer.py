@@ -62,7 +62,11 @@ def _load(source: Path, which: str, device: Any) -> Any:
     from sed.checkpoints.checkpoint import load_detector
     from sed.checkpoints.packed import is_packed, load_pack
 
-    return load_pack(source, device)[0] if is_packed(source) else load_detector(source, which=which, device=device)
+    if not is_packed(source):
+        return load_detector(source, which=which, device=device)
+    if which != "teacher":  # the scores would be reported as the student's
+        raise UserError(f"{source}: a packed model has one network (leave out --which)")
+    return load_pack(source, device)[0]
 
 
 def _add_cost(file: Path, source: Path, model: Any, clips: int, device: Any) -> None:
