@@ -32,6 +32,8 @@ def main() -> None:
     )
     p.option("reference", REFERENCE, "config from which each experiment's differences are listed")
     args = p.parse_args()
+    if args.output and args.output.suffix in (".csv", ".tex"):
+        raise UserError(f"{args.output}: would be overwritten by Markdown (name an .md; .csv and .tex come beside it)")
     found = find_results(args.exp)
     if not found:
         raise UserError(f"{args.exp}: no result.json below it (run stage 5)")
