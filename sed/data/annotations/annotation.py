@@ -10,10 +10,8 @@ from typing import NamedTuple, Protocol
 
 from sed.data.tables import Event, event_of
 from sed.errors import UserError
-from sed.input_files import check_file, naming
+from sed.input_files import read_bytes
 
-MOST_BYTES = 1 << 28
-"""largest label file that is read (256 MiB), since a file is read into memory as a whole"""
 _RAVEN_NAME = re.compile(r"(\.Table\.\d+)?\.selections$", re.IGNORECASE)
 """what Raven adds to a recording's name before `.txt`"""
 _ENDS = re.compile(r" *[\t\r\n\v\f\x1c-\x1e]+ *")
@@ -57,11 +55,7 @@ class Reader(Protocol):
 
 def read_text(path: Path) -> str:
     """Return the content of a text file in UTF-8, or in UTF-16 with a byte order mark; UserError for anything else."""
-    check_file(path)
-    with naming(path), path.open("rb") as file:
-        data = file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise UserError(f"{path}: over {MOST_BYTES >> 20} MB (a file of labels is expected)")
+    data = read_bytes(path)
     if data.startswith(b"ooBinaryFile"):
         raise UserError(f"{path}: in Praat's binary format (in Praat: Save, Save as text file)")
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
