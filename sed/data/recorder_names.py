@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import MAXYEAR, UTC, datetime, timedelta
 from pathlib import PurePath
 
 # AudioMoth 20260501_053000.WAV, Song Meter SITE_20260501_053000.wav, phones 2026-05-01 05.30.00.m4a, and the like.
@@ -21,6 +21,8 @@ def start_of(name: str) -> datetime | None:
     if found is None:
         return None
     year, _, month, day, hour, _, minute, second, utc = found.groups()
+    if int(year) == MAXYEAR:  # `clock_time` could exceed what a datetime holds
+        return None
     try:
         start = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second))
     except ValueError:
