@@ -239,13 +239,24 @@ def run(
                 report(track, None)
 
     for track, windows in tracks:
-        try:
-            for window in windows(track):
-                refuse_short(track, window, predictor)
-                batch.append((track, window))
-                if len(batch) == batch_size:
-                    flush()
-        except UserError as error:
-            track.fail()
-            report(track, str(error))
+        for window in _readable(track, windows, predictor, report):
+            batch.append((track, window))
+            if len(batch) == batch_size:
+                flush()
     flush()
+
+
+def _readable(
+    track: Track,
+    windows: Callable[[Track], Iterator[Window]],
+    predictor: Predictor,
+    report: Callable[[Track, str | None], None],
+) -> Iterator[Window]:
+    """Yield a recording's windows; on an error of reading, give it up, without catching errors of the model."""
+    try:
+        for window in windows(track):
+            refuse_short(track, window, predictor)
+            yield window
+    except UserError as error:
+        track.fail()
+        report(track, str(error))

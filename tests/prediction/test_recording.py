@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from loudness import RATE, Loudness, burst, predict
 
+from sed.errors import UserError
 from sed.prediction.predictor import Output
 
 
@@ -54,6 +55,22 @@ def test_a_recording_that_breaks_off_harms_no_other():
     assert [sink.abandoned for sink in sinks] == [False, True, False, True]
     assert sinks[1].result is None and sinks[0].result.detections and sinks[2].result.detections
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
+
+
+class Failing(Loudness):
+    """A model that cannot run its second batch."""
+
+    def __call__(self, waveforms):
+        output = super().__call__(waveforms)
+        if len(self.batches) == 2:
+            raise UserError("model.onnx: ONNX Runtime cannot run it")
+        return output
+
+
+def test_an_error_of_the_model_is_not_taken_for_one_of_the_recording_that_is_read():
+    """The batch has windows of other recordings, too, which would be neither finished nor reported."""
+    with pytest.raises(UserError, match=r"^model\.onnx"):
+        predict([burst(1, 1, 9)] * 9, batch_size=2, model=Failing())
 
 
 @pytest.mark.parametrize("centred", [False, True])
