@@ -194,8 +194,8 @@ class Model:
             batch_size: windows per batch.
 
         Returns:
-            (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`. Frames up to the last window's end
-            are included; those after the recording's end are 0.
+            (frames, labels) float32 in [0, 1]; frame i begins at i * `frame_seconds`. The last window may
+            reach beyond the recording's end, after which frames are 0.
 
         Raises:
             UserError: as `detect`.

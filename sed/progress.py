@@ -20,8 +20,8 @@ EVERY = 10.0
 WINDOW = 60.0
 """seconds over which the rate is averaged"""
 STEADY = 0.75
-"""smallest ratio of the rates in both halves of that time from which on the rate is steady; the time left is not shown
-before (our choice)"""
+"""ratio of the rates in the two halves of the time since a slow start, the lower to the higher, from which on the rate
+is steady; the time left is shown from then on"""
 
 
 class Progress:

@@ -21,8 +21,8 @@ AROUND = 0.5
 BATCH = 8
 """windows per run of the model: a fixed number, since results must not depend on --batch-size"""
 SCOUTED = 4
-"""length that the scout (see `Centring`) decides at a time, as a multiple of a window: it has about BATCH events. With
-more, the centred windows would run in long bursts, and the estimate of the time left would be wrong."""
+"""length that the scout (see `Centring`) decides at a time, as a multiple of a window: it has about BATCH events to
+centre. With more, the centred windows would run in long bursts, and the estimate of the time left would be wrong."""
 
 
 class Span(NamedTuple):
