@@ -126,14 +126,17 @@ def combinations(ranges: list[str]) -> list[tuple[tuple[str, str], ...]]:
     """Return all combinations of the values of some keys, each as (key, value) pairs; an empty one without keys.
 
     Raises:
-        UserError: a range is not `KEY=VALUE,VALUE...`.
+        UserError: a range is not `KEY=VALUE,VALUE...`, or its key is one of `recipe_options`.
     """
     choices = []
     for text in ranges:
         key, _, values = text.partition("=")
         if not key or not all(values.split(",")):
             raise UserError(f"--vary {text}: KEY=VALUE,VALUE... is expected (frozen_epochs=0,6, say)")
-        choices.append([(key.replace("-", "_"), value) for value in values.split(",")])
+        key = key.replace("-", "_")
+        if key in DEFAULTS:
+            raise UserError(f"--vary {text}: training does not read {key} (write a config for each value)")
+        choices.append([(key, value) for value in values.split(",")])
     return list(itertools.product(*choices))
 
 
@@ -174,7 +177,8 @@ def expand(
     for seed, pair, values in itertools.product(seeds or [""], rates or [""], varied):
         other = tuple((key, value) for key, value in values if not _is_own_value(settings, key, value))
         suffix = f"_lr{pair.replace(':', '_')}" if pair else ""
-        suffix += "".join(f"_{key}_{value}" for key, value in other) + (f"_seed{seed}" if seed else "")
+        suffix += "".join(f"_{key}_{value}" for key, value in other).replace("/", "_")
+        suffix += f"_seed{seed}" if seed else ""
         yield Experiment(path, settings, f"{name}{suffix}", seed, pair, other)
 
 

@@ -194,6 +194,8 @@ def test_every_combination_of_other_values(listed):
     switched = listed("train", "a", "--vary", "freeze-batchnorm=true,false")
     assert [row[3] for row in switched] == ["--freeze-batchnorm", "--no-freeze-batchnorm"]
     assert listed("train", "a", "--vary", "encoder_lr=5e-5") == [["a", "own/a.yaml", "dump"]]
+    assert listed("train", "a", "--vary", "pretrained=/of/x.pt")[0][0] == "a_pretrained__of_x.pt"  # one folder of exp/
+    assert "--vary init-from=a,b: training does not read init_from" in listed("train", "a", "--vary", "init-from=a,b")
     for text in ("frozen_epochs", "=1", "frozen_epochs=", "frozen_epochs=0,,6"):
         assert f"--vary {text}: KEY=VALUE,VALUE... is expected" in listed("train", "a", "--vary", text)
 
