@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -241,13 +242,17 @@ def window_events(
 
     Args:
         events: {id of a recording: its events}.
-        found: {id of a recording: (start, end) of its windows in seconds}.
+        found: {id of a recording: (start, end) of its windows in seconds}, both ascending.
     """
     brief = [name for name in found for event in events.get(name, []) if event.offset - event.onset < BRIEFEST]
     if brief:
         log.warning("%d events shorter than %g s left out, the first in %s", len(brief), BRIEFEST, brief[0])
-    return {
-        window_name(name, start, end): within(events.get(name, []), start, end)
-        for name, windows in found.items()
-        for start, end in windows
-    }
+    cut: dict[str, list[Event]] = {}
+    for name, windows in found.items():
+        starts, ends = ([window[side] for window in windows] for side in (0, 1))
+        parts: list[list[Event]] = [[] for _ in windows]
+        for event in events.get(name, []):
+            for index in range(bisect_right(ends, event.onset), bisect_left(starts, event.offset)):
+                parts[index] += within([event], *windows[index])
+        cut |= {window_name(name, *window): own for window, own in zip(windows, parts, strict=True)}
+    return cut

@@ -1,10 +1,13 @@
 """Long recordings cut into clips, and the annotators of their events."""
 
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sed.data.prepare.aggregation import Annotations
 from sed.data.prepare.clips import (
@@ -51,6 +54,25 @@ def test_events_are_assigned_to_windows():
         "b_0.000_5.000": [],
     }
     assert within([], 0, 1) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40), st.sampled_from("xy")), max_size=6),
+    st.integers(1, 60),
+    st.sampled_from([3, 10]),
+)
+def test_a_window_s_events_are_the_parts_of_all_events_in_it(spans_of_events, seconds, hop):
+    events = [Event(onset, onset + length, label) for onset, length, label in spans_of_events]
+    windows = [(start, min(start + 10, seconds)) for start in range(0, seconds, hop)]
+    assert list(window_events({"a": events}, {"a": windows}).values()) == [within(events, *one) for one in windows]
+
+
+def test_a_day_of_events_is_cut_in_linear_time():
+    events = [Event(onset, onset + 1.0, "x") for onset in range(0, 86_400, 4)]
+    start = time.process_time()
+    found = window_events({"a": events}, {"a": spans(86_400, 10)})
+    assert sum(map(len, found.values())) == 21_600
+    assert time.process_time() - start < 10  # a look at all events for each window took ten minutes
 
 
 def test_events_too_short_for_a_clip_are_counted(log_lines):
