@@ -548,7 +548,7 @@ def _retry_after(response: requests.Response) -> float:
         return 600.0 if len(text) > 3 else float(min(int(text), 600))
     try:
         return min(max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0), 600.0)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
