@@ -227,11 +227,13 @@ class Collection:
         }
         if not identified:
             return
+        found: set[str] = set()
         for member in members(shard):
             key = identified.get(member.key)
             if key is not None and member.suffix != ".json" and not self._take(key, member, shard, origin):
                 note.found.append([member.key, *key])
-                note.unknown = [row for row in note.unknown if row[0] != member.key]
+                found.add(member.key)
+        note.unknown = [row for row in note.unknown if row[0] not in found]
         log.info("%s: %d recordings found by their annotations", shard, len(identified))
 
     def _key_of(self, name: str) -> tuple[Key | None, str]:
