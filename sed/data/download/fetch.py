@@ -171,7 +171,7 @@ class Fetcher:
         self._answered: set[str] = set()  # hosts that have answered a request
 
     def json(self, url: str, parse: Callable[[Any], T]) -> T:
-        """Return `parse` of the JSON at `url`; its ValueError, KeyError or TypeError makes the request be repeated."""
+        """Return `parse` of the JSON at `url`; if `parse` fails, as on JSON of another shape, ask for it again."""
         return self._page(url, parse)[0]
 
     def pages(self, url: str, parse: Callable[[Any], T], at: Callable[[str], str]) -> Iterator[T]:

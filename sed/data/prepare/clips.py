@@ -186,7 +186,7 @@ def cut_recording(
 
     Returns:
         (start, end) of each window in seconds. With the default hop they are what `spans` returns for a recording of
-        the length that was read.
+        the length that was read, but for the rounding of `window` to whole samples.
 
     Raises:
         UserError: the recording cannot be read to its end; the clips that this call has written are removed again.

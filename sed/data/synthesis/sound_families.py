@@ -264,7 +264,7 @@ def speech(source: Generator) -> Voice:
 
 
 def vacuum_cleaner(source: Generator) -> Voice:
-    """Make broadband noise through a tube and a whining motor, modulated by slow strokes; starts up and slows down."""
+    """Make broadband noise through a tube and a whining motor, modulated by slow strokes; starts up."""
     whine, share = source.uniform(350, 1300), source.uniform(0.08, 0.5)
     centres = np.sort(source.uniform(300, 5000, 3))
     widths = source.uniform(250, 1200, 3)
