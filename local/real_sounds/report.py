@@ -21,7 +21,6 @@ draws and local/real_sounds_report.sh copies there, is shown if it exists.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -128,6 +127,7 @@ def _collect(args: Any) -> None:
     from sed.evaluation.reports.seeds.reduce import find, margin, reduced
     from sed.evaluation.reports.seeds.store import add_runs, write_items
     from sed.files import write_json
+    from sed.input_files import read_json
 
     truth = read_events_tsv(Path(args.dump) / args.set / "events.tsv")
     corpus = _corpus(args, truth)
@@ -147,7 +147,7 @@ def _collect(args: Any) -> None:
         write_json(args.results / "training.json", training)
     write_json(args.results / "corpus.json", corpus)
     if args.tagging and Path(args.tagging).is_file():
-        tagging = json.loads(Path(args.tagging).read_text())
+        tagging = read_json(Path(args.tagging), remedy="make it again by sed.bin.evaluate_tagger")
         write_json(args.results / "tagging.json", {key: tagging[key] for key in ("set", "clips", "map", "ap")})
 
 
@@ -204,6 +204,7 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     and validation (`sed.bin.split_soundbank`).
     """
     from sed.data.tables import read_durations_tsv
+    from sed.input_files import read_json
 
     lengths: dict[str, list[float]] = {}
     for events in truth.values():
@@ -215,7 +216,7 @@ def _corpus(args: Any, truth: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
     return {
         "clips": {path.name: len(read_durations_tsv(path / "durations.tsv")) for path in sets},
         "median_seconds": {label: round(statistics.median(values), 3) for label, values in sorted(lengths.items())},
-        "sources": json.loads(Path(args.sources).read_text()) if args.sources else {},
+        "sources": read_json(args.sources, remedy="make it again by sed.bin.split_soundbank") if args.sources else {},
     }
 
 

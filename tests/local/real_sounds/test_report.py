@@ -178,6 +178,15 @@ def test_missing_results_or_ground_truth_are_named(
     assert not (tmp_path / "RESULTS.md").exists()
 
 
+@pytest.mark.parametrize("name", ["sources", "tagging"])
+def test_files_that_are_not_json_are_named(
+    options: list[Any], command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / f"{name}.json").write_text("{")
+    assert command(*options, tmp_path / "results", tmp_path / "RESULTS.md") == 2
+    assert f"{name}.json: not JSON" in capsys.readouterr().err
+
+
 def test_the_repositorys_page_follows_from_its_results(command: Command, tmp_path: Path) -> None:
     recipe = ROOT / "egs" / "real_sounds"
     folder = tmp_path / "results"
