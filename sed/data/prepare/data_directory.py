@@ -20,7 +20,7 @@ from sed.data.prepare.coverage import ARCHIVES, read_origins, write_coverage
 from sed.data.recordings import recordings_of, shown
 from sed.data.soft_events import SoftEvent, parts_within, soft_rows, write_soft_tsv
 from sed.data.tables import (
-    audio_stem,
+    ClipIds,
     clip_id,
     read_durations_tsv,
     tag_rows,
@@ -95,7 +95,8 @@ def read_annotation(tsv: str | Path, kind: str, labels: Sequence[str]) -> Annota
             found.clips[clip] = list(tags)
             found.tags[clip] = tuple(dict.fromkeys(tags))
     else:
-        found.clips = {audio_stem(filename): [] for _, (filename,) in tsv_rows(tsv, ["filename"])}
+        ids = ClipIds()
+        found.clips = {ids.of(f"{tsv}:{line}", filename): [] for line, (filename,) in tsv_rows(tsv, ["filename"])}
     if not found.clips:
         raise UserError(f"{tsv}: names no clips (is it whole?)")
     for clip in found.clips:

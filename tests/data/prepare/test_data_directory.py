@@ -129,6 +129,7 @@ def test_the_audio_check_is_done_once(raw, monkeypatch):
         ("weak", "filename\tevent_labels\na.wav\tDog\na.wav\tDog\n", "x.tsv:3: clip 'a' comes twice"),
         ("weak", "filename\tevent_labels\na.wav\tDog,Bird\n", "x.tsv:2: unknown label 'Bird'"),
         ("unlabelled", "file\na.wav\n", "x.tsv:1: no column 'filename'"),
+        ("unlabelled", "filename\na/x.wav\nb/x.wav\n", "x.tsv:3: b/x.wav and a/x.wav are both clip 'x'"),
     ],
 )
 def test_bad_metadata_is_named(tmp_path, kind, text, says):
