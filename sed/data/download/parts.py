@@ -101,7 +101,7 @@ class Parts:
                 raise error
         if errors:
             rows = [row for part in errors for row in parts[part] if self._local(row) is None]
-            files = ", ".join(f"{row.file} ({row.page})" for row in rows)
+            files = ", ".join(f"{row.archive if row.is_ambiguous else row.file} ({row.page})" for row in rows)
             raise RunError(
                 f"{next(iter(errors.values()))}. Still to get: {', '.join(errors)}. Run again when the network is "
                 f"back, or place {files} in a folder and give stage 0's script in local/ the option --archives FOLDER"
@@ -186,7 +186,8 @@ class Parts:
         """Return a row, or its fallback, and its file in the folders of files that the user has downloaded by hand."""
         for folder in self.archives:
             for choice in filter(None, (row, row.instead)):
-                for name in (choice.archive, choice.file, Path(choice.file).name):
+                names = (choice.archive, choice.file, Path(choice.file).name)
+                for name in names[:1] if choice.is_ambiguous else names:
                     if (path := folder / name).is_file():
                         return choice, path
         return None

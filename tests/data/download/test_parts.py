@@ -130,6 +130,21 @@ def test_files_of_one_name_from_two_records_are_both_downloaded(serve, tmp_path)
     assert stage(tmp_path / "d", server.url).missing(rows) == {}
 
 
+def test_files_of_one_name_by_hand_are_in_folders_of_their_parts(tmp_path):
+    header = "part\tsource\tfile\tinto\tholds\n"
+    (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\tx.tsv\tone\t-\nb\tzenodo:2\tx.tsv\ttwo\t-\n")
+    rows = read_records(tmp_path / "t.tsv")
+    offline = "http://127.0.0.1:9"
+    with pytest.raises(RunError, match=r"or place a/x.tsv \(\S+/1\), b/x.tsv \(\S+/2\) in a folder"):
+        stage(tmp_path / "d", offline, retries=0).get(rows)
+    for part in "ab":
+        (tmp_path / "usb" / part).mkdir(parents=True)
+        (tmp_path / "usb" / part / "x.tsv").write_text(part)
+    (tmp_path / "usb" / "x.tsv").write_text("of neither")
+    stage(tmp_path / "d", offline, retries=0, archives=[tmp_path / "usb"]).get(rows)
+    assert [(tmp_path / "d" / name).read_text() for name in ("one", "two")] == ["a", "b"]
+
+
 def test_two_parts_may_share_an_archive(serve, tmp_path):
     header = "part\tsource\tfile\tinto\tholds\n"
     (tmp_path / "t.tsv").write_text(header + "a\tzenodo:1\taudio.zip\tone\tx\nb\tzenodo:1\taudio.zip\ttwo\tx\n")
