@@ -96,15 +96,16 @@ def refuse_contradictions(args: argparse.Namespace) -> None:
 
 
 def refuse_overwriting(args: argparse.Namespace) -> None:
-    """Refuse to write over an input, or into a folder of tables that is scored: the next run would read events.tsv."""
+    """Refuse to write over an input, or into a folder that is an input: the next run would read events.tsv there."""
     out = args.out.resolve()
     written = {out, *(out.with_name(name) for name in ("events.tsv", "bootstrap.npz", "report.html"))}
     given = (args.input, args.ground_truth, args.durations, args.labels, args.exclude, args.groups, args.event_f1_from)
     for path in (Path(path).resolve() for path in given if path):
         if path in written and path.exists():
             raise UserError(f"{path}: would be overwritten, as --out is in its folder (write to another folder)")
-    if Path(args.input).resolve() == out.parent:
-        raise UserError(f"--out {args.out}: in the folder that is scored (write to another folder)")
+    for folder in (args.input, args.ground_truth):
+        if Path(folder).resolve() == out.parent:
+            raise UserError(f"--out {args.out}: in a folder whose tables are read (write to another folder)")
 
 
 def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
@@ -113,7 +114,7 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
     from sed.evaluation.submission import read_submission
 
     submission = read_submission(args.input, exclude=[args.ground_truth, args.durations])
-    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped)
+    reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped, exclude=[args.input])
     if args.raw and submission.scores is None:
         raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
     return submission, reference.without(args.exclude) if args.exclude else reference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,9 @@ class Reference:
         )
 
 
-def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: float = 10.0) -> Reference:
+def read_reference(
+    truth: str | Path, durations: str | Path, *, max_dropped: float = 10.0, exclude: Iterable[str | Path] = ()
+) -> Reference:
     """Read ground truth and durations.
 
     Args:
@@ -73,6 +75,7 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
         durations: the table of durations, or a folder of the recordings.
         max_dropped: largest percentage of the events that may not fit their recordings: they have no length, begin
             beyond the end, or end far beyond it (`sed.data.events.LONG`). The default is chosen by hand.
+        exclude: files that may lie in a folder of label files and are not ground truth (the detections).
 
     Returns:
         The reference.
@@ -81,7 +84,7 @@ def read_reference(truth: str | Path, durations: str | Path, *, max_dropped: flo
         UserError: clips of the ground truth have no duration, there are no events, or too many do not fit.
     """
     return reference_of(
-        read_rows(truth, METADATA),
+        read_rows(truth, METADATA, {Path(file).resolve() for file in exclude}),
         read_durations(durations),
         path=Path(truth),
         durations_path=Path(durations),

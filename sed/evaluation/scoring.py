@@ -9,7 +9,7 @@ from typing import Any
 
 from sed.data.durations import read_durations
 from sed.data.events import Row, read_rows
-from sed.data.tables import Event
+from sed.data.tables import METADATA, Event
 from sed.errors import UserError
 from sed.evaluation.alignment import Decisions, align, decide, reference_of
 from sed.evaluation.confidence.bootstrap import add_intervals, resample
@@ -56,7 +56,7 @@ def score_events(
     """
     submission = _submission(predicted, [file for file in (truth, durations) if isinstance(file, str | Path)])
     reference = reference_of(
-        _rows(truth, "the truth"),
+        _rows(truth, "the truth", [predicted] if isinstance(predicted, str | Path) else []),
         durations if isinstance(durations, Mapping) else read_durations(durations),
         path=_path(truth, "the truth"),
         durations_path=_path(durations, "the durations"),
@@ -104,10 +104,24 @@ def _submission(predicted: str | Path | Mapping[str, Sequence[Event]], exclude: 
     return Submission(kind="detections", path=path, clips=list(predicted), tables=[(path, raw_events(rows))])
 
 
-def _rows(events: str | Path | Mapping[str, Sequence[Event]], name: str) -> list[Row]:
-    """Return events as rows; the n-th event of a mapping gets line number n. name: of a mapping, for messages."""
+def _rows(
+    events: str | Path | Mapping[str, Sequence[Event]], name: str, exclude: Sequence[str | Path] = ()
+) -> list[Row]:
+    """Return events as rows; the n-th event of a mapping gets line number n.
+
+    Args:
+        events: the events.
+        name: name of a mapping, for messages.
+        exclude: files that are not read if they lie in a folder of label files.
+
+    Returns:
+        The rows.
+
+    Raises:
+        UserError: times are not finite numbers from 0, the onset first.
+    """
     if not isinstance(events, Mapping):
-        return read_rows(events)
+        return read_rows(events, METADATA, {Path(file).resolve() for file in exclude})
     named: list[tuple[str, Event | None]] = []
     for clip, of_clip in events.items():
         named += [(clip, Event(*event[:3])) for event in of_clip] or [(clip, None)]

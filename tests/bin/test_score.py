@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    given = ["--ground-truth", "events.tsv", "--durations", "durations.tsv", "--bootstrap", "0", "--jobs", "1"]
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str, truth: str = "events.tsv") -> int:
+    given = ["--ground-truth", truth, "--durations", "durations.tsv", "--bootstrap", "0", "--jobs", "1"]
     monkeypatch.setattr(sys, "argv", ["score", *arguments, *given, "--no-report"])
     with pytest.raises(SystemExit) as stopped:
         score.main()
@@ -38,7 +39,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     [
         ("scores", "result.json", "events.tsv: would be overwritten, as --out is in its folder"),
         ("scores", "durations.tsv", "would be overwritten"),
-        ("scores", "scores/result.json", "--out scores/result.json: in the folder that is scored"),
+        ("scores", "scores/result.json", "--out scores/result.json: in a folder whose tables are read"),
     ],
 )
 def test_no_input_is_overwritten(
@@ -66,3 +67,12 @@ def test_events_of_an_earlier_scoring_do_not_stay_beside_a_result_without_detect
     assert (place / "scored" / "events.tsv").exists()
     assert call(monkeypatch, "points", "--out", "scored/result.json") == 0
     assert not (place / "scored" / "events.tsv").exists()
+
+
+def test_detections_in_the_folder_of_the_truth_are_no_truth(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "labels").mkdir()
+    (place / "labels" / "a.txt").write_text("1.0\t2.0\tDog\n")
+    (place / "labels" / "found.tsv").write_text(f"{HEAD}a\t5\t6\tDog\n")
+    assert call(monkeypatch, "labels/found.tsv", "--out", "scored/result.json", truth="labels") == 0
+    assert json.loads((place / "scored" / "result.json").read_text())["event_f1_macro"] == 0
+    assert call(monkeypatch, "labels/found.tsv", "--out", "labels/result.json", truth="labels") == 2

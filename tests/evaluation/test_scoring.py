@@ -58,3 +58,9 @@ def test_the_truth_in_the_scored_folder_is_no_operating_point(tmp_path: Path) ->
     (tmp_path / "0.5.tsv").write_text(f"{head}a\t5\t6\tDog\n")
     (tmp_path / "truth.tsv").write_text(f"{head}a\t1\t2\tDog\n")
     assert score_events(tmp_path, tmp_path / "truth.tsv", {"a": 10.0})["psds1"] == 0
+
+
+def test_detections_in_the_folder_of_the_truth_are_no_truth(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1.0\t2.0\tDog\n")
+    (tmp_path / "found.tsv").write_text("filename\tonset\toffset\tevent_label\na\t5\t6\tDog\n")
+    assert score_events(tmp_path / "found.tsv", tmp_path, {"a": 10.0})["event_f1_macro"] == 0
