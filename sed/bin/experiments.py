@@ -88,6 +88,10 @@ def main() -> None:
             *find(config, args.conf_dirs.split()), seeds, args.rates.split(), combinations(args.vary.split())
         )
     ]
+    files: dict[str, str] = {}
+    for e in experiments:
+        if Path(files.setdefault(e.name, e.config)).resolve() != Path(e.config).resolve():
+            raise UserError(f"{e.config}: {e.name} is the experiment of {files[e.name]} (give it as NAME=file)")
     # All configs with the first seed come first: a stopped sweep has compared them all, and what PyTorch has compiled
     # for the first seed of a config is ready for the others.
     experiments.sort(key=lambda experiment: seeds.index(experiment.seed) if experiment.seed else 0)

@@ -170,12 +170,16 @@ def test_only_what_is_trained_is_scored(listed):
 
 def test_what_is_not_there_is_refused_in_a_line(listed):
     config("a")
+    Path("other").mkdir()
+    Path("other/a.yaml").write_text("lr: 2\n")
+    assert len(listed("train", "own/a.yaml", "a", "x=other/a.yaml")) == 2
     for args, expected in [
         (["train", "nothing_such"], "nothing_such: no such config in own"),
         (["train", "own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "x=own/none.yaml"], "own/none.yaml: no such config"),
         (["train", "a", "--rates", "1e-3"], "--rates 1e-3: head:encoder is expected"),
         (["features", "a", "--seeds", "1,2"], "--seeds 1,2: not whole numbers (separate them by blanks)"),
+        (["features", "a", "other/a.yaml"], "other/a.yaml: a is the experiment of own/a.yaml (give it as NAME=file)"),
         (["dance", "a"], "invalid choice: 'dance'"),
     ]:
         said = listed(*args)
