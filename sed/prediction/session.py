@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from sed.cli import explained
 from sed.data.audio import duration, resampled
 from sed.data.recordings import shown
 from sed.errors import UserError
@@ -311,12 +312,20 @@ def _tracks(
     plan = WindowPlan.overlapping(**window_geometry(predictor), overlap=settings.overlap)
 
     def windows(name: str, track: Track) -> Iterator[Window]:
-        return plan.cut(track.passed_on(read_recording(name, predictor.rate)))
+        return plan.cut(track.passed_on(_samples(name, predictor.rate)))
 
     for name in names:
         sink = open_sinks(name)
         track = Track.of(shown(name), predictor, post, plan, sink=sink, centre=settings.centre_events)
         yield track, partial(windows, name)
+
+
+def _samples(name: str, rate: int) -> Iterator[np.ndarray]:
+    """Yield a recording's samples at `rate`; a fault of its disk is one of this recording, so that others are read."""
+    try:
+        yield from read_recording(name, rate)
+    except OSError as error:
+        raise UserError(f"{shown(name)}: {explained(error)}") from None
 
 
 def _outputs(

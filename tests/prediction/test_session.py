@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 import re
 import sys
 from collections import Counter
@@ -19,6 +21,7 @@ from sed.data.store import FeatureWriter
 from sed.data.tables import Event, read_events_tsv, write_durations_tsv
 from sed.prediction import session
 from sed.prediction.live import read_pcm
+from sed.prediction.sources import read_recording
 
 
 def call(monkeypatch, *args, stdin=None):
@@ -181,6 +184,21 @@ def test_bad_recordings_are_named_at_the_end_and_the_others_done(tmp_path, exper
         "b.wav", "d.wav", "e.wav", "f.wav", "missing.wav",
     ]  # fmt: skip
     assert "2 of" in err and "5 could not be read" in err and "Traceback" not in err
+
+
+def test_a_fault_of_the_disk_is_one_of_its_recording(tmp_path, experiment, monkeypatch, capsys):
+    def faulty(name, rate):
+        if name.endswith("b.wav"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), name)
+        return read_recording(name, rate)
+
+    monkeypatch.setattr(session, "read_recording", faulty)
+    for name in "abc":
+        write_sounds(tmp_path / f"{name}.wav", 2)
+    assert call(monkeypatch, "--model", experiment, "--format", "jsonl", tmp_path) == 1
+    out, err = capsys.readouterr()
+    assert {json.loads(line)["filename"].rsplit("/", 1)[1] for line in out.splitlines()} == {"a.wav", "c.wav"}
+    assert err.splitlines()[-1] == f"{tmp_path / 'b.wav'}: input/output error (check the disk)"
 
 
 @pytest.mark.thorough
