@@ -58,12 +58,20 @@ def find_recordings(folder: str | Path) -> Found:
             continue
         if name.startswith("."):
             found.hidden += 1
-        elif (path := Path(place, name)).is_file():
-            found.paths.append(path)
+        elif fault := _fault(path := Path(place, name)):
+            found.broken.append(f"{path}: {fault}")
         else:
-            found.broken.append(f"{path}: {'not a regular file' if path.exists() else 'a link that leads nowhere'}")
+            found.paths.append(path)
     found.paths.sort()
     return found
+
+
+def _fault(path: Path) -> str:
+    """Return why a path is not a file, "" if it is one."""
+    try:
+        return "" if path.is_file() else "not a regular file" if path.exists() else "a link that leads nowhere"
+    except PermissionError as error:  # its folder may be listed, but not entered
+        return explained(error)
 
 
 def recordings_of(folder: str | Path, log: logging.Logger, closed: list[str] | None = None) -> list[Path]:

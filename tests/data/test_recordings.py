@@ -104,6 +104,21 @@ def test_an_unreadable_folder_is_reported_in_one_line(tmp_path, caplog, monkeypa
     assert kept == [line] and len(caplog.messages) == 1
 
 
+def test_a_folder_that_may_only_be_listed_is_reported_and_does_not_end_the_search(tmp_path, monkeypatch):
+    def is_file(path, known=Path.is_file):
+        if path.parent.name == "listed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return known(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    (tmp_path / "listed").mkdir()
+    for path in (tmp_path / "listed" / "b.wav", tmp_path / "a.wav"):
+        path.write_bytes(b"")
+    found = find_recordings(tmp_path)
+    assert found.paths == [tmp_path / "a.wav"]
+    assert found.broken == [f"{tmp_path / 'listed/b.wav'}: permission denied (check its owner and mode)"]
+
+
 def test_an_entry_that_is_not_a_file_is_reported(tmp_path, caplog):
     (tmp_path / "a.wav").write_bytes(b"")
     for name in ("gone.wav", "lost.wav"):
