@@ -143,7 +143,7 @@ def _cost(exp: Path, trainer: Trainer) -> dict[str, Any]:
     from sed.models.cost import multiply_accumulates, of_training
 
     model, clips = load_detector(exp), trainer.maker.clips * trainer.schedule.steps
-    macs = multiply_accumulates(model.detector, model.front_end.mel_bins)
+    macs = multiply_accumulates(model.detector, model.front_end.mel_bins, training=True)
     consistent = trainer.training_step.consistent
     return {
         "epochs": trainer.schedule.epochs,

@@ -14,8 +14,8 @@ BACKWARD = 2
 """cost of a backward pass in forward passes: each product has a gradient of its weights and one of its inputs"""
 
 
-def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
-    """Return the multiply-accumulates of a forward pass of one clip: matrix products and convolutions.
+def multiply_accumulates(detector: Detector, mel_bins: int, *, training: bool = False) -> int:
+    """Count the multiply-accumulates of a forward pass: matrix products and convolutions.
 
     Attention counts as its two matrix products: the math backend runs them separately. Front end, normalisation and
     activations are not counted.
@@ -23,8 +23,13 @@ def multiply_accumulates(detector: Detector, mel_bins: int) -> int:
     Args:
         detector: the detector, on any device; a copy of it is run on the CPU.
         mel_bins: mel bins of its features.
+        training: count the pass of a training step, in which FB-CRNN's GRUs run once over the clip instead of also over
+            a window around every frame.
+
+    Returns:
+        The number per clip.
     """
-    model = copy.deepcopy(detector).cpu().float().eval()
+    model = copy.deepcopy(detector).cpu().float().train(training)
     clip = torch.zeros(1, detector.input_frames, mel_bins)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         model(clip)
@@ -38,7 +43,7 @@ def of_training(forward: int, clips: int, *, consistent: bool) -> int:
     counted as if it were trained, and recomputed activations are counted once.
 
     Args:
-        forward: multiply-accumulates of a forward pass per clip.
+        forward: multiply-accumulates of a forward pass of training per clip.
         clips: number of clips over all steps.
         consistent: whether the teacher is evaluated.
 

@@ -51,6 +51,20 @@ def test_it_is_the_count_of_the_layers_with_attention(small: Callable[..., dict[
     assert counted == layers + attention + columns
 
 
+def test_a_training_step_has_no_windows_around_frames(small: Callable[..., dict[str, Any]]) -> None:
+    options = {
+        "gru_directions": "apart",
+        "clip_pooling": "ends",
+        "upsample": 2,
+        "input_frames": 128,
+        "clip_seconds": 1.2,
+    }
+    windows = build_detector(small(**options, detection_frames=9), 7)
+    without = build_detector(small(**options, detection_frames=0), 7)
+    assert multiply_accumulates(windows, 64, training=True) == multiply_accumulates(without, 64)
+    assert multiply_accumulates(windows, 64) > multiply_accumulates(without, 64)
+
+
 def test_the_dcase_baseline_costs_what_its_authors_state() -> None:
     """930.902 M by thop for 10 s (DESED_task's README), which also counts the norms' and activations' products."""
     parser = Parser("config", config=True)
