@@ -21,11 +21,15 @@ source "${root}/utils/step.sh"
 
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
 [[ -d ${data} ]] || die "${data}: no such folder (a soundbank, or a dumped set, is expected)"
-if [[ ${force} == false && -e ${out} ]]; then
+split_words "${pretrain_args}"
+if [[ ${force} == true ]]; then
+    words+=(--force)
+elif [[ -e ${out} ]]; then # the command trains nothing then, but refuses a config that is not the checkpoint's
+    code=0
+    output=$(python3 -m sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}" 2>&1) || code=$?
+    ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
     finished "${out}: already done"
 fi
-split_words "${pretrain_args}"
-[[ ${force} == false ]] || words+=(--force)
 use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not the whole folder: a corpus may be made there at the same time
 launch=(python3 -m)
 ((ngpu < 2)) || launch=(python3 -m sed.bin.launch --nproc-per-node "${ngpu}" --standalone -m)

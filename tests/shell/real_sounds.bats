@@ -244,7 +244,8 @@ END
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --pretrained other.pth
     [[ ${status} == 0 && $(calls sed.bin.pretrain) == 2 ]]
     run "${recipe}" --soundbank bank --work work --scale 0.1 --ngpu 0 --stop-stage 0 --systems "ast_sed" --more "fdy_crnn sk_crnn"
-    [[ ${status} == 0 && $(calls sed.bin.pretrain) == 4 && -e work/downloads/pretrain_fdy_crnn.pth ]]
+    [[ ${status} == 0 && -e work/downloads/pretrain_fdy_crnn.pth && ${output} == *'pretrain ast (1 of 3): already done'* ]]
+    [[ $(calls sed.bin.pretrain) == 5 ]] # the AST's only says that it is of the same config
     grep sed.bin.pretrain calls | grep -q -- "--config conf/real_sounds/pretrain_sk_crnn.yaml .* ${PWD}/bank ${PWD}/work/downloads/pretrain_sk_crnn.pth"
 }
 

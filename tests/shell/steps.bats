@@ -194,6 +194,9 @@ train() {
     [[ ${status} == 0 && $(tail -n 1 "${CALLS}") == 'sed.bin.launch --nproc-per-node 2 --standalone -m sed.bin.pretrain --config x.yaml data ast.pth' ]]
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" --ngpu 2 x.yaml data ast.pth
     [[ ${status} == 0 && ${output} == *'ast.pth: already done' ]]
+    FAIL=sed.bin.pretrain run "${root}/steps/pretrain.sh" --ngpu 0 --pretrain-args "--lr 2" x.yaml data ast.pth
+    [[ ${status} == 2 && ${output} == 'pretrain: bad: sed.bin.pretrain' ]] # a checkpoint of another config
+    grep -qx 'sed.bin.pretrain --config x.yaml --lr 2 data ast.pth' "${CALLS}"
     rm ast.pth
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" x.yaml data ast.pth
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.pretrain --config x.yaml data ast.pth' ]]
