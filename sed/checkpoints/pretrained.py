@@ -38,6 +38,7 @@ from sed.data.download.fetch import Fetcher
 from sed.data.download.hosts import HUGGING_FACE, Hosts
 from sed.data.download.sources import Row
 from sed.errors import RunError, UserError
+from sed.features import params
 from sed.files import lock
 from sed.input_files import check_file, read_text
 from sed.models.detector import Detector
@@ -179,9 +180,9 @@ def load_pretrained(detector: Detector, config: Mapping[str, Any], labels: Seque
         return ""
     start = local_model(config["pretrained"])
     if (start / FACTS).is_file():
-        return load_packed(detector, start, labels)
+        return load_packed(detector, start, config, labels)
     if (start / "final.pt").is_file():
-        return load_trained(detector, start, labels)
+        return load_trained(detector, start, config, labels)
     path = locate(config["pretrained"])
     state, prefix, _ = read_model(path)
     kind = encoder_of(state)
@@ -225,12 +226,13 @@ def _misfit(path: Path, prefix: str, error: Mismatch) -> UserError:
     return UserError(f"{path}: {under}{error} (give the published checkpoint, or the config that made this one)")
 
 
-def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
+def load_trained(detector: Detector, folder: Path, config: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Load all weights of the teacher of an experiment.
 
     Args:
         detector: the detector, whose weights are replaced.
         folder: the experiment.
+        config: config of the detector.
         labels: class names of the detector.
 
     Returns:
@@ -242,7 +244,11 @@ def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str
     checkpoint = load_checkpoint(folder / "final.pt")
     if list(checkpoint["labels"]) != list(labels):
         theirs = ", ".join(checkpoint["labels"])
-        raise UserError(f"{folder}: was trained for other labels: {theirs} (sed.bin.pack it: a pack starts any labels)")
+        raise UserError(
+            f"{folder}: was trained for other labels: {theirs} (pack it by sed.bin.pack: a training from a "
+            "packed model may have others)"
+        )
+    _warn_of_other_features(folder, checkpoint["front_end"], config)
     try:
         detector.load_state_dict(checkpoint["teacher"])
     except RuntimeError as error:
@@ -251,7 +257,7 @@ def load_trained(detector: Detector, folder: Path, labels: Sequence[str]) -> str
     return f"all of {folder}, its teacher after step {checkpoint['step']}"
 
 
-def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
+def load_packed(detector: Detector, folder: Path, config: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Load the weights of a packed model; of its classifiers, those of labels that the detector also has.
 
     The encoder must be the same. Other modules that differ in kind or size keep their random weights. Rows of a
@@ -260,6 +266,7 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     Args:
         detector: the detector, whose weights are replaced.
         folder: the packed model.
+        config: config of the detector.
         labels: class names of the detector.
 
     Returns:
@@ -268,7 +275,8 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     Raises:
         UserError: the pack is damaged, or has another encoder.
     """
-    theirs = {label: row for row, label in enumerate(read_facts(folder)["labels"])}
+    facts = read_facts(folder)
+    theirs = {label: row for row, label in enumerate(facts["labels"])}
     path = folder / WEIGHTS
     state = read_state(path)
     check_weights(path, state)
@@ -282,11 +290,21 @@ def load_packed(detector: Detector, folder: Path, labels: Sequence[str]) -> str:
     fits = {key: value for key, value in state.items() if key in ours and ours[key].shape == value.shape}
     lacking = [key for key in ours if key.startswith("encoder.") and key not in fits]
     if lacking:
-        raise UserError(f"{path}: another encoder than the config's: {lacking[0]} does not fit (use its model.json's)")
+        raise UserError(
+            f"{path}: another encoder than the config's: {lacking[0]} does not fit (take its options from {FACTS})"
+        )
     fresh = [label for label in labels if label not in theirs]
     fresh += sorted({key.split(".")[0] for key in ours if key not in fits})
     detector.load_state_dict(ours | fits)
+    _warn_of_other_features(folder, facts["front_end"], config)
     return f"{folder}, fresh: {', '.join(fresh) or 'none'}"
+
+
+def _warn_of_other_features(folder: Path, found: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Warn if weights were trained on features of another front end than the config's; clip lengths may differ."""
+    wanted = {key: config.get(key, default) for key, default in params.defaults().items() if key != "clip_seconds"}
+    if other := params.difference({**found, "clip_seconds": 0.0}, {**wanted, "clip_seconds": 0.0}):
+        log.warning("%s: was trained on other features than the config's: its %s (results may be worse)", folder, other)
 
 
 def load_tagger(config: Mapping[str, Any], *, labels: str = "") -> tuple[Tagger | GridTagger, list[str]]:

@@ -150,4 +150,4 @@ def test_a_training_does_not_start_from_a_damaged_pack(packed: Path, tmp_path: P
     folder = damaged(packed, tmp_path, how)
     model = open_model(packed / "model").model
     with pytest.raises(UserError, match=message):
-        load_packed(model.detector, folder, model.labels)
+        load_packed(model.detector, folder, model.config, model.labels)

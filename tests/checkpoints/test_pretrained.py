@@ -172,6 +172,21 @@ def packed(tmp_path_factory):
     return pack_tiny(tmp_path_factory.mktemp("packed"))
 
 
+@pytest.mark.parametrize("kind", ["model", "exp"])
+def test_initial_weights_of_another_front_end_are_warned_of(packed, log_lines, kind):
+    config = {**open_model(packed / "model").model.config, "pretrained": str(packed / kind)}
+    for changes, warned in (
+        ({}, []),
+        ({"clip_seconds": 9.99}, []),
+        ({"f_min": 50.0}, ["was trained on other features than the config's: its f_min is 20.0, not 50.0"]),
+    ):
+        log_lines.clear()
+        load_pretrained(build_detector(config, 4), {**config, **changes}, LABELS)
+        assert [line for line in log_lines if "features" in line] == [
+            f"{packed / kind}: {text} (results may be worse)" for text in warned
+        ]
+
+
 @pytest.mark.parametrize("clip_pooling", ["linear_softmax", "attention"])
 def test_training_starts_from_a_packed_model(packed, tmp_path, clip_pooling):
     model = packed / "model"
