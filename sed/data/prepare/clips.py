@@ -175,7 +175,7 @@ def recording_of(clip: str) -> tuple[str, float, float] | None:
 def cut_recording(
     source: Path, folder: Path, *, name: str, window: float, hop: float | None = None
 ) -> list[tuple[float, float]]:
-    """Write a recording's windows into `folder` as 16-bit FLAC at the recording's sample rate; existing ones are kept.
+    """Write a recording's windows into `folder` as 16-bit FLAC at its sample rate; those newer than it are kept.
 
     Args:
         source: the recording; it is read block by block, in constant memory.
@@ -194,6 +194,7 @@ def cut_recording(
     found: list[tuple[float, float]] = []
     written: list[Path] = []
     clipped = 0  # number of samples
+    changed = source.stat().st_mtime_ns if source.exists() else 0
     try:
         with opened(source, channels=True) as sound:
             size = round(window * sound.rate)
@@ -204,7 +205,7 @@ def cut_recording(
                 found.append(span)
                 clipped += int((np.abs(samples) > 1).sum())
                 path = folder / f"{window_name(name, *span)}.flac"
-                if not path.exists():
+                if not path.exists() or path.stat().st_mtime_ns < changed:
                     write_sound(path, samples.clip(-1, 1), sound.rate)  # larger values would wrap around in 16 bits
                     written.append(path)
     except UserError:

@@ -1,5 +1,6 @@
 """Long recordings cut into clips, and the annotators of their events."""
 
+import os
 import time
 from pathlib import Path
 
@@ -162,3 +163,12 @@ def test_cutting_is_exact_and_keeps_existing_clips(tmp_path):
     (tmp_path / "out" / "r_10.000_20.000.flac").unlink()
     cut_recording(tmp_path / "r.wav", tmp_path / "out", name="r", window=10)
     assert (first.stat().st_mtime_ns, len(list((tmp_path / "out").iterdir()))) == (before, 3)
+
+
+def test_a_recording_that_has_changed_is_cut_again(tmp_path):
+    (tmp_path / "out").mkdir()
+    for value in (0.25, 0.5):
+        soundfile.write(tmp_path / "r.wav", np.full(24_000, value), 1000)
+        os.utime(tmp_path / "r.wav", (time.time() + value,) * 2)  # clocks of file systems may tick in milliseconds
+        cut_recording(tmp_path / "r.wav", tmp_path / "out", name="r", window=10)
+        assert {soundfile.read(path)[0][0] for path in (tmp_path / "out").iterdir()} == {value}
