@@ -20,10 +20,13 @@ from sed.errors import UserError
 
 
 def sync_folder(folder: str | Path) -> None:
-    """Flush a folder's entries, so that a rename in it survives a power cut."""
+    """Flush a folder's entries, so that a rename in it survives a power cut, where the file system offers that."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # such as a Windows share
+            raise
     finally:
         os.close(descriptor)
 

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import time
 from pathlib import Path
 
@@ -74,6 +75,19 @@ def test_a_living_writer_s_file_is_left_alone(tmp_path: Path) -> None:
         part.write_text("one")
         assert forked(lambda: write_text(tmp_path / "a", "two") or 0) == 0
         assert part.exists()
+    assert (tmp_path / "a").read_text() == "one"
+
+
+def test_a_drive_that_cannot_flush_folders_takes_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_text(tmp_path / "a", "one")
     assert (tmp_path / "a").read_text() == "one"
 
 
