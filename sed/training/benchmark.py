@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from sed.data.batches import FeaturePool, Features, Supervision, TrainingSet, arrange
+from sed.data.statistics import fitted
 from sed.data.store import FeatureStore, FeatureWriter
 from sed.features.logmel import FrontEnd
 from sed.models.convolutions import Mixing
@@ -116,7 +117,8 @@ class Benchmark:
     def __init__(self, config: Mapping[str, Any], *, device: torch.device, repeats: int = 20) -> None:
         self.config = dict(config)
         self.device, self.repeats = device, repeats
-        self.front_end = FrontEnd.from_config(config).to(device)
+        front_end = FrontEnd.from_config(config)
+        self.front_end = fitted(front_end, [RandomStore(front_end, 16)]).to(device)
         self.clips = sum(config["batch_sizes"])
         self.bf16 = config["precision"] in ("auto", "bf16") and device.type == "cuda"
         self.rate = matmul_rate(device, torch.bfloat16 if self.bf16 else torch.float32)

@@ -25,6 +25,11 @@ def test_every_part_is_timed(benchmark):
     assert len(table(rows).splitlines()) == 7
 
 
+def test_a_normaliser_with_statistics_gets_those_of_the_random_features(tiny_config):
+    front_end = Benchmark(tiny_config(normaliser="bins"), device=CPU).front_end
+    assert front_end.normalise(torch.zeros(1, 100, 16), None, 112, "raw").isfinite().all()
+
+
 @pytest.mark.thorough
 def test_mixing_convolutions_are_timed_beside_plain_ones(tiny_config):
     cnn = {"encoder": "cnn", "cnn_width": 0.125, "pooling": "mean"}
