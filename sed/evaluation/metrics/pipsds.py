@@ -6,20 +6,57 @@ for our models, the submitted ones for other systems.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from sed.data.scores import FrameScores
+from sed.evaluation.metrics.exact_deltas import StreamedDeltas
 from sed.evaluation.metrics.metric import Entry, Inputs, Measured, Metric, Values
-from sed.evaluation.metrics.psds import PSDS1, PSDS2, Deltas, Parameters, exact
+from sed.evaluation.metrics.packages import sed_scores_eval
+from sed.evaluation.metrics.psds import MANY, PSDS1, PSDS2, Deltas, Parameters, exact, score_frames
 from sed.evaluation.metrics.psds_resampling import Truth, from_all_deltas
 from sed.evaluation.metrics.task import Problem
 
 MEDIANS = (0.0, 0.16, 0.32, 0.48, 0.64, 0.96, 1.28, 1.92)
 """lengths of the filters in seconds, 0 for no filter; our choice, as sed_scores_eval prescribes none"""
 PARAMETERS: Mapping[str, Parameters] = {"pipsds1": PSDS1, "pipsds2": PSDS2}
+
+
+def filtered_deltas(problem: Problem, parameters: Parameters, raw: FrameScores, seconds: float) -> Iterable[Deltas]:
+    """Count the exact PSDS of scores after a median filter (sed_scores_eval's).
+
+    Args:
+        problem: clips, classes and ground truth.
+        parameters: of the PSDS.
+        raw: scores before any post-processing.
+        seconds: length of the filter; 0 for none.
+
+    Returns:
+        For each class with ground truth, the changes of the counts; of large label sets, as in `exact_of_many`.
+    """
+    if len(problem.present) <= MANY:
+        return exact(problem, parameters, raw, median=seconds)[1]
+    return StreamedDeltas(problem, parameters, _filtered(problem, raw, seconds) if seconds else raw)
+
+
+def _filtered(problem: Problem, raw: FrameScores, seconds: float) -> FrameScores:
+    """Return median-filtered scores; those of classes without ground truth are 0. The filter may change the frames."""
+    package = sed_scores_eval().base_modules.postprocessing
+    tables = list(package.medfilt(score_frames(problem, raw), seconds).values())
+    labels = [problem.labels[index] for index in problem.present]
+    values = np.zeros((sum(map(len, tables)), len(problem.labels)), raw.values.dtype)
+    values[:, problem.present] = np.concatenate([table[labels].to_numpy() for table in tables])
+    return FrameScores(
+        clips=raw.clips,
+        labels=raw.labels,
+        start=np.concatenate([[0], np.cumsum([len(table) for table in tables])]),
+        onset=np.concatenate([table["onset"].to_numpy() for table in tables]),
+        offset=np.concatenate([table["offset"].to_numpy() for table in tables]),
+        values=values,
+    )
 
 
 class MeasuredPiPSDS(Measured):
@@ -29,7 +66,7 @@ class MeasuredPiPSDS(Measured):
     """
 
     def __init__(
-        self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[list[Deltas]]]
+        self, problem: Problem, parameters: Mapping[str, Parameters], deltas: Mapping[str, Sequence[Iterable[Deltas]]]
     ) -> None:
         self._problem, self._parameters, self._deltas = problem, parameters, deltas
         once = np.ones((1, len(problem.clips)))
@@ -82,16 +119,14 @@ class PiPSDS(Metric):
         if raw is None:
             return {}
         return {
-            f"{name} {place}": partial(exact, inputs.problem, self._parameters[name], raw, median=seconds)
+            f"{name} {place}": partial(filtered_deltas, inputs.problem, self._parameters[name], raw, seconds)
             for name in sorted(self._parameters, reverse=True)
             for place, seconds in enumerate(self._medians)
         }
 
     def measured(self, inputs: Inputs, done: Mapping[str, Any]) -> MeasuredPiPSDS:
         """Collect the changes of the counts with each filter."""
-        deltas = {
-            name: [done[f"{name} {place}"][1] for place in range(len(self._medians))] for name in self._parameters
-        }
+        deltas = {name: [done[f"{name} {place}"] for place in range(len(self._medians))] for name in self._parameters}
         return MeasuredPiPSDS(inputs.problem, self._parameters, deltas)
 
 

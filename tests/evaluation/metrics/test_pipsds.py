@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from oracles import ONE, OWN, SLOWLY, TWO, seeds
 from problems import problem, scores
 
+from sed.evaluation.metrics import pipsds
+from sed.evaluation.metrics.exact_deltas import StreamedDeltas
 from sed.evaluation.metrics.metric import Inputs
 from sed.evaluation.metrics.packages import sed_scores_eval
 from sed.evaluation.metrics.pipsds import MeasuredPiPSDS, PiPSDS
@@ -65,3 +67,18 @@ def test_one_filter_is_the_psds_and_more_are_no_worse_for_any_class() -> None:
 def test_without_raw_scores_there_is_none() -> None:
     inputs, _ = measure(0, ONE, (0.0,))
     assert not PiPSDS().tasks(replace(inputs, raw=None))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_large_label_sets_are_counted_class_by_class_with_the_same_result(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = (ONE, TWO)[seed % 2]
+    inputs, expected = measure(seed, parameters, MEDIANS)
+    monkeypatch.setattr(pipsds, "MANY", 1)
+    assert isinstance(pipsds.filtered_deltas(inputs.problem, parameters, inputs.raw, 0.3), StreamedDeltas)
+    found = measure(seed, parameters, MEDIANS)[1]
+    weights = np.random.default_rng(seed).integers(0, 3, (4, len(inputs.problem.clips))).astype(float)
+    (sample,), other = expected.samplers().values(), found.samplers()["pipsds1"]
+    for key, values in sample(weights).items():
+        np.testing.assert_allclose(other(weights)[key], values, atol=1e-9)
