@@ -117,6 +117,8 @@ def _read(args: argparse.Namespace) -> tuple[Submission, Reference]:
     reference = read_reference(args.ground_truth, args.durations, max_dropped=args.max_dropped, exclude=[args.input])
     if args.raw and submission.scores is None:
         raise UserError(f"--raw: {submission.path} has decisions, which no post-processing has changed (leave it out)")
+    if args.threshold is not None and submission.scores is None:
+        raise UserError(f"--threshold: {submission.path} has decisions, which no threshold changes (leave it out)")
     return submission, reference.without(args.exclude) if args.exclude else reference
 
 

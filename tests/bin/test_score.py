@@ -76,3 +76,10 @@ def test_detections_in_the_folder_of_the_truth_are_no_truth(place: Path, monkeyp
     assert call(monkeypatch, "labels/found.tsv", "--out", "scored/result.json", truth="labels") == 0
     assert json.loads((place / "scored" / "result.json").read_text())["event_f1_macro"] == 0
     assert call(monkeypatch, "labels/found.tsv", "--out", "labels/result.json", truth="labels") == 2
+
+
+def test_a_threshold_for_decisions_is_refused(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "points/0.5.tsv", "--threshold", "0.3", "--out", f"{place}/new/result.json") == 2
+    assert "--threshold: points/0.5.tsv has decisions, which no threshold changes" in capsys.readouterr().err
