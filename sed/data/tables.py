@@ -342,13 +342,18 @@ def read_durations_tsv(path: str | Path, rules: Rules = METADATA) -> dict[str, f
     return durations
 
 
+def seconds_text(seconds: float) -> str:
+    """Return a time in seconds with six significant digits, and at least three decimals of times from 1000 s on."""
+    return f"{seconds:.6g}" if seconds < 1000 else f"{seconds:.3f}"
+
+
 def write_durations_tsv(path: str | Path, durations: Mapping[str, float], suffix: str = ".wav") -> None:
-    """Write a durations TSV in order of clip ids, with six significant digits and at least milliseconds.
+    """Write a durations TSV in order of clip ids.
 
     Args:
         path: the file.
         durations: {clip id: seconds}.
         suffix: appended to a clip id to give the file name.
     """
-    texts = {clip: f"{seconds:.6g}" if seconds < 1000 else f"{seconds:.3f}" for clip, seconds in durations.items()}
-    write_tsv(path, DURATION_COLUMNS, ((clip + suffix, texts[clip]) for clip in sorted(texts)))
+    rows = ((clip + suffix, seconds_text(durations[clip])) for clip in sorted(durations))
+    write_tsv(path, DURATION_COLUMNS, rows)

@@ -27,7 +27,7 @@ from sed.data.prepare.clips import (
     within,
 )
 from sed.data.soft_events import SoftEvent, parts_within, write_soft_tsv
-from sed.data.tables import Event, audio_stem, write_durations_tsv, write_events_tsv, write_tsv
+from sed.data.tables import Event, audio_stem, seconds_text, write_durations_tsv, write_events_tsv, write_tsv
 from sed.data.windows import COLUMNS as WINDOW_COLUMNS
 from sed.errors import UserError
 from sed.files import write_text
@@ -176,7 +176,7 @@ def _write_recordings(folder: Path, events: Mapping[str, Sequence[Event]], windo
     whole = {ids[name]: within(events[name], 0.0, ends[name]) for name in windows}
     write_events_tsv(folder / "events.tsv", merge_events(whole)[0])
     write_durations_tsv(folder / "durations.tsv", {ids[name]: end for name, end in ends.items()})
-    rows = [(window_name(name, *span), ids[name], f"{span[0]:.6g}") for name in windows for span in windows[name]]
+    rows = [(window_name(name, *span), ids[name], seconds_text(span[0])) for name in windows for span in windows[name]]
     write_tsv(folder / "windows.tsv", WINDOW_COLUMNS, sorted(rows))
 
 

@@ -173,6 +173,13 @@ def test_overlapping_clips_come_with_the_labels_of_their_recordings(tmp_path):
     assert set(read_events_tsv(tsv)) == {"a_b_0.000_6.000", "a_b_6.000_12.000"}
 
 
+def test_windows_of_long_recordings_start_to_the_millisecond(tmp_path):
+    split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
+    soundfile.write(split / "audio" / "a b.wav", np.zeros(1400 * 500), 500)
+    cut_split(split, tmp_path / "clips", tsv, Cut(clips="metadata.csv", annotations=BOTH, seconds=600.0, hop=500.032))
+    assert sorted(start for _, start in read_windows(recordings_folder(tsv))[0].values()) == [0, 500.032, 1000.064]
+
+
 def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
     split, tsv = made_up_split(tmp_path / "split"), tmp_path / "t.tsv"
     soundfile.write(split / "audio" / "c.wav", np.zeros(8000), 4000)
