@@ -58,7 +58,7 @@ train() { # train <iteration> <config>: train all members
         member=${exp}_it$1_seed${seed}
         if [[ ${labels} ]]; then
             [[ ${force} == true || ! -f ${member}/.labels ]] || cmp -s "${labels}" "${member}/.labels" ||
-                die "${member}: was trained with other pseudo-labels, of another ensemble or --tune-args (another <exp/x>, or --force true)"
+                die "${member}: was trained with other pseudo-labels, of another ensemble or --tune-args (remove it to train it again, or give another <exp/x>)"
             mkdir -p "${member}"
             copy "${labels}" "${member}/.labels"
         fi
