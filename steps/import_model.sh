@@ -28,6 +28,7 @@ source "${root}/utils/step.sh"
 [[ -f ${dump}/labels.txt ]] || die "${dump}/labels.txt: no such file (run stage 2 first, of this config's features)"
 use_folder "$(dirname "${exp}")" "$(basename "${exp}")" # the lock lies beside the folder, which the new model replaces
 asked=$(printf '%s\n' "${checkpoint}" "${class_map}" "${tune_set}" && cksum "${conf}" "${class_map}" "${dump}/labels.txt")
+! grep -q '^base:' "${conf}" || asked+=$'\n'$(python3 -m sed.bin.show_config "${conf}" | cksum)
 [[ ! -f ${checkpoint} ]] || asked+=$'\n'$(state_of "${checkpoint}")
 if [[ ${force} == false && -f ${exp}/model.json ]] && same "${exp}/.imported" "${asked}"; then
     finished "${exp}: already done"

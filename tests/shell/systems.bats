@@ -142,3 +142,15 @@ trained() { # trained <experiment>: print the call that trained it
     desed --stage 4 --stop-stage 4 --systems zero_shot --pretrained strong.pt
     [[ ${status} == 0 && $(calls import_model) == 2 ]]
 }
+
+@test "a published detector is imported again if the base of its config has changed" {
+    touch map.tsv strong.pt
+    mkdir dump && touch dump/labels.txt
+    printf 'base: first.yaml\n' >own.yaml
+    import() { "${root}/steps/import_model.sh" --ngpu 0 --class-map map.tsv own.yaml strong.pt dump exp/own; }
+    for merge in max max noisy_or; do
+        printf 'class_merge: %s\n' "${merge}" >first.yaml
+        import
+    done
+    [[ $(calls import_model) == 2 ]]
+}
