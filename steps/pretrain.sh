@@ -17,6 +17,8 @@ cmd=${root}/utils/run.sh ngpu=1 pretrain_args="" force=false
 source "${root}/utils/parse_options.sh"
 (($# == 3)) || usage
 conf=$1 data=${2%/} out=$3
+stem=${out} # without the file's suffix, but with dots of folders
+[[ ${out##*/} != *.* ]] || stem=${out%.*}
 source "${root}/utils/step.sh"
 
 [[ -f ${conf} ]] || die "${conf}: no such config (the recipes' are in conf/)"
@@ -30,9 +32,9 @@ elif [[ -e ${out} ]]; then # the command trains nothing then, but refuses a conf
     ((code == 0)) || { printf '%s\n' "${output}" >&2 && exit "${code}"; }
     finished "${out}: already done"
 fi
-use_folder "$(dirname "${out}")" "$(basename "${out%.*}")" # not the whole folder: a corpus may be made there at the same time
+use_folder "$(dirname "${out}")" "$(basename "${stem}")" # not the whole folder: a corpus may be made there at the same time
 launch=(python3 -m)
 ((ngpu < 2)) || launch=(python3 -m sed.bin.launch --nproc-per-node "${ngpu}" --standalone -m)
-"${cmd[@]}" --gpu "${ngpu}" "${out%.*}.log" \
+"${cmd[@]}" --gpu "${ngpu}" "${stem}.log" \
     "${launch[@]}" sed.bin.pretrain --config "${conf}" ${words[@]+"${words[@]}"} "${data}" "${out}"
-[[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${out%.*}.log)"
+[[ -e ${out} ]] || die "${out}: pre-training ended without it (see ${stem}.log)"

@@ -200,6 +200,9 @@ train() {
     rm ast.pth
     CUDA_VISIBLE_DEVICES=0,1 run "${root}/steps/pretrain.sh" x.yaml data ast.pth
     [[ $(tail -n 1 "${CALLS}") == 'sed.bin.pretrain --config x.yaml data ast.pth' ]]
+    mkdir run.1
+    run "${root}/steps/pretrain.sh" --ngpu 0 x.yaml data run.1/ast
+    [[ -e run.1/ast.log && ! -e run.log ]]
 }
 
 @test "train: several nodes, also on CPUs" {
