@@ -63,14 +63,14 @@ def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
         For training and for inference, where both files have it: the baseline's kwh and epochs, and the ratio.
 
     Raises:
-        UserError: the file has no energy, or that of another device.
+        UserError: the file has no energy of the work that `ours` has, or that of another device.
     """
     reference = read_energy(baseline)
     ratios: dict[str, Any] = {}
     for what in ("training", "inference"):
         theirs, mine = reference.get(what), ours.get(what, {})
         if "kwh" not in mine or not (
-            isinstance(theirs, dict) and isinstance(theirs.get("kwh"), float) and theirs["kwh"] > 0
+            isinstance(theirs, dict) and isinstance(theirs.get("kwh"), int | float) and theirs["kwh"] > 0
         ):
             continue
         if theirs.get("device") != mine.get("device"):
@@ -79,9 +79,8 @@ def relative_to(baseline: Path, ours: Mapping[str, Any]) -> dict[str, Any]:
         epochs = {"epochs": theirs["epochs"]} if "epochs" in theirs else {}
         ratios[what] = {"kwh": theirs["kwh"], **epochs, "ratio": mine["kwh"] / theirs["kwh"]}
     if not ratios:
-        raise UserError(
-            f"{baseline}: no kWh of training or inference in it (--energy of a baseline writes such a file)"
-        )
+        measured = " or ".join(what for what in ("training", "inference") if "kwh" in ours.get(what, {}))
+        raise UserError(f"{baseline}: no kWh of {measured} in it (--energy of a baseline writes such a file)")
     return ratios
 
 

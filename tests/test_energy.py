@@ -109,6 +109,8 @@ def test_kwh_are_multiples_of_the_baselines_on_the_same_device(tmp_path: Path) -
     with pytest.raises(UserError, match=r"baseline\.json: no kWh of training or inference"):
         relative_to(baseline, ours)
     write_energy(baseline, {"training": {"kwh": 0.5, "epochs": 10, "device": "A"}})
+    with pytest.raises(UserError, match=r"baseline\.json: no kWh of inference in it"):
+        relative_to(baseline, {"inference": ours["inference"]})
     assert relative_to(baseline, ours) == {"training": {"kwh": 0.5, "epochs": 10, "ratio": 6.0}}
     write_energy(baseline, {"inference": {"kwh": 2.0, "device": "A"}})
     assert relative_to(baseline, ours)["inference"] == {"kwh": 2.0, "ratio": 1.5}
