@@ -49,7 +49,7 @@ FORMATS: dict[str, Format] = {
 class FormatSink(BaseSink):
     """Sink that writes one recording in one format to an open text file: posteriors as they come, events at the end.
 
-    `live`: write events as soon as they are decided, flushed.
+    `live`: write events as soon as they are decided; flush these and posteriors.
     """
 
     def __init__(self, file: IO[str], format: Format, name: str, *, frame_seconds: float, live: bool = False) -> None:
@@ -60,6 +60,8 @@ class FormatSink(BaseSink):
         borders = np.round(np.arange(self._frame, self._frame + len(frames) + 1) * self._seconds, TIME_DECIMALS)
         self._file.write(self._format.posteriors(self._name, borders, frames))
         self._frame += len(frames)
+        if self._live:
+            self._file.flush()
 
     def detections(self, detections: Sequence[Detection]) -> None:
         if self._live:

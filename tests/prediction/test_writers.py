@@ -32,6 +32,13 @@ def test_posteriors_come_in_pieces_with_running_times():
     np.testing.assert_allclose(np.array([row[3:] for row in rows[1:]], float), values, rtol=1e-5)
 
 
+def test_live_posteriors_do_not_wait_for_a_full_buffer(tmp_path):
+    with (tmp_path / "x.csv").open("w") as file:
+        sink = FormatSink(file, FORMATS["csv"], "-", frame_seconds=0.01, live=True)
+        sink.posteriors(np.zeros((1, 1), np.float32))
+        assert (tmp_path / "x.csv").read_text() == "-,0,0.01,0\n"
+
+
 def test_live_lines_are_written_at_once():
     file = io.StringIO()
     sink = FormatSink(file, FORMATS["tsv"], "x.wav", frame_seconds=0.01, live=True)
