@@ -96,6 +96,7 @@ def _explained(place: Place) -> Iterator[Any]:
         from huggingface_hub import constants
         from huggingface_hub.errors import (
             HfHubHTTPError,
+            HFValidationError,
             LocalEntryNotFoundError,
             RepositoryNotFoundError,
             RevisionNotFoundError,
@@ -107,6 +108,8 @@ def _explained(place: Place) -> Iterator[Any]:
     endpoint = constants.ENDPOINT
     try:
         yield huggingface_hub
+    except HFValidationError as error:
+        raise UserError(f"{place}: {_first_line(error)} (correct the name)") from None
     except RevisionNotFoundError:
         raise UserError(f"{place}: {endpoint} has no such revision of it (check what is behind the @)") from None
     except RepositoryNotFoundError:

@@ -160,6 +160,12 @@ def test_an_address_that_is_not_a_hub_s_is_refused(place: str) -> None:
         hub.place_of(place)
 
 
+@pytest.mark.parametrize("place", ["hf://a/b--c", "hf://a/b.git", "hf://a/b-", f"hf://a/{'b' * 100}"])
+def test_a_name_that_the_hub_does_not_allow_is_refused(place: str) -> None:
+    with pytest.raises(UserError, match=rf"^{place}: .* \(correct the name\)$"):
+        hub.local_model(place)
+
+
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     lines = capsys.readouterr().err.strip().splitlines()
     assert not [line for line in lines if "Traceback" in line]
@@ -224,7 +230,12 @@ def test_with_a_version_that_uses_requests_a_hub_that_does_not_answer_is_one_lin
     attributes: dict[str, dict[str, Any]] = {
         "huggingface_hub": {"__path__": []},
         "huggingface_hub.constants": {"ENDPOINT": "http://hub"},
-        "huggingface_hub.errors": {**others, "HfHubHTTPError": status, "LocalEntryNotFoundError": local},
+        "huggingface_hub.errors": {
+            **others,
+            "HfHubHTTPError": status,
+            "HFValidationError": type("HFValidationError", (ValueError,), {}),
+            "LocalEntryNotFoundError": local,
+        },
     }
     for name, values in attributes.items():
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
