@@ -22,11 +22,10 @@ from sed.errors import UserError
 @entry
 def main() -> None:
     parser = Parser(__doc__.splitlines()[0])
+    four = list(literals("sed.evaluation.reports.figure3")["FOUR"])
     parser.add_argument("folder", nargs="?", type=Path, help="folder of the scores of steps/figure3.sh")
     parser.option("model", None, "experiment of AST-GRU", required=True)
-    parser.option(
-        "classes", list(literals("sed.evaluation.reports.figure3")["FOUR"]), "classes of the small figure", type=words
-    )
+    parser.option("classes", four, "classes of the small figure, at most four", type=words)
     parser.option("list", False, "print the bands and exit")
     args = parser.parse_args()
 
@@ -44,6 +43,12 @@ def main() -> None:
     made = {name: classes for name, classes in readings.items() if classes}
     if not made:
         raise UserError(f"{args.folder}: no scores of any band (run steps/figure3.sh)")
+    if len(args.classes) > 4:
+        raise UserError(f"--classes: {len(args.classes)} classes (name at most four; the other figure has all)")
+    scored = [label for classes in made.values() for label in classes]
+    # DESED's four are the default for any corpus; others take the place of those that it lacks.
+    if args.classes != four and (unknown := [label for label in args.classes if label not in scored]):
+        raise UserError(f"--classes: no class '{unknown[0]}' (there are {', '.join(dict.fromkeys(scored))})")
     for name, classes in made.items():
         present = [label for label in args.classes if label in classes]
         chosen = (present + [label for label in classes if label not in present])[:4]
