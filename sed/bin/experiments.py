@@ -88,15 +88,29 @@ def main() -> None:
             *find(config, args.conf_dirs.split()), seeds, args.rates.split(), combinations(args.vary.split())
         )
     ]
-    files: dict[str, str] = {}
-    for e in experiments:
-        if Path(files.setdefault(e.name, e.config)).resolve() != Path(e.config).resolve():
-            raise UserError(f"{e.config}: {e.name} is the experiment of {files[e.name]} (give it as NAME=file)")
+    check(experiments, args)
     # All configs with the first seed come first: a stopped sweep has compared them all, and what PyTorch has compiled
     # for the first seed of a config is ready for the others.
     experiments.sort(key=lambda experiment: seeds.index(experiment.seed) if experiment.seed else 0)
     for row in dict.fromkeys(LISTS[args.what](experiments, args)):
         print("\t".join(row).rstrip("\t"))
+
+
+def check(experiments: list[Experiment], args: Namespace) -> None:
+    """Raise UserError if two configs have one experiment, or one set of pseudo-labels by different models."""
+    files: dict[str, str] = {}
+    labellers: dict[tuple[str, str], str] = {}
+    for e in experiments:
+        if Path(files.setdefault(e.name, e.config)).resolve() != Path(e.config).resolve():
+            raise UserError(f"{e.config}: {e.name} is the experiment of {files[e.name]} (give it as NAME=file)")
+        if e.labeller:
+            place = front_end(e, args)[1], e.of_seed(PSEUDO)
+            first = labellers.setdefault(place, e.labeller)
+            if first != e.labeller:
+                raise UserError(
+                    f"{e.config}: pseudo_labels_of: {'/'.join(place)} would be labelled by {e.labeller} and by {first} "
+                    "(train the configs one after the other, in calls of their own)"
+                )
 
 
 def front_end(experiment: Experiment, args: Namespace) -> tuple[str, str]:

@@ -153,6 +153,11 @@ def test_pseudo_labels_are_those_of_the_same_seed(listed):
     assert listed("label", "a") == [["pseudo", "b", "dump"]]
     assert listed("train", "a", "--seeds", "2")[0][3] == "--seed 2 --train-sets strong_real,pseudo_seed2,weak"
     assert listed("train", "a") == [["a", "own/a.yaml", "dump"]]
+    for name in ("c", "d"):
+        config(name, f"train_sets: weak,pseudo\npseudo_labels_of: of_{name}\n")
+    assert "dump/pseudo_seed2 would be labelled by of_d_seed2 and by of_c_seed2" in listed(
+        "features", "c", "d", "--seeds", "2"
+    )
     config("a", "train_sets: strong_real,weak\npseudo_labels_of: b\n")
     assert "own/a.yaml: pseudo_labels_of, but no set 'pseudo' in train_sets" in listed("train", "a")
 
