@@ -26,7 +26,7 @@ class Result:
     seconds: float
     """length of the recording"""
     detections: list[Detection] = field(default_factory=list)
-    """in order of their onsets"""
+    """in order of their onsets; none of a stream, whose events only `Sink.detections` gets"""
     tags: np.ndarray | None = None
     """(classes,) the highest clip posterior of its windows"""
     suppressed: np.ndarray | None = None
@@ -178,7 +178,8 @@ class Track:
 
     def _report(self, found: list[Detection]) -> None:
         if found := self._cut(found):
-            self.result.detections += found
+            if not self._live:  # a stream may have no end
+                self.result.detections += found
             self._sink.detections(found)
 
     def _finish(self) -> None:

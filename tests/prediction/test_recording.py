@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
-from loudness import RATE, Loudness, burst, predict
+from loudness import POST, RATE, Loudness, burst, predict
 
 from sed.errors import UserError
 from sed.prediction.predictor import Output
+from sed.prediction.recording import BaseSink, Track, run
+from sed.prediction.windows import WindowPlan
 
 
 @pytest.mark.parametrize(
@@ -55,6 +57,21 @@ def test_a_recording_that_breaks_off_harms_no_other():
     assert [sink.abandoned for sink in sinks] == [False, True, False, True]
     assert sinks[1].result is None and sinks[0].result.detections and sinks[2].result.detections
     assert dict(problems)["1"] == "broken" and "shorter than" in dict(problems)["3"]
+
+
+def test_a_stream_s_events_are_passed_on_and_not_kept():
+    found = []
+
+    class Newest(BaseSink):
+        def detections(self, detections):
+            found.extend(detections)
+
+    model = Loudness()
+    plan = WindowPlan.live(samples=model.samples, frame_seconds=0.01, rate=RATE, frames=1000, hop=1, lookahead=0.5)
+    track = Track.of("-", model, POST, plan, sink=Newest(), live=True)
+    blocks = [burst(4, 1, 26)]
+    run([(track, lambda track: plan.grow(track.passed_on(blocks)))], model, batch_size=1)
+    assert len(found) == 1 and track.result.seconds == 26 and track.result.detections == []
 
 
 class Failing(Loudness):
