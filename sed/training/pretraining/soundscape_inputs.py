@@ -317,7 +317,7 @@ class SoundscapeMaker:
         hop = self.frame_seconds * RATE  # samples per label frame
         onset, offset = events["onset"], events["onset"] + events["length"]
         starts, ends = np.floor(onset / hop + 0.5).astype(int), np.floor(offset / hop + 0.5).astype(int)
-        ends = np.maximum(ends, starts + 1)  # an event has at least one frame
+        ends = np.maximum(ends, starts + 1)  # at least one, but none in a clip's last half frame
         for row, start, end, column in zip(events["clip"], starts, ends, events["kind"], strict=True):
             targets[row, start:end, column] = 1
         present = background["kind"] >= 0
