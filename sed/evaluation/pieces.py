@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sed.data.tables import Event
 
 SHORTEST = 0.01
-"""seconds; shorter pieces, left at a clip's border by rounding, are dropped (chosen by hand)"""
+"""seconds; shorter pieces of a cut event, left at a clip's border by rounding, are dropped (chosen by hand)"""
 
 
 def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[Event]]:
@@ -24,8 +24,10 @@ def in_pieces(events: Sequence[Event], seconds: float, count: int) -> list[list[
     pieces: list[list[Event]] = [[] for _ in range(count)]
     for onset, offset, label in events:
         for number in range(int(onset / seconds), min(count, int(offset / seconds) + 1)):
-            begin, end = max(0.0, onset - number * seconds), min(seconds, offset - number * seconds)
-            if end - begin >= SHORTEST:
+            start = number * seconds
+            begin, end = max(0.0, onset - start), min(seconds, offset - start)
+            is_whole = start <= onset < offset <= start + seconds
+            if is_whole or end - begin >= SHORTEST:
                 pieces[number].append(Event(begin, end, label))
     return pieces
 

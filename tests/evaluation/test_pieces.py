@@ -24,6 +24,20 @@ def test_what_ends_at_a_cut_or_beyond_the_last_clip_leaves_nothing_there() -> No
     ]
 
 
+def test_short_events_that_no_border_cuts_are_kept() -> None:
+    events = [
+        Event(1.0, 1.004, "Dog"),
+        Event(10.0, 10.002, "Dog"),
+        Event(19.998, 20.0, "Cat"),
+        Event(20.0, 20.0, "Cow"),
+    ]
+    assert in_pieces(events, 10.0, 3) == [
+        [Event(1.0, 1.004, "Dog")],
+        [Event(0.0, pytest.approx(0.002), "Dog"), Event(pytest.approx(9.998), 10.0, "Cat")],
+        [],
+    ]
+
+
 def test_only_what_touches_at_a_cut_is_joined() -> None:
     clips = [
         [Event(1.0, 2.0, "Dog"), Event(9.0, 10.02, "Dog"), Event(9.5, 10.0, "Cat")],
