@@ -7,6 +7,7 @@ also draws among them, so the interval covers training as well as clips.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from sed.evaluation.confidence.bootstrap import Samples, interval, load
 from sed.evaluation.metrics.table import BY_KEY, ENTRIES
 from sed.evaluation.postprocessing.stored import comparable
 from sed.evaluation.result_file import experiment_name, read_result, seed_of, settings
+
+log = logging.getLogger("sed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,20 +92,30 @@ def find_result(folder: str | Path, set_name: str | None = None) -> Path:
 def other_seeds(path: Path) -> list[Path]:
     """Return the results beside this one (`exp/*/<set>/result.json`) that differ only in the seed, one for each seed.
 
-    Config and post-processing are the same; results without bootstrap.npz are left out.
+    Config and post-processing are the same; results without bootstrap.npz are left out, and with a warning those on
+    other clips or with other bootstrap draws.
     """
     mine = read_result(path)
     known = {seed_of(mine)}
     if not settings(mine) or known == {None}:
         return []
+    draws = _draws(load(path.with_name("bootstrap.npz")))
     found = []
     for other in sorted(path.resolve().parent.parent.parent.glob(f"*/{path.resolve().parent.name}/result.json")):
         result = read_result(other)
         same = settings(result) == settings(mine) and comparable(result) == comparable(mine)
         if same and seed_of(result) not in known and other.with_name("bootstrap.npz").is_file():
+            if _draws(load(other.with_name("bootstrap.npz"))) != draws:
+                log.warning("%s: left out, as its clips or bootstrap samples are not those of %s", other, path)
+                continue
             known.add(seed_of(result))
             found.append(other)
     return found
+
+
+def _draws(samples: Samples) -> tuple[str, int, int]:
+    """Return digest of the clips, seed and number of the draws; samples that agree in these are comparable."""
+    return samples.clips, samples.seed, samples.values.shape[1]
 
 
 def load_system(text: str, set_name: str | None = None, *, seeds: bool = False) -> System:
@@ -148,8 +161,7 @@ def check_comparable(systems: Sequence[System]) -> None:
                     f"{path}: scored on other clips or against another ground truth than {first.paths[0]}: "
                     "their difference would mean nothing (score both again)"
                 )
-            drawn = (samples.seed, samples.values.shape[1])
-            if drawn != (first.samples[0].seed, first.samples[0].values.shape[1]):
+            if _draws(samples) != _draws(first.samples[0]):
                 raise UserError(
                     f"{path}: other bootstrap samples than those of {first.paths[0]} (score both with the same)"
                 )

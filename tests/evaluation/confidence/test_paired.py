@@ -121,6 +121,18 @@ def test_seeds_beside_an_experiment_are_found(tmp_path: Path) -> None:
     assert seeds_of(f"{tmp_path / 'a'},{tmp_path / 'b'}") == 2
 
 
+def test_seeds_that_cannot_be_compared_are_left_out_with_a_line(tmp_path: Path, log_lines: list[str]) -> None:
+    for seed, name in enumerate(("a", "a-2", "a-3", "a-4"), 1):
+        put(tmp_path, name, seed=seed)
+    for name, change in (("a-2", {"clips": "others"}), ("a-3", {"seed": 1})):
+        path = tmp_path / name / "validation" / "bootstrap.npz"
+        bootstrap.save(path, replace(bootstrap.load(path), **change))
+    found = load_system(str(tmp_path / "a"), seeds=True)
+    check_comparable([found])
+    assert [path.parts[-3] for path in found.paths] == ["a", "a-4"]
+    assert [line.partition(": left out")[0].split("/")[-3] for line in log_lines] == ["a-2", "a-3"]
+
+
 def test_a_result_is_found_by_file_set_or_experiment(tmp_path: Path) -> None:
     put(tmp_path, "a", seed=1)
     result = tmp_path / "a" / "validation" / "result.json"
