@@ -33,6 +33,8 @@ def main() -> None:
     log = setup_logging()
     if not args.downloads.is_dir():
         raise UserError(f"{args.downloads}: no such folder (download the metadata first)")
+    if args.fetch:
+        youtube.find_program(args.yt_dlp)  # before copies are read, which may take hours
     with lock(args.downloads):
         sets = read_sets(args.recordings, args.downloads)
         collection = Collection(sets, args.downloads)
@@ -43,8 +45,14 @@ def main() -> None:
         failures = youtube.Failures(args.downloads / "not_fetched.tsv")
         if args.fetch:
             places = [(one.folder / name, one.names[name]) for one in sets for name in one.missing]
-            youtube.fetch(places, failures, command=args.yt_dlp, between=args.fetch_pause, limit=args.fetch_limit)
-            collection.note_fetched(places)
+            youtube.fetch(
+                places,
+                failures,
+                command=args.yt_dlp,
+                between=args.fetch_pause,
+                limit=args.fetch_limit,
+                note=collection.note_fetched,
+            )
         collection.close(unknown)
         for one in sets:
             log.info("%s", one.line())

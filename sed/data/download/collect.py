@@ -292,11 +292,9 @@ class Collection:
                 path.replace(place.path)
         return ""
 
-    def note_fetched(self, places: Sequence[tuple[Path, Key]]) -> None:
-        """Store YouTube as the origin of those of the places that are filled now."""
-        for path, _ in places:
-            if is_filled(path):
-                self._note(Place(path.parent.name, path), "YouTube")
+    def note_fetched(self, path: Path) -> None:
+        """Store YouTube as the origin of the recording that is about to fill a place."""
+        self._note(Place(path.parent.name, path), "YouTube")
 
     # --- comparisons
 

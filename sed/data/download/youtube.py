@@ -90,6 +90,7 @@ def fetch(
     limit: int = 0,
     timeout: float = 600.0,
     pause: Callable[[float], None] = time.sleep,
+    note: Callable[[Path], None] = lambda _: None,
 ) -> int:
     """Fetch recordings; end early after PATIENCE failures in a row.
 
@@ -101,6 +102,7 @@ def fetch(
         limit: largest number of requests; 0: no limit.
         timeout: seconds after which a request is given up.
         pause: function that waits.
+        note: called with each path before its recording is moved there.
 
     Returns:
         The number of recordings fetched.
@@ -108,8 +110,7 @@ def fetch(
     Raises:
         UserError: there is no such command.
     """
-    if (program := shutil.which(command)) is None:
-        raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")
+    program = find_program(command)
     waiting = [(place, key) for place, key in places if not is_filled(place) and not failures.is_gone(place.name)]
     waiting = waiting[:limit] if limit else waiting
     log.info("fetching %d recordings, about %s", len(waiting), duration(len(waiting) * (between + REQUEST)))
@@ -117,8 +118,7 @@ def fetch(
     for number, (place, key) in enumerate(waiting):
         if number:
             pause(between * random.uniform(0.5, 1.5))
-        # Absolute, because yt-dlp runs in a folder of its own.
-        error = _fetch_one(str(Path(program).absolute()), place, key, timeout)
+        error = _fetch_one(program, place, key, timeout, note)
         if not error:
             fetched, in_a_row = fetched + 1, 0
         else:
@@ -135,7 +135,14 @@ def fetch(
     return fetched
 
 
-def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
+def find_program(command: str) -> str:
+    """Return the absolute path of yt-dlp, which runs in a folder of its own; raise UserError if there is none."""
+    if (program := shutil.which(command)) is None:
+        raise UserError(f"{command}: no such program (pip install 'ast-sed[fetch]', and ffmpeg, or give --yt-dlp)")
+    return str(Path(program).absolute())
+
+
+def _fetch_one(command: str, place: Path, key: Key, timeout: float, note: Callable[[Path], None]) -> str:
     """Fetch one recording; return "", or why it failed."""
     scratch = place.parent / ".fetching"
     shutil.rmtree(scratch, ignore_errors=True)
@@ -161,6 +168,7 @@ def _fetch_one(command: str, place: Path, key: Key, timeout: float) -> str:
         return f"not finished after {timeout:.0f} s"
     result = scratch / "recording.wav"
     if run.returncode == 0 and result.is_file() and result.stat().st_size > WAV_HEADER:
+        note(place)
         result.replace(place)
         shutil.rmtree(scratch, ignore_errors=True)
         return ""
