@@ -13,6 +13,7 @@ import os
 import sys
 
 from sed.cli import entry
+from sed.errors import RunError, UserError
 from sed.lifetime import OWNER
 
 
@@ -22,8 +23,10 @@ def main() -> int:
     if sys.argv[1:] in (["-h"], ["--help"]):  # torchrun's own help takes seconds to import
         print(__doc__)
         return 0
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.elastic.rendezvous import RendezvousError
     from torch.distributed.run import parse_args, run
 
     os.environ[OWNER] = str(os.getpid())  # child processes end with this one, even if it is killed
@@ -36,6 +39,10 @@ def main() -> int:
         return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     except SignalException as error:
         return 128 + int(error.sigval)
+    except ValueError as error:
+        raise UserError(f"{error} (torchrun --help explains the options)") from None
+    except (DistError, RendezvousError) as error:
+        raise RunError(f"the processes do not find each other: {error} (another --master-port, or try again)") from None
     return 0
 
 

@@ -1,0 +1,29 @@
+"""sed.bin.launch: what torchrun cannot start is one line."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+from paths import ROOT
+
+
+def launch(*options: str) -> tuple[int, str]:
+    """Launch Python's `this`; return the exit status and the standard error."""
+    command = [sys.executable, "-m", "sed.bin.launch", *options, "-m", "this"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_an_option_that_torchrun_does_not_know_is_bad_usage() -> None:
+    status, said = launch("--nproc-per-node", "two")
+    assert status == 2 and said.startswith("launch: ") and said.count("\n") == 1, said
+
+
+def test_a_port_that_is_taken_is_a_failed_run() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        status, said = launch("--nproc-per-node", "1", "--master-port", str(server.getsockname()[1]))
+    line = said.splitlines()[-1]
+    assert status == 1 and "address already in use" in line and "another --master-port" in line, said
+    assert "Traceback" not in said
