@@ -250,12 +250,13 @@ def _check_config(exp: Path, config: dict[str, Any], defaults: dict[str, Any]) -
 def _clear(exp: Path) -> None:
     """Remove the files of an earlier training."""
     (exp / ".done").unlink(missing_ok=True)  # first: without it the training does not count as finished
-    for name in ("config.yaml", "final.pt", "best.pt", FILE, "info.json", "progress.json", "train.log", "log.jsonl"):
+    for name in ("checkpoints", "tensorboard"):
+        shutil.rmtree(exp / name, ignore_errors=True)
+    for name in ("final.pt", "best.pt", FILE, "info.json", "progress.json", "train.log", "log.jsonl"):
         (exp / name).unlink(missing_ok=True)
     for name in ("mlflow_run.txt", "wandb_run.txt"):  # ids in trackers, where the new training is another run
         (exp / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "tensorboard"):
-        shutil.rmtree(exp / name, ignore_errors=True)
+    (exp / "config.yaml").unlink(missing_ok=True)  # last: without it another config would resume from the checkpoints
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -206,3 +208,27 @@ def test_a_training_that_starts_over_is_another_run_in_trackers(tmp_path):
     first = run_id(tmp_path, "mlflow")
     train._clear(tmp_path)
     assert run_id(tmp_path, "mlflow") != first
+
+
+def test_a_restart_killed_at_any_removal_leaves_no_checkpoints_without_their_config(tmp_path, monkeypatch):
+    def killed_at(number):
+        def count(*_args, **_options):
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt
+
+        left = number
+        unlink, rmtree = Path.unlink, shutil.rmtree
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", lambda *args, **options: (count(), unlink(*args, **options)))
+            patch.setattr(shutil, "rmtree", lambda *args, **options: (count(), rmtree(*args, **options)))
+            with contextlib.suppress(KeyboardInterrupt):
+                train._clear(tmp_path)
+
+    for number in range(15):
+        (tmp_path / "config.yaml").touch()
+        (tmp_path / "checkpoints").mkdir(exist_ok=True)
+        killed_at(number)
+        assert (tmp_path / "config.yaml").exists() or not (tmp_path / "checkpoints").exists(), number
+    assert not list(tmp_path.iterdir())
