@@ -48,7 +48,7 @@ def annotated(sets: Iterable[Set]) -> dict[Events, Key]:
 
 def _header(path: Path) -> list[str]:
     """Return the names of a table's columns."""
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8-sig") as file:
         return file.readline().rstrip("\n").split("\t")
 
 

@@ -167,7 +167,7 @@ def read_sets(table: Path, downloads: Path) -> list[Set]:
             absent.append(metadata)
             continue
         names: dict[str, Key] = {}
-        for number, line in enumerate(read_text(path).splitlines(), 1):
+        for number, line in enumerate(read_text(path, "utf-8-sig").splitlines(), 1):
             name = line.split("\t")[0].strip()
             if number == 1:
                 if name != "filename":

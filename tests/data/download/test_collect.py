@@ -228,6 +228,15 @@ def test_keys_without_an_id_are_identified_by_their_annotations(downloads: Path)
     assert [row["key"] for row in rows(downloads / "unknown_keys.tsv")] == ["002", "003", "004", "005"]
 
 
+def test_metadata_with_a_byte_order_mark_are_read(downloads: Path) -> None:
+    """Once, they were refused: the first column is 'filename', not 'filename'."""
+    table = downloads / "m/v.tsv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    events = [{"onset": 0.25, "offset": 1.5, "label": "Cat"}]
+    tar(downloads / "copies/x/a.tar", {"0.json": json.dumps(events).encode(), "0.wav": sound(0)})
+    assert there(run(downloads, downloads / "copies")) == [1, 0]
+
+
 def test_damaged_shards_are_one_line_and_members_before_the_damage_are_used(
     downloads: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
