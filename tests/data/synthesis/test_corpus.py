@@ -79,7 +79,11 @@ def test_the_folder_of_another_corpus_is_refused(tmp_path, capsys, force, place)
 
 def test_force_makes_an_own_corpus_again(tmp_path):
     sizes = [word for name in synthesize.SIZES for word in (f"--{name.replace('_', '-')}", int(name == "weak"))]
+    made = []
     for seed, force in ((1, []), (2, ["--force"])):
         options = [*sizes, "--clip-seconds", 1, "--nj", 1, "--seed", seed, *force]
         assert call(synthesize, *options, tmp_path / "made") == 0
+        (recording,) = (tmp_path / "made" / PLANS["weak"].folder).iterdir()
+        made.append(recording.read_bytes())
+    assert made[0] != made[1]
     assert (tmp_path / "made" / "metadata/train/weak.tsv").is_file()
