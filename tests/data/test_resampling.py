@@ -19,7 +19,7 @@ def test_a_new_frame_has_the_mean_over_its_span(seconds: float, count: int, want
     instants = (np.arange(frames * 40) + 0.5) * wanted / 40
     rows = np.minimum((instants / seconds).astype(int), count - 1)
     expected = values[:, rows].reshape(3, frames, 40, 2).mean(2)
-    np.testing.assert_allclose(found, expected, atol=0.02)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     if count * seconds == pytest.approx(frames * wanted):
         np.testing.assert_allclose(found.mean(1), values.mean(1), atol=1e-6)
 

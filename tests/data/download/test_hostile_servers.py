@@ -203,8 +203,9 @@ def test_redirects_without_an_end_are_one_line():
     def answer(send):
         send(b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n")
 
-    with answering(answer) as url, pytest.raises(RunError, match="more than 10 redirects"):
+    with answering(answer) as url, pytest.raises(RunError, match="more than 10 redirects") as stopped:
         fetcher(retries=0).json(url, lambda value: value)
+    assert "\n" not in str(stopped.value)
 
 
 @pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://a/", "gopher://a/", "data:,x", "javascript:x"])
@@ -233,16 +234,18 @@ def test_numbers_that_cannot_be_parsed_are_one_line(header, tmp_path):
     def answer(send):
         send(b"HTTP/1.1 206 OK\r\n" + header + b"\r\n\r\nabc")
 
-    with answering(answer) as url, pytest.raises((UserError, RunError)):
+    with answering(answer) as url, pytest.raises((UserError, RunError)) as stopped:
         fetcher().fetch(ask(url, 10), tmp_path / "a.bin")
+    assert "\n" not in str(stopped.value)
 
 
 def test_endlessly_nested_json_is_one_line():
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000)
 
-    with answering(answer) as url, pytest.raises(RunError, match="not the listing"):
+    with answering(answer) as url, pytest.raises(RunError, match="not the listing") as stopped:
         fetcher().json(url, lambda value: value)
+    assert "\n" not in str(stopped.value)
 
 
 def test_an_invalid_etag_does_not_affect_later_runs(tmp_path):
