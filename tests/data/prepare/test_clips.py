@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.data.prepare.aggregation import Annotations
@@ -57,6 +57,7 @@ def test_events_are_assigned_to_windows():
     assert within([], 0, 1) == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 60), st.integers(1, 40), st.sampled_from("xy")), max_size=6),
     st.integers(1, 60),

@@ -2,7 +2,7 @@ import os
 
 import pytest
 import tiny_model
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.bin import split_soundbank
@@ -21,6 +21,7 @@ def both_sides(sides, label):
     return {side for file, side in sides.items() if f"/{label}/" in file}
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(["Cat", "Dog", "Speech"]), st.text("abcdef", min_size=1, max_size=12), min_size=1),
     st.floats(0.05, 0.9),

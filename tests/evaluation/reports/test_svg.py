@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sed.evaluation.reports import svg
@@ -22,6 +22,7 @@ def texts(picture: str, tag: str) -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(picture).iter(tag)]
 
 
+@settings(deadline=None)
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(2, 10))
 def test_ticks_are_round_inside_and_not_too_many(low: float, width: float, number: int) -> None:
     found = svg.ticks(low, low + width, number)
