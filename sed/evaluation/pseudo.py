@@ -162,11 +162,11 @@ def read_published(
         {clip: its events}.
 
     Raises:
-        UserError: a row of an unknown clip or label, or a broken row; with file and line.
+        UserError: a row of an unknown clip or label, or a broken row, with file and line; or no row at all.
     """
     events: dict[str, list[Event]] = {}
     cut = dropped = 0
-    for path in paths:
+    for path in (paths := list(paths)):
         for line, clip, event in event_rows(path, METADATA):
             if clip not in durations:
                 raise UserError(f"{path}:{line}: clip '{clip}' is in none of the sets (pseudo-labels of other clips?)")
@@ -181,6 +181,8 @@ def read_published(
                 continue
             cut += end < event.offset
             own.append(Event(event.onset, end, event.label))
+    if not events:
+        raise UserError(f"{', '.join(map(str, paths))}: no rows, so there is nothing to label with (is it whole?)")
     log.info(
         "%d offsets beyond the clip's end cut, %d events that begin beyond it or have no length dropped", cut, dropped
     )

@@ -161,6 +161,12 @@ def test_published_tables_are_taken_for_the_clips_that_they_name(tmp_path, log_l
     assert log_lines == ["1 offsets beyond the clip's end cut, 2 events that begin beyond it or have no length dropped"]
 
 
+def test_published_tables_without_rows_are_refused(tmp_path):
+    (tmp_path / "labels.tsv").write_text(HEAD)
+    with pytest.raises(UserError, match=r"labels\.tsv: no rows"):
+        pseudo.read_published([tmp_path / "labels.tsv"], {"a": 10.0}, LABELS)
+
+
 @pytest.mark.parametrize(
     "row, message",
     [
