@@ -76,7 +76,7 @@ def main() -> None:
                 if (args.exp / "checkpoints").exists() and not (args.exp / "progress.json").exists():
                     from sed.training.loop import drop_resume_state
 
-                    # Left by a run killed at the end of `mark_done`. With progress.json, .done is not from there.
+                    # Left by a run killed at the end of `mark_done`: it removes progress.json, then writes .done.
                     drop_resume_state(args.exp)
             return
         _train(args, config, earlier, local_rank)

@@ -74,7 +74,7 @@ def read_published(path: Path) -> Published:
     kind = kind_of(model.state)
     if kind not in CONFIGS:
         what = f"for encoder '{kind}'" if kind else "of no layout that is known"
-        raise UserError(f"{path}: {what} (detectors with their head are read of {', '.join(CONFIGS)})")
+        raise UserError(f"{path}: {what} (only detectors with encoder {' or '.join(CONFIGS)} are imported)")
     tensors = {plain_name(name): value for name, value in state.items()}
     if between := [name for name in tensors if SEQUENCE in name]:
         raise UserError(f"{path}: has layers between encoder and head, {between[0]} first (give the file without)")

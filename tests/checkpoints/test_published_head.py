@@ -89,7 +89,7 @@ def with_(name: str, value: Tensor) -> Callable[[State], State]:
         (with_("strong_head.bias", torch.full((447,), torch.nan)), "has values that are not finite"),
         (
             without("atst.norm_frame"),
-            "of no layout that is known [(]detectors with their head are read of atst_frame, beats[)]",
+            "of no layout that is known [(]only detectors with encoder atst_frame or beats are imported[)]",
         ),
         (without("blocks.0.attn.proj.bias"), r"missing: blocks\.0\.attn\.proj\.bias"),
     ],
