@@ -19,6 +19,8 @@ from sed.data.prepare.cutting import Cut, cut_split
 from sed.errors import UserError
 from sed.files import lock
 
+SHORTEST_HOP = 0.01  # seconds; in less than a sample, no clip would follow the first
+
 
 def _parser() -> Parser:
     """Return the parser of the command line."""
@@ -69,6 +71,8 @@ def main() -> None:
     setup_logging()
     if args.hop > args.seconds:
         raise UserError(f"--hop {args.hop:g} is more than --seconds {args.seconds:g}: there would be gaps (lower it)")
+    if 0 < args.hop < SHORTEST_HOP:
+        raise UserError(f"--hop {args.hop:g}: at least {SHORTEST_HOP:g} s (raise it, or 0 for --seconds)")
     cut = Cut(
         clips=args.clips,
         annotations=args.annotations,

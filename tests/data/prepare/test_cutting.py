@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import soundfile
 from faulty_server import zipped
 from paths import ROOT
 
+from sed.bin import cut_recordings
 from sed.data.prepare.aggregation import Options
 from sed.data.prepare.clips import Columns
 from sed.data.prepare.cutting import Cut, cut_split, recordings_folder, soft_table
@@ -189,3 +191,12 @@ def test_recordings_without_a_row_are_silent_or_left_out(tmp_path):
     assert read_events_tsv(tsv)["c_0.000_2.000"] == []
     cut_split(split, tmp_path / "clips", tsv, replace(cut, only_annotated=True))
     assert "c_0.000_2.000" not in read_events_tsv(tsv)
+
+
+@pytest.mark.parametrize("hop", ["11", "0.00001"])
+def test_hops_that_leave_gaps_or_never_end_are_refused(tmp_path, monkeypatch, capsys, hop):
+    places = [str(tmp_path / name) for name in ("split", "clips", "x.tsv")]
+    monkeypatch.setattr(sys, "argv", ["cut_recordings", "--hop", hop, *places])
+    with pytest.raises(SystemExit) as stop:
+        cut_recordings.main()
+    assert stop.value.code == 2 and f"--hop {float(hop):g}" in capsys.readouterr().err
