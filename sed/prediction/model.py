@@ -64,6 +64,8 @@ def open_model(path: str | Path, *, which: str = "teacher", device: torch.device
         return Opened(model, post, facts, windows)
     if not path.exists():
         raise UserError(f"{path}: no such model (an experiment's folder, a checkpoint or a packed model)")
+    if path.suffix == ".onnx":
+        raise UserError(f"{path}: an exported model (give it to sed.bin.predict or sed.bin.choose as --onnx)")
     model = load_detector(path, which=which, device=device)
     if not path.is_dir():
         return Opened(model, None, PAPER, WindowSettings())

@@ -39,6 +39,9 @@ def test_post_processing_comes_from_the_pack_or_the_newest_result(packed: Path) 
 def test_no_model_and_broken_results_are_one_line(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such model"):
         open_model(tmp_path / "nothing")
+    (tmp_path / "model.onnx").touch()
+    with pytest.raises(UserError, match=r"model\.onnx: an exported model \(.* as --onnx\)"):
+        open_model(tmp_path / "model.onnx")
     assert gather_results(packed / "exp").keys() == {"validation"}
     (tmp_path / "validation").mkdir()
     (tmp_path / "validation" / "result.json").write_text("{")
