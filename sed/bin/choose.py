@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, output_file
+from sed.config import Parser
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.prediction.window_settings import add_arguments as add_window_arguments
+from sed.prediction.writers import output_file
 
 if TYPE_CHECKING:
     from sed.prediction.choice import Doubt

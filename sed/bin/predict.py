@@ -19,13 +19,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from sed.cli import entry, setup_logging
-from sed.config import Parser, output_file, words
+from sed.config import Parser, words
 from sed.errors import UserError
 from sed.evaluation.postprocessing.options import add_arguments
 from sed.parallel import default_jobs, free_processors
 from sed.prediction.live import KINDS
 from sed.prediction.window_settings import add_arguments as add_window_arguments
-from sed.prediction.writers import FORMATS
+from sed.prediction.writers import FORMATS, output_file
 
 
 def _file_or_standard_output(text: str) -> Path | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 from collections import Counter
@@ -11,7 +12,8 @@ from typing import IO
 
 import numpy as np
 
-from sed.data.recordings import shown
+from sed import config
+from sed.data.recordings import SUFFIXES, shown
 from sed.data.scores import TIME_DECIMALS
 from sed.errors import UserError
 from sed.prediction.decisions import Detection
@@ -44,6 +46,14 @@ FORMATS: dict[str, Format] = {
     "textgrid": TextGrid(),
     "labelstudio": LabelStudio(),
 }
+
+
+def output_file(text: str) -> Path:
+    """Convert an option's text to the path of a file to write; a recording is refused, which `--out *.wav` names."""
+    path = config.output_file(text)
+    if path.suffix.lower() in SUFFIXES and path.exists():
+        raise argparse.ArgumentTypeError(f"{path}: a recording, which the output would replace (give another name)")
+    return path
 
 
 class FormatSink(BaseSink):

@@ -320,6 +320,8 @@ def test_no_event_of_a_stream_ends_after_it(tmp_path, experiment, monkeypatch, c
         (["--model", "MODEL", "--threshold", "Cow=.5", "WAV"], "unknown label"),
         (["--model", "MODEL", "--live", "WAV"], "--live reads"),
         (["--model", "MODEL", "nowhere.wav"], "no such file"),
+        (["--model", "MODEL", "--out", "WAV", "WAV2"], "a recording, which the output would replace"),
+        (["--model", "MODEL", "--html", "WAV", "WAV2"], "a recording, which the output would replace"),
     ],
 )
 def test_bad_usage_is_one_line(tmp_path, experiment, monkeypatch, capsys, options, message):
