@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ def bounded(convert: Callable[[str], Any], least: float | None, most: float | No
     """Return an option's type with checks of its text.
 
     Args:
-        convert: int and float are checked as numbers, Path by `given_path`; any other function is returned as it is.
+        convert: int and float are checked as finite numbers, Path by `given_path`; other functions are returned as is.
         least: lower bound of a number, inclusive; None: no bound.
         most: upper bound of a number, inclusive; None: no bound.
 
@@ -33,9 +34,9 @@ def bounded(convert: Callable[[str], Any], least: float | None, most: float | No
         except ValueError:
             kind = "a whole number" if convert is int else "a number"
             raise argparse.ArgumentTypeError(f"'{text}' is not {kind}") from None
-        if value != value or (least is not None and value < least) or (most is not None and value > most):
+        if not math.isfinite(value) or (least is not None and value < least) or (most is not None and value > most):
             bounds = [f"at least {least}"] * (least is not None) + [f"at most {most}"] * (most is not None)
-            raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a number'})")
+            raise argparse.ArgumentTypeError(f"{text} is out of range ({' and '.join(bounds) or 'a finite number'})")
         return value
 
     return number

@@ -37,6 +37,8 @@ def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
     [
         ("rate", "1e9", r"1e9 is out of range \(at least 0 and at most 1\)"),
         ("rate", "nan", "nan is out of range"),
+        ("level", "inf", r"inf is out of range \(a finite number\)"),
+        ("level", "-1e999", r"-1e999 is out of range"),
         ("rate", "fast", "'fast' is not a number"),
         ("count", "1.5", "'1.5' is not a whole number"),
         ("count", "0", r"0 is out of range \(at least 1\)"),
@@ -47,6 +49,7 @@ def test_a_folder_is_refused_as_a_file_to_write(tmp_path):
 def test_values_that_do_not_pass_are_refused(option: str, text: str, message: str) -> None:
     parser = Parser("test")
     parser.option("rate", 0.5, "a share", least=0, most=1)
+    parser.option("level", 0.0, "a number")
     parser.option("count", 3, "a number", least=1)
     parser.option("sizes", [1], "numbers", type="numbers")
     parser.option("sets", ["a"], "words", type="words")
