@@ -54,8 +54,9 @@ def open_predictor(
     Args:
         model: experiment, checkpoint or packed model, or None.
         onnx: exported model, or None.
-        which: network of the mean-teacher pair: `teacher` or `student`.
-        device: `cpu`, `cuda`, `cuda:1` or `auto`; ONNX Runtime always uses the CPU.
+        which: network of the mean-teacher pair: `teacher` or `student`; as `device` and `precision`, unused for an
+            exported model, with a warning.
+        device: `cpu`, `cuda`, `cuda:1` or `auto`.
         precision: `float32`, `bfloat16` or `int8`.
         threads: processor threads.
         options: options of post-processing, which override the model's.
@@ -66,6 +67,16 @@ def open_predictor(
     if onnx is not None:
         from sed.prediction.onnx import OnnxPredictor
 
+        given = [
+            ("which", which, ("teacher",)),
+            ("device", device, ("auto", "cpu")),
+            ("precision", precision, ("float32",)),
+        ]
+        for name, value, fits in given:
+            if value not in fits:
+                logger.warning(
+                    "--%s %s is not used: an exported model has one network, in float32 on the CPU", name, value
+                )
         predictor = OnnxPredictor(onnx, threads=threads)
         return predictor, resolve(options, predictor.labels, stored=predictor.post_processing), onnx
     import torch

@@ -16,6 +16,7 @@ from sed import __version__
 from sed.bin import export_onnx, predict
 from sed.compatibility import FORMAT
 from sed.errors import UserError
+from sed.evaluation.postprocessing.options import options_of
 from sed.features.logmel import FrontEnd
 from sed.prediction.model import open_model
 from sed.prediction.onnx import KEY
@@ -158,6 +159,21 @@ assert "torch" not in sys.modules
     assert done.returncode == 0, done.stderr
     assert done.stdout == events and events.count("\n") > 5
     assert (tmp_path / "x.html").stat().st_size > 100_000
+
+
+def test_options_that_an_exported_model_lacks_are_named(exported, log_lines):
+    from sed.prediction.session import open_predictor
+
+    def opened(**options):
+        log_lines.clear()
+        common = {"which": "teacher", "device": "auto", "precision": "float32"}
+        open_predictor(model=None, onnx=str(exported), threads=1, options=options_of(), **{**common, **options})
+        return log_lines
+
+    assert opened() == opened(device="cpu") == []
+    for name, value in (("which", "student"), ("device", "cuda"), ("precision", "int8")):
+        (line,) = opened(**{name: value})
+        assert line.startswith(f"--{name} {value} is not used: ")
 
 
 def test_a_file_of_a_newer_format_names_its_version(exported, tmp_path, capsys):
