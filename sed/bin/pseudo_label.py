@@ -15,7 +15,7 @@ that they do not name are left out.
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +98,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
     """Yield the posteriors of each set, read or inferred.
 
     Raises:
-        UserError: a file of --scores has other clips than its set.
+        UserError: a file of --scores has other clips than its set, or labels are not those of the set.
     """
     if args.scores:
         from sed.data.directory import read_scp
@@ -108,6 +108,7 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
             scores = read_scores(path)
             if sorted(scores.clips) != sorted(read_scp(source / "feats.scp")):
                 raise UserError(f"{path}: not of the clips of {source} (infer on that set)")
+            _check_labels(path, scores.labels, source)
             yield source, scores
         return
     from sed.checkpoints.checkpoint import load_detector
@@ -116,6 +117,8 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
 
     device = choose_device(args.device)
     model = load_detector(Path(args.model), which=args.which, device=device)
+    for source in sources:
+        _check_labels(args.model, model.labels, source)
     for source in sources:
         yield (
             source,
@@ -129,6 +132,15 @@ def _posteriors(args: Namespace, sources: list[Path]) -> Iterator[tuple[Path, Sc
                 amp=device.type == "cuda",
             ),
         )
+
+
+def _check_labels(where: object, labels: Sequence[str], source: Path) -> None:
+    """Refuse labels that a set lacks; its tags would mask them all, or the training refuse them."""
+    from sed.data.directory import read_set_labels
+
+    known = read_set_labels(source)
+    if others := [label for label in labels if label not in known]:
+        raise UserError(f"{where}: label '{others[0]}' is not among those of {source} (use a model of the same)")
 
 
 def _tags(sources: list[Path]) -> dict[str, tuple[str, ...]]:

@@ -36,12 +36,12 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return int(stopped.value.code or 0)
 
 
-def scores_of(path: Path, clips: list[str]) -> Path:
+def scores_of(path: Path, clips: list[str], labels: list[str] = LABELS) -> Path:
     frame = np.zeros((len(clips), 50, len(LABELS)), np.float32)
     frame[:, 10:30, 1] = 0.9
     clip = frame.max(1)
     attrs = {"ensemble": ["exp/x_seed1", "exp/x_seed2"]}
-    write_scores(path, Scores(clips=clips, labels=LABELS, frame=frame, clip=clip, frame_seconds=0.02, attrs=attrs))
+    write_scores(path, Scores(clips=clips, labels=labels, frame=frame, clip=clip, frame_seconds=0.02, attrs=attrs))
     return path
 
 
@@ -89,15 +89,17 @@ def test_an_ensemble_s_scores_are_corrected_by_the_tuned_bias(dump: Path, monkey
     assert origin["models"] == ["exp/x_seed1", "exp/x_seed2"] and origin["tuned_on"] == "synth_valid"
 
 
-@pytest.mark.parametrize("kind", ["table", "scores", "count", "two", "none"])
+@pytest.mark.parametrize("kind", ["table", "scores", "labels", "count", "two", "none"])
 def test_labels_of_other_clips_end_with_a_line_and_exit_2(
     dump: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     Path("other.tsv").write_text("filename\tonset\toffset\tevent_label\nelsewhere.wav\t0.1\t0.4\tDog\n")
     scores = scores_of(Path("other.h5"), ["elsewhere"])
+    foreign = scores_of(Path("foreign.h5"), [*read_scp(dump / "weak" / "feats.scp")], ["Cat", "Hund", "Speech"])
     options, message = {
         "table": (["--events", "other.tsv"], "other.tsv:2: clip 'elsewhere' is in none of the sets"),
         "scores": (["--scores", scores], "other.h5: not of the clips of dump/weak"),
+        "labels": (["--scores", foreign], "foreign.h5: label 'Hund' is not among those of dump/weak"),
         "count": (["--scores", scores, scores], "2 --scores for 1 sets"),
         "two": (["--scores", scores, "--events", "other.tsv"], "--model, --scores or --events"),
         "none": ([], "--model, --scores or --events"),
