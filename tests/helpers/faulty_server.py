@@ -210,6 +210,7 @@ def _release(files: dict[str, bytes] | None) -> bytes | None:
 
 
 class _Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the acknowledgement of its headers
     server: FaultyServer
     protocol_version = "HTTP/1.1"
 
