@@ -75,7 +75,9 @@ def test_a_listing_that_trickles_is_cut():
 
 
 @pytest.mark.thorough
-def test_headers_that_trickle_are_cut():
+def test_headers_that_trickle_are_cut(monkeypatch):
+    monkeypatch.setattr("sed.data.download.fetch.HEADERS", 0.5)
+
     def answer(send):
         send(b"HTTP/1.1 200 OK\r\n")
         for number in range(200):
