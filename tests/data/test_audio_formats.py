@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from paths import ROOT
 from scipy.signal import fftconvolve
 from sounds import encode, needs_ffmpeg
+from tiny_model import call
 
+from sed.bin import dump_features, make_data_dir, own_data
 from sed.data.audio import duration, inspect, read_audio, resample
 from sed.data.store import FeatureStore
 
@@ -111,19 +111,10 @@ def test_every_format_at_every_rate(tmp_path, name, rate, channels):
     check(path, wanted, rate, name)
 
 
-def run(folder: Path, command: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", f"sed.bin.{command}", *arguments],
-        cwd=folder, capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.mark.thorough
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["f32.wav", "bare.mp3", "a.m4a", "a.webm", "chain.ogg", "pipe.flac"])
-def test_every_command_reads_every_format_completely(tmp_path, name):
+def test_every_command_reads_every_format_completely(tmp_path, name, monkeypatch):
     """Own data, stage 1 and the dump find its length; prediction uses the same `read_blocks`."""
     recordings = tmp_path / "rec"
     recordings.mkdir()
@@ -140,12 +131,14 @@ def test_every_command_reads_every_format_completely(tmp_path, name):
         encode(tmp_path / "source.wav", path, *BY_FFMPEG[name][0])
     (tmp_path / "t.tsv").write_text(f"filename\tonset\toffset\tevent_label\n{name}\t0.5\t1.5\tchirp\n")
     (tmp_path / "labels.txt").write_text("chirp\n")
-    run(tmp_path, "own_data", "--events", "t.tsv", "--nj", "1", "rec", "own")
+    monkeypatch.chdir(tmp_path)
+    assert call(own_data, "--events", "t.tsv", "--nj", "1", "rec", "own") == 0
     clips = list((tmp_path / "own" / "audio").rglob("*.flac"))
     assert sum(len(read_audio(clip, 16000)) for clip in clips) / 16000 == pytest.approx(seconds, abs=0.06)
-    run(tmp_path, "make_data_dir", "t.tsv", "rec", "dir", "--kind", "strong", "--labels", "labels.txt", "--nj", "1")
+    options = ["--kind", "strong", "--labels", "labels.txt", "--nj", "1"]
+    assert call(make_data_dir, "t.tsv", "rec", "dir", *options) == 0
     row = (tmp_path / "dir" / "durations.tsv").read_text().splitlines()[1]
     assert float(row.split("\t")[1]) == pytest.approx(seconds, abs=0.06)
-    run(tmp_path, "dump_features", "dir/wav.scp", "feats.1.h5")
+    assert call(dump_features, "dir/wav.scp", "feats.1.h5") == 0
     (tmp_path / "feats.scp").write_text(f"{path.stem} feats.1.h5:0\n")
     assert FeatureStore(tmp_path).valid[0] == pytest.approx(100 * seconds - 2, abs=7)
