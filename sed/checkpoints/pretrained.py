@@ -123,7 +123,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
             raise
         raise UserError(f"{path}: damaged or not a checkpoint (download it again)") from None
     if isinstance(found, Mapping) and "front_end" in found and "teacher" in found:
-        raise UserError(f"{path}: a checkpoint of this project's training (give its experiment's folder)")
+        raise UserError(
+            f"{path}: a checkpoint of a training (sed.bin.train --pretrained takes its experiment's folder)"
+        )
     state = tensors_in(found)
     if not state:
         raise UserError(f"{path}: not a state dict, names to tensors (give the published checkpoint)")

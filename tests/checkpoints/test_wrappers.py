@@ -111,7 +111,10 @@ def test_tensors_that_are_not_loaded_are_logged(
         (lambda s: {"model": {n: t for n, t in s.items() if "pos_embed" not in n}}, "under 'model.': .*missing: v.pos"),
         (lambda _: {"epoch": 3, "names": ["a"]}, "not a state dict"),
         (lambda _: nn.Linear(2, 2), "an object of torch.nn.modules.linear.Linear, so nothing of it was run"),
-        (lambda s: {"teacher": s, "student": s, "front_end": {}, "format": 2}, "give its experiment's folder"),
+        (
+            lambda s: {"teacher": s, "student": s, "front_end": {}, "format": 2},
+            "sed.bin.train --pretrained takes its experiment's folder",
+        ),
     ],
 )
 def test_files_that_cannot_be_loaded_are_refused_in_one_line(
