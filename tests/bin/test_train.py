@@ -232,3 +232,14 @@ def test_a_restart_killed_at_any_removal_leaves_no_checkpoints_without_their_con
         killed_at(number)
         assert (tmp_path / "config.yaml").exists() or not (tmp_path / "checkpoints").exists(), number
     assert not list(tmp_path.iterdir())
+
+
+def test_a_source_of_pre_training_that_does_not_exist_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = str(CONF / "pretrain.yaml")
+    monkeypatch.setattr(sys, "argv", ["pretrain", "--config", config, "--device", "cpu", "nowhere", "new/ast.pt"])
+    with pytest.raises(SystemExit) as stop:
+        pretrain.main()
+    assert stop.value.code == 2 and "nowhere: no such dumped set or soundbank" in capsys.readouterr().err

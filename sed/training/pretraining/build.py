@@ -117,6 +117,8 @@ def build_pretraining(
 
 def source_labels(source: Path) -> list[str] | None:
     """Return the class names of a dumped set; None: `source` is a soundbank, whose kinds of sounds are the classes."""
+    if not source.is_dir():
+        raise UserError(f"{source}: no such dumped set or soundbank (check the path)")
     return None if (source / "train" / "foreground").is_dir() else read_set_labels(source)
 
 
