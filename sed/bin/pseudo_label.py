@@ -56,6 +56,7 @@ def main() -> None:
         raise UserError("the labels come from --model, --scores or --events (give one of them)")
     if args.scores and len(args.scores) != len(sources):
         raise UserError(f"{len(args.scores)} --scores for {len(sources)} sets (one file for each)")
+    from sed.checkpoints.pack_folder import sha256
     from sed.data.directory import read_set_labels
     from sed.data.tables import read_durations_tsv
     from sed.evaluation.pseudo import check_output, read_published, summary, write_pseudo_set
@@ -66,7 +67,7 @@ def main() -> None:
         durations |= read_durations_tsv(source / "durations.tsv")
     if args.events:
         events = read_published(args.events, durations, read_set_labels(sources[0]))
-        origin = {"tables": {str(path): _digest(path) for path in args.events}}
+        origin = {"tables": {str(path): f"sha256:{sha256(path)}" for path in args.events}}
     else:
         events, origin = _decided(args, sources, durations)
     logger.info("%s: %s", out, summary(events))
@@ -151,12 +152,6 @@ def _tags(sources: list[Path]) -> dict[str, tuple[str, ...]]:
     for path in (source / "tags.tsv" for source in sources):
         found |= read_tags_tsv(path) if path.exists() else {}
     return found
-
-
-def _digest(path: Path) -> str:
-    import hashlib
-
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 if __name__ == "__main__":
