@@ -9,7 +9,7 @@
 #   --force BOOL   redo what is finished (false)
 #
 # Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, feats.JOB.scp (the clips of each shard) and <dump>/labels.txt, then
-# <dump/set>/feats.scp, which joins these lists and marks a finished dump.
+# <dump/set>/feats.scp, which joins these lists and marks a finished dump. All is computed again if an audio file has changed.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
@@ -33,12 +33,27 @@ for file in wav.scp "${tables[@]}"; do # also if the features need not be comput
     if [[ -e ${data}/${file} ]]; then copy "${data}/${file}" "${dump}/${file}"; else rm -f "${dump}/${file}"; fi
 done
 copy "$(dirname "${data}")/labels.txt" "$(dirname "${dump}")/labels.txt"
+# Stage 1 lists every audio file with its size and time of modification; without its folder, which may be moved.
+checked=.audio_check.tsv changed=0
+files() { awk '{ sub(/^[^\t]*\//, ""); print }' "$1/${checked}" | LC_ALL=C sort; }
+if [[ -e ${data}/${checked} && -e ${dump}/${checked} ]]; then
+    changed=$(LC_ALL=C comm -13 <(files "${data}") <(files "${dump}") | wc -l)
+fi
+note_audio() { if [[ -e ${data}/${checked} ]]; then copy "${data}/${checked}" "${dump}/${checked}"; fi; }
 if [[ -s ${dump}/feats.scp ]] && cmp -s <(cut -d' ' -f1 "${data}/wav.scp") <(cut -d' ' -f1 "${dump}/feats.scp"); then
     status=0
     python3 -m sed.bin.check_dump --config "${conf}" "${dump}" || status=$?
-    ((status != 0)) || finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
-    ((status == 1)) || exit "${status}" # 1: check_dump removed damaged shards, which are made again below
+    if ((status == 0 && changed == 0)); then
+        note_audio
+        finished "${dump}: already done, $(wc -l <"${dump}/feats.scp") clips"
+    fi
+    ((status < 2)) || exit "${status}" # 1: check_dump removed damaged shards, which are made again below
 fi
+if ((changed > 0)); then
+    say "${dump}: audio files that have changed: ${changed}; all features are computed again"
+    rm -f "${dump}"/feats.*
+fi
+note_audio
 
 rm -f "${dump}/feats.scp"
 clips=$(cut -d' ' -f1 "${data}/wav.scp" | wc -l) # also counts a last line without a line end

@@ -75,6 +75,26 @@ train() {
     run "${root}/steps/train.sh" --ngpu 0 "$@" x.yaml dump exp/x
 }
 
+@test "dump: recordings that have changed since are computed again, moved and added ones are not" {
+    checked() { printf 'path\tsize\tmtime_ns\tseconds\tfault\n%b' "$1" >data/strong/.audio_check.tsv; }
+    checked '/x/a.wav\t100\t7\t10\t\n/x/b.wav\t100\t8\t10\t\n'
+    dump --nj 2
+    dump --nj 2
+    [[ ${status} == 0 && ${output} == *'already done'* ]]
+    checked '/y/a b/a.wav\t100\t7\t10\t\n/y/a b/b.wav\t100\t8\t10\t\n/y/c.wav\t1\t1\t1\t\n'
+    dump --nj 2
+    [[ ${status} == 0 && ${output} == *'already done'* ]]
+    calls 4 # two jobs, and check_dump twice
+    checked '/y/a.wav\t100\t7\t10\t\n/y/b.wav\t101\t9\t10\t\n/y/c.wav\t1\t1\t1\t\n'
+    FAIL=sed.bin.dump_features dump --nj 2
+    [[ ${status} == 2 && ${output} == *'dump/strong: audio files that have changed: 1;'* && ! -e dump/strong/feats.scp ]]
+    dump --nj 2
+    [[ ${status} == 0 && ${output} != *changed* && -e dump/strong/feats.scp ]]
+    calls 9 # check_dump once more
+    dump --nj 2
+    [[ ${status} == 0 && ${output} == *'already done'* ]]
+}
+
 @test "dump: jobs, then one feats.scp that covers wav.scp, with copies of labels and tables" {
     dump --nj 2
     [[ ${status} == 0 ]]
@@ -254,12 +274,12 @@ train() {
     [[ ${output} == *'already done' ]]
     calls 7
     score --score-args '--threshold 0.4'
-    calls 8
+    calls 9 # check_dump once more
     touch -d '+1 hour' exp/x/final.pt dump/strong/feats.scp data/strong/events.tsv # a clock that jumps
     infer
     score --score-args '--threshold 0.4'
     [[ ${output} == *'already done' ]]
-    calls 8
+    calls 9 # check_dump once more
     echo another >exp/x/final.pt
     touch -d '-1 hour' exp/x/final.pt
     infer
@@ -293,7 +313,7 @@ train() {
     [[ ${output} == *'already done' ]]
     echo 2 >tuned.json
     score
-    calls 8
+    calls 9 # check_dump once more
 }
 
 @test "pseudo_label: done again if a file that its options name has changed" {
