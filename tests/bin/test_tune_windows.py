@@ -1,6 +1,7 @@
 """The choice of a model's windows, and who uses it then."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,9 @@ def test_the_highest_mean_is_chosen(tuned: Path) -> None:
 def test_every_form_of_the_model_predicts_as_was_chosen(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store(tuned, overlap=2.5, centre_events=False)
-    assert call(pack, tuned, tmp_path / "packed") == 0
+    model = shutil.copytree(tuned, tmp_path / "exp")
+    store(model, overlap=2.5, centre_events=False)
+    assert call(pack, model, tmp_path / "packed") == 0
     assert call(export_onnx, tmp_path / "packed", tmp_path / "model.onnx") == 0
     write_sounds(tmp_path / "a.wav", 27)
     capsys.readouterr()
@@ -53,10 +55,10 @@ def test_every_form_of_the_model_predicts_as_was_chosen(
         assert call(predict, "--threads", 1, "--device", "cpu", *options, tmp_path / "a.wav") == 0
         return capsys.readouterr().out
 
-    chosen = events("--model", tuned)
-    assert chosen == events("--model", tuned, "--overlap", 2.5, "--no-centre-events")
+    chosen = events("--model", model)
+    assert chosen == events("--model", model, "--overlap", 2.5, "--no-centre-events")
     assert chosen == events("--model", tmp_path / "packed") == events("--onnx", tmp_path / "model.onnx")
-    other = events("--model", tuned, "--overlap", 8, "--centre-events")
+    other = events("--model", model, "--overlap", 8, "--centre-events")
     assert chosen != other == events("--onnx", tmp_path / "model.onnx", "--overlap", 8, "--centre-events")
     assert (
         "windows overlap by 2.5 s, events that they share are not centred"
