@@ -54,11 +54,12 @@ def test_a_replaced_recording_of_the_same_size_and_time_is_another(tmp_path: Pat
     one, other = tmp_path / "a.wav", tmp_path / "other"
     one.write_bytes(b"x")
     other.write_bytes(b"y")
+    for path in (one, other):
+        os.utime(path, ns=(0, 0))
     arrivals = looking(tmp_path, clock)
     arrivals.look({})
     clock.now = 2
     other.replace(one)
-    os.utime(one, ns=(0, 0))
     assert arrivals.look({}) == []
 
 
