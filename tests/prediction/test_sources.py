@@ -125,6 +125,8 @@ def shared():
     user = os.geteuid()
     yield folder
     os.seteuid(user)
+    for path in [*folder.rglob("*")]:
+        path.chmod(0o755)
     shutil.rmtree(folder)
 
 
