@@ -80,6 +80,7 @@ def test_linear_filters_run_between_the_gains_at_the_edges():
         row = augment.filter_gains(np.random.default_rng(seed), options, clips=1, bins=32)[0].astype(np.float64)
         bends = np.flatnonzero(np.abs(np.diff(row, 2)) > 1e-4)
         assert len(bends) <= 1  # two straight lines
+        assert (np.diff(row[:5]) != 0).all() and (np.diff(row[-4:]) != 0).all()  # that rise or fall from end to end
     flat = AugmentOptions(filter_augment="none")
     assert not augment.filter_gains(np.random.default_rng(0), flat, clips=2, bins=8).any()
 
