@@ -1,4 +1,5 @@
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -124,7 +125,7 @@ def test_labels_move_with_the_features(sets, tiny_config):
     matched = total = 0
     for step in range(8):
         prepared = prepare(maker.make(step), tiny_config)
-        # conftest's labels raise five bins each by 6: the bands say where the events are.
+        # the labels of `tiny_training` raise five bins each by 6: the bands say where the events are.
         for k in range(3):
             loud = prepared.student[:4, :96, 5 * k : 5 * k + 5].mean(2) > -0.05
             there = prepared.strong_targets[:, :48, k].repeat_interleave(2, 1) > 0.5
@@ -133,7 +134,7 @@ def test_labels_move_with_the_features(sets, tiny_config):
     assert matched / total > 0.97
 
 
-def test_prefetched_inputs_are_the_same_and_errors_are_raised(sets):
+def test_prefetched_inputs_are_the_same_errors_are_raised_and_the_thread_ends(sets):
     maker = maker_of(sets)
     direct = list(inputs_from(maker, range(3, 9), [0], ahead=0))
     ahead = list(inputs_from(maker, range(3, 9), [0], ahead=2))
@@ -152,7 +153,9 @@ def test_prefetched_inputs_are_the_same_and_errors_are_raised(sets):
         list(inputs_from(Broken(), range(2), [0], ahead=2))
     source = inputs_from(maker, range(1000), [0], ahead=2)
     next(source)
-    source.close()  # the thread ends with it
+    assert "inputs" in {thread.name for thread in threading.enumerate()}
+    source.close()
+    assert "inputs" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_shares_that_do_not_divide_are_refused(sets):
