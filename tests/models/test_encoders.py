@@ -51,6 +51,21 @@ def test_a_split_encoder_is_the_whole_one(small: Callable[..., dict[str, Any]], 
     assert torch.equal(encoder.from_embedded(encoder.embed(x)), encoder(x))
 
 
+@pytest.mark.parametrize("name", ["ast", "atst_frame", "beats", "dasheng", "eat"])
+def test_blocks_run_again_in_backward_if_their_activations_are_not_stored(
+    small: Callable[..., dict[str, Any]], name: str
+) -> None:
+    """Equal gradients, which the tests of each encoder check, do not show it."""
+    for stored in (True, False):
+        config = small(encoder=name, input_frames=208, checkpoint_activations=not stored)
+        encoder: Any = build_encoder(config)
+        runs: list[nn.Module] = []
+        for block in encoder.blocks:
+            block.register_forward_pre_hook(lambda block, _, runs=runs: runs.append(block))
+        encoder.train()(torch.randn(2, 208, config["mel_bins"])).sum().backward()
+        assert len(runs) == (1 if stored else 2) * len(encoder.blocks)
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 def test_operations_are_torch_s_count(small: Callable[..., dict[str, Any]], name: str) -> None:
     encoder, x = make(small, name)
