@@ -1,4 +1,4 @@
-"""Many recordings, long ones and many classes: time grows with them, memory is bounded."""
+"""Many recordings, long ones and many classes: memory is bounded."""
 
 from __future__ import annotations
 
