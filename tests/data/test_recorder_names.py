@@ -34,4 +34,5 @@ def test_start(name: str, start: datetime | None) -> None:
 
 def test_an_event_over_midnight() -> None:
     assert clock_time(datetime(2026, 12, 31, 23, 59, 59), 1.25) == "2027-01-01T00:00:00.250"
+    assert clock_time(START, 0.9999) == "2026-05-01T05:30:08.000"  # rounded, not cut
     assert clock_time(START.replace(tzinfo=UTC), 0) == "2026-05-01T05:30:07.000+00:00"
