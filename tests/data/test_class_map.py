@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_labels_are_made_of_the_classes_named(tmp_path: Path) -> None:
 def test_a_wrong_row_is_named_by_its_line(rows: list[str], line: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\n")
     table = written(tmp_path / "map.tsv", *rows)
-    with pytest.raises(UserError, match=f"^{table}:{line}: {message}") as error:
+    with pytest.raises(UserError, match=f"^{re.escape(str(table))}:{line}: {message}") as error:
         read_class_map(table, CLASSES, labels=tmp_path / "labels.txt")
     assert "\n" not in str(error.value)
 
@@ -59,7 +60,10 @@ def test_a_wrong_row_is_named_by_its_line(rows: list[str], line: int, message: s
 def test_a_label_without_a_class_is_named_by_its_line(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("dog\nfrog\n")
     table = written(tmp_path / "map.tsv", "Dog\tdog")
-    with pytest.raises(UserError, match=f"^{tmp_path}/labels.txt:2: label 'frog' has no class in {table}"):
+    with pytest.raises(
+        UserError,
+        match=f"^{re.escape(str(tmp_path))}/labels.txt:2: label 'frog' has no class in {re.escape(str(table))}",
+    ):
         read_class_map(table, CLASSES, labels=tmp_path / "labels.txt")
 
 

@@ -87,7 +87,7 @@ def test_label_files_are_found_where_recordings_are(
 def test_an_empty_file_in_a_folder_is_a_recording_without_events(tmp_path: Path) -> None:
     (tmp_path / "monday.txt").write_text("1.0\t2.0\tdoor\n")
     (tmp_path / "tuesday.txt").write_text("")
-    (tmp_path / "sunday.txt").write_text("\ufeff\r\n\n", newline="")  # what an editor leaves of a file
+    (tmp_path / "sunday.txt").write_text("\ufeff\r\n\n", "utf-8", newline="")  # what an editor leaves of a file
     assert by_clip(read_rows(tmp_path)) == {"monday": [Event(1, 2, "door")], "tuesday": [], "sunday": []}
     with pytest.raises(UserError):
         read_rows(tmp_path / "tuesday.txt")
