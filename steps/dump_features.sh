@@ -9,7 +9,7 @@
 #   --force BOOL   redo what is finished (false)
 #
 # Writes <dump/set>/{wav.scp,*.tsv,feats.JOB.h5}, feats.JOB.scp (the clips of each shard) and <dump>/labels.txt, then
-# <dump/set>/feats.scp, which joins these lists and marks a finished dump. All is computed again if an audio file has changed.
+# <dump/set>/feats.scp, which joins these lists and marks a finished dump. If audio files have changed, all is done again.
 [ -n "${BASH_VERSION-}" ] || exec bash "$0" "$@" # `sh script`, where sh is another shell
 set -euo pipefail
 unset CDPATH # if it is set, cd prints the folder
