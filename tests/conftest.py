@@ -52,6 +52,7 @@ def small(config: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]
             "beats_heads": 3,
             "beats_depth": 2,
             "beats_blocks": 2,
+            "panns_channels": 4,
             "gru_units": 24,
         }
         return config(**{**sizes, **values})
