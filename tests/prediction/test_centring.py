@@ -32,10 +32,12 @@ def farthest(sinks, onsets, length):
     return np.abs(off).max()
 
 
-@pytest.mark.parametrize("length", [pytest.param(0.3, marks=pytest.mark.slow), 1.5])
-def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length):
-    """An event from before the window [6, 16) to past the end of [0, 10)."""
-    onsets = np.arange(round((6 - length) * 100) + 1, 1000) / 100
+@pytest.mark.parametrize(
+    "length, step", [*(pytest.param(length, 1, marks=pytest.mark.slow) for length in (0.3, 1.5)), (1.5, 7)]
+)
+def test_borders_are_those_of_mid_window_at_every_offset_over_a_window_border(length, step):
+    """An event from before the window [6, 16) to past the end of [0, 10), moved by `step` times 10 ms."""
+    onsets = np.arange(round((6 - length) * 100) + 1, 1000, step) / 100
     recordings = [burst(onset, length, 26) for onset in onsets]
     assert farthest(predict(recordings, model=Wandering(), overlap=4)[0], onsets, length) > 0.05
     for overlap in (4, None):
